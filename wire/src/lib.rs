@@ -1,0 +1,18 @@
+//! What travels between Restante's programs: paths, header names, bodies and error types of the HTTP contract and of
+//! the control API.
+//!
+//! Architecture Invariant: this crate does no IO and knows neither HTTP library nor Kubernetes, so that the broker, the
+//! operator and every client can agree on one vocabulary without agreeing on a stack.
+
+pub mod address;
+pub mod channel;
+pub mod control;
+pub mod header;
+pub mod path;
+pub mod problem;
+pub mod revision;
+
+pub use address::{Address, AddressError};
+pub use channel::{ChannelConfig, ChannelStats};
+pub use problem::{Problem, ProblemType};
+pub use revision::Revision;

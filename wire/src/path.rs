@@ -1,0 +1,31 @@
+//! Paths of the HTTP contract and of the control API.
+
+use crate::Address;
+
+/// `POST` pushes, `GET` pulls, `HEAD` counts. The address follows.
+pub const MESSAGES: &str = "/v1/messages/";
+/// `POST` pulls, for clients and proxies that distrust `GET`. The address follows.
+pub const RECEIVE: &str = "/v1/receive/";
+/// `DELETE` settles; `…/renew` and `…/release` follow the lease token.
+pub const LEASES: &str = "/v1/leases/";
+/// `GET` tells a channel's counts. `{namespace}/{name}` follows.
+pub const CHANNELS: &str = "/v1/channels/";
+
+/// Control API: `GET` tells what the address store holds.
+pub const CONTROL_REVISION: &str = "/control/v1/revision";
+/// Control API: `POST` replaces the set of channels by the NDJSON in the body.
+pub const CONTROL_SYNC: &str = "/control/v1/sync";
+/// Control API: `GET` tells every channel's counts, as NDJSON.
+pub const CONTROL_STATS: &str = "/control/v1/stats";
+/// Control API: `PUT` and `DELETE` of one channel, and `GET …/stats`. The channel's UID follows.
+pub const CONTROL_CHANNELS: &str = "/control/v1/channels/";
+
+/// Where messages to and from an address go.
+pub fn messages(address: &Address) -> String {
+    format!("{MESSAGES}{address}")
+}
+
+/// Where a lease is settled.
+pub fn lease(token: &str) -> String {
+    format!("{LEASES}{token}")
+}

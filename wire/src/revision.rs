@@ -1,0 +1,145 @@
+//! The revision of an address store: one number that says which set of channels it holds.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+use crate::ChannelConfig;
+
+/// The sum, modulo 2^256, of the SHA-256 of each channel's canonical JSON.
+///
+/// A sum, because it changes by one hash when one channel changes, in whatever order changes come; and a hash of the
+/// content instead of a counter, because a counter runs backwards when the broker's disk or Kubernetes' etcd is restored
+/// from a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revision([u8; 32]);
+
+impl Revision {
+    /// The revision of a whole set.
+    pub fn of<'a>(channels: impl IntoIterator<Item = &'a ChannelConfig>) -> Self {
+        let mut revision = Self::default();
+        for channel in channels {
+            revision.add(channel);
+        }
+        revision
+    }
+
+    /// The revision with one more channel.
+    pub fn add(&mut self, channel: &ChannelConfig) {
+        let mut carry = 0;
+        for (byte, more) in self.0.iter_mut().zip(hash(channel)) {
+            let sum = u16::from(*byte) + u16::from(more) + carry;
+            *byte = (sum & 0xff) as u8;
+            carry = sum >> 8;
+        }
+    }
+
+    /// The revision without a channel that it holds.
+    pub fn remove(&mut self, channel: &ChannelConfig) {
+        let mut borrow = 0;
+        for (byte, less) in self.0.iter_mut().zip(hash(channel)) {
+            let difference = 0x100 + u16::from(*byte) - u16::from(less) - borrow;
+            *byte = (difference & 0xff) as u8;
+            borrow = u16::from(difference < 0x100);
+        }
+    }
+
+    /// The low 53 bits as a number, which a metric can hold without rounding.
+    pub fn low_bits(&self) -> u64 {
+        let low: [u8; 8] = std::array::from_fn(|index| self.0[index]);
+        u64::from_le_bytes(low) & ((1 << 53) - 1)
+    }
+}
+
+/// SHA-256 of the channel's canonical JSON: keys in order, no white space. Little end first, as the sum is kept.
+fn hash(channel: &ChannelConfig) -> [u8; 32] {
+    // A `Value` keeps its keys sorted, which is what makes the JSON canonical whatever the order of the fields.
+    let value = serde_json::to_value(channel).expect("a channel's configuration has only JSON's own types");
+    Sha256::digest(value.to_string()).into()
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Revision({self})")
+    }
+}
+
+/// Why a text is no revision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a revision is 64 hexadecimal digits")]
+pub struct RevisionError;
+
+impl FromStr for Revision {
+    type Err = RevisionError;
+
+    fn from_str(text: &str) -> Result<Self, RevisionError> {
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(RevisionError);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| RevisionError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Revision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Revision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::example;
+
+    #[test]
+    fn the_order_of_changes_does_not_matter() {
+        let channels: Vec<_> = (0..5).map(|number| example(&format!("c{number}"))).collect();
+        let whole = Revision::of(&channels);
+        assert_eq!(whole, Revision::of(channels.iter().rev()));
+        assert_ne!(whole, Revision::of(&channels[1..]));
+    }
+
+    #[test]
+    fn a_channel_taken_out_leaves_no_trace() {
+        let (one, two) = (example("one"), example("two"));
+        let before = Revision::of([&one]);
+        let mut revision = before;
+        revision.add(&two);
+        revision.remove(&two);
+        assert_eq!(revision, before);
+        revision.remove(&one);
+        assert_eq!(revision, Revision::default());
+    }
+
+    #[test]
+    fn any_change_of_a_channel_changes_the_revision() {
+        let one = example("one");
+        let mut changed = one.clone();
+        changed.delivery.wait_seconds += 1;
+        assert_ne!(Revision::of([&one]), Revision::of([&changed]));
+    }
+
+    #[test]
+    fn a_revision_reads_as_it_prints() {
+        let revision = Revision::of([&example("one")]);
+        assert_eq!(revision.to_string().parse(), Ok(revision));
+        assert_eq!("12".parse::<Revision>(), Err(RevisionError));
+    }
+}

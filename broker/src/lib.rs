@@ -1,1 +1,24 @@
-//! broker
+//! Restante's broker: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
+//!
+//! Architecture Invariant: the broker never talks to Kubernetes. Its channels come by the control API or from manifest
+//! files; it starts from its own disk and serves without either.
+
+pub mod adapter;
+pub mod address_store;
+pub mod admin;
+pub mod channel;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod core;
+pub mod data_folder;
+pub mod http;
+pub mod log;
+pub mod manifests;
+pub mod message;
+pub mod metrics;
+mod run;
+mod signals;
+
+pub use config::Config;
+pub use run::{RunError, run};

@@ -1,1 +1,49 @@
-//! client
+//! Restante's client: the transmission module and the receiver module, for programs behind firewalls that let only
+//! outgoing HTTP through.
+//!
+//! * [`Sender`] takes content and a destination, makes the message and transmits it by POST until it is stored.
+//! * [`Receiver`] takes a source, asks by GET, gives out the content, and on a time-out response asks again by itself.
+//! * [`Link`] is both on one address: one end of a bi-directional conversation.
+//! * [`Client`] is what they share: the broker's URL, the proxy and the certificates, and the requests that need no
+//!   loop: settling by lease token and a channel's counts.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use restante_client::{Client, ClientOptions, Message, Receiver, ReceiverOptions, Sender};
+//!
+//! let client = Client::new(ClientOptions::new("http://127.0.0.1:8080"))?;
+//! let receipt = Sender::new(&client, "demo/orders".parse()?).send(Message::new("seven bolts")).await?;
+//! let receiver = Receiver::new(&client, "demo/orders".parse()?, ReceiverOptions::default());
+//! let message = receiver.receive().await?;
+//! assert_eq!(message.id, receipt.message_id);
+//! message.settle().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Architecture Invariant: this crate knows nothing of Kubernetes and of no engine; it speaks the HTTP contract with
+//! the vocabulary of `restante-wire`, and nothing else.
+
+mod answer;
+mod channel;
+mod client;
+mod error;
+mod lease;
+mod link;
+mod message;
+pub mod options;
+pub mod receiver;
+pub mod retry;
+pub mod sender;
+mod tls;
+
+pub use client::Client;
+pub use error::{Refusal, RequestError};
+pub use lease::SettleError;
+pub use link::Link;
+pub use message::{HeaderError, Message};
+pub use options::{ClientOptions, OptionsError, ProxyChoice};
+pub use receiver::{Counts, Event, ReceiveError, Received, Receiver, ReceiverOptions};
+pub use restante_wire::{Address, ChannelStats, Problem, ProblemType};
+pub use retry::RetryOptions;
+pub use sender::{Receipt, SendError, SendOptions, Sender};

@@ -84,7 +84,7 @@ impl FromStr for Address {
 }
 
 /// Whether a text is `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, the alphabet of an RFC 1123 label without its length limit.
-fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     let letter_or_digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     bytes.first().is_some_and(letter_or_digit)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Address;
+use crate::{Address, address::is_label};
 
 /// The longest `wait` that a channel may allow, in seconds.
 pub const WAIT_SECONDS_MAX: u32 = 300;
@@ -17,6 +17,8 @@ pub const MESSAGES_MAX: u64 = 100_000_000;
 pub const DEDUPLICATION_WINDOW_SECONDS_MAX: u32 = 604_800;
 /// The most destinations of one channel.
 pub const DESTINATIONS_MAX: usize = 16;
+/// The longest namespace and the longest name of a channel, in bytes: one DNS label (RFC 1123 section 2.1).
+pub const NAME_BYTES_MAX: usize = 63;
 
 /// What the broker needs to know of a channel: a `MessageChannel` with every default filled in and every address made
 /// absolute.
@@ -102,6 +104,11 @@ impl ChannelConfig {
     /// Checks every bound of this module. The CRD checks them too; the broker does not rely on who wrote to it.
     pub fn check(&self) -> Result<(), ConfigError> {
         let error = |field, reason: String| Err(ConfigError { channel: self.qualified_name(), field, reason });
+        for (field, text) in [("namespace", &self.namespace), ("name", &self.name)] {
+            if text.len() > NAME_BYTES_MAX || !is_label(text) {
+                return error(field, format!("must be a DNS label of at most {NAME_BYTES_MAX} bytes"));
+            }
+        }
         if self.destinations.is_empty() || self.destinations.len() > DESTINATIONS_MAX {
             return error("destinations", format!("must be 1 to {DESTINATIONS_MAX} addresses"));
         }
@@ -110,6 +117,11 @@ impl ChannelConfig {
         {
             if address.namespace() != self.namespace {
                 return error(field, format!("{address} is not in the channel's namespace {}", self.namespace));
+            }
+        }
+        for (index, address) in self.destinations.iter().enumerate() {
+            if self.destinations[..index].contains(address) {
+                return error("destinations", format!("names {address} twice"));
             }
         }
         let Delivery { wait_seconds, max_wait_seconds, lease_seconds, max_lease_seconds } = self.delivery;
@@ -225,8 +237,11 @@ mod tests {
     #[test]
     fn a_configuration_out_of_bounds_is_refused_by_field() {
         assert_eq!(example("orders").check(), Ok(()));
-        let spoiled: [(&str, Spoil); 10] = [
+        let spoiled: [(&str, Spoil); 13] = [
+            ("namespace", |config| config.namespace = "Acme".into()),
+            ("name", |config| config.name = "n".repeat(64)),
             ("destinations", |config| config.destinations.clear()),
+            ("destinations", |config| config.destinations.push(config.destinations[0].clone())),
             ("source", |config| config.source = "other/orders".parse().unwrap()),
             ("delivery.maxWaitSeconds", |config| config.delivery.max_wait_seconds = 301),
             ("delivery.waitSeconds", |config| config.delivery.wait_seconds = 21),

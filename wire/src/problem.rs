@@ -103,6 +103,8 @@ problem_types! {
     Busy = "busy", "The broker is busy";
     /// The broker is shutting down.
     Draining = "draining", "The broker is shutting down";
+    /// The broker remembers as many idempotency keys as it may.
+    IdempotencyFull = "idempotency-full", "Too many idempotency keys are remembered";
     /// The broker's disk is full: it can be emptied, not filled.
     StoreFull = "store-full", "The broker's disk is full";
     /// The broker's disk failed; the broker stops, and recovery decides what was stored.

@@ -1,0 +1,227 @@
+//! The store on disk: a snapshot, and the journal of the changes since.
+//!
+//! Each journal names the generation of the snapshot that it follows. A snapshot is written with the next generation
+//! and renamed into place, then the journal is replaced; a crash between the two leaves a journal of the generation
+//! before, all of whose changes the snapshot has.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    contents::{Change, Contents},
+    error::{ApplyError, OpenError},
+    journal::{AppendError, Journal},
+    snapshot,
+};
+use crate::data_folder::durable::{self, ReplaceError};
+
+/// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
+/// about as much and needs no memory.
+pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A journal below this is never worth a snapshot.
+const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// A journal above this always is: it is read whole at start.
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+const JOURNAL: &str = "journal";
+const SNAPSHOT: &str = "snapshot";
+
+/// The store's two files, open for changes.
+pub(super) struct Disk {
+    folder: PathBuf,
+    generation: u64,
+    pub(super) journal: Journal,
+    /// The journal's length at which the next snapshot is due.
+    snapshot_due_bytes: u64,
+    failed: CancellationToken,
+}
+
+impl Disk {
+    /// Reads both files, and makes them if there is neither.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Contents), OpenError> {
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { action, path, source }
+        };
+        fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
+        durable::sync_folder_of(folder).map_err(io("cannot sync the folder of", folder))?;
+        let (journal_path, snapshot_path) = (folder.join(JOURNAL), folder.join(SNAPSHOT));
+        let snapshot = snapshot::read(&snapshot_path)?;
+        let is_first = snapshot.is_none();
+        let (generation, mut contents, snapshot_bytes) = snapshot.map_or_else(Default::default, |found| {
+            (found.generation, found.contents, found.bytes)
+        });
+        let incomplete = |path, reason| Err(OpenError::Incomplete { path, reason });
+        let mut cut_at = None;
+        let journal = match Journal::open(&journal_path)? {
+            None if is_first => None,
+            None => {
+                return incomplete(
+                    journal_path,
+                    "there is a snapshot, and every snapshot has a journal",
+                );
+            }
+            Some(found) if found.generation > generation => {
+                return incomplete(snapshot_path, "the journal follows a later snapshot");
+            }
+            // The snapshot has all of it already.
+            Some(found) if found.generation < generation => None,
+            Some(found) => {
+                cut_at = found.cut_at;
+                for change in found.changes {
+                    let damaged = |reason: &str| super::journal::damaged(&journal_path, 0, reason.into());
+                    contents.apply(change).map_err(damaged)?;
+                }
+                Some(found.journal)
+            }
+        };
+        let journal = match journal {
+            Some(journal) => journal,
+            None => Journal::create(&journal_path, generation)
+                .map_err(|error| io("cannot write", &journal_path)(error.source))?,
+        };
+        let mut disk = Self {
+            folder: folder.to_owned(),
+            generation,
+            journal,
+            snapshot_due_bytes: due_bytes(snapshot_bytes),
+            failed: CancellationToken::new(),
+        };
+        if let Some(offset) = cut_at {
+            tracing::warn!(path = %journal_path.display(), offset, "cut a change off that was being written at a crash");
+            let skip = contents.skip_numbers();
+            disk.append([skip].into_iter()).map_err(|error| match error {
+                ApplyError::Full(error) | ApplyError::NotWritten(error) => {
+                    io("cannot write", &journal_path)(error)
+                }
+                _ => io("cannot sync", &journal_path)(io::ErrorKind::Other.into()),
+            })?;
+        }
+        Ok((disk, contents))
+    }
+
+    /// Cancelled when the disk failed and only a restart can tell what it holds.
+    pub(super) fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
+    /// Makes a change last. `whole` is everything that the store holds after it.
+    pub(super) fn commit<W: Iterator<Item = Change>>(
+        &mut self,
+        changes: impl Iterator<Item = Change>,
+        whole: impl FnOnce() -> W,
+    ) -> Result<(), ApplyError> {
+        match encode(changes) {
+            Some(Batch::Empty) => Ok(()),
+            Some(Batch::Payload(payload)) => self.append_payload(&payload),
+            None => self.write_snapshot(whole()),
+        }
+    }
+
+    /// Whether the journal has outgrown the snapshot.
+    pub(super) fn is_snapshot_due(&self) -> bool {
+        self.journal.bytes() >= self.snapshot_due_bytes
+    }
+
+    /// Begins the journal anew behind a snapshot of everything that the store holds. Where there is no room for it, the
+    /// journal goes on and the next attempt comes when it has grown as much again.
+    pub(super) fn compact(&mut self, whole: impl Iterator<Item = Change>) {
+        if let Err(error) = self.write_snapshot(whole) {
+            self.snapshot_due_bytes = self.journal.bytes() + due_bytes(0);
+            tracing::warn!(%error, folder = %self.folder.display(), "cannot write a snapshot of the addresses");
+        }
+    }
+
+    /// Makes the next change be followed by a snapshot.
+    #[cfg(test)]
+    pub(super) fn make_snapshot_due(&mut self) {
+        self.snapshot_due_bytes = 0;
+    }
+
+    fn append(&mut self, changes: impl Iterator<Item = Change>) -> Result<(), ApplyError> {
+        self.commit(changes, std::iter::empty)
+    }
+
+    fn append_payload(&mut self, payload: &[u8]) -> Result<(), ApplyError> {
+        match self.journal.append(payload) {
+            Ok(()) => {}
+            Err(AppendError::NotWritten(error)) => return Err(not_written(error)),
+            Err(AppendError::Failed(error)) => return Err(self.fail(&error)),
+        }
+        // The change is on disk whether or not the mark is.
+        if let Err(AppendError::Failed(error)) = self.journal.mark_synced() {
+            self.fail(&error);
+        }
+        Ok(())
+    }
+
+    fn write_snapshot(&mut self, whole: impl Iterator<Item = Change>) -> Result<(), ApplyError> {
+        let generation = self.generation + 1;
+        let bytes = match snapshot::write(&self.folder.join(SNAPSHOT), generation, whole) {
+            Ok(bytes) => bytes,
+            Err(ReplaceError {
+                replaced: false,
+                source,
+            }) => return Err(not_written(source)),
+            Err(ReplaceError {
+                replaced: true,
+                source,
+            }) => return Err(self.fail(&source)),
+        };
+        // From here on the old journal counts for nothing, so going on with it would lose every change.
+        match Journal::create(&self.folder.join(JOURNAL), generation) {
+            Ok(journal) => self.journal = journal,
+            Err(error) => return Err(self.fail(&error.source)),
+        }
+        self.generation = generation;
+        self.snapshot_due_bytes = due_bytes(bytes);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &io::Error) -> ApplyError {
+        self.failed.cancel();
+        tracing::error!(%error, folder = %self.folder.display(), "the disk failed under a change of the addresses");
+        ApplyError::Failed
+    }
+}
+
+fn due_bytes(snapshot_bytes: u64) -> u64 {
+    snapshot_bytes.clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX)
+}
+
+fn not_written(error: io::Error) -> ApplyError {
+    if durable::is_full(&error) {
+        ApplyError::Full(error)
+    } else {
+        ApplyError::NotWritten(error)
+    }
+}
+
+enum Batch {
+    Empty,
+    Payload(Vec<u8>),
+}
+
+/// The changes as one entry's payload; nothing when they are too many for the journal.
+fn encode(changes: impl Iterator<Item = Change>) -> Option<Batch> {
+    const BEGIN: &[u8] = br#"{"changes":["#;
+    let mut payload = BEGIN.to_vec();
+    for change in changes {
+        if payload.len() > BEGIN.len() {
+            payload.push(b',');
+        }
+        serde_json::to_writer(&mut payload, &change).expect("a change has only JSON's own types");
+        if payload.len() > BATCH_BYTES_MAX {
+            return None;
+        }
+    }
+    if payload.len() == BEGIN.len() {
+        return Some(Batch::Empty);
+    }
+    payload.extend_from_slice(b"]}");
+    Some(Batch::Payload(payload))
+}

@@ -1,0 +1,146 @@
+//! Why the store cannot be opened, and why a change is refused.
+
+use std::{fmt, io, path::PathBuf};
+
+use restante_wire::channel::ConfigError;
+use uuid::Uuid;
+
+use super::{CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX};
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("{action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Bytes that were once synced are not what was written.
+    #[error(
+        "{path} is damaged at byte {offset}: {reason}. It says whose the stored messages are, so nothing is guessed: \
+         restore the whole data folder from a backup, or start with another, empty one. Keep this one until then",
+        path = path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the first entry that cannot be used begins.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// One of the two files is not of the same time as the other.
+    #[error(
+        "{path} is missing or older than the file beside it: {reason}. Restore the whole data folder from one backup",
+        path = path.display()
+    )]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// What tells so.
+        reason: &'static str,
+    },
+    /// A later version of the broker wrote this.
+    #[error(
+        "{path} has format {found}, and this broker reads up to {supported}: start the version that wrote it, or a later one",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version reads.
+        supported: u32,
+    },
+}
+
+/// Why a change was refused. Nothing of it was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A channel that cannot be obeyed.
+    #[error(transparent)]
+    Invalid(#[from] ConfigError),
+    /// Two channels claim the same.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The channel was deleted.
+    #[error(
+        "channel {channel} has the UID {uid}, which was deleted: leave it out, or create it anew, which gives it another UID"
+    )]
+    Deleted {
+        /// The deleted UID.
+        uid: Uuid,
+        /// `namespace/name` of who claims it.
+        channel: String,
+    },
+    /// More channels than the broker takes.
+    #[error(
+        "a broker holds at most {CHANNELS_MAX} channels, and this would make {0}: use a second MessageBroker"
+    )]
+    TooMany(usize),
+    /// More orphans than the broker keeps.
+    #[error(
+        "a broker holds at most {CHANNELS_AND_ORPHANS_MAX} channels and orphans, and this would make {0}: delete orphans that nobody needs"
+    )]
+    TooManyOrphans(usize),
+    /// Every channel number was given.
+    #[error("this store has given all its channel numbers: move to a new data folder")]
+    NumbersExhausted,
+    /// There is no room on the disk.
+    #[error(
+        "there is no room on the disk for the change: {0}. Enlarge the volume, or receive messages so that room comes free"
+    )]
+    Full(io::Error),
+    /// The disk took nothing of the change.
+    #[error("the change could not be written: {0}")]
+    NotWritten(io::Error),
+    /// The disk failed under this change or an earlier one, and only a restart can tell what it holds.
+    #[error(
+        "the disk failed under a change of the addresses: the broker must be restarted to find out what was stored"
+    )]
+    Failed,
+}
+
+/// What two channels cannot both have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The identity.
+    Uid,
+    /// The namespace and name.
+    Name,
+    /// An address that messages are sent to.
+    Destination,
+    /// The address that messages are asked for at.
+    Source,
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Uid => "UID",
+            Self::Name => "name",
+            Self::Destination => "destination",
+            Self::Source => "source",
+        })
+    }
+}
+
+/// Two channels claim the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("channels {first} and {second} both claim the {claim} {value}: change one of them")]
+pub struct Conflict {
+    /// What they claim.
+    pub claim: Claim,
+    /// Which one.
+    pub value: String,
+    /// One channel: its `namespace/name`, and its UID where the name would not tell them apart.
+    pub first: String,
+    /// The other.
+    pub second: String,
+}

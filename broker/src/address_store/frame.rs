@@ -1,0 +1,142 @@
+//! The frame around each entry of the store's files.
+//!
+//! ```text
+//! magic 4 | payload length u32 | sequence u64 | crc32c u32 | payload
+//! ```
+//!
+//! Little-endian. The checksum covers length, sequence and payload. The sequence begins at 0 in each file, so an entry
+//! that is whole in itself but stands at the wrong place is recognised.
+
+use std::io::{self, Read};
+
+/// What an entry begins with, so that entries after a damaged one can be found.
+const MAGIC: [u8; 4] = *b"Rsa1";
+/// Bytes of a frame before its payload.
+const HEADER_BYTES: usize = 4 + 4 + 8 + 4;
+/// The longest payload that is believed: well above the batches that are written, and small enough to allocate.
+const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const _: () = assert!(super::disk::BATCH_BYTES_MAX < PAYLOAD_BYTES_MAX);
+
+/// An entry that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) sequence: u64,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Why no entry could be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    Io(io::Error),
+    /// The bytes are no whole entry.
+    Damaged(&'static str),
+}
+
+/// Adds an entry to a buffer.
+pub(super) fn encode(sequence: u64, payload: &[u8], into: &mut Vec<u8>) {
+    let length = u32::try_from(payload.len()).expect("a payload is cut at BATCH_BYTES_MAX plus one channel");
+    into.extend_from_slice(&MAGIC);
+    into.extend_from_slice(&length.to_le_bytes());
+    into.extend_from_slice(&sequence.to_le_bytes());
+    into.extend_from_slice(&checksum(length, sequence, payload).to_le_bytes());
+    into.extend_from_slice(payload);
+}
+
+/// How many bytes an entry takes.
+pub(super) fn encoded_len(payload: usize) -> u64 {
+    (HEADER_BYTES + payload) as u64
+}
+
+/// Reads the next entry; nothing at the end of the file.
+pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, ReadError> {
+    let mut header = [0; HEADER_BYTES];
+    match fill(from, &mut header)? {
+        0 => return Ok(None),
+        HEADER_BYTES => {}
+        _ => return Err(ReadError::Damaged("the file ends within an entry")),
+    }
+    let (magic, rest) = header.split_at(4);
+    let (length, rest) = rest.split_at(4);
+    let (sequence, crc) = rest.split_at(8);
+    if magic != MAGIC {
+        return Err(ReadError::Damaged("no entry begins here"));
+    }
+    let length = u32::from_le_bytes(length.try_into().expect("split at 4"));
+    let sequence = u64::from_le_bytes(sequence.try_into().expect("split at 8"));
+    if length as usize > PAYLOAD_BYTES_MAX {
+        return Err(ReadError::Damaged("the entry's length is impossible"));
+    }
+    let mut payload = vec![0; length as usize];
+    if fill(from, &mut payload)? < payload.len() {
+        return Err(ReadError::Damaged("the file ends within an entry"));
+    }
+    if crc != checksum(length, sequence, &payload).to_le_bytes() {
+        return Err(ReadError::Damaged("the entry's checksum does not match"));
+    }
+    Ok(Some(Frame { sequence, payload }))
+}
+
+/// Whether a whole entry with at least this sequence lies anywhere in these bytes.
+pub(super) fn any_whole_after(bytes: &[u8], sequence: u64) -> bool {
+    bytes
+        .windows(MAGIC.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MAGIC)
+        .any(|(at, _)| matches!(read(&mut &bytes[at..]), Ok(Some(frame)) if frame.sequence >= sequence))
+}
+
+fn checksum(length: u32, sequence: u64, payload: &[u8]) -> u32 {
+    let head = crc32c::crc32c(&length.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(head, &sequence.to_le_bytes()), payload)
+}
+
+/// Fills as much of a buffer as there is to read.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ReadError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ReadError::Io(error)),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(7, b"payload", &mut bytes);
+        let frame = read(&mut &*bytes).unwrap().unwrap();
+        assert_eq!(
+            frame,
+            Frame {
+                sequence: 7,
+                payload: b"payload".to_vec()
+            }
+        );
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                matches!(read(&mut &*flipped), Err(ReadError::Damaged(_))),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_whole_entry_is_found_behind_garbage() {
+        let mut bytes = b"RsaRsa1 garbage".to_vec();
+        encode(7, b"payload", &mut bytes);
+        assert!(any_whole_after(&bytes, 7));
+        assert!(!any_whole_after(&bytes, 8));
+        bytes.pop();
+        assert!(!any_whole_after(&bytes, 7));
+    }
+}

@@ -1,0 +1,130 @@
+//! One index: from a key to the channel that has it, read without a lock.
+//!
+//! 256 shards, each an immutable table behind an [`ArcSwap`]: a change copies the shards that it touches, so that among
+//! a million channels it copies four thousand pointers. A slot holds no key, only its hash: the channel itself has the
+//! key, so an address lies in memory once.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+
+use super::entry::ChannelEntry;
+
+/// Shards of an index.
+const SHARDS: usize = 256;
+
+/// What an index finds channels by.
+pub(super) trait Key {
+    /// One key.
+    type Query<'a>: Hash + Copy;
+    /// Every key of a channel.
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = Self::Query<'_>>;
+    /// Whether a channel has this key.
+    fn matches(entry: &ChannelEntry, query: Self::Query<'_>) -> bool;
+}
+
+#[derive(Clone)]
+struct Slot {
+    hash: u64,
+    entry: Arc<ChannelEntry>,
+}
+
+type Table = HashTable<Slot>;
+
+/// An index by one kind of key.
+pub(super) struct Index<K> {
+    shards: Box<[ArcSwap<Table>]>,
+    hasher: RandomState,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            key: PhantomData,
+        }
+    }
+}
+
+/// The shard of a hash: bits that the table in it uses neither for its buckets nor, at the top, for its tags.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
+}
+
+impl<K: Key> Index<K> {
+    /// The channel that has this key.
+    pub(super) fn get(&self, query: K::Query<'_>) -> Option<Arc<ChannelEntry>> {
+        let hash = self.hasher.hash_one(query);
+        let table = self.shards[shard_of(hash)].load();
+        table
+            .find(hash, |slot| K::matches(&slot.entry, query))
+            .map(|slot| Arc::clone(&slot.entry))
+    }
+
+    /// Every channel, once for each of its keys.
+    pub(super) fn entries(&self) -> Vec<Arc<ChannelEntry>> {
+        let tables: Vec<_> = self.shards.iter().map(ArcSwap::load).collect();
+        tables
+            .iter()
+            .flat_map(|table| table.iter().map(|slot| Arc::clone(&slot.entry)))
+            .collect()
+    }
+
+    /// Takes channels out and puts channels in. Where one takes another's key, readers find the one or the other and
+    /// never neither. Called by one writer at a time.
+    pub(super) fn update<'a>(
+        &self,
+        removed: impl Iterator<Item = &'a Arc<ChannelEntry>>,
+        added: impl Iterator<Item = &'a Arc<ChannelEntry>>,
+    ) {
+        let mut slots: Vec<(bool, Slot)> = Vec::new();
+        for (is_added, entry) in removed
+            .map(|entry| (false, entry))
+            .chain(added.map(|entry| (true, entry)))
+        {
+            slots.extend(K::of(entry).map(|query| {
+                let hash = self.hasher.hash_one(query);
+                (
+                    is_added,
+                    Slot {
+                        hash,
+                        entry: Arc::clone(entry),
+                    },
+                )
+            }));
+        }
+        // Within a shard, what goes must go before what comes.
+        slots.sort_by_key(|(is_added, slot)| (shard_of(slot.hash), *is_added));
+        for group in slots.chunk_by(|(_, one), (_, next)| shard_of(one.hash) == shard_of(next.hash)) {
+            let shard = &self.shards[shard_of(group[0].1.hash)];
+            let mut table = Table::clone(&shard.load());
+            for (is_added, slot) in group {
+                if *is_added {
+                    table.insert_unique(slot.hash, slot.clone(), |slot| slot.hash);
+                } else if let Ok(found) =
+                    table.find_entry(slot.hash, |other| Arc::ptr_eq(&other.entry, &slot.entry))
+                {
+                    found.remove();
+                }
+            }
+            shard.store(Arc::new(table));
+        }
+    }
+
+    /// Where each shard's table lies, to see which were swapped.
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> Vec<*const ()> {
+        self.shards
+            .iter()
+            .map(|shard| Arc::as_ptr(&shard.load_full()).cast())
+            .collect()
+    }
+}

@@ -1,0 +1,171 @@
+//! The six indices of the store, and how a change becomes visible in them.
+
+use std::{iter, sync::Arc};
+
+use uuid::Uuid;
+
+use super::{
+    contents::Contents,
+    entry::{ChannelEntry, Held},
+    index::{Index, Key},
+    plan::Step,
+};
+
+/// Every way to find a channel.
+#[derive(Default)]
+pub(super) struct Indices {
+    /// The set by destination.
+    pub(super) destination: Index<ByDestination>,
+    /// The set by source.
+    pub(super) source: Index<BySource>,
+    /// The set by name.
+    pub(super) name: Index<ByName>,
+    /// The orphans by UID.
+    pub(super) orphan: Index<ByUid>,
+    /// The set and the orphans by UID.
+    pub(super) uid: Index<ByUid>,
+    /// The set and the orphans by number.
+    pub(super) number: Index<ByNumber>,
+}
+
+impl Indices {
+    /// The channel of the set, or the orphan, with this UID.
+    pub(super) fn held(&self, uid: Uuid) -> Option<Held> {
+        self.uid.get(uid).map(|entry| Held {
+            entry,
+            orphan: self.orphan.get(uid).is_some(),
+        })
+    }
+
+    /// Every channel of the set and every orphan.
+    pub(super) fn all_held(&self) -> impl Iterator<Item = Held> {
+        let in_set = self.name.entries().into_iter().map(Held::in_set);
+        in_set.chain(self.orphan.entries().into_iter().map(Held::orphan))
+    }
+
+    /// Shows what was read from disk.
+    pub(super) fn fill(&self, contents: Contents) {
+        let steps: Vec<_> = contents
+            .channels
+            .into_values()
+            .map(|held| Step {
+                before: None,
+                after: Some(held),
+            })
+            .collect();
+        self.show(&steps);
+    }
+
+    /// Shows a change. Each key changes at once, the change as a whole does not: a reader may see one channel of it
+    /// already and another not yet.
+    pub(super) fn show(&self, steps: &[Step]) {
+        let before = || steps.iter().filter_map(|step| step.before.as_ref());
+        let after = || steps.iter().filter_map(|step| step.after.as_ref());
+        // Whoever finds a channel by its address must find it by number and UID too, so these come first. One that is
+        // deleted is gone from them a moment before its addresses are, and by then its core has closed it.
+        self.number.update(before().map(entry), after().map(entry));
+        self.uid.update(before().map(entry), after().map(entry));
+        self.orphan.update(
+            before().filter(is_orphan).map(entry),
+            after().filter(is_orphan).map(entry),
+        );
+        let (before, after) = (
+            || before().filter(is_in_set).map(entry),
+            || after().filter(is_in_set).map(entry),
+        );
+        self.name.update(before(), after());
+        self.source.update(before(), after());
+        self.destination.update(before(), after());
+    }
+}
+
+fn entry(held: &Held) -> &Arc<ChannelEntry> {
+    &held.entry
+}
+
+fn is_orphan(held: &&Held) -> bool {
+    held.orphan
+}
+
+fn is_in_set(held: &&Held) -> bool {
+    !held.orphan
+}
+
+/// Where messages are sent to.
+pub(super) struct ByDestination;
+
+impl Key for ByDestination {
+    type Query<'a> = &'a str;
+
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = &str> {
+        entry.config.destinations.iter().map(|address| address.as_str())
+    }
+
+    fn matches(entry: &ChannelEntry, query: &str) -> bool {
+        entry
+            .config
+            .destinations
+            .iter()
+            .any(|address| address.as_str() == query)
+    }
+}
+
+/// Where messages are asked for.
+pub(super) struct BySource;
+
+impl Key for BySource {
+    type Query<'a> = &'a str;
+
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = &str> {
+        iter::once(entry.config.source.as_str())
+    }
+
+    fn matches(entry: &ChannelEntry, query: &str) -> bool {
+        entry.config.source.as_str() == query
+    }
+}
+
+/// Namespace and name.
+pub(super) struct ByName;
+
+impl Key for ByName {
+    type Query<'a> = (&'a str, &'a str);
+
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = (&str, &str)> {
+        iter::once((entry.config.namespace.as_str(), entry.config.name.as_str()))
+    }
+
+    fn matches(entry: &ChannelEntry, (namespace, name): (&str, &str)) -> bool {
+        entry.config.name == name && entry.config.namespace == namespace
+    }
+}
+
+/// Identity.
+pub(super) struct ByUid;
+
+impl Key for ByUid {
+    type Query<'a> = Uuid;
+
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = Uuid> {
+        iter::once(entry.config.uid)
+    }
+
+    fn matches(entry: &ChannelEntry, query: Uuid) -> bool {
+        entry.config.uid == query
+    }
+}
+
+/// The number in the log's records.
+pub(super) struct ByNumber;
+
+impl Key for ByNumber {
+    type Query<'a> = u32;
+
+    fn of(entry: &ChannelEntry) -> impl Iterator<Item = u32> {
+        iter::once(entry.number)
+    }
+
+    fn matches(entry: &ChannelEntry, query: u32) -> bool {
+        entry.number == query
+    }
+}

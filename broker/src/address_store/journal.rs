@@ -1,0 +1,293 @@
+//! The journal: every change since the snapshot, one entry for each, synced before the change is visible.
+//!
+//! After the sync an empty entry is appended without one. It tells later that the entry before it was synced, so that
+//! damage to the newest change is not taken for the torn tail of a write that nobody was promised.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    contents::Change,
+    error::OpenError,
+    frame::{self, Frame, ReadError},
+};
+use crate::data_folder::durable::{self, ReplaceError};
+
+/// The format of the store's files.
+pub(super) const FORMAT: u32 = 1;
+
+/// The payload of one entry, in the journal and in the snapshot.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Record {
+    /// The first entry.
+    Head(Head),
+    /// Changes that were made at once, all or none.
+    Changes(Vec<Change>),
+    /// The last entry of a snapshot.
+    End,
+}
+
+/// The first entry of a file. Fields that it does not know must not keep a version from reading `format`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Head {
+    /// [`FORMAT`] of the version that wrote the file.
+    pub(super) format: u32,
+    /// Which snapshot this is, or which one the journal follows.
+    pub(super) generation: u64,
+}
+
+/// What a journal does to its file; a trait so that tests can make it fail.
+pub(super) trait JournalFile: Send {
+    /// Adds bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once everything appended is on disk.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file.
+    fn truncate(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+impl JournalFile for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+}
+
+/// A journal that is open for changes.
+pub(super) struct Journal {
+    pub(super) file: Box<dyn JournalFile>,
+    bytes: u64,
+    next_sequence: u64,
+}
+
+/// Why an entry was not appended.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// Nothing of it is there.
+    NotWritten(io::Error),
+    /// Nobody knows whether it is there.
+    Failed(io::Error),
+}
+
+/// A journal as it was found.
+pub(super) struct Found {
+    pub(super) journal: Journal,
+    pub(super) generation: u64,
+    pub(super) changes: Vec<Change>,
+    /// Where a torn entry was cut off.
+    pub(super) cut_at: Option<u64>,
+}
+
+impl Journal {
+    /// Makes an empty journal for a snapshot, in place of another.
+    pub(super) fn create(path: &Path, generation: u64) -> Result<Self, ReplaceError> {
+        let mut head = Vec::new();
+        frame::encode(
+            0,
+            &payload(&Record::Head(Head {
+                format: FORMAT,
+                generation,
+            })),
+            &mut head,
+        );
+        let bytes = durable::replace(path, 0o600, |file| file.write_all(&head))?;
+        let file = open_for_append(path).map_err(|source| ReplaceError {
+            replaced: true,
+            source,
+        })?;
+        Ok(Self {
+            file: Box::new(file),
+            bytes,
+            next_sequence: 1,
+        })
+    }
+
+    /// Reads a journal, cuts a torn tail off and syncs what is left; nothing if there is no file.
+    pub(super) fn open(path: &Path) -> Result<Option<Found>, OpenError> {
+        let io = |action| {
+            move |source| OpenError::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        let mut file = match open_for_append(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(io("cannot open"))?,
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("cannot read"))?;
+        let mut replayed = replay(path, &bytes)?;
+        if let Some(at) = replayed.cut_at {
+            file.truncate(at).map_err(io("cannot cut the torn tail off"))?;
+            replayed.bytes = at;
+        }
+        // The page cache may hold what the disk never got.
+        file.sync().map_err(io("cannot sync"))?;
+        let Replayed {
+            generation,
+            changes,
+            cut_at,
+            bytes,
+            next_sequence,
+        } = replayed;
+        let journal = Self {
+            file: Box::new(file),
+            bytes,
+            next_sequence,
+        };
+        Ok(Some(Found {
+            journal,
+            generation,
+            changes,
+            cut_at,
+        }))
+    }
+
+    /// Its length.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Appends one entry and returns once it is on disk.
+    pub(super) fn append(&mut self, payload: &[u8]) -> Result<(), AppendError> {
+        self.write(payload)?;
+        self.file.sync().map_err(AppendError::Failed)
+    }
+
+    /// Appends the empty entry that tells that the one before it was synced.
+    pub(super) fn mark_synced(&mut self) -> Result<(), AppendError> {
+        self.write(&payload(&Record::Changes(Vec::new())))
+    }
+
+    fn write(&mut self, payload: &[u8]) -> Result<(), AppendError> {
+        let mut bytes = Vec::new();
+        frame::encode(self.next_sequence, payload, &mut bytes);
+        if let Err(error) = self.file.append(&bytes) {
+            // Part of it may be there; it was never synced, so it may go again.
+            return Err(match self.file.truncate(self.bytes) {
+                Ok(()) => AppendError::NotWritten(error),
+                Err(_) => AppendError::Failed(error),
+            });
+        }
+        self.bytes += bytes.len() as u64;
+        self.next_sequence += 1;
+        Ok(())
+    }
+}
+
+/// The payload of an entry.
+pub(super) fn payload(record: &Record) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record has only JSON's own types")
+}
+
+/// The record of an entry, which must be the next in its file.
+pub(super) fn record(frame: &Frame, sequence: u64) -> Result<Record, String> {
+    if frame.sequence != sequence {
+        return Err(format!(
+            "entry {} stands where entry {sequence} should",
+            frame.sequence
+        ));
+    }
+    serde_json::from_slice(&frame.payload).map_err(|error| {
+        format!("the entry is whole and this version cannot read it, a later one may: {error}")
+    })
+}
+
+/// What the first entry of a file must be.
+pub(super) fn head(path: &Path, record: Record) -> Result<Head, OpenError> {
+    match record {
+        Record::Head(head) if head.format > FORMAT => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: head.format,
+            supported: FORMAT,
+        }),
+        Record::Head(head) => Ok(head),
+        _ => Err(damaged(path, 0, "the file does not begin with its head".into())),
+    }
+}
+
+pub(super) fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        offset,
+        reason,
+    }
+}
+
+struct Replayed {
+    generation: u64,
+    changes: Vec<Change>,
+    cut_at: Option<u64>,
+    bytes: u64,
+    next_sequence: u64,
+}
+
+/// Reads the entries of a journal.
+fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, OpenError> {
+    let mut replayed = Replayed {
+        generation: 0,
+        changes: Vec::new(),
+        cut_at: None,
+        bytes: 0,
+        next_sequence: 0,
+    };
+    let mut rest = bytes;
+    loop {
+        let (offset, sequence) = (replayed.bytes, replayed.next_sequence);
+        let here = rest;
+        let frame = match frame::read(&mut rest) {
+            Ok(Some(frame)) => frame,
+            // The head came by a rename and cannot be torn.
+            Ok(None) if sequence == 0 => return Err(damaged(path, 0, "the file is empty".into())),
+            Ok(None) => return Ok(replayed),
+            Err(ReadError::Damaged(reason)) => {
+                // An entry is written only after the one before it was synced.
+                if sequence == 0 || frame::any_whole_after(&here[1..], sequence) {
+                    return Err(damaged(path, offset, reason.into()));
+                }
+                replayed.cut_at = Some(offset);
+                return Ok(replayed);
+            }
+            Err(ReadError::Io(source)) => {
+                return Err(OpenError::Io {
+                    action: "cannot read",
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        };
+        let record = record(&frame, sequence).map_err(|reason| damaged(path, offset, reason))?;
+        match record {
+            _ if sequence == 0 => replayed.generation = head(path, record)?.generation,
+            Record::Changes(changes) => replayed.changes.extend(changes),
+            Record::Head(_) | Record::End => {
+                return Err(damaged(
+                    path,
+                    offset,
+                    "the entry does not belong into a journal".into(),
+                ));
+            }
+        }
+        replayed.bytes += frame::encoded_len(frame.payload.len());
+        replayed.next_sequence += 1;
+    }
+}
+
+fn open_for_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).open(path)
+}

@@ -1,0 +1,212 @@
+//! The address information store: which channel belongs to a destination, and which to a source.
+//!
+//! Readers take no lock: each index is 256 immutable shards that are swapped on change ([`index`]). Writers queue up at
+//! one mutex, and a change is decided whole ([`plan`]), persisted ([`disk`]) and only then visible ([`indices`]).
+//!
+//! Architecture Invariant: nothing is deleted because it is absent. A channel that a whole set lacks becomes an orphan,
+//! which keeps its number, its configuration and its messages; only [`AddressStore::remove`] deletes.
+
+mod contents;
+mod disk;
+mod entry;
+mod error;
+mod frame;
+mod index;
+mod indices;
+mod journal;
+mod plan;
+mod snapshot;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use restante_wire::{ChannelConfig, control::StoreState};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use entry::{Changes, ChannelEntry};
+pub use error::{ApplyError, Claim, Conflict, OpenError};
+
+use crate::clock::{Clock, Millis};
+use indices::Indices;
+use writer::Writer;
+
+/// The most channels in the set: what the architecture promises to carry at constant cost per change.
+pub const CHANNELS_MAX: usize = 1_000_000;
+/// The most channels and orphans together: room for one whole set to be replaced by another.
+pub const CHANNELS_AND_ORPHANS_MAX: usize = 2 * CHANNELS_MAX;
+/// How many deleted UIDs are remembered, the newest: a PUT that was under way when its channel was deleted is late by
+/// seconds, and this many deletions take hours.
+pub const DELETED_REMEMBERED_MAX: usize = 100_000;
+
+/// The store. Cheap to clone; every clone is the same store.
+#[derive(Clone)]
+pub struct AddressStore(Arc<Inner>);
+
+struct Inner {
+    indices: Indices,
+    state: ArcSwap<StoreState>,
+    /// The first channel number that was never given.
+    next_number: AtomicU32,
+    clock: Clock,
+    failed: CancellationToken,
+    writer: Mutex<Writer>,
+}
+
+impl AddressStore {
+    /// Opens the store in a folder, which is made if it is missing; `store_id` is the data folder's.
+    ///
+    /// Blocks on the disk.
+    pub fn open(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
+        let (disk, mut contents) = disk::Disk::open(folder)?;
+        let indices = Indices::default();
+        let writer = Writer::new(disk, &mut contents, store_id);
+        // A wall clock that is behind must not make the last sync look like one of the future.
+        let clock = Clock::start(contents.synced_at.unwrap_or(0));
+        let next_number = contents.next_number.into();
+        indices.fill(contents);
+        let state = ArcSwap::from_pointee(writer.state());
+        let failed = writer.disk.failed();
+        Ok(Self(Arc::new(Inner {
+            indices,
+            state,
+            next_number,
+            clock,
+            failed,
+            writer: Mutex::new(writer),
+        })))
+    }
+
+    /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
+    pub fn is_programmed(&self) -> bool {
+        self.0.state.load().synced_at.is_some()
+    }
+
+    /// The channel that messages to this address go into.
+    pub fn destination(&self, address: &str) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.destination.get(address)
+    }
+
+    /// The channel that messages asked for at this address come from.
+    pub fn source(&self, address: &str) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.source.get(address)
+    }
+
+    /// The channel of the set with this namespace and name.
+    pub fn by_name(&self, namespace: &str, name: &str) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.name.get((namespace, name))
+    }
+
+    /// The channel of the set, or the orphan, with this UID.
+    pub fn by_uid(&self, uid: Uuid) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.uid.get(uid)
+    }
+
+    /// The channel of the set, or the orphan, with this number.
+    pub fn by_number(&self, number: u32) -> Option<Arc<ChannelEntry>> {
+        self.0.indices.number.get(number)
+    }
+
+    /// Whether a channel of the set or an orphan has this number. In the log, messages of any other number that
+    /// [was given](Self::is_given) are dead: their channel was deleted.
+    pub fn is_known(&self, number: u32) -> bool {
+        self.by_number(number).is_some()
+    }
+
+    /// Whether this number was ever given to a channel. A log with messages of a number that never was belongs to
+    /// another store, or to a later state of this one: the folder was restored or emptied on its own.
+    pub fn is_given(&self, number: u32) -> bool {
+        number < self.0.next_number.load(Ordering::Acquire)
+    }
+
+    /// Every channel of the set, in no order.
+    pub fn channels(&self) -> Vec<Arc<ChannelEntry>> {
+        self.0.indices.name.entries()
+    }
+
+    /// Every channel that the set no longer has and that keeps its messages, in no order.
+    pub fn orphans(&self) -> Vec<Arc<ChannelEntry>> {
+        self.0.indices.orphan.entries()
+    }
+
+    /// What the store holds, as the control API tells it.
+    pub fn state(&self) -> StoreState {
+        StoreState::clone(&self.0.state.load())
+    }
+
+    /// Cancelled when the disk failed under a change: no change is taken any more, and the broker has to restart to find
+    /// out what was stored.
+    pub fn failed(&self) -> CancellationToken {
+        self.0.failed.clone()
+    }
+
+    /// Replaces the set. A channel that it lacks becomes an orphan; an orphan that it has is the same channel again,
+    /// under the same number. A set that names a deleted UID is refused whole: whoever made it has not seen the delete
+    /// yet, or wants to bring back what cannot come back, and must be told rather than half obeyed.
+    ///
+    /// Blocks on the disk until the change is stored, and for as long as another change takes.
+    pub fn sync(&self, channels: Vec<ChannelConfig>) -> Result<Changes, ApplyError> {
+        self.change(|indices, writer, now| plan::sync(indices, &writer.facts, channels, now))
+            .map(|plan| plan.outcome())
+    }
+
+    /// Takes one channel: a new one, a change of one, or an orphan back into the set.
+    ///
+    /// Blocks as [`Self::sync`] does.
+    pub fn put(&self, channel: ChannelConfig) -> Result<Changes, ApplyError> {
+        self.change(|indices, writer, _| plan::put(indices, &writer.facts, channel))
+            .map(|plan| plan.outcome())
+    }
+
+    /// Deletes a channel or an orphan for ever and tells which it was. Its UID is remembered even if it was never seen,
+    /// because a PUT of it may still be under way.
+    ///
+    /// Blocks as [`Self::sync`] does.
+    pub fn remove(&self, uid: Uuid) -> Result<Option<Arc<ChannelEntry>>, ApplyError> {
+        self.change(|indices, writer, _| Ok(plan::remove(indices, &writer.facts, uid)))
+            .map(|plan| plan.removed())
+    }
+
+    /// Decides, persists and shows one change.
+    fn change(
+        &self,
+        decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
+    ) -> Result<plan::Plan, ApplyError> {
+        let Inner {
+            indices,
+            state,
+            next_number,
+            clock,
+            failed,
+            ..
+        } = &*self.0;
+        let mut writer = self.writer();
+        if failed.is_cancelled() {
+            return Err(ApplyError::Failed);
+        }
+        let plan = decide(indices, &writer, clock.now())?;
+        writer.commit(indices, &plan)?;
+        // A number must count as given before a message can be stored under it.
+        next_number.store(plan.next_number, Ordering::Release);
+        indices.show(&plan.steps);
+        state.store(Arc::new(writer.state()));
+        writer.tidy(indices);
+        Ok(plan)
+    }
+
+    /// A panic while the mutex was held cannot leave the writer half changed in a way that the disk does not know: the
+    /// journal is written in one piece, and what is in memory follows it.
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,302 @@
+//! What a change would do, decided whole before any of it is done. No IO and no clock.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
+
+use restante_wire::{ChannelConfig, Revision};
+use uuid::Uuid;
+
+use super::{
+    CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX,
+    contents::{Change, Deleted},
+    entry::{Changes, ChannelEntry, Held},
+    error::{ApplyError, Claim, Conflict},
+    indices::Indices,
+};
+use crate::clock::Millis;
+
+/// What the indices do not say.
+pub(super) struct Facts {
+    pub(super) deleted: Deleted,
+    /// The first number that was never given.
+    pub(super) next_number: u32,
+    pub(super) synced_at: Option<Millis>,
+    pub(super) revision: Revision,
+    /// Channels in the set.
+    pub(super) channels: usize,
+    pub(super) orphans: usize,
+}
+
+/// One channel before and after a change.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) before: Option<Held>,
+    pub(super) after: Option<Held>,
+}
+
+/// A change that may be made.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// The UID to remember as deleted.
+    pub(super) deleted: Option<Uuid>,
+    /// When the whole set that this is was taken.
+    pub(super) synced_at: Option<Millis>,
+    /// The first number that is not given after this.
+    pub(super) next_number: u32,
+}
+
+impl Plan {
+    fn new(facts: &Facts) -> Self {
+        Self {
+            steps: Vec::new(),
+            deleted: None,
+            synced_at: None,
+            next_number: facts.next_number,
+        }
+    }
+
+    /// The change, as the journal keeps it.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+        let steps = self.steps.iter().filter_map(|step| {
+            let after = step.after.as_ref()?;
+            Some(match after {
+                Held { entry, orphan: true } => Change::Orphan(entry.config.uid),
+                Held { entry, orphan: false } => Change::Put {
+                    number: entry.number,
+                    config: entry.config.clone(),
+                },
+            })
+        });
+        steps
+            .chain(self.deleted.map(Change::Delete))
+            .chain(self.synced_at.map(Change::Synced))
+    }
+
+    /// What the core is told.
+    pub(super) fn outcome(&self) -> Changes {
+        let mut changes = Changes::default();
+        for step in &self.steps {
+            let in_set = |side: &Option<Held>| {
+                side.as_ref()
+                    .filter(|held| !held.orphan)
+                    .map(|held| Arc::clone(&held.entry))
+            };
+            let (before, after) = (in_set(&step.before), in_set(&step.after));
+            if let Some(before) = &before
+                && after
+                    .as_ref()
+                    .is_none_or(|after| after.config.source != before.config.source)
+            {
+                changes.withdrawn.push(before.number);
+            }
+            changes.changed.extend(after);
+        }
+        changes
+    }
+
+    /// The channel that the plan takes away for ever.
+    pub(super) fn removed(self) -> Option<Arc<ChannelEntry>> {
+        self.steps
+            .into_iter()
+            .find(|step| step.after.is_none())?
+            .before
+            .map(|held| held.entry)
+    }
+
+    /// A step to this configuration, unless it is what the set has.
+    fn take(&mut self, before: Option<Held>, config: ChannelConfig) -> Result<(), ApplyError> {
+        if before
+            .as_ref()
+            .is_some_and(|held| !held.orphan && held.entry.config == config)
+        {
+            return Ok(());
+        }
+        let number = match &before {
+            Some(held) => held.entry.number,
+            None => {
+                let number = self.next_number;
+                self.next_number = number.checked_add(1).ok_or(ApplyError::NumbersExhausted)?;
+                number
+            }
+        };
+        let after = Some(Held::in_set(Arc::new(ChannelEntry { number, config })));
+        self.steps.push(Step { before, after });
+        Ok(())
+    }
+}
+
+/// Replaces the whole set.
+pub(super) fn sync(
+    indices: &Indices,
+    facts: &Facts,
+    channels: Vec<ChannelConfig>,
+    now: Millis,
+) -> Result<Plan, ApplyError> {
+    if channels.len() > CHANNELS_MAX {
+        return Err(ApplyError::TooMany(channels.len()));
+    }
+    for channel in &channels {
+        channel.check()?;
+        refuse_deleted(facts, channel)?;
+    }
+    refuse_conflicts_within(&channels)?;
+
+    let mut plan = Plan {
+        synced_at: Some(now),
+        ..Plan::new(facts)
+    };
+    let named: HashSet<Uuid> = channels.iter().map(|channel| channel.uid).collect();
+    let mut orphans = facts.orphans;
+    for entry in indices.name.entries() {
+        if !named.contains(&entry.config.uid) {
+            orphans += 1;
+            let before = Some(Held::in_set(Arc::clone(&entry)));
+            plan.steps.push(Step {
+                before,
+                after: Some(Held::orphan(entry)),
+            });
+        }
+    }
+    let count = channels.len();
+    for channel in channels {
+        let before = indices.held(channel.uid);
+        orphans -= usize::from(before.as_ref().is_some_and(|held| held.orphan));
+        plan.take(before, channel)?;
+    }
+    if count + orphans > CHANNELS_AND_ORPHANS_MAX {
+        return Err(ApplyError::TooManyOrphans(count + orphans));
+    }
+    Ok(plan)
+}
+
+/// Takes one channel.
+pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> Result<Plan, ApplyError> {
+    channel.check()?;
+    refuse_deleted(facts, &channel)?;
+    refuse_conflicts_with_set(indices, &channel)?;
+    let before = indices.held(channel.uid);
+    if before.as_ref().is_none_or(|held| held.orphan) && facts.channels >= CHANNELS_MAX {
+        return Err(ApplyError::TooMany(facts.channels + 1));
+    }
+    if before.is_none() && facts.channels + facts.orphans >= CHANNELS_AND_ORPHANS_MAX {
+        return Err(ApplyError::TooManyOrphans(facts.channels + facts.orphans + 1));
+    }
+    let mut plan = Plan::new(facts);
+    plan.take(before, channel)?;
+    Ok(plan)
+}
+
+/// Deletes one channel for ever.
+pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
+    let mut plan = Plan::new(facts);
+    if let Some(held) = indices.held(uid) {
+        plan.steps.push(Step {
+            before: Some(held),
+            after: None,
+        });
+    }
+    plan.deleted = (!facts.deleted.contains(uid)).then_some(uid);
+    plan
+}
+
+fn refuse_deleted(facts: &Facts, channel: &ChannelConfig) -> Result<(), ApplyError> {
+    if facts.deleted.contains(channel.uid) {
+        return Err(ApplyError::Deleted {
+            uid: channel.uid,
+            channel: channel.qualified_name(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether one channel claims what another of the set has.
+fn refuse_conflicts_with_set(indices: &Indices, channel: &ChannelConfig) -> Result<(), Conflict> {
+    let differs = |other: Option<Arc<ChannelEntry>>, claim, value: String| match other {
+        Some(other) if other.config.uid != channel.uid => Err(conflict(claim, value, &other.config, channel)),
+        _ => Ok(()),
+    };
+    differs(
+        indices.name.get((&channel.namespace, &channel.name)),
+        Claim::Name,
+        channel.qualified_name(),
+    )?;
+    differs(
+        indices.source.get(channel.source.as_str()),
+        Claim::Source,
+        channel.source.to_string(),
+    )?;
+    for address in &channel.destinations {
+        differs(
+            indices.destination.get(address.as_str()),
+            Claim::Destination,
+            address.to_string(),
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether two channels of a set claim the same.
+fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
+    let addresses = |channel: &ChannelConfig| channel.destinations.len();
+    let mut uids = Claims::new(Claim::Uid, channels.len());
+    let mut names = Claims::new(Claim::Name, channels.len());
+    let mut sources = Claims::new(Claim::Source, channels.len());
+    let mut destinations = Claims::new(Claim::Destination, channels.iter().map(addresses).sum());
+    for channel in channels {
+        uids.claim(channel.uid, channel, || channel.uid.to_string())?;
+        names.claim(
+            (channel.namespace.as_str(), channel.name.as_str()),
+            channel,
+            || channel.qualified_name(),
+        )?;
+        sources.claim(channel.source.as_str(), channel, || channel.source.to_string())?;
+        for address in &channel.destinations {
+            destinations.claim(address.as_str(), channel, || address.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Who claimed what of one kind so far.
+struct Claims<'a, K> {
+    claim: Claim,
+    by: HashMap<K, &'a ChannelConfig>,
+}
+
+impl<'a, K: Eq + Hash> Claims<'a, K> {
+    fn new(claim: Claim, capacity: usize) -> Self {
+        Self {
+            claim,
+            by: HashMap::with_capacity(capacity),
+        }
+    }
+
+    fn claim(
+        &mut self,
+        key: K,
+        channel: &'a ChannelConfig,
+        value: impl Fn() -> String,
+    ) -> Result<(), Conflict> {
+        match self.by.insert(key, channel) {
+            Some(other) => Err(conflict(self.claim, value(), other, channel)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn conflict(claim: Claim, value: String, first: &ChannelConfig, second: &ChannelConfig) -> Conflict {
+    let called = |channel: &ChannelConfig| match claim {
+        Claim::Name => format!("{} ({})", channel.qualified_name(), channel.uid),
+        _ => channel.qualified_name(),
+    };
+    Conflict {
+        claim,
+        value,
+        first: called(first),
+        second: called(second),
+    }
+}

@@ -1,0 +1,270 @@
+//! What each change does, and which are refused.
+
+use restante_wire::Revision;
+
+use super::*;
+
+#[test]
+fn a_store_is_programmed_by_a_whole_set_even_an_empty_one_and_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.put(config("orders")).unwrap();
+    assert!(!store.is_programmed() && store.state().synced_at.is_none());
+    store.sync(Vec::new()).unwrap();
+    let synced_at = store.state().synced_at;
+    assert!(store.is_programmed() && synced_at.is_some());
+    drop(store);
+    assert_eq!(open(folder.path()).state().synced_at, synced_at);
+}
+
+#[test]
+fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut orders = config("orders");
+    orders.destinations = vec!["acme/in".parse().unwrap(), "acme/in/two".parse().unwrap()];
+    orders.source = "acme/out".parse().unwrap();
+    store.put(orders.clone()).unwrap();
+    let found = [
+        store.destination("acme/in"),
+        store.destination("acme/in/two"),
+        store.source("acme/out"),
+        store.by_name("acme", "orders"),
+        store.by_uid(orders.uid),
+        store.by_number(1),
+    ];
+    for entry in found {
+        assert_eq!(entry.unwrap().config, orders);
+    }
+    assert!(store.destination("acme/out").is_none() && store.source("acme/in").is_none());
+    assert!(store.destination("acme/orders").is_none() && store.by_name("acme", "in").is_none());
+}
+
+#[test]
+fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one"), config("two")]).unwrap();
+    let (one, two) = (
+        number(&store, "acme/one").unwrap(),
+        number(&store, "acme/two").unwrap(),
+    );
+
+    let changes = store.sync(vec![config("two")]).unwrap();
+    assert_eq!(
+        changes,
+        Changes {
+            changed: vec![],
+            withdrawn: vec![one]
+        }
+    );
+    assert!(store.destination("acme/one").is_none() && store.source("acme/one").is_none());
+    assert!(store.by_name("acme", "one").is_none());
+    assert_eq!(store.by_number(one).unwrap().config, config("one"));
+    assert_eq!(store.orphans(), [store.by_number(one).unwrap()]);
+    assert_eq!((store.state().channels, store.state().orphans), (1, 1));
+    assert_eq!(store.state().revision, Revision::of([&config("two")]));
+
+    // Another channel may have its addresses meanwhile.
+    let mut three = config("three");
+    three.source = "acme/one".parse().unwrap();
+    store.sync(vec![config("two"), three]).unwrap();
+    assert!(matches!(store.put(config("one")), Err(ApplyError::Conflict(_))));
+    let changes = store.sync(vec![config("one")]).unwrap();
+    assert_eq!(changes.changed, [store.by_number(one).unwrap()]);
+    assert_eq!(number(&store, "acme/one"), Some(one));
+    assert!(store.is_known(two) && store.orphans().len() == 2);
+}
+
+#[test]
+fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.put(config("one")).unwrap();
+    let one = store.remove(config("one").uid).unwrap().unwrap();
+    assert_eq!((one.number, &one.config), (1, &config("one")));
+    assert!(!store.is_known(1) && store.is_given(1) && !store.is_given(2));
+    assert_eq!(store.remove(one.config.uid).unwrap(), None);
+
+    let revision = store.state().revision;
+    let error = store.sync(vec![config("two"), config("one")]).unwrap_err();
+    assert!(
+        matches!(error, ApplyError::Deleted { uid, .. } if uid == one.config.uid),
+        "{error}"
+    );
+    assert!(matches!(
+        store.put(config("one")),
+        Err(ApplyError::Deleted { .. })
+    ));
+    assert_eq!(store.state().revision, revision, "nothing of the set was applied");
+
+    let mut anew = config("one");
+    anew.uid = Uuid::from_u128(1);
+    store.put(anew).unwrap();
+    assert_eq!(number(&store, "acme/one"), Some(2));
+    drop(store);
+    let store = open(folder.path());
+    assert!(matches!(
+        store.put(config("one")),
+        Err(ApplyError::Deleted { .. })
+    ));
+    assert!(store.is_given(2) && !store.is_given(3));
+}
+
+#[test]
+fn a_delete_that_overtakes_its_put_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.remove(config("one").uid).unwrap(), None);
+    assert!(matches!(
+        store.put(config("one")),
+        Err(ApplyError::Deleted { .. })
+    ));
+}
+
+#[test]
+fn an_orphan_can_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one")]).unwrap();
+    store.sync(vec![]).unwrap();
+    assert_eq!(store.remove(config("one").uid).unwrap().unwrap().number, 1);
+    assert!(store.orphans().is_empty() && !store.is_known(1));
+    assert_eq!(store.state().orphans, 0);
+}
+
+#[test]
+fn a_change_of_nothing_is_no_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one")]).unwrap();
+    let before = store.by_number(1).unwrap();
+    assert_eq!(store.put(config("one")).unwrap(), Changes::default());
+    assert_eq!(store.sync(vec![config("one")]).unwrap(), Changes::default());
+    assert!(Arc::ptr_eq(&before, &store.by_number(1).unwrap()));
+}
+
+#[test]
+fn a_channel_that_moves_to_another_source_withdraws_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.put(config("one")).unwrap();
+    let mut moved = config("one");
+    moved.delivery.wait_seconds = 1;
+    assert_eq!(store.put(moved.clone()).unwrap().withdrawn, Vec::<u32>::new());
+    moved.source = "acme/elsewhere".parse().unwrap();
+    assert_eq!(store.put(moved).unwrap().withdrawn, [1]);
+    assert!(store.source("acme/one").is_none() && store.source("acme/elsewhere").is_some());
+}
+
+/// Makes one channel claim what another has.
+type Collide = fn(&mut ChannelConfig);
+
+#[test]
+fn two_claims_to_the_same_are_refused_naming_both_and_nothing_is_applied() {
+    let collisions: [(Claim, Collide); 4] = [
+        (Claim::Uid, |two| two.uid = config("one").uid),
+        (Claim::Name, |two| two.name = "one".into()),
+        (Claim::Source, |two| two.source = config("one").source),
+        (Claim::Destination, |two| {
+            two.destinations.push(config("one").source)
+        }),
+    ];
+    for (claim, collide) in collisions {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let mut two = config("two");
+        collide(&mut two);
+        let error = store
+            .sync(vec![config("one"), config("other"), two.clone()])
+            .unwrap_err();
+        let ApplyError::Conflict(conflict) = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(conflict.claim, claim);
+        assert!(error.to_string().contains("acme/one"), "{error}");
+        assert!(store.channels().is_empty() && !store.is_programmed());
+
+        // One by one: the UID is the identity, so that is a change of the first channel and no conflict.
+        store.put(config("one")).unwrap();
+        match store.put(two) {
+            Ok(_) => assert_eq!(claim, Claim::Uid),
+            Err(ApplyError::Conflict(conflict)) => assert_eq!(conflict.claim, claim),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn one_channel_that_cannot_be_obeyed_refuses_the_whole_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut bad = config("bad");
+    bad.limits.messages = 0;
+    let error = store.sync(vec![config("one"), bad]).unwrap_err();
+    assert!(
+        matches!(&error, ApplyError::Invalid(invalid) if invalid.field == "limits.messages"),
+        "{error}"
+    );
+    assert!(store.channels().is_empty() && !store.is_programmed());
+}
+
+#[test]
+fn two_channels_may_swap_their_addresses_in_one_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one"), config("two")]).unwrap();
+    let (mut one, mut two) = (config("one"), config("two"));
+    std::mem::swap(&mut one.source, &mut two.source);
+    std::mem::swap(&mut one.destinations, &mut two.destinations);
+    store.sync(vec![one, two]).unwrap();
+    assert_eq!(store.source("acme/one").unwrap().config.name, "two");
+    assert_eq!(store.destination("acme/two").unwrap().config.name, "one");
+}
+
+#[test]
+fn among_many_channels_a_change_copies_one_shard_of_each_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // More than fits in one entry of the journal, so this is also the way by the snapshot.
+    let many: Vec<_> = (0..30_000).map(|number| config(&format!("c{number}"))).collect();
+    store.sync(many).unwrap();
+    let tables = |store: &AddressStore| {
+        let Indices {
+            destination,
+            source,
+            name,
+            orphan,
+            uid,
+            number,
+        } = &store.0.indices;
+        [
+            destination.tables(),
+            source.tables(),
+            name.tables(),
+            orphan.tables(),
+            uid.tables(),
+            number.tables(),
+        ]
+    };
+    let before = tables(&store);
+    let mut changed = config("c29999");
+    changed.delivery.wait_seconds = 1;
+    store.put(changed.clone()).unwrap();
+    let swapped = tables(&store).into_iter().zip(&before).map(|(now, before)| {
+        now.iter()
+            .zip(before)
+            .filter(|(now, before)| now != before)
+            .count()
+    });
+    assert_eq!(swapped.collect::<Vec<_>>(), [1, 1, 1, 0, 1, 1]);
+
+    let revision = store.state().revision;
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(
+        (store.state().revision, store.state().channels),
+        (revision, 30_000)
+    );
+    assert_eq!(store.destination("acme/c29999").unwrap().config, changed);
+}

@@ -1,0 +1,208 @@
+//! What is found on disk after a crash, and after worse.
+
+use std::{fs, path::PathBuf};
+
+use super::*;
+
+/// A store with three channels, each from a change of its own, closed; and the path of a file of it.
+fn three(folder: &Path, name: &str) -> PathBuf {
+    let store = open(folder);
+    store.sync(vec![]).unwrap();
+    for name in ["one", "two", "three"] {
+        store.put(config(name)).unwrap();
+    }
+    folder.join(name)
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// Where the first entry that names this text begins.
+fn entry_of(path: &Path, text: &str) -> usize {
+    let bytes = fs::read(path).unwrap();
+    let at = bytes
+        .windows(text.len())
+        .position(|window| window == text.as_bytes())
+        .unwrap();
+    bytes[..at]
+        .windows(4)
+        .rposition(|window| window == b"Rsa1")
+        .unwrap()
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_its_numbers_are_never_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let whole = fs::read(&journal).unwrap();
+    let torn_from = entry_of(&journal, "acme/three");
+    let end = whole[torn_from + 4..]
+        .windows(4)
+        .position(|window| window == b"Rsa1")
+        .unwrap()
+        + torn_from
+        + 4;
+    for length in (torn_from + 1..end).step_by(5) {
+        fs::write(&journal, &whole[..length]).unwrap();
+        let store = open(folder.path());
+        assert!(
+            number(&store, "acme/two") == Some(2) && number(&store, "acme/three").is_none(),
+            "{length}"
+        );
+        assert!(store.is_given(3), "the lost change may have given it");
+        store.put(config("four")).unwrap();
+        let four = number(&store, "acme/four").unwrap();
+        assert!(four > 3, "{four}");
+        drop(store);
+        assert_eq!(number(&open(folder.path()), "acme/four"), Some(four));
+    }
+}
+
+#[test]
+fn a_tail_whose_sectors_never_came_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let torn_from = entry_of(&journal, "acme/three");
+    let mut bytes = fs::read(&journal).unwrap();
+    // The length came to the disk and the bytes did not.
+    bytes[torn_from..].fill(0);
+    fs::write(&journal, bytes).unwrap();
+    let store = open(folder.path());
+    assert!(number(&store, "acme/two") == Some(2) && number(&store, "acme/three").is_none());
+    drop(store);
+    assert_eq!(number(&open(folder.path()), "acme/two"), Some(2));
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_with_file_offset_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let offset = entry_of(&journal, "acme/two");
+    // In the magic, the length, the sequence, the checksum and the payload.
+    for at in [0, 4, 8, 16, 40] {
+        flip(&journal, offset + at);
+        let error = try_open(folder.path()).err().unwrap();
+        assert!(
+            matches!(&error, OpenError::Damaged { offset: found, .. } if *found == offset as u64),
+            "{at}: {error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(journal.to_str().unwrap()) && text.contains("restore"),
+            "{text}"
+        );
+        flip(&journal, offset + at);
+    }
+    assert_eq!(open(folder.path()).channels().len(), 3);
+}
+
+#[test]
+fn damage_to_the_newest_change_is_not_taken_for_a_torn_tail() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let offset = entry_of(&journal, "acme/three");
+    flip(&journal, offset + 40);
+    assert!(matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_wherever_it_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = three(folder.path(), "snapshot");
+    let store = open(folder.path());
+    store.writer().disk.make_snapshot_due();
+    store.put(config("four")).unwrap();
+    drop(store);
+    let whole = fs::read(&snapshot).unwrap();
+    for at in 0..whole.len() {
+        flip(&snapshot, at);
+        assert!(
+            matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })),
+            "{at}"
+        );
+        fs::write(&snapshot, &whole).unwrap();
+    }
+    for length in 0..whole.len() {
+        fs::write(&snapshot, &whole[..length]).unwrap();
+        assert!(
+            matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })),
+            "{length}"
+        );
+    }
+    fs::write(&snapshot, &whole).unwrap();
+    assert_eq!(open(folder.path()).channels().len(), 4);
+}
+
+#[test]
+fn a_crash_between_snapshot_and_journal_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let before = fs::read(&journal).unwrap();
+    let store = open(folder.path());
+    store.remove(config("two").uid).unwrap();
+    store.writer().disk.make_snapshot_due();
+    store.put(config("four")).unwrap();
+    let state = store.state();
+    drop(store);
+    assert!(
+        fs::metadata(&journal).unwrap().len() < before.len() as u64,
+        "the journal was begun anew"
+    );
+    fs::write(&journal, before).unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.state(), state);
+    assert!(matches!(
+        store.put(config("two")),
+        Err(ApplyError::Deleted { .. })
+    ));
+    store.put(config("five")).unwrap();
+    drop(store);
+    assert_eq!(number(&open(folder.path()), "acme/five"), Some(5));
+}
+
+#[test]
+fn one_file_without_the_other_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = three(folder.path(), "journal");
+    let store = open(folder.path());
+    store.writer().disk.make_snapshot_due();
+    store.put(config("four")).unwrap();
+    drop(store);
+    for (file, missing) in [
+        ("journal", &journal),
+        ("snapshot", &folder.path().join("snapshot")),
+    ] {
+        let aside = folder.path().join("aside");
+        fs::rename(missing, &aside).unwrap();
+        let error = try_open(folder.path()).err().unwrap();
+        assert!(
+            matches!(&error, OpenError::Incomplete { path, .. } if path.ends_with(file)),
+            "{error}"
+        );
+        fs::rename(&aside, missing).unwrap();
+    }
+}
+
+#[test]
+fn files_of_a_later_version_are_refused() {
+    use super::super::{frame, journal};
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = Vec::new();
+    frame::encode(
+        0,
+        br#"{"head":{"format":2,"generation":0,"shards":[]}}"#,
+        &mut bytes,
+    );
+    fs::write(folder.path().join("journal"), &bytes).unwrap();
+    assert!(matches!(
+        try_open(folder.path()),
+        Err(OpenError::Newer {
+            found: 2,
+            supported: journal::FORMAT,
+            ..
+        })
+    ));
+}

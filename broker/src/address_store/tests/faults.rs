@@ -1,0 +1,122 @@
+//! A disk that fails under a change.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::symlink,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use super::{super::journal::JournalFile, *};
+
+/// What the disk does wrong from now on.
+#[derive(Default)]
+struct Faults {
+    half_of_each_write: AtomicBool,
+    sync: AtomicBool,
+    truncate: AtomicBool,
+}
+
+struct Faulty(File, Arc<Faults>);
+
+impl JournalFile for Faulty {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.1.half_of_each_write.load(Relaxed) {
+            JournalFile::append(&mut self.0, &bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        JournalFile::append(&mut self.0, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.1.sync.load(Relaxed) {
+            Err(io::ErrorKind::Other.into())
+        } else {
+            self.0.sync()
+        }
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        if self.1.truncate.load(Relaxed) {
+            Err(io::ErrorKind::Other.into())
+        } else {
+            self.0.truncate(bytes)
+        }
+    }
+}
+
+/// A store with channel `one` on a disk that can be made to fail.
+fn faulty(folder: &Path) -> (AddressStore, Arc<Faults>) {
+    let store = open(folder);
+    store.sync(vec![config("one")]).unwrap();
+    let faults = Arc::<Faults>::default();
+    let file = File::options().append(true).open(folder.join("journal")).unwrap();
+    store.writer().disk.journal.file = Box::new(Faulty(file, faults.clone()));
+    (store, faults)
+}
+
+#[test]
+fn a_full_disk_refuses_changes_and_takes_them_when_there_is_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(folder.path());
+    let before = store.state();
+    faults.half_of_each_write.store(true, Relaxed);
+    for _ in 0..3 {
+        assert!(matches!(store.put(config("two")), Err(ApplyError::Full(_))));
+    }
+    assert!(!store.failed().is_cancelled());
+    assert_eq!(store.state(), before);
+    assert!(store.destination("acme/two").is_none());
+    faults.half_of_each_write.store(false, Relaxed);
+    store.put(config("two")).unwrap();
+    let state = store.state();
+    drop(store);
+    assert_eq!(open(folder.path()).state(), state);
+}
+
+#[test]
+fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(folder.path());
+    let before = store.state();
+    faults.sync.store(true, Relaxed);
+    assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
+    faults.sync.store(false, Relaxed);
+    // Never retried, though it would work now.
+    assert!(store.failed().is_cancelled());
+    assert!(matches!(store.put(config("three")), Err(ApplyError::Failed)));
+    assert!(matches!(store.sync(vec![]), Err(ApplyError::Failed)));
+    assert!(matches!(store.remove(config("one").uid), Err(ApplyError::Failed)));
+    assert_eq!(store.state(), before);
+    assert!(store.destination("acme/one").is_some() && store.destination("acme/two").is_none());
+    drop(store);
+    // The restart decides: the change was written whole.
+    assert_eq!(number(&open(folder.path()), "acme/two"), Some(2));
+}
+
+#[test]
+fn half_a_change_that_cannot_be_taken_back_fails_the_store_and_is_cut_at_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(folder.path());
+    faults.half_of_each_write.store(true, Relaxed);
+    faults.truncate.store(true, Relaxed);
+    assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
+    assert!(store.failed().is_cancelled());
+    drop(store);
+    let store = open(folder.path());
+    assert!(store.destination("acme/one").is_some() && store.destination("acme/two").is_none());
+}
+
+#[test]
+fn without_room_for_a_snapshot_the_journal_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // Every write to this device fails for want of room.
+    symlink("/dev/full", folder.path().join("snapshot.tmp")).unwrap();
+    store.writer().disk.make_snapshot_due();
+    store.put(config("one")).unwrap();
+    store.put(config("two")).unwrap();
+    assert!(!store.failed().is_cancelled() && !folder.path().join("snapshot").exists());
+    drop(store);
+    assert_eq!(open(folder.path()).channels().len(), 2);
+}

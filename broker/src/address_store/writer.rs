@@ -1,0 +1,135 @@
+//! What only the writer needs: the files, and the facts that a change is decided by.
+
+use std::collections::HashSet;
+
+use restante_wire::{Revision, control::StoreState};
+use uuid::Uuid;
+
+use super::{
+    contents::{Change, Contents},
+    disk::Disk,
+    entry::Held,
+    error::ApplyError,
+    indices::Indices,
+    plan::{Facts, Plan},
+};
+use crate::clock;
+
+/// The one writer.
+pub(super) struct Writer {
+    pub(super) disk: Disk,
+    pub(super) facts: Facts,
+    store_id: Uuid,
+}
+
+impl Writer {
+    /// A writer that goes on from what was read from disk.
+    pub(super) fn new(disk: Disk, contents: &mut Contents, store_id: Uuid) -> Self {
+        let in_set = || {
+            contents
+                .channels
+                .values()
+                .filter(|held| !held.orphan)
+                .map(|held| &held.entry.config)
+        };
+        let facts = Facts {
+            next_number: contents.next_number,
+            synced_at: contents.synced_at,
+            revision: Revision::of(in_set()),
+            channels: in_set().count(),
+            orphans: contents.channels.values().filter(|held| held.orphan).count(),
+            deleted: std::mem::take(&mut contents.deleted),
+        };
+        Self {
+            disk,
+            facts,
+            store_id,
+        }
+    }
+
+    /// Makes a plan last, and takes over what follows from it.
+    pub(super) fn commit(&mut self, indices: &Indices, plan: &Plan) -> Result<(), ApplyError> {
+        let Self { disk, facts, .. } = self;
+        disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
+        for step in &plan.steps {
+            let count = |held: &Option<Held>, orphan| {
+                usize::from(held.as_ref().is_some_and(|held| held.orphan == orphan))
+            };
+            facts.channels = facts.channels + count(&step.after, false) - count(&step.before, false);
+            facts.orphans = facts.orphans + count(&step.after, true) - count(&step.before, true);
+            if let Some(held) = step.before.as_ref().filter(|held| !held.orphan) {
+                facts.revision.remove(&held.entry.config);
+            }
+            if let Some(held) = step.after.as_ref().filter(|held| !held.orphan) {
+                facts.revision.add(&held.entry.config);
+            }
+        }
+        facts.next_number = plan.next_number;
+        facts.synced_at = plan.synced_at.or(facts.synced_at);
+        if let Some(uid) = plan.deleted {
+            facts.deleted.remember(uid);
+        }
+        Ok(())
+    }
+
+    /// Keeps the files small, after a change is visible.
+    pub(super) fn tidy(&mut self, indices: &Indices) {
+        if self.disk.is_snapshot_due() && !self.disk.failed().is_cancelled() {
+            self.disk.compact(whole(indices, &self.facts, None));
+        }
+    }
+
+    /// What the store holds.
+    pub(super) fn state(&self) -> StoreState {
+        StoreState {
+            store_id: self.store_id,
+            revision: self.facts.revision,
+            synced_at: self.facts.synced_at.map(clock::rfc3339),
+            channels: self.facts.channels as u64,
+            orphans: self.facts.orphans as u64,
+        }
+    }
+}
+
+/// Everything that the store holds, with a plan applied that neither indices nor facts know yet.
+fn whole<'a>(
+    indices: &Indices,
+    facts: &'a Facts,
+    plan: Option<&'a Plan>,
+) -> impl Iterator<Item = Change> + use<'a> {
+    let steps = plan.map_or(&[][..], |plan| &plan.steps);
+    let touched: HashSet<Uuid> = steps
+        .iter()
+        .filter_map(|step| step.before.as_ref())
+        .map(|held| held.entry.config.uid)
+        .collect();
+    let untouched: Vec<_> = indices
+        .all_held()
+        .filter(|held| !touched.contains(&held.entry.config.uid))
+        .collect();
+    let after = steps.iter().filter_map(|step| step.after.clone());
+    let channels = untouched
+        .into_iter()
+        .chain(after)
+        .flat_map(|Held { entry, orphan }| {
+            let uid = entry.config.uid;
+            let put = Change::Put {
+                number: entry.number,
+                config: entry.config.clone(),
+            };
+            [Some(put), orphan.then_some(Change::Orphan(uid))]
+                .into_iter()
+                .flatten()
+        });
+    let deleted = facts
+        .deleted
+        .iter()
+        .chain(plan.and_then(|plan| plan.deleted))
+        .map(Change::Delete);
+    let next_number = plan.map_or(facts.next_number, |plan| plan.next_number);
+    let synced_at = plan.and_then(|plan| plan.synced_at).or(facts.synced_at);
+    channels
+        .chain(deleted)
+        .chain([Change::NextNumber(next_number)])
+        .chain(synced_at.map(Change::Synced))
+}

@@ -1,0 +1,110 @@
+//! `/metrics/channels`: what each channel counts, collected when it is asked for and registered nowhere. A channel that
+//! goes takes its series with it.
+
+use std::{convert::Infallible, fmt::Write as _, sync::Arc, sync::atomic::Ordering::Relaxed};
+
+use futures_util::{Stream, stream};
+
+use super::Admin;
+use crate::{address_store::ChannelEntry, channel::ChannelCounters, clock::Millis};
+
+/// A channel with its counters.
+pub(super) type Sample = (Arc<ChannelEntry>, Arc<ChannelCounters>, Millis);
+
+/// A metric that every channel has.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    /// One value each, with further labels.
+    values: fn(&Sample) -> Vec<(&'static str, u64)>,
+}
+
+const FAMILIES: [Family; 7] = [
+    Family {
+        name: "restante_channel_messages",
+        help: "Messages in the channel by state",
+        kind: "gauge",
+        values: |sample| {
+            let stats = stats(sample);
+            vec![(",state=\"ready\"", stats.ready), (",state=\"leased\"", stats.leased)]
+        },
+    },
+    Family {
+        name: "restante_channel_bytes",
+        help: "Bytes of the channel's contents and kept headers",
+        kind: "gauge",
+        values: |sample| vec![("", stats(sample).bytes)],
+    },
+    Family {
+        name: "restante_channel_oldest_message_age_seconds",
+        help: "Age of the channel's oldest message; 0 when it is empty",
+        kind: "gauge",
+        values: |sample| vec![("", stats(sample).oldest_message_age_seconds.unwrap_or(0))],
+    },
+    Family {
+        name: "restante_channel_waiting_receivers",
+        help: "Receivers that wait on the channel",
+        kind: "gauge",
+        values: |sample| vec![("", stats(sample).waiting_receivers)],
+    },
+    Family {
+        name: "restante_channel_pushed_total",
+        help: "Messages stored in the channel",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.pushed.load(Relaxed))],
+    },
+    Family {
+        name: "restante_channel_delivered_total",
+        help: "Messages of the channel handed out, each time",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.delivered.load(Relaxed))],
+    },
+    Family {
+        name: "restante_channel_settled_total",
+        help: "Messages of the channel settled by their receivers",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.settled.load(Relaxed))],
+    },
+];
+
+fn stats((entry, counters, now): &Sample) -> restante_wire::ChannelStats {
+    counters.stats(&entry.config, *now)
+}
+
+/// The channels to tell of, up to the limit.
+pub(super) fn sample(admin: &Admin) -> Vec<Sample> {
+    let mut channels = admin.store.channels();
+    if channels.len() > admin.channels_max {
+        tracing::warn!(
+            channels = channels.len(),
+            max = admin.channels_max,
+            "/metrics/channels leaves channels out (--metrics-channels-max)"
+        );
+        channels.truncate(admin.channels_max);
+    }
+    let now = admin.core.clock().now();
+    channels.into_iter().map(|entry| (entry.clone(), admin.core.counters(entry.number), now)).collect()
+}
+
+/// The text, one family at a time, so that no scrape needs the whole in memory.
+pub(super) fn print(samples: Vec<Sample>) -> impl Stream<Item = Result<String, Infallible>> {
+    stream::iter(FAMILIES.iter().map(move |family| Ok(print_family(family, &samples))))
+}
+
+fn print_family(family: &Family, samples: &[Sample]) -> String {
+    let Family { name, help, kind, values } = family;
+    let mut text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    for sample in samples {
+        // Names of namespaces and channels are DNS labels: nothing in them needs escaping.
+        let config = &sample.0.config;
+        for (labels, value) in values(sample) {
+            let _ = writeln!(
+                text,
+                "{name}{{namespace=\"{}\",channel=\"{}\"{labels}}} {value}",
+                config.namespace, config.name
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! The admin port: probes and metrics, on a thread that the disk never holds up.
+
+mod channels;
+mod health;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+pub use health::Health;
+use http::{StatusCode, header::CONTENT_TYPE};
+use prometheus::{Encoder, TextEncoder};
+use restante_wire::ProblemType;
+
+use crate::{
+    address_store::AddressStore,
+    core::CoreHandle,
+    http::{HttpError, body::BodyMemory},
+    metrics::Metrics,
+};
+
+/// What probes and scrapes look at.
+#[derive(Clone)]
+pub struct Admin {
+    /// Whether the broker lives and serves.
+    pub health: Health,
+    /// The aggregates.
+    pub metrics: Arc<Metrics>,
+    /// The channels there are.
+    pub store: AddressStore,
+    /// Their counters.
+    pub core: CoreHandle,
+    /// The memory for bodies in flight.
+    pub body_memory: BodyMemory,
+    /// How many channels are told of.
+    pub channels_max: usize,
+}
+
+/// What the admin port serves.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/metrics/channels", get(channels))
+        .fallback(async || {
+            HttpError::new(ProblemType::RouteUnknown, "here are /livez, /readyz, /metrics and /metrics/channels")
+        })
+        .with_state(admin)
+}
+
+async fn livez(State(admin): State<Admin>) -> Response {
+    probe(admin.health.alive())
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    probe(admin.health.ready())
+}
+
+fn probe(outcome: Result<(), &'static str>) -> Response {
+    match outcome {
+        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let sampled = &admin.metrics.sampled;
+    let state = admin.store.state();
+    sampled.address_revision.set(state.revision.low_bits() as f64);
+    sampled.address_channels.set(state.channels as i64);
+    sampled.orphan_channels.set(state.orphans as i64);
+    sampled.body_memory_bytes.set(admin.body_memory.used() as i64);
+    sampled.waiting_receivers.set(admin.core.waiting_receivers() as i64);
+    sampled.clock_skew_seconds.set(admin.core.clock().skew_seconds());
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&admin.metrics.gather(), &mut text) {
+        Ok(()) => ([(CONTENT_TYPE, encoder.format_type())], text).into_response(),
+        Err(error) => {
+            HttpError::new(ProblemType::Internal, format!("failed to print the metrics: {error}")).into_response()
+        }
+    }
+}
+
+async fn channels(State(admin): State<Admin>) -> Response {
+    let samples = channels::sample(&admin);
+    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], Body::from_stream(channels::print(samples))).into_response()
+}

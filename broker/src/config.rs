@@ -1,0 +1,130 @@
+//! Flags and environment variables: the only place that reads either.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Parser, ValueEnum};
+
+/// The broker of Restante: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
+///
+/// Without Kubernetes: restante-broker --manifests examples/
+#[derive(Debug, Clone, Parser)]
+#[command(name = "restante-broker", version, about, long_about)]
+pub struct Config {
+    /// Where clients send and ask for messages.
+    #[arg(long, env = "RESTANTE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where probes and metrics are: /livez, /readyz, /metrics, /metrics/channels.
+    #[arg(long, env = "RESTANTE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
+    pub admin_listen: SocketAddr,
+
+    /// Where the operator tells the broker its channels.
+    #[arg(
+        long,
+        env = "RESTANTE_CONTROL_LISTEN",
+        value_name = "ADDRESS:PORT",
+        requires = "control_token_file",
+        conflicts_with = "manifests"
+    )]
+    pub control_listen: Option<SocketAddr>,
+
+    /// The file with the operator's credential.
+    #[arg(long, env = "RESTANTE_CONTROL_TOKEN_FILE", value_name = "FILE")]
+    pub control_token_file: Option<PathBuf>,
+
+    /// The folder of the messages. One broker at a time has it.
+    #[arg(long, env = "RESTANTE_DATA_DIR", value_name = "FOLDER", default_value = "./restante-data")]
+    pub data_dir: PathBuf,
+
+    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files. Read again on SIGHUP.
+    #[arg(long, env = "RESTANTE_MANIFESTS", value_name = "FILE OR FOLDER")]
+    pub manifests: Option<PathBuf>,
+
+    /// How long to wait for another broker to let go of the data folder, in seconds.
+    #[arg(long, env = "RESTANTE_LOCK_WAIT", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    pub lock_wait: Duration,
+
+    /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy.
+    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    pub body_memory: ByteSize,
+
+    /// Memory for contents that receivers are likely to ask for next; others are read from the disk.
+    #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    pub hot_body_memory: ByteSize,
+
+    /// How many receivers may wait on one channel; over it pulls are answered 429.
+    #[arg(long, env = "RESTANTE_WAITING_RECEIVERS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
+    pub waiting_receivers_max: usize,
+
+    /// How many idempotency keys are remembered; over it pushes with a key are answered 503.
+    #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = 2_000_000)]
+    pub idempotency_keys_max: usize,
+
+    /// Size of the log's segment files. At least three are kept, and a message must fit in one.
+    #[arg(long, env = "RESTANTE_SEGMENT_SIZE", value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
+    pub segment_size: ByteSize,
+
+    /// How long open requests have after SIGTERM, in seconds.
+    #[arg(long, env = "RESTANTE_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub drain_seconds: Duration,
+
+    /// How many channels /metrics/channels tells of.
+    #[arg(long, env = "RESTANTE_METRICS_CHANNELS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
+    pub metrics_channels_max: usize,
+
+    /// What is logged: a level, or directives as RUST_LOG has them.
+    #[arg(long, env = "RESTANTE_LOG", value_name = "DIRECTIVES", default_value = "info")]
+    pub log: String,
+
+    /// How it is logged.
+    #[arg(long, env = "RESTANTE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The form of log lines, on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For log collectors: one JSON object a line.
+    Json,
+}
+
+/// From one block of many messages to what a 32-bit offset reaches.
+fn segment_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) { Ok(size) } else { Err("must be 1MiB to 2GiB".into()) }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| "must be whole seconds".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable_of_its_name() {
+        for argument in Config::command().get_arguments() {
+            if let (Some(flag), Some(env)) = (argument.get_long(), argument.get_env()) {
+                assert_eq!(format!("RESTANTE_{}", flag.to_uppercase().replace('-', "_")), env.to_string_lossy());
+            } else {
+                assert!(["help", "version"].contains(&argument.get_id().as_str()), "{argument}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_control_port_needs_a_credential() {
+        assert!(Config::try_parse_from(["broker", "--control-listen", "127.0.0.1:8082"]).is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! What changes the set: a whole one, one channel, or a deletion.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, RawQuery, State},
+};
+use restante_wire::{
+    ProblemType,
+    control::{ChannelDeleted, StoreState},
+};
+
+use super::{Channels, Control, errors, look, ndjson};
+use crate::{
+    address_store::{AddressStore, ApplyError, Changes},
+    http::error::HttpError,
+};
+
+/// `POST /control/v1/sync`
+pub(super) async fn sync<C: Channels>(
+    State(control): State<Control<C>>,
+    body: Body,
+) -> Result<Json<StoreState>, HttpError> {
+    let _turn = control.sync_turn.clone().lock_owned().await;
+    let channels = ndjson::channels(body).await?;
+    apply(control, move |store| store.sync(channels)).await
+}
+
+/// `PUT /control/v1/channels/{uid}`
+pub(super) async fn put<C: Channels>(
+    State(control): State<Control<C>>,
+    Path(uid): Path<String>,
+    body: Body,
+) -> Result<Json<StoreState>, HttpError> {
+    let uid = look::uid(&uid)?;
+    let channel = ndjson::channel(body).await?;
+    if channel.uid != uid {
+        return Err(HttpError::new(
+            ProblemType::BodyMalformed,
+            format!("the path names the channel {uid} and the body {}", channel.uid),
+        ));
+    }
+    apply(control, move |store| store.put(channel)).await
+}
+
+/// `DELETE /control/v1/channels/{uid}`
+///
+/// The channel is closed before the store forgets it, so that no message comes in between; the store forgets it before
+/// its messages go, so that after a crash they either belong to it again or to nobody.
+pub(super) async fn delete<C: Channels>(
+    State(control): State<Control<C>>,
+    Path(uid): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<ChannelDeleted>, HttpError> {
+    let (uid, force) = (look::uid(&uid)?, force(query.as_deref())?);
+    let deleted = control.in_turn(|control| async move {
+        let messages = match control.store.by_uid(uid) {
+            Some(entry) => {
+                let closed = control
+                    .channels
+                    .close(entry.number, force)
+                    .await
+                    .map_err(errors::gone)?;
+                closed.map_err(|messages| errors::not_empty(uid, messages))?
+            }
+            None => 0,
+        };
+        if let Some(entry) = control.on_disk(move |store| store.remove(uid)).await? {
+            control.channels.removed(entry.number).await;
+            tracing::info!(channel = entry.config.qualified_name(), %uid, messages, "deleted a channel");
+        }
+        Ok(ChannelDeleted {
+            messages,
+            store: control.store.state(),
+        })
+    });
+    deleted.await.map(Json)
+}
+
+/// Makes a change of the set, and tells the channels.
+async fn apply<C: Channels>(
+    control: Control<C>,
+    change: impl FnOnce(&AddressStore) -> Result<Changes, ApplyError> + Send + 'static,
+) -> Result<Json<StoreState>, HttpError> {
+    let state = control.in_turn(|control| async move {
+        let Changes { changed, withdrawn } = control.on_disk(change).await?;
+        if !(changed.is_empty() && withdrawn.is_empty()) {
+            tracing::info!(
+                changed = changed.len(),
+                withdrawn = withdrawn.len(),
+                "the set of channels changed"
+            );
+        }
+        if !withdrawn.is_empty() {
+            control.channels.withdrawn(withdrawn).await;
+        }
+        Ok(control.store.state())
+    });
+    state.await.map(Json)
+}
+
+/// The query of a DELETE: `force=true`, `force=false`, or nothing.
+fn force(query: Option<&str>) -> Result<bool, HttpError> {
+    let mut force = false;
+    for pair in query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
+        force = match pair.split_once('=').unwrap_or((pair, "")) {
+            ("force", "true") => true,
+            ("force", "false") => false,
+            ("force", value) => {
+                let detail = format!("force must be true or false, and is {value:?}");
+                return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
+            }
+            (name, _) => {
+                let detail = format!("{name:?} is no parameter of a DELETE: it has force");
+                return Err(HttpError::new(ProblemType::ParameterUnknown, detail));
+            }
+        };
+    }
+    Ok(force)
+}

@@ -1,0 +1,51 @@
+//! What the control API asks of the channels, wherever they run.
+
+use std::{future::Future, sync::Arc};
+
+use restante_wire::ChannelStats;
+
+use crate::{
+    address_store::ChannelEntry,
+    core::{CoreGone, CoreHandle},
+};
+
+/// The channels, as the control API reaches them.
+pub trait Channels: Clone + Send + Sync + 'static {
+    /// What channels hold now, in the order asked for.
+    fn stats(
+        &self,
+        channels: Vec<Arc<ChannelEntry>>,
+    ) -> impl Future<Output = Result<Vec<ChannelStats>, CoreGone>> + Send;
+
+    /// Begins a channel's deletion, if it is empty or `force` says so: from then on it takes no message. Returns how
+    /// many messages go with it, or how many stand in the way.
+    fn close(
+        &self,
+        number: u32,
+        force: bool,
+    ) -> impl Future<Output = Result<Result<u64, u64>, CoreGone>> + Send;
+
+    /// Ends a channel's deletion, once the address store has forgotten it.
+    fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
+
+    /// Tells whoever waits on these channels that their address is gone.
+    fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
+}
+
+impl Channels for CoreHandle {
+    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
+        CoreHandle::stats(self, channels).await
+    }
+
+    async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
+        CoreHandle::close(self, number, force).await
+    }
+
+    async fn removed(&self, number: u32) {
+        CoreHandle::removed(self, number).await;
+    }
+
+    async fn withdrawn(&self, numbers: Vec<u32>) {
+        CoreHandle::withdrawn(self, numbers).await;
+    }
+}

@@ -1,0 +1,53 @@
+//! Which problem each refusal of the control API is.
+
+use restante_wire::ProblemType;
+use tokio::task::JoinError;
+use uuid::Uuid;
+
+use crate::{address_store::ApplyError, core::CoreGone, http::error::HttpError};
+
+/// The store refused a change.
+pub(super) fn refused(error: ApplyError) -> HttpError {
+    let kind = match &error {
+        ApplyError::Invalid(_)
+        | ApplyError::TooMany(_)
+        | ApplyError::TooManyOrphans(_)
+        | ApplyError::NumbersExhausted => ProblemType::ChannelInvalid,
+        ApplyError::Conflict(_) => ProblemType::ChannelConflict,
+        ApplyError::Deleted { .. } => ProblemType::ChannelDeleted,
+        ApplyError::Full(_) => ProblemType::StoreFull,
+        ApplyError::NotWritten(_) | ApplyError::Failed => ProblemType::StoreFailed,
+    };
+    HttpError::new(kind, error.to_string())
+}
+
+/// The channels' thread has ended.
+pub(super) fn gone(error: CoreGone) -> HttpError {
+    HttpError::new(ProblemType::Draining, error.to_string())
+}
+
+/// A defect of the broker: whoever panicked has said why in the log.
+pub(super) fn panicked(_: JoinError) -> HttpError {
+    HttpError::new(
+        ProblemType::Internal,
+        "the change was not carried through: the broker's log says why",
+    )
+}
+
+/// Nothing has this UID.
+pub(super) fn unknown(uid: Uuid) -> HttpError {
+    HttpError::new(
+        ProblemType::ChannelUnknown,
+        format!("no channel and no orphan has the UID {uid}"),
+    )
+}
+
+/// The channel still has messages.
+pub(super) fn not_empty(uid: Uuid, messages: u64) -> HttpError {
+    HttpError::new(
+        ProblemType::ChannelNotEmpty,
+        format!(
+            "channel {uid} holds {messages} messages: have them received, or say force=true to drop them"
+        ),
+    )
+}

@@ -1,0 +1,81 @@
+//! What changes nothing: the revision, and what the channels hold.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use http::header;
+use restante_wire::{ChannelStats, ProblemType, control::StoreState};
+use uuid::Uuid;
+
+use super::{Channels, Control, errors};
+use crate::{address_store::ChannelEntry, core::CoreGone, http::error::HttpError};
+
+/// Channels that are asked for at a time: few enough that their core is not held up, many enough that asking costs
+/// nothing.
+const STATS_PER_TURN: usize = 1000;
+
+/// `GET /control/v1/revision`
+pub(super) async fn revision<C: Channels>(State(control): State<Control<C>>) -> Json<StoreState> {
+    Json(control.store.state())
+}
+
+/// `GET /control/v1/channels/{uid}/stats`, of an orphan as well.
+pub(super) async fn stats<C: Channels>(
+    State(control): State<Control<C>>,
+    Path(text): Path<String>,
+) -> Result<Json<ChannelStats>, HttpError> {
+    let uid = uid(&text)?;
+    let entry = control.store.by_uid(uid).ok_or_else(|| errors::unknown(uid))?;
+    let stats = control.channels.stats(vec![entry]).await.map_err(errors::gone)?;
+    stats
+        .into_iter()
+        .next()
+        .map(Json)
+        .ok_or_else(|| errors::unknown(uid))
+}
+
+/// `GET /control/v1/stats`: every channel of the set, as NDJSON.
+pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) -> Result<Response, HttpError> {
+    let mut left = control.store.channels();
+    // Channels come in no order of their own; by number, an answer can be compared with the one before.
+    left.sort_unstable_by_key(|entry| entry.number);
+    let mut left = left.into_iter();
+    // The first part is asked for before the answer begins, so that a broker that drains can say so.
+    let first = lines(&control.channels, left.by_ref().take(STATS_PER_TURN).collect()).await;
+    let first = first.map_err(errors::gone)?;
+    let rest = stream::try_unfold((control.channels, left), |(channels, mut left)| async move {
+        let part: Vec<_> = left.by_ref().take(STATS_PER_TURN).collect();
+        if part.is_empty() {
+            return Ok::<_, CoreGone>(None);
+        }
+        let text = lines(&channels, part).await?;
+        Ok(Some((text, (channels, left))))
+    });
+    let body = stream::StreamExt::chain(stream::iter([Ok(first)]), rest);
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(body),
+    )
+        .into_response())
+}
+
+async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Result<Bytes, CoreGone> {
+    let mut text = Vec::new();
+    for stats in channels.stats(entries).await? {
+        serde_json::to_writer(&mut text, &stats).expect("a channel's counts have only JSON's own types");
+        text.push(b'\n');
+    }
+    Ok(text.into())
+}
+
+/// The UID in a path.
+pub(super) fn uid(text: &str) -> Result<Uuid, HttpError> {
+    text.parse()
+        .map_err(|_| HttpError::new(ProblemType::ParameterMalformed, format!("{text:?} is no UID")))
+}

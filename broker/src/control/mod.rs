@@ -1,0 +1,139 @@
+//! The control API: by it an operator fills the address store and asks what the channels hold.
+//!
+//! It has a port and a credential of its own. Changes are taken one after another, and each is carried through even if
+//! whoever asked for it has hung up: a channel is never left closed and not deleted because of a lost connection.
+
+mod auth;
+mod change;
+mod channels;
+mod errors;
+mod look;
+mod ndjson;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, sync::Arc};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post, put},
+};
+use http::Uri;
+use restante_wire::{ProblemType, path};
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+pub use channels::Channels;
+pub use token::{Token, TokenError};
+
+use crate::{
+    address_store::{AddressStore, ApplyError},
+    http::error::HttpError,
+};
+
+/// What the handlers share.
+struct Control<C> {
+    store: AddressStore,
+    channels: C,
+    /// Whose turn it is to change something.
+    turn: Arc<Mutex<()>>,
+    /// Whose turn it is to send a whole set: each may take as much memory as the store itself.
+    sync_turn: Arc<Mutex<()>>,
+    tasks: TaskTracker,
+}
+
+impl<C: Clone> Clone for Control<C> {
+    fn clone(&self) -> Self {
+        let Self {
+            store,
+            channels,
+            turn,
+            sync_turn,
+            tasks,
+        } = self;
+        Self {
+            store: store.clone(),
+            channels: channels.clone(),
+            turn: turn.clone(),
+            sync_turn: sync_turn.clone(),
+            tasks: tasks.clone(),
+        }
+    }
+}
+
+/// The routes of the control port, all of them for whoever has the token.
+pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token) -> Router {
+    let control = Control {
+        store,
+        channels,
+        turn: Arc::default(),
+        sync_turn: Arc::default(),
+        tasks: TaskTracker::new(),
+    };
+    Router::new()
+        .route(path::CONTROL_REVISION, get(look::revision))
+        .route(path::CONTROL_STATS, get(look::all_stats))
+        .route(path::CONTROL_SYNC, post(change::sync))
+        .route(
+            &format!("{}{{uid}}", path::CONTROL_CHANNELS),
+            put(change::put).delete(change::delete),
+        )
+        .route(
+            &format!("{}{{uid}}/stats", path::CONTROL_CHANNELS),
+            get(look::stats),
+        )
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(control)
+        // Outermost, so that whoever has no token learns nothing, not even which paths there are.
+        .layer(middleware::from_fn_with_state(token, auth::require))
+}
+
+impl<C: Channels> Control<C> {
+    /// Takes a turn at changing, and carries the change through whether or not the request lives on.
+    async fn in_turn<T, F>(&self, change: impl FnOnce(Self) -> F) -> Result<T, HttpError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HttpError>> + Send + 'static,
+    {
+        let turn = self.turn.clone();
+        let change = change(self.clone());
+        let carried_through = self.tasks.spawn(async move {
+            let _turn = turn.lock().await;
+            change.await
+        });
+        carried_through.await.map_err(errors::panicked)?
+    }
+
+    /// Does something with the store that may wait for the disk, on a thread where nobody else waits.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&AddressStore) -> Result<T, ApplyError> + Send + 'static,
+    ) -> Result<T, HttpError> {
+        let store = self.store.clone();
+        let done = self.tasks.spawn_blocking(move || act(&store)).await;
+        done.map_err(errors::panicked)?.map_err(errors::refused)
+    }
+}
+
+async fn unknown_route(uri: Uri) -> HttpError {
+    HttpError::new(
+        ProblemType::RouteUnknown,
+        format!(
+            "there is nothing at {}: the control API is at /control/v1/",
+            uri.path()
+        ),
+    )
+}
+
+async fn wrong_method(uri: Uri) -> HttpError {
+    HttpError::new(
+        ProblemType::MethodNotAllowed,
+        format!(
+            "{} does not take this method: the header Allow names those that it does",
+            uri.path()
+        ),
+    )
+}

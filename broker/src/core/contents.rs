@@ -1,0 +1,76 @@
+//! Contents that stay in memory for the receivers to come, so that most are never read from the disk.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::channel::state::Sequence;
+
+/// A message's content and its kept headers, encoded by [`crate::message`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The kept headers.
+    pub headers: Bytes,
+    /// The content, byte for byte as it was sent.
+    pub body: Bytes,
+}
+
+impl Content {
+    /// Bytes of both, which is what counts towards a channel's limit.
+    pub fn len(&self) -> usize {
+        self.headers.len() + self.body.len()
+    }
+}
+
+/// The contents in memory, up to a limit. A full one takes no more until messages leave: those that came first are asked
+/// for first, so there is nothing better to throw out.
+#[derive(Debug)]
+pub struct HotContents {
+    contents: HashMap<(u32, Sequence), Content>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl HotContents {
+    /// Room for `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { contents: HashMap::new(), bytes: 0, max_bytes }
+    }
+
+    /// Keeps a content, if there is room.
+    pub fn insert(&mut self, channel: u32, sequence: Sequence, content: Content) {
+        if self.bytes + content.len() <= self.max_bytes {
+            self.bytes += content.len();
+            self.contents.insert((channel, sequence), content);
+        }
+    }
+
+    /// A content, if it was kept.
+    pub fn get(&self, channel: u32, sequence: Sequence) -> Option<Content> {
+        self.contents.get(&(channel, sequence)).cloned()
+    }
+
+    /// The message left.
+    pub fn remove(&mut self, channel: u32, sequence: Sequence) {
+        if let Some(content) = self.contents.remove(&(channel, sequence)) {
+            self.bytes -= content.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_memory_keeps_what_came_first_and_takes_more_when_that_left() {
+        let content = |bytes: usize| Content { headers: Bytes::new(), body: vec![0; bytes].into() };
+        let mut hot = HotContents::new(100);
+        hot.insert(1, 1, content(60));
+        hot.insert(1, 2, content(60));
+        assert!(hot.get(1, 1).is_some() && hot.get(1, 2).is_none());
+        hot.remove(1, 1);
+        hot.insert(1, 3, content(60));
+        assert!(hot.get(1, 1).is_none() && hot.get(1, 3).is_some());
+    }
+}

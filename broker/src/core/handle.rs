@@ -1,0 +1,98 @@
+//! A core as other threads reach it: by messages to its own, so that none waits behind its disk.
+
+use std::sync::Arc;
+
+use restante_wire::ChannelStats;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Core, CounterRegistry, SharedCore};
+use crate::{address_store::ChannelEntry, channel::ChannelCounters, clock::Clock};
+
+/// Something to be done with the core, on its thread.
+type Job = Box<dyn FnOnce(&mut Core) + Send>;
+
+/// The core's thread has ended: the broker is shutting down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker is shutting down")]
+pub struct CoreGone;
+
+/// Reaches a core from another thread.
+#[derive(Clone)]
+pub struct CoreHandle {
+    // Unbounded, because its only users are the control API's requests, which wait for the answer.
+    jobs: mpsc::UnboundedSender<Job>,
+    counters: Arc<CounterRegistry>,
+    clock: Clock,
+}
+
+/// The jobs of a core's handles, to be done by [`Jobs::run`].
+pub struct Jobs(mpsc::UnboundedReceiver<Job>);
+
+impl CoreHandle {
+    /// A handle for a core, and the jobs that it will send.
+    pub fn new(core: &SharedCore) -> (Self, Jobs) {
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let (counters, clock) = core.with(|core| (core.counters(), core.clock()));
+        (Self { jobs, counters, clock }, Jobs(receiver))
+    }
+
+    /// A channel's counters.
+    pub fn counters(&self, number: u32) -> Arc<ChannelCounters> {
+        self.counters.get(number)
+    }
+
+    /// Receivers that wait, on all channels.
+    pub fn waiting_receivers(&self) -> u64 {
+        self.counters.waiting_receivers()
+    }
+
+    /// The clock that all times of the core are by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What channels hold now, read from their counters: the core is not disturbed.
+    pub async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
+        let now = self.clock.now();
+        Ok(channels.iter().map(|entry| self.counters.get(entry.number).stats(&entry.config, now)).collect())
+    }
+
+    /// Begins a channel's deletion, if it is empty or `force` says so: from then on it takes no message. Returns how
+    /// many go with it, or how many stand in the way.
+    pub async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
+        self.run(move |core| core.close(number, force)).await
+    }
+
+    /// Ends a channel's deletion, once the address store has forgotten it.
+    pub async fn removed(&self, number: u32) {
+        // A core that is gone holds nothing any more.
+        let _ = self.run(move |core| core.remove(number)).await;
+    }
+
+    /// The addresses of these channels answer 404 from now on: whoever waits there is told.
+    pub async fn withdrawn(&self, numbers: Vec<u32>) {
+        let _ = self.run(move |core| numbers.into_iter().for_each(|number| core.withdraw(number))).await;
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, CoreGone> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |core| {
+            // Whoever asked may have gone; what was asked is done all the same.
+            let _ = sender.send(act(core));
+        });
+        self.jobs.send(job).map_err(|_| CoreGone)?;
+        receiver.await.map_err(|_| CoreGone)
+    }
+}
+
+impl Jobs {
+    /// Does the jobs, on the core's thread, until every handle is gone.
+    pub async fn run(mut self, core: SharedCore) {
+        while let Some(job) = self.0.recv().await {
+            core.with(job);
+        }
+    }
+}

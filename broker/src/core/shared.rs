@@ -1,0 +1,39 @@
+//! A core as several owners hold it.
+
+use std::sync::{Arc, Mutex};
+
+use super::Core;
+
+/// A core, shared by the requests of its runtime thread. The lock is never contended there: it says to the compiler what
+/// one thread guarantees.
+///
+/// Architecture Invariant: only the data runtime's thread calls [`SharedCore::with`]; others use
+/// [`super::CoreHandle`], so that a slow disk never blocks a probe.
+#[derive(Clone)]
+pub struct SharedCore(Arc<Mutex<Core>>);
+
+/// Ends the process when a panic leaves a core half changed: what is on disk is whole, what is in memory may not be.
+struct WholeOrNothing;
+
+impl Drop for WholeOrNothing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a panic in a channel or its log: the process ends, and starts again from its disk");
+            std::process::abort();
+        }
+    }
+}
+
+impl SharedCore {
+    /// Shares a core.
+    pub fn new(core: Core) -> Self {
+        Self(Arc::new(Mutex::new(core)))
+    }
+
+    /// Does something with the core, to the end: there is nothing to await in it.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.0.lock().expect("a panic under this lock ends the process");
+        let _whole = WholeOrNothing;
+        act(&mut core)
+    }
+}

@@ -1,0 +1,98 @@
+//! Files that are either the old ones or the new ones, whatever happens while they are replaced.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Why a file was not replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub(crate) struct ReplaceError {
+    /// Whether the new file may already stand in the old one's place, though not yet safely.
+    pub(crate) replaced: bool,
+    /// What the operating system said.
+    pub(crate) source: io::Error,
+}
+
+/// Puts a new file in place of the one at `path`, or of none: written beside it as `<path>.tmp`, synced, renamed, and
+/// the folder synced. Returns its length in bytes.
+pub(crate) fn replace(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<u64, ReplaceError> {
+    let temporary = temporary(path);
+    let written = write_whole(&temporary, mode, write).map_err(|source| {
+        // What is left would only take up room; the next attempt overwrites it if it cannot be removed.
+        let _ = fs::remove_file(&temporary);
+        ReplaceError {
+            replaced: false,
+            source,
+        }
+    })?;
+    let replaced = fs::rename(&temporary, path).and_then(|()| sync_folder_of(path));
+    replaced.map_err(|source| ReplaceError {
+        replaced: true,
+        source,
+    })?;
+    Ok(written)
+}
+
+/// Makes the names in the folder of `path` as lasting as the files.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether a disk or a quota is full, which people can do something about.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn write_whole(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<u64> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
+    let mut buffer = BufWriter::new(file);
+    write(&mut buffer)?;
+    buffer.flush()?;
+    let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_whole_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(replace(&path, 0o600, |file| file.write_all(b"old")).unwrap(), 3);
+        // Every write to this device fails for want of room.
+        std::os::unix::fs::symlink("/dev/full", temporary(&path)).unwrap();
+        let error = replace(&path, 0o600, |file| file.write_all(b"new")).unwrap_err();
+        assert!(!error.replaced && is_full(&error.source), "{error:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert!(!temporary(&path).exists());
+    }
+}

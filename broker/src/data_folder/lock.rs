@@ -1,0 +1,108 @@
+//! The lock of a data folder.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use super::error::{DataFolderError, step};
+
+/// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
+/// a successor that comes this much later is not noticed.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Takes the lock, waits for it up to `wait`, and writes this process's id into the file.
+pub(super) fn acquire(path: &Path, wait: Duration) -> Result<File, DataFolderError> {
+    acquire_with(path, wait, |file| {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// As [`acquire`], with a way to lock that tells whether the lock was free.
+fn acquire_with(
+    path: &Path,
+    wait: Duration,
+    try_lock: impl Fn(&File) -> io::Result<bool>,
+) -> Result<File, DataFolderError> {
+    let mut file = step("open", path, || open(path))?;
+    let started = Instant::now();
+    while !step("lock", path, || try_lock(&file))? {
+        let waited = started.elapsed();
+        if waited >= wait {
+            let folder = path.parent().unwrap_or(path).to_owned();
+            return Err(DataFolderError::Locked {
+                path: folder,
+                holder: holder(path),
+                waited,
+            });
+        }
+        thread::sleep(RETRY_EVERY.min(wait - waited));
+    }
+    // Over some network file systems a lock holds back other machines and not this one, or nobody at all.
+    let second = step("open", path, || open(path))?;
+    if step("lock", path, || try_lock(&second))? {
+        return Err(DataFolderError::NoLocks {
+            path: path.to_owned(),
+        });
+    }
+    // In place and of one length, so that a full disk can still be opened and emptied; and synced, so that a disk that
+    // cannot be written is found out now and not by the first message.
+    step("write", path, || {
+        writeln!(file, "{:<10}", std::process::id())?;
+        file.sync_all()
+    })?;
+    Ok(file)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .open(path)
+}
+
+/// The process id that the holder wrote down.
+fn holder(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_where_locks_exclude_nobody_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = acquire_with(&folder.path().join("lock"), Duration::ZERO, |_| Ok(true)).unwrap_err();
+        assert!(matches!(&error, DataFolderError::NoLocks { .. }), "{error}");
+        assert!(error.to_string().contains("network share"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_that_comes_free_within_the_wait_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = acquire(&path, Duration::ZERO).unwrap();
+        thread::scope(|scope| {
+            let second = scope.spawn(|| acquire(&path, Duration::from_secs(60)));
+            drop(first);
+            assert!(second.join().unwrap().is_ok());
+        });
+    }
+}

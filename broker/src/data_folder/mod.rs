@@ -1,0 +1,195 @@
+//! The data folder: everything that a broker keeps, and the lock that makes one broker at a time its owner.
+//!
+//! ```text
+//! lock            flock: whoever has it owns the folder; the owner's process id as text
+//! restante.json   {"format": 1, "storeId": "…"}, written once, first of all
+//! lease-key       the key of the lease tokens' seal, readable by the owner alone
+//! addresses/      the address store
+//! log/            the messages
+//! ```
+
+pub(crate) mod durable;
+mod error;
+mod lock;
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use error::DataFolderError;
+
+use error::{io_error, step};
+
+/// The format of the whole folder. A version that cannot read an older one's files in place counts it up.
+const FORMAT: u32 = 1;
+/// Bytes of the lease key: the length of SHA-256, the longest that HMAC-SHA-256 uses whole without gain beyond (RFC 2104
+/// section 3).
+pub const LEASE_KEY_BYTES: usize = 32;
+
+const LOCK: &str = "lock";
+const VERSION: &str = "restante.json";
+const LEASE_KEY: &str = "lease-key";
+const ADDRESSES: &str = "addresses";
+const LOG: &str = "log";
+
+/// A data folder that is this process's own for as long as the value lives.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    store_id: Uuid,
+    lease_key: [u8; LEASE_KEY_BYTES],
+    /// Closing it gives the folder to the next broker.
+    _lock: File,
+}
+
+/// What `restante.json` holds. Fields that a later version adds must not keep this one from reading `format`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    format: u32,
+    store_id: Uuid,
+}
+
+impl DataFolder {
+    /// Opens a data folder, and makes it if there is none. Waits up to `lock_wait` for another broker to let go of it.
+    ///
+    /// Blocks.
+    pub fn open(path: &Path, lock_wait: Duration) -> Result<Self, DataFolderError> {
+        make_folder(path)?;
+        let lock = lock::acquire(&path.join(LOCK), lock_wait)?;
+        let store_id = version(path)?.store_id;
+        let lease_key = lease_key(&path.join(LEASE_KEY))?;
+        for name in [ADDRESSES, LOG] {
+            make_folder(&path.join(name))?;
+        }
+        step("sync", path, || durable::sync_folder_of(&path.join(LOG)))?;
+        Ok(Self {
+            path: path.to_owned(),
+            store_id,
+            lease_key,
+            _lock: lock,
+        })
+    }
+
+    /// Drawn when the folder was made: another one means another disk.
+    pub fn store_id(&self) -> Uuid {
+        self.store_id
+    }
+
+    /// The key of the lease tokens' seal.
+    pub fn lease_key(&self) -> &[u8; LEASE_KEY_BYTES] {
+        &self.lease_key
+    }
+
+    /// The address store's folder.
+    pub fn addresses(&self) -> PathBuf {
+        self.path.join(ADDRESSES)
+    }
+
+    /// The log's folder.
+    pub fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+}
+
+/// Makes a folder, for its owner alone, unless it is there.
+fn make_folder(path: &Path) -> Result<(), DataFolderError> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(DataFolderError::NotAFolder {
+            path: path.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(DataFolderError::NotAFolder {
+            path: path.to_owned(),
+        }),
+        Err(_) => step("make the folder", path, || {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        }),
+    }
+}
+
+/// Reads `restante.json`, and writes it if the folder is new.
+fn version(folder: &Path) -> Result<Version, DataFolderError> {
+    let path = folder.join(VERSION);
+    match fs::read(&path) {
+        Ok(text) => {
+            let damaged = |reason: String| DataFolderError::Damaged {
+                path: path.clone(),
+                reason,
+            };
+            let version: serde_json::Value =
+                serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+            let found = version["format"]
+                .as_u64()
+                .ok_or_else(|| damaged("it names no format".into()))?;
+            if found > u64::from(FORMAT) {
+                return Err(DataFolderError::Newer {
+                    path: folder.to_owned(),
+                    found,
+                    supported: FORMAT,
+                });
+            }
+            serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The file is written before the folders are made, so folders without it were not left by a crash.
+            if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
+                return Err(DataFolderError::VersionMissing { path, left });
+            }
+            let version = Version {
+                format: FORMAT,
+                store_id: Uuid::from_bytes(random(folder)?),
+            };
+            let text = serde_json::to_vec(&version).expect("a version has a number and a UID");
+            write(&path, 0o644, &text)?;
+            Ok(version)
+        }
+        Err(error) => Err(io_error("read", &path, error)),
+    }
+}
+
+/// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.
+fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
+    match fs::read(path) {
+        Ok(key) => {
+            // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
+            // to all. Where the file is somebody else's, nothing can be done and leases need a right as well.
+            if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600)) {
+                tracing::warn!(%error, path = %path.display(), "cannot make the lease key private");
+            }
+            key.try_into().map_err(|key: Vec<u8>| DataFolderError::Damaged {
+                path: path.to_owned(),
+                reason: format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len()),
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = random(path)?;
+            write(path, 0o600, &key)?;
+            Ok(key)
+        }
+        Err(error) => Err(io_error("read", path, error)),
+    }
+}
+
+fn random<const BYTES: usize>(path: &Path) -> Result<[u8; BYTES], DataFolderError> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| io_error("draw a random number for", path, error.into()))?;
+    Ok(bytes)
+}
+
+fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataFolderError> {
+    let written = durable::replace(path, mode, |file| file.write_all(bytes));
+    written
+        .map(drop)
+        .map_err(|error| io_error("write", path, error.source))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What happens to people who start a broker on a folder: all of it is said, and none of it loses a message.
+
+use std::os::unix::fs::symlink;
+
+use rustix::io::Errno;
+
+use super::*;
+
+fn open(path: &Path) -> Result<DataFolder, DataFolderError> {
+    DataFolder::open(path, Duration::ZERO)
+}
+
+#[test]
+fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
+    let above = tempfile::tempdir().unwrap();
+    let path = above.path().join("new/data");
+    let first = open(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert!(first.addresses().is_dir() && first.log().is_dir());
+    let (store_id, lease_key) = (first.store_id(), *first.lease_key());
+    drop(first);
+    let again = open(&path).unwrap();
+    assert_eq!((again.store_id(), *again.lease_key()), (store_id, lease_key));
+    assert_ne!(open(&above.path().join("other")).unwrap().store_id(), store_id);
+}
+
+#[test]
+fn a_lease_key_that_was_opened_to_others_is_made_private_again() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).unwrap());
+    let key = folder.path().join("lease-key");
+    fs::set_permissions(&key, Permissions::from_mode(0o664)).unwrap();
+    drop(open(folder.path()).unwrap());
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_folder_in_use_names_the_process_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path()).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    let DataFolderError::Locked { holder, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*holder, Some(std::process::id()));
+    let text = error.to_string();
+    assert!(
+        text.contains("--data-dir") && text.contains("--lock-wait"),
+        "{text}"
+    );
+    drop(first);
+    assert!(open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_file_in_the_place_of_the_folder_or_above_it_is_refused() {
+    let above = tempfile::tempdir().unwrap();
+    let file = above.path().join("file");
+    fs::write(&file, "not a folder").unwrap();
+    for path in [file.clone(), file.join("data")] {
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, DataFolderError::NotAFolder { .. }), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
+}
+
+#[test]
+fn a_newer_format_is_refused_whatever_else_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("restante.json"),
+        r#"{"format": 2, "shards": []}"#,
+    )
+    .unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DataFolderError::Newer {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_refused_before_anything_is_half_made() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every write to this device fails for want of room.
+    symlink("/dev/full", folder.path().join("restante.json.tmp")).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, DataFolderError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("Make room"), "{error}");
+    assert!(open(folder.path()).is_ok(), "there is room again");
+}
+
+#[test]
+fn what_the_operating_system_refuses_is_told_apart() {
+    let of = |errno: Errno| io_error("open", Path::new("/data/lock"), errno.into());
+    for errno in [Errno::ROFS, Errno::ACCESS, Errno::PERM] {
+        let error = of(errno);
+        assert!(matches!(&error, DataFolderError::ReadOnly { .. }), "{error}");
+        assert!(
+            error.to_string().contains("/data/lock") && error.to_string().contains("read-write"),
+            "{error}"
+        );
+    }
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        assert!(matches!(of(errno), DataFolderError::Full { .. }));
+    }
+    assert!(matches!(of(Errno::IO), DataFolderError::Io { .. }));
+}
+
+/// Does something to a file.
+type Spoil = fn(&Path);
+
+#[test]
+fn damaged_or_missing_files_are_named_and_not_made_anew() {
+    let damage: [(&str, Spoil, &str); 4] = [
+        (
+            "restante.json",
+            |path| fs::write(path, "{}").unwrap(),
+            "it names no format",
+        ),
+        (
+            "restante.json",
+            |path| fs::write(path, "half a f").unwrap(),
+            "is damaged",
+        ),
+        (
+            "restante.json",
+            |path| fs::remove_file(path).unwrap(),
+            "is missing although addresses is there",
+        ),
+        (
+            "lease-key",
+            |path| fs::write(path, "short").unwrap(),
+            "5 bytes instead of 32",
+        ),
+    ];
+    for (name, spoil, says) in damage {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path()).unwrap());
+        let path = folder.path().join(name);
+        spoil(&path);
+        let error = open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains(says) && error.contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Reading a request's body, within the message's limit and the broker's memory.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header::CONTENT_LENGTH};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use restante_wire::ProblemType;
+
+use super::HttpError;
+
+/// How much of a body that is refused is read and thrown away, so that the client finishes sending and reads why. More
+/// than that and the connection is closed on it.
+const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The bytes of all bodies that are being read, up to `--body-memory`.
+#[derive(Debug, Clone)]
+pub struct BodyMemory {
+    used: Arc<AtomicU64>,
+    max: u64,
+}
+
+/// A part of the memory, given back when dropped.
+#[derive(Debug)]
+struct Reservation {
+    memory: BodyMemory,
+    bytes: u64,
+}
+
+/// A body, whole.
+#[derive(Debug)]
+pub struct WholeBody {
+    /// Its bytes.
+    pub bytes: Bytes,
+    _reservation: Reservation,
+}
+
+impl BodyMemory {
+    /// Memory for `max` bytes.
+    pub fn new(max: u64) -> Self {
+        Self { used: Arc::default(), max }
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    fn reserve(&self) -> Reservation {
+        Reservation { memory: self.clone(), bytes: 0 }
+    }
+}
+
+impl Reservation {
+    /// Takes more; refused when all is in use.
+    fn grow(&mut self, bytes: u64) -> Result<(), HttpError> {
+        let used = self.memory.used.fetch_add(bytes, Relaxed) + bytes;
+        self.bytes += bytes;
+        if used > self.memory.max {
+            let max = self.memory.max;
+            let detail = format!("bodies in flight fill their memory of {max} bytes (--body-memory): send again");
+            return Err(HttpError::new(ProblemType::Busy, detail));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.memory.used.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+/// Reads a body of at most `max` bytes. What is announced too large is refused before it is read.
+pub async fn read(
+    mut body: Body,
+    headers: &HeaderMap,
+    max: u64,
+    memory: &BodyMemory,
+) -> Result<WholeBody, HttpError> {
+    let announced = announced(headers);
+    let mut reservation = memory.reserve();
+    if let Some(announced) = announced {
+        if announced > max {
+            return Err(too_large(body, announced, max).await);
+        }
+        reservation.grow(announced)?;
+    }
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let size = bytes.len() as u64 + data.len() as u64;
+        if size > max {
+            return Err(too_large(body, size, max).await);
+        }
+        if announced.is_none() {
+            reservation.grow(data.len() as u64)?;
+        }
+        // Copied, because a frame may hold on to a read buffer many times its size.
+        bytes.extend_from_slice(&data);
+    }
+    Ok(WholeBody { bytes: bytes.freeze(), _reservation: reservation })
+}
+
+/// Refuses a request that has a body and should have none.
+pub fn expect_none(body: &Body) -> Result<(), HttpError> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    let detail = "this request says everything in its path, query and headers: send it without a body";
+    Err(HttpError::new(ProblemType::BodyUnexpected, detail))
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpError {
+    let of = announced.map(|announced| format!(" of {announced}")).unwrap_or_default();
+    let detail = format!("the body ended after {got}{of} bytes ({error}); nothing was stored: send it again");
+    HttpError::new(ProblemType::BodyIncomplete, detail)
+}
+
+async fn too_large(mut body: Body, size: u64, max: u64) -> HttpError {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if discarded > DISCARD_BYTES_MAX {
+            break;
+        }
+    }
+    let detail = format!(
+        "the content has {size} bytes or more, and this channel takes {max} (limits.messageBytes): send less, or raise the limit"
+    );
+    HttpError::new(ProblemType::MessageTooLarge, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn chunks(sizes: &[usize]) -> Body {
+        let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, std::io::Error>(vec![7_u8; *size])).collect();
+        Body::from_stream(stream::iter(chunks))
+    }
+
+    fn length(bytes: u64) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_LENGTH, bytes.into())])
+    }
+
+    #[tokio::test]
+    async fn a_body_in_chunks_is_put_together_and_its_memory_given_back() {
+        let memory = BodyMemory::new(100);
+        let whole = read(chunks(&[30, 0, 40]), &HeaderMap::new(), 70, &memory).await.unwrap();
+        assert_eq!((whole.bytes.len(), memory.used()), (70, 70));
+        drop(whole);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
+        let memory = BodyMemory::new(1000);
+        for headers in [HeaderMap::new(), length(71)] {
+            let error = read(chunks(&[30, 41]), &headers, 70, &memory).await.unwrap_err();
+            assert_eq!(error.kind(), ProblemType::MessageTooLarge);
+        }
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn when_the_memory_is_in_use_the_broker_is_busy() {
+        let memory = BodyMemory::new(100);
+        let first = read(chunks(&[80]), &length(80), 100, &memory).await.unwrap();
+        for headers in [HeaderMap::new(), length(30)] {
+            let error = read(chunks(&[30]), &headers, 100, &memory).await.unwrap_err();
+            assert_eq!(error.kind(), ProblemType::Busy);
+        }
+        drop(first);
+        assert!(read(chunks(&[30]), &length(30), 100, &memory).await.is_ok());
+    }
+}

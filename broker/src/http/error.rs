@@ -1,0 +1,118 @@
+//! The one place that knows a status code: every refusal becomes an `application/problem+json` (RFC 9457) here.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use restante_wire::{Problem, ProblemType, problem};
+
+/// A refusal on its way to the client: what kind, what was wrong this time, and when to try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    kind: ProblemType,
+    detail: String,
+    retry_after_seconds: Option<u32>,
+}
+
+impl HttpError {
+    /// A refusal whose detail says what was wrong, where, and what to do.
+    pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), retry_after_seconds: retry_after_seconds(kind) }
+    }
+
+    /// The kind of problem.
+    pub fn kind(&self) -> ProblemType {
+        self.kind
+    }
+
+    /// The body of the answer.
+    pub fn problem(&self) -> Problem {
+        Problem {
+            type_uri: self.kind.uri(),
+            title: self.kind.title().into(),
+            status: status(self.kind).as_u16(),
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+/// The status code of each kind of problem. Matched exhaustively: a new kind must choose.
+pub fn status(kind: ProblemType) -> StatusCode {
+    use ProblemType as P;
+    match kind {
+        P::AddressMalformed
+        | P::ParameterMalformed
+        | P::ParameterUnknown
+        | P::HeaderMalformed
+        | P::BodyIncomplete
+        | P::BodyUnexpected
+        | P::BodyMalformed
+        | P::ChannelInvalid => StatusCode::BAD_REQUEST,
+        P::Unauthorized => StatusCode::UNAUTHORIZED,
+        P::AddressUnknown | P::LeaseUnknown | P::ChannelUnknown | P::RouteUnknown => StatusCode::NOT_FOUND,
+        P::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        P::ChannelConflict | P::ChannelNotEmpty => StatusCode::CONFLICT,
+        P::LeaseExpired | P::LeaseReleased | P::LeaseSuperseded | P::MessageSettled | P::ChannelDeleted => {
+            StatusCode::GONE
+        }
+        P::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        P::ChannelFull | P::TooManyReceivers => StatusCode::TOO_MANY_REQUESTS,
+        P::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        P::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        P::NotProgrammed
+        | P::Busy
+        | P::Draining
+        | P::IdempotencyFull
+        | P::StoreFull
+        | P::StoreFailed => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+/// When it makes sense to ask again (RFC 9110 section 10.2.3); nothing where asking again would not help.
+fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
+    use ProblemType as P;
+    match kind {
+        // Another pod, or this one's successor, is ready within moments.
+        P::Draining | P::Busy | P::TooManyReceivers | P::NotProgrammed => Some(1),
+        // Somebody has to make room first.
+        P::ChannelFull | P::IdempotencyFull | P::StoreFull => Some(5),
+        // The broker restarts and recovers.
+        P::StoreFailed => Some(10),
+        _ => None,
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.problem()).expect("a problem has only strings and a number");
+        let mut response = (status(self.kind), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_a_client_or_server_error() {
+        for kind in ProblemType::ALL {
+            let status = status(*kind);
+            assert!(status.is_client_error() || status.is_server_error(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_answer_is_problem_json_and_says_when_to_come_back() {
+        let response = HttpError::new(ProblemType::ChannelFull, "acme/orders holds 100 messages").into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    }
+}

@@ -1,0 +1,13 @@
+//! HTTP: the server, its routes, and how requests are read. What they mean is decided in [`crate::adapter`].
+
+pub mod body;
+pub mod error;
+pub mod header;
+mod measure;
+pub mod query;
+mod router;
+mod server;
+
+pub use error::HttpError;
+pub use router::router;
+pub use server::{Server, serve};

@@ -1,0 +1,87 @@
+//! Query parameters: few, numbers or words, and none that is not known.
+
+use restante_wire::ProblemType;
+
+use super::HttpError;
+
+/// A query whose parameters are all known and said once.
+#[derive(Debug)]
+pub struct Query<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a query. A parameter that is not in `known` is refused, because the broker could not obey it.
+    pub fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Self, HttpError> {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                let detail = match known {
+                    [] => format!("the parameter {name:?} is unknown here: this request takes none"),
+                    known => format!("the parameter {name:?} is unknown here: this request takes {}", known.join(", ")),
+                };
+                return Err(HttpError::new(ProblemType::ParameterUnknown, detail));
+            }
+            if pairs.iter().any(|(before, _)| *before == name) {
+                return Err(malformed(name, value, "is said twice: say it once"));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// A parameter in whole seconds, at least `min`.
+    pub fn seconds(&self, name: &str, min: u32) -> Result<Option<u32>, HttpError> {
+        let Some((_, value)) = self.pairs.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+        seconds(value)
+            .filter(|seconds| *seconds >= min)
+            .map(Some)
+            .ok_or_else(|| malformed(name, value, &format!("must be whole seconds, at least {min}")))
+    }
+}
+
+/// Whole seconds in decimal digits: no sign, no fraction. More than 32 bits hold is as good as for ever.
+pub fn seconds(text: &str) -> Option<u32> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(u32::MAX))
+}
+
+fn malformed(name: &str, value: &str, reason: &str) -> HttpError {
+    HttpError::new(ProblemType::ParameterMalformed, format!("the parameter {name}={value} {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(query: &str) -> Result<Option<u32>, ProblemType> {
+        Query::parse(Some(query), &["wait", "lease"])
+            .and_then(|query| query.seconds("wait", 0))
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_number_of_seconds_is_digits_and_nothing_else() {
+        assert_eq!(wait("wait=20&lease=3"), Ok(Some(20)));
+        assert_eq!(wait("lease=3"), Ok(None));
+        assert_eq!(wait("wait=99999999999"), Ok(Some(u32::MAX)));
+        for bad in ["wait=-1", "wait=+1", "wait=1.5", "wait=ten", "wait=", "wait", "wait=1%30", "wait=1&wait=2"] {
+            assert_eq!(wait(bad), Err(ProblemType::ParameterMalformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_obeyed_is_refused() {
+        assert_eq!(wait("wait=1&delay=5"), Err(ProblemType::ParameterUnknown));
+        assert_eq!(Query::parse(Some("a=1"), &[]).unwrap_err().kind(), ProblemType::ParameterUnknown);
+    }
+
+    #[test]
+    fn a_lease_of_no_time_is_refused() {
+        let query = Query::parse(Some("lease=0"), &["lease"]).unwrap();
+        assert_eq!(query.seconds("lease", 1).unwrap_err().kind(), ProblemType::ParameterMalformed);
+    }
+}

@@ -1,0 +1,86 @@
+//! The routes of the data port.
+
+use std::any::Any;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use restante_wire::{ChannelStats, ProblemType, path};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{HttpError, measure::measure};
+use crate::adapter::{Adapter, Context, address_in, lease, message_address};
+
+/// What the data port serves.
+pub fn router(context: Context) -> Router {
+    let messages = || get(messages).head(messages).post(messages);
+    let router = Router::new()
+        .route("/v1/messages/", messages())
+        .route("/v1/messages/{*address}", messages())
+        .route("/v1/receive/{*address}", post(receive))
+        .route("/v1/leases/{lease}", delete(lease::settle))
+        .route("/v1/leases/{lease}/renew", post(lease::renew))
+        .route("/v1/leases/{lease}/release", post(lease::release))
+        .route("/v1/channels/{namespace}/{name}", get(channel).head(channel));
+    with_layers(router, &context).with_state(context)
+}
+
+/// Answers of our own for what the framework would answer itself, and the layers around every route.
+fn with_layers(router: Router<Context>, context: &Context) -> Router<Context> {
+    router
+        .fallback(route_unknown)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(context.metrics.clone(), measure))
+}
+
+async fn messages(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+    let address = message_address(&request)?;
+    Adapter::at(&context, &address)?.handle(address, request).await
+}
+
+async fn receive(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+    let address = address_in(&request, path::RECEIVE)?;
+    Adapter::at(&context, &address)?.receive(address, request).await
+}
+
+async fn channel(
+    State(context): State<Context>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<ChannelStats>, HttpError> {
+    let entry = context.store.by_name(&namespace, &name).ok_or_else(|| {
+        let detail = format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
+        HttpError::new(ProblemType::AddressUnknown, detail)
+    })?;
+    let now = context.core.with(|core| core.clock().now());
+    Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
+}
+
+async fn route_unknown(request: Request) -> HttpError {
+    let detail = format!("there is nothing at {}: see the HTTP contract for what is under /v1", request.uri().path());
+    HttpError::new(ProblemType::RouteUnknown, detail)
+}
+
+async fn method_not_allowed(request: Request) -> HttpError {
+    let detail = format!(
+        "{} is not for {}: the header Allow says which methods are",
+        request.method(),
+        request.uri().path()
+    );
+    HttpError::new(ProblemType::MethodNotAllowed, detail)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(panic = what, "a request met a defect of the broker");
+    let detail = "the request met a defect of the broker, which has logged it; other requests go on";
+    HttpError::new(ProblemType::Internal, detail).into_response()
+}

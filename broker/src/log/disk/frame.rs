@@ -1,0 +1,111 @@
+//! Frames: what one group commit writes.
+//!
+//! A frame starts at a multiple of 8 bytes and is a head of 32 bytes and its records; all numbers are little-endian:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–4 | length of the records, `u32` |
+//! | 4–8 | crc32c over bytes 0–4, bytes 8–32 and the records |
+//! | 8–16 | epoch of the segment, `u64`: what an earlier use of the same blocks left behind has another |
+//! | 16–24 | number of the frame, `u64`: one more than that of the frame before, over all segments |
+//! | 24–32 | `synced`, `u64`: all frames with lower numbers were known to be on disk when this one was written |
+
+/// Frames start at multiples of this.
+pub(super) const ALIGNMENT: u64 = 8;
+/// Bytes of a frame before its records.
+pub(super) const HEAD_BYTES: usize = 32;
+
+/// What the head of a frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Bytes of the records.
+    pub(super) length: u32,
+    /// The segment's epoch.
+    pub(super) epoch: u64,
+    /// The frame's number.
+    pub(super) number: u64,
+    /// All frames with lower numbers are on disk.
+    pub(super) synced: u64,
+}
+
+impl Head {
+    /// Bytes of the whole frame, with what fills it up to the next frame's start.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        (HEAD_BYTES as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
+    }
+
+    fn encode_unsealed(&self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.synced.to_le_bytes());
+        bytes
+    }
+}
+
+fn checksum(head: &[u8], records: &[u8]) -> u32 {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&head[0..4]), &head[8..HEAD_BYTES]);
+    crc32c::crc32c_append(crc, records)
+}
+
+/// Seals a frame whose first [`HEAD_BYTES`] were left free before its records, and fills it up to the alignment.
+pub(super) fn seal(frame: &mut Vec<u8>, epoch: u64, number: u64, synced: u64) {
+    let length = (frame.len() - HEAD_BYTES) as u32;
+    let head = Head { length, epoch, number, synced }.encode_unsealed();
+    let crc = checksum(&head, &frame[HEAD_BYTES..]);
+    frame[..HEAD_BYTES].copy_from_slice(&head);
+    frame[4..8].copy_from_slice(&crc.to_le_bytes());
+    frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
+}
+
+/// The whole frame of this epoch at the start of some bytes, if there is one.
+pub(super) fn parse(bytes: &[u8], epoch: u64) -> Option<(Head, &[u8])> {
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
+    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| head[at + index]));
+    let parsed = Head { length: u32_at(0), epoch: u64_at(8), number: u64_at(16), synced: u64_at(24) };
+    if parsed.epoch != epoch || parsed.synced > parsed.number {
+        return None;
+    }
+    let records = bytes.get(HEAD_BYTES..HEAD_BYTES + parsed.length as usize)?;
+    (checksum(head, records) == u32_at(4)).then_some((parsed, records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(records: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; HEAD_BYTES];
+        frame.extend_from_slice(records);
+        seal(&mut frame, 3, 17, 12);
+        frame
+    }
+
+    #[test]
+    fn a_frame_reads_as_it_was_sealed() {
+        let frame = sealed(b"records");
+        assert_eq!(frame.len() % 8, 0);
+        let (head, records) = parse(&frame, 3).unwrap();
+        assert_eq!((head.number, head.synced, head.frame_bytes()), (17, 12, frame.len() as u64));
+        assert_eq!(records, b"records");
+    }
+
+    #[test]
+    fn a_frame_with_one_bit_changed_is_none() {
+        let frame = sealed(b"records");
+        for bit in 0..(HEAD_BYTES + 7) * 8 {
+            let mut damaged = frame.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse(&damaged, 3), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_epoch_or_without_its_end_is_none() {
+        let frame = sealed(b"records");
+        assert_eq!(parse(&frame, 2), None);
+        assert_eq!(parse(&frame[..HEAD_BYTES + 6], 3), None);
+    }
+}

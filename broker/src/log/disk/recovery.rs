@@ -1,0 +1,165 @@
+//! What a log's files hold after whatever happened to them.
+//!
+//! Frames are numbered without a gap over all segments, and each says up to which number all were known to be on disk
+//! when it was written. So a number that is missing although a later frame knows it to be on disk means damage, and the
+//! log is refused; one that is missing otherwise is the torn tail of a power cut, where the sectors of unsynced writes
+//! land in any order: there the log is cut, even if whole frames follow.
+
+use std::{collections::BTreeMap, io};
+
+use super::{
+    OpenError,
+    frame::{self, ALIGNMENT},
+    segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
+    storage::{Storage, StorageFile},
+};
+
+/// A frame that was found whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) epoch: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    synced: u64,
+}
+
+/// Everything that was found.
+pub(super) struct Survey<F> {
+    /// Segments in use, by epoch.
+    pub(super) segments: BTreeMap<u64, (Head, SegmentFile<F>)>,
+    /// Files ready for use.
+    pub(super) spares: Vec<SegmentFile<F>>,
+    /// A number that no file has.
+    pub(super) next_file: u64,
+    /// Frames by number.
+    pub(super) frames: BTreeMap<u64, Found>,
+}
+
+/// Reads all files of the folder.
+pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
+    let folder = storage.path();
+    let failed = |what: &str, source: io::Error| OpenError::io(folder, what, source);
+    let mut survey =
+        Survey { segments: BTreeMap::new(), spares: Vec::new(), next_file: 1, frames: BTreeMap::new() };
+    for name in storage.list().map_err(|error| failed("list", error))? {
+        if name.ends_with(".tmp") {
+            // A spare that was being made.
+            storage.remove(&name).map_err(|error| failed(&name, error))?;
+            continue;
+        }
+        let Some(number) = segment::number(&name) else { continue };
+        survey.next_file = survey.next_file.max(number + 1);
+        let file = storage.open(&name).map_err(|error| failed(&name, error))?;
+        let bytes = file.len().map_err(|error| failed(&name, error))?;
+        match segment::read_head(&file).map_err(|error| failed(&name, error))? {
+            FileKind::Segment(head) => {
+                let segment = SegmentFile { name, file, bytes };
+                survey.segments.insert(head.epoch, (head, segment));
+            }
+            FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
+            FileKind::Spare if bytes == segment_bytes => survey.spares.push(SegmentFile { name, file, bytes }),
+            // A spare of another size, or one that was being taken into use when the power went: its head is written
+            // before its first frame, so nothing is in it. Were something in it, its frames would be missed below.
+            FileKind::Spare | FileKind::Damaged => {
+                tracing::warn!(file = name, "a log file that is not in use is removed");
+                storage.remove(&name).map_err(|error| failed(&name, error))?;
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    for (head, segment) in survey.segments.values() {
+        // A segment written by recovery takes the place of what earlier segments hold from its first number on.
+        survey.frames.split_off(&head.first_frame);
+        bytes.resize(segment.bytes as usize, 0);
+        segment.file.read_at(&mut bytes, 0).map_err(|error| failed(&segment.name, error))?;
+        scan(&bytes, *head, &mut survey.frames);
+    }
+    Ok(survey)
+}
+
+/// Finds every whole frame of a segment, searching on past damage.
+fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
+    let mut offset = HEAD_BYTES;
+    while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
+        match frame::parse(rest, head.epoch) {
+            Some((found, _)) => {
+                let bytes = found.frame_bytes();
+                frames.insert(found.number, Found { epoch: head.epoch, offset, bytes, synced: found.synced });
+                offset += bytes;
+            }
+            None => offset += ALIGNMENT,
+        }
+    }
+}
+
+/// Where the log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// The number after the last good frame.
+    pub(super) next_frame: u64,
+    /// All frames before this are known to be on disk.
+    pub(super) synced: u64,
+    /// Whether whole frames were found behind the end, or damage at it.
+    pub(super) void_frames: usize,
+}
+
+/// A frame that must be there and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Its number.
+    pub(super) number: u64,
+    /// The frame before it, after which the damage begins.
+    pub(super) after: Option<Found>,
+}
+
+/// Decides where the log ends, or that it is damaged. Pure.
+pub(super) fn end(first_frame: u64, frames: &BTreeMap<u64, Found>) -> Result<End, Missing> {
+    let synced = frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame);
+    let mut next_frame = first_frame;
+    let mut after = None;
+    for (number, found) in frames {
+        if *number != next_frame {
+            break;
+        }
+        next_frame += 1;
+        after = Some(*found);
+    }
+    if next_frame < synced {
+        return Err(Missing { number: next_frame, after });
+    }
+    Ok(End { next_frame, synced, void_frames: frames.range(next_frame..).count() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(numbers: &[(u64, u64)]) -> BTreeMap<u64, Found> {
+        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced };
+        numbers.iter().map(|(number, synced)| (*number, found(*synced))).collect()
+    }
+
+    #[test]
+    fn a_log_without_gaps_ends_after_its_last_frame() {
+        let end = end(5, &frames(&[(5, 5), (6, 6), (7, 7)])).unwrap();
+        assert_eq!(end, End { next_frame: 8, synced: 7, void_frames: 0 });
+    }
+
+    #[test]
+    fn a_gap_that_no_frame_knows_to_be_on_disk_is_a_torn_tail_even_if_whole_frames_follow() {
+        let end = end(5, &frames(&[(5, 5), (6, 6), (8, 7), (9, 7)])).unwrap();
+        assert_eq!(end, End { next_frame: 7, synced: 7, void_frames: 2 });
+    }
+
+    #[test]
+    fn a_gap_that_a_later_frame_knows_to_be_on_disk_is_damage() {
+        let missing = end(5, &frames(&[(5, 5), (6, 6), (8, 8)])).unwrap_err();
+        assert_eq!((missing.number, missing.after.is_some()), (7, true));
+        assert_eq!(end(5, &frames(&[(6, 6)])).unwrap_err(), Missing { number: 5, after: None });
+    }
+
+    #[test]
+    fn an_empty_log_ends_where_it_begins() {
+        assert_eq!(end(1, &frames(&[])), Ok(End { next_frame: 1, synced: 1, void_frames: 0 }));
+    }
+}

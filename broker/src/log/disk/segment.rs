@@ -1,0 +1,126 @@
+//! Segment files: fixed in size, written with zeros before their use, and used again.
+//!
+//! A file begins with a head of 4096 bytes, all numbers little-endian: `RESTLOG1`, version `u32`, crc32c `u32` over the
+//! rest of the fields, epoch `u64`, number of the first frame `u64`. Frames follow. A head of zeros is that of a spare.
+
+use std::io;
+
+use super::storage::{Storage, StorageFile};
+
+/// Bytes before the first frame: one block of common disks, so that the head is written alone.
+pub(super) const HEAD_BYTES: u64 = 4096;
+const MAGIC: &[u8; 8] = b"RESTLOG1";
+const VERSION: u32 = 1;
+/// What zeros are written in: large enough for the disk, small enough for the memory.
+const ZEROS: usize = 1 << 20;
+
+/// What the head of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Rises by one with each use of a segment, over the whole log.
+    pub(super) epoch: u64,
+    /// The number of its first frame. Frames of earlier epochs with this number or a higher one are void.
+    pub(super) first_frame: u64,
+}
+
+/// What a file's head turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// In use.
+    Segment(Head),
+    /// Zeros: ready for use.
+    Spare,
+    /// Neither; a power cut in the middle of writing a head leaves this.
+    Damaged,
+    /// Written by a version to come.
+    Newer(u32),
+}
+
+impl Head {
+    pub(super) fn write(&self, file: &impl StorageFile) -> io::Result<()> {
+        let mut bytes = [0; HEAD_BYTES as usize];
+        bytes[0..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
+        let crc = checksum(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        file.write_at(&bytes, 0)?;
+        file.sync_data()
+    }
+}
+
+fn checksum(head: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&head[0..12]), &head[16..32])
+}
+
+pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
+    if file.len()? < HEAD_BYTES {
+        return Ok(FileKind::Damaged);
+    }
+    let mut bytes = [0; 32];
+    file.read_at(&mut bytes, 0)?;
+    let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+    if bytes == [0; 32] {
+        return Ok(FileKind::Spare);
+    }
+    if &bytes[0..8] != MAGIC || checksum(&bytes) != u32_at(12) {
+        return Ok(FileKind::Damaged);
+    }
+    if u32_at(8) != VERSION {
+        return Ok(FileKind::Newer(u32_at(8)));
+    }
+    Ok(FileKind::Segment(Head { epoch: u64_at(16), first_frame: u64_at(24) }))
+}
+
+/// A file in use or ready for it.
+#[derive(Debug)]
+pub(super) struct SegmentFile<F> {
+    pub(super) name: String,
+    pub(super) file: F,
+    pub(super) bytes: u64,
+}
+
+/// The name of a segment's file.
+pub(super) fn name(number: u64) -> String {
+    format!("{number:08}.seg")
+}
+
+/// The number in a file's name.
+pub(super) fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
+/// Makes a spare: zeros, so that later writes convert no extents and need no new blocks.
+pub(super) fn make_spare<S: Storage>(storage: &S, number: u64, bytes: u64) -> io::Result<SegmentFile<S::File>> {
+    let (name, unfinished) = (name(number), format!("{number:08}.tmp"));
+    let made = (|| {
+        let file = storage.create(&unfinished)?;
+        let zeros = vec![0; ZEROS.min(bytes as usize)];
+        let mut offset = 0;
+        while offset < bytes {
+            let length = zeros.len().min((bytes - offset) as usize);
+            file.write_at(&zeros[..length], offset)?;
+            offset += length as u64;
+        }
+        file.sync_data()?;
+        storage.rename(&unfinished, &name)?;
+        storage.sync_folder()?;
+        Ok(file)
+    })();
+    match made {
+        Ok(file) => Ok(SegmentFile { name, file, bytes }),
+        Err(error) => {
+            // What could not be made must not take the room of what can.
+            let _ = storage.remove(&unfinished);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a used file a spare again. Synced, so that no restart takes it for a segment once a later one is freed as well.
+pub(super) fn blank<F: StorageFile>(segment: &SegmentFile<F>) -> io::Result<()> {
+    segment.file.write_at(&[0; HEAD_BYTES as usize], 0)?;
+    segment.file.sync_data()
+}

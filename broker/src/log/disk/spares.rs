@@ -1,0 +1,121 @@
+//! Spare segments, made ahead of their use by a thread of their own.
+
+use std::{
+    io,
+    sync::mpsc::{self, Receiver, Sender, TryRecvError},
+    thread,
+};
+
+use super::{
+    segment::{SegmentFile, make_spare},
+    storage::Storage,
+};
+
+/// Spares that only what empties the log may take: settles, leases, and copies of what is live.
+pub(super) const RESERVE: usize = 2;
+/// Spares to have ready: the reserve and the next segment of pushes.
+const READY: usize = RESERVE + 1;
+
+/// The spares of a log.
+pub(super) struct Spares<S: Storage> {
+    ready: Vec<SegmentFile<S::File>>,
+    /// Numbers of files that the thread is asked to make.
+    orders: Sender<u64>,
+    made: Receiver<io::Result<SegmentFile<S::File>>>,
+    ordered: usize,
+    next_number: u64,
+    /// The last attempt to make one failed: the disk is full, until a segment is freed.
+    full: bool,
+}
+
+impl<S: Storage> Spares<S> {
+    /// Starts the thread. `ready` are the spares that are there already.
+    pub(super) fn start(
+        storage: S,
+        bytes: u64,
+        ready: Vec<SegmentFile<S::File>>,
+        next_number: u64,
+    ) -> io::Result<Self> {
+        let (orders, to_make) = mpsc::channel();
+        let (sender, made) = mpsc::channel();
+        thread::Builder::new().name("spare-segments".into()).spawn(move || {
+            for number in to_make {
+                if sender.send(make_spare(&storage, number, bytes)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let mut spares = Self { ready, orders, made, ordered: 0, next_number, full: false };
+        spares.order();
+        Ok(spares)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes a spare; `None` when there is none to be had. Waits for one that is being made: that is the rare case of a
+    /// burst that fills a segment faster than the disk writes one.
+    pub(super) fn take(&mut self, reserved: bool) -> Option<SegmentFile<S::File>> {
+        let keep = if reserved { 0 } else { RESERVE };
+        self.collect(false);
+        self.order();
+        while self.ready.len() <= keep && self.ordered > 0 {
+            self.collect(true);
+        }
+        if self.ready.len() <= keep {
+            return None;
+        }
+        let spare = self.ready.pop();
+        self.order();
+        spare
+    }
+
+    /// A segment was freed: it is a spare, or goes when there are enough.
+    pub(super) fn give_back(&mut self, storage: &S, segment: SegmentFile<S::File>) -> io::Result<()> {
+        self.full = false;
+        if self.ready.len() + self.ordered < READY {
+            self.ready.push(segment);
+            return Ok(());
+        }
+        storage.remove(&segment.name)?;
+        storage.sync_folder()
+    }
+
+    /// Orders what is missing, unless the disk said that it is full.
+    fn order(&mut self) {
+        while !self.full && self.ready.len() + self.ordered < READY {
+            if self.orders.send(self.next_number).is_err() {
+                return;
+            }
+            self.next_number += 1;
+            self.ordered += 1;
+        }
+    }
+
+    /// Collects what the thread has made; `wait` for at least one.
+    fn collect(&mut self, wait: bool) {
+        let mut wait = wait;
+        while self.ordered > 0 {
+            let made = if wait { self.made.recv().map_err(|_| TryRecvError::Disconnected) } else { self.made.try_recv() };
+            wait = false;
+            match made {
+                Ok(made) => {
+                    self.ordered -= 1;
+                    match made {
+                        Ok(spare) => self.ready.push(spare),
+                        Err(error) => {
+                            tracing::warn!(%error, "failed to make a segment of the log: the disk may be full");
+                            self.full = true;
+                        }
+                    }
+                }
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.ordered = 0;
+                    self.full = true;
+                }
+            }
+        }
+    }
+}

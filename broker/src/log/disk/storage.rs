@@ -1,0 +1,103 @@
+//! The file system behind a small trait, so that tests can make it fail.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// What a log asks of a file system.
+pub trait Storage: Send + Sync + Clone + 'static {
+    /// An open file.
+    type File: StorageFile;
+
+    /// The names in the folder.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a file that is there.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// Makes a file, or makes it anew.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Gives a file another name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals last.
+    fn sync_folder(&self) -> io::Result<()>;
+    /// The folder, as errors name it.
+    fn path(&self) -> &Path;
+}
+
+/// What a log asks of a file.
+pub trait StorageFile: Send + Sync + 'static {
+    /// Bytes of the file.
+    fn len(&self) -> io::Result<u64>;
+    /// Reads exactly so many bytes.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all bytes.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes what was written last.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A folder of the real file system.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder, made if it is not there.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Storage for Folder {
+    type File = File;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        std::fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.0.join(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.0.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.0.join(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl StorageFile for File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+}

@@ -1,0 +1,138 @@
+//! Every metric of the broker, by name.
+//!
+//! Aggregates live here and are served at `/metrics`; what is told per channel is collected when it is asked for, at
+//! `/metrics/channels`, and registered nowhere. `docs/metrics.md` is the table of both.
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry,
+    exponential_buckets, opts, process_collector::ProcessCollector, register_gauge_with_registry,
+    register_histogram_vec_with_registry, register_histogram_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
+};
+
+/// The broker's aggregates.
+pub struct Metrics {
+    registry: Registry,
+    /// Messages stored.
+    pub pushed: IntCounter,
+    /// Pushes that were answered before, by their idempotency key.
+    pub push_replays: IntCounter,
+    /// Pushes refused.
+    pub rejected: IntCounter,
+    /// Hand-outs.
+    pub delivered: IntCounter,
+    /// Hand-outs of messages that were handed out before.
+    pub redelivered: IntCounter,
+    /// Messages settled.
+    pub settled: IntCounter,
+    /// Messages given back.
+    pub released: IntCounter,
+    /// From stored to settled.
+    pub residence_seconds: Histogram,
+    /// Of contents.
+    pub message_bytes: Histogram,
+    /// By route, method and code.
+    pub http_seconds: HistogramVec,
+    /// How long pulls were held.
+    pub pull_wait_seconds: Histogram,
+    /// Time-out responses.
+    pub pull_timeouts: IntCounter,
+    /// How long group commits took.
+    pub sync_seconds: Histogram,
+    /// Sampled when asked for, so that they cannot drift.
+    pub sampled: Sampled,
+}
+
+/// Gauges that are set from what they tell of, at each scrape.
+pub struct Sampled {
+    /// Segment files of the log.
+    pub store_segments: IntGauge,
+    /// Their bytes.
+    pub store_bytes: IntGauge,
+    /// Bytes in them that are still needed.
+    pub store_live_bytes: IntGauge,
+    /// The low 53 bits of the address store's revision.
+    pub address_revision: Gauge,
+    /// Channels in the address store.
+    pub address_channels: IntGauge,
+    /// Channels that the set no longer has.
+    pub orphan_channels: IntGauge,
+    /// Idempotency keys that are remembered.
+    pub idempotency_keys: IntGauge,
+    /// Bytes of bodies in flight.
+    pub body_memory_bytes: IntGauge,
+    /// Receivers that wait, on all channels.
+    pub waiting_receivers: IntGauge,
+    /// The wall clock's lead over the broker's own.
+    pub clock_skew_seconds: Gauge,
+}
+
+impl Metrics {
+    /// Registers everything with a registry of its own.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let gauge = |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        let float = |name: &str, help: &str| register_gauge_with_registry!(name, help, registry);
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            register_histogram_with_registry!(HistogramOpts::new(name, help).buckets(buckets), registry)
+        };
+        // 100 µs to 6.5 s: a fast disk's sync to a sick one's.
+        let sync_buckets = exponential_buckets(0.0001, 2.0, 17)?;
+        // 500 µs to 524 s: beyond the longest wait, 300 s.
+        let wait_buckets = exponential_buckets(0.0005, 4.0, 11)?;
+        // 1 ms to 12 days, which is about how long a message may lie.
+        let residence_buckets = exponential_buckets(0.001, 4.0, 16)?;
+        // 64 B to 16 MiB, the largest message.
+        let size_buckets = exponential_buckets(64.0, 4.0, 10)?;
+
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let build = IntGauge::with_opts(
+            opts!("restante_build_info", "The version that runs; always 1").const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        build.set(1);
+        registry.register(Box::new(build))?;
+
+        Ok(Self {
+            pushed: counter("restante_messages_pushed_total", "Messages stored")?,
+            push_replays: counter("restante_push_replays_total", "Pushes recognised by their idempotency key and stored before")?,
+            rejected: counter("restante_messages_rejected_total", "Pushes refused because of the state of the channel or the store")?,
+            delivered: counter("restante_messages_delivered_total", "Messages handed out, each time")?,
+            redelivered: counter("restante_messages_redelivered_total", "Messages handed out again")?,
+            settled: counter("restante_messages_settled_total", "Messages settled by their receivers")?,
+            released: counter("restante_messages_released_total", "Messages given back by their receivers")?,
+            residence_seconds: histogram("restante_message_residence_seconds", "Time from stored to settled", residence_buckets)?,
+            message_bytes: histogram("restante_message_size_bytes", "Size of the contents stored", size_buckets)?,
+            http_seconds: register_histogram_vec_with_registry!(
+                HistogramOpts::new(
+                    "restante_http_request_duration_seconds",
+                    "Time from a request's head to its answer's head; a pull's wait is part of it"
+                )
+                .buckets(wait_buckets.clone()),
+                &["route", "method", "code"],
+                registry
+            )?,
+            pull_wait_seconds: histogram("restante_pull_wait_seconds", "Time that pulls were held", wait_buckets)?,
+            pull_timeouts: counter("restante_pull_timeouts_total", "Pulls answered by the time-out response")?,
+            sync_seconds: histogram("restante_store_sync_seconds", "Time of each group's write and sync", sync_buckets)?,
+            sampled: Sampled {
+                store_segments: gauge("restante_store_segments", "Segment files of the log")?,
+                store_bytes: gauge("restante_store_bytes", "Bytes of the log's segment files")?,
+                store_live_bytes: gauge("restante_store_live_bytes", "Bytes in the log that are still needed")?,
+                address_revision: float("restante_address_revision", "Low 53 bits of the address store's revision")?,
+                address_channels: gauge("restante_address_channels", "Channels in the address store")?,
+                orphan_channels: gauge("restante_orphan_channels", "Channels that keep their messages though the set no longer has them")?,
+                idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
+                body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
+                waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
+                clock_skew_seconds: float("restante_clock_skew_seconds", "Lead of the wall clock over the broker's clock, which never runs backwards")?,
+            },
+            registry,
+        })
+    }
+
+    /// Everything, as it is now.
+    pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+}

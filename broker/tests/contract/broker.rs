@@ -1,0 +1,235 @@
+//! A broker of the test's own: the real binary, on ports that the system chooses, with a data folder of its own.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use restante_wire::{Problem, ProblemType};
+use tempfile::TempDir;
+
+/// Whatever a test waits for comes within this, or the test fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One channel, `acme/orders`, with short bounds.
+pub const ORDERS: &str = "
+apiVersion: restante.dev/v1alpha1
+kind: MessageChannel
+metadata: {name: orders, namespace: acme}
+spec:
+  access: {anonymous: true}
+  limits: {messages: 100, messageBytes: 1Mi}
+";
+
+/// A folder with manifests and a data folder, and the broker that runs on them.
+pub struct Broker {
+    pub folder: TempDir,
+    pub client: Client,
+    arguments: Vec<String>,
+    process: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    addresses: HashMap<String, SocketAddr>,
+    log: mpsc::Receiver<String>,
+}
+
+impl Broker {
+    /// A broker that serves these manifests.
+    pub fn serving(manifests: &str) -> Self {
+        Self::with_flags(manifests, &[])
+    }
+
+    /// A broker that serves these manifests, with further flags.
+    pub fn with_flags(manifests: &str, flags: &[&str]) -> Self {
+        let mut broker = Self::prepared(flags);
+        broker.write_manifests(manifests);
+        let manifests = broker.manifests().display().to_string();
+        broker.arguments.extend(["--manifests".into(), manifests]);
+        broker.start();
+        broker
+    }
+
+    /// A broker that has not started, in a folder of its own.
+    pub fn prepared(flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("manifests")).unwrap();
+        // Small segments, so that tests do not write gigabytes.
+        let mut arguments: Vec<String> = ["--segment-size", "4MiB"].map(Into::into).into();
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        Self { folder, client: Client::new(), arguments, process: None }
+    }
+
+    pub fn manifests(&self) -> PathBuf {
+        self.folder.path().join("manifests")
+    }
+
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn write_manifests(&self, text: &str) {
+        std::fs::write(self.manifests().join("channels.yaml"), text).unwrap();
+    }
+
+    /// Starts the broker and waits until it listens.
+    pub fn start(&mut self) {
+        let mut child = command(&self.data_folder(), &self.arguments).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        self.process = Some(Running { child, addresses: HashMap::new(), log });
+        let line = self.wait_for_log("the broker serves");
+        assert!(line.is_some(), "the broker did not start");
+    }
+
+    /// Waits for a line of the broker's log; `None` when the broker ends first.
+    pub fn wait_for_log(&mut self, wanted: &str) -> Option<String> {
+        let running = self.process.as_mut().unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = match running.log.recv_timeout(left) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("{wanted:?} did not come within {DEADLINE:?}"),
+            };
+            eprintln!("broker: {line}");
+            if let Ok(json) = serde_json::from_str::<serde_json::Value>(&line)
+                && let (Some(flag), Some(address)) = (json["fields"]["flag"].as_str(), json["fields"]["address"].as_str())
+            {
+                running.addresses.insert(flag.to_owned(), address.parse().unwrap());
+            }
+            if line.contains(wanted) {
+                return Some(line);
+            }
+        }
+    }
+
+    pub fn address(&self, flag: &str) -> SocketAddr {
+        self.process.as_ref().unwrap().addresses[flag]
+    }
+
+    pub fn data(&self) -> SocketAddr {
+        self.address("--listen")
+    }
+
+    /// A request to the data port.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.data()))
+    }
+
+    pub fn push(&self, address: &str, content: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, &format!("/v1/messages/{address}")).body(content)
+    }
+
+    pub fn pull(&self, address: &str, query: &str) -> RequestBuilder {
+        self.request(Method::GET, &format!("/v1/messages/{address}?{query}"))
+    }
+
+    /// Pushes, which must succeed, and returns the message's id.
+    pub async fn pushed(&self, address: &str, content: impl Into<reqwest::Body>) -> String {
+        let response = self.push(address, content).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        header(&response, "message-id")
+    }
+
+    /// Pulls a message, which must be there, and returns its content and its lease's path.
+    pub async fn pulled(&self, address: &str) -> (Vec<u8>, String) {
+        let response = self.pull(address, "wait=5").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let lease = header(&response, "location");
+        (response.bytes().await.unwrap().to_vec(), lease)
+    }
+
+    /// What the admin port says at a path.
+    pub async fn admin(&self, path: &str) -> (StatusCode, String) {
+        let url = format!("http://{}{path}", self.address("--admin-listen"));
+        let response = self.client.get(url).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    /// The value of a metric without labels, or with them.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let path = if series.starts_with("restante_channel_") { "/metrics/channels" } else { "/metrics" };
+        let (_, text) = self.admin(path).await;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().unwrap()
+    }
+
+    /// Waits until a metric has a value.
+    pub async fn wait_for_metric(&self, series: &str, value: f64) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.metric(series).await != value {
+            assert!(Instant::now() < deadline, "{series} did not become {value}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends a signal to the broker.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let child = &self.process.as_ref().unwrap().child;
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills the broker as a power cut would its process, and waits for its end.
+    pub fn kill(&mut self) {
+        let mut running = self.process.take().unwrap();
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// Tells the broker to stop, and waits for its end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait_for_end()
+    }
+
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        assert_eq!(self.wait_for_log("\0 never logged"), None);
+        self.process.take().unwrap().child.wait().unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// The broker's command on a data folder.
+pub fn command(data_folder: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
+    command
+        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+        .arg(data_folder)
+        .args(arguments)
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name} in {response:?}"));
+    value.to_str().unwrap().to_owned()
+}
+
+/// The answer is a problem of this type, and says something of this instance.
+pub async fn assert_problem(response: Response, status: u16, kind: ProblemType) -> Problem {
+    assert_eq!(response.status(), status, "{response:?}");
+    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    let problem: Problem = response.json().await.unwrap();
+    assert_eq!(problem.problem_type(), Some(kind));
+    assert_eq!(problem.status, status);
+    assert!(problem.detail.len() > 20, "{problem:?} says too little");
+    problem
+}

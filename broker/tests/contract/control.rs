@@ -1,0 +1,169 @@
+//! The control API, over its own port with its own credential.
+
+use reqwest::{Method, Response, StatusCode};
+use restante_wire::{
+    Address, ChannelConfig, ChannelStats, ProblemType, Revision,
+    channel::{Access, Delivery, Limits},
+    control::{ChannelDeleted, StoreState},
+};
+use uuid::Uuid;
+
+use crate::broker::{Broker, assert_problem};
+
+const TOKEN: &str = "a-credential-of-the-test";
+
+fn programmed_by_an_operator() -> Broker {
+    let token = std::env::temp_dir().join(format!("restante-test-token-{}", std::process::id()));
+    std::fs::write(&token, TOKEN).unwrap();
+    let mut broker =
+        Broker::prepared(&["--control-listen", "127.0.0.1:0", "--control-token-file", &token.display().to_string()]);
+    broker.start();
+    broker
+}
+
+fn channel(name: &str) -> ChannelConfig {
+    ChannelConfig {
+        uid: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()),
+        namespace: "acme".into(),
+        name: name.into(),
+        generation: 1,
+        destinations: vec![Address::new("acme", name).unwrap()],
+        source: Address::new("acme", name).unwrap(),
+        delivery: Delivery { wait_seconds: 10, max_wait_seconds: 20, lease_seconds: 30, max_lease_seconds: 3600 },
+        limits: Limits { messages: 100, bytes: 1 << 30, message_bytes: 1 << 20 },
+        deduplication_window_seconds: 300,
+        access: Access { anonymous: true },
+    }
+}
+
+async fn control(broker: &Broker, method: Method, path: &str, body: String) -> Response {
+    let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
+    broker.client.request(method, url).bearer_auth(TOKEN).body(body).send().await.unwrap()
+}
+
+async fn sync(broker: &Broker, channels: &[ChannelConfig]) -> Response {
+    let lines: Vec<_> = channels.iter().map(|channel| serde_json::to_string(channel).unwrap()).collect();
+    control(broker, Method::POST, "sync", lines.join("\n")).await
+}
+
+async fn put(broker: &Broker, channel: &ChannelConfig) -> Response {
+    let path = format!("channels/{}", channel.uid);
+    control(broker, Method::PUT, &path, serde_json::to_string(channel).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_is() {
+    let broker = programmed_by_an_operator();
+    let state: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    assert_eq!((state.revision, state.synced_at), (Revision::default(), None));
+    let (one, two) = (channel("one"), channel("two"));
+    let state: StoreState = sync(&broker, &[one.clone(), two.clone()]).await.json().await.unwrap();
+    assert_eq!(state.revision, Revision::of([&one, &two]));
+    assert!(state.synced_at.is_some());
+    broker.pushed("acme/one", "x").await;
+    let mut changed = two.clone();
+    changed.source = Address::new("acme", "elsewhere").unwrap();
+    let state: StoreState = put(&broker, &changed).await.json().await.unwrap();
+    assert_eq!(state.revision, Revision::of([&one, &changed]));
+    broker.pushed("acme/two", "y").await;
+    assert_eq!(broker.pulled("acme/elsewhere").await.0, b"y");
+}
+
+#[tokio::test]
+async fn the_set_outlives_a_restart_without_the_operator() {
+    let mut broker = programmed_by_an_operator();
+    sync(&broker, &[channel("one")]).await;
+    let before: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    broker.kill();
+    broker.start();
+    let after: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    assert_eq!(after, before);
+    broker.pushed("acme/one", "x").await;
+}
+
+#[tokio::test]
+async fn nobody_without_the_credential_is_heard() {
+    let broker = programmed_by_an_operator();
+    for path in ["revision", "sync", "nothing"] {
+        let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
+        let response = broker.client.get(&url).send().await.unwrap();
+        assert_problem(response, 401, ProblemType::Unauthorized).await;
+        let response = broker.client.get(&url).bearer_auth("wrong").send().await.unwrap();
+        assert_problem(response, 401, ProblemType::Unauthorized).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_missing_from_the_set_keeps_its_messages_and_its_waiting_receivers_are_told() {
+    let broker = programmed_by_an_operator();
+    sync(&broker, &[channel("one"), channel("two")]).await;
+    broker.pushed("acme/one", "stays").await;
+    let waiting = tokio::spawn(broker.pull("acme/two", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    let state: StoreState = sync(&broker, &[]).await.json().await.unwrap();
+    assert_eq!((state.channels, state.orphans), (0, 2));
+    assert_problem(waiting.await.unwrap().unwrap(), 404, ProblemType::AddressUnknown).await;
+    let response = broker.pull("acme/one", "wait=0").send().await.unwrap();
+    assert_problem(response, 404, ProblemType::AddressUnknown).await;
+    sync(&broker, &[channel("one")]).await;
+    assert_eq!(broker.pulled("acme/one").await.0, b"stays");
+}
+
+#[tokio::test]
+async fn a_channel_with_messages_is_deleted_by_force_only_and_never_comes_back() {
+    let broker = programmed_by_an_operator();
+    let one = channel("one");
+    sync(&broker, std::slice::from_ref(&one)).await;
+    broker.pushed("acme/one", "x").await;
+    let (_, lease) = broker.pulled("acme/one").await;
+    let waiting = tokio::spawn(broker.pull("acme/one", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    let path = format!("channels/{}", one.uid);
+    let response = control(&broker, Method::DELETE, &path, String::new()).await;
+    let problem = assert_problem(response, 409, ProblemType::ChannelNotEmpty).await;
+    assert!(problem.detail.contains('1'), "{}", problem.detail);
+    let deleted: ChannelDeleted =
+        control(&broker, Method::DELETE, &format!("{path}?force=true"), String::new()).await.json().await.unwrap();
+    assert_eq!((deleted.messages, deleted.store.channels), (1, 0));
+    assert_problem(waiting.await.unwrap().unwrap(), 404, ProblemType::AddressUnknown).await;
+    let response = broker.request(Method::DELETE, &lease).send().await.unwrap();
+    assert_problem(response, 410, ProblemType::ChannelDeleted).await;
+    assert_problem(put(&broker, &one).await, 410, ProblemType::ChannelDeleted).await;
+    let again: ChannelDeleted =
+        control(&broker, Method::DELETE, &path, String::new()).await.json().await.unwrap();
+    assert_eq!(again.messages, 0);
+}
+
+#[tokio::test]
+async fn stats_are_told_for_one_channel_and_for_all() {
+    let broker = programmed_by_an_operator();
+    let one = channel("one");
+    sync(&broker, &[one.clone(), channel("two")]).await;
+    broker.pushed("acme/one", "12345").await;
+    let response = control(&broker, Method::GET, &format!("channels/{}/stats", one.uid), String::new()).await;
+    let stats: ChannelStats = response.json().await.unwrap();
+    assert_eq!((stats.ready, stats.bytes), (1, 5));
+    let all = control(&broker, Method::GET, "stats", String::new()).await.text().await.unwrap();
+    let all: Vec<ChannelStats> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(all.iter().map(ChannelStats::messages).sum::<u64>(), 1);
+    assert_eq!(all.len(), 2);
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_obeyed_changes_nothing() {
+    let broker = programmed_by_an_operator();
+    sync(&broker, &[channel("one")]).await;
+    let mut thief = channel("two");
+    thief.source = channel("one").source;
+    assert_problem(sync(&broker, &[channel("one"), thief.clone()]).await, 409, ProblemType::ChannelConflict).await;
+    assert_problem(put(&broker, &thief).await, 409, ProblemType::ChannelConflict).await;
+    let mut invalid = channel("two");
+    invalid.delivery.wait_seconds = 10_000;
+    assert_problem(put(&broker, &invalid).await, 400, ProblemType::ChannelInvalid).await;
+    let response = control(&broker, Method::POST, "sync", "{\"not\": \"a channel\"}".into()).await;
+    assert_problem(response, 400, ProblemType::BodyMalformed).await;
+    let state: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    assert_eq!(state.revision, Revision::of([&channel("one")]));
+    let response = broker.push("acme/two", "x").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}

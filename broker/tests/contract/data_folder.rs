@@ -1,0 +1,75 @@
+//! Data folders and ports that cannot be had: the broker says so and does not start.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{FileExt, PermissionsExt},
+    process::Output,
+};
+
+use crate::broker::{Broker, ORDERS, command};
+
+/// Runs a broker that must not start, and returns what it says.
+fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    (output, said)
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    let (_, said) = refused(&Broker::prepared(&[]), &["--admin-listen", &port]);
+    assert!(said.contains(&port) && said.contains("--admin-listen"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_that_another_broker_has_is_refused() {
+    let broker = Broker::serving(ORDERS);
+    let (_, said) = refused(&broker, &[]);
+    assert!(said.contains("data") && said.contains("another"), "{said}");
+    broker.pushed("acme/orders", "the first broker goes on").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_refused() {
+    // Root may write whatever the mode says, but nobody can make a folder under a file.
+    let broker = Broker::prepared(&[]);
+    fs::write(broker.data_folder(), "a file").unwrap();
+    let (_, said) = refused(&broker, &[]);
+    assert!(said.contains("data"), "{said}");
+    assert_eq!(fs::read(broker.data_folder()).unwrap(), b"a file");
+}
+
+#[tokio::test]
+async fn the_lease_key_is_for_the_broker_only() {
+    let broker = Broker::serving(ORDERS);
+    let mode = fs::metadata(broker.data_folder().join("lease-key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as_it_is() {
+    let mut broker = Broker::serving(ORDERS);
+    for number in 0..50 {
+        broker.pushed("acme/orders", format!("message {number}")).await;
+    }
+    broker.kill();
+    let log = broker.data_folder().join("log");
+    let segment = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).find(|path| {
+        fs::read(path).unwrap().windows(10).any(|bytes| bytes == b"message 10")
+    });
+    let segment = segment.expect("some segment has the message");
+    let bytes = fs::read(&segment).unwrap();
+    let offset = bytes.windows(10).position(|bytes| bytes == b"message 10").unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_at(b"M", offset as u64).unwrap();
+    let damaged = fs::read(&segment).unwrap();
+    let (_, said) = refused(&broker, &["--segment-size", "4MiB"]);
+    let name = segment.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(said.contains(&name) && said.contains("offset"), "{said}");
+    assert!(fs::read(&segment).unwrap() == damaged, "the damaged file was changed");
+}

@@ -1,0 +1,58 @@
+//! Shutting down.
+
+use reqwest::{Method, StatusCode};
+use restante_wire::ProblemType;
+
+use crate::broker::{Broker, ORDERS, assert_problem, header};
+
+#[tokio::test]
+async fn a_drain_answers_who_waits_takes_no_more_and_serves_settles() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    let lease = header(&broker.pull("acme/orders", "").send().await.unwrap(), "location");
+    let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+
+    // An open request keeps the broker alive for the others: its body is not all there yet.
+    let (body, chunks) = chunks_to_send();
+    let open = tokio::spawn(broker.push("acme/orders", reqwest::Body::wrap_stream(chunks)).send());
+    body.send(Ok("half")).await.unwrap();
+    broker.wait_for_metric("restante_body_memory_bytes", 4.0).await;
+
+    broker.signal(rustix::process::Signal::TERM);
+    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(broker.admin("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(broker.admin("/livez").await.0, StatusCode::OK);
+    let push = broker.push("acme/orders", "late").send().await.unwrap();
+    assert_eq!(header(&push, "retry-after"), "1");
+    assert_problem(push, 503, ProblemType::Draining).await;
+    let pull = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_problem(pull, 503, ProblemType::Draining).await;
+    let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
+    assert_eq!(settled.status(), StatusCode::NO_CONTENT);
+
+    // The request that was open when the drain began is served to its end.
+    drop(body);
+    assert_eq!(open.await.unwrap().unwrap().status(), StatusCode::CREATED);
+    assert!(broker.wait_for_end().success());
+}
+
+type Chunk = Result<&'static str, std::io::Error>;
+
+/// A body that the test sends piece by piece.
+fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl futures_util::Stream<Item = Chunk>) {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let stream = futures_util::stream::unfold(receiver, async |mut receiver: tokio::sync::mpsc::Receiver<Chunk>| {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    (sender, stream)
+}
+
+#[tokio::test]
+async fn with_nothing_open_a_broker_that_is_told_to_stop_ends_at_once_and_lets_go_of_its_folder() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    assert!(broker.stop().success());
+    broker.start();
+    assert_eq!(broker.pulled("acme/orders").await.0, b"x");
+}

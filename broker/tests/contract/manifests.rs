@@ -1,0 +1,81 @@
+//! Standalone: the very YAML that kubectl takes.
+
+use rustix::process::Signal;
+
+use crate::broker::{Broker, ORDERS, assert_problem, command};
+
+#[tokio::test]
+async fn the_examples_are_served_as_they_are() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let mut broker = Broker::prepared(&["--manifests", examples]);
+    broker.start();
+    broker.pushed("acme/orders", "x").await;
+    assert_eq!(broker.pulled("acme/orders").await.0, b"x");
+    broker.pushed("acme/bridge/factory", "x").await;
+    assert_eq!(broker.pulled("acme/bridge/office").await.0, b"x");
+}
+
+#[tokio::test]
+async fn a_manifest_that_does_not_parse_is_named_with_file_line_and_field() {
+    let broker = Broker::prepared(&[]);
+    for (text, wanted) in [
+        (ORDERS.replace("messages: 100", "messages: many"), ["channels.yaml", "7", "messages"]),
+        (ORDERS.replace("messages: 100", "paused: true"), ["channels.yaml", "7", "paused"]),
+        (ORDERS.replace("kind: MessageChannel", "kind: Deployment"), ["channels.yaml", "3", "Deployment"]),
+        (ORDERS.replace("name: orders", "name: a.b"), ["channels.yaml", "4", "name"]),
+    ] {
+        broker.write_manifests(&text);
+        let manifests = broker.manifests().display().to_string();
+        let output = command(&broker.data_folder(), &["--manifests".into(), manifests]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{wanted:?} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn sighup_takes_the_manifests_again_and_a_bad_file_keeps_the_old_set() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "stays").await;
+    broker.write_manifests("kind: [");
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for_log("kept the channels as they were").unwrap();
+    assert!(line.contains("channels.yaml"), "{line}");
+    broker.pushed("acme/orders", "still served").await;
+
+    let more = format!("{ORDERS}\n---\n{}", ORDERS.replace("name: orders", "name: more"));
+    broker.write_manifests(&more);
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("took the manifests");
+    broker.pushed("acme/more", "new").await;
+    assert_eq!(broker.pulled("acme/orders").await.0, b"stays");
+}
+
+#[tokio::test]
+async fn a_channel_that_leaves_the_manifests_keeps_its_messages_and_comes_back_with_them() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "stays").await;
+    let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
+    waiting.await.unwrap().unwrap();
+    broker.write_manifests(&ORDERS.replace("name: orders", "name: other"));
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("took the manifests");
+    let response = broker.push("acme/orders", "x").send().await.unwrap();
+    assert_problem(response, 404, restante_wire::ProblemType::AddressUnknown).await;
+    broker.kill();
+    broker.write_manifests(ORDERS);
+    broker.start();
+    broker.wait_for_metric("restante_channel_bytes{namespace=\"acme\",channel=\"orders\"}", 5.0).await;
+}
+
+#[tokio::test]
+async fn two_channels_with_one_source_are_refused_and_both_are_named() {
+    let broker = Broker::prepared(&[]);
+    let second = ORDERS.replace("name: orders", "name: second").replace("spec:", "spec:\n  source: orders");
+    broker.write_manifests(&format!("{ORDERS}\n---\n{second}"));
+    let manifests = broker.manifests().display().to_string();
+    let output = command(&broker.data_folder(), &["--manifests".into(), manifests]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(said.contains("acme/orders") && said.contains("second"), "{said}");
+}

@@ -1,0 +1,80 @@
+//! A broker that was killed goes on where it was.
+
+use reqwest::{Method, StatusCode};
+use restante_wire::ProblemType;
+
+use crate::broker::{Broker, ORDERS, assert_problem, header};
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_and_what_was_settled_is_not() {
+    let mut broker = Broker::serving(ORDERS);
+    for number in 0..30 {
+        broker.pushed("acme/orders", number.to_string()).await;
+    }
+    for _ in 0..10 {
+        let (_, lease) = broker.pulled("acme/orders").await;
+        broker.request(Method::DELETE, &lease).send().await.unwrap();
+    }
+    for _ in 0..3 {
+        broker.kill();
+        broker.start();
+    }
+    for number in 10..30 {
+        assert_eq!(broker.pulled("acme/orders").await.0, number.to_string().into_bytes());
+    }
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_lease_goes_on_over_a_restart() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    let (_, lease) = broker.pulled("acme/orders").await;
+    broker.kill();
+    broker.start();
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT, "the message is still leased");
+    let response = broker.request(Method::DELETE, &lease).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn deliveries_are_counted_over_a_restart_and_no_token_is_issued_twice() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    let (_, first) = broker.pulled("acme/orders").await;
+    broker.request(Method::POST, &format!("{first}/release")).send().await.unwrap();
+    broker.kill();
+    broker.start();
+    let again = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(header(&again, "message-deliveries"), "2");
+    assert_ne!(header(&again, "location"), first);
+    let response = broker.request(Method::DELETE, &first).send().await.unwrap();
+    assert_problem(response, 410, ProblemType::LeaseSuperseded).await;
+}
+
+#[tokio::test]
+async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
+    let mut broker = Broker::serving(&ORDERS.replace("messages: 100", "messages: 10000"));
+    broker.push("acme/orders", "the oldest").header("idempotency-key", "k").send().await.unwrap();
+    let (_, oldest) = broker.pulled("acme/orders").await;
+    broker.request(Method::POST, &format!("{oldest}/renew?lease=3600")).send().await.unwrap();
+    // 64 MB through segments of 4 MiB.
+    for _ in 0..64 {
+        broker.pushed("acme/orders", vec![7; 1 << 20]).await;
+        let (_, lease) = broker.pulled("acme/orders").await;
+        broker.request(Method::DELETE, &lease).send().await.unwrap();
+    }
+    let bytes = broker.metric("restante_store_bytes").await;
+    assert!(bytes < 48e6, "{bytes} bytes are in use");
+    broker.kill();
+    broker.start();
+    let again = broker.push("acme/orders", "the oldest").header("idempotency-key", "k").send().await.unwrap();
+    assert_eq!(header(&again, "idempotency-replayed"), "true");
+    let response = broker.request(Method::POST, &format!("{oldest}/release")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(header(&response, "message-deliveries"), "2");
+    assert_eq!(response.text().await.unwrap(), "the oldest");
+}

@@ -1,0 +1,101 @@
+//! Why a command failed, and which exit code says so.
+
+use std::{io, io::Write, path::PathBuf, process::ExitCode};
+
+use restante_client::{HeaderError, OptionsError, ReceiveError, RequestError, SendError, SettleError};
+
+use super::exit::Exit;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("failed to send: {0}")]
+    Send(#[from] SendError),
+    #[error("failed to send line {line}: {source}; the {sent} before it are sent")]
+    SendLine {
+        line: usize,
+        sent: usize,
+        source: SendError,
+    },
+    #[error("failed to receive: {0}")]
+    Receive(#[from] ReceiveError),
+    #[error("{0}")]
+    Lease(#[from] SettleError),
+    #[error("the message {id} was written but not settled, and may come again: {source}")]
+    Settle { id: String, source: SettleError },
+    #[error("failed to read the channel {channel}: {source}")]
+    Channel { channel: String, source: RequestError },
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} has more than {max} bytes, and no channel takes a message that large", path = path.display())]
+    TooLarge { path: PathBuf, max: u64 },
+    #[error("cannot write to {what}: {source}; a message that was not written is not settled")]
+    Write { what: String, source: io::Error },
+    #[error("cannot run {command:?}: {source}; the message was given back")]
+    Run { command: String, source: io::Error },
+    #[error("cannot write the counts: {0}")]
+    Format(String),
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+impl Failure {
+    /// Which exit code says so. Matched exhaustively: a new failure must choose.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Options(_) | Self::Header(_) | Self::Send(SendError::Key(_)) => Exit::Usage,
+            Self::Send(error) | Self::SendLine { source: error, .. } => match error {
+                SendError::Failed(error) => of_request(error),
+                SendError::DeadlinePassed { .. } => Exit::Unreachable,
+                SendError::Key(_) => Exit::Usage,
+            },
+            Self::Receive(error) => match error {
+                ReceiveError::Failed(error) => of_request(error),
+                ReceiveError::Cancelled => Exit::Interrupted,
+                ReceiveError::DeadlinePassed(_) => Exit::Unreachable,
+            },
+            Self::Lease(error) | Self::Settle { source: error, .. } => match error {
+                SettleError::Failed(error) => error.as_ref().map_or(Exit::Unreachable, of_request),
+                SettleError::Expired
+                | SettleError::Superseded
+                | SettleError::Released
+                | SettleError::Settled
+                | SettleError::Unknown
+                | SettleError::ChannelDeleted => Exit::Refused,
+            },
+            Self::Channel { source, .. } => of_request(source),
+            Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::Write { .. }
+            | Self::Run { .. }
+            | Self::Format(_)
+            | Self::Start(_) => Exit::Failure,
+        }
+    }
+}
+
+/// A refusal that may pass, like a full channel, was tried again until the deadline: then the deadline is the reason.
+fn of_request(error: &RequestError) -> Exit {
+    match error {
+        error if error.is_retryable() => Exit::Unreachable,
+        RequestError::Refused { .. } | RequestError::Foreign { .. } => Exit::Refused,
+        RequestError::Unreachable { .. } | RequestError::Silent { .. } | RequestError::Untrusted { .. } => {
+            Exit::Unreachable
+        }
+    }
+}
+
+/// Says on standard error why a command failed.
+pub(crate) fn report(failure: &Failure) -> ExitCode {
+    say(&format!("error: {failure}"));
+    failure.exit().into()
+}
+
+/// One line on standard error. Nobody can be told when that fails.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "restante: {line}");
+}

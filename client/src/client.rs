@@ -1,0 +1,201 @@
+//! One request to the broker and its answer: every byte of this crate goes through [`Client::call`].
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method};
+use reqwest::{Proxy, Response, Url, redirect};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    answer::{ANSWER_BYTES_MAX, Answer},
+    error::RequestError,
+    options::{ClientOptions, OptionsError, ProxyChoice},
+    retry::RetryOptions,
+    tls,
+};
+
+/// The slowest uplink that a push allows for, in bytes per second: half a megabit, and the largest message takes about
+/// four minutes.
+const UPLINK_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+/// After how long an idle connection is given up. Brokers and proxies keep one for a minute or more; one that they closed
+/// first costs a try.
+const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(50);
+/// How often a connection without traffic is probed, so that a firewall does not forget a parked pull and a dead peer is
+/// noticed.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// The way to one broker: its URL, the proxy, the certificates, and the connections that are kept alive. Cheap to clone;
+/// clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    http: reqwest::Client,
+    base: Url,
+    answer_timeout: Duration,
+    retry: RetryOptions,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// Path and query below the base URL.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// How long the broker was asked to hold the request.
+    pub(crate) hold: Duration,
+}
+
+impl Call {
+    /// A request without headers and body that is answered at once.
+    pub(crate) fn new(method: Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            hold: Duration::ZERO,
+        }
+    }
+}
+
+impl Client {
+    /// Checks the options. Connects to nothing yet.
+    pub fn new(options: ClientOptions) -> Result<Self, OptionsError> {
+        let base = options.base()?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("restante/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls::config(&options.ca_certificates, base.scheme() == "https")?)
+            .http1_only()
+            // A redirected POST becomes a GET: whoever moved the broker must tell its clients.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(IDLE_CONNECTION_MAX)
+            .tcp_keepalive(TCP_KEEPALIVE)
+            .tcp_nodelay(true);
+        match &options.proxy {
+            ProxyChoice::System => {}
+            ProxyChoice::Direct => builder = builder.no_proxy(),
+            ProxyChoice::Url(url) => {
+                let proxy = Proxy::all(url)
+                    .map_err(|error| OptionsError::Proxy(crate::error::chain(&error.without_url())))?;
+                builder = builder.proxy(proxy);
+            }
+        }
+        let http = builder
+            .build()
+            .map_err(|error| OptionsError::Http(crate::error::chain(&error)))?;
+        let ClientOptions {
+            answer_timeout,
+            retry,
+            ..
+        } = options;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                http,
+                base,
+                answer_timeout,
+                retry,
+            }),
+        })
+    }
+
+    /// How long to pause between tries.
+    pub(crate) fn retry(&self) -> RetryOptions {
+        self.shared.retry
+    }
+
+    /// Transmits one request, once, and reads its answer whole, whatever its status.
+    pub(crate) async fn call(&self, call: Call) -> Result<Answer, RequestError> {
+        let mut target = self.shared.base.clone();
+        let path = call.path.trim_start_matches('/');
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        target.set_path(&format!("{}{path}", target.path()));
+        target.set_query(query);
+        let url = without_credentials(&target);
+
+        let within = self.shared.answer_timeout + call.hold + upload_time(call.body.len());
+        let mut request = self
+            .shared
+            .http
+            .request(call.method.clone(), target)
+            .headers(call.headers);
+        if !call.body.is_empty() || call.method == Method::POST {
+            request = request.body(call.body);
+        }
+        let response = match timeout(within, request.send()).await {
+            Ok(sent) => sent.map_err(|error| RequestError::from_transport(url.clone(), error))?,
+            Err(_) => return Err(RequestError::Silent { url, within }),
+        };
+        self.read(url, response).await
+    }
+
+    /// Reads an answer to its end. Each piece of the body has the answer's time-out of its own: a slow line is no error.
+    async fn read(&self, url: String, mut response: Response) -> Result<Answer, RequestError> {
+        let (at, status) = (Instant::now(), response.status());
+        let headers = std::mem::take(response.headers_mut());
+        let within = self.shared.answer_timeout;
+        let mut body = BytesMut::new();
+        loop {
+            let piece = match timeout(within, response.chunk()).await {
+                Ok(piece) => piece.map_err(|error| RequestError::from_transport(url.clone(), error))?,
+                Err(_) => return Err(RequestError::Silent { url, within }),
+            };
+            let Some(piece) = piece else { break };
+            if body.len() + piece.len() > ANSWER_BYTES_MAX {
+                let reason = format!("its answer is larger than {ANSWER_BYTES_MAX} bytes");
+                return Err(RequestError::Foreign { url, reason });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer {
+            url,
+            at,
+            status,
+            headers,
+            body: body.freeze(),
+        })
+    }
+}
+
+/// How long a body may take on its way, in the slowest uplink that is allowed for.
+fn upload_time(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / UPLINK_BYTES_PER_SECOND_MIN)
+}
+
+/// A URL as it may stand in a message.
+fn without_credentials(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only where there is no host, and then there are no credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_never_show_credentials() {
+        let url = Url::parse("https://me:secret@gate.example/mail/v1").unwrap();
+        assert_eq!(without_credentials(&url), "https://gate.example/mail/v1");
+    }
+
+    #[test]
+    fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
+        let mut options = ClientOptions::new("http://127.0.0.1:8080");
+        options.proxy = ProxyChoice::Url("http://me:secret@[".into());
+        let error = Client::new(options).unwrap_err();
+        assert!(matches!(error, OptionsError::Proxy(_)));
+        assert!(!error.to_string().contains("secret"));
+    }
+}

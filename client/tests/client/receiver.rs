@@ -1,0 +1,200 @@
+//! The receiver module: asks, gives out the content, and on a time-out response asks again.
+
+use std::pin::pin;
+
+use futures_util::{StreamExt, TryStreamExt};
+use restante_client::{
+    Counts, Event, Link, Message, ProblemType, ReceiveError, Receiver, ReceiverOptions, RequestError,
+};
+
+use crate::support::{
+    address,
+    broker::Broker,
+    client,
+    reply::{ID, LEASE, Reply, answer, content, half_content, nothing, problem, stored},
+    soon,
+};
+
+fn receiver(broker: &Broker) -> Receiver {
+    Receiver::new(&client(&broker.url), address(), ReceiverOptions::default())
+}
+
+#[tokio::test]
+async fn on_a_timeout_response_the_request_is_transmitted_again() {
+    let broker = Broker::start(|_, number| {
+        if number < 3 {
+            nothing()
+        } else {
+            content("hello", 30)
+        }
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let mut events = receiver.events();
+    let message = soon(receiver.receive()).await.unwrap();
+    assert_eq!(message.content, "hello");
+    assert_eq!(broker.log().count("GET /v1/messages/demo/orders"), 4);
+    let expected = Counts {
+        timed_out: 3,
+        asked_again: 3,
+        received: 1,
+        ..Counts::default()
+    };
+    assert_eq!(receiver.counts(), expected);
+    for _ in 0..3 {
+        assert!(matches!(events.recv().await, Ok(Event::TimedOut)));
+        assert!(matches!(events.recv().await, Ok(Event::AskedAgain)));
+    }
+    assert!(matches!(events.recv().await, Ok(Event::Received { id }) if id.to_string() == ID));
+}
+
+#[tokio::test]
+async fn a_message_is_its_content_its_headers_and_its_lease() {
+    let broker = Broker::start(|_, _| content(vec![0, 255], 30)).await;
+    let message = soon(receiver(&broker).receive()).await.unwrap();
+    assert_eq!(message.content, vec![0, 255]);
+    assert_eq!(message.content_type(), Some("text/plain; charset=utf-8"));
+    assert_eq!(message.headers["meta-colour"], "red");
+    // What is the answer's and not the message's is left out.
+    assert_eq!(message.headers.len(), 2);
+    assert_eq!((message.id.to_string().as_str(), message.deliveries), (ID, 2));
+    assert_eq!(message.enqueued_at.to_string(), "2026-11-23T05:06:07.123456Z");
+    assert_eq!(message.lease(), LEASE);
+}
+
+#[tokio::test]
+async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
+    let broker = Broker::start(|_, number| match number {
+        0 => problem(503, ProblemType::NotProgrammed),
+        1 => problem(429, ProblemType::TooManyReceivers),
+        2 => Reply::Cut,
+        3 => half_content("hello"),
+        _ => content("hello", 30),
+    })
+    .await;
+    let receiver = receiver(&broker);
+    assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
+    assert_eq!(
+        receiver.counts(),
+        Counts {
+            retrying: 4,
+            received: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
+    let script = |_: &_, number| match number {
+        0 => problem(404, ProblemType::AddressUnknown),
+        _ => content("hello", 30),
+    };
+    let broker = Broker::start(script).await;
+    let error = soon(receiver(&broker).receive()).await.unwrap_err();
+    let ReceiveError::Failed(failed) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(failed.problem_type(), Some(ProblemType::AddressUnknown));
+
+    let broker = Broker::start(script).await;
+    let mut options = ReceiverOptions::default();
+    options.keep_asking = true;
+    let receiver = Receiver::new(&client(&broker.url), address(), options);
+    assert!(soon(receiver.receive()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_a_message_is_not_given_out() {
+    let broker = Broker::start(|_, _| answer(200, &[("content-type", "text/html")], "<h1>Log in</h1>")).await;
+    let error = soon(receiver(&broker).receive()).await.unwrap_err();
+    assert!(
+        matches!(error, ReceiveError::Failed(RequestError::Foreign { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn cancelling_drops_the_request_in_flight() {
+    let broker = Broker::start(|_, _| Reply::Hang).await;
+    let receiver = receiver(&broker);
+    let (received, ()) = tokio::join!(receiver.receive(), async {
+        broker.until(|log| log.seen.len() == 1).await;
+        receiver.cancellation().cancel();
+    });
+    assert!(matches!(received, Err(ReceiveError::Cancelled)));
+    broker.until(|log| log.hung_up == 1).await;
+}
+
+#[tokio::test]
+async fn a_stream_gives_message_after_message_until_it_is_cancelled() {
+    let broker = Broker::start(|seen, number| match (seen.method.as_str(), number) {
+        ("GET", 0..6) => content(format!("message {number}"), 30),
+        ("GET", _) => Reply::Hang,
+        _ => nothing(),
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let contents = async {
+        let settled = receiver.stream().and_then(async |message| {
+            let content = message.content.clone();
+            message.settle().await.unwrap();
+            Ok(content)
+        });
+        settled.try_collect::<Vec<_>>().await.unwrap()
+    };
+    let (contents, ()) = tokio::join!(contents, async {
+        broker.until(|log| log.seen.len() == 7).await;
+        receiver.cancellation().cancel();
+    });
+    // Every second request is the settle of the one before.
+    assert_eq!(contents, ["message 0", "message 2", "message 4"]);
+    assert_eq!(receiver.counts().settled, 3);
+}
+
+#[tokio::test]
+async fn a_stream_ends_after_an_error() {
+    let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
+    let receiver = receiver(&broker);
+    let mut stream = pin!(receiver.stream());
+    assert!(matches!(stream.next().await, Some(Err(ReceiveError::Failed(_)))));
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn asking_by_post_sends_the_same_request_to_the_other_path() {
+    let broker = Broker::start(|_, _| nothing()).await;
+    let mut options = ReceiverOptions::default();
+    (options.wait_seconds, options.ask_by_post) = (Some(2), true);
+    let receiver = Receiver::new(&client(&broker.url), address(), options);
+    assert!(receiver.receive_once(None).await.unwrap().is_none());
+    assert_eq!(broker.log().seen[0].line(), "POST /v1/receive/demo/orders?wait=2");
+    assert_eq!(
+        receiver.counts(),
+        Counts {
+            timed_out: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_link_sends_and_receives_on_one_address() {
+    let broker = Broker::start(|seen, _| {
+        if seen.method == "POST" {
+            stored()
+        } else {
+            content("reply", 30)
+        }
+    })
+    .await;
+    let link = Link::new(&client(&broker.url), address(), ReceiverOptions::default());
+    let (sent, received) = tokio::join!(link.sender.send(Message::new("ask")), link.receiver.receive());
+    assert!(sent.is_ok());
+    assert_eq!(received.unwrap().content, "reply");
+    let log = broker.log();
+    assert_eq!(
+        log.count("POST /v1/messages/demo/orders") + log.count("GET /v1/messages/demo/orders"),
+        2
+    );
+}

@@ -1,0 +1,193 @@
+//! The transmission module: until it is stored, under one key, and no longer than asked.
+
+use std::time::{Duration, Instant};
+
+use restante_client::{Message, ProblemType, RequestError, SendError, SendOptions, Sender};
+
+use crate::support::{
+    address,
+    broker::Broker,
+    client,
+    reply::{ID, Reply, answer, problem, stored},
+    soon,
+};
+
+fn sender(broker: &Broker) -> Sender {
+    Sender::new(&client(&broker.url), address())
+}
+
+#[tokio::test]
+async fn every_try_of_a_message_is_the_same_post_under_one_key() {
+    let broker = Broker::start(|_, number| match number {
+        0 => problem(503, ProblemType::Draining),
+        1 => Reply::Cut,
+        2 => answer(502, &[], "<h1>Bad gateway</h1>"),
+        _ => stored(),
+    })
+    .await;
+    let content = vec![0, 255, 13, 10];
+    let message = Message::new(content.clone())
+        .content_type("application/x; v=1")
+        .unwrap();
+    let receipt = sender(&broker)
+        .send(message.header("Meta-a", "b").unwrap())
+        .await
+        .unwrap();
+    assert_eq!(receipt.message_id.to_string(), ID);
+    assert_eq!((receipt.durability.as_str(), receipt.replayed), ("fsync", false));
+
+    let log = broker.log();
+    assert_eq!(log.seen.len(), 4);
+    let key = log.seen[0].header("idempotency-key");
+    assert!(key.len() == 38 && key.starts_with('"'), "{key}");
+    for seen in &log.seen {
+        assert_eq!(seen.line(), "POST /v1/messages/demo/orders");
+        assert_eq!(seen.header("idempotency-key"), key);
+        assert_eq!(seen.header("content-type"), "application/x; v=1");
+        assert_eq!(seen.header("meta-a"), "b");
+        assert_eq!(seen.body, content);
+    }
+}
+
+#[tokio::test]
+async fn two_messages_have_two_keys() {
+    let broker = Broker::start(|_, _| stored()).await;
+    let sender = sender(&broker);
+    sender.send(Message::new("")).await.unwrap();
+    sender.send(Message::new("")).await.unwrap();
+    let seen = broker.log().seen;
+    assert_ne!(
+        seen[0].header("idempotency-key"),
+        seen[1].header("idempotency-key")
+    );
+}
+
+#[tokio::test]
+async fn a_repeat_is_told_from_a_first() {
+    let broker =
+        Broker::start(|_, _| answer(201, &[("message-id", ID), ("idempotency-replayed", "true")], "")).await;
+    let options = SendOptions {
+        idempotency_key: Some("order-\"7".into()),
+        ..SendOptions::default()
+    };
+    assert!(
+        sender(&broker)
+            .send_with(Message::new("x"), options)
+            .await
+            .unwrap()
+            .replayed
+    );
+    assert_eq!(broker.log().seen[0].header("idempotency-key"), r#""order-\"7""#);
+}
+
+#[tokio::test]
+async fn a_full_channel_is_tried_again_when_it_says_so_and_not_before() {
+    let broker = Broker::start(|_, number| match number {
+        0 => answer(429, &[("retry-after", "1")], ""),
+        _ => stored(),
+    })
+    .await;
+    let start = Instant::now();
+    sender(&broker).send(Message::new("x")).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_lasting_refusal_is_told_at_once_in_the_brokers_words() {
+    let broker = Broker::start(|_, _| problem(413, ProblemType::MessageTooLarge)).await;
+    let error = sender(&broker).send(Message::new("x")).await.unwrap_err();
+    let SendError::Failed(failed) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(failed.problem_type(), Some(ProblemType::MessageTooLarge));
+    assert!(
+        error.to_string().contains("the detail says what to do"),
+        "{error}"
+    );
+    assert_eq!(broker.log().seen.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_was_cut_on_the_way_is_sent_again() {
+    let broker = Broker::start(|_, number| match number {
+        0 => problem(400, ProblemType::BodyIncomplete),
+        _ => stored(),
+    })
+    .await;
+    sender(&broker).send(Message::new("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_passed_deadline_tells_the_key_under_which_to_go_on() {
+    let broker = Broker::start(|_, _| Reply::Hang).await;
+    let options = SendOptions {
+        deadline: Some(Duration::from_millis(200)),
+        ..SendOptions::default()
+    };
+    let error = sender(&broker)
+        .send_with(Message::new("x"), options)
+        .await
+        .unwrap_err();
+    let SendError::DeadlinePassed { key, last: None } = error else {
+        panic!("{error}")
+    };
+    let log = broker.until(|log| log.hung_up == 1).await;
+    assert_eq!(log.seen[0].header("idempotency-key"), format!("\"{key}\""));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_tries_and_tells_the_last_fault() {
+    // Bound and closed again: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let sender = Sender::new(&client(&format!("http://127.0.0.1:{port}")), address());
+    let options = SendOptions {
+        deadline: Some(Duration::from_millis(300)),
+        ..SendOptions::default()
+    };
+    let error = sender.send_with(Message::new("x"), options).await.unwrap_err();
+    let SendError::DeadlinePassed {
+        last: Some(RequestError::Unreachable { .. }),
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn what_answers_in_a_brokers_place_has_stored_nothing() {
+    for reply in [
+        || answer(200, &[], "<h1>Log in</h1>"),
+        || answer(201, &[], ""),
+        || answer(307, &[("location", "http://elsewhere.example/")], ""),
+    ] {
+        let broker = Broker::start(move |_, _| reply()).await;
+        let error = soon(sender(&broker).send(Message::new("x"))).await.unwrap_err();
+        assert!(
+            matches!(error, SendError::Failed(RequestError::Foreign { .. })),
+            "{error}"
+        );
+        assert_eq!(broker.log().seen.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_sender_may_be_used_from_any_task() {
+    let broker = Broker::start(|_, _| stored()).await;
+    let sender = sender(&broker);
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.send(Message::new("x")).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(broker.log().seen.len(), 8);
+}

@@ -1,0 +1,48 @@
+//! Conditions: what every resource tells of its state.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// The names of the conditions.
+pub mod kind {
+    /// The spec is valid here.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Every broker pod has this generation in its address store.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// The summary.
+    pub const READY: &str = "Ready";
+    /// The resource is deleted and something keeps it.
+    pub const DELETION_BLOCKED: &str = "DeletionBlocked";
+}
+
+/// The condition of a type, if it is there.
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The schema of a list of conditions: a map by type, each string as long as the API conventions allow.
+pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": { "type": "string", "maxLength": 316 },
+                "status": { "type": "string", "enum": ["True", "False", "Unknown"] },
+                "reason": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": { "type": "string", "maxLength": 32768 },
+                "lastTransitionTime": { "type": "string", "format": "date-time" },
+                "observedGeneration": { "type": "integer", "format": "int64", "minimum": 0 },
+            },
+        },
+    })
+}

@@ -1,0 +1,187 @@
+//! The CustomResourceDefinitions as YAML: for `kubectl apply`, and as templates of the Helm chart.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Number, Value};
+
+use crate::{MessageBroker, MessageChannel};
+
+/// A generated file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// Where it lies, relative to the root of the repository.
+    pub path: String,
+    /// What it holds.
+    pub content: String,
+}
+
+/// Why the YAML could not be made: a defect of the types.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The definition does not become JSON.
+    #[error("a definition does not become JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The JSON does not become YAML.
+    #[error("a definition does not become YAML: {0}")]
+    Yaml(#[from] serde_saphyr::SerializeError),
+}
+
+/// Says in every generated file what to do instead of editing it.
+const HEADER: &str = "# Generated from the types in crds/src by `cargo crdgen write`. Do not edit.\n";
+
+/// Every definition.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![MessageBroker::crd(), MessageChannel::crd()]
+}
+
+/// Every generated file: each definition as it is, and once more as a template of the chart.
+pub fn files() -> Result<Vec<Generated>, GenerateError> {
+    let mut files = Vec::new();
+    for definition in all() {
+        let plural = definition.spec.names.plural.clone();
+        let mut value = serde_json::to_value(&definition)?;
+        whole_numbers(&mut value);
+        let yaml = serde_saphyr::to_string(&value)?;
+        let yaml = yaml.trim_start_matches("---\n");
+        files.push(Generated {
+            path: format!("crds/{plural}.{}.yaml", crate::GROUP),
+            content: format!("{HEADER}{yaml}"),
+        });
+        files.push(Generated {
+            path: format!("charts/restante/templates/crds/{plural}.yaml"),
+            content: chart_template(yaml),
+        });
+    }
+    Ok(files)
+}
+
+/// Writes bounds as people do: the types of Kubernetes hold `maximum: 300` as 300.0.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0);
+            if let Some(float) = whole.filter(|float| float.abs() < 2_f64.powi(53)) {
+                *number = Number::from(float as i64);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The definition as a template: installed if `crds.install`, and kept at `helm uninstall` if `crds.keep`.
+fn chart_template(yaml: &str) -> String {
+    // Helm would read `{{` in a description as its own.
+    let escaped = yaml.replace("{{", "{{ \"{{\" }}");
+    let annotated = escaped.replacen(
+        "metadata:\n",
+        "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n",
+        1,
+    );
+    format!(
+        "{{{{- if .Values.crds.install }}}}\n{HEADER}{}\n{{{{- end }}}}\n",
+        annotated.trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+        visit(path, schema);
+        if let Some(properties) = schema["properties"].as_object() {
+            for (name, property) in properties {
+                walk(&format!("{path}.{name}"), property, visit);
+            }
+        }
+        for nested in ["items", "additionalProperties"] {
+            if schema[nested].is_object() {
+                walk(&format!("{path}.{nested}"), &schema[nested], visit);
+            }
+        }
+    }
+
+    fn each_schema(visit: &mut impl FnMut(&str, &Value)) {
+        for definition in all() {
+            let kind = definition.spec.names.kind.clone();
+            let value = serde_json::to_value(definition).unwrap();
+            walk(
+                &kind,
+                &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
+                visit,
+            );
+        }
+    }
+
+    #[test]
+    fn every_list_and_every_string_is_bounded() {
+        let mut seen = 0;
+        each_schema(&mut |path, schema| {
+            seen += 1;
+            if schema["type"] == "array" {
+                assert!(schema["maxItems"].is_u64(), "{path} has no maxItems");
+            }
+            if schema["additionalProperties"].is_object() {
+                assert!(schema["maxProperties"].is_u64(), "{path} has no maxProperties");
+            }
+            // kind and apiVersion are the API server's own; a date has a form.
+            let own =
+                path.ends_with(".kind") || path.ends_with(".apiVersion") || schema["format"] == "date-time";
+            if schema["type"] == "string" && !own {
+                assert!(
+                    schema["maxLength"].is_u64() || schema["enum"].is_array(),
+                    "{path} has no maxLength"
+                );
+            }
+        });
+        assert!(seen > 50, "only {seen} schemas: the walk is broken");
+    }
+
+    #[test]
+    fn no_number_has_a_format_that_api_servers_warn_about() {
+        each_schema(&mut |path, schema| {
+            let format = schema["format"].as_str().unwrap_or("int64");
+            assert!(
+                ["int32", "int64", "date-time"].contains(&format),
+                "{path} has format {format}"
+            );
+        });
+    }
+
+    #[test]
+    fn every_default_is_told_in_the_description() {
+        each_schema(&mut |path, schema| {
+            let default = &schema["default"];
+            if default.is_object() || default.is_null() {
+                return;
+            }
+            let default = default
+                .as_str()
+                .map_or_else(|| default.to_string(), str::to_owned);
+            let description = schema["description"].as_str().unwrap_or_default();
+            assert!(
+                description.contains(&format!("(default: {default}")),
+                "{path}: {description}"
+            );
+        });
+    }
+
+    #[test]
+    fn the_chart_keeps_the_definitions_if_told_so() {
+        let files = files().unwrap();
+        let template = files
+            .iter()
+            .find(|file| file.path.ends_with("crds/messagechannels.yaml"))
+            .unwrap();
+        assert!(template.content.starts_with("{{- if .Values.crds.install }}\n"));
+        assert!(
+            template
+                .content
+                .contains("metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n")
+        );
+    }
+}

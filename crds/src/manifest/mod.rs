@@ -1,0 +1,168 @@
+//! Channels from YAML files, for a broker without Kubernetes: the very text that `kubectl apply` takes, refused for the
+//! same reasons, with the line of what is wrong.
+
+mod node;
+mod schema;
+
+use std::fmt;
+
+use kube::ResourceExt;
+use serde_json::Value;
+use uuid::Uuid;
+
+use self::node::Node;
+use crate::{CHANNEL_NAME_BYTES_MAX, GROUP, MessageBroker, MessageChannel, VERSION};
+
+/// The namespace of a manifest that names none, as kubectl's is.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The namespace (RFC 9562 section 5.5) of the UIDs of channels from manifests. Drawn once at random, and never to be
+/// changed: a channel is its UID, and another one would make every channel of every standalone broker an orphan.
+const UID_NAMESPACE: Uuid = Uuid::from_u128(0x8a7f_2c41_5d0e_4b9a_9c36_e1f0_7b52_d84d);
+
+/// One document of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The line in the file where the document's content begins, from 1.
+    pub line: u64,
+    /// What it is.
+    pub manifest: Manifest,
+}
+
+/// What a document is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Manifest {
+    /// A channel, valid, with namespace, UID and generation filled in: ready for [`crate::compile`].
+    Channel(Box<MessageChannel>),
+    /// A MessageBroker, which means nothing without an operator. The string is its `namespace/name`.
+    Broker(String),
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ManifestError {
+    /// The line, from 1; 0 when unknown.
+    pub line: u64,
+    /// The column, from 1; 0 when unknown.
+    pub column: u64,
+    /// The field, such as `spec.destinations[0]`; empty for the whole document.
+    pub field: String,
+    /// What is wrong with it and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(formatter, "line {}, column {}: ", self.line, self.column)?;
+        }
+        if !self.field.is_empty() {
+            write!(formatter, "{}: ", self.field)?;
+        }
+        formatter.write_str(&self.message)
+    }
+}
+
+/// Every document of a file. Fails with everything that is wrong in it, at least one error.
+///
+/// Documents are divided by `---`; empty ones are skipped. Lines count from the beginning of `text`.
+pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
+    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| vec![yaml_error(&error)])?;
+    let mut documents = Vec::new();
+    let mut errors = Vec::new();
+    for node in nodes {
+        match document(&node) {
+            Ok(manifest) => documents.push(Document {
+                line: node.location.0,
+                manifest,
+            }),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() {
+        Ok(documents)
+    } else {
+        Err(errors)
+    }
+}
+
+/// The UID of a channel from a manifest: always the same for the same `namespace/name`.
+pub fn uid(namespace: &str, name: &str) -> Uuid {
+    Uuid::new_v5(&UID_NAMESPACE, format!("{namespace}/{name}").as_bytes())
+}
+
+fn yaml_error(error: &serde_saphyr::Error) -> ManifestError {
+    let location = error.location();
+    ManifestError {
+        line: location.map_or(0, |location| location.line()),
+        column: location.map_or(0, |location| location.column()),
+        field: String::new(),
+        message: format!("is no YAML: {}", error.without_snippet()),
+    }
+}
+
+fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
+    let value = node.value();
+    let error = |path: &[&str], message: String| vec![node.error(path, message)];
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if api_version != format!("{GROUP}/{VERSION}") {
+        return Err(error(
+            &["apiVersion"],
+            format!("must be {GROUP}/{VERSION}, and is {api_version:?}"),
+        ));
+    }
+    match kind {
+        "MessageChannel" => channel(node, value).map(|channel| Manifest::Channel(Box::new(channel))),
+        "MessageBroker" => {
+            let broker: MessageBroker = schema::check(&schema::BROKER, node, value)?;
+            let namespace = broker.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.into());
+            Ok(Manifest::Broker(format!("{namespace}/{}", broker.name_any())))
+        }
+        other => Err(error(
+            &["kind"],
+            format!(
+                "{other:?} means nothing to the broker: it takes MessageChannel (and passes over MessageBroker)"
+            ),
+        )),
+    }
+}
+
+fn channel(node: &Node, value: Value) -> Result<MessageChannel, Vec<ManifestError>> {
+    let mut channel: MessageChannel = schema::check(&schema::CHANNEL, node, value)?;
+    let name = channel.name_any();
+    let namespace = channel.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.into());
+    for (field, label) in [("name", &name), ("namespace", &namespace)] {
+        if !is_dns_label(label) {
+            return Err(vec![node.error(
+                &["metadata", field],
+                format!(
+                    "{label:?} must be one DNS label: 1 to {CHANNEL_NAME_BYTES_MAX} lower-case letters, digits and \
+                     hyphens, beginning and ending with a letter or digit"
+                ),
+            )]);
+        }
+    }
+    let metadata = &mut channel.metadata;
+    metadata.uid = Some(uid(&namespace, &name).to_string());
+    metadata.namespace = Some(namespace);
+    // What an API server would have written means nothing here, and an age from another cluster must not decide a
+    // conflict.
+    metadata.generation = Some(1);
+    metadata.creation_timestamp = None;
+    channel.status = None;
+    Ok(channel)
+}
+
+/// Whether a text is an RFC 1123 label.
+fn is_dns_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.len() <= CHANNEL_NAME_BYTES_MAX
+        && bytes.first().copied().is_some_and(allowed)
+        && bytes.last().copied().is_some_and(allowed)
+        && bytes.iter().all(|&byte| allowed(byte) || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The rules of a definition, applied to a manifest: the schema, then CEL, as an API server does.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use jsonschema::error::ValidationErrorKind;
+use kube::{CustomResourceExt, core::cel};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use super::{ManifestError, node::Node};
+use crate::{MessageBroker, MessageChannel};
+
+/// The rules of one kind.
+pub(super) struct Rules {
+    schema: jsonschema::Validator,
+    /// The definition as it is: CEL rules are in it.
+    definition: Value,
+}
+
+/// The rules of MessageChannel.
+pub(super) static CHANNEL: LazyLock<Rules> = LazyLock::new(rules::<MessageChannel>);
+/// The rules of MessageBroker.
+pub(super) static BROKER: LazyLock<Rules> = LazyLock::new(rules::<MessageBroker>);
+
+/// The most errors that one document tells: more do not help.
+const ERRORS_MAX: usize = 20;
+
+fn rules<K: CustomResourceExt>() -> Rules {
+    let definition = serde_json::to_value(K::crd()).expect("a definition is made of JSON's own types");
+    let definition = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let mut strict = definition.clone();
+    strict["properties"]["apiVersion"] = json!({ "type": "string" });
+    strict["properties"]["kind"] = json!({ "type": "string" });
+    strict["properties"]["metadata"] = metadata_schema();
+    strict["required"] = json!(["apiVersion", "kind", "metadata", "spec"]);
+    make_strict(&mut strict);
+    let schema = jsonschema::validator_for(&strict).expect("the definition is a schema; a test reads one");
+    Rules { schema, definition }
+}
+
+/// Any of the fields that an API server writes may be there, since people apply what they have exported.
+fn metadata_schema() -> Value {
+    let known = [
+        "annotations",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "labels",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    ];
+    let mut properties: Map<String, Value> =
+        known.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    properties.insert("name".into(), json!({ "type": "string" }));
+    properties.insert("namespace".into(), json!({ "type": "string" }));
+    json!({ "type": "object", "properties": properties, "required": ["name"] })
+}
+
+/// Makes JSON Schema of OpenAPI's dialect: unknown fields are refused (an API server drops them with a warning, kubectl
+/// refuses), `nullable` and Kubernetes' int-or-string become types.
+fn make_strict(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    if object.contains_key("properties") && !object.contains_key("additionalProperties") {
+        object.insert("additionalProperties".into(), false.into());
+    }
+    if object.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+        object.insert("type".into(), json!(["integer", "string"]));
+    }
+    if object.get("nullable") == Some(&Value::Bool(true)) {
+        let mut types = match object.remove("type") {
+            Some(Value::Array(types)) => types,
+            Some(one) => vec![one],
+            None => Vec::new(),
+        };
+        if !types.is_empty() {
+            types.push("null".into());
+            object.insert("type".into(), types.into());
+        }
+    }
+    for nested in ["items", "additionalProperties"] {
+        if let Some(nested) = object.get_mut(nested) {
+            make_strict(nested);
+        }
+    }
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(make_strict);
+    }
+}
+
+/// Reads a value as its kind, or tells everything that is wrong with it.
+pub(super) fn check<K>(rules: &Rules, node: &Node, value: Value) -> Result<K, Vec<ManifestError>>
+where
+    K: DeserializeOwned + Serialize,
+{
+    let errors: Vec<_> = rules.schema.iter_errors(&value).take(ERRORS_MAX).collect();
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| schema_error(node, error)).collect());
+    }
+    let object: K =
+        serde_json::from_value(value).map_err(|error| vec![node.error(&[], error.to_string())])?;
+    // CEL sees the object with its defaults, as on an API server.
+    let filled = serde_json::to_value(&object).expect("it was read from JSON");
+    match cel::Validator::new().validate(&rules.definition, &filled, None) {
+        Ok(()) => Ok(object),
+        Err(errors) => Err(errors
+            .into_vec()
+            .iter()
+            .map(|error| cel_error(node, error))
+            .collect()),
+    }
+}
+
+fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> ManifestError {
+    let pointer = error.instance_path().as_str().to_owned();
+    let mut path: Vec<&str> = pointer.split('/').skip(1).collect();
+    match error.kind() {
+        // Point at the unknown field itself instead of at what holds it.
+        ValidationErrorKind::AdditionalProperties { unexpected } if !unexpected.is_empty() => {
+            let fields: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
+            path.push(unexpected[0].as_str());
+            let message = format!(
+                "unknown field {}",
+                fields.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            node.error(&path, message)
+        }
+        ValidationErrorKind::Required { property } => {
+            let property = property.as_str().unwrap_or_default();
+            let message = format!("{property} is required");
+            node.error(&path, message)
+        }
+        _ => node.error(&path, error.to_string()),
+    }
+}
+
+fn cel_error(node: &Node, error: &cel::ValidationError) -> ManifestError {
+    let path: Vec<&str> = error
+        .field_path
+        .split(['.', '[', ']'])
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    node.error(&path, error.message.clone())
+}

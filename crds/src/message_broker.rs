@@ -1,0 +1,221 @@
+//! `MessageBroker`: the broker that channels live in.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::ResourceRequirements,
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Condition},
+};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "restante.dev",
+    version = "v1alpha1",
+    kind = "MessageBroker",
+    namespaced,
+    status = "MessageBrokerStatus",
+    shortname = "mb",
+    category = "restante",
+    derive = "PartialEq",
+    cel,
+    doc = "A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.",
+    validation = Rule::new("size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')")
+        .message("metadata.name must be one DNS label of at most 40 characters, without dots"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels"),
+    printcolumn(name = "Orphans", type_ = "integer", json_path = ".status.orphans"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.engine.embedded) || self.replicas == 1")
+        .message("replicas must be 1 with the embedded engine: one pod owns the volume"),
+)]
+pub struct MessageBrokerSpec {
+    /// Where messages are kept (default: the embedded engine with a volume of 10Gi).
+    #[serde(default)]
+    pub engine: Engine,
+    /// Broker pods (default: 1). The embedded engine has one.
+    #[serde(default = "replicas")]
+    #[schemars(range(min = 1, max = 16))]
+    pub replicas: i32,
+    /// What clients outside the cluster use, such as https://mq.example.com; the URLs in the status of channels are
+    /// made from it (default: the Service in the cluster).
+    #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 8, max = 1024),
+        regex(pattern = r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
+    )]
+    pub external_url: Option<String>,
+    /// What the broker pods are given.
+    #[serde(default)]
+    pub template: PodTemplate,
+}
+
+/// Where messages are kept.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Engine {
+    /// A log on a volume of the broker's own.
+    pub embedded: Embedded,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            embedded: Embedded {
+                storage: Storage::default(),
+            },
+        }
+    }
+}
+
+/// The embedded engine: a log on a volume of the broker's own.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Embedded {
+    /// The volume.
+    #[serde(default)]
+    pub storage: Storage,
+}
+
+/// A volume claim. Immutable, as the claims of a StatefulSet are.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self == oldSelf")
+        .message("storage is immutable: create another MessageBroker with other storage, or resize the claim itself")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("quantity(string(self.size)).compareTo(quantity('64Mi')) >= 0 && quantity(string(self.size)).compareTo(quantity('100Ti')) <= 0")
+        .message("storage.size must be 64Mi to 100Ti"),
+)]
+pub struct Storage {
+    /// The claim's size, 64Mi to 100Ti (default: 10Gi).
+    #[serde(default = "size")]
+    #[schemars(schema_with = "crate::quantity::bytes_schema")]
+    pub size: Quantity,
+    /// The claim's storage class (default: the cluster's default class).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+    /// The claim's access mode (default: ReadWriteOnce).
+    #[serde(default)]
+    pub access_mode: AccessMode,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            size: size(),
+            storage_class_name: None,
+            access_mode: AccessMode::default(),
+        }
+    }
+}
+
+/// How a volume may be mounted.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessMode {
+    /// By one node.
+    #[default]
+    ReadWriteOnce,
+    /// By one pod.
+    ReadWriteOncePod,
+}
+
+impl AccessMode {
+    /// The word that Kubernetes uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadWriteOnce => "ReadWriteOnce",
+            Self::ReadWriteOncePod => "ReadWriteOncePod",
+        }
+    }
+}
+
+/// What the broker pods are given.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// CPU and memory of the broker's container.
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+/// CPU and memory of a container.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What the scheduler keeps free for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::quantity::resources_schema")]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What it gets at the most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::quantity::resources_schema")]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+impl Resources {
+    /// As a container has them.
+    pub fn requirements(&self) -> ResourceRequirements {
+        let given = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
+        ResourceRequirements {
+            requests: given(&self.requests),
+            limits: given(&self.limits),
+            claims: None,
+        }
+    }
+}
+
+/// What the operator tells of a broker.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageBrokerStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::condition::list_schema")]
+    pub conditions: Vec<Condition>,
+    /// What the URLs of channels begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub url: Option<String>,
+    /// Broker pods that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Channels in the broker's address store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<i64>,
+    /// Channels whose messages the broker keeps though nothing asks for them any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<i64>,
+    /// The revision of the broker's address store: the sum of the hashes of its channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub address_revision: Option<String>,
+    /// The broker's data folder: another one means another disk.
+    #[serde(default, rename = "storeID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub store_id: Option<String>,
+}
+
+fn replicas() -> i32 {
+    1
+}
+
+fn size() -> Quantity {
+    Quantity("10Gi".into())
+}

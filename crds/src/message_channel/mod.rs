@@ -1,0 +1,146 @@
+//! `MessageChannel`: one durable queue with the addresses that lead into and out of it.
+
+mod delivery;
+mod limits;
+mod status;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+pub use delivery::DeliverySpec;
+pub use limits::LimitsSpec;
+pub use status::{Backlog, MessageChannelStatus};
+
+/// A durable queue: messages sent to its destinations are asked for at its source.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "restante.dev",
+    version = "v1alpha1",
+    kind = "MessageChannel",
+    namespaced,
+    status = "MessageChannelStatus",
+    shortname = "mc",
+    category = "restante",
+    derive = "PartialEq",
+    cel,
+    doc = "A durable queue: messages sent to its destinations are asked for at its source.",
+    validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')")
+        .message("metadata.name must be one DNS label of at most 63 characters, without dots"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination"),
+    printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),
+    printcolumn(name = "Backlog", type_ = "integer", json_path = ".status.backlog.messages"),
+    printcolumn(name = "Oldest", type_ = "string", json_path = ".status.backlog.oldest"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name", priority = 1),
+    printcolumn(name = "Waiting", type_ = "integer", json_path = ".status.backlog.waiting", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.brokerRef == oldSelf.brokerRef")
+        .message("brokerRef is immutable: delete the channel and create it at the other broker")
+        .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("self.access.anonymous")
+        .message("access.anonymous must be true: this version of the broker checks no credentials, and anyone who reaches it may use the channel"),
+)]
+pub struct MessageChannelSpec {
+    /// The MessageBroker that holds the channel (default: default, in the operator's namespace). Immutable.
+    #[serde(default)]
+    pub broker_ref: BrokerRef,
+    /// Where messages to this channel are sent (default: [<name>]). Relative: `orders` in namespace `acme` becomes
+    /// `acme/orders`. A destination belongs to one channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(
+            length(min = 1, max = 189),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?){0,6}$")
+        ),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub destinations: Option<Vec<String>>,
+    /// Where messages of this channel are asked for (default: <name>). Relative, as the destinations. A source belongs
+    /// to one channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 189),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?){0,6}$")
+    )]
+    pub source: Option<String>,
+    /// How messages are handed out.
+    #[serde(default)]
+    pub delivery: DeliverySpec,
+    /// What the channel holds at the most. A push beyond it is refused with 429.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// How long a push is recognised by its Idempotency-Key, in seconds, 0 to 604800 (default: 300). 0 means never.
+    #[serde(default = "deduplication_window_seconds")]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub deduplication_window_seconds: i32,
+    /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays, and goes on
+    /// as it was, until it is empty.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Who may use the channel. Required, so that an open channel is never an oversight.
+    pub access: AccessSpec,
+}
+
+/// The MessageBroker that holds a channel.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerRef {
+    /// The MessageBroker's name (default: default).
+    #[serde(default = "broker_name")]
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The MessageBroker's namespace (default: the operator's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub namespace: Option<String>,
+}
+
+impl Default for BrokerRef {
+    fn default() -> Self {
+        Self {
+            name: broker_name(),
+            namespace: None,
+        }
+    }
+}
+
+/// What happens to the messages when the channel is deleted.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The channel stays, and goes on as it was, until it is empty.
+    #[default]
+    Block,
+}
+
+/// Who may use a channel.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessSpec {
+    /// Anyone who reaches the broker may use the channel. Must be true: this version checks no credentials.
+    pub anonymous: bool,
+}
+
+fn broker_name() -> String {
+    crate::DEFAULT_BROKER.into()
+}
+
+/// Longer than any sender should repeat one push; short enough that the keys of a busy channel fit in memory.
+fn deduplication_window_seconds() -> i32 {
+    300
+}

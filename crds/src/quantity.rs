@@ -1,0 +1,113 @@
+//! Sizes as Kubernetes writes them: `1Gi`, `1.5Mi`, `1000000`.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// What a size looks like. Kubernetes' exponents (`1e3`) and fractions of a byte (`m`) are left out: no one means them.
+const BYTES_PATTERN: &str = r"^[0-9]{1,18}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
+/// What any quantity looks like, as far as a typing error can be told. Kubernetes has the last word.
+const ANY_PATTERN: &str =
+    r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,3})?$";
+
+/// Why a text is no size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    /// Not a number with one of the suffixes.
+    #[error(
+        "{0:?} is no size: write a number with k, M, G, T, P, Ki, Mi, Gi, Ti, Pi or nothing after it, such as 1Gi"
+    )]
+    Malformed(String),
+    /// More than 64 bits.
+    #[error("{0:?} is more bytes than any disk has")]
+    TooLarge(String),
+}
+
+/// The bytes that a quantity stands for, rounded up to whole ones as Kubernetes does.
+pub fn bytes(quantity: &Quantity) -> Result<u64, QuantityError> {
+    let text = quantity.0.as_str();
+    let malformed = || QuantityError::Malformed(text.to_owned());
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits_end);
+    let multiplier: u128 = match suffix {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "P" => 1_000_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        "Pi" => 1 << 50,
+        _ => return Err(malformed()),
+    };
+    let (whole, fraction) = match number.split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() && fraction.len() <= 3 => (whole, fraction),
+        Some(_) => return Err(malformed()),
+        None => (number, ""),
+    };
+    if whole.is_empty() || whole.len() > 18 {
+        return Err(malformed());
+    }
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| malformed())?);
+    let scaled: u128 = format!("{whole}{fraction}").parse().map_err(|_| malformed())?;
+    // At most 10^21 · 2^50, which is below 2^128.
+    u64::try_from((scaled * multiplier).div_ceil(scale)).map_err(|_| QuantityError::TooLarge(text.to_owned()))
+}
+
+/// The schema of a size.
+pub(crate) fn bytes_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-int-or-string": true, "pattern": BYTES_PATTERN })
+}
+
+/// The schema of a map from resource (`cpu`, `memory`) to quantity.
+pub(crate) fn resources_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "x-kubernetes-int-or-string": true, "pattern": ANY_PATTERN },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_read_as_kubernetes_reads_it() {
+        for (text, expected) in [
+            ("0", 0),
+            ("1", 1),
+            ("1k", 1_000),
+            ("1Ki", 1_024),
+            ("1.5Ki", 1_536),
+            ("0.001Ki", 2),
+            ("1Mi", 1 << 20),
+            ("1Gi", 1 << 30),
+            ("20Ti", 20 << 40),
+        ] {
+            assert_eq!(bytes(&Quantity(text.into())), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in [
+            "", "Gi", "1 Gi", "1gi", "-1", "1.", ".5Gi", "1.5.5", "1e3", "1m", "1.2345Gi",
+        ] {
+            assert_eq!(
+                bytes(&Quantity(text.into())),
+                Err(QuantityError::Malformed(text.into())),
+                "{text}"
+            );
+        }
+        let most = "999999999999999999Pi";
+        assert_eq!(
+            bytes(&Quantity(most.into())),
+            Err(QuantityError::TooLarge(most.into()))
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! Probes and metrics over HTTP.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use kube::{core::DeserializeGuard, runtime::reflector::Store};
+use restante_crds::{MessageBroker, MessageChannel};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{message_broker, message_channel, metrics::Metrics};
+
+/// What the admin port shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// Whether the operator has seen every resource and is not about to stop.
+    pub ready: Arc<AtomicBool>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Every MessageChannel.
+    pub channels: Store<DeserializeGuard<MessageChannel>>,
+    /// Every MessageBroker.
+    pub brokers: Store<DeserializeGuard<MessageBroker>>,
+}
+
+/// Serves until told to stop.
+pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(admin);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
+    if admin.ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ok")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the resources were not all seen yet, or the operator is stopping",
+        )
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let channels = admin.channels.state();
+    let statuses = channels
+        .iter()
+        .filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    admin.metrics.sample_resources(
+        message_channel::KIND,
+        statuses.flat_map(|status| &status.conditions),
+    );
+    let brokers = admin.brokers.state();
+    let statuses = brokers
+        .iter()
+        .filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    admin.metrics.sample_resources(
+        message_broker::KIND,
+        statuses.flat_map(|status| &status.conditions),
+    );
+    match admin.metrics.text() {
+        Ok(text) => ([("content-type", "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

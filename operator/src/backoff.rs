@@ -1,0 +1,66 @@
+//! How long to wait before an object that failed is tried again: longer each time, for each object by itself.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::jitter;
+
+/// The wait after the first failure.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait: what was repaired is noticed within five minutes even if no event tells of it.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The failures in a row of each object, by its UID. kube's error policy keeps no state of its own.
+#[derive(Debug, Default)]
+pub struct Backoffs(Mutex<HashMap<String, u32>>);
+
+impl Backoffs {
+    /// Counts a failure, and tells how long to wait.
+    pub fn failed(&self, uid: &str) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        jitter::around(after(*count))
+    }
+
+    /// Forgets an object that succeeded or is gone.
+    pub fn clear(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The wait after so many failures in a row: doubled each time.
+pub fn after(failures: u32) -> Duration {
+    // 2^9 seconds is beyond the longest wait already.
+    FIRST
+        .saturating_mul(1 << failures.saturating_sub(1).min(9))
+        .min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_five_minutes() {
+        let seconds: Vec<u64> = [1, 2, 3, 9, 10, 1000]
+            .map(|failures| after(failures).as_secs())
+            .into();
+        assert_eq!(seconds, [1, 2, 4, 256, 300, 300]);
+    }
+
+    #[test]
+    fn a_success_begins_anew() {
+        let backoffs = Backoffs::default();
+        for _ in 0..8 {
+            backoffs.failed("a");
+        }
+        assert!(backoffs.failed("a") > Duration::from_secs(100));
+        assert!(backoffs.failed("b") < Duration::from_secs(2));
+        backoffs.clear("a");
+        assert!(backoffs.failed("a") < Duration::from_secs(2));
+    }
+}

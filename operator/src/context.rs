@@ -1,0 +1,82 @@
+//! What every reconcile shares.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Client, core::DeserializeGuard, runtime::reflector::Store};
+use restante_crds::MessageBroker;
+
+use crate::{
+    backoff::Backoffs, config::RunArgs, error::Error, events::Events, fleet::Fleet, jitter, metrics::Metrics,
+    unreadable::Told, written::Written,
+};
+
+/// The longest reconcile. kube retries some answers by itself and has no read time-out.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
+/// When an object on which nothing happens is looked at again.
+const STEADY: Duration = Duration::from_secs(300);
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What was said on the command line.
+    pub args: RunArgs,
+    /// Events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Failures in a row, by object.
+    pub backoffs: Backoffs,
+    /// Our own last writes, by object.
+    pub written: Arc<Written>,
+    /// Objects that were told to be unreadable.
+    pub told: Told,
+    /// The brokers that are served.
+    pub fleet: Arc<Fleet>,
+    /// Every MessageBroker.
+    pub brokers: Store<DeserializeGuard<MessageBroker>>,
+}
+
+impl Context {
+    /// The time of day, for `lastTransitionTime`.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// When an object on which nothing happens is looked at again.
+    pub fn steady(&self) -> Duration {
+        jitter::around(STEADY)
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.backoffs.clear(uid);
+        self.written.forget(uid);
+    }
+
+    /// Runs one reconcile: counted, timed, and never for ever.
+    pub async fn measured<T>(
+        &self,
+        kind: &str,
+        reconcile: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.metrics.reconciles.with_label_values(&[kind]).inc();
+        let timer = self
+            .metrics
+            .reconcile_seconds
+            .with_label_values(&[kind])
+            .start_timer();
+        let result = tokio::time::timeout(RECONCILE_TIMEOUT, reconcile)
+            .await
+            .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
+        timer.observe_duration();
+        if let Err(error) = &result {
+            self.metrics
+                .reconcile_errors
+                .with_label_values(&[kind, error.label()])
+                .inc();
+        }
+        result
+    }
+}

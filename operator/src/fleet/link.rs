@@ -1,0 +1,256 @@
+//! One pod: bringing its address store in line, and trying again when that fails.
+
+use std::{net::IpAddr, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
+use restante_wire::{ProblemType, Revision, control::StoreState};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    control::{Control, ControlError},
+    desired::Desired,
+    plan::{Known, Step},
+};
+use crate::{
+    jitter,
+    metrics::{Metrics, result_label},
+};
+
+/// Between two whole sets that nothing asked for: what went wrong unseen is right again within five minutes.
+const SYNC_INTERVAL: Duration = Duration::from_secs(300);
+/// The wait after the first failure: a container that just started listens a moment later.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+/// The longest wait after failures.
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// Steps in a row before other pods and commands get their turn: ask, send, and once more if something else wrote.
+const STEPS_MAX: usize = 4;
+
+/// A Running pod of a broker.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Its name, for people.
+    pub(super) pod: String,
+    incarnation: Incarnation,
+    pub(super) known: Known,
+    pub(super) error: Option<ControlError>,
+    failures: u32,
+    retry_at: Option<Instant>,
+    sync_at: Instant,
+}
+
+/// What changes when the broker's process may have changed: another address, or a container that was started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Incarnation {
+    pub(super) address: IpAddr,
+    container: Option<String>,
+    restarts: i32,
+}
+
+/// A channel that the broker will not take, and what it said.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) uid: Uuid,
+    pub(super) reason: String,
+}
+
+/// The incarnation of a pod that can be called: Running, with an address, and not about to end.
+pub(super) fn incarnation(pod: &Pod) -> Option<Incarnation> {
+    let status = pod.status.as_ref()?;
+    if pod.metadata.deletion_timestamp.is_some() || status.phase.as_deref() != Some("Running") {
+        return None;
+    }
+    let container = status.container_statuses.iter().flatten().next();
+    Some(Incarnation {
+        address: status.pod_ip.as_deref()?.parse().ok()?,
+        container: container.and_then(|container| container.container_id.clone()),
+        restarts: container.map_or(0, |container| container.restart_count),
+    })
+}
+
+impl Link {
+    pub(super) fn new(pod: String, incarnation: Incarnation, now: Instant) -> Self {
+        Self {
+            pod,
+            incarnation,
+            known: Known::default(),
+            error: None,
+            failures: 0,
+            retry_at: None,
+            sync_at: now + jitter::around(SYNC_INTERVAL),
+        }
+    }
+
+    /// Takes notice of what the pod is now. A new process is asked what it holds.
+    pub(super) fn notice(&mut self, incarnation: Incarnation) {
+        if self.incarnation != incarnation {
+            self.incarnation = incarnation;
+            self.known = Known::default();
+            self.retry_at = None;
+            self.failures = 0;
+        }
+    }
+
+    /// When this pod wants to be looked at again.
+    pub(super) fn due(&self) -> Instant {
+        self.retry_at.unwrap_or(self.sync_at)
+    }
+
+    pub(super) fn control(&self, http: &reqwest::Client, token: &str) -> Control {
+        Control::new(http.clone(), self.incarnation.address, token.to_owned())
+    }
+
+    /// Brings the pod in line. Gives the channel that stands in the way, if one does.
+    pub(super) async fn bring_in_line(
+        &mut self,
+        control: &Control,
+        desired: &Desired,
+        metrics: &Metrics,
+        now: Instant,
+    ) -> Option<Refused> {
+        if self.retry_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        let mut periodic = self.sync_at <= now;
+        for _ in 0..STEPS_MAX {
+            let step = match self.known.next(desired) {
+                Step::Nothing | Step::Put(_) if periodic => Step::Sync,
+                step => step,
+            };
+            if step == Step::Nothing {
+                break;
+            }
+            let result = match step {
+                Step::Nothing => break,
+                Step::Ask => control
+                    .revision()
+                    .await
+                    .map(|store| self.known.heard(store, desired)),
+                Step::Sync => {
+                    periodic = false;
+                    self.sync(control, desired, metrics, now).await
+                }
+                Step::Put(changed) => {
+                    let mut result = Ok(());
+                    for config in changed {
+                        let answer = control.put(&config).await;
+                        metrics.puts.with_label_values(&[result_label(&answer)]).inc();
+                        match answer {
+                            Ok(store) => {
+                                self.known
+                                    .channels
+                                    .get_or_insert_default()
+                                    .insert(config.uid, config);
+                                self.known.store = Some(store);
+                            }
+                            // Two channels swapped addresses: only a whole set can say so.
+                            Err(error) if error.problem_type() == Some(ProblemType::ChannelConflict) => {
+                                self.known.channels = None;
+                                break;
+                            }
+                            Err(error) => {
+                                result = Err(error);
+                                break;
+                            }
+                        }
+                    }
+                    result
+                }
+            };
+            match result {
+                Ok(()) => {
+                    self.failures = 0;
+                    self.retry_at = None;
+                    self.error = None;
+                }
+                Err(error) => return self.failed(error, desired, now),
+            }
+        }
+        None
+    }
+
+    async fn sync(
+        &mut self,
+        control: &Control,
+        desired: &Desired,
+        metrics: &Metrics,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let before = self.known.store.as_ref().map(|store| store.revision);
+        let answer = control.sync(desired.channels().values()).await;
+        metrics.syncs.with_label_values(&[result_label(&answer)]).inc();
+        let store = answer?;
+        self.sync_at = now + jitter::around(SYNC_INTERVAL);
+        tracing::info!(
+            pod = self.pod, channels = desired.channels().len(), orphans = store.orphans,
+            from = %before.unwrap_or_default(), to = %store.revision, "sent the whole set of channels"
+        );
+        self.known.channels = Some(desired.channels().clone());
+        self.known.store = Some(store);
+        Ok(())
+    }
+
+    fn failed(&mut self, error: ControlError, desired: &Desired, now: Instant) -> Option<Refused> {
+        self.failures = self.failures.saturating_add(1);
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << (self.failures - 1).min(10))
+            .min(RETRY_LONGEST);
+        self.retry_at = Some(now + jitter::around(wait));
+        tracing::warn!(pod = self.pod, failures = self.failures, %error, "cannot program the broker pod");
+        let refused = culprit(&error, desired);
+        if refused.is_some() {
+            // Without the culprit it may work at once.
+            self.retry_at = None;
+        }
+        self.error = Some(error);
+        refused
+    }
+
+    /// Takes what the pod said when it was asked for something else, and tells whether that differs from what we had
+    /// left it with.
+    pub(super) fn heard(&mut self, store: StoreState, desired: &Desired) -> bool {
+        let was_in_line = self.known.next(desired) == Step::Nothing;
+        self.known.heard(store, desired);
+        was_in_line && self.known.next(desired) != Step::Nothing
+    }
+
+    /// The revision that the pod last told.
+    pub(super) fn revision(&self) -> Option<Revision> {
+        self.known.store.as_ref().map(|store| store.revision)
+    }
+}
+
+/// The channel that a broker refused a set or a change for: the one that its answer names. One bad channel must not keep
+/// the others from being programmed.
+fn culprit(error: &ControlError, desired: &Desired) -> Option<Refused> {
+    let ControlError::Refused(problem) = error else {
+        return None;
+    };
+    match problem.problem_type()? {
+        ProblemType::ChannelDeleted | ProblemType::ChannelInvalid => {}
+        _ => return None,
+    }
+    let names = |uid: &Uuid| problem.detail.contains(&uid.to_string());
+    let uid = desired
+        .channels()
+        .keys()
+        .find(|uid| names(uid))
+        .copied()
+        .or_else(|| {
+            let by_name = |text: &str| {
+                desired
+                    .channels()
+                    .values()
+                    .find(|config| config.qualified_name() == text)
+            };
+            problem
+                .detail
+                .split([' ', ':', ',', '"'])
+                .find_map(by_name)
+                .map(|config| config.uid)
+        })?;
+    Some(Refused {
+        uid,
+        reason: problem.detail.clone(),
+    })
+}

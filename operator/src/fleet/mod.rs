@@ -1,0 +1,153 @@
+//! The brokers that the operator serves: one task for each, which programs its pods.
+//!
+//! Reconciles of MessageBrokers tell which brokers there are; reconciles of MessageChannels ask what became of a channel,
+//! and are asked for in turn when something did.
+
+pub mod actor;
+pub mod backlog;
+pub mod control;
+pub mod desired;
+pub mod link;
+pub mod member;
+pub mod outcome;
+pub mod plan;
+pub mod triggers;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
+use restante_crds::{MessageBroker, MessageChannel};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use member::{BrokerFacts, Member, View};
+pub use outcome::{Deletion, Outcome, Pending, State};
+pub use triggers::Triggers;
+
+use self::{actor::Actor, member::lock};
+use crate::{events::Events, metrics::Metrics};
+
+/// What every broker's task needs.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Every MessageChannel.
+    pub channels: Store<DeserializeGuard<MessageChannel>>,
+    /// Every broker pod.
+    pub pods: Store<Pod>,
+    /// The HTTP client for control APIs.
+    pub http: reqwest::Client,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Events.
+    pub events: Events,
+    /// Asks for reconciles of channels.
+    pub channel_triggers: Triggers<DeserializeGuard<MessageChannel>>,
+    /// Asks for reconciles of brokers.
+    pub broker_triggers: Triggers<DeserializeGuard<MessageBroker>>,
+    /// Owns the tasks.
+    pub tasks: TaskTracker,
+    /// Ends the tasks.
+    pub stop: CancellationToken,
+    /// Ends the process, when a task ended that must not.
+    pub fatal: CancellationToken,
+}
+
+/// The brokers that the operator serves, by name.
+pub struct Fleet {
+    surroundings: Surroundings,
+    members: Mutex<HashMap<String, Arc<Member>>>,
+}
+
+impl Fleet {
+    /// No brokers yet.
+    pub fn new(surroundings: Surroundings) -> Self {
+        Self {
+            surroundings,
+            members: Mutex::default(),
+        }
+    }
+
+    /// The broker of this name, if it is served.
+    pub fn member(&self, name: &str) -> Option<Arc<Member>> {
+        lock(&self.members).get(name).cloned()
+    }
+
+    /// Serves a broker from now on, or takes notice of what changed about it.
+    pub fn serve(&self, name: &str, facts: BrokerFacts) -> Arc<Member> {
+        let mut members = lock(&self.members);
+        if let Some(member) = members.get(name) {
+            let url_before = member.facts().url;
+            if member.set_facts(facts) {
+                member.wake();
+            }
+            if member.facts().url != url_before {
+                self.trigger_channels(name);
+            }
+            return Arc::clone(member);
+        }
+        let stop = self.surroundings.stop.child_token();
+        let (member, commands) = Member::new(name.to_owned(), facts, stop);
+        let member = Arc::new(member);
+        members.insert(name.to_owned(), Arc::clone(&member));
+        let task = tokio::spawn(Actor::new(Arc::clone(&member), commands, self.surroundings.clone()).run());
+        let fatal = self.surroundings.fatal.clone();
+        self.surroundings.tasks.spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the task of a broker ended; the operator stops");
+                fatal.cancel();
+            }
+        });
+        self.trigger_channels(name);
+        member
+    }
+
+    /// Stops serving a broker that is gone.
+    fn forget(&self, name: &str) {
+        if let Some(member) = lock(&self.members).remove(name) {
+            tracing::info!(broker = name, "the MessageBroker is gone");
+            member.stop.cancel();
+        }
+        self.trigger_channels(name);
+    }
+
+    /// Stops serving the brokers that are gone.
+    pub fn sweep(&self, is_there: impl Fn(&str) -> bool) {
+        let gone: Vec<String> = lock(&self.members)
+            .keys()
+            .filter(|name| !is_there(name))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|name| self.forget(name));
+    }
+
+    /// A pod of a broker changed.
+    pub fn pod_changed(&self, broker: &str) {
+        if let Some(member) = self.member(broker) {
+            member.wake();
+        }
+    }
+
+    /// Asks for a reconcile of every channel of a broker.
+    fn trigger_channels(&self, broker: &str) {
+        let channels = self.surroundings.channels.state();
+        self.surroundings.channel_triggers.extend(
+            channels
+                .iter()
+                .filter(|channel| {
+                    channel
+                        .0
+                        .as_ref()
+                        .is_ok_and(|channel| channel.spec.broker_ref.name == broker)
+                })
+                .map(|channel| ObjectRef::from_obj(channel.as_ref())),
+        );
+    }
+}

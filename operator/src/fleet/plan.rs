@@ -1,0 +1,177 @@
+//! What to do next for one pod. Pure.
+
+use std::{collections::HashMap, sync::Arc};
+
+use restante_wire::{ChannelConfig, control::StoreState};
+use uuid::Uuid;
+
+use super::desired::Desired;
+
+/// The most channels that are sent one by one. More are sent as a whole set, which costs the broker one flush.
+pub const PUTS_MAX: usize = 32;
+
+/// What we believe that a pod holds.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What the pod last said; absent when it was not asked since it started.
+    pub store: Option<StoreState>,
+    /// The channels that we sent it, or that it holds by its revision. Absent when we cannot say.
+    pub channels: Option<HashMap<Uuid, Arc<ChannelConfig>>>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It holds what it should.
+    Nothing,
+    /// Ask what it holds.
+    Ask,
+    /// Send the whole set.
+    Sync,
+    /// Send these channels.
+    Put(Vec<Arc<ChannelConfig>>),
+}
+
+impl Known {
+    /// Takes what the pod said. If it holds exactly what it should, all channels are known to be there.
+    pub fn heard(&mut self, store: StoreState, desired: &Desired) {
+        if store.synced_at.is_some() && store.revision == desired.revision() {
+            self.channels = Some(desired.channels().clone());
+        }
+        self.store = Some(store);
+    }
+
+    /// Whether the pod has this very configuration.
+    pub fn has(&self, config: &Arc<ChannelConfig>) -> bool {
+        let known = self
+            .channels
+            .as_ref()
+            .and_then(|channels| channels.get(&config.uid));
+        known.is_some_and(|known| Arc::ptr_eq(known, config))
+    }
+
+    /// What to do next.
+    pub fn next(&self, desired: &Desired) -> Step {
+        let Some(store) = &self.store else {
+            return Step::Ask;
+        };
+        if store.synced_at.is_none() {
+            return Step::Sync;
+        }
+        let Some(known) = &self.channels else {
+            return Step::Sync;
+        };
+        // What is to be taken out without a delete becomes an orphan, and only a whole set says so.
+        if known.keys().any(|uid| !desired.channels().contains_key(uid)) {
+            return Step::Sync;
+        }
+        let changed = || desired.channels().values().filter(|config| !self.has(config));
+        match changed().take(PUTS_MAX + 1).count() {
+            // It should hold what it should, and says that it does not: something else wrote to it.
+            0 if store.revision != desired.revision() => Step::Sync,
+            0 => Step::Nothing,
+            count if count > PUTS_MAX => Step::Sync,
+            _ => Step::Put(changed().cloned().collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use restante_crds::MessageChannel;
+    use restante_wire::Revision;
+    use serde_json::json;
+
+    use super::*;
+
+    fn desired(numbers: std::ops::Range<u128>) -> Desired {
+        let channels: Vec<MessageChannel> = numbers
+            .map(|number| {
+                serde_json::from_value(json!({
+                    "apiVersion": "restante.dev/v1alpha1",
+                    "kind": "MessageChannel",
+                    "metadata": {
+                        "name": format!("c{number}"),
+                        "namespace": "acme",
+                        "uid": Uuid::from_u128(number),
+                        "generation": 1,
+                        "finalizers": [restante_crds::FINALIZER],
+                    },
+                    "spec": { "access": { "anonymous": true } },
+                }))
+                .unwrap()
+            })
+            .collect();
+        let mut desired = Desired::default();
+        desired.update(&channels, &HashSet::new());
+        desired
+    }
+
+    fn store(revision: Revision, synced: bool) -> StoreState {
+        StoreState {
+            store_id: Uuid::nil(),
+            revision,
+            synced_at: synced.then(|| "2026-01-01T00:00:00Z".into()),
+            channels: 0,
+            orphans: 0,
+        }
+    }
+
+    #[test]
+    fn a_pod_that_just_started_is_asked_first() {
+        assert_eq!(Known::default().next(&desired(0..1)), Step::Ask);
+    }
+
+    #[test]
+    fn a_pod_that_holds_what_it_should_is_left_alone() {
+        let desired = desired(0..3);
+        let mut known = Known::default();
+        known.heard(store(desired.revision(), true), &desired);
+        assert_eq!(known.next(&desired), Step::Nothing);
+    }
+
+    #[test]
+    fn a_store_that_was_never_filled_gets_the_whole_set_even_if_that_is_empty() {
+        let desired = desired(0..0);
+        let mut known = Known::default();
+        known.heard(store(desired.revision(), false), &desired);
+        assert_eq!(known.next(&desired), Step::Sync);
+    }
+
+    #[test]
+    fn another_revision_means_the_whole_set() {
+        let desired = desired(0..3);
+        let mut known = Known::default();
+        known.heard(store(Revision::default(), true), &desired);
+        assert_eq!(known.next(&desired), Step::Sync);
+        known.heard(store(desired.revision(), true), &desired);
+        known.heard(store(Revision::default(), true), &desired);
+        assert_eq!(known.next(&desired), Step::Sync);
+    }
+
+    #[test]
+    fn few_changes_go_one_by_one_and_many_as_a_set() {
+        let known_to = |before: &Desired| {
+            let mut known = Known::default();
+            known.heard(store(before.revision(), true), before);
+            known
+        };
+        let before = desired(0..1);
+        let Step::Put(puts) = known_to(&before).next(&desired(0..3)) else {
+            panic!("no puts")
+        };
+        // The first is not the same allocation any more, so it is sent again as well; nothing depends on it.
+        assert_eq!(puts.len(), 3);
+        assert_eq!(known_to(&before).next(&desired(0..100)), Step::Sync);
+    }
+
+    #[test]
+    fn a_channel_that_lost_its_place_is_taken_out_by_a_whole_set() {
+        let before = desired(0..2);
+        let mut known = Known::default();
+        known.heard(store(before.revision(), true), &before);
+        assert_eq!(known.next(&desired(0..1)), Step::Sync);
+    }
+}

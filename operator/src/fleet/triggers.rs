@@ -1,0 +1,71 @@
+//! Which objects should be reconciled although nothing about them changed in Kubernetes. A set, so that it never holds
+//! more than there are objects.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{Stream, stream};
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::Notify;
+
+/// Objects to reconcile, each once.
+#[derive(Debug)]
+pub struct Triggers<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> {
+    waiting: Arc<(Mutex<VecDeque<ObjectRef<K>>>, Notify)>,
+}
+
+impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Clone for Triggers<K> {
+    fn clone(&self) -> Self {
+        Self {
+            waiting: Arc::clone(&self.waiting),
+        }
+    }
+}
+
+impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Default for Triggers<K> {
+    fn default() -> Self {
+        Self {
+            waiting: Arc::default(),
+        }
+    }
+}
+
+impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K> {
+    /// Asks for a reconcile of these objects.
+    pub fn extend(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
+        let (waiting, arrived) = &*self.waiting;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(objects);
+        // The controller's own queue drops repeats; here they only must not pile up while it does not look.
+        if waiting.len() > REPEATS_MAX {
+            let mut seen = std::collections::HashSet::new();
+            waiting.retain(|object| seen.insert(object.clone()));
+        }
+        arrived.notify_one();
+    }
+
+    /// The objects, as they are asked for. One reader.
+    pub fn stream(&self) -> impl Stream<Item = ObjectRef<K>> + Send + 'static
+    where
+        ObjectRef<K>: Send,
+    {
+        stream::unfold(Arc::clone(&self.waiting), |waiting| async move {
+            loop {
+                let next = waiting
+                    .0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front();
+                match next {
+                    Some(object) => return Some((object, waiting)),
+                    None => waiting.1.notified().await,
+                }
+            }
+        })
+    }
+}
+
+/// From here on the queue is searched for repeats at each addition.
+const REPEATS_MAX: usize = 100_000;

@@ -1,0 +1,30 @@
+//! The operator's process: arguments, the crypto provider, logs, and then [`restante_operator::run`].
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser;
+use restante_operator::{
+    config::{Cli, Command},
+    logging, release_finalizers, run,
+};
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    logging::init(&cli.log, cli.log_format)?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("another crypto provider was installed before ring"))?;
+    // One thread: the operator waits for API servers and brokers, and computes next to nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let client = kube::Client::try_default()
+            .await
+            .context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")?;
+        match cli.command.unwrap_or(Command::Run) {
+            Command::Run => run::run(client, cli.run).await,
+            Command::ReleaseFinalizers => release_finalizers::release_finalizers(client).await,
+        }
+    })
+}

@@ -1,0 +1,309 @@
+//! The children of a MessageBroker. Pure.
+
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{dereference::Credential, validate::Broker};
+use crate::names::{self, ADMIN_PORT, CONTROL_PORT, DATA_PORT, TOKEN_KEY};
+
+/// The user of the broker's image, which owns nothing else on any node.
+const USER: i64 = 65_532;
+/// How long a pod may drain, in seconds: the open requests get this long to end.
+const DRAIN_SECONDS: i64 = 20;
+/// How long Kubernetes waits before it kills, in seconds: the drain, a last flush, and room for a slow disk.
+const GRACE_SECONDS: i64 = 45;
+/// How long a starting pod waits for the lock of the one that it replaces, in seconds.
+const LOCK_WAIT_SECONDS: i64 = GRACE_SECONDS;
+/// How long recovery may take before the pod is started again: 300 × 2 s, ten minutes, some terabytes of log.
+const STARTUP_PROBES: i32 = 300;
+/// Where the volume is mounted. The data folder lies in it: a volume's own root may hold `lost+found`.
+const VOLUME_PATH: &str = "/var/lib/restante";
+/// Where the credential is mounted.
+const CREDENTIAL_PATH: &str = "/var/run/secrets/restante.dev/control";
+/// The name of the volume, and so the beginning of the claim's.
+const VOLUME: &str = "data";
+
+const _: () = assert!(GRACE_SECONDS > DRAIN_SECONDS);
+
+/// Everything that a MessageBroker owns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Children {
+    /// An identity without rights: the broker never talks to Kubernetes.
+    pub service_account: ServiceAccount,
+    /// The control credential; without data when it is already there.
+    pub credential: Secret,
+    /// Names for pods.
+    pub headless: Service,
+    /// What clients use.
+    pub service: Service,
+    /// The pods and their claims.
+    pub workload: StatefulSet,
+}
+
+/// Builds all of them.
+pub fn children(broker: &Broker, credential: &Credential) -> Children {
+    Children {
+        service_account: ServiceAccount {
+            metadata: metadata(broker, names::workload(&broker.name)),
+            automount_service_account_token: Some(false),
+            ..ServiceAccount::default()
+        },
+        credential: secret(broker, credential),
+        headless: headless(broker),
+        service: service(broker),
+        workload: workload(broker, credential),
+    }
+}
+
+fn metadata(broker: &Broker, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(broker.namespace.clone()),
+        labels: Some(names::labels(&broker.name)),
+        owner_references: Some(vec![broker.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn secret(broker: &Broker, credential: &Credential) -> Secret {
+    let data = match credential {
+        Credential::Drawn(token) => {
+            Some([(TOKEN_KEY.to_owned(), ByteString(token.clone().into_bytes()))].into())
+        }
+        // A field that we do not apply is a field that we do not change.
+        Credential::Kept(_) => None,
+    };
+    Secret {
+        metadata: metadata(broker, names::credential(&broker.name)),
+        data,
+        ..Secret::default()
+    }
+}
+
+fn headless(broker: &Broker) -> Service {
+    let mut service = Service {
+        metadata: metadata(broker, names::headless(&broker.name)),
+        // A pod has its name before it is ready: it becomes ready by being programmed.
+        spec: typed(json!({
+            "clusterIP": "None",
+            "publishNotReadyAddresses": true,
+            "selector": names::selector(&broker.name),
+            "ports": [
+                { "name": "http", "port": DATA_PORT, "targetPort": "http", "protocol": "TCP" },
+                { "name": "admin", "port": ADMIN_PORT, "targetPort": "admin", "protocol": "TCP" },
+                { "name": "control", "port": CONTROL_PORT, "targetPort": "control", "protocol": "TCP" },
+            ],
+        })),
+        ..Service::default()
+    };
+    let labels = service.metadata.labels.get_or_insert_default();
+    // Both Services select the same pods; what scrapes by Service labels must find them once.
+    labels.insert("restante.dev/service".into(), "headless".into());
+    service
+}
+
+fn service(broker: &Broker) -> Service {
+    Service {
+        metadata: metadata(broker, names::workload(&broker.name)),
+        spec: typed(json!({
+            "type": "ClusterIP",
+            "selector": names::selector(&broker.name),
+            "ports": [{ "name": "http", "port": DATA_PORT, "targetPort": "http", "protocol": "TCP" }],
+        })),
+        ..Service::default()
+    }
+}
+
+fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
+    let name = names::workload(&broker.name);
+    let probe = |path: &str, period: i32, failures: i32| {
+        json!({
+            "httpGet": { "path": path, "port": "admin" },
+            "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures,
+        })
+    };
+    let arguments = [
+        format!("--listen=0.0.0.0:{DATA_PORT}"),
+        format!("--admin-listen=0.0.0.0:{ADMIN_PORT}"),
+        format!("--control-listen=0.0.0.0:{CONTROL_PORT}"),
+        format!("--control-token-file={CREDENTIAL_PATH}/{TOKEN_KEY}"),
+        format!("--data-dir={VOLUME_PATH}/data"),
+        format!("--lock-wait={LOCK_WAIT_SECONDS}"),
+        format!("--drain-seconds={DRAIN_SECONDS}"),
+        "--log-format=json".to_owned(),
+    ];
+    StatefulSet {
+        metadata: metadata(broker, name.clone()),
+        spec: typed(json!({
+            "serviceName": names::headless(&broker.name),
+            "replicas": broker.replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": { "matchLabels": names::selector(&broker.name) },
+            "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
+            "volumeClaimTemplates": [{
+                "metadata": { "name": VOLUME, "labels": names::selector(&broker.name) },
+                "spec": {
+                    "accessModes": [broker.storage.access_mode.as_str()],
+                    "resources": { "requests": { "storage": broker.storage.size } },
+                    "storageClassName": broker.storage.storage_class_name,
+                },
+            }],
+            "template": {
+                "metadata": {
+                    "labels": names::labels(&broker.name),
+                    "annotations": {
+                        // Another credential needs another process.
+                        "restante.dev/credential": fingerprint(credential.token()),
+                        "prometheus.io/scrape": "true",
+                        "prometheus.io/port": ADMIN_PORT.to_string(),
+                        "prometheus.io/path": "/metrics",
+                    },
+                },
+                "spec": {
+                    "serviceAccountName": name,
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "terminationGracePeriodSeconds": GRACE_SECONDS,
+                    "securityContext": {
+                        "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+                        "fsGroupChangePolicy": "OnRootMismatch",
+                        "seccompProfile": { "type": "RuntimeDefault" },
+                    },
+                    "containers": [{
+                        "name": "broker",
+                        "image": broker.image,
+                        "imagePullPolicy": broker.image_pull_policy,
+                        "args": arguments,
+                        "ports": [
+                            { "name": "http", "containerPort": DATA_PORT, "protocol": "TCP" },
+                            { "name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP" },
+                            { "name": "control", "containerPort": CONTROL_PORT, "protocol": "TCP" },
+                        ],
+                        "resources": broker.resources,
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "runAsNonRoot": true,
+                            "capabilities": { "drop": ["ALL"] },
+                        },
+                        "startupProbe": probe("/livez", 2, STARTUP_PROBES),
+                        "livenessProbe": probe("/livez", 10, 6),
+                        "readinessProbe": probe("/readyz", 2, 3),
+                        "volumeMounts": [
+                            { "name": VOLUME, "mountPath": VOLUME_PATH },
+                            { "name": "control", "mountPath": CREDENTIAL_PATH, "readOnly": true },
+                        ],
+                    }],
+                    "volumes": [{
+                        "name": "control",
+                        "secret": { "secretName": names::credential(&broker.name), "defaultMode": 0o440 },
+                    }],
+                },
+            },
+        })),
+        ..StatefulSet::default()
+    }
+}
+
+/// The first digits of the credential's hash: enough to tell two apart, and nothing to guess it from.
+fn fingerprint(token: &str) -> String {
+    Sha256::digest(token.as_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A part of an object, written as Kubernetes' documentation writes it.
+fn typed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Option<T> {
+    Some(serde_json::from_value(value).expect("the fields above are those of the type; a test builds each"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message_broker::validate::{
+        tests::{args, broker},
+        validate,
+    };
+
+    fn built(credential: &Credential) -> Children {
+        children(&validate(&broker("mq", json!({})), &args()).unwrap(), credential)
+    }
+
+    fn kept() -> Credential {
+        Credential::Kept("t".repeat(64))
+    }
+
+    #[test]
+    fn every_child_is_owned_and_named_after_its_broker() {
+        let children = built(&kept());
+        for metadata in [
+            &children.service_account.metadata,
+            &children.credential.metadata,
+            &children.headless.metadata,
+            &children.service.metadata,
+            &children.workload.metadata,
+        ] {
+            let owner = &metadata.owner_references.as_ref().unwrap()[0];
+            assert_eq!(
+                (owner.kind.as_str(), owner.name.as_str()),
+                ("MessageBroker", "default")
+            );
+            assert!(metadata.name.as_ref().unwrap().starts_with("restante-default"));
+            assert_eq!(metadata.namespace.as_deref(), Some("mq"));
+        }
+    }
+
+    #[test]
+    fn a_credential_that_is_there_is_never_written_again() {
+        assert_eq!(built(&kept()).credential.data, None);
+        let drawn = built(&Credential::Drawn("secret".into()))
+            .credential
+            .data
+            .unwrap();
+        assert_eq!(drawn[TOKEN_KEY].0, b"secret");
+    }
+
+    #[test]
+    fn the_same_broker_builds_the_same_children() {
+        assert_eq!(built(&kept()), built(&kept()));
+        assert_ne!(
+            built(&kept()).workload,
+            built(&Credential::Kept("other".into())).workload
+        );
+    }
+
+    #[test]
+    fn the_pods_keep_to_the_restricted_profile_and_the_claims_are_kept() {
+        let spec = built(&kept()).workload.spec.unwrap();
+        let pod = spec.template.spec.unwrap();
+        let security = pod.security_context.unwrap();
+        assert_eq!(
+            (security.run_as_non_root, security.run_as_user),
+            (Some(true), Some(65_532))
+        );
+        assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+        let container = pod.containers[0].security_context.clone().unwrap();
+        assert_eq!(container.allow_privilege_escalation, Some(false));
+        assert_eq!(container.read_only_root_filesystem, Some(true));
+        assert_eq!(container.capabilities.unwrap().drop.unwrap(), ["ALL"]);
+        assert_eq!(pod.automount_service_account_token, Some(false));
+        let retention = spec.persistent_volume_claim_retention_policy.unwrap();
+        assert_eq!(
+            (
+                retention.when_deleted.as_deref(),
+                retention.when_scaled.as_deref()
+            ),
+            (Some("Retain"), Some("Retain"))
+        );
+    }
+}

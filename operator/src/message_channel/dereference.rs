@@ -1,0 +1,94 @@
+//! What a MessageChannel refers to: its broker, and what became of it there.
+
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
+use restante_crds::{Backlog, MessageChannel};
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    fleet::{Member, Outcome},
+};
+
+/// What a MessageChannel refers to.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its broker.
+    pub broker: BrokerState,
+    /// What the broker's task says of it.
+    pub outcome: Option<Outcome>,
+    /// The backlog that its status should show.
+    pub backlog: Option<Backlog>,
+}
+
+/// The broker that a channel names.
+#[derive(Debug, Clone)]
+pub enum BrokerState {
+    /// The operator serves no broker of this name, and what to do.
+    NotFound(String),
+    /// It is there, and not served yet.
+    Starting,
+    /// It is served; the URL is what those of channels begin with.
+    Served {
+        /// What the broker's task shares.
+        member: Arc<Member>,
+        /// What URLs begin with.
+        url: String,
+    },
+}
+
+impl BrokerState {
+    /// The broker's task.
+    pub fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Self::Served { member, .. } => Some(member),
+            Self::NotFound(_) | Self::Starting => None,
+        }
+    }
+}
+
+/// Looks up what a channel refers to. Nothing is asked over the network: all of it is watched.
+pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
+    let broker = broker(context, channel);
+    let uid: Option<Uuid> = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
+    let member = broker.member().cloned();
+    let told = member.zip(uid);
+    Facts {
+        outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
+        backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
+        broker,
+    }
+}
+
+fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
+    let reference = &channel.spec.broker_ref;
+    let served = &context.args.namespace;
+    let namespace = reference.namespace.as_ref().unwrap_or(served);
+    let not_found = |why: &str| {
+        BrokerState::NotFound(format!(
+            "MessageBroker {} in namespace {namespace} {why}: create it, or delete this channel and name another in \
+             spec.brokerRef",
+            reference.name
+        ))
+    };
+    if namespace != served {
+        return not_found(&format!(
+            "is not served, as the operator serves namespace {served} only"
+        ));
+    }
+    let key = ObjectRef::new(&reference.name).within(namespace);
+    match context.brokers.get(&key) {
+        None => not_found("does not exist"),
+        Some(broker) if kube::Resource::meta(broker.as_ref()).deletion_timestamp.is_some() => {
+            not_found("is being deleted")
+        }
+        Some(_) => match context.fleet.member(&reference.name) {
+            Some(member) => BrokerState::Served {
+                url: member.facts().url,
+                member,
+            },
+            None => BrokerState::Starting,
+        },
+    }
+}

@@ -1,0 +1,333 @@
+//! Starts everything, waits until it is told to stop or something that must not end did, and stops everything.
+
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Pod, Secret, Service, ServiceAccount},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::{self, Action, Config},
+        reflector::{self, ObjectRef},
+        watcher,
+    },
+};
+use restante_crds::{MessageBroker, MessageChannel};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::{self, Admin},
+    backoff::Backoffs,
+    config::RunArgs,
+    context::Context,
+    error::Error,
+    events::Events,
+    fleet::{Fleet, Surroundings, Triggers, control},
+    message_broker, message_channel,
+    metrics::Metrics,
+    names::{APP, BROKER_LABEL},
+    unreadable::Told,
+    watchdog,
+};
+
+/// Reconciles of one kind at once. More do not help: the API server is what they wait for.
+const CONCURRENCY: u16 = 32;
+/// How long everything may take to stop. Nothing is lost by a harder end: every write can be repeated.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the definitions are looked for while they are not installed.
+const DEFINITIONS_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon after a MessageBroker is gone its channels are told. It costs a look into memory.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Reconciles until SIGTERM or SIGINT. An error means that the process must start anew.
+pub async fn run(client: Client, args: RunArgs) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = serve(client, args, stop.clone(), tasks.clone());
+    tokio::pin!(running);
+    let result = tokio::select! {
+        result = &mut running => result,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    tracing::info!("stopping");
+    stop.cancel();
+    let ended = async {
+        // It ends by itself now, if it has not.
+        if result.is_ok() {
+            let _stopped = running.await;
+        }
+        tasks.close();
+        tasks.wait().await;
+    };
+    tokio::select! {
+        () = ended => {}
+        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped within {STOP_TIMEOUT:?}"),
+        _ = terminate.recv() => tracing::warn!("told twice to stop"),
+    }
+    result
+}
+
+async fn serve(
+    client: Client,
+    args: RunArgs,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) -> anyhow::Result<()> {
+    let RunArgs {
+        metrics_listen,
+        namespace,
+        ..
+    } = args.clone();
+    let metrics = Arc::new(Metrics::new().context("two metrics share a name")?);
+    let listener = TcpListener::bind(metrics_listen)
+        .await
+        .with_context(|| format!("cannot listen at {metrics_listen} (--metrics-listen)"))?;
+
+    let channel_triggers = Triggers::default();
+    let broker_triggers = Triggers::default();
+    let everything = watcher::Config::default();
+    let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/name={APP}"));
+    let config = || Config::default().concurrency(CONCURRENCY);
+    let channels = Controller::new(
+        Api::<DeserializeGuard<MessageChannel>>::all(client.clone()),
+        everything.clone(),
+    )
+    .with_config(config())
+    .reconcile_on(channel_triggers.stream())
+    .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let brokers = Controller::new(
+        Api::<DeserializeGuard<MessageBroker>>::all(client.clone()),
+        everything,
+    )
+    .with_config(config());
+    let (channel_store, broker_store) = (channels.store(), brokers.store());
+    let brokers = brokers
+        .owns(
+            Api::<StatefulSet>::namespaced(client.clone(), &namespace),
+            ours.clone(),
+        )
+        .owns(
+            Api::<Service>::namespaced(client.clone(), &namespace),
+            ours.clone(),
+        )
+        .owns(
+            Api::<ServiceAccount>::namespaced(client.clone(), &namespace),
+            ours.clone(),
+        )
+        .owns(
+            Api::<Secret>::namespaced(client.clone(), &namespace),
+            ours.clone(),
+        )
+        .reconcile_on(broker_triggers.stream())
+        .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let (pod_store, pod_writer) = reflector::store();
+
+    let fatal = CancellationToken::new();
+    let events = Events::new(client.clone());
+    let fleet = Arc::new(Fleet::new(Surroundings {
+        channels: channel_store.clone(),
+        pods: pod_store,
+        http: control::http_client().context("cannot make an HTTP client")?,
+        namespace: namespace.clone(),
+        metrics: Arc::clone(&metrics),
+        events: events.clone(),
+        channel_triggers,
+        broker_triggers,
+        tasks,
+        stop: stop.child_token(),
+        fatal: fatal.clone(),
+    }));
+    let context = Arc::new(Context {
+        client: client.clone(),
+        args,
+        events,
+        metrics: Arc::clone(&metrics),
+        backoffs: Backoffs::default(),
+        written: Arc::default(),
+        told: Told::default(),
+        fleet: Arc::clone(&fleet),
+        brokers: broker_store.clone(),
+    });
+
+    let ready = Arc::new(AtomicBool::new(false));
+    let admin = Admin {
+        ready: Arc::clone(&ready),
+        metrics: Arc::clone(&metrics),
+        channels: channel_store.clone(),
+        brokers: broker_store.clone(),
+    };
+    let admin = admin::serve(listener, admin, stop.clone());
+    let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
+    let pods = watcher(pods, ours)
+        .default_backoff()
+        .reflect(pod_writer)
+        .touched_objects();
+    let seen = async {
+        let (_channels, _brokers) = (
+            channel_store.wait_until_ready().await,
+            broker_store.wait_until_ready().await,
+        );
+        ready.store(true, Ordering::Relaxed);
+        tracing::info!(
+            channels = channel_store.len(),
+            brokers = broker_store.len(),
+            "every resource was seen"
+        );
+        stop.cancelled().await;
+        ready.store(false, Ordering::Relaxed);
+    };
+    let sweep = sweep(&fleet, &broker_store, &namespace, &stop);
+    let work = async {
+        tokio::select! {
+            () = wait_for_definitions(&client) => {}
+            () = stop.cancelled() => return,
+        }
+        tokio::join!(
+            drive(
+                message_channel::KIND,
+                &metrics,
+                channels.run(message_channel::reconcile, error_policy, Arc::clone(&context)),
+            ),
+            drive(
+                message_broker::KIND,
+                &metrics,
+                brokers.run(message_broker::reconcile, error_policy, Arc::clone(&context)),
+            ),
+            watch_pods(pods, &fleet, &metrics, &stop),
+            seen,
+            sweep,
+        );
+    };
+    tokio::select! {
+        // Each of these ends only when told to stop, or must not end.
+        () = work => {}
+        result = admin => result.context("the admin port failed")?,
+        result = watchdog::watch(client.clone(), Arc::clone(&context.written), stop.clone()) => result?,
+        () = fatal.cancelled() => anyhow::bail!("the task of a broker ended"),
+    }
+    anyhow::ensure!(stop.is_cancelled(), "a controller ended without being told to");
+    Ok(())
+}
+
+/// Waits until both definitions are served: a watch on a kind that is not there fails, and backs off for long.
+async fn wait_for_definitions(client: &Client) {
+    let mut told = false;
+    loop {
+        match (
+            is_served::<MessageChannel>(client).await,
+            is_served::<MessageBroker>(client).await,
+        ) {
+            (Ok(()), Ok(())) => return,
+            (Err(error), _) | (_, Err(error)) if !told => {
+                told = true;
+                tracing::warn!(%error, "cannot list resources yet: are the definitions installed, and the rights given?");
+            }
+            _ => {}
+        }
+        tokio::time::sleep(DEFINITIONS_INTERVAL).await;
+    }
+}
+
+async fn is_served<K>(client: &Client) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    Api::<K>::all(client.clone())
+        .list_metadata(&ListParams::default().limit(1))
+        .await
+        .map(|_| ())
+}
+
+async fn sweep(
+    fleet: &Fleet,
+    brokers: &reflector::Store<DeserializeGuard<MessageBroker>>,
+    namespace: &str,
+    stop: &CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        fleet.sweep(|name| {
+            let broker = brokers.get(&ObjectRef::new(name).within(namespace));
+            broker.is_some_and(|broker| broker.meta().deletion_timestamp.is_none())
+        });
+    }
+}
+
+async fn watch_pods(
+    pods: impl Stream<Item = Result<Pod, watcher::Error>>,
+    fleet: &Fleet,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let pods = pods.take_until(stop.cancelled());
+    tokio::pin!(pods);
+    while let Some(result) = pods.try_next().await.transpose() {
+        match result {
+            Ok(pod) => {
+                if let Some(broker) = pod.labels().get(BROKER_LABEL) {
+                    fleet.pod_changed(broker);
+                }
+            }
+            Err(error) => watch_failed("Pod", metrics, &error),
+        }
+    }
+}
+
+/// A controller runs only while its stream is polled.
+async fn drive<K>(
+    kind: &'static str,
+    metrics: &Metrics,
+    reconciles: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Error, watcher::Error>>>,
+) where
+    K: Resource<DynamicType = ()>,
+{
+    reconciles
+        .for_each(|result| async move {
+            match result {
+                Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+                Err(controller::Error::ReconcilerFailed(error, object)) => {
+                    tracing::warn!(kind, object = object.name, namespace = object.namespace, %error, "tried again later");
+                }
+                Err(controller::Error::QueueError(error)) => watch_failed(kind, metrics, &error),
+                Err(controller::Error::RunnerError(error)) => tracing::error!(kind, %error, "the controller failed"),
+            }
+        })
+        .await;
+}
+
+fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
+    metrics.watch_errors.with_label_values(&[kind]).inc();
+    tracing::warn!(kind, %error, "a watch failed and is begun anew");
+}
+
+fn error_policy<K: Resource>(object: Arc<K>, _: &Error, context: Arc<Context>) -> Action {
+    Action::requeue(
+        context
+            .backoffs
+            .failed(object.meta().uid.as_deref().unwrap_or_default()),
+    )
+}

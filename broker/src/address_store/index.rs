@@ -101,8 +101,7 @@ impl<K: Key> Index<K> {
                 )
             }));
         }
-        // Within a shard, what goes must go before what comes.
-        slots.sort_by_key(|(is_added, slot)| (shard_of(slot.hash), *is_added));
+        slots.sort_by_key(|(_, slot)| shard_of(slot.hash));
         for group in slots.chunk_by(|(_, one), (_, next)| shard_of(one.hash) == shard_of(next.hash)) {
             let shard = &self.shards[shard_of(group[0].1.hash)];
             let mut table = Table::clone(&shard.load());

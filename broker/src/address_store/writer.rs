@@ -1,6 +1,6 @@
 //! What only the writer needs: the files, and the facts that a change is decided by.
 
-use std::collections::HashSet;
+use std::iter;
 
 use restante_wire::{Revision, control::StoreState};
 use uuid::Uuid;
@@ -91,36 +91,25 @@ impl Writer {
     }
 }
 
-/// Everything that the store holds, with a plan applied that neither indices nor facts know yet.
+/// Everything that the store holds, with a plan applied that neither indices nor facts know yet: what the plan changes
+/// comes later and wins.
 fn whole<'a>(
     indices: &Indices,
     facts: &'a Facts,
     plan: Option<&'a Plan>,
 ) -> impl Iterator<Item = Change> + use<'a> {
-    let steps = plan.map_or(&[][..], |plan| &plan.steps);
-    let touched: HashSet<Uuid> = steps
-        .iter()
-        .filter_map(|step| step.before.as_ref())
-        .map(|held| held.entry.config.uid)
-        .collect();
-    let untouched: Vec<_> = indices
-        .all_held()
-        .filter(|held| !touched.contains(&held.entry.config.uid))
-        .collect();
-    let after = steps.iter().filter_map(|step| step.after.clone());
-    let channels = untouched
+    let held: Vec<_> = indices.all_held().collect();
+    let after = plan
         .into_iter()
-        .chain(after)
-        .flat_map(|Held { entry, orphan }| {
-            let uid = entry.config.uid;
-            let put = Change::Put {
-                number: entry.number,
-                config: entry.config.clone(),
-            };
-            [Some(put), orphan.then_some(Change::Orphan(uid))]
-                .into_iter()
-                .flatten()
-        });
+        .flat_map(|plan| &plan.steps)
+        .filter_map(|step| step.after.clone());
+    let channels = held.into_iter().chain(after).flat_map(|Held { entry, orphan }| {
+        let put = Change::Put {
+            number: entry.number,
+            config: entry.config.clone(),
+        };
+        iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
+    });
     let deleted = facts
         .deleted
         .iter()

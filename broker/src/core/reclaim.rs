@@ -36,8 +36,11 @@ impl Core {
         self.reclaim.cursor = cursor;
         if self.reclaim.cursor.is_none() {
             // The copies are on disk before the originals go.
-            self.appended(Sync::Now);
             self.commit();
+            self.sync();
+            if self.failed {
+                return Err(StoreFailed);
+            }
             let freed = self.log.free_oldest();
             self.survive(freed)?;
         }
@@ -111,7 +114,8 @@ impl Core {
 
     fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
         let position = self.append_reserved(record)?;
-        self.appended(Sync::Later);
+        // Nobody waits for a copy: it is synced before the original goes.
+        let _ = self.appended(Sync::Later);
         Ok(position)
     }
 

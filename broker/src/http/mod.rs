@@ -1,6 +1,7 @@
 //! HTTP: the server, its routes, and how requests are read. What they mean is decided in [`crate::adapter`].
 
 pub mod body;
+mod closing;
 pub mod error;
 pub mod header;
 mod measure;

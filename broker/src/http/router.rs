@@ -12,7 +12,7 @@ use axum::{
 use restante_wire::{ChannelStats, ProblemType, path};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{HttpError, measure::measure};
+use super::{HttpError, closing::close_when_draining, measure::measure};
 use crate::adapter::{Adapter, Context, address_in, lease, message_address};
 
 /// What the data port serves.
@@ -35,6 +35,7 @@ fn with_layers(router: Router<Context>, context: &Context) -> Router<Context> {
         .fallback(route_unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(context.drain.clone(), close_when_draining))
         .layer(from_fn_with_state(context.metrics.clone(), measure))
 }
 
@@ -83,4 +84,35 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(panic = what, "a request met a defect of the broker");
     let detail = "the request met a defect of the broker, which has logged it; other requests go on";
     HttpError::new(ProblemType::Internal, detail).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::BodyExt as _;
+    use restante_wire::Problem;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_500_problem_json_and_the_next_request_is_served() {
+        async fn defective() -> &'static str {
+            panic!("a defect of the test's own")
+        }
+        let router = Router::new()
+            .route("/defective", get(defective))
+            .route("/sound", get(async || "sound"))
+            .layer(CatchPanicLayer::custom(panicked));
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(axum::body::Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap()
+        };
+        let response = ask("/defective").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.problem_type(), Some(ProblemType::Internal));
+        assert_eq!(ask("/sound").await.status(), StatusCode::OK);
+    }
 }

@@ -15,10 +15,10 @@ use restante_wire::{Problem, ProblemType};
 use tempfile::TempDir;
 
 /// Whatever a test waits for comes within this, or the test fails.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One channel, `acme/orders`, with short bounds.
-pub const ORDERS: &str = "
+pub(crate) const ORDERS: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel
 metadata: {name: orders, namespace: acme}
@@ -28,9 +28,9 @@ spec:
 ";
 
 /// A folder with manifests and a data folder, and the broker that runs on them.
-pub struct Broker {
-    pub folder: TempDir,
-    pub client: Client,
+pub(crate) struct Broker {
+    pub(crate) folder: TempDir,
+    pub(crate) client: Client,
     arguments: Vec<String>,
     process: Option<Running>,
 }
@@ -43,12 +43,12 @@ struct Running {
 
 impl Broker {
     /// A broker that serves these manifests.
-    pub fn serving(manifests: &str) -> Self {
+    pub(crate) fn serving(manifests: &str) -> Self {
         Self::with_flags(manifests, &[])
     }
 
     /// A broker that serves these manifests, with further flags.
-    pub fn with_flags(manifests: &str, flags: &[&str]) -> Self {
+    pub(crate) fn with_flags(manifests: &str, flags: &[&str]) -> Self {
         let mut broker = Self::prepared(flags);
         broker.write_manifests(manifests);
         let manifests = broker.manifests().display().to_string();
@@ -58,29 +58,31 @@ impl Broker {
     }
 
     /// A broker that has not started, in a folder of its own.
-    pub fn prepared(flags: &[&str]) -> Self {
+    pub(crate) fn prepared(flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
         // Small segments, so that tests do not write gigabytes.
         let mut arguments: Vec<String> = ["--segment-size", "4MiB"].map(Into::into).into();
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self { folder, client: Client::new(), arguments, process: None }
+        // A connection for each request: none is lost to a broker that stops or restarts between two.
+        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        Self { folder, client, arguments, process: None }
     }
 
-    pub fn manifests(&self) -> PathBuf {
+    pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
     }
 
-    pub fn data_folder(&self) -> PathBuf {
+    pub(crate) fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    pub fn write_manifests(&self, text: &str) {
+    pub(crate) fn write_manifests(&self, text: &str) {
         std::fs::write(self.manifests().join("channels.yaml"), text).unwrap();
     }
 
     /// Starts the broker and waits until it listens.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let mut child = command(&self.data_folder(), &self.arguments).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = mpsc::channel();
@@ -91,7 +93,7 @@ impl Broker {
     }
 
     /// Waits for a line of the broker's log; `None` when the broker ends first.
-    pub fn wait_for_log(&mut self, wanted: &str) -> Option<String> {
+    pub(crate) fn wait_for_log(&mut self, wanted: &str) -> Option<String> {
         let running = self.process.as_mut().unwrap();
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -113,36 +115,36 @@ impl Broker {
         }
     }
 
-    pub fn address(&self, flag: &str) -> SocketAddr {
+    pub(crate) fn address(&self, flag: &str) -> SocketAddr {
         self.process.as_ref().unwrap().addresses[flag]
     }
 
-    pub fn data(&self) -> SocketAddr {
+    pub(crate) fn data(&self) -> SocketAddr {
         self.address("--listen")
     }
 
     /// A request to the data port.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.data()))
     }
 
-    pub fn push(&self, address: &str, content: impl Into<reqwest::Body>) -> RequestBuilder {
+    pub(crate) fn push(&self, address: &str, content: impl Into<reqwest::Body>) -> RequestBuilder {
         self.request(Method::POST, &format!("/v1/messages/{address}")).body(content)
     }
 
-    pub fn pull(&self, address: &str, query: &str) -> RequestBuilder {
+    pub(crate) fn pull(&self, address: &str, query: &str) -> RequestBuilder {
         self.request(Method::GET, &format!("/v1/messages/{address}?{query}"))
     }
 
     /// Pushes, which must succeed, and returns the message's id.
-    pub async fn pushed(&self, address: &str, content: impl Into<reqwest::Body>) -> String {
+    pub(crate) async fn pushed(&self, address: &str, content: impl Into<reqwest::Body>) -> String {
         let response = self.push(address, content).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         header(&response, "message-id")
     }
 
     /// Pulls a message, which must be there, and returns its content and its lease's path.
-    pub async fn pulled(&self, address: &str) -> (Vec<u8>, String) {
+    pub(crate) async fn pulled(&self, address: &str) -> (Vec<u8>, String) {
         let response = self.pull(address, "wait=5").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let lease = header(&response, "location");
@@ -150,14 +152,14 @@ impl Broker {
     }
 
     /// What the admin port says at a path.
-    pub async fn admin(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, String) {
         let url = format!("http://{}{path}", self.address("--admin-listen"));
         let response = self.client.get(url).send().await.unwrap();
         (response.status(), response.text().await.unwrap())
     }
 
     /// The value of a metric without labels, or with them.
-    pub async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let path = if series.starts_with("restante_channel_") { "/metrics/channels" } else { "/metrics" };
         let (_, text) = self.admin(path).await;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -165,7 +167,7 @@ impl Broker {
     }
 
     /// Waits until a metric has a value.
-    pub async fn wait_for_metric(&self, series: &str, value: f64) {
+    pub(crate) async fn wait_for_metric(&self, series: &str, value: f64) {
         let deadline = Instant::now() + DEADLINE;
         while self.metric(series).await != value {
             assert!(Instant::now() < deadline, "{series} did not become {value}");
@@ -174,26 +176,26 @@ impl Broker {
     }
 
     /// Sends a signal to the broker.
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let child = &self.process.as_ref().unwrap().child;
         let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Kills the broker as a power cut would its process, and waits for its end.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut running = self.process.take().unwrap();
         running.child.kill().unwrap();
         running.child.wait().unwrap();
     }
 
     /// Tells the broker to stop, and waits for its end.
-    pub fn stop(&mut self) -> ExitStatus {
+    pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait_for_end()
     }
 
-    pub fn wait_for_end(&mut self) -> ExitStatus {
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         assert_eq!(self.wait_for_log("\0 never logged"), None);
         self.process.take().unwrap().child.wait().unwrap()
     }
@@ -208,7 +210,7 @@ impl Drop for Broker {
 }
 
 /// The broker's command on a data folder.
-pub fn command(data_folder: &Path, arguments: &[String]) -> Command {
+pub(crate) fn command(data_folder: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
     command
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
@@ -218,13 +220,13 @@ pub fn command(data_folder: &Path, arguments: &[String]) -> Command {
     command
 }
 
-pub fn header(response: &Response, name: &str) -> String {
+pub(crate) fn header(response: &Response, name: &str) -> String {
     let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name} in {response:?}"));
     value.to_str().unwrap().to_owned()
 }
 
 /// The answer is a problem of this type, and says something of this instance.
-pub async fn assert_problem(response: Response, status: u16, kind: ProblemType) -> Problem {
+pub(crate) async fn assert_problem(response: Response, status: u16, kind: ProblemType) -> Problem {
     assert_eq!(response.status(), status, "{response:?}");
     assert_eq!(header(&response, "content-type"), "application/problem+json");
     let problem: Problem = response.json().await.unwrap();

@@ -6,7 +6,7 @@ use restante_wire::ProblemType;
 use crate::broker::{Broker, ORDERS, assert_problem};
 
 /// An end's address is where that end lives: what the factory sends to its address, the office asks for at its own.
-pub const BRIDGE: &str = "
+pub(crate) const BRIDGE: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel
 metadata: {name: bridge-to-office, namespace: acme}

@@ -22,8 +22,8 @@ fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
 async fn a_port_in_use_is_named_with_its_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
-    let (_, said) = refused(&Broker::prepared(&[]), &["--admin-listen", &port]);
-    assert!(said.contains(&port) && said.contains("--admin-listen"), "{said}");
+    let (_, said) = refused(&Broker::prepared(&[]), &["--control-listen", &port, "--control-token-file", "/dev/null"]);
+    assert!(said.contains(&port) && said.contains("--control-listen"), "{said}");
 }
 
 #[tokio::test]

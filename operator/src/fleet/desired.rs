@@ -67,7 +67,7 @@ impl Desired {
             .filter_map(|channel| {
                 // What does not compile is told by the reconcile of the channel.
                 let config = self.compiled(channel)?;
-                (!excluded.contains(&config.uid)).then(|| (config, &channel.metadata.creation_timestamp))
+                (!excluded.contains(&config.uid)).then_some((config, &channel.metadata.creation_timestamp))
             })
             .collect();
         let claims: Vec<_> = considered

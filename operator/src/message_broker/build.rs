@@ -38,7 +38,7 @@ const _: () = assert!(GRACE_SECONDS > DRAIN_SECONDS);
 pub struct Children {
     /// An identity without rights: the broker never talks to Kubernetes.
     pub service_account: ServiceAccount,
-    /// The control credential; without data when it is already there.
+    /// The control credential.
     pub credential: Secret,
     /// Names for pods.
     pub headless: Service,
@@ -74,16 +74,16 @@ fn metadata(broker: &Broker, name: String) -> ObjectMeta {
 }
 
 fn secret(broker: &Broker, credential: &Credential) -> Secret {
-    let data = match credential {
-        Credential::Drawn(token) => {
-            Some([(TOKEN_KEY.to_owned(), ByteString(token.clone().into_bytes()))].into())
-        }
-        // A field that we do not apply is a field that we do not change.
-        Credential::Kept(_) => None,
-    };
     Secret {
         metadata: metadata(broker, names::credential(&broker.name)),
-        data,
+        // Each time, and as it was read: what an apply leaves out, the API server takes away.
+        data: Some(
+            [(
+                TOKEN_KEY.to_owned(),
+                ByteString(credential.0.clone().into_bytes()),
+            )]
+            .into(),
+        ),
         ..Secret::default()
     }
 }
@@ -161,7 +161,7 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
                     "labels": names::labels(&broker.name),
                     "annotations": {
                         // Another credential needs another process.
-                        "restante.dev/credential": fingerprint(credential.token()),
+                        "restante.dev/credential": fingerprint(&credential.0),
                         "prometheus.io/scrape": "true",
                         "prometheus.io/port": ADMIN_PORT.to_string(),
                         "prometheus.io/path": "/metrics",
@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn kept() -> Credential {
-        Credential::Kept("t".repeat(64))
+        Credential("t".repeat(64))
     }
 
     #[test]
@@ -264,13 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_that_is_there_is_never_written_again() {
-        assert_eq!(built(&kept()).credential.data, None);
-        let drawn = built(&Credential::Drawn("secret".into()))
-            .credential
-            .data
-            .unwrap();
-        assert_eq!(drawn[TOKEN_KEY].0, b"secret");
+    fn the_secret_always_holds_the_credential() {
+        assert_eq!(
+            built(&kept()).credential.data.unwrap()[TOKEN_KEY].0,
+            "t".repeat(64).into_bytes()
+        );
     }
 
     #[test]
@@ -278,7 +276,7 @@ mod tests {
         assert_eq!(built(&kept()), built(&kept()));
         assert_ne!(
             built(&kept()).workload,
-            built(&Credential::Kept("other".into())).workload
+            built(&Credential("other".into())).workload
         );
     }
 

@@ -6,23 +6,9 @@ use kube::Api;
 use super::validate::Broker;
 use crate::{context::Context, error::Error, names};
 
-/// The control credential of a broker.
+/// The control credential of a broker. Drawn once and never changed: the broker would have to restart.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// It is in the Secret. It is never changed: the broker would have to restart.
-    Kept(String),
-    /// It was just drawn and is in no Secret yet.
-    Drawn(String),
-}
-
-impl Credential {
-    /// The credential itself.
-    pub fn token(&self) -> &str {
-        match self {
-            Self::Kept(token) | Self::Drawn(token) => token,
-        }
-    }
-}
+pub struct Credential(pub String);
 
 /// Reads the credential, or draws one if there is none.
 pub async fn credential(context: &Context, broker: &Broker) -> Result<Credential, Error> {
@@ -33,8 +19,8 @@ pub async fn credential(context: &Context, broker: &Broker) -> Result<Credential
         .await
         .map_err(Error::kube(format!("read Secret {name} of the broker")))?;
     match secret.as_ref().and_then(token_in) {
-        Some(token) => Ok(Credential::Kept(token)),
-        None => draw().map(Credential::Drawn),
+        Some(token) => Ok(Credential(token)),
+        None => draw().map(Credential),
     }
 }
 

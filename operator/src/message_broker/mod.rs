@@ -58,7 +58,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     let workload = apply::apply(context, &children).await?;
     let facts = BrokerFacts {
         uid: broker.uid().unwrap_or_default(),
-        token: credential.token().to_owned(),
+        token: credential.0.clone(),
         url: valid.url.clone(),
     };
     let member = context.fleet.serve(&valid.name, facts);

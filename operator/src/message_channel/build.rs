@@ -102,12 +102,14 @@ fn accepted(programming: &Programming, generation: Option<i64>, old: &[Condition
 /// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there.
 pub fn deletion_blocked(
     channel: &MessageChannel,
+    facts: &Facts,
     reason: &'static str,
     message: String,
     now: Timestamp,
 ) -> MessageChannelStatus {
     let old = channel.status.clone().unwrap_or_default();
     let generation = channel.metadata.generation;
+    let backlog = facts.backlog.clone().or_else(|| old.backlog.clone());
     let mut kept: Vec<Condition> = old
         .conditions
         .iter()
@@ -217,7 +219,13 @@ mod tests {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         channel.metadata.generation = Some(4);
-        let blocked = deletion_blocked(&channel, "NotEmpty", "5 messages".into(), at(200));
+        let blocked = deletion_blocked(
+            &channel,
+            &facts(3, State::Programmed),
+            "NotEmpty",
+            "5 messages".into(),
+            at(200),
+        );
         assert_eq!(told(&blocked)[2], ("Ready", "True", "Ready"));
         let condition = condition::find(&blocked.conditions, kind::DELETION_BLOCKED).unwrap();
         assert_eq!(
@@ -226,7 +234,13 @@ mod tests {
         );
         channel.status = Some(blocked.clone());
         assert_eq!(
-            deletion_blocked(&channel, "NotEmpty", "5 messages".into(), at(300)),
+            deletion_blocked(
+                &channel,
+                &facts(3, State::Programmed),
+                "NotEmpty",
+                "5 messages".into(),
+                at(300)
+            ),
             blocked
         );
     }

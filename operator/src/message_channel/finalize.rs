@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt,
-    runtime::{controller::Action, events::EventType},
+    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
 use restante_crds::{FORCE_DELETE, MessageChannel, condition, condition::kind};
 use uuid::Uuid;
@@ -67,6 +67,13 @@ fn plan(channel: &MessageChannel, facts: &Facts) -> Plan {
     }
 }
 
+/// Why a broker keeps a channel.
+struct Kept {
+    reason: &'static str,
+    what: String,
+    remedy: String,
+}
+
 async fn delete(
     context: &Context,
     channel: &MessageChannel,
@@ -77,49 +84,60 @@ async fn delete(
     let Some(member) = facts.broker.member() else {
         return Ok(Action::await_change());
     };
-    let (reason, message) = match member.delete(uid, force).await {
+    let kept = match member.delete(uid, force).await {
         Deletion::Deleted(0) => return release(context, channel, None).await,
         Deletion::Deleted(messages) => {
             let note = format!("deleted with {messages} messages, as the annotation {FORCE_DELETE} says");
             return release(context, channel, Some((EventType::Warning, "ForceDeleted", note))).await;
         }
-        Deletion::NotEmpty(messages) => (
-            "NotEmpty",
-            format!(
-                "{messages} messages are in the channel: receive them, or annotate it with {FORCE_DELETE} to delete them"
-            ),
-        ),
-        Deletion::Unreachable(error) => ("BrokerUnreachable", format!("tried again soon: {error}")),
+        Deletion::NotEmpty(messages) => Kept {
+            reason: "NotEmpty",
+            what: format!("{messages} messages are in the channel"),
+            remedy: format!("receive them, or annotate the channel with {FORCE_DELETE} to delete them"),
+        },
+        Deletion::Unreachable(error) => Kept {
+            reason: "BrokerUnreachable",
+            what: error,
+            remedy: "tried again soon".into(),
+        },
     };
     if is_terminating(context, channel).await? {
         member.let_go(uid).await;
-        let note = format!(
-            "let go, as its namespace is terminating: {message}. Its messages are an orphan at the broker"
-        );
-        // No event can be made in a namespace that is terminating: tell it where someone can read it.
-        let broker = context.brokers.get(
-            &kube::runtime::reflector::ObjectRef::new(&channel.spec.broker_ref.name)
-                .within(&context.args.namespace),
-        );
-        if let Some(Ok(broker)) = broker.as_deref().map(|guard| guard.0.as_ref()) {
-            let name = format!(
-                "{}/{}",
-                channel.namespace().unwrap_or_default(),
-                channel.name_any()
-            );
-            let note = format!("MessageChannel {name}: {note}");
-            context
-                .events
-                .publish(broker, EventType::Warning, "ChannelOrphaned", note)
-                .await;
-        }
-        return release(context, channel, Some((EventType::Warning, "Orphaned", note))).await;
+        return orphan(context, channel, &kept.what).await;
     }
+    let Kept { reason, what, remedy } = kept;
     if !told_lately(channel, reason, context) {
-        let status = build::deletion_blocked(channel, reason, message, context.now());
+        let status =
+            build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
         status::write(context, channel, status).await?;
     }
     Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
+}
+
+/// Lets a channel go whose namespace must not wait for it.
+async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Result<Action, Error> {
+    let note =
+        format!("let go, as its namespace is terminating; {what}, and stay as an orphan at the broker");
+    // No event can be made in a namespace that is terminating: tell it where someone can read it.
+    let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(&context.args.namespace);
+    if let Some(Ok(broker)) = context
+        .brokers
+        .get(&broker)
+        .as_deref()
+        .map(|guard| guard.0.as_ref())
+    {
+        let name = format!(
+            "{}/{}",
+            channel.namespace().unwrap_or_default(),
+            channel.name_any()
+        );
+        let note = format!("MessageChannel {name}: {note}");
+        context
+            .events
+            .publish(broker, EventType::Warning, "ChannelOrphaned", note)
+            .await;
+    }
+    release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
 }
 
 /// Whether the status says so already and was written a moment ago; the number of messages may wait.

@@ -223,11 +223,58 @@ fn two_channels_may_swap_their_addresses_in_one_set() {
 }
 
 #[test]
+fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let three = || ["kept", "changed", "missing"].map(config).to_vec();
+    store.sync(three()).unwrap();
+    store.put(config("back")).unwrap();
+    store.put(config("deleted")).unwrap();
+    store.sync(three()).unwrap();
+    store.remove(config("deleted").uid).unwrap();
+
+    // Sixteen of the longest destinations each, so that a few are enough.
+    let mut large: Vec<_> = (0..3000).map(|number| config(&format!("c{number}"))).collect();
+    for channel in &mut large {
+        let long = |number| format!("acme/{}/{number}/{}", channel.name, "x".repeat(230));
+        channel
+            .destinations
+            .extend((0..15).map(|number| long(number).parse::<Address>().unwrap()));
+    }
+    large.extend([config("kept"), config("changed"), config("back")]);
+    large[3001].delivery.wait_seconds = 1;
+    let changes = store.sync(large).unwrap();
+    assert_eq!((changes.changed.len(), changes.withdrawn), (3002, vec![3]));
+    let state = store.state();
+    assert!(folder.path().join("snapshot").exists());
+    drop(store);
+
+    let store = open(folder.path());
+    assert_eq!(store.state(), state);
+    let numbers =
+        ["acme/kept", "acme/changed", "acme/back", "acme/c0"].map(|address| number(&store, address));
+    assert_eq!(numbers, [Some(1), Some(2), Some(4), Some(6)]);
+    assert_eq!(
+        store
+            .destination("acme/changed")
+            .unwrap()
+            .config
+            .delivery
+            .wait_seconds,
+        1
+    );
+    assert_eq!(store.orphans()[0].config, config("missing"));
+    assert!(matches!(
+        store.put(config("deleted")),
+        Err(ApplyError::Deleted { .. })
+    ));
+}
+
+#[test]
 fn among_many_channels_a_change_copies_one_shard_of_each_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    // More than fits in one entry of the journal, so this is also the way by the snapshot.
-    let many: Vec<_> = (0..30_000).map(|number| config(&format!("c{number}"))).collect();
+    let many: Vec<_> = (0..10_000).map(|number| config(&format!("c{number}"))).collect();
     store.sync(many).unwrap();
     let tables = |store: &AddressStore| {
         let Indices {
@@ -248,7 +295,7 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
         ]
     };
     let before = tables(&store);
-    let mut changed = config("c29999");
+    let mut changed = config("c9999");
     changed.delivery.wait_seconds = 1;
     store.put(changed.clone()).unwrap();
     let swapped = tables(&store).into_iter().zip(&before).map(|(now, before)| {
@@ -264,7 +311,7 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
     let store = open(folder.path());
     assert_eq!(
         (store.state().revision, store.state().channels),
-        (revision, 30_000)
+        (revision, 10_000)
     );
-    assert_eq!(store.destination("acme/c29999").unwrap().config, changed);
+    assert_eq!(store.destination("acme/c9999").unwrap().config, changed);
 }

@@ -1,0 +1,187 @@
+//! The control port as its client meets it: over the router, with channels that only count.
+
+mod changes;
+mod looks;
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex as BlockingMutex, MutexGuard},
+};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    response::Response,
+};
+use futures_util::stream;
+use http::{Method, Request, StatusCode, header};
+use restante_wire::{
+    Address, ChannelConfig, ChannelStats, Problem, Revision,
+    channel::{Access, Delivery, Limits},
+    control::{ChannelDeleted, StoreState},
+};
+use tokio::sync::Notify;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::{ndjson::LINE_BYTES_MAX, *};
+use crate::{address_store::ChannelEntry, core::CoreGone};
+
+const TOKEN: &str = "a-token-of-some-length";
+
+/// Channels that know how many messages each number has, and what they were told.
+#[derive(Clone, Default)]
+struct Counting(Arc<Told>);
+
+#[derive(Default)]
+struct Told {
+    messages: BlockingMutex<HashMap<u32, u64>>,
+    removed: BlockingMutex<Vec<u32>>,
+    withdrawn: BlockingMutex<Vec<u32>>,
+    gone: BlockingMutex<bool>,
+    /// Closing says that it began and waits until it may end.
+    slow: BlockingMutex<bool>,
+    began: Notify,
+    may_end: Notify,
+    removed_one: Notify,
+}
+
+fn lock<T>(mutex: &BlockingMutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl Channels for Counting {
+    async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
+        if *lock(&self.0.gone) {
+            return Err(CoreGone);
+        }
+        let messages = lock(&self.0.messages);
+        let stats = channels.iter().map(|entry| ChannelStats {
+            uid: entry.config.uid,
+            namespace: entry.config.namespace.clone(),
+            name: entry.config.name.clone(),
+            ready: messages.get(&entry.number).copied().unwrap_or(0),
+            leased: 0,
+            bytes: 0,
+            oldest_message_age_seconds: None,
+            waiting_receivers: 0,
+        });
+        Ok(stats.collect())
+    }
+
+    async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
+        if *lock(&self.0.slow) {
+            self.0.began.notify_one();
+            self.0.may_end.notified().await;
+        }
+        let messages = lock(&self.0.messages).get(&number).copied().unwrap_or(0);
+        Ok(if messages > 0 && !force {
+            Err(messages)
+        } else {
+            Ok(messages)
+        })
+    }
+
+    async fn removed(&self, number: u32) {
+        lock(&self.0.removed).push(number);
+        self.0.removed_one.notify_one();
+    }
+
+    async fn withdrawn(&self, numbers: Vec<u32>) {
+        lock(&self.0.withdrawn).extend(numbers);
+    }
+}
+
+/// A control port on a store of its own.
+struct Port {
+    store: AddressStore,
+    told: Arc<Told>,
+    router: Router,
+    _folder: tempfile::TempDir,
+}
+
+impl Port {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = AddressStore::open(folder.path(), Uuid::from_u128(7)).unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, TOKEN).unwrap();
+        let channels = Counting::default();
+        let router = router(store.clone(), channels.clone(), Token::read(&token).unwrap());
+        Self {
+            store,
+            told: channels.0,
+            router,
+            _folder: folder,
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .body(body.into())
+            .unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn sync(&self, channels: &[ChannelConfig]) -> Response {
+        self.send(Method::POST, path::CONTROL_SYNC, ndjson(channels))
+            .await
+    }
+}
+
+fn ndjson(channels: &[ChannelConfig]) -> String {
+    channels
+        .iter()
+        .map(|one| serde_json::to_string(one).unwrap() + "\n")
+        .collect()
+}
+
+fn config(name: &str) -> ChannelConfig {
+    ChannelConfig {
+        uid: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()),
+        namespace: "acme".into(),
+        name: name.into(),
+        generation: 1,
+        destinations: vec![Address::new("acme", name).unwrap()],
+        source: Address::new("acme", name).unwrap(),
+        delivery: Delivery {
+            wait_seconds: 10,
+            max_wait_seconds: 20,
+            lease_seconds: 30,
+            max_lease_seconds: 3600,
+        },
+        limits: Limits {
+            messages: 100,
+            bytes: 1 << 20,
+            message_bytes: 1 << 10,
+        },
+        deduplication_window_seconds: 300,
+        access: Access { anonymous: true },
+    }
+}
+
+fn channel_path(name: &str) -> String {
+    format!("{}{}", path::CONTROL_CHANNELS, config(name).uid)
+}
+
+async fn bytes(response: Response) -> Bytes {
+    to_bytes(response.into_body(), usize::MAX).await.unwrap()
+}
+
+async fn ok<T: serde::de::DeserializeOwned>(response: Response) -> T {
+    let status = response.status();
+    let body = bytes(response).await;
+    assert_eq!(status, StatusCode::OK, "{body:?}");
+    serde_json::from_slice(&body).unwrap()
+}
+
+async fn problem(response: Response) -> (u16, ProblemType, String) {
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        "application/problem+json"
+    );
+    let problem: Problem = serde_json::from_slice(&bytes(response).await).unwrap();
+    (problem.status, problem.problem_type().unwrap(), problem.detail)
+}

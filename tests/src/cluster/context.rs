@@ -1,0 +1,28 @@
+//! What every component of the cluster is started with.
+
+use anyhow::Result;
+
+use super::folder::Folder;
+use crate::{certificates::Authority, kubectl::Kubectl, process::Process, tools::Tools};
+
+/// Shared by the components of one cluster.
+#[derive(Debug)]
+pub struct Context {
+    /// The programs.
+    pub tools: Tools,
+    /// The cluster's folder.
+    pub folder: Folder,
+    /// Signs for everybody.
+    pub authority: Authority,
+    /// The administrator's `kubectl`.
+    pub kubectl: Kubectl,
+    /// The cgroup of all pods, and the name of their network: the run's.
+    pub name: String,
+}
+
+impl Context {
+    /// Starts a component with its log in the cluster's folder.
+    pub fn start(&self, name: &str, command: &std::process::Command) -> Result<Process> {
+        Process::start(name, command, &self.folder.sub("log")?.join(format!("{name}.log")))
+    }
+}

@@ -1,0 +1,124 @@
+//! A Kubernetes of one node: etcd, API server, controllers, containerd, kubelet, kube-proxy, all in one network
+//! namespace, up in ten seconds.
+//!
+//! [`Cluster::start`] runs on a thread that [`isolate`](crate::isolation::isolate) has moved into the cluster's
+//! namespaces. Tests do not call it: they start the program `control-plane`, which ends the cluster when they end, by
+//! [`cluster_process`](crate::cluster_process).
+
+pub mod api_server;
+pub mod containerd;
+pub mod context;
+pub mod controllers;
+pub mod etcd;
+pub mod folder;
+pub mod info;
+pub mod kube_proxy;
+pub mod kubeconfig;
+pub mod kubelet;
+pub mod network;
+pub mod volumes;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use self::{context::Context, folder::Folder, info::ClusterInfo};
+use crate::{
+    certificates::{Authority, Subject},
+    cgroups, images,
+    kubectl::Kubectl,
+    process::Process,
+    tools::Tools,
+    wait,
+};
+
+/// It takes 3 s on two idle cores.
+const NODE_READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long one component has from SIGTERM to SIGKILL. What it knows is thrown away, so this is only manners.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// In the order in which they end.
+    components: Vec<Process>,
+    context: Context,
+}
+
+impl Cluster {
+    /// Starts everything and waits until pods can run.
+    pub fn start(name: &str, tools: Tools, folder: Folder, pause: &images::Image) -> Result<Self> {
+        network::forward()?;
+        let (node, api) = (network::NODE.to_string(), network::API_SERVICE.to_string());
+        let names = ["127.0.0.1", "localhost", &node, &api, network::NODE_NAME, "kubernetes.default.svc"];
+        let authority = Authority::create(folder.path(), &names)?;
+        let admin = Subject { user: "admin", group: Some("system:masters") };
+        let kubeconfig = kubeconfig::write(&folder, &authority, "admin", admin)?;
+        let kubectl = Kubectl::here(&tools, kubeconfig);
+        let context = Context { tools, folder, authority, kubectl, name: name.to_owned() };
+        let mut cluster = Self { components: Vec::new(), context };
+        // One that does not come up takes the others with it: a cluster that is dropped is stopped.
+        cluster.start_components(pause)?;
+        Ok(cluster)
+    }
+
+    fn start_components(&mut self, pause: &images::Image) -> Result<()> {
+        let Self { components, context } = self;
+        components.insert(0, etcd::start(context)?);
+        components.insert(0, api_server::start(context)?);
+        components.insert(0, controllers::start_controller_manager(context)?);
+        components.insert(0, controllers::start_scheduler(context)?);
+        components.insert(0, containerd::start(context)?);
+        pause.import(&context.tools, &containerd::socket(context))?;
+        components.insert(0, kubelet::start(context)?);
+        components.insert(0, kube_proxy::start(context)?);
+        volumes::create(context)?;
+        wait::until("the node to be ready", NODE_READY_WITHIN, || {
+            components.iter_mut().try_for_each(Process::check_running)?;
+            context.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=1s", "node", network::NODE_NAME])?;
+            // Pods are refused until their namespace has one.
+            context.kubectl.run(&["get", "serviceaccount", "default"])
+        })
+        .map(drop)
+    }
+
+    /// How others reach it.
+    pub fn info(&self) -> ClusterInfo {
+        let Context { tools, folder, name, .. } = &self.context;
+        ClusterInfo {
+            network_namespace: name.clone(),
+            kubeconfig: folder.path().join("admin.kubeconfig"),
+            tools: tools.clone(),
+            containerd_socket: containerd::socket(&self.context),
+            folder: folder.path().to_owned(),
+        }
+    }
+
+    /// An error if one of the components has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        self.components.iter_mut().try_for_each(Process::check_running)
+    }
+
+    /// Ends everything: first who starts pods, then the pods, then the rest, the API server before its etcd, without
+    /// which it would linger.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        for mut component in self.components.drain(..) {
+            if component.is("containerd") {
+                first = first.and(containerd::end_all(&self.context));
+            }
+            first = first.and(component.terminate(STOP_WITHIN).map(drop));
+        }
+        first.and(cgroups::remove(&self.context.name))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !self.components.is_empty() {
+            // Nobody is left to tell; the next run clears what stays.
+            let _ = self.stop();
+        }
+    }
+}

@@ -16,7 +16,12 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Where probes and metrics are: /livez, /readyz, /metrics, /metrics/channels.
-    #[arg(long, env = "RESTANTE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "RESTANTE_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8081"
+    )]
     pub admin_listen: SocketAddr,
 
     /// Where the operator tells the broker its channels.
@@ -94,7 +99,11 @@ pub enum LogFormat {
 /// From one block of many messages to what a 32-bit offset reaches.
 fn segment_size(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
-    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) { Ok(size) } else { Err("must be 1MiB to 2GiB".into()) }
+    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) {
+        Ok(size)
+    } else {
+        Err("must be 1MiB to 2GiB".into())
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -116,7 +125,10 @@ mod tests {
     fn every_flag_is_an_environment_variable_of_its_name() {
         for argument in Config::command().get_arguments() {
             if let (Some(flag), Some(env)) = (argument.get_long(), argument.get_env()) {
-                assert_eq!(format!("RESTANTE_{}", flag.to_uppercase().replace('-', "_")), env.to_string_lossy());
+                assert_eq!(
+                    format!("RESTANTE_{}", flag.to_uppercase().replace('-', "_")),
+                    env.to_string_lossy()
+                );
             } else {
                 assert!(["help", "version"].contains(&argument.get_id().as_str()), "{argument}");
             }

@@ -21,8 +21,8 @@ pub struct HeadersTooLarge {
 /// then both.
 pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
     let kept = || headers.iter().filter(|(name, _)| is_kept(name.as_str()));
-    let (count, bytes) =
-        kept().fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.as_str().len() + value.len()));
+    let (count, bytes) = kept()
+        .fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.as_str().len() + value.len()));
     if count > KEPT_HEADERS_MAX || bytes > KEPT_HEADERS_BYTES_MAX {
         return Err(HeadersTooLarge { count, bytes });
     }

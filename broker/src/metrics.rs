@@ -4,10 +4,9 @@
 //! `/metrics/channels`, and registered nowhere. `docs/metrics.md` is the table of both.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry,
-    exponential_buckets, opts, process_collector::ProcessCollector, register_gauge_with_registry,
-    register_histogram_vec_with_registry, register_histogram_with_registry, register_int_counter_with_registry,
-    register_int_gauge_with_registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry, exponential_buckets, opts,
+    process_collector::ProcessCollector, register_gauge_with_registry, register_histogram_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
 /// The broker's aggregates.
@@ -88,21 +87,36 @@ impl Metrics {
 
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = IntGauge::with_opts(
-            opts!("restante_build_info", "The version that runs; always 1").const_label("version", env!("CARGO_PKG_VERSION")),
+            opts!("restante_build_info", "The version that runs; always 1")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1);
         registry.register(Box::new(build))?;
 
         Ok(Self {
             pushed: counter("restante_messages_pushed_total", "Messages stored")?,
-            push_replays: counter("restante_push_replays_total", "Pushes recognised by their idempotency key and stored before")?,
-            rejected: counter("restante_messages_rejected_total", "Pushes refused because of the state of the channel or the store")?,
+            push_replays: counter(
+                "restante_push_replays_total",
+                "Pushes recognised by their idempotency key and stored before",
+            )?,
+            rejected: counter(
+                "restante_messages_rejected_total",
+                "Pushes refused because of the state of the channel or the store",
+            )?,
             delivered: counter("restante_messages_delivered_total", "Messages handed out, each time")?,
             redelivered: counter("restante_messages_redelivered_total", "Messages handed out again")?,
             settled: counter("restante_messages_settled_total", "Messages settled by their receivers")?,
             released: counter("restante_messages_released_total", "Messages given back by their receivers")?,
-            residence_seconds: histogram("restante_message_residence_seconds", "Time from stored to settled", residence_buckets)?,
-            message_bytes: histogram("restante_message_size_bytes", "Size of the contents stored", size_buckets)?,
+            residence_seconds: histogram(
+                "restante_message_residence_seconds",
+                "Time from stored to settled",
+                residence_buckets,
+            )?,
+            message_bytes: histogram(
+                "restante_message_size_bytes",
+                "Size of the contents stored",
+                size_buckets,
+            )?,
             http_seconds: register_histogram_vec_with_registry!(
                 HistogramOpts::new(
                     "restante_http_request_duration_seconds",
@@ -112,20 +126,43 @@ impl Metrics {
                 &["route", "method", "code"],
                 registry
             )?,
-            pull_wait_seconds: histogram("restante_pull_wait_seconds", "Time that pulls were held", wait_buckets)?,
-            pull_timeouts: counter("restante_pull_timeouts_total", "Pulls answered by the time-out response")?,
-            sync_seconds: histogram("restante_store_sync_seconds", "Time of each group's write and sync", sync_buckets)?,
+            pull_wait_seconds: histogram(
+                "restante_pull_wait_seconds",
+                "Time that pulls were held",
+                wait_buckets,
+            )?,
+            pull_timeouts: counter(
+                "restante_pull_timeouts_total",
+                "Pulls answered by the time-out response",
+            )?,
+            sync_seconds: histogram(
+                "restante_store_sync_seconds",
+                "Time of each group's write and sync",
+                sync_buckets,
+            )?,
             sampled: Sampled {
                 store_segments: gauge("restante_store_segments", "Segment files of the log")?,
                 store_bytes: gauge("restante_store_bytes", "Bytes of the log's segment files")?,
-                store_live_bytes: gauge("restante_store_live_bytes", "Bytes in the log that are still needed")?,
-                address_revision: float("restante_address_revision", "Low 53 bits of the address store's revision")?,
+                store_live_bytes: gauge(
+                    "restante_store_live_bytes",
+                    "Bytes in the log that are still needed",
+                )?,
+                address_revision: float(
+                    "restante_address_revision",
+                    "Low 53 bits of the address store's revision",
+                )?,
                 address_channels: gauge("restante_address_channels", "Channels in the address store")?,
-                orphan_channels: gauge("restante_orphan_channels", "Channels that keep their messages though the set no longer has them")?,
+                orphan_channels: gauge(
+                    "restante_orphan_channels",
+                    "Channels that keep their messages though the set no longer has them",
+                )?,
                 idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
                 waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
-                clock_skew_seconds: float("restante_clock_skew_seconds", "Lead of the wall clock over the broker's clock, which never runs backwards")?,
+                clock_skew_seconds: float(
+                    "restante_clock_skew_seconds",
+                    "Lead of the wall clock over the broker's clock, which never runs backwards",
+                )?,
             },
             registry,
         })

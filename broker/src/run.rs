@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, runtime, sync::oneshot, time::timeout};
+use tokio::{net::TcpListener, runtime, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    address_store::{self, AddressStore},
     adapter::Context,
+    address_store::{self, AddressStore},
     admin::{self, Admin, Health},
     config::Config,
     control::{self, Token},
@@ -150,7 +150,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
         drain: drain.clone(),
         metrics: metrics.clone(),
     };
-    let data = Data { listener: data_listener, context, jobs, health: health.clone(), drain_timeout: drain_seconds };
+    let data =
+        Data { listener: data_listener, context, jobs, health: health.clone(), drain_timeout: drain_seconds };
     let (ended, data_ended) = oneshot::channel();
     let data_failed = failed.clone();
     thread::Builder::new()
@@ -161,9 +162,23 @@ pub fn run(config: Config) -> Result<(), RunError> {
         })
         .map_err(RunError::Thread)?;
 
-    let admin = Admin { health, metrics, store: store.clone(), core: handle.clone(), body_memory, channels_max: metrics_channels_max };
+    let admin = Admin {
+        health,
+        metrics,
+        store: store.clone(),
+        core: handle.clone(),
+        body_memory,
+        channels_max: metrics_channels_max,
+    };
     let ports = Ports { admin: (admin_listener, admin), control };
-    let outcome = current_thread()?.block_on(ports.run(Lifetime { drain, failed, data_ended, store, handle, manifests }));
+    let outcome = current_thread()?.block_on(ports.run(Lifetime {
+        drain,
+        failed,
+        data_ended,
+        store,
+        handle,
+        manifests,
+    }));
     // The lock is held to the very end: nobody opens the folder before the last sync.
     drop(folder);
     outcome
@@ -236,7 +251,11 @@ impl Ports {
             }
             None => None,
         };
-        let control = async { if let Some(control) = control { control.await } };
+        let control = async {
+            if let Some(control) = control {
+                control.await
+            }
+        };
         let life = async {
             let outcome = lifetime.run(&mut signals).await;
             end.cancel();
@@ -251,6 +270,7 @@ impl Lifetime {
     /// Obeys signals until the data thread has ended.
     async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
         tracing::info!("the broker serves");
+        let (log, addresses) = (self.failed.clone(), self.store.failed());
         loop {
             tokio::select! {
                 said = signals.next() => match said {
@@ -264,7 +284,8 @@ impl Lifetime {
                         self.drain.cancel();
                     }
                 },
-                () = self.failed.cancelled() => {
+                () = either(&log, &addresses) => {
+                    self.failed.cancel();
                     self.drain.cancel();
                     // The answers that say so may leave; nothing else matters any more.
                     let _ = timeout(FAILED_EXIT_WITHIN, &mut self.data_ended).await;
@@ -281,14 +302,28 @@ impl Lifetime {
             tracing::warn!("SIGHUP reads the manifests again, and there are none (--manifests)");
             return;
         };
-        let taken = manifests::load(path).map_err(RunError::from).and_then(|channels| Ok(self.store.sync(channels)?));
-        match taken {
+        let (path, store) = (path.clone(), self.store.clone());
+        // The disk may be slow, and this thread answers probes.
+        let taken =
+            spawn_blocking(move || -> Result<_, RunError> { Ok(store.sync(manifests::load(&path)?)?) });
+        match taken.await.map_err(|error| RunError::Thread(error.into())).flatten() {
             Ok(changes) => {
-                tracing::info!(changed = changes.changed.len(), withdrawn = changes.withdrawn.len(), "took the manifests");
+                tracing::info!(
+                    changed = changes.changed.len(),
+                    withdrawn = changes.withdrawn.len(),
+                    "took the manifests"
+                );
                 self.handle.withdrawn(changes.withdrawn).await;
             }
             Err(error) => tracing::error!(%error, "kept the channels as they were"),
         }
+    }
+}
+
+async fn either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
     }
 }
 

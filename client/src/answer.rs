@@ -43,19 +43,13 @@ impl Answer {
 
     /// The error for an answer that no broker gives.
     pub(crate) fn foreign(&self, reason: String) -> RequestError {
-        RequestError::Foreign {
-            url: self.url.clone(),
-            reason,
-        }
+        RequestError::Foreign { url: self.url.clone(), reason }
     }
 
     /// The error for an answer with another status than the one that was hoped for.
     pub(crate) fn refused(&self) -> RequestError {
         if !self.status.is_client_error() && !self.status.is_server_error() {
-            let to = self
-                .text(header::LOCATION.as_str())
-                .map(|to| format!(" to {to}"))
-                .unwrap_or_default();
+            let to = self.text(header::LOCATION.as_str()).map(|to| format!(" to {to}")).unwrap_or_default();
             return self.foreign(format!("it says {}{to}", self.status));
         }
         let refusal = Refusal {
@@ -63,19 +57,12 @@ impl Answer {
             problem: self.problem(),
             retry_after: retry::retry_after(&self.headers),
         };
-        RequestError::Refused {
-            url: self.url.clone(),
-            refusal: Box::new(refusal),
-        }
+        RequestError::Refused { url: self.url.clone(), refusal: Box::new(refusal) }
     }
 
     /// The body as a problem, if it is one.
     fn problem(&self) -> Option<Problem> {
-        let media_type = self
-            .text(header::CONTENT_TYPE.as_str())?
-            .split(';')
-            .next()?
-            .trim();
+        let media_type = self.text(header::CONTENT_TYPE.as_str())?.split(';').next()?.trim();
         if !media_type.eq_ignore_ascii_case(problem::CONTENT_TYPE) {
             return None;
         }
@@ -106,16 +93,8 @@ mod tests {
             r#"{"type":"https://restante.dev/errors/channel-full","title":"t","status":429,"detail":"d"}"#;
         let error = answer(429, "application/problem+json; charset=utf-8", body).refused();
         assert_eq!(error.problem_type(), Some(ProblemType::ChannelFull));
-        assert_eq!(
-            answer(429, "application/json", body).refused().problem_type(),
-            None
-        );
-        assert_eq!(
-            answer(429, "application/problem+json", "{")
-                .refused()
-                .problem_type(),
-            None
-        );
+        assert_eq!(answer(429, "application/json", body).refused().problem_type(), None);
+        assert_eq!(answer(429, "application/problem+json", "{").refused().problem_type(), None);
     }
 
     #[test]
@@ -125,10 +104,6 @@ mod tests {
             assert!(matches!(error, RequestError::Foreign { .. }), "{status}");
             assert!(!error.is_retryable());
         }
-        assert!(
-            answer(200, "text/html", "")
-                .required::<u32>("lease-duration")
-                .is_err()
-        );
+        assert!(answer(200, "text/html", "").required::<u32>("lease-duration").is_err());
     }
 }

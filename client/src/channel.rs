@@ -30,14 +30,9 @@ impl Client {
                 .map_err(|error| answer.foreign(format!("its body is not a channel's counts: {error}")))
         };
         let deadline = Some(Instant::now() + within);
-        until_answered(self.retry(), deadline, |_, _| {}, once)
-            .await
-            .map_err(|gave_up| match gave_up {
-                GaveUp::Final(error) | GaveUp::Deadline { last: Some(error) } => error,
-                GaveUp::Deadline { last: None } => RequestError::Silent {
-                    url: target.clone(),
-                    within,
-                },
-            })
+        until_answered(self.retry(), deadline, |_, _| {}, once).await.map_err(|gave_up| match gave_up {
+            GaveUp::Final(error) | GaveUp::Deadline { last: Some(error) } => error,
+            GaveUp::Deadline { last: None } => RequestError::Silent { url: target.clone(), within },
+        })
     }
 }

@@ -55,13 +55,7 @@ pub(crate) struct Call {
 impl Call {
     /// A request without headers and body that is answered at once.
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self {
-            method,
-            path,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            hold: Duration::ZERO,
-        }
+        Self { method, path, headers: HeaderMap::new(), body: Bytes::new(), hold: Duration::ZERO }
     }
 }
 
@@ -88,22 +82,9 @@ impl Client {
                 builder = builder.proxy(proxy);
             }
         }
-        let http = builder
-            .build()
-            .map_err(|error| OptionsError::Http(crate::error::chain(&error)))?;
-        let ClientOptions {
-            answer_timeout,
-            retry,
-            ..
-        } = options;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                http,
-                base,
-                answer_timeout,
-                retry,
-            }),
-        })
+        let http = builder.build().map_err(|error| OptionsError::Http(crate::error::chain(&error)))?;
+        let ClientOptions { answer_timeout, retry, .. } = options;
+        Ok(Self { shared: Arc::new(Shared { http, base, answer_timeout, retry }) })
     }
 
     /// How long to pause between tries.
@@ -115,19 +96,13 @@ impl Client {
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, RequestError> {
         let mut target = self.shared.base.clone();
         let path = call.path.trim_start_matches('/');
-        let (path, query) = path
-            .split_once('?')
-            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         target.set_path(&format!("{}{path}", target.path()));
         target.set_query(query);
         let url = without_credentials(&target);
 
         let within = self.shared.answer_timeout + call.hold + upload_time(call.body.len());
-        let mut request = self
-            .shared
-            .http
-            .request(call.method.clone(), target)
-            .headers(call.headers);
+        let mut request = self.shared.http.request(call.method.clone(), target).headers(call.headers);
         if !call.body.is_empty() || call.method == Method::POST {
             request = request.body(call.body);
         }
@@ -156,13 +131,7 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer {
-            url,
-            at,
-            status,
-            headers,
-            body: body.freeze(),
-        })
+        Ok(Answer { url, at, status, headers, body: body.freeze() })
     }
 }
 

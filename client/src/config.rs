@@ -22,30 +22,13 @@ pub(crate) struct Config {
 #[derive(Debug, Args)]
 pub(crate) struct BrokerArgs {
     /// The broker's base URL
-    #[arg(
-        long,
-        global = true,
-        env = "RESTANTE_URL",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, global = true, env = "RESTANTE_URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
     /// HTTP proxy for every request, or `none`; without it, HTTPS_PROXY, HTTP_PROXY and NO_PROXY count
-    #[arg(
-        long,
-        global = true,
-        env = "RESTANTE_PROXY",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, env = "RESTANTE_PROXY", value_name = "URL", hide_env_values = true)]
     pub(crate) proxy: Option<String>,
     /// PEM file of certificates to trust besides the system's; may be repeated, or joined by `:`
-    #[arg(
-        long,
-        global = true,
-        env = "RESTANTE_CA_CERT",
-        value_name = "FILE",
-        value_delimiter = ':'
-    )]
+    #[arg(long, global = true, env = "RESTANTE_CA_CERT", value_name = "FILE", value_delimiter = ':')]
     pub(crate) ca_cert: Vec<PathBuf>,
     /// How long to go on trying while the broker cannot be reached or is busy, in seconds
     #[arg(long, global = true, env = "RESTANTE_DEADLINE", value_name = "SECONDS", default_value = "60",
@@ -189,16 +172,12 @@ impl BrokerArgs {
 fn seconds(text: &str) -> Result<Duration, String> {
     let error = || "must be a number of seconds above 0, like 60 or 0.5".to_owned();
     let seconds: f64 = text.parse().map_err(|_| error())?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(error)
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero()).ok_or_else(error)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once(':')
-        .ok_or("must be a name, a colon and a value, like 'Meta-Colour: red'")?;
+    let (name, value) =
+        text.split_once(':').ok_or("must be a name, a colon and a value, like 'Meta-Colour: red'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -227,9 +206,7 @@ mod tests {
 
     #[test]
     fn everything_after_exec_belongs_to_the_command() {
-        let words = [
-            "restante", "pull", "a/b", "--follow", "--exec", "sh", "-c", "cat", "--follow",
-        ];
+        let words = ["restante", "pull", "a/b", "--follow", "--exec", "sh", "-c", "cat", "--follow"];
         let Command::Pull(pull) = Config::try_parse_from(words).unwrap().command else {
             panic!("not a pull")
         };
@@ -247,9 +224,7 @@ mod tests {
     #[test]
     fn a_channel_has_two_segments_that_cannot_leave_their_path() {
         assert_eq!(channel("demo/orders"), Ok(("demo".into(), "orders".into())));
-        for bad in [
-            "demo", "demo/", "/orders", "demo/a/b", "demo/..", "demo/a?b", "Demo/a",
-        ] {
+        for bad in ["demo", "demo/", "/orders", "demo/a/b", "demo/..", "demo/a?b", "Demo/a"] {
             assert!(channel(bad).is_err(), "{bad}");
         }
     }

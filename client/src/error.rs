@@ -77,11 +77,7 @@ impl fmt::Display for Refusal {
         match &self.problem {
             Some(problem) => problem.fmt(formatter),
             None if self.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                write!(
-                    formatter,
-                    "{}; write the proxy as http://user:password@proxy",
-                    self.status
-                )
+                write!(formatter, "{}; write the proxy as http://user:password@proxy", self.status)
             }
             None => write!(formatter, "{}, in words that are not a broker's", self.status),
         }
@@ -127,10 +123,7 @@ impl RequestError {
         let error = error.without_url();
         match certificate_error(&error) {
             Some(reason) => Self::Untrusted { url, reason },
-            None => Self::Unreachable {
-                url,
-                reason: chain(&error),
-            },
+            None => Self::Unreachable { url, reason: chain(&error) },
         }
     }
 }
@@ -173,15 +166,8 @@ mod tests {
 
     fn refused(status: u16) -> RequestError {
         let status = StatusCode::from_u16(status).unwrap();
-        let refusal = Refusal {
-            status,
-            problem: None,
-            retry_after: None,
-        };
-        RequestError::Refused {
-            url: "http://broker".into(),
-            refusal: Box::new(refusal),
-        }
+        let refusal = Refusal { status, problem: None, retry_after: None };
+        RequestError::Refused { url: "http://broker".into(), refusal: Box::new(refusal) }
     }
 
     #[test]

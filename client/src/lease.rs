@@ -86,17 +86,13 @@ impl From<GaveUp> for SettleError {
 impl Client {
     /// The message is done: takes it out of the channel. Tries for as long as `within`. Safe to repeat.
     pub async fn settle(&self, lease: &str, within: Duration) -> Result<(), SettleError> {
-        self.lease_call(Method::DELETE, checked(lease)?, StatusCode::NO_CONTENT, within)
-            .await
-            .map(drop)
+        self.lease_call(Method::DELETE, checked(lease)?, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
     /// Gives the message back, so that the next receiver gets it now. Tries for as long as `within`. Safe to repeat.
     pub async fn release(&self, lease: &str, within: Duration) -> Result<(), SettleError> {
         let target = format!("{}/release", checked(lease)?);
-        self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within)
-            .await
-            .map(drop)
+        self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
     /// Keeps the message for this many seconds from now; without a number, for as long as the channel's default. The
@@ -111,9 +107,7 @@ impl Client {
         if let Some(seconds) = seconds {
             target.push_str(&format!("?lease={seconds}"));
         }
-        let answer = self
-            .lease_call(Method::POST, target, StatusCode::OK, within)
-            .await?;
+        let answer = self.lease_call(Method::POST, target, StatusCode::OK, within).await?;
         Ok(granted(&answer)?)
     }
 
@@ -126,11 +120,7 @@ impl Client {
     ) -> Result<Answer, SettleError> {
         let once = || async {
             let answer = self.call(Call::new(method.clone(), path::lease(&target))).await?;
-            if answer.status == hoped_for {
-                Ok(answer)
-            } else {
-                Err(answer.refused())
-            }
+            if answer.status == hoped_for { Ok(answer) } else { Err(answer.refused()) }
         };
         let deadline = Some(Instant::now() + within);
         Ok(until_answered(self.retry(), deadline, |_, _| {}, once).await?)

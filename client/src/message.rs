@@ -28,10 +28,7 @@ pub enum HeaderError {
 impl Message {
     /// A message with this content, byte for byte; empty is allowed.
     pub fn new(content: impl Into<Bytes>) -> Self {
-        Self {
-            content: content.into(),
-            headers: HeaderMap::new(),
-        }
+        Self { content: content.into(), headers: HeaderMap::new() }
     }
 
     /// Says what the content is: a media type, handed back as it is written here.
@@ -76,33 +73,17 @@ mod tests {
         let with = |name, value| Message::new("x").header(name, value);
         assert!(with("Meta-Colour", "red").is_ok());
         assert!(with("ce-type", "order").is_ok());
-        assert_eq!(
-            with("X-Colour", "red"),
-            Err(HeaderError::NotKept("X-Colour".into()))
-        );
-        assert_eq!(
-            with("Message-Id", "1"),
-            Err(HeaderError::NotKept("Message-Id".into()))
-        );
+        assert_eq!(with("X-Colour", "red"), Err(HeaderError::NotKept("X-Colour".into())));
+        assert_eq!(with("Message-Id", "1"), Err(HeaderError::NotKept("Message-Id".into())));
         assert_eq!(with("Meta a", "red"), Err(HeaderError::Name("Meta a".into())));
-        assert_eq!(
-            with("Meta-a", "red\r\nHost: x"),
-            Err(HeaderError::Value("Meta-a".into()))
-        );
+        assert_eq!(with("Meta-a", "red\r\nHost: x"), Err(HeaderError::Value("Meta-a".into())));
     }
 
     #[test]
     fn there_is_one_content_type_and_there_may_be_many_of_ones_own() {
-        let message = Message::new("x")
-            .content_type("text/plain")
-            .unwrap()
-            .content_type("text/html")
-            .unwrap();
-        let message = message
-            .header("Meta-a", "1")
-            .unwrap()
-            .header("meta-a", "2")
-            .unwrap();
+        let message =
+            Message::new("x").content_type("text/plain").unwrap().content_type("text/html").unwrap();
+        let message = message.header("Meta-a", "1").unwrap().header("meta-a", "2").unwrap();
         assert_eq!(message.headers().get_all("content-type").iter().count(), 1);
         assert_eq!(message.headers().get_all("meta-a").iter().count(), 2);
     }

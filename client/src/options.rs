@@ -104,10 +104,8 @@ impl ClientOptions {
     /// Trusts the certificates of a PEM file as well.
     pub fn add_ca_file(&mut self, path: impl AsRef<Path>) -> Result<(), OptionsError> {
         let path = path.as_ref();
-        let pem = std::fs::read(path).map_err(|source| OptionsError::CaFile {
-            path: path.to_owned(),
-            source,
-        })?;
+        let pem =
+            std::fs::read(path).map_err(|source| OptionsError::CaFile { path: path.to_owned(), source })?;
         self.ca_certificates.extend(certificates(path, &pem)?);
         Ok(())
     }
@@ -120,16 +118,10 @@ impl ClientOptions {
 
     /// The base URL, checked, and ending in a slash.
     pub(crate) fn base(&self) -> Result<Url, OptionsError> {
-        let error = |reason: String| OptionsError::Broker {
-            url: self.broker.clone(),
-            reason,
-        };
+        let error = |reason: String| OptionsError::Broker { url: self.broker.clone(), reason };
         let mut url = Url::parse(&self.broker).map_err(|reason| error(reason.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(error(format!(
-                "its scheme is {}, not http or https",
-                url.scheme()
-            )));
+            return Err(error(format!("its scheme is {}, not http or https", url.scheme())));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(error("it has a query or a fragment".into()));
@@ -143,18 +135,11 @@ impl ClientOptions {
 
 /// The certificates of a PEM text, at least one.
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OptionsError> {
-    let error = |reason: String| OptionsError::CaPem {
-        path: path.to_owned(),
-        reason,
-    };
+    let error = |reason: String| OptionsError::CaPem { path: path.to_owned(), reason };
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|reason| error(reason.to_string()))?;
-    if found.is_empty() {
-        Err(error("there is none".into()))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(error("there is none".into())) } else { Ok(found) }
 }
 
 #[cfg(test)]
@@ -164,14 +149,8 @@ mod tests {
     #[test]
     fn a_base_url_may_have_a_path_and_ends_in_a_slash() {
         let base = |text: &str| ClientOptions::new(text).base().map(|url| url.to_string()).ok();
-        assert_eq!(
-            base("http://127.0.0.1:8080"),
-            Some("http://127.0.0.1:8080/".into())
-        );
-        assert_eq!(
-            base("https://gate.example/mail"),
-            Some("https://gate.example/mail/".into())
-        );
+        assert_eq!(base("http://127.0.0.1:8080"), Some("http://127.0.0.1:8080/".into()));
+        assert_eq!(base("https://gate.example/mail"), Some("https://gate.example/mail/".into()));
         for bad in ["", "127.0.0.1:8080", "ftp://a", "http://a/?b", "http://a/#b"] {
             assert_eq!(base(bad), None, "{bad}");
         }
@@ -180,10 +159,7 @@ mod tests {
     #[test]
     fn a_pem_without_a_certificate_is_refused() {
         let mut options = ClientOptions::new("http://127.0.0.1:8080");
-        assert!(matches!(
-            options.add_ca_pem(b"hello"),
-            Err(OptionsError::CaPem { .. })
-        ));
+        assert!(matches!(options.add_ca_pem(b"hello"), Err(OptionsError::CaPem { .. })));
         assert!(matches!(
             options.add_ca_pem(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
             Err(OptionsError::CaPem { .. })

@@ -26,10 +26,7 @@ pub struct RetryOptions {
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        Self {
-            delay_min: Duration::from_millis(100),
-            delay_max: Duration::from_secs(10),
-        }
+        Self { delay_min: Duration::from_millis(100), delay_max: Duration::from_secs(10) }
     }
 }
 
@@ -75,12 +72,7 @@ pub fn is_retryable(status: StatusCode, problem: Option<ProblemType>) -> bool {
 ///
 /// A date is measured from the answer's own `Date`, so that it does not matter whether the clocks agree.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let date = |text: &str| {
         let parser = rfc2822::DateTimeParser::new();
         parser.parse_timestamp(text).ok().map(Timestamp::as_second)
@@ -88,9 +80,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let after = text(header::RETRY_AFTER)?;
     let seconds = match after.parse::<u64>() {
         Ok(seconds) => seconds,
-        Err(_) => (date(after)? - date(text(header::DATE)?)?)
-            .try_into()
-            .unwrap_or(0),
+        Err(_) => (date(after)? - date(text(header::DATE)?)?).try_into().unwrap_or(0),
     };
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
@@ -145,18 +135,11 @@ mod tests {
 
     #[test]
     fn only_answers_about_the_moment_are_worth_another_try() {
-        let retryable: Vec<u16> = (100..600)
-            .filter(|code| is_retryable(StatusCode::from_u16(*code).unwrap(), None))
-            .collect();
+        let retryable: Vec<u16> =
+            (100..600).filter(|code| is_retryable(StatusCode::from_u16(*code).unwrap(), None)).collect();
         assert_eq!(retryable, [408, 429, 502, 503, 504]);
-        assert!(is_retryable(
-            StatusCode::BAD_REQUEST,
-            Some(ProblemType::BodyIncomplete)
-        ));
-        assert!(!is_retryable(
-            StatusCode::BAD_REQUEST,
-            Some(ProblemType::AddressMalformed)
-        ));
+        assert!(is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::BodyIncomplete)));
+        assert!(!is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::AddressMalformed)));
     }
 
     #[test]
@@ -166,10 +149,7 @@ mod tests {
         let mut expected = options.delay_min;
         for _ in 0..12 {
             let delay = backoff.next(None);
-            assert!(
-                delay >= expected && delay <= 2 * expected,
-                "{delay:?} {expected:?}"
-            );
+            assert!(delay >= expected && delay <= 2 * expected, "{delay:?} {expected:?}");
             expected = (2 * expected).min(options.delay_max);
         }
         backoff.reset();
@@ -210,10 +190,7 @@ mod tests {
     }
 
     fn unreachable() -> RequestError {
-        RequestError::Unreachable {
-            url: "http://broker".into(),
-            reason: "refused".into(),
-        }
+        RequestError::Unreachable { url: "http://broker".into(), reason: "refused".into() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,9 +17,7 @@ pub(crate) fn config(extra: &[CertificateDer<'static>], needed: bool) -> Result<
         .with_safe_default_protocol_versions()
         .map_err(|error| OptionsError::Tls(error.to_string()))?;
     let mut config = match Verifier::new_with_extra_roots(extra.iter().cloned(), provider) {
-        Ok(verifier) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier)),
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
         Err(error) if needed => return Err(OptionsError::Tls(error.to_string())),
         Err(_) => {
             let mut roots = RootCertStore::empty();

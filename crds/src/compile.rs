@@ -51,15 +51,9 @@ pub enum CompileError {
 /// Needs what the API server gives each object: a namespace and a UID. The generation is 1 where there is none.
 pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> {
     let metadata = &channel.metadata;
-    let namespace = metadata
-        .namespace
-        .clone()
-        .ok_or(CompileError::Metadata("namespace"))?;
-    let uid: Uuid = metadata
-        .uid
-        .as_deref()
-        .and_then(|uid| uid.parse().ok())
-        .ok_or(CompileError::Metadata("uid"))?;
+    let namespace = metadata.namespace.clone().ok_or(CompileError::Metadata("namespace"))?;
+    let uid: Uuid =
+        metadata.uid.as_deref().and_then(|uid| uid.parse().ok()).ok_or(CompileError::Metadata("uid"))?;
     let name = channel.name_any();
     let spec = &channel.spec;
     let address = |field, relative: &str| {
@@ -71,10 +65,7 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
         })
     };
     let destinations = match &spec.destinations {
-        Some(list) => list
-            .iter()
-            .map(|one| address("destinations", one))
-            .collect::<Result<_, _>>()?,
+        Some(list) => list.iter().map(|one| address("destinations", one)).collect::<Result<_, _>>()?,
         None => vec![address("destinations", &name)?],
     };
     let source = address("source", spec.source.as_deref().unwrap_or(&name))?;
@@ -99,9 +90,7 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
             "deduplicationWindowSeconds",
             spec.deduplication_window_seconds,
         )?,
-        access: Access {
-            anonymous: spec.access.anonymous,
-        },
+        access: Access { anonymous: spec.access.anonymous },
         namespace,
         name,
     };
@@ -143,21 +132,9 @@ mod tests {
         assert_eq!(config.generation, 3);
         assert_eq!(
             config.delivery,
-            Delivery {
-                wait_seconds: 10,
-                max_wait_seconds: 20,
-                lease_seconds: 30,
-                max_lease_seconds: 3600
-            }
+            Delivery { wait_seconds: 10, max_wait_seconds: 20, lease_seconds: 30, max_lease_seconds: 3600 }
         );
-        assert_eq!(
-            config.limits,
-            Limits {
-                messages: 100_000,
-                bytes: 1 << 30,
-                message_bytes: 1 << 20
-            }
-        );
+        assert_eq!(config.limits, Limits { messages: 100_000, bytes: 1 << 30, message_bytes: 1 << 20 });
         assert_eq!(config.deduplication_window_seconds, 300);
     }
 
@@ -169,10 +146,7 @@ mod tests {
             "access": { "anonymous": true },
         })))
         .unwrap();
-        assert_eq!(
-            config.destinations,
-            ["acme/in".parse().unwrap(), "acme/in/second".parse().unwrap()]
-        );
+        assert_eq!(config.destinations, ["acme/in".parse().unwrap(), "acme/in/second".parse().unwrap()]);
         assert_eq!(config.source.as_str(), "acme/out");
     }
 

@@ -100,11 +100,7 @@ struct Taken<'a> {
 impl<'a> Taken<'a> {
     fn conflict(&self, config: &ChannelConfig) -> Option<Conflict> {
         let lost = |reason, what: &str, winner: &ChannelConfig| {
-            Some(Conflict {
-                reason,
-                what: what.to_owned(),
-                winner: winner.qualified_name(),
-            })
+            Some(Conflict { reason, what: what.to_owned(), winner: winner.qualified_name() })
         };
         if let Some(winner) = self.names.get(&(config.namespace.as_str(), config.name.as_str())) {
             return lost(ConflictReason::NameTaken, &config.qualified_name(), winner);
@@ -121,12 +117,7 @@ impl<'a> Taken<'a> {
     fn add(&mut self, config: &'a ChannelConfig) {
         self.names.insert((&config.namespace, &config.name), config);
         self.sources.insert(&config.source, config);
-        self.destinations.extend(
-            config
-                .destinations
-                .iter()
-                .map(|destination| (destination, config)),
-        );
+        self.destinations.extend(config.destinations.iter().map(|destination| (destination, config)));
     }
 }
 
@@ -151,42 +142,26 @@ mod tests {
                 lease_seconds: 1,
                 max_lease_seconds: 1,
             },
-            limits: Limits {
-                messages: 1,
-                bytes: 1,
-                message_bytes: 1,
-            },
+            limits: Limits { messages: 1, bytes: 1, message_bytes: 1 },
             deduplication_window_seconds: 0,
             access: Access { anonymous: true },
         }
     }
 
     fn claim(config: &ChannelConfig, second: Option<i64>) -> Claim<'_> {
-        Claim {
-            config,
-            created: second.map(|second| Timestamp::from_second(second).unwrap()),
-        }
+        Claim { config, created: second.map(|second| Timestamp::from_second(second).unwrap()) }
     }
 
     fn reasons(claims: &[Claim<'_>]) -> Vec<Option<ConflictReason>> {
-        judge(claims)
-            .into_iter()
-            .map(|verdict| verdict.map(|conflict| conflict.reason))
-            .collect()
+        judge(claims).into_iter().map(|verdict| verdict.map(|conflict| conflict.reason)).collect()
     }
 
     #[test]
     fn the_older_channel_wins_in_whatever_order_they_come() {
         let (old, young) = (config(2, "old", "a", "x"), config(1, "young", "b", "x"));
         let taken = Some(ConflictReason::SourceTaken);
-        assert_eq!(
-            reasons(&[claim(&old, Some(1)), claim(&young, Some(2))]),
-            [None, taken]
-        );
-        assert_eq!(
-            reasons(&[claim(&young, Some(2)), claim(&old, Some(1))]),
-            [taken, None]
-        );
+        assert_eq!(reasons(&[claim(&old, Some(1)), claim(&young, Some(2))]), [None, taken]);
+        assert_eq!(reasons(&[claim(&young, Some(2)), claim(&old, Some(1))]), [taken, None]);
     }
 
     #[test]
@@ -194,10 +169,7 @@ mod tests {
         let (small, large) = (config(1, "small", "a", "x"), config(2, "large", "a", "y"));
         let verdicts = judge(&[claim(&large, Some(1)), claim(&small, Some(1))]);
         let lost = verdicts[0].as_ref().unwrap();
-        assert_eq!(
-            (lost.reason, lost.winner.as_str()),
-            (ConflictReason::DestinationTaken, "acme/small")
-        );
+        assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationTaken, "acme/small"));
         assert!(
             lost.to_string()
                 .starts_with("destination acme/a is taken by the older MessageChannel acme/small")
@@ -210,11 +182,7 @@ mod tests {
         let first = config(1, "first", "a", "x");
         let loser = config(2, "loser", "b", "x");
         let third = config(3, "third", "b", "z");
-        let claims = [
-            claim(&first, Some(1)),
-            claim(&loser, Some(2)),
-            claim(&third, Some(3)),
-        ];
+        let claims = [claim(&first, Some(1)), claim(&loser, Some(2)), claim(&third, Some(3))];
         assert_eq!(reasons(&claims), [None, Some(ConflictReason::SourceTaken), None]);
     }
 
@@ -227,10 +195,7 @@ mod tests {
 
     #[test]
     fn a_destination_of_one_may_be_the_source_of_another() {
-        let (there, back) = (
-            config(1, "there", "left", "right"),
-            config(2, "back", "right", "left"),
-        );
+        let (there, back) = (config(1, "there", "left", "right"), config(2, "back", "right", "left"));
         assert_eq!(reasons(&[claim(&there, None), claim(&back, None)]), [None, None]);
     }
 }

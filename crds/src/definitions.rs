@@ -59,9 +59,7 @@ pub fn files() -> Result<Vec<Generated>, GenerateError> {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let whole = number
-                .as_f64()
-                .filter(|float| number.is_f64() && float.fract() == 0.0);
+            let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0);
             if let Some(float) = whole.filter(|float| float.abs() < 2_f64.powi(53)) {
                 *number = Number::from(float as i64);
             }
@@ -81,10 +79,7 @@ fn chart_template(yaml: &str) -> String {
         "metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n",
         1,
     );
-    format!(
-        "{{{{- if .Values.crds.install }}}}\n{HEADER}{}\n{{{{- end }}}}\n",
-        annotated.trim_end()
-    )
+    format!("{{{{- if .Values.crds.install }}}}\n{HEADER}{}\n{{{{- end }}}}\n", annotated.trim_end())
 }
 
 #[cfg(test)]
@@ -109,11 +104,7 @@ mod tests {
         for definition in all() {
             let kind = definition.spec.names.kind.clone();
             let value = serde_json::to_value(definition).unwrap();
-            walk(
-                &kind,
-                &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
-                visit,
-            );
+            walk(&kind, &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"], visit);
         }
     }
 
@@ -132,10 +123,7 @@ mod tests {
             let own =
                 path.ends_with(".kind") || path.ends_with(".apiVersion") || schema["format"] == "date-time";
             if schema["type"] == "string" && !own {
-                assert!(
-                    schema["maxLength"].is_u64() || schema["enum"].is_array(),
-                    "{path} has no maxLength"
-                );
+                assert!(schema["maxLength"].is_u64() || schema["enum"].is_array(), "{path} has no maxLength");
             }
         });
         assert!(seen > 50, "only {seen} schemas: the walk is broken");
@@ -145,10 +133,7 @@ mod tests {
     fn no_number_has_a_format_that_api_servers_warn_about() {
         each_schema(&mut |path, schema| {
             let format = schema["format"].as_str().unwrap_or("int64");
-            assert!(
-                ["int32", "int64", "date-time"].contains(&format),
-                "{path} has format {format}"
-            );
+            assert!(["int32", "int64", "date-time"].contains(&format), "{path} has format {format}");
         });
     }
 
@@ -159,29 +144,17 @@ mod tests {
             if default.is_object() || default.is_null() {
                 return;
             }
-            let default = default
-                .as_str()
-                .map_or_else(|| default.to_string(), str::to_owned);
+            let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
             let description = schema["description"].as_str().unwrap_or_default();
-            assert!(
-                description.contains(&format!("(default: {default}")),
-                "{path}: {description}"
-            );
+            assert!(description.contains(&format!("(default: {default}")), "{path}: {description}");
         });
     }
 
     #[test]
     fn the_chart_keeps_the_definitions_if_told_so() {
         let files = files().unwrap();
-        let template = files
-            .iter()
-            .find(|file| file.path.ends_with("crds/messagechannels.yaml"))
-            .unwrap();
+        let template = files.iter().find(|file| file.path.ends_with("crds/messagechannels.yaml")).unwrap();
         assert!(template.content.starts_with("{{- if .Values.crds.install }}\n"));
-        assert!(
-            template
-                .content
-                .contains("metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n")
-        );
+        assert!(template.content.contains("metadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n"));
     }
 }

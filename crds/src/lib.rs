@@ -8,15 +8,9 @@ pub mod condition;
 pub mod conflicts;
 pub mod definitions;
 pub mod manifest;
-#[expect(
-    unreachable_pub,
-    reason = "derive(KubeSchema) repeats each struct inside a function"
-)]
+#[expect(unreachable_pub, reason = "derive(KubeSchema) repeats each struct inside a function")]
 pub mod message_broker;
-#[expect(
-    unreachable_pub,
-    reason = "derive(KubeSchema) repeats each struct inside a function"
-)]
+#[expect(unreachable_pub, reason = "derive(KubeSchema) repeats each struct inside a function")]
 pub mod message_channel;
 pub mod quantity;
 

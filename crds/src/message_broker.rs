@@ -52,10 +52,7 @@ pub struct MessageBrokerSpec {
     /// What clients outside the cluster use, such as https://mq.example.com; the URLs in the status of channels are
     /// made from it (default: the Service in the cluster).
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 8, max = 1024),
-        regex(pattern = r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
-    )]
+    #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"))]
     pub external_url: Option<String>,
     /// What the broker pods are given.
     #[serde(default)]
@@ -72,11 +69,7 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self {
-            embedded: Embedded {
-                storage: Storage::default(),
-            },
-        }
+        Self { embedded: Embedded { storage: Storage::default() } }
     }
 }
 
@@ -115,11 +108,7 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self {
-            size: size(),
-            storage_class_name: None,
-            access_mode: AccessMode::default(),
-        }
+        Self { size: size(), storage_class_name: None, access_mode: AccessMode::default() }
     }
 }
 
@@ -170,11 +159,7 @@ impl Resources {
     /// As a container has them.
     pub fn requirements(&self) -> ResourceRequirements {
         let given = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
-        ResourceRequirements {
-            requests: given(&self.requests),
-            limits: given(&self.limits),
-            claims: None,
-        }
+        ResourceRequirements { requests: given(&self.requests), limits: given(&self.limits), claims: None }
     }
 }
 

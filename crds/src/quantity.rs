@@ -26,9 +26,7 @@ pub enum QuantityError {
 pub fn bytes(quantity: &Quantity) -> Result<u64, QuantityError> {
     let text = quantity.0.as_str();
     let malformed = || QuantityError::Malformed(text.to_owned());
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits_end);
     let multiplier: u128 = match suffix {
         "" => 1,
@@ -95,19 +93,10 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in [
-            "", "Gi", "1 Gi", "1gi", "-1", "1.", ".5Gi", "1.5.5", "1e3", "1m", "1.2345Gi",
-        ] {
-            assert_eq!(
-                bytes(&Quantity(text.into())),
-                Err(QuantityError::Malformed(text.into())),
-                "{text}"
-            );
+        for text in ["", "Gi", "1 Gi", "1gi", "-1", "1.", ".5Gi", "1.5.5", "1e3", "1m", "1.2345Gi"] {
+            assert_eq!(bytes(&Quantity(text.into())), Err(QuantityError::Malformed(text.into())), "{text}");
         }
         let most = "999999999999999999Pi";
-        assert_eq!(
-            bytes(&Quantity(most.into())),
-            Err(QuantityError::TooLarge(most.into()))
-        );
+        assert_eq!(bytes(&Quantity(most.into())), Err(QuantityError::TooLarge(most.into())));
     }
 }

@@ -33,39 +33,24 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(admin);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     if admin.ready.load(Ordering::Relaxed) {
         (StatusCode::OK, "ok")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the resources were not all seen yet, or the operator is stopping",
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, "the resources were not all seen yet, or the operator is stopping")
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let channels = admin.channels.state();
-    let statuses = channels
-        .iter()
-        .filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
-    admin.metrics.sample_resources(
-        message_channel::KIND,
-        statuses.flat_map(|status| &status.conditions),
-    );
+    let statuses = channels.iter().filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    admin.metrics.sample_resources(message_channel::KIND, statuses.flat_map(|status| &status.conditions));
     let brokers = admin.brokers.state();
-    let statuses = brokers
-        .iter()
-        .filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
-    admin.metrics.sample_resources(
-        message_broker::KIND,
-        statuses.flat_map(|status| &status.conditions),
-    );
+    let statuses = brokers.iter().filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    admin.metrics.sample_resources(message_broker::KIND, statuses.flat_map(|status| &status.conditions));
     match admin.metrics.text() {
         Ok(text) => ([("content-type", "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -35,9 +35,7 @@ impl Backoffs {
 /// The wait after so many failures in a row: doubled each time.
 pub fn after(failures: u32) -> Duration {
     // 2^9 seconds is beyond the longest wait already.
-    FIRST
-        .saturating_mul(1 << failures.saturating_sub(1).min(9))
-        .min(LONGEST)
+    FIRST.saturating_mul(1 << failures.saturating_sub(1).min(9)).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -46,9 +44,7 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_five_minutes() {
-        let seconds: Vec<u64> = [1, 2, 3, 9, 10, 1000]
-            .map(|failures| after(failures).as_secs())
-            .into();
+        let seconds: Vec<u64> = [1, 2, 3, 9, 10, 1000].map(|failures| after(failures).as_secs()).into();
         assert_eq!(seconds, [1, 2, 4, 256, 300, 300]);
     }
 

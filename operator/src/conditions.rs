@@ -22,22 +22,12 @@ pub struct Assertion {
 impl Assertion {
     /// A condition that holds.
     pub fn holds(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            holds: true,
-            reason: reason.into(),
-            message: message.into(),
-        }
+        Self { kind, holds: true, reason: reason.into(), message: message.into() }
     }
 
     /// A condition that does not.
     pub fn fails(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            holds: false,
-            reason: reason.into(),
-            message: message.into(),
-        }
+        Self { kind, holds: false, reason: reason.into(), message: message.into() }
     }
 }
 
@@ -92,12 +82,7 @@ mod tests {
     }
 
     fn ready(old: &[Condition], second: i64, holds: bool, reason: &str) -> Vec<Condition> {
-        let assertion = Assertion {
-            kind: "Ready",
-            holds,
-            reason: reason.into(),
-            message: "m".into(),
-        };
+        let assertion = Assertion { kind: "Ready", holds, reason: reason.into(), message: "m".into() };
         conditions(old, Some(1), at(second), [assertion])
     }
 

@@ -15,13 +15,7 @@ pub struct Cli {
     #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
     pub log: String,
     /// How it is logged.
-    #[arg(
-        long,
-        env = "RESTANTE_LOG_FORMAT",
-        value_enum,
-        default_value = "text",
-        global = true
-    )]
+    #[arg(long, env = "RESTANTE_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
     /// What `run` needs.
     #[command(flatten)]
@@ -62,12 +56,7 @@ pub struct RunArgs {
     #[arg(long, env = "POD_NAMESPACE", default_value = "restante-system", global = true)]
     pub namespace: String,
     /// Where /livez, /readyz and /metrics are served.
-    #[arg(
-        long,
-        env = "RESTANTE_METRICS_LISTEN",
-        default_value = "0.0.0.0:8081",
-        global = true
-    )]
+    #[arg(long, env = "RESTANTE_METRICS_LISTEN", default_value = "0.0.0.0:8081", global = true)]
     pub metrics_listen: SocketAddr,
 }
 
@@ -93,12 +82,7 @@ mod tests {
 
     #[test]
     fn flags_may_follow_the_subcommand() {
-        let cli = Cli::parse_from([
-            "restante-operator",
-            "run",
-            "--broker-image",
-            "example.com/broker:1",
-        ]);
+        let cli = Cli::parse_from(["restante-operator", "run", "--broker-image", "example.com/broker:1"]);
         assert_eq!(
             (cli.command, cli.run.broker_image.as_str()),
             (Some(Command::Run), "example.com/broker:1")

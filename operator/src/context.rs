@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, core::DeserializeGuard, runtime::reflector::Store};
 use restante_crds::MessageBroker;
+use tokio::sync::watch;
 
 use crate::{
     backoff::Backoffs, config::RunArgs, error::Error, events::Events, fleet::Fleet, jitter, metrics::Metrics,
@@ -34,6 +35,8 @@ pub struct Context {
     pub told: Told,
     /// The brokers that are served.
     pub fleet: Arc<Fleet>,
+    /// Whether the lists of all resources are whole.
+    pub seen: watch::Receiver<bool>,
     /// Every MessageBroker.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }
@@ -62,20 +65,13 @@ impl Context {
         reconcile: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         self.metrics.reconciles.with_label_values(&[kind]).inc();
-        let timer = self
-            .metrics
-            .reconcile_seconds
-            .with_label_values(&[kind])
-            .start_timer();
+        let timer = self.metrics.reconcile_seconds.with_label_values(&[kind]).start_timer();
         let result = tokio::time::timeout(RECONCILE_TIMEOUT, reconcile)
             .await
             .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
         timer.observe_duration();
         if let Err(error) = &result {
-            self.metrics
-                .reconcile_errors
-                .with_label_values(&[kind, error.label()])
-                .inc();
+            self.metrics.reconcile_errors.with_label_values(&[kind, error.label()]).inc();
         }
         result
     }

@@ -26,10 +26,7 @@ impl Error {
     /// Wraps an error of the API server.
     pub fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Kube {
-            action,
-            source: Box::new(source),
-        }
+        move |source| Self::Kube { action, source: Box::new(source) }
     }
 
     /// A stable word for metrics.

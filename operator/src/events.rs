@@ -16,13 +16,7 @@ pub struct Events(Recorder);
 impl Events {
     /// A recorder that reports as the operator.
     pub fn new(client: Client) -> Self {
-        Self(Recorder::new(
-            client,
-            Reporter {
-                controller: CONTROLLER.into(),
-                instance: None,
-            },
-        ))
+        Self(Recorder::new(client, Reporter { controller: CONTROLLER.into(), instance: None }))
     }
 
     /// Publishes an event about an object. Never fails a reconcile: an event that is lost is only logged.
@@ -33,8 +27,7 @@ impl Events {
         reason: &str,
         note: String,
     ) {
-        self.publish_to(&object.object_ref(&()), type_, reason, note)
-            .await;
+        self.publish_to(&object.object_ref(&()), type_, reason, note).await;
     }
 
     /// Publishes an event about a reference to an object.
@@ -68,10 +61,7 @@ pub fn worth_telling(condition: &Condition) -> Option<EventType> {
 fn shorten(mut note: String) -> String {
     const NOTE_BYTES_MAX: usize = 1024;
     if note.len() > NOTE_BYTES_MAX {
-        let end = (0..=NOTE_BYTES_MAX)
-            .rev()
-            .find(|&index| note.is_char_boundary(index))
-            .unwrap_or_default();
+        let end = (0..=NOTE_BYTES_MAX).rev().find(|&index| note.is_char_boundary(index)).unwrap_or_default();
         note.truncate(end);
     }
     note

@@ -44,16 +44,11 @@ async fn patch(
     let patch = json!({
         "metadata": { "resourceVersion": metadata.resource_version, "uid": metadata.uid, "finalizers": finalizers },
     });
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patched = api
         .patch_metadata(name, &params, &Patch::Merge(&patch))
         .await
-        .map_err(Error::kube(format!(
-            "set the finalizers of MessageChannel {name}"
-        )))?;
+        .map_err(Error::kube(format!("set the finalizers of MessageChannel {name}")))?;
     Ok(patched.metadata)
 }
 

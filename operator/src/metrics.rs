@@ -53,10 +53,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(reconcile_seconds.clone()))?;
         let resources = IntGaugeVec::new(
-            Opts::new(
-                "restante_operator_resources",
-                "Resources, by the status of their conditions.",
-            ),
+            Opts::new("restante_operator_resources", "Resources, by the status of their conditions."),
             &["kind", "condition", "status"],
         )?;
         registry.register(Box::new(resources.clone()))?;
@@ -66,11 +63,8 @@ impl Metrics {
         )?;
         registry.register(Box::new(drifts.clone()))?;
         let build = Gauge::with_opts(
-            Opts::new(
-                "restante_operator_build_info",
-                "Always 1; the version is the label.",
-            )
-            .const_label("version", env!("CARGO_PKG_VERSION")),
+            Opts::new("restante_operator_build_info", "Always 1; the version is the label.")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         build.set(1.0);
         registry.register(Box::new(build))?;
@@ -84,11 +78,7 @@ impl Metrics {
             reconcile_seconds,
             watch_errors: counters("watch_errors_total", "Watches that failed.", &["kind"])?,
             status_writes: counters("status_writes_total", "Status writes.", &["kind"])?,
-            syncs: counters(
-                "syncs_total",
-                "Whole sets of channels sent to broker pods.",
-                &["result"],
-            )?,
+            syncs: counters("syncs_total", "Whole sets of channels sent to broker pods.", &["result"])?,
             puts: counters("puts_total", "Single channels sent to broker pods.", &["result"])?,
             drifts,
             resources,
@@ -105,9 +95,7 @@ impl Metrics {
         for condition in ["Accepted", "Programmed", "Ready"] {
             for status in ["True", "False"] {
                 let count = counts.get(&(condition, status)).copied().unwrap_or_default();
-                self.resources
-                    .with_label_values(&[kind, condition, status])
-                    .set(count);
+                self.resources.with_label_values(&[kind, condition, status]).set(count);
             }
         }
     }
@@ -133,10 +121,7 @@ mod tests {
         metrics.reconciles.with_label_values(&["MessageChannel"]).inc();
         metrics.sample_resources("MessageChannel", []);
         let text = metrics.text().unwrap();
-        assert!(
-            text.contains("restante_operator_reconcile_total{kind=\"MessageChannel\"} 1"),
-            "{text}"
-        );
+        assert!(text.contains("restante_operator_reconcile_total{kind=\"MessageChannel\"} 1"), "{text}");
         assert!(text.contains("restante_operator_build_info{version="), "{text}");
     }
 }

@@ -37,10 +37,7 @@ pub fn credential(broker: &str) -> String {
 
 /// What selects the pods of a broker. Never changes: the selector of a StatefulSet is immutable.
 pub fn selector(broker: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("app.kubernetes.io/name".into(), APP.into()),
-        (BROKER_LABEL.into(), broker.into()),
-    ])
+    BTreeMap::from([("app.kubernetes.io/name".into(), APP.into()), (BROKER_LABEL.into(), broker.into())])
 }
 
 /// The labels of everything that belongs to a broker.

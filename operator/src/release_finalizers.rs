@@ -29,11 +29,7 @@ pub async fn release_finalizers(client: Client) -> anyhow::Result<()> {
             Err(error) if is_not_found(&error) => break,
             Err(error) => return Err(error).context("cannot list MessageChannels"),
         };
-        for channel in page
-            .items
-            .iter()
-            .filter(|channel| finalizer::is_on(&channel.metadata))
-        {
+        for channel in page.items.iter().filter(|channel| finalizer::is_on(&channel.metadata)) {
             release(&client, channel).await?;
             released += 1;
         }
@@ -48,10 +44,8 @@ pub async fn release_finalizers(client: Client) -> anyhow::Result<()> {
 
 async fn release(client: &Client, channel: &PartialObjectMeta<MessageChannel>) -> anyhow::Result<()> {
     let mut metadata = channel.metadata.clone();
-    let (namespace, name) = (
-        metadata.namespace.clone().unwrap_or_default(),
-        metadata.name.clone().unwrap_or_default(),
-    );
+    let (namespace, name) =
+        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
     let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
     for _ in 0..TRIES {
         match finalizer::take_off(&api, &metadata).await {
@@ -59,10 +53,7 @@ async fn release(client: &Client, channel: &PartialObjectMeta<MessageChannel>) -
             Err(Error::Kube { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 409) =>
             {
                 let params = ListParams::default().fields(&format!("metadata.name={name}"));
-                let newer = api
-                    .list_metadata(&params)
-                    .await
-                    .context("cannot read the channel again")?;
+                let newer = api.list_metadata(&params).await.context("cannot read the channel again")?;
                 match newer.items.into_iter().next() {
                     Some(newer) => metadata = newer.metadata,
                     None => return Ok(()),

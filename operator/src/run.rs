@@ -30,6 +30,7 @@ use restante_crds::{MessageBroker, MessageChannel};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -94,11 +95,7 @@ async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> anyhow::Result<()> {
-    let RunArgs {
-        metrics_listen,
-        namespace,
-        ..
-    } = args.clone();
+    let RunArgs { metrics_listen, namespace, .. } = args.clone();
     let metrics = Arc::new(Metrics::new().context("two metrics share a name")?);
     let listener = TcpListener::bind(metrics_listen)
         .await
@@ -109,45 +106,31 @@ async fn serve(
     let everything = watcher::Config::default();
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/name={APP}"));
     let config = || Config::default().concurrency(CONCURRENCY);
-    let channels = Controller::new(
-        Api::<DeserializeGuard<MessageChannel>>::all(client.clone()),
-        everything.clone(),
-    )
-    .with_config(config())
-    .reconcile_on(channel_triggers.stream())
-    .graceful_shutdown_on(stop.clone().cancelled_owned());
-    let brokers = Controller::new(
-        Api::<DeserializeGuard<MessageBroker>>::all(client.clone()),
-        everything,
-    )
-    .with_config(config());
+    let channels =
+        Controller::new(Api::<DeserializeGuard<MessageChannel>>::all(client.clone()), everything.clone())
+            .with_config(config())
+            .reconcile_on(channel_triggers.stream())
+            .graceful_shutdown_on(stop.clone().cancelled_owned());
+    let brokers = Controller::new(Api::<DeserializeGuard<MessageBroker>>::all(client.clone()), everything)
+        .with_config(config());
     let (channel_store, broker_store) = (channels.store(), brokers.store());
     let brokers = brokers
-        .owns(
-            Api::<StatefulSet>::namespaced(client.clone(), &namespace),
-            ours.clone(),
-        )
-        .owns(
-            Api::<Service>::namespaced(client.clone(), &namespace),
-            ours.clone(),
-        )
-        .owns(
-            Api::<ServiceAccount>::namespaced(client.clone(), &namespace),
-            ours.clone(),
-        )
-        .owns(
-            Api::<Secret>::namespaced(client.clone(), &namespace),
-            ours.clone(),
-        )
+        .owns(Api::<StatefulSet>::namespaced(client.clone(), &namespace), ours.clone())
+        .owns(Api::<Service>::namespaced(client.clone(), &namespace), ours.clone())
+        .owns(Api::<ServiceAccount>::namespaced(client.clone(), &namespace), ours.clone())
+        .owns(Api::<Secret>::namespaced(client.clone(), &namespace), ours.clone())
         .reconcile_on(broker_triggers.stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned());
     let (pod_store, pod_writer) = reflector::store();
+
+    let (seen_sender, seen) = watch::channel(false);
 
     let fatal = CancellationToken::new();
     let events = Events::new(client.clone());
     let fleet = Arc::new(Fleet::new(Surroundings {
         channels: channel_store.clone(),
-        pods: pod_store,
+        pods: pod_store.clone(),
+        seen: seen.clone(),
         http: control::http_client().context("cannot make an HTTP client")?,
         namespace: namespace.clone(),
         metrics: Arc::clone(&metrics),
@@ -166,6 +149,7 @@ async fn serve(
         backoffs: Backoffs::default(),
         written: Arc::default(),
         told: Told::default(),
+        seen,
         fleet: Arc::clone(&fleet),
         brokers: broker_store.clone(),
     });
@@ -179,16 +163,18 @@ async fn serve(
     };
     let admin = admin::serve(listener, admin, stop.clone());
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
-    let pods = watcher(pods, ours)
-        .default_backoff()
-        .reflect(pod_writer)
-        .touched_objects();
+    let pods = watcher(pods, ours).default_backoff().reflect(pod_writer).touched_objects();
     let seen = async {
-        let (_channels, _brokers) = (
-            channel_store.wait_until_ready().await,
-            broker_store.wait_until_ready().await,
+        // In the task of the controllers, which wait for these stores themselves; the others wait for `seen`.
+        let stores = tokio::join!(
+            channel_store.wait_until_ready(),
+            broker_store.wait_until_ready(),
+            pod_store.wait_until_ready()
         );
-        ready.store(true, Ordering::Relaxed);
+        if let (Ok(()), Ok(()), Ok(())) = stores {
+            seen_sender.send_replace(true);
+            ready.store(true, Ordering::Relaxed);
+        }
         tracing::info!(
             channels = channel_store.len(),
             brokers = broker_store.len(),
@@ -234,10 +220,7 @@ async fn serve(
 async fn wait_for_definitions(client: &Client) {
     let mut told = false;
     loop {
-        match (
-            is_served::<MessageChannel>(client).await,
-            is_served::<MessageBroker>(client).await,
-        ) {
+        match (is_served::<MessageChannel>(client).await, is_served::<MessageBroker>(client).await) {
             (Ok(()), Ok(())) => return,
             (Err(error), _) | (_, Err(error)) if !told => {
                 told = true;
@@ -253,10 +236,7 @@ async fn is_served<K>(client: &Client) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned,
 {
-    Api::<K>::all(client.clone())
-        .list_metadata(&ListParams::default().limit(1))
-        .await
-        .map(|_| ())
+    Api::<K>::all(client.clone()).list_metadata(&ListParams::default().limit(1)).await.map(|_| ())
 }
 
 async fn sweep(
@@ -325,9 +305,5 @@ fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
 }
 
 fn error_policy<K: Resource>(object: Arc<K>, _: &Error, context: Arc<Context>) -> Action {
-    Action::requeue(
-        context
-            .backoffs
-            .failed(object.meta().uid.as_deref().unwrap_or_default()),
-    )
+    Action::requeue(context.backoffs.failed(object.meta().uid.as_deref().unwrap_or_default()))
 }

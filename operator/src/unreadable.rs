@@ -30,11 +30,7 @@ impl Told {
     fn is_news(&self, invalid: &InvalidObject) -> bool {
         let uid = invalid.metadata.uid.clone().unwrap_or_default();
         let generation = invalid.metadata.generation.unwrap_or_default();
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid, generation)
-            != Some(generation)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, generation) != Some(generation)
     }
 }
 
@@ -50,13 +46,7 @@ where
     let (kind, api_version) = (resource.kind.clone(), resource.api_version.clone());
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
-    tracing::warn!(
-        kind,
-        name,
-        namespace,
-        error = invalid.error,
-        "a resource cannot be read"
-    );
+    tracing::warn!(kind, name, namespace, error = invalid.error, "a resource cannot be read");
     let message = format!(
         "this version of the operator cannot read the resource ({}): apply it again with the fields that \
          `kubectl explain {}.spec` shows",
@@ -74,12 +64,8 @@ where
             "conditions": conditions(&[], generation, Timestamp::now(), [assertion]),
         },
     });
-    api.patch_status(
-        &name,
-        &PatchParams::apply(FIELD_MANAGER).force(),
-        &Patch::Apply(&patch),
-    )
-    .await
-    .map_err(Error::kube(format!("write the status of {kind} {name}")))?;
+    api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
+        .await
+        .map_err(Error::kube(format!("write the status of {kind} {name}")))?;
     Ok(())
 }

@@ -30,10 +30,8 @@ pub async fn watch(client: Client, written: Arc<Written>, stop: CancellationToke
         let seen = written.highest();
         match tokio::time::timeout(TIMEOUT, channels.list_metadata(&params)).await {
             Ok(Ok(list)) => {
-                let now: Option<u64> = list
-                    .metadata
-                    .resource_version
-                    .and_then(|version| version.parse().ok());
+                let now: Option<u64> =
+                    list.metadata.resource_version.and_then(|version| version.parse().ok());
                 if let Some(now) = now.filter(|now| *now < seen) {
                     anyhow::bail!(
                         "the API server is at resourceVersion {now}, and {seen} was seen before: etcd was restored to an \

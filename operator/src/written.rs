@@ -26,10 +26,7 @@ impl Written {
     pub fn record(&self, metadata: &ObjectMeta) {
         if let (Some(uid), Some(version)) = (metadata.uid.clone(), version(metadata)) {
             self.saw(version);
-            self.last
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(uid, (version, Instant::now()));
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, (version, Instant::now()));
         }
     }
 
@@ -51,10 +48,7 @@ impl Written {
 
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// The highest resourceVersion that was ever seen.
@@ -77,11 +71,7 @@ mod tests {
     use super::*;
 
     fn metadata(uid: &str, version: &str) -> ObjectMeta {
-        ObjectMeta {
-            uid: Some(uid.into()),
-            resource_version: Some(version.into()),
-            ..ObjectMeta::default()
-        }
+        ObjectMeta { uid: Some(uid.into()), resource_version: Some(version.into()), ..ObjectMeta::default() }
     }
 
     #[test]

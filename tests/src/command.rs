@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 /// A command of these words.
-pub fn command<I: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = I>) -> Command {
+pub fn command<I: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = I>,
+) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
@@ -54,7 +57,9 @@ fn judged(command: &Command, output: Output) -> Result<String> {
 
 fn not_started(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
-    format!("{program} could not be started: is it installed? (tests/install.sh installs what the tests need)")
+    format!(
+        "{program} could not be started: is it installed? (tests/install.sh installs what the tests need)"
+    )
 }
 
 #[cfg(test)]

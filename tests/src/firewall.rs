@@ -14,7 +14,8 @@ pub fn close(namespace: &str, broker: SocketAddrV4) -> Result<()> {
 
 /// Opens it again.
 pub fn open(namespace: &str) -> Result<()> {
-    run_with_input(netns::command_in(namespace, "nft").args(["-f", "-"]), "delete table inet firewall\n").map(drop)
+    run_with_input(netns::command_in(namespace, "nft").args(["-f", "-"]), "delete table inet firewall\n")
+        .map(drop)
 }
 
 fn rules(broker: SocketAddrV4) -> String {

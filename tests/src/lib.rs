@@ -6,7 +6,6 @@
 //!
 //! Needs root for anything with a namespace: see [`requirements`].
 
-
 pub mod certificates;
 pub mod cgroups;
 pub mod client_system;
@@ -20,8 +19,8 @@ pub mod images;
 pub mod in_namespace;
 pub mod isolation;
 pub mod kubectl;
-pub mod leftovers;
 pub mod ledger;
+pub mod leftovers;
 pub mod netns;
 pub mod process;
 pub mod requirements;

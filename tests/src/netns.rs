@@ -1,11 +1,6 @@
 //! Network namespaces and the veth pairs between them, by `ip` of iproute2.
 
-use std::{
-    fs::File,
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs::File, net::Ipv4Addr, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -83,7 +78,17 @@ pub fn command_in(name: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
 /// Joins two namespaces by a cable, made inside them so that the machine's own namespace never sees it.
 pub fn join(one: VethEnd<'_>, other: VethEnd<'_>) -> Result<()> {
     let pair = [
-        "link", "add", one.interface, "netns", one.namespace, "type", "veth", "peer", "name", other.interface, "netns",
+        "link",
+        "add",
+        one.interface,
+        "netns",
+        one.namespace,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        other.interface,
+        "netns",
         other.namespace,
     ];
     run(&mut command("ip", pair))?;

@@ -78,7 +78,9 @@ impl Process {
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => Err(anyhow!("{} ended with {status}; its log ends with:\n{}", self.name, self.log_tail())),
+            Some(status) => {
+                Err(anyhow!("{} ended with {status}; its log ends with:\n{}", self.name, self.log_tail()))
+            }
         }
     }
 
@@ -169,7 +171,8 @@ mod tests {
     #[test]
     fn one_that_ends_on_sigterm_may_say_so() {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done", folder.path());
+        let mut process =
+            shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done", folder.path());
         says(&process, "up");
         assert_eq!(process.terminate(Duration::from_secs(10)).unwrap().code(), Some(7));
         assert!(process.check_running().unwrap_err().to_string().contains("bye"));
@@ -187,7 +190,12 @@ mod tests {
     fn one_whose_thread_is_gone_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let mut process = thread::spawn(move || shell("while :; do sleep 0.01; done", &path)).join().unwrap();
+        let starts = thread::spawn(move || {
+            let process = shell("echo up; while :; do sleep 0.01; done", &path);
+            says(&process, "up");
+            process
+        });
+        let mut process = starts.join().unwrap();
         assert_eq!(process.wait(Duration::from_secs(10)).unwrap().signal(), Some(9));
     }
 }

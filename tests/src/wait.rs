@@ -68,8 +68,7 @@ mod tests {
 
     #[test]
     fn a_wait_in_vain_says_what_for_and_what_it_last_saw() {
-        let error =
-            until("a miracle", Duration::ZERO, || Err::<(), _>("rain")).unwrap_err().to_string();
+        let error = until("a miracle", Duration::ZERO, || Err::<(), _>("rain")).unwrap_err().to_string();
         assert_eq!(error, "waited 0ns for a miracle; last seen: rain");
     }
 }

@@ -38,7 +38,9 @@ pub enum AddressError {
     #[error("segment {0} is empty: an address neither begins nor ends with a slash, nor has two in a row")]
     EmptySegment(usize),
     /// A segment with something else than lower-case letters, digits and inner hyphens.
-    #[error("segment {0} must be lower-case letters, digits and hyphens, and begin and end with a letter or digit")]
+    #[error(
+        "segment {0} must be lower-case letters, digits and hyphens, and begin and end with a letter or digit"
+    )]
     Segment(usize),
 }
 

@@ -103,7 +103,8 @@ impl ChannelConfig {
 
     /// Checks every bound of this module. The CRD checks them too; the broker does not rely on who wrote to it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let error = |field, reason: String| Err(ConfigError { channel: self.qualified_name(), field, reason });
+        let error =
+            |field, reason: String| Err(ConfigError { channel: self.qualified_name(), field, reason });
         for (field, text) in [("namespace", &self.namespace), ("name", &self.name)] {
             if text.len() > NAME_BYTES_MAX || !is_label(text) {
                 return error(field, format!("must be a DNS label of at most {NAME_BYTES_MAX} bytes"));
@@ -116,7 +117,10 @@ impl ChannelConfig {
             self.destinations.iter().map(|one| ("destinations", one)).chain([("source", &self.source)])
         {
             if address.namespace() != self.namespace {
-                return error(field, format!("{address} is not in the channel's namespace {}", self.namespace));
+                return error(
+                    field,
+                    format!("{address} is not in the channel's namespace {}", self.namespace),
+                );
             }
         }
         for (index, address) in self.destinations.iter().enumerate() {
@@ -129,13 +133,19 @@ impl ChannelConfig {
             return error("delivery.maxWaitSeconds", format!("must be at most {WAIT_SECONDS_MAX}"));
         }
         if wait_seconds > max_wait_seconds {
-            return error("delivery.waitSeconds", format!("must be at most maxWaitSeconds, {max_wait_seconds}"));
+            return error(
+                "delivery.waitSeconds",
+                format!("must be at most maxWaitSeconds, {max_wait_seconds}"),
+            );
         }
         if max_lease_seconds > LEASE_SECONDS_MAX {
             return error("delivery.maxLeaseSeconds", format!("must be at most {LEASE_SECONDS_MAX}"));
         }
         if lease_seconds == 0 || lease_seconds > max_lease_seconds {
-            return error("delivery.leaseSeconds", format!("must be 1 to maxLeaseSeconds, {max_lease_seconds}"));
+            return error(
+                "delivery.leaseSeconds",
+                format!("must be 1 to maxLeaseSeconds, {max_lease_seconds}"),
+            );
         }
         if self.limits.messages == 0 || self.limits.messages > MESSAGES_MAX {
             return error("limits.messages", format!("must be 1 to {MESSAGES_MAX}"));
@@ -153,7 +163,10 @@ impl ChannelConfig {
             );
         }
         if !self.access.anonymous {
-            return error("access.anonymous", "must be true: this broker does not check credentials yet".into());
+            return error(
+                "access.anonymous",
+                "must be true: this broker does not check credentials yet".into(),
+            );
         }
         Ok(())
     }

@@ -51,7 +51,8 @@ pub async fn renew(State(context): State<Context>, request: Request) -> Result<R
 fn claim(context: &Context, request: &Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
     body::expect_none(request.body())?;
     let path = request.uri().path();
-    let token = path.strip_prefix(path::LEASES).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or_default();
+    let token =
+        path.strip_prefix(path::LEASES).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or_default();
     context.core.with(|core| core.sealer().open(token)).ok_or_else(|| {
         let detail = "this broker never issued such a lease: take the path in the Location of the answer that brought \
                       the message, as it is";

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A message's content on its way to the receiver.
-pub struct LeasedBody {
+pub(super) struct LeasedBody {
     content: Option<Bytes>,
     core: SharedCore,
     channel: u32,
@@ -25,7 +25,7 @@ pub struct LeasedBody {
 
 impl LeasedBody {
     /// The content of a delivery.
-    pub fn new(core: SharedCore, delivery: Delivery) -> Self {
+    pub(super) fn new(core: SharedCore, delivery: Delivery) -> Self {
         let Delivery { channel, granted, content, .. } = delivery;
         Self { content: Some(content.body), core, channel, claim: granted.claim() }
     }

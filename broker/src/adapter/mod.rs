@@ -4,8 +4,8 @@
 //! both the [`CombinedAdapter`], which is made of the other two.
 
 mod combined;
-mod leased_body;
 pub mod lease;
+mod leased_body;
 mod pull;
 mod push;
 
@@ -60,7 +60,8 @@ impl Adapter {
             let detail = "this broker is shutting down: send the request again, to its successor";
             return Err(HttpError::new(ProblemType::Draining, detail));
         }
-        let push = context.store.destination(address.as_str()).map(|channel| PushAdapter::new(context, channel));
+        let push =
+            context.store.destination(address.as_str()).map(|channel| PushAdapter::new(context, channel));
         let pull = context.store.source(address.as_str()).map(|channel| PullAdapter::new(context, channel));
         match (push, pull) {
             (Some(push), Some(pull)) => Ok(Self::Combined(CombinedAdapter::new(push, pull))),

@@ -98,7 +98,10 @@ impl PullAdapter {
     /// The next message, if one comes within the wait.
     async fn next(&self, lease: Millis, wait_seconds: u32) -> Result<Option<Delivery>, HttpError> {
         let core = &self.context.core;
-        let (id, delivery) = match core.with(|core| core.pull(&self.channel, lease)).map_err(|refusal| self.refused(refusal))? {
+        let (id, delivery) = match core
+            .with(|core| core.pull(&self.channel, lease))
+            .map_err(|refusal| self.refused(refusal))?
+        {
             Delivered::Now(delivery) => return Ok(Some(delivery)),
             Delivered::Later(id, delivery) => (id, delivery),
         };
@@ -135,8 +138,9 @@ impl PullAdapter {
                 HttpError::new(ProblemType::AddressUnknown, detail)
             }
             PullRefusal::TooManyReceivers { max } => {
-                let detail =
-                    format!("{max} receivers wait on {name} already (--waiting-receivers-max): ask again later");
+                let detail = format!(
+                    "{max} receivers wait on {name} already (--waiting-receivers-max): ask again later"
+                );
                 HttpError::new(ProblemType::TooManyReceivers, detail)
             }
             PullRefusal::StoreFailed => store_failed(),

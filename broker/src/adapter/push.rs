@@ -78,7 +78,9 @@ impl PushAdapter {
                 HttpError::new(ProblemType::ChannelFull, detail)
             }
             PushRefusal::TooLarge { max } => {
-                let detail = format!("the message with its headers has more than the {max} bytes that fit a segment of the log (--segment-size)");
+                let detail = format!(
+                    "the message with its headers has more than the {max} bytes that fit a segment of the log (--segment-size)"
+                );
                 HttpError::new(ProblemType::MessageTooLarge, detail)
             }
             PushRefusal::IdempotencyFull => {

@@ -55,12 +55,7 @@ pub(super) struct Contents {
 impl Default for Contents {
     fn default() -> Self {
         // Number 0 is left free: it is what unwritten bytes look like.
-        Self {
-            channels: HashMap::new(),
-            deleted: Deleted::default(),
-            next_number: 1,
-            synced_at: None,
-        }
+        Self { channels: HashMap::new(), deleted: Deleted::default(), next_number: 1, synced_at: None }
     }
 }
 
@@ -69,12 +64,10 @@ impl Contents {
     pub(super) fn apply(&mut self, change: Change) -> Result<(), &'static str> {
         match change {
             Change::Put { number, config } => {
-                self.next_number = self
-                    .next_number
-                    .max(number.checked_add(1).ok_or("a number is too large")?);
+                self.next_number =
+                    self.next_number.max(number.checked_add(1).ok_or("a number is too large")?);
                 let uid = config.uid;
-                self.channels
-                    .insert(uid, Held::in_set(Arc::new(ChannelEntry { number, config })));
+                self.channels.insert(uid, Held::in_set(Arc::new(ChannelEntry { number, config })));
             }
             Change::Orphan(uid) => {
                 self.channels

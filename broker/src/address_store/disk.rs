@@ -52,18 +52,14 @@ impl Disk {
         let (journal_path, snapshot_path) = (folder.join(JOURNAL), folder.join(SNAPSHOT));
         let snapshot = snapshot::read(&snapshot_path)?;
         let is_first = snapshot.is_none();
-        let (generation, mut contents, snapshot_bytes) = snapshot.map_or_else(Default::default, |found| {
-            (found.generation, found.contents, found.bytes)
-        });
+        let (generation, mut contents, snapshot_bytes) =
+            snapshot.map_or_else(Default::default, |found| (found.generation, found.contents, found.bytes));
         let incomplete = |path, reason| Err(OpenError::Incomplete { path, reason });
         let mut cut_at = None;
         let journal = match Journal::open(&journal_path)? {
             None if is_first => None,
             None => {
-                return incomplete(
-                    journal_path,
-                    "there is a snapshot, and every snapshot has a journal",
-                );
+                return incomplete(journal_path, "there is a snapshot, and every snapshot has a journal");
             }
             Some(found) if found.generation > generation => {
                 return incomplete(snapshot_path, "the journal follows a later snapshot");
@@ -163,14 +159,8 @@ impl Disk {
         let generation = self.generation + 1;
         let bytes = match snapshot::write(&self.folder.join(SNAPSHOT), generation, whole) {
             Ok(bytes) => bytes,
-            Err(ReplaceError {
-                replaced: false,
-                source,
-            }) => return Err(not_written(source)),
-            Err(ReplaceError {
-                replaced: true,
-                source,
-            }) => return Err(self.fail(&source)),
+            Err(ReplaceError { replaced: false, source }) => return Err(not_written(source)),
+            Err(ReplaceError { replaced: true, source }) => return Err(self.fail(&source)),
         };
         // From here on the old journal counts for nothing, so going on with it would lose every change.
         match Journal::create(&self.folder.join(JOURNAL), generation) {
@@ -194,11 +184,7 @@ fn due_bytes(snapshot_bytes: u64) -> u64 {
 }
 
 fn not_written(error: io::Error) -> ApplyError {
-    if durable::is_full(&error) {
-        ApplyError::Full(error)
-    } else {
-        ApplyError::NotWritten(error)
-    }
+    if durable::is_full(&error) { ApplyError::Full(error) } else { ApplyError::NotWritten(error) }
 }
 
 enum Batch {

@@ -113,20 +113,11 @@ mod tests {
         let mut bytes = Vec::new();
         encode(7, b"payload", &mut bytes);
         let frame = read(&mut &*bytes).unwrap().unwrap();
-        assert_eq!(
-            frame,
-            Frame {
-                sequence: 7,
-                payload: b"payload".to_vec()
-            }
-        );
+        assert_eq!(frame, Frame { sequence: 7, payload: b"payload".to_vec() });
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                matches!(read(&mut &*flipped), Err(ReadError::Damaged(_))),
-                "bit {bit}"
-            );
+            assert!(matches!(read(&mut &*flipped), Err(ReadError::Damaged(_))), "bit {bit}");
         }
     }
 

@@ -46,11 +46,7 @@ pub(super) struct Index<K> {
 impl<K> Default for Index<K> {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
-        Self {
-            shards,
-            hasher: RandomState::new(),
-            key: PhantomData,
-        }
+        Self { shards, hasher: RandomState::new(), key: PhantomData }
     }
 }
 
@@ -64,18 +60,13 @@ impl<K: Key> Index<K> {
     pub(super) fn get(&self, query: K::Query<'_>) -> Option<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
-        table
-            .find(hash, |slot| K::matches(&slot.entry, query))
-            .map(|slot| Arc::clone(&slot.entry))
+        table.find(hash, |slot| K::matches(&slot.entry, query)).map(|slot| Arc::clone(&slot.entry))
     }
 
     /// Every channel, once for each of its keys.
     pub(super) fn entries(&self) -> Vec<Arc<ChannelEntry>> {
         let tables: Vec<_> = self.shards.iter().map(ArcSwap::load).collect();
-        tables
-            .iter()
-            .flat_map(|table| table.iter().map(|slot| Arc::clone(&slot.entry)))
-            .collect()
+        tables.iter().flat_map(|table| table.iter().map(|slot| Arc::clone(&slot.entry))).collect()
     }
 
     /// Takes channels out and puts channels in. Where one takes another's key, readers find the one or the other and
@@ -86,19 +77,10 @@ impl<K: Key> Index<K> {
         added: impl Iterator<Item = &'a Arc<ChannelEntry>>,
     ) {
         let mut slots: Vec<(bool, Slot)> = Vec::new();
-        for (is_added, entry) in removed
-            .map(|entry| (false, entry))
-            .chain(added.map(|entry| (true, entry)))
-        {
+        for (is_added, entry) in removed.map(|entry| (false, entry)).chain(added.map(|entry| (true, entry))) {
             slots.extend(K::of(entry).map(|query| {
                 let hash = self.hasher.hash_one(query);
-                (
-                    is_added,
-                    Slot {
-                        hash,
-                        entry: Arc::clone(entry),
-                    },
-                )
+                (is_added, Slot { hash, entry: Arc::clone(entry) })
             }));
         }
         slots.sort_by_key(|(_, slot)| shard_of(slot.hash));
@@ -121,9 +103,6 @@ impl<K: Key> Index<K> {
     /// Where each shard's table lies, to see which were swapped.
     #[cfg(test)]
     pub(super) fn tables(&self) -> Vec<*const ()> {
-        self.shards
-            .iter()
-            .map(|shard| Arc::as_ptr(&shard.load_full()).cast())
-            .collect()
+        self.shards.iter().map(|shard| Arc::as_ptr(&shard.load_full()).cast()).collect()
     }
 }

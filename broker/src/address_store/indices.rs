@@ -31,10 +31,7 @@ pub(super) struct Indices {
 impl Indices {
     /// The channel of the set, or the orphan, with this UID.
     pub(super) fn held(&self, uid: Uuid) -> Option<Held> {
-        self.uid.get(uid).map(|entry| Held {
-            entry,
-            orphan: self.orphan.get(uid).is_some(),
-        })
+        self.uid.get(uid).map(|entry| Held { entry, orphan: self.orphan.get(uid).is_some() })
     }
 
     /// Every channel of the set and every orphan.
@@ -45,14 +42,8 @@ impl Indices {
 
     /// Shows what was read from disk.
     pub(super) fn fill(&self, contents: Contents) {
-        let steps: Vec<_> = contents
-            .channels
-            .into_values()
-            .map(|held| Step {
-                before: None,
-                after: Some(held),
-            })
-            .collect();
+        let steps: Vec<_> =
+            contents.channels.into_values().map(|held| Step { before: None, after: Some(held) }).collect();
         self.show(&steps);
     }
 
@@ -65,14 +56,9 @@ impl Indices {
         // deleted is gone from them a moment before its addresses are, and by then its core has closed it.
         self.number.update(before().map(entry), after().map(entry));
         self.uid.update(before().map(entry), after().map(entry));
-        self.orphan.update(
-            before().filter(is_orphan).map(entry),
-            after().filter(is_orphan).map(entry),
-        );
-        let (before, after) = (
-            || before().filter(is_in_set).map(entry),
-            || after().filter(is_in_set).map(entry),
-        );
+        self.orphan.update(before().filter(is_orphan).map(entry), after().filter(is_orphan).map(entry));
+        let (before, after) =
+            (|| before().filter(is_in_set).map(entry), || after().filter(is_in_set).map(entry));
         self.name.update(before(), after());
         self.source.update(before(), after());
         self.destination.update(before(), after());
@@ -102,11 +88,7 @@ impl Key for ByDestination {
     }
 
     fn matches(entry: &ChannelEntry, query: &str) -> bool {
-        entry
-            .config
-            .destinations
-            .iter()
-            .any(|address| address.as_str() == query)
+        entry.config.destinations.iter().any(|address| address.as_str() == query)
     }
 }
 

@@ -96,35 +96,15 @@ impl Journal {
     /// Makes an empty journal for a snapshot, in place of another.
     pub(super) fn create(path: &Path, generation: u64) -> Result<Self, ReplaceError> {
         let mut head = Vec::new();
-        frame::encode(
-            0,
-            &payload(&Record::Head(Head {
-                format: FORMAT,
-                generation,
-            })),
-            &mut head,
-        );
+        frame::encode(0, &payload(&Record::Head(Head { format: FORMAT, generation })), &mut head);
         let bytes = durable::replace(path, 0o600, |file| file.write_all(&head))?;
-        let file = open_for_append(path).map_err(|source| ReplaceError {
-            replaced: true,
-            source,
-        })?;
-        Ok(Self {
-            file: Box::new(file),
-            bytes,
-            next_sequence: 1,
-        })
+        let file = open_for_append(path).map_err(|source| ReplaceError { replaced: true, source })?;
+        Ok(Self { file: Box::new(file), bytes, next_sequence: 1 })
     }
 
     /// Reads a journal, cuts a torn tail off and syncs what is left; nothing if there is no file.
     pub(super) fn open(path: &Path) -> Result<Option<Found>, OpenError> {
-        let io = |action| {
-            move |source| OpenError::Io {
-                action,
-                path: path.to_owned(),
-                source,
-            }
-        };
+        let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         let mut file = match open_for_append(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(io("cannot open"))?,
@@ -138,24 +118,9 @@ impl Journal {
         }
         // The page cache may hold what the disk never got.
         file.sync().map_err(io("cannot sync"))?;
-        let Replayed {
-            generation,
-            changes,
-            cut_at,
-            bytes,
-            next_sequence,
-        } = replayed;
-        let journal = Self {
-            file: Box::new(file),
-            bytes,
-            next_sequence,
-        };
-        Ok(Some(Found {
-            journal,
-            generation,
-            changes,
-            cut_at,
-        }))
+        let Replayed { generation, changes, cut_at, bytes, next_sequence } = replayed;
+        let journal = Self { file: Box::new(file), bytes, next_sequence };
+        Ok(Some(Found { journal, generation, changes, cut_at }))
     }
 
     /// Its length.
@@ -198,10 +163,7 @@ pub(super) fn payload(record: &Record) -> Vec<u8> {
 /// The record of an entry, which must be the next in its file.
 pub(super) fn record(frame: &Frame, sequence: u64) -> Result<Record, String> {
     if frame.sequence != sequence {
-        return Err(format!(
-            "entry {} stands where entry {sequence} should",
-            frame.sequence
-        ));
+        return Err(format!("entry {} stands where entry {sequence} should", frame.sequence));
     }
     serde_json::from_slice(&frame.payload).map_err(|error| {
         format!("the entry is whole and this version cannot read it, a later one may: {error}")
@@ -211,22 +173,16 @@ pub(super) fn record(frame: &Frame, sequence: u64) -> Result<Record, String> {
 /// What the first entry of a file must be.
 pub(super) fn head(path: &Path, record: Record) -> Result<Head, OpenError> {
     match record {
-        Record::Head(head) if head.format > FORMAT => Err(OpenError::Newer {
-            path: path.to_owned(),
-            found: head.format,
-            supported: FORMAT,
-        }),
+        Record::Head(head) if head.format > FORMAT => {
+            Err(OpenError::Newer { path: path.to_owned(), found: head.format, supported: FORMAT })
+        }
         Record::Head(head) => Ok(head),
         _ => Err(damaged(path, 0, "the file does not begin with its head".into())),
     }
 }
 
 pub(super) fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
-    OpenError::Damaged {
-        path: path.to_owned(),
-        offset,
-        reason,
-    }
+    OpenError::Damaged { path: path.to_owned(), offset, reason }
 }
 
 struct Replayed {
@@ -239,13 +195,8 @@ struct Replayed {
 
 /// Reads the entries of a journal.
 fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, OpenError> {
-    let mut replayed = Replayed {
-        generation: 0,
-        changes: Vec::new(),
-        cut_at: None,
-        bytes: 0,
-        next_sequence: 0,
-    };
+    let mut replayed =
+        Replayed { generation: 0, changes: Vec::new(), cut_at: None, bytes: 0, next_sequence: 0 };
     let mut rest = bytes;
     loop {
         let (offset, sequence) = (replayed.bytes, replayed.next_sequence);
@@ -264,11 +215,7 @@ fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, OpenError> {
                 return Ok(replayed);
             }
             Err(ReadError::Io(source)) => {
-                return Err(OpenError::Io {
-                    action: "cannot read",
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(OpenError::Io { action: "cannot read", path: path.to_owned(), source });
             }
         };
         let record = record(&frame, sequence).map_err(|reason| damaged(path, offset, reason))?;
@@ -276,11 +223,7 @@ fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, OpenError> {
             _ if sequence == 0 => replayed.generation = head(path, record)?.generation,
             Record::Changes(changes) => replayed.changes.extend(changes),
             Record::Head(_) | Record::End => {
-                return Err(damaged(
-                    path,
-                    offset,
-                    "the entry does not belong into a journal".into(),
-                ));
+                return Err(damaged(path, offset, "the entry does not belong into a journal".into()));
             }
         }
         replayed.bytes += frame::encoded_len(frame.payload.len());

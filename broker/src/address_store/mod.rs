@@ -77,14 +77,7 @@ impl AddressStore {
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
         let failed = writer.disk.failed();
-        Ok(Self(Arc::new(Inner {
-            indices,
-            state,
-            next_number,
-            clock,
-            failed,
-            writer: Mutex::new(writer),
-        })))
+        Ok(Self(Arc::new(Inner { indices, state, next_number, clock, failed, writer: Mutex::new(writer) })))
     }
 
     /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
@@ -182,14 +175,7 @@ impl AddressStore {
         &self,
         decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
     ) -> Result<plan::Plan, ApplyError> {
-        let Inner {
-            indices,
-            state,
-            next_number,
-            clock,
-            failed,
-            ..
-        } = &*self.0;
+        let Inner { indices, state, next_number, clock, failed, .. } = &*self.0;
         let mut writer = self.writer();
         if failed.is_cancelled() {
             return Err(ApplyError::Failed);

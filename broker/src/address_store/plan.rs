@@ -51,12 +51,7 @@ pub(super) struct Plan {
 
 impl Plan {
     fn new(facts: &Facts) -> Self {
-        Self {
-            steps: Vec::new(),
-            deleted: None,
-            synced_at: None,
-            next_number: facts.next_number,
-        }
+        Self { steps: Vec::new(), deleted: None, synced_at: None, next_number: facts.next_number }
     }
 
     /// The change, as the journal keeps it.
@@ -65,15 +60,12 @@ impl Plan {
             let after = step.after.as_ref()?;
             Some(match after {
                 Held { entry, orphan: true } => Change::Orphan(entry.config.uid),
-                Held { entry, orphan: false } => Change::Put {
-                    number: entry.number,
-                    config: entry.config.clone(),
-                },
+                Held { entry, orphan: false } => {
+                    Change::Put { number: entry.number, config: entry.config.clone() }
+                }
             })
         });
-        steps
-            .chain(self.deleted.map(Change::Delete))
-            .chain(self.synced_at.map(Change::Synced))
+        steps.chain(self.deleted.map(Change::Delete)).chain(self.synced_at.map(Change::Synced))
     }
 
     /// What the core is told.
@@ -81,15 +73,11 @@ impl Plan {
         let mut changes = Changes::default();
         for step in &self.steps {
             let in_set = |side: &Option<Held>| {
-                side.as_ref()
-                    .filter(|held| !held.orphan)
-                    .map(|held| Arc::clone(&held.entry))
+                side.as_ref().filter(|held| !held.orphan).map(|held| Arc::clone(&held.entry))
             };
             let (before, after) = (in_set(&step.before), in_set(&step.after));
             if let Some(before) = &before
-                && after
-                    .as_ref()
-                    .is_none_or(|after| after.config.source != before.config.source)
+                && after.as_ref().is_none_or(|after| after.config.source != before.config.source)
             {
                 changes.withdrawn.push(before.number);
             }
@@ -100,19 +88,12 @@ impl Plan {
 
     /// The channel that the plan takes away for ever.
     pub(super) fn removed(self) -> Option<Arc<ChannelEntry>> {
-        self.steps
-            .into_iter()
-            .find(|step| step.after.is_none())?
-            .before
-            .map(|held| held.entry)
+        self.steps.into_iter().find(|step| step.after.is_none())?.before.map(|held| held.entry)
     }
 
     /// A step to this configuration, unless it is what the set has.
     fn take(&mut self, before: Option<Held>, config: ChannelConfig) -> Result<(), ApplyError> {
-        if before
-            .as_ref()
-            .is_some_and(|held| !held.orphan && held.entry.config == config)
-        {
+        if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
         }
         let number = match &before {
@@ -145,20 +126,14 @@ pub(super) fn sync(
     }
     refuse_conflicts_within(&channels)?;
 
-    let mut plan = Plan {
-        synced_at: Some(now),
-        ..Plan::new(facts)
-    };
+    let mut plan = Plan { synced_at: Some(now), ..Plan::new(facts) };
     let named: HashSet<Uuid> = channels.iter().map(|channel| channel.uid).collect();
     let mut orphans = facts.orphans;
     for entry in indices.name.entries() {
         if !named.contains(&entry.config.uid) {
             orphans += 1;
             let before = Some(Held::in_set(Arc::clone(&entry)));
-            plan.steps.push(Step {
-                before,
-                after: Some(Held::orphan(entry)),
-            });
+            plan.steps.push(Step { before, after: Some(Held::orphan(entry)) });
         }
     }
     let count = channels.len();
@@ -194,10 +169,7 @@ pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> R
 pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
     let mut plan = Plan::new(facts);
     if let Some(held) = indices.held(uid) {
-        plan.steps.push(Step {
-            before: Some(held),
-            after: None,
-        });
+        plan.steps.push(Step { before: Some(held), after: None });
     }
     plan.deleted = (!facts.deleted.contains(uid)).then_some(uid);
     plan
@@ -205,10 +177,7 @@ pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
 
 fn refuse_deleted(facts: &Facts, channel: &ChannelConfig) -> Result<(), ApplyError> {
     if facts.deleted.contains(channel.uid) {
-        return Err(ApplyError::Deleted {
-            uid: channel.uid,
-            channel: channel.qualified_name(),
-        });
+        return Err(ApplyError::Deleted { uid: channel.uid, channel: channel.qualified_name() });
     }
     Ok(())
 }
@@ -219,22 +188,10 @@ fn refuse_conflicts_with_set(indices: &Indices, channel: &ChannelConfig) -> Resu
         Some(other) if other.config.uid != channel.uid => Err(conflict(claim, value, &other.config, channel)),
         _ => Ok(()),
     };
-    differs(
-        indices.name.get((&channel.namespace, &channel.name)),
-        Claim::Name,
-        channel.qualified_name(),
-    )?;
-    differs(
-        indices.source.get(channel.source.as_str()),
-        Claim::Source,
-        channel.source.to_string(),
-    )?;
+    differs(indices.name.get((&channel.namespace, &channel.name)), Claim::Name, channel.qualified_name())?;
+    differs(indices.source.get(channel.source.as_str()), Claim::Source, channel.source.to_string())?;
     for address in &channel.destinations {
-        differs(
-            indices.destination.get(address.as_str()),
-            Claim::Destination,
-            address.to_string(),
-        )?;
+        differs(indices.destination.get(address.as_str()), Claim::Destination, address.to_string())?;
     }
     Ok(())
 }
@@ -248,11 +205,9 @@ fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
     let mut destinations = Claims::new(Claim::Destination, channels.iter().map(addresses).sum());
     for channel in channels {
         uids.claim(channel.uid, channel, || channel.uid.to_string())?;
-        names.claim(
-            (channel.namespace.as_str(), channel.name.as_str()),
-            channel,
-            || channel.qualified_name(),
-        )?;
+        names.claim((channel.namespace.as_str(), channel.name.as_str()), channel, || {
+            channel.qualified_name()
+        })?;
         sources.claim(channel.source.as_str(), channel, || channel.source.to_string())?;
         for address in &channel.destinations {
             destinations.claim(address.as_str(), channel, || address.to_string())?;
@@ -269,10 +224,7 @@ struct Claims<'a, K> {
 
 impl<'a, K: Eq + Hash> Claims<'a, K> {
     fn new(claim: Claim, capacity: usize) -> Self {
-        Self {
-            claim,
-            by: HashMap::with_capacity(capacity),
-        }
+        Self { claim, by: HashMap::with_capacity(capacity) }
     }
 
     fn claim(
@@ -293,10 +245,5 @@ fn conflict(claim: Claim, value: String, first: &ChannelConfig, second: &Channel
         Claim::Name => format!("{} ({})", channel.qualified_name(), channel.uid),
         _ => channel.qualified_name(),
     };
-    Conflict {
-        claim,
-        value,
-        first: called(first),
-        second: called(second),
-    }
+    Conflict { claim, value, first: called(first), second: called(second) }
 }

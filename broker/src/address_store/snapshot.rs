@@ -39,10 +39,7 @@ pub(super) fn write(
             sequence += 1;
             file.write_all(&bytes)
         };
-        put(Record::Head(Head {
-            format: FORMAT,
-            generation,
-        }))?;
+        put(Record::Head(Head { format: FORMAT, generation }))?;
         loop {
             let batch: Vec<_> = changes.by_ref().take(CHANGES_PER_ENTRY).collect();
             if batch.is_empty() {
@@ -56,21 +53,13 @@ pub(super) fn write(
 
 /// Reads the snapshot; nothing if there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<Found>, OpenError> {
-    let io = |source| OpenError::Io {
-        action: "cannot read",
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| OpenError::Io { action: "cannot read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(io)?,
     };
     let mut from = BufReader::with_capacity(1 << 20, file);
-    let mut found = Found {
-        generation: 0,
-        contents: Contents::default(),
-        bytes: 0,
-    };
+    let mut found = Found { generation: 0, contents: Contents::default(), bytes: 0 };
     for sequence in 0.. {
         let damaged_here = |reason: String| damaged(path, found.bytes, reason);
         let frame = match frame::read(&mut from) {

@@ -25,13 +25,7 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that goes on from what was read from disk.
     pub(super) fn new(disk: Disk, contents: &mut Contents, store_id: Uuid) -> Self {
-        let in_set = || {
-            contents
-                .channels
-                .values()
-                .filter(|held| !held.orphan)
-                .map(|held| &held.entry.config)
-        };
+        let in_set = || contents.channels.values().filter(|held| !held.orphan).map(|held| &held.entry.config);
         let facts = Facts {
             next_number: contents.next_number,
             synced_at: contents.synced_at,
@@ -40,11 +34,7 @@ impl Writer {
             orphans: contents.channels.values().filter(|held| held.orphan).count(),
             deleted: std::mem::take(&mut contents.deleted),
         };
-        Self {
-            disk,
-            facts,
-            store_id,
-        }
+        Self { disk, facts, store_id }
     }
 
     /// Makes a plan last, and takes over what follows from it.
@@ -99,26 +89,13 @@ fn whole<'a>(
     plan: Option<&'a Plan>,
 ) -> impl Iterator<Item = Change> + use<'a> {
     let held: Vec<_> = indices.all_held().collect();
-    let after = plan
-        .into_iter()
-        .flat_map(|plan| &plan.steps)
-        .filter_map(|step| step.after.clone());
+    let after = plan.into_iter().flat_map(|plan| &plan.steps).filter_map(|step| step.after.clone());
     let channels = held.into_iter().chain(after).flat_map(|Held { entry, orphan }| {
-        let put = Change::Put {
-            number: entry.number,
-            config: entry.config.clone(),
-        };
+        let put = Change::Put { number: entry.number, config: entry.config.clone() };
         iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
     });
-    let deleted = facts
-        .deleted
-        .iter()
-        .chain(plan.and_then(|plan| plan.deleted))
-        .map(Change::Delete);
+    let deleted = facts.deleted.iter().chain(plan.and_then(|plan| plan.deleted)).map(Change::Delete);
     let next_number = plan.map_or(facts.next_number, |plan| plan.next_number);
     let synced_at = plan.and_then(|plan| plan.synced_at).or(facts.synced_at);
-    channels
-        .chain(deleted)
-        .chain([Change::NextNumber(next_number)])
-        .chain(synced_at.map(Change::Synced))
+    channels.chain(deleted).chain([Change::NextNumber(next_number)]).chain(synced_at.map(Change::Synced))
 }

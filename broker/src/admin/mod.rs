@@ -49,7 +49,10 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/metrics/channels", get(channels))
         .fallback(async || {
-            HttpError::new(ProblemType::RouteUnknown, "here are /livez, /readyz, /metrics and /metrics/channels")
+            HttpError::new(
+                ProblemType::RouteUnknown,
+                "here are /livez, /readyz, /metrics and /metrics/channels",
+            )
         })
         .with_state(admin)
 }
@@ -82,9 +85,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let mut text = Vec::new();
     match encoder.encode(&admin.metrics.gather(), &mut text) {
         Ok(()) => ([(CONTENT_TYPE, encoder.format_type())], text).into_response(),
-        Err(error) => {
-            HttpError::new(ProblemType::Internal, format!("failed to print the metrics: {error}")).into_response()
-        }
+        Err(error) => HttpError::new(ProblemType::Internal, format!("failed to print the metrics: {error}"))
+            .into_response(),
     }
 }
 

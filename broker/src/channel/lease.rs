@@ -30,7 +30,9 @@ pub struct Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The lease's time is over and nobody has the message.
-    #[error("the lease has ended and the message is back in its channel: ask for it again, and renew in time")]
+    #[error(
+        "the lease has ended and the message is back in its channel: ask for it again, and renew in time"
+    )]
     Expired,
     /// This token gave the message back and nobody has it.
     #[error("this lease gave the message back: ask for it again")]
@@ -59,7 +61,9 @@ pub struct LeaseSealer {
 impl LeaseSealer {
     /// A sealer by the data folder's key.
     pub fn new(key: &[u8; 32]) -> Self {
-        Self { keyed: Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104 section 2)") }
+        Self {
+            keyed: Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104 section 2)"),
+        }
     }
 
     /// The token of a claim to a message of a channel: base64url, opaque to everybody else.

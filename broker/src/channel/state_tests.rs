@@ -14,7 +14,12 @@ const START: u64 = 7;
 const LEASE: Millis = 100;
 
 fn stored(number: u64) -> Stored {
-    Stored { position: Position::default(), bytes: 10, enqueued_at: number, id: Uuid::from_u128(number.into()) }
+    Stored {
+        position: Position::default(),
+        bytes: 10,
+        enqueued_at: number,
+        id: Uuid::from_u128(number.into()),
+    }
 }
 
 /// A channel with one message, leased at 0 until 100; and the claim to it.

@@ -18,9 +18,7 @@ pub(super) async fn require(State(token): State<Token>, request: Request, next: 
     }
     let detail = "the control port takes `Authorization: Bearer` with the token of --control-token-file";
     let mut response = HttpError::new(ProblemType::Unauthorized, detail).into_response();
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
@@ -31,9 +29,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
         return None;
     };
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
 #[cfg(test)]
@@ -51,12 +47,7 @@ mod tests {
         };
         assert_eq!(of(&["Bearer abc"]), Some(b"abc".to_vec()));
         assert_eq!(of(&["bearer  abc"]), Some(b"abc".to_vec()));
-        for none in [
-            &[][..],
-            &["Bearer"],
-            &["Basic abc"],
-            &["Bearer abc", "Bearer abc"],
-        ] {
+        for none in [&[][..], &["Bearer"], &["Basic abc"], &["Bearer abc", "Bearer abc"]] {
             assert_eq!(of(none), None, "{none:?}");
         }
     }

@@ -54,25 +54,21 @@ pub(super) async fn delete<C: Channels>(
 ) -> Result<Json<ChannelDeleted>, HttpError> {
     let (uid, force) = (look::uid(&uid)?, force(query.as_deref())?);
     let deleted = control.in_turn(|control| async move {
-        let messages = match control.store.by_uid(uid) {
-            Some(entry) => {
-                let closed = control
-                    .channels
-                    .close(entry.number, force)
-                    .await
-                    .map_err(errors::gone)?;
-                closed.map_err(|messages| errors::not_empty(uid, messages))?
-            }
-            None => 0,
-        };
-        if let Some(entry) = control.on_disk(move |store| store.remove(uid)).await? {
+        let entry = control.store.by_uid(uid);
+        let mut messages = 0;
+        if let Some(entry) = &entry {
+            let closed = control.channels.close(entry.number, force).await.map_err(errors::gone)?;
+            messages = closed.map_err(|messages| errors::not_empty(uid, messages))?;
+        }
+        let removed = control.on_disk(move |store| store.remove(uid)).await;
+        if let (Err(_), Some(entry)) = (&removed, &entry) {
+            control.channels.reopen(entry.number).await;
+        }
+        if let Some(entry) = removed? {
             control.channels.removed(entry.number).await;
             tracing::info!(channel = entry.config.qualified_name(), %uid, messages, "deleted a channel");
         }
-        Ok(ChannelDeleted {
-            messages,
-            store: control.store.state(),
-        })
+        Ok(ChannelDeleted { messages, store: control.store.state() })
     });
     deleted.await.map(Json)
 }
@@ -102,11 +98,7 @@ async fn apply<C: Channels>(
 /// The query of a DELETE: `force=true`, `force=false`, or nothing.
 fn force(query: Option<&str>) -> Result<bool, HttpError> {
     let mut force = false;
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         force = match pair.split_once('=').unwrap_or((pair, "")) {
             ("force", "true") => true,
             ("force", "false") => false,

@@ -25,6 +25,9 @@ pub trait Channels: Clone + Send + Sync + 'static {
         force: bool,
     ) -> impl Future<Output = Result<Result<u64, u64>, CoreGone>> + Send;
 
+    /// Takes a deletion back that could not be stored.
+    fn reopen(&self, number: u32) -> impl Future<Output = ()> + Send;
+
     /// Ends a channel's deletion, once the address store has forgotten it.
     fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
 
@@ -39,6 +42,10 @@ impl Channels for CoreHandle {
 
     async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
         CoreHandle::close(self, number, force).await
+    }
+
+    async fn reopen(&self, number: u32) {
+        CoreHandle::reopen(self, number).await;
     }
 
     async fn removed(&self, number: u32) {

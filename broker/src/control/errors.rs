@@ -28,18 +28,12 @@ pub(super) fn gone(error: CoreGone) -> HttpError {
 
 /// A defect of the broker: whoever panicked has said why in the log.
 pub(super) fn panicked(_: JoinError) -> HttpError {
-    HttpError::new(
-        ProblemType::Internal,
-        "the change was not carried through: the broker's log says why",
-    )
+    HttpError::new(ProblemType::Internal, "the change was not carried through: the broker's log says why")
 }
 
 /// Nothing has this UID.
 pub(super) fn unknown(uid: Uuid) -> HttpError {
-    HttpError::new(
-        ProblemType::ChannelUnknown,
-        format!("no channel and no orphan has the UID {uid}"),
-    )
+    HttpError::new(ProblemType::ChannelUnknown, format!("no channel and no orphan has the UID {uid}"))
 }
 
 /// The channel still has messages.

@@ -33,11 +33,7 @@ pub(super) async fn stats<C: Channels>(
     let uid = uid(&text)?;
     let entry = control.store.by_uid(uid).ok_or_else(|| errors::unknown(uid))?;
     let stats = control.channels.stats(vec![entry]).await.map_err(errors::gone)?;
-    stats
-        .into_iter()
-        .next()
-        .map(Json)
-        .ok_or_else(|| errors::unknown(uid))
+    stats.into_iter().next().map(Json).ok_or_else(|| errors::unknown(uid))
 }
 
 /// `GET /control/v1/stats`: every channel of the set, as NDJSON.
@@ -58,11 +54,7 @@ pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) ->
         Ok(Some((text, (channels, left))))
     });
     let body = stream::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok((
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(body),
-    )
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response())
 }
 
 async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Result<Bytes, CoreGone> {
@@ -76,6 +68,5 @@ async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Re
 
 /// The UID in a path.
 pub(super) fn uid(text: &str) -> Result<Uuid, HttpError> {
-    text.parse()
-        .map_err(|_| HttpError::new(ProblemType::ParameterMalformed, format!("{text:?} is no UID")))
+    text.parse().map_err(|_| HttpError::new(ProblemType::ParameterMalformed, format!("{text:?} is no UID")))
 }

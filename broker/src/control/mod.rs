@@ -46,13 +46,7 @@ struct Control<C> {
 
 impl<C: Clone> Clone for Control<C> {
     fn clone(&self) -> Self {
-        let Self {
-            store,
-            channels,
-            turn,
-            sync_turn,
-            tasks,
-        } = self;
+        let Self { store, channels, turn, sync_turn, tasks } = self;
         Self {
             store: store.clone(),
             channels: channels.clone(),
@@ -76,14 +70,8 @@ pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token) -> Ro
         .route(path::CONTROL_REVISION, get(look::revision))
         .route(path::CONTROL_STATS, get(look::all_stats))
         .route(path::CONTROL_SYNC, post(change::sync))
-        .route(
-            &format!("{}{{uid}}", path::CONTROL_CHANNELS),
-            put(change::put).delete(change::delete),
-        )
-        .route(
-            &format!("{}{{uid}}/stats", path::CONTROL_CHANNELS),
-            get(look::stats),
-        )
+        .route(&format!("{}{{uid}}", path::CONTROL_CHANNELS), put(change::put).delete(change::delete))
+        .route(&format!("{}{{uid}}/stats", path::CONTROL_CHANNELS), get(look::stats))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(control)
@@ -121,19 +109,13 @@ impl<C: Channels> Control<C> {
 async fn unknown_route(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::RouteUnknown,
-        format!(
-            "there is nothing at {}: the control API is at /control/v1/",
-            uri.path()
-        ),
+        format!("there is nothing at {}: the control API is at /control/v1/", uri.path()),
     )
 }
 
 async fn wrong_method(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::MethodNotAllowed,
-        format!(
-            "{} does not take this method: the header Allow names those that it does",
-            uri.path()
-        ),
+        format!("{} does not take this method: the header Allow names those that it does", uri.path()),
     )
 }

@@ -27,11 +27,7 @@ pub(super) async fn channel(body: Body) -> Result<ChannelConfig, HttpError> {
     let mut text = Vec::new();
     read(body, |chunk| {
         text.extend_from_slice(chunk);
-        if text.len() > LINE_BYTES_MAX {
-            Err(too_long("the body"))
-        } else {
-            Ok(())
-        }
+        if text.len() > LINE_BYTES_MAX { Err(too_long("the body")) } else { Ok(()) }
     })
     .await?;
     parse(&text, "the body")
@@ -107,9 +103,7 @@ fn parse(text: &[u8], place: &str) -> Result<ChannelConfig, HttpError> {
 }
 
 fn too_long(place: &str) -> HttpError {
-    malformed(format!(
-        "{place} is longer than {LINE_BYTES_MAX} bytes, and no channel is"
-    ))
+    malformed(format!("{place} is longer than {LINE_BYTES_MAX} bytes, and no channel is"))
 }
 
 fn malformed(detail: String) -> HttpError {

@@ -43,13 +43,8 @@ pub enum TokenError {
 impl Token {
     /// Reads the token from a file, white space around it left out.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let text = fs::read(path).map_err(|source| TokenError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::new(text.trim_ascii()).ok_or_else(|| TokenError::Malformed {
-            path: path.to_owned(),
-        })
+        let text = fs::read(path).map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
+        Self::new(text.trim_ascii()).ok_or_else(|| TokenError::Malformed { path: path.to_owned() })
     }
 
     fn new(text: &[u8]) -> Option<Self> {
@@ -87,14 +82,8 @@ mod tests {
             &"x".repeat(5000),
         ] {
             fs::write(&path, bad).unwrap();
-            assert!(
-                matches!(Token::read(&path), Err(TokenError::Malformed { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(Token::read(&path), Err(TokenError::Malformed { .. })), "{bad:?}");
         }
-        assert!(matches!(
-            Token::read(&folder.path().join("none")),
-            Err(TokenError::Io { .. })
-        ));
+        assert!(matches!(Token::read(&folder.path().join("none")), Err(TokenError::Io { .. })));
     }
 }

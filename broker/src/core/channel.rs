@@ -42,7 +42,7 @@ impl CounterRegistry {
 impl Channel {
     pub(super) fn new(entry: Arc<ChannelEntry>, state: ChannelState, counters: &CounterRegistry) -> Self {
         let counters = counters.get_or_insert(entry.number);
-        let channel = Self { entry, state, waiting: WaitingReceivers::default(), counters, closed: false };
+        let channel = Self { entry, state, waiting: WaitingReceivers::default(), counters };
         channel.publish();
         channel
     }
@@ -56,6 +56,9 @@ impl Channel {
 impl Core {
     /// The channel of an entry, with the entry's configuration from now on; `None` when its deletion has begun.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
+        if self.closed.contains(&entry.number) {
+            return None;
+        }
         let channel = self
             .channels
             .entry(entry.number)
@@ -63,19 +66,23 @@ impl Core {
         if !Arc::ptr_eq(&channel.entry, entry) {
             channel.entry = entry.clone();
         }
-        (!channel.closed).then_some(channel)
+        Some(channel)
     }
 
     /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
     /// go with it, or how many stand in the way.
     pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
-        let messages = channel.state.len();
+        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.len());
         if messages > 0 && !force {
             return Err(messages);
         }
-        channel.closed = true;
+        self.closed.insert(number);
         Ok(messages)
+    }
+
+    /// Takes a deletion back that could not be stored.
+    pub fn reopen(&mut self, number: u32) {
+        self.closed.remove(&number);
     }
 
     /// Ends a channel's deletion, once the address store has forgotten it for ever: at the next start the log's records
@@ -97,5 +104,4 @@ impl Core {
             channel.publish();
         }
     }
-
 }

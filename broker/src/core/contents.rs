@@ -25,7 +25,7 @@ impl Content {
 /// The contents in memory, up to a limit. A full one takes no more until messages leave: those that came first are asked
 /// for first, so there is nothing better to throw out.
 #[derive(Debug)]
-pub struct HotContents {
+pub(super) struct HotContents {
     contents: HashMap<(u32, Sequence), Content>,
     bytes: usize,
     max_bytes: usize,
@@ -33,12 +33,12 @@ pub struct HotContents {
 
 impl HotContents {
     /// Room for `max_bytes`.
-    pub fn new(max_bytes: usize) -> Self {
+    pub(super) fn new(max_bytes: usize) -> Self {
         Self { contents: HashMap::new(), bytes: 0, max_bytes }
     }
 
     /// Keeps a content, if there is room.
-    pub fn insert(&mut self, channel: u32, sequence: Sequence, content: Content) {
+    pub(super) fn insert(&mut self, channel: u32, sequence: Sequence, content: Content) {
         if self.bytes + content.len() <= self.max_bytes {
             self.bytes += content.len();
             self.contents.insert((channel, sequence), content);
@@ -46,12 +46,12 @@ impl HotContents {
     }
 
     /// A content, if it was kept.
-    pub fn get(&self, channel: u32, sequence: Sequence) -> Option<Content> {
+    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<Content> {
         self.contents.get(&(channel, sequence)).cloned()
     }
 
     /// The message left.
-    pub fn remove(&mut self, channel: u32, sequence: Sequence) {
+    pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
         if let Some(content) = self.contents.remove(&(channel, sequence)) {
             self.bytes -= content.len();
         }

@@ -15,7 +15,9 @@ const FAILED: u8 = 2;
 
 /// The log could not be written or synced. What it holds is decided by recovery, after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the log could not be written or synced; the broker stops, and what was stored is decided when it starts again")]
+#[error(
+    "the log could not be written or synced; the broker stops, and what was stored is decided when it starts again"
+)]
 pub struct StoreFailed;
 
 /// One group commit: the records of many requests.

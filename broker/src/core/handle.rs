@@ -63,9 +63,14 @@ impl CoreHandle {
         self.run(move |core| core.close(number, force)).await
     }
 
+    /// Takes a deletion back that could not be stored.
+    pub async fn reopen(&self, number: u32) {
+        // A core that is gone holds nothing any more.
+        let _ = self.run(move |core| core.reopen(number)).await;
+    }
+
     /// Ends a channel's deletion, once the address store has forgotten it.
     pub async fn removed(&self, number: u32) {
-        // A core that is gone holds nothing any more.
         let _ = self.run(move |core| core.remove(number)).await;
     }
 

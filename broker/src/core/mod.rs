@@ -19,7 +19,7 @@ pub mod tasks;
 mod timers;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -65,6 +65,12 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// The log has messages of channels that the address store never knew.
+    #[error(
+        "the log has messages of channel number {0}, which the address store never gave: the folders 'addresses' and \
+         'log' of the data folder are not of one time; restore both from one backup"
+    )]
+    StoresApart(u32),
     /// The system gives no random number.
     #[error("failed to draw a random number from the system: {0}")]
     Random(getrandom::Error),
@@ -85,8 +91,6 @@ struct Channel {
     state: ChannelState,
     waiting: WaitingReceivers<Delivery>,
     counters: Arc<ChannelCounters>,
-    /// Its deletion has begun: it takes and gives no message any more.
-    closed: bool,
 }
 
 /// The channels of one runtime thread and their log.
@@ -98,6 +102,8 @@ pub struct Core {
     sealer: LeaseSealer,
     limits: Limits,
     channels: HashMap<u32, Channel>,
+    /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
+    closed: HashSet<u32>,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
     idempotency: IdempotencyTable,

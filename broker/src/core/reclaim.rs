@@ -51,7 +51,9 @@ impl Core {
     fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
         match *record {
             Record::Push { channel, sequence, idempotency, message_id, .. } => {
-                let live = self.message(channel, sequence).is_some_and(|message| message.stored.position == position);
+                let live = self
+                    .message(channel, sequence)
+                    .is_some_and(|message| message.stored.position == position);
                 if live {
                     let copy = self.append_copy(record)?;
                     if let Some(channel) = self.channels.get_mut(&channel) {
@@ -63,7 +65,8 @@ impl Core {
                     self.keep_key(channel, sequence, message_id, hash, expires_ms)?;
                 }
             }
-            Record::Lease { channel, sequence, delivery, .. } | Record::Release { channel, sequence, delivery, .. } => {
+            Record::Lease { channel, sequence, delivery, .. }
+            | Record::Release { channel, sequence, delivery, .. } => {
                 if self.message(channel, sequence).is_some_and(|message| message.handouts.last == delivery) {
                     self.keep_lease(channel, sequence)?;
                 }

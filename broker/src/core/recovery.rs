@@ -4,7 +4,10 @@
 //! newest before the oldest is freed. So a lease may come before its message: it is kept until the message comes. A
 //! settle never does: copies are made of live messages only.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use uuid::Uuid;
 
@@ -152,6 +155,8 @@ impl Core {
                 Some(entry) => {
                     channels.insert(number, Channel::new(entry, state, &counters));
                 }
+                // Its addresses are lost, not its deletion known: nothing may be dropped.
+                None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
                 None => dead.extend(state.messages().map(|(_, message)| message.stored.position)),
             }
         }
@@ -167,6 +172,7 @@ impl Core {
             sealer: LeaseSealer::new(folder.lease_key()),
             limits,
             channels,
+            closed: HashSet::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes),
             idempotency,

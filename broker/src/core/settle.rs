@@ -87,7 +87,12 @@ impl Core {
     }
 
     /// The receiver keeps the message for `lease` from now, or for the channel's own lease, and at most for its longest.
-    pub fn renew(&mut self, number: u32, claim: Claim, seconds: Option<u32>) -> Result<Renewed, SettleRefusal> {
+    pub fn renew(
+        &mut self,
+        number: u32,
+        claim: Claim,
+        seconds: Option<u32>,
+    ) -> Result<Renewed, SettleRefusal> {
         let now = self.alive()?;
         let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);

@@ -18,7 +18,9 @@ struct WholeOrNothing;
 impl Drop for WholeOrNothing {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("a panic in a channel or its log: the process ends, and starts again from its disk");
+            tracing::error!(
+                "a panic in a channel or its log: the process ends, and starts again from its disk"
+            );
             std::process::abort();
         }
     }

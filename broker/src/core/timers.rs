@@ -6,36 +6,36 @@ use crate::{channel::state::Sequence, clock::Millis};
 
 /// The end of a lease that was granted. One that finds its lease renewed or settled has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeaseEnd {
+pub(super) struct LeaseEnd {
     /// When the lease ends.
-    pub at: Millis,
+    pub(super) at: Millis,
     /// The number of the message's channel.
-    pub channel: u32,
+    pub(super) channel: u32,
     /// The message's place in it.
-    pub sequence: Sequence,
+    pub(super) sequence: Sequence,
 }
 
 /// All ends to come.
 #[derive(Debug, Default)]
-pub struct LeaseTimers {
+pub(super) struct LeaseTimers {
     ends: BTreeSet<LeaseEnd>,
 }
 
 impl LeaseTimers {
     /// A lease was granted; true when it ends before all others, so that whoever sleeps must wake earlier.
-    pub fn insert(&mut self, end: LeaseEnd) -> bool {
+    pub(super) fn insert(&mut self, end: LeaseEnd) -> bool {
         let earliest = self.next().is_none_or(|next| end.at < next);
         self.ends.insert(end);
         earliest
     }
 
     /// When the next lease ends.
-    pub fn next(&self) -> Option<Millis> {
+    pub(super) fn next(&self) -> Option<Millis> {
         self.ends.first().map(|end| end.at)
     }
 
     /// One lease that has ended by now.
-    pub fn pop_ended(&mut self, now: Millis) -> Option<LeaseEnd> {
+    pub(super) fn pop_ended(&mut self, now: Millis) -> Option<LeaseEnd> {
         (self.next()? <= now).then(|| self.ends.pop_first()).flatten()
     }
 }

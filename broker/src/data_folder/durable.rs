@@ -28,16 +28,10 @@ pub(crate) fn replace(
     let written = write_whole(&temporary, mode, write).map_err(|source| {
         // What is left would only take up room; the next attempt overwrites it if it cannot be removed.
         let _ = fs::remove_file(&temporary);
-        ReplaceError {
-            replaced: false,
-            source,
-        }
+        ReplaceError { replaced: false, source }
     })?;
     let replaced = fs::rename(&temporary, path).and_then(|()| sync_folder_of(path));
-    replaced.map_err(|source| ReplaceError {
-        replaced: true,
-        source,
-    })?;
+    replaced.map_err(|source| ReplaceError { replaced: true, source })?;
     Ok(written)
 }
 
@@ -48,10 +42,7 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 /// Whether a disk or a quota is full, which people can do something about.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn write_whole(
@@ -59,12 +50,7 @@ fn write_whole(
     mode: u32,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<u64> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     let mut buffer = BufWriter::new(file);
     write(&mut buffer)?;
     buffer.flush()?;

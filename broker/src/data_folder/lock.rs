@@ -22,12 +22,10 @@ const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 /// Takes the lock, waits for it up to `wait`, and writes this process's id into the file.
 pub(super) fn acquire(path: &Path, wait: Duration) -> Result<File, DataFolderError> {
-    acquire_with(path, wait, |file| {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+    acquire_with(path, wait, |file| match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
     })
 }
 
@@ -43,20 +41,14 @@ fn acquire_with(
         let waited = started.elapsed();
         if waited >= wait {
             let folder = path.parent().unwrap_or(path).to_owned();
-            return Err(DataFolderError::Locked {
-                path: folder,
-                holder: holder(path),
-                waited,
-            });
+            return Err(DataFolderError::Locked { path: folder, holder: holder(path), waited });
         }
         thread::sleep(RETRY_EVERY.min(wait - waited));
     }
     // Over some network file systems a lock holds back other machines and not this one, or nobody at all.
     let second = step("open", path, || open(path))?;
     if step("lock", path, || try_lock(&second))? {
-        return Err(DataFolderError::NoLocks {
-            path: path.to_owned(),
-        });
+        return Err(DataFolderError::NoLocks { path: path.to_owned() });
     }
     // In place and of one length, so that a full disk can still be opened and emptied; and synced, so that a disk that
     // cannot be written is found out now and not by the first message.
@@ -68,13 +60,7 @@ fn acquire_with(
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
 }
 
 /// The process id that the holder wrote down.

@@ -70,12 +70,7 @@ impl DataFolder {
             make_folder(&path.join(name))?;
         }
         step("sync", path, || durable::sync_folder_of(&path.join(LOG)))?;
-        Ok(Self {
-            path: path.to_owned(),
-            store_id,
-            lease_key,
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), store_id, lease_key, _lock: lock })
     }
 
     /// Drawn when the folder was made: another one means another disk.
@@ -103,15 +98,13 @@ impl DataFolder {
 fn make_folder(path: &Path) -> Result<(), DataFolderError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(DataFolderError::NotAFolder {
-            path: path.to_owned(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(DataFolderError::NotAFolder {
-            path: path.to_owned(),
-        }),
-        Err(_) => step("make the folder", path, || {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-        }),
+        Ok(_) => Err(DataFolderError::NotAFolder { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(DataFolderError::NotAFolder { path: path.to_owned() })
+        }
+        Err(_) => {
+            step("make the folder", path, || fs::DirBuilder::new().recursive(true).mode(0o700).create(path))
+        }
     }
 }
 
@@ -120,21 +113,12 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
     let path = folder.join(VERSION);
     match fs::read(&path) {
         Ok(text) => {
-            let damaged = |reason: String| DataFolderError::Damaged {
-                path: path.clone(),
-                reason,
-            };
+            let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-            let found = version["format"]
-                .as_u64()
-                .ok_or_else(|| damaged("it names no format".into()))?;
+            let found = version["format"].as_u64().ok_or_else(|| damaged("it names no format".into()))?;
             if found > u64::from(FORMAT) {
-                return Err(DataFolderError::Newer {
-                    path: folder.to_owned(),
-                    found,
-                    supported: FORMAT,
-                });
+                return Err(DataFolderError::Newer { path: folder.to_owned(), found, supported: FORMAT });
             }
             serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
         }
@@ -143,10 +127,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
                 return Err(DataFolderError::VersionMissing { path, left });
             }
-            let version = Version {
-                format: FORMAT,
-                store_id: Uuid::from_bytes(random(folder)?),
-            };
+            let version = Version { format: FORMAT, store_id: Uuid::from_bytes(random(folder)?) };
             let text = serde_json::to_vec(&version).expect("a version has a number and a UID");
             write(&path, 0o644, &text)?;
             Ok(version)
@@ -186,9 +167,7 @@ fn random<const BYTES: usize>(path: &Path) -> Result<[u8; BYTES], DataFolderErro
 
 fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DataFolderError> {
     let written = durable::replace(path, mode, |file| file.write_all(bytes));
-    written
-        .map(drop)
-        .map_err(|error| io_error("write", path, error.source))
+    written.map(drop).map_err(|error| io_error("write", path, error.source))
 }
 
 #[cfg(test)]

@@ -16,10 +16,7 @@ fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
     let path = above.path().join("new/data");
     let first = open(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(
-        fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(first.addresses().is_dir() && first.log().is_dir());
     let (store_id, lease_key) = (first.store_id(), *first.lease_key());
     drop(first);
@@ -43,15 +40,10 @@ fn a_folder_in_use_names_the_process_that_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path()).unwrap();
     let error = open(folder.path()).unwrap_err();
-    let DataFolderError::Locked { holder, .. } = &error else {
-        panic!("{error}")
-    };
+    let DataFolderError::Locked { holder, .. } = &error else { panic!("{error}") };
     assert_eq!(*holder, Some(std::process::id()));
     let text = error.to_string();
-    assert!(
-        text.contains("--data-dir") && text.contains("--lock-wait"),
-        "{text}"
-    );
+    assert!(text.contains("--data-dir") && text.contains("--lock-wait"), "{text}");
     drop(first);
     assert!(open(folder.path()).is_ok());
 }
@@ -71,23 +63,9 @@ fn a_file_in_the_place_of_the_folder_or_above_it_is_refused() {
 #[test]
 fn a_newer_format_is_refused_whatever_else_it_has() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(
-        folder.path().join("restante.json"),
-        r#"{"format": 2, "shards": []}"#,
-    )
-    .unwrap();
+    fs::write(folder.path().join("restante.json"), r#"{"format": 2, "shards": []}"#).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            DataFolderError::Newer {
-                found: 2,
-                supported: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, DataFolderError::Newer { found: 2, supported: 1, .. }), "{error}");
 }
 
 #[test]
@@ -124,26 +102,10 @@ type Spoil = fn(&Path);
 #[test]
 fn damaged_or_missing_files_are_named_and_not_made_anew() {
     let damage: [(&str, Spoil, &str); 4] = [
-        (
-            "restante.json",
-            |path| fs::write(path, "{}").unwrap(),
-            "it names no format",
-        ),
-        (
-            "restante.json",
-            |path| fs::write(path, "half a f").unwrap(),
-            "is damaged",
-        ),
-        (
-            "restante.json",
-            |path| fs::remove_file(path).unwrap(),
-            "is missing although addresses is there",
-        ),
-        (
-            "lease-key",
-            |path| fs::write(path, "short").unwrap(),
-            "5 bytes instead of 32",
-        ),
+        ("restante.json", |path| fs::write(path, "{}").unwrap(), "it names no format"),
+        ("restante.json", |path| fs::write(path, "half a f").unwrap(), "is damaged"),
+        ("restante.json", |path| fs::remove_file(path).unwrap(), "is missing although addresses is there"),
+        ("lease-key", |path| fs::write(path, "short").unwrap(), "5 bytes instead of 32"),
     ];
     for (name, spoil, says) in damage {
         let folder = tempfile::tempdir().unwrap();
@@ -151,9 +113,6 @@ fn damaged_or_missing_files_are_named_and_not_made_anew() {
         let path = folder.path().join(name);
         spoil(&path);
         let error = open(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(says) && error.contains(path.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.contains(says) && error.contains(path.to_str().unwrap()), "{error}");
     }
 }

@@ -63,7 +63,8 @@ impl Reservation {
         self.bytes += bytes;
         if used > self.memory.max {
             let max = self.memory.max;
-            let detail = format!("bodies in flight fill their memory of {max} bytes (--body-memory): send again");
+            let detail =
+                format!("bodies in flight fill their memory of {max} bytes (--body-memory): send again");
             return Err(HttpError::new(ProblemType::Busy, detail));
         }
         Ok(())

@@ -57,12 +57,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         P::ChannelFull | P::TooManyReceivers => StatusCode::TOO_MANY_REQUESTS,
         P::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         P::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        P::NotProgrammed
-        | P::Busy
-        | P::Draining
-        | P::IdempotencyFull
-        | P::StoreFull
-        | P::StoreFailed => {
+        P::NotProgrammed | P::Busy | P::Draining | P::IdempotencyFull | P::StoreFull | P::StoreFailed => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
@@ -110,7 +105,8 @@ mod tests {
 
     #[test]
     fn an_error_answer_is_problem_json_and_says_when_to_come_back() {
-        let response = HttpError::new(ProblemType::ChannelFull, "acme/orders holds 100 messages").into_response();
+        let response =
+            HttpError::new(ProblemType::ChannelFull, "acme/orders holds 100 messages").into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         assert_eq!(response.headers()[header::RETRY_AFTER], "5");

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 const NO_ROUTE: &str = "none";
 
 /// Measures a request from its head to the head of its answer: a pull's wait is part of it.
-pub async fn measure(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+pub(super) async fn measure(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method_label(request.method());

@@ -19,7 +19,10 @@ impl<'a> Query<'a> {
             if !known.contains(&name) {
                 let detail = match known {
                     [] => format!("the parameter {name:?} is unknown here: this request takes none"),
-                    known => format!("the parameter {name:?} is unknown here: this request takes {}", known.join(", ")),
+                    known => format!(
+                        "the parameter {name:?} is unknown here: this request takes {}",
+                        known.join(", ")
+                    ),
                 };
                 return Err(HttpError::new(ProblemType::ParameterUnknown, detail));
             }
@@ -68,7 +71,9 @@ mod tests {
         assert_eq!(wait("wait=20&lease=3"), Ok(Some(20)));
         assert_eq!(wait("lease=3"), Ok(None));
         assert_eq!(wait("wait=99999999999"), Ok(Some(u32::MAX)));
-        for bad in ["wait=-1", "wait=+1", "wait=1.5", "wait=ten", "wait=", "wait", "wait=1%30", "wait=1&wait=2"] {
+        for bad in
+            ["wait=-1", "wait=+1", "wait=1.5", "wait=ten", "wait=", "wait", "wait=1%30", "wait=1&wait=2"]
+        {
             assert_eq!(wait(bad), Err(ProblemType::ParameterMalformed), "{bad}");
         }
     }

@@ -54,7 +54,8 @@ async fn channel(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<ChannelStats>, HttpError> {
     let entry = context.store.by_name(&namespace, &name).ok_or_else(|| {
-        let detail = format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
+        let detail =
+            format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
         HttpError::new(ProblemType::AddressUnknown, detail)
     })?;
     let now = context.core.with(|core| core.clock().now());
@@ -62,7 +63,8 @@ async fn channel(
 }
 
 async fn route_unknown(request: Request) -> HttpError {
-    let detail = format!("there is nothing at {}: see the HTTP contract for what is under /v1", request.uri().path());
+    let detail =
+        format!("there is nothing at {}: see the HTTP contract for what is under /v1", request.uri().path());
     HttpError::new(ProblemType::RouteUnknown, detail)
 }
 

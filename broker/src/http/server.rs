@@ -89,7 +89,8 @@ async fn connection(
     let mut builder = auto::Builder::new(Tracked(tasks));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     // A connection that comes during the drain has a request to bring: it ends with that, because the answer says so.
     let came_late = drain.is_cancelled();
     let served = tokio::select! {

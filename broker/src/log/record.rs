@@ -241,6 +241,9 @@ impl<'a> Record<'a> {
     }
 }
 
-fn get<'a, T, E>(from: &mut &'a [u8], read: impl Fn(&mut &'a [u8]) -> Result<T, E>) -> Result<T, RecordError> {
+fn get<'a, T, E>(
+    from: &mut &'a [u8],
+    read: impl Fn(&mut &'a [u8]) -> Result<T, E>,
+) -> Result<T, RecordError> {
     read(from).map_err(|_| RecordError::Truncated)
 }

@@ -47,23 +47,12 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn new(file: &Path, error: manifest::ManifestError) -> Self {
-        Self {
-            file: file.to_owned(),
-            error,
-        }
+        Self { file: file.to_owned(), error }
     }
 
     /// A fault of a whole document.
     pub(super) fn at(file: &Path, line: u64, message: String) -> Self {
-        Self::new(
-            file,
-            manifest::ManifestError {
-                line,
-                column: 1,
-                field: String::new(),
-                message,
-            },
-        )
+        Self::new(file, manifest::ManifestError { line, column: 1, field: String::new(), message })
     }
 }
 
@@ -74,11 +63,7 @@ impl fmt::Display for Fault {
 }
 
 fn list(faults: &[Fault]) -> String {
-    let mut shown: Vec<_> = faults
-        .iter()
-        .take(FAULTS_SHOWN_MAX)
-        .map(Fault::to_string)
-        .collect();
+    let mut shown: Vec<_> = faults.iter().take(FAULTS_SHOWN_MAX).map(Fault::to_string).collect();
     if let more @ 1.. = faults.len().saturating_sub(FAULTS_SHOWN_MAX) {
         shown.push(format!("and {more} more"));
     }

@@ -13,19 +13,14 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The path itself if it is a file, else the `.yaml` and `.yml` files in it, sorted by name.
 pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
-    let io = |source| ManifestError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| ManifestError::Io { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(io)? {
         let file = entry.map_err(io)?.path();
-        let is_yaml = file
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         // Follows links: a mounted ConfigMap is a folder of them.
         if is_yaml && !file.is_dir() {
             files.push(file);
@@ -37,18 +32,11 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
 
 /// The text of one file.
 pub(super) fn read(path: &Path) -> Result<String, ManifestError> {
-    let io = |source| ManifestError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| ManifestError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(ManifestError::TooLarge {
-            path: path.to_owned(),
-            bytes,
-            max: FILE_BYTES_MAX,
-        });
+        return Err(ManifestError::TooLarge { path: path.to_owned(), bytes, max: FILE_BYTES_MAX });
     }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;

@@ -61,11 +61,7 @@ fn take(file: &Path, document: manifest::Document, said: &mut Vec<Said>, faults:
     let manifest::Document { line, manifest } = document;
     match manifest {
         Manifest::Channel(channel) => match compile(&channel) {
-            Ok(config) => said.push(Said {
-                config,
-                file: file.to_owned(),
-                line,
-            }),
+            Ok(config) => said.push(Said { config, file: file.to_owned(), line }),
             Err(error) => faults.push(Fault::at(file, line, error.to_string())),
         },
         Manifest::Broker(name) => {
@@ -77,25 +73,15 @@ fn take(file: &Path, document: manifest::Document, said: &mut Vec<Said>, faults:
 /// Channels that claim what an earlier one has. In Kubernetes the older one would win; files have no age, so somebody
 /// has to decide.
 fn conflicts(said: &[Said]) -> Vec<Fault> {
-    let claims: Vec<_> = said
-        .iter()
-        .map(|one| Claim {
-            config: &one.config,
-            created: None,
-        })
-        .collect();
+    let claims: Vec<_> = said.iter().map(|one| Claim { config: &one.config, created: None }).collect();
     let verdicts = conflicts::judge(&claims);
-    let lost = said
-        .iter()
-        .zip(verdicts)
-        .filter_map(|(loser, verdict)| Some((loser, verdict?)));
+    let lost = said.iter().zip(verdicts).filter_map(|(loser, verdict)| Some((loser, verdict?)));
     lost.map(|(loser, conflict)| {
         let is_winner =
             |one: &&Said| !std::ptr::eq(*one, loser) && one.config.qualified_name() == conflict.winner;
         let winner = said.iter().find(is_winner);
-        let place = winner.map_or_else(String::new, |one| {
-            format!(" in {}, line {}", one.file.display(), one.line)
-        });
+        let place =
+            winner.map_or_else(String::new, |one| format!(" in {}, line {}", one.file.display(), one.line));
         let message = format!(
             "{}: {} of {} is taken by {}{place}: change one of them",
             conflict.reason.as_str(),

@@ -21,11 +21,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn names(path: &Path) -> Vec<String> {
-    load(path)
-        .unwrap()
-        .iter()
-        .map(ChannelConfig::qualified_name)
-        .collect()
+    load(path).unwrap().iter().map(ChannelConfig::qualified_name).collect()
 }
 
 #[test]
@@ -63,27 +59,14 @@ fn what_does_not_parse_is_named_by_file_line_and_field() {
     for (text, line, says) in [
         (channel("one", "  source: [\n"), 6, ""),
         (channel("one", "  source: Orders\n"), 6, "spec.source"),
-        (
-            channel("one", "  delivery:\n    waitSeconds: 1000\n"),
-            7,
-            "spec.delivery.waitSeconds",
-        ),
+        (channel("one", "  delivery:\n    waitSeconds: 1000\n"), 7, "spec.delivery.waitSeconds"),
         (channel("one", "  sauce: orders\n"), 6, "sauce"),
-        (
-            channel("one", "").replace("anonymous: true", "anonymous: false"),
-            4,
-            "access.anonymous",
-        ),
+        (channel("one", "").replace("anonymous: true", "anonymous: false"), 4, "access.anonymous"),
     ] {
         let folder = folder(&[("good.yaml", &channel("good", "")), ("bad.yaml", &text)]);
         let error = load(folder.path()).unwrap_err();
-        let ManifestError::Invalid(faults) = &error else {
-            panic!("{error}")
-        };
-        assert!(
-            faults.iter().all(|fault| fault.file.ends_with("bad.yaml")),
-            "{error}"
-        );
+        let ManifestError::Invalid(faults) = &error else { panic!("{error}") };
+        assert!(faults.iter().all(|fault| fault.file.ends_with("bad.yaml")), "{error}");
         let text = error.to_string();
         assert!(text.contains("bad.yaml, line ") && text.contains(says), "{text}");
         assert_eq!(faults[0].error.line, line, "{text}");
@@ -100,14 +83,10 @@ fn every_faulty_file_is_told_of_at_once() {
 
 #[test]
 fn two_files_that_claim_the_same_are_both_named() {
-    for (more, reason) in [
-        ("  source: shared\n", "SourceTaken"),
-        ("  destinations: [shared]\n", "DestinationTaken"),
-    ] {
-        let folder = folder(&[
-            ("a.yaml", &channel("one", more)),
-            ("b.yaml", &channel("two", more)),
-        ]);
+    for (more, reason) in
+        [("  source: shared\n", "SourceTaken"), ("  destinations: [shared]\n", "DestinationTaken")]
+    {
+        let folder = folder(&[("a.yaml", &channel("one", more)), ("b.yaml", &channel("two", more))]);
         let text = load(folder.path()).unwrap_err().to_string();
         for part in [reason, "acme/shared", "acme/one", "acme/two", "a.yaml", "b.yaml"] {
             assert!(text.contains(part), "{part}: {text}");
@@ -115,10 +94,7 @@ fn two_files_that_claim_the_same_are_both_named() {
     }
     let folder = folder(&[("a.yaml", &channel("one", "")), ("b.yaml", &channel("one", ""))]);
     let text = load(folder.path()).unwrap_err().to_string();
-    assert!(
-        text.contains("NameTaken") && text.contains("a.yaml") && text.contains("b.yaml"),
-        "{text}"
-    );
+    assert!(text.contains("NameTaken") && text.contains("a.yaml") && text.contains("b.yaml"), "{text}");
 }
 
 #[test]
@@ -127,10 +103,9 @@ fn a_message_broker_is_ignored_and_any_other_kind_is_an_error() {
                   spec: {engine: {embedded: {storage: {size: 1Gi}}}}\n";
     let folder = folder(&[("a.yaml", broker), ("b.yaml", &channel("one", ""))]);
     assert_eq!(names(folder.path()), ["acme/one"]);
-    for (version, kind, says) in [
-        ("v1", "Secret", "apiVersion"),
-        ("restante.dev/v1alpha1", "MessageLink", "kind"),
-    ] {
+    for (version, kind, says) in
+        [("v1", "Secret", "apiVersion"), ("restante.dev/v1alpha1", "MessageLink", "kind")]
+    {
         let text = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: s}}\n");
         fs::write(folder.path().join("c.yaml"), text).unwrap();
         let text = load(folder.path()).unwrap_err().to_string();
@@ -144,10 +119,7 @@ fn what_cannot_be_read_is_named_and_an_empty_folder_is_an_empty_set() {
     assert!(load(folder.path()).unwrap().is_empty());
     let missing = folder.path().join("missing");
     let text = load(&missing).unwrap_err().to_string();
-    assert!(
-        text.contains(missing.to_str().unwrap()) && text.contains("--manifests"),
-        "{text}"
-    );
+    assert!(text.contains(missing.to_str().unwrap()) && text.contains("--manifests"), "{text}");
     fs::write(folder.path().join("a.yaml"), [0xff, 0xfe]).unwrap();
     assert!(matches!(load(folder.path()), Err(ManifestError::Io { .. })));
 }

@@ -31,7 +31,8 @@ async fn an_unknown_address_is_404_on_both_sides() {
 #[tokio::test]
 async fn a_malformed_address_is_400_and_never_normalised() {
     let broker = Broker::serving(ORDERS);
-    for path in ["acme/Orders", "acme//orders", "acme/orders/", "acme", "acme%2Forders", "acme/or%64ers", ""] {
+    for path in ["acme/Orders", "acme//orders", "acme/orders/", "acme", "acme%2Forders", "acme/or%64ers", ""]
+    {
         for method in [Method::POST, Method::GET] {
             let response = broker.request(method, &format!("/v1/messages/{path}")).send().await.unwrap();
             assert_problem(response, 400, ProblemType::AddressMalformed).await;
@@ -43,7 +44,8 @@ async fn a_malformed_address_is_400_and_never_normalised() {
 async fn an_oversize_body_is_413_whether_announced_or_not() {
     let broker = Broker::serving(&ORDERS.replace("messageBytes: 1Mi", "messageBytes: 1000"));
     let large = vec![0_u8; 1001];
-    let chunks = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(large.clone())]));
+    let chunks =
+        reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(large.clone())]));
     for body in [reqwest::Body::from(large), chunks] {
         let response = broker.push("acme/orders", body).send().await.unwrap();
         let problem = assert_problem(response, 413, ProblemType::MessageTooLarge).await;
@@ -55,7 +57,9 @@ async fn an_oversize_body_is_413_whether_announced_or_not() {
 #[tokio::test]
 async fn a_body_shorter_than_its_content_length_is_400_and_stores_nothing() {
     let broker = Broker::serving(ORDERS);
-    let answer = raw(&broker, "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nshort").await;
+    let answer =
+        raw(&broker, "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nshort")
+            .await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(answer.contains("body-incomplete") && answer.contains("5 of 100 bytes"), "{answer}");
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
@@ -99,7 +103,8 @@ async fn a_malformed_idempotency_key_is_400_and_stores_nothing() {
 #[tokio::test]
 async fn headers_that_no_proxy_would_let_back_are_431() {
     let broker = Broker::serving(ORDERS);
-    let response = broker.push("acme/orders", "x").header("meta-large", "v".repeat(3000)).send().await.unwrap();
+    let response =
+        broker.push("acme/orders", "x").header("meta-large", "v".repeat(3000)).send().await.unwrap();
     assert_problem(response, 431, ProblemType::HeadersTooLarge).await;
 }
 

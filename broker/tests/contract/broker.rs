@@ -105,7 +105,8 @@ impl Broker {
             };
             eprintln!("broker: {line}");
             if let Ok(json) = serde_json::from_str::<serde_json::Value>(&line)
-                && let (Some(flag), Some(address)) = (json["fields"]["flag"].as_str(), json["fields"]["address"].as_str())
+                && let (Some(flag), Some(address)) =
+                    (json["fields"]["flag"].as_str(), json["fields"]["address"].as_str())
             {
                 running.addresses.insert(flag.to_owned(), address.parse().unwrap());
             }
@@ -213,7 +214,15 @@ impl Drop for Broker {
 pub(crate) fn command(data_folder: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
     command
-        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--data-dir",
+        ])
         .arg(data_folder)
         .args(arguments)
         .stderr(Stdio::piped());

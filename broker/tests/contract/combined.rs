@@ -24,14 +24,18 @@ async fn a_two_way_conversation_over_one_address_per_end_goes_in_both_directions
     let (factory, office) = ("acme/bridge/factory", "acme/bridge/office");
     let end = async |here: &str, says: &str, hears: &str| {
         for number in 0..50 {
-            let (pushed, pulled) = tokio::join!(broker.pushed(here, format!("{says} {number}")), broker.pulled(here));
+            let (pushed, pulled) =
+                tokio::join!(broker.pushed(here, format!("{says} {number}")), broker.pulled(here));
             assert_eq!(pushed.len(), 36);
             assert_eq!(pulled.0, format!("{hears} {number}").into_bytes());
             let settled = broker.request(Method::DELETE, &pulled.1).send().await.unwrap();
             assert_eq!(settled.status(), StatusCode::NO_CONTENT);
         }
     };
-    tokio::join!(end(factory, "from the factory", "from the office"), end(office, "from the office", "from the factory"));
+    tokio::join!(
+        end(factory, "from the factory", "from the office"),
+        end(office, "from the office", "from the factory")
+    );
     for address in [factory, office] {
         let response = broker.pull(address, "wait=0").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
@@ -51,7 +55,9 @@ async fn an_end_does_not_hear_itself() {
 async fn an_address_with_one_side_has_one_adapter() {
     let broker = Broker::serving(&ORDERS.replace("spec:", "spec:\n  destinations: [in]\n  source: out"));
     broker.pushed("acme/in", "x").await;
-    assert_problem(broker.push("acme/out", "x").send().await.unwrap(), 404, ProblemType::AddressUnknown).await;
-    assert_problem(broker.pull("acme/in", "wait=0").send().await.unwrap(), 404, ProblemType::AddressUnknown).await;
+    assert_problem(broker.push("acme/out", "x").send().await.unwrap(), 404, ProblemType::AddressUnknown)
+        .await;
+    assert_problem(broker.pull("acme/in", "wait=0").send().await.unwrap(), 404, ProblemType::AddressUnknown)
+        .await;
     assert_eq!(broker.pulled("acme/out").await.0, b"x");
 }

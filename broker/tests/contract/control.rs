@@ -15,8 +15,12 @@ const TOKEN: &str = "a-credential-of-the-test";
 fn programmed_by_an_operator() -> Broker {
     let token = std::env::temp_dir().join(format!("restante-test-token-{}", std::process::id()));
     std::fs::write(&token, TOKEN).unwrap();
-    let mut broker =
-        Broker::prepared(&["--control-listen", "127.0.0.1:0", "--control-token-file", &token.display().to_string()]);
+    let mut broker = Broker::prepared(&[
+        "--control-listen",
+        "127.0.0.1:0",
+        "--control-token-file",
+        &token.display().to_string(),
+    ]);
     broker.start();
     broker
 }
@@ -29,7 +33,12 @@ fn channel(name: &str) -> ChannelConfig {
         generation: 1,
         destinations: vec![Address::new("acme", name).unwrap()],
         source: Address::new("acme", name).unwrap(),
-        delivery: Delivery { wait_seconds: 10, max_wait_seconds: 20, lease_seconds: 30, max_lease_seconds: 3600 },
+        delivery: Delivery {
+            wait_seconds: 10,
+            max_wait_seconds: 20,
+            lease_seconds: 30,
+            max_lease_seconds: 3600,
+        },
         limits: Limits { messages: 100, bytes: 1 << 30, message_bytes: 1 << 20 },
         deduplication_window_seconds: 300,
         access: Access { anonymous: true },
@@ -54,7 +63,8 @@ async fn put(broker: &Broker, channel: &ChannelConfig) -> Response {
 #[tokio::test]
 async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_is() {
     let broker = programmed_by_an_operator();
-    let state: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    let state: StoreState =
+        control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
     assert_eq!((state.revision, state.synced_at), (Revision::default(), None));
     let (one, two) = (channel("one"), channel("two"));
     let state: StoreState = sync(&broker, &[one.clone(), two.clone()]).await.json().await.unwrap();
@@ -73,10 +83,12 @@ async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_i
 async fn the_set_outlives_a_restart_without_the_operator() {
     let mut broker = programmed_by_an_operator();
     sync(&broker, &[channel("one")]).await;
-    let before: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    let before: StoreState =
+        control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
     broker.kill();
     broker.start();
-    let after: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    let after: StoreState =
+        control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
     assert_eq!(after, before);
     broker.pushed("acme/one", "x").await;
 }
@@ -123,7 +135,11 @@ async fn a_channel_with_messages_is_deleted_by_force_only_and_never_comes_back()
     let problem = assert_problem(response, 409, ProblemType::ChannelNotEmpty).await;
     assert!(problem.detail.contains('1'), "{}", problem.detail);
     let deleted: ChannelDeleted =
-        control(&broker, Method::DELETE, &format!("{path}?force=true"), String::new()).await.json().await.unwrap();
+        control(&broker, Method::DELETE, &format!("{path}?force=true"), String::new())
+            .await
+            .json()
+            .await
+            .unwrap();
     assert_eq!((deleted.messages, deleted.store.channels), (1, 0));
     assert_problem(waiting.await.unwrap().unwrap(), 404, ProblemType::AddressUnknown).await;
     let response = broker.request(Method::DELETE, &lease).send().await.unwrap();
@@ -155,14 +171,16 @@ async fn a_set_that_cannot_be_obeyed_changes_nothing() {
     sync(&broker, &[channel("one")]).await;
     let mut thief = channel("two");
     thief.source = channel("one").source;
-    assert_problem(sync(&broker, &[channel("one"), thief.clone()]).await, 409, ProblemType::ChannelConflict).await;
+    assert_problem(sync(&broker, &[channel("one"), thief.clone()]).await, 409, ProblemType::ChannelConflict)
+        .await;
     assert_problem(put(&broker, &thief).await, 409, ProblemType::ChannelConflict).await;
     let mut invalid = channel("two");
     invalid.delivery.wait_seconds = 10_000;
     assert_problem(put(&broker, &invalid).await, 400, ProblemType::ChannelInvalid).await;
     let response = control(&broker, Method::POST, "sync", "{\"not\": \"a channel\"}".into()).await;
     assert_problem(response, 400, ProblemType::BodyMalformed).await;
-    let state: StoreState = control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    let state: StoreState =
+        control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
     assert_eq!(state.revision, Revision::of([&channel("one")]));
     let response = broker.push("acme/two", "x").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);

@@ -22,7 +22,8 @@ fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
 async fn a_port_in_use_is_named_with_its_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
-    let (_, said) = refused(&Broker::prepared(&[]), &["--control-listen", &port, "--control-token-file", "/dev/null"]);
+    let (_, said) =
+        refused(&Broker::prepared(&[]), &["--control-listen", &port, "--control-token-file", "/dev/null"]);
     assert!(said.contains(&port) && said.contains("--control-listen"), "{said}");
 }
 
@@ -59,9 +60,10 @@ async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as
     }
     broker.kill();
     let log = broker.data_folder().join("log");
-    let segment = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).find(|path| {
-        fs::read(path).unwrap().windows(10).any(|bytes| bytes == b"message 10")
-    });
+    let segment = fs::read_dir(&log)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| fs::read(path).unwrap().windows(10).any(|bytes| bytes == b"message 10"));
     let segment = segment.expect("some segment has the message");
     let bytes = fs::read(&segment).unwrap();
     let offset = bytes.windows(10).position(|bytes| bytes == b"message 10").unwrap();

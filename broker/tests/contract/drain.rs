@@ -42,9 +42,10 @@ type Chunk = Result<&'static str, std::io::Error>;
 /// A body that the test sends piece by piece.
 fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl futures_util::Stream<Item = Chunk>) {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let stream = futures_util::stream::unfold(receiver, async |mut receiver: tokio::sync::mpsc::Receiver<Chunk>| {
-        receiver.recv().await.map(|chunk| (chunk, receiver))
-    });
+    let stream =
+        futures_util::stream::unfold(receiver, async |mut receiver: tokio::sync::mpsc::Receiver<Chunk>| {
+            receiver.recv().await.map(|chunk| (chunk, receiver))
+        });
     (sender, stream)
 }
 

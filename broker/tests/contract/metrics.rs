@@ -1,6 +1,9 @@
 //! Probes and metrics.
 
-use std::{io::Write as _, process::{Command, Stdio}};
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use reqwest::{Method, StatusCode};
 

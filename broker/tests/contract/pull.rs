@@ -16,7 +16,8 @@ async fn an_answer_with_a_message_says_all_about_it() {
     assert_eq!(header(&response, "message-deliveries"), "1");
     assert_eq!(header(&response, "lease-duration"), "7");
     assert!(header(&response, "location").starts_with("/v1/leases/"));
-    let (enqueued, expires) = (header(&response, "message-enqueued-at"), header(&response, "lease-expires-at"));
+    let (enqueued, expires) =
+        (header(&response, "message-enqueued-at"), header(&response, "lease-expires-at"));
     assert!(enqueued.ends_with('Z') && enqueued < expires, "{enqueued} {expires}");
     assert_eq!(header(&response, "cache-control"), "no-store");
     assert_eq!(header(&response, "vary"), "Prefer");
@@ -47,7 +48,8 @@ async fn a_pull_that_names_no_wait_waits_for_the_channels_period() {
 
 #[tokio::test]
 async fn wait_and_lease_beyond_the_channels_bounds_are_clamped() {
-    let delivery = "  delivery: {waitSeconds: 0, maxWaitSeconds: 1, leaseSeconds: 5, maxLeaseSeconds: 10}\n  limits:";
+    let delivery =
+        "  delivery: {waitSeconds: 0, maxWaitSeconds: 1, leaseSeconds: 5, maxLeaseSeconds: 10}\n  limits:";
     let broker = Broker::serving(&ORDERS.replace("  limits:", delivery));
     let response = broker.pull("acme/orders", "wait=99999999999").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);

@@ -67,7 +67,12 @@ async fn a_message_whose_lease_ends_comes_to_the_next_receiver_by_itself() {
     assert_eq!(header(&again, "message-deliveries"), "2");
     let superseded = Some(ProblemType::LeaseSuperseded);
     assert_eq!(verdicts(&broker, &lease).await, [(410, superseded); 3]);
-    broker.wait_for_metric("restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"ready\"}", 1.0).await;
+    broker
+        .wait_for_metric(
+            "restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"ready\"}",
+            1.0,
+        )
+        .await;
     let lease = header(&again, "location");
     let expired = Some(ProblemType::LeaseExpired);
     assert_eq!(verdicts(&broker, &lease).await, [(410, expired); 3]);
@@ -82,7 +87,8 @@ async fn a_renewed_lease_goes_on() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, "lease-duration"), "60");
     assert!(header(&response, "lease-expires-at").ends_with('Z'));
-    let response = broker.pull("acme/orders", "wait=2").timeout(Duration::from_secs(10)).send().await.unwrap();
+    let response =
+        broker.pull("acme/orders", "wait=2").timeout(Duration::from_secs(10)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT, "the renewed message must not come back");
     assert_eq!(broker.request(Method::DELETE, &lease).send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }

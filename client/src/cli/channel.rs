@@ -13,10 +13,9 @@ pub(crate) async fn run(client: &Client, args: ChannelArgs, deadline: Duration) 
     let mut all = Vec::with_capacity(args.channels.len());
     for (namespace, name) in &args.channels {
         let stats = client.channel(namespace, name, deadline).await;
-        all.push(stats.map_err(|source| Failure::Channel {
-            channel: format!("{namespace}/{name}"),
-            source,
-        })?);
+        all.push(
+            stats.map_err(|source| Failure::Channel { channel: format!("{namespace}/{name}"), source })?,
+        );
     }
     let text = match args.output {
         Output::Table => table(&all),
@@ -33,15 +32,7 @@ pub(crate) async fn run(client: &Client, args: ChannelArgs, deadline: Duration) 
 fn table(all: &[ChannelStats]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header([
-        "NAMESPACE",
-        "NAME",
-        "READY",
-        "LEASED",
-        "BYTES",
-        "OLDEST",
-        "WAITING",
-    ]);
+    table.set_header(["NAMESPACE", "NAME", "READY", "LEASED", "BYTES", "OLDEST", "WAITING"]);
     for stats in all {
         table.add_row([
             stats.namespace.clone(),
@@ -49,9 +40,7 @@ fn table(all: &[ChannelStats]) -> String {
             stats.ready.to_string(),
             stats.leased.to_string(),
             stats.bytes.to_string(),
-            stats
-                .oldest_message_age_seconds
-                .map_or("-".into(), |age| format!("{age}s")),
+            stats.oldest_message_age_seconds.map_or("-".into(), |age| format!("{age}s")),
             stats.waiting_receivers.to_string(),
         ]);
     }
@@ -61,10 +50,7 @@ fn table(all: &[ChannelStats]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
-        .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
-        .collect()
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 #[cfg(test)]

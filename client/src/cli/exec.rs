@@ -33,10 +33,8 @@ pub(crate) enum Done {
 /// Runs the command on a message. The lease is renewed meanwhile; a second signal drops this, which kills the command
 /// and gives the message back.
 pub(crate) async fn run(message: Received, command: &[OsString]) -> Result<Done, Failure> {
-    let failed = |source| Failure::Run {
-        command: command.join(" ".as_ref()).to_string_lossy().into(),
-        source,
-    };
+    let failed =
+        |source| Failure::Run { command: command.join(" ".as_ref()).to_string_lossy().into(), source };
     let mut child = spawn(&message, command).map_err(failed)?;
     let status = feed(&mut child, &message.content).await.map_err(failed)?;
     let id = message.id;
@@ -44,17 +42,13 @@ pub(crate) async fn run(message: Received, command: &[OsString]) -> Result<Done,
         let settled = message.settle().await;
         Ok(settled.map_or_else(
             |error| {
-                say(&format!(
-                    "the command succeeded on {id}, and yet the message may come again: {error}"
-                ));
+                say(&format!("the command succeeded on {id}, and yet the message may come again: {error}"));
                 Done::ComesAgain
             },
             |()| Done::Settled,
         ))
     } else {
-        say(&format!(
-            "the command failed on {id} ({status}); the message is given back"
-        ));
+        say(&format!("the command failed on {id} ({status}); the message is given back"));
         // Where that fails, the lease ends by itself.
         if let Err(error) = message.release().await {
             say(&format!("{id} was not given back: {error}"));
@@ -71,10 +65,7 @@ fn spawn(message: &Received, command: &[OsString]) -> std::io::Result<Child> {
         .args(arguments)
         .env("RESTANTE_MESSAGE_ID", message.id.to_string())
         .env("RESTANTE_DELIVERIES", message.deliveries.to_string())
-        .env(
-            "RESTANTE_CONTENT_TYPE",
-            message.content_type().unwrap_or_default(),
-        )
+        .env("RESTANTE_CONTENT_TYPE", message.content_type().unwrap_or_default())
         .stdin(Stdio::piped())
         // A ^C at the terminal goes to the whole group: the first asks us, not the command, to stop.
         .process_group(0)
@@ -118,9 +109,7 @@ impl Pace {
             }
             Done::ComesAgain => {
                 self.failures = self.failures.saturating_add(1);
-                PAUSE_MIN
-                    .saturating_mul(1 << (self.failures - 1).min(16))
-                    .min(PAUSE_MAX)
+                PAUSE_MIN.saturating_mul(1 << (self.failures - 1).min(16)).min(PAUSE_MAX)
             }
         }
     }

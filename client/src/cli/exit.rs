@@ -64,9 +64,7 @@ mod tests {
             assert!(HELP.lines().any(|line| line.starts_with(&code)), "{exit:?}");
         }
         assert_eq!(
-            HELP.lines()
-                .filter(|line| line.trim_start().starts_with(char::is_numeric))
-                .count(),
+            HELP.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).count(),
             all.len()
         );
     }

@@ -16,11 +16,7 @@ pub(crate) enum Failure {
     #[error("failed to send: {0}")]
     Send(#[from] SendError),
     #[error("failed to send line {line}: {source}; the {sent} before it are sent")]
-    SendLine {
-        line: usize,
-        sent: usize,
-        source: SendError,
-    },
+    SendLine { line: usize, sent: usize, source: SendError },
     #[error("failed to receive: {0}")]
     Receive(#[from] ReceiveError),
     #[error("{0}")]

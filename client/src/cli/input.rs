@@ -29,10 +29,7 @@ impl Input {
     }
 
     fn from_reader(reader: impl AsyncRead + Unpin + 'static, path: PathBuf) -> Self {
-        Self {
-            reader: Box::new(BufReader::new(reader)),
-            path,
-        }
+        Self { reader: Box::new(BufReader::new(reader)), path }
     }
 
     /// Everything, at most the largest message.
@@ -41,10 +38,9 @@ impl Input {
         let mut content = Vec::new();
         match reader.take(MESSAGE_BYTES_MAX + 1).read_to_end(&mut content).await {
             Err(source) => Err(Failure::Read { path, source }),
-            Ok(_) if content.len() as u64 > MESSAGE_BYTES_MAX => Err(Failure::TooLarge {
-                path,
-                max: MESSAGE_BYTES_MAX,
-            }),
+            Ok(_) if content.len() as u64 > MESSAGE_BYTES_MAX => {
+                Err(Failure::TooLarge { path, max: MESSAGE_BYTES_MAX })
+            }
             Ok(_) => Ok(content),
         }
     }
@@ -56,10 +52,7 @@ impl Input {
         let mut limited = (&mut self.reader).take(MESSAGE_BYTES_MAX + 2);
         match limited.read_until(b'\n', &mut line).await {
             Err(source) => {
-                return Err(Failure::Read {
-                    path: self.path.clone(),
-                    source,
-                });
+                return Err(Failure::Read { path: self.path.clone(), source });
             }
             Ok(0) => return Ok(None),
             Ok(_) => {}
@@ -68,10 +61,7 @@ impl Input {
             line.pop();
         }
         if line.len() as u64 > MESSAGE_BYTES_MAX {
-            return Err(Failure::TooLarge {
-                path: self.path.clone(),
-                max: MESSAGE_BYTES_MAX,
-            });
+            return Err(Failure::TooLarge { path: self.path.clone(), max: MESSAGE_BYTES_MAX });
         }
         Ok(Some(line))
     }
@@ -92,10 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_what_stands_before_a_newline_byte_for_byte() {
-        assert_eq!(
-            lines(b"a\n\n b \r\n\xff").await,
-            [&b"a"[..], b"", b" b \r", b"\xff"]
-        );
+        assert_eq!(lines(b"a\n\n b \r\n\xff").await, [&b"a"[..], b"", b" b \r", b"\xff"]);
         assert_eq!(lines(b"").await, Vec::<Vec<u8>>::new());
         assert_eq!(lines(b"a\n").await, [b"a"]);
     }

@@ -20,11 +20,6 @@ pub(crate) async fn release(client: &Client, args: LeaseArgs, deadline: Duration
 
 pub(crate) async fn renew(client: &Client, args: RenewArgs, deadline: Duration) -> Result<Exit, Failure> {
     let granted = client.renew(&args.lease, args.seconds, deadline).await?;
-    output::write(
-        &mut stdout(),
-        format!("{}\n", granted.as_secs()).as_bytes(),
-        "standard output",
-    )
-    .await?;
+    output::write(&mut stdout(), format!("{}\n", granted.as_secs()).as_bytes(), "standard output").await?;
     Ok(Exit::Ok)
 }

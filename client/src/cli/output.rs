@@ -19,10 +19,7 @@ pub(crate) async fn write(
         output.write_all(bytes).await?;
         output.flush().await
     };
-    written.await.map_err(|source| Failure::Write {
-        what: what.to_owned(),
-        source,
-    })
+    written.await.map_err(|source| Failure::Write { what: what.to_owned(), source })
 }
 
 /// Where the contents of messages go.
@@ -47,10 +44,9 @@ impl Output {
             Self::Stdout(stdout) => write(stdout, content, "standard output").await,
             Self::File { path, append } => {
                 let what = path.display().to_string();
-                let mut file = open(path, *append).await.map_err(|source| Failure::Write {
-                    what: what.clone(),
-                    source,
-                })?;
+                let mut file = open(path, *append)
+                    .await
+                    .map_err(|source| Failure::Write { what: what.clone(), source })?;
                 write(&mut file, content, &what).await?;
                 // A pipe or a device has no disk to sync to.
                 match file.sync_data().await {
@@ -65,11 +61,5 @@ impl Output {
 }
 
 async fn open(path: &Path, append: bool) -> std::io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(append)
-        .truncate(!append)
-        .open(path)
-        .await
+    OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(path).await
 }

@@ -34,11 +34,7 @@ pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> 
     let (mut events, mut signals) = (receiver.events(), Signals::new());
 
     let work = async {
-        if args.follow {
-            follow(&receiver, &args).await
-        } else {
-            once(&receiver, &args, deadline).await
-        }
+        if args.follow { follow(&receiver, &args).await } else { once(&receiver, &args, deadline).await }
     };
     let stop = async {
         signals.next().await;
@@ -66,15 +62,9 @@ async fn once(receiver: &Receiver, args: &PullArgs, deadline: Duration) -> Resul
     };
     if args.exec.is_some() {
         let done = exec::run(message, args.exec.as_deref().unwrap_or_default()).await?;
-        return Ok(if done == Done::Settled {
-            Exit::Ok
-        } else {
-            Exit::CommandFailed
-        });
+        return Ok(if done == Done::Settled { Exit::Ok } else { Exit::CommandFailed });
     }
-    Output::new(args.output_file.clone(), false)
-        .write(&framed(&message, args.lines))
-        .await?;
+    Output::new(args.output_file.clone(), false).write(&framed(&message, args.lines)).await?;
     if args.no_settle {
         let lease = message.keep();
         if args.output_file.is_some() {
@@ -101,10 +91,7 @@ async fn follow(receiver: &Receiver, args: &PullArgs) -> Result<Exit, Failure> {
             Some(command) => {
                 let done = exec::run(message, command).await?;
                 // A message that fails comes back at once: without a pause, a bad one would spin.
-                let _ = receiver
-                    .cancellation()
-                    .run_until_cancelled(pace.after(done))
-                    .await;
+                let _ = receiver.cancellation().run_until_cancelled(pace.after(done)).await;
             }
             None => {
                 output.write(&framed(&message, args.lines)).await?;
@@ -127,10 +114,7 @@ fn framed(message: &Received, lines: bool) -> Vec<u8> {
 
 async fn settle(message: Received) -> Result<(), Failure> {
     let id = message.id.to_string();
-    message
-        .settle()
-        .await
-        .map_err(|source| Failure::Settle { id, source })
+    message.settle().await.map_err(|source| Failure::Settle { id, source })
 }
 
 /// Says on standard error what happens while it happens.

@@ -34,10 +34,7 @@ pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> 
 
 async fn whole(sender: &Sender, args: &PushArgs, input: Input, deadline: Duration) -> Result<(), Failure> {
     let message = message(args, input.whole().await?)?;
-    let options = SendOptions {
-        idempotency_key: args.idempotency_key.clone(),
-        deadline: Some(deadline),
-    };
+    let options = SendOptions { idempotency_key: args.idempotency_key.clone(), deadline: Some(deadline) };
     print(&mut stdout(), &sender.send_with(message, options).await?).await
 }
 
@@ -53,22 +50,12 @@ async fn lines(
     while let Some(line) = input.line().await? {
         let number = sent + 1;
         let idempotency_key = args.idempotency_key.as_ref().map(|key| format!("{key}-{number}"));
-        let options = SendOptions {
-            idempotency_key,
-            deadline: Some(deadline),
-        };
+        let options = SendOptions { idempotency_key, deadline: Some(deadline) };
         let receipt =
-            sender
-                .send_with(message(args, line)?, options)
-                .await
-                .map_err(|source| match source {
-                    source @ SendError::Key(_) => Failure::Send(source),
-                    source => Failure::SendLine {
-                        line: number,
-                        sent,
-                        source,
-                    },
-                })?;
+            sender.send_with(message(args, line)?, options).await.map_err(|source| match source {
+                source @ SendError::Key(_) => Failure::Send(source),
+                source => Failure::SendLine { line: number, sent, source },
+            })?;
         print(&mut stdout, &receipt).await?;
         sent = number;
     }
@@ -80,16 +67,9 @@ fn message(args: &PushArgs, content: Vec<u8>) -> Result<Message, HeaderError> {
     if let Some(content_type) = &args.content_type {
         message = message.content_type(content_type)?;
     }
-    args.header
-        .iter()
-        .try_fold(message, |message, (name, value)| message.header(name, value))
+    args.header.iter().try_fold(message, |message, (name, value)| message.header(name, value))
 }
 
 async fn print(stdout: &mut (impl AsyncWrite + Unpin), receipt: &Receipt) -> Result<(), Failure> {
-    output::write(
-        stdout,
-        format!("{}\n", receipt.message_id).as_bytes(),
-        "standard output",
-    )
-    .await
+    output::write(stdout, format!("{}\n", receipt.message_id).as_bytes(), "standard output").await
 }

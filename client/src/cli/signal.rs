@@ -8,11 +8,7 @@ pub(crate) struct Signals(Option<(Signal, Signal)>);
 impl Signals {
     /// Listens from now on. Where the system does not allow that, signals keep their usual effect.
     pub(crate) fn new() -> Self {
-        Self(
-            signal(SignalKind::interrupt())
-                .ok()
-                .zip(signal(SignalKind::terminate()).ok()),
-        )
+        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
     }
 
     /// Waits for the next one.

@@ -59,14 +59,8 @@ fn request(source: &Address, options: &ReceiverOptions) -> Call {
         target.push_str(&format!("{name}={value}"));
     }
     // A channel never holds a request for longer than it was asked to, nor for longer than any channel may.
-    let hold = options
-        .wait_seconds
-        .unwrap_or(WAIT_SECONDS_MAX)
-        .min(WAIT_SECONDS_MAX);
-    Call {
-        hold: Duration::from_secs(hold.into()),
-        ..Call::new(method, target)
-    }
+    let hold = options.wait_seconds.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX);
+    Call { hold: Duration::from_secs(hold.into()), ..Call::new(method, target) }
 }
 
 /// Reads a 200. One without id and lease is not a broker's.
@@ -108,16 +102,10 @@ mod tests {
         let source = "acme/orders".parse().unwrap();
         let mut options = ReceiverOptions::default();
         let call = request(&source, &options);
-        assert_eq!(
-            (call.method, call.path.as_str()),
-            (Method::GET, "/v1/messages/acme/orders")
-        );
+        assert_eq!((call.method, call.path.as_str()), (Method::GET, "/v1/messages/acme/orders"));
         assert_eq!(call.hold.as_secs(), 300);
         options.lease_seconds = Some(60);
-        assert_eq!(
-            request(&source, &options).path,
-            "/v1/messages/acme/orders?lease=60"
-        );
+        assert_eq!(request(&source, &options).path, "/v1/messages/acme/orders?lease=60");
         options.wait_seconds = Some(5);
         options.ask_by_post = true;
         let call = request(&source, &options);

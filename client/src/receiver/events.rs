@@ -90,10 +90,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self {
-            counts: Mutex::default(),
-            watchers: broadcast::Sender::new(EVENTS_KEPT),
-        }
+        Self { counts: Mutex::default(), watchers: broadcast::Sender::new(EVENTS_KEPT) }
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -134,16 +131,7 @@ mod tests {
         for _ in 0..EVENTS_KEPT + 10 {
             events.tell(Event::TimedOut);
         }
-        assert_eq!(
-            events.counts(),
-            Counts {
-                timed_out: EVENTS_KEPT as u64 + 10,
-                ..Counts::default()
-            }
-        );
-        assert!(matches!(
-            watch.try_recv(),
-            Err(broadcast::error::TryRecvError::Lagged(10))
-        ));
+        assert_eq!(events.counts(), Counts { timed_out: EVENTS_KEPT as u64 + 10, ..Counts::default() });
+        assert!(matches!(watch.try_recv(), Err(broadcast::error::TryRecvError::Lagged(10))));
     }
 }

@@ -70,15 +70,7 @@ impl Receiver {
     /// A receiver from this source. Asks for nothing yet.
     pub fn new(client: &Client, source: Address, options: ReceiverOptions) -> Self {
         let (client, events, tasks) = (client.clone(), Events::new(), TaskTracker::new());
-        Self {
-            shared: Arc::new(Shared {
-                client,
-                source,
-                options,
-                events,
-                tasks,
-            }),
-        }
+        Self { shared: Arc::new(Shared { client, source, options, events, tasks }) }
     }
 
     /// Where the messages come from.
@@ -89,18 +81,11 @@ impl Receiver {
     /// Asks until there is a message. A time-out response is met by asking again at once, a passing fault by asking
     /// again after a pause. Dropping the call loses nothing.
     pub async fn receive(&self) -> Result<Received, ReceiveError> {
-        let Shared {
-            client,
-            options,
-            events,
-            ..
-        } = &*self.shared;
+        let Shared { client, options, events, .. } = &*self.shared;
         let mut faults = Backoff::new(client.retry());
         let pauses = client.retry();
-        let mut early = Backoff::new(RetryOptions {
-            delay_max: pauses.delay_max.min(EARLY_PAUSE_MAX),
-            ..pauses
-        });
+        let mut early =
+            Backoff::new(RetryOptions { delay_max: pauses.delay_max.min(EARLY_PAUSE_MAX), ..pauses });
         let mut timed_out = false;
         loop {
             if std::mem::take(&mut timed_out) {
@@ -138,19 +123,11 @@ impl Receiver {
     /// are retried for as long as `within`; without one, for ever.
     pub async fn receive_once(&self, within: Option<Duration>) -> Result<Option<Received>, ReceiveError> {
         let Shared { client, events, .. } = &*self.shared;
-        let on_retry = |error: &RequestError, delay| {
-            events.tell(Event::Retrying {
-                error: error.clone(),
-                delay,
-            })
-        };
+        let on_retry =
+            |error: &RequestError, delay| events.tell(Event::Retrying { error: error.clone(), delay });
         let once = || self.shared.ask();
-        let asking = until_answered(
-            client.retry(),
-            within.map(|within| Instant::now() + within),
-            on_retry,
-            once,
-        );
+        let asking =
+            until_answered(client.retry(), within.map(|within| Instant::now() + within), on_retry, once);
         match self.or_cancelled(asking).await? {
             Ok(Asked::Message(message)) => Ok(Some(self.given(*message))),
             Ok(Asked::TimedOut) => {
@@ -205,11 +182,6 @@ impl Receiver {
     }
 
     async fn or_cancelled<T>(&self, future: impl Future<Output = T>) -> Result<T, ReceiveError> {
-        self.shared
-            .options
-            .cancel
-            .run_until_cancelled(future)
-            .await
-            .ok_or(ReceiveError::Cancelled)
+        self.shared.options.cancel.run_until_cancelled(future).await.ok_or(ReceiveError::Cancelled)
     }
 }

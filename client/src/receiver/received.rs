@@ -46,45 +46,17 @@ pub struct Received {
 impl Received {
     /// Takes the message in hand and begins to renew its lease.
     pub(crate) fn new(shared: Arc<Shared>, taken: Taken) -> Self {
-        let Taken {
-            id,
-            content,
-            headers,
-            deliveries,
-            enqueued_at,
-            lease,
-            granted,
-            since,
-        } = taken;
+        let Taken { id, content, headers, deliveries, enqueued_at, lease, granted, since } = taken;
         let (lost, done) = (CancellationToken::new(), CancellationToken::new());
-        let renewal = Renewal {
-            id,
-            lease: lease.clone(),
-            granted,
-            since,
-            lost: lost.clone(),
-            done: done.clone(),
-        };
+        let renewal =
+            Renewal { id, lease: lease.clone(), granted, since, lost: lost.clone(), done: done.clone() };
         shared.tasks.spawn(renewal::keep(shared.clone(), renewal));
-        Self {
-            id,
-            content,
-            headers,
-            deliveries,
-            enqueued_at,
-            lease,
-            lost,
-            done,
-            ours: true,
-            shared,
-        }
+        Self { id, content, headers, deliveries, enqueued_at, lease, lost, done, ours: true, shared }
     }
 
     /// What the content is, as the sender said it; none when it said nothing, or nothing that is text.
     pub fn content_type(&self) -> Option<&str> {
-        self.headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
+        self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
     }
 
     /// The lease's token.
@@ -98,10 +70,7 @@ impl Received {
     /// settle nobody knows whether it is still there to be given back.
     pub async fn settle(mut self) -> Result<(), SettleError> {
         self.ours = false;
-        self.shared
-            .client
-            .settle(&self.lease, self.shared.options.settle_within)
-            .await?;
+        self.shared.client.settle(&self.lease, self.shared.options.settle_within).await?;
         self.shared.events.tell(Event::Settled { id: self.id });
         Ok(())
     }
@@ -109,10 +78,7 @@ impl Received {
     /// Gives the message back: the next receiver gets it now.
     pub async fn release(mut self) -> Result<(), SettleError> {
         self.ours = false;
-        self.shared
-            .client
-            .release(&self.lease, self.shared.options.settle_within)
-            .await?;
+        self.shared.client.release(&self.lease, self.shared.options.settle_within).await?;
         self.shared.events.tell(Event::Released { id: self.id });
         Ok(())
     }

@@ -29,19 +29,11 @@ pub(crate) struct Renewal {
 /// Renews the lease until the message is done or the broker says that the lease is over.
 pub(crate) async fn keep(shared: Arc<Shared>, renewal: Renewal) {
     let done = renewal.done.clone();
-    done.run_until_cancelled_owned(renew_again_and_again(shared, renewal))
-        .await;
+    done.run_until_cancelled_owned(renew_again_and_again(shared, renewal)).await;
 }
 
 async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
-    let Renewal {
-        id,
-        lease,
-        mut granted,
-        since,
-        lost,
-        ..
-    } = renewal;
+    let Renewal { id, lease, mut granted, since, lost, .. } = renewal;
     let mut backoff = Backoff::new(shared.client.retry());
     let mut ends = since + granted;
     let mut next = since + granted / PARTS;
@@ -57,11 +49,7 @@ async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
         // Counted from before the request, so that the lease never seems longer than the broker grants it.
         let asked = Instant::now();
         let left = ends.saturating_duration_since(asked);
-        let within = if lost.is_cancelled() {
-            granted / PARTS
-        } else {
-            left.min(granted / PARTS)
-        };
+        let within = if lost.is_cancelled() { granted / PARTS } else { left.min(granted / PARTS) };
         let seconds = u32::try_from(granted.as_secs()).ok();
         match shared.client.renew(&lease, seconds, within).await {
             Ok(again) if again.is_zero() => {

@@ -39,30 +39,18 @@ mod tests {
     use super::*;
 
     fn unreachable() -> RequestError {
-        RequestError::Unreachable {
-            url: "http://broker".into(),
-            reason: "refused".into(),
-        }
+        RequestError::Unreachable { url: "http://broker".into(), reason: "refused".into() }
     }
 
     fn foreign() -> RequestError {
-        RequestError::Foreign {
-            url: "http://broker".into(),
-            reason: "it says 302".into(),
-        }
+        RequestError::Foreign { url: "http://broker".into(), reason: "it says 302".into() }
     }
 
     #[test]
     fn a_timeout_response_is_met_by_asking_again() {
         let again = |took| step(Ok(Asked::TimedOut), took, false);
-        assert!(matches!(
-            again(Duration::from_secs(10)),
-            Step::AskAgain { early: false }
-        ));
-        assert!(matches!(
-            again(Duration::from_millis(1)),
-            Step::AskAgain { early: true }
-        ));
+        assert!(matches!(again(Duration::from_secs(10)), Step::AskAgain { early: false }));
+        assert!(matches!(again(Duration::from_millis(1)), Step::AskAgain { early: true }));
     }
 
     #[test]

@@ -31,10 +31,7 @@ type OnRetry = dyn Fn(&RequestError, Duration) + Send + Sync;
 
 impl fmt::Debug for Sender {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sender")
-            .field("destination", &self.destination)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Sender").field("destination", &self.destination).finish_non_exhaustive()
     }
 }
 
@@ -72,27 +69,18 @@ pub enum SendError {
 }
 
 fn because(last: &Option<RequestError>) -> String {
-    last.as_ref()
-        .map(|error| format!(" ({error})"))
-        .unwrap_or_default()
+    last.as_ref().map(|error| format!(" ({error})")).unwrap_or_default()
 }
 
 impl Sender {
     /// A sender to this destination.
     pub fn new(client: &Client, destination: Address) -> Self {
-        Self {
-            client: client.clone(),
-            destination,
-            on_retry: None,
-        }
+        Self { client: client.clone(), destination, on_retry: None }
     }
 
     /// The same sender, telling of each passing fault and of the pause before the next try.
     pub fn on_retry(self, tell: impl Fn(&RequestError, Duration) + Send + Sync + 'static) -> Self {
-        Self {
-            on_retry: Some(Arc::new(tell)),
-            ..self
-        }
+        Self { on_retry: Some(Arc::new(tell)), ..self }
     }
 
     /// Where the messages go.
@@ -107,9 +95,7 @@ impl Sender {
 
     /// Transmits a message under the given key, until it is stored or the deadline passes.
     pub async fn send_with(&self, message: Message, options: SendOptions) -> Result<Receipt, SendError> {
-        let key = options
-            .idempotency_key
-            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let key = options.idempotency_key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let quoted = key::quoted(&key)?;
         let deadline = options.deadline.map(|within| Instant::now() + within);
         let on_retry = |error: &RequestError, delay| {
@@ -118,12 +104,10 @@ impl Sender {
             }
         };
         let once = || self.transmit(&message, &quoted);
-        until_answered(self.client.retry(), deadline, on_retry, once)
-            .await
-            .map_err(|gave_up| match gave_up {
-                GaveUp::Final(error) => SendError::Failed(error),
-                GaveUp::Deadline { last } => SendError::DeadlinePassed { key, last },
-            })
+        until_answered(self.client.retry(), deadline, on_retry, once).await.map_err(|gave_up| match gave_up {
+            GaveUp::Final(error) => SendError::Failed(error),
+            GaveUp::Deadline { last } => SendError::DeadlinePassed { key, last },
+        })
     }
 
     /// One try.

@@ -21,10 +21,7 @@ impl Receipt {
     pub(crate) fn read(answer: &Answer) -> Result<Self, RequestError> {
         Ok(Self {
             message_id: answer.required(header::MESSAGE_ID)?,
-            durability: answer
-                .text(header::MESSAGE_DURABILITY)
-                .unwrap_or_default()
-                .to_owned(),
+            durability: answer.text(header::MESSAGE_DURABILITY).unwrap_or_default().to_owned(),
             replayed: answer.text(header::IDEMPOTENCY_REPLAYED) == Some("true"),
         })
     }

@@ -34,18 +34,11 @@ fn released(broker: &Broker) -> usize {
 #[tokio::test]
 async fn a_message_is_written_byte_for_byte_and_then_settled() {
     let broker = one_message(b"\0\xffno newline", 30).await;
-    let pulled = run(
-        &broker.url,
-        &["pull", "demo/orders", "--wait", "7", "--lease", "9"],
-    )
-    .await;
+    let pulled = run(&broker.url, &["pull", "demo/orders", "--wait", "7", "--lease", "9"]).await;
     assert!(pulled.status.success(), "{}", stderr(&pulled));
     assert_eq!(pulled.stdout, b"\0\xffno newline");
     assert_eq!(stderr(&pulled), "");
-    assert_eq!(
-        broker.log().seen[0].line(),
-        "GET /v1/messages/demo/orders?wait=7&lease=9"
-    );
+    assert_eq!(broker.log().seen[0].line(), "GET /v1/messages/demo/orders?wait=7&lease=9");
     assert_eq!((settled(&broker), released(&broker)), (1, 0));
 }
 
@@ -58,10 +51,7 @@ async fn nothing_within_the_wait_is_exit_code_3() {
     assert_eq!(stderr(&pulled), "");
     let pulled = run(&broker.url, &["pull", "demo/orders", "--verbose"]).await;
     assert_eq!(pulled.status.code(), Some(3));
-    assert_eq!(
-        stderr(&pulled),
-        "restante: time-out response: nothing came within the wait\n"
-    );
+    assert_eq!(stderr(&pulled), "restante: time-out response: nothing came within the wait\n");
     assert_eq!(broker.log().seen.len(), 2);
 }
 
@@ -74,16 +64,11 @@ async fn follow_may_begin_before_its_channel() {
         _ => nothing(),
     })
     .await;
-    let child = command(&broker.url, &["pull", "demo/orders", "-f", "--keep-asking"])
-        .spawn()
-        .unwrap();
+    let child = command(&broker.url, &["pull", "demo/orders", "-f", "--keep-asking"]).spawn().unwrap();
     broker.until(|log| log.seen.len() == 4).await;
     signal(&child, "TERM").await;
     let pulled = soon(child.wait_with_output()).await.unwrap();
-    assert_eq!(
-        (pulled.status.code(), pulled.stdout.as_slice()),
-        (Some(0), &b"first"[..])
-    );
+    assert_eq!((pulled.status.code(), pulled.stdout.as_slice()), (Some(0), &b"first"[..]));
     assert!(stderr(&pulled).contains("asking again in"), "{}", stderr(&pulled));
 }
 
@@ -92,16 +77,9 @@ async fn a_refusal_is_exit_code_4_and_a_broker_that_is_not_there_is_5() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let pulled = run(&broker.url, &["pull", "demo/orders"]).await;
     assert_eq!(pulled.status.code(), Some(4), "{}", stderr(&pulled));
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let pulled = run(
-        &format!("http://127.0.0.1:{port}"),
-        &["pull", "demo/orders", "--deadline", "0.3"],
-    )
-    .await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let pulled =
+        run(&format!("http://127.0.0.1:{port}"), &["pull", "demo/orders", "--deadline", "0.3"]).await;
     assert_eq!(pulled.status.code(), Some(5), "{}", stderr(&pulled));
 }
 
@@ -145,11 +123,7 @@ async fn without_settling_the_lease_is_printed_apart_from_the_content() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("message");
     let broker = one_message(b"content", 30).await;
-    let pulled = run(
-        &broker.url,
-        &["pull", "demo/orders", "--no-settle", "-O", text(&file)],
-    )
-    .await;
+    let pulled = run(&broker.url, &["pull", "demo/orders", "--no-settle", "-O", text(&file)]).await;
     assert_eq!(pulled.stdout, format!("{LEASE}\n").as_bytes());
     assert_eq!((settled(&broker), released(&broker)), (0, 0));
 }
@@ -172,12 +146,7 @@ async fn follow_meets_timeouts_by_asking_again_and_ends_cleanly_on_a_signal() {
         assert_eq!(pulled.status.code(), Some(0), "{name}: {}", stderr(&pulled));
         assert_eq!(pulled.stdout, b"line\nline\n");
         assert_eq!(settled(&broker), 2);
-        assert_eq!(
-            stderr(&pulled).matches("asked again").count(),
-            2,
-            "{}",
-            stderr(&pulled)
-        );
+        assert_eq!(stderr(&pulled).matches("asked again").count(), 2, "{}", stderr(&pulled));
         broker.until(|log| log.hung_up == 1).await;
     }
 }
@@ -185,9 +154,7 @@ async fn follow_meets_timeouts_by_asking_again_and_ends_cleanly_on_a_signal() {
 #[tokio::test]
 async fn follow_stops_without_settling_when_nobody_reads_any_more() {
     let broker = one_message(&[b'x'; 1 << 20], 30).await;
-    let mut child = command(&broker.url, &["pull", "demo/orders", "--follow"])
-        .spawn()
-        .unwrap();
+    let mut child = command(&broker.url, &["pull", "demo/orders", "--follow"]).spawn().unwrap();
     drop(child.stdout.take());
     let pulled = soon(child.wait_with_output()).await.unwrap();
     assert_eq!(pulled.status.code(), Some(1), "{}", stderr(&pulled));
@@ -198,31 +165,19 @@ async fn follow_stops_without_settling_when_nobody_reads_any_more() {
 async fn a_command_gets_the_content_and_says_what_becomes_of_the_message() {
     let script = r#"cat; echo "|$RESTANTE_MESSAGE_ID|$RESTANTE_DELIVERIES|$RESTANTE_CONTENT_TYPE""#;
     let broker = one_message(b"work", 30).await;
-    let pulled = run(
-        &broker.url,
-        &["pull", "demo/orders", "--exec", "sh", "-c", script],
-    )
-    .await;
+    let pulled = run(&broker.url, &["pull", "demo/orders", "--exec", "sh", "-c", script]).await;
     assert!(pulled.status.success(), "{}", stderr(&pulled));
     let expected = format!("work|{ID}|2|text/plain; charset=utf-8\n");
     assert_eq!(String::from_utf8_lossy(&pulled.stdout), expected);
     assert_eq!((settled(&broker), released(&broker)), (1, 0));
 
     let broker = one_message(b"work", 30).await;
-    let pulled = run(
-        &broker.url,
-        &["pull", "demo/orders", "--exec", "sh", "-c", "exit 7"],
-    )
-    .await;
+    let pulled = run(&broker.url, &["pull", "demo/orders", "--exec", "sh", "-c", "exit 7"]).await;
     assert_eq!(pulled.status.code(), Some(6), "{}", stderr(&pulled));
     assert_eq!((settled(&broker), released(&broker)), (0, 1));
 
     let broker = one_message(b"work", 30).await;
-    let pulled = run(
-        &broker.url,
-        &["pull", "demo/orders", "--exec", "/no/such/command"],
-    )
-    .await;
+    let pulled = run(&broker.url, &["pull", "demo/orders", "--exec", "/no/such/command"]).await;
     assert_eq!(pulled.status.code(), Some(1), "{}", stderr(&pulled));
     assert_eq!((settled(&broker), released(&broker)), (0, 1));
 }
@@ -258,19 +213,8 @@ async fn a_lease_is_renewed_while_the_command_runs_and_a_signal_lets_it_finish()
 #[tokio::test]
 async fn a_second_signal_ends_the_command_and_gives_the_message_back() {
     let broker = one_message(b"work", 30).await;
-    let arguments = [
-        "pull",
-        "demo/orders",
-        "--follow",
-        "--exec",
-        "sh",
-        "-c",
-        "echo begun; exec sleep 600",
-    ];
-    let mut child = command(&broker.url, &arguments)
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
+    let arguments = ["pull", "demo/orders", "--follow", "--exec", "sh", "-c", "echo begun; exec sleep 600"];
+    let mut child = command(&broker.url, &arguments).stderr(Stdio::inherit()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("begun"));
     // Two signals of one kind may become one: each is another kind.

@@ -12,14 +12,7 @@ use crate::support::{
 async fn standard_input_is_one_message_byte_for_byte() {
     let broker = Broker::start(|_, _| stored()).await;
     let content = b"line\nline\r\n\0\xff";
-    let arguments = [
-        "push",
-        "demo/orders",
-        "-t",
-        "text/plain",
-        "-H",
-        "Meta-Colour: red",
-    ];
+    let arguments = ["push", "demo/orders", "-t", "text/plain", "-H", "Meta-Colour: red"];
     let pushed = run_with(&broker.url, &arguments, content).await;
     assert!(pushed.status.success(), "{}", stderr(&pushed));
     assert_eq!(pushed.stdout, format!("{ID}\n").as_bytes());
@@ -49,19 +42,8 @@ async fn each_line_is_a_message_under_a_key_of_its_own_in_order() {
     assert!(pushed.status.success(), "{}", stderr(&pushed));
     assert_eq!(pushed.stdout, format!("{ID}\n").repeat(3).as_bytes());
     let log = broker.log();
-    let seen: Vec<_> = log
-        .seen
-        .iter()
-        .map(|seen| (&seen.body[..], seen.header("idempotency-key")))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            (&b"one"[..], "\"job-1\""),
-            (b"", "\"job-2\""),
-            (b"three", "\"job-3\"")
-        ]
-    );
+    let seen: Vec<_> = log.seen.iter().map(|seen| (&seen.body[..], seen.header("idempotency-key"))).collect();
+    assert_eq!(seen, [(&b"one"[..], "\"job-1\""), (b"", "\"job-2\""), (b"three", "\"job-3\"")]);
 }
 
 #[tokio::test]
@@ -71,12 +53,7 @@ async fn a_line_that_is_refused_is_named_with_how_many_are_sent() {
         _ => problem(413, ProblemType::MessageTooLarge),
     })
     .await;
-    let pushed = run_with(
-        &broker.url,
-        &["push", "demo/orders", "--lines"],
-        b"one\ntwo\nthree\n",
-    )
-    .await;
+    let pushed = run_with(&broker.url, &["push", "demo/orders", "--lines"], b"one\ntwo\nthree\n").await;
     assert_eq!(pushed.status.code(), Some(4));
     let said = stderr(&pushed);
     assert!(said.contains("line 2") && said.contains("1 before it"), "{said}");
@@ -93,10 +70,7 @@ async fn a_passing_fault_is_told_and_tried_again() {
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert!(pushed.status.success());
     let said = stderr(&pushed);
-    assert!(
-        said.contains("The broker is busy (503)") && said.contains("trying again in 0."),
-        "{said}"
-    );
+    assert!(said.contains("The broker is busy (503)") && said.contains("trying again in 0."), "{said}");
 }
 
 #[tokio::test]
@@ -105,24 +79,14 @@ async fn a_refusal_is_exit_code_4_in_the_brokers_words() {
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert_eq!(pushed.status.code(), Some(4));
     let said = stderr(&pushed);
-    assert!(
-        said.contains("demo/orders") && said.contains("the detail says what to do"),
-        "{said}"
-    );
+    assert!(said.contains("demo/orders") && said.contains("the detail says what to do"), "{said}");
     assert!(pushed.stdout.is_empty());
 }
 
 #[tokio::test]
 async fn a_passed_deadline_is_exit_code_5_and_names_the_key() {
     let broker = Broker::start(|_, _| Reply::Hang).await;
-    let arguments = [
-        "push",
-        "demo/orders",
-        "--deadline",
-        "0.2",
-        "--idempotency-key",
-        "job-7",
-    ];
+    let arguments = ["push", "demo/orders", "--deadline", "0.2", "--idempotency-key", "job-7"];
     let pushed = run(&broker.url, &arguments).await;
     assert_eq!(pushed.status.code(), Some(5));
     assert!(stderr(&pushed).contains("job-7"), "{}", stderr(&pushed));
@@ -140,12 +104,7 @@ async fn arguments_that_cannot_be_used_are_exit_code_2_and_send_nothing() {
         &["push", "demo/orders", "--ca-cert", "/no/such/ca.pem"],
     ] {
         let pushed = run(&broker.url, arguments).await;
-        assert_eq!(
-            pushed.status.code(),
-            Some(2),
-            "{arguments:?}: {}",
-            stderr(&pushed)
-        );
+        assert_eq!(pushed.status.code(), Some(2), "{arguments:?}: {}", stderr(&pushed));
     }
     let missing = run(&broker.url, &["push", "demo/orders", "/no/such/file"]).await;
     assert_eq!(missing.status.code(), Some(1));

@@ -50,14 +50,7 @@ async fn a_settle_is_repeated_until_it_is_answered() {
     let (receiver, message) = in_hand(&broker).await;
     message.settle().await.unwrap();
     assert_eq!(broker.log().count(&settle_line()), 3);
-    assert_eq!(
-        receiver.counts(),
-        Counts {
-            received: 1,
-            settled: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(receiver.counts(), Counts { received: 1, settled: 1, ..Counts::default() });
     soon(receiver.drained()).await;
     assert_eq!(broker.log().seen.len(), 4, "a settled message is not given back");
 }
@@ -66,24 +59,12 @@ async fn a_settle_is_repeated_until_it_is_answered() {
 async fn a_settle_that_comes_too_late_says_why() {
     type Expected = fn(&SettleError) -> bool;
     let answers: [(u16, ProblemType, Expected); 6] = [
-        (410, ProblemType::LeaseExpired, |error| {
-            matches!(error, SettleError::Expired)
-        }),
-        (410, ProblemType::LeaseSuperseded, |error| {
-            matches!(error, SettleError::Superseded)
-        }),
-        (410, ProblemType::LeaseReleased, |error| {
-            matches!(error, SettleError::Released)
-        }),
-        (410, ProblemType::MessageSettled, |error| {
-            matches!(error, SettleError::Settled)
-        }),
-        (410, ProblemType::ChannelDeleted, |error| {
-            matches!(error, SettleError::ChannelDeleted)
-        }),
-        (404, ProblemType::LeaseUnknown, |error| {
-            matches!(error, SettleError::Unknown)
-        }),
+        (410, ProblemType::LeaseExpired, |error| matches!(error, SettleError::Expired)),
+        (410, ProblemType::LeaseSuperseded, |error| matches!(error, SettleError::Superseded)),
+        (410, ProblemType::LeaseReleased, |error| matches!(error, SettleError::Released)),
+        (410, ProblemType::MessageSettled, |error| matches!(error, SettleError::Settled)),
+        (410, ProblemType::ChannelDeleted, |error| matches!(error, SettleError::ChannelDeleted)),
+        (404, ProblemType::LeaseUnknown, |error| matches!(error, SettleError::Unknown)),
     ];
     for (status, kind, expected) in answers {
         let broker = broker(30, move |_, _| problem(status, kind)).await;
@@ -124,14 +105,7 @@ async fn a_message_that_is_kept_is_neither_given_back_nor_renewed() {
 
 #[tokio::test]
 async fn a_lease_is_renewed_while_its_message_is_worked_on_and_not_longer() {
-    let broker = broker(1, |line, _| {
-        if line.contains("/renew") {
-            renewed(1)
-        } else {
-            nothing()
-        }
-    })
-    .await;
+    let broker = broker(1, |line, _| if line.contains("/renew") { renewed(1) } else { nothing() }).await;
     let (receiver, message) = in_hand(&broker).await;
     // More than a lease's time: without renewals it would be lost by then.
     broker.until(|log| log.count(&renew_line(1)) == 4).await;
@@ -171,16 +145,7 @@ async fn a_worker_is_told_when_another_has_its_message() {
     let mut events = receiver.events();
     soon(message.lost()).await;
     let failed = events.recv().await.unwrap();
-    assert!(
-        matches!(
-            failed,
-            Event::RenewFailed {
-                error: SettleError::Superseded,
-                ..
-            }
-        ),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, Event::RenewFailed { error: SettleError::Superseded, .. }), "{failed:?}");
     // What is somebody else's is not given back.
     drop(message);
     soon(receiver.drained()).await;
@@ -194,27 +159,14 @@ async fn a_lease_that_nobody_answers_for_is_lost_by_the_clock() {
     let (_receiver, message) = in_hand(&broker).await;
     soon(message.lost()).await;
     let took = start.elapsed();
-    assert!(
-        took >= Duration::from_secs(1) && took < Duration::from_secs(5),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]
 async fn a_token_is_as_good_as_the_message_in_another_process() {
-    let broker = broker(30, |line, _| {
-        if line.contains("/renew") {
-            renewed(60)
-        } else {
-            nothing()
-        }
-    })
-    .await;
+    let broker = broker(30, |line, _| if line.contains("/renew") { renewed(60) } else { nothing() }).await;
     let client = client(&broker.url);
-    assert_eq!(
-        client.renew(LEASE, Some(60), PATIENCE).await.unwrap(),
-        Duration::from_secs(60)
-    );
+    assert_eq!(client.renew(LEASE, Some(60), PATIENCE).await.unwrap(), Duration::from_secs(60));
     client.settle(LEASE, PATIENCE).await.unwrap();
     client.release(LEASE, PATIENCE).await.unwrap();
     let lines: Vec<_> = broker.log().seen.iter().map(Seen::line).collect();
@@ -224,12 +176,6 @@ async fn a_token_is_as_good_as_the_message_in_another_process() {
 #[tokio::test]
 async fn an_unanswered_settle_ends_with_its_time() {
     let broker = broker(30, |_, _| Reply::Hang).await;
-    let error = client(&broker.url)
-        .settle(LEASE, Duration::from_millis(200))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, SettleError::Failed(None)) && !error.is_lost(),
-        "{error:?}"
-    );
+    let error = client(&broker.url).settle(LEASE, Duration::from_millis(200)).await.unwrap_err();
+    assert!(matches!(error, SettleError::Failed(None)) && !error.is_lost(), "{error:?}");
 }

@@ -22,17 +22,9 @@ async fn a_plain_broker_is_reached_through_a_proxy_by_absolute_url() {
     let sender = Sender::new(&Client::new(options).unwrap(), address());
     soon(sender.send(Message::new("x"))).await.unwrap();
     let heads = proxy.heads();
-    assert!(
-        heads[0].starts_with(&format!("POST {}/v1/messages/demo/orders ", broker.url)),
-        "{heads:?}"
-    );
+    assert!(heads[0].starts_with(&format!("POST {}/v1/messages/demo/orders ", broker.url)), "{heads:?}");
     // me:secret, RFC 7617.
-    assert!(
-        heads[0]
-            .to_lowercase()
-            .contains("proxy-authorization: basic bwu6c2vjcmv0"),
-        "{heads:?}"
-    );
+    assert!(heads[0].to_lowercase().contains("proxy-authorization: basic bwu6c2vjcmv0"), "{heads:?}");
     assert_eq!(broker.log().seen.len(), 1);
 }
 
@@ -47,10 +39,7 @@ async fn a_broker_behind_tls_is_reached_through_a_proxy_by_connect() {
     let sender = Sender::new(&Client::new(options).unwrap(), address());
     soon(sender.send(Message::new("x"))).await.unwrap();
     let heads = proxy.heads();
-    assert!(
-        heads[0].starts_with(&format!("CONNECT localhost:{} ", broker.port)),
-        "{heads:?}"
-    );
+    assert!(heads[0].starts_with(&format!("CONNECT localhost:{} ", broker.port)), "{heads:?}");
     assert_eq!(broker.log().seen.len(), 1);
 }
 
@@ -68,10 +57,7 @@ async fn a_certificate_is_trusted_with_its_authority_and_refused_at_once_without
     distrusting.add_ca_pem(another_authority.as_bytes()).unwrap();
     let sender = Sender::new(&Client::new(distrusting).unwrap(), address());
     let error = soon(sender.send(Message::new("x"))).await.unwrap_err();
-    assert!(
-        matches!(error, SendError::Failed(RequestError::Untrusted { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, SendError::Failed(RequestError::Untrusted { .. })), "{error}");
     assert!(error.to_string().contains("--ca-cert"), "{error}");
     assert_eq!(broker.log().seen.len(), 1);
 }
@@ -81,20 +67,14 @@ async fn a_machine_without_certificates_reaches_a_plain_broker_and_is_told_what_
     let broker = Broker::start(|_, _| stored()).await;
     let bare = |url: &str| {
         let mut command = command(url, &["push", "demo/orders"]);
-        command
-            .env("SSL_CERT_FILE", "/no/such/file")
-            .env("SSL_CERT_DIR", "/no/such/folder");
+        command.env("SSL_CERT_FILE", "/no/such/file").env("SSL_CERT_DIR", "/no/such/folder");
         command
     };
     let pushed = soon(bare(&broker.url).output()).await.unwrap();
     assert!(pushed.status.success(), "{}", stderr(&pushed));
     let refused = soon(bare("https://localhost:1").output()).await.unwrap();
     assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        stderr(&refused).contains("ca-certificates"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("ca-certificates"), "{}", stderr(&refused));
 }
 
 #[test]
@@ -114,26 +94,14 @@ async fn the_command_takes_an_authority_and_a_proxy_from_arguments_or_environmen
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, ca).unwrap();
 
-    let arguments = [
-        "push",
-        "demo/orders",
-        "--ca-cert",
-        text(&file),
-        "--proxy",
-        &proxy.url,
-    ];
+    let arguments = ["push", "demo/orders", "--ca-cert", text(&file), "--proxy", &proxy.url];
     let pushed = run(&broker.url, &arguments).await;
     assert!(pushed.status.success(), "{}", stderr(&pushed));
     assert_eq!(proxy.heads().len(), 1);
 
     let mut by_environment = command(&broker.url, &["push", "demo/orders"]);
-    by_environment
-        .env("RESTANTE_CA_CERT", &file)
-        .env_remove("RESTANTE_PROXY");
-    by_environment
-        .env_remove("NO_PROXY")
-        .env_remove("no_proxy")
-        .env("HTTPS_PROXY", &proxy.url);
+    by_environment.env("RESTANTE_CA_CERT", &file).env_remove("RESTANTE_PROXY");
+    by_environment.env_remove("NO_PROXY").env_remove("no_proxy").env("HTTPS_PROXY", &proxy.url);
     let pushed = soon(by_environment.output()).await.unwrap();
     assert!(pushed.status.success(), "{}", stderr(&pushed));
     assert_eq!(proxy.heads().len(), 2);

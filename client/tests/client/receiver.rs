@@ -21,25 +21,13 @@ fn receiver(broker: &Broker) -> Receiver {
 
 #[tokio::test]
 async fn on_a_timeout_response_the_request_is_transmitted_again() {
-    let broker = Broker::start(|_, number| {
-        if number < 3 {
-            nothing()
-        } else {
-            content("hello", 30)
-        }
-    })
-    .await;
+    let broker = Broker::start(|_, number| if number < 3 { nothing() } else { content("hello", 30) }).await;
     let receiver = receiver(&broker);
     let mut events = receiver.events();
     let message = soon(receiver.receive()).await.unwrap();
     assert_eq!(message.content, "hello");
     assert_eq!(broker.log().count("GET /v1/messages/demo/orders"), 4);
-    let expected = Counts {
-        timed_out: 3,
-        asked_again: 3,
-        received: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { timed_out: 3, asked_again: 3, received: 1, ..Counts::default() };
     assert_eq!(receiver.counts(), expected);
     for _ in 0..3 {
         assert!(matches!(events.recv().await, Ok(Event::TimedOut)));
@@ -74,14 +62,7 @@ async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
     .await;
     let receiver = receiver(&broker);
     assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
-    assert_eq!(
-        receiver.counts(),
-        Counts {
-            retrying: 4,
-            received: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(receiver.counts(), Counts { retrying: 4, received: 1, ..Counts::default() });
 }
 
 #[tokio::test]
@@ -92,9 +73,7 @@ async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
     };
     let broker = Broker::start(script).await;
     let error = soon(receiver(&broker).receive()).await.unwrap_err();
-    let ReceiveError::Failed(failed) = error else {
-        panic!("{error}")
-    };
+    let ReceiveError::Failed(failed) = error else { panic!("{error}") };
     assert_eq!(failed.problem_type(), Some(ProblemType::AddressUnknown));
 
     let broker = Broker::start(script).await;
@@ -108,10 +87,7 @@ async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
 async fn a_page_in_place_of_a_message_is_not_given_out() {
     let broker = Broker::start(|_, _| answer(200, &[("content-type", "text/html")], "<h1>Log in</h1>")).await;
     let error = soon(receiver(&broker).receive()).await.unwrap_err();
-    assert!(
-        matches!(error, ReceiveError::Failed(RequestError::Foreign { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, ReceiveError::Failed(RequestError::Foreign { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -169,32 +145,17 @@ async fn asking_by_post_sends_the_same_request_to_the_other_path() {
     let receiver = Receiver::new(&client(&broker.url), address(), options);
     assert!(receiver.receive_once(None).await.unwrap().is_none());
     assert_eq!(broker.log().seen[0].line(), "POST /v1/receive/demo/orders?wait=2");
-    assert_eq!(
-        receiver.counts(),
-        Counts {
-            timed_out: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(receiver.counts(), Counts { timed_out: 1, ..Counts::default() });
 }
 
 #[tokio::test]
 async fn a_link_sends_and_receives_on_one_address() {
-    let broker = Broker::start(|seen, _| {
-        if seen.method == "POST" {
-            stored()
-        } else {
-            content("reply", 30)
-        }
-    })
-    .await;
+    let broker =
+        Broker::start(|seen, _| if seen.method == "POST" { stored() } else { content("reply", 30) }).await;
     let link = Link::new(&client(&broker.url), address(), ReceiverOptions::default());
     let (sent, received) = tokio::join!(link.sender.send(Message::new("ask")), link.receiver.receive());
     assert!(sent.is_ok());
     assert_eq!(received.unwrap().content, "reply");
     let log = broker.log();
-    assert_eq!(
-        log.count("POST /v1/messages/demo/orders") + log.count("GET /v1/messages/demo/orders"),
-        2
-    );
+    assert_eq!(log.count("POST /v1/messages/demo/orders") + log.count("GET /v1/messages/demo/orders"), 2);
 }

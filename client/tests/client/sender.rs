@@ -26,13 +26,8 @@ async fn every_try_of_a_message_is_the_same_post_under_one_key() {
     })
     .await;
     let content = vec![0, 255, 13, 10];
-    let message = Message::new(content.clone())
-        .content_type("application/x; v=1")
-        .unwrap();
-    let receipt = sender(&broker)
-        .send(message.header("Meta-a", "b").unwrap())
-        .await
-        .unwrap();
+    let message = Message::new(content.clone()).content_type("application/x; v=1").unwrap();
+    let receipt = sender(&broker).send(message.header("Meta-a", "b").unwrap()).await.unwrap();
     assert_eq!(receipt.message_id.to_string(), ID);
     assert_eq!((receipt.durability.as_str(), receipt.replayed), ("fsync", false));
 
@@ -56,27 +51,15 @@ async fn two_messages_have_two_keys() {
     sender.send(Message::new("")).await.unwrap();
     sender.send(Message::new("")).await.unwrap();
     let seen = broker.log().seen;
-    assert_ne!(
-        seen[0].header("idempotency-key"),
-        seen[1].header("idempotency-key")
-    );
+    assert_ne!(seen[0].header("idempotency-key"), seen[1].header("idempotency-key"));
 }
 
 #[tokio::test]
 async fn a_repeat_is_told_from_a_first() {
     let broker =
         Broker::start(|_, _| answer(201, &[("message-id", ID), ("idempotency-replayed", "true")], "")).await;
-    let options = SendOptions {
-        idempotency_key: Some("order-\"7".into()),
-        ..SendOptions::default()
-    };
-    assert!(
-        sender(&broker)
-            .send_with(Message::new("x"), options)
-            .await
-            .unwrap()
-            .replayed
-    );
+    let options = SendOptions { idempotency_key: Some("order-\"7".into()), ..SendOptions::default() };
+    assert!(sender(&broker).send_with(Message::new("x"), options).await.unwrap().replayed);
     assert_eq!(broker.log().seen[0].header("idempotency-key"), r#""order-\"7""#);
 }
 
@@ -96,14 +79,9 @@ async fn a_full_channel_is_tried_again_when_it_says_so_and_not_before() {
 async fn a_lasting_refusal_is_told_at_once_in_the_brokers_words() {
     let broker = Broker::start(|_, _| problem(413, ProblemType::MessageTooLarge)).await;
     let error = sender(&broker).send(Message::new("x")).await.unwrap_err();
-    let SendError::Failed(failed) = &error else {
-        panic!("{error}")
-    };
+    let SendError::Failed(failed) = &error else { panic!("{error}") };
     assert_eq!(failed.problem_type(), Some(ProblemType::MessageTooLarge));
-    assert!(
-        error.to_string().contains("the detail says what to do"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the detail says what to do"), "{error}");
     assert_eq!(broker.log().seen.len(), 1);
 }
 
@@ -120,17 +98,9 @@ async fn a_message_that_was_cut_on_the_way_is_sent_again() {
 #[tokio::test]
 async fn a_passed_deadline_tells_the_key_under_which_to_go_on() {
     let broker = Broker::start(|_, _| Reply::Hang).await;
-    let options = SendOptions {
-        deadline: Some(Duration::from_millis(200)),
-        ..SendOptions::default()
-    };
-    let error = sender(&broker)
-        .send_with(Message::new("x"), options)
-        .await
-        .unwrap_err();
-    let SendError::DeadlinePassed { key, last: None } = error else {
-        panic!("{error}")
-    };
+    let options = SendOptions { deadline: Some(Duration::from_millis(200)), ..SendOptions::default() };
+    let error = sender(&broker).send_with(Message::new("x"), options).await.unwrap_err();
+    let SendError::DeadlinePassed { key, last: None } = error else { panic!("{error}") };
     let log = broker.until(|log| log.hung_up == 1).await;
     assert_eq!(log.seen[0].header("idempotency-key"), format!("\"{key}\""));
 }
@@ -138,22 +108,11 @@ async fn a_passed_deadline_tells_the_key_under_which_to_go_on() {
 #[tokio::test]
 async fn a_deadline_ends_the_tries_and_tells_the_last_fault() {
     // Bound and closed again: nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let sender = Sender::new(&client(&format!("http://127.0.0.1:{port}")), address());
-    let options = SendOptions {
-        deadline: Some(Duration::from_millis(300)),
-        ..SendOptions::default()
-    };
+    let options = SendOptions { deadline: Some(Duration::from_millis(300)), ..SendOptions::default() };
     let error = sender.send_with(Message::new("x"), options).await.unwrap_err();
-    let SendError::DeadlinePassed {
-        last: Some(RequestError::Unreachable { .. }),
-        ..
-    } = &error
-    else {
+    let SendError::DeadlinePassed { last: Some(RequestError::Unreachable { .. }), .. } = &error else {
         panic!("{error}")
     };
     assert!(error.to_string().contains("refused"), "{error}");
@@ -168,10 +127,7 @@ async fn what_answers_in_a_brokers_place_has_stored_nothing() {
     ] {
         let broker = Broker::start(move |_, _| reply()).await;
         let error = soon(sender(&broker).send(Message::new("x"))).await.unwrap_err();
-        assert!(
-            matches!(error, SendError::Failed(RequestError::Foreign { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, SendError::Failed(RequestError::Foreign { .. })), "{error}");
         assert_eq!(broker.log().seen.len(), 1);
     }
 }

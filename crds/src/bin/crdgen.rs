@@ -13,10 +13,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Some("write") => write(&root, &files)?,
         Some("check") => return check(&root, &files),
         Some(other) => {
-            writeln!(
-                std::io::stderr(),
-                "crdgen: {other:?} is unknown: say print, write or check"
-            )?;
+            writeln!(std::io::stderr(), "crdgen: {other:?} is unknown: say print, write or check")?;
             return Ok(ExitCode::from(2));
         }
     }

@@ -72,18 +72,11 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     let mut errors = Vec::new();
     for node in nodes {
         match document(&node) {
-            Ok(manifest) => documents.push(Document {
-                line: node.location.0,
-                manifest,
-            }),
+            Ok(manifest) => documents.push(Document { line: node.location.0, manifest }),
             Err(found) => errors.extend(found),
         }
     }
-    if errors.is_empty() {
-        Ok(documents)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(documents) } else { Err(errors) }
 }
 
 /// The UID of a channel from a manifest: always the same for the same `namespace/name`.
@@ -107,10 +100,7 @@ fn document(node: &Node) -> Result<Manifest, Vec<ManifestError>> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != format!("{GROUP}/{VERSION}") {
-        return Err(error(
-            &["apiVersion"],
-            format!("must be {GROUP}/{VERSION}, and is {api_version:?}"),
-        ));
+        return Err(error(&["apiVersion"], format!("must be {GROUP}/{VERSION}, and is {api_version:?}")));
     }
     match kind {
         "MessageChannel" => channel(node, value).map(|channel| Manifest::Channel(Box::new(channel))),

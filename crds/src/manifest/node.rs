@@ -33,10 +33,8 @@ impl Node {
             Content::Scalar(value) => value.clone(),
             Content::List(list) => Value::Array(list.iter().map(Self::value).collect()),
             Content::Map(entries) => {
-                let map: Map<_, _> = entries
-                    .iter()
-                    .map(|(key, _, node)| (key.clone(), node.value()))
-                    .collect();
+                let map: Map<_, _> =
+                    entries.iter().map(|(key, _, node)| (key.clone(), node.value())).collect();
                 Value::Object(map)
             }
         }
@@ -45,12 +43,7 @@ impl Node {
     /// An error about the field at a path of keys and indices, at its line or at that of what should hold it.
     pub(super) fn error(&self, path: &[&str], message: String) -> ManifestError {
         let (line, column) = self.locate(path);
-        ManifestError {
-            line,
-            column,
-            field: dotted(path),
-            message,
-        }
+        ManifestError { line, column, field: dotted(path), message }
     }
 
     fn locate(&self, path: &[&str]) -> (u64, u64) {
@@ -95,10 +88,7 @@ fn place<T>(spanned: &Spanned<T>) -> (u64, u64) {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Content>::deserialize(deserializer)?;
-        Ok(Self {
-            location: place(&spanned),
-            content: spanned.value,
-        })
+        Ok(Self { location: place(&spanned), content: spanned.value })
     }
 }
 
@@ -130,9 +120,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
-        Ok(Content::Scalar(
-            Number::from_f64(value).map_or(Value::Null, Value::Number),
-        ))
+        Ok(Content::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Content, E> {

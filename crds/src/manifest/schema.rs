@@ -110,11 +110,7 @@ where
     let filled = serde_json::to_value(&object).expect("it was read from JSON");
     match cel::Validator::new().validate(&rules.definition, &filled, None) {
         Ok(()) => Ok(object),
-        Err(errors) => Err(errors
-            .into_vec()
-            .iter()
-            .map(|error| cel_error(node, error))
-            .collect()),
+        Err(errors) => Err(errors.into_vec().iter().map(|error| cel_error(node, error)).collect()),
     }
 }
 
@@ -126,10 +122,7 @@ fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> Manifes
         ValidationErrorKind::AdditionalProperties { unexpected } if !unexpected.is_empty() => {
             let fields: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
             path.push(unexpected[0].as_str());
-            let message = format!(
-                "unknown field {}",
-                fields.into_iter().collect::<Vec<_>>().join(", ")
-            );
+            let message = format!("unknown field {}", fields.into_iter().collect::<Vec<_>>().join(", "));
             node.error(&path, message)
         }
         ValidationErrorKind::Required { property } => {
@@ -142,10 +135,7 @@ fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> Manifes
 }
 
 fn cel_error(node: &Node, error: &cel::ValidationError) -> ManifestError {
-    let path: Vec<&str> = error
-        .field_path
-        .split(['.', '[', ']'])
-        .filter(|segment| !segment.is_empty())
-        .collect();
+    let path: Vec<&str> =
+        error.field_path.split(['.', '[', ']']).filter(|segment| !segment.is_empty()).collect();
     node.error(&path, error.message.clone())
 }

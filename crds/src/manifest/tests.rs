@@ -16,11 +16,7 @@ fn channel_of(text: &str) -> MessageChannel {
 /// The errors of a spec that begins on line 6.
 fn errors_of(spec: &str) -> Vec<String> {
     let text = format!("{HEAD}spec:\n{spec}");
-    parse(&text)
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    parse(&text).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -35,10 +31,7 @@ fn the_smallest_channel_gets_namespace_uid_and_defaults() {
 
 #[test]
 fn the_uid_of_a_name_never_changes() {
-    assert_eq!(
-        uid("default", "orders").to_string(),
-        "489b1b4f-ebe8-515c-a19c-ad66e71c1fd3"
-    );
+    assert_eq!(uid("default", "orders").to_string(), "489b1b4f-ebe8-515c-a19c-ad66e71c1fd3");
 }
 
 #[test]
@@ -47,10 +40,7 @@ fn sizes_are_quantities_or_numbers() {
         "{HEAD}spec:\n  access: {{anonymous: true}}\n  limits: {{bytes: 1.5Gi, messageBytes: 4096}}\n"
     );
     let config = crate::compile(&channel_of(&text)).unwrap();
-    assert_eq!(
-        (config.limits.bytes, config.limits.message_bytes),
-        (3 << 29, 4096)
-    );
+    assert_eq!((config.limits.bytes, config.limits.message_bytes), (3 << 29, 4096));
 }
 
 #[test]
@@ -69,10 +59,7 @@ fn what_was_exported_from_a_cluster_is_taken() {
 fn a_broker_is_recognised_and_anything_else_is_an_error() {
     let broker =
         "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: default}\nspec: {}\n";
-    assert_eq!(
-        parse(broker).unwrap()[0].manifest,
-        Manifest::Broker("default/default".into())
-    );
+    assert_eq!(parse(broker).unwrap()[0].manifest, Manifest::Broker("default/default".into()));
     let errors =
         parse("apiVersion: restante.dev/v1alpha1\nkind: MessageLink\nmetadata: {name: x}\n").unwrap_err();
     assert_eq!((errors[0].line, errors[0].field.as_str()), (2, "kind"));
@@ -88,16 +75,10 @@ fn every_document_of_a_file_is_read_and_lines_count_from_its_beginning() {
     let one = format!("{HEAD}spec:\n  access: {{anonymous: true}}\n");
     let two = one.replace("orders", "others");
     let documents = parse(&format!("# first\n---\n{one}---\n---\n{two}")).unwrap();
-    assert_eq!(
-        documents.iter().map(|document| document.line).collect::<Vec<_>>(),
-        [3, 11]
-    );
+    assert_eq!(documents.iter().map(|document| document.line).collect::<Vec<_>>(), [3, 11]);
 
     let errors = parse(&format!("{one}---\n{}", two.replace("true", "maybe"))).unwrap_err();
-    assert_eq!(
-        (errors[0].line, errors[0].field.as_str()),
-        (13, "spec.access.anonymous")
-    );
+    assert_eq!((errors[0].line, errors[0].field.as_str()), (13, "spec.access.anonymous"));
 }
 
 #[test]
@@ -109,45 +90,25 @@ fn an_empty_file_holds_nothing() {
 #[test]
 fn a_field_that_does_not_exist_is_named_with_its_line() {
     let errors = errors_of("  access: {anonymous: true}\n  delivery:\n    waitSecond: 5\n");
-    assert_eq!(
-        errors,
-        ["line 8, column 5: spec.delivery.waitSecond: unknown field waitSecond"]
-    );
+    assert_eq!(errors, ["line 8, column 5: spec.delivery.waitSecond: unknown field waitSecond"]);
     let errors = errors_of("  access: {anonymous: true}\n  paused: true\n");
     assert!(errors[0].contains("unknown field paused"), "{errors:?}");
     let errors = parse(&HEAD.replace("name:", "nmae:")).unwrap_err();
-    assert!(
-        errors
-            .iter()
-            .any(|error| error.field == "metadata.nmae" && error.line == 4),
-        "{errors:?}"
-    );
+    assert!(errors.iter().any(|error| error.field == "metadata.nmae" && error.line == 4), "{errors:?}");
 }
 
 #[test]
 fn schema_and_cel_refuse_what_an_api_server_refuses() {
     for (spec, field, part) in [
         ("  source: a\n", "spec", "access is required"),
-        (
-            "  access: {anonymous: false}\n",
-            "spec",
-            "access.anonymous must be true",
-        ),
-        (
-            "  access: {anonymous: true}\n  source: Orders\n",
-            "spec.source",
-            "does not match",
-        ),
+        ("  access: {anonymous: false}\n", "spec", "access.anonymous must be true"),
+        ("  access: {anonymous: true}\n  source: Orders\n", "spec.source", "does not match"),
         (
             "  access: {anonymous: true}\n  destinations: [ok, \"a//b\"]\n",
             "spec.destinations[1]",
             "does not match",
         ),
-        (
-            "  access: {anonymous: true}\n  destinations: []\n",
-            "spec.destinations",
-            "less than 1 item",
-        ),
+        ("  access: {anonymous: true}\n  destinations: []\n", "spec.destinations", "less than 1 item"),
         (
             "  access: {anonymous: true}\n  delivery: {maxWaitSeconds: 301}\n",
             "spec.delivery.maxWaitSeconds",
@@ -168,26 +129,10 @@ fn schema_and_cel_refuse_what_an_api_server_refuses() {
             "spec.delivery.waitSeconds",
             "integer",
         ),
-        (
-            "  access: {anonymous: true}\n  limits: {messageBytes: 17Mi}\n",
-            "spec.limits",
-            "must be 1 to 16Mi",
-        ),
-        (
-            "  access: {anonymous: true}\n  limits: {bytes: lots}\n",
-            "spec.limits.bytes",
-            "does not match",
-        ),
-        (
-            "  access: {anonymous: true}\n  limits: {bytes: -1}\n",
-            "spec.limits",
-            "must be 1 to 100Ti",
-        ),
-        (
-            "  access: {anonymous: true}\n  deletionPolicy: Delete\n",
-            "spec.deletionPolicy",
-            "Delete",
-        ),
+        ("  access: {anonymous: true}\n  limits: {messageBytes: 17Mi}\n", "spec.limits", "must be 1 to 16Mi"),
+        ("  access: {anonymous: true}\n  limits: {bytes: lots}\n", "spec.limits.bytes", "does not match"),
+        ("  access: {anonymous: true}\n  limits: {bytes: -1}\n", "spec.limits", "must be 1 to 100Ti"),
+        ("  access: {anonymous: true}\n  deletionPolicy: Delete\n", "spec.deletionPolicy", "Delete"),
     ] {
         let text = format!("{HEAD}spec:\n{spec}");
         let errors = parse(&text).unwrap_err();
@@ -213,10 +158,7 @@ fn a_name_that_is_no_dns_label_is_refused() {
 #[test]
 fn text_that_is_no_yaml_is_refused_with_its_line() {
     let errors = parse(&format!("{HEAD}spec:\n  access: {{anonymous: true\nx: [\n")).unwrap_err();
-    assert!(
-        errors[0].line >= 6 && errors[0].message.starts_with("is no YAML"),
-        "{errors:?}"
-    );
+    assert!(errors[0].line >= 6 && errors[0].message.starts_with("is no YAML"), "{errors:?}");
     let errors = parse(&format!("{HEAD}kind: again\n")).unwrap_err();
     assert_eq!(errors[0].line, 5, "{errors:?}");
 }

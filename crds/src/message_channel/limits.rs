@@ -30,11 +30,7 @@ pub struct LimitsSpec {
 
 impl Default for LimitsSpec {
     fn default() -> Self {
-        Self {
-            messages: messages(),
-            bytes: bytes(),
-            message_bytes: message_bytes(),
-        }
+        Self { messages: messages(), bytes: bytes(), message_bytes: message_bytes() }
     }
 }
 

@@ -97,26 +97,17 @@ pub struct MessageChannelSpec {
 pub struct BrokerRef {
     /// The MessageBroker's name (default: default).
     #[serde(default = "broker_name")]
-    #[schemars(
-        length(min = 1, max = 40),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// The MessageBroker's namespace (default: the operator's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
 }
 
 impl Default for BrokerRef {
     fn default() -> Self {
-        Self {
-            name: broker_name(),
-            namespace: None,
-        }
+        Self { name: broker_name(), namespace: None }
     }
 }
 

@@ -19,9 +19,7 @@ pub fn rounded(stats: &ChannelStats) -> Backlog {
         ready: two_digits(stats.ready),
         leased: two_digits(stats.leased),
         waiting: two_digits(stats.waiting_receivers),
-        oldest: stats
-            .oldest_message_age_seconds
-            .map(|seconds| age(seconds).to_owned()),
+        oldest: stats.oldest_message_age_seconds.map(|seconds| age(seconds).to_owned()),
     }
 }
 
@@ -31,9 +29,7 @@ pub fn sum(one: ChannelStats, other: &ChannelStats) -> ChannelStats {
         ready: one.ready + other.ready,
         leased: one.leased + other.leased,
         bytes: one.bytes + other.bytes,
-        oldest_message_age_seconds: one
-            .oldest_message_age_seconds
-            .max(other.oldest_message_age_seconds),
+        oldest_message_age_seconds: one.oldest_message_age_seconds.max(other.oldest_message_age_seconds),
         waiting_receivers: one.waiting_receivers + other.waiting_receivers,
         ..one
     }
@@ -74,11 +70,7 @@ pub struct Pace {
 impl Pace {
     /// A pace that begins now.
     pub fn new(now: Instant) -> Self {
-        Self {
-            last: HashMap::new(),
-            tokens: WRITES_PER_SECOND,
-            filled: now,
-        }
+        Self { last: HashMap::new(), tokens: WRITES_PER_SECOND, filled: now }
     }
 
     /// Whether this channel's backlog may be written now; if so, it is counted.
@@ -88,10 +80,7 @@ impl Pace {
         // What was saved up covers one interval between two looks at the counts, no more.
         let most = WRITES_PER_SECOND * 15.0;
         self.tokens = (self.tokens + passed.as_secs_f64() * WRITES_PER_SECOND).min(most);
-        let rested = self
-            .last
-            .get(&uid)
-            .is_none_or(|last| now.duration_since(*last) >= CHANNEL_INTERVAL);
+        let rested = self.last.get(&uid).is_none_or(|last| now.duration_since(*last) >= CHANNEL_INTERVAL);
         if !rested || self.tokens < 1.0 {
             return false;
         }
@@ -112,16 +101,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_two_significant_digits() {
-        let expected = [
-            (0, 0),
-            (7, 7),
-            (99, 99),
-            (100, 100),
-            (104, 100),
-            (105, 110),
-            (1_249, 1_200),
-            (995, 1_000),
-        ];
+        let expected =
+            [(0, 0), (7, 7), (99, 99), (100, 100), (104, 100), (105, 110), (1_249, 1_200), (995, 1_000)];
         for (count, rounded) in expected {
             assert_eq!(two_digits(count), rounded, "{count}");
         }
@@ -130,15 +111,11 @@ mod tests {
 
     #[test]
     fn ages_are_steps() {
-        let steps = [
-            0, 59, 60, 299, 300, 899, 900, 3_599, 3_600, 21_599, 21_600, 86_399, 86_400,
-        ];
+        let steps = [0, 59, 60, 299, 300, 899, 900, 3_599, 3_600, 21_599, 21_600, 86_399, 86_400];
         let words = steps.map(age);
         assert_eq!(
             words,
-            [
-                "<1m", "<1m", "<5m", "<5m", "<15m", "<15m", "<1h", "<1h", "<6h", "<6h", "<1d", "<1d", "≥1d"
-            ]
+            ["<1m", "<1m", "<5m", "<5m", "<15m", "<15m", "<1h", "<1h", "<6h", "<6h", "<1d", "<1d", "≥1d"]
         );
     }
 
@@ -157,15 +134,10 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         let written = |pace: &mut Pace, at: Instant, range: std::ops::Range<u128>| {
-            range
-                .filter(|number| pace.may_write(Uuid::from_u128(*number), at))
-                .count()
+            range.filter(|number| pace.may_write(Uuid::from_u128(*number), at)).count()
         };
         assert_eq!(written(&mut pace, start, 0..100), 5);
         assert_eq!(written(&mut pace, start + Duration::from_secs(2), 100..200), 10);
-        assert_eq!(
-            written(&mut pace, start + Duration::from_secs(3600), 200..400),
-            75
-        );
+        assert_eq!(written(&mut pace, start + Duration::from_secs(3600), 200..400), 75);
     }
 }

@@ -100,28 +100,13 @@ impl Control {
             })?;
             body.push(b'\n');
         }
-        let request = self
-            .request(Method::POST, path::CONTROL_SYNC)
-            .timeout(SYNC_TIMEOUT);
-        read(
-            request
-                .header("content-type", "application/x-ndjson")
-                .body(body)
-                .send()
-                .await?,
-        )
-        .await
+        let request = self.request(Method::POST, path::CONTROL_SYNC).timeout(SYNC_TIMEOUT);
+        read(request.header("content-type", "application/x-ndjson").body(body).send().await?).await
     }
 
     /// Adds or changes one channel.
     pub async fn put(&self, channel: &ChannelConfig) -> Result<StoreState, ControlError> {
-        read(
-            self.channel(Method::PUT, channel.uid, "")
-                .json(channel)
-                .send()
-                .await?,
-        )
-        .await
+        read(self.channel(Method::PUT, channel.uid, "").json(channel).send().await?).await
     }
 
     /// Deletes one channel for ever; without `force` only if it is empty.
@@ -137,14 +122,9 @@ impl Control {
 
     /// The counts of every channel.
     pub async fn stats(&self) -> Result<Vec<ChannelStats>, ControlError> {
-        let request = self
-            .request(Method::GET, path::CONTROL_STATS)
-            .timeout(SYNC_TIMEOUT);
+        let request = self.request(Method::GET, path::CONTROL_STATS).timeout(SYNC_TIMEOUT);
         let body = body(request.send().await?).await?;
-        body.split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(parse)
-            .collect()
+        body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
     }
 
     fn channel(&self, method: Method, uid: Uuid, rest: &str) -> RequestBuilder {
@@ -152,9 +132,7 @@ impl Control {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 }
 

@@ -72,10 +72,7 @@ impl Desired {
             .collect();
         let claims: Vec<_> = considered
             .iter()
-            .map(|(config, created)| Claim {
-                config,
-                created: created.as_ref().map(|time| time.0),
-            })
+            .map(|(config, created)| Claim { config, created: created.as_ref().map(|time| time.0) })
             .collect();
         let verdicts = judge(&claims);
 
@@ -84,13 +81,7 @@ impl Desired {
         for ((config, _), verdict) in considered.into_iter().zip(verdicts) {
             match verdict {
                 Some(conflict) => {
-                    self.lost.insert(
-                        config.uid,
-                        Lost {
-                            generation: config.generation,
-                            conflict,
-                        },
-                    );
+                    self.lost.insert(config.uid, Lost { generation: config.generation, conflict });
                 }
                 None => {
                     winners.insert(config.uid, config);
@@ -145,29 +136,16 @@ mod tests {
     }
 
     fn update(desired: &mut Desired, channels: &[MessageChannel], excluded: &[u128]) {
-        desired.update(
-            channels,
-            &excluded.iter().map(|uid| Uuid::from_u128(*uid)).collect(),
-        );
+        desired.update(channels, &excluded.iter().map(|uid| Uuid::from_u128(*uid)).collect());
         // Whatever happened before, the revision is that of the set.
-        assert_eq!(
-            desired.revision(),
-            Revision::of(desired.channels().values().map(Arc::as_ref))
-        );
+        assert_eq!(desired.revision(), Revision::of(desired.channels().values().map(Arc::as_ref)));
     }
 
     #[test]
     fn the_winner_is_in_the_set_and_the_loser_knows_why() {
         let mut desired = Desired::default();
-        update(
-            &mut desired,
-            &[channel(1, "one", "x", 1), channel(2, "two", "x", 4)],
-            &[],
-        );
-        assert_eq!(
-            desired.channels().keys().collect::<Vec<_>>(),
-            [&Uuid::from_u128(1)]
-        );
+        update(&mut desired, &[channel(1, "one", "x", 1), channel(2, "two", "x", 4)], &[]);
+        assert_eq!(desired.channels().keys().collect::<Vec<_>>(), [&Uuid::from_u128(1)]);
         let lost = &desired.lost()[&Uuid::from_u128(2)];
         assert_eq!((lost.generation, lost.conflict.winner.as_str()), (4, "acme/one"));
     }
@@ -178,10 +156,7 @@ mod tests {
         let both = [channel(1, "one", "x", 1), channel(2, "two", "x", 1)];
         update(&mut desired, &both, &[]);
         update(&mut desired, &both, &[1]);
-        assert_eq!(
-            desired.channels().keys().collect::<Vec<_>>(),
-            [&Uuid::from_u128(2)]
-        );
+        assert_eq!(desired.channels().keys().collect::<Vec<_>>(), [&Uuid::from_u128(2)]);
         assert!(desired.lost().is_empty());
     }
 
@@ -189,10 +164,7 @@ mod tests {
     fn a_new_generation_changes_the_revision_and_the_same_one_nothing() {
         let mut desired = Desired::default();
         update(&mut desired, &[channel(1, "one", "x", 1)], &[]);
-        let (revision, config) = (
-            desired.revision(),
-            Arc::clone(&desired.channels()[&Uuid::from_u128(1)]),
-        );
+        let (revision, config) = (desired.revision(), Arc::clone(&desired.channels()[&Uuid::from_u128(1)]));
         update(&mut desired, &[channel(1, "one", "x", 1)], &[]);
         assert!(Arc::ptr_eq(&config, &desired.channels()[&Uuid::from_u128(1)]));
         update(&mut desired, &[channel(1, "one", "y", 2)], &[]);

@@ -122,10 +122,7 @@ impl Link {
             }
             let result = match step {
                 Step::Nothing => break,
-                Step::Ask => control
-                    .revision()
-                    .await
-                    .map(|store| self.known.heard(store, desired)),
+                Step::Ask => control.revision().await.map(|store| self.known.heard(store, desired)),
                 Step::Sync => {
                     periodic = false;
                     self.sync(control, desired, metrics, now).await
@@ -137,10 +134,7 @@ impl Link {
                         metrics.puts.with_label_values(&[result_label(&answer)]).inc();
                         match answer {
                             Ok(store) => {
-                                self.known
-                                    .channels
-                                    .get_or_insert_default()
-                                    .insert(config.uid, config);
+                                self.known.channels.get_or_insert_default().insert(config.uid, config);
                                 self.known.store = Some(store);
                             }
                             // Two channels swapped addresses: only a whole set can say so.
@@ -192,9 +186,7 @@ impl Link {
 
     fn failed(&mut self, error: ControlError, desired: &Desired, now: Instant) -> Option<Refused> {
         self.failures = self.failures.saturating_add(1);
-        let wait = RETRY_FIRST
-            .saturating_mul(1 << (self.failures - 1).min(10))
-            .min(RETRY_LONGEST);
+        let wait = RETRY_FIRST.saturating_mul(1 << (self.failures - 1).min(10)).min(RETRY_LONGEST);
         self.retry_at = Some(now + jitter::around(wait));
         tracing::warn!(pod = self.pod, failures = self.failures, %error, "cannot program the broker pod");
         let refused = culprit(&error, desired);
@@ -231,26 +223,9 @@ fn culprit(error: &ControlError, desired: &Desired) -> Option<Refused> {
         _ => return None,
     }
     let names = |uid: &Uuid| problem.detail.contains(&uid.to_string());
-    let uid = desired
-        .channels()
-        .keys()
-        .find(|uid| names(uid))
-        .copied()
-        .or_else(|| {
-            let by_name = |text: &str| {
-                desired
-                    .channels()
-                    .values()
-                    .find(|config| config.qualified_name() == text)
-            };
-            problem
-                .detail
-                .split([' ', ':', ',', '"'])
-                .find_map(by_name)
-                .map(|config| config.uid)
-        })?;
-    Some(Refused {
-        uid,
-        reason: problem.detail.clone(),
-    })
+    let uid = desired.channels().keys().find(|uid| names(uid)).copied().or_else(|| {
+        let by_name = |text: &str| desired.channels().values().find(|config| config.qualified_name() == text);
+        problem.detail.split([' ', ':', ',', '"']).find_map(by_name).map(|config| config.uid)
+    })?;
+    Some(Refused { uid, reason: problem.detail.clone() })
 }

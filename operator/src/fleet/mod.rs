@@ -8,9 +8,12 @@ pub mod backlog;
 pub mod control;
 pub mod desired;
 pub mod link;
+mod look;
 pub mod member;
+mod obey;
 pub mod outcome;
 pub mod plan;
+mod tell;
 pub mod triggers;
 
 use std::{
@@ -24,6 +27,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use restante_crds::{MessageBroker, MessageChannel};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use member::{BrokerFacts, Member, View};
@@ -40,6 +44,9 @@ pub struct Surroundings {
     pub channels: Store<DeserializeGuard<MessageChannel>>,
     /// Every broker pod.
     pub pods: Store<Pod>,
+    /// Whether the lists of channels and pods are whole. Not asked of the stores themselves: of several tasks that wait
+    /// for a store, kube 5.0 wakes only the one that asked last.
+    pub seen: watch::Receiver<bool>,
     /// The HTTP client for control APIs.
     pub http: reqwest::Client,
     /// The operator's own namespace.
@@ -69,10 +76,7 @@ pub struct Fleet {
 impl Fleet {
     /// No brokers yet.
     pub fn new(surroundings: Surroundings) -> Self {
-        Self {
-            surroundings,
-            members: Mutex::default(),
-        }
+        Self { surroundings, members: Mutex::default() }
     }
 
     /// The broker of this name, if it is served.
@@ -120,11 +124,7 @@ impl Fleet {
 
     /// Stops serving the brokers that are gone.
     pub fn sweep(&self, is_there: impl Fn(&str) -> bool) {
-        let gone: Vec<String> = lock(&self.members)
-            .keys()
-            .filter(|name| !is_there(name))
-            .cloned()
-            .collect();
+        let gone: Vec<String> = lock(&self.members).keys().filter(|name| !is_there(name)).cloned().collect();
         gone.iter().for_each(|name| self.forget(name));
     }
 
@@ -142,10 +142,7 @@ impl Fleet {
             channels
                 .iter()
                 .filter(|channel| {
-                    channel
-                        .0
-                        .as_ref()
-                        .is_ok_and(|channel| channel.spec.broker_ref.name == broker)
+                    channel.0.as_ref().is_ok_and(|channel| channel.spec.broker_ref.name == broker)
                 })
                 .map(|channel| ObjectRef::from_obj(channel.as_ref())),
         );

@@ -43,10 +43,7 @@ impl Known {
 
     /// Whether the pod has this very configuration.
     pub fn has(&self, config: &Arc<ChannelConfig>) -> bool {
-        let known = self
-            .channels
-            .as_ref()
-            .and_then(|channels| channels.get(&config.uid));
+        let known = self.channels.as_ref().and_then(|channels| channels.get(&config.uid));
         known.is_some_and(|known| Arc::ptr_eq(known, config))
     }
 
@@ -159,9 +156,7 @@ mod tests {
             known
         };
         let before = desired(0..1);
-        let Step::Put(puts) = known_to(&before).next(&desired(0..3)) else {
-            panic!("no puts")
-        };
+        let Step::Put(puts) = known_to(&before).next(&desired(0..3)) else { panic!("no puts") };
         // The first is not the same allocation any more, so it is sent again as well; nothing depends on it.
         assert_eq!(puts.len(), 3);
         assert_eq!(known_to(&before).next(&desired(0..100)), Step::Sync);

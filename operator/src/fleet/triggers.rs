@@ -18,17 +18,13 @@ pub struct Triggers<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'sta
 
 impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Clone for Triggers<K> {
     fn clone(&self) -> Self {
-        Self {
-            waiting: Arc::clone(&self.waiting),
-        }
+        Self { waiting: Arc::clone(&self.waiting) }
     }
 }
 
 impl<K: kube::runtime::reflector::Lookup<DynamicType = ()>> Default for Triggers<K> {
     fn default() -> Self {
-        Self {
-            waiting: Arc::default(),
-        }
+        Self { waiting: Arc::default() }
     }
 }
 
@@ -53,11 +49,7 @@ impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K
     {
         stream::unfold(Arc::clone(&self.waiting), |waiting| async move {
             loop {
-                let next = waiting
-                    .0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front();
+                let next = waiting.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 match next {
                     Some(object) => return Some((object, waiting)),
                     None => waiting.1.notified().await,

@@ -77,13 +77,7 @@ fn secret(broker: &Broker, credential: &Credential) -> Secret {
     Secret {
         metadata: metadata(broker, names::credential(&broker.name)),
         // Each time, and as it was read: what an apply leaves out, the API server takes away.
-        data: Some(
-            [(
-                TOKEN_KEY.to_owned(),
-                ByteString(credential.0.clone().into_bytes()),
-            )]
-            .into(),
-        ),
+        data: Some([(TOKEN_KEY.to_owned(), ByteString(credential.0.clone().into_bytes()))].into()),
         ..Secret::default()
     }
 }
@@ -215,11 +209,7 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
 
 /// The first digits of the credential's hash: enough to tell two apart, and nothing to guess it from.
 fn fingerprint(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(token.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A part of an object, written as Kubernetes' documentation writes it.
@@ -254,10 +244,7 @@ mod tests {
             &children.workload.metadata,
         ] {
             let owner = &metadata.owner_references.as_ref().unwrap()[0];
-            assert_eq!(
-                (owner.kind.as_str(), owner.name.as_str()),
-                ("MessageBroker", "default")
-            );
+            assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("MessageBroker", "default"));
             assert!(metadata.name.as_ref().unwrap().starts_with("restante-default"));
             assert_eq!(metadata.namespace.as_deref(), Some("mq"));
         }
@@ -265,19 +252,13 @@ mod tests {
 
     #[test]
     fn the_secret_always_holds_the_credential() {
-        assert_eq!(
-            built(&kept()).credential.data.unwrap()[TOKEN_KEY].0,
-            "t".repeat(64).into_bytes()
-        );
+        assert_eq!(built(&kept()).credential.data.unwrap()[TOKEN_KEY].0, "t".repeat(64).into_bytes());
     }
 
     #[test]
     fn the_same_broker_builds_the_same_children() {
         assert_eq!(built(&kept()), built(&kept()));
-        assert_ne!(
-            built(&kept()).workload,
-            built(&Credential("other".into())).workload
-        );
+        assert_ne!(built(&kept()).workload, built(&Credential("other".into())).workload);
     }
 
     #[test]
@@ -285,10 +266,7 @@ mod tests {
         let spec = built(&kept()).workload.spec.unwrap();
         let pod = spec.template.spec.unwrap();
         let security = pod.security_context.unwrap();
-        assert_eq!(
-            (security.run_as_non_root, security.run_as_user),
-            (Some(true), Some(65_532))
-        );
+        assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(65_532)));
         assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
         let container = pod.containers[0].security_context.clone().unwrap();
         assert_eq!(container.allow_privilege_escalation, Some(false));
@@ -297,10 +275,7 @@ mod tests {
         assert_eq!(pod.automount_service_account_token, Some(false));
         let retention = spec.persistent_volume_claim_retention_policy.unwrap();
         assert_eq!(
-            (
-                retention.when_deleted.as_deref(),
-                retention.when_scaled.as_deref()
-            ),
+            (retention.when_deleted.as_deref(), retention.when_scaled.as_deref()),
             (Some("Retain"), Some("Retain"))
         );
     }

@@ -14,10 +14,8 @@ pub struct Credential(pub String);
 pub async fn credential(context: &Context, broker: &Broker) -> Result<Credential, Error> {
     let name = names::credential(&broker.name);
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &context.args.namespace);
-    let secret = secrets
-        .get_opt(&name)
-        .await
-        .map_err(Error::kube(format!("read Secret {name} of the broker")))?;
+    let secret =
+        secrets.get_opt(&name).await.map_err(Error::kube(format!("read Secret {name} of the broker")))?;
     match secret.as_ref().and_then(token_in) {
         Some(token) => Ok(Credential(token)),
         None => draw().map(Credential),

@@ -44,12 +44,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
-            status::write(
-                context,
-                broker,
-                status::rejected(broker, &rejection, context.now()),
-            )
-            .await?;
+            status::write(context, broker, status::rejected(broker, &rejection, context.now())).await?;
             return Ok(Action::await_change());
         }
     };

@@ -31,17 +31,9 @@ pub fn observed(
 ) -> MessageBrokerStatus {
     let old = broker.status.clone().unwrap_or_default();
     let generation = broker.metadata.generation;
-    let ready = workload
-        .status
-        .as_ref()
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
+    let ready = workload.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     let assertion = if ready >= valid.replicas {
-        Assertion::holds(
-            kind::READY,
-            "Ready",
-            format!("{ready} of {} pods are ready", valid.replicas),
-        )
+        Assertion::holds(kind::READY, "Ready", format!("{ready} of {} pods are ready", valid.replicas))
     } else {
         Assertion::fails(
             kind::READY,
@@ -68,11 +60,7 @@ pub fn observed(
 
 /// The status of a MessageBroker that is not.
 pub fn rejected(broker: &MessageBroker, rejection: &Rejection, now: Timestamp) -> MessageBrokerStatus {
-    let old = broker
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let old = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let generation = broker.metadata.generation;
     let assertion = Assertion::fails(kind::READY, rejection.reason, rejection.message.clone());
     MessageBrokerStatus {
@@ -101,26 +89,15 @@ pub async fn write(
         "status": status,
     });
     let written = api
-        .patch_status(
-            &name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(&patch),
-        )
+        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
         .await
         .map_err(Error::kube(format!("write the status of MessageBroker {name}")))?;
     context.written.record(&written.metadata);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
-    let old = broker
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let old = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for condition in transitions(old, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
-            context
-                .events
-                .publish(broker, type_, &condition.reason, condition.message.clone())
-                .await;
+            context.events.publish(broker, type_, &condition.reason, condition.message.clone()).await;
         }
     }
     Ok(())

@@ -58,10 +58,7 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         });
     };
     let spec = &broker.spec;
-    let url = spec
-        .external_url
-        .clone()
-        .unwrap_or_else(|| names::service_url(&name, &namespace));
+    let url = spec.external_url.clone().unwrap_or_else(|| names::service_url(&name, &namespace));
     Ok(Broker {
         owner,
         replicas: spec.replicas,
@@ -94,14 +91,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::message_broker) fn args() -> RunArgs {
-        Cli::parse_from([
-            "restante-operator",
-            "--namespace",
-            "mq",
-            "--broker-image",
-            "broker:1",
-        ])
-        .run
+        Cli::parse_from(["restante-operator", "--namespace", "mq", "--broker-image", "broker:1"]).run
     }
 
     #[test]
@@ -109,20 +99,13 @@ pub(super) mod tests {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
         assert_eq!(valid.url, "http://restante-default.mq.svc:8080");
         let outside = json!({ "externalURL": "https://mq.example.com/" });
-        assert_eq!(
-            validate(&broker("mq", outside), &args()).unwrap().url,
-            "https://mq.example.com"
-        );
+        assert_eq!(validate(&broker("mq", outside), &args()).unwrap().url, "https://mq.example.com");
     }
 
     #[test]
     fn a_broker_in_another_namespace_is_told_where_to_go() {
         let rejection = validate(&broker("elsewhere", json!({})), &args()).unwrap_err();
         assert_eq!(rejection.reason, "NamespaceNotServed");
-        assert!(
-            rejection.message.contains("namespace mq"),
-            "{}",
-            rejection.message
-        );
+        assert!(rejection.message.contains("namespace mq"), "{}", rejection.message);
     }
 }

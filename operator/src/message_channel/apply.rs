@@ -43,24 +43,12 @@ pub async fn apply(
         return Ok(Applied::Waiting);
     }
     match (verdict, &facts.broker) {
-        (
-            Verdict::Accepted {
-                programming: Programming::Unknown,
-                ..
-            },
-            BrokerState::Served { .. },
-        ) => {
+        (Verdict::Accepted { programming: Programming::Unknown, .. }, BrokerState::Served { .. }) => {
             wake(facts);
             Ok(Applied::Waiting)
         }
         // The reconcile of the broker asks for another one.
-        (
-            Verdict::Accepted {
-                programming: Programming::Unknown,
-                ..
-            },
-            _,
-        ) => Ok(Applied::Waiting),
+        (Verdict::Accepted { programming: Programming::Unknown, .. }, _) => Ok(Applied::Waiting),
         _ => Ok(Applied::Told),
     }
 }

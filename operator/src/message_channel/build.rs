@@ -20,16 +20,10 @@ pub fn status(
     let old = channel.status.clone().unwrap_or_default();
     let generation = channel.metadata.generation;
     let (config, assertions) = match verdict {
-        Verdict::Rejected {
-            reason,
-            message,
-            config,
-            ..
-        } => (config.as_deref(), rejected(reason, message)),
-        Verdict::Accepted { config, programming } => (
-            Some(config.as_ref()),
-            accepted(programming, generation, &old.conditions),
-        ),
+        Verdict::Rejected { reason, message, config, .. } => (config.as_deref(), rejected(reason, message)),
+        Verdict::Accepted { config, programming } => {
+            (Some(config.as_ref()), accepted(programming, generation, &old.conditions))
+        }
     };
     let url = match (&facts.broker, verdict) {
         (BrokerState::Served { url, .. }, Verdict::Accepted { .. }) => Some(url.as_str()),
@@ -44,19 +38,13 @@ pub fn status(
             let first = config.destinations.first()?;
             Some(format!("{url}{}", path::messages(first)))
         }),
-        pull_url: url
-            .zip(config)
-            .map(|(url, config)| format!("{url}{}", path::messages(&config.source))),
+        pull_url: url.zip(config).map(|(url, config)| format!("{url}{}", path::messages(&config.source))),
         backlog: facts.backlog.clone().or(old.backlog),
     }
 }
 
 fn destinations(config: &ChannelConfig) -> String {
-    let all: Vec<&str> = config
-        .destinations
-        .iter()
-        .map(|address| address.as_str())
-        .collect();
+    let all: Vec<&str> = config.destinations.iter().map(|address| address.as_str()).collect();
     all.join(",")
 }
 
@@ -72,19 +60,12 @@ fn accepted(programming: &Programming, generation: Option<i64>, old: &[Condition
     let accepted = Assertion::holds(kind::ACCEPTED, "Accepted", "the channel is valid");
     let done = || {
         [
-            Assertion::holds(
-                kind::PROGRAMMED,
-                "Programmed",
-                "every broker pod has this generation",
-            ),
+            Assertion::holds(kind::PROGRAMMED, "Programmed", "every broker pod has this generation"),
             Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
         ]
     };
     let not_done = |reason: &str, message: &str| {
-        [
-            Assertion::fails(kind::PROGRAMMED, reason, message),
-            Assertion::fails(kind::READY, reason, message),
-        ]
+        [Assertion::fails(kind::PROGRAMMED, reason, message), Assertion::fails(kind::READY, reason, message)]
     };
     // A pod that restarts has the generation on its disk: what was programmed stays so until the spec changes.
     let was_done = condition::find(old, kind::PROGRAMMED)
@@ -118,16 +99,11 @@ pub fn deletion_blocked(
         .collect();
     // The deletion itself is a new generation; nothing changes for clients by it.
     if is_true(&kept, kind::PROGRAMMED) {
-        kept.iter_mut()
-            .for_each(|condition| condition.observed_generation = generation);
+        kept.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
     let blocked = Assertion::holds(kind::DELETION_BLOCKED, reason, message);
     kept.extend(conditions(&old.conditions, generation, now, [blocked]));
-    MessageChannelStatus {
-        observed_generation: generation,
-        conditions: kept,
-        ..old
-    }
+    MessageChannelStatus { observed_generation: generation, conditions: kept, backlog, ..old }
 }
 
 #[cfg(test)]
@@ -179,10 +155,7 @@ mod tests {
         let first = status_of(&channel, &facts(3, State::Programmed));
         channel.status = Some(first.clone());
         let again = validate(&channel, &facts(3, State::Programmed));
-        assert_eq!(
-            status(&channel, &facts(3, State::Programmed), &again, at(999)),
-            first
-        );
+        assert_eq!(status(&channel, &facts(3, State::Programmed), &again, at(999)), first);
     }
 
     #[test]
@@ -190,17 +163,11 @@ mod tests {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let pending = facts(3, State::Pending(Pending::NoPod));
-        assert_eq!(
-            told(&status_of(&channel, &pending))[1],
-            ("Programmed", "True", "Programmed")
-        );
+        assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "True", "Programmed"));
         // Another generation was never there.
         channel.metadata.generation = Some(4);
         let pending = facts(4, State::Pending(Pending::NoPod));
-        assert_eq!(
-            told(&status_of(&channel, &pending))[1],
-            ("Programmed", "False", "NoBrokerPod")
-        );
+        assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
     }
 
     #[test]
@@ -208,10 +175,7 @@ mod tests {
         let mut channel = open();
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let refused = facts(3, State::Refused("the UID was deleted".into()));
-        assert_eq!(
-            told(&status_of(&channel, &refused))[2],
-            ("Ready", "False", "Refused")
-        );
+        assert_eq!(told(&status_of(&channel, &refused))[2], ("Ready", "False", "Refused"));
     }
 
     #[test]
@@ -228,10 +192,7 @@ mod tests {
         );
         assert_eq!(told(&blocked)[2], ("Ready", "True", "Ready"));
         let condition = condition::find(&blocked.conditions, kind::DELETION_BLOCKED).unwrap();
-        assert_eq!(
-            (condition.status.as_str(), condition.message.as_str()),
-            ("True", "5 messages")
-        );
+        assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", "5 messages"));
         channel.status = Some(blocked.clone());
         assert_eq!(
             deletion_blocked(

@@ -73,9 +73,11 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
         ))
     };
     if namespace != served {
-        return not_found(&format!(
-            "is not served, as the operator serves namespace {served} only"
-        ));
+        return not_found(&format!("is not served, as the operator serves namespace {served} only"));
+    }
+    if !*context.seen.borrow() {
+        // What is not in half a list may exist all the same.
+        return BrokerState::Starting;
     }
     let key = ObjectRef::new(&reference.name).within(namespace);
     match context.brokers.get(&key) {
@@ -84,10 +86,7 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
             not_found("is being deleted")
         }
         Some(_) => match context.fleet.member(&reference.name) {
-            Some(member) => BrokerState::Served {
-                url: member.facts().url,
-                member,
-            },
+            Some(member) => BrokerState::Served { url: member.facts().url, member },
             None => BrokerState::Starting,
         },
     }

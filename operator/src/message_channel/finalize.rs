@@ -60,10 +60,9 @@ fn plan(channel: &MessageChannel, facts: &Facts) -> Plan {
     match &facts.broker {
         BrokerState::NotFound(why) => Plan::LetGo(why.clone()),
         BrokerState::Starting => Plan::Wait,
-        BrokerState::Served { .. } => Plan::Delete {
-            uid,
-            force: channel.annotations().contains_key(FORCE_DELETE),
-        },
+        BrokerState::Served { .. } => {
+            Plan::Delete { uid, force: channel.annotations().contains_key(FORCE_DELETE) }
+        }
     }
 }
 
@@ -95,11 +94,9 @@ async fn delete(
             what: format!("{messages} messages are in the channel"),
             remedy: format!("receive them, or annotate the channel with {FORCE_DELETE} to delete them"),
         },
-        Deletion::Unreachable(error) => Kept {
-            reason: "BrokerUnreachable",
-            what: error,
-            remedy: "tried again soon".into(),
-        },
+        Deletion::Unreachable(error) => {
+            Kept { reason: "BrokerUnreachable", what: error, remedy: "tried again soon".into() }
+        }
     };
     if is_terminating(context, channel).await? {
         member.let_go(uid).await;
@@ -120,33 +117,17 @@ async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Resu
         format!("let go, as its namespace is terminating; {what}, and stay as an orphan at the broker");
     // No event can be made in a namespace that is terminating: tell it where someone can read it.
     let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(&context.args.namespace);
-    if let Some(Ok(broker)) = context
-        .brokers
-        .get(&broker)
-        .as_deref()
-        .map(|guard| guard.0.as_ref())
-    {
-        let name = format!(
-            "{}/{}",
-            channel.namespace().unwrap_or_default(),
-            channel.name_any()
-        );
+    if let Some(Ok(broker)) = context.brokers.get(&broker).as_deref().map(|guard| guard.0.as_ref()) {
+        let name = format!("{}/{}", channel.namespace().unwrap_or_default(), channel.name_any());
         let note = format!("MessageChannel {name}: {note}");
-        context
-            .events
-            .publish(broker, EventType::Warning, "ChannelOrphaned", note)
-            .await;
+        context.events.publish(broker, EventType::Warning, "ChannelOrphaned", note).await;
     }
     release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
 }
 
 /// Whether the status says so already and was written a moment ago; the number of messages may wait.
 fn told_lately(channel: &MessageChannel, reason: &str, context: &Context) -> bool {
-    let conditions = channel
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let told = condition::find(conditions, kind::DELETION_BLOCKED)
         .is_some_and(|condition| condition.status == "True" && condition.reason == reason);
     let uid = channel.uid().unwrap_or_default();
@@ -156,10 +137,7 @@ fn told_lately(channel: &MessageChannel, reason: &str, context: &Context) -> boo
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
     let name = channel.namespace().unwrap_or_default();
     let namespaces: Api<Namespace> = Api::all(context.client.clone());
-    let namespace = namespaces
-        .get_opt(&name)
-        .await
-        .map_err(Error::kube(format!("read Namespace {name}")))?;
+    let namespace = namespaces.get_opt(&name).await.map_err(Error::kube(format!("read Namespace {name}")))?;
     Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
@@ -197,20 +175,13 @@ mod tests {
 
     #[test]
     fn without_a_broker_there_is_no_one_to_wait_for() {
-        let facts = Facts {
-            broker: BrokerState::NotFound("gone".into()),
-            outcome: None,
-            backlog: None,
-        };
+        let facts = Facts { broker: BrokerState::NotFound("gone".into()), outcome: None, backlog: None };
         assert_eq!(plan(&deleted(), &facts), Plan::LetGo("gone".into()));
     }
 
     #[test]
     fn a_channel_without_our_finalizer_is_none_of_our_business() {
-        assert_eq!(
-            plan(&tests::open(), &tests::facts(3, State::Programmed)),
-            Plan::Nothing
-        );
+        assert_eq!(plan(&tests::open(), &tests::facts(3, State::Programmed)), Plan::Nothing);
     }
 
     #[test]

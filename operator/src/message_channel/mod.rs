@@ -59,11 +59,7 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
         // The broker's task asks for a reconcile when it knows what became of the channel. A broker that has no task yet
         // may never get one, if it goes before it comes.
         let starting = matches!(facts.broker, dereference::BrokerState::Starting);
-        return Ok(Action::requeue(if starting {
-            STARTING_INTERVAL
-        } else {
-            context.steady()
-        }));
+        return Ok(Action::requeue(if starting { STARTING_INTERVAL } else { context.steady() }));
     }
     let status = build::status(channel, &facts, &verdict, context.now());
     status::write(context, channel, status).await?;

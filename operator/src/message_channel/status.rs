@@ -31,28 +31,15 @@ pub async fn write(
         "status": status,
     });
     let written = api
-        .patch_status(
-            &name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(&patch),
-        )
+        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
         .await
-        .map_err(Error::kube(format!(
-            "write the status of MessageChannel {namespace}/{name}"
-        )))?;
+        .map_err(Error::kube(format!("write the status of MessageChannel {namespace}/{name}")))?;
     context.written.record(&written.metadata);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
-    let old = channel
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for condition in transitions(old, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
-            context
-                .events
-                .publish(channel, type_, &condition.reason, condition.message.clone())
-                .await;
+            context.events.publish(channel, type_, &condition.reason, condition.message.clone()).await;
         }
     }
     Ok(())

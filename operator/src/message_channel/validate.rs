@@ -68,10 +68,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             contends: false,
         };
     }
-    let outcome = facts
-        .outcome
-        .as_ref()
-        .filter(|outcome| outcome.generation == config.generation);
+    let outcome = facts.outcome.as_ref().filter(|outcome| outcome.generation == config.generation);
     let programming = match outcome.map(|outcome| &outcome.state) {
         None => Programming::Unknown,
         Some(State::Lost(conflict)) => {
@@ -86,10 +83,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
         Some(State::Refused(reason)) => Programming::Refused(reason.clone()),
         Some(State::Pending(Pending::NoPod)) => Programming::Pending {
             reason: "NoBrokerPod",
-            message: format!(
-                "waiting for a pod of MessageBroker {} to run",
-                channel.spec.broker_ref.name
-            ),
+            message: format!("waiting for a pod of MessageBroker {} to run", channel.spec.broker_ref.name),
         },
         Some(State::Pending(Pending::Unreachable(error))) => Programming::Pending {
             reason: "BrokerUnreachable",
@@ -127,11 +121,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::message_channel) fn facts(generation: i64, state: State) -> Facts {
-        Facts {
-            broker: BrokerState::Starting,
-            outcome: Some(Outcome { generation, state }),
-            backlog: None,
-        }
+        Facts { broker: BrokerState::Starting, outcome: Some(Outcome { generation, state }), backlog: None }
     }
 
     fn conflict() -> Conflict {
@@ -144,12 +134,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_loser_is_told_who_won_and_goes_on_contending() {
-        let Verdict::Rejected {
-            reason,
-            message,
-            contends,
-            ..
-        } = validate(&open(), &facts(3, State::Lost(conflict())))
+        let Verdict::Rejected { reason, message, contends, .. } =
+            validate(&open(), &facts(3, State::Lost(conflict())))
         else {
             panic!("accepted")
         };
@@ -162,13 +148,7 @@ pub(super) mod tests {
         for state in [State::Lost(conflict()), State::Programmed] {
             let verdict = validate(&open(), &facts(2, state));
             assert!(
-                matches!(
-                    verdict,
-                    Verdict::Accepted {
-                        programming: Programming::Unknown,
-                        ..
-                    }
-                ),
+                matches!(verdict, Verdict::Accepted { programming: Programming::Unknown, .. }),
                 "{verdict:?}"
             );
         }

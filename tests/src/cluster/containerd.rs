@@ -112,5 +112,7 @@ fn network_config(context: &Context) -> Result<String> {
 
 fn find<'a>(program: &str, folders: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
     let mut paths = folders.into_iter().map(|folder| Path::new(folder).join(program));
-    paths.find(|path| path.is_file()).with_context(|| format!("{program} is not installed: run tests/install.sh"))
+    paths
+        .find(|path| path.is_file())
+        .with_context(|| format!("{program} is not installed: run tests/install.sh"))
 }

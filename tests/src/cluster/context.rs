@@ -1,5 +1,7 @@
 //! What every component of the cluster is started with.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::folder::Folder;
@@ -10,8 +12,9 @@ use crate::{certificates::Authority, kubectl::Kubectl, process::Process, tools::
 pub struct Context {
     /// The programs.
     pub tools: Tools,
-    /// The cluster's folder.
-    pub folder: Folder,
+    /// The cluster's folder. It is also held outside of the cluster's mount namespace, where it can be removed: inside,
+    /// parts of it are mounted.
+    pub folder: Arc<Folder>,
     /// Signs for everybody.
     pub authority: Authority,
     /// The administrator's `kubectl`.

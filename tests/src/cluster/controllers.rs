@@ -12,7 +12,10 @@ pub fn start_controller_manager(context: &Context) -> Result<Process> {
     let name = "kube-controller-manager";
     let mut command = with_kubeconfig(context, name)?;
     command.arg("--service-account-private-key-file").arg(context.folder.path().join("sa.key"));
-    command.arg("--root-ca-file").arg(context.authority.certificate()).arg("--use-service-account-credentials");
+    command
+        .arg("--root-ca-file")
+        .arg(context.authority.certificate())
+        .arg("--use-service-account-credentials");
     context.start(name, &command)
 }
 

@@ -30,6 +30,11 @@ impl ClusterInfo {
 
     /// `helm` as its administrator.
     pub fn helm(&self) -> Helm {
-        Helm::in_namespace(&self.network_namespace, &self.tools, self.kubeconfig.clone(), self.folder.join("helm"))
+        Helm::in_namespace(
+            &self.network_namespace,
+            &self.tools,
+            self.kubeconfig.clone(),
+            self.folder.join("helm"),
+        )
     }
 }

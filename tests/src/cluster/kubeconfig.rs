@@ -11,7 +11,8 @@ use crate::certificates::{Authority, Subject};
 pub fn write(folder: &Folder, authority: &Authority, name: &str, subject: Subject<'_>) -> Result<PathBuf> {
     let pair = authority.sign(name, subject)?;
     let (server, port) = (network::NODE, network::API_PORT);
-    let [ca, certificate, key] = [&authority.certificate(), &pair.certificate, &pair.key].map(|path| shown(path));
+    let [ca, certificate, key] =
+        [&authority.certificate(), &pair.certificate, &pair.key].map(|path| shown(path));
     folder.write(
         &format!("{name}.kubeconfig"),
         &format!(

@@ -18,7 +18,7 @@ pub mod kubelet;
 pub mod network;
 pub mod volumes;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 
@@ -48,7 +48,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts everything and waits until pods can run.
-    pub fn start(name: &str, tools: Tools, folder: Folder, pause: &images::Image) -> Result<Self> {
+    pub fn start(name: &str, tools: Tools, folder: Arc<Folder>, pause: &images::Image) -> Result<Self> {
         network::forward()?;
         let (node, api) = (network::NODE.to_string(), network::API_SERVICE.to_string());
         let names = ["127.0.0.1", "localhost", &node, &api, network::NODE_NAME, "kubernetes.default.svc"];
@@ -76,7 +76,13 @@ impl Cluster {
         volumes::create(context)?;
         wait::until("the node to be ready", NODE_READY_WITHIN, || {
             components.iter_mut().try_for_each(Process::check_running)?;
-            context.kubectl.run(&["wait", "--for=condition=Ready", "--timeout=1s", "node", network::NODE_NAME])?;
+            context.kubectl.run(&[
+                "wait",
+                "--for=condition=Ready",
+                "--timeout=1s",
+                "node",
+                network::NODE_NAME,
+            ])?;
             // Pods are refused until their namespace has one.
             context.kubectl.run(&["get", "serviceaccount", "default"])
         })

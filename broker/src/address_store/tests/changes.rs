@@ -45,19 +45,10 @@ fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_numbe
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one"), config("two")]).unwrap();
-    let (one, two) = (
-        number(&store, "acme/one").unwrap(),
-        number(&store, "acme/two").unwrap(),
-    );
+    let (one, two) = (number(&store, "acme/one").unwrap(), number(&store, "acme/two").unwrap());
 
     let changes = store.sync(vec![config("two")]).unwrap();
-    assert_eq!(
-        changes,
-        Changes {
-            changed: vec![],
-            withdrawn: vec![one]
-        }
-    );
+    assert_eq!(changes, Changes { changed: vec![], withdrawn: vec![one] });
     assert!(store.destination("acme/one").is_none() && store.source("acme/one").is_none());
     assert!(store.by_name("acme", "one").is_none());
     assert_eq!(store.by_number(one).unwrap().config, config("one"));
@@ -88,14 +79,8 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
 
     let revision = store.state().revision;
     let error = store.sync(vec![config("two"), config("one")]).unwrap_err();
-    assert!(
-        matches!(error, ApplyError::Deleted { uid, .. } if uid == one.config.uid),
-        "{error}"
-    );
-    assert!(matches!(
-        store.put(config("one")),
-        Err(ApplyError::Deleted { .. })
-    ));
+    assert!(matches!(error, ApplyError::Deleted { uid, .. } if uid == one.config.uid), "{error}");
+    assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
     assert_eq!(store.state().revision, revision, "nothing of the set was applied");
 
     let mut anew = config("one");
@@ -104,10 +89,7 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
     assert_eq!(number(&store, "acme/one"), Some(2));
     drop(store);
     let store = open(folder.path());
-    assert!(matches!(
-        store.put(config("one")),
-        Err(ApplyError::Deleted { .. })
-    ));
+    assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
     assert!(store.is_given(2) && !store.is_given(3));
 }
 
@@ -116,10 +98,7 @@ fn a_delete_that_overtakes_its_put_wins() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     assert_eq!(store.remove(config("one").uid).unwrap(), None);
-    assert!(matches!(
-        store.put(config("one")),
-        Err(ApplyError::Deleted { .. })
-    ));
+    assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
 }
 
 #[test]
@@ -166,21 +145,15 @@ fn two_claims_to_the_same_are_refused_naming_both_and_nothing_is_applied() {
         (Claim::Uid, |two| two.uid = config("one").uid),
         (Claim::Name, |two| two.name = "one".into()),
         (Claim::Source, |two| two.source = config("one").source),
-        (Claim::Destination, |two| {
-            two.destinations.push(config("one").source)
-        }),
+        (Claim::Destination, |two| two.destinations.push(config("one").source)),
     ];
     for (claim, collide) in collisions {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         let mut two = config("two");
         collide(&mut two);
-        let error = store
-            .sync(vec![config("one"), config("other"), two.clone()])
-            .unwrap_err();
-        let ApplyError::Conflict(conflict) = &error else {
-            panic!("{error}")
-        };
+        let error = store.sync(vec![config("one"), config("other"), two.clone()]).unwrap_err();
+        let ApplyError::Conflict(conflict) = &error else { panic!("{error}") };
         assert_eq!(conflict.claim, claim);
         assert!(error.to_string().contains("acme/one"), "{error}");
         assert!(store.channels().is_empty() && !store.is_programmed());
@@ -202,10 +175,7 @@ fn one_channel_that_cannot_be_obeyed_refuses_the_whole_set() {
     let mut bad = config("bad");
     bad.limits.messages = 0;
     let error = store.sync(vec![config("one"), bad]).unwrap_err();
-    assert!(
-        matches!(&error, ApplyError::Invalid(invalid) if invalid.field == "limits.messages"),
-        "{error}"
-    );
+    assert!(matches!(&error, ApplyError::Invalid(invalid) if invalid.field == "limits.messages"), "{error}");
     assert!(store.channels().is_empty() && !store.is_programmed());
 }
 
@@ -237,9 +207,7 @@ fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
     let mut large: Vec<_> = (0..3000).map(|number| config(&format!("c{number}"))).collect();
     for channel in &mut large {
         let long = |number| format!("acme/{}/{number}/{}", channel.name, "x".repeat(230));
-        channel
-            .destinations
-            .extend((0..15).map(|number| long(number).parse::<Address>().unwrap()));
+        channel.destinations.extend((0..15).map(|number| long(number).parse::<Address>().unwrap()));
     }
     large.extend([config("kept"), config("changed"), config("back")]);
     large[3001].delivery.wait_seconds = 1;
@@ -254,20 +222,9 @@ fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
     let numbers =
         ["acme/kept", "acme/changed", "acme/back", "acme/c0"].map(|address| number(&store, address));
     assert_eq!(numbers, [Some(1), Some(2), Some(4), Some(6)]);
-    assert_eq!(
-        store
-            .destination("acme/changed")
-            .unwrap()
-            .config
-            .delivery
-            .wait_seconds,
-        1
-    );
+    assert_eq!(store.destination("acme/changed").unwrap().config.delivery.wait_seconds, 1);
     assert_eq!(store.orphans()[0].config, config("missing"));
-    assert!(matches!(
-        store.put(config("deleted")),
-        Err(ApplyError::Deleted { .. })
-    ));
+    assert!(matches!(store.put(config("deleted")), Err(ApplyError::Deleted { .. })));
 }
 
 #[test]
@@ -277,41 +234,22 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
     let many: Vec<_> = (0..10_000).map(|number| config(&format!("c{number}"))).collect();
     store.sync(many).unwrap();
     let tables = |store: &AddressStore| {
-        let Indices {
-            destination,
-            source,
-            name,
-            orphan,
-            uid,
-            number,
-        } = &store.0.indices;
-        [
-            destination.tables(),
-            source.tables(),
-            name.tables(),
-            orphan.tables(),
-            uid.tables(),
-            number.tables(),
-        ]
+        let Indices { destination, source, name, orphan, uid, number } = &store.0.indices;
+        [destination.tables(), source.tables(), name.tables(), orphan.tables(), uid.tables(), number.tables()]
     };
     let before = tables(&store);
     let mut changed = config("c9999");
     changed.delivery.wait_seconds = 1;
     store.put(changed.clone()).unwrap();
-    let swapped = tables(&store).into_iter().zip(&before).map(|(now, before)| {
-        now.iter()
-            .zip(before)
-            .filter(|(now, before)| now != before)
-            .count()
-    });
+    let swapped = tables(&store)
+        .into_iter()
+        .zip(&before)
+        .map(|(now, before)| now.iter().zip(before).filter(|(now, before)| now != before).count());
     assert_eq!(swapped.collect::<Vec<_>>(), [1, 1, 1, 0, 1, 1]);
 
     let revision = store.state().revision;
     drop(store);
     let store = open(folder.path());
-    assert_eq!(
-        (store.state().revision, store.state().channels),
-        (revision, 10_000)
-    );
+    assert_eq!((store.state().revision, store.state().channels), (revision, 10_000));
     assert_eq!(store.destination("acme/c9999").unwrap().config, changed);
 }

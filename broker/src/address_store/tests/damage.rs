@@ -23,14 +23,8 @@ fn flip(path: &Path, at: usize) {
 /// Where the first entry that names this text begins.
 fn entry_of(path: &Path, text: &str) -> usize {
     let bytes = fs::read(path).unwrap();
-    let at = bytes
-        .windows(text.len())
-        .position(|window| window == text.as_bytes())
-        .unwrap();
-    bytes[..at]
-        .windows(4)
-        .rposition(|window| window == b"Rsa1")
-        .unwrap()
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    bytes[..at].windows(4).rposition(|window| window == b"Rsa1").unwrap()
 }
 
 #[test]
@@ -39,19 +33,11 @@ fn a_torn_tail_is_cut_and_its_numbers_are_never_given_again() {
     let journal = three(folder.path(), "journal");
     let whole = fs::read(&journal).unwrap();
     let torn_from = entry_of(&journal, "acme/three");
-    let end = whole[torn_from + 4..]
-        .windows(4)
-        .position(|window| window == b"Rsa1")
-        .unwrap()
-        + torn_from
-        + 4;
+    let end = whole[torn_from + 4..].windows(4).position(|window| window == b"Rsa1").unwrap() + torn_from + 4;
     for length in (torn_from + 1..end).step_by(11) {
         fs::write(&journal, &whole[..length]).unwrap();
         let store = open(folder.path());
-        assert!(
-            number(&store, "acme/two") == Some(2) && number(&store, "acme/three").is_none(),
-            "{length}"
-        );
+        assert!(number(&store, "acme/two") == Some(2) && number(&store, "acme/three").is_none(), "{length}");
         assert!(store.is_given(3), "the lost change may have given it");
         store.put(config("four")).unwrap();
         let four = number(&store, "acme/four").unwrap();
@@ -90,10 +76,7 @@ fn damage_in_the_middle_is_refused_with_file_offset_and_what_to_do() {
             "{at}: {error}"
         );
         let text = error.to_string();
-        assert!(
-            text.contains(journal.to_str().unwrap()) && text.contains("restore"),
-            "{text}"
-        );
+        assert!(text.contains(journal.to_str().unwrap()) && text.contains("restore"), "{text}");
         flip(&journal, offset + at);
     }
     assert_eq!(open(folder.path()).channels().len(), 3);
@@ -119,18 +102,12 @@ fn a_damaged_snapshot_is_refused_wherever_it_is_damaged() {
     let whole = fs::read(&snapshot).unwrap();
     for at in 0..whole.len() {
         flip(&snapshot, at);
-        assert!(
-            matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })),
-            "{at}"
-        );
+        assert!(matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })), "{at}");
         fs::write(&snapshot, &whole).unwrap();
     }
     for length in 0..whole.len() {
         fs::write(&snapshot, &whole[..length]).unwrap();
-        assert!(
-            matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })),
-            "{length}"
-        );
+        assert!(matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })), "{length}");
     }
     fs::write(&snapshot, &whole).unwrap();
     assert_eq!(open(folder.path()).channels().len(), 4);
@@ -147,17 +124,11 @@ fn a_crash_between_snapshot_and_journal_loses_nothing() {
     store.put(config("four")).unwrap();
     let state = store.state();
     drop(store);
-    assert!(
-        fs::metadata(&journal).unwrap().len() < before.len() as u64,
-        "the journal was begun anew"
-    );
+    assert!(fs::metadata(&journal).unwrap().len() < before.len() as u64, "the journal was begun anew");
     fs::write(&journal, before).unwrap();
     let store = open(folder.path());
     assert_eq!(store.state(), state);
-    assert!(matches!(
-        store.put(config("two")),
-        Err(ApplyError::Deleted { .. })
-    ));
+    assert!(matches!(store.put(config("two")), Err(ApplyError::Deleted { .. })));
     store.put(config("five")).unwrap();
     drop(store);
     assert_eq!(number(&open(folder.path()), "acme/five"), Some(5));
@@ -171,17 +142,11 @@ fn one_file_without_the_other_is_refused() {
     store.writer().disk.make_snapshot_due();
     store.put(config("four")).unwrap();
     drop(store);
-    for (file, missing) in [
-        ("journal", &journal),
-        ("snapshot", &folder.path().join("snapshot")),
-    ] {
+    for (file, missing) in [("journal", &journal), ("snapshot", &folder.path().join("snapshot"))] {
         let aside = folder.path().join("aside");
         fs::rename(missing, &aside).unwrap();
         let error = try_open(folder.path()).err().unwrap();
-        assert!(
-            matches!(&error, OpenError::Incomplete { path, .. } if path.ends_with(file)),
-            "{error}"
-        );
+        assert!(matches!(&error, OpenError::Incomplete { path, .. } if path.ends_with(file)), "{error}");
         fs::rename(&aside, missing).unwrap();
     }
 }
@@ -191,18 +156,10 @@ fn files_of_a_later_version_are_refused() {
     use super::super::{frame, journal};
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = Vec::new();
-    frame::encode(
-        0,
-        br#"{"head":{"format":2,"generation":0,"shards":[]}}"#,
-        &mut bytes,
-    );
+    frame::encode(0, br#"{"head":{"format":2,"generation":0,"shards":[]}}"#, &mut bytes);
     fs::write(folder.path().join("journal"), &bytes).unwrap();
     assert!(matches!(
         try_open(folder.path()),
-        Err(OpenError::Newer {
-            found: 2,
-            supported: journal::FORMAT,
-            ..
-        })
+        Err(OpenError::Newer { found: 2, supported: journal::FORMAT, .. })
     ));
 }

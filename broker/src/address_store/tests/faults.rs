@@ -29,19 +29,11 @@ impl JournalFile for Faulty {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.1.sync.load(Relaxed) {
-            Err(io::ErrorKind::Other.into())
-        } else {
-            self.0.sync()
-        }
+        if self.1.sync.load(Relaxed) { Err(io::ErrorKind::Other.into()) } else { self.0.sync() }
     }
 
     fn truncate(&mut self, bytes: u64) -> io::Result<()> {
-        if self.1.truncate.load(Relaxed) {
-            Err(io::ErrorKind::Other.into())
-        } else {
-            self.0.truncate(bytes)
-        }
+        if self.1.truncate.load(Relaxed) { Err(io::ErrorKind::Other.into()) } else { self.0.truncate(bytes) }
     }
 }
 

@@ -3,6 +3,7 @@
 mod changes;
 mod damage;
 mod faults;
+mod fixtures;
 mod model;
 
 use std::path::Path;
@@ -30,11 +31,7 @@ fn config(name: &str) -> ChannelConfig {
             lease_seconds: 30,
             max_lease_seconds: 3600,
         },
-        limits: Limits {
-            messages: 100,
-            bytes: 1 << 20,
-            message_bytes: 1 << 10,
-        },
+        limits: Limits { messages: 100, bytes: 1 << 20, message_bytes: 1 << 10 },
         deduplication_window_seconds: 300,
         access: Access { anonymous: true },
     }

@@ -73,11 +73,7 @@ impl Model {
         let given = &mut self.given;
         let known = self.known.entry(config.uid).or_insert_with(|| {
             *given += 1;
-            Known {
-                number: *given,
-                config: config.clone(),
-                orphan: false,
-            }
+            Known { number: *given, config: config.clone(), orphan: false }
         });
         (known.config, known.orphan) = (config, false);
     }
@@ -88,9 +84,7 @@ impl Model {
             Operation::Sync(set) => {
                 let bad = |(at, one): (usize, &ChannelConfig)| {
                     self.deleted.contains(&one.uid)
-                        || set[..at]
-                            .iter()
-                            .any(|other| other.uid == one.uid || collide(one, other))
+                        || set[..at].iter().any(|other| other.uid == one.uid || collide(one, other))
                 };
                 if set.iter().enumerate().any(bad) {
                     return false;
@@ -118,19 +112,13 @@ impl Model {
 
     fn check(&self, store: &AddressStore) {
         let state = store.state();
-        assert_eq!(
-            state.revision,
-            Revision::of(self.in_set().map(|known| &known.config))
-        );
+        assert_eq!(state.revision, Revision::of(self.in_set().map(|known| &known.config)));
         assert_eq!(state.channels as usize, self.in_set().count());
         assert_eq!(state.orphans as usize, self.known.len() - self.in_set().count());
         assert_eq!(store.is_programmed(), self.programmed);
         let numbers =
             |entries: Vec<Arc<ChannelEntry>>| entries.iter().map(|one| one.number).collect::<BTreeSet<_>>();
-        assert_eq!(
-            numbers(store.channels()),
-            self.in_set().map(|known| known.number).collect()
-        );
+        assert_eq!(numbers(store.channels()), self.in_set().map(|known| known.number).collect());
         assert_eq!(store.orphans().len(), state.orphans as usize);
         for number in 0..=self.given + 1 {
             assert_eq!(
@@ -150,23 +138,14 @@ impl Model {
                 |entry: Option<Arc<ChannelEntry>>| entry.map(|entry| (entry.number, entry.config.clone()));
             let (name, source, destination) =
                 (format!("n{at}"), format!("acme/s{at}"), format!("acme/d{at}"));
-            assert_eq!(
-                found(store.by_name("acme", &name)),
-                by(&|config| config.name == name)
-            );
-            assert_eq!(
-                found(store.source(&source)),
-                by(&|config| config.source.as_str() == source)
-            );
+            assert_eq!(found(store.by_name("acme", &name)), by(&|config| config.name == name));
+            assert_eq!(found(store.source(&source)), by(&|config| config.source.as_str() == source));
             assert_eq!(
                 found(store.destination(&destination)),
                 by(&|config| config.destinations[0].as_str() == destination)
             );
             let uid = Uuid::from_u128(at);
-            let known = self
-                .known
-                .get(&uid)
-                .map(|known| (known.number, known.config.clone()));
+            let known = self.known.get(&uid).map(|known| (known.number, known.config.clone()));
             assert_eq!(found(store.by_uid(uid)), known);
         }
     }

@@ -5,18 +5,12 @@ use super::*;
 #[tokio::test]
 async fn a_whole_set_is_taken_and_withdrawn_channels_are_told() {
     let port = Port::open();
-    let state: StoreState = ok(port
-        .send(Method::GET, path::CONTROL_REVISION, Body::empty())
-        .await)
-    .await;
+    let state: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;
     assert_eq!((state.synced_at, state.channels), (None, 0));
 
     let set = [config("one"), config("two")];
     let state: StoreState = ok(port.sync(&set).await).await;
-    assert_eq!(
-        (state.revision, state.channels, state.orphans),
-        (Revision::of(&set), 2, 0)
-    );
+    assert_eq!((state.revision, state.channels, state.orphans), (Revision::of(&set), 2, 0));
     assert!(state.synced_at.is_some() && port.store.is_programmed());
     assert!(lock(&port.told.withdrawn).is_empty());
 
@@ -24,25 +18,16 @@ async fn a_whole_set_is_taken_and_withdrawn_channels_are_told() {
     let state: StoreState = ok(port.sync(&set[1..]).await).await;
     assert_eq!((state.channels, state.orphans), (1, 1));
     assert_eq!(*lock(&port.told.withdrawn), [one]);
-    let again: StoreState = ok(port
-        .send(Method::GET, path::CONTROL_REVISION, Body::empty())
-        .await)
-    .await;
+    let again: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;
     assert_eq!(again, state);
 }
 
 #[tokio::test]
 async fn a_set_may_come_in_any_pieces_and_an_empty_one_is_a_set() {
     let port = Port::open();
-    let text = format!(
-        "\n{}",
-        ndjson(&[config("one"), config("two")]).replace('\n', "\r\n")
-    );
-    let pieces = text
-        .trim_end()
-        .as_bytes()
-        .chunks(7)
-        .map(|piece| Ok::<_, CoreGone>(Bytes::copy_from_slice(piece)));
+    let text = format!("\n{}", ndjson(&[config("one"), config("two")]).replace('\n', "\r\n"));
+    let pieces =
+        text.trim_end().as_bytes().chunks(7).map(|piece| Ok::<_, CoreGone>(Bytes::copy_from_slice(piece)));
     let body = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
     let state: StoreState = ok(port.send(Method::POST, path::CONTROL_SYNC, body).await).await;
     assert_eq!(state.channels, 2);
@@ -72,10 +57,7 @@ async fn a_bad_line_is_named_and_nothing_is_applied() {
     for (text, says) in [
         (format!("{good}{unknown}\n"), "paused"),
         (format!("{good}{{\n"), "line 2"),
-        (
-            format!("{good}\"{}", "x".repeat(LINE_BYTES_MAX)),
-            "line 2 is longer than 65536 bytes",
-        ),
+        (format!("{good}\"{}", "x".repeat(LINE_BYTES_MAX)), "line 2 is longer than 65536 bytes"),
     ] {
         let (status, kind, detail) = problem(port.send(Method::POST, path::CONTROL_SYNC, text).await).await;
         assert_eq!((status, kind), (400, ProblemType::BodyMalformed));
@@ -85,10 +67,7 @@ async fn a_bad_line_is_named_and_nothing_is_applied() {
     invalid.delivery.lease_seconds = 0;
     let (status, kind, detail) = problem(port.sync(&[config("one"), invalid]).await).await;
     assert_eq!((status, kind), (400, ProblemType::ChannelInvalid));
-    assert!(
-        detail.contains("acme/two") && detail.contains("delivery.leaseSeconds"),
-        "{detail}"
-    );
+    assert!(detail.contains("acme/two") && detail.contains("delivery.leaseSeconds"), "{detail}");
     assert!(port.store.channels().is_empty() && !port.store.is_programmed());
 }
 
@@ -105,10 +84,8 @@ async fn a_conflict_names_both_channels_and_nothing_is_applied() {
     );
     assert!(!port.store.is_programmed());
 
-    let _: StoreState = ok(port
-        .send(Method::PUT, &channel_path("one"), ndjson(&[config("one")]))
-        .await)
-    .await;
+    let _: StoreState =
+        ok(port.send(Method::PUT, &channel_path("one"), ndjson(&[config("one")])).await).await;
     let response = port.send(Method::PUT, &channel_path("two"), ndjson(&[two])).await;
     assert_eq!(problem(response).await.1, ProblemType::ChannelConflict);
 }
@@ -119,13 +96,9 @@ async fn a_put_must_be_of_the_channel_that_its_path_names() {
     let body = ndjson(&[config("one")]);
     let response = port.send(Method::PUT, &channel_path("two"), body.clone()).await;
     assert_eq!(problem(response).await.1, ProblemType::BodyMalformed);
-    let response = port
-        .send(Method::PUT, &format!("{}one", path::CONTROL_CHANNELS), body)
-        .await;
+    let response = port.send(Method::PUT, &format!("{}one", path::CONTROL_CHANNELS), body).await;
     assert_eq!(problem(response).await.1, ProblemType::ParameterMalformed);
-    let response = port
-        .send(Method::PUT, &channel_path("one"), " ".repeat(LINE_BYTES_MAX + 1))
-        .await;
+    let response = port.send(Method::PUT, &channel_path("one"), " ".repeat(LINE_BYTES_MAX + 1)).await;
     assert_eq!(problem(response).await.1, ProblemType::BodyMalformed);
     assert!(port.store.channels().is_empty());
 }
@@ -135,11 +108,8 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
     let port = Port::open();
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
     lock(&port.told.messages).insert(1, 42);
-    let (status, kind, detail) = problem(
-        port.send(Method::DELETE, &channel_path("one"), Body::empty())
-            .await,
-    )
-    .await;
+    let (status, kind, detail) =
+        problem(port.send(Method::DELETE, &channel_path("one"), Body::empty()).await).await;
     assert_eq!((status, kind), (409, ProblemType::ChannelNotEmpty));
     assert!(detail.contains("42"), "{detail}");
     assert!(lock(&port.told.removed).is_empty() && port.store.is_known(1));
@@ -151,16 +121,12 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
 
     // Again, and of one that never was: there is nothing left to do.
     for name in ["one", "never"] {
-        let deleted: ChannelDeleted = ok(port
-            .send(Method::DELETE, &channel_path(name), Body::empty())
-            .await)
-        .await;
+        let deleted: ChannelDeleted =
+            ok(port.send(Method::DELETE, &channel_path(name), Body::empty()).await).await;
         assert_eq!(deleted.messages, 0);
     }
     assert_eq!(lock(&port.told.removed).len(), 1);
-    let put = port
-        .send(Method::PUT, &channel_path("one"), ndjson(&[config("one")]))
-        .await;
+    let put = port.send(Method::PUT, &channel_path("one"), ndjson(&[config("one")])).await;
     let (status, kind, detail) = problem(put).await;
     assert_eq!((status, kind), (410, ProblemType::ChannelDeleted));
     assert!(detail.contains(&config("one").uid.to_string()), "{detail}");

@@ -5,23 +5,13 @@ use super::*;
 #[tokio::test]
 async fn without_the_token_every_path_is_the_same_401() {
     let port = Port::open();
-    for path in [
-        path::CONTROL_REVISION,
-        path::CONTROL_SYNC,
-        &channel_path("one"),
-        "/no/such/path",
-    ] {
+    for path in [path::CONTROL_REVISION, path::CONTROL_SYNC, &channel_path("one"), "/no/such/path"] {
         for authorization in [None, Some("Bearer a-token-of-some-lengtH"), Some("Basic YTpi")] {
             let mut request = Request::builder().uri(path);
             if let Some(value) = authorization {
                 request = request.header(header::AUTHORIZATION, value);
             }
-            let response = port
-                .router
-                .clone()
-                .oneshot(request.body(Body::empty()).unwrap())
-                .await
-                .unwrap();
+            let response = port.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
             let (status, kind, _) = problem(response).await;
             assert_eq!((status, kind), (401, ProblemType::Unauthorized), "{path}");
@@ -32,15 +22,10 @@ async fn without_the_token_every_path_is_the_same_401() {
 #[tokio::test]
 async fn unknown_paths_and_wrong_methods_are_problems_too() {
     let port = Port::open();
-    let (status, kind, _) = problem(
-        port.send(Method::GET, "/control/v2/revision", Body::empty())
-            .await,
-    )
-    .await;
+    let (status, kind, _) =
+        problem(port.send(Method::GET, "/control/v2/revision", Body::empty()).await).await;
     assert_eq!((status, kind), (404, ProblemType::RouteUnknown));
-    let response = port
-        .send(Method::POST, path::CONTROL_REVISION, Body::empty())
-        .await;
+    let response = port.send(Method::POST, path::CONTROL_REVISION, Body::empty()).await;
     assert!(response.headers().contains_key(header::ALLOW));
     assert_eq!(problem(response).await.1, ProblemType::MethodNotAllowed);
 }
@@ -55,10 +40,7 @@ async fn counts_are_told_of_one_channel_an_orphan_or_all() {
     let response = port.send(Method::GET, path::CONTROL_STATS, Body::empty()).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     let text = String::from_utf8(bytes(response).await.to_vec()).unwrap();
-    let all: Vec<ChannelStats> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let all: Vec<ChannelStats> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(all.len(), 2500);
     assert_eq!((all[0].ready, all[1].ready), (42, 0));
 
@@ -67,16 +49,10 @@ async fn counts_are_told_of_one_channel_an_orphan_or_all() {
     let path = format!("{}/stats", channel_path(&first.config.name));
     let stats: ChannelStats = ok(port.send(Method::GET, &path, Body::empty()).await).await;
     assert_eq!((stats.uid, stats.ready), (first.config.uid, 42));
-    assert!(
-        bytes(port.send(Method::GET, path::CONTROL_STATS, Body::empty()).await)
-            .await
-            .is_empty()
-    );
+    assert!(bytes(port.send(Method::GET, path::CONTROL_STATS, Body::empty()).await).await.is_empty());
     let path = format!("{}/stats", channel_path("never"));
     assert_eq!(
-        problem(port.send(Method::GET, &path, Body::empty()).await)
-            .await
-            .1,
+        problem(port.send(Method::GET, &path, Body::empty()).await).await.1,
         ProblemType::ChannelUnknown
     );
 

@@ -74,12 +74,10 @@ impl Channels for Counting {
             self.0.may_end.notified().await;
         }
         let messages = lock(&self.0.messages).get(&number).copied().unwrap_or(0);
-        Ok(if messages > 0 && !force {
-            Err(messages)
-        } else {
-            Ok(messages)
-        })
+        Ok(if messages > 0 && !force { Err(messages) } else { Ok(messages) })
     }
+
+    async fn reopen(&self, _: u32) {}
 
     async fn removed(&self, number: u32) {
         lock(&self.0.removed).push(number);
@@ -107,12 +105,7 @@ impl Port {
         std::fs::write(&token, TOKEN).unwrap();
         let channels = Counting::default();
         let router = router(store.clone(), channels.clone(), Token::read(&token).unwrap());
-        Self {
-            store,
-            told: channels.0,
-            router,
-            _folder: folder,
-        }
+        Self { store, told: channels.0, router, _folder: folder }
     }
 
     async fn send(&self, method: Method, path: &str, body: impl Into<Body>) -> Response {
@@ -126,16 +119,12 @@ impl Port {
     }
 
     async fn sync(&self, channels: &[ChannelConfig]) -> Response {
-        self.send(Method::POST, path::CONTROL_SYNC, ndjson(channels))
-            .await
+        self.send(Method::POST, path::CONTROL_SYNC, ndjson(channels)).await
     }
 }
 
 fn ndjson(channels: &[ChannelConfig]) -> String {
-    channels
-        .iter()
-        .map(|one| serde_json::to_string(one).unwrap() + "\n")
-        .collect()
+    channels.iter().map(|one| serde_json::to_string(one).unwrap() + "\n").collect()
 }
 
 fn config(name: &str) -> ChannelConfig {
@@ -152,11 +141,7 @@ fn config(name: &str) -> ChannelConfig {
             lease_seconds: 30,
             max_lease_seconds: 3600,
         },
-        limits: Limits {
-            messages: 100,
-            bytes: 1 << 20,
-            message_bytes: 1 << 10,
-        },
+        limits: Limits { messages: 100, bytes: 1 << 20, message_bytes: 1 << 10 },
         deduplication_window_seconds: 300,
         access: Access { anonymous: true },
     }
@@ -178,10 +163,7 @@ async fn ok<T: serde::de::DeserializeOwned>(response: Response) -> T {
 }
 
 async fn problem(response: Response) -> (u16, ProblemType, String) {
-    assert_eq!(
-        response.headers()[header::CONTENT_TYPE],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     let problem: Problem = serde_json::from_slice(&bytes(response).await).unwrap();
     (problem.status, problem.problem_type().unwrap(), problem.detail)
 }

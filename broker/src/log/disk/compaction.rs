@@ -21,8 +21,7 @@ pub(super) struct Use {
 /// Whether the oldest segment should be freed now: at once when nothing in it is live, and by copying when more than half
 /// of the log is dead, so that each byte is copied about once on average.
 pub(super) fn wanted(usage: Use) -> bool {
-    usage.sealed
-        && (usage.oldest_live == 0 || usage.total > 2 * usage.live + SLACK_SEGMENTS * usage.segment)
+    usage.sealed && (usage.oldest_live == 0 || usage.total > 2 * usage.live + SLACK_SEGMENTS * usage.segment)
 }
 
 #[cfg(test)]

@@ -45,7 +45,11 @@ impl OpenFrame {
 impl Group {
     /// An empty group at the end of a segment.
     pub(super) fn new(epoch: u64, offset: u64) -> Self {
-        Self { closed: Vec::new(), current: OpenFrame::new(epoch, offset, Vec::new(), false), spare: Vec::new() }
+        Self {
+            closed: Vec::new(),
+            current: OpenFrame::new(epoch, offset, Vec::new(), false),
+            spare: Vec::new(),
+        }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -57,7 +61,8 @@ impl Group {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.closed.iter().map(|frame| frame.bytes.len()).sum::<usize>() + self.current.bytes.len() - HEAD_BYTES
+        self.closed.iter().map(|frame| frame.bytes.len()).sum::<usize>() + self.current.bytes.len()
+            - HEAD_BYTES
     }
 
     /// Frames that the group will be.

@@ -103,7 +103,8 @@ impl<S: Storage> DiskLog<S> {
         }
         let length = record.encoded_len();
         if !self.group.has_room(length, self.active().file.bytes) {
-            let longest = self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT;
+            let longest =
+                self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT;
             if length as u64 > longest {
                 return Err(AppendError::TooLarge(longest));
             }
@@ -173,7 +174,8 @@ impl<S: Storage> DiskLog<S> {
             if frame.is_empty() {
                 continue;
             }
-            let segment = self.segments.get_mut(&frame.epoch).expect("a segment with an open frame is in use");
+            let segment =
+                self.segments.get_mut(&frame.epoch).expect("a segment with an open frame is in use");
             frame::seal(&mut frame.bytes, frame.epoch, self.next_frame, self.synced);
             let written = segment.file.file.write_at(&frame.bytes, frame.offset);
             segment.end = frame.offset + frame.bytes.len() as u64;
@@ -190,11 +192,18 @@ impl<S: Storage> DiskLog<S> {
     /// Takes a segment into use: what was written before is on disk by then, so that only one segment is ever unsynced.
     fn begin_segment(&mut self, epoch: u64) -> Result<(), LogError> {
         if let Some((_, previous)) = self.segments.range(..epoch).next_back() {
-            previous.file.file.sync_data().map_err(|error| self.failed("sync", &previous.file.name, error))?;
+            previous
+                .file
+                .file
+                .sync_data()
+                .map_err(|error| self.failed("sync", &previous.file.name, error))?;
         }
         self.synced = self.next_frame;
         let segment = &self.segments[&epoch];
-        segment.head.write(&segment.file.file).map_err(|error| self.failed("begin", &segment.file.name, error))
+        segment
+            .head
+            .write(&segment.file.file)
+            .map_err(|error| self.failed("begin", &segment.file.name, error))
     }
 
     /// Reads a record's bytes, committed or not.
@@ -202,7 +211,8 @@ impl<S: Storage> DiskLog<S> {
         if let Some(bytes) = self.group.read(u64::from(at.epoch), u64::from(at.offset), at.length as usize) {
             return Ok(bytes.to_vec());
         }
-        let segment = &self.segments.get(&u64::from(at.epoch)).expect("a live record's segment is in use").file;
+        let segment =
+            &self.segments.get(&u64::from(at.epoch)).expect("a live record's segment is in use").file;
         let mut bytes = vec![0; at.length as usize];
         segment
             .file
@@ -261,3 +271,6 @@ impl<S: Storage> DiskLog<S> {
 fn counts_as_live(record: &Record<'_>) -> bool {
     matches!(record, Record::Push { .. })
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,8 @@ impl<S: Storage> DiskLog<S> {
         let Options { segment_bytes } = options;
         let mut survey = recovery::survey(&storage, segment_bytes)?;
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
-        let end = recovery::end(first_frame, &survey.frames).map_err(|missing| damaged(&storage, &survey, missing))?;
+        let end = recovery::end(first_frame, &survey.frames)
+            .map_err(|missing| damaged(&storage, &survey, missing))?;
         if end.void_frames > 0 {
             tracing::warn!(
                 frames = end.void_frames,
@@ -51,7 +52,13 @@ impl<S: Storage> DiskLog<S> {
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
         let mut unused = Vec::new();
         for (epoch, (head, file)) in survey.segments {
-            match survey.frames.values().filter(|found| found.epoch == epoch).map(|found| found.offset + found.bytes).max() {
+            match survey
+                .frames
+                .values()
+                .filter(|found| found.epoch == epoch)
+                .map(|found| found.offset + found.bytes)
+                .max()
+            {
                 Some(end) => {
                     segments.insert(epoch, Segment { file, head, end, live: 0 });
                 }
@@ -100,7 +107,8 @@ impl<S: Storage> DiskLog<S> {
                     let (record, length) = Record::decode_first(&bytes[at..])
                         .map_err(|source| OpenError::Record { file: file(), offset, source })?;
                     let start = offset + (frame::HEAD_BYTES + at) as u64;
-                    let position = Position { epoch: epoch as u32, offset: start as u32, length: length as u32 };
+                    let position =
+                        Position { epoch: epoch as u32, offset: start as u32, length: length as u32 };
                     live += if counts_as_live(&record) { length as u64 } else { 0 };
                     replay(position, record);
                     at += length;

@@ -57,7 +57,9 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
                 survey.segments.insert(head.epoch, (head, segment));
             }
             FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
-            FileKind::Spare if bytes == segment_bytes => survey.spares.push(SegmentFile { name, file, bytes }),
+            FileKind::Spare if bytes == segment_bytes => {
+                survey.spares.push(SegmentFile { name, file, bytes })
+            }
             // A spare of another size, or one that was being taken into use when the power went: its head is written
             // before its first frame, so nothing is in it. Were something in it, its frames would be missed below.
             FileKind::Spare | FileKind::Damaged => {

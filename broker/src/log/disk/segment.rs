@@ -93,7 +93,11 @@ pub(super) fn number(name: &str) -> Option<u64> {
 }
 
 /// Makes a spare: zeros, so that later writes convert no extents and need no new blocks.
-pub(super) fn make_spare<S: Storage>(storage: &S, number: u64, bytes: u64) -> io::Result<SegmentFile<S::File>> {
+pub(super) fn make_spare<S: Storage>(
+    storage: &S,
+    number: u64,
+    bytes: u64,
+) -> io::Result<SegmentFile<S::File>> {
     let (name, unfinished) = (name(number), format!("{number:08}.tmp"));
     let made = (|| {
         let file = storage.create(&unfinished)?;

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::mpsc::{self, Receiver, Sender, TryRecvError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use super::{
@@ -15,17 +15,38 @@ use super::{
 pub(super) const RESERVE: usize = 2;
 /// Spares to have ready: the reserve and the next segment of pushes.
 const READY: usize = RESERVE + 1;
+/// Freed segments are kept for use again up to this many spares: recycling one costs no write, making one costs them all.
+const KEPT: usize = READY + 2;
+
+/// A full disk is tried again after so many refusals: an attempt fills what room there is with zeros and removes them.
+const TRY_AGAIN_AFTER: u32 = 1024;
 
 /// The spares of a log.
 pub(super) struct Spares<S: Storage> {
     ready: Vec<SegmentFile<S::File>>,
-    /// Numbers of files that the thread is asked to make.
+    /// Numbers of files that the maker is asked to make.
     orders: Sender<u64>,
     made: Receiver<io::Result<SegmentFile<S::File>>>,
+    /// Dropped after both ends of its channels, so that it has nothing more to do.
+    _maker: Maker,
     ordered: usize,
     next_number: u64,
     /// The last attempt to make one failed: the disk is full, until a segment is freed.
     full: bool,
+    /// How often nothing could be given since.
+    refused: u32,
+}
+
+/// The thread that makes spares. Ends with its log, so that whoever opens the folder next has it alone.
+struct Maker(Option<JoinHandle<()>>);
+
+impl Drop for Maker {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // A maker that panicked has left an unfinished file, which the next start removes.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl<S: Storage> Spares<S> {
@@ -38,14 +59,16 @@ impl<S: Storage> Spares<S> {
     ) -> io::Result<Self> {
         let (orders, to_make) = mpsc::channel();
         let (sender, made) = mpsc::channel();
-        thread::Builder::new().name("spare-segments".into()).spawn(move || {
+        let maker = thread::Builder::new().name("spare-segments".into()).spawn(move || {
             for number in to_make {
                 if sender.send(make_spare(&storage, number, bytes)).is_err() {
                     return;
                 }
             }
         })?;
-        let mut spares = Self { ready, orders, made, ordered: 0, next_number, full: false };
+        let _maker = Maker(Some(maker));
+        let mut spares =
+            Self { ready, orders, made, _maker, ordered: 0, next_number, full: false, refused: 0 };
         spares.order();
         Ok(spares)
     }
@@ -64,6 +87,11 @@ impl<S: Storage> Spares<S> {
             self.collect(true);
         }
         if self.ready.len() <= keep {
+            self.refused += 1;
+            // Somebody may have enlarged the volume.
+            if self.refused.is_multiple_of(TRY_AGAIN_AFTER) {
+                self.full = false;
+            }
             return None;
         }
         let spare = self.ready.pop();
@@ -74,7 +102,7 @@ impl<S: Storage> Spares<S> {
     /// A segment was freed: it is a spare, or goes when there are enough.
     pub(super) fn give_back(&mut self, storage: &S, segment: SegmentFile<S::File>) -> io::Result<()> {
         self.full = false;
-        if self.ready.len() + self.ordered < READY {
+        if self.ready.len() + self.ordered < KEPT {
             self.ready.push(segment);
             return Ok(());
         }
@@ -97,7 +125,11 @@ impl<S: Storage> Spares<S> {
     fn collect(&mut self, wait: bool) {
         let mut wait = wait;
         while self.ordered > 0 {
-            let made = if wait { self.made.recv().map_err(|_| TryRecvError::Disconnected) } else { self.made.try_recv() };
+            let made = if wait {
+                self.made.recv().map_err(|_| TryRecvError::Disconnected)
+            } else {
+                self.made.try_recv()
+            };
             wait = false;
             match made {
                 Ok(made) => {

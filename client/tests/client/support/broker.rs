@@ -103,12 +103,7 @@ impl Broker {
         let log = watch::Sender::new(Log::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, tls, script, log.clone()));
-        Self {
-            url,
-            port,
-            log,
-            _tasks: tasks,
-        }
+        Self { url, port, log, _tasks: tasks }
     }
 }
 
@@ -138,9 +133,7 @@ async fn accept(
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Arc<Script>, log: watch::Sender<Log>) {
     let service = service_fn(|request| answer(request, script.clone(), log.clone()));
     // An error is a cut that the script asked for, or a client that hung up.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Why a connection is cut.
@@ -154,32 +147,21 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path_and_query().unwrap().to_string();
-    let seen = Seen {
-        method: head.method.to_string(),
-        path,
-        headers: head.headers,
-        body,
-    };
+    let seen = Seen { method: head.method.to_string(), path, headers: head.headers, body };
     let number = log.borrow().seen.len();
     let reply = script(&seen, number);
     log.send_modify(|log| log.seen.push(seen));
     match reply {
-        Reply::Answer(response) => Ok(response.map(|body| {
-            Full::new(body)
-                .map_err(|never: Infallible| match never {})
-                .boxed()
-        })),
+        Reply::Answer(response) => {
+            Ok(response.map(|body| Full::new(body).map_err(|never: Infallible| match never {}).boxed()))
+        }
         Reply::Cut => Err("cut".into()),
         Reply::Half(response) => {
             let (mut head, body) = response.into_parts();
-            head.headers
-                .insert(http::header::CONTENT_LENGTH, body.len().into());
+            head.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
             let half = body.slice(..body.len() / 2);
             let frames = stream::iter([Ok(Frame::data(half)), Err(Cut::from("cut"))]);
-            Ok(Response::from_parts(
-                head,
-                BodyExt::boxed(StreamBody::new(frames)),
-            ))
+            Ok(Response::from_parts(head, BodyExt::boxed(StreamBody::new(frames))))
         }
         Reply::Hang => {
             let _hung = HungUp(log);

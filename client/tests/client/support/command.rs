@@ -43,14 +43,7 @@ pub(crate) async fn run_with(url: &str, arguments: &[&str], input: &[u8]) -> Out
 /// Sends a signal to a running command.
 pub(crate) async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("the command must still run").to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().await.unwrap().success());
 }
 
 pub(crate) fn stderr(output: &Output) -> String {

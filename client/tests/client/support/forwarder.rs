@@ -28,11 +28,7 @@ impl Forwarder {
                 connections.spawn(forward(stream, recorded.clone()));
             }
         });
-        Self {
-            url,
-            heads,
-            _tasks: tasks,
-        }
+        Self { url, heads, _tasks: tasks }
     }
 
     /// The head of each connection's first request.
@@ -52,11 +48,8 @@ async fn forward(mut client: TcpStream, heads: Arc<Mutex<Vec<String>>>) {
     let mut words = text.split_whitespace();
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let connect = method == "CONNECT";
-    let authority = if connect {
-        target
-    } else {
-        target.strip_prefix("http://").unwrap().split('/').next().unwrap()
-    };
+    let authority =
+        if connect { target } else { target.strip_prefix("http://").unwrap().split('/').next().unwrap() };
     let mut server = TcpStream::connect(authority).await.unwrap();
     if connect {
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();

@@ -17,10 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn options(url: &str) -> ClientOptions {
     let mut options = ClientOptions::new(url);
     options.proxy = ProxyChoice::Direct;
-    options.retry = RetryOptions {
-        delay_min: Duration::from_millis(1),
-        delay_max: Duration::from_millis(20),
-    };
+    options.retry =
+        RetryOptions { delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(20) };
     options
 }
 
@@ -34,7 +32,5 @@ pub(crate) fn address() -> Address {
 
 /// Waits for a condition, and fails when it takes too long.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("the condition must hold soon")
+    tokio::time::timeout(PATIENCE, future).await.expect("the condition must hold soon")
 }

@@ -71,16 +71,7 @@ pub(crate) fn renewed(lease_seconds: u32) -> Reply {
 /// A refusal in a broker's words.
 pub(crate) fn problem(status: u16, kind: ProblemType) -> Reply {
     let detail = "the detail says what to do".into();
-    let problem = Problem {
-        type_uri: kind.uri(),
-        title: kind.title().into(),
-        status,
-        detail,
-    };
+    let problem = Problem { type_uri: kind.uri(), title: kind.title().into(), status, detail };
     assert!(StatusCode::from_u16(status).is_ok());
-    answer(
-        status,
-        &[("content-type", "application/problem+json")],
-        serde_json::to_vec(&problem).unwrap(),
-    )
+    answer(status, &[("content-type", "application/problem+json")], serde_json::to_vec(&problem).unwrap())
 }

@@ -1,0 +1,112 @@
+//! Bytes that are not what was written.
+
+use super::{owner::Owner, simulated::Simulated};
+use crate::log::{Sync, disk::OpenError};
+
+/// A log of `count` messages, one group each.
+fn filled(count: u64) -> Simulated {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..count {
+        owner.push().unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+    }
+    disk.after_kill()
+}
+
+fn flip_in_message(disk: &Simulated, sequence: u64) -> (String, usize) {
+    let found = disk.find(format!("message {sequence:016}").as_bytes());
+    let (name, offset) = found.first().unwrap_or_else(|| panic!("message {sequence} is nowhere")).clone();
+    disk.flip(&name, offset + 20);
+    (name, offset)
+}
+
+#[test]
+fn a_damaged_middle_is_refused_with_file_offset_and_what_to_do_and_nothing_is_changed() {
+    let disk = filled(100);
+    let (name, offset) = flip_in_message(&disk, 50);
+    let before = disk.find(b"message");
+    let error = Owner::open(disk.clone()).err().expect("a damaged log must not open");
+    let OpenError::Damaged { file, offset: said, .. } = &error else { panic!("{error}") };
+    assert!(file.ends_with(&name));
+    assert!((*said as usize) < offset && offset - (*said as usize) < 200, "{said} for {offset}");
+    assert!(error.to_string().contains("backup"));
+    assert_eq!(disk.find(b"message"), before);
+}
+
+#[test]
+fn a_damaged_first_group_of_a_later_segment_is_refused_too() {
+    let disk = filled(100);
+    for sequence in 2..99 {
+        let copy = disk.after_kill();
+        flip_in_message(&copy, sequence);
+        assert!(matches!(Owner::open(copy), Err(OpenError::Damaged { .. })), "message {sequence}");
+    }
+}
+
+#[test]
+fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
+    let disk = filled(100);
+    flip_in_message(&disk, 100);
+    let owner = Owner::open(disk).unwrap();
+    assert_eq!(owner.messages.len(), 99);
+    owner.check();
+}
+
+#[test]
+fn what_was_cut_does_not_come_back_after_more_was_written() {
+    let disk = filled(100);
+    flip_in_message(&disk, 100);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    owner.push().unwrap();
+    owner.log.commit(Sync::Now).unwrap();
+    let again = Owner::open(disk.after_kill()).unwrap();
+    assert_eq!(again.messages.keys().collect::<Vec<_>>(), owner.messages.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_an_earlier_use_of_a_segment_left_behind_is_never_taken_for_a_message() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..400 {
+        let sequence = owner.push().unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+        owner.settle(sequence).unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+        while owner.log.reclaim_wanted() {
+            owner.reclaim().unwrap();
+        }
+    }
+    assert!(disk.find(b"message").len() > 20, "recycled segments hold old messages");
+    let owner = Owner::open(disk.after_kill()).unwrap();
+    assert_eq!(owner.messages.len(), 0);
+}
+
+#[test]
+fn segments_are_used_again_and_not_made_anew_for_ever() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..2000 {
+        let sequence = owner.push().unwrap();
+        owner.settle(sequence).unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+        while owner.log.reclaim_wanted() {
+            owner.reclaim().unwrap();
+        }
+    }
+    assert!(disk.used() <= 8 * super::owner::SEGMENT as usize, "{} bytes for an empty log", disk.used());
+}
+
+#[test]
+fn a_log_that_is_opened_again_and_again_does_not_grow() {
+    let mut disk = filled(10);
+    for _ in 0..20 {
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        while owner.log.reclaim_wanted() {
+            owner.reclaim().unwrap();
+        }
+        assert_eq!(owner.messages.len(), 10);
+        disk = disk.after_kill();
+    }
+    assert!(disk.used() <= 8 * super::owner::SEGMENT as usize, "{} bytes for ten messages", disk.used());
+}

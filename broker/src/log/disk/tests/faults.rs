@@ -1,0 +1,77 @@
+//! A fault at every write and every sync, one after the other.
+
+use std::collections::BTreeSet;
+
+use super::{
+    owner::Owner,
+    simulated::{Chance, Simulated},
+};
+use crate::log::{Sync, disk::LogError};
+
+/// Pushes and settles until something fails; returns what was acknowledged as there and as settled.
+fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let (mut present, mut settled) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..60 {
+        let mut group = Vec::new();
+        for _ in 0..5 {
+            match owner.push() {
+                Ok(sequence) => group.push(sequence),
+                Err(_) => break,
+            }
+        }
+        let oldest =
+            owner.messages.keys().next().copied().filter(|oldest| round % 2 == 1 && present.contains(oldest));
+        let gone = oldest.filter(|oldest| owner.settle(*oldest).is_ok());
+        if owner.log.commit(Sync::Now).is_err() {
+            break;
+        }
+        present.extend(group);
+        if let Some(gone) = gone {
+            present.remove(&gone);
+            settled.insert(gone);
+        }
+        if round % 10 == 9 && owner.reclaim().is_err() {
+            break;
+        }
+    }
+    (present, settled)
+}
+
+#[test]
+fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothing_settled() {
+    let mut failures = 0;
+    for operations in 0..150 {
+        let disk = Simulated::default();
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        disk.fail_after(operations);
+        let (present, settled) = work_until_failure(&mut owner);
+        failures += u32::from(matches!(owner.log.commit(Sync::Now), Err(LogError::Poisoned)));
+        for recovered in [disk.after_kill(), disk.after_power_cut(&mut Chance::new(operations))] {
+            let owner = Owner::open(recovered).unwrap();
+            owner.check();
+            let found: BTreeSet<u64> = owner.messages.keys().copied().collect();
+            // The one settle of the failed group may have happened or not.
+            assert!(
+                present.difference(&found).count() <= 1,
+                "{operations}: lost {:?}",
+                present.difference(&found)
+            );
+            assert!(found.is_disjoint(&settled), "{operations}: back {:?}", found.intersection(&settled));
+        }
+    }
+    assert!(failures > 60, "only {failures} runs met their fault");
+}
+
+#[test]
+fn a_log_that_failed_once_is_never_tried_again() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    owner.push().unwrap();
+    disk.fail_after(1);
+    assert!(matches!(owner.log.commit(Sync::Now), Err(LogError::Io { action: "sync", .. })));
+    // The disk is well again, and nobody knows what it forgot meanwhile.
+    disk.fail_after(u64::MAX);
+    assert!(matches!(owner.log.commit(Sync::Now), Err(LogError::Poisoned)));
+    assert!(matches!(owner.log.sync(), Err(LogError::Poisoned)));
+    assert!(owner.push().is_err());
+}

@@ -1,0 +1,9 @@
+//! What the log promises, on a disk that does its worst.
+
+mod damage;
+mod faults;
+mod fixture;
+mod full_disk;
+mod model;
+mod owner;
+mod simulated;

@@ -1,0 +1,135 @@
+//! Random operations with power cuts and kills, against what was acknowledged.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{
+    owner::Owner,
+    simulated::{Chance, Simulated},
+};
+use crate::log::Sync;
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Push,
+    /// Of the n-th message.
+    Settle(usize),
+    Commit,
+    WriteOnly,
+    Reclaim,
+    Kill,
+    PowerCut(u64),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        12 => Just(Operation::Push),
+        8 => (0..40_usize).prop_map(Operation::Settle),
+        6 => Just(Operation::Commit),
+        2 => Just(Operation::WriteOnly),
+        2 => Just(Operation::Reclaim),
+        1 => Just(Operation::Kill),
+        1 => any::<u64>().prop_map(Operation::PowerCut),
+    ]
+}
+
+/// What must be in the log, what must not be, and what may be.
+#[derive(Debug, Default)]
+struct Promises {
+    /// Pushed and settled, by what is on disk.
+    present: BTreeSet<u64>,
+    settled: BTreeSet<u64>,
+    /// The same since the last sync: written, or not even that.
+    pushed_since: BTreeSet<u64>,
+    settled_since: BTreeSet<u64>,
+}
+
+impl Promises {
+    fn synced(&mut self) {
+        self.present.append(&mut self.pushed_since);
+        for sequence in std::mem::take(&mut self.settled_since) {
+            self.present.remove(&sequence);
+            self.settled.insert(sequence);
+        }
+    }
+
+    /// Holds a reopened log against what was promised, and takes what it has as the new truth.
+    fn hold_against(&mut self, found: &BTreeSet<u64>) {
+        for sequence in &self.present {
+            assert!(
+                found.contains(sequence) || self.settled_since.contains(sequence),
+                "message {sequence} was acknowledged and is lost"
+            );
+        }
+        for sequence in found {
+            assert!(!self.settled.contains(sequence), "message {sequence} was settled and is back");
+            assert!(
+                self.present.contains(sequence) || self.pushed_since.contains(sequence),
+                "message {sequence} was never pushed"
+            );
+        }
+        self.present = found.clone();
+        self.pushed_since.clear();
+        self.settled_since.clear();
+    }
+}
+
+fn run(operations: &[Operation]) {
+    let mut disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let mut promises = Promises::default();
+    for operation in operations {
+        match *operation {
+            Operation::Push => {
+                promises.pushed_since.insert(owner.push().unwrap());
+            }
+            Operation::Settle(index) => {
+                if let Some(sequence) = owner.messages.keys().copied().nth(index) {
+                    owner.settle(sequence).unwrap();
+                    promises.settled_since.insert(sequence);
+                }
+            }
+            Operation::Commit => {
+                owner.log.commit(Sync::Now).unwrap();
+                promises.synced();
+            }
+            Operation::WriteOnly => owner.log.commit(Sync::Later).unwrap(),
+            Operation::Reclaim => {
+                owner.reclaim().unwrap();
+                promises.synced();
+            }
+            Operation::Kill | Operation::PowerCut(_) => {
+                disk = match *operation {
+                    Operation::PowerCut(seed) => disk.after_power_cut(&mut Chance::new(seed)),
+                    _ => disk.after_kill(),
+                };
+                owner = Owner::open(disk.clone()).unwrap();
+                promises.hold_against(&owner.messages.keys().copied().collect());
+            }
+        }
+        owner.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_acknowledged_is_lost_and_nothing_settled_comes_back(
+        operations in prop::collection::vec(operation(), 1..250)
+    ) {
+        run(&operations);
+    }
+}
+
+#[test]
+fn what_was_written_outlives_the_process_without_a_sync() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let sequence = owner.push().unwrap();
+    owner.log.commit(Sync::Later).unwrap();
+    assert!(owner.log.needs_sync());
+    let owner = Owner::open(disk.after_kill()).unwrap();
+    assert!(owner.messages.contains_key(&sequence));
+}

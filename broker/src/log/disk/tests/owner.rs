@@ -1,0 +1,116 @@
+//! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their
+//! segment is freed.
+
+use std::collections::BTreeMap;
+
+use super::simulated::Simulated;
+use crate::log::{
+    Record, Sync,
+    disk::{AppendError, DiskLog, LogError, OpenError, Options, Position},
+};
+
+/// Small enough that a test goes through many.
+pub(super) const SEGMENT: u64 = 64 << 10;
+
+pub(super) struct Owner {
+    pub(super) log: DiskLog<Simulated>,
+    pub(super) messages: BTreeMap<u64, Position>,
+    pub(super) next: u64,
+}
+
+/// The content of a message: its number tells all of it.
+pub(super) fn body(sequence: u64) -> Vec<u8> {
+    let length = 100 + (sequence.wrapping_mul(7919) % 3000) as usize;
+    let mut body = format!("message {sequence:016} ").into_bytes();
+    body.resize(length, sequence as u8);
+    body
+}
+
+impl Owner {
+    pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
+        let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
+        let mut log =
+            DiskLog::open_in(
+                disk,
+                Options { segment_bytes: SEGMENT },
+                &mut |position, record| match record {
+                    Record::Push { sequence, body: found, .. } => {
+                        assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+                        doubles.extend(messages.insert(sequence, position));
+                        next = next.max(sequence + 1);
+                    }
+                    Record::Settle { sequence, .. } => {
+                        doubles.extend(messages.remove(&sequence));
+                        next = next.max(sequence + 1);
+                    }
+                    other => panic!("nobody wrote {other:?}"),
+                },
+            )?;
+        doubles.into_iter().for_each(|position| log.release(position));
+        Ok(Self { log, messages, next })
+    }
+
+    pub(super) fn push(&mut self) -> Result<u64, AppendError> {
+        let (sequence, body) = (self.next, body(self.next));
+        let record = Record::Push {
+            channel: 1,
+            sequence,
+            message_id: sequence.into(),
+            enqueued_ms: 0,
+            idempotency: None,
+            headers: &[],
+            body: &body,
+        };
+        let position = self.log.append(&record)?;
+        self.messages.insert(sequence, position);
+        self.next += 1;
+        Ok(sequence)
+    }
+
+    pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
+        self.log.append_reserved(&Record::Settle { channel: 1, sequence })?;
+        let position = self.messages.remove(&sequence).unwrap();
+        self.log.release(position);
+        Ok(())
+    }
+
+    /// Frees the oldest segment, whether that is wanted or not.
+    pub(super) fn reclaim(&mut self) -> Result<(), LogError> {
+        self.log.commit(Sync::Now)?;
+        if self.log.stats().segments < 2 {
+            return Ok(());
+        }
+        let mut cursor = None;
+        loop {
+            let (records, next) = self.log.scan_oldest(cursor, 10_000)?;
+            for (position, bytes) in records {
+                let record = Record::decode(&bytes).unwrap();
+                let Record::Push { sequence, .. } = record else { continue };
+                if self.messages.get(&sequence) == Some(&position) {
+                    let Ok(copy) = self.log.append_reserved(&record) else { return Ok(()) };
+                    self.messages.insert(sequence, copy);
+                    self.log.release(position);
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.log.commit(Sync::Now)?;
+        self.log.free_oldest()
+    }
+
+    /// Every message can be read, and the log's accounts agree.
+    pub(super) fn check(&self) {
+        for (sequence, position) in &self.messages {
+            let bytes = self.log.read(*position).unwrap();
+            let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
+                panic!("no message at {position:?}")
+            };
+            assert_eq!(found, body(*sequence));
+        }
+        let live: u64 = self.messages.values().map(|position| u64::from(position.length)).sum();
+        assert_eq!(self.log.stats().live_bytes, live);
+    }
+}

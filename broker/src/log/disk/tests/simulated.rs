@@ -1,0 +1,266 @@
+//! A disk in memory that loses what it may lose: after a power cut each unsynced sector holds the old bytes or the new,
+//! and each unsynced name may be there or not. It can be full, and any write or sync can fail.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::log::disk::storage::{Storage, StorageFile};
+
+const SECTOR: usize = 512;
+
+/// A source of chance that a test can repeat: xorshift64* (Vigna, 2016).
+#[derive(Debug, Clone)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
+    }
+
+    fn flip(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+struct Content {
+    bytes: Vec<u8>,
+    /// What the disk has of sectors that were written and not synced.
+    on_disk: BTreeMap<usize, Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    contents: BTreeMap<u64, Content>,
+    names: BTreeMap<String, u64>,
+    names_on_disk: BTreeMap<String, u64>,
+    next: u64,
+    /// Bytes that files may have in all.
+    room: Option<usize>,
+    /// How many writes and syncs still succeed.
+    good_for: Option<u64>,
+    /// Names that were ever removed or renamed: the disk may have them still.
+    gone: BTreeSet<String>,
+}
+
+/// The disk.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Simulated(Arc<Mutex<World>>);
+
+/// A file on it.
+#[derive(Debug)]
+pub(super) struct SimulatedFile {
+    disk: Simulated,
+    id: u64,
+}
+
+impl Simulated {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+
+    /// From now on files may have so many bytes in all.
+    pub(super) fn limit(&self, room: usize) {
+        self.world().room = Some(room);
+    }
+
+    /// After so many more writes and syncs, every one fails.
+    pub(super) fn fail_after(&self, operations: u64) {
+        self.world().good_for = Some(operations);
+    }
+
+    /// How many bytes all files have.
+    pub(super) fn used(&self) -> usize {
+        self.world().contents.values().map(|content| content.bytes.len()).sum()
+    }
+
+    /// The disk after the process was killed: it has everything that was written. The old process can do nothing to it.
+    pub(super) fn after_kill(&self) -> Self {
+        let world = self.world();
+        let names = world.names.clone();
+        let copy = World {
+            contents: world.contents.clone(),
+            names_on_disk: names.clone(),
+            names,
+            next: world.next,
+            ..World::default()
+        };
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
+    /// The disk after a power cut.
+    pub(super) fn after_power_cut(&self, chance: &mut Chance) -> Self {
+        let world = self.world();
+        let mut names = world.names_on_disk.clone();
+        // Each change of names that was not synced is there or not.
+        for (name, id) in &world.names {
+            if world.names_on_disk.get(name) != Some(id) && chance.flip() {
+                names.retain(|_, other| other != id);
+                names.insert(name.clone(), *id);
+            }
+        }
+        for name in &world.gone {
+            if !world.names.contains_key(name) && chance.flip() {
+                names.remove(name);
+            }
+        }
+        let mut contents = world.contents.clone();
+        for content in contents.values_mut() {
+            for (sector, old) in std::mem::take(&mut content.on_disk) {
+                if chance.flip() {
+                    let start = sector * SECTOR;
+                    let end = content.bytes.len().min(start + old.len());
+                    content.bytes[start..end].copy_from_slice(&old[..end - start]);
+                }
+            }
+        }
+        let copy =
+            World { contents, names_on_disk: names.clone(), names, next: world.next, ..World::default() };
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
+    /// Every place in the files where these bytes are.
+    pub(super) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
+        let world = self.world();
+        let mut found = Vec::new();
+        for (name, id) in &world.names {
+            let bytes = &world.contents[id].bytes;
+            let places = bytes.windows(wanted.len()).enumerate().filter(|(_, window)| *window == wanted);
+            found.extend(places.map(|(offset, _)| (name.clone(), offset)));
+        }
+        found
+    }
+
+    /// Changes one byte of a file.
+    pub(super) fn flip(&self, name: &str, offset: usize) {
+        let mut world = self.world();
+        let id = world.names[name];
+        world.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;
+    }
+}
+
+impl World {
+    fn operate(&mut self) -> io::Result<()> {
+        match &mut self.good_for {
+            Some(0) => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Storage for Simulated {
+    type File = SimulatedFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.world().names.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimulatedFile> {
+        let id = *self.world().names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(SimulatedFile { disk: self.clone(), id })
+    }
+
+    fn create(&self, name: &str) -> io::Result<SimulatedFile> {
+        let mut world = self.world();
+        let id = world.next;
+        world.next += 1;
+        world.contents.insert(id, Content::default());
+        world.names.insert(name.to_owned(), id);
+        Ok(SimulatedFile { disk: self.clone(), id })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut world = self.world();
+        world.operate()?;
+        let id = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        world.names.insert(to.to_owned(), id);
+        world.gone.insert(from.to_owned());
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut world = self.world();
+        let id = world.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        world.gone.insert(name.to_owned());
+        if !world.names_on_disk.values().any(|other| *other == id) {
+            world.contents.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let mut world = self.world();
+        world.operate()?;
+        world.names_on_disk = world.names.clone();
+        world.gone.clear();
+        let names: BTreeSet<u64> = world.names.values().copied().collect();
+        world.contents.retain(|id, _| names.contains(id));
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("simulated")
+    }
+}
+
+impl StorageFile for SimulatedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.world().contents[&self.id].bytes.len() as u64)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let world = self.disk.world();
+        let offset = offset as usize;
+        let content = &world.contents[&self.id].bytes;
+        let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut world = self.disk.world();
+        world.operate()?;
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
+        let room = world.room;
+        let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        let grown = end.saturating_sub(content.bytes.len());
+        if room.is_some_and(|room| used + grown > room) && grown > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if grown > 0 {
+            content.bytes.resize(end, 0);
+        }
+        for sector in start / SECTOR..end.div_ceil(SECTOR) {
+            let whole = sector * SECTOR..content.bytes.len().min((sector + 1) * SECTOR);
+            let old = content.bytes[whole].to_vec();
+            content.on_disk.entry(sector).or_insert(old);
+        }
+        content.bytes[start..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut world = self.disk.world();
+        world.operate()?;
+        if let Some(content) = world.contents.get_mut(&self.id) {
+            content.on_disk.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! A broker's task, telling: what became of each channel, and what the pods say of themselves.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::{
+    actor::Actor,
+    member::{View, lock},
+    outcome::{Outcome, Pending, State},
+};
+
+impl Actor {
+    /// Tells what became of every channel, and gives those for which that is news.
+    pub(super) fn tell_outcomes(&mut self) -> HashSet<Uuid> {
+        let pending = self.pending();
+        let mut told: HashMap<Uuid, Outcome> = HashMap::new();
+        for (uid, config) in self.desired.channels() {
+            let everywhere = !self.links.is_empty() && self.links.values().all(|link| link.known.has(config));
+            if everywhere {
+                self.acknowledged.insert(*uid, config.generation);
+            }
+            let state = match &pending {
+                _ if self.acknowledged.get(uid) == Some(&config.generation) => State::Programmed,
+                Some(pending) => State::Pending(pending.clone()),
+                // The next turn goes on with it.
+                None => continue,
+            };
+            told.insert(*uid, Outcome { generation: config.generation, state });
+        }
+        for (uid, lost) in self.desired.lost() {
+            let state = State::Lost(lost.conflict.clone());
+            told.insert(*uid, Outcome { generation: lost.generation, state });
+        }
+        for (uid, (generation, reason)) in &self.refused {
+            told.insert(*uid, Outcome { generation: *generation, state: State::Refused(reason.clone()) });
+        }
+        let mut outcomes = lock(&self.member.outcomes);
+        let is_news = |(uid, outcome): &(&Uuid, &Outcome)| outcomes.get(uid) != Some(outcome);
+        let news = told.iter().filter(is_news).map(|(uid, _)| *uid).collect();
+        *outcomes = told;
+        news
+    }
+
+    /// Why a channel that is not at the broker is not, if something is in the way.
+    fn pending(&self) -> Option<Pending> {
+        if self.links.is_empty() {
+            return Some(Pending::NoPod);
+        }
+        let failed = self.links.values().find_map(|link| Some((&link.pod, link.error.as_ref()?)));
+        failed.map(|(pod, error)| Pending::Unreachable(format!("pod {pod}: {error}")))
+    }
+
+    /// Tells what the pods say of themselves.
+    pub(super) fn tell_view(&self) {
+        let Some(store) = self.links.values().find_map(|link| link.known.store.as_ref()) else {
+            return;
+        };
+        let view = View {
+            channels: Some(store.channels),
+            orphans: Some(store.orphans),
+            revision: Some(store.revision.to_string()),
+            store_id: Some(store.store_id),
+        };
+        let mut old = lock(&self.member.view);
+        // Counts are told at each look, so that a thousand new channels are a few status writes of their broker; the
+        // first word and another disk are told at once.
+        let at_once = old.store_id != view.store_id;
+        *old = view;
+        drop(old);
+        if at_once {
+            self.trigger_broker();
+        }
+    }
+}

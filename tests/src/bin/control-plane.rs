@@ -1,0 +1,110 @@
+//! Runs a Kubernetes of one node until its standard input closes or a signal comes. When it is ready it prints one line
+//! of JSON that says how it is reached; see `ClusterInfo`.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use nix::unistd::Uid;
+use restante_tests::{
+    cluster::{Cluster, folder::Folder, info::ClusterInfo, network},
+    config::Config,
+    images::{self, Image},
+    isolation::isolate,
+    leftovers,
+    tools::Tools,
+};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+/// How often the components are looked at while nothing else happens.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs a Kubernetes of one node in a network namespace until its standard input closes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Build Restante's images from this working tree and give them to the node.
+    #[arg(long)]
+    images: bool,
+}
+
+fn main() -> Result<()> {
+    let Arguments { images } = Arguments::parse();
+    ensure!(Uid::effective().is_root(), "a network namespace and a node need root: run this as root");
+    leftovers::clear()?;
+    let tools = Tools::find(&Config::from_environment())?;
+    let pause = images::pause()?;
+    let ours = if images { images::restante()?.to_vec() } else { Vec::new() };
+
+    let namespace = network::create("cluster")?;
+    let folder = Arc::new(Folder::create("cluster")?);
+    let (end, ended) = mpsc::channel();
+    let (ready, is_ready) = oneshot::channel();
+    let node = {
+        let (name, folder) = (namespace.name().to_owned(), Arc::clone(&folder));
+        // A thread of its own: it moves into the cluster's namespaces, and stays, because its children die with it.
+        thread::spawn(move || run(&name, folder, tools, &pause, &ours, ready, &ended))
+    };
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(until_told_to_end(is_ready))?;
+    // Fails when the cluster has ended by itself; it then says why.
+    let _ = end.send(());
+    node.join().ok().context("the thread of the cluster panicked")?
+}
+
+/// Tells when the cluster is ready, then waits: for the end of the standard input, a signal, or the cluster's own end.
+async fn until_told_to_end(is_ready: oneshot::Receiver<(ClusterInfo, oneshot::Receiver<()>)>) -> Result<()> {
+    let (closed, is_closed) = oneshot::channel();
+    thread::spawn(move || {
+        // However reading ends, there is nobody at the other end any more.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = closed.send(());
+    });
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let running = async {
+        if let Ok((info, over)) = is_ready.await {
+            writeln!(io::stdout(), "{}", serde_json::to_string(&info)?)?;
+            // Sent, or dropped, when the cluster ends by itself.
+            let _ = over.await;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = running => result,
+        _ = is_closed => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// The thread of the cluster, from its start to its end.
+fn run(
+    name: &str,
+    folder: Arc<Folder>,
+    tools: Tools,
+    pause: &Image,
+    ours: &[Image],
+    ready: oneshot::Sender<(ClusterInfo, oneshot::Receiver<()>)>,
+    end: &mpsc::Receiver<()>,
+) -> Result<()> {
+    isolate(name, folder.path())?;
+    let mut cluster = Cluster::start(name, tools, folder, pause)?;
+    let info = cluster.info();
+    for image in ours {
+        image.import(&info.tools, &info.containerd_socket)?;
+    }
+    let (_over, is_over) = oneshot::channel();
+    // Fails when the end was asked for before the cluster was ready.
+    let _ = ready.send((info, is_over));
+    while let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(LOOK) {
+        cluster.check_running()?;
+    }
+    cluster.stop()
+}

@@ -1,0 +1,5 @@
+//! Everything that takes a kernel, a node or several programs. One binary, so that its tests share one cluster.
+
+mod cluster;
+mod firewall;
+mod shared;

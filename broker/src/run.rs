@@ -135,7 +135,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         idempotency_keys: idempotency_keys_max,
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
-    let options = log::Options { segment_bytes: segment_size.as_u64(), ..log::Options::default() };
+    let options = log::Options { segment_bytes: segment_size.as_u64() };
     let core = SharedCore::new(Core::start(&folder, &store, options, limits, metrics.clone())?);
     let (handle, jobs) = CoreHandle::new(&core);
     let body_memory = BodyMemory::new(body_memory.as_u64());

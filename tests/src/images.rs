@@ -2,7 +2,7 @@
 //! buildah, given to containerd as archives. Kept in cargo's target folder and made anew when a program has changed.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,16 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     command::run,
-    config::Config,
+    programs,
     tools::{Tools, workspace},
 };
 
 /// The image of a pod's first container, as containerd is told it.
 pub const PAUSE: &str = "restante.local/pause:1";
-
-/// The one target of which cargo's macros and the static programs may differ in how they are linked: named, flags are
-/// the programs' alone.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// An image in an archive.
 #[derive(Debug, Clone)]
@@ -43,7 +39,8 @@ impl Image {
 
 /// The pause image.
 pub fn pause() -> Result<Image> {
-    let (_lock, folder) = folder()?;
+    let _lock = programs::lock_target_folder()?;
+    let folder = programs::target_folder()?;
     let sources = workspace().join("tests/images");
     fs::create_dir_all(folder.join("pause"))?;
     let program = folder.join("pause/pause");
@@ -55,16 +52,11 @@ pub fn pause() -> Result<Image> {
 
 /// The broker's and the operator's image, of this version, built from this working tree.
 pub fn restante() -> Result<[Image; 2]> {
-    let (_lock, folder) = folder()?;
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--locked", "--release", "--target", TARGET]);
-    cargo.args(["--package", "restante-broker", "--package", "restante-operator"]);
-    // A folder of its own: other flags in the usual one would have everything built again, each time.
-    cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
-    run(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    let _lock = programs::lock_target_folder()?;
+    let (folder, programs) = (programs::target_folder()?, programs::build()?);
     let pack = |component: &str| {
         let name = format!("restante.local/{component}:{}", env!("CARGO_PKG_VERSION"));
-        let program = folder.join(TARGET).join("release").join(format!("restante-{component}"));
+        let program = programs.join(format!("restante-{component}"));
         let file = workspace().join("Containerfile");
         Pack { name, program, file, stage: Some(component.to_owned()) }.run(&folder)
     };
@@ -120,16 +112,6 @@ fn buildah(folder: &Path) -> Command {
     buildah.arg("--root").arg(folder.join("buildah")).arg("--runroot").arg(folder.join("buildah-run"));
     buildah.args(["--storage-driver", "vfs"]);
     buildah
-}
-
-/// Where images and the static programs are made, locked against another run's.
-fn folder() -> Result<(File, PathBuf)> {
-    let target = Config::from_environment().target_dir.unwrap_or_else(|| workspace().join("target"));
-    let folder = target.join("images");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock().with_context(|| format!("{} cannot be locked", folder.display()))?;
-    Ok((lock, folder))
 }
 
 fn key(files: &[&Path]) -> Result<String> {

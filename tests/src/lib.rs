@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod leftovers;
 pub mod netns;
 pub mod process;
+pub mod programs;
 pub mod requirements;
 pub mod run_name;
 pub mod tools;

@@ -114,7 +114,7 @@ impl ChannelState {
     }
 
     /// Messages in the channel.
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.messages.len() as u64
     }
 

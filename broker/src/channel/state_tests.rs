@@ -217,7 +217,7 @@ proptest! {
             }
             let leased = model.messages.iter().filter(|message| message.until.is_some()).count() as u64;
             prop_assert_eq!(state.leased(), leased);
-            prop_assert_eq!(state.len(), model.messages.len() as u64);
+            prop_assert_eq!(state.count(), model.messages.len() as u64);
             prop_assert_eq!(state.bytes(), model.messages.len() as u64 * 10);
             prop_assert_eq!(state.oldest(), model.messages.first().map(|message| message.number));
         }

@@ -72,7 +72,7 @@ impl Core {
     /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
     /// go with it, or how many stand in the way.
     pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
-        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.len());
+        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.count());
         if messages > 0 && !force {
             return Err(messages);
         }

@@ -17,7 +17,7 @@ pub struct Content {
 
 impl Content {
     /// Bytes of both, which is what counts towards a channel's limit.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.headers.len() + self.body.len()
     }
 }
@@ -39,8 +39,8 @@ impl HotContents {
 
     /// Keeps a content, if there is room.
     pub(super) fn insert(&mut self, channel: u32, sequence: Sequence, content: Content) {
-        if self.bytes + content.len() <= self.max_bytes {
-            self.bytes += content.len();
+        if self.bytes + content.bytes() <= self.max_bytes {
+            self.bytes += content.bytes();
             self.contents.insert((channel, sequence), content);
         }
     }
@@ -53,7 +53,7 @@ impl HotContents {
     /// The message left.
     pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
         if let Some(content) = self.contents.remove(&(channel, sequence)) {
-            self.bytes -= content.len();
+            self.bytes -= content.bytes();
         }
     }
 }

@@ -46,7 +46,7 @@ impl IdempotencyTable {
     }
 
     /// How many keys are remembered.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.answered.len()
     }
 
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(table.get(1, 99), Some(answered(100)));
         assert_eq!(table.get(1, 100), None);
         table.forget_expired(100);
-        assert_eq!(table.len(), 0);
+        assert_eq!(table.count(), 0);
     }
 
     #[test]

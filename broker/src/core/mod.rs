@@ -161,7 +161,7 @@ impl Core {
         sampled.store_segments.set(stats.segments as i64);
         sampled.store_bytes.set(stats.total_bytes as i64);
         sampled.store_live_bytes.set(stats.live_bytes as i64);
-        sampled.idempotency_keys.set(self.idempotency.len() as i64);
+        sampled.idempotency_keys.set(self.idempotency.count() as i64);
     }
 
     /// Syncs what was written without a sync.

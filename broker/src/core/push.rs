@@ -80,8 +80,8 @@ impl Core {
         }
         let channel = self.channel(entry).ok_or(PushRefusal::Closed)?;
         let (state, limits) = (&channel.state, &entry.config.limits);
-        let bytes = push.content.len() as u32;
-        if state.len() >= limits.messages || state.bytes() + u64::from(bytes) > limits.bytes {
+        let bytes = push.content.bytes() as u32;
+        if state.count() >= limits.messages || state.bytes() + u64::from(bytes) > limits.bytes {
             let (ready, leased, bytes) = (state.ready(), state.leased(), state.bytes());
             return Err(PushRefusal::ChannelFull { ready, leased, bytes });
         }

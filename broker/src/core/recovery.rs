@@ -163,8 +163,8 @@ impl Core {
         for position in dead {
             log.release(position);
         }
-        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.len()).sum();
-        tracing::info!(channels = channels.len(), messages, keys = idempotency.len(), "the log is open");
+        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.count()).sum();
+        tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
         Ok(Self {
             log,
             clock,

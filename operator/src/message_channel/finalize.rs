@@ -86,12 +86,13 @@ async fn delete(
     let kept = match member.delete(uid, force).await {
         Deletion::Deleted(0) => return release(context, channel, None).await,
         Deletion::Deleted(messages) => {
-            let note = format!("deleted with {messages} messages, as the annotation {FORCE_DELETE} says");
+            let note =
+                format!("deleted with {}, as the annotation {FORCE_DELETE} says", messages_of(messages));
             return release(context, channel, Some((EventType::Warning, "ForceDeleted", note))).await;
         }
         Deletion::NotEmpty(messages) => Kept {
             reason: "NotEmpty",
-            what: format!("{messages} messages are in the channel"),
+            what: format!("the channel holds {}", messages_of(messages)),
             remedy: format!("receive them, or annotate the channel with {FORCE_DELETE} to delete them"),
         },
         Deletion::Unreachable(error) => {
@@ -111,10 +112,18 @@ async fn delete(
     Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
 }
 
+fn messages_of(count: u64) -> String {
+    match count {
+        1 => "1 message".into(),
+        count => format!("{count} messages"),
+    }
+}
+
 /// Lets a channel go whose namespace must not wait for it.
 async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Result<Action, Error> {
-    let note =
-        format!("let go, as its namespace is terminating; {what}, and stay as an orphan at the broker");
+    let note = format!(
+        "let go, as its namespace is terminating; {what}. What a broker holds of it stays there as an orphan"
+    );
     // No event can be made in a namespace that is terminating: tell it where someone can read it.
     let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(&context.args.namespace);
     if let Some(Ok(broker)) = context.brokers.get(&broker).as_deref().map(|guard| guard.0.as_ref()) {

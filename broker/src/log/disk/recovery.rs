@@ -50,7 +50,7 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
         let Some(number) = segment::number(&name) else { continue };
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
-        let bytes = file.len().map_err(|error| failed(&name, error))?;
+        let bytes = file.size().map_err(|error| failed(&name, error))?;
         match segment::read_head(&file).map_err(|error| failed(&name, error))? {
             FileKind::Segment(head) => {
                 let segment = SegmentFile { name, file, bytes };

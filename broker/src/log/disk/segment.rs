@@ -55,7 +55,7 @@ fn checksum(head: &[u8]) -> u32 {
 }
 
 pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
-    if file.len()? < HEAD_BYTES {
+    if file.size()? < HEAD_BYTES {
         return Ok(FileKind::Damaged);
     }
     let mut bytes = [0; 32];

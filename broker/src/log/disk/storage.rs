@@ -31,7 +31,7 @@ pub trait Storage: Send + Sync + Clone + 'static {
 /// What a log asks of a file.
 pub trait StorageFile: Send + Sync + 'static {
     /// Bytes of the file.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Reads exactly so many bytes.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all bytes.
@@ -87,7 +87,7 @@ impl Storage for Folder {
 }
 
 impl StorageFile for File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

@@ -219,7 +219,7 @@ impl Storage for Simulated {
 }
 
 impl StorageFile for SimulatedFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.disk.world().contents[&self.id].bytes.len() as u64)
     }
 

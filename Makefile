@@ -1,0 +1,73 @@
+# What people and CI run. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One set of packages for all, so that cargo builds each dependency once: with another set it may need other features.
+WORKSPACE := --workspace --locked
+E2E := $(WORKSPACE) --features restante-tests/e2e
+
+.PHONY: help
+help: ## Lists these targets.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: ## Builds the broker and runs it on examples/, data in ./restante-data.
+	cargo run --locked --package restante-broker --bin restante-broker -- --manifests examples
+
+.PHONY: test
+# Cheap failures first, one after the other even with -j. Kubernetes is built when all that needs none has passed.
+test: ## Everything that CI runs; installs what is missing. With root: on a real Kubernetes too.
+	tests/install.sh
+	$(MAKE) lint
+	$(MAKE) test-unit
+	$(MAKE) test-e2e
+
+.PHONY: test-unit
+test-unit: ## All tests but those that take a node, a firewall or several programs.
+	cargo test $(WORKSPACE)
+
+.PHONY: test-e2e
+test-e2e: tools images ## The end-to-end tests. Without root those that need it are skipped, and say so.
+	cargo test $(E2E) --test e2e
+
+.PHONY: tools
+tools: # Kubernetes for the tests: only root can run it.
+	if [ "$$(id -u)" = 0 ]; then tests/control-plane/build.sh >/dev/null; fi
+
+.PHONY: fmt
+fmt: ## Formats everything.
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## Formatting, generated files, clippy, dependencies.
+	cargo fmt --all --check
+	cargo crdgen check
+	tests/dependencies.sh
+	cargo clippy $(E2E) --all-targets -- --deny warnings
+	if cargo deny --version >/dev/null 2>&1; then $(MAKE) deny; else echo 'cargo-deny is not installed: see make deny'; fi
+
+.PHONY: deny
+deny: ## Licences, sources and bans of all dependencies; needs `cargo install cargo-deny --locked`.
+	cargo deny --locked check bans licenses sources
+
+.PHONY: advisories
+advisories: ## Known vulnerabilities of dependencies; fetches the list of the day.
+	cargo deny --locked check advisories
+
+.PHONY: crds
+crds: ## Writes the custom resource definitions, into crds/ and the chart.
+	cargo crdgen write
+
+.PHONY: images
+images: ## The container images, and the static programs in them, from this working tree.
+	cargo run --locked --package restante-tests --bin images
+
+.PHONY: cluster
+cluster: ## A Kubernetes with the images in it, until Ctrl-C. Needs root.
+	cargo run --locked --package restante-tests --bin control-plane -- --images
+
+.PHONY: bench
+bench: ## Ourselves against the same stack doing nothing, in one run.
+	cargo run --locked --release --package restante-bench

@@ -1,0 +1,46 @@
+//! Restante's own programs, built from this working tree as they are shipped: optimised, and static, so that they run in
+//! an image with nothing else and on the machine as well.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{command::run, config::Config, tools::workspace};
+
+/// Named, so that its flags are the programs' alone: cargo would otherwise build macros with them too, and macros
+/// cannot be static.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The folder that programs and images are made in, below cargo's own: flags that differ in the usual one would have
+/// everything built again, each time.
+pub fn target_folder() -> Result<PathBuf> {
+    let target = Config::from_environment().target_dir.unwrap_or_else(|| workspace().join("target"));
+    let folder = target.join("images");
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
+/// Keeps other runs from writing to that folder until it is dropped.
+pub fn lock_target_folder() -> Result<File> {
+    let path = target_folder()?.join("lock");
+    let lock = File::create(&path)?;
+    lock.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
+    Ok(lock)
+}
+
+/// Builds `restante-broker`, `restante-operator` and `restante` if anything has changed, and gives their folder.
+pub fn build() -> Result<PathBuf> {
+    let folder = target_folder()?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--locked", "--release", "--target", TARGET]);
+    for package in ["restante-broker", "restante-operator", "restante-client"] {
+        cargo.args(["--package", package]);
+    }
+    cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
+    run(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    Ok(folder.join(TARGET).join("release"))
+}

@@ -60,7 +60,6 @@ impl Core {
                         channel.state.relocate(sequence, copy);
                     }
                     self.log.release(position);
-                    self.keep_lease(channel, sequence)?;
                 } else if let Some(Idempotency { hash, expires_ms }) = idempotency {
                     self.keep_key(channel, sequence, message_id, hash, expires_ms)?;
                 }

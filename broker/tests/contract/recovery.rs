@@ -60,6 +60,9 @@ async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
     broker.push("acme/orders", "the oldest").header("idempotency-key", "k").send().await.unwrap();
     let (_, oldest) = broker.pulled("acme/orders").await;
     broker.request(Method::POST, &format!("{oldest}/renew?lease=3600")).send().await.unwrap();
+    broker.push("acme/orders", "settled").header("idempotency-key", "of-a-settled-one").send().await.unwrap();
+    let (_, settled) = broker.pulled("acme/orders").await;
+    broker.request(Method::DELETE, &settled).send().await.unwrap();
     // 64 MB through segments of 4 MiB.
     for _ in 0..64 {
         broker.pushed("acme/orders", vec![7; 1 << 20]).await;
@@ -70,8 +73,10 @@ async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
     assert!(bytes < 48e6, "{bytes} bytes are in use");
     broker.kill();
     broker.start();
-    let again = broker.push("acme/orders", "the oldest").header("idempotency-key", "k").send().await.unwrap();
-    assert_eq!(header(&again, "idempotency-replayed"), "true");
+    for key in ["k", "of-a-settled-one"] {
+        let again = broker.push("acme/orders", "x").header("idempotency-key", key).send().await.unwrap();
+        assert_eq!(header(&again, "idempotency-replayed"), "true", "{key}");
+    }
     let response = broker.request(Method::POST, &format!("{oldest}/release")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();

@@ -75,3 +75,24 @@ fn a_log_that_failed_once_is_never_tried_again() {
     assert!(matches!(owner.log.sync(), Err(LogError::Poisoned)));
     assert!(owner.push().is_err());
 }
+
+#[test]
+fn a_power_cut_at_any_moment_of_opening_loses_nothing() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..30 {
+        owner.push().unwrap();
+    }
+    owner.log.commit(Sync::Now).unwrap();
+    let mut interrupted = 0;
+    for operations in 0..40 {
+        for seed in 0..20 {
+            let killed = disk.after_kill();
+            killed.fail_after(operations);
+            interrupted += u32::from(Owner::open(killed.clone()).is_err());
+            let owner = Owner::open(killed.after_power_cut(&mut Chance::new(seed))).unwrap();
+            assert_eq!(owner.messages.len(), 30, "operations {operations}, seed {seed}");
+        }
+    }
+    assert!(interrupted > 0);
+}

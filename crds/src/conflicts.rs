@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_without_an_age_is_the_youngest() {
+        let (aged, ageless) = (config(2, "aged", "a", "x"), config(1, "ageless", "b", "x"));
+        let verdicts = reasons(&[claim(&ageless, None), claim(&aged, Some(2))]);
+        assert_eq!(verdicts, [Some(ConflictReason::SourceTaken), None]);
+    }
+
+    #[test]
     fn of_two_born_in_one_second_the_smaller_uid_wins() {
         let (small, large) = (config(1, "small", "a", "x"), config(2, "large", "a", "y"));
         let verdicts = judge(&[claim(&large, Some(1)), claim(&small, Some(1))]);

@@ -23,13 +23,27 @@ pub struct Cli {
 }
 
 /// What the operator can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Reconcile until told to stop.
     Run,
-    /// Remove the operator's finalizer from every MessageChannel and delete nothing: the operator is about to go, and
-    /// what it would have cleaned up must not hang.
-    ReleaseFinalizers,
+    /// Remove Restante's finalizers from every MessageChannel and delete nothing: the operator is about to go, and what
+    /// it would have cleaned up must not hang.
+    ReleaseFinalizers(ReleaseArgs),
+}
+
+/// What `release-finalizers` needs.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ReleaseArgs {
+    /// The operator's Deployment, which is scaled to nothing first, so that no finalizer comes back.
+    #[arg(long, requires = "selector")]
+    pub deployment: Option<String>,
+    /// What selects its pods.
+    #[arg(long, requires = "deployment")]
+    pub selector: Option<String>,
+    /// How long all of it may take, in seconds.
+    #[arg(long, default_value_t = 90)]
+    pub timeout_seconds: u64,
 }
 
 /// What `run` needs.
@@ -52,6 +66,12 @@ pub struct RunArgs {
         global = true
     )]
     pub broker_image_pull_policy: String,
+    /// Secrets with which that image is pulled, in the operator's namespace, separated by commas.
+    #[arg(long, env = "RESTANTE_BROKER_IMAGE_PULL_SECRETS", value_delimiter = ',', global = true)]
+    pub broker_image_pull_secrets: Vec<String>,
+    /// A ConfigMap in the operator's namespace whose key broker.yaml is a MessageBroker to apply at the start.
+    #[arg(long, env = "RESTANTE_DEFAULT_BROKER_CONFIGMAP", global = true)]
+    pub default_broker_configmap: Option<String>,
     /// The operator's own namespace, and the only one in which it serves MessageBrokers.
     #[arg(long, env = "POD_NAMESPACE", default_value = "restante-system", global = true)]
     pub namespace: String,
@@ -78,6 +98,16 @@ mod tests {
         let cli = Cli::parse_from(["restante-operator", "--namespace", "mq"]);
         assert_eq!(cli.command, None);
         assert_eq!(cli.run.namespace, "mq");
+    }
+
+    #[test]
+    fn releasing_takes_the_deployment_and_what_selects_its_pods_or_neither() {
+        let parse = |arguments: &[&str]| {
+            Cli::try_parse_from([&["restante-operator", "release-finalizers"], arguments].concat())
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--namespace", "mq", "--deployment", "operator", "--selector", "a=b"]).is_ok());
+        assert!(parse(&["--deployment", "operator"]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use restante_crds::{FINALIZER, MessageChannel};
+use restante_crds::{FINALIZER, GROUP, MessageChannel};
 use serde_json::json;
 
 use crate::{error::Error, names::FIELD_MANAGER};
@@ -23,10 +23,19 @@ pub async fn put_on(api: &Api<MessageChannel>, metadata: &ObjectMeta) -> Result<
     patch(api, metadata, &list).await
 }
 
-/// Takes our finalizer off the object, after which it may be gone.
+/// Whether a finalizer of any version of the operator is on the object.
+pub fn any_is_on(metadata: &ObjectMeta) -> bool {
+    metadata.finalizers.iter().flatten().any(|one| is_ours(one))
+}
+
+fn is_ours(finalizer: &str) -> bool {
+    finalizer.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Takes our finalizers off the object, after which it may be gone.
 pub async fn take_off(api: &Api<MessageChannel>, metadata: &ObjectMeta) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
-    list.retain(|one| one != FINALIZER);
+    list.retain(|one| !is_ours(one));
     match patch(api, metadata, &list).await {
         Ok(_) => Ok(()),
         // Someone else was quicker, and the object is gone.

@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod conditions;
 pub mod config;
 pub mod context;
+pub mod default_broker;
 pub mod error;
 pub mod events;
 pub mod finalizer;

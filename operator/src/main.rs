@@ -23,8 +23,10 @@ fn main() -> anyhow::Result<()> {
             .await
             .context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")?;
         match cli.command.unwrap_or(Command::Run) {
-            Command::Run => run::run(client, cli.run).await,
-            Command::ReleaseFinalizers => release_finalizers::release_finalizers(client).await,
+            Command::Run => Ok(run::run(client, cli.run).await?),
+            Command::ReleaseFinalizers(args) => {
+                Ok(release_finalizers::release_finalizers(client, &cli.run.namespace, &args).await?)
+            }
         }
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus::{
     Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    process_collector::ProcessCollector,
 };
 
 /// Seconds of a reconcile: a status write takes some milliseconds, a first sync of many channels seconds.
@@ -62,6 +63,7 @@ impl Metrics {
             "Address stores that held something else than they were given.",
         )?;
         registry.register(Box::new(drifts.clone()))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = Gauge::with_opts(
             Opts::new("restante_operator_build_info", "Always 1; the version is the label.")
                 .const_label("version", env!("CARGO_PKG_VERSION")),

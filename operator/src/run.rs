@@ -2,6 +2,8 @@
 
 use std::{
     fmt::Debug,
+    io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
@@ -39,6 +40,7 @@ use crate::{
     backoff::Backoffs,
     config::RunArgs,
     context::Context,
+    default_broker::{self, DefaultBrokerError},
     error::Error,
     events::Events,
     fleet::{Fleet, Surroundings, Triggers, control},
@@ -58,12 +60,41 @@ const DEFINITIONS_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon after a MessageBroker is gone its channels are told. It costs a look into memory.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Why the process must start anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No handler for SIGTERM.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// The admin port is taken, or not ours to take.
+    #[error("cannot listen at {0} (--metrics-listen): {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The admin port failed later.
+    #[error("the admin port failed: {0}")]
+    Admin(io::Error),
+    /// A defect: two metrics share a name.
+    #[error("cannot make the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// No HTTP client for the brokers.
+    #[error("cannot make an HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The watches are blind.
+    #[error(transparent)]
+    Restored(#[from] watchdog::Restored),
+    /// The MessageBroker that was to be made at the start.
+    #[error(transparent)]
+    DefaultBroker(#[from] DefaultBrokerError),
+    /// Something ended that ends only when told to. Most often a defect, which the log shows.
+    #[error("{0} ended without being told to")]
+    Ended(&'static str),
+}
+
 /// Reconciles until SIGTERM or SIGINT. An error means that the process must start anew.
-pub async fn run(client: Client, args: RunArgs) -> anyhow::Result<()> {
+pub async fn run(client: Client, args: RunArgs) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let running = serve(client, args, stop.clone(), tasks.clone());
     tokio::pin!(running);
     let result = tokio::select! {
@@ -94,12 +125,11 @@ async fn serve(
     args: RunArgs,
     stop: CancellationToken,
     tasks: TaskTracker,
-) -> anyhow::Result<()> {
+) -> Result<(), RunError> {
     let RunArgs { metrics_listen, namespace, .. } = args.clone();
-    let metrics = Arc::new(Metrics::new().context("two metrics share a name")?);
-    let listener = TcpListener::bind(metrics_listen)
-        .await
-        .with_context(|| format!("cannot listen at {metrics_listen} (--metrics-listen)"))?;
+    let metrics = Arc::new(Metrics::new()?);
+    let listener =
+        TcpListener::bind(metrics_listen).await.map_err(|error| RunError::Listen(metrics_listen, error))?;
 
     let channel_triggers = Triggers::default();
     let broker_triggers = Triggers::default();
@@ -131,7 +161,7 @@ async fn serve(
         channels: channel_store.clone(),
         pods: pod_store.clone(),
         seen: seen.clone(),
-        http: control::http_client().context("cannot make an HTTP client")?,
+        http: control::http_client()?,
         namespace: namespace.clone(),
         metrics: Arc::clone(&metrics),
         events: events.clone(),
@@ -187,7 +217,10 @@ async fn serve(
     let work = async {
         tokio::select! {
             () = wait_for_definitions(&client) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
+        }
+        if let Some(name) = &context.args.default_broker_configmap {
+            default_broker::apply(&context, name).await?;
         }
         tokio::join!(
             drive(
@@ -204,16 +237,16 @@ async fn serve(
             seen,
             sweep,
         );
+        Ok::<(), RunError>(())
     };
     tokio::select! {
         // Each of these ends only when told to stop, or must not end.
-        () = work => {}
-        result = admin => result.context("the admin port failed")?,
+        result = work => result?,
+        result = admin => result.map_err(RunError::Admin)?,
         result = watchdog::watch(client.clone(), Arc::clone(&context.written), stop.clone()) => result?,
-        () = fatal.cancelled() => anyhow::bail!("the task of a broker ended"),
+        () = fatal.cancelled() => return Err(RunError::Ended("the task of a broker")),
     }
-    anyhow::ensure!(stop.is_cancelled(), "a controller ended without being told to");
-    Ok(())
+    if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended("a controller")) }
 }
 
 /// Waits until both definitions are served: a watch on a kind that is not there fails, and backs off for long.

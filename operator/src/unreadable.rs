@@ -18,7 +18,6 @@ use crate::{
     conditions::{Assertion, conditions},
     context::Context,
     error::Error,
-    names::FIELD_MANAGER,
 };
 
 /// The generations that were told to be unreadable, by UID: there is no old status to compare with, and telling it again
@@ -27,6 +26,7 @@ use crate::{
 pub struct Told(Mutex<HashMap<String, i64>>);
 
 impl Told {
+    /// Marks a generation as told, and says whether it was not.
     fn is_news(&self, invalid: &InvalidObject) -> bool {
         let uid = invalid.metadata.uid.clone().unwrap_or_default();
         let generation = invalid.metadata.generation.unwrap_or_default();
@@ -64,8 +64,20 @@ where
             "conditions": conditions(&[], generation, Timestamp::now(), [assertion]),
         },
     });
-    api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(Error::kube(format!("write the status of {kind} {name}")))?;
-    Ok(())
+    // A merge patch: server-side apply needs a live object that fits the definition.
+    match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        // Not even the status of an object can be written that breaks a rule of its definition. The log has told it.
+        Err(kube::Error::Api(status)) if status.code == 422 || status.code == 500 => {
+            tracing::warn!(
+                kind,
+                name,
+                namespace,
+                reason = status.message,
+                "its status cannot be written either"
+            );
+            Ok(())
+        }
+        Err(error) => Err(Error::kube(format!("write the status of {kind} {name}"))(error)),
+    }
 }

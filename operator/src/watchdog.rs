@@ -16,8 +16,21 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// An answer that takes longer says nothing.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The API server is older than what was seen of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the API server is at resourceVersion {now}, and {seen} was seen before: etcd was restored to an older state, and the \
+     watches are blind. Starting anew"
+)]
+pub struct Restored {
+    /// Where the API server is.
+    pub now: u64,
+    /// What was seen before.
+    pub seen: u64,
+}
+
 /// Returns an error when the API server is older than what was seen of it; ends without one when told to stop.
-pub async fn watch(client: Client, written: Arc<Written>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn watch(client: Client, written: Arc<Written>, stop: CancellationToken) -> Result<(), Restored> {
     let channels: Api<MessageChannel> = Api::all(client);
     // Without a resourceVersion the list is read from etcd, with quorum.
     let params = ListParams::default().limit(1);
@@ -33,10 +46,7 @@ pub async fn watch(client: Client, written: Arc<Written>, stop: CancellationToke
                 let now: Option<u64> =
                     list.metadata.resource_version.and_then(|version| version.parse().ok());
                 if let Some(now) = now.filter(|now| *now < seen) {
-                    anyhow::bail!(
-                        "the API server is at resourceVersion {now}, and {seen} was seen before: etcd was restored to an \
-                         older state, and the watches are blind. Starting anew"
-                    );
+                    return Err(Restored { now, seen });
                 }
             }
             Ok(Err(error)) => tracing::warn!(%error, "cannot ask the API server for its resourceVersion"),

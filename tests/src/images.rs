@@ -2,7 +2,7 @@
 //! buildah, given to containerd as archives. Kept in cargo's target folder and made anew when a program has changed.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -39,11 +39,11 @@ impl Image {
 
 /// The pause image.
 pub fn pause() -> Result<Image> {
-    let _lock = programs::lock_target_folder()?;
     let folder = programs::target_folder()?;
     let sources = workspace().join("tests/images");
-    fs::create_dir_all(folder.join("pause"))?;
-    let program = folder.join("pause/pause");
+    // Compiled each time, which takes a tenth of a second, in a folder that no other run writes to.
+    let compiled = tempfile::tempdir_in(&folder)?;
+    let program = compiled.path().join("pause");
     run(Command::new("gcc").args(["-O1", "-static", "-o"]).arg(&program).arg(sources.join("pause.c")))?;
     let pack =
         Pack { name: PAUSE.to_owned(), program, file: sources.join("pause.Containerfile"), stage: None };
@@ -52,7 +52,6 @@ pub fn pause() -> Result<Image> {
 
 /// The broker's and the operator's image, of this version, built from this working tree.
 pub fn restante() -> Result<[Image; 2]> {
-    let _lock = programs::lock_target_folder()?;
     let (folder, programs) = (programs::target_folder()?, programs::build()?);
     let pack = |component: &str| {
         let name = format!("restante.local/{component}:{}", env!("CARGO_PKG_VERSION"));
@@ -77,6 +76,9 @@ impl Pack {
         let Self { name, program, file, stage } = self;
         let program_name =
             program.file_name().context("a program has a name")?.to_string_lossy().into_owned();
+        // One at a time; cargo, which builds for minutes, has a lock of its own.
+        let lock = File::create(folder.join("lock"))?;
+        lock.lock().with_context(|| format!("{} cannot be locked", folder.display()))?;
         let key = key(&[&program, &file])?;
         let archive = folder.join(format!("{program_name}-{key}.tar"));
         if archive.is_file() {

@@ -1,15 +1,11 @@
 //! Restante's own programs, built from this working tree as they are shipped: optimised, and static, so that they run in
 //! an image with nothing else and on the machine as well.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::{command::run, config::Config, tools::workspace};
+use crate::{config::Config, tools::workspace};
 
 /// Named, so that its flags are the programs' alone: cargo would otherwise build macros with them too, and macros
 /// cannot be static.
@@ -24,14 +20,6 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Keeps other runs from writing to that folder until it is dropped.
-pub fn lock_target_folder() -> Result<File> {
-    let path = target_folder()?.join("lock");
-    let lock = File::create(&path)?;
-    lock.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
-    Ok(lock)
-}
-
 /// Builds `restante-broker`, `restante-operator` and `restante` if anything has changed, and gives their folder.
 pub fn build() -> Result<PathBuf> {
     let folder = target_folder()?;
@@ -41,6 +29,8 @@ pub fn build() -> Result<PathBuf> {
         cargo.args(["--package", package]);
     }
     cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
-    run(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    // Minutes when cold: what cargo says is shown.
+    let status = cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").status()?;
+    ensure!(status.success(), "the programs could not be built: what cargo said is above");
     Ok(folder.join(TARGET).join("release"))
 }

@@ -122,7 +122,7 @@ impl Actor {
             news.extend(self.first_look(&facts.token).await);
         }
         self.trigger(&news);
-        self.tell_view();
+        self.tell_view(false);
     }
 
     /// Which pods there are.

@@ -102,12 +102,19 @@ impl Desired {
     }
 
     /// A channel's configuration: the one that we have if the generation is the same, since only a new spec makes a new
-    /// generation.
+    /// generation. A deletion makes one too, and changes nothing for the broker.
     fn compiled(&self, channel: &MessageChannel) -> Option<Arc<ChannelConfig>> {
         let uid: Uuid = channel.metadata.uid.as_deref()?.parse().ok()?;
-        match self.channels.get(&uid) {
-            Some(known) if Some(known.generation) == channel.metadata.generation => Some(Arc::clone(known)),
-            _ => compile(channel).ok().map(Arc::new),
+        let known = self.channels.get(&uid);
+        if let Some(known) = known.filter(|known| Some(known.generation) == channel.metadata.generation) {
+            return Some(Arc::clone(known));
+        }
+        let config = compile(channel).ok()?;
+        match known.filter(|_| channel.metadata.deletion_timestamp.is_some()) {
+            Some(known) if **known == (ChannelConfig { generation: known.generation, ..config.clone() }) => {
+                Some(Arc::clone(known))
+            }
+            _ => Some(Arc::new(config)),
         }
     }
 }
@@ -171,6 +178,20 @@ mod tests {
         assert_ne!(desired.revision(), revision);
         desired.remove(Uuid::from_u128(1));
         assert_eq!(desired.revision(), Revision::default());
+    }
+
+    #[test]
+    fn a_deletion_changes_nothing_for_the_broker_but_an_edit_does() {
+        let mut desired = Desired::default();
+        update(&mut desired, &[channel(1, "one", "x", 1)], &[]);
+        let revision = desired.revision();
+        let mut deleted = channel(1, "one", "x", 2);
+        deleted.metadata.deletion_timestamp = deleted.metadata.creation_timestamp.clone();
+        update(&mut desired, &[deleted.clone()], &[]);
+        assert_eq!(desired.revision(), revision);
+        deleted.spec.source = Some("y".into());
+        update(&mut desired, &[deleted], &[]);
+        assert_ne!(desired.revision(), revision);
     }
 
     #[test]

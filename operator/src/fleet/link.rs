@@ -229,3 +229,85 @@ fn culprit(error: &ControlError, desired: &Desired) -> Option<Refused> {
     })?;
     Some(Refused { uid, reason: problem.detail.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use restante_wire::Problem;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn desired() -> Desired {
+        let channel = |number: u128, name: &str| {
+            serde_json::from_value(json!({
+                "apiVersion": "restante.dev/v1alpha1",
+                "kind": "MessageChannel",
+                "metadata": {
+                    "name": name,
+                    "namespace": "acme",
+                    "uid": Uuid::from_u128(number),
+                    "finalizers": [restante_crds::FINALIZER],
+                },
+                "spec": { "access": { "anonymous": true } },
+            }))
+            .unwrap()
+        };
+        let mut desired = Desired::default();
+        desired.update(&[channel(1, "orders"), channel(2, "orders-old")], &HashSet::new());
+        desired
+    }
+
+    fn refusal(problem: ProblemType, detail: String) -> ControlError {
+        ControlError::Refused(Problem {
+            type_uri: problem.uri(),
+            title: problem.title().into(),
+            status: 410,
+            detail,
+        })
+    }
+
+    fn pod(status: Value) -> Pod {
+        serde_json::from_value(json!({ "metadata": { "name": "restante-default-0" }, "status": status }))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_channel_that_a_refusal_names_is_the_culprit() {
+        let by_uid = refusal(ProblemType::ChannelDeleted, format!("{} was deleted", Uuid::from_u128(2)));
+        assert_eq!(culprit(&by_uid, &desired()).unwrap().uid, Uuid::from_u128(2));
+        let by_name = refusal(ProblemType::ChannelInvalid, "channel acme/orders: limits.bytes is odd".into());
+        assert_eq!(culprit(&by_name, &desired()).unwrap().uid, Uuid::from_u128(1));
+    }
+
+    #[test]
+    fn a_broker_in_trouble_is_no_channels_fault() {
+        let full = refusal(ProblemType::StoreFull, format!("{} does not fit", Uuid::from_u128(2)));
+        assert!(culprit(&full, &desired()).is_none());
+        assert!(culprit(&ControlError::Unreachable("refused".into()), &desired()).is_none());
+    }
+
+    #[test]
+    fn only_a_running_pod_with_an_address_is_called() {
+        assert!(incarnation(&pod(json!({ "phase": "Running", "podIP": "10.0.0.1" }))).is_some());
+        assert!(incarnation(&pod(json!({ "phase": "Pending", "podIP": "10.0.0.1" }))).is_none());
+        assert!(incarnation(&pod(json!({ "phase": "Running" }))).is_none());
+    }
+
+    #[test]
+    fn a_container_that_was_started_again_is_asked_again() {
+        let status = |restarts: i32| {
+            let container = json!({
+                "name": "broker", "image": "i", "imageID": "i", "ready": true, "restartCount": restarts,
+            });
+            pod(json!({ "phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [container] }))
+        };
+        let mut link = Link::new("pod".into(), incarnation(&status(0)).unwrap(), Instant::now());
+        link.known.channels = Some(desired().channels().clone());
+        link.notice(incarnation(&status(0)).unwrap());
+        assert!(link.known.channels.is_some());
+        link.notice(incarnation(&status(1)).unwrap());
+        assert!(link.known.channels.is_none());
+    }
+}

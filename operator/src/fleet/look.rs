@@ -76,7 +76,7 @@ impl Actor {
                 self.member.wake();
             }
         }
-        self.trigger_broker();
+        self.tell_view(true);
         if complete { self.tell_backlogs(&counts) } else { HashSet::new() }
     }
 

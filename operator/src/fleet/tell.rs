@@ -51,8 +51,11 @@ impl Actor {
         failed.map(|(pod, error)| Pending::Unreachable(format!("pod {pod}: {error}")))
     }
 
-    /// Tells what the pods say of themselves.
-    pub(super) fn tell_view(&self) {
+    /// Tells what the pods say of themselves: at a look, and at once when it is the first word or another disk.
+    ///
+    /// Not at each change: a status write wakes the reconcile that wrote it, and a thousand new channels would be as many
+    /// status writes of their broker.
+    pub(super) fn tell_view(&self, at_a_look: bool) {
         let Some(store) = self.links.values().find_map(|link| link.known.store.as_ref()) else {
             return;
         };
@@ -63,13 +66,11 @@ impl Actor {
             store_id: Some(store.store_id),
         };
         let mut old = lock(&self.member.view);
-        // Counts are told at each look, so that a thousand new channels are a few status writes of their broker; the
-        // first word and another disk are told at once.
-        let at_once = old.store_id != view.store_id;
+        if *old == view || !(at_a_look || old.store_id != view.store_id) {
+            return;
+        }
         *old = view;
         drop(old);
-        if at_once {
-            self.trigger_broker();
-        }
+        self.trigger_broker();
     }
 }

@@ -10,7 +10,10 @@ use futures_util::{Stream, stream};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
-/// Objects to reconcile, each once.
+/// From here on the queue is searched for repeats at each addition.
+const REPEATS_MAX: usize = 100_000;
+
+/// Objects to reconcile.
 #[derive(Debug)]
 pub struct Triggers<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> {
     waiting: Arc<(Mutex<VecDeque<ObjectRef<K>>>, Notify)>,
@@ -59,5 +62,30 @@ impl<K: kube::runtime::reflector::Lookup<DynamicType = ()> + 'static> Triggers<K
     }
 }
 
-/// From here on the queue is searched for repeats at each addition.
-const REPEATS_MAX: usize = 100_000;
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use restante_crds::MessageChannel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_asked_for_while_no_one_looks_is_not_lost() {
+        let triggers: Triggers<MessageChannel> = Triggers::default();
+        let mut stream = std::pin::pin!(triggers.stream());
+        triggers.extend(["a", "b"].map(ObjectRef::new));
+        assert_eq!(stream.next().await.unwrap().name, "a");
+        assert_eq!(stream.next().await.unwrap().name, "b");
+    }
+
+    #[test]
+    fn repeats_do_not_pile_up() {
+        let triggers: Triggers<MessageChannel> = Triggers::default();
+        triggers.extend((0..=REPEATS_MAX).map(|number| ObjectRef::new(&format!("c{}", number % 7))));
+        assert_eq!(lock(&triggers), 7);
+    }
+
+    fn lock(triggers: &Triggers<MessageChannel>) -> usize {
+        triggers.waiting.0.lock().unwrap().len()
+    }
+}

@@ -124,6 +124,7 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
             "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures,
         })
     };
+    let pull_secrets: Vec<_> = broker.image_pull_secrets.iter().map(|name| json!({ "name": name })).collect();
     let arguments = [
         format!("--listen=0.0.0.0:{DATA_PORT}"),
         format!("--admin-listen=0.0.0.0:{ADMIN_PORT}"),
@@ -164,7 +165,9 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
                 "spec": {
                     "serviceAccountName": name,
                     "automountServiceAccountToken": false,
+                    // A Service called restante would put RESTANTE_PORT into the pod, and the flags are RESTANTE_….
                     "enableServiceLinks": false,
+                    "imagePullSecrets": pull_secrets,
                     "terminationGracePeriodSeconds": GRACE_SECONDS,
                     "securityContext": {
                         "runAsNonRoot": true, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,

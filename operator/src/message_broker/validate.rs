@@ -21,6 +21,8 @@ pub struct Broker {
     pub image: String,
     /// When it is pulled.
     pub image_pull_policy: String,
+    /// With what it is pulled.
+    pub image_pull_secrets: Vec<String>,
     /// The volume.
     pub storage: Storage,
     /// CPU and memory.
@@ -64,6 +66,7 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         replicas: spec.replicas,
         image: args.broker_image.clone(),
         image_pull_policy: args.broker_image_pull_policy.clone(),
+        image_pull_secrets: args.broker_image_pull_secrets.clone(),
         storage: spec.engine.embedded.storage.clone(),
         resources: spec.template.resources.requirements(),
         url: url.trim_end_matches('/').to_owned(),

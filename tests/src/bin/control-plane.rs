@@ -3,12 +3,13 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, mpsc},
+    process,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use nix::unistd::Uid;
 use restante_tests::{
@@ -39,11 +40,14 @@ struct Arguments {
 fn main() -> Result<()> {
     let Arguments { images } = Arguments::parse();
     ensure!(Uid::effective().is_root(), "a network namespace and a node need root: run this as root");
+    let made = Arc::new(Mutex::new(false));
+    let is_closed = watch_standard_input(Arc::clone(&made));
     leftovers::clear()?;
     let tools = Tools::find(&Config::from_environment())?;
     let pause = images::pause()?;
     let ours = if images { images::restante()?.to_vec() } else { Vec::new() };
 
+    *made.lock().map_err(|_| anyhow!("the watch of the standard input panicked"))? = true;
     let namespace = network::create("cluster")?;
     let folder = Arc::new(Folder::create("cluster")?);
     let (end, ended) = mpsc::channel();
@@ -53,25 +57,39 @@ fn main() -> Result<()> {
         // A thread of its own: it moves into the cluster's namespaces, and stays, because its children die with it.
         thread::spawn(move || run(&name, folder, tools, &pause, &ours, ready, &ended))
     };
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(until_told_to_end(is_ready))?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(until_told_to_end(is_ready, is_closed))?;
     // Fails when the cluster has ended by itself; it then says why.
     let _ = end.send(());
     node.join().ok().context("the thread of the cluster panicked")?
 }
 
-/// Tells when the cluster is ready, then waits: for the end of the standard input, a signal, or the cluster's own end.
-async fn until_told_to_end(is_ready: oneshot::Receiver<(ClusterInfo, oneshot::Receiver<()>)>) -> Result<()> {
+/// Tells when the standard input closes. Until something is `made` that has to be cleared, that ends the program: what
+/// comes before may build Kubernetes for a quarter of an hour, and nobody would be there to use it.
+fn watch_standard_input(made: Arc<Mutex<bool>>) -> oneshot::Receiver<()> {
     let (closed, is_closed) = oneshot::channel();
     thread::spawn(move || {
         // However reading ends, there is nobody at the other end any more.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*made {
+            process::exit(0);
+        }
         let _ = closed.send(());
     });
+    is_closed
+}
+
+/// Tells when the cluster is ready, then waits: for the end of the standard input, a signal, or the cluster's own end.
+async fn until_told_to_end(
+    is_ready: oneshot::Receiver<(ClusterInfo, oneshot::Receiver<()>)>,
+    is_closed: oneshot::Receiver<()>,
+) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let running = async {
         if let Ok((info, over)) = is_ready.await {
             writeln!(io::stdout(), "{}", serde_json::to_string(&info)?)?;
-            // Sent, or dropped, when the cluster ends by itself.
+            // Dropped when the cluster ends by itself.
             let _ = over.await;
         }
         Ok(())

@@ -3,3 +3,4 @@
 mod cluster;
 mod firewall;
 mod shared;
+mod story;

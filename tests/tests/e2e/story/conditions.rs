@@ -1,0 +1,40 @@
+//! Channels that cannot be: each gets a condition that says why and what to do, and disturbs nobody.
+
+use anyhow::{Context, Result, ensure};
+
+use super::release::{Release, SOON, USERS, channel, condition};
+
+pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release<'_>) -> Result<()> {
+    let kubectl = &release.kubectl;
+    for (name, spec, reason) in [
+        ("thief", "  destinations: [thief]\n  source: orders\n", "SourceTaken"),
+        ("double", "  destinations: [orders]\n", "DestinationTaken"),
+        ("homeless", "  brokerRef: {name: nowhere}\n", "BrokerNotFound"),
+    ] {
+        kubectl.apply(&channel(name, spec))?;
+        kubectl.until("the channel to be told why", SOON, &["-n", USERS, "get", "mc", name], |channel| {
+            let accepted = condition(channel, "Accepted").context("there is no condition Accepted")?;
+            ensure!(accepted["status"] == "False" && accepted["reason"] == reason, "{accepted}");
+            ensure!(accepted["message"].as_str().is_some_and(|message| message.len() > 20), "{accepted}");
+            let ready = condition(channel, "Ready").context("there is no condition Ready")?;
+            ensure!(ready["status"] == "False", "{ready}");
+            Ok(())
+        })?;
+    }
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])?;
+    let refused = kubectl.apply(&channel("Not_A_Label", "")).err().context("a bad name was taken")?;
+    ensure!(format!("{refused:#}").contains("Not_A_Label"), "{refused:#}");
+    let refused = kubectl.apply(&channel("wait", "  delivery: {waitSeconds: 30, maxWaitSeconds: 20}\n"));
+    let refused = refused.err().context("a wait above its bound was taken")?;
+    ensure!(format!("{refused:#}").contains("waitSeconds"), "{refused:#}");
+
+    // Who lost a source gets it when the winner goes.
+    kubectl.apply(&channel("winner", "  source: prize\n"))?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/winner"])?;
+    kubectl.apply(&channel("second", "  source: prize\n"))?;
+    kubectl.wait_for("condition=Accepted=False", SOON, &["-n", USERS, "messagechannel/second"])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", "winner", "--timeout=60s"])?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/second"])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", "second", "thief", "double", "homeless", "--timeout=60s"])?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The operator: it may come and go, puts back what drifted, and carries edits to the broker.
+
+use std::net::SocketAddrV4;
+
+use anyhow::{Context, Result, bail, ensure};
+use restante_client::{Message, ProblemType, SendError};
+use restante_tests::{client_system::ClientSystem, wait};
+use serde_json::Value;
+
+use super::{
+    client,
+    release::{Release, SOON, SYSTEM, USERS, channel, condition, is_ready, pod_address},
+};
+
+/// Name and version of everything that the operator writes.
+fn versions(release: &Release<'_>) -> Result<Vec<(String, String)>> {
+    let mut versions = Vec::new();
+    for (namespace, kinds) in [
+        (SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"),
+        (USERS, "messagechannels"),
+    ] {
+        let list = release.kubectl.json(&["-n", namespace, "get", kinds])?;
+        for object in list["items"].as_array().into_iter().flatten() {
+            let metadata = &object["metadata"];
+            let name = format!("{} {}", object["kind"], metadata["name"]);
+            versions.push((name, metadata["resourceVersion"].to_string()));
+        }
+    }
+    ensure!(versions.len() >= 6, "there is too little to compare: {versions:?}");
+    Ok(versions)
+}
+
+pub(crate) fn a_restarted_operator_changes_nothing(release: &Release<'_>) -> Result<()> {
+    // The last counts of the chapter before are written within a minute.
+    let words = ["-n", USERS, "get", "mc", "orders"];
+    release.kubectl.until("the backlog to be empty again", SOON, &words, |channel| {
+        let backlog = &channel["status"]["backlog"];
+        ensure!(backlog["ready"] == 0 && backlog["leased"] == 0, "it is {backlog}");
+        ensure!(backlog.get("waiting").is_none_or(|waiting| waiting == 0), "it is {backlog}");
+        Ok(())
+    })?;
+    let before = versions(release)?;
+    let (pod, broker) = (release.operator_pod()?, release.broker_pod()?);
+    let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+    release.kubectl.run(&["-n", SYSTEM, "delete", "pod", name])?;
+    let successor = wait::until("the next operator to be ready", SOON, || {
+        let next = release.operator_pod()?;
+        ensure!(next["metadata"]["uid"] != pod["metadata"]["uid"] && is_ready(&next), "{}", next["status"]);
+        Ok(next)
+    })?;
+    let address = SocketAddrV4::new(pod_address(&successor)?, 8081);
+    wait::until("the next operator to have looked at everything", SOON, || {
+        let metrics = release.get(address, "/metrics")?;
+        for kind in ["MessageBroker", "MessageChannel"] {
+            let series = format!("restante_operator_reconcile_total{{kind=\"{kind}\"}} ");
+            ensure!(metrics.lines().any(|line| line.starts_with(&series)), "no {kind} was looked at");
+        }
+        Ok(())
+    })?;
+    let after = versions(release)?;
+    ensure!(before == after, "the restart changed something: {before:?} became {after:?}");
+    ensure!(release.broker_pod()?["metadata"]["uid"] == broker["metadata"]["uid"], "the broker was restarted");
+    Ok(())
+}
+
+pub(crate) fn what_drifted_is_put_back(release: &Release<'_>) -> Result<()> {
+    let kubectl = &release.kubectl;
+    let words = ["-n", SYSTEM, "get", "service", "restante-default"];
+    let ports = |service: &Value| service["spec"]["ports"][0]["port"].clone();
+    ensure!(ports(&kubectl.json(&words)?) == 8080);
+    let patch = r#"[{"op": "replace", "path": "/spec/ports/0/port", "value": 9090}]"#;
+    kubectl.run(&["-n", SYSTEM, "patch", "service", "restante-default", "--type=json", "-p", patch])?;
+    kubectl.until("the port to be put back", SOON, &words, |service| {
+        ensure!(ports(service) == 8080, "the ports are {}", service["spec"]["ports"]);
+        Ok(())
+    })
+}
+
+pub(crate) fn an_edited_channel_is_obeyed_without_a_restart(
+    release: &Release<'_>,
+    sender: &ClientSystem,
+) -> Result<()> {
+    let (broker, pod) = (release.service()?, release.broker_pod()?);
+    let push = move || async move {
+        match client::sender(broker, "acme/orders")?.send(Message::new(vec![0; 2000])).await {
+            Ok(_) => Ok(true),
+            Err(SendError::Failed(error)) if is_too_large(&error) => Ok(false),
+            Err(error) => bail!(error),
+        }
+    };
+    release.kubectl.apply(&channel("orders", "  limits: {messageBytes: 1000}\n"))?;
+    wait_until_programmed(release)?;
+    ensure!(!sender.run(push)??, "a message over the new limit was taken");
+    release.kubectl.apply(&channel("orders", "  limits: {messageBytes: 3000}\n"))?;
+    wait_until_programmed(release)?;
+    ensure!(sender.run(push)??, "a message below the new limit was refused");
+    let now = release.broker_pod()?;
+    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the broker was restarted");
+    ensure!(now["status"]["containerStatuses"][0]["restartCount"] == 0, "the broker was restarted");
+    Ok(())
+}
+
+fn is_too_large(error: &restante_client::RequestError) -> bool {
+    error.problem_type() == Some(ProblemType::MessageTooLarge)
+}
+
+/// The broker obeys the channel as it is now.
+fn wait_until_programmed(release: &Release<'_>) -> Result<()> {
+    let words = ["-n", USERS, "get", "mc", "orders"];
+    release.kubectl.until("the edit to be programmed", SOON, &words, |channel| {
+        let programmed = condition(channel, "Programmed").context("there is no condition Programmed")?;
+        ensure!(programmed["status"] == "True", "{programmed}");
+        ensure!(programmed["observedGeneration"] == channel["metadata"]["generation"], "{programmed}");
+        Ok(())
+    })
+}

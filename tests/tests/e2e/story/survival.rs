@@ -1,0 +1,85 @@
+//! The broker's pod is killed while both clients are at work.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use anyhow::{Context, Result, ensure};
+use restante_client::{Message, SettleError};
+use restante_tests::{client_system::ClientSystem, ledger::Ledger, wait};
+
+use super::{
+    client::{self, patiently},
+    release::{Release, SOON, SYSTEM},
+};
+
+const ADDRESS: &str = "acme/orders";
+/// Acknowledged before the pod is killed, and again after.
+const MESSAGES: usize = 300;
+const KILLS: usize = 2;
+
+pub(crate) fn a_broker_killed_under_load_loses_nothing(
+    release: &Release<'_>,
+    sender: &ClientSystem,
+    receiver: &ClientSystem,
+) -> Result<()> {
+    let broker = release.service()?;
+    let (ledger, enough) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
+
+    let (sent, no_more) = (ledger.clone(), enough.clone());
+    let sending = sender.start(move || async move {
+        let sender = client::sender(broker, ADDRESS)?;
+        let mut key = 0_u64;
+        while !no_more.load(Relaxed) {
+            sent.sent(key);
+            sender.send_with(Message::new(key.to_string()), patiently()).await?;
+            sent.acknowledged(key);
+            key += 1;
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    let (got, no_more) = (ledger.clone(), enough.clone());
+    let receiving = receiver.start(move || async move {
+        let receiver = client::receiver(broker, ADDRESS, 1)?;
+        // Until the sender has ended and a whole wait brings nothing.
+        loop {
+            let Some(received) = receiver.receive_once(None).await? else {
+                if no_more.load(Relaxed) && got.is_complete() {
+                    return Ok(());
+                }
+                continue;
+            };
+            let key = std::str::from_utf8(&received.content)?.parse()?;
+            got.received(key);
+            match received.settle().await {
+                Ok(()) => got.settled(key),
+                // The lease ended while the broker was away: the message comes again.
+                Err(SettleError::Expired | SettleError::Superseded) => {}
+                Err(error) => return Err(anyhow::Error::from(error)),
+            }
+        }
+    })?;
+
+    for _ in 0..KILLS {
+        let before = ledger.counts().settled;
+        wait::until("messages to flow", SOON, || flowed(&ledger, before))?;
+        let uid = release.broker_pod()?["metadata"]["uid"].clone();
+        release.kubectl.run(&["-n", SYSTEM, "delete", "pod", "restante-default-0", "--grace-period=0", "--force"])?;
+        release.wait_for_successor_of(&uid)?;
+    }
+    let before = ledger.counts().settled;
+    wait::until("messages to flow after the last kill", SOON, || flowed(&ledger, before))?;
+    enough.store(true, Relaxed);
+    sending.wait()?.context("sending")?;
+    receiving.wait()?.context("receiving")?;
+    let faults = ledger.faults_in_order();
+    ensure!(faults.is_empty(), "{}: {faults:?}", ledger.counts());
+    Ok(())
+}
+
+fn flowed(ledger: &Ledger, before: usize) -> Result<()> {
+    let counts = ledger.counts();
+    ensure!(counts.settled >= before + MESSAGES, "{counts}");
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! A broker of the test's own: the real binary, its data in a folder of its own, on an address of its own that it has
+//! again after a restart.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
+    path::Path,
+    process::{self, Command, ExitStatus},
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use restante_client::{ChannelStats, Client, ClientOptions, ProxyChoice, RetryOptions};
+use restante_tests::{process::Process, wait};
+use tempfile::TempDir;
+
+use crate::programs;
+
+/// Whatever a test waits for comes within this, or the test fails: long beside everything that is waited for, on a
+/// machine that builds something meanwhile.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Between a client's tries: a broker that starts again is met within a tenth of a second.
+const RETRY: RetryOptions =
+    RetryOptions { delay_min: Duration::from_millis(5), delay_max: Duration::from_millis(50) };
+
+/// A channel `acme/<name>` whose spec goes on with these fields.
+pub(crate) fn channel(name: &str, fields: &str) -> String {
+    format!(
+        "---\napiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {{name: {name}, namespace: acme}}\n\
+         spec:\n  access: {{anonymous: true}}\n  {fields}\n"
+    )
+}
+
+/// The broker. It ends with this value.
+pub(crate) struct Broker {
+    folder: TempDir,
+    flags: Vec<String>,
+    pub(crate) data: SocketAddrV4,
+    pub(crate) admin: SocketAddrV4,
+    process: Option<Process>,
+    http: reqwest::Client,
+}
+
+impl Broker {
+    /// A broker that serves these manifests.
+    pub(crate) async fn serving(manifests: &str) -> Result<Self> {
+        let mut broker = Self::prepared(manifests, &[])?;
+        broker.start()?;
+        broker.ready().await?;
+        Ok(broker)
+    }
+
+    /// A broker that has yet to be started.
+    pub(crate) fn prepared(manifests: &str, flags: &[&str]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("channels.yaml"), manifests)?;
+        let (data, admin) = free_ports()?;
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        Ok(Self { folder, flags, data, admin, process: None, http })
+    }
+
+    /// Starts it, and does not wait until it serves. Ends when the calling thread does.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        let mut broker = Command::new(programs::folder()?.join("restante-broker"));
+        broker.arg("--listen").arg(self.data.to_string()).arg("--admin-listen").arg(self.admin.to_string());
+        broker.arg("--data-dir").arg(self.folder().join("data"));
+        broker.arg("--manifests").arg(self.folder().join("channels.yaml")).args(&self.flags);
+        self.process = Some(Process::start("restante-broker", &broker, &self.folder().join("log"))?);
+        Ok(())
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let url = format!("http://{}/readyz", self.admin);
+        let Self { process, http, .. } = self;
+        let process = process.as_mut().context("the broker was not started")?;
+        wait::until_async("the broker to be ready", DEADLINE, || {
+            let running = process.check_running();
+            let request = http.get(&url);
+            async move {
+                running?;
+                request.send().await?.error_for_status().map(drop).map_err(anyhow::Error::from)
+            }
+        })
+        .await
+    }
+
+    /// Ends it as a power cut would end its process.
+    pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
+        self.process.take().context("the broker does not run")?.kill()
+    }
+
+    /// A folder of the test's own, gone with the broker.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.data)
+    }
+
+    /// A client of it, impatient as tests are.
+    pub(crate) fn client(&self) -> Result<Client> {
+        let mut options = ClientOptions::new(self.url());
+        options.proxy = ProxyChoice::Direct;
+        options.retry = RETRY;
+        Ok(Client::new(options)?)
+    }
+
+    /// What `GET /v1/channels/acme/<name>` says.
+    pub(crate) async fn stats(&self, name: &str) -> Result<ChannelStats> {
+        Ok(self.client()?.channel("acme", name, DEADLINE).await?)
+    }
+
+    /// A plain request to the data port, answered.
+    pub(crate) async fn request(&self, method: reqwest::Method, path: &str) -> Result<reqwest::Response> {
+        Ok(self.http.request(method, format!("{}{path}", self.url())).send().await?)
+    }
+
+    /// The value of a series on `/metrics`.
+    pub(crate) async fn metric(&self, series: &str) -> Result<f64> {
+        let text = self.http.get(format!("http://{}/metrics", self.admin)).send().await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("{series} is not in\n{text}"))?.parse()?)
+    }
+
+    /// Waits until a series has this value.
+    pub(crate) async fn until_metric(&self, series: &str, wanted: f64) -> Result<()> {
+        wait::until_async(series, DEADLINE, || async {
+            let value = self.metric(series).await?;
+            ensure!(value == wanted, "{series} is {value}, not {wanted}");
+            Ok::<(), anyhow::Error>(())
+        })
+        .await
+    }
+
+    /// Waits until a channel is empty: nothing ready, nothing leased.
+    pub(crate) async fn until_empty(&self, name: &str) -> Result<()> {
+        wait::until_async("the channel to be empty", DEADLINE, || async {
+            let stats = self.stats(name).await?;
+            if stats.messages() == 0 { Ok(()) } else { Err(anyhow!("{stats:?}")) }
+        })
+        .await
+    }
+}
+
+/// Two ports on a loopback address that only this broker has: whatever other programs and tests bind or connect from
+/// meanwhile, a broker that was killed has its ports again. All of 127.0.0.0/8 is local on Linux.
+fn free_ports() -> Result<(SocketAddrV4, SocketAddrV4)> {
+    static BROKERS: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = process::id().to_be_bytes();
+    // 127.64 to 127.191: neither 127.0.0.1, which everybody uses, nor the broadcast address.
+    let address = Ipv4Addr::new(127, 64 + BROKERS.fetch_add(1, Relaxed) % 128, high, low);
+    let listen = || TcpListener::bind((address, 0));
+    let (data, admin) = (listen()?, listen()?);
+    let port = |listener: &TcpListener| listener.local_addr().map(|bound| bound.port());
+    Ok((SocketAddrV4::new(address, port(&data)?), SocketAddrV4::new(address, port(&admin)?)))
+}

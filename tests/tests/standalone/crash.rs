@@ -1,0 +1,181 @@
+//! `kill -9` of the broker, again and again under load, with a ledger kept by the clients.
+
+use std::{os::unix::process::ExitStatusExt, sync::Arc};
+
+use anyhow::{Context, Result, bail, ensure};
+use restante_client::{Client, Message, ReceiveError, Receiver, ReceiverOptions, SendOptions, Sender};
+use restante_tests::{
+    ledger::{self, Ledger},
+    wait,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    broker::{Broker, DEADLINE, channel},
+    content,
+};
+
+const KILLS: usize = 12;
+/// A kill comes after up to this many further answers to pushes: from none, in the middle of recovery, to some groups.
+const ANSWERS_BETWEEN_KILLS_MAX: u64 = 60;
+/// Small segments are filled, sealed and copied forward several times in one run.
+const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--hot-body-memory", "64KiB"];
+const CONTENT_BYTES_MAX: usize = 6000;
+/// Messages of a channel that are not settled. Senders are faster than receivers, and what is left at the end is waited
+/// for.
+const BACKLOG_MAX: usize = 48;
+/// A hand-out whose answer was lost comes back after so long.
+const LEASE_SECONDS: u32 = 2;
+/// One of so many messages is given back at its first delivery.
+const GIVEN_BACK_ONE_IN: u64 = 11;
+
+/// One channel, what its clients remember, and the room that its senders have.
+#[derive(Clone)]
+struct Load {
+    name: &'static str,
+    ledger: Ledger,
+    room: Arc<Semaphore>,
+    client: Client,
+}
+
+impl Load {
+    fn new(name: &'static str, broker: &Broker) -> Result<Self> {
+        let room = Arc::new(Semaphore::new(BACKLOG_MAX));
+        Ok(Self { name, ledger: Ledger::default(), room, client: broker.client()? })
+    }
+
+    /// Pushes one message after the other, each until it is answered, while `goes_on` is true.
+    async fn send(self, sender: u32, mut goes_on: watch::Receiver<bool>) -> Result<()> {
+        let channel = Sender::new(&self.client, format!("acme/{}", self.name).parse()?);
+        for count in 0.. {
+            let room = tokio::select! {
+                room = self.room.acquire() => room?,
+                over = goes_on.wait_for(|on| !on) => return over.map(drop).context("the test waits for its senders"),
+            };
+            // Given back by whoever settles the message.
+            room.forget();
+            let key = ledger::key(sender, count);
+            self.ledger.sent(key);
+            let options = SendOptions { idempotency_key: Some(format!("{key:x}")), deadline: None };
+            channel.send_with(Message::new(content::of(key, CONTENT_BYTES_MAX)), options).await?;
+            self.ledger.acknowledged(key);
+            if !*goes_on.borrow() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives until it is cancelled; settles nearly everything.
+    async fn receive(self, options: ReceiverOptions) -> Result<u64> {
+        let receiver = Receiver::new(&self.client, format!("acme/{}", self.name).parse()?, options);
+        loop {
+            let message = match receiver.receive().await {
+                Ok(message) => message,
+                Err(ReceiveError::Cancelled) => break,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(key) = content::key_of(&message.content, CONTENT_BYTES_MAX) else {
+                let bytes = message.content.len();
+                self.ledger.received_strange(format!("message {} with {bytes} bytes", message.id));
+                continue;
+            };
+            self.ledger.received_as(key, message.id.as_u128(), message.deliveries);
+            if message.deliveries == 1 && key % GIVEN_BACK_ONE_IN == 0 {
+                drop(message);
+                continue;
+            }
+            match message.settle().await {
+                Ok(()) => {
+                    self.ledger.settled(key);
+                    self.room.add_permits(1);
+                }
+                // The lease ended while the broker was away: the message comes again.
+                Err(error) if error.is_lost() => {}
+                Err(error) => bail!("{key:#x} could not be settled: {error}"),
+            }
+        }
+        receiver.drained().await;
+        Ok(receiver.counts().retrying)
+    }
+}
+
+/// Kills the broker at a random moment of the load, again and again. The next start may be killed before it serves.
+async fn kill_again_and_again(broker: &mut Broker, loads: &[Load]) -> Result<()> {
+    let acknowledged = || loads.iter().map(|load| load.ledger.counts().acknowledged as u64).sum::<u64>();
+    for number in 0..KILLS {
+        let enough = acknowledged() + getrandom::u64()? % (ANSWERS_BETWEEN_KILLS_MAX + 1);
+        wait::until_async("pushes to be answered", DEADLINE, || async {
+            let so_far = acknowledged();
+            if so_far >= enough { Ok(()) } else { Err(format!("{so_far} of {enough} answered")) }
+        })
+        .await?;
+        let status = broker.kill()?;
+        ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
+        broker.start()?;
+    }
+    broker.ready().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_it_loses_nothing_acknowledged_and_brings_back_nothing_settled() -> Result<()>
+{
+    let delivery = format!("delivery: {{waitSeconds: 1, leaseSeconds: {LEASE_SECONDS}}}");
+    let manifests = [channel("letters", &delivery), channel("parcels", &delivery)].concat();
+    let mut broker = Broker::prepared(&manifests, &FLAGS)?;
+    broker.start()?;
+    broker.ready().await?;
+
+    // One receiver sees the order of each sender; several take what there is from each other.
+    let (letters, parcels) = (Load::new("letters", &broker)?, Load::new("parcels", &broker)?);
+    let (running, goes_on) = watch::channel(true);
+    let (mut senders, mut receivers) = (JoinSet::new(), JoinSet::new());
+    let options = ReceiverOptions::default();
+    for (load, receiver_count) in [(&letters, 1), (&parcels, 3)] {
+        for sender in 1..=3 {
+            senders.spawn(load.clone().send(sender, goes_on.clone()));
+        }
+        for _ in 0..receiver_count {
+            receivers.spawn(load.clone().receive(options.clone()));
+        }
+    }
+
+    kill_again_and_again(&mut broker, &[letters.clone(), parcels.clone()]).await?;
+    running.send(false)?;
+    while let Some(sender) = senders.join_next().await {
+        sender??;
+    }
+    for load in [&letters, &parcels] {
+        broker.until_empty(load.name).await?;
+    }
+    options.cancel.cancel();
+    let mut faults_met = 0;
+    while let Some(receiver) = receivers.join_next().await {
+        faults_met += receiver??;
+    }
+    ensure!(faults_met > 0, "no receiver noticed any of the kills");
+
+    for load in [&letters, &parcels] {
+        let (counts, receptions) = (load.ledger.counts(), load.ledger.receptions());
+        eprintln!("{}: {counts}, {receptions} receptions", load.name);
+        assert!(load.ledger.is_complete(), "{counts}");
+        assert!(counts.acknowledged > KILLS, "{counts}: there was no load");
+        assert!(receptions > counts.received, "nothing came twice, though some messages were given back");
+    }
+    assert_eq!(letters.ledger.faults_in_order(), []);
+    assert_eq!(parcels.ledger.faults(), []);
+
+    // Once more, with nobody there: the disk says the same.
+    broker.kill()?;
+    broker.start()?;
+    broker.ready().await?;
+    for load in [&letters, &parcels] {
+        let stats = broker.stats(load.name).await?;
+        assert_eq!((stats.ready, stats.leased, stats.bytes), (0, 0, 0), "{stats:?}");
+        assert_eq!(stats.oldest_message_age_seconds, None);
+    }
+    Ok(())
+}

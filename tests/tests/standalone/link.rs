@@ -1,0 +1,74 @@
+//! A two-way conversation over one address per end: the real client at both, both directions at once.
+
+use anyhow::{Result, ensure};
+use restante_client::{Link, Message, ReceiverOptions};
+use restante_tests::ledger;
+use tokio::time::timeout;
+
+use crate::{
+    broker::{Broker, DEADLINE, channel},
+    content,
+};
+
+/// Messages in each direction.
+const MESSAGES: u32 = 300;
+const CONTENT_BYTES_MAX: usize = 8000;
+/// The contents' types: each comes back as it was written, whatever the content is.
+const CONTENT_TYPES: [&str; 4] =
+    ["application/octet-stream", "text/plain; charset=utf-8", "application/vnd.acme+json;v=1", "image/png"];
+/// Two directions of 300 messages with a stored push and a stored settle each: a few seconds on a disk of its own.
+const CONVERSATION_WITHIN: std::time::Duration = DEADLINE.saturating_mul(2);
+
+fn content_type(count: u32) -> &'static str {
+    CONTENT_TYPES[count as usize % CONTENT_TYPES.len()]
+}
+
+/// One end says its messages, one after the other, and meanwhile hears the other's.
+async fn converse(end: &Link, says: u32, hears: u32) -> Result<()> {
+    let say = async {
+        for count in 0..MESSAGES {
+            // The first is empty.
+            let content =
+                if count == 0 { vec![] } else { content::of(ledger::key(says, count), CONTENT_BYTES_MAX) };
+            let message = Message::new(content).content_type(content_type(count))?;
+            let message = message.header("Meta-Count", &count.to_string())?;
+            end.sender.send(message).await?;
+        }
+        anyhow::Ok(())
+    };
+    let hear = async {
+        for count in 0..MESSAGES {
+            let message = end.receiver.receive().await?;
+            let key = (count > 0).then(|| ledger::key(hears, count));
+            let heard = content::key_of(&message.content, CONTENT_BYTES_MAX);
+            ensure!(heard == key, "{hears} said {key:x?} and {says} heard {heard:x?}");
+            ensure!(message.content.is_empty() == (count == 0), "{count}: {} bytes", message.content.len());
+            assert_eq!(message.content_type(), Some(content_type(count)));
+            assert_eq!(message.headers["meta-count"], count.to_string());
+            assert_eq!(message.deliveries, 1);
+            message.settle().await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(say, hear).map(drop)
+}
+
+#[tokio::test]
+async fn two_ends_talk_over_one_address_each_in_both_directions_at_once_byte_for_byte() -> Result<()> {
+    let to_office = channel("bridge-to-office", "destinations: [bridge/factory]\n  source: bridge/office");
+    let to_factory = channel("bridge-to-factory", "destinations: [bridge/office]\n  source: bridge/factory");
+    let broker = Broker::serving(&[to_office, to_factory].concat()).await?;
+    // Two clients, as at two ends: they share nothing but the broker.
+    let end = |address: &str| -> Result<Link> {
+        Ok(Link::new(&broker.client()?, address.parse()?, ReceiverOptions::default()))
+    };
+    let (factory, office) = (end("acme/bridge/factory")?, end("acme/bridge/office")?);
+    let both = async { tokio::try_join!(converse(&factory, 1, 2), converse(&office, 2, 1)) };
+    timeout(CONVERSATION_WITHIN, both).await??;
+    for (end, channel) in [(&factory, "bridge-to-office"), (&office, "bridge-to-factory")] {
+        let counts = end.receiver.counts();
+        assert_eq!((counts.received, counts.settled), (u64::from(MESSAGES), u64::from(MESSAGES)));
+        assert_eq!(broker.stats(channel).await?.messages(), 0);
+    }
+    Ok(())
+}

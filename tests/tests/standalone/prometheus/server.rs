@@ -1,0 +1,114 @@
+//! The Prometheus of Debian's package, with the scrape configuration that the documents show.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write, stderr},
+    net::{SocketAddrV4, TcpListener},
+    process::{Command, Stdio},
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use reqwest::{Client, Url};
+use restante_tests::{command::command, config::Config, process::Process, wait};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::repository_file;
+use crate::broker::DEADLINE;
+
+/// Where the documents' configuration expects a broker of the same machine.
+const DOCUMENTED_TARGET: &str = "127.0.0.1:8081";
+
+/// Whether there is a Prometheus. Without one, the test says that it is skipped; under CI it must be there.
+pub(super) fn installed() -> Result<bool> {
+    for program in ["prometheus", "promtool"] {
+        let mut version = command(program, ["--version"]);
+        match version.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+            Ok(status) => ensure!(status.success(), "{version:?} ended with {status}"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let test = thread::current().name().unwrap_or("a test").to_owned();
+                let reason = format!("{program} is not installed (Debian package prometheus)");
+                assert!(!Config::from_environment().is_ci(), "{test} may not be skipped under CI: {reason}");
+                // Past the test runner, which keeps the words of tests that pass to itself.
+                let _ = writeln!(stderr(), "skipped: {test}: {reason}");
+                return Ok(false);
+            }
+            Err(error) => return Err(error).context(program),
+        }
+    }
+    Ok(true)
+}
+
+/// The blocks of docs/metrics.md that are scrape configurations.
+pub(super) fn documented_configurations() -> Result<Vec<String>> {
+    let text = repository_file("docs/metrics.md")?;
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    Ok(blocks.filter(|block| block.starts_with("scrape_configs:")).map(str::to_owned).collect())
+}
+
+/// A running Prometheus. It ends with this value.
+pub(super) struct Prometheus {
+    url: String,
+    http: Client,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    /// One that scrapes this admin port each second, in the jobs that docs/metrics.md shows for one machine.
+    pub(super) async fn scraping(admin: SocketAddrV4) -> Result<Self> {
+        let documented = documented_configurations()?;
+        let jobs = documented
+            .iter()
+            .find(|block| block.contains(DOCUMENTED_TARGET))
+            .context("docs/metrics.md shows no scrape configuration of a broker on the same machine")?;
+        let jobs = jobs.replace(DOCUMENTED_TARGET, &admin.to_string());
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("prometheus.yaml");
+        fs::write(&file, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{jobs}"))?;
+
+        // On the broker's own address nobody else takes the port meanwhile.
+        let listen = TcpListener::bind((*admin.ip(), 0))?.local_addr()?;
+        let mut prometheus = Command::new("prometheus");
+        prometheus.arg(format!("--config.file={}", file.display()));
+        prometheus.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        prometheus.arg(format!("--web.listen-address={listen}"));
+        let mut process = Process::start("prometheus", &prometheus, &folder.path().join("log"))?;
+
+        let http = Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        let url = format!("http://{listen}");
+        wait::until_async("Prometheus to be ready", DEADLINE, || {
+            let (running, request) = (process.check_running(), http.get(format!("{url}/-/ready")));
+            async move {
+                running?;
+                request.send().await?.error_for_status().map(drop).map_err(anyhow::Error::from)
+            }
+        })
+        .await?;
+        Ok(Self { url, http, _process: process, _folder: folder })
+    }
+
+    /// The samples of an expression, now.
+    pub(super) async fn query(&self, expression: &str) -> Result<Vec<f64>> {
+        let data = self.get("query", &[("query", expression)]).await?;
+        let samples = data["result"].as_array().context("the result is a list")?;
+        let value = |sample: &Value| sample["value"][1].as_str()?.parse().ok();
+        samples.iter().map(|sample| value(sample).with_context(|| sample.to_string())).collect()
+    }
+
+    /// The values that a label has on the series of a selector, as Grafana asks for them.
+    pub(super) async fn label_values(&self, selector: &str, label: &str) -> Result<Vec<String>> {
+        let data = self.get(&format!("label/{label}/values"), &[("match[]", selector)]).await?;
+        Ok(serde_json::from_value(data)?)
+    }
+
+    async fn get(&self, what: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let url = Url::parse_with_params(&format!("{}/api/v1/{what}", self.url), query)?;
+        let answer: Value = self.http.get(url).send().await?.json().await?;
+        match answer["status"].as_str() {
+            Some("success") => Ok(answer["data"].clone()),
+            _ => Err(anyhow!("Prometheus answered {answer}")),
+        }
+    }
+}

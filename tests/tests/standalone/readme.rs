@@ -1,0 +1,133 @@
+//! What README.md shows of a broker without Kubernetes is what happens: its curl lines run as they are.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use restante_tests::{
+    command::{command, run},
+    process::Process,
+    tools, wait,
+};
+
+use crate::{broker::DEADLINE, programs};
+
+/// Where the broker listens without further flags, and where the curl lines go.
+const DEFAULT_PORTS: [u16; 2] = [8080, 8081];
+const SECTION: &str = "## Run it without Kubernetes\n";
+/// Printed before each block, to tell their answers apart.
+const MARK: &str = "---- the next block of README.md ----";
+
+/// A fenced block.
+struct Block {
+    language: String,
+    text: String,
+}
+
+/// The blocks of the section, in their order.
+fn blocks() -> Result<Vec<Block>> {
+    let readme = fs::read_to_string(tools::workspace().join("README.md"))?;
+    let (_, section) = readme.split_once(SECTION).with_context(|| format!("README.md has no {SECTION:?}"))?;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    // Between every two fences: what is outside, then what is inside.
+    let inside = section.split("```").skip(1).step_by(2);
+    inside
+        .map(|block| {
+            let (language, text) = block.split_once('\n').context("a fence without a line of its own")?;
+            Ok(Block { language: language.to_owned(), text: text.to_owned() })
+        })
+        .collect()
+}
+
+/// The broker's arguments as `make run` gives them.
+fn arguments() -> Result<Vec<String>> {
+    let makefile = fs::read_to_string(tools::workspace().join("Makefile"))?;
+    let (_, recipe) = makefile.split_once("\nrun: ").context("the Makefile has no target run")?;
+    let line = recipe.lines().nth(1).context("run does nothing")?;
+    let (_, arguments) = line.split_once(" -- ").with_context(|| format!("{line} gives no arguments"))?;
+    Ok(arguments.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The broker as `make run` starts it, on the default ports, in a folder that looks like the repository to it.
+fn make_run(folder: &Path) -> Result<Process> {
+    for port in DEFAULT_PORTS {
+        if let Err(error) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            bail!("README.md's lines go to port {port} of this machine, and something else has it: {error}");
+        }
+    }
+    symlink(tools::workspace().join("examples"), folder.join("examples"))?;
+    let mut broker = Command::new(programs::folder()?.join("restante-broker"));
+    broker.args(arguments()?).current_dir(folder);
+    let mut broker = Process::start("restante-broker", &broker, &folder.join("log"))?;
+    wait::until("the broker to be ready", DEADLINE, || {
+        broker.check_running()?;
+        run(&mut command("curl", ["-fsS", "http://127.0.0.1:8081/readyz"]))
+    })?;
+    Ok(broker)
+}
+
+/// The status line and the whole of one answer.
+fn status(answer: &str) -> &str {
+    answer.lines().next().unwrap_or_default().trim_end()
+}
+
+#[test]
+fn the_curl_lines_show_what_the_readme_says() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut broker = make_run(folder.path())?;
+    assert!(folder.path().join("restante-data").is_dir(), "the data is not where README.md says");
+
+    let all = blocks()?;
+    let curls: Vec<usize> =
+        (0..all.len()).filter(|at| all[*at].language == "sh" && all[*at].text.contains("curl ")).collect();
+    // One shell for all of them, as one terminal is.
+    let script: String = curls.iter().map(|at| format!("echo '{MARK}'\n{}", all[*at].text)).collect();
+    let began = Instant::now();
+    let said = run(&mut command("bash", ["-euo", "pipefail", "-c", &script]))?;
+    let took = began.elapsed();
+    let answers: Vec<&str> = said.split(MARK).skip(1).map(str::trim_start).collect();
+    let [pushed, pulled, settled, timed_out] = answers[..] else {
+        bail!("{} blocks of curl lines are not push, pull, settle and time-out:\n{said}", answers.len());
+    };
+
+    assert_eq!(status(pushed), "HTTP/1.1 201 Created");
+    assert_eq!(status(pulled), "HTTP/1.1 200 OK");
+    let sent = all[curls[0]].text.split('\'').find(|word| word.contains("bolts")).context("no content")?;
+    assert!(pulled.ends_with(&format!("\r\n\r\n{sent}")), "{sent:?} is not all that came in\n{pulled}");
+    assert_eq!(status(settled), "HTTP/1.1 204 No Content");
+    assert_eq!(status(timed_out), "HTTP/1.1 204 No Content");
+    let waits = Duration::from_secs(2);
+    assert!(took >= waits, "the last line waits two seconds, and all took {took:?}");
+
+    // What README.md shows as an answer has no header that the answer has not.
+    for (at, answer) in curls.into_iter().zip(&answers) {
+        let Some(shown) = all.get(at + 1).filter(|block| block.language.is_empty()) else { continue };
+        assert_eq!(status(&shown.text), status(answer));
+        for line in shown.text.lines().skip(1).take_while(|line| !line.is_empty()) {
+            let (name, _) = line.split_once(':').with_context(|| format!("{line:?} is no header"))?;
+            ensure!(
+                answer.contains(&format!("\n{name}: ")),
+                "README.md shows {name}, and not the broker:\n{answer}"
+            );
+        }
+    }
+    let ended = broker.terminate(DEADLINE)?;
+    ensure!(ended.success(), "after SIGTERM the broker ended with {ended}");
+    Ok(())
+}
+
+#[test]
+fn both_ends_of_the_bridge_are_in_the_examples_as_the_readme_says() -> Result<()> {
+    let bridge = fs::read_to_string(tools::workspace().join("examples/bridge.yaml"))?;
+    for end in ["bridge/factory", "bridge/office"] {
+        ensure!(
+            bridge.contains(&format!("destinations: [{end}]")) && bridge.contains(&format!("source: {end}"))
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The receiver module meets time-outs and asks again by itself; the broker counts the same.
+
+use anyhow::{Context, Result, anyhow};
+use restante_client::{Event, Message, ReceiveError, Receiver, ReceiverOptions, Sender};
+use restante_tests::wait;
+use tokio::time::timeout;
+
+use crate::broker::{Broker, DEADLINE, channel};
+
+const TIMEOUTS: &str = "restante_pull_timeouts_total";
+const WAITING: &str = "restante_waiting_receivers";
+const GETS_WITHOUT_CONTENT: &str = "restante_http_request_duration_seconds_count{code=\"204\",method=\"GET\",route=\"/v1/messages/{*address}\"}";
+
+#[tokio::test]
+async fn a_time_out_response_is_met_by_asking_again_and_the_broker_counts_as_many() -> Result<()> {
+    let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 1}")).await?;
+    let (client, address) = (broker.client()?, "acme/orders".parse()?);
+    let receiver = Receiver::new(&client, address, ReceiverOptions::default());
+    let mut events = receiver.events();
+    let sender = Sender::new(&client, "acme/orders".parse()?);
+    // The message is sent when the third time-out has been answered by a fourth request.
+    let third_repeat = async {
+        while receiver.counts().asked_again < 3 {
+            events.recv().await?;
+        }
+        anyhow::Ok(sender.send(Message::new("seven bolts")).await?)
+    };
+    let (message, receipt) = timeout(DEADLINE, async { tokio::join!(receiver.receive(), third_repeat) })
+        .await
+        .context("no message came after three time-outs")?;
+    let (message, receipt) = (message?, receipt?);
+    assert_eq!((message.id, &message.content[..]), (receipt.message_id, &b"seven bolts"[..]));
+    message.settle().await?;
+
+    let counts = receiver.counts();
+    // A machine that is busy may let a fourth wait end before the message is there.
+    assert!(counts.timed_out >= 3, "{counts:?}");
+    assert_eq!((counts.asked_again, counts.received, counts.retrying), (counts.timed_out, 1, 0));
+    for series in [TIMEOUTS, GETS_WITHOUT_CONTENT] {
+        assert_eq!(broker.metric(series).await?, counts.timed_out as f64, "{series}");
+    }
+    // Every pull was either a time-out or the message, and each was held.
+    let pulls = (counts.timed_out + counts.received) as f64;
+    assert_eq!(broker.metric("restante_pull_wait_seconds_count").await?, pulls);
+    let held = broker.metric("restante_pull_wait_seconds_sum").await?;
+    assert!(held >= counts.timed_out as f64, "{} time-outs took {held} s together", counts.timed_out);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_the_receiver_gives_up_is_no_time_out() -> Result<()> {
+    let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 20}")).await?;
+    let options = ReceiverOptions::default();
+    let cancel = options.cancel.clone();
+    let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, options);
+    let give_up = async {
+        broker.until_metric(WAITING, 1.0).await?;
+        cancel.cancel();
+        broker.until_metric(WAITING, 0.0).await
+    };
+    let (received, given_up) = tokio::join!(receiver.receive(), give_up);
+    given_up?;
+    assert!(matches!(received, Err(ReceiveError::Cancelled)), "{received:?}");
+    assert_eq!((broker.metric(TIMEOUTS).await?, receiver.counts().timed_out), (0.0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_channel_that_never_holds_a_request_does_not_make_the_receiver_spin_and_each_is_counted()
+-> Result<()> {
+    let broker = Broker::serving(&channel("orders", "delivery: {waitSeconds: 0}")).await?;
+    let mut options = ReceiverOptions::default();
+    options.wait_seconds = Some(0);
+    let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, options);
+    let cancel = receiver.cancellation().clone();
+    let mut events = receiver.events();
+    let enough = async {
+        // Cancelled right after a time-out was met: the receiver pauses, and no request is under way.
+        while receiver.counts().timed_out < 10 {
+            events.recv().await?;
+        }
+        cancel.cancel();
+        anyhow::Ok(())
+    };
+    let (received, enough) = tokio::join!(receiver.receive(), enough);
+    enough?;
+    assert!(matches!(received, Err(ReceiveError::Cancelled)), "{received:?}");
+    while let Ok(event) = events.try_recv() {
+        assert!(matches!(event, Event::TimedOut | Event::AskedAgain), "{event:?}");
+    }
+    wait::until_async("the same count on both sides", DEADLINE, || async {
+        let (broker, receiver) = (broker.metric(TIMEOUTS).await?, receiver.counts().timed_out);
+        if broker == receiver as f64 { Ok(()) } else { Err(anyhow!("{broker} and {receiver}")) }
+    })
+    .await
+}

@@ -1,9 +1,8 @@
-//! The cgroups of a cluster's pods: all lie below one whose name is the run's, in every hierarchy, so that they can be
-//! removed with whatever is in them.
+//! The cgroups of containers. A kubelet that manages no cgroups of its own leaves them where containerd puts them,
+//! `/k8s.io/<container>` in every hierarchy, whichever cluster the container belongs to; its id is unique.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,18 +21,16 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// How long the kernel may take to let go of a cgroup whose processes were killed.
 const EMPTY_WITHIN: Duration = Duration::from_secs(20);
 
-/// The names of all cgroups at the top, in all hierarchies.
-pub fn names() -> Vec<String> {
-    let all: BTreeSet<String> = hierarchies().iter().flat_map(|root| names_in(root)).collect();
-    all.into_iter().collect()
+/// The cgroups of a container that are there, one in each hierarchy.
+pub fn of_container(id: &str) -> Vec<PathBuf> {
+    let groups = hierarchies().into_iter().map(|root| root.join("k8s.io").join(id));
+    groups.filter(|group| group.is_dir()).collect()
 }
 
-/// Ends every process below the cgroup called `name`, and removes it.
-pub fn remove(name: &str) -> Result<()> {
-    for top in hierarchies().into_iter().map(|root| root.join(name)).filter(|top| top.is_dir()) {
-        wait::until(&format!("the end of cgroup {}", top.display()), EMPTY_WITHIN, || {
-            remove_tree(&top).map_err(|error| format!("{} is in use: {error}", top.display()))
-        })?;
+/// Ends every process in the container's cgroups, and removes them.
+pub fn remove(id: &str) -> Result<()> {
+    for group in of_container(id) {
+        wait::until(&format!("the end of cgroup {}", group.display()), EMPTY_WITHIN, || remove_tree(&group))?;
     }
     Ok(())
 }
@@ -47,7 +44,7 @@ fn hierarchies() -> Vec<PathBuf> {
 }
 
 /// Children first: a cgroup can be removed when it has neither children nor processes.
-fn remove_tree(group: &Path) -> std::io::Result<()> {
+fn remove_tree(group: &Path) -> io::Result<()> {
     for child in names_in(group).into_iter().map(|name| group.join(name)).filter(|path| path.is_dir()) {
         remove_tree(&child)?;
     }
@@ -57,7 +54,7 @@ fn remove_tree(group: &Path) -> std::io::Result<()> {
         let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
     }
     match fs::remove_dir(group) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ use nix::{
 
 use crate::{
     cgroups,
+    cluster::containerd,
     command::{command, run},
     run_name::RunName,
 };
@@ -26,12 +27,13 @@ pub fn clear() -> Result<()> {
         end_with_descendants(inside.lines().filter_map(|id| id.trim().parse().ok()));
         run(&mut command("ip", ["netns", "delete", &name]))?;
     }
-    for name in dead(cgroups::names()) {
-        cgroups::remove(&name)?;
-    }
     for name in dead(names_in(&env::temp_dir())) {
+        let folder = env::temp_dir().join(name);
+        for container in containerd::containers(&folder) {
+            cgroups::remove(&container)?;
+        }
         // A folder that a process just killed still writes to can be cleared the next time.
-        let _ = fs::remove_dir_all(env::temp_dir().join(name));
+        let _ = fs::remove_dir_all(folder);
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{context::Context, network};
-use crate::{command::run, config::Config, images::PAUSE, process::Process, wait};
+use crate::{
+    cgroups, command::run, config::Config, images::PAUSE, leftovers::names_in, process::Process, wait,
+};
 
 /// It takes half a second on two idle cores.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -41,12 +43,18 @@ pub fn socket(context: &Context) -> PathBuf {
     context.folder.path().join("containerd.sock")
 }
 
+/// The ids of all containers of a cluster, pods' own included: containerd has a folder for each, which outlives it when
+/// it is killed.
+pub fn containers(cluster_folder: &Path) -> Vec<String> {
+    names_in(&cluster_folder.join("containerd/state/io.containerd.runtime.v2.task/k8s.io"))
+}
+
 /// Ends all that runs in containers, and the shims that hold them.
 pub fn end_all(context: &Context) -> Result<()> {
-    let containers = run(ctr(context).args(["tasks", "list", "--quiet"]))?;
-    for container in containers.lines() {
-        // It may end by itself meanwhile; the cgroup's end shows whether all did.
-        let _ = run(ctr(context).args(["tasks", "delete", "--force", container]));
+    for container in containers(context.folder.path()) {
+        // It may end by itself meanwhile; whether it did is seen by its cgroup.
+        let _ = run(ctr(context).args(["tasks", "delete", "--force", &container]));
+        cgroups::remove(&container)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub struct Context {
     pub authority: Authority,
     /// The administrator's `kubectl`.
     pub kubectl: Kubectl,
-    /// The cgroup of all pods, and the name of their network: the run's.
+    /// The name of the cluster's network namespace, and of its pods' network.
     pub name: String,
 }
 

@@ -24,7 +24,7 @@ pub fn start(context: &Context) -> Result<Process> {
 /// A kubelet that manages pods and nothing else of the machine: no cgroups but the pods', no eviction for a disk or
 /// memory that others fill. JSON is YAML.
 fn config(context: &Context) -> Result<String> {
-    let Context { folder, authority, name, .. } = context;
+    let Context { folder, authority, .. } = context;
     // Pods have no DNS: none is needed, and the machine's would not answer them.
     let resolver = folder.write("resolv.conf", "")?;
     Ok(json!({
@@ -40,7 +40,6 @@ fn config(context: &Context) -> Result<String> {
         "tlsPrivateKeyFile": folder.path().join("kubelet.key"),
         "containerRuntimeEndpoint": format!("unix://{}", containerd::socket(context).display()),
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": format!("/{name}"),
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
         "failCgroupV1": false,

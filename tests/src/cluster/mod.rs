@@ -25,7 +25,7 @@ use anyhow::Result;
 use self::{context::Context, folder::Folder, info::ClusterInfo};
 use crate::{
     certificates::{Authority, Subject},
-    cgroups, images,
+    images,
     kubectl::Kubectl,
     process::Process,
     tools::Tools,
@@ -116,7 +116,7 @@ impl Cluster {
             }
             first = first.and(component.terminate(STOP_WITHIN).map(drop));
         }
-        first.and(cgroups::remove(&self.context.name))
+        first
     }
 }
 

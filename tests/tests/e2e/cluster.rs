@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddrV4, os::unix::fs::MetadataExt, time::Duration};
 use anyhow::{Context, Result, anyhow, ensure};
 use restante_tests::{
     cgroups, client_system,
-    cluster::{info::ClusterInfo, network},
+    cluster::{containerd, info::ClusterInfo, network},
     cluster_process::ClusterProcess,
     command::{command, run},
     images::PAUSE,
@@ -78,27 +78,29 @@ fn hold_a_pod(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     })
 }
 
-/// What a cluster that is no more has left on the machine.
-fn left_of(cluster: &ClusterInfo) -> Result<Vec<String>> {
+/// What a cluster that is no more, and these containers of it, have left on the machine.
+fn left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<Vec<String>> {
     let folder = cluster.folder.display().to_string();
     let mut left: Vec<String> = Vec::new();
     left.extend(cluster.folder.exists().then(|| folder.clone()));
     let namespace = netns::path(&cluster.network_namespace);
     left.extend(namespace.exists().then(|| namespace.display().to_string()));
-    left.extend(cgroups::names().into_iter().filter(|name| *name == cluster.network_namespace));
+    let groups = containers.iter().flat_map(|container| cgroups::of_container(container));
+    left.extend(groups.map(|group| group.display().to_string()));
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     left.extend(mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned));
     for process in fs::read_dir("/proc")?.flatten().map(|entry| entry.path()) {
         // A process that ends meanwhile has no such file any more.
         let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
         let words = String::from_utf8_lossy(&[read("cmdline"), read("cgroup")].concat()).replace('\0', " ");
-        left.extend((words.contains(&folder) || words.contains(&cluster.network_namespace)).then_some(words));
+        let of_container = containers.iter().any(|container| words.contains(container));
+        left.extend((words.contains(&folder) || of_container).then_some(words));
     }
     Ok(left)
 }
 
-fn nothing_is_left_of(cluster: &ClusterInfo) -> Result<()> {
-    wait::until("everything to be gone", Duration::from_secs(20), || match left_of(cluster)? {
+fn nothing_is_left_of(cluster: &ClusterInfo, containers: &[String]) -> Result<()> {
+    wait::until("everything to be gone", Duration::from_secs(20), || match left_of(cluster, containers)? {
         left if left.is_empty() => Ok(()),
         left => Err(anyhow!(left.join("\n"))),
     })
@@ -148,11 +150,13 @@ fn two_clusters_run_beside_each_other_and_one_that_ends_leaves_nothing() -> Resu
     let mut other = ClusterProcess::start(shared::program())?;
     let cluster = other.info.clone();
     hold_a_pod(&cluster, "here")?;
-    assert!(!left_of(&cluster)?.is_empty(), "nothing would be found of a cluster that runs");
+    let containers = containerd::containers(&cluster.folder);
+    assert_eq!(containers.len(), 2, "the pod and what is in it");
+    assert!(!left_of(&cluster, &containers)?.is_empty(), "nothing would be found of a cluster that runs");
     let namespaces = shared.kubectl().run(&["get", "namespaces", "-o", "name"])?;
     assert!(!namespaces.contains("namespace/here"), "{namespaces}");
     other.stop()?;
-    nothing_is_left_of(&cluster)
+    nothing_is_left_of(&cluster, &containers)
 }
 
 #[test]
@@ -163,8 +167,10 @@ fn what_a_killed_run_leaves_is_cleared_by_the_next() -> Result<()> {
     let killed = ClusterProcess::start(shared::program())?;
     let cluster = killed.info.clone();
     hold_a_pod(&cluster, "here")?;
+    let containers = containerd::containers(&cluster.folder);
+    assert_eq!(containers.len(), 2, "the pod and what is in it");
     killed.kill()?;
-    assert!(!left_of(&cluster)?.is_empty());
+    assert!(!left_of(&cluster, &containers)?.is_empty());
     leftovers::clear()?;
-    nothing_is_left_of(&cluster)
+    nothing_is_left_of(&cluster, &containers)
 }

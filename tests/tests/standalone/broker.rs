@@ -58,8 +58,7 @@ impl Broker {
         fs::write(folder.path().join("channels.yaml"), manifests)?;
         let (data, admin) = free_ports()?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
-        Ok(Self { folder, flags, data, admin, process: None, http })
+        Ok(Self { folder, flags, data, admin, process: None, http: http()? })
     }
 
     /// Starts it, and does not wait until it serves. Ends when the calling thread does.
@@ -145,6 +144,14 @@ impl Broker {
         })
         .await
     }
+}
+
+/// For plain requests, past whatever proxies the machine has.
+pub(crate) fn http() -> Result<reqwest::Client> {
+    // Built with the whole workspace, reqwest has TLS and wants a provider, though these tests speak none. That another
+    // test has installed it already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?)
 }
 
 /// Two ports on a loopback address that only this broker has: whatever other programs and tests bind or connect from

@@ -20,7 +20,7 @@ use crate::{
 
 const KILLS: usize = 12;
 /// A kill comes after up to this many further answers to pushes: from none, in the middle of recovery, to some groups.
-const ANSWERS_BETWEEN_KILLS_MAX: u64 = 60;
+const ANSWERS_BETWEEN_KILLS_MAX: u64 = 250;
 /// Small segments are filled, sealed and copied forward several times in one run.
 const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--hot-body-memory", "64KiB"];
 const CONTENT_BYTES_MAX: usize = 6000;

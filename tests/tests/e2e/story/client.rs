@@ -3,7 +3,9 @@
 use std::{net::SocketAddrV4, time::Duration};
 
 use anyhow::Result;
-use restante_client::{Address, Client, ClientOptions, ProxyChoice, Receiver, ReceiverOptions, SendOptions, Sender};
+use restante_client::{
+    Address, Client, ClientOptions, ProxyChoice, Receiver, ReceiverOptions, SendOptions, Sender,
+};
 
 /// How long a sender goes on: longer than a broker takes to come back.
 const DEADLINE: Duration = Duration::from_secs(180);

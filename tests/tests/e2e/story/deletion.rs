@@ -21,7 +21,8 @@ pub(crate) fn a_channel_with_messages_waits_for_them_and_then_goes(
     // The chapter before has left one message.
     kubectl.run(&["-n", USERS, "delete", "mc", "orders", "--wait=false"])?;
     kubectl.until("the deletion to be blocked", SOON, &["-n", USERS, "get", "mc", "orders"], |channel| {
-        let blocked = condition(channel, "DeletionBlocked").context("there is no condition DeletionBlocked")?;
+        let blocked =
+            condition(channel, "DeletionBlocked").context("there is no condition DeletionBlocked")?;
         ensure!(blocked["status"] == "True", "{blocked}");
         ensure!(blocked["message"].as_str().is_some_and(|message| message.contains('1')), "{blocked}");
         Ok(())

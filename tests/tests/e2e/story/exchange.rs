@@ -103,7 +103,11 @@ pub(crate) fn the_receiver_meets_time_outs_and_asks_again(
     let counts = receiving.wait()??;
     ensure!(counts.timed_out >= 3 && counts.asked_again == counts.timed_out, "{counts:?}");
     let met = time_outs(release)? - before;
-    ensure!(counts.timed_out as f64 == met, "the receiver met {} time-outs and the broker gave {met}", counts.timed_out);
+    ensure!(
+        counts.timed_out as f64 == met,
+        "the receiver met {} time-outs and the broker gave {met}",
+        counts.timed_out
+    );
     Ok(())
 }
 

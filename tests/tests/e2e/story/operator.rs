@@ -15,10 +15,9 @@ use super::{
 /// Name and version of everything that the operator writes.
 fn versions(release: &Release<'_>) -> Result<Vec<(String, String)>> {
     let mut versions = Vec::new();
-    for (namespace, kinds) in [
-        (SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"),
-        (USERS, "messagechannels"),
-    ] {
+    for (namespace, kinds) in
+        [(SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"), (USERS, "messagechannels")]
+    {
         let list = release.kubectl.json(&["-n", namespace, "get", kinds])?;
         for object in list["items"].as_array().into_iter().flatten() {
             let metadata = &object["metadata"];
@@ -59,7 +58,10 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release<'_>) -> Res
     })?;
     let after = versions(release)?;
     ensure!(before == after, "the restart changed something: {before:?} became {after:?}");
-    ensure!(release.broker_pod()?["metadata"]["uid"] == broker["metadata"]["uid"], "the broker was restarted");
+    ensure!(
+        release.broker_pod()?["metadata"]["uid"] == broker["metadata"]["uid"],
+        "the broker was restarted"
+    );
     Ok(())
 }
 

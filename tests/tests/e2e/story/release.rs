@@ -52,10 +52,15 @@ impl<'a> Release<'a> {
         self.kubectl.apply(&channel(name, spec))?;
         let address = format!("{USERS}/{name}");
         self.kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, &format!("messagechannel/{name}")])?;
-        self.kubectl.until("the backlog to be shown", SOON, &["-n", USERS, "get", "mc", name], |channel| {
-            ensure!(channel["status"]["backlog"]["ready"] == 0, "its status is {}", channel["status"]);
-            Ok(())
-        })?;
+        self.kubectl.until(
+            "the backlog to be shown",
+            SOON,
+            &["-n", USERS, "get", "mc", name],
+            |channel| {
+                ensure!(channel["status"]["backlog"]["ready"] == 0, "its status is {}", channel["status"]);
+                Ok(())
+            },
+        )?;
         let table = self.kubectl.run(&["-n", USERS, "get", "mc", name])?;
         let columns = ["READY", "DESTINATION", "SOURCE", "BACKLOG", "True", &address];
         ensure!(columns.iter().all(|column| table.contains(column)), "columns are missing in\n{table}");
@@ -109,15 +114,24 @@ impl<'a> Release<'a> {
         let selector = "app.kubernetes.io/instance=restante,app.kubernetes.io/name=restante";
         let pods = self.kubectl.json(&["-n", SYSTEM, "get", "pods", "-l", selector])?;
         let alive = |pod: &&Value| pod["metadata"].get("deletionTimestamp").is_none();
-        pods["items"].as_array().and_then(|pods| pods.iter().find(alive)).cloned().context("there is no operator")
+        pods["items"]
+            .as_array()
+            .and_then(|pods| pods.iter().find(alive))
+            .cloned()
+            .context("there is no operator")
     }
 
-    pub(crate) fn uninstall_leaves_the_definitions_and_the_volume_and_no_namespace_hangs(&self) -> Result<()> {
+    pub(crate) fn uninstall_leaves_the_definitions_and_the_volume_and_no_namespace_hangs(
+        &self,
+    ) -> Result<()> {
         self.channel_becomes_ready("left-behind", "")?;
         self.helm.run(&["uninstall", "restante", "--namespace", SYSTEM, "--wait", "--timeout", "3m"])?;
         self.kubectl.run(&["get", "crd", "messagechannels.restante.dev", "messagebrokers.restante.dev"])?;
         let claims = self.kubectl.json(&["-n", SYSTEM, "get", "pvc"])?;
-        ensure!(claims["items"].as_array().is_some_and(|claims| claims.len() == 1), "the volume is gone: {claims}");
+        ensure!(
+            claims["items"].as_array().is_some_and(|claims| claims.len() == 1),
+            "the volume is gone: {claims}"
+        );
         self.kubectl.run(&["-n", USERS, "get", "messagechannel", "left-behind"])?;
         for namespace in [USERS, SYSTEM] {
             self.kubectl.run(&["delete", "namespace", namespace, "--timeout=60s"])?;

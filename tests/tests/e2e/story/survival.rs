@@ -65,7 +65,15 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
         let before = ledger.counts().settled;
         wait::until("messages to flow", SOON, || flowed(&ledger, before))?;
         let uid = release.broker_pod()?["metadata"]["uid"].clone();
-        release.kubectl.run(&["-n", SYSTEM, "delete", "pod", "restante-default-0", "--grace-period=0", "--force"])?;
+        release.kubectl.run(&[
+            "-n",
+            SYSTEM,
+            "delete",
+            "pod",
+            "restante-default-0",
+            "--grace-period=0",
+            "--force",
+        ])?;
         release.wait_for_successor_of(&uid)?;
     }
     let before = ledger.counts().settled;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::repository_file;
-use crate::broker::DEADLINE;
+use crate::broker::{DEADLINE, http};
 
 /// Where the documents' configuration expects a broker of the same machine.
 const DOCUMENTED_TARGET: &str = "127.0.0.1:8081";
@@ -76,7 +76,7 @@ impl Prometheus {
         prometheus.arg(format!("--web.listen-address={listen}"));
         let mut process = Process::start("prometheus", &prometheus, &folder.path().join("log"))?;
 
-        let http = Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        let http = http()?;
         let url = format!("http://{listen}");
         wait::until_async("Prometheus to be ready", DEADLINE, || {
             let (running, request) = (process.check_running(), http.get(format!("{url}/-/ready")));

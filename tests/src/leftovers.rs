@@ -23,19 +23,28 @@ use crate::{
 /// Clears what dead runs have left. Needs root.
 pub fn clear() -> Result<()> {
     for name in dead(names_in(Path::new("/run/netns"))) {
-        let inside = run(&mut command("ip", ["netns", "pids", &name]))?;
-        end_with_descendants(inside.lines().filter_map(|id| id.trim().parse().ok()));
+        end_all_in(&name)?;
         run(&mut command("ip", ["netns", "delete", &name]))?;
     }
     for name in dead(names_in(&env::temp_dir())) {
         let folder = env::temp_dir().join(name);
-        for container in containerd::containers(&folder) {
-            cgroups::remove(&container)?;
-        }
+        remove_cgroups(&folder)?;
         // A folder that a process just killed still writes to can be cleared the next time.
         let _ = fs::remove_dir_all(folder);
     }
     Ok(())
+}
+
+/// Ends the processes of a network namespace, and those of the containers whose shims are in it.
+pub fn end_all_in(network_namespace: &str) -> Result<()> {
+    let inside = run(&mut command("ip", ["netns", "pids", network_namespace]))?;
+    end_with_descendants(inside.lines().filter_map(|id| id.trim().parse().ok()));
+    Ok(())
+}
+
+/// Removes the cgroups of the containers that a cluster's folder knows, and ends what is in them.
+pub fn remove_cgroups(cluster_folder: &Path) -> Result<()> {
+    containerd::containers(cluster_folder).iter().try_for_each(|container| cgroups::remove(container))
 }
 
 /// Those of the names that belong to a run which has ended.
@@ -51,7 +60,7 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
 
 /// SIGKILL for these processes and all that descend from them: a pod's processes are children of its containerd shim,
 /// which is in the cluster's namespace, but are in one of their own.
-pub(crate) fn end_with_descendants(ids: impl Iterator<Item = i32>) {
+fn end_with_descendants(ids: impl Iterator<Item = i32>) {
     let mut all: BTreeSet<i32> = ids.collect();
     let mut waiting: Vec<i32> = all.iter().copied().collect();
     while let Some(id) = waiting.pop() {

@@ -2,7 +2,8 @@
 //!
 //! A record is a `u32` length of what follows, one kind byte, and the kind's fields in the order below; all numbers are
 //! little-endian. A kind that this version does not know is an error, because a newer version wrote it and meant
-//! something by it.
+//! something by it; so are a flag that it does not know, and bytes after the last field. What a later version adds is
+//! therefore a new kind.
 //!
 //! | kind | fields |
 //! |---|---|
@@ -100,6 +101,26 @@ pub enum RecordError {
     /// A kind that this version does not know.
     #[error("a record of kind {0} is unknown to this version: a newer one wrote it, so run that")]
     UnknownKind(u8),
+    /// A flag that this version does not know.
+    #[error(
+        "a record of kind {kind} has a flag {flag}, which is unknown to this version: a newer one wrote it, so run that"
+    )]
+    UnknownFlag {
+        /// The record's kind.
+        kind: u8,
+        /// The flag.
+        flag: u8,
+    },
+    /// A record that goes on after its last field.
+    #[error(
+        "a record of kind {kind} goes on after its last field for {bytes} bytes: a newer version wrote it, so run that"
+    )]
+    TooLong {
+        /// The record's kind.
+        kind: u8,
+        /// Bytes that are too many.
+        bytes: usize,
+    },
     /// A record that ends in the middle of a field.
     #[error("a record ends early")]
     Truncated,
@@ -193,21 +214,24 @@ impl<'a> Record<'a> {
 
     fn decode_fields(mut bytes: &'a [u8]) -> Result<Self, RecordError> {
         let from = &mut bytes;
-        let record = match get(from, Buf::try_get_u8)? {
+        let kind = get(from, Buf::try_get_u8)?;
+        let record = match kind {
             PUSH => {
                 let channel = get(from, Buf::try_get_u32_le)?;
                 let sequence = get(from, Buf::try_get_u64_le)?;
                 let message_id = get(from, Buf::try_get_u128_le)?;
                 let enqueued_ms = get(from, Buf::try_get_u64_le)?;
-                let idempotency = match get(from, Buf::try_get_u8)? {
-                    0 => None,
-                    _ => Some(Idempotency {
+                let idempotency = if get_flag(from, kind)? {
+                    Some(Idempotency {
                         hash: get(from, Buf::try_get_u128_le)?,
                         expires_ms: get(from, Buf::try_get_u64_le)?,
-                    }),
+                    })
+                } else {
+                    None
                 };
                 let headers = get(from, Buf::try_get_u32_le)? as usize;
                 let (headers, body) = from.split_at_checked(headers).ok_or(RecordError::Truncated)?;
+                *from = &[];
                 Self::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body }
             }
             LEASE => Self::Lease {
@@ -222,7 +246,7 @@ impl<'a> Record<'a> {
                 channel: get(from, Buf::try_get_u32_le)?,
                 sequence: get(from, Buf::try_get_u64_le)?,
                 delivery: get(from, Buf::try_get_u32_le)?,
-                counted: get(from, Buf::try_get_u8)? != 0,
+                counted: get_flag(from, kind)?,
             },
             SETTLE => Self::Settle {
                 channel: get(from, Buf::try_get_u32_le)?,
@@ -237,7 +261,10 @@ impl<'a> Record<'a> {
             },
             kind => return Err(RecordError::UnknownKind(kind)),
         };
-        Ok(record)
+        match bytes.len() {
+            0 => Ok(record),
+            bytes => Err(RecordError::TooLong { kind, bytes }),
+        }
     }
 }
 
@@ -247,3 +274,14 @@ fn get<'a, T, E>(
 ) -> Result<T, RecordError> {
     read(from).map_err(|_| RecordError::Truncated)
 }
+
+fn get_flag(from: &mut &[u8], kind: u8) -> Result<bool, RecordError> {
+    match get(from, Buf::try_get_u8)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        flag => Err(RecordError::UnknownFlag { kind, flag }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

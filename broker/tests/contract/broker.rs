@@ -64,9 +64,9 @@ impl Broker {
         // Small segments, so that tests do not write gigabytes.
         let mut arguments: Vec<String> = ["--segment-size", "4MiB"].map(Into::into).into();
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        // A connection for each request: none is lost to a broker that stops or restarts between two.
         // Built with the whole workspace, reqwest has TLS and wants a provider, though these tests speak none.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // A connection for each request: none is lost to a broker that stops or restarts between two.
         let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
         Self { folder, client, arguments, process: None }
     }

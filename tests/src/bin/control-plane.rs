@@ -61,7 +61,11 @@ fn main() -> Result<()> {
     runtime.block_on(until_told_to_end(is_ready, is_closed))?;
     // Fails when the cluster has ended by itself; it then says why.
     let _ = end.send(());
-    node.join().ok().context("the thread of the cluster panicked")?
+    let cluster = node.join().ok().context("the thread of the cluster panicked")?;
+    // What is left if its end, or already its start, has failed half-way. While it is here to be found.
+    leftovers::end_all_in(namespace.name())?;
+    leftovers::remove_cgroups(folder.path())?;
+    cluster
 }
 
 /// Tells when the standard input closes. Until something is `made` that has to be cleared, that ends the program: what

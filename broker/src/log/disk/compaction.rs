@@ -8,27 +8,53 @@ const SLACK_SEGMENTS: u64 = 4;
 pub(super) struct Use {
     /// Bytes of all segments in use.
     pub(super) total: u64,
+    /// Bytes of all frames in them.
+    pub(super) used: u64,
     /// Bytes of records that are still needed.
     pub(super) live: u64,
     /// The same, in the oldest segment.
     pub(super) oldest_live: u64,
     /// Bytes of one segment.
     pub(super) segment: u64,
-    /// Whether there is a sealed segment at all.
+    /// Bytes that copies may take without a new block of the disk.
+    pub(super) room: u64,
+    /// Whether the oldest segment is sealed: nothing will be appended to it.
     pub(super) sealed: bool,
+    /// Whether the disk is full and pushes are refused.
+    pub(super) scarce: bool,
 }
 
-/// Whether the oldest segment should be freed now: at once when nothing in it is live, and by copying when more than half
-/// of the log is dead, so that each byte is copied about once on average.
+/// Whether the oldest segment should be freed now.
+///
+/// At once when nothing in it is live; by copying when more than half of the log is dead, so that each byte is copied about
+/// once on average; and on a full disk already when a segment can be won by going through all of them, for otherwise one
+/// old message would keep a full disk full for ever. What segments leave free at their ends is not counted there: it cannot
+/// be won, as the copies would leave it free again.
 pub(super) fn wanted(usage: Use) -> bool {
-    usage.sealed && (usage.oldest_live == 0 || usage.total > 2 * usage.live + SLACK_SEGMENTS * usage.segment)
+    let Use { total, used, live, oldest_live, segment, room, sealed, scarce } = usage;
+    if oldest_live == 0 {
+        return sealed;
+    }
+    // The reserve must not be spent on copies, or nothing could be settled until they are done.
+    let fits = oldest_live + segment / 4 <= room;
+    let pays = total > 2 * live + SLACK_SEGMENTS * segment || (scarce && used > live + segment);
+    sealed && fits && pays
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MOSTLY_LIVE: Use = Use { total: 1000, live: 700, oldest_live: 50, segment: 100, sealed: true };
+    const MOSTLY_LIVE: Use = Use {
+        total: 1000,
+        used: 790,
+        live: 700,
+        oldest_live: 50,
+        segment: 100,
+        room: 200,
+        sealed: true,
+        scarce: false,
+    };
 
     #[test]
     fn a_dead_segment_goes_at_once_and_a_live_one_when_most_is_dead() {
@@ -36,6 +62,27 @@ mod tests {
         assert!(wanted(Use { oldest_live: 0, ..MOSTLY_LIVE }));
         assert!(wanted(Use { live: 299, ..MOSTLY_LIVE }));
         assert!(!wanted(Use { live: 300, ..MOSTLY_LIVE }));
+    }
+
+    #[test]
+    fn a_segment_that_is_still_appended_to_stays() {
         assert!(!wanted(Use { oldest_live: 0, sealed: false, ..MOSTLY_LIVE }));
+        assert!(!wanted(Use { live: 299, sealed: false, ..MOSTLY_LIVE }));
+    }
+
+    #[test]
+    fn a_full_disk_is_emptied_as_soon_as_a_segment_can_be_won() {
+        let full = Use { scarce: true, ..MOSTLY_LIVE };
+        assert!(!wanted(full), "less than a segment can be won");
+        assert!(wanted(Use { live: 689, ..full }));
+        assert!(!wanted(Use { live: 689, scarce: false, ..full }));
+    }
+
+    #[test]
+    fn a_segment_is_not_copied_when_the_copies_would_take_all_room() {
+        let dead = Use { live: 200, oldest_live: 100, ..MOSTLY_LIVE };
+        assert!(wanted(Use { room: 125, ..dead }));
+        assert!(!wanted(Use { room: 124, ..dead }));
+        assert!(wanted(Use { room: 0, oldest_live: 0, ..dead }), "nothing is copied");
     }
 }

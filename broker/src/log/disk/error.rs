@@ -7,7 +7,7 @@ use std::{
 
 use crate::log::record::RecordError;
 
-/// Why a log cannot be opened. Nothing was changed.
+/// Why a log cannot be opened. What it holds is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system refuses something.
@@ -56,6 +56,27 @@ pub enum OpenError {
         offset: u64,
         /// The number of the frame.
         frame: u64,
+    },
+    /// The head of a segment cannot be read.
+    #[error(
+        "{} is damaged at offset 0: its head cannot be read, and so nothing in it. Nothing was changed. Restore the data \
+         folder from a backup; or, to go on without its messages, move the folder away and start with an empty one",
+        file.display()
+    )]
+    DamagedHead {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two files are the same segment.
+    #[error(
+        "{} and {} are the same segment of the log: move the one that is a copy out of the folder",
+        file.display(), other.display()
+    )]
+    Twice {
+        /// The one.
+        file: PathBuf,
+        /// The other.
+        other: PathBuf,
     },
     /// A whole frame holds something that is no record.
     #[error("{} has at offset {offset} what this version cannot read: {source}", file.display())]

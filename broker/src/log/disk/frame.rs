@@ -6,22 +6,28 @@
 //! |---|---|
 //! | 0–4 | length of the records, `u32` |
 //! | 4–8 | crc32c over bytes 0–4, bytes 8–32 and the records |
-//! | 8–16 | epoch of the segment, `u64`: what an earlier use of the same blocks left behind has another |
+//! | 8–16 | mark, `u64`: drawn at random for each use of a segment, and told by the segment's head |
 //! | 16–24 | number of the frame, `u64`: one more than that of the frame before, over all segments |
 //! | 24–32 | `synced`, `u64`: all frames with lower numbers were known to be on disk when this one was written |
+//!
+//! The mark keeps apart what belongs to this use of the segment from whatever an earlier use left in the same blocks. It is
+//! random, and not the segment's epoch, because those blocks hold the bodies of old messages, and recovery looks for frames
+//! in all of them: a sender who could guess the mark could send frames as a body, which a later start would obey.
 
 /// Frames start at multiples of this.
 pub(super) const ALIGNMENT: u64 = 8;
 /// Bytes of a frame before its records.
 pub(super) const HEAD_BYTES: usize = 32;
+/// Where in a frame's head the mark is.
+pub(super) const MARK: std::ops::Range<usize> = 8..16;
 
 /// What the head of a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     /// Bytes of the records.
     pub(super) length: u32,
-    /// The segment's epoch.
-    pub(super) epoch: u64,
+    /// The mark of this use of the segment.
+    pub(super) mark: u64,
     /// The frame's number.
     pub(super) number: u64,
     /// All frames with lower numbers are on disk.
@@ -37,7 +43,7 @@ impl Head {
     fn encode_unsealed(&self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[MARK].copy_from_slice(&self.mark.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.synced.to_le_bytes());
         bytes
@@ -50,22 +56,22 @@ fn checksum(head: &[u8], records: &[u8]) -> u32 {
 }
 
 /// Seals a frame whose first [`HEAD_BYTES`] were left free before its records, and fills it up to the alignment.
-pub(super) fn seal(frame: &mut Vec<u8>, epoch: u64, number: u64, synced: u64) {
+pub(super) fn seal(frame: &mut Vec<u8>, mark: u64, number: u64, synced: u64) {
     let length = (frame.len() - HEAD_BYTES) as u32;
-    let head = Head { length, epoch, number, synced }.encode_unsealed();
+    let head = Head { length, mark, number, synced }.encode_unsealed();
     let crc = checksum(&head, &frame[HEAD_BYTES..]);
     frame[..HEAD_BYTES].copy_from_slice(&head);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
     frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
 }
 
-/// The whole frame of this epoch at the start of some bytes, if there is one.
-pub(super) fn parse(bytes: &[u8], epoch: u64) -> Option<(Head, &[u8])> {
+/// The whole frame of this mark at the start of some bytes, if there is one.
+pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| head[at + index]));
-    let parsed = Head { length: u32_at(0), epoch: u64_at(8), number: u64_at(16), synced: u64_at(24) };
-    if parsed.epoch != epoch || parsed.synced > parsed.number {
+    let parsed = Head { length: u32_at(0), mark: u64_at(8), number: u64_at(16), synced: u64_at(24) };
+    if parsed.mark != mark || parsed.synced > parsed.number {
         return None;
     }
     let records = bytes.get(HEAD_BYTES..HEAD_BYTES + parsed.length as usize)?;
@@ -103,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_another_epoch_or_without_its_end_is_none() {
+    fn a_frame_of_another_mark_or_without_its_end_is_none() {
         let frame = sealed(b"records");
         assert_eq!(parse(&frame, 2), None);
         assert_eq!(parse(&frame[..HEAD_BYTES + 6], 3), None);

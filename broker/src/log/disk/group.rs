@@ -52,8 +52,19 @@ impl Group {
         }
     }
 
+    /// The epoch of the segment where the group ends.
     pub(super) fn epoch(&self) -> u64 {
         self.current.epoch
+    }
+
+    /// The epoch of the segment where the group begins: what was written last lies there.
+    pub(super) fn first_epoch(&self) -> u64 {
+        self.closed.first().unwrap_or(&self.current).epoch
+    }
+
+    /// Where in its segment the group ends.
+    pub(super) fn end(&self) -> u64 {
+        self.current.offset + self.current.bytes.len() as u64
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,13 +83,12 @@ impl Group {
 
     /// Whether a record of this length still fits the current segment.
     pub(super) fn has_room(&self, length: usize, segment_bytes: u64) -> bool {
-        let end = self.current.offset + (self.current.bytes.len() + length) as u64;
-        end.next_multiple_of(ALIGNMENT) <= segment_bytes
+        (self.end() + length as u64).next_multiple_of(ALIGNMENT) <= segment_bytes
     }
 
     /// Appends a record; returns its segment's epoch and where in the segment it lies.
     pub(super) fn append(&mut self, record: &Record<'_>) -> (u64, u64) {
-        let offset = self.current.offset + self.current.bytes.len() as u64;
+        let offset = self.end();
         record.encode(&mut self.current.bytes);
         (self.current.epoch, offset)
     }

@@ -10,6 +10,7 @@ mod recovery;
 mod segment;
 mod spares;
 pub mod storage;
+mod tail;
 
 use std::{collections::BTreeMap, io};
 
@@ -81,7 +82,7 @@ pub struct DiskLog<S: Storage = Folder> {
     next_frame: u64,
     /// All frames before this are on disk.
     synced: u64,
-    /// The oldest segment that was walked to its end, and when that was.
+    /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
     poisoned: bool,
 }
@@ -124,7 +125,8 @@ impl<S: Storage> DiskLog<S> {
     fn rotate(&mut self, spare: SegmentFile<S::File>) {
         // The frame in the old segment, if there is one, has the number before.
         let first_frame = self.next_frame + self.group.frames();
-        let head = Head { epoch: self.group.epoch() + 1, first_frame };
+        // The mark is drawn when the head is written.
+        let head = Head { epoch: self.group.epoch() + 1, first_frame, mark: 0 };
         self.group.rotate(head.epoch);
         self.segments.insert(head.epoch, Segment { file: spare, head, end: segment::HEAD_BYTES, live: 0 });
     }
@@ -159,8 +161,9 @@ impl<S: Storage> DiskLog<S> {
             return Ok(());
         }
         self.act(|log| {
-            let active = log.active();
-            active.file.file.sync_data().map_err(|error| log.failed("sync", &active.file.name, error))?;
+            // Not the newest segment: the open group may have gone on to that already, and nothing is in it yet.
+            let SegmentFile { file, name, .. } = &log.segments[&log.group.first_epoch()].file;
+            file.sync_data().map_err(|error| log.failed("sync", name, error))?;
             log.synced = log.next_frame;
             Ok(())
         })
@@ -176,11 +179,10 @@ impl<S: Storage> DiskLog<S> {
             }
             let segment =
                 self.segments.get_mut(&frame.epoch).expect("a segment with an open frame is in use");
-            frame::seal(&mut frame.bytes, frame.epoch, self.next_frame, self.synced);
-            let written = segment.file.file.write_at(&frame.bytes, frame.offset);
+            frame::seal(&mut frame.bytes, segment.head.mark, self.next_frame, self.synced);
             segment.end = frame.offset + frame.bytes.len() as u64;
-            let name = segment.file.name.clone();
-            written.map_err(|error| self.failed("write", &name, error))?;
+            let SegmentFile { file, name, .. } = &self.segments[&frame.epoch].file;
+            file.write_at(&frame.bytes, frame.offset).map_err(|error| self.failed("write", name, error))?;
             self.next_frame += 1;
             self.group.reuse(frame);
         }
@@ -199,14 +201,19 @@ impl<S: Storage> DiskLog<S> {
                 .map_err(|error| self.failed("sync", &previous.file.name, error))?;
         }
         self.synced = self.next_frame;
-        let segment = &self.segments[&epoch];
-        segment
-            .head
-            .write(&segment.file.file)
-            .map_err(|error| self.failed("begin", &segment.file.name, error))
+        let mark = self.storage.random();
+        let segment = self.segments.get_mut(&epoch).expect("a segment with an open frame is in use");
+        let begun = mark.and_then(|mark| {
+            segment.head.mark = mark;
+            segment.head.write(&segment.file.file)
+        });
+        begun.map_err(|error| self.failed("begin", &self.segments[&epoch].file.name, error))
     }
 
     /// Reads a record's bytes, committed or not.
+    ///
+    /// Its shape is checked, not its bits: the checksum is over the whole frame, which may be a thousand times as long.
+    /// All checksums are checked when the log is opened, and again when a record is copied.
     pub fn read(&self, at: Position) -> Result<Vec<u8>, LogError> {
         if let Some(bytes) = self.group.read(u64::from(at.epoch), u64::from(at.offset), at.length as usize) {
             return Ok(bytes.to_vec());
@@ -227,7 +234,7 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// A record is no longer needed.
+    /// A record is no longer needed. Told once for each.
     pub fn release(&mut self, at: Position) {
         let length = u64::from(at.length);
         if let Some(segment) = self.segments.get_mut(&u64::from(at.epoch)) {
@@ -268,8 +275,11 @@ impl<S: Storage> DiskLog<S> {
 }
 
 /// Whether a record is needed until its owner releases it. Others are needed only beside such a one.
+///
+/// A key counts although nobody releases it when it expires: if it did not, segments full of keys would be taken for dead
+/// and copied without end until the keys expire. Those that have are left behind when their segment is walked.
 fn counts_as_live(record: &Record<'_>) -> bool {
-    matches!(record, Record::Push { .. })
+    matches!(record, Record::Push { .. } | Record::IdempotencyKey { .. })
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, io, path::Path};
 use super::{
     DiskLog, OpenError, Options, Position, Segment, counts_as_live, frame,
     group::Group,
-    recovery::{self, Found, Missing, Survey},
-    segment::{self, Head, SegmentFile, blank, make_spare},
+    recovery::{self, Missing, Survey},
+    segment::{self, blank},
     spares::Spares,
-    storage::{Folder, Storage, StorageFile},
+    storage::{Folder, Storage},
+    tail::{self, Place},
 };
 use crate::log::Record;
 
@@ -44,35 +45,39 @@ impl<S: Storage> DiskLog<S> {
         }
         survey.frames.split_off(&end.next_frame);
 
-        let fresh = fresh_segment(&storage, &mut survey, segment_bytes)?;
+        survey.tidy(&storage)?;
+        let place = tail::place(&storage, &mut survey, segment_bytes, end)?;
+        let mut ends = survey.ends();
         let tail = survey.frames.split_off(&end.synced);
-        let active = copy_tail(&storage, &survey, &tail, end.synced, fresh)?;
-        let epoch = active.head.epoch;
-
+        let fresh = match place {
+            Place::Fresh(file) => {
+                // What is in the fresh segment from then on is void in those before.
+                ends = survey.ends();
+                Some(tail::copy(&storage, &survey, &tail, end, file)?)
+            }
+            Place::Same => {
+                tail::write_again(&storage, &survey, &tail)?;
+                None
+            }
+        };
+        let newest = survey.segments.keys().next_back().copied().filter(|_| fresh.is_none());
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
-        let mut unused = Vec::new();
         for (epoch, (head, file)) in survey.segments {
-            match survey
-                .frames
-                .values()
-                .filter(|found| found.epoch == epoch)
-                .map(|found| found.offset + found.bytes)
-                .max()
-            {
+            let end = ends.get(&epoch).copied();
+            match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
                     segments.insert(epoch, Segment { file, head, end, live: 0 });
                 }
-                // All that it held is in the fresh segment.
-                None => unused.push(file),
+                // Nothing in it counts any more.
+                None => {
+                    blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+                    survey.spares.push(file);
+                }
             }
         }
-        for file in unused {
-            let name = file.name.clone();
-            blank(&file).map_err(|error| OpenError::io(storage.path(), &name, error))?;
-            survey.spares.push(file);
-        }
-        let group = Group::new(epoch, active.end);
-        segments.insert(epoch, active);
+        segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
+        let active = segments.values().next_back().expect("the tail lies in a segment");
+        let group = Group::new(active.head.epoch, active.end);
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(|error| OpenError::io(storage.path(), "start a thread", error))?;
         let mut log = Self {
@@ -120,58 +125,6 @@ impl<S: Storage> DiskLog<S> {
         }
         Ok(())
     }
-}
-
-/// The segment that the log goes on in: a spare, or a new file.
-fn fresh_segment<S: Storage>(
-    storage: &S,
-    survey: &mut Survey<S::File>,
-    segment_bytes: u64,
-) -> Result<SegmentFile<S::File>, OpenError> {
-    // A tail of larger segments, from a start with another size, must fit.
-    let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
-    if bytes == segment_bytes
-        && let Some(spare) = survey.spares.pop()
-    {
-        return Ok(spare);
-    }
-    let number = survey.next_file;
-    survey.next_file += 1;
-    make_spare(storage, number, bytes).map_err(|source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }
-        }
-        _ => OpenError::io(storage.path(), &segment::name(number), source),
-    })
-}
-
-/// Copies the frames that are not known to be on disk into a fresh segment: the page cache may hold what the disk never
-/// got. The segment's head comes last; until it is on disk the originals count, and from then on they are void.
-fn copy_tail<S: Storage>(
-    storage: &S,
-    survey: &Survey<S::File>,
-    tail: &BTreeMap<u64, Found>,
-    synced: u64,
-    fresh: SegmentFile<S::File>,
-) -> Result<Segment<S::File>, OpenError> {
-    let failed = |error| OpenError::io(storage.path(), &fresh.name, error);
-    let epoch = survey.segments.keys().next_back().map_or(1, |epoch| epoch + 1);
-    let mut end = segment::HEAD_BYTES;
-    for (number, found) in tail {
-        let mut bytes = vec![0; found.bytes as usize];
-        survey.segments[&found.epoch].1.file.read_at(&mut bytes, found.offset).map_err(failed)?;
-        let length = frame::parse(&bytes, found.epoch).map_or(0, |(head, _)| head.length as usize);
-        bytes.truncate(frame::HEAD_BYTES + length);
-        frame::seal(&mut bytes, epoch, *number, synced);
-        fresh.file.write_at(&bytes, end).map_err(failed)?;
-        end += bytes.len() as u64;
-    }
-    if !tail.is_empty() {
-        fresh.file.sync_data().map_err(failed)?;
-    }
-    let head = Head { epoch, first_frame: synced };
-    head.write(&fresh.file).map_err(failed)?;
-    Ok(Segment { file: fresh, head, end, live: 0 })
 }
 
 fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {

@@ -4,7 +4,7 @@
 //! live messages only; so as long as any copy is in the log, its settle is as well.
 
 use super::{
-    DiskLog, LogError, Position, compaction, frame,
+    DiskLog, LogError, Position, Segment, compaction, frame,
     segment::{self, blank},
     storage::{Storage, StorageFile},
 };
@@ -23,14 +23,23 @@ pub type Scanned = (Vec<(Position, Vec<u8>)>, Option<Cursor>);
 impl<S: Storage> DiskLog<S> {
     /// Whether the oldest segment should be walked and freed.
     pub fn reclaim_wanted(&self) -> bool {
-        let oldest = self.segments.values().next();
+        let oldest = self.segments.values().next().expect("a log always has a segment");
         compaction::wanted(compaction::Use {
             total: self.stats().total_bytes,
+            used: self.segments.values().map(|segment| segment.end - segment::HEAD_BYTES).sum(),
             live: self.live_bytes,
-            oldest_live: oldest.map_or(0, |segment| segment.live),
+            oldest_live: oldest.live,
             segment: self.segment_bytes,
-            sealed: self.segments.len() > 1 && self.group.epoch() == self.active().head.epoch,
+            room: self.active().file.bytes.saturating_sub(self.group.end())
+                + self.spares.len() as u64 * self.segment_bytes,
+            sealed: self.is_sealed(oldest.head.epoch),
+            scarce: self.spares.are_scarce(),
         })
+    }
+
+    /// Whether all that will ever be in a segment is written.
+    fn is_sealed(&self, epoch: u64) -> bool {
+        epoch < self.group.first_epoch()
     }
 
     /// Reads the records of the oldest segment, about `max_bytes` of them, from its beginning or from `from` on. No cursor
@@ -47,7 +56,9 @@ impl<S: Storage> DiskLog<S> {
         while offset < end && read < max_bytes {
             let (frame_bytes, bytes) = self.read_frame(epoch, offset)?;
             let mut at = 0;
-            while let Ok((_, length)) = Record::decode_first(&bytes[at..]) {
+            while at < bytes.len() {
+                let (_, length) =
+                    Record::decode_first(&bytes[at..]).map_err(|_| self.damaged(epoch, offset))?;
                 let start = offset + (frame::HEAD_BYTES + at) as u64;
                 let position = Position { epoch: epoch as u32, offset: start as u32, length: length as u32 };
                 records.push((position, bytes[at..at + length].to_vec()));
@@ -57,7 +68,7 @@ impl<S: Storage> DiskLog<S> {
             read += frame_bytes as usize;
         }
         let cursor = (offset < end).then_some(Cursor { epoch, offset });
-        if cursor.is_none() {
+        if cursor.is_none() && self.is_sealed(epoch) {
             self.walked = Some(epoch);
         }
         Ok((records, cursor))
@@ -65,9 +76,9 @@ impl<S: Storage> DiskLog<S> {
 
     /// A frame's whole length and its records.
     pub(super) fn read_frame(&self, epoch: u64, offset: u64) -> Result<(u64, Vec<u8>), LogError> {
-        let segment = &self.segments[&epoch].file;
+        let Segment { file: segment, head, .. } = &self.segments[&epoch];
         let failed = |error| self.failed("read", &segment.name, error);
-        let damaged = || LogError::Damaged { file: self.storage.path().join(&segment.name), offset };
+        let damaged = || self.damaged(epoch, offset);
         let mut length = [0; 4];
         segment.file.read_at(&mut length, offset).map_err(failed)?;
         let length = frame::HEAD_BYTES as u64 + u64::from(u32::from_le_bytes(length));
@@ -76,20 +87,24 @@ impl<S: Storage> DiskLog<S> {
         }
         let mut bytes = vec![0; length as usize];
         segment.file.read_at(&mut bytes, offset).map_err(failed)?;
-        let (head, _) = frame::parse(&bytes, epoch).ok_or_else(damaged)?;
+        let (head, _) = frame::parse(&bytes, head.mark).ok_or_else(damaged)?;
         bytes.drain(..frame::HEAD_BYTES);
         Ok((head.frame_bytes(), bytes))
     }
 
+    fn damaged(&self, epoch: u64, offset: u64) -> LogError {
+        LogError::Damaged { file: self.storage.path().join(&self.segments[&epoch].file.name), offset }
+    }
+
     /// Frees the oldest segment, after it was walked to its end and what was copied from it is on disk.
     pub fn free_oldest(&mut self) -> Result<(), LogError> {
-        let oldest = self.segments.keys().next().copied();
-        assert!(
-            self.walked.is_some() && self.walked == oldest && self.segments.len() > 1,
-            "only a segment that was walked to its end is freed"
-        );
-        assert!(self.group_is_empty() && !self.needs_sync(), "copies are on disk before the originals go");
         self.act(|log| {
+            let oldest = log.segments.keys().next().copied();
+            assert!(
+                log.walked.is_some() && log.walked == oldest,
+                "only a sealed segment that was walked to its end is freed"
+            );
+            assert!(log.group_is_empty() && !log.needs_sync(), "copies are on disk before the originals go");
             let (_, segment) = log.segments.pop_first().expect("it was there a moment ago");
             log.walked = None;
             log.live_bytes -= segment.live;

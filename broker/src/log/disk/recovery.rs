@@ -31,44 +31,59 @@ pub(super) struct Survey<F> {
     pub(super) spares: Vec<SegmentFile<F>>,
     /// A number that no file has.
     pub(super) next_file: u64,
+    /// Names of files in which nothing is and that cannot be used.
+    pub(super) unusable: Vec<String>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
 }
 
-/// Reads all files of the folder.
+/// Reads all files of the folder. Changes nothing, so that a log that is refused is as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
     let folder = storage.path();
     let failed = |what: &str, source: io::Error| OpenError::io(folder, what, source);
-    let mut survey =
-        Survey { segments: BTreeMap::new(), spares: Vec::new(), next_file: 1, frames: BTreeMap::new() };
+    let mut survey = Survey {
+        segments: BTreeMap::new(),
+        spares: Vec::new(),
+        next_file: 1,
+        unusable: Vec::new(),
+        frames: BTreeMap::new(),
+    };
+    let mut bytes = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
-            storage.remove(&name).map_err(|error| failed(&name, error))?;
+            survey.unusable.push(name);
             continue;
         }
         let Some(number) = segment::number(&name) else { continue };
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
-        let bytes = file.size().map_err(|error| failed(&name, error))?;
+        let length = file.size().map_err(|error| failed(&name, error))?;
         match segment::read_head(&file).map_err(|error| failed(&name, error))? {
             FileKind::Segment(head) => {
-                let segment = SegmentFile { name, file, bytes };
-                survey.segments.insert(head.epoch, (head, segment));
+                let segment = SegmentFile { name, file, bytes: length };
+                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, segment)) {
+                    let name = &survey.segments[&head.epoch].1.name;
+                    return Err(OpenError::Twice { file: folder.join(name), other: folder.join(other.name) });
+                }
             }
             FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
-            FileKind::Spare if bytes == segment_bytes => {
-                survey.spares.push(SegmentFile { name, file, bytes })
+            FileKind::Spare if length == segment_bytes => {
+                survey.spares.push(SegmentFile { name, file, bytes: length })
             }
-            // A spare of another size, or one that was being taken into use when the power went: its head is written
-            // before its first frame, so nothing is in it. Were something in it, its frames would be missed below.
-            FileKind::Spare | FileKind::Damaged => {
-                tracing::warn!(file = name, "a log file that is not in use is removed");
-                storage.remove(&name).map_err(|error| failed(&name, error))?;
+            FileKind::Spare => survey.unusable.push(name),
+            FileKind::Damaged => {
+                // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
+                // harmless only if nothing was ever written to it.
+                bytes.resize(length as usize, 0);
+                file.read_at(&mut bytes, 0).map_err(|error| failed(&name, error))?;
+                if bytes.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
+                    return Err(OpenError::DamagedHead { file: folder.join(name) });
+                }
+                survey.unusable.push(name);
             }
         }
     }
-    let mut bytes = Vec::new();
     for (head, segment) in survey.segments.values() {
         // A segment written by recovery takes the place of what earlier segments hold from its first number on.
         survey.frames.split_off(&head.first_frame);
@@ -79,11 +94,37 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
     Ok(survey)
 }
 
+impl<F> Survey<F> {
+    /// Removes what cannot be used.
+    pub(super) fn tidy<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), OpenError> {
+        for name in self.unusable.drain(..) {
+            tracing::warn!(file = name, "a log file that is not in use is removed");
+            storage.remove(&name).map_err(|error| OpenError::io(storage.path(), &name, error))?;
+        }
+        Ok(())
+    }
+
+    /// Where each segment's last frame ends; none for segments without frames.
+    pub(super) fn ends(&self) -> BTreeMap<u64, u64> {
+        let mut ends = BTreeMap::new();
+        for found in self.frames.values() {
+            let end = ends.entry(found.epoch).or_insert(0);
+            *end = (*end).max(found.offset + found.bytes);
+        }
+        ends
+    }
+}
+
 /// Finds every whole frame of a segment, searching on past damage.
 fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
+    let mark = head.mark.to_le_bytes();
     let mut offset = HEAD_BYTES;
     while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
-        match frame::parse(rest, head.epoch) {
+        // The mark alone tells most places apart, and there are millions of them.
+        match Some(rest)
+            .filter(|rest| rest[frame::MARK] == mark)
+            .and_then(|rest| frame::parse(rest, head.mark))
+        {
             Some((found, _)) => {
                 let bytes = found.frame_bytes();
                 frames.insert(found.number, Found { epoch: head.epoch, offset, bytes, synced: found.synced });
@@ -101,7 +142,7 @@ pub(super) struct End {
     pub(super) next_frame: u64,
     /// All frames before this are known to be on disk.
     pub(super) synced: u64,
-    /// Whether whole frames were found behind the end, or damage at it.
+    /// Whole frames behind the end: they are void.
     pub(super) void_frames: usize,
 }
 

@@ -1,7 +1,16 @@
 //! Segment files: fixed in size, written with zeros before their use, and used again.
 //!
-//! A file begins with a head of 4096 bytes, all numbers little-endian: `RESTLOG1`, version `u32`, crc32c `u32` over the
-//! rest of the fields, epoch `u64`, number of the first frame `u64`. Frames follow. A head of zeros is that of a spare.
+//! A file begins with a head of 4096 bytes, of which zeros follow the fields; all numbers are little-endian. Frames follow
+//! the head. A head of zeros is that of a spare.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–8 | `RESTLOG1` |
+//! | 8–12 | version of the format, `u32`: 1 |
+//! | 12–16 | crc32c over bytes 0–12 and 16–40, `u32` |
+//! | 16–24 | epoch, `u64`: rises by one with each use of a segment, over the whole log |
+//! | 24–32 | number of the first frame, `u64`: frames of earlier epochs with this number or a higher one are void |
+//! | 32–40 | mark, `u64`: random; each frame of this use of the segment has it |
 
 use std::io;
 
@@ -11,6 +20,8 @@ use super::storage::{Storage, StorageFile};
 pub(super) const HEAD_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"RESTLOG1";
 const VERSION: u32 = 1;
+/// Bytes of the head's fields: within one sector, which a disk writes whole or not at all.
+const FIELDS: usize = 40;
 /// What zeros are written in: large enough for the disk, small enough for the memory.
 const ZEROS: usize = 1 << 20;
 
@@ -21,6 +32,8 @@ pub(super) struct Head {
     pub(super) epoch: u64,
     /// The number of its first frame. Frames of earlier epochs with this number or a higher one are void.
     pub(super) first_frame: u64,
+    /// What its frames are known by: random, so that nothing else in its blocks can be taken for one.
+    pub(super) mark: u64,
 }
 
 /// What a file's head turned out to be.
@@ -30,7 +43,7 @@ pub(super) enum FileKind {
     Segment(Head),
     /// Zeros: ready for use.
     Spare,
-    /// Neither; a power cut in the middle of writing a head leaves this.
+    /// Neither. No power cut leaves this, because the fields lie in one sector.
     Damaged,
     /// Written by a version to come.
     Newer(u32),
@@ -43,6 +56,7 @@ impl Head {
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.mark.to_le_bytes());
         let crc = checksum(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         file.write_at(&bytes, 0)?;
@@ -51,27 +65,31 @@ impl Head {
 }
 
 fn checksum(head: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&head[0..12]), &head[16..32])
+    crc32c::crc32c_append(crc32c::crc32c(&head[0..12]), &head[16..FIELDS])
 }
 
 pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     if file.size()? < HEAD_BYTES {
         return Ok(FileKind::Damaged);
     }
-    let mut bytes = [0; 32];
+    let mut bytes = [0; FIELDS];
     file.read_at(&mut bytes, 0)?;
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
-    if bytes == [0; 32] {
+    if bytes == [0; FIELDS] {
         return Ok(FileKind::Spare);
     }
-    if &bytes[0..8] != MAGIC || checksum(&bytes) != u32_at(12) {
+    if &bytes[0..8] != MAGIC {
         return Ok(FileKind::Damaged);
     }
+    // Before the checksum, which another version may make in another way.
     if u32_at(8) != VERSION {
         return Ok(FileKind::Newer(u32_at(8)));
     }
-    Ok(FileKind::Segment(Head { epoch: u64_at(16), first_frame: u64_at(24) }))
+    if checksum(&bytes) != u32_at(12) {
+        return Ok(FileKind::Damaged);
+    }
+    Ok(FileKind::Segment(Head { epoch: u64_at(16), first_frame: u64_at(24), mark: u64_at(32) }))
 }
 
 /// A file in use or ready for it.

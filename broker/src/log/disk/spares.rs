@@ -77,6 +77,11 @@ impl<S: Storage> Spares<S> {
         self.ready.len()
     }
 
+    /// Whether the disk is full and only the reserve is left.
+    pub(super) fn are_scarce(&self) -> bool {
+        self.full && self.ready.len() <= RESERVE
+    }
+
     /// Takes a spare; `None` when there is none to be had. Waits for one that is being made: that is the rare case of a
     /// burst that fills a segment faster than the disk writes one.
     pub(super) fn take(&mut self, reserved: bool) -> Option<SegmentFile<S::File>> {

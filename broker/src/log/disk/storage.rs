@@ -24,6 +24,8 @@ pub trait Storage: Send + Sync + Clone + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes creations, renames and removals last.
     fn sync_folder(&self) -> io::Result<()>;
+    /// A random number, which nobody else can guess.
+    fn random(&self) -> io::Result<u64>;
     /// The folder, as errors name it.
     fn path(&self) -> &Path;
 }
@@ -79,6 +81,10 @@ impl Storage for Folder {
 
     fn sync_folder(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        Ok(getrandom::u64()?)
     }
 
     fn path(&self) -> &Path {

@@ -45,6 +45,42 @@ fn a_damaged_first_group_of_a_later_segment_is_refused_too() {
 }
 
 #[test]
+fn a_segment_whose_head_is_damaged_is_refused_and_stays() {
+    let disk = filled(100);
+    let heads = disk.find(b"RESTLOG1");
+    assert!(heads.len() > 2);
+    for (name, _) in heads {
+        for field in [0, 12, 16, 24, 32] {
+            let copy = disk.after_kill();
+            copy.flip(&name, field);
+            let error = Owner::open(copy.clone()).err().expect("a damaged log must not open");
+            let OpenError::DamagedHead { file } = &error else { panic!("{error}") };
+            assert!(file.ends_with(&name) && error.to_string().contains("backup"), "{error}");
+            assert_eq!(copy.find(b"message"), disk.find(b"message"), "nothing was changed");
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_a_newer_version_is_refused_and_stays() {
+    let disk = filled(10);
+    let (name, _) = disk.find(b"RESTLOG1").pop().unwrap();
+    disk.flip(&name, 8);
+    let error = Owner::open(disk.clone()).err().expect("a newer log must not open");
+    assert!(matches!(error, OpenError::Newer { version: 65, .. }), "{error}");
+    assert_eq!(disk.find(b"message").len(), 10);
+}
+
+#[test]
+fn a_copy_of_a_segment_beside_it_is_refused() {
+    let disk = filled(10);
+    let (name, _) = disk.find(b"RESTLOG1").pop().unwrap();
+    disk.copy(&name, "00000099.seg");
+    let error = Owner::open(disk).err().expect("one of the two must go");
+    assert!(matches!(error, OpenError::Twice { .. }), "{error}");
+}
+
+#[test]
 fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
     let disk = filled(100);
     flip_in_message(&disk, 100);

@@ -96,3 +96,65 @@ fn a_power_cut_at_any_moment_of_opening_loses_nothing() {
     }
     assert!(interrupted > 0);
 }
+
+#[test]
+fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..6 {
+        owner.push().unwrap();
+        owner.log.commit(Sync::Later).unwrap();
+    }
+    for operations in 0..24 {
+        for seed in 0..12 {
+            let killed = disk.after_kill();
+            killed.fail_after(operations);
+            let _ = Owner::open(killed.clone());
+            let cut = killed.after_power_cut(&mut Chance::new(seed));
+            let mut second = Owner::open(cut.clone()).unwrap();
+            second.push().unwrap();
+            second.log.commit(Sync::Now).unwrap();
+            let third = Owner::open(cut.after_kill()).unwrap();
+            assert!(
+                third.messages.keys().eq(second.messages.keys()),
+                "operations {operations}, seed {seed}: {:?} instead of {:?}",
+                third.messages.keys(),
+                second.messages.keys()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_sync_covers_what_was_written_before_the_open_group_went_on_in_a_new_segment() {
+    for seed in 0..40 {
+        let disk = Simulated::default();
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        let written = owner.push().unwrap();
+        owner.log.commit(Sync::Later).unwrap();
+        while owner.log.stats().segments == 1 || owner.log.group_is_empty() {
+            owner.push().unwrap();
+        }
+        owner.log.sync().unwrap();
+        assert!(!owner.log.needs_sync());
+        let owner = Owner::open(disk.after_power_cut(&mut Chance::new(seed))).unwrap();
+        assert!(owner.messages.contains_key(&written), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_page_cache_is_written_anew_before_anybody_is_told_of_it() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..6 {
+        owner.push().unwrap();
+        owner.log.commit(Sync::Later).unwrap();
+    }
+    let disk = disk.after_failed_sync();
+    let told = Owner::open(disk.clone()).unwrap();
+    assert_eq!(told.messages.len(), 6);
+    for seed in 0..20 {
+        let again = Owner::open(disk.after_power_cut(&mut Chance::new(seed))).unwrap();
+        assert!(again.messages.keys().eq(told.messages.keys()), "seed {seed}");
+    }
+}

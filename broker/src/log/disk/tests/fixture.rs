@@ -1,19 +1,68 @@
 //! Bytes of released versions, opened for ever. `broker/tests/fixtures/VERSION/log` is a log's folder as that version left
 //! it when its process was killed; `log-records.txt` beside it is what is in it.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use crate::log::{
     Idempotency, Record, Sync,
-    disk::{DiskLog, Options},
+    disk::{
+        DiskLog, Options,
+        storage::{Folder, Storage},
+    },
 };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
 
+/// A folder whose random numbers are all the same, so that the same bytes are written each time.
+#[derive(Clone)]
+struct Repeatable(Folder);
+
+impl Storage for Repeatable {
+    type File = File;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        Storage::open(&self.0, name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        self.0.create(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        self.0.sync_folder()
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        Ok(0x1817_1615_1413_1211)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 /// One of each kind, in two groups, the second not synced.
 fn write(folder: &Path) {
-    let mut log = DiskLog::open(folder, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
+    let storage = Repeatable(Folder::open(folder).unwrap());
+    let mut log =
+        DiskLog::open_in(storage, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
     let idempotency = Some(Idempotency { hash: 0xfeed, expires_ms: 1_800_000_300_000 });
     let push = |sequence, idempotency, headers, body| Record::Push {
         channel: 7,
@@ -82,5 +131,8 @@ fn this_version_writes_what_the_newest_fixture_holds() {
     let expected = fs::read_to_string(Path::new(FIXTURES).join("0.1.0/log-records.txt")).unwrap();
     assert_eq!(read(folder.path()), expected);
     let fixture = fs::read(Path::new(FIXTURES).join("0.1.0/log/00000001.seg")).unwrap();
-    assert!(segment == fixture, "the bytes differ");
+    if segment != fixture {
+        write(&folder.path().join("again"));
+        panic!("the bytes differ; this version's are in {}", folder.keep().join("again").display());
+    }
 }

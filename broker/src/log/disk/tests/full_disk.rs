@@ -2,7 +2,7 @@
 
 use super::{
     owner::{Owner, SEGMENT},
-    simulated::Simulated,
+    simulated::{Chance, Simulated},
 };
 use crate::log::{
     Sync,
@@ -73,4 +73,142 @@ fn an_enlarged_volume_is_noticed() {
     disk.limit(16 * SEGMENT as usize);
     let refusals = (0..10_000).take_while(|_| owner.push() == Err(AppendError::Full)).count();
     assert!((1..10_000).contains(&refusals), "{refusals} refusals");
+}
+
+#[test]
+fn one_old_message_does_not_keep_a_full_disk_full() {
+    let disk = Simulated::default();
+    disk.limit(5 * SEGMENT as usize);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let messages = fill(&mut owner);
+    for round in 0..20 {
+        let younger: Vec<u64> = owner.messages.keys().copied().skip(1).collect();
+        for sequence in younger {
+            owner.settle(sequence).unwrap();
+            owner.log.commit(Sync::Now).unwrap();
+        }
+        for _ in 0..10 {
+            if owner.log.reclaim_wanted() {
+                owner.reclaim().unwrap();
+            }
+        }
+        let more = fill(&mut owner);
+        assert!(more > messages / 4, "round {round}: room for {more} messages instead of {messages}");
+        assert!(owner.messages.contains_key(&1));
+    }
+}
+
+#[test]
+fn a_full_log_opens_again_and_again_and_can_be_emptied_then() {
+    let room = 8 * SEGMENT as usize;
+    let mut disk = Simulated::default();
+    disk.limit(room);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    fill(&mut owner);
+    let mut messages: Vec<u64> = owner.messages.keys().copied().collect();
+    for round in 0..12 {
+        // Half of the times the power goes, right after the last sync.
+        disk = if round % 2 == 0 { disk.after_kill() } else { disk.after_power_cut(&mut Chance::new(round)) };
+        disk.limit(room);
+        owner = Owner::open(disk.clone()).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert!(owner.messages.keys().eq(messages.iter()), "round {round}");
+        owner.check();
+        // From the newest on, so that no segment is freed.
+        for _ in 0..2 {
+            owner.settle(messages.pop().unwrap()).unwrap();
+            owner.log.commit(Sync::Now).unwrap();
+        }
+    }
+    for sequence in messages {
+        owner.settle(sequence).unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+    }
+    while owner.log.reclaim_wanted() {
+        owner.reclaim().unwrap();
+    }
+    assert!(fill(&mut owner) > 50, "an emptied disk has room");
+}
+
+#[test]
+fn what_a_full_log_says_when_it_is_opened_is_on_disk_by_then() {
+    let room = 8 * SEGMENT as usize;
+    let disk = Simulated::default();
+    disk.limit(room);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let messages = fill(&mut owner);
+    for sequence in 1..=messages / 2 {
+        owner.settle(sequence).unwrap();
+        owner.log.commit(Sync::Later).unwrap();
+    }
+    for seed in 0..20 {
+        let killed = disk.after_failed_sync();
+        killed.limit(room);
+        let spares = owner.log.stats().spares;
+        let opened = Owner::open(killed.clone()).unwrap();
+        assert_eq!(opened.log.stats().spares, spares, "the reserve is kept");
+        let again = Owner::open(killed.after_power_cut(&mut Chance::new(seed))).unwrap();
+        assert!(again.messages.keys().eq(opened.messages.keys()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_torn_tail_of_a_full_log_stays_cut() {
+    let room = 8 * SEGMENT as usize;
+    let disk = Simulated::default();
+    disk.limit(room);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    fill(&mut owner);
+    let messages: Vec<u64> = owner.messages.keys().copied().collect();
+    owner.log.commit(Sync::Now).unwrap();
+    for sequence in messages.iter().take(60) {
+        owner.settle(*sequence).unwrap();
+        owner.log.commit(Sync::Later).unwrap();
+    }
+    for seed in 0..12 {
+        let cut = disk.after_power_cut(&mut Chance::new(seed));
+        cut.limit(room);
+        let mut second = Owner::open(cut.clone()).unwrap();
+        // Of the size of those that were cut: each ends where one of them may begin, until a whole sector of them is
+        // written over.
+        for sequence in &messages[60..75] {
+            second.settle(*sequence).unwrap();
+            second.log.commit(Sync::Now).unwrap();
+            let third = Owner::open(cut.after_kill()).unwrap();
+            assert!(
+                third.messages.keys().eq(second.messages.keys()),
+                "seed {seed}, settled up to {sequence}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
+    let disk = Simulated::default();
+    disk.limit(3 * SEGMENT as usize);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for _ in 0..5 {
+        owner.push().unwrap();
+        owner.log.commit(Sync::Now).unwrap();
+    }
+    for operations in 0..20 {
+        let killed = disk.after_kill();
+        killed.fail_after(operations);
+        let _ = Owner::open(killed.clone());
+        let full = killed.after_kill();
+        full.limit(full.used());
+        let mut second = Owner::open(full.clone()).unwrap();
+        assert_eq!(second.messages.len(), 5, "operations {operations}");
+        while second.messages.len() > 1 {
+            let oldest = *second.messages.keys().next().unwrap();
+            second.settle(oldest).unwrap();
+        }
+        // The segments before the one that the log went on in leave.
+        second.reclaim().unwrap();
+        second.push().unwrap();
+        second.log.commit(Sync::Now).unwrap();
+        let third =
+            Owner::open(full.after_kill()).unwrap_or_else(|error| panic!("operations {operations}: {error}"));
+        assert!(third.messages.keys().eq(second.messages.keys()), "operations {operations}");
+    }
 }

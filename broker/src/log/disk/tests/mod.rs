@@ -4,6 +4,8 @@ mod damage;
 mod faults;
 mod fixture;
 mod full_disk;
+mod imitation;
 mod model;
 mod owner;
+mod reclaim;
 mod simulated;

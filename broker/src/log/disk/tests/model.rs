@@ -20,6 +20,8 @@ enum Operation {
     Reclaim,
     Kill,
     PowerCut(u64),
+    /// A kill, and then a power cut after so many writes and syncs of the next start.
+    PowerCutWhileOpening(u64, u64),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -31,6 +33,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Reclaim),
         1 => Just(Operation::Kill),
         1 => any::<u64>().prop_map(Operation::PowerCut),
+        1 => (0..16_u64, any::<u64>()).prop_map(|(after, seed)| Operation::PowerCutWhileOpening(after, seed)),
     ]
 }
 
@@ -99,12 +102,22 @@ fn run(operations: &[Operation]) {
                 owner.reclaim().unwrap();
                 promises.synced();
             }
-            Operation::Kill | Operation::PowerCut(_) => {
+            Operation::Kill | Operation::PowerCut(_) | Operation::PowerCutWhileOpening(..) => {
                 disk = match *operation {
                     Operation::PowerCut(seed) => disk.after_power_cut(&mut Chance::new(seed)),
+                    Operation::PowerCutWhileOpening(after, seed) => {
+                        let killed = disk.after_kill();
+                        killed.fail_after(after);
+                        let _ = Owner::open(killed.clone());
+                        killed.after_power_cut(&mut Chance::new(seed))
+                    }
                     _ => disk.after_kill(),
                 };
+                let next = owner.next;
                 owner = Owner::open(disk.clone()).unwrap();
+                // A number of which no segment has a trace any more may be given again; the model does not, so that it
+                // can tell what is new from what is back.
+                owner.next = owner.next.max(next);
                 promises.hold_against(&owner.messages.keys().copied().collect());
             }
         }

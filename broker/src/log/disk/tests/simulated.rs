@@ -38,6 +38,8 @@ struct Content {
     bytes: Vec<u8>,
     /// What the disk has of sectors that were written and not synced.
     on_disk: BTreeMap<usize, Vec<u8>>,
+    /// The same of sectors that the system takes for synced, although their sync failed.
+    forgotten: BTreeMap<usize, Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ struct World {
     names: BTreeMap<String, u64>,
     names_on_disk: BTreeMap<String, u64>,
     next: u64,
+    /// Random numbers drawn so far.
+    drawn: u64,
     /// Bytes that files may have in all.
     room: Option<usize>,
     /// How many writes and syncs still succeed.
@@ -94,9 +98,20 @@ impl Simulated {
             names_on_disk: names.clone(),
             names,
             next: world.next,
+            drawn: world.drawn,
             ..World::default()
         };
         Self(Arc::new(Mutex::new(copy)))
+    }
+
+    /// The disk after a sync failed and the process ended: everything can still be read, the disk has none of what was not
+    /// synced before, and the next sync succeeds without writing it.
+    pub(super) fn after_failed_sync(&self) -> Self {
+        let copy = self.after_kill();
+        for content in copy.world().contents.values_mut() {
+            content.forgotten = std::mem::take(&mut content.on_disk);
+        }
+        copy
     }
 
     /// The disk after a power cut.
@@ -117,16 +132,26 @@ impl Simulated {
         }
         let mut contents = world.contents.clone();
         for content in contents.values_mut() {
-            for (sector, old) in std::mem::take(&mut content.on_disk) {
-                if chance.flip() {
+            let forgotten = std::mem::take(&mut content.forgotten);
+            let unsynced =
+                std::mem::take(&mut content.on_disk).into_iter().map(|(at, old)| (at, old, chance.flip()));
+            let lost = forgotten.into_iter().map(|(at, old)| (at, old, true));
+            for (sector, old, is_lost) in unsynced.chain(lost).collect::<Vec<_>>() {
+                if is_lost {
                     let start = sector * SECTOR;
                     let end = content.bytes.len().min(start + old.len());
                     content.bytes[start..end].copy_from_slice(&old[..end - start]);
                 }
             }
         }
-        let copy =
-            World { contents, names_on_disk: names.clone(), names, next: world.next, ..World::default() };
+        let copy = World {
+            contents,
+            names_on_disk: names.clone(),
+            names,
+            next: world.next,
+            drawn: world.drawn,
+            ..World::default()
+        };
         Self(Arc::new(Mutex::new(copy)))
     }
 
@@ -140,6 +165,15 @@ impl Simulated {
             found.extend(places.map(|(offset, _)| (name.clone(), offset)));
         }
         found
+    }
+
+    /// Copies a file.
+    pub(super) fn copy(&self, from: &str, to: &str) {
+        let mut world = self.world();
+        let (content, id) = (world.contents[&world.names[from]].clone(), world.next);
+        world.next += 1;
+        world.contents.insert(id, content);
+        world.names.insert(to.to_owned(), id);
     }
 
     /// Changes one byte of a file.
@@ -213,6 +247,12 @@ impl Storage for Simulated {
         Ok(())
     }
 
+    fn random(&self) -> io::Result<u64> {
+        let mut world = self.world();
+        world.drawn += 1;
+        Ok(world.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     fn path(&self) -> &Path {
         Path::new("simulated")
     }
@@ -249,6 +289,7 @@ impl StorageFile for SimulatedFile {
         for sector in start / SECTOR..end.div_ceil(SECTOR) {
             let whole = sector * SECTOR..content.bytes.len().min((sector + 1) * SECTOR);
             let old = content.bytes[whole].to_vec();
+            let old = content.forgotten.remove(&sector).unwrap_or(old);
             content.on_disk.entry(sector).or_insert(old);
         }
         content.bytes[start..end].copy_from_slice(bytes);

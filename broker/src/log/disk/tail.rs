@@ -1,0 +1,115 @@
+//! Bringing a log's tail to safety: the frames that no later frame knows to be on disk may be in the page cache only, so
+//! they are written once more and synced before anybody is told of them.
+
+use std::{collections::BTreeMap, io};
+
+use super::{
+    OpenError, Segment, frame,
+    recovery::{End, Found, Survey},
+    segment::{self, Head, SegmentFile, make_spare},
+    spares::RESERVE,
+    storage::{Storage, StorageFile},
+};
+
+/// Where the log goes on.
+pub(super) enum Place<F> {
+    /// In a fresh segment, into which the tail is copied.
+    Fresh(SegmentFile<F>),
+    /// Where it ends.
+    Same,
+}
+
+/// Chooses where to go on: in a spare or a new file; and if the disk is full, where the log ends, so that not each start of
+/// a broker with a full disk takes of the reserve until nothing can be settled any more.
+pub(super) fn place<S: Storage>(
+    storage: &S,
+    survey: &mut Survey<S::File>,
+    segment_bytes: u64,
+    end: End,
+) -> Result<Place<S::File>, OpenError> {
+    // A tail of larger segments, from a start with another size, must fit.
+    let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
+    let spares_fit = bytes == segment_bytes;
+    if spares_fit
+        && survey.spares.len() > RESERVE
+        && let Some(spare) = survey.spares.pop()
+    {
+        return Ok(Place::Fresh(spare));
+    }
+    let number = survey.next_file;
+    survey.next_file += 1;
+    match make_spare(storage, number, bytes) {
+        Ok(file) => Ok(Place::Fresh(file)),
+        Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
+        Err(_) if ends_clean(survey, end) => Ok(Place::Same),
+        Err(source) => match survey.spares.pop().filter(|_| spares_fit) {
+            Some(spare) => Ok(Place::Fresh(spare)),
+            None => Err(OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }),
+        },
+    }
+}
+
+/// Whether the newest segment can be appended to. Void frames behind the end would be taken for good ones later; and a
+/// head that promises another first frame than there is, as an unfinished copy or a lost tail leaves it, would make the log
+/// look damaged once the segments before it are gone.
+fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
+    survey.segments.values().next_back().is_some_and(|(head, _)| {
+        let first = survey.frames.iter().find(|(_, found)| found.epoch == head.epoch);
+        let first = first.map_or(end.next_frame, |(number, _)| *number);
+        end.void_frames == 0 && head.first_frame == first
+    })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Copies the tail into a fresh segment.
+///
+/// The segment is in use, and its epoch and mark are spent, before anything is copied: should the power go in between, a
+/// later start must not find half of this copy in its own. Until its head says so at the end, the copies void nothing.
+pub(super) fn copy<S: Storage>(
+    storage: &S,
+    survey: &Survey<S::File>,
+    tail: &BTreeMap<u64, Found>,
+    end: End,
+    fresh: SegmentFile<S::File>,
+) -> Result<Segment<S::File>, OpenError> {
+    let failed = |error| OpenError::io(storage.path(), &fresh.name, error);
+    let epoch = survey.segments.keys().next_back().map_or(1, |epoch| epoch + 1);
+    let mark = storage.random().map_err(failed)?;
+    let mut head = Head { epoch, first_frame: end.next_frame, mark };
+    head.write(&fresh.file).map_err(failed)?;
+    let mut offset = segment::HEAD_BYTES;
+    for (number, found) in tail {
+        let (from, file) = &survey.segments[&found.epoch];
+        let mut bytes = vec![0; found.bytes as usize];
+        file.file.read_at(&mut bytes, found.offset).map_err(failed)?;
+        let length = frame::parse(&bytes, from.mark).map_or(0, |(head, _)| head.length as usize);
+        bytes.truncate(frame::HEAD_BYTES + length);
+        frame::seal(&mut bytes, mark, *number, end.synced);
+        fresh.file.write_at(&bytes, offset).map_err(failed)?;
+        offset += bytes.len() as u64;
+    }
+    if !tail.is_empty() {
+        fresh.file.sync_data().map_err(failed)?;
+        head.first_frame = end.synced;
+        head.write(&fresh.file).map_err(failed)?;
+    }
+    Ok(Segment { file: fresh, head, end: offset, live: 0 })
+}
+
+/// Writes the tail once more where it is: what the page cache took for written is written then.
+pub(super) fn write_again<S: Storage>(
+    storage: &S,
+    survey: &Survey<S::File>,
+    tail: &BTreeMap<u64, Found>,
+) -> Result<(), OpenError> {
+    for found in tail.values() {
+        let SegmentFile { name, file, .. } = &survey.segments[&found.epoch].1;
+        let mut bytes = vec![0; found.bytes as usize];
+        let again = file.read_at(&mut bytes, found.offset).and_then(|()| file.write_at(&bytes, found.offset));
+        again.and_then(|()| file.sync_data()).map_err(|error| OpenError::io(storage.path(), name, error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Senders choose what messages hold, and old messages lie in every recycled segment: none may be taken for frames.
+
+use super::{
+    owner::{Owner, SEGMENT},
+    simulated::Simulated,
+};
+use crate::log::{
+    Record, Sync,
+    disk::{DiskLog, Options, frame},
+};
+
+/// Frames of every mark, number and place that a sender could think of, as the body of a message.
+fn frames_as_body() -> Vec<u8> {
+    let mut body = Vec::new();
+    for mark in 0..40 {
+        for shift in 0..8 {
+            let mut bytes = vec![0; frame::HEAD_BYTES];
+            Record::Settle { channel: 1, sequence: 1 }.encode(&mut bytes);
+            frame::seal(&mut bytes, mark, u64::MAX - 1, u64::MAX - 1);
+            body.extend(bytes);
+            body.extend(vec![0; usize::from(shift == 7)]);
+        }
+    }
+    body
+}
+
+#[test]
+fn a_body_that_imitates_frames_is_never_taken_for_any() {
+    let disk = Simulated::default();
+    let mut log = DiskLog::open_in(disk.clone(), Options { segment_bytes: SEGMENT }, &mut |_, _| ()).unwrap();
+    let body = frames_as_body();
+    let push = Record::Push {
+        channel: 1,
+        sequence: 0,
+        message_id: 0,
+        enqueued_ms: 0,
+        idempotency: None,
+        headers: &[],
+        body: &body,
+    };
+    for _ in 0..40 {
+        let position = log.append(&push).unwrap();
+        log.commit(Sync::Now).unwrap();
+        log.release(position);
+        while log.reclaim_wanted() {
+            while log.scan_oldest(None, usize::MAX).unwrap().1.is_some() {}
+            log.free_oldest().unwrap();
+        }
+        // A short message over the old ones leaves most of them where recovery looks.
+        log.append_reserved(&Record::Settle { channel: 2, sequence: 7 }).unwrap();
+        log.commit(Sync::Now).unwrap();
+        let mut records = Vec::new();
+        DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT }, &mut |_, record| {
+            records.push(matches!(record, Record::Settle { channel: 1, .. }));
+        })
+        .expect("a sender must not be able to make a log look damaged");
+        assert!(!records.contains(&true), "a sender must not be able to write records");
+    }
+    assert!(log.stats().segments < 5, "segments were used again");
+}
+
+#[test]
+fn no_two_uses_of_a_segment_have_one_mark() {
+    let disk = Simulated::default();
+    let mut marks = std::collections::BTreeSet::new();
+    let mut uses = 0;
+    for _ in 0..3 {
+        let mut owner = Owner::open(disk.after_kill()).unwrap();
+        for _ in 0..100 {
+            owner.push().unwrap();
+            owner.log.commit(Sync::Now).unwrap();
+        }
+        let heads = owner.log.segments.values().map(|segment| segment.head.mark);
+        uses += heads.len();
+        marks.extend(heads);
+        assert!(!marks.contains(&0));
+    }
+    assert!(uses > 6);
+}

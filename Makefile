@@ -67,7 +67,3 @@ images: ## The container images, and the static programs in them, from this work
 .PHONY: cluster
 cluster: ## A Kubernetes with the images in it, until Ctrl-C. Needs root.
 	cargo run --locked --package restante-tests --bin control-plane -- --images
-
-.PHONY: bench
-bench: ## Ourselves against the same stack doing nothing, in one run.
-	cargo run --locked --release --package restante-bench

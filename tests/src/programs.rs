@@ -11,6 +11,26 @@ use crate::{config::Config, tools::workspace};
 /// cannot be static.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// What cargo tells the tests of this crate about it. Build scripts, which run again when such a variable has changed,
+/// would take it for what is told to them, and all that depends on them would be built anew each time.
+const OF_THIS_CRATE: [&str; 8] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
+/// Removes from a cargo's environment what another cargo said of the crate that calls it.
+pub fn forget_this_crate(cargo: &mut Command) {
+    for variable in OF_THIS_CRATE {
+        cargo.env_remove(variable);
+    }
+}
+
 /// The folder that programs and images are made in, below cargo's own: flags that differ in the usual one would have
 /// everything built again, each time.
 pub fn target_folder() -> Result<PathBuf> {
@@ -29,6 +49,7 @@ pub fn build() -> Result<PathBuf> {
         cargo.args(["--package", package]);
     }
     cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
+    forget_this_crate(&mut cargo);
     // Minutes when cold: what cargo says is shown.
     let status = cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").status()?;
     ensure!(status.success(), "the programs could not be built: what cargo said is above");

@@ -8,20 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use restante_tests::{command::command, tools};
-
-/// What cargo tells the tests of this crate about it. Build scripts, which run again when such a variable has changed,
-/// would take it for what is told to them, and all that depends on them would be built anew each time.
-const OF_THIS_CRATE: [&str; 8] = [
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_PATH",
-    "CARGO_PKG_NAME",
-    "CARGO_PKG_VERSION",
-    "CARGO_PKG_VERSION_MAJOR",
-    "CARGO_PKG_VERSION_MINOR",
-    "CARGO_PKG_VERSION_PATCH",
-    "CARGO_PKG_VERSION_PRE",
-];
+use restante_tests::{command::command, programs, tools};
 
 /// The folder with `restante-broker` and `restante`, built from this working tree.
 pub(crate) fn folder() -> Result<&'static Path> {
@@ -55,9 +42,7 @@ fn build() -> Result<PathBuf> {
     // with another nothing that is built already would do.
     cargo.args(["--test", "standalone", "--bin", "restante-broker", "--bin", "restante"]);
     cargo.args(["--profile", profile]).arg("--target-dir").arg(target).current_dir(tools::workspace());
-    for variable in OF_THIS_CRATE {
-        cargo.env_remove(variable);
-    }
+    programs::forget_this_crate(&mut cargo);
     let status = cargo.status().context("cargo could not be started")?;
     ensure!(status.success(), "the programs could not be built: what cargo said is above");
     Ok(folder.to_owned())

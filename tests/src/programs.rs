@@ -40,14 +40,14 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds `restante-broker`, `restante-operator` and `restante` if anything has changed, and gives their folder.
+/// Builds `restante-broker` and `restante-operator` if anything has changed, and gives their folder. These two and no
+/// other, as Containerfile does: a third package could turn on features in what they share, and what runs here would not
+/// be what is shipped.
 pub fn build() -> Result<PathBuf> {
     let folder = target_folder()?;
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--locked", "--release", "--target", TARGET]);
-    for package in ["restante-broker", "restante-operator", "restante-client"] {
-        cargo.args(["--package", package]);
-    }
+    cargo.args(["--package", "restante-broker", "--package", "restante-operator"]);
     cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
     forget_this_crate(&mut cargo);
     // Minutes when cold: what cargo says is shown.

@@ -29,6 +29,12 @@ impl Error {
         move |source| Self::Kube { action, source: Box::new(source) }
     }
 
+    /// Whether the API server found the object invalid, as opposed to the request.
+    pub fn is_invalid(&self) -> bool {
+        let Self::Kube { source, .. } = self else { return false };
+        matches!(source.as_ref(), kube::Error::Api(status) if status.code == 422)
+    }
+
     /// A stable word for metrics.
     pub fn label(&self) -> &'static str {
         match self {

@@ -2,12 +2,13 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Service};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
 use super::build::Children;
 use crate::{context::Context, error::Error, names::FIELD_MANAGER};
@@ -17,9 +18,27 @@ pub async fn apply(context: &Context, children: &Children) -> Result<StatefulSet
     // The pods need the others: they come first.
     one(context, &children.service_account).await?;
     one(context, &children.credential).await?;
-    one(context, &children.headless).await?;
-    one(context, &children.service).await?;
+    service(context, &children.headless).await?;
+    service(context, &children.service).await?;
     one(context, &children.workload).await
+}
+
+/// A port is known by its number: where someone changed a number, an apply would add ours beside it under the same name,
+/// which is invalid. Then all ports are replaced first.
+async fn service(context: &Context, service: &Service) -> Result<(), Error> {
+    match one(context, service).await {
+        Err(error) if error.is_invalid() => {
+            let name = service.name_any();
+            let ports =
+                json!({ "spec": { "ports": service.spec.as_ref().and_then(|spec| spec.ports.as_ref()) } });
+            let api: Api<Service> = Api::namespaced(context.client.clone(), &context.args.namespace);
+            api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&ports))
+                .await
+                .map_err(Error::kube(format!("replace the ports of Service {name}")))?;
+            one(context, service).await.map(drop)
+        }
+        result => result.map(drop),
+    }
 }
 
 async fn one<K>(context: &Context, object: &K) -> Result<K, Error>

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::release::{Release, SOON, USERS, channel, condition};
 
-pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release<'_>) -> Result<()> {
+pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
     for (name, spec, reason) in [
         ("thief", "  destinations: [thief]\n  source: orders\n", "SourceTaken"),

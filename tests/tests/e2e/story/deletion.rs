@@ -12,7 +12,7 @@ use super::{
 const ADDRESS: &str = "acme/orders";
 
 pub(crate) fn a_channel_with_messages_waits_for_them_and_then_goes(
-    release: &Release<'_>,
+    release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
 ) -> Result<()> {

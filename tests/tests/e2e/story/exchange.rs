@@ -33,7 +33,7 @@ fn message(number: usize) -> (Vec<u8>, Option<&'static str>) {
 }
 
 pub(crate) fn a_thousand_messages_come_byte_for_byte(
-    release: &Release<'_>,
+    release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
 ) -> Result<()> {
@@ -68,7 +68,7 @@ pub(crate) fn a_thousand_messages_come_byte_for_byte(
 }
 
 pub(crate) fn the_receiver_meets_time_outs_and_asks_again(
-    release: &Release<'_>,
+    release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
 ) -> Result<()> {
@@ -111,8 +111,8 @@ pub(crate) fn the_receiver_meets_time_outs_and_asks_again(
     Ok(())
 }
 
-fn time_outs(release: &Release<'_>) -> Result<f64> {
-    let metrics = release.broker_admin("/metrics")?;
+fn time_outs(release: &Release) -> Result<f64> {
+    let metrics = release.admin("restante-default-0", "/metrics")?;
     let line = metrics.lines().find_map(|line| line.strip_prefix("restante_pull_timeouts_total "));
     Ok(line.context("the broker does not count time-outs")?.parse()?)
 }

@@ -1,7 +1,5 @@
 //! The operator: it may come and go, puts back what drifted, and carries edits to the broker.
 
-use std::net::SocketAddrV4;
-
 use anyhow::{Context, Result, bail, ensure};
 use restante_client::{Message, ProblemType, SendError};
 use restante_tests::{client_system::ClientSystem, wait};
@@ -9,11 +7,11 @@ use serde_json::Value;
 
 use super::{
     client,
-    release::{Release, SOON, SYSTEM, USERS, channel, condition, is_ready, pod_address},
+    release::{Release, SOON, SYSTEM, USERS, channel, condition, is_ready},
 };
 
 /// Name and version of everything that the operator writes.
-fn versions(release: &Release<'_>) -> Result<Vec<(String, String)>> {
+fn versions(release: &Release) -> Result<Vec<(String, String)>> {
     let mut versions = Vec::new();
     for (namespace, kinds) in
         [(SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"), (USERS, "messagechannels")]
@@ -29,7 +27,7 @@ fn versions(release: &Release<'_>) -> Result<Vec<(String, String)>> {
     Ok(versions)
 }
 
-pub(crate) fn a_restarted_operator_changes_nothing(release: &Release<'_>) -> Result<()> {
+pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<()> {
     // The last counts of the chapter before are written within a minute.
     let words = ["-n", USERS, "get", "mc", "orders"];
     release.kubectl.until("the backlog to be empty again", SOON, &words, |channel| {
@@ -47,9 +45,9 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release<'_>) -> Res
         ensure!(next["metadata"]["uid"] != pod["metadata"]["uid"] && is_ready(&next), "{}", next["status"]);
         Ok(next)
     })?;
-    let address = SocketAddrV4::new(pod_address(&successor)?, 8081);
+    let successor = successor["metadata"]["name"].as_str().context("a pod has a name")?;
     wait::until("the next operator to have looked at everything", SOON, || {
-        let metrics = release.get(address, "/metrics")?;
+        let metrics = release.admin(successor, "/metrics")?;
         for kind in ["MessageBroker", "MessageChannel"] {
             let series = format!("restante_operator_reconcile_total{{kind=\"{kind}\"}} ");
             ensure!(metrics.lines().any(|line| line.starts_with(&series)), "no {kind} was looked at");
@@ -65,7 +63,7 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release<'_>) -> Res
     Ok(())
 }
 
-pub(crate) fn what_drifted_is_put_back(release: &Release<'_>) -> Result<()> {
+pub(crate) fn what_drifted_is_put_back(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
     let words = ["-n", SYSTEM, "get", "service", "restante-default"];
     let ports = |service: &Value| service["spec"]["ports"][0]["port"].clone();
@@ -79,7 +77,7 @@ pub(crate) fn what_drifted_is_put_back(release: &Release<'_>) -> Result<()> {
 }
 
 pub(crate) fn an_edited_channel_is_obeyed_without_a_restart(
-    release: &Release<'_>,
+    release: &Release,
     sender: &ClientSystem,
 ) -> Result<()> {
     let (broker, pod) = (release.service()?, release.broker_pod()?);
@@ -107,7 +105,7 @@ fn is_too_large(error: &restante_client::RequestError) -> bool {
 }
 
 /// The broker obeys the channel as it is now.
-fn wait_until_programmed(release: &Release<'_>) -> Result<()> {
+fn wait_until_programmed(release: &Release) -> Result<()> {
     let words = ["-n", USERS, "get", "mc", "orders"];
     release.kubectl.until("the edit to be programmed", SOON, &words, |channel| {
         let programmed = condition(channel, "Programmed").context("there is no condition Programmed")?;

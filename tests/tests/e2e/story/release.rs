@@ -1,9 +1,6 @@
 //! First and last chapter: the release of the chart.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::SocketAddrV4, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::{
@@ -23,19 +20,18 @@ pub(crate) const USERS: &str = "acme";
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// An installed release.
-pub(crate) struct Release<'a> {
-    pub(crate) cluster: &'a ClusterInfo,
+pub(crate) struct Release {
     pub(crate) kubectl: Kubectl,
     helm: Helm,
 }
 
-impl<'a> Release<'a> {
+impl Release {
     /// Installs the chart with the images of this working tree.
-    pub(crate) fn install(cluster: &'a ClusterInfo) -> Result<Self> {
+    pub(crate) fn install(cluster: &ClusterInfo) -> Result<Self> {
         for image in images::restante()? {
             image.import(&cluster.tools, &cluster.containerd_socket)?;
         }
-        let release = Self { cluster, kubectl: cluster.kubectl(), helm: cluster.helm() };
+        let release = Self { kubectl: cluster.kubectl(), helm: cluster.helm() };
         let chart = workspace().join("charts/restante").display().to_string();
         let words = ["install", "restante", &chart, "--namespace", SYSTEM, "--create-namespace", "--wait"];
         let notes = release.helm.run(&[&words[..], &["--timeout", "3m"]].concat())?;
@@ -93,20 +89,10 @@ impl<'a> Release<'a> {
         })
     }
 
-    /// What a page of the broker's admin port says.
-    pub(crate) fn broker_admin(&self, path: &str) -> Result<String> {
-        let address = pod_address(&self.broker_pod()?)?;
-        self.get(SocketAddrV4::new(address, 8081), path)
-    }
-
-    /// What a page says that is served inside the cluster.
-    pub(crate) fn get(&self, at: SocketAddrV4, path: &str) -> Result<String> {
-        let url = format!("http://{at}{path}");
-        let page: Result<String> =
-            restante_tests::in_namespace::run(&self.cluster.network_namespace, || async move {
-                Ok(reqwest::get(url).await?.error_for_status()?.text().await?)
-            })?;
-        page
+    /// What a page of a pod's admin port says.
+    pub(crate) fn admin(&self, pod: &str, page: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8081/proxy{page}");
+        self.kubectl.run(&["get", "--raw", &path])
     }
 
     /// The operator's pod.
@@ -156,9 +142,4 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 /// A condition of an object.
 pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
-}
-
-/// A pod's address.
-pub(crate) fn pod_address(pod: &Value) -> Result<Ipv4Addr> {
-    Ok(pod["status"]["podIP"].as_str().context("the pod has no address")?.parse()?)
 }

@@ -20,7 +20,7 @@ const MESSAGES: usize = 300;
 const KILLS: usize = 2;
 
 pub(crate) fn a_broker_killed_under_load_loses_nothing(
-    release: &Release<'_>,
+    release: &Release,
     sender: &ClientSystem,
     receiver: &ClientSystem,
 ) -> Result<()> {

@@ -25,7 +25,7 @@ test: ## Everything that CI runs; installs what is missing. With root: on a real
 	$(MAKE) test-e2e
 
 .PHONY: test-unit
-test-unit: ## All tests but those that take a node, a firewall or several programs.
+test-unit: ## All tests but those that take a Kubernetes or a firewall.
 	cargo test $(WORKSPACE)
 
 .PHONY: test-e2e
@@ -35,6 +35,11 @@ test-e2e: tools images ## The end-to-end tests. Without root those that need it 
 .PHONY: tools
 tools: # Kubernetes for the tests: only root can run it.
 	if [ "$$(id -u)" = 0 ]; then tests/control-plane/build.sh >/dev/null; fi
+
+.PHONY: bench
+bench: ## Compares the broker with its limits, on two cores. ROWS=push,parked and ROUNDS=7 say what and how often.
+	cargo build --locked --release --package restante-broker --package restante-bench
+	"$${CARGO_TARGET_DIR:-target}/release/restante-bench"
 
 .PHONY: fmt
 fmt: ## Formats everything.

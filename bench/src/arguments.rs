@@ -1,0 +1,46 @@
+//! What a run is told.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use crate::rows::Row;
+
+/// Compares the broker with what its machine and its HTTP stack can do, turn by turn in one run.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// Another part of the benchmark.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The rows to run.
+    #[arg(long, env = "ROWS", value_delimiter = ',', value_enum, default_values_t = Row::ALL)]
+    pub(crate) rows: Vec<Row>,
+    /// How often each server has its turn.
+    #[arg(long, env = "ROUNDS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// How long a turn is measured, in seconds.
+    #[arg(long, env = "SECONDS_PER_TURN", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// The folder of results.json, and of the brokers' data while it runs: on the disk that is to be measured.
+    #[arg(long, env = "RESTANTE_BENCH_OUTPUT", default_value = "bench/results")]
+    pub(crate) output: PathBuf,
+}
+
+impl Arguments {
+    /// How long a turn is measured.
+    pub(crate) fn window(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// Another part of the benchmark.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// The server that the broker is compared with: takes messages and does nothing with them.
+    #[command(hide = true)]
+    NoOp {
+        /// Where.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+}

@@ -1,0 +1,92 @@
+//! Load: clients that each have one connection and one request under way.
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    net::SocketAddr,
+    process,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    runtime,
+    task::{JoinSet, LocalSet},
+    time::sleep,
+};
+
+use crate::{
+    process::cpu_time,
+    request::Connection,
+    statistics::{median, percentile},
+};
+
+/// Before a turn is measured: connections are made, and caches are as they will be.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// What was measured of one server in one turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// Requests answered per second.
+    pub(crate) rate: f64,
+    /// The server's CPU time per request, in microseconds.
+    pub(crate) server_cpu_us: f64,
+    /// The clients' CPU time per request, in microseconds.
+    pub(crate) load_cpu_us: f64,
+    /// From the first byte of a request to the last of its answer, in microseconds: the median.
+    pub(crate) p50_us: f64,
+    /// The same: 99 of 100 are below.
+    pub(crate) p99_us: f64,
+}
+
+/// Keeps a server busy with one request again and again, by this many clients at once.
+pub(crate) fn run(
+    server: SocketAddr,
+    server_id: u32,
+    request: Vec<u8>,
+    clients: usize,
+    window: Duration,
+) -> Result<Turn> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let (request, times) = (Rc::<[u8]>::from(request), Rc::<RefCell<Vec<f64>>>::default());
+        let mut running = JoinSet::new();
+        for _ in 0..clients {
+            running.spawn_local(client(server, Rc::clone(&request), Rc::clone(&times)));
+        }
+        let measured = async {
+            sleep(WARM_UP).await;
+            times.borrow_mut().clear();
+            let before = (Instant::now(), cpu_time(server_id)?, cpu_time(process::id())?);
+            sleep(window).await;
+            let wall = before.0.elapsed().as_secs_f64();
+            let (server, load) = (cpu_time(server_id)? - before.1, cpu_time(process::id())? - before.2);
+            let times = times.take();
+            let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / times.len() as f64;
+            Ok(Turn {
+                rate: times.len() as f64 / wall,
+                server_cpu_us: each(server),
+                load_cpu_us: each(load),
+                p50_us: median(&times),
+                p99_us: percentile(&times, 0.99),
+            })
+        };
+        tokio::select! {
+            measured = measured => measured,
+            ended = running.join_next() => match ended.context("there are no clients")?? {
+                Err(error) => Err(error),
+            },
+        }
+    })
+}
+
+async fn client(server: SocketAddr, request: Rc<[u8]>, times: Rc<RefCell<Vec<f64>>>) -> Result<Infallible> {
+    let mut connection = Connection::open(server).await?;
+    loop {
+        let began = Instant::now();
+        connection.send(&request).await?;
+        connection.answer(201).await?;
+        times.borrow_mut().push(began.elapsed().as_secs_f64() * 1e6);
+    }
+}

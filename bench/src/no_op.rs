@@ -1,0 +1,37 @@
+//! What the broker is compared with: its own server, hyper and axum, reading a message and answering 201 at once. What a
+//! push costs beyond this is the broker's.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderName, StatusCode},
+    routing::post,
+};
+use restante_broker::http::{Server, serve};
+use tokio::{net::TcpListener, runtime};
+use tokio_util::sync::CancellationToken;
+
+/// As long as the headers of a real answer.
+const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
+    StatusCode::CREATED,
+    [
+        (HeaderName::from_static("message-id"), "00000000-0000-7000-8000-000000000000"),
+        (HeaderName::from_static("message-durability"), "fsync"),
+    ],
+);
+
+/// Serves until the process is ended.
+pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
+    // As the broker's data port has it: one thread.
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
+        let router = Router::new().route("/v1/messages/{*address}", post(async |_: Bytes| ANSWER));
+        let drain = CancellationToken::new();
+        serve(Server { listener, router, drain, drain_timeout: std::time::Duration::ZERO }).await;
+        Ok(())
+    })
+}

@@ -1,0 +1,25 @@
+//! What the kernel counts of a process.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+
+/// CPU time of all its threads that live: the first field of each schedstat, in nanoseconds.
+pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
+    let mut time = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{id}/task")).context("the process has ended")? {
+        // A thread may end meanwhile; those that matter live as long as the process.
+        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        let nanoseconds = text.split(' ').next().context("schedstat is empty")?;
+        time += Duration::from_nanos(nanoseconds.parse()?);
+    }
+    Ok(time)
+}
+
+/// A number from its status, such as `Threads` or `VmRSS`.
+pub(crate) fn status(id: u32, field: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).context("the process has ended")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let value = line.and_then(|line| line.split_whitespace().next());
+    Ok(value.with_context(|| format!("there is no {field} in its status"))?.parse()?)
+}

@@ -22,7 +22,7 @@ use tikv_jemallocator::Jemalloc;
 
 use self::{
     arguments::{Arguments, Command},
-    report::Report,
+    report::{Machine, Report},
 };
 
 /// The broker's: what is compared with it has the same.
@@ -36,7 +36,9 @@ fn main() -> Result<()> {
     }
     fs::create_dir_all(&arguments.output)
         .with_context(|| format!("{} cannot be made (--output)", arguments.output.display()))?;
+    // Before this process keeps to one core.
+    let machine = Machine::here(&arguments.output)?;
     cores::prepare()?;
-    let report = Report { machine: report::Machine::here(&arguments.output)?, rows: rows::run(&arguments)? };
-    report.write(&arguments.output)
+    let rows = rows::run(&arguments)?;
+    Report { machine, rows }.write(&arguments.output)
 }

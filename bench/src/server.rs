@@ -1,24 +1,37 @@
 //! A server under load: a process of its own, on a core of its own.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
+    io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::Command,
+    thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use restante_broker::data_folder::DataFolder;
 use restante_tests::{process::Process, wait};
 use tempfile::TempDir;
 
 use crate::{
     cores,
+    process::cpu_time,
     request::{self, Connection},
 };
 
 /// A server that does not serve by then will not.
 const STARTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long its CPU time is looked at to see whether it is idle.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// The broker's default.
+const SEGMENT_BYTES: usize = 64 << 20;
+/// More than a turn fills, by those that a broker keeps ready.
+const SPARES: u32 = 8;
 
 /// One channel that never fills up within a turn, and whose receivers may wait for as long as any.
 const CHANNEL: &str = "
@@ -48,6 +61,7 @@ impl Server {
         Self::start("restante-broker", within, |data, admin, folder| {
             let manifest = folder.join("channel.yaml");
             fs::write(&manifest, CHANNEL)?;
+            make_spares(&DataFolder::open(&folder.join("data"), Duration::ZERO)?.log())?;
             let mut broker = pinned(&program);
             broker.arg("--listen").arg(data.to_string()).arg("--admin-listen").arg(admin.to_string());
             broker.arg("--data-dir").arg(folder.join("data")).arg("--manifests").arg(manifest);
@@ -78,6 +92,8 @@ impl Server {
             process.check_running()?;
             TcpStream::connect(data).map(drop).map_err(anyhow::Error::from)
         })?;
+        // A broker prepares its disk after it has begun to serve.
+        wait::until(&format!("{name} to be idle"), STARTED_WITHIN, || is_idle(process.id()))?;
         Ok(Self { data, admin, process, _folder: folder })
     }
 
@@ -95,6 +111,28 @@ impl Server {
     }
 }
 
+/// Whether it hardly takes any CPU time.
+fn is_idle(id: u32) -> Result<()> {
+    let before = cpu_time(id)?;
+    thread::sleep(LOOK);
+    let taken = cpu_time(id)? - before;
+    ensure!(taken < LOOK / 100, "it took {taken:?} in {LOOK:?}");
+    Ok(())
+}
+
+/// Segments as a log has them whose messages were settled: it writes over them again and again. A turn is about that, and
+/// not about how a log grows for the first time, when each segment is also written with zeros ahead of its use.
+fn make_spares(log: &Path) -> Result<()> {
+    fs::create_dir_all(log)?;
+    let zeros = vec![0; SEGMENT_BYTES];
+    for number in 1..=SPARES {
+        let mut segment = File::create(log.join(format!("{number:08}.seg")))?;
+        segment.write_all(&zeros)?;
+        segment.sync_all()?;
+    }
+    Ok(())
+}
+
 fn pinned(program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", &cores::SERVER.to_string()]).arg(program);
@@ -103,7 +141,7 @@ fn pinned(program: &Path) -> Command {
 
 fn beside_us(program: &str) -> Result<std::path::PathBuf> {
     let path = env::current_exe()?.with_file_name(program);
-    anyhow::ensure!(path.is_file(), "{} is not built: run `make bench`", path.display());
+    ensure!(path.is_file(), "{} is not built: run `make bench`", path.display());
     Ok(path)
 }
 

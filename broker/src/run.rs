@@ -142,14 +142,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let (drain, failed) = (CancellationToken::new(), CancellationToken::new());
     let health = Health::new(store.clone(), drain.clone(), failed.clone());
 
-    let context = Context {
+    let context = Arc::new(Context {
         store: store.clone(),
         core: core.clone(),
         counters: core.with(|core| core.counters()),
         body_memory: body_memory.clone(),
         drain: drain.clone(),
         metrics: metrics.clone(),
-    };
+    });
     let data =
         Data { listener: data_listener, context, jobs, health: health.clone(), drain_timeout: drain_seconds };
     let (ended, data_ended) = oneshot::channel();
@@ -187,7 +187,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
 /// The thread of the channels.
 struct Data {
     listener: BlockingListener,
-    context: Context,
+    context: Arc<Context>,
     jobs: Jobs,
     health: Health,
     drain_timeout: Duration,

@@ -1,5 +1,7 @@
 //! Settling: what a receiver says of the lease that it holds.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// `DELETE /v1/leases/{lease}`: the message is done with.
-pub async fn settle(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     Query::parse(request.uri().query(), &[])?;
     let (channel, claim) = claim(&context, &request, "")?;
     let ticket = context.core.with(|core| core.settle(channel, claim)).map_err(refused)?;
@@ -25,7 +27,7 @@ pub async fn settle(State(context): State<Context>, request: Request) -> Result<
 }
 
 /// `POST /v1/leases/{lease}/release`: the message is given back.
-pub async fn release(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+pub async fn release(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     Query::parse(request.uri().query(), &[])?;
     let (channel, claim) = claim(&context, &request, "/release")?;
     let ticket = context.core.with(|core| core.release(channel, claim, true)).map_err(refused)?;
@@ -34,7 +36,7 @@ pub async fn release(State(context): State<Context>, request: Request) -> Result
 }
 
 /// `POST /v1/leases/{lease}/renew`: the message is needed for longer.
-pub async fn renew(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let seconds = Query::parse(request.uri().query(), &["lease"])?.seconds("lease", 1)?;
     let (channel, claim) = claim(&context, &request, "/renew")?;
     let Renewed { granted, lease, ticket } =

@@ -26,8 +26,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// What every adapter works with.
-#[derive(Clone)]
+/// What every adapter works with. Shared, because each request has it.
 pub struct Context {
     /// Which channel an address belongs to.
     pub store: AddressStore,
@@ -55,7 +54,7 @@ pub enum Adapter {
 
 impl Adapter {
     /// Finds what serves an address.
-    pub fn at(context: &Context, address: &Address) -> Result<Self, HttpError> {
+    pub fn at(context: &Arc<Context>, address: &Address) -> Result<Self, HttpError> {
         if context.drain.is_cancelled() {
             let detail = "this broker is shutting down: send the request again, to its successor";
             return Err(HttpError::new(ProblemType::Draining, detail));

@@ -27,7 +27,7 @@ use crate::{
 
 /// The source side of an address.
 pub struct PullAdapter {
-    context: Context,
+    context: Arc<Context>,
     pub(super) channel: Arc<ChannelEntry>,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Place {
 
 impl PullAdapter {
     /// The adapter of a channel's source.
-    pub fn new(context: &Context, channel: Arc<ChannelEntry>) -> Self {
+    pub fn new(context: &Arc<Context>, channel: Arc<ChannelEntry>) -> Self {
         Self { context: context.clone(), channel }
     }
 
@@ -90,7 +90,7 @@ impl PullAdapter {
         let ticket = delivery.ticket.clone();
         let mut headers = common_headers(&wait);
         delivery_headers(&delivery, lease, &mut headers);
-        let body = LeasedBody::new(self.context.core, delivery);
+        let body = LeasedBody::new(self.context.core.clone(), delivery);
         ticket.wait().await.map_err(|_| store_failed())?;
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }

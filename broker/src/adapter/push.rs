@@ -19,13 +19,13 @@ use crate::{
 
 /// The destination side of an address.
 pub struct PushAdapter {
-    context: Context,
+    context: Arc<Context>,
     pub(super) channel: Arc<ChannelEntry>,
 }
 
 impl PushAdapter {
     /// The adapter of a channel's destination.
-    pub fn new(context: &Context, channel: Arc<ChannelEntry>) -> Self {
+    pub fn new(context: &Arc<Context>, channel: Arc<ChannelEntry>) -> Self {
         Self { context: context.clone(), channel }
     }
 

@@ -1,6 +1,6 @@
 //! Contents that stay in memory for the receivers to come, so that most are never read from the disk.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -26,7 +26,9 @@ impl Content {
 /// for first, so there is nothing better to throw out.
 #[derive(Debug)]
 pub(super) struct HotContents {
-    contents: HashMap<(u32, Sequence), Content>,
+    // Messages come in order of their sequences: cheap to append to, and it never moves all that it holds, as a hash table
+    // does when it grows.
+    contents: BTreeMap<(u32, Sequence), Content>,
     bytes: usize,
     max_bytes: usize,
 }
@@ -34,7 +36,7 @@ pub(super) struct HotContents {
 impl HotContents {
     /// Room for `max_bytes`.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { contents: HashMap::new(), bytes: 0, max_bytes }
+        Self { contents: BTreeMap::new(), bytes: 0, max_bytes }
     }
 
     /// Keeps a content, if there is room.

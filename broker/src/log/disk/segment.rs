@@ -22,8 +22,10 @@ const MAGIC: &[u8; 8] = b"RESTLOG1";
 const VERSION: u32 = 1;
 /// Bytes of the head's fields: within one sector, which a disk writes whole or not at all.
 const FIELDS: usize = 40;
-/// What zeros are written in: large enough for the disk, small enough for the memory.
-const ZEROS: usize = 1 << 20;
+/// What a spare is written with: it stays in the processor's cache.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// How much of a spare is synced at once.
+const SYNCED_BYTES: u64 = 1 << 20;
 
 /// What the head of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,14 +121,16 @@ pub(super) fn make_spare<S: Storage>(
     let (name, unfinished) = (name(number), format!("{number:08}.tmp"));
     let made = (|| {
         let file = storage.create(&unfinished)?;
-        let zeros = vec![0; ZEROS.min(bytes as usize)];
         let mut offset = 0;
         while offset < bytes {
-            let length = zeros.len().min((bytes - offset) as usize);
-            file.write_at(&zeros[..length], offset)?;
+            let length = ZEROS.len().min((bytes - offset) as usize);
+            file.write_at(&ZEROS[..length], offset)?;
             offset += length as u64;
+            // By and by: a sync of the log's then waits for a piece at most, and not for the whole file.
+            if offset.is_multiple_of(SYNCED_BYTES) || offset == bytes {
+                file.sync_data()?;
+            }
         }
-        file.sync_data()?;
         storage.rename(&unfinished, &name)?;
         storage.sync_folder()?;
         Ok(file)

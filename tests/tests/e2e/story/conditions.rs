@@ -29,12 +29,27 @@ pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<
     ensure!(format!("{refused:#}").contains("waitSeconds"), "{refused:#}");
 
     // Who lost a source gets it when the winner goes.
-    kubectl.apply(&channel("winner", "  source: prize\n"))?;
-    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/winner"])?;
-    kubectl.apply(&channel("second", "  source: prize\n"))?;
-    kubectl.wait_for("condition=Accepted=False", SOON, &["-n", USERS, "messagechannel/second"])?;
-    kubectl.run(&["-n", USERS, "delete", "mc", "winner", "--timeout=60s"])?;
-    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/second"])?;
-    kubectl.run(&["-n", USERS, "delete", "mc", "second", "thief", "double", "homeless", "--timeout=60s"])?;
+    let (winner, loser) = two_that_claim_one_source(release)?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, &format!("messagechannel/{winner}")])?;
+    kubectl.wait_for("condition=Accepted=False", SOON, &["-n", USERS, &format!("messagechannel/{loser}")])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", &winner, "--timeout=60s"])?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, &format!("messagechannel/{loser}")])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", &loser, "thief", "double", "homeless", "--timeout=60s"])?;
     Ok(())
+}
+
+/// Applies both, and says which wins: the older one, and of two that were made in one second, which is as finely as
+/// Kubernetes tells the time, the one with the smaller UID.
+fn two_that_claim_one_source(release: &Release) -> Result<(String, String)> {
+    let kubectl = &release.kubectl;
+    let mut rank = Vec::new();
+    for name in ["first", "second"] {
+        kubectl.apply(&channel(name, "  source: prize\n"))?;
+        let metadata = kubectl.json(&["-n", USERS, "get", "mc", name])?["metadata"].take();
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+        rank.push((text("creationTimestamp"), text("uid"), name.to_owned()));
+    }
+    rank.sort();
+    let [(.., winner), (.., loser)]: [_; 2] = rank.try_into().expect("there are two");
+    Ok((winner, loser))
 }

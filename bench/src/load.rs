@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use restante_tests::usage::cpu_time;
 use tokio::{
     runtime,
     task::{JoinSet, LocalSet},
@@ -17,7 +18,6 @@ use tokio::{
 };
 
 use crate::{
-    process::cpu_time,
     request::Connection,
     statistics::{median, percentile},
 };

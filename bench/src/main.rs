@@ -7,7 +7,6 @@ mod arguments;
 mod cores;
 mod load;
 mod no_op;
-mod process;
 mod report;
 mod request;
 mod rows;

@@ -13,12 +13,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use restante_broker::data_folder::DataFolder;
-use restante_tests::{process::Process, wait};
+use restante_tests::{process::Process, usage::cpu_time, wait};
 use tempfile::TempDir;
 
 use crate::{
     cores,
-    process::cpu_time,
     request::{self, Connection},
 };
 

@@ -27,4 +27,5 @@ pub mod programs;
 pub mod requirements;
 pub mod run_name;
 pub mod tools;
+pub mod usage;
 pub mod wait;

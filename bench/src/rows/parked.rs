@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use restante_tests::wait;
+use restante_tests::{
+    usage::{cpu_time, status},
+    wait,
+};
 use tokio::{runtime, time::sleep};
 
 use crate::{
     arguments::Arguments,
-    process::{cpu_time, status},
     report::{Row, said},
     request::{self, Connection},
     server::{ADDRESS, Server},

@@ -92,6 +92,11 @@ impl Broker {
         self.process.take().context("the broker does not run")?.kill()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("the broker does not run")?.id())
+    }
+
     /// A folder of the test's own, gone with the broker.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

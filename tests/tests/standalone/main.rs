@@ -1,11 +1,13 @@
 //! One machine, several real programs: the broker, the client library and its command, Prometheus, curl.
-//! Neither root nor Kubernetes.
+//! No Kubernetes; root for a disk of the test's own only.
 
 mod broker;
 mod cli;
 mod content;
 mod crash;
+mod full_disk;
 mod link;
+mod parked;
 mod programs;
 mod prometheus;
 mod readme;

@@ -1,0 +1,39 @@
+//! Receivers that wait cost the broker neither a thread nor polling.
+
+use anyhow::{Result, ensure};
+use reqwest::{Method, StatusCode};
+use restante_tests::usage::{status, wake_ups};
+use tokio::task::JoinSet;
+
+use crate::broker::{Broker, channel};
+
+const RECEIVERS: u64 = 300;
+/// Wake-ups of the broker's threads in two seconds: its heartbeats and the one request. Receivers that asked themselves
+/// only once a second whether something came would need hundreds.
+const WAKE_UPS_MAX: u64 = 100;
+
+#[tokio::test]
+async fn receivers_that_wait_cost_no_thread_and_no_polling() -> Result<()> {
+    let delivery = "delivery: {maxWaitSeconds: 60}";
+    let broker = Broker::serving(&[channel("orders", delivery), channel("quiet", delivery)].concat()).await?;
+    let id = broker.id()?;
+    let threads = status(id, "Threads")?;
+
+    let mut waiting = JoinSet::new();
+    for _ in 0..RECEIVERS {
+        let (http, url) =
+            (crate::broker::http()?, format!("{}/v1/messages/acme/orders?wait=60", broker.url()));
+        waiting.spawn(async move { http.get(url).send().await });
+    }
+    broker.until_metric("restante_waiting_receivers", RECEIVERS as f64).await?;
+    ensure!(status(id, "Threads")? == threads, "a receiver that waits has a thread");
+
+    let before = wake_ups(id)?;
+    // The broker itself says when two seconds are over.
+    let answer = broker.request(Method::GET, "/v1/messages/acme/quiet?wait=2").await?;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let woken = wake_ups(id)? - before;
+    ensure!(woken < WAKE_UPS_MAX, "{woken} wake-ups while {RECEIVERS} receivers waited for two seconds");
+    ensure!(waiting.try_join_next().is_none(), "a receiver waits no more");
+    Ok(())
+}

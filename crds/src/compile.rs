@@ -71,28 +71,27 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
     let source = address("source", spec.source.as_deref().unwrap_or(&name))?;
     let size = |field, given| quantity::bytes(given).map_err(|error| CompileError::Quantity { field, error });
     let config = ChannelConfig {
-        uid,
         destinations,
-        source,
         generation: metadata.generation.unwrap_or(1),
         delivery: Delivery {
             wait_seconds: unsigned("delivery.waitSeconds", spec.delivery.wait_seconds)?,
             max_wait_seconds: unsigned("delivery.maxWaitSeconds", spec.delivery.max_wait_seconds)?,
             lease_seconds: unsigned("delivery.leaseSeconds", spec.delivery.lease_seconds)?,
             max_lease_seconds: unsigned("delivery.maxLeaseSeconds", spec.delivery.max_lease_seconds)?,
+            ..Delivery::default()
         },
         limits: Limits {
             messages: unsigned("limits.messages", spec.limits.messages)?,
             bytes: size("bytes", &spec.limits.bytes)?,
             message_bytes: size("messageBytes", &spec.limits.message_bytes)?,
+            ..Limits::default()
         },
         deduplication_window_seconds: unsigned(
             "deduplicationWindowSeconds",
             spec.deduplication_window_seconds,
         )?,
         access: Access { anonymous: spec.access.anonymous },
-        namespace,
-        name,
+        ..ChannelConfig::new(uid, &namespace, &name, source)
     };
     config.check()?;
     Ok(config)
@@ -130,11 +129,8 @@ mod tests {
         assert_eq!(config.destinations, ["acme/orders".parse().unwrap()]);
         assert_eq!(config.source, "acme/orders".parse().unwrap());
         assert_eq!(config.generation, 3);
-        assert_eq!(
-            config.delivery,
-            Delivery { wait_seconds: 10, max_wait_seconds: 20, lease_seconds: 30, max_lease_seconds: 3600 }
-        );
-        assert_eq!(config.limits, Limits { messages: 100_000, bytes: 1 << 30, message_bytes: 1 << 20 });
+        assert_eq!(config.delivery, Delivery::default());
+        assert_eq!(config.limits, Limits::default());
         assert_eq!(config.deduplication_window_seconds, 300);
     }
 

@@ -123,28 +123,14 @@ impl<'a> Taken<'a> {
 
 #[cfg(test)]
 mod tests {
-    use restante_wire::channel::{Access, Delivery, Limits};
     use uuid::Uuid;
 
     use super::*;
 
     fn config(uid: u128, name: &str, destination: &str, source: &str) -> ChannelConfig {
         ChannelConfig {
-            uid: Uuid::from_u128(uid),
-            namespace: "acme".into(),
-            name: name.into(),
-            generation: 1,
             destinations: vec![Address::new("acme", destination).unwrap()],
-            source: Address::new("acme", source).unwrap(),
-            delivery: Delivery {
-                wait_seconds: 1,
-                max_wait_seconds: 1,
-                lease_seconds: 1,
-                max_lease_seconds: 1,
-            },
-            limits: Limits { messages: 1, bytes: 1, message_bytes: 1 },
-            deduplication_window_seconds: 0,
-            access: Access { anonymous: true },
+            ..ChannelConfig::new(Uuid::from_u128(uid), "acme", name, Address::new("acme", source).unwrap())
         }
     }
 

@@ -41,3 +41,54 @@ pub struct ChannelDeleted {
     #[serde(flatten)]
     pub store: StoreState,
 }
+
+/// The body of `POST /control/v1/channels/{uid}/redrive`: dead letters become ready again, oldest first, with a delivery
+/// count of zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redrive {
+    /// The channel that they go to; absent, their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Uuid>,
+    /// How many at the most; absent, all that are there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redriven {
+    /// Dead letters that are ready again.
+    pub moved: u64,
+    /// Dead letters that are left.
+    pub left: u64,
+}
+
+/// The body of `POST /control/v1/channels/{uid}/purge`: messages go for ever. Leased ones are never purged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Purge {
+    /// Of which states.
+    pub states: Vec<PurgedState>,
+}
+
+/// A state whose messages can be purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PurgedState {
+    /// Those that the next pulls would get.
+    Ready,
+    /// Those whose delay or back-off is not over.
+    Delayed,
+    /// Dead letters.
+    Dead,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Purged {
+    /// Messages that are gone.
+    pub purged: u64,
+}

@@ -14,6 +14,24 @@ pub const MESSAGE_ENQUEUED_AT: &str = "message-enqueued-at";
 pub const MESSAGE_DELIVERIES: &str = "message-deliveries";
 /// Answer to a HEAD of an address: how many messages are ready.
 pub const MESSAGE_READY: &str = "message-ready";
+/// Push: the group of the message, 1 to 128 visible ASCII characters; of a group at most one message is leased.
+pub const MESSAGE_GROUP: &str = "message-group";
+/// Push: after how many seconds the message is handed out at the earliest.
+pub const MESSAGE_DELAY: &str = "message-delay";
+/// Push: after how many seconds the message expires.
+pub const MESSAGE_TTL: &str = "message-ttl";
+/// On a message that another channel gave up: why, one of the names of [`crate::DeadLetterCause`].
+pub const MESSAGE_DEAD_LETTER_CAUSE: &str = "message-dead-letter-cause";
+/// On a message that another channel gave up: that channel, `namespace/name`.
+pub const MESSAGE_DEAD_LETTER_CHANNEL: &str = "message-dead-letter-channel";
+/// On a message that a receiver rejected: what it said.
+pub const MESSAGE_DEAD_LETTER_REASON: &str = "message-dead-letter-reason";
+/// Pull: leases to settle before the wait begins, separated by commas.
+pub const ACKNOWLEDGE: &str = "acknowledge";
+/// Answer to [`ACKNOWLEDGE`]: each lease that was not settled, as `<lease>;reason=<problem type>`.
+pub const ACKNOWLEDGE_FAILED: &str = "acknowledge-failed";
+/// Pull: the structured-field string under which a repeat of a pull is recognised whose answer was lost.
+pub const RECEIVE_ATTEMPT_ID: &str = "receive-attempt-id";
 /// Seconds that the lease was granted for.
 pub const LEASE_DURATION: &str = "lease-duration";
 /// When the lease ends, RFC 3339, by the broker's clock.
@@ -45,6 +63,13 @@ pub const KEPT_HEADERS_MAX: usize = 64;
 /// The most bytes of names and values of one message's kept headers: proxies drop answers with larger heads, and the
 /// message could never be delivered.
 pub const KEPT_HEADERS_BYTES_MAX: usize = 2048;
+
+/// The longest group of a message, in characters.
+pub const GROUP_CHARACTERS_MAX: usize = 128;
+/// The longest idempotency key, attempt id and reason of a rejection, in characters.
+pub const KEY_CHARACTERS_MAX: usize = 255;
+/// The most leases of one [`ACKNOWLEDGE`].
+pub const ACKNOWLEDGED_LEASES_MAX: usize = 64;
 
 /// Whether a header of a push is kept with the message and handed back. The name is in lower case.
 pub fn is_kept(name: &str) -> bool {

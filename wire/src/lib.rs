@@ -5,8 +5,10 @@
 //! operator and every client can agree on one vocabulary without agreeing on a stack.
 
 pub mod address;
+pub mod batch;
 pub mod channel;
 pub mod control;
+mod dead_letter;
 pub mod header;
 pub mod path;
 pub mod problem;
@@ -14,5 +16,6 @@ pub mod revision;
 
 pub use address::{Address, AddressError};
 pub use channel::{ChannelConfig, ChannelStats};
+pub use dead_letter::DeadLetterCause;
 pub use problem::{Problem, ProblemType};
 pub use revision::Revision;

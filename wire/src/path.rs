@@ -6,7 +6,15 @@ use crate::Address;
 pub const MESSAGES: &str = "/v1/messages/";
 /// `POST` pulls, for clients and proxies that distrust `GET`. The address follows.
 pub const RECEIVE: &str = "/v1/receive/";
-/// `DELETE` settles; `…/renew` and `…/release` follow the lease token.
+/// `POST` pushes many, `GET` pulls many. The address follows.
+pub const BATCHES: &str = "/v1/batches/";
+/// `GET` looks at messages without taking them. The address follows.
+pub const PEEK: &str = "/v1/peek/";
+/// `POST` settles, releases, rejects and renews many leases.
+pub const SETTLEMENTS: &str = "/v1/settlements";
+/// `GET` describes all of this as OpenAPI 3.1.
+pub const OPENAPI: &str = "/openapi.json";
+/// `DELETE` settles; `…/renew`, `…/release` and `…/reject` follow the lease token.
 pub const LEASES: &str = "/v1/leases/";
 /// `GET` tells a channel's counts. `{namespace}/{name}` follows.
 pub const CHANNELS: &str = "/v1/channels/";
@@ -17,7 +25,8 @@ pub const CONTROL_REVISION: &str = "/control/v1/revision";
 pub const CONTROL_SYNC: &str = "/control/v1/sync";
 /// Control API: `GET` tells every channel's counts, as NDJSON.
 pub const CONTROL_STATS: &str = "/control/v1/stats";
-/// Control API: `PUT` and `DELETE` of one channel, and `GET …/stats`. The channel's UID follows.
+/// Control API: `PUT` and `DELETE` of one channel, `GET …/stats`, `POST …/redrive` and `…/purge`. The channel's UID
+/// follows.
 pub const CONTROL_CHANNELS: &str = "/control/v1/channels/";
 
 /// Where messages to and from an address go.

@@ -79,12 +79,38 @@ problem_types! {
     BodyIncomplete = "body-incomplete", "The body ended early";
     /// A body came with a request that takes none.
     BodyUnexpected = "body-unexpected", "This request takes no body";
+    /// The body came more slowly than the broker waits for it.
+    BodyTimeout = "body-timeout", "The body came too slowly";
+    /// The body is of a type that this path does not take.
+    MediaTypeUnsupported = "media-type-unsupported", "The body's media type is not supported";
+    /// A body that is not what the path takes.
+    BodyMalformed = "body-malformed", "The body is malformed";
+    /// An item of a batch that cannot be obeyed; the others are not affected.
+    ItemMalformed = "item-malformed", "An item of the batch is malformed";
+    /// A batch of more items or bytes than are taken.
+    BatchTooLarge = "batch-too-large", "The batch is too large";
+    /// A browser's page of an origin that is not listed.
+    OriginForbidden = "origin-forbidden", "Pages of this origin may not use the broker";
+    /// A host name that is not listed, under which a browser's page may have been led here.
+    HostForbidden = "host-forbidden", "The broker is not asked for by this host name";
     /// The content is larger than the channel takes.
     MessageTooLarge = "message-too-large", "The message is too large";
     /// The channel holds as much as it may.
     ChannelFull = "channel-full", "The channel is full";
+    /// More pushes than the channel takes in a second.
+    RateLimited = "rate-limited", "Messages are sent too fast";
+    /// More senders wait for room in the channel than may.
+    TooManySenders = "too-many-senders", "Too many senders wait";
+    /// The channel drains before it is deleted, and takes nothing any more.
+    ChannelClosing = "channel-closing", "The channel is being closed";
+    /// A push with the same key is still being stored.
+    IdempotencyInProgress = "idempotency-in-progress", "The same key is still being stored";
+    /// The key was used for another message.
+    IdempotencyMismatch = "idempotency-mismatch", "The key was used for another message";
     /// More receivers wait on the channel than may.
     TooManyReceivers = "too-many-receivers", "Too many receivers wait";
+    /// The pull was repeated under its attempt id while it waited: the repeat has its place.
+    AttemptRepeated = "attempt-repeated", "The pull was repeated";
     /// The token was never issued, or was changed on the way.
     LeaseUnknown = "lease-unknown", "No such lease was issued";
     /// The lease ended; nobody has the message now.
@@ -118,12 +144,12 @@ problem_types! {
 
     /// Control API: the credential is missing or wrong.
     Unauthorized = "unauthorized", "The credential is missing or wrong";
-    /// Control API: a body that is not what the path takes.
-    BodyMalformed = "body-malformed", "The body is malformed";
     /// Control API: a channel that cannot be obeyed.
     ChannelInvalid = "channel-invalid", "The channel cannot be obeyed";
     /// Control API: two channels with one source, destination or name.
     ChannelConflict = "channel-conflict", "Two channels claim the same";
+    /// Control API: the channels are those of manifests, and the control API cannot change them.
+    ManifestsRule = "manifests-rule", "The channels are those of the manifests";
     /// Control API: no channel has this UID.
     ChannelUnknown = "channel-unknown", "No channel has this UID";
     /// Control API: the channel holds messages and `force` was not said.

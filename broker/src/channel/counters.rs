@@ -48,14 +48,12 @@ impl ChannelCounters {
     pub fn stats(&self, config: &ChannelConfig, now: Millis) -> ChannelStats {
         let oldest = self.oldest.load(Relaxed);
         ChannelStats {
-            uid: config.uid,
-            namespace: config.namespace.clone(),
-            name: config.name.clone(),
             ready: self.ready(),
             leased: self.leased.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             oldest_message_age_seconds: (oldest != 0).then(|| now.saturating_sub(oldest) / 1000),
             waiting_receivers: self.waiting(),
+            ..ChannelStats::empty(config)
         }
     }
 }

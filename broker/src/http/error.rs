@@ -45,16 +45,30 @@ pub fn status(kind: ProblemType) -> StatusCode {
         | P::BodyIncomplete
         | P::BodyUnexpected
         | P::BodyMalformed
+        | P::ItemMalformed
         | P::ChannelInvalid => StatusCode::BAD_REQUEST,
         P::Unauthorized => StatusCode::UNAUTHORIZED,
+        P::OriginForbidden | P::HostForbidden => StatusCode::FORBIDDEN,
         P::AddressUnknown | P::LeaseUnknown | P::ChannelUnknown | P::RouteUnknown => StatusCode::NOT_FOUND,
         P::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        P::ChannelConflict | P::ChannelNotEmpty => StatusCode::CONFLICT,
-        P::LeaseExpired | P::LeaseReleased | P::LeaseSuperseded | P::MessageSettled | P::ChannelDeleted => {
-            StatusCode::GONE
+        P::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        P::ChannelConflict
+        | P::ChannelNotEmpty
+        | P::ManifestsRule
+        | P::IdempotencyInProgress
+        | P::AttemptRepeated => StatusCode::CONFLICT,
+        P::LeaseExpired
+        | P::LeaseReleased
+        | P::LeaseSuperseded
+        | P::MessageSettled
+        | P::ChannelClosing
+        | P::ChannelDeleted => StatusCode::GONE,
+        P::MessageTooLarge | P::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        P::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        P::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        P::ChannelFull | P::RateLimited | P::TooManySenders | P::TooManyReceivers => {
+            StatusCode::TOO_MANY_REQUESTS
         }
-        P::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        P::ChannelFull | P::TooManyReceivers => StatusCode::TOO_MANY_REQUESTS,
         P::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         P::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         P::NotProgrammed | P::Busy | P::Draining | P::IdempotencyFull | P::StoreFull | P::StoreFailed => {
@@ -69,8 +83,10 @@ fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
     match kind {
         // Another pod, or this one's successor, is ready within moments.
         P::Draining | P::Busy | P::TooManyReceivers | P::NotProgrammed => Some(1),
+        // The first push is stored within a sync, and the bucket of a rate is filled each second.
+        P::IdempotencyInProgress | P::RateLimited => Some(1),
         // Somebody has to make room first.
-        P::ChannelFull | P::IdempotencyFull | P::StoreFull => Some(5),
+        P::ChannelFull | P::TooManySenders | P::IdempotencyFull | P::StoreFull => Some(5),
         // The broker restarts and recovers.
         P::StoreFailed => Some(10),
         _ => None,

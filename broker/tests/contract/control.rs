@@ -3,7 +3,6 @@
 use reqwest::{Method, Response, StatusCode};
 use restante_wire::{
     Address, ChannelConfig, ChannelStats, ProblemType, Revision,
-    channel::{Access, Delivery, Limits},
     control::{ChannelDeleted, StoreState},
 };
 use uuid::Uuid;
@@ -26,23 +25,8 @@ fn programmed_by_an_operator() -> Broker {
 }
 
 fn channel(name: &str) -> ChannelConfig {
-    ChannelConfig {
-        uid: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()),
-        namespace: "acme".into(),
-        name: name.into(),
-        generation: 1,
-        destinations: vec![Address::new("acme", name).unwrap()],
-        source: Address::new("acme", name).unwrap(),
-        delivery: Delivery {
-            wait_seconds: 10,
-            max_wait_seconds: 20,
-            lease_seconds: 30,
-            max_lease_seconds: 3600,
-        },
-        limits: Limits { messages: 100, bytes: 1 << 30, message_bytes: 1 << 20 },
-        deduplication_window_seconds: 300,
-        access: Access { anonymous: true },
-    }
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+    ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
 }
 
 async fn control(broker: &Broker, method: Method, path: &str, body: String) -> Response {

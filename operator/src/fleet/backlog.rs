@@ -28,9 +28,12 @@ pub fn sum(one: ChannelStats, other: &ChannelStats) -> ChannelStats {
     ChannelStats {
         ready: one.ready + other.ready,
         leased: one.leased + other.leased,
+        delayed: one.delayed + other.delayed,
+        dead: one.dead + other.dead,
         bytes: one.bytes + other.bytes,
         oldest_message_age_seconds: one.oldest_message_age_seconds.max(other.oldest_message_age_seconds),
         waiting_receivers: one.waiting_receivers + other.waiting_receivers,
+        waiting_senders: one.waiting_senders + other.waiting_senders,
         ..one
     }
 }

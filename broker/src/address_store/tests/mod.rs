@@ -8,33 +8,15 @@ mod model;
 
 use std::path::Path;
 
-use restante_wire::{
-    Address, ChannelConfig,
-    channel::{Access, Delivery, Limits},
-};
+use restante_wire::{Address, ChannelConfig};
 use uuid::Uuid;
 
 use super::*;
 
 /// A channel `acme/<name>` with both addresses the same.
 fn config(name: &str) -> ChannelConfig {
-    ChannelConfig {
-        uid: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()),
-        namespace: "acme".into(),
-        name: name.into(),
-        generation: 1,
-        destinations: vec![Address::new("acme", name).unwrap()],
-        source: Address::new("acme", name).unwrap(),
-        delivery: Delivery {
-            wait_seconds: 10,
-            max_wait_seconds: 20,
-            lease_seconds: 30,
-            max_lease_seconds: 3600,
-        },
-        limits: Limits { messages: 100, bytes: 1 << 20, message_bytes: 1 << 10 },
-        deduplication_window_seconds: 300,
-        access: Access { anonymous: true },
-    }
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+    ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
 }
 
 fn open(folder: &Path) -> AddressStore {

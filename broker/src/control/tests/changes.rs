@@ -52,10 +52,10 @@ async fn a_set_that_breaks_off_is_no_set() {
 async fn a_bad_line_is_named_and_nothing_is_applied() {
     let port = Port::open();
     let mut unknown = serde_json::to_value(config("two")).unwrap();
-    unknown["paused"] = true.into();
+    unknown["colour"] = "red".into();
     let good = ndjson(&[config("one")]);
     for (text, says) in [
-        (format!("{good}{unknown}\n"), "paused"),
+        (format!("{good}{unknown}\n"), "colour"),
         (format!("{good}{{\n"), "line 2"),
         (format!("{good}\"{}", "x".repeat(LINE_BYTES_MAX)), "line 2 is longer than 65536 bytes"),
     ] {

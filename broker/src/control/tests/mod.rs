@@ -16,7 +16,6 @@ use futures_util::stream;
 use http::{Method, Request, StatusCode, header};
 use restante_wire::{
     Address, ChannelConfig, ChannelStats, Problem, Revision,
-    channel::{Access, Delivery, Limits},
     control::{ChannelDeleted, StoreState},
 };
 use tokio::sync::Notify;
@@ -56,14 +55,8 @@ impl Channels for Counting {
         }
         let messages = lock(&self.0.messages);
         let stats = channels.iter().map(|entry| ChannelStats {
-            uid: entry.config.uid,
-            namespace: entry.config.namespace.clone(),
-            name: entry.config.name.clone(),
             ready: messages.get(&entry.number).copied().unwrap_or(0),
-            leased: 0,
-            bytes: 0,
-            oldest_message_age_seconds: None,
-            waiting_receivers: 0,
+            ..ChannelStats::empty(&entry.config)
         });
         Ok(stats.collect())
     }
@@ -128,23 +121,8 @@ fn ndjson(channels: &[ChannelConfig]) -> String {
 }
 
 fn config(name: &str) -> ChannelConfig {
-    ChannelConfig {
-        uid: Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()),
-        namespace: "acme".into(),
-        name: name.into(),
-        generation: 1,
-        destinations: vec![Address::new("acme", name).unwrap()],
-        source: Address::new("acme", name).unwrap(),
-        delivery: Delivery {
-            wait_seconds: 10,
-            max_wait_seconds: 20,
-            lease_seconds: 30,
-            max_lease_seconds: 3600,
-        },
-        limits: Limits { messages: 100, bytes: 1 << 20, message_bytes: 1 << 10 },
-        deduplication_window_seconds: 300,
-        access: Access { anonymous: true },
-    }
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+    ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
 }
 
 fn channel_path(name: &str) -> String {

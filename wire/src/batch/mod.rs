@@ -1,0 +1,70 @@
+//! Many messages in one body: as JSON, or framed as [`FRAMES_CONTENT_TYPE`].
+
+mod frames;
+mod item;
+mod settlements;
+
+use serde::{Deserialize, Serialize};
+
+pub use frames::{FRAMES_CONTENT_TYPE, FramesError, decode_frames, encode_frame};
+pub use item::{Content, DeadLetterNote, DeliveredItem, HeaderValues, Headers, Item, ItemHead};
+pub use settlements::{LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements};
+
+use crate::Problem;
+
+/// The most items of one batch.
+pub const BATCH_ITEMS_MAX: usize = 1000;
+/// The most bytes of one batch: of its body when it is pushed, of its contents and kept headers when it is pulled.
+pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// The body of `POST /v1/batches/{address}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PushBatch {
+    /// The messages, in order.
+    pub messages: Vec<Item>,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushResults {
+    /// One for each message, in order.
+    pub results: Vec<PushResult>,
+}
+
+/// What became of one message of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushResult {
+    /// The status code that the message would have got on its own.
+    pub status: u16,
+    /// Its id, when it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whether it was stored before, under the same idempotency key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    /// Why it is not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// The answer to `GET /v1/batches/{address}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PulledBatch {
+    /// The messages, in order.
+    pub messages: Vec<DeliveredItem>,
+}
+
+/// The answer to `GET /v1/peek/{address}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeekedBatch {
+    /// The messages, in order.
+    pub messages: Vec<DeliveredItem>,
+    /// Where to go on, as the parameter `after`; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}

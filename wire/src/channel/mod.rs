@@ -1,0 +1,15 @@
+//! A channel as the broker is told of it, and as it tells of itself.
+
+mod bounds;
+mod check;
+mod config;
+mod policy;
+mod stats;
+
+pub use bounds::*;
+pub use check::ConfigError;
+#[cfg(test)]
+pub(crate) use check::example;
+pub use config::{Access, ChannelConfig, DeadLetter, Delivery, Limits};
+pub use policy::{Backoff, BackoffPolicy, Durability, Expired, Order, WhenFull};
+pub use stats::ChannelStats;

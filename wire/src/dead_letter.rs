@@ -1,0 +1,26 @@
+//! Why a message is a dead letter.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a message is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeadLetterCause {
+    /// It was delivered as often as the channel allows, and never settled.
+    MaxDeliveries,
+    /// A receiver rejected it.
+    Rejected,
+    /// Its time was over.
+    Expired,
+}
+
+impl DeadLetterCause {
+    /// The cause's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxDeliveries => "max-deliveries",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::state::Sequence;
+use super::message::Sequence;
 
 /// How the last lease of a message ended, when nobody has the message now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,27 @@
 //!
 //! Architecture Invariant: nothing here does IO, reads a clock or awaits. [`state`] decides, and the core acts.
 
+mod bury;
 pub mod counters;
 pub mod lease;
+pub mod message;
+mod places;
+mod policy;
+mod receive;
+mod settle;
 pub mod state;
+mod time;
 pub mod waiting;
 
+pub use bury::Buried;
 pub use counters::ChannelCounters;
 pub use lease::{Claim, LeaseSealer, Refusal};
-pub use state::{ChannelState, Granted, Stored};
+pub use message::{Granted, Message, Sequence, State, Stored};
+pub use policy::Policy;
+pub use settle::Released;
+pub use state::ChannelState;
+pub use time::Elapsed;
 pub use waiting::{WaiterId, WaitingReceivers};
 
 #[cfg(test)]
-mod state_tests;
+mod tests;

@@ -1,94 +1,26 @@
 //! The channel's state machine: which messages it holds and who has them. Pure: every transition takes the time and
 //! returns what became of it.
 //!
-//! A message is *ready* or *leased*. The next one to be leased is always the ready message with the lowest sequence; one
-//! that comes back takes its old place.
+//! A message is *ready*, *leased*, *delayed* or *dead*. The next one to be leased is the ready message with the lowest
+//! sequence whose turn it is in its group; one that comes back takes its old place. One transition a function, by what
+//! brings it about: [`super::receive`], [`super::settle`], [`super::time`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use uuid::Uuid;
+use restante_wire::channel::Order;
 
-use super::lease::{Claim, Ended, Refusal};
+use super::{
+    message::{Message, Phase, Sequence, State},
+    places::Places,
+};
 use crate::{clock::Millis, log::Position};
-
-/// The place of a message in its channel: given when it is stored, never used twice.
-pub type Sequence = u64;
-
-/// What a channel remembers of a message's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    /// Where the content lies in the log.
-    pub position: Position,
-    /// Bytes of the content and its kept headers.
-    pub bytes: u32,
-    /// When it was stored.
-    pub enqueued_at: Millis,
-    /// Its id, a UUIDv7.
-    pub id: Uuid,
-}
-
-/// How often a message was handed out, and by which start of the broker the last time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Handouts {
-    /// The number of the last hand-out; 0 before the first. With `start` and the sequence it names one lease.
-    pub last: u32,
-    /// Hand-outs that do not count as deliveries, because the answer never left.
-    pub uncounted: u32,
-    /// The number of the broker's start that made the last one.
-    pub start: u64,
-}
-
-/// A message in the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message {
-    /// What was stored.
-    pub stored: Stored,
-    /// How often it was handed out.
-    pub handouts: Handouts,
-    /// Who has it.
-    pub phase: Phase,
-}
-
-/// Who has a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Nobody; and how its last lease ended, if it had one.
-    Ready(Option<Ended>),
-    /// The holder of the last lease, until this moment.
-    Leased(Millis),
-}
-
-/// A message handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Granted {
-    /// Its place in the channel.
-    pub sequence: Sequence,
-    /// What was stored.
-    pub stored: Stored,
-    /// The lease's name, with the sequence.
-    pub handouts: Handouts,
-    /// When the lease ends.
-    pub ends_at: Millis,
-}
-
-impl Granted {
-    /// How often the message was delivered, this time included.
-    pub fn deliveries(&self) -> u32 {
-        self.handouts.last - self.handouts.uncounted
-    }
-
-    /// The claim that the receiver makes by this lease.
-    pub fn claim(&self) -> Claim {
-        Claim { sequence: self.sequence, handout: self.handouts.last, start: self.handouts.start }
-    }
-}
 
 /// All messages of one channel.
 #[derive(Debug, Default)]
 pub struct ChannelState {
     next_sequence: Sequence,
     messages: BTreeMap<Sequence, Message>,
-    ready: BTreeSet<Sequence>,
+    places: Places,
     bytes: u64,
 }
 
@@ -103,18 +35,18 @@ impl ChannelState {
         self.next_sequence = self.next_sequence.max(sequence + 1);
     }
 
+    /// How many messages are in a state.
+    pub fn count(&self, state: State) -> u64 {
+        self.places.count(state)
+    }
+
     /// Messages that the next pulls get.
-    pub fn ready(&self) -> u64 {
-        self.ready.len() as u64
+    pub fn in_line(&self) -> u64 {
+        self.places.in_line()
     }
 
-    /// Messages that receivers have leased.
-    pub fn leased(&self) -> u64 {
-        (self.messages.len() - self.ready.len()) as u64
-    }
-
-    /// Messages in the channel.
-    pub fn count(&self) -> u64 {
+    /// Messages in the channel, whatever their state.
+    pub fn messages_count(&self) -> u64 {
         self.messages.len() as u64
     }
 
@@ -123,9 +55,11 @@ impl ChannelState {
         self.bytes
     }
 
-    /// When the oldest message was stored.
+    /// When the oldest message was stored that is no dead letter.
     pub fn oldest(&self) -> Option<Millis> {
-        self.messages.values().next().map(|message| message.stored.enqueued_at)
+        // Dead letters are few, or the channel is in trouble and its dead letters are its backlog.
+        let alive = self.messages.values().find(|message| message.state() != State::Dead);
+        alive.map(|message| message.stored.enqueued_at)
     }
 
     /// The message of this sequence.
@@ -138,10 +72,45 @@ impl ChannelState {
         self.messages.iter().map(|(sequence, message)| (*sequence, message))
     }
 
+    /// Up to `max` messages of a state from the sequence `first` on, in order.
+    pub fn in_state(&self, state: State, first: Sequence, max: usize) -> Vec<Sequence> {
+        self.places.from(state, first, max)
+    }
+
+    /// The ready message that was stored first.
+    pub fn oldest_ready(&self) -> Option<Sequence> {
+        self.places.oldest_ready()
+    }
+
+    /// When time next changes something.
+    pub fn next_event(&self) -> Option<Millis> {
+        self.places.next_event().map(|(at, _)| at)
+    }
+
+    /// The message that time changes by now.
+    pub(super) fn due(&self, now: Millis) -> Option<Sequence> {
+        self.places.next_event().filter(|(at, _)| *at <= now).map(|(_, sequence)| sequence)
+    }
+
+    /// The next message to be leased.
+    pub(super) fn next(&self) -> Option<Sequence> {
+        self.places.next()
+    }
+
+    /// Messages are handed out in this order from now on.
+    pub fn set_order(&mut self, order: Order) {
+        let strict = order == Order::Strict;
+        if strict != self.places.is_strict() {
+            self.places = Places::empty(strict);
+            for (sequence, message) in &self.messages {
+                self.places.list(*sequence, message);
+            }
+        }
+    }
+
     /// A message was stored under [`Self::next_sequence`].
-    pub fn store(&mut self, stored: Stored) -> Sequence {
+    pub fn store(&mut self, message: Message) -> Sequence {
         let sequence = self.next_sequence;
-        let message = Message { stored, handouts: Handouts::default(), phase: Phase::Ready(None) };
         self.restore(sequence, message);
         sequence
     }
@@ -151,9 +120,7 @@ impl ChannelState {
         self.saw_sequence(sequence);
         self.remove(sequence);
         self.bytes += u64::from(message.stored.bytes);
-        if let Phase::Ready(_) = message.phase {
-            self.ready.insert(sequence);
-        }
+        self.places.list(sequence, &message);
         self.messages.insert(sequence, message);
     }
 
@@ -164,83 +131,36 @@ impl ChannelState {
         }
     }
 
-    /// The next message goes to a receiver.
-    pub fn lease_next(&mut self, ends_at: Millis, start: u64) -> Option<Granted> {
-        let sequence = self.ready.pop_first()?;
-        let message = self.messages.get_mut(&sequence)?;
-        message.handouts.last += 1;
-        message.handouts.start = start;
-        message.phase = Phase::Leased(ends_at);
-        Some(Granted { sequence, stored: message.stored, handouts: message.handouts, ends_at })
-    }
-
-    /// The receiver is done: the message leaves the channel. `None` when it was gone already, which is as good.
-    pub fn settle(&mut self, claim: Claim, now: Millis) -> Result<Option<Stored>, Refusal> {
-        match self.current(claim, now) {
-            Ok(_) => Ok(self.remove(claim.sequence)),
-            Err(Refusal::Settled) => Ok(None),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// The receiver gives the message back; true when it had it, false when this very lease gave it back before.
-    pub fn release(&mut self, claim: Claim, counted: bool, now: Millis) -> Result<bool, Refusal> {
-        match self.current(claim, now) {
-            Ok(message) => {
-                message.handouts.uncounted += u32::from(!counted);
-                message.phase = Phase::Ready(Some(Ended::Released));
-                self.ready.insert(claim.sequence);
-                Ok(true)
-            }
-            Err(Refusal::Released) => Ok(false),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// The receiver wants the message until `ends_at`.
-    pub fn renew(&mut self, claim: Claim, ends_at: Millis, now: Millis) -> Result<Granted, Refusal> {
-        let message = self.current(claim, now)?;
-        message.phase = Phase::Leased(ends_at);
-        let Message { stored, handouts, .. } = *message;
-        Ok(Granted { sequence: claim.sequence, stored, handouts, ends_at })
-    }
-
-    /// The message comes back if its lease has ended by now; true if it did.
-    pub fn expire(&mut self, sequence: Sequence, now: Millis) -> bool {
-        let Some(message) = self.messages.get_mut(&sequence) else { return false };
-        match message.phase {
-            Phase::Leased(ends_at) if ends_at <= now => {
-                message.phase = Phase::Ready(Some(Ended::Expired));
-                self.ready.insert(sequence);
-                true
-            }
-            Phase::Leased(_) | Phase::Ready(_) => false,
-        }
-    }
-
     /// A message leaves the channel.
-    pub fn remove(&mut self, sequence: Sequence) -> Option<Stored> {
+    pub fn remove(&mut self, sequence: Sequence) -> Option<Message> {
         let message = self.messages.remove(&sequence)?;
-        self.ready.remove(&sequence);
+        self.places.unlist(sequence, &message);
         self.bytes -= u64::from(message.stored.bytes);
-        Some(message.stored)
+        Some(message)
     }
 
-    /// The message that a claim is good for: the table of states of the HTTP contract, section *Settle*.
-    fn current(&mut self, claim: Claim, now: Millis) -> Result<&mut Message, Refusal> {
-        self.expire(claim.sequence, now);
-        let Some(message) = self.messages.get_mut(&claim.sequence) else { return Err(Refusal::Settled) };
-        if claim.handout > message.handouts.last {
-            // A power cut may forget the lease records of the last second: the lease is over, and nobody has it since.
-            return Err(Refusal::Expired);
+    /// A dead letter is ready again, as if it had never been delivered.
+    pub fn revive(&mut self, sequence: Sequence, expires_at: Option<Millis>) -> Option<&Message> {
+        if !matches!(self.message(sequence)?.phase, Phase::Dead(_)) {
+            return None;
         }
-        if claim.handout != message.handouts.last || claim.start != message.handouts.start {
-            return Err(Refusal::Superseded);
-        }
-        match message.phase {
-            Phase::Leased(_) => Ok(message),
-            Phase::Ready(Some(Ended::Released)) => Err(Refusal::Released),
-            Phase::Ready(Some(Ended::Expired) | None) => Err(Refusal::Expired),
-        }
+        self.change(sequence, |message| {
+            message.handouts.uncounted = message.handouts.last;
+            message.expires_at = expires_at;
+            message.phase = Phase::Ready(None);
+        })
+    }
+
+    /// Changes a message, and puts it where it then belongs.
+    pub(super) fn change(
+        &mut self,
+        sequence: Sequence,
+        change: impl FnOnce(&mut Message),
+    ) -> Option<&Message> {
+        let message = self.messages.get_mut(&sequence)?;
+        self.places.unlist(sequence, message);
+        change(message);
+        self.places.list(sequence, message);
+        Some(message)
     }
 }

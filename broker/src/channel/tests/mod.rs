@@ -1,0 +1,50 @@
+//! The state machine: each row of the contract's table of states, each rule by itself, and random operations against a
+//! model that is a plain list.
+
+mod groups;
+mod model;
+mod rules;
+mod table;
+
+use restante_wire::channel::{Backoff, BackoffPolicy, Expired};
+use uuid::Uuid;
+
+use super::{ChannelState, Claim, Message, Policy, Stored};
+use crate::{clock::Millis, log::Position};
+
+const START: u64 = 7;
+const LEASE: Millis = 100;
+
+/// Given up after three deliveries, back at once, dropped when its time is over.
+fn policy() -> Policy {
+    Policy {
+        max_deliveries: 3,
+        backoff: Backoff { policy: BackoffPolicy::Constant, initial_seconds: 0, max_seconds: 0 },
+        expired: Expired::Drop,
+        dead_for: None,
+        dead_leave: false,
+    }
+}
+
+/// A message whose number is when it was stored.
+fn message(number: u64) -> Message {
+    Message::new(Stored {
+        position: Position::default(),
+        bytes: 10,
+        enqueued_at: number,
+        id: Uuid::from_u128(number.into()),
+    })
+}
+
+/// A message of a group.
+fn of_group(number: u64, group: &str) -> Message {
+    Message { group: Some(group.into()), ..message(number) }
+}
+
+/// A channel with one message, leased at 0 until 100; and the claim to it.
+fn leased() -> (ChannelState, Claim) {
+    let mut state = ChannelState::default();
+    state.store(message(1));
+    let claim = state.lease_next(LEASE, START).unwrap().claim();
+    (state, claim)
+}

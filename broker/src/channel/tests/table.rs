@@ -1,0 +1,139 @@
+//! The table of states of the HTTP contract, section *Settle*, row by row.
+
+use restante_wire::{DeadLetterCause, channel::Backoff};
+
+use super::{
+    super::{Buried, Elapsed, Policy, Refusal, Released, State, message::Phase},
+    *,
+};
+
+/// What the four requests get.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    settle: Result<bool, Refusal>,
+    reject: Result<bool, Refusal>,
+    release: Result<Released, Refusal>,
+    renew: Result<Millis, Refusal>,
+}
+
+/// Asks all four, each of a channel of its own.
+fn row(channel: impl Fn() -> (ChannelState, Claim), now: Millis) -> Row {
+    let on = |ask: &dyn Fn(&mut ChannelState, Claim) -> Result<bool, Refusal>| {
+        let (mut state, claim) = channel();
+        ask(&mut state, claim)
+    };
+    let (mut to_release, released) = channel();
+    let (mut to_renew, renewed) = channel();
+    Row {
+        settle: on(&|state, claim| state.settle(claim, now).map(|message| message.is_some())),
+        reject: on(&|state, claim| state.reject(claim, None, &policy(), now).map(|buried| buried.is_some())),
+        release: to_release.release(released, true, None, &policy(), now),
+        renew: to_renew.renew(renewed, now + 100, now).map(|granted| granted.ends_at),
+    }
+}
+
+fn refused(refusal: Refusal) -> Row {
+    Row { settle: Err(refusal), reject: Err(refusal), release: Err(refusal), renew: Err(refusal) }
+}
+
+#[test]
+fn leased_by_this_token_everything_goes() {
+    let all = Row { settle: Ok(true), reject: Ok(true), release: Ok(Released::Back), renew: Ok(150) };
+    assert_eq!(row(leased, 50), all);
+}
+
+#[test]
+fn a_token_that_gave_the_message_back_may_only_do_so_again() {
+    let back_off = Policy { backoff: Backoff { initial_seconds: 5, max_seconds: 5, ..Backoff::default() }, ..policy() };
+    for policy in [policy(), back_off] {
+        let released = || {
+            let (mut state, claim) = leased();
+            state.release(claim, true, None, &policy, 50).unwrap();
+            (state, claim)
+        };
+        assert_eq!(row(released, 50), Row { release: Ok(Released::Before), ..refused(Refusal::Released) });
+    }
+}
+
+#[test]
+fn a_lease_that_ended_is_good_for_nothing_whether_its_end_was_noticed_or_not() {
+    assert_eq!(row(leased, LEASE), refused(Refusal::Expired));
+    let noticed = || {
+        let (mut state, claim) = leased();
+        assert_eq!(state.elapse(&policy(), LEASE), Some(Elapsed::Ready(claim.sequence)));
+        (state, claim)
+    };
+    assert_eq!(row(noticed, LEASE), refused(Refusal::Expired));
+}
+
+#[test]
+fn a_token_whose_message_was_leased_again_is_superseded() {
+    let again = || {
+        let (mut state, claim) = leased();
+        state.elapse(&policy(), LEASE).unwrap();
+        assert_eq!(state.lease_next(300, START).unwrap().deliveries(), 2);
+        (state, claim)
+    };
+    assert_eq!(row(again, 150), refused(Refusal::Superseded));
+}
+
+#[test]
+fn a_token_of_another_start_of_the_broker_is_superseded() {
+    let other = || {
+        let (state, claim) = leased();
+        (state, Claim { start: START + 1, ..claim })
+    };
+    assert_eq!(row(other, 50), refused(Refusal::Superseded));
+}
+
+#[test]
+fn a_message_that_is_gone_is_settled_already_and_not_to_be_had_back() {
+    let gone = Row { settle: Ok(false), reject: Ok(false), ..refused(Refusal::Settled) };
+    let settled = || {
+        let (mut state, claim) = leased();
+        state.settle(claim, 50).unwrap();
+        (state, claim)
+    };
+    assert_eq!(row(settled, 50), gone);
+    let rejected = || {
+        let (mut state, claim) = leased();
+        let buried = state.reject(claim, Some("no such part"), &policy(), 50).unwrap();
+        assert_eq!(buried, Some(Buried::Here(claim.sequence)));
+        (state, claim)
+    };
+    assert_eq!(row(rejected, 50), gone);
+    let elsewhere = || {
+        let (mut state, claim) = leased();
+        let buried = state.reject(claim, None, &Policy { dead_leave: true, ..policy() }, 50).unwrap();
+        assert!(matches!(buried, Some(Buried::Left(..))), "{buried:?}");
+        assert_eq!(state.messages_count(), 0);
+        (state, claim)
+    };
+    assert_eq!(row(elsewhere, 50), gone);
+}
+
+#[test]
+fn a_message_given_up_because_its_last_lease_ended_says_so_to_that_lease() {
+    let given_up = || {
+        let mut state = ChannelState::default();
+        state.store(message(1));
+        let once = Policy { max_deliveries: 1, ..policy() };
+        let claim = state.lease_next(LEASE, START).unwrap().claim();
+        assert_eq!(state.elapse(&once, LEASE), Some(Elapsed::Buried(Buried::Here(claim.sequence))));
+        assert_eq!(state.count(State::Dead), 1);
+        (state, claim)
+    };
+    assert_eq!(row(given_up, LEASE), refused(Refusal::Expired));
+    let (state, claim) = given_up();
+    let Phase::Dead(death) = &state.message(claim.sequence).unwrap().phase else { panic!("it lives") };
+    assert_eq!((death.cause, death.since), (DeadLetterCause::MaxDeliveries, LEASE));
+}
+
+#[test]
+fn a_hand_out_that_a_power_cut_forgot_has_ended() {
+    let later = || {
+        let (state, claim) = leased();
+        (state, Claim { handout: claim.handout + 1, ..claim })
+    };
+    assert_eq!(row(later, 50), refused(Refusal::Expired));
+}

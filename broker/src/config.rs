@@ -24,13 +24,12 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where the operator tells the broker its channels.
+    /// Where the operator tells the broker its channels, and where dead letters are redriven and messages purged.
     #[arg(
         long,
         env = "RESTANTE_CONTROL_LISTEN",
         value_name = "ADDRESS:PORT",
-        requires = "control_token_file",
-        conflicts_with = "manifests"
+        requires = "control_token_file"
     )]
     pub control_listen: Option<SocketAddr>,
 
@@ -62,8 +61,12 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_WAITING_RECEIVERS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
     pub waiting_receivers_max: usize,
 
+    /// How many senders may wait for room in one channel; over it pushes with Prefer: wait are answered 429.
+    #[arg(long, env = "RESTANTE_WAITING_SENDERS_MAX", value_name = "NUMBER", default_value_t = 64)]
+    pub waiting_senders_max: usize,
+
     /// How many idempotency keys are remembered; over it pushes with a key are answered 503.
-    #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = 2_000_000)]
+    #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = 8_000_000)]
     pub idempotency_keys_max: usize,
 
     /// Size of the log's segment files. At least three are kept, and a message must fit in one.

@@ -2,7 +2,15 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use restante_wire::header::{KEPT_HEADERS_BYTES_MAX, KEPT_HEADERS_MAX, is_kept};
+use restante_wire::{
+    DeadLetterCause,
+    header::{
+        KEPT_HEADERS_BYTES_MAX, KEPT_HEADERS_MAX, MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL,
+        MESSAGE_DEAD_LETTER_REASON, is_kept,
+    },
+};
+
+use crate::core::Content;
 
 /// More headers than a message may keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +34,18 @@ pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
     if count > KEPT_HEADERS_MAX || bytes > KEPT_HEADERS_BYTES_MAX {
         return Err(HeadersTooLarge { count, bytes });
     }
-    let mut encoded = BytesMut::with_capacity(bytes + 4 * count);
-    for (name, value) in kept() {
+    Ok(encode(kept()))
+}
+
+fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Bytes {
+    let mut encoded = BytesMut::new();
+    for (name, value) in headers {
         encoded.put_u16_le(name.as_str().len() as u16);
         encoded.put_u16_le(value.len() as u16);
         encoded.put_slice(name.as_str().as_bytes());
         encoded.put_slice(value.as_bytes());
     }
-    Ok(encoded.freeze())
+    encoded.freeze()
 }
 
 /// Hands the kept headers back.
@@ -50,6 +62,38 @@ pub fn decode_kept(encoded: &Bytes, headers: &mut HeaderMap) {
         }
         rest = after;
     }
+}
+
+/// Why a message was given up, and by which channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetterNote<'a> {
+    /// Why.
+    pub cause: DeadLetterCause,
+    /// The channel, `namespace/name`.
+    pub channel: &'a str,
+    /// What the receiver said that rejected it.
+    pub reason: Option<&'a str>,
+}
+
+/// A content that goes to another channel, with a note of why, or without: one that it had is taken off.
+pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content {
+    let mut headers = HeaderMap::new();
+    decode_kept(&content.headers, &mut headers);
+    for name in [MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL, MESSAGE_DEAD_LETTER_REASON] {
+        headers.remove(name);
+    }
+    if let Some(DeadLetterNote { cause, channel, reason }) = note {
+        let mut insert = |name, value: &str| {
+            // What is no header value cannot be told in one.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        insert(MESSAGE_DEAD_LETTER_CAUSE, cause.as_str());
+        insert(MESSAGE_DEAD_LETTER_CHANNEL, channel);
+        reason.into_iter().for_each(|reason| insert(MESSAGE_DEAD_LETTER_REASON, reason));
+    }
+    Content { headers: encode(headers.iter()), body: content.body }
 }
 
 #[cfg(test)]
@@ -74,6 +118,23 @@ mod tests {
         assert_eq!(back["content-type"], "text/plain; charset=utf-8");
         assert_eq!(back.get_all("meta-colour").iter().collect::<Vec<_>>(), ["red", "blue"]);
         assert_eq!(back.len(), 4);
+    }
+
+    #[test]
+    fn a_note_says_why_a_message_was_given_up_and_is_taken_off_when_it_gets_another_chance() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        let content = Content { headers: encode_kept(&headers).unwrap(), body: Bytes::from_static(b"body") };
+        let note = |cause| DeadLetterNote { cause, channel: "acme/orders", reason: Some("no such part") };
+        let once = with_note(content.clone(), Some(note(DeadLetterCause::Expired)));
+        let twice = with_note(once, Some(note(DeadLetterCause::Rejected)));
+        let mut back = HeaderMap::new();
+        decode_kept(&twice.headers, &mut back);
+        assert_eq!(back.len(), 4);
+        assert_eq!(back[MESSAGE_DEAD_LETTER_CAUSE], "rejected");
+        assert_eq!(back[MESSAGE_DEAD_LETTER_CHANNEL], "acme/orders");
+        assert_eq!(back[MESSAGE_DEAD_LETTER_REASON], "no such part");
+        assert_eq!(with_note(twice, None), content);
     }
 
     #[test]

@@ -26,6 +26,16 @@ pub struct Metrics {
     pub settled: IntCounter,
     /// Messages given back.
     pub released: IntCounter,
+    /// Messages that became dead letters.
+    pub dead_lettered: IntCounter,
+    /// Dead letters that got another chance.
+    pub redriven: IntCounter,
+    /// Messages whose time was over.
+    pub expired: IntCounter,
+    /// Messages that made room for newer ones.
+    pub dropped: IntCounter,
+    /// Messages that were purged.
+    pub purged: IntCounter,
     /// From stored to settled.
     pub residence_seconds: Histogram,
     /// Of contents.
@@ -62,6 +72,10 @@ pub struct Sampled {
     pub body_memory_bytes: IntGauge,
     /// Receivers that wait, on all channels.
     pub waiting_receivers: IntGauge,
+    /// Senders that wait for room, on all channels.
+    pub waiting_senders: IntGauge,
+    /// Bytes of contents in memory for the receivers to come.
+    pub hot_body_memory_bytes: IntGauge,
     /// The wall clock's lead over the broker's own.
     pub clock_skew_seconds: Gauge,
 }
@@ -107,6 +121,14 @@ impl Metrics {
             redelivered: counter("restante_messages_redelivered_total", "Messages handed out again")?,
             settled: counter("restante_messages_settled_total", "Messages settled by their receivers")?,
             released: counter("restante_messages_released_total", "Messages given back by their receivers")?,
+            dead_lettered: counter(
+                "restante_messages_dead_lettered_total",
+                "Messages that became dead letters",
+            )?,
+            redriven: counter("restante_messages_redriven_total", "Dead letters that got another chance")?,
+            expired: counter("restante_messages_expired_total", "Messages whose time was over")?,
+            dropped: counter("restante_messages_dropped_total", "Messages that made room for newer ones")?,
+            purged: counter("restante_messages_purged_total", "Messages that were purged")?,
             residence_seconds: histogram(
                 "restante_message_residence_seconds",
                 "Time from stored to settled",
@@ -159,6 +181,14 @@ impl Metrics {
                 idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
                 waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
+                waiting_senders: gauge(
+                    "restante_waiting_senders",
+                    "Senders that wait for room in a channel",
+                )?,
+                hot_body_memory_bytes: gauge(
+                    "restante_hot_body_memory_bytes",
+                    "Bytes of contents kept in memory for the receivers to come",
+                )?,
                 clock_skew_seconds: float(
                     "restante_clock_skew_seconds",
                     "Lead of the wall clock over the broker's clock, which never runs backwards",

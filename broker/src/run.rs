@@ -108,6 +108,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         body_memory,
         hot_body_memory,
         waiting_receivers_max,
+        waiting_senders_max,
         idempotency_keys_max,
         segment_size,
         drain_seconds,
@@ -132,6 +133,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::new()?);
     let limits = Limits {
         waiting_receivers: waiting_receivers_max,
+        waiting_senders: waiting_senders_max,
         idempotency_keys: idempotency_keys_max,
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
@@ -205,7 +207,7 @@ impl Data {
                 () = http::serve(server) => {}
                 // After a failure the last answers leave; the process ends by the other thread.
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
-                () = tasks::end_leases(core.clone()) => {}
+                () = tasks::follow_time(core.clone()) => {}
                 () = jobs.run(core.clone()) => {}
                 () = health.tick() => {}
             }
@@ -246,7 +248,9 @@ impl Ports {
         let admin = serve(listener, admin::router(admin))?;
         let control = match self.control {
             Some((listener, token)) => {
-                let router = control::router(lifetime.store.clone(), lifetime.handle.clone(), token);
+                let manifests_rule = lifetime.manifests.is_some();
+                let router =
+                    control::router(lifetime.store.clone(), lifetime.handle.clone(), token, manifests_rule);
                 Some(serve(listener, router)?)
             }
             None => None,
@@ -313,6 +317,7 @@ impl Lifetime {
                     withdrawn = changes.withdrawn.len(),
                     "took the manifests"
                 );
+                self.handle.changed(changes.changed).await;
                 self.handle.withdrawn(changes.withdrawn).await;
             }
             Err(error) => tracing::error!(%error, "kept the channels as they were"),

@@ -10,7 +10,7 @@ use crate::http::HttpError;
 
 /// Both sides of an address.
 pub struct CombinedAdapter {
-    push: PushAdapter,
+    pub(super) push: PushAdapter,
     pub(super) pull: PullAdapter,
 }
 
@@ -22,7 +22,7 @@ impl CombinedAdapter {
 
     /// Whether the sides are two channels, one for each direction; else they are both sides of one.
     pub fn is_link_end(&self) -> bool {
-        self.push.channel.number != self.pull.channel.number
+        self.push.channels.iter().all(|channel| channel.number != self.pull.channel.number)
     }
 
     /// Answers a request to the address: a POST is a message for the other end, a GET asks for one of its messages.

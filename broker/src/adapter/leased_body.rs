@@ -1,5 +1,5 @@
-//! The body of an answer that holds a message: when the answer is dropped before the content was sent, the message is
-//! released at once and the hand-out does not count.
+//! The body of an answer that holds messages: when the answer is dropped before the content was sent, the messages are
+//! released at once and the hand-outs do not count.
 
 use std::{
     convert::Infallible,
@@ -10,24 +10,19 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{
-    channel::Claim,
-    core::{Delivery, SharedCore},
-};
+use crate::{channel::Claim, core::SharedCore};
 
-/// A message's content on its way to the receiver.
+/// Messages' contents on their way to the receiver.
 pub(super) struct LeasedBody {
     content: Option<Bytes>,
     core: SharedCore,
-    channel: u32,
-    claim: Claim,
+    claims: Vec<(u32, Claim)>,
 }
 
 impl LeasedBody {
-    /// The content of a delivery.
-    pub(super) fn new(core: SharedCore, delivery: Delivery) -> Self {
-        let Delivery { channel, granted, content, .. } = delivery;
-        Self { content: Some(content.body), core, channel, claim: granted.claim() }
+    /// The bytes that hold the messages of these claims.
+    pub(super) fn new(core: SharedCore, claims: Vec<(u32, Claim)>, content: Bytes) -> Self {
+        Self { content: Some(content), core, claims }
     }
 }
 
@@ -51,7 +46,9 @@ impl Drop for LeasedBody {
     fn drop(&mut self) {
         // An empty content needs no frame: its answer is all in the head, and counts as sent.
         if self.content.as_ref().is_some_and(|content| !content.is_empty()) {
-            self.core.with(|core| core.take_back(self.channel, self.claim));
+            for (channel, claim) in &self.claims {
+                self.core.with(|core| core.take_back(*channel, *claim));
+            }
         }
     }
 }

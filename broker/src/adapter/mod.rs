@@ -3,20 +3,34 @@
 //! An address with a destination side gets the [`PushAdapter`], one with a source side the [`PullAdapter`], and one with
 //! both the [`CombinedAdapter`], which is made of the other two.
 
+mod answer;
+mod asked;
+mod batch_pull;
+mod batch_push;
 mod combined;
+mod held;
+mod item;
 pub mod lease;
 mod leased_body;
+pub mod look;
 mod pull;
 mod push;
+mod receive;
+mod refusal;
+mod said;
+mod settlements;
+mod stream;
 
 use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
+pub use batch_pull::batches;
 pub use combined::CombinedAdapter;
-use http::Method;
+use http::{HeaderValue, Method};
 pub use pull::PullAdapter;
 pub use push::PushAdapter;
-use restante_wire::{Address, ProblemType, path};
+use restante_wire::{Address, ProblemType};
+pub use settlements::settle_many;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -56,37 +70,44 @@ impl Adapter {
     /// Finds what serves an address.
     pub fn at(context: &Arc<Context>, address: &Address) -> Result<Self, HttpError> {
         if context.drain.is_cancelled() {
-            let detail = "this broker is shutting down: send the request again, to its successor";
-            return Err(HttpError::new(ProblemType::Draining, detail));
+            return Err(refusal::draining());
         }
-        let push =
-            context.store.destination(address.as_str()).map(|channel| PushAdapter::new(context, channel));
+        let push = PushAdapter::new(context, context.store.destination(address.as_str()));
         let pull = context.store.source(address.as_str()).map(|channel| PullAdapter::new(context, channel));
         match (push, pull) {
             (Some(push), Some(pull)) => Ok(Self::Combined(CombinedAdapter::new(push, pull))),
             (Some(push), None) => Ok(Self::Push(push)),
             (None, Some(pull)) => Ok(Self::Pull(pull)),
-            (None, None) => Err(unknown(context, address, "no channel has the address")),
+            (None, None) => Err(refusal::unknown(context, address, "no channel has the address")),
         }
     }
 
-    /// Answers a request to the address.
+    /// Answers a request to the address: a POST is a message, anything else asks for one.
     pub async fn handle(self, address: Address, request: Request) -> Result<Response, HttpError> {
         match (self, request.method() == Method::POST) {
             (Self::Push(push), true) => push.handle(&address, request).await,
             (Self::Pull(pull), false) => pull.handle(request).await,
             (Self::Combined(combined), _) => combined.handle(&address, request).await,
-            (Self::Push(_), false) => Err(one_sided(&address, "sent to, and not asked for at,")),
-            (Self::Pull(_), true) => Err(one_sided(&address, "asked for at, and not sent to,")),
+            (Self::Push(_), false) => Err(only_sent_to(&address)),
+            (Self::Pull(_), true) => Err(only_asked_for(&address)),
         }
     }
 
-    /// Answers a request that is a pull whatever its method.
-    pub async fn receive(self, address: Address, request: Request) -> Result<Response, HttpError> {
+    /// What gives the address's messages.
+    pub fn source(self, address: &Address) -> Result<PullAdapter, HttpError> {
         match self {
-            Self::Pull(pull) => pull.handle(request).await,
-            Self::Combined(combined) => combined.pull.handle(request).await,
-            Self::Push(_) => Err(one_sided(&address, "sent to, and not asked for at,")),
+            Self::Pull(pull) => Ok(pull),
+            Self::Combined(combined) => Ok(combined.pull),
+            Self::Push(_) => Err(only_sent_to(address)),
+        }
+    }
+
+    /// What takes messages for the address.
+    pub fn destination(self, address: &Address) -> Result<PushAdapter, HttpError> {
+        match self {
+            Self::Push(push) => Ok(push),
+            Self::Combined(combined) => Ok(combined.push),
+            Self::Pull(_) => Err(only_asked_for(address)),
         }
     }
 }
@@ -99,30 +120,15 @@ pub fn address_in(request: &Request, prefix: &str) -> Result<Address, HttpError>
     })
 }
 
-/// The address in the path of a push or pull.
-pub fn message_address(request: &Request) -> Result<Address, HttpError> {
-    address_in(request, path::MESSAGES)
+fn only_sent_to(address: &Address) -> HttpError {
+    refusal::one_sided(address, "sent to, and not asked for at,")
 }
 
-/// No channel has the address; or, before the address store was ever filled, nobody knows.
-fn unknown(context: &Context, address: &Address, reason: &str) -> HttpError {
-    if !context.store.is_programmed() {
-        let detail = "this broker was never told its channels: its operator, or --manifests, will";
-        return HttpError::new(ProblemType::NotProgrammed, detail);
-    }
-    let detail = format!(
-        "{reason} {address}: check the spelling, and that a MessageChannel in namespace {} has it and is Ready",
-        address.namespace()
-    );
-    HttpError::new(ProblemType::AddressUnknown, detail)
+fn only_asked_for(address: &Address) -> HttpError {
+    refusal::one_sided(address, "asked for at, and not sent to,")
 }
 
-fn one_sided(address: &Address, sides: &str) -> HttpError {
-    let detail = format!("messages are {sides} {address}: see the channel's destination and source");
-    HttpError::new(ProblemType::AddressUnknown, detail)
-}
-
-/// The store failed: what it holds is decided when the broker starts again.
-fn store_failed() -> HttpError {
-    HttpError::new(ProblemType::StoreFailed, crate::core::StoreFailed.to_string())
+/// A header value of text that the broker made.
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("what the broker prints is visible ASCII")
 }

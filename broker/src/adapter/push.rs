@@ -1,6 +1,7 @@
-//! The first channel adapter: takes a message by POST, and pushes it into the channel that its destination belongs to.
+//! The first channel adapter: takes a message by POST, and pushes it into the channel that its destination belongs to, or
+//! into all channels that share the destination.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
@@ -8,92 +9,140 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use restante_wire::{Address, ProblemType, channel::Durability, header};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
-use super::{Context, store_failed, unknown};
+use super::{Context, ascii, refusal, said::Said};
 use crate::{
     address_store::ChannelEntry,
-    core::{Content, Push, PushRefusal, Pushed, idempotency},
-    http::{HttpError, body, header::idempotency_key, query::Query},
+    core::{Content, Push, PushRefusal, Pushed, SharedCore, Turn, idempotency::KeyHash},
+    http::{HttpError, body, header::prefer_wait, query::Query},
     message,
 };
 
 /// The destination side of an address.
 pub struct PushAdapter {
-    context: Arc<Context>,
-    pub(super) channel: Arc<ChannelEntry>,
+    pub(super) context: Arc<Context>,
+    /// One channel, or all that share the destination.
+    pub(super) channels: Vec<Arc<ChannelEntry>>,
+}
+
+/// A sender's place among those who wait for room; given up when the sender hangs up.
+struct Place {
+    core: SharedCore,
+    turn: Turn,
+    key: Option<KeyHash>,
+    wake: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.core.with(|core| core.stop_sending(self.turn, self.key));
+    }
 }
 
 impl PushAdapter {
-    /// The adapter of a channel's destination.
-    pub fn new(context: &Arc<Context>, channel: Arc<ChannelEntry>) -> Self {
-        Self { context: context.clone(), channel }
+    /// The adapter of a destination's channels; none when it has none.
+    pub fn new(context: &Arc<Context>, channels: Vec<Arc<ChannelEntry>>) -> Option<Self> {
+        (!channels.is_empty()).then(|| Self { context: context.clone(), channels })
     }
 
     /// Takes the message in a request.
     pub async fn handle(self, address: &Address, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
-        let key = idempotency_key(&parts.headers)?
-            .map(|key| idempotency::hash(self.channel.number, address.as_str(), &key));
+        let said = Said::in_headers(&parts.headers)?;
+        let wait = prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max()));
         let headers = message::encode_kept(&parts.headers)
             .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
-        let max = self.channel.config.limits.message_bytes;
-        let body = body::read(body, &parts.headers, max, &self.context.body_memory).await?;
+        let body =
+            body::read(body, &parts.headers, self.message_bytes_max(), &self.context.body_memory).await?;
         let content = Content { headers, body: body.bytes.clone() };
-        let pushed = self
-            .context
-            .core
-            .with(|core| core.push(&self.channel, Push { content, key }))
-            .map_err(|refusal| self.refused(address, refusal))?;
-        let Pushed { id, replayed, ticket } = pushed;
-        ticket.wait().await.map_err(|_| store_failed())?;
+        let push = said.push(address, &self.channels, content)?;
+        let Pushed { id, replayed, ticket } = match wait {
+            Some(wait) if wait > 0 => self.push_when_there_is_room(address, push, wait).await?,
+            _ => self.push(push, None).map_err(|refusal| self.refused(address, refusal))?,
+        };
+        ticket.wait().await.map_err(|_| refusal::store_failed())?;
 
-        let mut headers = HeaderMap::with_capacity(3);
-        let id = HeaderValue::from_str(&id.to_string()).expect("a UUID is visible ASCII");
-        headers.insert(HeaderName::from_static(header::MESSAGE_ID), id);
-        headers.insert(
-            HeaderName::from_static(header::MESSAGE_DURABILITY),
-            HeaderValue::from_static(Durability::Fsync.as_str()),
-        );
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(HeaderName::from_static(header::MESSAGE_ID), ascii(id.to_string()));
+        let durability = HeaderName::from_static(header::MESSAGE_DURABILITY);
+        headers.insert(durability, HeaderValue::from_static(self.durability().as_str()));
         if replayed {
             let replayed = HeaderName::from_static(header::IDEMPOTENCY_REPLAYED);
             headers.insert(replayed, HeaderValue::from_static("true"));
         }
+        if let Some(wait) = wait {
+            let applied = HeaderName::from_static(header::PREFERENCE_APPLIED);
+            headers.insert(applied, ascii(format!("wait={wait}")));
+        }
         Ok((StatusCode::CREATED, headers).into_response())
     }
 
-    fn refused(&self, address: &Address, refusal: PushRefusal) -> HttpError {
-        self.context.metrics.rejected.inc();
-        match refusal {
-            PushRefusal::Closed => unknown(&self.context, address, "no channel takes messages for"),
-            PushRefusal::ChannelFull { ready, leased, bytes } => {
-                let limits = &self.channel.config.limits;
-                let detail = format!(
-                    "{} holds {ready} ready and {leased} leased messages with {bytes} bytes, and takes {} with {} \
-                     bytes (limits): send again when receivers have made room",
-                    self.channel.config.qualified_name(),
-                    limits.messages,
-                    limits.bytes
-                );
-                HttpError::new(ProblemType::ChannelFull, detail)
+    /// Stores a message, or says why not.
+    fn push(&self, push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+        self.context.core.with(|core| core.push(&self.channels, push, turn))
+    }
+
+    /// Stores a message; while a channel is full it waits for its turn.
+    async fn push_when_there_is_room(
+        &self,
+        address: &Address,
+        push: Push,
+        wait_seconds: u32,
+    ) -> Result<Pushed, HttpError> {
+        let until = Instant::now() + Duration::from_secs(wait_seconds.into());
+        let mut place: Option<Place> = None;
+        loop {
+            let refusal = match self.push(push.clone(), place.as_ref().map(|place| place.turn)) {
+                Ok(pushed) => return Ok(pushed),
+                Err(refusal) => refusal,
+            };
+            let PushRefusal::Full(full) = &refusal else { return Err(self.refused(address, refusal)) };
+            let number = full.entry.number;
+            if place.as_ref().is_none_or(|place| place.turn.channel != number) {
+                // The key is free for a moment, and nobody else runs in it.
+                drop(place.take());
+                place = self.wait_in(number, &push)?;
             }
-            PushRefusal::TooLarge { max } => {
-                let detail = format!(
-                    "the message with its headers has more than the {max} bytes that fit a segment of the log (--segment-size)"
-                );
-                HttpError::new(ProblemType::MessageTooLarge, detail)
+            let Some(Place { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
+            tokio::select! {
+                () = wake.notified() => {}
+                () = self.context.drain.cancelled() => return Err(refusal::draining()),
+                () = sleep_until(until) => return Err(self.refused(address, refusal)),
             }
-            PushRefusal::IdempotencyFull => {
-                let detail = "as many idempotency keys are remembered as may be (--idempotency-keys-max): send again \
-                              later, or without a key";
-                HttpError::new(ProblemType::IdempotencyFull, detail)
-            }
-            PushRefusal::StoreFull => {
-                let detail = "the broker's disk has room only for what empties it: receive and settle messages, or \
-                              enlarge the volume";
-                HttpError::new(ProblemType::StoreFull, detail)
-            }
-            PushRefusal::StoreFailed => store_failed(),
         }
+    }
+
+    /// A place among the senders that wait for room in a channel; none when the channel is gone.
+    fn wait_in(&self, number: u32, push: &Push) -> Result<Option<Place>, HttpError> {
+        let core = self.context.core.clone();
+        let key = push.key.map(|key| key.hash);
+        let place = core.with(|core| core.wait_for_room(number, key)).map_err(refusal::too_many_senders)?;
+        Ok(place.map(|(turn, wake)| Place { core, turn, key, wake }))
+    }
+
+    /// What a 201 promises: what the weakest of the channels does.
+    pub(super) fn durability(&self) -> Durability {
+        let memory = self.channels.iter().any(|channel| channel.config.durability == Durability::Memory);
+        if memory { Durability::Memory } else { Durability::Fsync }
+    }
+
+    /// The largest content that every channel takes.
+    pub(super) fn message_bytes_max(&self) -> u64 {
+        self.channels.iter().map(|channel| channel.config.limits.message_bytes).min().unwrap_or(0)
+    }
+
+    fn wait_seconds_max(&self) -> u32 {
+        self.channels.iter().map(|channel| channel.config.delivery.max_wait_seconds).min().unwrap_or(0)
+    }
+
+    /// Why a message was not taken, for its sender.
+    pub(super) fn refused(&self, address: &Address, refusal: PushRefusal) -> HttpError {
+        self.context.metrics.rejected.inc();
+        refusal::push(&self.context, address, refusal)
     }
 }

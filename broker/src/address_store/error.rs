@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::{CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX};
 
+const _: () = assert!(restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX == 32, "advice() says so");
+
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -114,8 +116,10 @@ pub enum Claim {
     Uid,
     /// The namespace and name.
     Name,
-    /// An address that messages are sent to.
+    /// An address that messages are sent to, and that not all of its channels share.
     Destination,
+    /// An address that is shared by as many channels as may.
+    FullDestination,
     /// The address that messages are asked for at.
     Source,
 }
@@ -126,14 +130,26 @@ impl fmt::Display for Claim {
             Self::Uid => "UID",
             Self::Name => "name",
             Self::Destination => "destination",
+            Self::FullDestination => "destination",
             Self::Source => "source",
         })
     }
 }
 
+impl Claim {
+    /// What to do about it.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Uid | Self::Name | Self::Source => "change one of them",
+            Self::Destination => "change one of them, or let all of them say sharedDestination: true",
+            Self::FullDestination => "at most 32 channels share a destination, so take it from one of them",
+        }
+    }
+}
+
 /// Two channels claim the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("channels {first} and {second} both claim the {claim} {value}: change one of them")]
+#[error("channels {first} and {second} both claim the {claim} {value}: {}", claim.advice())]
 pub struct Conflict {
     /// What they claim.
     pub claim: Claim,

@@ -63,6 +63,16 @@ impl<K: Key> Index<K> {
         table.find(hash, |slot| K::matches(&slot.entry, query)).map(|slot| Arc::clone(&slot.entry))
     }
 
+    /// The channels that have this key, of an index in which several may; the lowest number first.
+    pub(super) fn get_all(&self, query: K::Query<'_>) -> Vec<Arc<ChannelEntry>> {
+        let hash = self.hasher.hash_one(query);
+        let table = self.shards[shard_of(hash)].load();
+        let found = table.iter_hash(hash).filter(|slot| K::matches(&slot.entry, query));
+        let mut found: Vec<_> = found.map(|slot| Arc::clone(&slot.entry)).collect();
+        found.sort_unstable_by_key(|entry| entry.number);
+        found
+    }
+
     /// Every channel, once for each of its keys.
     pub(super) fn entries(&self) -> Vec<Arc<ChannelEntry>> {
         let tables: Vec<_> = self.shards.iter().map(ArcSwap::load).collect();

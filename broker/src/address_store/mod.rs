@@ -85,9 +85,9 @@ impl AddressStore {
         self.0.state.load().synced_at.is_some()
     }
 
-    /// The channel that messages to this address go into.
-    pub fn destination(&self, address: &str) -> Option<Arc<ChannelEntry>> {
-        self.0.indices.destination.get(address)
+    /// The channels that messages to this address go into: one, or all that share the destination.
+    pub fn destination(&self, address: &str) -> Vec<Arc<ChannelEntry>> {
+        self.0.indices.destination.get_all(address)
     }
 
     /// The channel that messages asked for at this address come from.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use restante_wire::{ChannelConfig, Revision};
+use restante_wire::{Address, ChannelConfig, Revision, channel::SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
@@ -191,18 +191,36 @@ fn refuse_conflicts_with_set(indices: &Indices, channel: &ChannelConfig) -> Resu
     differs(indices.name.get((&channel.namespace, &channel.name)), Claim::Name, channel.qualified_name())?;
     differs(indices.source.get(channel.source.as_str()), Claim::Source, channel.source.to_string())?;
     for address in &channel.destinations {
-        differs(indices.destination.get(address.as_str()), Claim::Destination, address.to_string())?;
+        let others = indices.destination.get_all(address.as_str());
+        let others = others.iter().map(|entry| &entry.config).filter(|other| other.uid != channel.uid);
+        share(others, channel, address)?;
+    }
+    Ok(())
+}
+
+/// Whether a channel may have a destination that others have: when all of them share it, and are not too many.
+fn share<'a>(
+    others: impl Iterator<Item = &'a ChannelConfig>,
+    channel: &ChannelConfig,
+    address: &Address,
+) -> Result<(), Conflict> {
+    for (count, other) in others.enumerate() {
+        if !(other.shared_destination && channel.shared_destination) {
+            return Err(conflict(Claim::Destination, address.to_string(), other, channel));
+        }
+        if count + 2 > SHARED_DESTINATION_CHANNELS_MAX {
+            return Err(conflict(Claim::FullDestination, address.to_string(), other, channel));
+        }
     }
     Ok(())
 }
 
 /// Whether two channels of a set claim the same.
 fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
-    let addresses = |channel: &ChannelConfig| channel.destinations.len();
     let mut uids = Claims::new(Claim::Uid, channels.len());
     let mut names = Claims::new(Claim::Name, channels.len());
     let mut sources = Claims::new(Claim::Source, channels.len());
-    let mut destinations = Claims::new(Claim::Destination, channels.iter().map(addresses).sum());
+    let mut destinations: HashMap<&str, Vec<&ChannelConfig>> = HashMap::with_capacity(channels.len());
     for channel in channels {
         uids.claim(channel.uid, channel, || channel.uid.to_string())?;
         names.claim((channel.namespace.as_str(), channel.name.as_str()), channel, || {
@@ -210,7 +228,9 @@ fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
         })?;
         sources.claim(channel.source.as_str(), channel, || channel.source.to_string())?;
         for address in &channel.destinations {
-            destinations.claim(address.as_str(), channel, || address.to_string())?;
+            let others = destinations.entry(address.as_str()).or_default();
+            share(others.iter().copied(), channel, address)?;
+            others.push(channel);
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use restante_wire::{ChannelConfig, ChannelStats};
 
-use super::ChannelState;
+use super::{ChannelState, State};
 use crate::clock::Millis;
 
 /// A channel's numbers. The core that owns the channel writes them, and scrapes and probes read them.
@@ -16,32 +16,49 @@ pub struct ChannelCounters {
     pub delivered: AtomicU64,
     /// Messages settled since the broker started.
     pub settled: AtomicU64,
+    /// Messages that became dead letters since the broker started.
+    pub dead_lettered: AtomicU64,
+    /// Messages whose time was over, since the broker started.
+    pub expired: AtomicU64,
+    /// Messages that made room for newer ones, since the broker started.
+    pub dropped: AtomicU64,
     ready: AtomicU64,
     leased: AtomicU64,
+    delayed: AtomicU64,
+    dead: AtomicU64,
     bytes: AtomicU64,
-    waiting: AtomicU64,
+    waiting_receivers: AtomicU64,
+    waiting_senders: AtomicU64,
     /// When the oldest message was stored; 0 when there is none.
     oldest: AtomicU64,
 }
 
 impl ChannelCounters {
     /// Shows the channel as it is now.
-    pub fn publish(&self, state: &ChannelState, waiting: usize) {
-        self.ready.store(state.ready(), Relaxed);
-        self.leased.store(state.leased(), Relaxed);
+    pub fn publish(&self, state: &ChannelState, waiting_receivers: usize, waiting_senders: usize) {
+        self.ready.store(state.count(State::Ready), Relaxed);
+        self.leased.store(state.count(State::Leased), Relaxed);
+        self.delayed.store(state.count(State::Delayed), Relaxed);
+        self.dead.store(state.count(State::Dead), Relaxed);
         self.bytes.store(state.bytes(), Relaxed);
-        self.waiting.store(waiting as u64, Relaxed);
+        self.waiting_receivers.store(waiting_receivers as u64, Relaxed);
+        self.waiting_senders.store(waiting_senders as u64, Relaxed);
         self.oldest.store(state.oldest().unwrap_or(0), Relaxed);
     }
 
-    /// Messages that the next pulls get.
+    /// Messages that are ready.
     pub fn ready(&self) -> u64 {
         self.ready.load(Relaxed)
     }
 
     /// Receivers that wait on the channel.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
+    pub fn waiting_receivers(&self) -> u64 {
+        self.waiting_receivers.load(Relaxed)
+    }
+
+    /// Senders that wait for room in the channel.
+    pub fn waiting_senders(&self) -> u64 {
+        self.waiting_senders.load(Relaxed)
     }
 
     /// The channel's counts, as clients and the operator are told.
@@ -50,9 +67,12 @@ impl ChannelCounters {
         ChannelStats {
             ready: self.ready(),
             leased: self.leased.load(Relaxed),
+            delayed: self.delayed.load(Relaxed),
+            dead: self.dead.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             oldest_message_age_seconds: (oldest != 0).then(|| now.saturating_sub(oldest) / 1000),
-            waiting_receivers: self.waiting(),
+            waiting_receivers: self.waiting_receivers(),
+            waiting_senders: self.waiting_senders(),
             ..ChannelStats::empty(config)
         }
     }

@@ -160,7 +160,14 @@ pub struct Granted {
 impl Granted {
     pub(super) fn of(sequence: Sequence, message: &Message, ends_at: Millis) -> Self {
         let Message { stored, group, expires_at, handouts, .. } = message;
-        Self { sequence, stored: *stored, group: group.clone(), expires_at: *expires_at, handouts: *handouts, ends_at }
+        Self {
+            sequence,
+            stored: *stored,
+            group: group.clone(),
+            expires_at: *expires_at,
+            handouts: *handouts,
+            ends_at,
+        }
     }
 
     /// How often the message was delivered, this time included.

@@ -9,20 +9,21 @@ pub mod message;
 mod places;
 mod policy;
 mod receive;
+mod senders;
 mod settle;
 pub mod state;
 mod time;
 pub mod waiting;
 
-pub use bury::Buried;
 pub use counters::ChannelCounters;
-pub use lease::{Claim, LeaseSealer, Refusal};
-pub use message::{Granted, Message, Sequence, State, Stored};
+pub use lease::{Claim, Ended, LeaseSealer, Refusal};
+pub use message::{Death, Granted, Group, Handouts, Message, Phase, Sequence, State, Stored};
 pub use policy::Policy;
+pub use senders::{SenderId, WaitingSenders};
 pub use settle::Released;
 pub use state::ChannelState;
 pub use time::Elapsed;
-pub use waiting::{WaiterId, WaitingReceivers};
+pub use waiting::{Arrival, AttemptId, Dismissed, WaiterId, WaitingReceivers};
 
 #[cfg(test)]
 mod tests;

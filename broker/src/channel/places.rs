@@ -19,8 +19,8 @@ pub(super) struct Places {
     /// When time next changes something about each.
     events: BTreeSet<(Millis, Sequence)>,
     groups: HashMap<Group, Members>,
-    /// The whole channel is one group.
-    strict: bool,
+    /// The group that the whole channel is, in the strict order.
+    whole: Option<Group>,
 }
 
 /// The messages of a group that are no dead letters.
@@ -35,12 +35,12 @@ struct Members {
 impl Places {
     /// Whether the whole channel is one group.
     pub(super) fn is_strict(&self) -> bool {
-        self.strict
+        self.whole.is_some()
     }
 
     /// Another order: nothing may be listed.
     pub(super) fn empty(strict: bool) -> Self {
-        Self { strict, ..Self::default() }
+        Self { whole: strict.then(|| Group::from("")), ..Self::default() }
     }
 
     /// Puts a message where it belongs.
@@ -96,8 +96,7 @@ impl Places {
     fn group(&self, message: &Message) -> Option<Group> {
         match message.phase {
             Phase::Dead(_) => None,
-            _ if self.strict => Some(Group::from("")),
-            _ => message.group.clone(),
+            _ => self.whole.as_ref().or(message.group.as_ref()).cloned(),
         }
     }
 
@@ -139,6 +138,13 @@ impl Places {
         self.line.first().into_iter().chain(self.behind.first()).min().copied()
     }
 
+    /// The message that was stored first and is no dead letter.
+    pub(super) fn oldest_alive(&self) -> Option<Sequence> {
+        let firsts =
+            [&self.line, &self.behind, &self.leased, &self.delayed].into_iter().filter_map(BTreeSet::first);
+        firsts.min().copied()
+    }
+
     /// The message about which time next changes something, and when.
     pub(super) fn next_event(&self) -> Option<(Millis, Sequence)> {
         self.events.first().copied()
@@ -157,7 +163,8 @@ impl Places {
 
     /// Up to `max` messages of a state from `first` on, in order.
     pub(super) fn from(&self, state: State, first: Sequence, max: usize) -> Vec<Sequence> {
-        let range = |set: &BTreeSet<Sequence>| -> Vec<Sequence> { set.range(first..).take(max).copied().collect() };
+        let range =
+            |set: &BTreeSet<Sequence>| -> Vec<Sequence> { set.range(first..).take(max).copied().collect() };
         match state {
             State::Leased => range(&self.leased),
             State::Delayed => range(&self.delayed),

@@ -15,20 +15,17 @@ pub struct Policy {
     pub expired: Expired,
     /// How long a dead letter stays; for ever, if it is not said.
     pub dead_for: Option<Millis>,
-    /// Whether dead letters leave for another channel.
-    pub dead_leave: bool,
 }
 
 impl Policy {
-    /// The policy of a channel. `dead_leave` says whether the channel that its dead letters go to is there.
-    pub fn of(config: &ChannelConfig, dead_leave: bool) -> Self {
+    /// The policy of a channel.
+    pub fn of(config: &ChannelConfig) -> Self {
         let dead_for = u64::from(config.dead_letter.ttl_seconds) * 1000;
         Self {
             max_deliveries: config.delivery.max_deliveries,
             backoff: config.delivery.backoff.clone(),
             expired: config.expired,
             dead_for: (dead_for > 0).then_some(dead_for),
-            dead_leave,
         }
     }
 }

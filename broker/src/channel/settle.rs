@@ -3,7 +3,6 @@
 use restante_wire::DeadLetterCause;
 
 use super::{
-    bury::Buried,
     lease::{Claim, Ended, Refusal},
     message::{Granted, Message, Phase},
     policy::Policy,
@@ -12,12 +11,12 @@ use super::{
 use crate::clock::Millis;
 
 /// What became of a message that was given back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Released {
     /// It is ready, or is when its back-off is over.
     Back,
     /// It was delivered as often as it may be.
-    Buried(Buried),
+    Buried,
     /// This very lease gave it back before.
     Before,
 }
@@ -32,17 +31,20 @@ impl ChannelState {
         }
     }
 
-    /// The receiver gives the message up. `None` when it was gone already, which is as good.
+    /// The receiver gives the message up. False when it was gone already, which is as good.
     pub fn reject(
         &mut self,
         claim: Claim,
         reason: Option<&str>,
         policy: &Policy,
         now: Millis,
-    ) -> Result<Option<Buried>, Refusal> {
+    ) -> Result<bool, Refusal> {
         match self.held(claim, now) {
-            Ok(_) => Ok(self.bury(claim.sequence, DeadLetterCause::Rejected, reason, policy, now)),
-            Err(Refusal::Settled) => Ok(None),
+            Ok(_) => {
+                self.bury(claim.sequence, DeadLetterCause::Rejected, reason, policy, now);
+                Ok(true)
+            }
+            Err(Refusal::Settled) => Ok(false),
             Err(refusal) => Err(refusal),
         }
     }
@@ -63,10 +65,12 @@ impl ChannelState {
             Err(refusal) => return Err(refusal),
         };
         if counted && deliveries >= policy.max_deliveries {
-            let buried = self.bury(claim.sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
-            return buried.map(Released::Buried).ok_or(Refusal::Settled);
+            self.bury(claim.sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
+            return Ok(Released::Buried);
         }
-        let pause = delay.unwrap_or_else(|| Millis::from(policy.backoff.seconds(deliveries)) * 1000);
+        // What was no delivery is no reason to wait.
+        let back_off = if counted { policy.backoff.seconds(deliveries) } else { 0 };
+        let pause = delay.unwrap_or(Millis::from(back_off) * 1000);
         self.change(claim.sequence, |message| {
             message.handouts.uncounted += u32::from(!counted);
             let ended = Some(Ended::Released);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use restante_wire::channel::Order;
 
 use super::{
-    message::{Message, Phase, Sequence, State},
+    message::{Granted, Message, Phase, Sequence, State},
     places::Places,
 };
 use crate::{clock::Millis, log::Position};
@@ -57,9 +57,10 @@ impl ChannelState {
 
     /// When the oldest message was stored that is no dead letter.
     pub fn oldest(&self) -> Option<Millis> {
-        // Dead letters are few, or the channel is in trouble and its dead letters are its backlog.
-        let alive = self.messages.values().find(|message| message.state() != State::Dead);
-        alive.map(|message| message.stored.enqueued_at)
+        self.places
+            .oldest_alive()
+            .and_then(|sequence| self.message(sequence))
+            .map(|message| message.stored.enqueued_at)
     }
 
     /// The message of this sequence.
@@ -95,6 +96,18 @@ impl ChannelState {
     /// The next message to be leased.
     pub(super) fn next(&self) -> Option<Sequence> {
         self.places.next()
+    }
+
+    /// Bytes of the next message to be leased.
+    pub fn next_bytes(&self) -> Option<u32> {
+        self.message(self.next()?).map(|message| message.stored.bytes)
+    }
+
+    /// The lease that a message is under.
+    pub fn granted(&self, sequence: Sequence) -> Option<Granted> {
+        let message = self.message(sequence)?;
+        let Phase::Leased(ends_at) = message.phase else { return None };
+        Some(Granted::of(sequence, message, ends_at))
     }
 
     /// Messages are handed out in this order from now on.

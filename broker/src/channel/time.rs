@@ -3,7 +3,6 @@
 use restante_wire::{DeadLetterCause, channel::Expired};
 
 use super::{
-    bury::Buried,
     lease::Ended,
     message::{Message, Phase, Sequence},
     policy::Policy,
@@ -19,7 +18,7 @@ pub enum Elapsed {
     /// A message is gone: its time was over.
     Expired(Sequence, Message),
     /// A message was given up.
-    Buried(Buried),
+    Buried(Sequence),
 }
 
 impl ChannelState {
@@ -27,8 +26,10 @@ impl ChannelState {
     pub fn elapse(&mut self, policy: &Policy, now: Millis) -> Option<Elapsed> {
         let sequence = self.due(now)?;
         let message = self.message(sequence)?;
-        if matches!(message.phase, Phase::Leased(_)) && message.handouts.deliveries() >= policy.max_deliveries {
-            return self.bury(sequence, DeadLetterCause::MaxDeliveries, None, policy, now).map(Elapsed::Buried);
+        if matches!(message.phase, Phase::Leased(_)) && message.handouts.deliveries() >= policy.max_deliveries
+        {
+            self.bury(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
+            return Some(Elapsed::Buried(sequence));
         }
         if message.is_expired(now) {
             return self.expire(sequence, policy, now);
@@ -49,7 +50,8 @@ impl ChannelState {
     fn expire(&mut self, sequence: Sequence, policy: &Policy, now: Millis) -> Option<Elapsed> {
         let dead = matches!(self.message(sequence)?.phase, Phase::Dead(_));
         if policy.expired == Expired::DeadLetter && !dead {
-            return self.bury(sequence, DeadLetterCause::Expired, None, policy, now).map(Elapsed::Buried);
+            self.bury(sequence, DeadLetterCause::Expired, None, policy, now);
+            return Some(Elapsed::Buried(sequence));
         }
         self.remove(sequence).map(|message| Elapsed::Expired(sequence, message))
     }

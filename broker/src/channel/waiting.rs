@@ -6,26 +6,47 @@ use tokio::sync::oneshot;
 
 use crate::clock::Millis;
 
-/// Names a waiting receiver within its channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WaiterId(u64);
+/// Names a waiting receiver within its channel: its place in the queue, and how often that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaiterId {
+    place: u64,
+    takeovers: u32,
+}
+
+/// Names a pull whose answer may be lost, so that its repeat is recognised.
+pub type AttemptId = std::sync::Arc<str>;
+
+/// Why a receiver waits no longer though no message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dismissed {
+    /// The channel's address is gone.
+    Gone,
+    /// The pull was repeated, and the repeat has its place.
+    Repeated,
+}
 
 /// A receiver that waits: how long it wants the message, and where to send it. Generic over what is sent.
 #[derive(Debug)]
 pub struct Waiter<T> {
     /// How long the message will be the receiver's.
     pub lease: Millis,
-    /// Where it is sent.
-    pub sender: oneshot::Sender<T>,
+    /// Under which its repeat is recognised.
+    pub attempt: Option<AttemptId>,
+    /// Where the message is sent.
+    pub sender: oneshot::Sender<Result<T, Dismissed>>,
+    takeovers: u32,
 }
 
 /// The receivers that wait on one channel. Costs nothing while nobody waits: no task, no timer, no thread.
 #[derive(Debug)]
 pub struct WaitingReceivers<T> {
-    // Ids only grow, so the map's order is the order of arrival, and one that gives up leaves from anywhere.
-    waiters: BTreeMap<WaiterId, Waiter<T>>,
+    // Places only grow, so the map's order is the order of arrival, and one that gives up leaves from anywhere.
+    waiters: BTreeMap<u64, Waiter<T>>,
     next: u64,
 }
+
+/// Where a waiting receiver's message comes.
+pub type Arrival<T> = oneshot::Receiver<Result<T, Dismissed>>;
 
 impl<T> Default for WaitingReceivers<T> {
     fn default() -> Self {
@@ -45,27 +66,42 @@ impl<T> WaitingReceivers<T> {
     }
 
     /// One more receiver waits.
-    pub fn push(&mut self, lease: Millis) -> (WaiterId, oneshot::Receiver<T>) {
-        let (sender, receiver) = oneshot::channel();
-        let id = WaiterId(self.next);
+    pub fn push(&mut self, lease: Millis, attempt: Option<AttemptId>) -> (WaiterId, Arrival<T>) {
+        let (sender, arrival) = oneshot::channel();
+        let place = self.next;
         self.next += 1;
-        self.waiters.insert(id, Waiter { lease, sender });
-        (id, receiver)
+        self.waiters.insert(place, Waiter { lease, attempt, sender, takeovers: 0 });
+        (WaiterId { place, takeovers: 0 }, arrival)
+    }
+
+    /// A repeat takes the place of a receiver that still waits, and that one is told.
+    pub fn take_over(&mut self, id: WaiterId, lease: Millis) -> Option<(WaiterId, Arrival<T>)> {
+        let waiter = self.waiters.get_mut(&id.place).filter(|waiter| waiter.takeovers == id.takeovers)?;
+        let (sender, arrival) = oneshot::channel();
+        let before = std::mem::replace(&mut waiter.sender, sender);
+        // Whoever has hung up need not be told.
+        let _ = before.send(Err(Dismissed::Repeated));
+        (waiter.lease, waiter.takeovers) = (lease, waiter.takeovers + 1);
+        Some((WaiterId { takeovers: waiter.takeovers, ..id }, arrival))
     }
 
     /// The receiver whose turn it is waits no longer.
-    pub fn pop(&mut self) -> Option<Waiter<T>> {
-        self.waiters.pop_first().map(|(_, waiter)| waiter)
+    pub fn pop(&mut self) -> Option<(WaiterId, Waiter<T>)> {
+        let (place, waiter) = self.waiters.pop_first()?;
+        Some((WaiterId { place, takeovers: waiter.takeovers }, waiter))
     }
 
-    /// A receiver gives up.
-    pub fn remove(&mut self, id: WaiterId) {
-        self.waiters.remove(&id);
+    /// A receiver gives up; unless its place was taken over.
+    pub fn remove(&mut self, id: WaiterId) -> Option<Waiter<T>> {
+        self.waiters.get(&id.place).filter(|waiter| waiter.takeovers == id.takeovers)?;
+        self.waiters.remove(&id.place)
     }
 
-    /// Everybody is sent away: their receivers end without a message.
-    pub fn clear(&mut self) {
-        self.waiters.clear();
+    /// Everybody is sent away.
+    pub fn dismiss(&mut self) {
+        for (_, waiter) in std::mem::take(&mut self.waiters) {
+            let _ = waiter.sender.send(Err(Dismissed::Gone));
+        }
     }
 }
 
@@ -76,13 +112,28 @@ mod tests {
     #[test]
     fn receivers_are_served_in_the_order_in_which_they_came() {
         let mut waiting = WaitingReceivers::<u8>::default();
-        let (_, mut first) = waiting.push(1);
-        let (second, _gone) = waiting.push(2);
-        let (_, mut third) = waiting.push(3);
+        let (_, mut first) = waiting.push(1, None);
+        let (second, _gone) = waiting.push(2, None);
+        let (_, mut third) = waiting.push(3, None);
         waiting.remove(second);
-        waiting.pop().unwrap().sender.send(10).unwrap();
-        waiting.pop().unwrap().sender.send(30).unwrap();
-        assert_eq!((first.try_recv(), third.try_recv()), (Ok(10), Ok(30)));
+        waiting.pop().unwrap().1.sender.send(Ok(10)).unwrap();
+        waiting.pop().unwrap().1.sender.send(Ok(30)).unwrap();
+        assert_eq!((first.try_recv(), third.try_recv()), (Ok(Ok(10)), Ok(Ok(30))));
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_repeat_has_the_place_of_the_first_which_cannot_give_it_up_any_more() {
+        let mut waiting = WaitingReceivers::<u8>::default();
+        let (first, mut dismissed) = waiting.push(1, None);
+        let (_, _later) = waiting.push(1, None);
+        let (repeat, mut arrival) = waiting.take_over(first, 2).unwrap();
+        assert_eq!(dismissed.try_recv(), Ok(Err(Dismissed::Repeated)));
+        waiting.remove(first);
+        assert!(waiting.take_over(first, 3).is_none());
+        waiting.pop().unwrap().1.sender.send(Ok(7)).unwrap();
+        assert_eq!(arrival.try_recv(), Ok(Ok(7)));
+        assert!(waiting.remove(repeat).is_none());
+        assert_eq!(waiting.len(), 1);
     }
 }

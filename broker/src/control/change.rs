@@ -87,6 +87,9 @@ async fn apply<C: Channels>(
                 "the set of channels changed"
             );
         }
+        if !changed.is_empty() {
+            control.channels.changed(changed).await;
+        }
         if !withdrawn.is_empty() {
             control.channels.withdrawn(withdrawn).await;
         }

@@ -6,7 +6,8 @@ use restante_wire::ChannelStats;
 
 use crate::{
     address_store::ChannelEntry,
-    core::{CoreGone, CoreHandle},
+    channel::State,
+    core::{CoreGone, CoreHandle, WorkFailed},
 };
 
 /// The channels, as the control API reaches them.
@@ -31,6 +32,24 @@ pub trait Channels: Clone + Send + Sync + 'static {
     /// Ends a channel's deletion, once the address store has forgotten it.
     fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
 
+    /// Tells these channels that they may have another configuration.
+    fn changed(&self, entries: Vec<Arc<ChannelEntry>>) -> impl Future<Output = ()> + Send;
+
+    /// Makes up to `limit` dead letters of a channel ready again, there or in `to`: how many, and how many are left.
+    fn redrive(
+        &self,
+        entry: Arc<ChannelEntry>,
+        to: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> impl Future<Output = Result<(u64, u64), WorkFailed>> + Send;
+
+    /// Drops all messages of some states: how many.
+    fn purge(
+        &self,
+        entry: Arc<ChannelEntry>,
+        states: Vec<State>,
+    ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
+
     /// Tells whoever waits on these channels that their address is gone.
     fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
 }
@@ -50,6 +69,23 @@ impl Channels for CoreHandle {
 
     async fn removed(&self, number: u32) {
         CoreHandle::removed(self, number).await;
+    }
+
+    async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
+        CoreHandle::changed(self, entries).await;
+    }
+
+    async fn redrive(
+        &self,
+        entry: Arc<ChannelEntry>,
+        to: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> Result<(u64, u64), WorkFailed> {
+        CoreHandle::redrive(self, entry, to, limit).await
+    }
+
+    async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
+        CoreHandle::purge(self, entry, states).await
     }
 
     async fn withdrawn(&self, numbers: Vec<u32>) {

@@ -4,7 +4,11 @@ use restante_wire::ProblemType;
 use tokio::task::JoinError;
 use uuid::Uuid;
 
-use crate::{address_store::ApplyError, core::CoreGone, http::error::HttpError};
+use crate::{
+    address_store::ApplyError,
+    core::{CoreGone, WorkFailed},
+    http::error::HttpError,
+};
 
 /// The store refused a change.
 pub(super) fn refused(error: ApplyError) -> HttpError {
@@ -24,6 +28,27 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
 /// The channels' thread has ended.
 pub(super) fn gone(error: CoreGone) -> HttpError {
     HttpError::new(ProblemType::Draining, error.to_string())
+}
+
+/// A work on a channel's messages ended early. What was done by then stays done, and asking again goes on.
+pub(super) fn not_done(error: WorkFailed) -> HttpError {
+    match error {
+        WorkFailed::Gone(error) => gone(error),
+        WorkFailed::Store(error) => HttpError::new(ProblemType::StoreFailed, error.to_string()),
+    }
+}
+
+/// The key was used for something else.
+pub(super) fn other_work() -> HttpError {
+    let detail = "something else was asked for under this Idempotency-Key: each work needs a key of its own";
+    HttpError::new(ProblemType::IdempotencyMismatch, detail)
+}
+
+/// The channels come from manifests.
+pub(super) fn manifests_rule() -> HttpError {
+    let detail =
+        "this broker's channels are those of its manifests (--manifests): change those, and send it SIGHUP";
+    HttpError::new(ProblemType::ManifestsRule, detail)
 }
 
 /// A defect of the broker: whoever panicked has said why in the log.

@@ -3,12 +3,14 @@
 //! It has a port and a credential of its own. Changes are taken one after another, and each is carried through even if
 //! whoever asked for it has hung up: a channel is never left closed and not deleted because of a lost connection.
 
+mod answers;
 mod auth;
 mod change;
 mod channels;
 mod errors;
 mod look;
 mod ndjson;
+mod redrive;
 mod token;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ use restante_wire::{ProblemType, path};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use answers::Answers;
 pub use channels::Channels;
 pub use token::{Token, TokenError};
 
@@ -41,29 +44,37 @@ struct Control<C> {
     turn: Arc<Mutex<()>>,
     /// Whose turn it is to send a whole set: each may take as much memory as the store itself.
     sync_turn: Arc<Mutex<()>>,
+    /// Works on messages that were done, one at a time.
+    answers: Arc<Mutex<Answers>>,
+    /// The set is that of manifests, and cannot be changed from here.
+    manifests_rule: bool,
     tasks: TaskTracker,
 }
 
 impl<C: Clone> Clone for Control<C> {
     fn clone(&self) -> Self {
-        let Self { store, channels, turn, sync_turn, tasks } = self;
+        let Self { store, channels, turn, sync_turn, answers, manifests_rule, tasks } = self;
         Self {
             store: store.clone(),
             channels: channels.clone(),
             turn: turn.clone(),
             sync_turn: sync_turn.clone(),
+            answers: answers.clone(),
+            manifests_rule: *manifests_rule,
             tasks: tasks.clone(),
         }
     }
 }
 
-/// The routes of the control port, all of them for whoever has the token.
-pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token) -> Router {
+/// The routes of the control port, all of them for whoever has the token. Where manifests rule, the set is only looked at.
+pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token, manifests_rule: bool) -> Router {
     let control = Control {
         store,
         channels,
         turn: Arc::default(),
         sync_turn: Arc::default(),
+        answers: Arc::default(),
+        manifests_rule,
         tasks: TaskTracker::new(),
     };
     Router::new()
@@ -72,6 +83,8 @@ pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token) -> Ro
         .route(path::CONTROL_SYNC, post(change::sync))
         .route(&format!("{}{{uid}}", path::CONTROL_CHANNELS), put(change::put).delete(change::delete))
         .route(&format!("{}{{uid}}/stats", path::CONTROL_CHANNELS), get(look::stats))
+        .route(&format!("{}{{uid}}/redrive", path::CONTROL_CHANNELS), post(redrive::redrive))
+        .route(&format!("{}{{uid}}/purge", path::CONTROL_CHANNELS), post(redrive::purge))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(control)
@@ -86,6 +99,9 @@ impl<C: Channels> Control<C> {
         T: Send + 'static,
         F: Future<Output = Result<T, HttpError>> + Send + 'static,
     {
+        if self.manifests_rule {
+            return Err(errors::manifests_rule());
+        }
         let turn = self.turn.clone();
         let change = change(self.clone());
         let carried_through = self.tasks.spawn(async move {

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core};
+use super::{Channel, Core, room};
 use crate::{
     address_store::ChannelEntry,
-    channel::{ChannelCounters, ChannelState, WaitingReceivers},
+    channel::{ChannelCounters, ChannelState, Policy},
 };
 
 /// Every channel's counters, for the threads that read them. Written only when a channel comes or goes.
@@ -23,7 +23,12 @@ impl CounterRegistry {
 
     /// Receivers that wait, on all channels.
     pub fn waiting_receivers(&self) -> u64 {
-        self.lock().values().map(|counters| counters.waiting()).sum()
+        self.lock().values().map(|counters| counters.waiting_receivers()).sum()
+    }
+
+    /// Senders that wait, on all channels.
+    pub fn waiting_senders(&self) -> u64 {
+        self.lock().values().map(|counters| counters.waiting_senders()).sum()
     }
 
     fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
@@ -34,45 +39,90 @@ impl CounterRegistry {
         self.lock().remove(&number);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<ChannelCounters>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<ChannelCounters>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Channel {
-    pub(super) fn new(entry: Arc<ChannelEntry>, state: ChannelState, counters: &CounterRegistry) -> Self {
-        let counters = counters.get_or_insert(entry.number);
-        let channel = Self { entry, state, waiting: WaitingReceivers::default(), counters };
+    pub(super) fn new(entry: Arc<ChannelEntry>, mut state: ChannelState, counters: &CounterRegistry) -> Self {
+        state.set_order(entry.config.delivery.order);
+        let channel = Self {
+            policy: Policy::of(&entry.config),
+            rate: room::rate_limiter(&entry.config.limits),
+            counters: counters.get_or_insert(entry.number),
+            entry,
+            state,
+            receivers: Default::default(),
+            senders: Default::default(),
+            attempts: Default::default(),
+            lease_ended: Arc::default(),
+            wakes_at: None,
+        };
         channel.publish();
         channel
     }
 
+    /// The channel obeys another configuration from now on. Its messages are not touched.
+    fn configure(&mut self, entry: Arc<ChannelEntry>) {
+        if self.entry.config.limits.pushes_per_second != entry.config.limits.pushes_per_second {
+            self.rate = room::rate_limiter(&entry.config.limits);
+        }
+        self.policy = Policy::of(&entry.config);
+        self.state.set_order(entry.config.delivery.order);
+        self.entry = entry;
+        self.senders.wake_all();
+    }
+
     /// Shows other threads what the channel holds now.
     pub(super) fn publish(&self) {
-        self.counters.publish(&self.state, self.waiting.len());
+        self.counters.publish(&self.state, self.receivers.len(), self.senders.len());
     }
 }
 
 impl Core {
-    /// The channel of an entry, with the entry's configuration from now on; `None` when its deletion has begun.
+    /// The channel of an entry; `None` when its deletion has begun.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
         if self.closed.contains(&entry.number) {
             return None;
         }
-        let channel = self
-            .channels
-            .entry(entry.number)
-            .or_insert_with(|| Channel::new(entry.clone(), ChannelState::default(), &self.counters));
-        if !Arc::ptr_eq(&channel.entry, entry) {
-            channel.entry = entry.clone();
+        let known =
+            self.channels.get(&entry.number).is_some_and(|channel| Arc::ptr_eq(&channel.entry, entry));
+        if !known {
+            // The request may be older than the newest configuration.
+            self.configure(entry.number, entry);
         }
-        Some(channel)
+        self.channels.get_mut(&entry.number)
+    }
+
+    /// These channels may have another configuration.
+    pub fn changed(&mut self, entries: &[Arc<ChannelEntry>]) {
+        for entry in entries {
+            // One that was never used is made when it is.
+            if self.channels.contains_key(&entry.number) && !self.closed.contains(&entry.number) {
+                self.configure(entry.number, entry);
+                self.serve_waiting(entry.number);
+                self.touch(entry.number);
+            }
+        }
+    }
+
+    /// Gives a channel the configuration that the address store has, and makes it if need be.
+    fn configure(&mut self, number: u32, entry: &Arc<ChannelEntry>) {
+        let newest = self.store.by_number(number).unwrap_or_else(|| entry.clone());
+        match self.channels.get_mut(&number) {
+            Some(channel) if Arc::ptr_eq(&channel.entry, &newest) => {}
+            Some(channel) => channel.configure(newest),
+            None => {
+                self.channels.insert(number, Channel::new(newest, ChannelState::default(), &self.counters));
+            }
+        }
     }
 
     /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
     /// go with it, or how many stand in the way.
     pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
-        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.count());
+        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
         if messages > 0 && !force {
             return Err(messages);
         }
@@ -88,10 +138,14 @@ impl Core {
     /// Ends a channel's deletion, once the address store has forgotten it for ever: at the next start the log's records
     /// of its number belong to nobody.
     pub fn remove(&mut self, number: u32) {
-        let Some(channel) = self.channels.remove(&number) else { return };
+        let Some(mut channel) = self.channels.remove(&number) else { return };
+        self.timers.remove(number, channel.wakes_at);
+        channel.receivers.dismiss();
+        channel.senders.wake_all();
+        channel.lease_ended.notify_waiters();
         for (sequence, message) in channel.state.messages() {
             self.contents.remove(number, sequence);
-            self.log.release(message.stored.position);
+            self.release_position(message.stored.position);
         }
         self.counters.remove(number);
         self.wakers.commit.notify_one();
@@ -100,7 +154,9 @@ impl Core {
     /// The channel's addresses answer 404 from now on: whoever waits there is told.
     pub fn withdraw(&mut self, number: u32) {
         if let Some(channel) = self.channels.get_mut(&number) {
-            channel.waiting.clear();
+            channel.receivers.dismiss();
+            channel.attempts.nobody_waits();
+            channel.senders.wake_all();
             channel.publish();
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::channel::state::Sequence;
+use crate::channel::Sequence;
 
 /// A message's content and its kept headers, encoded by [`crate::message`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,11 @@ impl HotContents {
             self.bytes += content.bytes();
             self.contents.insert((channel, sequence), content);
         }
+    }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// A content, if it was kept.

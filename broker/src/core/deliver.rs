@@ -3,14 +3,14 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
-use super::{Content, Core, StoreFailed, Ticket, timers::LeaseEnd};
+use super::{Content, Core, EVENTS_PER_TURN, StoreFailed, Ticket, attempts::Attempt, records};
 use crate::{
     address_store::ChannelEntry,
-    channel::{Claim, Granted, WaiterId},
+    channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
     clock::Millis,
-    log::{Record, Sync},
+    log::{Position, Record, Sync},
 };
 
 /// A message handed out.
@@ -28,13 +28,24 @@ pub struct Delivery {
     pub ticket: Ticket,
 }
 
+/// What a receiver asks for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// How long the message will be the receiver's.
+    pub lease: Millis,
+    /// Under which a repeat is recognised.
+    pub attempt: Option<AttemptId>,
+}
+
 /// What a pull met.
 #[derive(Debug)]
 pub enum Delivered {
     /// A message.
     Now(Delivery),
-    /// Nothing yet: the message is sent here when it comes. The sender is dropped when the channel goes.
-    Later(WaiterId, oneshot::Receiver<Delivery>),
+    /// What the attempt got before.
+    Again(Vec<Delivery>),
+    /// Nothing yet: the message comes here.
+    Later(WaiterId, Arrival<Delivery>),
 }
 
 /// Why nothing is given.
@@ -58,29 +69,84 @@ impl From<StoreFailed> for PullRefusal {
 }
 
 impl Core {
-    /// Gives the channel's next message to the receiver for `lease`, or lets the receiver wait.
-    pub fn pull(&mut self, entry: &Arc<ChannelEntry>, lease: Millis) -> Result<Delivered, PullRefusal> {
-        if self.failed {
-            return Err(PullRefusal::StoreFailed);
-        }
+    /// Gives the channel's next message to the receiver, or lets the receiver wait.
+    pub fn pull(&mut self, entry: &Arc<ChannelEntry>, asked: &Asked) -> Result<Delivered, PullRefusal> {
+        self.alive()?;
+        let number = entry.number;
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
-        // Whoever waits came earlier; and nobody waits while something is ready.
-        if channel.state.ready() > 0 {
-            return Ok(Delivered::Now(self.hand_out(entry.number, lease)?));
+        if let Some(attempt) = asked.attempt.as_ref().and_then(|id| channel.attempts.get(id)) {
+            match attempt.clone() {
+                // There is at least one, or the attempt would be forgotten.
+                Attempt::Given(messages) => return Ok(Delivered::Again(self.give_again(number, &messages)?)),
+                Attempt::Waiting(first) => {
+                    if let Some((id, arrival)) = channel.receivers.take_over(first, asked.lease) {
+                        channel.attempts.waits(asked.attempt.as_ref().expect("it was looked up"), id);
+                        return Ok(Delivered::Later(id, arrival));
+                    }
+                }
+            }
         }
-        if channel.waiting.len() >= max {
+        // Whoever waits came earlier; and nobody waits while something may be had.
+        if channel.may_give() && channel.receivers.is_empty() {
+            let delivery = self.hand_out(number, asked)?;
+            self.touch(number);
+            return Ok(Delivered::Now(delivery));
+        }
+        if channel.receivers.len() >= max {
             return Err(PullRefusal::TooManyReceivers { max });
         }
-        let (id, receiver) = channel.waiting.push(lease);
+        let (id, arrival) = channel.receivers.push(asked.lease, asked.attempt.clone());
+        if let Some(attempt) = &asked.attempt {
+            channel.attempts.waits(attempt, id);
+        }
         channel.publish();
-        Ok(Delivered::Later(id, receiver))
+        Ok(Delivered::Later(id, arrival))
+    }
+
+    /// Gives up to `max` more messages that may be had now, of at most `bytes` in all.
+    pub fn pull_more(
+        &mut self,
+        number: u32,
+        asked: &Asked,
+        max: usize,
+        mut bytes: u64,
+    ) -> Result<Vec<Delivery>, StoreFailed> {
+        let mut deliveries = Vec::new();
+        while deliveries.len() < max
+            && let Some(channel) = self.channels.get(&number)
+            && channel.may_give()
+            && channel.receivers.is_empty()
+            && let Some(size) = channel.state.next_bytes()
+            && u64::from(size) <= bytes
+        {
+            bytes -= u64::from(size);
+            deliveries.push(self.hand_out(number, asked)?);
+        }
+        self.touch(number);
+        Ok(deliveries)
+    }
+
+    /// Says when leases of a channel end.
+    pub fn lease_ends(&mut self, entry: &Arc<ChannelEntry>) -> Option<Arc<Notify>> {
+        self.channel(entry).map(|channel| channel.lease_ended.clone())
+    }
+
+    /// Whether a claim is still good.
+    pub fn holds(&self, number: u32, claim: Claim) -> bool {
+        let message = self.channels.get(&number).and_then(|channel| channel.state.message(claim.sequence));
+        message.is_some_and(|message| {
+            matches!(message.phase, Phase::Leased(_))
+                && (message.handouts.last, message.handouts.start) == (claim.handout, claim.start)
+        })
     }
 
     /// The receiver waits no longer.
     pub fn stop_waiting(&mut self, number: u32, id: WaiterId) {
         if let Some(channel) = self.channels.get_mut(&number) {
-            channel.waiting.remove(id);
+            if let Some(attempt) = channel.receivers.remove(id).and_then(|waiter| waiter.attempt) {
+                channel.attempts.stops_waiting(&attempt, id);
+            }
             channel.publish();
         }
     }
@@ -88,97 +154,99 @@ impl Core {
     /// The answer never left: the message takes its old place, and the hand-out does not count.
     pub fn take_back(&mut self, number: u32, claim: Claim) {
         // A lease that ended meanwhile, or a log that failed, leaves nothing to take back.
-        let _ = self.release(number, claim, false);
+        let _ = self.release(number, claim, super::Release { counted: false, delay: None });
     }
 
-    /// Gives what is ready to those who wait.
+    /// Gives what may be had to those who wait.
     pub(super) fn serve_waiting(&mut self, number: u32) {
-        while let Some(channel) = self.channels.get_mut(&number) {
-            if channel.state.ready() == 0 {
-                break;
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(channel) = self.channels.get_mut(&number) else { return };
+            if !channel.may_give() {
+                return;
             }
-            let Some(waiter) = channel.waiting.pop() else { break };
+            let Some((id, waiter)) = channel.receivers.pop() else { return };
             if waiter.sender.is_closed() {
+                if let Some(attempt) = &waiter.attempt {
+                    channel.attempts.stops_waiting(attempt, id);
+                }
                 continue;
             }
+            let asked = Asked { lease: waiter.lease, attempt: waiter.attempt };
             // After a failure the waiter's channel closes, and its answer says that the store failed.
-            let Ok(delivery) = self.hand_out(number, waiter.lease) else { break };
-            if let Err(delivery) = waiter.sender.send(delivery) {
+            let Ok(delivery) = self.hand_out(number, &asked) else { return };
+            if let Err(Ok(delivery)) = waiter.sender.send(Ok(delivery)) {
                 self.take_back(number, delivery.granted.claim());
             }
         }
-        if let Some(channel) = self.channels.get(&number) {
-            channel.publish();
-        }
+        // Others on this core have their turn before the rest.
+        self.wake_at(number, 0);
     }
 
-    /// Leases the next ready message. The caller has made sure that there is one.
-    fn hand_out(&mut self, number: u32, lease: Millis) -> Result<Delivery, StoreFailed> {
-        let ends_at = self.clock.now() + lease;
+    /// Leases the next message. The caller has made sure that there is one.
+    fn hand_out(&mut self, number: u32, asked: &Asked) -> Result<Delivery, StoreFailed> {
+        let ends_at = self.clock.now() + asked.lease;
         let channel = self.channels.get_mut(&number).expect("the caller found the channel");
-        let granted = channel.state.lease_next(ends_at, self.start).expect("the caller saw a ready message");
+        let granted =
+            channel.state.lease_next(ends_at, self.start).expect("the caller saw a message in line");
+        if let Some(attempt) = &asked.attempt {
+            channel.attempts.got(attempt, granted.sequence);
+        }
         channel.counters.delivered.fetch_add(1, Relaxed);
-        channel.publish();
-        let content = self.content(number, &granted)?;
         self.metrics.delivered.inc();
         if granted.deliveries() > 1 {
             self.metrics.redelivered.inc();
         }
         let ticket = self.record_lease(number, &granted)?;
+        self.delivery(number, granted, ticket)
+    }
+
+    /// What an attempt got before, once more: the same leases, and nothing is counted.
+    fn give_again(&mut self, number: u32, messages: &[Sequence]) -> Result<Vec<Delivery>, StoreFailed> {
+        let mut deliveries = Vec::with_capacity(messages.len());
+        for sequence in messages {
+            let channel = &self.channels[&number];
+            let Some(granted) = channel.state.granted(*sequence) else { continue };
+            let ticket = self.everything_so_far();
+            deliveries.push(self.delivery(number, granted, ticket)?);
+        }
+        Ok(deliveries)
+    }
+
+    fn delivery(&mut self, number: u32, granted: Granted, ticket: Ticket) -> Result<Delivery, StoreFailed> {
+        let content = self.content(number, granted.sequence, granted.stored.position)?;
         let token = self.sealer.seal(number, granted.claim());
         Ok(Delivery { channel: number, granted, token, content, ticket })
     }
 
-    /// Writes down a lease that was granted or renewed, and sees to its end.
+    /// Writes down a lease that was granted or renewed.
     pub(super) fn record_lease(&mut self, number: u32, granted: &Granted) -> Result<Ticket, StoreFailed> {
-        let record = lease_record(number, granted);
-        self.append_reserved(&record)?;
-        if self.timers.insert(LeaseEnd { at: granted.ends_at, channel: number, sequence: granted.sequence }) {
-            self.wakers.timer.notify_one();
-        }
+        self.append_reserved(&records::lease(number, granted))?;
         Ok(self.appended(Sync::Later))
     }
 
     /// A content, from memory or from the log.
-    fn content(&mut self, number: u32, granted: &Granted) -> Result<Content, StoreFailed> {
-        if let Some(content) = self.contents.get(number, granted.sequence) {
+    pub(super) fn content(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        position: Position,
+    ) -> Result<Content, StoreFailed> {
+        if let Some(content) = self.contents.get(number, sequence) {
             return Ok(content);
         }
-        let read = self.log.read(granted.stored.position);
-        let bytes = Bytes::from(self.survive(read)?);
+        let bytes = Bytes::from(self.read(position)?);
         match Record::decode(&bytes) {
-            Ok(Record::Push { headers, body, .. }) => {
+            Ok(Record::Push { headers, body, .. } | Record::Message { headers, body, .. }) => {
                 Ok(Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) })
             }
-            _ => unreachable!("a message's position is that of its push record, which the log has checked"),
+            _ => unreachable!("a message's position is that of its own record, which the log has checked"),
         }
-    }
-
-    /// Ends the leases whose time is over; their messages go to those who wait.
-    pub fn end_leases(&mut self) {
-        let now = self.clock.now();
-        while let Some(end) = self.timers.pop_ended(now) {
-            let Some(channel) = self.channels.get_mut(&end.channel) else { continue };
-            if channel.state.expire(end.sequence, now) {
-                self.serve_waiting(end.channel);
-            }
-        }
-    }
-
-    /// How long until the next lease ends.
-    pub fn next_lease_end(&self) -> Option<Millis> {
-        self.timers.next().map(|at| at.saturating_sub(self.clock.now()))
     }
 }
 
-/// The record of a lease.
-pub(super) fn lease_record(number: u32, granted: &Granted) -> Record<'static> {
-    Record::Lease {
-        channel: number,
-        sequence: granted.sequence,
-        delivery: granted.handouts.last,
-        uncounted: granted.handouts.uncounted,
-        start: granted.handouts.start,
-        ends_ms: granted.ends_at,
+impl super::Channel {
+    /// Whether the next message may be given to a receiver.
+    fn may_give(&self) -> bool {
+        self.state.in_line() > 0 && !self.entry.config.paused
     }
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use restante_wire::ChannelStats;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Core, CounterRegistry, SharedCore};
-use crate::{address_store::ChannelEntry, channel::ChannelCounters, clock::Clock};
+use super::{Core, CounterRegistry, SharedCore, StoreFailed};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{ChannelCounters, State},
+    clock::Clock,
+};
 
 /// Something to be done with the core, on its thread.
 type Job = Box<dyn FnOnce(&mut Core) + Send>;
@@ -15,6 +19,17 @@ type Job = Box<dyn FnOnce(&mut Core) + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the broker is shutting down")]
 pub struct CoreGone;
+
+/// Why a long work on a core was not done to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WorkFailed {
+    /// The broker is shutting down.
+    #[error(transparent)]
+    Gone(#[from] CoreGone),
+    /// The log failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailed),
+}
 
 /// Reaches a core from another thread.
 #[derive(Clone)]
@@ -39,6 +54,11 @@ impl CoreHandle {
     /// A channel's counters.
     pub fn counters(&self, number: u32) -> Arc<ChannelCounters> {
         self.counters.get(number)
+    }
+
+    /// Senders that wait for room, on all channels.
+    pub fn waiting_senders(&self) -> u64 {
+        self.counters.waiting_senders()
     }
 
     /// Receivers that wait, on all channels.
@@ -72,6 +92,51 @@ impl CoreHandle {
     /// Ends a channel's deletion, once the address store has forgotten it.
     pub async fn removed(&self, number: u32) {
         let _ = self.run(move |core| core.remove(number)).await;
+    }
+
+    /// These channels may have another configuration.
+    pub async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
+        let _ = self.run(move |core| core.changed(&entries)).await;
+    }
+
+    /// Makes up to `limit` dead letters of a channel ready again, there or in `to`: how many, and how many are left. A few
+    /// at a time, so that requests have their turn in between; on disk when it returns.
+    pub async fn redrive(
+        &self,
+        entry: Arc<ChannelEntry>,
+        to: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> Result<(u64, u64), WorkFailed> {
+        let (mut moved, mut from) = (0, 0);
+        loop {
+            let (entry, to, max) = (entry.clone(), to.clone(), limit - moved);
+            let turn = self.run(move |core| core.redrive(&entry, to.as_ref(), from, max)).await??;
+            moved += turn.moved;
+            match turn.next.filter(|_| moved < limit) {
+                Some(next) => from = next,
+                None => {
+                    turn.ticket.wait().await?;
+                    return Ok((moved, turn.left));
+                }
+            }
+        }
+    }
+
+    /// Drops all messages of some states: how many. A few at a time; on disk when it returns.
+    pub async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
+        let mut purged = 0;
+        for state in states {
+            loop {
+                let entry = entry.clone();
+                let (gone, ticket) = self.run(move |core| core.purge(&entry, state)).await??;
+                purged += gone;
+                if gone == 0 {
+                    ticket.wait().await?;
+                    break;
+                }
+            }
+        }
+        Ok(purged)
     }
 
     /// The addresses of these channels answer 404 from now on: whoever waits there is told.

@@ -1,14 +1,28 @@
 //! Idempotency keys: which pushes were answered, for as long as their channel's window says.
+//!
+//! A key takes 20 bytes of memory: part of its hash, when it is forgotten, and where in the log the record is that tells
+//! the rest. So a key that was seen before costs a read of the log, and one that was not costs one in a billion times.
 
-use std::collections::{BTreeSet, HashMap};
-
+use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
+use xxhash_rust::xxh3::Xxh3;
 
-use crate::clock::Millis;
+use crate::{clock::Millis, log::Position};
 
 /// A key as it is remembered: 128 bits of SHA-256 over its scope and itself, so that nobody can find two that collide.
 pub type KeyHash = u128;
+
+/// What was pushed, in 128 bits: only its own sender could make two that collide.
+pub type Fingerprint = u128;
+
+/// A key and what is pushed under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushKey {
+    /// The key.
+    pub hash: KeyHash,
+    /// What is pushed.
+    pub fingerprint: Fingerprint,
+}
 
 /// The hash of a key in the scope of one channel's address.
 pub fn hash(channel: u32, address: &str, key: &str) -> KeyHash {
@@ -22,90 +36,160 @@ pub fn hash(channel: u32, address: &str, key: &str) -> KeyHash {
     u128::from_le_bytes(std::array::from_fn(|index| bytes[index]))
 }
 
-/// What is remembered of an answered push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answered {
-    /// The id that the first answer gave.
-    pub id: Uuid,
-    /// When the key is forgotten.
-    pub expires_at: Millis,
+/// The fingerprint of a message: of each of its parts, none of which can be taken for a piece of another.
+pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
+    let mut hash = Xxh3::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    // 0 is left for what 0.1.0 did not look at.
+    hash.digest128().max(1)
+}
+
+/// Tables that the keys are spread over, so that those that expired are swept out a few thousand at a time.
+const SHARDS: usize = 256;
+/// Keys that come between two sweeps of one table each.
+const SWEEP_EVERY: usize = 64;
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    tag: u32,
+    /// Whole seconds, so that they fit; rounded down, so that a slot is never older than its record.
+    expires_at_seconds: u32,
+    position: Position,
 }
 
 /// The keys that are still remembered.
 #[derive(Debug)]
 pub struct IdempotencyTable {
-    answered: HashMap<KeyHash, Answered>,
-    by_expiry: BTreeSet<(Millis, KeyHash)>,
+    shards: Vec<HashTable<Slot>>,
+    count: usize,
     max: usize,
+    since_sweep: usize,
+    next_sweep: usize,
+    /// When all were last swept because the table was full.
+    swept_at: Millis,
 }
 
 impl IdempotencyTable {
     /// A table of at most `max` keys.
     pub fn new(max: usize) -> Self {
-        Self { answered: HashMap::new(), by_expiry: BTreeSet::new(), max }
+        let shards = (0..SHARDS).map(|_| HashTable::new()).collect();
+        Self { shards, count: 0, max, since_sweep: 0, next_sweep: 0, swept_at: 0 }
     }
 
-    /// How many keys are remembered.
+    /// How many keys are remembered; some of them may have expired.
     pub fn count(&self) -> usize {
-        self.answered.len()
+        self.count
     }
 
     /// Whether one more key would be too many, once the expired ones are gone.
     pub fn is_full(&mut self, now: Millis) -> bool {
-        self.forget_expired(now);
-        self.answered.len() >= self.max
-    }
-
-    /// The answer that a key got, if its window is still open.
-    pub fn get(&self, hash: KeyHash, now: Millis) -> Option<Answered> {
-        self.answered.get(&hash).copied().filter(|answered| answered.expires_at > now)
-    }
-
-    /// Remembers an answered push. Found twice in the log, a key keeps its later end.
-    pub fn insert(&mut self, hash: KeyHash, answered: Answered) {
-        if let Some(before) = self.answered.insert(hash, answered) {
-            self.by_expiry.remove(&(before.expires_at, hash));
+        // A full table is looked through once a second at most: what expires in between waits.
+        if self.count >= self.max && self.swept_at + 1000 <= now {
+            self.swept_at = now;
+            (0..SHARDS).for_each(|shard| self.sweep(shard, now));
         }
-        self.by_expiry.insert((answered.expires_at, hash));
+        self.count >= self.max
     }
 
-    /// Forgets the keys whose window has closed.
-    pub fn forget_expired(&mut self, now: Millis) {
-        while let Some(&(expires_at, hash)) = self.by_expiry.first() {
-            if expires_at > now {
-                break;
-            }
-            self.by_expiry.pop_first();
-            self.answered.remove(&hash);
+    /// Where the records lie that may be of this key and have not expired: nearly always one or none.
+    pub fn candidates(&self, hash: KeyHash, now: Millis) -> Vec<Position> {
+        let (shard, tag) = place(hash);
+        let slots = self.shards[shard].iter_hash(spread(tag));
+        slots.filter(|slot| slot.tag == tag && !slot.has_expired(now)).map(|slot| slot.position).collect()
+    }
+
+    /// Remembers a key whose record lies at `position`.
+    pub fn insert(&mut self, hash: KeyHash, expires_at: Millis, position: Position, now: Millis) {
+        let (shard, tag) = place(hash);
+        let expires_at_seconds = u32::try_from(expires_at / 1000).unwrap_or(u32::MAX);
+        let slot = Slot { tag, expires_at_seconds, position };
+        self.shards[shard].insert_unique(spread(tag), slot, |slot| spread(slot.tag));
+        self.count += 1;
+        self.since_sweep += 1;
+        if self.since_sweep >= SWEEP_EVERY {
+            self.since_sweep = 0;
+            self.next_sweep = (self.next_sweep + 1) % SHARDS;
+            self.sweep(self.next_sweep, now);
         }
     }
+
+    /// Whether a key is remembered by the record at this very place.
+    pub fn is_at(&self, hash: KeyHash, position: Position, now: Millis) -> bool {
+        self.candidates(hash, now).contains(&position)
+    }
+
+    /// A key's record was copied to another place of the log.
+    pub fn relocate(&mut self, hash: KeyHash, from: Position, to: Position) {
+        let (shard, tag) = place(hash);
+        let slot = self.shards[shard].find_mut(spread(tag), |slot| slot.tag == tag && slot.position == from);
+        if let Some(slot) = slot {
+            slot.position = to;
+        }
+    }
+
+    fn sweep(&mut self, shard: usize, now: Millis) {
+        let before = self.shards[shard].len();
+        self.shards[shard].retain(|slot| !slot.has_expired(now));
+        self.count -= before - self.shards[shard].len();
+    }
+}
+
+impl Slot {
+    fn has_expired(&self, now: Millis) -> bool {
+        Millis::from(self.expires_at_seconds) * 1000 <= now
+    }
+}
+
+/// The shard and the tag of a key.
+fn place(hash: KeyHash) -> (usize, u32) {
+    ((hash >> 32) as usize % SHARDS, hash as u32)
+}
+
+/// A tag's bits over all of a table's hash: it takes its buckets from the low ones and its marks from the top.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answered(expires_at: Millis) -> Answered {
-        Answered { id: Uuid::from_u128(u128::from(expires_at)), expires_at }
+    fn at(number: u32) -> Position {
+        Position::for_test(number)
     }
 
     #[test]
     fn a_key_is_remembered_until_its_window_closes() {
         let mut table = IdempotencyTable::new(10);
-        table.insert(1, answered(100));
-        assert_eq!(table.get(1, 99), Some(answered(100)));
-        assert_eq!(table.get(1, 100), None);
-        table.forget_expired(100);
-        assert_eq!(table.count(), 0);
+        table.insert(1, 5_000, at(1), 0);
+        assert_eq!(table.candidates(1, 4_999), [at(1)]);
+        assert!(table.candidates(1, 5_000).is_empty());
+        assert!(table.candidates(2, 0).is_empty());
+        table.relocate(1, at(1), at(2));
+        assert!(table.is_at(1, at(2), 0) && !table.is_at(1, at(1), 0));
     }
 
     #[test]
     fn a_full_table_has_room_again_when_windows_close() {
         let mut table = IdempotencyTable::new(2);
-        table.insert(1, answered(100));
-        table.insert(2, answered(200));
-        assert!(table.is_full(99));
-        assert!(!table.is_full(100));
+        table.insert(1, 10_000, at(1), 0);
+        table.insert(2, 20_000, at(2), 0);
+        assert!(table.is_full(9_000));
+        assert!(!table.is_full(10_000));
+        assert_eq!(table.count(), 1);
+    }
+
+    #[test]
+    fn expired_keys_are_swept_out_as_others_come() {
+        let mut table = IdempotencyTable::new(usize::MAX);
+        for number in 0..100_000_u32 {
+            let hash = u128::from(number) << 32 | u128::from(number);
+            table.insert(hash, (u64::from(number) + 1) * 1000, at(number), u64::from(number) * 1000);
+        }
+        assert!(table.count() < 2 * SHARDS * SWEEP_EVERY, "{}", table.count());
     }
 
     #[test]
@@ -113,5 +197,13 @@ mod tests {
         assert_ne!(hash(1, "acme/a", "k"), hash(1, "acme/b", "k"));
         assert_ne!(hash(1, "acme/a", "k"), hash(2, "acme/a", "k"));
         assert_ne!(hash(1, "acme/a", "bk"), hash(1, "acme/ab", "k"));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_the_parts_apart() {
+        let of = |parts: &[&str]| fingerprint(parts.iter().map(|part| part.as_bytes()));
+        assert_eq!(of(&["ab", "c"]), of(&["ab", "c"]));
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+        assert_ne!(of(&["ab"]), of(&["ab", ""]));
     }
 }

@@ -4,55 +4,75 @@
 //! with a [`Ticket`]: no answer leaves before its group is on disk. Operations never wait; see [`tasks`] for what runs
 //! beside the requests.
 
+mod attempts;
+mod bury;
 mod channel;
+mod commit;
 mod contents;
 mod deliver;
+mod forget;
 mod group;
 mod handle;
 pub mod idempotency;
+mod look;
+mod positions;
 mod push;
 mod reclaim;
+mod records;
 mod recovery;
+mod redrive;
+mod room;
 mod settle;
 mod shared;
 pub mod tasks;
+mod time;
 mod timers;
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
 
 use tokio::sync::Notify;
 
 pub use channel::CounterRegistry;
 pub use contents::Content;
-pub use deliver::{Delivered, Delivery, PullRefusal};
+pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
-pub use handle::{CoreGone, CoreHandle, Jobs};
+pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
+pub use look::Seen;
 pub use push::{Push, PushRefusal, Pushed};
-pub use settle::{Renewed, SettleRefusal, bounded_lease};
+pub use redrive::Redriven;
+pub use room::{Fullness, Turn, WaitRefusal};
+pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
 pub use shared::SharedCore;
 
 use crate::{
-    address_store::ChannelEntry,
-    channel::{ChannelCounters, ChannelState, LeaseSealer, WaitingReceivers},
-    clock::Clock,
-    log::{DiskLog, LogError, OpenError, Sync},
+    address_store::{AddressStore, ChannelEntry},
+    channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
+    clock::{Clock, Millis},
+    log::{DiskLog, OpenError, Sync},
     metrics::Metrics,
 };
+use attempts::Attempts;
 use contents::HotContents;
 use group::Group;
-use idempotency::IdempotencyTable;
+use idempotency::{IdempotencyTable, KeyHash};
+use positions::SharedPositions;
 use reclaim::Reclaim;
-use timers::LeaseTimers;
+use room::RateLimiter;
+use timers::ChannelTimers;
+
+/// How much is done for one channel before the next channel has its turn.
+const EVENTS_PER_TURN: usize = 64;
 
 /// The limits of a core; each is a flag of the broker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Receivers that may wait on one channel.
     pub waiting_receivers: usize,
+    /// Senders that may wait for room in one channel.
+    pub waiting_senders: usize,
     /// Idempotency keys that are remembered at a time.
     pub idempotency_keys: usize,
     /// Bytes of contents that are kept in memory for the receivers to come; others are read from the log.
@@ -81,21 +101,30 @@ pub enum StartError {
 pub struct Wakers {
     /// The open group has its first record.
     pub commit: Arc<Notify>,
-    /// A lease ends earlier than any before.
+    /// A channel wakes earlier than any before.
     pub timer: Arc<Notify>,
 }
 
 /// One channel of the core.
 struct Channel {
     entry: Arc<ChannelEntry>,
+    policy: Policy,
+    rate: Option<RateLimiter>,
     state: ChannelState,
-    waiting: WaitingReceivers<Delivery>,
+    receivers: WaitingReceivers<Delivery>,
+    senders: WaitingSenders,
+    attempts: Attempts,
+    /// A message that was leased is not any more; for whoever may have only so many at a time.
+    lease_ended: Arc<Notify>,
     counters: Arc<ChannelCounters>,
+    /// When the channel wakes.
+    wakes_at: Option<Millis>,
 }
 
 /// The channels of one runtime thread and their log.
 pub struct Core {
     log: DiskLog,
+    store: AddressStore,
     clock: Clock,
     /// Drawn at each start; part of every lease, so that none is issued twice.
     start: u64,
@@ -106,8 +135,11 @@ pub struct Core {
     closed: HashSet<u32>,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
+    shared: SharedPositions,
     idempotency: IdempotencyTable,
-    timers: LeaseTimers,
+    /// Keys of the pushes that wait for room.
+    waiting_keys: HashSet<KeyHash>,
+    timers: ChannelTimers,
     reclaim: Reclaim,
     group: Arc<Group>,
     /// What the open group promises.
@@ -138,72 +170,8 @@ impl Core {
         self.failed
     }
 
-    /// Writes the open group, and syncs it if it promises so; everybody who waits for it learns how it went.
-    pub fn commit(&mut self) {
-        if self.log.group_is_empty() {
-            return;
-        }
-        let group = std::mem::take(&mut self.group);
-        let sync = std::mem::replace(&mut self.group_sync, Sync::Later);
-        let started = Instant::now();
-        let outcome = self.log.commit(sync);
-        if sync == Sync::Now {
-            self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
-        }
-        group.finish(self.survive(outcome).is_ok());
-        self.show_store();
-    }
-
-    /// Shows scrapes what the log and the tables hold.
-    fn show_store(&self) {
-        let stats = self.log.stats();
-        let sampled = &self.metrics.sampled;
-        sampled.store_segments.set(stats.segments as i64);
-        sampled.store_bytes.set(stats.total_bytes as i64);
-        sampled.store_live_bytes.set(stats.live_bytes as i64);
-        sampled.idempotency_keys.set(self.idempotency.count() as i64);
-    }
-
-    /// Syncs what was written without a sync.
-    pub fn sync(&mut self) {
-        let outcome = self.log.sync();
-        // The failure is remembered; nobody waits for this sync.
-        let _ = self.survive(outcome);
-    }
-
-    /// Whether something was written and not yet synced.
-    pub fn needs_sync(&self) -> bool {
-        self.log.needs_sync()
-    }
-
-    /// Bytes of the open group.
-    pub fn open_bytes(&self) -> usize {
-        self.log.open_bytes()
-    }
-
-    /// Takes note of a record in the open group.
-    fn appended(&mut self, sync: Sync) -> Ticket {
-        if sync == Sync::Now {
-            self.group_sync = Sync::Now;
-        }
-        self.wakers.commit.notify_one();
-        Ticket::of(&self.group)
-    }
-
-    /// The promise of everything that was appended so far.
-    fn everything_so_far(&self) -> Ticket {
-        if self.log.group_is_empty() { Ticket::committed() } else { Ticket::of(&self.group) }
-    }
-
-    /// A log that failed once is never used again: the broker stops, and recovery decides.
-    fn survive<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, StoreFailed> {
-        outcome.map_err(|error| {
-            if !self.failed {
-                tracing::error!(%error, "the log failed; the broker refuses everything and stops");
-            }
-            self.failed = true;
-            self.wakers.commit.notify_one();
-            StoreFailed
-        })
+    /// The time now, unless the log failed.
+    fn alive(&self) -> Result<Millis, StoreFailed> {
+        if self.failed { Err(StoreFailed) } else { Ok(self.clock.now()) }
     }
 }

@@ -2,14 +2,12 @@
 //!
 //! In small steps between the requests, so that nobody waits for more than one.
 
-use super::{Core, StoreFailed, deliver::lease_record};
+use std::collections::HashSet;
+
+use super::{Core, StoreFailed};
 use crate::{
-    channel::{
-        Granted,
-        lease::Ended,
-        state::{Message, Phase, Sequence},
-    },
-    log::{Cursor, Idempotency, Position, Record, Sync},
+    channel::{Message, Sequence},
+    log::{Cursor, Position, Record, Sync, Target, Targets},
 };
 
 /// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
@@ -19,6 +17,8 @@ const STEP_BYTES: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     cursor: Option<Cursor>,
+    /// Messages whose state was written anew on this walk: once is enough, however often it changed.
+    states: HashSet<(u32, Sequence)>,
 }
 
 impl Core {
@@ -35,6 +35,7 @@ impl Core {
         }
         self.reclaim.cursor = cursor;
         if self.reclaim.cursor.is_none() {
+            self.reclaim.states.clear();
             // The copies are on disk before the originals go.
             self.commit();
             self.sync();
@@ -50,66 +51,82 @@ impl Core {
     /// Copies what is still live of a record in the oldest segment.
     fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
         match *record {
-            Record::Push { channel, sequence, idempotency, message_id, .. } => {
-                let live = self
-                    .message(channel, sequence)
-                    .is_some_and(|message| message.stored.position == position);
-                if live {
-                    let copy = self.append_copy(record)?;
-                    if let Some(channel) = self.channels.get_mut(&channel) {
-                        channel.state.relocate(sequence, copy);
-                    }
-                    self.log.release(position);
-                } else if let Some(Idempotency { hash, expires_ms }) = idempotency {
-                    self.keep_key(channel, sequence, message_id, hash, expires_ms)?;
-                }
+            Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
+                let mut targets = Vec::with_capacity(Target::BYTES);
+                Target { channel, sequence, expires_ms: None }.encode(&mut targets);
+                let as_message = Record::Message {
+                    targets: Targets::new(&targets),
+                    message_id,
+                    enqueued_ms,
+                    idempotency,
+                    due_ms: None,
+                    group: None,
+                    moved_from: None,
+                    headers,
+                    body,
+                };
+                self.keep_message(position, &as_message)
             }
-            Record::Lease { channel, sequence, delivery, .. }
-            | Record::Release { channel, sequence, delivery, .. } => {
-                if self.message(channel, sequence).is_some_and(|message| message.handouts.last == delivery) {
-                    self.keep_lease(channel, sequence)?;
-                }
-            }
-            Record::IdempotencyKey { channel, hash, message_id, sequence, expires_ms } => {
-                self.keep_key(channel, sequence, message_id, hash, expires_ms)?;
-            }
+            Record::Message { .. } => self.keep_message(position, record),
+            Record::Lease { channel, sequence, .. }
+            | Record::Release { channel, sequence, .. }
+            | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence),
+            Record::IdempotencyKey { .. } | Record::Key { .. } => self.keep_key(position, record),
             // A settle outlives every copy of its message without help: segments leave from the oldest end only.
-            Record::Settle { .. } => {}
+            Record::Settle { .. } => Ok(()),
+        }
+    }
+
+    /// Copies a message for those of its channels that still have it.
+    fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
+        let Record::Message { targets, .. } = *record else { return Ok(()) };
+        let lives = |target: &Target| {
+            let message = self.message(target.channel, target.sequence);
+            message.is_some_and(|message| message.stored.position == position)
+        };
+        let live: Vec<Target> = targets.iter().filter(lives).collect();
+        if live.is_empty() {
+            return self.keep_key(position, record);
+        }
+        let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
+        live.iter().for_each(|target| target.encode(&mut bytes));
+        let mut copy = *record;
+        if let Record::Message { targets, moved_from, .. } = &mut copy {
+            *targets = Targets::new(&bytes);
+            // Where it came from lies in this segment or in one that is gone.
+            *moved_from = None;
+        }
+        let to = self.append_copy(&copy)?;
+        for Target { channel, sequence, .. } in live {
+            if let Some(channel) = self.channels.get_mut(&channel) {
+                channel.state.relocate(sequence, to);
+            }
+        }
+        self.shared.relocate(position, to);
+        self.log.release(position);
+        if let Some((key, _)) = record.key() {
+            self.idempotency.relocate(key.hash, position, to);
         }
         Ok(())
     }
 
-    /// Writes down again how often a message was handed out, and who has it.
-    fn keep_lease(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        let Some(message) = self.message(number, sequence).copied() else { return Ok(()) };
-        let Message { stored, handouts, phase } = message;
-        if handouts.last == 0 {
-            return Ok(());
-        }
-        // A lease that is over is written as one whose end has passed.
-        let ends_at = if let Phase::Leased(ends_at) = phase { ends_at } else { 0 };
-        self.append_copy(&lease_record(number, &Granted { sequence, stored, handouts, ends_at }))?;
-        if phase == Phase::Ready(Some(Ended::Released)) {
-            // A release that did not count is in the lease's own number of such already.
-            let delivery = handouts.last;
-            self.append_copy(&Record::Release { channel: number, sequence, delivery, counted: true })?;
+    /// Writes down again what has become of a message since it was stored.
+    fn keep_state(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        if self.message(number, sequence).is_some() && self.reclaim.states.insert((number, sequence)) {
+            self.record_state(number, sequence)?;
+            let _ = self.appended(Sync::Later);
         }
         Ok(())
     }
 
     /// Writes an idempotency key down again while its window is open, without its message.
-    fn keep_key(
-        &mut self,
-        channel: u32,
-        sequence: Sequence,
-        message_id: u128,
-        hash: u128,
-        expires_ms: u64,
-    ) -> Result<(), StoreFailed> {
+    fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
         let now = self.clock.now();
-        let current = self.idempotency.get(hash, now);
-        if current.is_some_and(|answered| answered.id.as_u128() == message_id) {
-            self.append_copy(&Record::IdempotencyKey { channel, hash, message_id, sequence, expires_ms })?;
+        if let Some((idempotency, message_id)) = record.key()
+            && self.idempotency.is_at(idempotency.hash, position, now)
+        {
+            let to = self.append_copy(&Record::Key { idempotency, message_id })?;
+            self.idempotency.relocate(idempotency.hash, position, to);
         }
         Ok(())
     }

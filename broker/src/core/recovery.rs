@@ -2,100 +2,180 @@
 //!
 //! A record may come after others that it precedes in time, because what is live in the oldest segment is copied to the
 //! newest before the oldest is freed. So a lease may come before its message: it is kept until the message comes. A
-//! settle never does: copies are made of live messages only.
+//! settle never does: copies are made of live messages only. Of two records that tell a message's state, the later one in
+//! the log is the later one in time, because a copy is written of the state as it is then.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
+use restante_wire::channel::Durability;
 use uuid::Uuid;
 
 use super::{
-    Channel, Core, CounterRegistry, Limits, StartError,
-    contents::HotContents,
-    idempotency::{Answered, IdempotencyTable},
-    reclaim::Reclaim,
-    timers::{LeaseEnd, LeaseTimers},
+    Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
+    positions::SharedPositions, reclaim::Reclaim, records, timers::ChannelTimers,
 };
 use crate::{
     address_store::AddressStore,
-    channel::{
-        ChannelState, LeaseSealer, Stored,
-        lease::Ended,
-        state::{Handouts, Message, Phase, Sequence},
-    },
+    channel::{ChannelState, Ended, Group, Handouts, LeaseSealer, Message, Phase, Sequence, Stored},
     clock::{Clock, Millis},
     data_folder::DataFolder,
-    log::{DiskLog, Options, Position, Record, Sync},
+    log::{DiskLog, Idempotency, Options, Position, Record, Sync, Target},
     metrics::Metrics,
 };
 
-/// What the log says of one message's leases.
-#[derive(Debug, Clone, Copy, Default)]
-struct Leases {
+/// What the log says of one message since it was stored.
+#[derive(Debug, Clone)]
+struct Changed {
     handouts: Handouts,
-    ends_at: Millis,
-    released: bool,
+    phase: Phase,
+    /// When its time is over, if that has changed.
+    expires_at: Option<Option<Millis>>,
+}
+
+/// Where a key's record lies, and when the key is forgotten.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    position: Position,
+    expires_at: Millis,
 }
 
 /// Collects the log's records, in the order in which they lie there.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     channels: HashMap<u32, ChannelState>,
-    leases: HashMap<(u32, Sequence), Leases>,
-    keys: HashMap<u128, Answered>,
+    changes: HashMap<(u32, Sequence), Changed>,
+    keys: HashMap<u128, Key>,
+    shared: SharedPositions,
     /// Records of messages that are gone, or that lie elsewhere as well.
     dead: Vec<Position>,
     newest: Millis,
+    /// Names of groups, each once.
+    groups: HashSet<Group>,
 }
 
 impl Replay {
     /// One more record.
     pub(super) fn record(&mut self, position: Position, record: &Record<'_>) {
+        if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
+            self.keys.insert(hash, Key { position, expires_at: expires_ms });
+        }
         match *record {
-            Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
-                let id = Uuid::from_u128(message_id);
-                if let Some(key) = idempotency {
-                    self.keys.insert(key.hash, Answered { id, expires_at: key.expires_ms });
+            Record::Push { channel, sequence, message_id, enqueued_ms, headers, body, .. } => {
+                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+                self.message(channel, sequence, Message::new(stored));
+            }
+            Record::Message {
+                targets,
+                message_id,
+                enqueued_ms,
+                due_ms,
+                group,
+                moved_from,
+                headers,
+                body,
+                ..
+            } => {
+                if let Some((channel, sequence)) = moved_from {
+                    self.gone(channel, sequence);
                 }
-                self.newest = self.newest.max(enqueued_ms);
-                let bytes = (headers.len() + body.len()) as u32;
-                let stored = Stored { position, bytes, enqueued_at: enqueued_ms, id };
-                let message = Message { stored, handouts: Handouts::default(), phase: Phase::Ready(None) };
-                let state = self.channels.entry(channel).or_default();
-                self.dead.extend(state.remove(sequence).map(|older| older.position));
-                state.restore(sequence, message);
+                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+                let group = group.map(|group| self.group(group));
+                self.shared.share(position, targets.count());
+                for Target { channel, sequence, expires_ms } in targets.iter() {
+                    let message = Message {
+                        stored,
+                        group: group.clone(),
+                        expires_at: expires_ms,
+                        handouts: Handouts::default(),
+                        phase: records::first_phase(due_ms),
+                    };
+                    self.message(channel, sequence, message);
+                }
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
-                self.saw(channel, sequence);
-                let leases = self.leases.entry((channel, sequence)).or_default();
-                // Copies of older leases may come later: the highest hand-out wins.
-                if delivery >= leases.handouts.last {
-                    let handouts = Handouts { last: delivery, uncounted, start };
-                    *leases = Leases { handouts, ends_at: ends_ms, released: false };
-                }
+                let handouts = Handouts { last: delivery, uncounted, start };
+                self.changed(channel, sequence, handouts, Phase::Leased(ends_ms), None);
             }
             Record::Release { channel, sequence, delivery, counted } => {
                 self.saw(channel, sequence);
-                let leases = self.leases.entry((channel, sequence)).or_default();
-                if delivery >= leases.handouts.last && !leases.released {
-                    leases.released = true;
-                    leases.handouts.last = delivery;
-                    leases.handouts.uncounted += u32::from(!counted);
+                let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
+                    handouts: Handouts { last: delivery, ..Handouts::default() },
+                    phase: Phase::Leased(0),
+                    expires_at: None,
+                });
+                if matches!(changed.phase, Phase::Leased(_)) {
+                    changed.handouts.uncounted += u32::from(!counted);
+                    changed.phase = Phase::Ready(Some(Ended::Released));
                 }
             }
-            Record::Settle { channel, sequence } => {
-                self.saw(channel, sequence);
-                self.leases.remove(&(channel, sequence));
-                if let Some(stored) = self.channels.entry(channel).or_default().remove(sequence) {
-                    self.dead.push(stored.position);
-                }
+            Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
+                let handouts = Handouts { last: delivery, uncounted, start };
+                self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
             }
-            Record::IdempotencyKey { hash, message_id, expires_ms, .. } => {
-                let answered = Answered { id: Uuid::from_u128(message_id), expires_at: expires_ms };
-                self.keys.insert(hash, answered);
-            }
+            Record::Settle { channel, sequence } => self.gone(channel, sequence),
+            Record::IdempotencyKey { .. } | Record::Key { .. } => {}
+        }
+    }
+
+    fn stored(
+        &mut self,
+        position: Position,
+        id: u128,
+        enqueued_at: Millis,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Stored {
+        self.newest = self.newest.max(enqueued_at);
+        let bytes = (headers.len() + body.len()) as u32;
+        Stored { position, bytes, enqueued_at, id: Uuid::from_u128(id) }
+    }
+
+    fn group(&mut self, name: &str) -> Group {
+        if let Some(group) = self.groups.get(name) {
+            return group.clone();
+        }
+        let group = Group::from(name);
+        self.groups.insert(group.clone());
+        group
+    }
+
+    fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
+        let state = self.channels.entry(channel).or_default();
+        let older = state.remove(sequence);
+        state.restore(sequence, message);
+        self.release(older);
+    }
+
+    fn changed(
+        &mut self,
+        channel: u32,
+        sequence: Sequence,
+        handouts: Handouts,
+        phase: Phase,
+        expires_at: Option<Option<Millis>>,
+    ) {
+        self.saw(channel, sequence);
+        let before = self.changes.get(&(channel, sequence)).and_then(|changed| changed.expires_at);
+        let changed = Changed { handouts, phase, expires_at: expires_at.or(before) };
+        self.changes.insert((channel, sequence), changed);
+    }
+
+    fn gone(&mut self, channel: u32, sequence: Sequence) {
+        self.saw(channel, sequence);
+        self.changes.remove(&(channel, sequence));
+        let message = self.channels.entry(channel).or_default().remove(sequence);
+        self.release(message);
+    }
+
+    /// A copy of a message is needed no longer.
+    fn release(&mut self, message: Option<Message>) {
+        if let Some(message) = message
+            && self.shared.release(message.stored.position)
+        {
+            self.dead.push(message.stored.position);
         }
     }
 
@@ -103,30 +183,31 @@ impl Replay {
         self.channels.entry(channel).or_default().saw_sequence(sequence);
     }
 
-    /// The channels' states, every lease applied to its message; and the ends of those that go on.
-    fn finish(&mut self, now: Millis) -> Vec<LeaseEnd> {
-        let mut ends = Vec::new();
-        for ((channel, sequence), leases) in self.leases.drain() {
+    /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
+    fn finish(&mut self) {
+        for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
             let Some(state) = self.channels.get_mut(&channel) else { continue };
-            let Some(mut message) = state.message(sequence).copied() else { continue };
-            message.handouts = leases.handouts;
-            message.phase = if leases.released {
-                Phase::Ready(Some(Ended::Released))
-            } else if leases.ends_at <= now {
-                Phase::Ready(Some(Ended::Expired))
-            } else {
-                ends.push(LeaseEnd { at: leases.ends_at, channel, sequence });
-                Phase::Leased(leases.ends_at)
-            };
+            let Some(mut message) = state.remove(sequence) else { continue };
+            message.handouts = handouts;
+            message.phase = phase;
+            message.expires_at = expires_at.unwrap_or(message.expires_at);
             state.restore(sequence, message);
         }
-        ends
+    }
+
+    /// Nothing of a channel is kept but the sequences that it has given.
+    fn empty(&mut self, state: &mut ChannelState) {
+        let sequences: Vec<_> = state.messages().map(|(sequence, _)| sequence).collect();
+        for sequence in sequences {
+            let message = state.remove(sequence);
+            self.release(message);
+        }
     }
 }
 
 impl Core {
     /// Opens the log of a data folder and rebuilds the channels from it. Messages of channels that the address store has
-    /// forgotten for ever are dropped.
+    /// forgotten for ever are dropped, and those of channels that are kept in memory only.
     pub fn start(
         folder: &DataFolder,
         store: &AddressStore,
@@ -135,38 +216,37 @@ impl Core {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let mut replay = Replay::default();
-        let mut log =
+        let log =
             DiskLog::open(&folder.log(), options, &mut |position, record| replay.record(position, &record))?;
+        replay.finish();
         let clock = Clock::start(replay.newest);
         let now = clock.now();
-        let mut timers = LeaseTimers::default();
-        for end in replay.finish(now) {
-            timers.insert(end);
-        }
         let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
-        for (hash, answered) in replay.keys.into_iter().filter(|(_, answered)| answered.expires_at > now) {
-            idempotency.insert(hash, answered);
+        for (hash, Key { position, expires_at }) in
+            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
+        {
+            idempotency.insert(hash, expires_at, position, now);
         }
-        let mut dead = replay.dead;
         let counters = Arc::new(CounterRegistry::default());
         let mut channels = HashMap::new();
-        for (number, state) in replay.channels {
+        for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
+                    if entry.config.durability == Durability::Memory {
+                        replay.empty(&mut state);
+                    }
                     channels.insert(number, Channel::new(entry, state, &counters));
                 }
                 // Its addresses are lost, not its deletion known: nothing may be dropped.
                 None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
-                None => dead.extend(state.messages().map(|(_, message)| message.stored.position)),
+                None => replay.empty(&mut state),
             }
         }
-        for position in dead {
-            log.release(position);
-        }
-        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.count()).sum();
+        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.messages_count()).sum();
         tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
-        Ok(Self {
+        let mut core = Self {
             log,
+            store: store.clone(),
             clock,
             start: getrandom::u64().map_err(StartError::Random)?,
             sealer: LeaseSealer::new(folder.lease_key()),
@@ -175,19 +255,20 @@ impl Core {
             closed: HashSet::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes),
+            shared: replay.shared,
             idempotency,
-            timers,
+            waiting_keys: HashSet::new(),
+            timers: ChannelTimers::default(),
             reclaim: Reclaim::default(),
             group: Arc::default(),
             group_sync: Sync::Later,
             failed: false,
             metrics,
             wakers: super::Wakers::default(),
-        })
-    }
-
-    /// Every channel's counters, for other threads.
-    pub fn counters(&self) -> Arc<CounterRegistry> {
-        self.counters.clone()
+        };
+        replay.dead.into_iter().for_each(|position| core.log.release(position));
+        let numbers: Vec<_> = core.channels.keys().copied().collect();
+        numbers.into_iter().for_each(|number| core.touch(number));
+        Ok(core)
     }
 }

@@ -1,14 +1,14 @@
-//! What a receiver says of a message that it has: done, or not yet, or not by me.
+//! What a receiver says of a message that it has: done, or not yet, or not by me, or by nobody.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use restante_wire::channel::Delivery;
+use restante_wire::channel::{Delivery, Durability};
 
-use super::{Core, StoreFailed, Ticket};
+use super::{Core, StoreFailed, Ticket, records};
 use crate::{
-    channel::{Claim, Granted, Refusal},
+    channel::{Claim, Granted, Refusal, Released},
     clock::Millis,
-    log::{Position, Record, Sync},
+    log::{Record, Sync},
 };
 
 /// A lease that goes on.
@@ -22,11 +22,25 @@ pub struct Renewed {
     pub ticket: Ticket,
 }
 
+/// How a message is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// Whether the hand-out was a delivery.
+    pub counted: bool,
+    /// For how long nobody gets the message; absent, the channel's back-off.
+    pub delay: Option<Millis>,
+}
+
 /// Why a receiver is not heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleRefusal {
     /// The channel was deleted, and the message with it.
     ChannelDeleted,
+    /// The message would come back later than the channel lets it.
+    DelayTooLong {
+        /// The longest delay, in seconds.
+        max_seconds: u32,
+    },
     /// The lease is not good, or not any more.
     Lease(Refusal),
     /// The log failed.
@@ -56,37 +70,64 @@ impl Core {
     pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
         let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
-        let Some(stored) = channel.state.settle(claim, now)? else {
+        let Some(message) = channel.state.settle(claim, now)? else {
             // Who settles twice is told the same; the first time may still be in the open group.
             return Ok(self.everything_so_far());
         };
         channel.counters.settled.fetch_add(1, Relaxed);
-        channel.publish();
         self.metrics.settled.inc();
-        self.metrics.residence_seconds.observe(now.saturating_sub(stored.enqueued_at) as f64 / 1000.0);
-        self.contents.remove(number, claim.sequence);
+        let residence = now.saturating_sub(message.stored.enqueued_at);
+        self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
         self.append_reserved(&Record::Settle { channel: number, sequence: claim.sequence })?;
-        self.log.release(stored.position);
-        Ok(self.appended(Sync::Now))
-    }
-
-    /// The receiver gives the message back: it takes its old place at once.
-    pub fn release(&mut self, number: u32, claim: Claim, counted: bool) -> Result<Ticket, SettleRefusal> {
-        let now = self.alive()?;
-        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
-        if !channel.state.release(claim, counted, now)? {
-            return Ok(self.everything_so_far());
-        }
-        self.metrics.released.inc();
-        let record =
-            Record::Release { channel: number, sequence: claim.sequence, delivery: claim.handout, counted };
-        self.append_reserved(&record)?;
-        let ticket = self.appended(Sync::Later);
-        self.serve_waiting(number);
+        self.forget(number, claim.sequence, &message);
+        let ticket = self.promise(number);
+        self.after_lease(number);
         Ok(ticket)
     }
 
-    /// The receiver keeps the message for `lease` from now, or for the channel's own lease, and at most for its longest.
+    /// The receiver gives the message up: it becomes a dead letter. As good when it left before.
+    pub fn reject(
+        &mut self,
+        number: u32,
+        claim: Claim,
+        reason: Option<&str>,
+    ) -> Result<Ticket, SettleRefusal> {
+        let now = self.alive()?;
+        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        if !channel.state.reject(claim, reason, &channel.policy, now)? {
+            return Ok(self.everything_so_far());
+        }
+        self.buried(number, claim.sequence)?;
+        let ticket = self.promise(number);
+        self.after_lease(number);
+        Ok(ticket)
+    }
+
+    /// The receiver gives the message back: it takes its old place, at once or when its pause is over.
+    pub fn release(&mut self, number: u32, claim: Claim, release: Release) -> Result<Ticket, SettleRefusal> {
+        let now = self.alive()?;
+        let Release { counted, delay } = release;
+        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        let max_seconds = channel.entry.config.limits.max_delay_seconds;
+        if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
+            return Err(SettleRefusal::DelayTooLong { max_seconds });
+        }
+        match channel.state.release(claim, counted, delay, &channel.policy, now)? {
+            Released::Before => return Ok(self.everything_so_far()),
+            Released::Buried => self.buried(number, claim.sequence)?,
+            Released::Back => {
+                self.lease_ended(number, claim.sequence);
+                self.record_state(number, claim.sequence)?;
+            }
+        }
+        self.metrics.released.inc();
+        let ticket = self.appended(Sync::Later);
+        self.after_lease(number);
+        Ok(ticket)
+    }
+
+    /// The receiver keeps the message for `seconds` from now, or for the channel's own lease, and at most for its
+    /// longest.
     pub fn renew(
         &mut self,
         number: u32,
@@ -98,21 +139,35 @@ impl Core {
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
         let granted = channel.state.renew(claim, now + lease, now)?;
         let ticket = self.record_lease(number, &granted)?;
+        self.touch(number);
         Ok(Renewed { granted, lease, ticket })
     }
 
-    /// The time now, unless the log failed.
-    fn alive(&self) -> Result<Millis, StoreFailed> {
-        if self.failed { Err(StoreFailed) } else { Ok(self.clock.now()) }
+    /// Writes down everything about a message that changes.
+    pub(super) fn record_state(&mut self, number: u32, sequence: u64) -> Result<(), StoreFailed> {
+        let Some(message) = self.channels.get(&number).and_then(|channel| channel.state.message(sequence))
+        else {
+            return Ok(());
+        };
+        let appended = self.log.append_reserved(&records::state(number, sequence, message)).map(drop);
+        self.reserve_held(appended)
     }
 
-    /// Appends what must have room even on a full disk: all that empties it.
-    pub(super) fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        self.log.append_reserved(record).map_err(|error| {
-            tracing::error!(%error, "the log takes no record, not even from its reserve; the broker stops");
-            self.failed = true;
-            self.wakers.commit.notify_one();
-            StoreFailed
-        })
+    /// When a settle of this channel may be answered: at once where nothing outlives a restart anyhow.
+    fn promise(&mut self, number: u32) -> Ticket {
+        let durability = self.channels.get(&number).map(|channel| channel.entry.config.durability);
+        match durability {
+            Some(Durability::Memory) => {
+                let _ = self.appended(Sync::Later);
+                Ticket::committed()
+            }
+            Some(Durability::Fsync) | None => self.appended(Sync::Now),
+        }
+    }
+
+    /// A message is not leased any more: another of its group may follow.
+    fn after_lease(&mut self, number: u32) {
+        self.serve_waiting(number);
+        self.touch(number);
     }
 }

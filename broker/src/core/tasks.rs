@@ -1,4 +1,4 @@
-//! What runs beside the requests on a core's thread: commits, lease ends and the copying of live records.
+//! What runs beside the requests on a core's thread: commits, time and the copying of live records.
 
 use std::{future::pending, time::Duration};
 
@@ -60,15 +60,20 @@ async fn gather(core: &SharedCore) {
     }
 }
 
-/// Ends leases when their time is over. Sleeps until the next one, however far that is.
-pub async fn end_leases(core: SharedCore) {
+/// Does what time brings about, when its time has come. Sleeps until then, however far that is.
+pub async fn follow_time(core: SharedCore) {
     let wake = core.with(|core| core.wakers().timer);
     loop {
-        match core.with(|core| core.next_lease_end()) {
+        match core.with(|core| core.next_wake()) {
             None => wake.notified().await,
+            // Requests have their turn between two parts of a long work.
+            Some(0) => {
+                core.with(|core| core.elapse());
+                yield_now().await;
+            }
             Some(millis) => tokio::select! {
                 () = wake.notified() => {}
-                () = sleep(Duration::from_millis(millis)) => core.with(|core| core.end_leases()),
+                () = sleep(Duration::from_millis(millis)) => {}
             },
         }
     }

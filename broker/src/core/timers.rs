@@ -1,42 +1,50 @@
-//! When leases end: one ordered set for all channels of a core, so that an idle channel costs nothing.
+//! When time changes something in a channel: one ordered set for all channels of a core, so that an idle channel costs
+//! nothing.
+//!
+//! A channel wakes no later than it must, and now and then earlier: a message that leaves takes its time with it, and the
+//! channel finds that out when it wakes. So the set changes a few times a minute and not with each message.
 
 use std::collections::BTreeSet;
 
-use crate::{channel::state::Sequence, clock::Millis};
+use crate::clock::Millis;
 
-/// The end of a lease that was granted. One that finds its lease renewed or settled has nothing to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LeaseEnd {
-    /// When the lease ends.
-    pub(super) at: Millis,
-    /// The number of the message's channel.
-    pub(super) channel: u32,
-    /// The message's place in it.
-    pub(super) sequence: Sequence,
-}
-
-/// All ends to come.
+/// When each channel wakes.
 #[derive(Debug, Default)]
-pub(super) struct LeaseTimers {
-    ends: BTreeSet<LeaseEnd>,
+pub(super) struct ChannelTimers {
+    wakes: BTreeSet<(Millis, u32)>,
 }
 
-impl LeaseTimers {
-    /// A lease was granted; true when it ends before all others, so that whoever sleeps must wake earlier.
-    pub(super) fn insert(&mut self, end: LeaseEnd) -> bool {
-        let earliest = self.next().is_none_or(|next| end.at < next);
-        self.ends.insert(end);
+impl ChannelTimers {
+    /// A channel that wakes at `before` must wake at `at`; true when that is before all others, so that whoever sleeps
+    /// must wake earlier.
+    pub(super) fn set(&mut self, channel: u32, before: Option<Millis>, at: Millis) -> bool {
+        if let Some(before) = before {
+            self.wakes.remove(&(before, channel));
+        }
+        let earliest = self.next().is_none_or(|next| at < next);
+        self.wakes.insert((at, channel));
         earliest
     }
 
-    /// When the next lease ends.
-    pub(super) fn next(&self) -> Option<Millis> {
-        self.ends.first().map(|end| end.at)
+    /// A channel that wakes at `at` is gone.
+    pub(super) fn remove(&mut self, channel: u32, at: Option<Millis>) {
+        if let Some(at) = at {
+            self.wakes.remove(&(at, channel));
+        }
     }
 
-    /// One lease that has ended by now.
-    pub(super) fn pop_ended(&mut self, now: Millis) -> Option<LeaseEnd> {
-        (self.next()? <= now).then(|| self.ends.pop_first()).flatten()
+    /// When the next channel wakes.
+    pub(super) fn next(&self) -> Option<Millis> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// The channels that wake by now; they are not in the set any more.
+    pub(super) fn take_due(&mut self, now: Millis) -> Vec<u32> {
+        let mut due = Vec::new();
+        while self.next().is_some_and(|at| at <= now) {
+            due.extend(self.wakes.pop_first().map(|(_, channel)| channel));
+        }
+        due
     }
 }
 
@@ -45,16 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leases_end_in_order_and_not_before_their_time() {
-        let mut timers = LeaseTimers::default();
-        let end = |at| LeaseEnd { at, channel: 1, sequence: at };
-        assert!(timers.insert(end(200)));
-        assert!(!timers.insert(end(300)));
-        assert!(timers.insert(end(100)));
-        assert_eq!(timers.pop_ended(99), None);
-        assert_eq!(timers.pop_ended(250), Some(end(100)));
-        assert_eq!(timers.pop_ended(250), Some(end(200)));
-        assert_eq!(timers.pop_ended(250), None);
-        assert_eq!(timers.next(), Some(300));
+    fn channels_wake_in_order_and_not_before_their_time() {
+        let mut timers = ChannelTimers::default();
+        assert!(timers.set(1, None, 200));
+        assert!(!timers.set(2, None, 300));
+        assert!(timers.set(3, None, 100));
+        assert!(timers.set(2, Some(300), 50));
+        assert!(timers.take_due(49).is_empty());
+        assert_eq!(timers.take_due(100), [2, 3]);
+        timers.remove(1, Some(200));
+        assert_eq!(timers.next(), None);
     }
 }

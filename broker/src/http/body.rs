@@ -77,18 +77,39 @@ impl Drop for Reservation {
     }
 }
 
-/// Reads a body of at most `max` bytes. What is announced too large is refused before it is read.
+/// Reads a message's content of at most `max` bytes. What is announced too large is refused before it is read.
 pub async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    max: u64,
+    memory: &BodyMemory,
+) -> Result<WholeBody, HttpError> {
+    read_up_to(body, headers, max, memory, message_too_large).await
+}
+
+/// Reads a batch of at most `max` bytes.
+pub async fn read_batch(
+    body: Body,
+    headers: &HeaderMap,
+    max: u64,
+    memory: &BodyMemory,
+) -> Result<WholeBody, HttpError> {
+    read_up_to(body, headers, max, memory, batch_too_large).await
+}
+
+async fn read_up_to(
     mut body: Body,
     headers: &HeaderMap,
     max: u64,
     memory: &BodyMemory,
+    too_large: fn(u64, u64) -> HttpError,
 ) -> Result<WholeBody, HttpError> {
     let announced = announced(headers);
     let mut reservation = memory.reserve();
     if let Some(announced) = announced {
         if announced > max {
-            return Err(too_large(body, announced, max).await);
+            discard(body).await;
+            return Err(too_large(announced, max));
         }
         reservation.grow(announced)?;
     }
@@ -98,7 +119,8 @@ pub async fn read(
         let Ok(data) = frame.into_data() else { continue };
         let size = bytes.len() as u64 + data.len() as u64;
         if size > max {
-            return Err(too_large(body, size, max).await);
+            discard(body).await;
+            return Err(too_large(size, max));
         }
         if announced.is_none() {
             reservation.grow(data.len() as u64)?;
@@ -128,7 +150,8 @@ fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpEr
     HttpError::new(ProblemType::BodyIncomplete, detail)
 }
 
-async fn too_large(mut body: Body, size: u64, max: u64) -> HttpError {
+/// Reads the rest of a body that is refused.
+async fn discard(mut body: Body) {
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
         discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -136,10 +159,18 @@ async fn too_large(mut body: Body, size: u64, max: u64) -> HttpError {
             break;
         }
     }
+}
+
+fn message_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!(
         "the content has {size} bytes or more, and this channel takes {max} (limits.messageBytes): send less, or raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)
+}
+
+fn batch_too_large(size: u64, max: u64) -> HttpError {
+    let detail = format!("the batch has {size} bytes or more, and {max} are taken at a time: send several");
+    HttpError::new(ProblemType::BatchTooLarge, detail)
 }
 
 #[cfg(test)]

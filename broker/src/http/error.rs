@@ -18,6 +18,11 @@ impl HttpError {
         Self { kind, detail: detail.into(), retry_after_seconds: retry_after_seconds(kind) }
     }
 
+    /// The same, to be tried again after this many seconds.
+    pub fn after_seconds(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
     /// The kind of problem.
     pub fn kind(&self) -> ProblemType {
         self.kind

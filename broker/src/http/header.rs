@@ -1,36 +1,127 @@
 //! Request headers with a meaning to the broker.
 
-use http::{HeaderMap, HeaderValue};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use restante_wire::{ProblemType, header};
 
 use super::{HttpError, query};
 
-/// The longest idempotency key, in characters.
-const KEY_CHARACTERS_MAX: usize = 255;
-
-/// The `Idempotency-Key`: a structured-field string (RFC 9651 section 3.3.3); without quotes it is taken as it is. 1 to
-/// 255 visible ASCII characters.
+/// The `Idempotency-Key`: see [`string`].
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
-    let Some(value) = single(headers, header::IDEMPOTENCY_KEY)? else { return Ok(None) };
-    let malformed = |reason: &str| {
-        HttpError::new(ProblemType::HeaderMalformed, format!("the header Idempotency-Key {reason}"))
-    };
+    string(headers, header::IDEMPOTENCY_KEY, "Idempotency-Key", header::KEY_CHARACTERS_MAX)
+}
+
+/// The `Receive-Attempt-Id`: see [`string`].
+pub fn receive_attempt_id(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+    string(headers, header::RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", header::KEY_CHARACTERS_MAX)
+}
+
+/// The `Message-Group`: see [`string`].
+pub fn message_group(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+    string(headers, header::MESSAGE_GROUP, "Message-Group", header::GROUP_CHARACTERS_MAX)
+}
+
+/// The `Message-Delay`, in whole seconds.
+pub fn message_delay(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
+    whole_seconds(headers, header::MESSAGE_DELAY, "Message-Delay")
+}
+
+/// The `Message-TTL`, in whole seconds.
+pub fn message_ttl(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
+    whole_seconds(headers, header::MESSAGE_TTL, "Message-TTL")
+}
+
+/// The leases in `Acknowledge`, as they were said: tokens, or the paths of a `Location`.
+pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
+    let mut leases = Vec::new();
+    for value in headers.get_all(header::ACKNOWLEDGE) {
+        let value =
+            value.to_str().map_err(|_| malformed("Acknowledge", "must be visible ASCII characters"))?;
+        leases.extend(value.split(',').map(str::trim).filter(|lease| !lease.is_empty()).map(str::to_owned));
+    }
+    // A lease that goes into the answer's header must not end it.
+    if let Some(bad) = leases.iter().find(|lease| !is_visible(lease, LEASE_CHARACTERS_MAX)) {
+        return Err(malformed("Acknowledge", &format!("names {bad:?}, which is no lease")));
+    }
+    if leases.len() > header::ACKNOWLEDGED_LEASES_MAX {
+        let reason = format!(
+            "names {} leases, and at most {} are taken: settle the others by POST {}",
+            leases.len(),
+            header::ACKNOWLEDGED_LEASES_MAX,
+            restante_wire::path::SETTLEMENTS
+        );
+        return Err(malformed("Acknowledge", &reason));
+    }
+    Ok(leases)
+}
+
+/// The longest lease with its path; a token has at most 256 characters.
+const LEASE_CHARACTERS_MAX: usize = 300;
+
+/// Whether a text is 1 to `max` visible ASCII characters, without spaces.
+pub fn is_visible(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a text may be a rejection's reason: printable ASCII, so that it can be told again in a header.
+pub fn is_reason(text: &str) -> bool {
+    (1..=header::KEY_CHARACTERS_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+/// The media type of the body, without its parameters, in the case in which it was sent.
+pub fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(str::trim)
+}
+
+/// Whether `Accept` names this very media type (RFC 9110 section 12.5.1). Ranges such as `*/*` do not: what they get has
+/// always been JSON.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|accepted| {
+        accepted.split(';').next().is_some_and(|accepted| accepted.trim().eq_ignore_ascii_case(media_type))
+    })
+}
+
+/// Whether a receiver wants Server-Sent Events.
+pub fn wants_events(headers: &HeaderMap) -> bool {
+    accepts(headers, "text/event-stream")
+}
+
+/// A structured-field string (RFC 9651 section 3.3.3); without quotes it is taken as it is. 1 to `max` visible ASCII
+/// characters.
+fn string(headers: &HeaderMap, name: &str, called: &str, max: usize) -> Result<Option<String>, HttpError> {
+    let Some(value) = single(headers, name)? else { return Ok(None) };
+    let malformed = |reason: &str| malformed(called, reason);
     let text = value.to_str().map_err(|_| malformed("must be visible ASCII characters"))?.trim();
-    let key = if text.starts_with('"') {
+    let string = if text.starts_with('"') {
         let item = sfv::Parser::new(text)
             .parse::<sfv::Item>()
             .map_err(|error| malformed(&format!("is no structured-field string: {error}")))?;
         match item.bare_item {
-            sfv::BareItem::String(key) => key.as_str().to_owned(),
+            sfv::BareItem::String(string) => string.as_str().to_owned(),
             _ => return Err(malformed("must be a string")),
         }
     } else {
         text.to_owned()
     };
-    if key.is_empty() || key.len() > KEY_CHARACTERS_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(malformed("must be 1 to 255 visible ASCII characters, without spaces"));
+    if !is_visible(&string, max) {
+        return Err(malformed(&format!("must be 1 to {max} visible ASCII characters, without spaces")));
     }
-    Ok(Some(key))
+    Ok(Some(string))
+}
+
+fn whole_seconds(headers: &HeaderMap, name: &str, called: &str) -> Result<Option<u32>, HttpError> {
+    let Some(value) = single(headers, name)? else { return Ok(None) };
+    let seconds = value.to_str().ok().and_then(|text| query::seconds(text.trim()));
+    seconds.map(Some).ok_or_else(|| malformed(called, "must be whole seconds"))
+}
+
+fn malformed(called: &str, reason: &str) -> HttpError {
+    HttpError::new(ProblemType::HeaderMalformed, format!("the header {called} {reason}"))
 }
 
 /// The `wait` preference of `Prefer` (RFC 7240 section 4.3), in whole seconds. Other preferences are ignored, as the RFC
@@ -99,6 +190,30 @@ mod tests {
         twice.append(header::IDEMPOTENCY_KEY, HeaderValue::from_static("a"));
         twice.append(header::IDEMPOTENCY_KEY, HeaderValue::from_static("b"));
         assert!(idempotency_key(&twice).is_err());
+    }
+
+    #[test]
+    fn leases_are_acknowledged_up_to_a_number_and_in_any_number_of_headers() {
+        let leases = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACKNOWLEDGE, HeaderValue::from_str(value).unwrap());
+            }
+            acknowledge(&headers).map_err(|error| error.kind())
+        };
+        assert_eq!(leases(&["a, /v1/leases/b,", "c"]).unwrap(), ["a", "/v1/leases/b", "c"]);
+        assert_eq!(leases(&["a b"]), Err(ProblemType::HeaderMalformed));
+        assert_eq!(leases(&[&"a,".repeat(65)]), Err(ProblemType::HeaderMalformed));
+        assert!(leases(&[&"a,".repeat(64)]).is_ok());
+    }
+
+    #[test]
+    fn only_a_media_type_that_is_named_is_wanted() {
+        let wants = |value: &'static str| {
+            wants_events(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+        };
+        assert!(wants("text/event-stream") && wants("text/html, Text/Event-Stream;q=0.9"));
+        assert!(!wants("*/*") && !wants("text/*"));
     }
 
     #[test]

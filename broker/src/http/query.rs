@@ -1,5 +1,6 @@
 //! Query parameters: few, numbers or words, and none that is not known.
 
+use percent_encoding::percent_decode_str;
 use restante_wire::ProblemType;
 
 use super::HttpError;
@@ -36,11 +37,44 @@ impl<'a> Query<'a> {
 
     /// A parameter in whole seconds, at least `min`.
     pub fn seconds(&self, name: &str, min: u32) -> Result<Option<u32>, HttpError> {
-        let Some((_, value)) = self.pairs.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+        let Some(value) = self.word(name) else { return Ok(None) };
         seconds(value)
             .filter(|seconds| *seconds >= min)
             .map(Some)
             .ok_or_else(|| malformed(name, value, &format!("must be whole seconds, at least {min}")))
+    }
+}
+
+impl Query<'_> {
+    /// A parameter that is a whole number within bounds. Beyond them it is refused: it could not be obeyed.
+    pub fn number(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>, HttpError> {
+        let Some(value) = self.word(name) else { return Ok(None) };
+        seconds(value)
+            .filter(|number| (min..=max).contains(number))
+            .map(Some)
+            .ok_or_else(|| malformed(name, value, &format!("must be a whole number from {min} to {max}")))
+    }
+
+    /// A parameter as it was said.
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// A parameter that is true or false, or left out, which is false.
+    pub fn flag(&self, name: &str) -> Result<bool, HttpError> {
+        match self.word(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(value) => Err(malformed(name, value, "must be true or false")),
+        }
+    }
+
+    /// A parameter that is text: with `+` for spaces and percent-encoding (the URL standard's form encoding).
+    pub fn text(&self, name: &str) -> Result<Option<String>, HttpError> {
+        let Some(value) = self.word(name) else { return Ok(None) };
+        let spaced = value.replace('+', " ");
+        let text = percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned());
+        text.map(Some).map_err(|_| malformed(name, value, "must be UTF-8, percent-encoded"))
     }
 }
 
@@ -82,6 +116,26 @@ mod tests {
     fn a_parameter_that_cannot_be_obeyed_is_refused() {
         assert_eq!(wait("wait=1&delay=5"), Err(ProblemType::ParameterUnknown));
         assert_eq!(Query::parse(Some("a=1"), &[]).unwrap_err().kind(), ProblemType::ParameterUnknown);
+    }
+
+    #[test]
+    fn a_number_beyond_its_bounds_is_refused_and_not_moved_to_them() {
+        let number =
+            |query| Query::parse(Some(query), &["max"]).and_then(|query| query.number("max", 1, 100));
+        assert_eq!(number("max=100").unwrap(), Some(100));
+        for bad in ["max=0", "max=101", "max=ten", "max="] {
+            assert_eq!(number(bad).unwrap_err().kind(), ProblemType::ParameterMalformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_decoded_and_a_flag_is_true_or_false() {
+        let query =
+            Query::parse(Some("reason=no+such%20part%21&uncounted=true"), &["reason", "uncounted"]).unwrap();
+        assert_eq!(query.text("reason").unwrap().as_deref(), Some("no such part!"));
+        assert!(query.flag("uncounted").unwrap() && !query.flag("other").unwrap());
+        let bad = Query::parse(Some("reason=%ff&uncounted=1"), &["reason", "uncounted"]).unwrap();
+        assert!(bad.text("reason").is_err() && bad.flag("uncounted").is_err());
     }
 
     #[test]

@@ -3,29 +3,35 @@
 use std::{any::Any, sync::Arc};
 
 use axum::{
-    Json, Router,
-    extract::{Path, Request, State},
+    Router,
+    extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use restante_wire::{ChannelStats, ProblemType, path};
+use restante_wire::{ProblemType, path};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{HttpError, closing::close_when_draining, measure::Measure};
-use crate::adapter::{Adapter, Context, address_in, lease, message_address};
+use crate::adapter::{Adapter, Context, address_in, batches, lease, look, settle_many};
 
 /// What the data port serves.
+///
+/// Every GET has a HEAD of its own: the framework's would do what the GET does.
 pub fn router(context: Arc<Context>) -> Router {
     let messages = || get(messages).head(messages).post(messages);
     let router = Router::new()
         .route("/v1/messages/", messages())
         .route("/v1/messages/{*address}", messages())
         .route("/v1/receive/{*address}", post(receive))
+        .route("/v1/batches/{*address}", get(batches).head(batches).post(batches))
+        .route("/v1/peek/{*address}", get(look::peek).head(look::peek))
         .route("/v1/leases/{lease}", delete(lease::settle))
         .route("/v1/leases/{lease}/renew", post(lease::renew))
         .route("/v1/leases/{lease}/release", post(lease::release))
-        .route("/v1/channels/{namespace}/{name}", get(channel).head(channel));
+        .route("/v1/leases/{lease}/reject", post(lease::reject))
+        .route(path::SETTLEMENTS, post(settle_many))
+        .route("/v1/channels/{namespace}/{name}", get(look::channel).head(look::channel));
     with_layers(router, &context).with_state(context)
 }
 
@@ -48,26 +54,13 @@ async fn around(State(context): State<Arc<Context>>, request: Request, next: Nex
 }
 
 async fn messages(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
-    let address = message_address(&request)?;
+    let address = address_in(&request, path::MESSAGES)?;
     Adapter::at(&context, &address)?.handle(address, request).await
 }
 
 async fn receive(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let address = address_in(&request, path::RECEIVE)?;
-    Adapter::at(&context, &address)?.receive(address, request).await
-}
-
-async fn channel(
-    State(context): State<Arc<Context>>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<ChannelStats>, HttpError> {
-    let entry = context.store.by_name(&namespace, &name).ok_or_else(|| {
-        let detail =
-            format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
-        HttpError::new(ProblemType::AddressUnknown, detail)
-    })?;
-    let now = context.core.with(|core| core.clock().now());
-    Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
+    Adapter::at(&context, &address)?.source(&address)?.handle(request).await
 }
 
 async fn route_unknown(request: Request) -> HttpError {

@@ -7,7 +7,7 @@ pub mod disk;
 pub mod record;
 
 pub use disk::{AppendError, Cursor, DiskLog, LogError, LogStats, OpenError, Options, Position, Scanned};
-pub use record::{Idempotency, Record};
+pub use record::{Ended, Idempotency, Record, RecordedPhase, Target, Targets};
 
 /// What a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

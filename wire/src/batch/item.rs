@@ -76,11 +76,27 @@ pub struct ItemHead {
 
 /// A message on its way out of a channel, or one that was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct DeliveredItem {
     /// The content.
     #[serde(flatten)]
     pub content: Content,
+    /// All else.
+    #[serde(flatten)]
+    pub head: DeliveredHead,
+}
+
+impl std::ops::Deref for DeliveredItem {
+    type Target = DeliveredHead;
+
+    fn deref(&self) -> &DeliveredHead {
+        &self.head
+    }
+}
+
+/// What is said of a message on its way out of a channel: the headers of the answer to a pull, as fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveredHead {
     /// `Content-Type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,

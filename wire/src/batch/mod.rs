@@ -7,7 +7,9 @@ mod settlements;
 use serde::{Deserialize, Serialize};
 
 pub use frames::{FRAMES_CONTENT_TYPE, FramesError, decode_frames, encode_frame};
-pub use item::{Content, DeadLetterNote, DeliveredItem, HeaderValues, Headers, Item, ItemHead};
+pub use item::{
+    Content, DeadLetterNote, DeliveredHead, DeliveredItem, HeaderValues, Headers, Item, ItemHead,
+};
 pub use settlements::{LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements};
 
 use crate::Problem;

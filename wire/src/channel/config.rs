@@ -150,6 +150,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How long a message is kept that says nothing of it, in milliseconds; for ever, if it is not said.
+    pub fn ttl_ms(&self) -> Option<u64> {
+        (self.ttl_seconds > 0).then(|| u64::from(self.ttl_seconds) * 1000)
+    }
+}
+
 impl ChannelConfig {
     /// An open channel with every default, both of whose sides are at `address`.
     pub fn new(uid: Uuid, namespace: &str, name: &str, address: Address) -> Self {

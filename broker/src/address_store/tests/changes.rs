@@ -2,6 +2,8 @@
 
 use restante_wire::Revision;
 
+use restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX;
+
 use super::*;
 
 #[test]
@@ -26,8 +28,8 @@ fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
     orders.source = "acme/out".parse().unwrap();
     store.put(orders.clone()).unwrap();
     let found = [
-        store.destination("acme/in"),
-        store.destination("acme/in/two"),
+        store.destination("acme/in").first().cloned(),
+        store.destination("acme/in/two").first().cloned(),
         store.source("acme/out"),
         store.by_name("acme", "orders"),
         store.by_uid(orders.uid),
@@ -36,8 +38,8 @@ fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
     for entry in found {
         assert_eq!(entry.unwrap().config, orders);
     }
-    assert!(store.destination("acme/out").is_none() && store.source("acme/in").is_none());
-    assert!(store.destination("acme/orders").is_none() && store.by_name("acme", "in").is_none());
+    assert!(store.destination("acme/out").is_empty() && store.source("acme/in").is_none());
+    assert!(store.destination("acme/orders").is_empty() && store.by_name("acme", "in").is_none());
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_numbe
 
     let changes = store.sync(vec![config("two")]).unwrap();
     assert_eq!(changes, Changes { changed: vec![], withdrawn: vec![one] });
-    assert!(store.destination("acme/one").is_none() && store.source("acme/one").is_none());
+    assert!(store.destination("acme/one").is_empty() && store.source("acme/one").is_none());
     assert!(store.by_name("acme", "one").is_none());
     assert_eq!(store.by_number(one).unwrap().config, config("one"));
     assert_eq!(store.orphans(), [store.by_number(one).unwrap()]);
@@ -189,7 +191,7 @@ fn two_channels_may_swap_their_addresses_in_one_set() {
     std::mem::swap(&mut one.destinations, &mut two.destinations);
     store.sync(vec![one, two]).unwrap();
     assert_eq!(store.source("acme/one").unwrap().config.name, "two");
-    assert_eq!(store.destination("acme/two").unwrap().config.name, "one");
+    assert_eq!(store.destination("acme/two")[0].config.name, "one");
 }
 
 #[test]
@@ -222,7 +224,7 @@ fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
     let numbers =
         ["acme/kept", "acme/changed", "acme/back", "acme/c0"].map(|address| number(&store, address));
     assert_eq!(numbers, [Some(1), Some(2), Some(4), Some(6)]);
-    assert_eq!(store.destination("acme/changed").unwrap().config.delivery.wait_seconds, 1);
+    assert_eq!(store.destination("acme/changed")[0].config.delivery.wait_seconds, 1);
     assert_eq!(store.orphans()[0].config, config("missing"));
     assert!(matches!(store.put(config("deleted")), Err(ApplyError::Deleted { .. })));
 }
@@ -251,5 +253,37 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
     drop(store);
     let store = open(folder.path());
     assert_eq!((store.state().revision, store.state().channels), (revision, 10_000));
-    assert_eq!(store.destination("acme/c9999").unwrap().config, changed);
+    assert_eq!(store.destination("acme/c9999")[0].config, changed);
+}
+
+#[test]
+fn a_destination_belongs_to_all_that_share_it_and_to_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let sharing = |number: usize| {
+        let mut config = config(&format!("c{number}"));
+        config.destinations.push("acme/all".parse().unwrap());
+        config.shared_destination = true;
+        config
+    };
+    let full: Vec<_> = (0..SHARED_DESTINATION_CHANNELS_MAX).map(sharing).collect();
+    store.sync(full.clone()).unwrap();
+    let numbers: Vec<_> = store.destination("acme/all").iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
+    assert_eq!(store.destination("acme/c7").len(), 1);
+
+    let mut more = full.clone();
+    more.push(sharing(32));
+    for error in [store.put(sharing(32)).unwrap_err(), store.sync(more).unwrap_err()] {
+        assert!(error.to_string().contains("at most 32"), "{error}");
+    }
+    let mut alone = sharing(31);
+    alone.shared_destination = false;
+    let error = store.put(alone).unwrap_err();
+    assert!(error.to_string().contains("sharedDestination: true"), "{error}");
+
+    store.sync(full[1..].to_vec()).unwrap();
+    assert_eq!(store.destination("acme/all").len(), 31);
+    drop(store);
+    assert_eq!(open(folder.path()).destination("acme/all").len(), 31);
 }

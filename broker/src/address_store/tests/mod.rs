@@ -28,5 +28,5 @@ fn try_open(folder: &Path) -> Result<AddressStore, OpenError> {
 }
 
 fn number(store: &AddressStore, address: &str) -> Option<u32> {
-    store.destination(address).map(|entry| entry.number)
+    store.destination(address).first().map(|entry| entry.number)
 }

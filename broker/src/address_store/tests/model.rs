@@ -141,7 +141,7 @@ impl Model {
             assert_eq!(found(store.by_name("acme", &name)), by(&|config| config.name == name));
             assert_eq!(found(store.source(&source)), by(&|config| config.source.as_str() == source));
             assert_eq!(
-                found(store.destination(&destination)),
+                found(store.destination(&destination).first().cloned()),
                 by(&|config| config.destinations[0].as_str() == destination)
             );
             let uid = Uuid::from_u128(at);

@@ -49,7 +49,9 @@ fn a_group_waits_while_its_first_message_backs_off_and_goes_on_when_that_is_a_de
 #[test]
 fn a_dead_letter_that_is_redriven_takes_its_old_place_in_its_group() {
     let mut state = ChannelState::default();
-    (1..=2).for_each(|number| drop(state.store(of_group(number, "a"))));
+    for number in 1..=2 {
+        state.store(of_group(number, "a"));
+    }
     let (_, claim) = next(&mut state).unwrap();
     state.reject(claim, None, &policy(), 0).unwrap();
     state.revive(0, None).unwrap();

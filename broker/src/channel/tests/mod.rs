@@ -22,7 +22,6 @@ fn policy() -> Policy {
         backoff: Backoff { policy: BackoffPolicy::Constant, initial_seconds: 0, max_seconds: 0 },
         expired: Expired::Drop,
         dead_for: None,
-        dead_leave: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use restante_wire::{DeadLetterCause, channel::Backoff};
 
 use super::{
-    super::{Buried, Elapsed, Policy, Released, State, message::Phase},
+    super::{Elapsed, Policy, Released, State, message::Phase},
     *,
 };
 
@@ -69,7 +69,7 @@ fn after_the_last_delivery_without_a_settle_a_message_is_a_dead_letter() {
         assert_eq!(state.release(claim, true, None, &policy(), 0), Ok(Released::Back));
     }
     let claim = state.lease_next(100, START).unwrap().claim();
-    assert_eq!(state.release(claim, true, None, &policy(), 0), Ok(Released::Buried(Buried::Here(0))));
+    assert_eq!(state.release(claim, true, None, &policy(), 0), Ok(Released::Buried));
     assert_eq!((state.count(State::Dead), state.in_line(), state.messages_count()), (1, 0, 1));
     assert_eq!(state.oldest(), None);
 
@@ -96,11 +96,11 @@ fn a_message_expires_when_nobody_has_it_and_not_while_it_is_leased() {
 
 #[test]
 fn a_message_that_expires_may_be_a_dead_letter_for_a_while() {
-    let policy = Policy { expired: restante_wire::channel::Expired::DeadLetter, dead_for: Some(30), ..policy() };
+    let policy = Policy { expired: Expired::DeadLetter, dead_for: Some(30), ..policy() };
     let mut state = ChannelState::default();
     let delayed = Phase::Delayed { until: 500, ended: None };
     state.store(Message { expires_at: Some(80), phase: delayed, ..message(1) });
-    assert_eq!(state.elapse(&policy, 80), Some(Elapsed::Buried(Buried::Here(0))));
+    assert_eq!(state.elapse(&policy, 80), Some(Elapsed::Buried(0)));
     let Phase::Dead(death) = &state.message(0).unwrap().phase else { panic!("it lives") };
     assert_eq!(death.cause, DeadLetterCause::Expired);
     assert_eq!(state.elapse(&policy, 109), None);

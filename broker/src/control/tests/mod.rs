@@ -2,6 +2,7 @@
 
 mod changes;
 mod looks;
+mod works;
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,11 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{ndjson::LINE_BYTES_MAX, *};
-use crate::{address_store::ChannelEntry, core::CoreGone};
+use crate::{
+    address_store::ChannelEntry,
+    channel::State,
+    core::{CoreGone, WorkFailed},
+};
 
 const TOKEN: &str = "a-token-of-some-length";
 
@@ -35,7 +40,9 @@ struct Counting(Arc<Told>);
 struct Told {
     messages: BlockingMutex<HashMap<u32, u64>>,
     removed: BlockingMutex<Vec<u32>>,
+    changed: BlockingMutex<Vec<u32>>,
     withdrawn: BlockingMutex<Vec<u32>>,
+    works: BlockingMutex<u32>,
     gone: BlockingMutex<bool>,
     /// Closing says that it began and waits until it may end.
     slow: BlockingMutex<bool>,
@@ -77,6 +84,25 @@ impl Channels for Counting {
         self.0.removed_one.notify_one();
     }
 
+    async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
+        lock(&self.0.changed).extend(entries.iter().map(|entry| entry.number));
+    }
+
+    async fn redrive(
+        &self,
+        _: Arc<ChannelEntry>,
+        _: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> Result<(u64, u64), WorkFailed> {
+        *lock(&self.0.works) += 1;
+        Ok((limit.min(7), 0))
+    }
+
+    async fn purge(&self, _: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
+        *lock(&self.0.works) += 1;
+        Ok(states.len() as u64)
+    }
+
     async fn withdrawn(&self, numbers: Vec<u32>) {
         lock(&self.0.withdrawn).extend(numbers);
     }
@@ -92,12 +118,16 @@ struct Port {
 
 impl Port {
     fn open() -> Self {
+        Self::open_with(false)
+    }
+
+    fn open_with(manifests_rule: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = AddressStore::open(folder.path(), Uuid::from_u128(7)).unwrap();
         let token = folder.path().join("token");
         std::fs::write(&token, TOKEN).unwrap();
         let channels = Counting::default();
-        let router = router(store.clone(), channels.clone(), Token::read(&token).unwrap());
+        let router = router(store.clone(), channels.clone(), Token::read(&token).unwrap(), manifests_rule);
         Self { store, told: channels.0, router, _folder: folder }
     }
 

@@ -48,6 +48,14 @@ pub struct Position {
     length: u32,
 }
 
+#[cfg(test)]
+impl Position {
+    /// Some place; which one is told by its number.
+    pub(crate) fn for_test(number: u32) -> Self {
+        Self { epoch: 1, offset: number, length: 1 }
+    }
+}
+
 /// What a log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogStats {
@@ -279,7 +287,10 @@ impl<S: Storage> DiskLog<S> {
 /// A key counts although nobody releases it when it expires: if it did not, segments full of keys would be taken for dead
 /// and copied without end until the keys expire. Those that have are left behind when their segment is walked.
 fn counts_as_live(record: &Record<'_>) -> bool {
-    matches!(record, Record::Push { .. } | Record::IdempotencyKey { .. })
+    matches!(
+        record,
+        Record::Push { .. } | Record::Message { .. } | Record::IdempotencyKey { .. } | Record::Key { .. }
+    )
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn write(folder: &Path) {
     let storage = Repeatable(Folder::open(folder).unwrap());
     let mut log =
         DiskLog::open_in(storage, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
-    let idempotency = Some(Idempotency { hash: 0xfeed, expires_ms: 1_800_000_300_000 });
+    let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
     let push = |sequence, idempotency, headers, body| Record::Push {
         channel: 7,
         sequence,

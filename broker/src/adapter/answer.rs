@@ -1,0 +1,49 @@
+//! The headers of answers to pulls.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header as standard};
+use restante_wire::{header, path};
+
+use super::{ascii, asked::Wait};
+use crate::{clock::rfc3339, core::Delivery, message};
+
+/// What every answer to a pull says.
+pub(super) fn common(wait: Wait, acknowledge_failed: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(standard::VARY, HeaderValue::from_static("Prefer"));
+    if wait.preferred {
+        let applied = HeaderName::from_static(header::PREFERENCE_APPLIED);
+        headers.insert(applied, ascii(format!("wait={}", wait.seconds)));
+    }
+    if let Some(failed) = acknowledge_failed {
+        headers.insert(HeaderName::from_static(header::ACKNOWLEDGE_FAILED), failed);
+    }
+    headers
+}
+
+/// What an answer with contents says besides: a browser must neither guess what a stranger's content is nor run it.
+pub(super) fn with_content(headers: &mut HeaderMap) {
+    headers.insert(standard::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(standard::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+}
+
+/// What the answer says of the message, its content apart.
+pub(super) fn message(delivery: &Delivery, headers: &mut HeaderMap) {
+    let Delivery { granted, content, .. } = delivery;
+    message::decode_kept(&content.headers, headers);
+    let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
+    insert(header::MESSAGE_ID, ascii(granted.stored.id.to_string()));
+    insert(header::MESSAGE_ENQUEUED_AT, ascii(rfc3339(granted.stored.enqueued_at)));
+    insert(header::MESSAGE_DELIVERIES, HeaderValue::from(granted.deliveries()));
+    if let Some(group) = &granted.group {
+        insert(header::MESSAGE_GROUP, ascii(group.to_string()));
+    }
+}
+
+/// What the answer says of the lease.
+pub(super) fn lease(delivery: &Delivery, lease_seconds: u64, headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease_seconds));
+    let ends_at = ascii(rfc3339(delivery.granted.ends_at));
+    headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ends_at);
+    headers.insert(standard::LOCATION, ascii(path::lease(&delivery.token)));
+}

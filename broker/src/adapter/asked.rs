@@ -1,0 +1,65 @@
+//! What a receiver asks for: how long it waits, how long the message is its own, and what it says of earlier ones.
+
+use http::HeaderMap;
+use restante_wire::{ProblemType, channel::Delivery};
+
+use crate::{
+    core::{self, bounded_lease},
+    http::{HttpError, header, query::Query},
+};
+
+/// The parameters of every kind of pull.
+pub(super) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
+
+/// What a pull asks for.
+#[derive(Debug)]
+pub(super) struct PullRequest {
+    /// The lease, and the attempt.
+    pub(super) asked: core::Asked,
+    /// How long it waits.
+    pub(super) wait: Wait,
+    /// Settled before the answer leaves: at most once.
+    pub(super) auto: bool,
+    /// Leases to settle before the wait begins.
+    pub(super) acknowledge: Vec<String>,
+}
+
+/// How long a receiver waits, and whether a preference said so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) seconds: u32,
+    pub(super) preferred: bool,
+}
+
+impl PullRequest {
+    /// What the query and headers of a pull say, within the channel's bounds.
+    pub(super) fn parse(
+        query: &Query<'_>,
+        headers: &HeaderMap,
+        delivery: &Delivery,
+    ) -> Result<Self, HttpError> {
+        let preferred = header::prefer_wait(headers)?;
+        let said = query.seconds("wait", 0)?;
+        let seconds = said.or(preferred).unwrap_or(delivery.wait_seconds).min(delivery.max_wait_seconds);
+        let wait = Wait { seconds, preferred: said.is_none() && preferred.is_some() };
+        let auto = match query.word("ack") {
+            None => false,
+            Some("auto") => true,
+            Some(other) => {
+                let detail =
+                    format!("the parameter ack={other} must be auto, or be left out to settle by the lease");
+                return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
+            }
+        };
+        let attempt = header::receive_attempt_id(headers)?;
+        if auto && attempt.is_some() {
+            let detail = "ack=auto and Receive-Attempt-Id exclude each other: what is settled at once cannot be had again";
+            return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
+        }
+        let asked = core::Asked {
+            lease: bounded_lease(delivery, query.seconds("lease", 1)?),
+            attempt: attempt.map(Into::into),
+        };
+        Ok(Self { asked, wait, auto, acknowledge: header::acknowledge(headers)? })
+    }
+}

@@ -1,0 +1,120 @@
+//! Many messages in one answer.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header as standard};
+use restante_wire::{
+    batch::{
+        BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Content, DeliveredItem, FRAMES_CONTENT_TYPE, PulledBatch,
+        encode_frame,
+    },
+    path,
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Adapter, Context, PullAdapter, address_in, answer,
+    asked::{PARAMETERS, PullRequest},
+    held::Held,
+    item, refusal,
+};
+use crate::http::{HttpError, body, header::accepts, query::Query};
+
+/// The longest time that a batch waits for more messages, in milliseconds: longer, and the first ones grow stale.
+const LINGER_MS_MAX: u32 = 5000;
+/// Messages of a batch that names no `max`.
+const MESSAGES: u32 = 100;
+
+/// `GET` and `POST /v1/batches/{address}`.
+pub async fn batches(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
+    let address = address_in(&request, path::BATCHES)?;
+    let adapter = Adapter::at(&context, &address)?;
+    if request.method() == Method::POST {
+        adapter.destination(&address)?.take_batch(&address, request).await
+    } else {
+        adapter.source(&address)?.give_batch(request).await
+    }
+}
+
+impl PullAdapter {
+    async fn give_batch(self, request: Request) -> Result<Response, HttpError> {
+        let (parts, body) = request.into_parts();
+        body::expect_none(&body)?;
+        if parts.method == Method::HEAD {
+            return Ok(self.count());
+        }
+        let query = Query::parse(parts.uri.query(), &[&PARAMETERS[..], &["max", "linger_ms"]].concat())?;
+        let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
+        let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
+        let PullRequest { asked, wait, auto, acknowledge } =
+            PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let mut headers = answer::common(wait, self.acknowledge(&acknowledge).await?);
+
+        let started = Instant::now();
+        let held = self.next(&asked, wait.seconds).await?;
+        self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
+        let Some(mut held) = held else {
+            self.context.metrics.pull_timeouts.inc();
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        };
+        let until = Instant::now() + Duration::from_millis(linger.into());
+        self.take_more(&mut held, &asked, max)?;
+        if linger > 0 && held.deliveries().len() < max {
+            tokio::select! {
+                () = sleep_until(until) => self.take_more(&mut held, &asked, max)?,
+                () = self.context.drain.cancelled() => {}
+            }
+        }
+        if auto {
+            held.settle().await.map_err(|_| refusal::store_failed())?;
+        } else {
+            held.written().await.map_err(|_| refusal::store_failed())?;
+        }
+        let bytes = self.print(&held, auto, &parts.headers, &mut headers);
+        answer::with_content(&mut headers);
+        let body = if auto {
+            held.into_claims();
+            Body::from(bytes)
+        } else {
+            Body::new(held.into_body(bytes))
+        };
+        Ok((StatusCode::OK, headers, body).into_response())
+    }
+
+    /// What may be had besides, up to `max` messages and the bytes of a batch.
+    fn take_more(&self, held: &mut Held, asked: &crate::core::Asked, max: usize) -> Result<(), HttpError> {
+        let left = max.saturating_sub(held.deliveries().len());
+        let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
+        let more = self.context.core.with(|core| core.pull_more(self.channel.number, asked, left, bytes));
+        held.extend(more.map_err(|_| refusal::store_failed())?);
+        Ok(())
+    }
+
+    /// The body: frames for whoever accepts them, else JSON.
+    fn print(&self, held: &Held, auto: bool, request: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
+        let now = self.context.core.with(|core| core.clock().now());
+        let items = held.deliveries().iter().map(|delivery| {
+            let lease = (!auto).then(|| item::lease_seconds(delivery, now));
+            (item::delivered(delivery, lease), &delivery.content.body)
+        });
+        let mut bytes = Vec::new();
+        if accepts(request, FRAMES_CONTENT_TYPE) {
+            items.for_each(|(head, content)| encode_frame(&head, content, &mut bytes));
+            headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
+        } else {
+            let messages = items
+                .map(|(head, content)| DeliveredItem { content: Content(content.to_vec()), head })
+                .collect();
+            serde_json::to_writer(&mut bytes, &PulledBatch { messages })
+                .expect("items have only JSON's own types");
+            headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        bytes.into()
+    }
+}

@@ -1,0 +1,89 @@
+//! Messages that were leased for an answer that has not left yet: when the request ends before, they go back.
+
+use bytes::Bytes;
+
+use super::leased_body::LeasedBody;
+use crate::{
+    channel::Claim,
+    core::{Delivery, SharedCore, StoreFailed, Ticket},
+};
+
+/// Messages on their way to a receiver.
+pub(super) struct Held {
+    core: SharedCore,
+    deliveries: Vec<Delivery>,
+}
+
+impl Held {
+    /// Messages that were just leased.
+    pub(super) fn new(core: &SharedCore, deliveries: Vec<Delivery>) -> Self {
+        Self { core: core.clone(), deliveries }
+    }
+
+    /// The messages.
+    pub(super) fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
+    }
+
+    /// More messages.
+    pub(super) fn extend(&mut self, more: Vec<Delivery>) {
+        self.deliveries.extend(more);
+    }
+
+    /// Bytes of contents and kept headers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.deliveries.iter().map(|delivery| delivery.content.bytes() as u64).sum()
+    }
+
+    /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
+    pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
+        let tickets = self.core.with(|core| {
+            let mut tickets = Vec::with_capacity(self.deliveries.len());
+            for Delivery { channel, granted, .. } in &self.deliveries {
+                // A lease that was granted a moment ago is good.
+                tickets.extend(core.settle(*channel, granted.claim()));
+            }
+            tickets
+        });
+        wait_for_all(tickets).await
+    }
+
+    /// Waits until their leases are written.
+    pub(super) async fn written(&self) -> Result<(), StoreFailed> {
+        for delivery in &self.deliveries {
+            delivery.ticket.clone().wait().await?;
+        }
+        Ok(())
+    }
+
+    /// The body of the answer: with it, the messages leave.
+    pub(super) fn into_body(mut self, bytes: Bytes) -> LeasedBody {
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let claims = deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim())).collect();
+        LeasedBody::new(self.core.clone(), claims, bytes)
+    }
+
+    /// The claims of the messages, which leave otherwise than by a body.
+    pub(super) fn into_claims(mut self) -> Vec<(u32, Claim)> {
+        std::mem::take(&mut self.deliveries)
+            .iter()
+            .map(|delivery| (delivery.channel, delivery.granted.claim()))
+            .collect()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for Delivery { channel, granted, .. } in &self.deliveries {
+            self.core.with(|core| core.take_back(*channel, granted.claim()));
+        }
+    }
+}
+
+/// Waits for all of some promises; nearly always they are of one group.
+pub(super) async fn wait_for_all(tickets: Vec<Ticket>) -> Result<(), StoreFailed> {
+    for ticket in tickets {
+        ticket.wait().await?;
+    }
+    Ok(())
+}

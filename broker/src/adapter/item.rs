@@ -1,0 +1,85 @@
+//! Messages as items of a batch, of a stream or of a look: the headers of an answer as fields.
+
+use http::HeaderMap;
+use restante_wire::batch::{Content, DeadLetterNote, DeliveredHead, DeliveredItem, HeaderValues};
+
+use crate::{
+    channel::{Death, Message, Phase},
+    clock::{Millis, rfc3339},
+    core::{Delivery, Seen},
+    message,
+};
+
+/// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
+pub(super) fn delivered(delivery: &Delivery, lease_seconds: Option<u64>) -> DeliveredHead {
+    let Delivery { granted, token, content, .. } = delivery;
+    let mut head = DeliveredHead {
+        id: granted.stored.id.to_string(),
+        enqueued_at: rfc3339(granted.stored.enqueued_at),
+        deliveries: granted.deliveries(),
+        group: granted.group.as_deref().map(Into::into),
+        expires_at: granted.expires_at.map(rfc3339),
+        ..DeliveredHead::default()
+    };
+    if let Some(seconds) = lease_seconds {
+        head.lease = Some(token.clone());
+        head.lease_seconds = Some(seconds);
+        head.lease_expires_at = Some(rfc3339(granted.ends_at));
+    }
+    tell_headers(&content.headers, &mut head);
+    head
+}
+
+/// A message that was looked at.
+pub(super) fn seen(seen: &Seen) -> DeliveredItem {
+    let Seen { message, content, .. } = seen;
+    let Message { stored, group, expires_at, handouts, phase } = message;
+    let mut head = DeliveredHead {
+        id: stored.id.to_string(),
+        enqueued_at: rfc3339(stored.enqueued_at),
+        deliveries: handouts.deliveries(),
+        group: group.as_deref().map(Into::into),
+        expires_at: expires_at.map(rfc3339),
+        ..DeliveredHead::default()
+    };
+    match phase {
+        Phase::Ready(_) => {}
+        Phase::Delayed { until, .. } => head.due_at = Some(rfc3339(*until)),
+        Phase::Leased(until) => head.lease_expires_at = Some(rfc3339(*until)),
+        Phase::Dead(Death { cause, since, reason }) => {
+            let reason = reason.as_deref().map(Into::into);
+            head.dead_letter = Some(DeadLetterNote { cause: *cause, reason, since: rfc3339(*since) });
+        }
+    }
+    tell_headers(&content.headers, &mut head);
+    DeliveredItem { content: Content(content.body.to_vec()), head }
+}
+
+/// How long a lease is from now, in whole seconds.
+pub(super) fn lease_seconds(delivery: &Delivery, now: Millis) -> u64 {
+    delivery.granted.ends_at.saturating_sub(now).div_ceil(1000)
+}
+
+/// Kept headers as fields: those that have one of their own, and the others by name.
+fn tell_headers(encoded: &bytes::Bytes, head: &mut DeliveredHead) {
+    let mut headers = HeaderMap::new();
+    message::decode_kept(encoded, &mut headers);
+    for name in headers.keys() {
+        let mut values: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect();
+        match (name.as_str(), values.len()) {
+            ("content-type", 1) => head.content_type = values.pop(),
+            ("content-encoding", 1) => head.content_encoding = values.pop(),
+            (name, 1) => {
+                let value = values.pop().unwrap_or_default();
+                head.headers.insert(name.into(), HeaderValues::One(value));
+            }
+            (name, _) => {
+                head.headers.insert(name.into(), HeaderValues::Many(values));
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Looking without taking: at a channel's messages, and at its counts.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderValue, Method, header::CACHE_CONTROL};
+use restante_wire::{
+    ChannelStats, ProblemType,
+    batch::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, PeekedBatch},
+    path,
+};
+
+use super::{Adapter, Context, address_in, item, refusal};
+use crate::{
+    channel::{Sequence, State as MessageState},
+    http::{HttpError, body, query::Query},
+};
+
+/// Messages of a look that names no `max`.
+const MESSAGES: u32 = 100;
+/// The first byte of a cursor of this layout; the sequence to go on at follows.
+const CURSOR_VERSION: u8 = 1;
+
+/// `GET /v1/peek/{address}`
+pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
+    body::expect_none(request.body())?;
+    let address = address_in(&request, path::PEEK)?;
+    let source = Adapter::at(&context, &address)?.source(&address)?;
+    if *request.method() == Method::HEAD {
+        return Ok(source.count());
+    }
+    let query = Query::parse(request.uri().query(), &["state", "after", "max"])?;
+    let state = match query.word("state") {
+        None | Some("ready") => MessageState::Ready,
+        Some("leased") => MessageState::Leased,
+        Some("delayed") => MessageState::Delayed,
+        Some("dead") => MessageState::Dead,
+        Some(other) => {
+            let detail = format!("the parameter state={other} must be ready, leased, delayed or dead");
+            return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
+        }
+    };
+    let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
+    let first = query.word("after").map_or(Ok(0), read_cursor)?;
+    let (seen, more) = context
+        .core
+        .with(|core| core.peek(&source.channel, state, first, max, BATCH_BYTES_MAX))
+        .map_err(|_| refusal::store_failed())?;
+    let next = seen.last().filter(|_| more).map(|last| cursor(last.sequence + 1));
+    let peeked = PeekedBatch { messages: seen.iter().map(item::seen).collect(), next };
+    Ok(([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(peeked)).into_response())
+}
+
+/// `GET /v1/channels/{namespace}/{name}`: one JSON object, what an autoscaler reads.
+pub async fn channel(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<ChannelStats>, HttpError> {
+    Query::parse(request.uri().query(), &[])?;
+    let entry = context.store.by_name(&namespace, &name).ok_or_else(|| {
+        let detail =
+            format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
+        HttpError::new(ProblemType::AddressUnknown, detail)
+    })?;
+    let now = context.core.with(|core| core.clock().now());
+    Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
+}
+
+/// Where a look goes on: opaque to everybody else.
+fn cursor(first: Sequence) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    bytes.extend(first.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read_cursor(text: &str) -> Result<Sequence, HttpError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let first = bytes.and_then(|bytes| match bytes.split_first()? {
+        (&CURSOR_VERSION, first) => Some(Sequence::from_be_bytes(first.try_into().ok()?)),
+        _ => None,
+    });
+    first.ok_or_else(|| {
+        let detail =
+            format!("the parameter after={text} must be the field next of an answer before, as it is");
+        HttpError::new(ProblemType::ParameterMalformed, detail)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_as_it_was_written_and_nothing_else_is_one() {
+        assert_eq!(read_cursor(&cursor(77)).unwrap(), 77);
+        for bad in ["", "7", "AAAA", "nonsense", &format!("{}A", cursor(1))] {
+            assert_eq!(read_cursor(bad).unwrap_err().kind(), ProblemType::ParameterMalformed, "{bad}");
+        }
+    }
+}

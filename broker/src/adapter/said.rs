@@ -1,0 +1,167 @@
+//! What a sender says of a message: as headers of a push, or as fields of a batch's item.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use restante_wire::{
+    Address, ProblemType,
+    batch::ItemHead,
+    header::{GROUP_CHARACTERS_MAX, KEY_CHARACTERS_MAX},
+};
+
+use crate::{
+    address_store::ChannelEntry,
+    clock::Millis,
+    core::{
+        Content, Push,
+        idempotency::{self, Fingerprint, PushKey},
+    },
+    http::{HttpError, header},
+    message,
+};
+
+/// What is said of a message, its content and kept headers apart.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    key: Option<String>,
+    group: Option<String>,
+    delay_seconds: Option<u32>,
+    ttl_seconds: Option<u32>,
+    /// Which problem it is when something cannot be obeyed.
+    problem: Problem,
+}
+
+/// Where something was said.
+#[derive(Debug, Clone, Copy, Default)]
+enum Problem {
+    #[default]
+    Header,
+    Item,
+}
+
+impl Said {
+    /// What the headers of a push say.
+    pub(super) fn in_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
+        Ok(Self {
+            key: header::idempotency_key(headers)?,
+            group: header::message_group(headers)?,
+            delay_seconds: header::message_delay(headers)?,
+            ttl_seconds: header::message_ttl(headers)?,
+            problem: Problem::Header,
+        })
+    }
+
+    /// What an item of a batch says.
+    pub(super) fn in_item(head: &ItemHead) -> Result<Self, HttpError> {
+        let visible = |field: &str, value: &Option<String>, max: usize| match value {
+            Some(value) if !header::is_visible(value, max) => Err(HttpError::new(
+                ProblemType::ItemMalformed,
+                format!("{field} must be 1 to {max} visible ASCII characters, without spaces"),
+            )),
+            value => Ok(value.clone()),
+        };
+        Ok(Self {
+            key: visible("idempotencyKey", &head.idempotency_key, KEY_CHARACTERS_MAX)?,
+            group: visible("group", &head.group, GROUP_CHARACTERS_MAX)?,
+            delay_seconds: head.delay_seconds,
+            ttl_seconds: head.ttl_seconds,
+            problem: Problem::Item,
+        })
+    }
+
+    /// The message, if every channel can obey what is said of it.
+    pub(super) fn push(
+        self,
+        address: &Address,
+        channels: &[Arc<ChannelEntry>],
+        content: Content,
+    ) -> Result<Push, HttpError> {
+        for channel in channels {
+            self.check(channel)?;
+        }
+        let key = self.key.as_ref().map(|key| PushKey {
+            hash: idempotency::hash(
+                channels.first().map_or(0, |channel| channel.number),
+                address.as_str(),
+                key,
+            ),
+            fingerprint: self.fingerprint(&content),
+        });
+        let millis = |seconds: u32| Millis::from(seconds) * 1000;
+        Ok(Push {
+            content,
+            key,
+            group: self.group.map(Arc::from),
+            delay: self.delay_seconds.map(millis),
+            ttl: self.ttl_seconds.map(millis),
+        })
+    }
+
+    /// A bound is never silently moved to: what cannot be obeyed is refused.
+    fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
+        let (limits, name) = (&channel.config.limits, channel.config.qualified_name());
+        let (delay_name, ttl_name) = self.problem.names();
+        let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| match said {
+            Some(said) if said > max => Err(self.problem.error(format!(
+                "{what} is {said} s, and {name} takes at most {max} s ({field}): say less, or raise the limit"
+            ))),
+            _ => Ok(()),
+        };
+        bounded(delay_name, self.delay_seconds, limits.max_delay_seconds, "limits.maxDelaySeconds")?;
+        if limits.ttl_seconds > 0 {
+            bounded(ttl_name, self.ttl_seconds, limits.ttl_seconds, "limits.ttlSeconds")?;
+        }
+        if self.ttl_seconds == Some(0) {
+            return Err(self.problem.error(format!("{ttl_name} is 0, and a message lives for at least 1 s")));
+        }
+        let lives = self.ttl_seconds.or((limits.ttl_seconds > 0).then_some(limits.ttl_seconds));
+        if let (Some(delay), Some(lives)) = (self.delay_seconds, lives)
+            && delay > 0
+            && delay >= lives
+        {
+            return Err(self.problem.error(format!(
+                "{delay_name} is {delay} s, and the message expires after {lives} s: it could never be received"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What a repeat must say again: the content and all that decides what becomes of it, and nothing that a proxy adds.
+    fn fingerprint(&self, content: &Content) -> Fingerprint {
+        let mut headers = HeaderMap::new();
+        message::decode_kept(&content.headers, &mut headers);
+        let mut kept: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .filter(|(name, _)| ["content-", "ce-", "meta-"].iter().any(|prefix| name.starts_with(prefix)))
+            .collect();
+        // The order of different headers means nothing; that of one header's values does, and a stable sort keeps it.
+        kept.sort_by_key(|(name, _)| *name);
+        let number =
+            |number: Option<u32>| number.map(u32::to_le_bytes).map_or(Vec::new(), |bytes| bytes.to_vec());
+        let (delay, ttl) = (number(self.delay_seconds), number(self.ttl_seconds));
+        let group = self.group.as_deref().unwrap_or("").as_bytes();
+        let said = [&content.body[..], group, &delay, &ttl];
+        idempotency::fingerprint(
+            said.into_iter().chain(kept.into_iter().flat_map(|(name, value)| [name.as_bytes(), value])),
+        )
+    }
+}
+
+impl Problem {
+    /// What delay and TTL are called there.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Header => ("Message-Delay", "Message-TTL"),
+            Self::Item => ("delaySeconds", "ttlSeconds"),
+        }
+    }
+
+    fn error(self, detail: String) -> HttpError {
+        let kind = match self {
+            Self::Header => ProblemType::HeaderMalformed,
+            Self::Item => ProblemType::ItemMalformed,
+        };
+        HttpError::new(kind, detail)
+    }
+}

@@ -1,0 +1,215 @@
+//! Random operations against a model: a plain list, searched from its beginning each time.
+
+use proptest::prelude::*;
+
+use super::{
+    super::{Released, State, message::Phase},
+    *,
+};
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Push { group: Option<u8>, delay: Option<Millis>, ttl: Option<Millis> },
+    Pull(Millis),
+    Settle(usize),
+    Reject(usize),
+    Release(usize, bool, Option<Millis>),
+    Renew(usize, Millis),
+    Revive,
+    Pass(Millis),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let push = (prop::option::of(0..3_u8), prop::option::of(1..30_u64), prop::option::of(30..120_u64));
+    prop_oneof![
+        4 => push.prop_map(|(group, delay, ttl)| Operation::Push { group, delay, ttl }),
+        4 => (1..50_u64).prop_map(Operation::Pull),
+        2 => (0..8_usize).prop_map(Operation::Settle),
+        1 => (0..8_usize).prop_map(Operation::Reject),
+        2 => (0..8_usize, any::<bool>(), prop::option::of(0..20_u64))
+            .prop_map(|(index, counted, delay)| Operation::Release(index, counted, delay)),
+        1 => (0..8_usize, 1..50_u64).prop_map(|(index, lease)| Operation::Renew(index, lease)),
+        1 => Just(Operation::Revive),
+        3 => (1..40_u64).prop_map(Operation::Pass),
+    ]
+}
+
+/// Where a message of the model is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Where {
+    Ready,
+    Delayed(Millis),
+    Leased(Millis),
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Modelled {
+    number: u64,
+    group: Option<u8>,
+    expires: Option<Millis>,
+    handouts: u32,
+    deliveries: u32,
+    place: Where,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    messages: Vec<Modelled>,
+    pushed: u64,
+}
+
+impl Model {
+    /// The first that is ready and whose group lets it go.
+    fn pull(&mut self, until: Millis) -> Option<(u64, u32)> {
+        let waits = |index: usize| {
+            let message = self.messages[index];
+            let alive = |other: &&Modelled| other.group == message.group && other.place != Where::Dead;
+            message.group.is_some() && self.messages[..index].iter().any(|other| alive(&other))
+                || message.group.is_some()
+                    && self.messages.iter().filter(alive).any(|other| matches!(other.place, Where::Leased(_)))
+        };
+        let next = (0..self.messages.len())
+            .find(|index| self.messages[*index].place == Where::Ready && !waits(*index))?;
+        let message = &mut self.messages[next];
+        message.handouts += 1;
+        message.deliveries += 1;
+        message.place = Where::Leased(until);
+        Some((message.number, message.handouts))
+    }
+
+    /// The place in the list of the message that a hand-out still holds.
+    fn held(&self, (number, handouts): (u64, u32)) -> Option<usize> {
+        self.messages.iter().position(|message| {
+            message.number == number
+                && message.handouts == handouts
+                && matches!(message.place, Where::Leased(_))
+        })
+    }
+
+    fn release(&mut self, index: usize, counted: bool, delay: Option<Millis>, now: Millis, policy: &Policy) {
+        let message = &mut self.messages[index];
+        message.deliveries -= u32::from(!counted);
+        let pause = delay.unwrap_or(0);
+        message.place = if counted && message.deliveries >= policy.max_deliveries {
+            message.expires = None;
+            Where::Dead
+        } else if pause == 0 {
+            Where::Ready
+        } else {
+            Where::Delayed(now + pause)
+        };
+    }
+
+    /// All that comes about by `now`.
+    fn pass(&mut self, now: Millis, policy: &Policy) {
+        self.messages.retain_mut(|message| {
+            if let Where::Leased(until) = message.place
+                && until <= now
+            {
+                message.place = Where::Ready;
+                if message.deliveries >= policy.max_deliveries {
+                    (message.place, message.expires) = (Where::Dead, None);
+                }
+            }
+            let leased = matches!(message.place, Where::Leased(_));
+            if !leased && message.expires.is_some_and(|expires| expires <= now) {
+                return false;
+            }
+            if let Where::Delayed(until) = message.place
+                && until <= now
+            {
+                message.place = Where::Ready;
+            }
+            true
+        });
+    }
+
+    fn count(&self, state: State) -> u64 {
+        let is = |message: &&Modelled| match message.place {
+            Where::Ready => state == State::Ready,
+            Where::Delayed(_) => state == State::Delayed,
+            Where::Leased(_) => state == State::Leased,
+            Where::Dead => state == State::Dead,
+        };
+        self.messages.iter().filter(is).count() as u64
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_channel_does_what_a_list_of_messages_would(operations in prop::collection::vec(operation(), 1..80)) {
+        let (mut state, mut model, mut now, policy) = (ChannelState::default(), Model::default(), 0, policy());
+        let mut handed_out: Vec<((u64, u32), Claim)> = Vec::new();
+        for operation in operations {
+            let pick = |index: usize| handed_out.iter().rev().nth(index).copied();
+            match operation {
+                Operation::Push { group, delay, ttl } => {
+                    model.pushed += 1;
+                    let expires = ttl.map(|ttl| now + ttl);
+                    let place = delay.map_or(Where::Ready, |delay| Where::Delayed(now + delay));
+                    let number = model.pushed;
+                    model.messages.push(Modelled { number, group, expires, handouts: 0, deliveries: 0, place });
+                    state.store(Message {
+                        group: group.map(|group| group.to_string().into()),
+                        expires_at: expires,
+                        phase: delay.map_or(Phase::Ready(None), |delay| Phase::Delayed { until: now + delay, ended: None }),
+                        ..message(number)
+                    });
+                }
+                Operation::Pull(lease) => {
+                    let granted = state.lease_next(now + lease, START);
+                    let got = granted.as_ref().map(|granted| (granted.stored.enqueued_at, granted.handouts.last));
+                    prop_assert_eq!(got, model.pull(now + lease));
+                    handed_out.extend(got.zip(granted.map(|granted| granted.claim())));
+                }
+                Operation::Settle(index) => if let Some((handout, claim)) = pick(index) {
+                    let held = model.held(handout);
+                    prop_assert_eq!(matches!(state.settle(claim, now), Ok(Some(_))), held.is_some());
+                    held.map(|index| model.messages.remove(index));
+                },
+                Operation::Reject(index) => if let Some((handout, claim)) = pick(index) {
+                    let held = model.held(handout);
+                    prop_assert_eq!(state.reject(claim, None, &policy, now) == Ok(true), held.is_some());
+                    if let Some(index) = held {
+                        (model.messages[index].place, model.messages[index].expires) = (Where::Dead, None);
+                    }
+                },
+                Operation::Release(index, counted, delay) => if let Some((handout, claim)) = pick(index) {
+                    let held = model.held(handout);
+                    let released = state.release(claim, counted, delay, &policy, now);
+                    prop_assert_eq!(matches!(released, Ok(Released::Back | Released::Buried)), held.is_some());
+                    if let Some(index) = held { model.release(index, counted, delay, now, &policy); }
+                },
+                Operation::Renew(index, lease) => if let Some((handout, claim)) = pick(index) {
+                    let held = model.held(handout);
+                    prop_assert_eq!(state.renew(claim, now + lease, now).is_ok(), held.is_some());
+                    if let Some(index) = held { model.messages[index].place = Where::Leased(now + lease); }
+                },
+                Operation::Revive => {
+                    let dead = model.messages.iter_mut().find(|message| message.place == Where::Dead);
+                    let sequence = state.in_state(State::Dead, 0, 1).first().copied();
+                    prop_assert_eq!(dead.is_some(), sequence.is_some());
+                    if let Some((dead, sequence)) = dead.zip(sequence) {
+                        (dead.place, dead.deliveries) = (Where::Ready, 0);
+                        prop_assert_eq!(state.revive(sequence, None).unwrap().stored.enqueued_at, dead.number);
+                    }
+                }
+                Operation::Pass(time) => {
+                    now += time;
+                    model.pass(now, &policy);
+                    while state.elapse(&policy, now).is_some() {}
+                }
+            }
+            for kind in [State::Ready, State::Leased, State::Delayed, State::Dead] {
+                prop_assert_eq!(state.count(kind), model.count(kind), "{:?}", kind);
+            }
+            prop_assert_eq!(state.messages_count(), model.messages.len() as u64);
+            prop_assert_eq!(state.bytes(), model.messages.len() as u64 * 10);
+            let oldest = model.messages.iter().find(|message| message.place != Where::Dead);
+            prop_assert_eq!(state.oldest(), oldest.map(|message| message.number));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers to works that must not be done twice, by their idempotency keys.
+
+use std::collections::VecDeque;
+
+use axum::body::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// How many answers are remembered: a repeat comes within seconds, and works are few.
+const ANSWERS_MAX: usize = 1000;
+
+/// A work that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) what: &'static str,
+    pub(super) channel: Uuid,
+    pub(super) key: Option<String>,
+    pub(super) body: Bytes,
+}
+
+/// What is known of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing.
+    Never,
+    /// The very same was done, and this was the answer.
+    Same(Value),
+    /// Something else was done under it.
+    Other,
+}
+
+/// The newest answers.
+#[derive(Debug, Default)]
+pub(super) struct Answers(VecDeque<(Asked, Value)>);
+
+impl Answers {
+    /// What is known of a work's key.
+    pub(super) fn get(&self, asked: &Asked) -> Known {
+        let Some(key) = &asked.key else { return Known::Never };
+        match self.0.iter().find(|(other, _)| other.key.as_ref() == Some(key)) {
+            None => Known::Never,
+            Some((other, answer)) if other == asked => Known::Same(answer.clone()),
+            Some(_) => Known::Other,
+        }
+    }
+
+    /// A work was done.
+    pub(super) fn remember(&mut self, asked: Asked, answer: Value) {
+        if asked.key.is_none() {
+            return;
+        }
+        if self.0.len() == ANSWERS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((asked, answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_for_one_work_and_without_a_key_each_is_a_new_one() {
+        let asked = |key: Option<&str>, body: &'static str| Asked {
+            what: "purge",
+            channel: Uuid::nil(),
+            key: key.map(Into::into),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let mut answers = Answers::default();
+        answers.remember(asked(Some("k"), "a"), Value::from(1));
+        answers.remember(asked(None, "a"), Value::from(2));
+        assert_eq!(answers.get(&asked(Some("k"), "a")), Known::Same(Value::from(1)));
+        assert_eq!(answers.get(&asked(Some("k"), "b")), Known::Other);
+        assert_eq!(answers.get(&asked(None, "a")), Known::Never);
+        for number in 0..ANSWERS_MAX {
+            answers.remember(asked(Some(&number.to_string()), "a"), Value::Null);
+        }
+        assert_eq!(answers.get(&asked(Some("k"), "a")), Known::Never);
+    }
+}

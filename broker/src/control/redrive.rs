@@ -1,0 +1,126 @@
+//! What an operator does with a channel's messages: dead letters get another chance, and messages go for ever.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Path, State},
+};
+use http::HeaderMap;
+use http_body_util::{BodyExt as _, Limited};
+use restante_wire::{
+    ProblemType,
+    control::{Purge, Purged, PurgedState, Redrive, Redriven},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{
+    Channels, Control,
+    answers::{Asked, Known},
+    errors, look,
+    ndjson::LINE_BYTES_MAX,
+};
+use crate::{
+    address_store::ChannelEntry,
+    channel,
+    http::{error::HttpError, header::idempotency_key},
+};
+
+/// `POST /control/v1/channels/{uid}/redrive`
+pub(super) async fn redrive<C: Channels>(
+    State(control): State<Control<C>>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<serde_json::Value>, HttpError> {
+    let (entry, body) = (entry(&control, &uid)?, read(body).await?);
+    let Redrive { to, limit } = parse(&body)?;
+    let to = to.map(|to| control.store.by_uid(to).ok_or_else(|| errors::unknown(to))).transpose()?;
+    once(control, "redrive", entry, &headers, body, move |channels: C, entry| async move {
+        tracing::info!(channel = entry.config.qualified_name(), "redrives dead letters");
+        let (moved, left) =
+            channels.redrive(entry, to, limit.unwrap_or(u64::MAX)).await.map_err(errors::not_done)?;
+        Ok(Redriven { moved, left })
+    })
+    .await
+}
+
+/// `POST /control/v1/channels/{uid}/purge`
+pub(super) async fn purge<C: Channels>(
+    State(control): State<Control<C>>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<serde_json::Value>, HttpError> {
+    let (entry, body) = (entry(&control, &uid)?, read(body).await?);
+    let Purge { states } = parse(&body)?;
+    if states.is_empty() {
+        let detail = "states says which messages go: ready, delayed, dead";
+        return Err(HttpError::new(ProblemType::BodyMalformed, detail));
+    }
+    let states = states.into_iter().map(|state| match state {
+        PurgedState::Ready => channel::State::Ready,
+        PurgedState::Delayed => channel::State::Delayed,
+        PurgedState::Dead => channel::State::Dead,
+    });
+    let states: Vec<_> = states.collect();
+    once(control, "purge", entry, &headers, body, move |channels: C, entry| async move {
+        tracing::info!(channel = entry.config.qualified_name(), "purges messages");
+        let purged = channels.purge(entry, states).await.map_err(errors::not_done)?;
+        Ok(Purged { purged })
+    })
+    .await
+}
+
+/// Does a work once for each idempotency key, to its end whether or not the request lives on.
+async fn once<C, T, W>(
+    control: Control<C>,
+    what: &'static str,
+    entry: Arc<ChannelEntry>,
+    headers: &HeaderMap,
+    body: Bytes,
+    work: impl FnOnce(C, Arc<ChannelEntry>) -> W + Send + 'static,
+) -> Result<Json<serde_json::Value>, HttpError>
+where
+    C: Channels,
+    T: Serialize,
+    W: Future<Output = Result<T, HttpError>> + Send,
+{
+    let asked = Asked { what, channel: entry.config.uid, key: idempotency_key(headers)?, body };
+    let answers = control.answers.clone();
+    let done = control.tasks.spawn(async move {
+        let mut answers = answers.lock().await;
+        match answers.get(&asked) {
+            Known::Same(answer) => return Ok(Json(answer)),
+            Known::Other => return Err(errors::other_work()),
+            Known::Never => {}
+        }
+        let answer = work(control.channels, entry).await?;
+        let answer = serde_json::to_value(answer).expect("numbers are JSON");
+        answers.remember(asked, answer.clone());
+        Ok(Json(answer))
+    });
+    done.await.map_err(errors::panicked)?
+}
+
+fn entry<C>(control: &Control<C>, uid: &str) -> Result<Arc<ChannelEntry>, HttpError> {
+    let uid: Uuid = look::uid(uid)?;
+    control.store.by_uid(uid).ok_or_else(|| errors::unknown(uid))
+}
+
+async fn read(body: Body) -> Result<Bytes, HttpError> {
+    let read = Limited::new(body, LINE_BYTES_MAX).collect().await;
+    read.map(|body| body.to_bytes()).map_err(|error| {
+        HttpError::new(ProblemType::BodyIncomplete, format!("the body cannot be read: {error}"))
+    })
+}
+
+/// An empty body says nothing, and everything has its default.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        HttpError::new(ProblemType::BodyMalformed, format!("the body cannot be obeyed: {error}"))
+    })
+}

@@ -1,0 +1,108 @@
+//! Dead letters: a message that was given up stays in its channel, or goes to the channel that takes such, if that is
+//! there and has room.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{Core, StoreFailed, records};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{Death, Handouts, Message, Phase, Sequence, Stored},
+    log::{Record, Sync, Target, Targets},
+    message::{self, DeadLetterNote},
+};
+
+impl Core {
+    /// A message was given up by its state machine: sees to where it goes.
+    pub(super) fn buried(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        self.metrics.dead_lettered.inc();
+        if let Some(channel) = self.channels.get(&number) {
+            channel.counters.dead_lettered.fetch_add(1, Relaxed);
+        }
+        let left = match self.dead_letter_channel(number) {
+            Some(to) => self.move_message(number, sequence, &to)?,
+            None => false,
+        };
+        if !left {
+            self.lease_ended(number, sequence);
+            self.record_state(number, sequence)?;
+        }
+        Ok(())
+    }
+
+    /// The channel that takes another's dead letters. What it sends on itself does not come back to it: its own are taken
+    /// by yet another, or by none.
+    fn dead_letter_channel(&self, number: u32) -> Option<Arc<ChannelEntry>> {
+        let config = &self.channels.get(&number)?.entry.config;
+        let name = config.dead_letter.channel.as_deref()?;
+        self.store.by_name(&config.namespace, name).filter(|to| to.number != number)
+    }
+
+    /// Moves a message to another channel, by one record: after a crash it is in the one or in the other. False when that
+    /// channel cannot take it.
+    pub(super) fn move_message(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        to: &Arc<ChannelEntry>,
+    ) -> Result<bool, StoreFailed> {
+        let now = self.alive()?;
+        let Some(Channel { name, message }) = self.whole(number, sequence) else { return Ok(false) };
+        let content = self.content(number, sequence, message.stored.position)?;
+        let note = if let Phase::Dead(Death { cause, reason, .. }) = &message.phase {
+            Some(DeadLetterNote { cause: *cause, channel: &name, reason: reason.as_deref() })
+        } else {
+            None
+        };
+        let content = message::with_note(content, note);
+        let bytes = content.bytes() as u64;
+        let takes =
+            self.channel(to).is_some_and(|channel| !channel.entry.config.closing && channel.has_room(bytes));
+        let Some(target) = self.channels.get(&to.number).filter(|_| takes) else { return Ok(false) };
+        let expires_at = target.entry.config.limits.ttl_ms().map(|ttl| now + ttl);
+        let place = target.state.next_sequence();
+        let mut targets = Vec::with_capacity(Target::BYTES);
+        Target { channel: to.number, sequence: place, expires_ms: expires_at }.encode(&mut targets);
+        let record = Record::Message {
+            targets: Targets::new(&targets),
+            message_id: message.stored.id.as_u128(),
+            enqueued_ms: now,
+            idempotency: None,
+            due_ms: None,
+            group: message.group.as_deref(),
+            moved_from: Some((number, sequence)),
+            headers: &content.headers,
+            body: &content.body,
+        };
+        // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
+        let Ok(position) = self.log.append(&record) else { return Ok(false) };
+        let _ = self.appended(Sync::Later);
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.state.remove(sequence);
+        }
+        self.forget(number, sequence, &message);
+        let stored = Stored { position, bytes: bytes as u32, enqueued_at: now, id: message.stored.id };
+        self.contents.insert(to.number, place, content);
+        if let Some(target) = self.channels.get_mut(&to.number) {
+            target.counters.pushed.fetch_add(1, Relaxed);
+            let (handouts, phase) = (Handouts::default(), records::first_phase(None));
+            target.state.store(Message { stored, group: message.group, expires_at, handouts, phase });
+        }
+        // Whoever waits there has its turn when this is done: a move may be part of something larger.
+        self.wake_at(to.number, 0);
+        self.touch(number);
+        Ok(true)
+    }
+
+    /// A message and the name of its channel.
+    fn whole(&self, number: u32, sequence: Sequence) -> Option<Channel> {
+        let channel = self.channels.get(&number)?;
+        let message = channel.state.message(sequence)?.clone();
+        Some(Channel { name: channel.entry.config.qualified_name(), message })
+    }
+}
+
+/// A message and where it is from.
+struct Channel {
+    name: String,
+    message: Message,
+}

@@ -1,0 +1,99 @@
+//! Between messages as their channels know them and records as the log has them.
+
+use restante_wire::DeadLetterCause;
+
+use crate::{
+    channel::{Death, Ended, Granted, Handouts, Message, Phase, Sequence},
+    log::{self, Record, RecordedPhase},
+};
+
+/// The record of a lease.
+pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
+    Record::Lease {
+        channel,
+        sequence: granted.sequence,
+        delivery: granted.handouts.last,
+        uncounted: granted.handouts.uncounted,
+        start: granted.handouts.start,
+        ends_ms: granted.ends_at,
+    }
+}
+
+/// The record of everything about a message that changes.
+pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Record<'_> {
+    let Message { handouts: Handouts { last, uncounted, start }, expires_at, phase, .. } = message;
+    Record::State {
+        channel,
+        sequence,
+        delivery: *last,
+        uncounted: *uncounted,
+        start: *start,
+        expires_ms: *expires_at,
+        phase: match phase {
+            Phase::Ready(ended) => RecordedPhase::Ready(record_ended(*ended)),
+            Phase::Delayed { until, ended } => {
+                RecordedPhase::Delayed { until_ms: *until, ended: record_ended(*ended) }
+            }
+            Phase::Leased(ends_at) => RecordedPhase::Leased { ends_ms: *ends_at },
+            Phase::Dead(Death { cause, since, reason }) => RecordedPhase::Dead {
+                since_ms: *since,
+                cause: record_cause(*cause),
+                reason: reason.as_deref().unwrap_or(""),
+            },
+        },
+    }
+}
+
+/// The phase that a record tells of.
+pub(super) fn phase(recorded: RecordedPhase<'_>) -> Phase {
+    match recorded {
+        RecordedPhase::Ready(ended) => Phase::Ready(read_ended(ended)),
+        RecordedPhase::Delayed { until_ms, ended } => {
+            Phase::Delayed { until: until_ms, ended: read_ended(ended) }
+        }
+        RecordedPhase::Leased { ends_ms } => Phase::Leased(ends_ms),
+        RecordedPhase::Dead { since_ms, cause, reason } => Phase::Dead(Death {
+            cause: read_cause(cause),
+            since: since_ms,
+            reason: (!reason.is_empty()).then(|| reason.into()),
+        }),
+    }
+}
+
+/// A message's phase when it was stored.
+pub(super) fn first_phase(due_ms: Option<u64>) -> Phase {
+    due_ms.map_or(Phase::Ready(None), |until| Phase::Delayed { until, ended: None })
+}
+
+fn record_ended(ended: Option<Ended>) -> log::Ended {
+    match ended {
+        None => log::Ended::Never,
+        Some(Ended::Released) => log::Ended::Released,
+        Some(Ended::Expired) => log::Ended::Expired,
+    }
+}
+
+fn read_ended(ended: log::Ended) -> Option<Ended> {
+    match ended {
+        log::Ended::Never => None,
+        log::Ended::Released => Some(Ended::Released),
+        log::Ended::Expired => Some(Ended::Expired),
+    }
+}
+
+fn record_cause(cause: DeadLetterCause) -> u8 {
+    match cause {
+        DeadLetterCause::MaxDeliveries => 1,
+        DeadLetterCause::Rejected => 2,
+        DeadLetterCause::Expired => 3,
+    }
+}
+
+/// A cause of a later version is told as the commonest one: nothing is decided by it but an error's wording.
+fn read_cause(cause: u8) -> DeadLetterCause {
+    match cause {
+        2 => DeadLetterCause::Rejected,
+        3 => DeadLetterCause::Expired,
+        _ => DeadLetterCause::MaxDeliveries,
+    }
+}

@@ -1,0 +1,129 @@
+//! What an operator of the channel does with its messages: dead letters that get another chance, and messages that go.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{Core, EVENTS_PER_TURN, StoreFailed, Ticket};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{Sequence, State},
+    log::{Record, Sync},
+};
+
+/// What one turn of a redrive did.
+#[derive(Debug)]
+pub struct Redriven {
+    /// Dead letters that are ready again.
+    pub moved: u64,
+    /// Dead letters that are left.
+    pub left: u64,
+    /// Where to go on; absent when there is nothing more to do, or no room.
+    pub next: Option<Sequence>,
+    /// When it is on disk.
+    pub ticket: Ticket,
+}
+
+impl Core {
+    /// Dead letters from the sequence `from` on, at most `max`, are ready again in their own channel or in `to`. A few at a
+    /// time: the caller goes on at `next`.
+    pub fn redrive(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        to: Option<&Arc<ChannelEntry>>,
+        from: Sequence,
+        max: u64,
+    ) -> Result<Redriven, StoreFailed> {
+        let now = self.alive()?;
+        let number = entry.number;
+        let to = to.filter(|to| to.number != number);
+        let turn = max.min(EVENTS_PER_TURN as u64) as usize;
+        let dead = match self.channel(entry) {
+            Some(channel) => channel.state.in_state(State::Dead, from, turn),
+            None => Vec::new(),
+        };
+        let mut next = dead.last().filter(|_| dead.len() == turn).map(|last| last + 1);
+        let mut moved = 0;
+        for sequence in dead {
+            let done = match to {
+                Some(to) => self.move_message(number, sequence, to)?,
+                None => {
+                    let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
+                    let channel = self.channels.get_mut(&number);
+                    let revived =
+                        channel.is_some_and(|channel| channel.state.revive(sequence, expires_at).is_some());
+                    self.record_state(number, sequence)?;
+                    revived
+                }
+            };
+            if !done {
+                next = None;
+                break;
+            }
+            moved += 1;
+        }
+        self.metrics.redriven.inc_by(moved);
+        let ticket = self.appended_some(moved);
+        self.serve_waiting(number);
+        self.touch(number);
+        let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
+        Ok(Redriven { moved, left, next, ticket })
+    }
+
+    /// Messages of a state go for ever. A few at a time: the caller asks again until none went.
+    pub fn purge(&mut self, entry: &Arc<ChannelEntry>, state: State) -> Result<(u64, Ticket), StoreFailed> {
+        self.alive()?;
+        let number = entry.number;
+        let gone = match self.channel(entry) {
+            Some(channel) => channel.state.in_state(state, 0, EVENTS_PER_TURN),
+            None => Vec::new(),
+        };
+        for sequence in &gone {
+            self.remove_message(number, *sequence)?;
+        }
+        self.metrics.purged.inc_by(gone.len() as u64);
+        let ticket = self.appended_some(gone.len() as u64);
+        self.serve_waiting(number);
+        self.touch(number);
+        Ok((gone.len() as u64, ticket))
+    }
+
+    /// The promise of so many records; of none, that of what was there before.
+    fn appended_some(&mut self, records: u64) -> Ticket {
+        if records > 0 { self.appended(Sync::Now) } else { self.everything_so_far() }
+    }
+
+    /// A message makes room for a newer one.
+    pub(super) fn drop_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        self.metrics.dropped.inc();
+        if let Some(channel) = self.channels.get(&number) {
+            channel.counters.dropped.fetch_add(1, Relaxed);
+        }
+        self.remove_message(number, sequence)
+    }
+
+    /// A message leaves its channel though nobody settled it.
+    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        let channel = self.channels.get_mut(&number);
+        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else { return Ok(()) };
+        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        let _ = self.appended(Sync::Later);
+        self.forget(number, sequence, &message);
+        Ok(())
+    }
+
+    /// A message whose time is over has left its channel already.
+    pub(super) fn expired(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        message: &crate::channel::Message,
+    ) -> Result<(), StoreFailed> {
+        self.metrics.expired.inc();
+        if let Some(channel) = self.channels.get(&number) {
+            channel.counters.expired.fetch_add(1, Relaxed);
+        }
+        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        let _ = self.appended(Sync::Later);
+        self.forget(number, sequence, message);
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether a channel takes one more message: its limits, its rate, and the senders that wait for room.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use governor::{
+    Quota,
+    clock::{Clock as _, MonotonicClock},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use restante_wire::channel::{Limits, WhenFull};
+use tokio::sync::Notify;
+
+use super::{Channel, Core, PushRefusal, idempotency::KeyHash};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{SenderId, Sequence, State},
+};
+
+/// What measures out a channel's pushes.
+pub(super) type RateLimiter =
+    governor::RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+
+/// A sender's place among those who wait for room in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The number of the channel.
+    pub channel: u32,
+    /// The place.
+    pub id: SenderId,
+}
+
+/// As many senders wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitRefusal {
+    /// How many that is.
+    pub max: usize,
+}
+
+/// What a channel holds that has no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fullness {
+    /// The channel.
+    pub entry: Arc<ChannelEntry>,
+    /// Messages by state: ready, leased, delayed, dead.
+    pub messages: [u64; 4],
+    /// Bytes of all.
+    pub bytes: u64,
+    /// Senders that came earlier and wait.
+    pub waiting_senders: usize,
+}
+
+/// The limiter of a channel; none without a limit.
+pub(super) fn rate_limiter(limits: &Limits) -> Option<RateLimiter> {
+    let rate = NonZeroU32::new(limits.pushes_per_second)?;
+    Some(RateLimiter::direct_with_clock(Quota::per_second(rate), MonotonicClock))
+}
+
+impl Channel {
+    /// Which messages would have to go for one of so many bytes; none if there is room. Refused when there is none to be
+    /// made.
+    fn make_room(&self, bytes: u64, turn: Option<Turn>) -> Result<Vec<Sequence>, PushRefusal> {
+        let limits = &self.entry.config.limits;
+        let turn = turn.filter(|turn| turn.channel == self.entry.number).map(|turn| turn.id);
+        let (mut messages, mut held) = (self.state.messages_count(), self.state.bytes());
+        let full = |messages, held| messages >= limits.messages || held + bytes > limits.bytes;
+        if !full(messages, held) && self.senders.may_enter(turn) {
+            return Ok(Vec::new());
+        }
+        if self.entry.config.when_full == WhenFull::DropOldest {
+            let mut goes = Vec::new();
+            let mut from = 0;
+            while full(messages, held) {
+                // A few at a time: nearly always one is enough.
+                let oldest = self.state.in_state(State::Ready, from, 16);
+                let Some(last) = oldest.last() else { break };
+                from = last + 1;
+                for sequence in oldest {
+                    if !full(messages, held) {
+                        break;
+                    }
+                    let size = self.state.message(sequence).map_or(0, |message| message.stored.bytes);
+                    (messages, held) = (messages - 1, held - u64::from(size));
+                    goes.push(sequence);
+                }
+            }
+            if !full(messages, held) {
+                return Ok(goes);
+            }
+        }
+        Err(PushRefusal::Full(Box::new(self.fullness())))
+    }
+
+    fn fullness(&self) -> Fullness {
+        Fullness {
+            entry: self.entry.clone(),
+            messages: [State::Ready, State::Leased, State::Delayed, State::Dead]
+                .map(|state| self.state.count(state)),
+            bytes: self.state.bytes(),
+            waiting_senders: self.senders.len(),
+        }
+    }
+
+    /// Whether a message of so many bytes fits as it is.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let limits = &self.entry.config.limits;
+        self.state.messages_count() < limits.messages && self.state.bytes() + bytes <= limits.bytes
+    }
+}
+
+impl Core {
+    /// Whether a channel takes a message of so many bytes, and which messages go for it.
+    pub(super) fn admit(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        bytes: u64,
+        turn: Option<Turn>,
+    ) -> Result<Vec<Sequence>, PushRefusal> {
+        let channel = self.channel(entry).ok_or(PushRefusal::Closed)?;
+        if channel.entry.config.closing {
+            return Err(PushRefusal::Closing(channel.entry.clone()));
+        }
+        channel.make_room(bytes, turn)
+    }
+
+    /// Takes one push off a channel's rate.
+    pub(super) fn spend_rate(&self, entry: &ChannelEntry) -> Result<(), PushRefusal> {
+        let Some(rate) = self.channels.get(&entry.number).and_then(|channel| channel.rate.as_ref()) else {
+            return Ok(());
+        };
+        rate.check().map_err(|not_until| PushRefusal::TooFast {
+            per_second: entry.config.limits.pushes_per_second,
+            wait_ms: not_until.wait_time_from(MonotonicClock.now()).as_millis() as u64,
+        })
+    }
+
+    /// One more sender waits for room, and holds its key meanwhile.
+    pub fn wait_for_room(
+        &mut self,
+        number: u32,
+        key: Option<KeyHash>,
+    ) -> Result<Option<(Turn, Arc<Notify>)>, WaitRefusal> {
+        let max = self.limits.waiting_senders;
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(None) };
+        if channel.senders.len() >= max {
+            return Err(WaitRefusal { max });
+        }
+        let (id, wake) = channel.senders.push();
+        channel.publish();
+        self.waiting_keys.extend(key);
+        Ok(Some((Turn { channel: number, id }, wake)))
+    }
+
+    /// A sender waits no longer: the next one may have its turn.
+    pub fn stop_sending(&mut self, turn: Turn, key: Option<KeyHash>) {
+        if let Some(key) = key {
+            self.waiting_keys.remove(&key);
+        }
+        if let Some(channel) = self.channels.get_mut(&turn.channel) {
+            channel.senders.remove(turn.id);
+            channel.senders.wake();
+            channel.publish();
+        }
+    }
+}

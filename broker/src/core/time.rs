@@ -1,0 +1,44 @@
+//! What time brings about: leases end, messages are due, and messages expire.
+
+use super::{Core, EVENTS_PER_TURN, StoreFailed};
+use crate::{channel::Elapsed, clock::Millis};
+
+impl Core {
+    /// Does what time has brought about by now, for each channel a part of it. What is left is due at once.
+    pub fn elapse(&mut self) {
+        let Ok(now) = self.alive() else { return };
+        for number in self.timers.take_due(now) {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.wakes_at = None;
+            }
+            // A log that failed has told everybody.
+            if self.elapse_in(number, now).is_err() {
+                return;
+            }
+            self.serve_waiting(number);
+            self.touch(number);
+        }
+    }
+
+    fn elapse_in(&mut self, number: u32, now: Millis) -> Result<(), StoreFailed> {
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(channel) = self.channels.get_mut(&number) else { return Ok(()) };
+            let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(()) };
+            match elapsed {
+                // The record of the lease or of the message says when it ends or is due: there is nothing to add.
+                Elapsed::Ready(sequence) => self.lease_ended(number, sequence),
+                Elapsed::Expired(sequence, message) => self.expired(number, sequence, &message)?,
+                Elapsed::Buried(sequence) => {
+                    self.buried(number, sequence)?;
+                    let _ = self.appended(crate::log::Sync::Later);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How long until a channel wakes.
+    pub fn next_wake(&self) -> Option<Millis> {
+        self.timers.next().map(|at| at.saturating_sub(self.clock.now()))
+    }
+}

@@ -1,0 +1,170 @@
+//! From records to bytes.
+
+use bytes::BufMut;
+
+use super::{
+    Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record, RecordedPhase, SETTLE,
+    STATE, Target, flag, phase,
+};
+
+impl Record<'_> {
+    /// Bytes of the record in the log.
+    pub fn encoded_len(&self) -> usize {
+        4 + 1
+            + match self {
+                Self::Push { idempotency, headers, body, .. } => {
+                    let key = if idempotency.is_some() { 16 + 8 } else { 0 };
+                    4 + 8 + 16 + 8 + 1 + key + 4 + headers.len() + body.len()
+                }
+                Self::Lease { .. } => 4 + 8 + 4 + 4 + 8 + 8,
+                Self::Release { .. } => 4 + 8 + 4 + 1,
+                Self::Settle { .. } => 4 + 8,
+                Self::IdempotencyKey { .. } => 4 + 16 + 16 + 8 + 8,
+                Self::Message { targets, idempotency, due_ms, group, moved_from, headers, body, .. } => {
+                    let key = if idempotency.is_some() { 16 + 16 + 8 } else { 0 };
+                    let due = if due_ms.is_some() { 8 } else { 0 };
+                    let group = group.map_or(0, |group| 1 + group.len());
+                    let moved = if moved_from.is_some() { 4 + 8 } else { 0 };
+                    let fixed = 1 + targets.count() * Target::BYTES + 16 + 8 + 1;
+                    fixed + key + due + group + moved + 4 + headers.len() + body.len()
+                }
+                Self::State { phase, .. } => {
+                    let reason =
+                        if let RecordedPhase::Dead { reason, .. } = phase { reason.len() } else { 0 };
+                    4 + 8 + 4 + 4 + 8 + 8 + 1 + 1 + 8 + 1 + reason
+                }
+                Self::Key { .. } => 16 + 16 + 16 + 8,
+            }
+    }
+
+    /// Appends the record's bytes.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        to.put_u32_le((self.encoded_len() - 4) as u32);
+        match *self {
+            Self::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
+                to.put_u8(PUSH);
+                to.put_u32_le(channel);
+                to.put_u64_le(sequence);
+                to.put_u128_le(message_id);
+                to.put_u64_le(enqueued_ms);
+                to.put_u8(u8::from(idempotency.is_some()));
+                if let Some(Idempotency { hash, expires_ms, .. }) = idempotency {
+                    to.put_u128_le(hash);
+                    to.put_u64_le(expires_ms);
+                }
+                to.put_u32_le(headers.len() as u32);
+                to.put_slice(headers);
+                to.put_slice(body);
+            }
+            Self::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
+                to.put_u8(LEASE);
+                to.put_u32_le(channel);
+                to.put_u64_le(sequence);
+                to.put_u32_le(delivery);
+                to.put_u32_le(uncounted);
+                to.put_u64_le(start);
+                to.put_u64_le(ends_ms);
+            }
+            Self::Release { channel, sequence, delivery, counted } => {
+                to.put_u8(RELEASE);
+                to.put_u32_le(channel);
+                to.put_u64_le(sequence);
+                to.put_u32_le(delivery);
+                to.put_u8(u8::from(counted));
+            }
+            Self::Settle { channel, sequence } => {
+                to.put_u8(SETTLE);
+                to.put_u32_le(channel);
+                to.put_u64_le(sequence);
+            }
+            Self::IdempotencyKey { channel, hash, message_id, sequence, expires_ms } => {
+                to.put_u8(IDEMPOTENCY_KEY);
+                to.put_u32_le(channel);
+                to.put_u128_le(hash);
+                to.put_u128_le(message_id);
+                to.put_u64_le(sequence);
+                to.put_u64_le(expires_ms);
+            }
+            Self::Message {
+                targets,
+                message_id,
+                enqueued_ms,
+                idempotency,
+                due_ms,
+                group,
+                moved_from,
+                headers,
+                body,
+            } => {
+                to.put_u8(MESSAGE);
+                to.put_u8(targets.count() as u8);
+                to.put_slice(targets.bytes());
+                to.put_u128_le(message_id);
+                to.put_u64_le(enqueued_ms);
+                let said = |flag, is_said| if is_said { flag } else { 0 };
+                to.put_u8(
+                    said(flag::KEY, idempotency.is_some())
+                        | said(flag::DUE, due_ms.is_some())
+                        | said(flag::GROUP, group.is_some())
+                        | said(flag::MOVED, moved_from.is_some()),
+                );
+                if let Some(Idempotency { hash, fingerprint, expires_ms }) = idempotency {
+                    to.put_u128_le(hash);
+                    to.put_u128_le(fingerprint);
+                    to.put_u64_le(expires_ms);
+                }
+                if let Some(due) = due_ms {
+                    to.put_u64_le(due);
+                }
+                if let Some(group) = group {
+                    to.put_u8(group.len() as u8);
+                    to.put_slice(group.as_bytes());
+                }
+                if let Some((channel, sequence)) = moved_from {
+                    to.put_u32_le(channel);
+                    to.put_u64_le(sequence);
+                }
+                to.put_u32_le(headers.len() as u32);
+                to.put_slice(headers);
+                to.put_slice(body);
+            }
+            Self::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
+                to.put_u8(STATE);
+                to.put_u32_le(channel);
+                to.put_u64_le(sequence);
+                to.put_u32_le(delivery);
+                to.put_u32_le(uncounted);
+                to.put_u64_le(start);
+                to.put_u64_le(expires_ms.unwrap_or(0));
+                encode_phase(phase, to);
+            }
+            Self::Key { idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id } => {
+                to.put_u8(KEY);
+                to.put_u128_le(hash);
+                to.put_u128_le(fingerprint);
+                to.put_u128_le(message_id);
+                to.put_u64_le(expires_ms);
+            }
+        }
+    }
+}
+
+fn encode_phase(phase: RecordedPhase<'_>, to: &mut Vec<u8>) {
+    let (number, ended, at_ms, cause, reason) = match phase {
+        RecordedPhase::Ready(ended) => (phase::READY, ended, 0, 0, ""),
+        RecordedPhase::Delayed { until_ms, ended } => (phase::DELAYED, ended, until_ms, 0, ""),
+        RecordedPhase::Leased { ends_ms } => (phase::LEASED, Ended::Never, ends_ms, 0, ""),
+        RecordedPhase::Dead { since_ms, cause, reason } => {
+            (phase::DEAD, Ended::Never, since_ms, cause, reason)
+        }
+    };
+    to.put_u8(number);
+    to.put_u8(match ended {
+        Ended::Never => 0,
+        Ended::Released => 1,
+        Ended::Expired => 2,
+    });
+    to.put_u64_le(at_ms);
+    to.put_u8(cause);
+    to.put_slice(reason.as_bytes());
+}

@@ -83,10 +83,12 @@ async fn a_wait_or_lease_that_is_no_number_or_negative_is_400() {
 async fn a_parameter_that_this_version_cannot_obey_is_400() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
-    let response = broker.pull("acme/orders", "ack=auto").send().await.unwrap();
+    let response = broker.pull("acme/orders", "ack=never").send().await.unwrap();
+    assert_problem(response, 400, ProblemType::ParameterMalformed).await;
+    let response = broker.pull("acme/orders", "max=5").send().await.unwrap();
     assert_problem(response, 400, ProblemType::ParameterUnknown).await;
     let (_, lease) = broker.pulled("acme/orders").await;
-    let response = broker.request(Method::POST, &format!("{lease}/release?delay=5")).send().await.unwrap();
+    let response = broker.request(Method::POST, &format!("{lease}/release?until=5")).send().await.unwrap();
     assert_problem(response, 400, ProblemType::ParameterUnknown).await;
 }
 

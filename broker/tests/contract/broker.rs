@@ -71,6 +71,11 @@ impl Broker {
         Self { folder, client, arguments, process: None }
     }
 
+    /// Further flags, for its next start.
+    pub(crate) fn add_flags(&mut self, flags: &[&str]) {
+        self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    }
+
     pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
     }

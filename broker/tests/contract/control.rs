@@ -1,48 +1,13 @@
 //! The control API, over its own port with its own credential.
 
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use restante_wire::{
-    Address, ChannelConfig, ChannelStats, ProblemType, Revision,
+    Address, ChannelStats, ProblemType, Revision,
     control::{ChannelDeleted, StoreState},
 };
-use uuid::Uuid;
 
-use crate::broker::{Broker, assert_problem};
-
-const TOKEN: &str = "a-credential-of-the-test";
-
-fn programmed_by_an_operator() -> Broker {
-    let token = std::env::temp_dir().join(format!("restante-test-token-{}", std::process::id()));
-    std::fs::write(&token, TOKEN).unwrap();
-    let mut broker = Broker::prepared(&[
-        "--control-listen",
-        "127.0.0.1:0",
-        "--control-token-file",
-        &token.display().to_string(),
-    ]);
-    broker.start();
-    broker
-}
-
-fn channel(name: &str) -> ChannelConfig {
-    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-    ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
-}
-
-async fn control(broker: &Broker, method: Method, path: &str, body: String) -> Response {
-    let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
-    broker.client.request(method, url).bearer_auth(TOKEN).body(body).send().await.unwrap()
-}
-
-async fn sync(broker: &Broker, channels: &[ChannelConfig]) -> Response {
-    let lines: Vec<_> = channels.iter().map(|channel| serde_json::to_string(channel).unwrap()).collect();
-    control(broker, Method::POST, "sync", lines.join("\n")).await
-}
-
-async fn put(broker: &Broker, channel: &ChannelConfig) -> Response {
-    let path = format!("channels/{}", channel.uid);
-    control(broker, Method::PUT, &path, serde_json::to_string(channel).unwrap()).await
-}
+use crate::broker::assert_problem;
+use crate::operator::{channel, control, programmed_by_an_operator, put, sync};
 
 #[tokio::test]
 async fn a_broker_serves_what_its_operator_tells_it_and_says_by_hash_what_that_is() {

@@ -14,6 +14,7 @@ mod data_folder;
 mod drain;
 mod manifests;
 mod metrics;
+mod operator;
 mod pull;
 mod push;
 mod recovery;

@@ -30,7 +30,7 @@ async fn what_happens_is_counted() {
     let (_, lease) = broker.pulled("acme/orders").await;
     broker.request(Method::DELETE, &lease).send().await.unwrap();
     let (_, lease) = broker.pulled("acme/orders").await;
-    broker.request(Method::POST, &format!("{lease}/release")).send().await.unwrap();
+    broker.request(Method::POST, &format!("{lease}/release?delay=0")).send().await.unwrap();
     let _leased = broker.pulled("acme/orders").await;
     for (series, value) in [
         ("restante_messages_pushed_total", 3.0),

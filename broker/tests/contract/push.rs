@@ -86,7 +86,7 @@ async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
     let response = broker.push("acme/orders", "3").send().await.unwrap();
     assert_eq!(header(&response, "retry-after"), "5");
     let problem = assert_problem(response, 429, ProblemType::ChannelFull).await;
-    assert!(problem.detail.contains("1 ready and 1 leased"), "{}", problem.detail);
+    assert!(problem.detail.contains("1 ready, 1 leased, 0 delayed and 0 dead"), "{}", problem.detail);
     broker.request(reqwest::Method::DELETE, &lease).send().await.unwrap();
     broker.pushed("acme/orders", "3").await;
 }

@@ -44,7 +44,7 @@ async fn deliveries_are_counted_over_a_restart_and_no_token_is_issued_twice() {
     let mut broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let (_, first) = broker.pulled("acme/orders").await;
-    broker.request(Method::POST, &format!("{first}/release")).send().await.unwrap();
+    broker.request(Method::POST, &format!("{first}/release?delay=0")).send().await.unwrap();
     broker.kill();
     broker.start();
     let again = broker.pull("acme/orders", "wait=0").send().await.unwrap();
@@ -73,11 +73,11 @@ async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
     assert!(bytes < 48e6, "{bytes} bytes are in use");
     broker.kill();
     broker.start();
-    for key in ["k", "of-a-settled-one"] {
-        let again = broker.push("acme/orders", "x").header("idempotency-key", key).send().await.unwrap();
+    for (key, content) in [("k", "the oldest"), ("of-a-settled-one", "settled")] {
+        let again = broker.push("acme/orders", content).header("idempotency-key", key).send().await.unwrap();
         assert_eq!(header(&again, "idempotency-replayed"), "true", "{key}");
     }
-    let response = broker.request(Method::POST, &format!("{oldest}/release")).send().await.unwrap();
+    let response = broker.request(Method::POST, &format!("{oldest}/release?delay=0")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "2");

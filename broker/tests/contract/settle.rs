@@ -47,7 +47,7 @@ async fn a_released_message_is_back_at_once_and_its_token_may_only_release_again
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, "").await;
-    let response = broker.request(Method::POST, &format!("{lease}/release")).send().await.unwrap();
+    let response = broker.request(Method::POST, &format!("{lease}/release?delay=0")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let released = Some(ProblemType::LeaseReleased);
     assert_eq!(verdicts(&broker, &lease).await, [(410, released), (204, None), (410, released)]);

@@ -1,0 +1,78 @@
+//! What an operator does: tells a broker its channels, over the control port.
+
+use reqwest::{Method, Response, StatusCode};
+use restante_wire::{Address, ChannelConfig};
+use uuid::Uuid;
+
+use crate::broker::Broker;
+
+const TOKEN: &str = "a-credential-of-the-test";
+
+/// A broker that waits for its operator.
+pub(crate) fn programmed_by_an_operator() -> Broker {
+    with_flags(&[])
+}
+
+fn with_flags(flags: &[&str]) -> Broker {
+    let mut broker = Broker::prepared(flags);
+    let token = broker.folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    broker.add_flags(&[
+        "--control-listen",
+        "127.0.0.1:0",
+        "--control-token-file",
+        &token.display().to_string(),
+    ]);
+    broker.start();
+    broker
+}
+
+/// A broker with these channels.
+pub(crate) async fn with_channels(channels: &[ChannelConfig]) -> Broker {
+    with_channels_and_flags(channels, &[]).await
+}
+
+/// A broker with these channels and further flags.
+pub(crate) async fn with_channels_and_flags(channels: &[ChannelConfig], flags: &[&str]) -> Broker {
+    let broker = with_flags(flags);
+    assert_eq!(sync(&broker, channels).await.status(), StatusCode::OK);
+    broker
+}
+
+/// A broker with the channel `acme/orders`, changed as said.
+pub(crate) async fn with_orders(change: impl FnOnce(&mut ChannelConfig)) -> Broker {
+    with_channels(&[orders(change)]).await
+}
+
+/// The channel `acme/orders`, changed as said.
+pub(crate) fn orders(change: impl FnOnce(&mut ChannelConfig)) -> ChannelConfig {
+    let mut orders = channel("orders");
+    // What comes back comes at once, but where a test is of just that.
+    orders.delivery.backoff.initial_seconds = 0;
+    change(&mut orders);
+    orders
+}
+
+/// A channel of namespace acme with every default.
+pub(crate) fn channel(name: &str) -> ChannelConfig {
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+    ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
+}
+
+/// A request to the control port.
+pub(crate) async fn control(broker: &Broker, method: Method, path: &str, body: String) -> Response {
+    let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
+    broker.client.request(method, url).bearer_auth(TOKEN).body(body).send().await.unwrap()
+}
+
+/// Tells the broker its whole set.
+pub(crate) async fn sync(broker: &Broker, channels: &[ChannelConfig]) -> Response {
+    let lines: Vec<_> = channels.iter().map(|channel| serde_json::to_string(channel).unwrap()).collect();
+    control(broker, Method::POST, "sync", lines.join("\n")).await
+}
+
+/// Tells the broker one channel.
+pub(crate) async fn put(broker: &Broker, channel: &ChannelConfig) -> Response {
+    let path = format!("channels/{}", channel.uid);
+    control(broker, Method::PUT, &path, serde_json::to_string(channel).unwrap()).await
+}

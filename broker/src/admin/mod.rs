@@ -80,6 +80,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.orphan_channels.set(state.orphans as i64);
     sampled.body_memory_bytes.set(admin.body_memory.used() as i64);
     sampled.waiting_receivers.set(admin.core.waiting_receivers() as i64);
+    sampled.waiting_senders.set(admin.core.waiting_senders() as i64);
     sampled.clock_skew_seconds.set(admin.core.clock().skew_seconds());
     let encoder = TextEncoder::new();
     let mut text = Vec::new();

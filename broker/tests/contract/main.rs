@@ -14,6 +14,7 @@ mod combined;
 mod control;
 mod data_folder;
 mod dead_letters;
+mod documented;
 mod drain;
 mod fan_out;
 mod full;

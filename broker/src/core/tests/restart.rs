@@ -134,8 +134,8 @@ fn do_one(bench: &mut Bench, leases: &mut Vec<(u32, Claim)>, operation: Operatio
                 .map(|(channel, claim)| bench.core.release(channel, claim, release).map(drop));
         }
         Operation::Renew(index) => {
-            let _ =
-                pick(leases, index).map(|(channel, claim)| bench.core.renew(channel, claim, Some(3600)).map(drop));
+            let _ = pick(leases, index)
+                .map(|(channel, claim)| bench.core.renew(channel, claim, Some(3600)).map(drop));
         }
         Operation::Redrive { from, to } => {
             let (from, to) = (bench.entries[from].clone(), bench.entries[to].clone());

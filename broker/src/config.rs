@@ -49,6 +49,14 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_LOCK_WAIT", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub lock_wait: Duration,
 
+    /// Host names that the broker may be asked for by, besides IP addresses and localhost; * for any.
+    #[arg(long, env = "RESTANTE_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+
+    /// Origins of pages that may use the broker in a browser, such as https://app.example.com; * for any.
+    #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
     /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy.
     #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
     pub body_memory: ByteSize,

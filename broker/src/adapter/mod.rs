@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     address_store::AddressStore,
     core::{CounterRegistry, SharedCore},
-    http::{HttpError, body::BodyMemory},
+    http::{BrowserRules, HttpError, body::BodyMemory},
     metrics::Metrics,
 };
 
@@ -48,6 +48,8 @@ pub struct Context {
     pub core: SharedCore,
     /// Their counters.
     pub counters: Arc<CounterRegistry>,
+    /// Which browsers are let in.
+    pub browsers: BrowserRules,
     /// The memory for bodies in flight.
     pub body_memory: BodyMemory,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.

@@ -1,6 +1,7 @@
 //! HTTP: the server, its routes, and how requests are read. What they mean is decided in [`crate::adapter`].
 
 pub mod body;
+mod browsers;
 mod closing;
 pub mod error;
 pub mod header;
@@ -9,6 +10,7 @@ pub mod query;
 mod router;
 mod server;
 
+pub use browsers::BrowserRules;
 pub use error::HttpError;
 pub use router::router;
 pub use server::{Server, serve};

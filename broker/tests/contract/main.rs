@@ -10,6 +10,7 @@ mod acknowledging;
 mod bad_input;
 mod batches;
 mod broker;
+mod browsers;
 mod combined;
 mod control;
 mod data_folder;

@@ -9,6 +9,8 @@ use prometheus::{
     register_histogram_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
+use crate::http::ConnectionCounts;
+
 /// The broker's aggregates.
 pub struct Metrics {
     registry: Registry,
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub pull_timeouts: IntCounter,
     /// How long group commits took.
     pub sync_seconds: Histogram,
+    /// Of the data port.
+    pub connections: ConnectionCounts,
     /// Sampled when asked for, so that they cannot drift.
     pub sampled: Sampled,
 }
@@ -162,6 +166,17 @@ impl Metrics {
                 "Time of each group's write and sync",
                 sync_buckets,
             )?,
+            connections: ConnectionCounts {
+                open: gauge("restante_connections", "Clients that are connected")?,
+                refused: counter(
+                    "restante_connections_refused_total",
+                    "Connections closed at once because there were too many",
+                )?,
+                write_timeouts: counter(
+                    "restante_write_timeouts_total",
+                    "Connections given up because their client took nothing of its answer",
+                )?,
+            },
             sampled: Sampled {
                 store_segments: gauge("restante_store_segments", "Segment files of the log")?,
                 store_bytes: gauge("restante_store_bytes", "Bytes of the log's segment files")?,

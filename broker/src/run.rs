@@ -25,10 +25,14 @@ use crate::{
     control::{self, Token},
     core::{self, Core, CoreHandle, Jobs, Limits, SharedCore, tasks},
     data_folder::{DataFolder, DataFolderError},
-    http::{self, BrowserRules, Server, body::BodyMemory},
+    http::{
+        self, BrowserRules, ConnectionCounts, ConnectionLimits, Server,
+        body::{BodyLimits, BodyMemory},
+    },
     log,
     manifests::{self, ManifestError},
     metrics::Metrics,
+    open_files,
     signals::{Said, Signals},
 };
 
@@ -107,6 +111,11 @@ pub fn run(config: Config) -> Result<(), RunError> {
         lock_wait,
         allowed_hosts,
         allowed_origins,
+        connections_max,
+        head_timeout,
+        body_timeout,
+        write_timeout,
+        h2_streams_max,
         body_memory,
         hot_body_memory,
         waiting_receivers_max,
@@ -151,12 +160,20 @@ pub fn run(config: Config) -> Result<(), RunError> {
         core: core.clone(),
         counters: core.with(|core| core.counters()),
         browsers: BrowserRules::new(allowed_origins, allowed_hosts),
-        body_memory: body_memory.clone(),
+        bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
         drain: drain.clone(),
         metrics: metrics.clone(),
     });
-    let data =
-        Data { listener: data_listener, context, jobs, health: health.clone(), drain_timeout: drain_seconds };
+    let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
+    open_files::raise(connections_max);
+    let data = Data {
+        listener: data_listener,
+        context,
+        jobs,
+        health: health.clone(),
+        limits,
+        drain_timeout: drain_seconds,
+    };
     let (ended, data_ended) = oneshot::channel();
     let data_failed = failed.clone();
     thread::Builder::new()
@@ -195,17 +212,20 @@ struct Data {
     context: Arc<Context>,
     jobs: Jobs,
     health: Health,
+    limits: ConnectionLimits,
     drain_timeout: Duration,
 }
 
 impl Data {
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
-        let Self { listener, context, jobs, health, drain_timeout } = self;
+        let Self { listener, context, jobs, health, limits, drain_timeout } = self;
         let core = context.core.clone();
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
-            let server = Server { listener, router: http::router(context), drain, drain_timeout };
+            let counts = context.metrics.connections.clone();
+            let router = http::router(context);
+            let server = Server { listener, router, limits, counts, drain, drain_timeout };
             tokio::select! {
                 () = http::serve(server) => {}
                 // After a failure the last answers leave; the process ends by the other thread.
@@ -245,7 +265,14 @@ impl Ports {
         let end = CancellationToken::new();
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
-            Ok(http::serve(Server { listener, router, drain: end.clone(), drain_timeout: ADMIN_DRAIN }))
+            Ok(http::serve(Server {
+                listener,
+                router,
+                limits: ConnectionLimits::default(),
+                counts: ConnectionCounts::unread(),
+                drain: end.clone(),
+                drain_timeout: ADMIN_DRAIN,
+            }))
         };
         let (listener, admin) = self.admin;
         let admin = serve(listener, admin::router(admin))?;

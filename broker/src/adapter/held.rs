@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::leased_body::LeasedBody;
+use super::leased_body::{Leased, LeasedBody};
 use crate::{
     channel::Claim,
     core::{Delivery, SharedCore, StoreFailed, Ticket},
@@ -57,13 +57,12 @@ impl Held {
     }
 
     /// The body of the answer: with it, the messages leave.
-    pub(super) fn into_body(mut self, bytes: Bytes) -> LeasedBody {
-        let deliveries = std::mem::take(&mut self.deliveries);
-        let claims = deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim())).collect();
-        LeasedBody::new(self.core.clone(), claims, bytes)
+    pub(super) fn into_body(self, bytes: Bytes) -> LeasedBody {
+        let core = self.core.clone();
+        LeasedBody::new(Leased::new(core, self.into_claims()), bytes)
     }
 
-    /// The claims of the messages, which leave otherwise than by a body.
+    /// The claims of the messages, which leave otherwise.
     pub(super) fn into_claims(mut self) -> Vec<(u32, Claim)> {
         std::mem::take(&mut self.deliveries)
             .iter()

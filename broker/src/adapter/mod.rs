@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     address_store::AddressStore,
     core::{CounterRegistry, SharedCore},
-    http::{BrowserRules, HttpError, body::BodyMemory},
+    http::{BrowserRules, HttpError, body::BodyLimits},
     metrics::Metrics,
 };
 
@@ -50,8 +50,8 @@ pub struct Context {
     pub counters: Arc<CounterRegistry>,
     /// Which browsers are let in.
     pub browsers: BrowserRules,
-    /// The memory for bodies in flight.
-    pub body_memory: BodyMemory,
+    /// What bodies in flight may take.
+    pub bodies: BodyLimits,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.
     pub drain: CancellationToken,
     /// What is counted.

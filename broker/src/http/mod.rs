@@ -3,14 +3,18 @@
 pub mod body;
 mod browsers;
 mod closing;
+mod connection;
 pub mod error;
 pub mod header;
 mod measure;
+pub mod outbox;
 pub mod query;
 mod router;
 mod server;
+mod watched;
 
 pub use browsers::BrowserRules;
+pub use connection::{ConnectionCounts, ConnectionLimits};
 pub use error::HttpError;
 pub use router::router;
 pub use server::{Server, serve};

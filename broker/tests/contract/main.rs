@@ -15,6 +15,7 @@ mod combined;
 mod control;
 mod data_folder;
 mod dead_letters;
+mod delivered;
 mod documented;
 mod drain;
 mod fan_out;

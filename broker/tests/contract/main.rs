@@ -20,6 +20,7 @@ mod documented;
 mod drain;
 mod fan_out;
 mod full;
+mod hostile;
 mod looking;
 mod manifests;
 mod metrics;

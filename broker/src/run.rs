@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, runtime, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,9 @@ use crate::{
 
 /// How long a failed log leaves for its last answers before the process exits.
 const FAILED_EXIT_WITHIN: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted: when a broker comes back, so do all of its receivers at once. The system allows as
+/// many unless it was told otherwise (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
 /// How long the admin port's open requests may hold up the end.
 const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 
@@ -363,10 +367,14 @@ async fn either(one: &CancellationToken, other: &CancellationToken) {
 }
 
 fn bind(address: SocketAddr, flag: &'static str) -> Result<BlockingListener, RunError> {
-    let listen = || {
-        let listener = BlockingListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+    let listen = || -> io::Result<BlockingListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A port that a broker had a moment ago still has connections that are closing.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
     };
     let listener = listen().map_err(|source| RunError::Listen { address, flag, source })?;
     let address = listener.local_addr().unwrap_or(address);

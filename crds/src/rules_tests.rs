@@ -51,6 +51,44 @@ fn a_channel_never_moves_to_another_broker() {
 }
 
 #[test]
+fn durability_is_never_changed() {
+    let with = |durability: &str| {
+        channel("orders", json!({ "durability": durability, "access": { "anonymous": true } }))
+    };
+    // What 0.1.0 stored says nothing of it, and means Fsync.
+    let silent = channel("orders", json!({ "access": { "anonymous": true } }));
+    with("Fsync").validate_cel_update(&silent).unwrap();
+    with("Memory").validate_cel_update(&with("Memory")).unwrap();
+    for (new, old) in [(with("Memory"), silent), (with("Fsync"), with("Memory"))] {
+        let error = new.validate_cel_update(&old).unwrap_err();
+        assert!(error.to_string().contains("durability is immutable"), "{error}");
+    }
+}
+
+#[test]
+fn dead_letters_go_to_another_channel() {
+    let to = |name: &str| {
+        let dead_letter = json!({ "channelRef": { "name": name } });
+        channel("orders", json!({ "deadLetter": dead_letter, "access": { "anonymous": true } }))
+    };
+    to("orders-dead").validate_cel().unwrap();
+    let error = to("orders").validate_cel().unwrap_err();
+    assert!(error.to_string().contains("must name another channel"), "{error}");
+}
+
+#[test]
+fn a_pause_is_no_longer_than_the_longest() {
+    let with = |backoff: Value| {
+        channel("orders", json!({ "delivery": { "backoff": backoff }, "access": { "anonymous": true } }))
+    };
+    with(json!({ "initialSeconds": 300 })).validate_cel().unwrap();
+    for backoff in [json!({ "initialSeconds": 301 }), json!({ "maxSeconds": 0 })] {
+        let error = with(backoff).validate_cel().unwrap_err();
+        assert!(error.to_string().contains("at most backoff.maxSeconds"), "{error}");
+    }
+}
+
+#[test]
 fn the_embedded_engine_has_one_replica() {
     let error = broker(json!({ "replicas": 2 })).validate_cel().unwrap_err();
     assert!(error.to_string().contains("replicas must be 1"), "{error}");

@@ -16,7 +16,7 @@ pub enum DeadLetterFault {
     /// There is no such channel at this broker.
     #[error(
         "spec.deadLetter.channelRef: MessageChannel {0} does not exist, is not accepted, or is at another broker. This \
-         channel goes on, and keeps its dead letters until that one is there: create it, or name another"
+         channel goes on, and keeps the dead letters of the meantime: create that one, or name another"
     )]
     NotFound(String),
     /// The channel is there and takes nothing more.

@@ -123,28 +123,29 @@ pub fn deletion_blocked(
     let generation = channel.metadata.generation;
     let backlog = facts.backlog.clone().or_else(|| old.backlog.clone());
     let drains = channel.spec.deletion_policy == DeletionPolicy::Drain;
-    let mut asserted = vec![Assertion::holds(kind::DELETION_BLOCKED, reason, message)];
-    if drains {
-        let message =
-            "the channel is deleted and drains: pushes are refused with 410, messages can be received";
-        asserted.push(Assertion::fails(kind::READY, "Draining", message));
-    }
-    let mut kept: Vec<Condition> = old
-        .conditions
-        .iter()
-        .filter(|condition| asserted.iter().all(|assertion| assertion.kind != condition.type_))
-        .cloned()
-        .collect();
     // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
     // not be told.
     let is_there = !drains
         || facts.outcome.as_ref().is_some_and(|outcome| {
             Some(outcome.generation) == generation && outcome.state == State::Programmed
         });
+    let mut kept = old.conditions.clone();
     if is_there && is_true(&kept, kind::PROGRAMMED) {
         kept.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
-    kept.extend(conditions(&old.conditions, generation, now, asserted));
+    let mut asserted = vec![Assertion::holds(kind::DELETION_BLOCKED, reason, message)];
+    if drains {
+        let message =
+            "the channel is deleted and drains: pushes are refused with 410, messages can be received";
+        asserted.push(Assertion::fails(kind::READY, "Draining", message));
+    }
+    for condition in conditions(&old.conditions, generation, now, asserted) {
+        // In its place: a list in another order would be news.
+        match kept.iter_mut().find(|one| one.type_ == condition.type_) {
+            Some(place) => *place = condition,
+            None => kept.push(condition),
+        }
+    }
     MessageChannelStatus { observed_generation: generation, conditions: kept, backlog, ..old }
 }
 
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(told(&blocked(3))[2], ("Ready", "False", "Draining"));
         assert_eq!((observed(&blocked(3)), observed(&blocked(4))), (Some(3), Some(4)));
         let reasons: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
-        assert_eq!(reasons, ["Accepted", "Programmed", "DeletionBlocked", "Ready"]);
+        assert_eq!(reasons, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
     }
 
     #[test]

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
-use restante_crds::{
-    FORCE_DELETE, MessageChannel, condition, condition::kind, message_channel::DeletionPolicy,
-};
+use restante_crds::{FORCE_DELETE, MessageChannel, MessageChannelStatus, message_channel::DeletionPolicy};
 use uuid::Uuid;
 
 use super::{
@@ -169,9 +167,10 @@ async fn delete(
         return orphan(context, channel, &kept.what).await;
     }
     let Kept { reason, what, remedy } = kept;
-    if !told_lately(channel, reason, context) {
-        let status =
-            build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
+    let status = build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
+    let written = context.written.age(&channel.uid().unwrap_or_default());
+    let lately = written.is_some_and(|age| age < TELL_INTERVAL);
+    if !(lately && only_counts_differ(channel.status.as_ref(), &status)) {
         status::write(context, channel, status).await?;
     }
     Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
@@ -206,13 +205,15 @@ async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Resu
     release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
 }
 
-/// Whether the status says so already and was written a moment ago; the number of messages may wait.
-fn told_lately(channel: &MessageChannel, reason: &str, context: &Context) -> bool {
-    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let told = condition::find(conditions, kind::DELETION_BLOCKED)
-        .is_some_and(|condition| condition.status == "True" && condition.reason == reason);
-    let uid = channel.uid().unwrap_or_default();
-    told && context.written.age(&uid).is_some_and(|age| age < TELL_INTERVAL)
+/// Whether two statuses differ in nothing but how many messages there are, which may wait.
+fn only_counts_differ(old: Option<&MessageChannelStatus>, new: &MessageChannelStatus) -> bool {
+    let conditions = |status: &MessageChannelStatus| -> Vec<_> {
+        let tell = |one: &Condition| {
+            (one.type_.clone(), one.status.clone(), one.reason.clone(), one.observed_generation)
+        };
+        status.conditions.iter().map(tell).collect()
+    };
+    old.is_some_and(|old| conditions(old) == conditions(new))
 }
 
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
@@ -245,8 +246,13 @@ async fn release(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
-    use crate::{fleet::State, message_channel::validate::tests};
+    use crate::{
+        fleet::State,
+        message_channel::validate::{tests, validate},
+    };
 
     fn deleted() -> MessageChannel {
         let mut channel = tests::open();
@@ -311,5 +317,27 @@ mod tests {
         channel.spec.paused = true;
         let kept = Kept::not_empty(&channel, Remaining { messages: 3, dead: 0 });
         assert!(kept.remedy.starts_with("set spec.paused to false"), "{}", kept.remedy);
+    }
+
+    #[test]
+    fn a_count_may_wait_and_a_reason_or_another_generation_may_not() {
+        let status = |facts: &Facts, reason, message: &str| {
+            let mut channel = deleted();
+            channel.spec.deletion_policy = DeletionPolicy::Drain;
+            channel.status = Some(build::status(
+                &tests::open(),
+                &tests::facts(3, State::Programmed),
+                &validate(&tests::open(), &tests::facts(3, State::Programmed)),
+                Timestamp::UNIX_EPOCH,
+            ));
+            channel.metadata.generation = Some(4);
+            build::deletion_blocked(&channel, facts, reason, message.into(), Timestamp::UNIX_EPOCH)
+        };
+        let (before, after) = (tests::facts(3, State::Programmed), tests::facts(4, State::Programmed));
+        let old = status(&after, "Draining", "5 messages");
+        assert!(only_counts_differ(Some(&old), &status(&after, "Draining", "4 messages")));
+        assert!(!only_counts_differ(Some(&old), &status(&after, "DeadLettersLeft", "4 messages")));
+        assert!(!only_counts_differ(Some(&old), &status(&before, "Draining", "5 messages")));
+        assert!(!only_counts_differ(None, &old));
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     fleet::State,
 };
 
+/// The reason of Ready of a deleted channel that takes no more messages.
+const DRAINING: &str = "Draining";
+
 /// The status that a channel should have, or `None` when there is nothing to say yet.
 pub fn status(
     channel: &MessageChannel,
@@ -137,7 +140,10 @@ pub fn deletion_blocked(
     if drains {
         let message =
             "the channel is deleted and drains: pushes are refused with 410, messages can be received";
-        asserted.push(Assertion::fails(kind::READY, "Draining", message));
+        asserted.push(Assertion::fails(kind::READY, DRAINING, message));
+    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| ready.reason == DRAINING) {
+        // Somebody thought better of it while it drained.
+        asserted.push(Assertion::holds(kind::READY, "Ready", "messages can be sent and received"));
     }
     for condition in conditions(&old.conditions, generation, now, asserted) {
         // In its place: a list in another order would be news.
@@ -268,6 +274,19 @@ mod tests {
         assert_eq!((observed(&blocked(3)), observed(&blocked(4))), (Some(3), Some(4)));
         let reasons: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
         assert_eq!(reasons, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
+
+        // Whoever sets the policy to Block instead has the channel as it was.
+        channel.status = Some(blocked(4));
+        channel.spec.deletion_policy = DeletionPolicy::Block;
+        channel.metadata.generation = Some(5);
+        let open_again = deletion_blocked(
+            &channel,
+            &facts(5, State::Programmed),
+            "NotEmpty",
+            "5 messages".into(),
+            at(300),
+        );
+        assert_eq!(told(&open_again)[2], ("Ready", "True", "Ready"));
     }
 
     #[test]

@@ -103,3 +103,27 @@ fn storage_is_immutable_and_not_tiny() {
     let error = sized(json!(1024)).validate_cel().unwrap_err();
     assert!(error.to_string().contains("64Mi to 100Ti"), "{error}");
 }
+
+#[test]
+fn names_and_origins_of_a_broker_are_what_requests_bring() {
+    let refused = |field: &str, value: &str| {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
+             spec: {{{field}: [{value:?}]}}\n"
+        );
+        crate::manifest::parse(&text).is_err()
+    };
+    for host in ["mq", "mq.example.com", "10.0.0.1", "*"] {
+        assert!(!refused("allowedHosts", host), "{host}");
+    }
+    // A flag divides them by commas, and a port is none of their business.
+    for host in ["", "a,b", "MQ.example.com", "mq.example.com:8080", "*.example.com", "https://mq"] {
+        assert!(refused("allowedHosts", host), "{host}");
+    }
+    for origin in ["https://app.example.com", "http://localhost:3000", "*"] {
+        assert!(!refused("allowedOrigins", origin), "{origin}");
+    }
+    for origin in ["", "app.example.com", "https://app.example.com/", "https://a,https://b", "null"] {
+        assert!(refused("allowedOrigins", origin), "{origin}");
+    }
+}

@@ -122,9 +122,8 @@ impl Account {
 
     /// Every message that is a dead letter because a receiver rejected it is about to get another chance.
     pub fn redriving(&self) {
-        for key in ends::rejected(&self.entries()) {
-            self.write(key, Event::Redriving);
-        }
+        let rejected = ends::rejected(&self.entries());
+        rejected.into_iter().for_each(|key| self.write(key, Event::Redriving));
     }
 
     /// A look at what is left tells of pushes whose answers never came, and of answers that never came to receivers who

@@ -83,7 +83,8 @@ impl Standing {
 #[derive(Debug, Clone, Copy)]
 struct Alive {
     terms: Terms,
-    stored_ms: u64,
+    /// Its time is over no earlier than it would be had it been stored then.
+    sent_ms: u64,
     leased_until_ms: u64,
     due_ms: u64,
     rejected: bool,
@@ -98,7 +99,7 @@ impl Alive {
         if self.leased_until_ms > now_ms {
             return Some(State::Leased);
         }
-        if self.terms.ttl_ms.is_some_and(|ttl| self.stored_ms + ttl <= now_ms) {
+        if self.terms.ttl_ms.is_some_and(|ttl| self.sent_ms + ttl <= now_ms) {
             return (expired == Expired::Die).then_some(State::Dead);
         }
         Some(if self.due_ms > now_ms { State::Delayed } else { State::Ready })
@@ -106,17 +107,18 @@ impl Alive {
 }
 
 fn alive(entries: &[Entry]) -> BTreeMap<u64, Alive> {
-    let mut terms: BTreeMap<u64, Terms> = BTreeMap::new();
+    let mut terms: BTreeMap<u64, (u64, Terms)> = BTreeMap::new();
     let mut alive: BTreeMap<u64, Alive> = BTreeMap::new();
     let mut settled = BTreeSet::new();
     for Entry { at_ms, key, event } in entries {
         if let Event::Sent(said) = event {
-            terms.insert(*key, *said);
+            terms.insert(*key, (*at_ms, *said));
         }
         if matches!(event, Event::Stored(_) | Event::Came(_)) && !settled.contains(key) {
+            let (sent_ms, terms) = terms.get(key).copied().unwrap_or_default();
             alive.entry(*key).or_insert(Alive {
-                terms: terms.get(key).copied().unwrap_or_default(),
-                stored_ms: *at_ms,
+                terms,
+                sent_ms,
                 leased_until_ms: 0,
                 due_ms: 0,
                 rejected: false,

@@ -81,11 +81,8 @@ impl Test {
 
     async fn run(&mut self) -> Result<()> {
         self.load().await?;
-        eprintln!("DBG loaded {:?}", self.api.counts());
         self.at_rest().await?;
-        eprintln!("DBG at rest");
         let held = self.set_states().await?;
-        eprintln!("DBG set");
         self.kill().await?;
         self.check_set("after the last kill").await?;
         for (name, message) in &held {
@@ -130,7 +127,6 @@ impl Test {
                     self.redrive(name).await?;
                 }
             }
-            eprintln!("DBG kill {number} {:?}", self.api.counts());
             let status = self.broker.kill()?;
             ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
             self.broker.start()?;

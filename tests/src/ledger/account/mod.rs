@@ -24,6 +24,9 @@ pub use entry::{Delivery, End, Entry, Event, Terms};
 pub use ids::{not_in_all, two_ids};
 pub use standing::{Expired, Left, Standing, State};
 
+/// Of so many wrongs everything is told: there is no use in more.
+const WRONGS_TOLD: usize = 3;
+
 /// An account that several clients write; a clone is the same account.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
@@ -69,6 +72,27 @@ pub enum Wrong {
     Late(u64),
     /// Handed out by a channel that had given it up.
     WentBack(u64),
+}
+
+impl Wrong {
+    /// The message, if it is about one.
+    fn key(&self) -> Option<u64> {
+        match self {
+            Self::Lost(key)
+            | Self::Doubled(key)
+            | Self::CameBack(key)
+            | Self::TwoIds(key)
+            | Self::NotInAll(key)
+            | Self::Overtaken { earlier: key, .. }
+            | Self::OutOfTurn { earlier: key, .. }
+            | Self::LeasedTwice(key)
+            | Self::Uncounted(key)
+            | Self::TooOften(key)
+            | Self::Late(key)
+            | Self::WentBack(key) => Some(*key),
+            Self::Strange(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Wrong {
@@ -160,6 +184,13 @@ impl Account {
         wrongs.extend(leases::leased_twice(&entries));
         wrongs.extend(deliveries::uncounted(&entries));
         wrongs
+    }
+
+    /// Everything that happened to the messages of some wrongs, for whoever has to find out why.
+    pub fn history(&self, wrongs: &[Wrong]) -> Vec<Entry> {
+        let told = wrongs.iter().take(WRONGS_TOLD).filter_map(Wrong::key);
+        let keys: BTreeSet<u64> = told.collect();
+        self.entries().iter().filter(|entry| keys.contains(&entry.key)).cloned().collect()
     }
 
     /// Messages delivered more often than `max` times.

@@ -164,7 +164,8 @@ impl Test {
             }
             load.account.looked(&left);
             let wrongs = load.account.wrongs_left(&left, load.expired);
-            ensure!(wrongs.is_empty(), "{}: {wrongs:?}", load.name);
+            let history = load.account.history(&wrongs);
+            ensure!(wrongs.is_empty(), "{}: {wrongs:?}; {history:?}", load.name);
             let (told, seen) = (load.account.standing(load.expired), Standing::of(&left));
             let same = if moves { told.messages() == seen.messages() } else { told == seen };
             ensure!(same, "{} holds {seen:?}, and its clients' account says {told:?}", load.name);
@@ -174,6 +175,8 @@ impl Test {
 
     /// Brings messages of some channels into every state, for longer than the test takes. Returns those that are leased.
     async fn set_states(&mut self) -> Result<Vec<(&'static str, Message)>> {
+        // There is room for more in every channel.
+        self.empty().await?;
         let mut held = Vec::new();
         for name in SET {
             let place = self.plan.destinations.iter().position(|to| name.starts_with(to.name));
@@ -259,7 +262,10 @@ impl Test {
             if load.habits.moves {
                 found.extend(load.account.too_often(FRAGILE_DELIVERIES_MAX));
             }
-            wrongs.extend(found.into_iter().map(|wrong| format!("{}: {wrong}", load.name)));
+            wrongs.extend(found.iter().map(|wrong| format!("{}: {wrong}", load.name)));
+            if !found.is_empty() {
+                wrongs.push(format!("{:?}", load.account.history(&found)));
+            }
         }
         let shared = SHARED.map(|name| self.plan.load(name).account.to_vec());
         let shared: Vec<&[Entry]> = shared.iter().map(Vec::as_slice).collect();

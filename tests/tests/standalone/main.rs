@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod full_disk;
 mod link;
+mod mixed;
 mod parked;
 mod programs;
 mod prometheus;

@@ -1,4 +1,4 @@
-//! One machine, several real programs: the broker, the client library and its command, Prometheus, curl.
+//! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
 //! No Kubernetes; root for a disk of the test's own only.
 
 mod broker;
@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod full_disk;
 mod link;
+mod nginx;
 mod parked;
 mod programs;
 mod prometheus;

@@ -82,7 +82,7 @@ impl PullAdapter {
             held.into_claims();
             Body::from(bytes)
         } else {
-            Body::new(held.into_body(bytes))
+            Body::new(held.into_body(bytes, &asked))
         };
         Ok((StatusCode::OK, headers, body).into_response())
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::leased_body::{Leased, LeasedBody};
 use crate::{
     channel::Claim,
-    core::{Delivery, SharedCore, StoreFailed, Ticket},
+    core::{Asked, Delivery, SharedCore, StoreFailed, Ticket},
 };
 
 /// Messages on their way to a receiver.
@@ -56,10 +56,13 @@ impl Held {
         Ok(())
     }
 
-    /// The body of the answer: with it, the messages leave.
-    pub(super) fn into_body(self, bytes: Bytes) -> LeasedBody {
+    /// The body of the answer: with it, the messages leave. An attempt that has an id keeps them, whatever becomes of the
+    /// answer: its repeat gets them again, under the same leases.
+    pub(super) fn into_body(self, bytes: Bytes, asked: &Asked) -> LeasedBody {
         let core = self.core.clone();
-        LeasedBody::new(Leased::new(core, self.into_claims()), bytes)
+        let claims = self.into_claims();
+        let given_back = if asked.attempt.is_some() { Vec::new() } else { claims };
+        LeasedBody::new(Leased::new(core, given_back), bytes)
     }
 
     /// The claims of the messages, which leave otherwise.

@@ -68,7 +68,7 @@ impl PullAdapter {
         let now = self.context.core.with(|core| core.clock().now());
         answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         held.written().await.map_err(|_| refusal::store_failed())?;
-        Ok((StatusCode::OK, headers, Body::new(held.into_body(content))).into_response())
+        Ok((StatusCode::OK, headers, Body::new(held.into_body(content, &asked))).into_response())
     }
 
     /// How many messages are ready; nothing is taken.

@@ -1,4 +1,4 @@
-//! One machine, several real programs: the broker, the client library and its command, Prometheus, curl.
+//! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
 //! No Kubernetes; root for a disk of the test's own only.
 
 mod broker;
@@ -8,6 +8,7 @@ mod crash;
 mod full_disk;
 mod link;
 mod mixed;
+mod nginx;
 mod parked;
 mod programs;
 mod prometheus;

@@ -40,16 +40,15 @@ pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<
 
 pub(crate) fn channels_share_a_destination_only_if_all_say_so(release: &Release) -> Result<()> {
     let kubectl = &release.kubectl;
-    let shared = "  destinations: [fan]\n  sharedDestination: true\n";
-    for name in ["fan-one", "fan-two"] {
-        kubectl.apply(&channel(name, shared))?;
-        kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, &format!("messagechannel/{name}")])?;
-    }
-    kubectl.apply(&channel("fan-alone", "  destinations: [fan]\n"))?;
-    accepted_is(release, "fan-alone", "False", "DestinationTaken")?;
-    kubectl.apply(&channel("fan-alone", shared))?;
-    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/fan-alone"])?;
-    kubectl.run(&["-n", USERS, "delete", "mc", "fan-one", "fan-two", "fan-alone", "--timeout=60s"])?;
+    // orders is older than any channel of this chapter, and wins.
+    kubectl.apply(&channel("copy", "  destinations: [orders]\n  sharedDestination: true\n"))?;
+    accepted_is(release, "copy", "False", "DestinationTaken")?;
+    kubectl.apply(&channel("orders", "  sharedDestination: true\n"))?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/copy"])?;
+    kubectl.apply(&channel("orders", ""))?;
+    accepted_is(release, "copy", "False", "DestinationTaken")?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", "copy", "--timeout=60s"])?;
     Ok(())
 }
 

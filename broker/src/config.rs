@@ -82,6 +82,10 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
     pub body_memory: ByteSize,
 
+    /// Memory for answers on their way to receivers; over it pulls are answered 503 busy.
+    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    pub answer_memory: ByteSize,
+
     /// Memory for contents that receivers are likely to ask for next; others are read from the disk.
     #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
     pub hot_body_memory: ByteSize,

@@ -74,6 +74,8 @@ pub struct Sampled {
     pub idempotency_keys: IntGauge,
     /// Bytes of bodies in flight.
     pub body_memory_bytes: IntGauge,
+    /// Bytes of answers in flight.
+    pub answer_memory_bytes: IntGauge,
     /// Receivers that wait, on all channels.
     pub waiting_receivers: IntGauge,
     /// Senders that wait for room, on all channels.
@@ -195,6 +197,7 @@ impl Metrics {
                 )?,
                 idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
+                answer_memory_bytes: gauge("restante_answer_memory_bytes", "Bytes of answers in flight")?,
                 waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
                 waiting_senders: gauge(
                     "restante_waiting_senders",

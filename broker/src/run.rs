@@ -121,6 +121,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         write_timeout,
         h2_streams_max,
         body_memory,
+        answer_memory,
         hot_body_memory,
         waiting_receivers_max,
         waiting_senders_max,
@@ -156,6 +157,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let core = SharedCore::new(Core::start(&folder, &store, options, limits, metrics.clone())?);
     let (handle, jobs) = CoreHandle::new(&core);
     let body_memory = BodyMemory::new(body_memory.as_u64());
+    let answers = BodyMemory::new(answer_memory.as_u64());
     let (drain, failed) = (CancellationToken::new(), CancellationToken::new());
     let health = Health::new(store.clone(), drain.clone(), failed.clone());
 
@@ -164,6 +166,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         core: core.clone(),
         counters: core.with(|core| core.counters()),
         browsers: BrowserRules::new(allowed_origins, allowed_hosts),
+        answers: answers.clone(),
         bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
         drain: drain.clone(),
         metrics: metrics.clone(),
@@ -194,6 +197,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         store: store.clone(),
         core: handle.clone(),
         body_memory,
+        answers,
         channels_max: metrics_channels_max,
     };
     let ports = Ports { admin: (admin_listener, admin), control };

@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 
-use super::leased_body::{Leased, LeasedBody};
+use super::{
+    Context,
+    asked::PullRequest,
+    leased_body::{Leased, LeasedBody},
+};
 use crate::{
     channel::Claim,
-    core::{Asked, Delivery, SharedCore, StoreFailed, Ticket},
+    core::{Delivery, SharedCore, StoreFailed, Ticket},
 };
 
 /// Messages on their way to a receiver.
@@ -56,13 +60,13 @@ impl Held {
         Ok(())
     }
 
-    /// The body of the answer: with it, the messages leave. An attempt that has an id keeps them, whatever becomes of the
-    /// answer: its repeat gets them again, under the same leases.
-    pub(super) fn into_body(self, bytes: Bytes, asked: &Asked) -> LeasedBody {
-        let core = self.core.clone();
+    /// The body of the answer: with it, the messages leave. What was settled is gone, whatever becomes of the answer; and an
+    /// attempt that has an id keeps its messages: its repeat gets them again, under the same leases.
+    pub(super) fn into_body(self, context: &Context, bytes: Bytes, request: &PullRequest) -> LeasedBody {
         let claims = self.into_claims();
-        let given_back = if asked.attempt.is_some() { Vec::new() } else { claims };
-        LeasedBody::new(Leased::new(core, given_back), bytes)
+        let kept = request.auto || request.asked.attempt.is_some();
+        let given_back = if kept { Vec::new() } else { claims };
+        LeasedBody::new(Leased::new(context, given_back, bytes.len()), bytes)
     }
 
     /// The claims of the messages, which leave otherwise.

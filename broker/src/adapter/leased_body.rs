@@ -13,13 +13,17 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     channel::Claim,
     core::SharedCore,
-    http::outbox::{self, Parcel},
+    http::{
+        body::Reservation,
+        outbox::{self, Parcel},
+    },
 };
 
 /// Messages on their way to a receiver. Dropped before they were sent, they take their old places.
 pub(super) struct Leased {
     core: SharedCore,
     claims: Vec<(u32, Claim)>,
+    _memory: Reservation,
 }
 
 /// Messages' contents on their way to the receiver.
@@ -30,9 +34,9 @@ pub(super) struct LeasedBody {
 }
 
 impl Leased {
-    /// The messages of these claims.
-    pub(super) fn new(core: SharedCore, claims: Vec<(u32, Claim)>) -> Box<Self> {
-        Box::new(Self { core, claims })
+    /// The messages of these claims, in so many bytes.
+    pub(super) fn new(context: &super::Context, claims: Vec<(u32, Claim)>, bytes: usize) -> Box<Self> {
+        Box::new(Self { core: context.core.clone(), claims, _memory: context.answers.keep(bytes) })
     }
 }
 

@@ -36,7 +36,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     address_store::AddressStore,
     core::{CounterRegistry, SharedCore},
-    http::{BrowserRules, HttpError, body::BodyLimits},
+    http::{
+        BrowserRules, HttpError,
+        body::{BodyLimits, BodyMemory},
+    },
     metrics::Metrics,
 };
 
@@ -52,6 +55,8 @@ pub struct Context {
     pub browsers: BrowserRules,
     /// What bodies in flight may take.
     pub bodies: BodyLimits,
+    /// The memory for answers in flight.
+    pub answers: BodyMemory,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.
     pub drain: CancellationToken,
     /// What is counted.

@@ -45,12 +45,12 @@ impl PullAdapter {
             return stream::events(self, &parts);
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-        let PullRequest { asked, wait, auto, acknowledge } =
-            PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
-        let mut headers = answer::common(wait, self.acknowledge(&acknowledge).await?);
+        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let PullRequest { asked, wait, auto, acknowledge } = &request;
+        let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
         let started = Instant::now();
-        let held = self.next(&asked, wait.seconds).await?;
+        let held = self.next(asked, wait.seconds).await?;
         self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
         let Some(mut held) = held else {
             self.context.metrics.pull_timeouts.inc();
@@ -60,15 +60,15 @@ impl PullAdapter {
         let content = delivery.content.body.clone();
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
-        if auto {
+        if *auto {
             held.settle().await.map_err(|_| refusal::store_failed())?;
-            held.into_claims();
-            return Ok((StatusCode::OK, headers, Body::from(content)).into_response());
+        } else {
+            let now = self.context.core.with(|core| core.clock().now());
+            answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
+            held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        let now = self.context.core.with(|core| core.clock().now());
-        answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
-        held.written().await.map_err(|_| refusal::store_failed())?;
-        Ok((StatusCode::OK, headers, Body::new(held.into_body(content, &asked))).into_response())
+        let body = held.into_body(&self.context, content, &request);
+        Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 
     /// How many messages are ready; nothing is taken.

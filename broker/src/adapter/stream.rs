@@ -122,10 +122,11 @@ impl Messages {
         let head = item::delivered(delivery, Some(item::lease_seconds(delivery, now)));
         let event = Event::default().id(head.id.clone());
         let item = DeliveredItem { content: Content(delivery.content.body.to_vec()), head };
+        let bytes = item.content.0.len();
         let event = event.json_data(item).expect("an item has only JSON's own types");
         let claims = held.into_claims();
         self.sent.extend_from_slice(&claims);
-        outbox::hold(Leased::new(self.source.context.core.clone(), claims));
+        outbox::hold(Leased::new(&self.source.context, claims, bytes));
         Some(event)
     }
 }

@@ -42,7 +42,8 @@ impl BodyLimits {
     }
 }
 
-/// The bytes of all bodies that are being read, up to `--body-memory`.
+/// The bytes of all bodies that are being read, up to `--body-memory`; or of all answers that are being sent, up to
+/// `--answer-memory`.
 #[derive(Debug, Clone)]
 pub struct BodyMemory {
     used: Arc<AtomicU64>,
@@ -51,7 +52,7 @@ pub struct BodyMemory {
 
 /// A part of the memory, given back when dropped.
 #[derive(Debug)]
-struct Reservation {
+pub struct Reservation {
     memory: BodyMemory,
     bytes: u64,
 }
@@ -73,6 +74,17 @@ impl BodyMemory {
     /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)
+    }
+
+    /// Whether all of it is in use.
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.max
+    }
+
+    /// Takes a part of it that is needed in any case.
+    pub fn keep(&self, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes as u64, Relaxed);
+        Reservation { memory: self.clone(), bytes: bytes as u64 }
     }
 
     fn reserve(&self) -> Reservation {

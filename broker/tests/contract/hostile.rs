@@ -111,6 +111,28 @@ async fn slow_readers_are_given_up() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_are_bounded_and_pushes_go_on() {
+    let orders = orders(|orders| orders.limits.message_bytes = 15 << 20);
+    let flags = ["--answer-memory", "1MiB", "--segment-size", "32MiB"];
+    let broker = with_channels_and_flags(&[orders], &flags).await;
+    broker.pushed("acme/orders", vec![7; 15 << 20]).await;
+    let mut stuck = connect(&broker).await;
+    stuck.write_all(b"GET /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    broker.wait_for_metric("restante_answer_memory_bytes", f64::from(15 << 20)).await;
+    broker.pushed("acme/orders", "x").await;
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(header(&response, "retry-after"), "1");
+    assert_problem(response, 503, ProblemType::Busy).await;
+    drop(stuck);
+    broker.wait_for_metric("restante_answer_memory_bytes", 0.0).await;
+    for bytes in [15 << 20, 1] {
+        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        assert_eq!(response.bytes().await.unwrap().len(), bytes, "it came back");
+    }
+    others_are_served(&broker).await;
+}
+
+#[tokio::test]
 async fn ten_thousand_idle_connections_cost_little_and_others_are_served() {
     let before = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let all = rustix::process::Rlimit { current: before.maximum, ..before };

@@ -58,11 +58,14 @@ impl PullAdapter {
         };
         let Some(delivery) = held.deliveries().first() else { return Err(refusal::store_failed()) };
         let content = delivery.content.body.clone();
+        let without = auto.then(|| headers.clone());
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
-        if auto {
+        if let Some(without) = without {
             held.settle().await.map_err(|_| refusal::store_failed())?;
-            held.into_claims();
+            if held.into_claims().is_empty() {
+                return Ok((StatusCode::NO_CONTENT, without).into_response());
+            }
             return Ok((StatusCode::OK, headers, Body::from(content)).into_response());
         }
         let now = self.context.core.with(|core| core.clock().now());

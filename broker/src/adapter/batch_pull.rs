@@ -73,6 +73,9 @@ impl PullAdapter {
         }
         if *auto {
             held.settle().await.map_err(|_| refusal::store_failed())?;
+            if held.deliveries().is_empty() {
+                return Ok((StatusCode::NO_CONTENT, headers).into_response());
+            }
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }

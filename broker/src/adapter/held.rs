@@ -40,14 +40,13 @@ impl Held {
     }
 
     /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
+    /// One whose lease has ended meanwhile is another's, and not among them any more.
     pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
-        let tickets = self.core.with(|core| {
-            let mut tickets = Vec::with_capacity(self.deliveries.len());
-            for Delivery { channel, granted, .. } in &self.deliveries {
-                // A lease that was granted a moment ago is good.
-                tickets.extend(core.settle(*channel, granted.claim()));
-            }
-            tickets
+        let mut tickets = Vec::with_capacity(self.deliveries.len());
+        self.core.with(|core| {
+            self.deliveries.retain(|Delivery { channel, granted, .. }| {
+                core.settle(*channel, granted.claim()).map(|ticket| tickets.push(ticket)).is_ok()
+            });
         });
         wait_for_all(tickets).await
     }

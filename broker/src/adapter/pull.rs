@@ -56,16 +56,21 @@ impl PullAdapter {
             self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
-        let Some(delivery) = held.deliveries().first() else { return Err(refusal::store_failed()) };
-        let content = delivery.content.body.clone();
-        answer::message(delivery, &mut headers);
-        answer::with_content(&mut headers);
         if *auto {
             held.settle().await.map_err(|_| refusal::store_failed())?;
         } else {
+            held.written().await.map_err(|_| refusal::store_failed())?;
+        }
+        // What could not be settled any more is not given.
+        let Some(delivery) = held.deliveries().first() else {
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        };
+        let content = delivery.content.body.clone();
+        answer::message(delivery, &mut headers);
+        answer::with_content(&mut headers);
+        if !auto {
             let now = self.context.core.with(|core| core.clock().now());
             answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
-            held.written().await.map_err(|_| refusal::store_failed())?;
         }
         let body = held.into_body(&self.context, content, &request);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())

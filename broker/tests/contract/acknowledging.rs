@@ -25,6 +25,19 @@ async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
 }
 
 #[tokio::test]
+async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_message_twice() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "once").await;
+    let path = "/v1/batches/acme/orders?wait=5&lease=1&ack=auto&linger_ms=2500";
+    let lingering = tokio::spawn(broker.request(Method::GET, path).send());
+    let other = broker.pull("acme/orders", "wait=20");
+    // Asked for after the batch has the message, it comes when the lease of the batch has ended.
+    broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
+    assert_eq!(other.send().await.unwrap().text().await.unwrap(), "once");
+    assert_eq!(lingering.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn ack_auto_and_an_attempt_id_exclude_each_other() {
     let broker = with_orders(|_| ()).await;
     let pull = broker.pull("acme/orders", "wait=0&ack=auto").header("receive-attempt-id", "a");

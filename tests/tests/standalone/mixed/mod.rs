@@ -282,7 +282,6 @@ impl Test {
         let settled = |event: &Event| matches!(event, Event::Ended(End::Settle));
         for Load { name, account, .. } in &self.plan.loads {
             let counts = (account.count(stored), account.count(settled));
-            eprintln!("{name}: {} stored, {} settled", counts.0, counts.1);
             ensure!(counts.0 > 20 && (counts.1 > 5 || *name == "short-dead"), "{name}: {counts:?}");
         }
         let again = |event: &Event| matches!(event, Event::Came(Delivery { deliveries: 2.., .. }));
@@ -295,8 +294,10 @@ impl Test {
             count("batches", |event| matches!(event, Event::Renewed { .. })),
             count("fragile", moved),
         ];
-        eprintln!("{answered} answers, {cut} requests cut; {happened:?}");
-        ensure!(cut > KILLS && happened.iter().all(|count| *count > 0), "{cut} cut, {happened:?}");
+        ensure!(
+            cut > KILLS && happened.iter().all(|count| *count > 0),
+            "{answered} answered, {cut} cut, {happened:?}"
+        );
         ensure!(
             self.plan.load("short-dead").account.standing(restante_tests::ledger::account::Expired::Die).dead
                 > 0

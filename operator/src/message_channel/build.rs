@@ -143,7 +143,12 @@ pub fn deletion_blocked(
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
     } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| ready.reason == DRAINING) {
         // Somebody thought better of it while it drained.
-        asserted.push(Assertion::holds(kind::READY, "Ready", "messages can be sent and received"));
+        asserted.push(match condition::find(&kept, kind::PROGRAMMED) {
+            Some(programmed) if programmed.status != "True" => {
+                Assertion::fails(kind::READY, &programmed.reason, programmed.message.clone())
+            }
+            _ => Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
+        });
     }
     for condition in conditions(&old.conditions, generation, now, asserted) {
         // In its place: a list in another order would be news.
@@ -287,6 +292,13 @@ mod tests {
             at(300),
         );
         assert_eq!(told(&open_again)[2], ("Ready", "True", "Ready"));
+        // It is as ready as it was programmed.
+        let status = channel.status.as_mut().unwrap();
+        let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
+        (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());
+        let unreachable = facts(5, State::Pending(Pending::NoPod));
+        let as_it_was = deletion_blocked(&channel, &unreachable, "BrokerUnreachable", String::new(), at(300));
+        assert_eq!(told(&as_it_was)[2], ("Ready", "False", "BrokerUnreachable"));
     }
 
     #[test]

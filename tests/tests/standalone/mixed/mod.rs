@@ -1,7 +1,6 @@
 //! Everything that clients may do, at once, under `kill -9` in a loop; and afterwards each message is accounted for, and
 //! every count is what the clients' accounts say.
 
-mod api;
 mod channels;
 mod look;
 mod random;
@@ -24,13 +23,15 @@ use restante_tests::{
 use tokio::{sync::RwLock, task::JoinSet};
 
 use self::{
-    api::Api,
     channels::{FRAGILE_DELIVERIES_MAX, Load, Plan},
     random::Random,
     receiver::{Message, Receiver},
     sender::Sender,
 };
-use crate::broker::{Broker, DEADLINE, http};
+use crate::{
+    api::Api,
+    broker::{Broker, DEADLINE, http},
+};
 
 const KILLS: u64 = 12;
 /// A kill comes after up to this many further answers.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 use restante_client::{ChannelStats, Client, ClientOptions, ProxyChoice, RetryOptions};
 use restante_tests::{process::Process, wait};
 use restante_wire::ChannelConfig;
@@ -117,6 +118,16 @@ impl Broker {
             }
         })
         .await
+    }
+
+    /// Tells it to stop, and starts a successor on its data, at addresses of its own, which waits for the folder. From
+    /// now on this value is the successor; its predecessor is returned.
+    pub(crate) fn hand_over(&mut self) -> Result<Process> {
+        let mut predecessor = self.process.take().context("the broker does not run")?;
+        predecessor.signal(Signal::SIGTERM)?;
+        [self.data, self.admin, self.control] = free_ports()?;
+        self.start()?;
+        Ok(predecessor)
     }
 
     /// Ends it as a power cut would end its process.

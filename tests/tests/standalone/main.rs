@@ -1,10 +1,13 @@
 //! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
 //! No Kubernetes; root for a disk of the test's own only.
 
+mod api;
 mod broker;
 mod cli;
 mod content;
 mod crash;
+mod drain;
+mod forwarder;
 mod full_disk;
 mod link;
 mod mixed;

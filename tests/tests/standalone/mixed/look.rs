@@ -4,11 +4,12 @@ use anyhow::{Context, Result, ensure};
 use restante_tests::ledger::account::{Left, Standing, State};
 use restante_wire::batch::PeekedBatch;
 
-use super::{
-    api::Api,
-    sender::{CONTENT_BYTES_MAX, id},
+use super::sender::CONTENT_BYTES_MAX;
+use crate::{
+    api::{Api, id},
+    broker::Broker,
+    content,
 };
-use crate::{broker::Broker, content};
 
 const STATES: [(&str, State); 4] =
     [("ready", State::Ready), ("leased", State::Leased), ("delayed", State::Delayed), ("dead", State::Dead)];

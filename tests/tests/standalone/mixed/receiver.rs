@@ -13,12 +13,14 @@ use restante_wire::batch::{
 use tokio::sync::RwLock;
 
 use super::{
-    api::{Answer, Api},
     channels::{Habits, LEASE_SECONDS, Load},
     random::Random,
-    sender::{CONTENT_BYTES_MAX, id},
+    sender::CONTENT_BYTES_MAX,
 };
-use crate::content;
+use crate::{
+    api::{Answer, Api, id},
+    content,
+};
 
 /// One receiver.
 pub(super) struct Receiver {

@@ -17,11 +17,14 @@ use restante_tests::ledger::{
 use restante_wire::batch::{Content, HeaderValues, Item, ItemHead, PushBatch, PushResults};
 
 use super::{
-    api::{Answer, Api},
     channels::{Destination, Habits},
     random::Random,
 };
-use crate::{broker::DEADLINE, content};
+use crate::{
+    api::{Answer, Api, id},
+    broker::DEADLINE,
+    content,
+};
 
 pub(super) const CONTENT_BYTES_MAX: usize = 4000;
 /// A header that is kept, and counts.
@@ -243,9 +246,4 @@ impl Sender {
 
 fn idempotency_key(key: u64) -> String {
     format!("key-{key:x}")
-}
-
-/// An id as a number.
-pub(super) fn id(text: &str) -> Result<u128> {
-    Ok(u128::from_str_radix(&text.replace('-', ""), 16)?)
 }

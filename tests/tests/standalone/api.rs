@@ -1,4 +1,4 @@
-//! Requests to a broker that is killed now and then.
+//! Requests to a broker that ends now and then.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ use restante_tests::wait;
 use crate::broker::DEADLINE;
 
 /// The data port, as clients reach it.
-pub(super) struct Api {
+pub(crate) struct Api {
     http: reqwest::Client,
     base: String,
     answered: AtomicU64,
@@ -18,54 +18,54 @@ pub(super) struct Api {
 
 /// An answer that came as a whole.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// A header, which must be there.
-    pub(super) fn header(&self, name: &str) -> Result<&str> {
+    pub(crate) fn header(&self, name: &str) -> Result<&str> {
         let value = self.headers.get(name).with_context(|| format!("no {name} in {:?}", self.headers))?;
         Ok(value.to_str()?)
     }
 
     /// The body, which is JSON.
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).with_context(|| String::from_utf8_lossy(&self.body).into_owned())
     }
 
     /// What it says, in words.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}: {}", self.status, String::from_utf8_lossy(&self.body))
     }
 }
 
 impl Api {
-    pub(super) fn new(http: reqwest::Client, base: String) -> Self {
+    pub(crate) fn new(http: reqwest::Client, base: String) -> Self {
         Self { http, base, answered: AtomicU64::new(0), cut: AtomicU64::new(0) }
     }
 
-    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.base))
     }
 
-    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.base))
     }
 
-    pub(super) fn delete(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
         self.http.delete(format!("{}{path}", self.base))
     }
 
     /// How many requests were answered, and how many were cut.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         (self.answered.load(Relaxed), self.cut.load(Relaxed))
     }
 
     /// The answer; none when the connection was cut, and then the request may have had its effect or not.
-    pub(super) async fn once(&self, request: RequestBuilder) -> Option<Answer> {
+    pub(crate) async fn once(&self, request: RequestBuilder) -> Option<Answer> {
         let whole = async {
             let response = request.send().await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -79,7 +79,7 @@ impl Api {
     }
 
     /// The same request until it is answered, and not with that it should come again.
-    pub(super) async fn until_answered(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
+    pub(crate) async fn until_answered(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
         wait::until_async("an answer", DEADLINE, || async {
             match self.once(request()).await {
                 Some(answer) if matches!(answer.status, 429 | 503) => Err(answer.text()),
@@ -89,4 +89,9 @@ impl Api {
         })
         .await
     }
+}
+
+/// An id as a number.
+pub(crate) fn id(text: &str) -> Result<u128> {
+    Ok(u128::from_str_radix(&text.replace('-', ""), 16)?)
 }

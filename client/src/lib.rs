@@ -59,7 +59,7 @@ pub use receiver::{
 pub use request_reply::{ReplyError, RequestReplyError};
 pub use restante_wire::{
     Address, ChannelStats, Problem, ProblemType,
-    batch::{DeadLetterNote, DeliveredItem, Item, PeekedBatch},
+    batch::{DeadLetterNote, DeliveredHead, DeliveredItem, Item, PeekedBatch},
     control::{Purge, Purged, PurgedState, Redrive, Redriven},
 };
 pub use retry::RetryOptions;

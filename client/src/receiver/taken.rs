@@ -9,7 +9,7 @@ use http::{
 };
 use jiff::Timestamp;
 use restante_wire::{
-    batch::{DeliveredItem, PulledBatch, decode_frames},
+    batch::{DeliveredHead, PulledBatch, decode_frames},
     header, path,
 };
 use tokio::time::Instant;
@@ -57,51 +57,50 @@ pub(crate) fn read(answer: Answer) -> Result<Taken, RequestError> {
 
 /// Reads a 200 with a batch, framed or JSON. One without messages is not a broker's.
 pub(crate) fn read_batch(answer: Answer) -> Result<Vec<Taken>, RequestError> {
-    let items: Vec<(DeliveredItem, Bytes)> = if is_framed(&answer.headers) {
+    let items: Vec<(DeliveredHead, Bytes)> = if is_framed(&answer.headers) {
         let frames = decode_frames(&answer.body).map_err(|error| answer.foreign(error.to_string()))?;
-        frames.into_iter().map(|(item, content)| (item, answer.body.slice_ref(content))).collect()
+        frames.into_iter().map(|(head, content)| (head, answer.body.slice_ref(content))).collect()
     } else {
         let PulledBatch { messages } = answer.json("a batch of messages")?;
-        let content = |item: &mut DeliveredItem| Bytes::from(std::mem::take(&mut item.content.0));
-        messages.into_iter().map(|mut item| (content(&mut item), item)).map(|(b, i)| (i, b)).collect()
+        messages.into_iter().map(|item| (item.head, item.content.0.into())).collect()
     };
     if items.is_empty() {
         return Err(answer.foreign("its batch has no messages".into()));
     }
-    items.into_iter().map(|(item, content)| of_item(&answer, item, content)).collect()
+    items.into_iter().map(|(head, content)| of_item(&answer, head, content)).collect()
 }
 
-fn of_item(answer: &Answer, item: DeliveredItem, content: Bytes) -> Result<Taken, RequestError> {
+fn of_item(answer: &Answer, head: DeliveredHead, content: Bytes) -> Result<Taken, RequestError> {
     let missing = |what: &str| answer.foreign(format!("a message of its batch has no usable {what}"));
-    let headers = headers(&item);
+    let headers = headers(&head);
     Ok(Taken {
-        id: item.id.parse().map_err(|_| missing("id"))?,
+        id: head.id.parse().map_err(|_| missing("id"))?,
         content,
-        group: item.group,
+        group: head.group,
         dead_letter: DeadLetter::read(&headers),
         headers: kept(headers),
-        deliveries: item.deliveries,
-        enqueued_at: item.enqueued_at.parse().map_err(|_| missing("enqueuedAt"))?,
-        lease: item.lease.ok_or_else(|| missing("lease"))?,
-        granted: Duration::from_secs(item.lease_seconds.ok_or_else(|| missing("leaseSeconds"))?),
+        deliveries: head.deliveries,
+        enqueued_at: head.enqueued_at.parse().map_err(|_| missing("enqueuedAt"))?,
+        lease: head.lease.ok_or_else(|| missing("lease"))?,
+        granted: Duration::from_secs(head.lease_seconds.ok_or_else(|| missing("leaseSeconds"))?),
         since: answer.at,
         began_before: false,
     })
 }
 
 /// An item's headers. One that HTTP could not have carried is left out.
-fn headers(item: &DeliveredItem) -> HeaderMap {
+fn headers(head: &DeliveredHead) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
             headers.append(name, value);
         }
     };
-    let types = [(CONTENT_TYPE, &item.content_type), (CONTENT_ENCODING, &item.content_encoding)];
+    let types = [(CONTENT_TYPE, &head.content_type), (CONTENT_ENCODING, &head.content_encoding)];
     for (name, value) in types {
         value.iter().for_each(|value| add(name.as_str(), value));
     }
-    for (name, values) in &item.headers {
+    for (name, values) in &head.headers {
         values.iter().for_each(|value| add(name, value));
     }
     headers

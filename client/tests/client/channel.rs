@@ -23,7 +23,7 @@ async fn a_peek_asks_for_a_state_and_goes_on_where_the_last_ended() {
         since: "2026-11-23T05:06:07Z".into(),
     };
     let mut dead = item(1, 30);
-    (dead.lease, dead.dead_letter) = (None, Some(note.clone()));
+    (dead.head.lease, dead.head.dead_letter) = (None, Some(note.clone()));
     let page = PeekedBatch { messages: vec![dead], next: Some("a/b+c=".into()) };
     let broker = Broker::start(move |_, number| match number {
         0 => problem(503, ProblemType::Busy),

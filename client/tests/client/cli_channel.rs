@@ -3,7 +3,7 @@
 use restante_client::{ProblemType, Purged, Redriven};
 use restante_wire::{
     DeadLetterCause,
-    batch::{DeadLetterNote, DeliveredItem, PeekedBatch},
+    batch::{DeadLetterNote, DeliveredHead, DeliveredItem, PeekedBatch},
 };
 
 use crate::support::{
@@ -19,7 +19,9 @@ fn dead(number: usize) -> DeliveredItem {
         reason: Some("no bolts".into()),
         since: "2026-11-23T05:06:07Z".into(),
     };
-    DeliveredItem { lease: None, lease_seconds: None, dead_letter: Some(note), ..item(number, 30) }
+    let DeliveredItem { content, head } = item(number, 30);
+    let head = DeliveredHead { lease: None, lease_seconds: None, dead_letter: Some(note), ..head };
+    DeliveredItem { content, head }
 }
 
 /// Two pages of one message each.

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use restante_wire::{
     Problem, ProblemType,
     batch::{
-        Content, DeliveredItem, FRAMES_CONTENT_TYPE, HeaderValues, LeaseResult, PushResult,
+        Content, DeliveredHead, DeliveredItem, FRAMES_CONTENT_TYPE, HeaderValues, LeaseResult, PushResult,
         SettlementResults, Settlements, encode_frame,
     },
 };
@@ -87,8 +87,7 @@ pub(crate) fn result(status: u16, kind: Option<ProblemType>) -> PushResult {
 
 /// A message of a batch, by its number: its lease and its id end in it.
 pub(crate) fn item(number: usize, lease_seconds: u64) -> DeliveredItem {
-    DeliveredItem {
-        content: Content(format!("message {number}").into_bytes()),
+    let head = DeliveredHead {
         content_type: Some("text/plain".into()),
         group: Some(format!("g{number}")),
         headers: [("meta-colour".to_owned(), HeaderValues::One("red".into()))].into(),
@@ -97,17 +96,15 @@ pub(crate) fn item(number: usize, lease_seconds: u64) -> DeliveredItem {
         deliveries: 1,
         lease: Some(format!("lease-{number}")),
         lease_seconds: Some(lease_seconds),
-        ..DeliveredItem::default()
-    }
+        ..DeliveredHead::default()
+    };
+    DeliveredItem { content: Content(format!("message {number}").into_bytes()), head }
 }
 
 /// A batch as frames.
 pub(crate) fn frames(items: impl IntoIterator<Item = DeliveredItem>) -> Reply {
     let mut body = Vec::new();
-    for mut item in items {
-        let content = std::mem::take(&mut item.content);
-        let mut head = serde_json::to_value(&item).unwrap();
-        head.as_object_mut().unwrap().remove("content");
+    for DeliveredItem { content, head } in items {
         encode_frame(&head, &content.0, &mut body);
     }
     answer(200, &[("content-type", FRAMES_CONTENT_TYPE)], body)

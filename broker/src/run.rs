@@ -22,6 +22,7 @@ use crate::{
     adapter::Context,
     address_store::{self, AddressStore},
     admin::{self, Admin, Health},
+    channel::LeaseSealer,
     config::Config,
     control::{self, Token},
     core::{self, Core, CoreHandle, Jobs, Limits, SharedCore, tasks},
@@ -30,7 +31,7 @@ use crate::{
         self, BrowserRules, ConnectionCounts, ConnectionLimits, Server,
         body::{BodyLimits, BodyMemory},
     },
-    log,
+    log::{self, DiskLog},
     manifests::{self, ManifestError},
     metrics::Metrics,
     open_files,
@@ -72,6 +73,9 @@ pub enum RunError {
     Apply(#[from] address_store::ApplyError),
     /// The log cannot be opened.
     #[error(transparent)]
+    Log(#[from] log::OpenError),
+    /// The channels cannot be rebuilt from the log.
+    #[error(transparent)]
     Core(#[from] core::StartError),
     /// The credential cannot be read.
     #[error(transparent)]
@@ -96,6 +100,7 @@ impl RunError {
             Self::Listen { .. }
             | Self::DataFolder(_)
             | Self::AddressStore(_)
+            | Self::Log(_)
             | Self::Core(_)
             | Self::Metrics(_)
             | Self::Thread(_) => ExitCode::FAILURE,
@@ -154,7 +159,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
     let options = log::Options { segment_bytes: segment_size.as_u64() };
-    let core = SharedCore::new(Core::start(&folder, &store, options, limits, metrics.clone())?);
+    let log = DiskLog::open(&folder.log(), options)?;
+    let sealer = LeaseSealer::new(folder.lease_key());
+    let core = current_thread()?.block_on(Core::start(log, &store, sealer, limits, metrics.clone()))?;
+    let core = SharedCore::new(core);
     let (handle, jobs) = CoreHandle::new(&core);
     let body_memory = BodyMemory::new(body_memory.as_u64());
     let answers = BodyMemory::new(answer_memory.as_u64());
@@ -242,11 +250,8 @@ impl Data {
                 () = jobs.run(core.clone()) => {}
                 () = health.tick() => {}
             }
-            core.with(|core| {
-                core.commit();
-                core.sync();
-                if core.has_failed() { Err(RunError::StoreFailed) } else { Ok(()) }
-            })
+            tasks::commit_everything(&core).await;
+            if core.with(|core| core.has_failed()) { Err(RunError::StoreFailed) } else { Ok(()) }
         })
     }
 }

@@ -7,11 +7,11 @@ use super::{Core, StoreFailed, records};
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Handouts, Message, Phase, Sequence, Stored},
-    log::{Record, Sync, Target, Targets},
+    log::{Log, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
 
-impl Core {
+impl<L: Log> Core<L> {
     /// A message was given up by its state machine: sees to where it goes.
     pub(super) fn buried(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         self.metrics.dead_lettered.inc();

@@ -9,6 +9,7 @@ use super::{Channel, Core, room};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
+    log::Log,
 };
 
 /// Every channel's counters, for the threads that read them. Written only when a channel comes or goes.
@@ -80,7 +81,7 @@ impl Channel {
     }
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// The channel of an entry; `None` when its deletion has begun.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
         if self.closed.contains(&entry.number) {

@@ -1,25 +1,69 @@
-//! What goes to the log, and when it is on disk.
+//! What goes to the log, and when it is committed.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
-use super::{Core, StoreFailed, Ticket};
-use crate::log::{AppendError, LogError, Position, Record, Sync};
+use bytes::Bytes;
 
-impl Core {
-    /// Writes the open group, and syncs it if it promises so; everybody who waits for it learns how it went.
+use super::{Core, StoreFailed, Ticket, in_flight::Flight};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
+
+impl<L: Log> Core<L> {
+    /// Begins to commit the open group, if there is something in it and the log takes one more. Everybody who waits for it
+    /// learns how it went by [`Self::poll_commits`]; here already, if the log has done it at once.
     pub fn commit(&mut self) {
-        if self.log.group_is_empty() {
+        if self.failed {
+            return self.fail_everybody();
+        }
+        let something = !self.log.group_is_empty() || (self.sync_wanted && self.log.needs_sync());
+        if !something || !self.log.takes_group() {
             return;
         }
         let group = std::mem::take(&mut self.group);
         let sync = std::mem::replace(&mut self.group_sync, Sync::Later);
-        let started = Instant::now();
-        let outcome = self.log.commit(sync);
-        if sync == Sync::Now {
-            self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+        self.sync_wanted = false;
+        let began = Instant::now();
+        let number = self.log.commit(sync);
+        self.newest_group = number;
+        self.in_flight.begin(Flight { number, group, sync, began });
+        let _ = self.poll_commits(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Tells those who wait for them how groups in flight went. Ready when there was news.
+    pub fn poll_commits(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut news = Poll::Pending;
+        while let Poll::Ready((number, outcome)) = self.log.poll_commit(context) {
+            news = Poll::Ready(());
+            self.in_flight.ended(number, outcome);
         }
-        group.finish(self.survive(outcome).is_ok());
-        self.show_store();
+        while let Some((flight, outcome)) = self.in_flight.take_ended() {
+            let Flight { number, group, sync, began } = flight;
+            let committed = self.survive(outcome).is_ok();
+            group.finish(committed);
+            if !committed {
+                self.fail_everybody();
+                break;
+            }
+            if sync == Sync::Now || !self.log.needs_sync() {
+                self.durable_group = number;
+            }
+            if sync == Sync::Now {
+                self.metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
+            }
+        }
+        if news.is_ready() {
+            self.show_store();
+        }
+        news
+    }
+
+    /// After a failure nobody knows what became of the groups after it.
+    fn fail_everybody(&mut self) {
+        let open = std::mem::take(&mut self.group);
+        self.in_flight.take_all().chain([open]).for_each(|group| group.finish(false));
     }
 
     /// Shows scrapes what the log and the tables hold.
@@ -33,16 +77,26 @@ impl Core {
         sampled.hot_body_memory_bytes.set(self.contents.bytes() as i64);
     }
 
-    /// Syncs what was written without a sync.
-    pub fn sync(&mut self) {
-        let outcome = self.log.sync();
-        // The failure is remembered; nobody waits for this sync.
-        let _ = self.survive(outcome);
+    /// Sees to it that everything so far is synced, and says which group that will be.
+    pub fn sync(&mut self) -> GroupNumber {
+        if self.log.group_is_empty() && !self.log.needs_sync() {
+            return self.newest_group;
+        }
+        self.group_sync = Sync::Now;
+        self.sync_wanted = true;
+        let next = self.newest_group.next();
+        self.commit();
+        next
     }
 
-    /// Whether something was written and not yet synced.
+    /// Whether something was written that no commit under way will sync.
     pub fn needs_sync(&self) -> bool {
         self.log.needs_sync()
+    }
+
+    /// Whether everything is on disk, or never will be.
+    pub fn is_settled(&self) -> bool {
+        self.failed || (self.in_flight.is_empty() && self.log.group_is_empty() && !self.log.needs_sync())
     }
 
     /// Bytes of the open group.
@@ -77,7 +131,10 @@ impl Core {
 
     /// The promise of everything that was appended so far.
     pub fn everything_so_far(&self) -> Ticket {
-        if self.log.group_is_empty() { Ticket::committed() } else { Ticket::of(&self.group) }
+        if !self.log.group_is_empty() {
+            return Ticket::of(&self.group);
+        }
+        self.in_flight.newest().map_or(Ticket::committed(), Ticket::of)
     }
 
     /// A log that failed once is never used again: the broker stops, and recovery decides.
@@ -93,7 +150,7 @@ impl Core {
     }
 
     /// A record's bytes.
-    pub(super) fn read(&mut self, position: Position) -> Result<Vec<u8>, StoreFailed> {
+    pub(super) fn read(&mut self, position: Position) -> Result<Bytes, StoreFailed> {
         let read = self.log.read(position);
         self.survive(read)
     }

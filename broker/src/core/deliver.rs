@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Content, Core, EVENTS_PER_TURN, StoreFailed, Ticket, attempts::Attempt, records};
@@ -10,7 +9,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
     clock::Millis,
-    log::{Position, Record, Sync},
+    log::{Log, Position, Record, Sync},
 };
 
 /// A message handed out.
@@ -68,7 +67,7 @@ impl From<StoreFailed> for PullRefusal {
     }
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Gives the channel's next message to the receiver, or lets the receiver wait.
     pub fn pull(&mut self, entry: &Arc<ChannelEntry>, asked: &Asked) -> Result<Delivered, PullRefusal> {
         self.alive()?;
@@ -234,7 +233,7 @@ impl Core {
         if let Some(content) = self.contents.get(number, sequence) {
             return Ok(content);
         }
-        let bytes = Bytes::from(self.read(position)?);
+        let bytes = self.read(position)?;
         match Record::decode(&bytes) {
             Ok(Record::Push { headers, body, .. } | Record::Message { headers, body, .. }) => {
                 Ok(Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) })

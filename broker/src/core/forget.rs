@@ -3,10 +3,10 @@
 use super::Core;
 use crate::{
     channel::{Message, Sequence},
-    log::Position,
+    log::{Log, Position},
 };
 
-impl Core {
+impl<L: Log> Core<L> {
     /// A message left its channel: its content is needed no longer, and there is room for another.
     pub(super) fn forget(&mut self, number: u32, sequence: Sequence, message: &Message) {
         self.contents.remove(number, sequence);

@@ -10,10 +10,11 @@ use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
     clock::Clock,
+    log::{DiskLog, Log},
 };
 
 /// Something to be done with the core, on its thread.
-type Job = Box<dyn FnOnce(&mut Core) + Send>;
+type Job<L> = Box<dyn FnOnce(&mut Core<L>) + Send>;
 
 /// The core's thread has ended: the broker is shutting down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,20 +33,25 @@ pub enum WorkFailed {
 }
 
 /// Reaches a core from another thread.
-#[derive(Clone)]
-pub struct CoreHandle {
+pub struct CoreHandle<L = DiskLog> {
     // Unbounded, because its only users are the control API's requests, which wait for the answer.
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<Job<L>>,
     counters: Arc<CounterRegistry>,
     clock: Clock,
 }
 
 /// The jobs of a core's handles, to be done by [`Jobs::run`].
-pub struct Jobs(mpsc::UnboundedReceiver<Job>);
+pub struct Jobs<L = DiskLog>(mpsc::UnboundedReceiver<Job<L>>);
 
-impl CoreHandle {
+impl<L> Clone for CoreHandle<L> {
+    fn clone(&self) -> Self {
+        Self { jobs: self.jobs.clone(), counters: self.counters.clone(), clock: self.clock }
+    }
+}
+
+impl<L: Log> CoreHandle<L> {
     /// A handle for a core, and the jobs that it will send.
-    pub fn new(core: &SharedCore) -> (Self, Jobs) {
+    pub fn new(core: &SharedCore<L>) -> (Self, Jobs<L>) {
         let (jobs, receiver) = mpsc::unbounded_channel();
         let (counters, clock) = core.with(|core| (core.counters(), core.clock()));
         (Self { jobs, counters, clock }, Jobs(receiver))
@@ -146,10 +152,10 @@ impl CoreHandle {
 
     async fn run<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Core) -> T + Send + 'static,
+        act: impl FnOnce(&mut Core<L>) -> T + Send + 'static,
     ) -> Result<T, CoreGone> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |core| {
+        let job: Job<L> = Box::new(move |core| {
             // Whoever asked may have gone; what was asked is done all the same.
             let _ = sender.send(act(core));
         });
@@ -158,9 +164,9 @@ impl CoreHandle {
     }
 }
 
-impl Jobs {
+impl<L: Log> Jobs<L> {
     /// Does the jobs, on the core's thread, until every handle is gone.
-    pub async fn run(mut self, core: SharedCore) {
+    pub async fn run(mut self, core: SharedCore<L>) {
         while let Some(job) = self.0.recv().await {
             core.with(job);
         }

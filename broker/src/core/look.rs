@@ -6,6 +6,7 @@ use super::{Content, Core, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{Message, Sequence, State},
+    log::Log,
 };
 
 /// A message that was looked at.
@@ -19,7 +20,7 @@ pub struct Seen {
     pub content: Content,
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Up to `max` messages of a state from the sequence `first` on, in order, of at most `bytes` in all but at least one.
     /// True when there may be more.
     pub fn peek(

@@ -1,7 +1,7 @@
 //! A core: the channels of one runtime thread, the log below them, and the only code that touches both.
 //!
 //! Every operation decides by the channel's state machine, appends what it decided to the log's open group, and returns
-//! with a [`Ticket`]: no answer leaves before its group is on disk. Operations never wait; see [`tasks`] for what runs
+//! with a [`Ticket`]: no answer leaves before its group is committed, and all groups before it. Operations never wait; see [`tasks`] for what runs
 //! beside the requests.
 
 mod attempts;
@@ -14,6 +14,7 @@ mod forget;
 mod group;
 mod handle;
 pub mod idempotency;
+mod in_flight;
 mod look;
 mod positions;
 mod push;
@@ -42,6 +43,7 @@ pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
 pub use push::{Push, PushRefusal, Pushed};
+pub use reclaim::Progress;
 pub use redrive::Redriven;
 pub use room::{Fullness, Turn, WaitRefusal};
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
@@ -51,13 +53,14 @@ use crate::{
     address_store::{AddressStore, ChannelEntry},
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
-    log::{DiskLog, OpenError, Sync},
+    log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
 };
 use attempts::Attempts;
 use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
+use in_flight::InFlight;
 use positions::SharedPositions;
 use reclaim::Reclaim;
 use room::RateLimiter;
@@ -82,9 +85,9 @@ pub struct Limits {
 /// Why a core cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The log cannot be opened.
-    #[error(transparent)]
-    Log(#[from] OpenError),
+    /// The log cannot be read.
+    #[error("failed to start from the log: {0}")]
+    Log(#[from] LogError),
     /// The log has messages of channels that the address store never knew.
     #[error(
         "the log has messages of channel number {0}, which the address store never gave: the folders 'addresses' and \
@@ -121,9 +124,9 @@ struct Channel {
     wakes_at: Option<Millis>,
 }
 
-/// The channels of one runtime thread and their log.
-pub struct Core {
-    log: DiskLog,
+/// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
+pub struct Core<L = DiskLog> {
+    log: L,
     store: AddressStore,
     clock: Clock,
     /// Drawn at each start; part of every lease, so that none is issued twice.
@@ -141,15 +144,23 @@ pub struct Core {
     waiting_keys: HashSet<KeyHash>,
     timers: ChannelTimers,
     reclaim: Reclaim,
+    /// The open group.
     group: Arc<Group>,
-    /// What the open group promises.
+    /// What it promises.
     group_sync: Sync,
+    /// What was written is to be synced, whether the open group has something in it or not.
+    sync_wanted: bool,
+    in_flight: InFlight,
+    /// The newest group that the log was told to commit.
+    newest_group: GroupNumber,
+    /// The newest group that is synced, and with it all before.
+    durable_group: GroupNumber,
     failed: bool,
     metrics: Arc<Metrics>,
     wakers: Wakers,
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// The clock that all times of this core are by.
     pub fn clock(&self) -> Clock {
         self.clock

@@ -10,7 +10,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Group, Handouts, Message, Stored},
     clock::Millis,
-    log::{AppendError, Idempotency, Record, Sync, Target, Targets},
+    log::{AppendError, Idempotency, Log, Record, Sync, Target, Targets},
 };
 
 /// A message on its way into a channel.
@@ -78,7 +78,7 @@ impl From<StoreFailed> for PushRefusal {
     }
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Stores a message in all of some channels or in none, or finds the answer that its key got before. Receivers that
     /// wait get it in the same group. `turn` is the place of a sender that waited for room.
     pub fn push(

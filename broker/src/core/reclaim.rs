@@ -2,50 +2,116 @@
 //!
 //! In small steps between the requests, so that nobody waits for more than one.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    task::{Context, Poll},
+};
 
 use super::{Core, StoreFailed};
 use crate::{
     channel::{Message, Sequence},
-    log::{Cursor, Position, Record, Sync, Target, Targets},
+    log::{GroupNumber, Log, Position, Record, Scanned, Sync, Target, Targets},
 };
 
 /// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// Where in the oldest segment the copying is.
+/// Where the copying is.
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
-    cursor: Option<Cursor>,
+    stage: Stage,
     /// Messages whose state was written anew on this walk: once is enough, however often it changed.
     states: HashSet<(u32, Sequence)>,
 }
 
-impl Core {
-    /// One step; true when there is more to do.
-    pub fn reclaim_step(&mut self) -> Result<bool, StoreFailed> {
-        if self.failed || (self.reclaim.cursor.is_none() && !self.log.reclaim_wanted()) {
-            return Ok(false);
+#[derive(Debug, Clone, Copy, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// What lies from `from` up to `below` was not looked at yet.
+    Walking { from: Position, below: Position },
+    /// What is live of all before `below` is in the group `copies` at the latest.
+    Copied { below: Position, copies: GroupNumber },
+}
+
+/// What comes after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is worth copying.
+    Idle,
+    /// Another step.
+    More,
+    /// Another step, when the log has read, committed or freed something.
+    Waiting,
+}
+
+impl<L: Log> Core<L> {
+    /// One step of giving space back.
+    pub fn reclaim_step(&mut self, context: &mut Context<'_>) -> Result<Progress, StoreFailed> {
+        if self.failed {
+            return Ok(Progress::Idle);
         }
-        let scanned = self.log.scan_oldest(self.reclaim.cursor.take(), STEP_BYTES);
-        let (records, cursor) = self.survive(scanned)?;
+        match self.reclaim.stage {
+            Stage::Idle => {
+                let Some(below) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
+                self.walk(Position::START, below, context)
+            }
+            Stage::Walking { from, below } => self.walk(from, below, context),
+            Stage::Copied { below, copies } => self.free(below, copies, context),
+        }
+    }
+
+    /// The same, ready when the step was done.
+    pub fn poll_reclaim(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.reclaim_step(context) {
+            Ok(Progress::Waiting) => Poll::Pending,
+            // A failure is remembered, and whoever asks next is told.
+            Ok(Progress::Idle | Progress::More) | Err(StoreFailed) => Poll::Ready(()),
+        }
+    }
+
+    fn walk(
+        &mut self,
+        from: Position,
+        below: Position,
+        context: &mut Context<'_>,
+    ) -> Result<Progress, StoreFailed> {
+        self.reclaim.stage = Stage::Walking { from, below };
+        let Poll::Ready(scanned) = self.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
+            return Ok(Progress::Waiting);
+        };
+        let Scanned { records, next } = self.survive(scanned)?;
         for (position, bytes) in records {
             let record = Record::decode(&bytes).expect("the log has checked the record");
             self.keep(position, &record)?;
         }
-        self.reclaim.cursor = cursor;
-        if self.reclaim.cursor.is_none() {
-            self.reclaim.states.clear();
-            // The copies are on disk before the originals go.
-            self.commit();
-            self.sync();
-            if self.failed {
-                return Err(StoreFailed);
-            }
-            let freed = self.log.free_oldest();
-            self.survive(freed)?;
+        if let Some(from) = next {
+            self.reclaim.stage = Stage::Walking { from, below };
+            return Ok(Progress::More);
         }
-        Ok(true)
+        self.reclaim.states.clear();
+        let copies = self.sync();
+        self.free(below, copies, context)
+    }
+
+    /// Frees what was walked. The copies are on disk before the originals go.
+    fn free(
+        &mut self,
+        below: Position,
+        copies: GroupNumber,
+        context: &mut Context<'_>,
+    ) -> Result<Progress, StoreFailed> {
+        self.reclaim.stage = Stage::Copied { below, copies };
+        self.alive()?;
+        if self.durable_group < copies {
+            return Ok(Progress::Waiting);
+        }
+        let Poll::Ready(freed) = self.log.poll_free(below, copies, context) else {
+            return Ok(Progress::Waiting);
+        };
+        self.survive(freed)?;
+        self.reclaim.stage = Stage::Idle;
+        Ok(Progress::More)
     }
 
     /// Copies what is still live of a record in the oldest segment.

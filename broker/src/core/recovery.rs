@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    future::poll_fn,
     sync::Arc,
 };
 
@@ -15,16 +16,18 @@ use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    positions::SharedPositions, reclaim::Reclaim, records, timers::ChannelTimers,
+    in_flight::InFlight, positions::SharedPositions, reclaim::Reclaim, records, timers::ChannelTimers,
 };
 use crate::{
     address_store::AddressStore,
     channel::{ChannelState, Ended, Group, Handouts, LeaseSealer, Message, Phase, Sequence, Stored},
     clock::{Clock, Millis},
-    data_folder::DataFolder,
-    log::{DiskLog, Idempotency, Options, Position, Record, Sync, Target},
+    log::{GroupNumber, Idempotency, Log, LogError, Position, Record, Scanned, Sync, Target},
     metrics::Metrics,
 };
+
+/// How much of the log is read at a time.
+const READ_BYTES: usize = 1 << 20;
 
 /// What the log says of one message since it was stored.
 #[derive(Debug, Clone)]
@@ -57,6 +60,22 @@ pub(super) struct Replay {
 }
 
 impl Replay {
+    /// Everything in a log.
+    async fn read(log: &mut impl Log) -> Result<Self, LogError> {
+        let mut replay = Self::default();
+        let mut from = Some(Position::START);
+        while let Some(position) = from {
+            let scan = poll_fn(|context| log.poll_scan(position, None, READ_BYTES, context));
+            let Scanned { records, next } = scan.await?;
+            for (position, bytes) in records {
+                replay.record(position, &Record::decode(&bytes).expect("the log has checked the record"));
+            }
+            from = next;
+        }
+        replay.finish();
+        Ok(replay)
+    }
+
     /// One more record.
     pub(super) fn record(&mut self, position: Position, record: &Record<'_>) {
         if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
@@ -210,20 +229,17 @@ impl Replay {
     }
 }
 
-impl Core {
-    /// Opens the log of a data folder and rebuilds the channels from it. Messages of channels that the address store has
-    /// forgotten for ever are dropped, and those of channels that are kept in memory only.
-    pub fn start(
-        folder: &DataFolder,
+impl<L: Log> Core<L> {
+    /// Rebuilds the channels from a log that was just opened. Messages of channels that the address store has forgotten for
+    /// ever are dropped, and those of channels that are kept in memory only.
+    pub async fn start(
+        mut log: L,
         store: &AddressStore,
-        options: Options,
+        sealer: LeaseSealer,
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let mut replay = Replay::default();
-        let log =
-            DiskLog::open(&folder.log(), options, &mut |position, record| replay.record(position, &record))?;
-        replay.finish();
+        let mut replay = Replay::read(&mut log).await?;
         let clock = Clock::start(replay.newest);
         let now = clock.now();
         let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
@@ -254,7 +270,7 @@ impl Core {
             store: store.clone(),
             clock,
             start: getrandom::u64().map_err(StartError::Random)?,
-            sealer: LeaseSealer::new(folder.lease_key()),
+            sealer,
             limits,
             channels,
             closed: HashSet::new(),
@@ -267,6 +283,10 @@ impl Core {
             reclaim: Reclaim::default(),
             group: Arc::default(),
             group_sync: Sync::Later,
+            sync_wanted: false,
+            in_flight: InFlight::default(),
+            newest_group: GroupNumber::default(),
+            durable_group: GroupNumber::default(),
             failed: false,
             metrics,
             wakers: super::Wakers::default(),

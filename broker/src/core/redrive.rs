@@ -6,7 +6,7 @@ use super::{Core, EVENTS_PER_TURN, StoreFailed, Ticket, bury::Moved};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
-    log::{Record, Sync},
+    log::{Log, Record, Sync},
 };
 
 /// What one turn of a redrive did.
@@ -22,7 +22,7 @@ pub struct Redriven {
     pub ticket: Ticket,
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Dead letters from the sequence `from` on, at most `max`, are ready again in their own channel or in `to`. A few at a
     /// time: the caller goes on at `next`.
     pub fn redrive(

@@ -15,6 +15,7 @@ use super::{Channel, Core, PushRefusal, idempotency::KeyHash};
 use crate::{
     address_store::ChannelEntry,
     channel::{SenderId, Sequence, State},
+    log::Log,
 };
 
 /// What measures out a channel's pushes.
@@ -108,7 +109,7 @@ impl Channel {
     }
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Whether a channel takes a message of so many bytes, and which messages go for it.
     pub(super) fn admit(
         &mut self,

@@ -8,7 +8,7 @@ use super::{Channel, Core, StoreFailed, Ticket, records};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::Millis,
-    log::{Record, Sync},
+    log::{Log, Record, Sync},
 };
 
 /// A lease that goes on.
@@ -65,7 +65,7 @@ impl From<StoreFailed> for SettleRefusal {
     }
 }
 
-impl Core {
+impl<L: Log> Core<L> {
     /// The receiver is done with the message: it leaves the channel. As good when it left before.
     pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;

@@ -1,6 +1,10 @@
 //! What runs beside the requests on a core's thread: commits, time and the copying of live records.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use tokio::{
     task::yield_now,
@@ -8,7 +12,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::SharedCore;
+use super::{Progress, SharedCore};
+use crate::log::Log;
 
 /// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
 /// so a few turns gather all requests that are already in the sockets; more turns would only delay them.
@@ -17,28 +22,32 @@ const GATHER_TURNS: usize = 8;
 /// What was written without a sync (leases, releases) is synced within this.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
-/// Commits the open group whenever it has records, and copies live records in between. Ends when the log fails, and then
-/// cancels `failed`.
-pub async fn commit_groups(core: SharedCore, failed: CancellationToken) {
+/// Commits the open group whenever it has records and the log takes it, tells who waits when groups are committed, and
+/// copies live records in between. Ends when the log fails, and then cancels `failed`.
+pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToken) {
     let wake = core.with(|core| core.wakers().commit);
-    let mut reclaiming = false;
+    let mut reclaiming = Progress::Idle;
     let mut sync_at: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
             () = wake.notified() => {}
-            () = async { if reclaiming { yield_now().await } else { pending().await } } => {}
-            () = async { match sync_at { Some(at) => sleep_until(at).await, None => pending().await } } => {
+            () = poll_fn(|context| core.with(|core| core.poll_commits(context))) => {}
+            () = next_step(&core, reclaiming) => {}
+            () = until(sync_at) => {
+                sync_at = None;
                 core.with(|core| core.sync());
             }
         }
         gather(&core).await;
         let (has_failed, needs_sync, more) = core.with(|core| {
             core.commit();
-            let more = core.reclaim_step().unwrap_or(false);
-            (core.has_failed(), core.needs_sync(), more)
+            // Under load nothing else comes before the next wake. What it waits for wakes this task above.
+            let more = core.reclaim_step(&mut Context::from_waker(Waker::noop()));
+            (core.has_failed(), core.needs_sync(), more.unwrap_or(Progress::Idle))
         });
         if has_failed {
+            core.with(|core| core.commit());
             failed.cancel();
             return;
         }
@@ -47,8 +56,39 @@ pub async fn commit_groups(core: SharedCore, failed: CancellationToken) {
     }
 }
 
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+/// Until another step of giving space back can be done, or was.
+async fn next_step<L: Log>(core: &SharedCore<L>, reclaiming: Progress) {
+    match reclaiming {
+        Progress::Idle => pending().await,
+        // Requests have their turn in between.
+        Progress::More => yield_now().await,
+        Progress::Waiting => poll_fn(|context| core.with(|core| core.poll_reclaim(context))).await,
+    }
+}
+
+/// Commits everything there is: the last thing that a core does.
+pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
+    let begun = || {
+        core.with(|core| {
+            core.sync();
+            core.is_settled()
+        })
+    };
+    while !begun() {
+        poll_fn(|context| core.with(|core| core.poll_commits(context))).await;
+    }
+    core.with(|core| core.commit());
+}
+
 /// Lets requests that have arrived join the open group.
-async fn gather(core: &SharedCore) {
+async fn gather<L: Log>(core: &SharedCore<L>) {
     let mut bytes = 0;
     for _ in 0..GATHER_TURNS {
         let grown = core.with(|core| core.open_bytes());
@@ -61,7 +101,7 @@ async fn gather(core: &SharedCore) {
 }
 
 /// Does what time brings about, when its time has come. Sleeps until then, however far that is.
-pub async fn follow_time(core: SharedCore) {
+pub async fn follow_time<L: Log>(core: SharedCore<L>) {
     let wake = core.with(|core| core.wakers().timer);
     loop {
         match core.with(|core| core.next_wake()) {

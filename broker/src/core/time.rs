@@ -1,9 +1,9 @@
 //! What time brings about: leases end, messages are due, and messages expire.
 
 use super::{Core, EVENTS_PER_TURN, StoreFailed};
-use crate::{channel::Elapsed, clock::Millis};
+use crate::{channel::Elapsed, clock::Millis, log::Log};
 
-impl Core {
+impl<L: Log> Core<L> {
     /// Does what time has brought about by now, for each channel a part of it. What is left is due at once.
     pub fn elapse(&mut self) {
         let Ok(now) = self.alive() else { return };

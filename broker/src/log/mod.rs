@@ -1,19 +1,23 @@
-//! The log below the channels: what happened, in order, on disk.
+//! The log below the channels: what happened, in order, where a restart finds it.
+//!
+//! [`Log`] is what every log does, and `conformance/` holds each to it; [`disk`] is the one on a disk.
 //!
 //! Architecture Invariant: nothing here knows what a channel does; it knows records' bytes, and which are still needed
 //! because their owner says so.
 
+mod contract;
 pub mod disk;
+mod error;
+mod position;
 pub mod record;
 
-pub use disk::{AppendError, Cursor, DiskLog, LogError, LogStats, OpenError, Options, Position, Scanned};
-pub use record::{Ended, Idempotency, Record, RecordedPhase, Target, Targets};
+#[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod memory;
 
-/// What a commit promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// On disk when it returns.
-    Now,
-    /// Written: it outlives the process, and the next sync puts it on disk.
-    Later,
-}
+pub use contract::{GroupNumber, Log, LogStats, Scanned, Sync};
+pub use disk::{DiskLog, OpenError, Options};
+pub use error::{AppendError, LogError};
+pub use position::Position;
+pub use record::{Ended, Idempotency, Record, RecordedPhase, Target, Targets};

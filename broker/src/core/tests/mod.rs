@@ -1,43 +1,106 @@
-//! A core on a data folder of the test's own, without HTTP.
+//! A core on a log of the test's own, without HTTP; on every kind of log.
 
+mod failure;
 mod restart;
 mod turns;
+
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use restante_wire::{Address, ChannelConfig};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{data_folder::DataFolder, log::Options};
+use crate::{
+    channel::LeaseSealer,
+    data_folder::DataFolder,
+    log::{
+        Options,
+        conformance::wait,
+        memory::{MemoryLog, Stream},
+    },
+};
 
-/// A core and what it lives on.
-struct Bench {
-    core: Core,
-    store: AddressStore,
-    entries: Vec<Arc<ChannelEntry>>,
-    folder: DataFolder,
-    _place: TempDir,
+/// What a log lies on.
+trait Place: Default {
+    type Log: Log;
+
+    /// Opens the log after whoever had it before is gone.
+    fn open(&self) -> Self::Log;
 }
 
-/// The smallest segments: they are sealed and reclaimed within a test.
-const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
+/// A folder, for the log on disk.
+struct Folder(TempDir);
 
-impl Bench {
+impl Default for Folder {
+    fn default() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+}
+
+impl Place for Folder {
+    type Log = DiskLog;
+
+    fn open(&self) -> DiskLog {
+        // The smallest segments: they are sealed and reclaimed within a test.
+        DiskLog::open(self.0.path(), Options { segment_bytes: 64 << 10 }).unwrap()
+    }
+}
+
+impl Place for Stream {
+    type Log = MemoryLog;
+
+    fn open(&self) -> MemoryLog {
+        MemoryLog::open(self)
+    }
+}
+
+/// Runs a test on every kind of log.
+macro_rules! on_every_log {
+    ($($test:ident)*) => {
+        mod on_disk {
+            $(#[test]
+            fn $test() {
+                super::$test::<super::Folder>();
+            })*
+        }
+        mod in_memory {
+            $(#[test]
+            fn $test() {
+                super::$test::<super::Stream>();
+            })*
+        }
+    };
+}
+use on_every_log;
+
+/// A core and what it lives on.
+struct Bench<P: Place = Folder> {
+    core: Core<P::Log>,
+    store: AddressStore,
+    entries: Vec<Arc<ChannelEntry>>,
+    place: P,
+    folder: DataFolder,
+    _data: TempDir,
+}
+
+impl<P: Place> Bench<P> {
     fn new(channels: Vec<ChannelConfig>) -> Self {
-        let place = TempDir::new().unwrap();
-        let folder = DataFolder::open(&place.path().join("data"), Default::default()).unwrap();
+        let data = TempDir::new().unwrap();
+        let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
         let entries = store.sync(channels).unwrap().changed;
-        let core = start(&folder, &store);
-        Self { core, store, entries, folder, _place: place }
+        let place = P::default();
+        let core = start(&place, &folder, &store);
+        Self { core, store, entries, place, folder, _data: data }
     }
 
     /// The broker is killed and starts again.
     fn restart(self) -> Self {
-        let Self { core, store, entries, folder, _place } = self;
+        let Self { core, store, entries, place, folder, _data } = self;
         drop(core);
-        let core = start(&folder, &store);
-        Self { core, store, entries, folder, _place }
+        let core = start(&place, &folder, &store);
+        Self { core, store, entries, place, folder, _data }
     }
 
     fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
@@ -56,12 +119,42 @@ impl Bench {
             }
         }
     }
+
+    /// Commits everything, and waits for it.
+    fn commit(&mut self) {
+        self.core.commit();
+        wait(|context| {
+            while self.core.poll_commits(context).is_ready() {
+                self.core.commit();
+            }
+            if self.core.in_flight.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+    }
+
+    /// Gives back all that is worth it.
+    fn reclaim(&mut self) {
+        wait(|context: &mut Context<'_>| {
+            loop {
+                match self.core.reclaim_step(context).unwrap() {
+                    Progress::Idle => return Poll::Ready(()),
+                    Progress::More => {}
+                    Progress::Waiting => match self.core.poll_commits(context) {
+                        Poll::Ready(()) => self.core.commit(),
+                        Poll::Pending => return Poll::Pending,
+                    },
+                }
+            }
+        });
+    }
 }
 
-fn start(folder: &DataFolder, store: &AddressStore) -> Core {
+fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core<P::Log> {
     let limits =
         Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
-    Core::start(folder, store, OPTIONS, limits, Arc::new(Metrics::new().unwrap())).unwrap()
+    let sealer = LeaseSealer::new(folder.lease_key());
+    let mut starting =
+        Box::pin(Core::start(place.open(), store, sealer, limits, Arc::new(Metrics::new().unwrap())));
+    wait(|context| starting.as_mut().poll(context)).unwrap()
 }
 
 fn channel(name: &str) -> ChannelConfig {

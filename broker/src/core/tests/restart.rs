@@ -1,7 +1,7 @@
 //! Whatever was done, a restart finds it as it was: random operations on channels of every kind, with segments that are
 //! reclaimed all the time.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use restante_wire::channel::{Expired, WhenFull};
 
 use super::*;
@@ -17,6 +17,7 @@ enum Operation {
     Renew(usize),
     Redrive { from: usize, to: usize },
     Purge(usize),
+    Begin,
     Commit,
     Reclaim,
     Restart,
@@ -45,6 +46,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..8_usize).prop_map(Operation::Renew),
         1 => (0..3_usize, 0..3_usize).prop_map(|(from, to)| Operation::Redrive { from, to }),
         1 => (0..3_usize).prop_map(Operation::Purge),
+        3 => Just(Operation::Begin),
         3 => Just(Operation::Commit),
         3 => Just(Operation::Reclaim),
         1 => Just(Operation::Restart),
@@ -52,7 +54,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 /// Two channels that may share a message and give their dead letters to the third, which drops its oldest.
-fn bench() -> Bench {
+fn bench<P: Place>() -> Bench<P> {
     let [mut one, mut two, mut dead] = ["one", "two", "dead"].map(channel);
     for channel in [&mut one, &mut two] {
         channel.dead_letter.channel = Some("dead".into());
@@ -66,7 +68,7 @@ fn bench() -> Bench {
 }
 
 /// What each channel holds, its positions in the log left out.
-fn picture(bench: &Bench) -> Vec<Vec<(Sequence, Message)>> {
+fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     let of = |entry: &Arc<ChannelEntry>| -> Vec<_> {
         let Some(channel) = bench.core.channels.get(&entry.number) else { return Vec::new() };
         let anywhere = |message: &Message| {
@@ -80,7 +82,7 @@ fn picture(bench: &Bench) -> Vec<Vec<(Sequence, Message)>> {
 }
 
 /// Waits until all that time brings about within a moment is done: what is left is an hour away.
-fn settle_down(bench: &mut Bench) {
+fn settle_down<P: Place>(bench: &mut Bench<P>) {
     while bench.core.next_wake().is_some_and(|millis| millis < 60_000) {
         bench.core.elapse();
         std::thread::yield_now();
@@ -88,7 +90,7 @@ fn settle_down(bench: &mut Bench) {
 }
 
 /// The contents that the log has for all messages: each must be readable and its own.
-fn check_contents(bench: &mut Bench) {
+fn check_contents<P: Place>(bench: &mut Bench<P>) {
     for (entry, messages) in bench.entries.clone().iter().zip(picture(bench)) {
         for (sequence, _) in messages {
             let position =
@@ -101,7 +103,7 @@ fn check_contents(bench: &mut Bench) {
     }
 }
 
-fn do_one(bench: &mut Bench, leases: &mut Vec<(u32, Claim)>, operation: Operation) {
+fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(u32, Claim)>, operation: Operation) {
     let pick = |leases: &[(u32, Claim)], index: usize| leases.iter().rev().nth(index).copied();
     match operation {
         Operation::Push { channels, group, delay, ttl, key, bytes } => {
@@ -145,25 +147,24 @@ fn do_one(bench: &mut Bench, leases: &mut Vec<(u32, Claim)>, operation: Operatio
             let entry = bench.entries[channel].clone();
             bench.core.purge(&entry, State::Dead).map(drop).unwrap();
         }
+        Operation::Begin => bench.core.commit(),
         Operation::Commit => {
             bench.core.elapse();
-            bench.core.commit();
+            bench.commit();
         }
-        Operation::Reclaim => while bench.core.reclaim_step().unwrap() {},
+        Operation::Reclaim => bench.reclaim(),
         Operation::Restart => {}
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_restart_finds_every_channel_as_it_was(operations in prop::collection::vec(operation(), 1..400)) {
-        let (mut bench, mut leases) = (bench(), Vec::new());
+fn a_restart_finds_every_channel_as_it_was<P: Place>() {
+    let config = ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(operation(), 1..400), |operations| {
+        let (mut bench, mut leases) = (bench::<P>(), Vec::new());
         for operation in operations.into_iter().chain([Operation::Restart]) {
             if matches!(operation, Operation::Restart) {
                 settle_down(&mut bench);
-                bench.core.commit();
+                bench.commit();
                 let before = picture(&bench);
                 let keys = bench.core.idempotency.count();
                 let live = bench.core.log.stats().live_bytes;
@@ -177,5 +178,9 @@ proptest! {
                 do_one(&mut bench, &mut leases, operation);
             }
         }
-    }
+        Ok(())
+    });
+    outcome.unwrap();
 }
+
+on_every_log!(a_restart_finds_every_channel_as_it_was);

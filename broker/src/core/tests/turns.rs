@@ -5,7 +5,7 @@ use crate::channel::State;
 
 #[test]
 fn a_busy_channel_keeps_no_other_from_its_turn() {
-    let mut bench = Bench::new(vec![channel("busy"), channel("quiet")]);
+    let mut bench: Bench = Bench::new(vec![channel("busy"), channel("quiet")]);
     let many = 10 * EVENTS_PER_TURN;
     for number in 0..many {
         bench.push(&[0], Push { delay: Some(1), ..message(&number.to_string()) }).unwrap();
@@ -32,7 +32,7 @@ fn a_busy_channel_keeps_no_other_from_its_turn() {
 fn receivers_beyond_one_turn_are_served_in_the_next() {
     let mut config = channel("busy");
     config.paused = true;
-    let mut bench = Bench::new(vec![config.clone()]);
+    let mut bench: Bench = Bench::new(vec![config.clone()]);
     bench.core.limits.waiting_receivers = usize::MAX;
     let (entry, asked) = (bench.entries[0].clone(), Asked { lease: 1000, attempt: None });
     let mut waiting = Vec::new();

@@ -1,11 +1,9 @@
-//! What goes wrong with a log.
+//! Why a log on disk does not open.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
-
-use crate::log::record::RecordError;
 
 /// Why a log cannot be opened. What it holds is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -78,60 +76,10 @@ pub enum OpenError {
         /// The other.
         other: PathBuf,
     },
-    /// A whole frame holds something that is no record.
-    #[error("{} has at offset {offset} what this version cannot read: {source}", file.display())]
-    Record {
-        /// The file.
-        file: PathBuf,
-        /// Where its frame begins.
-        offset: u64,
-        /// What is wrong with it.
-        source: RecordError,
-    },
 }
 
 impl OpenError {
     pub(super) fn io(folder: &Path, what: &str, source: io::Error) -> Self {
         Self::Io { folder: folder.to_owned(), what: what.to_owned(), source }
     }
-}
-
-/// Why a record was not appended. The open group is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// There is no room but the reserve.
-    #[error("the log's disk is full")]
-    Full,
-    /// The record does not fit a segment, which takes at most so many bytes.
-    #[error("a record of the log has at most {0} bytes: enlarge the segments")]
-    TooLarge(u64),
-    /// The log failed before.
-    #[error("the log failed before")]
-    Poisoned,
-}
-
-/// Why a log is of no use any more.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// A write, read or sync failed.
-    #[error("failed to {action} {}: {source}", file.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A record is not what was written.
-    #[error("{} has at offset {offset} no record, where one was written", file.display())]
-    Damaged {
-        /// The file.
-        file: PathBuf,
-        /// Where in it.
-        offset: u64,
-    },
-    /// The log failed before: after a failed sync nobody knows what is on disk, so nothing is tried again.
-    #[error("the log failed before; recovery decides, after a restart")]
-    Poisoned,
 }

@@ -36,7 +36,7 @@ impl OpenFrame {
         self.bytes.len() == HEAD_BYTES
     }
 
-    fn read(&self, epoch: u64, offset: u64, length: usize) -> Option<&[u8]> {
+    pub(super) fn read(&self, epoch: u64, offset: u64, length: usize) -> Option<&[u8]> {
         let start = offset.checked_sub(self.offset).filter(|_| epoch == self.epoch)? as usize;
         self.bytes.get(start..start + length)
     }

@@ -1,9 +1,13 @@
-//! Opening a log: find out what its files hold, bring its tail to safety, and tell the owner every record.
+//! Opening a log: find out what its files hold, and bring its tail to safety.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
-    DiskLog, OpenError, Options, Position, Segment, counts_as_live, frame,
+    DiskLog, OpenError, Options, Segment,
     group::Group,
     recovery::{self, Missing, Survey},
     segment::{self, blank},
@@ -11,27 +15,19 @@ use super::{
     storage::{Folder, Storage},
     tail::{self, Place},
 };
-use crate::log::Record;
+use crate::log::GroupNumber;
 
 impl DiskLog<Folder> {
-    /// Opens the log in a folder, or begins one, and tells every record in it, in order.
-    pub fn open(
-        folder: &Path,
-        options: Options,
-        replay: &mut dyn FnMut(Position, Record<'_>),
-    ) -> Result<Self, OpenError> {
+    /// Opens the log in a folder, or begins one.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         let storage = Folder::open(folder).map_err(|error| OpenError::io(folder, "create", error))?;
-        Self::open_in(storage, options, replay)
+        Self::open_in(storage, options)
     }
 }
 
 impl<S: Storage> DiskLog<S> {
     /// The same on any storage.
-    pub fn open_in(
-        storage: S,
-        options: Options,
-        replay: &mut dyn FnMut(Position, Record<'_>),
-    ) -> Result<Self, OpenError> {
+    pub fn open_in(storage: S, options: Options) -> Result<Self, OpenError> {
         let Options { segment_bytes } = options;
         let mut survey = recovery::survey(&storage, segment_bytes)?;
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
@@ -66,7 +62,7 @@ impl<S: Storage> DiskLog<S> {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
-                    segments.insert(epoch, Segment { file, head, end, live: 0 });
+                    segments.insert(epoch, Segment { file: Arc::new(file), head, end, live: 0 });
                 }
                 // Nothing in it counts any more.
                 None => {
@@ -80,7 +76,8 @@ impl<S: Storage> DiskLog<S> {
         let group = Group::new(active.head.epoch, active.end);
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(|error| OpenError::io(storage.path(), "start a thread", error))?;
-        let mut log = Self {
+        let uncounted = (0, 0)..(active.head.epoch, active.end);
+        Ok(Self {
             storage,
             segments,
             spares,
@@ -89,41 +86,14 @@ impl<S: Storage> DiskLog<S> {
             group,
             next_frame: end.next_frame,
             synced: end.next_frame,
+            newest_group: GroupNumber::default(),
+            durable_group: GroupNumber::default(),
+            in_flight: None,
+            completed: VecDeque::new(),
+            uncounted,
             walked: None,
             poisoned: false,
-        };
-        log.replay(replay)?;
-        Ok(log)
-    }
-
-    /// Tells the owner every record, segment by segment.
-    fn replay(&mut self, replay: &mut dyn FnMut(Position, Record<'_>)) -> Result<(), OpenError> {
-        let epochs: Vec<_> = self.segments.keys().copied().collect();
-        for epoch in epochs {
-            let (mut offset, end) = (segment::HEAD_BYTES, self.segments[&epoch].end);
-            let mut live = 0;
-            while offset < end {
-                let file = || self.storage.path().join(&self.segments[&epoch].file.name);
-                let (frame_bytes, bytes) = self
-                    .read_frame(epoch, offset)
-                    .map_err(|error| OpenError::io(self.storage.path(), "replay", io::Error::other(error)))?;
-                let mut at = 0;
-                while at < bytes.len() {
-                    let (record, length) = Record::decode_first(&bytes[at..])
-                        .map_err(|source| OpenError::Record { file: file(), offset, source })?;
-                    let start = offset + (frame::HEAD_BYTES + at) as u64;
-                    let position =
-                        Position { epoch: epoch as u32, offset: start as u32, length: length as u32 };
-                    live += if counts_as_live(&record) { length as u64 } else { 0 };
-                    replay(position, record);
-                    at += length;
-                }
-                offset += frame_bytes;
-            }
-            self.live_bytes += live;
-            self.segments.entry(epoch).and_modify(|segment| segment.live = live);
-        }
-        Ok(())
+        })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::mpsc::{self, Receiver, Sender, TryRecvError},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender, TryRecvError},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -23,7 +26,7 @@ const TRY_AGAIN_AFTER: u32 = 1024;
 
 /// The spares of a log.
 pub(super) struct Spares<S: Storage> {
-    ready: Vec<SegmentFile<S::File>>,
+    ready: Vec<Arc<SegmentFile<S::File>>>,
     /// Numbers of files that the maker is asked to make.
     orders: Sender<u64>,
     made: Receiver<io::Result<SegmentFile<S::File>>>,
@@ -67,6 +70,7 @@ impl<S: Storage> Spares<S> {
             }
         })?;
         let _maker = Maker(Some(maker));
+        let ready = ready.into_iter().map(Arc::new).collect();
         let mut spares =
             Self { ready, orders, made, _maker, ordered: 0, next_number, full: false, refused: 0 };
         spares.order();
@@ -84,7 +88,7 @@ impl<S: Storage> Spares<S> {
 
     /// Takes a spare; `None` when there is none to be had. Waits for one that is being made: that is the rare case of a
     /// burst that fills a segment faster than the disk writes one.
-    pub(super) fn take(&mut self, reserved: bool) -> Option<SegmentFile<S::File>> {
+    pub(super) fn take(&mut self, reserved: bool) -> Option<Arc<SegmentFile<S::File>>> {
         let keep = if reserved { 0 } else { RESERVE };
         self.collect(false);
         self.order();
@@ -105,7 +109,7 @@ impl<S: Storage> Spares<S> {
     }
 
     /// A segment was freed: it is a spare, or goes when there are enough.
-    pub(super) fn give_back(&mut self, storage: &S, segment: SegmentFile<S::File>) -> io::Result<()> {
+    pub(super) fn give_back(&mut self, storage: &S, segment: Arc<SegmentFile<S::File>>) -> io::Result<()> {
         self.full = false;
         if self.ready.len() + self.ordered < KEPT {
             self.ready.push(segment);
@@ -140,7 +144,7 @@ impl<S: Storage> Spares<S> {
                 Ok(made) => {
                     self.ordered -= 1;
                     match made {
-                        Ok(spare) => self.ready.push(spare),
+                        Ok(spare) => self.ready.push(Arc::new(spare)),
                         Err(error) => {
                             tracing::warn!(%error, "failed to make a segment of the log: the disk may be full");
                             self.full = true;

@@ -1,7 +1,7 @@
 //! Bringing a log's tail to safety: the frames that no later frame knows to be on disk may be in the page cache only, so
 //! they are written once more and synced before anybody is told of them.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use super::{
     OpenError, Segment, frame,
@@ -96,7 +96,7 @@ pub(super) fn copy<S: Storage>(
         head.first_frame = end.synced;
         head.write(&fresh.file).map_err(failed)?;
     }
-    Ok(Segment { file: fresh, head, end: offset, live: 0 })
+    Ok(Segment { file: Arc::new(fresh), head, end: offset, live: 0 })
 }
 
 /// Writes the tail once more where it is: what the page cache took for written is written then.

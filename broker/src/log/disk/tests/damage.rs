@@ -1,7 +1,7 @@
 //! Bytes that are not what was written.
 
-use super::{owner::Owner, simulated::Simulated};
-use crate::log::{Sync, disk::OpenError};
+use super::owner::Owner;
+use crate::log::{Log, OpenError, Sync, conformance::Patient, disk::simulated::Simulated};
 
 /// A log of `count` messages, one group each.
 fn filled(count: u64) -> Simulated {
@@ -9,7 +9,7 @@ fn filled(count: u64) -> Simulated {
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..count {
         owner.push().unwrap();
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
     }
     disk.after_kill()
 }
@@ -95,7 +95,7 @@ fn what_was_cut_does_not_come_back_after_more_was_written() {
     flip_in_message(&disk, 100);
     let mut owner = Owner::open(disk.clone()).unwrap();
     owner.push().unwrap();
-    owner.log.commit(Sync::Now).unwrap();
+    owner.log.committed(Sync::Now).unwrap();
     let again = Owner::open(disk.after_kill()).unwrap();
     assert_eq!(again.messages.keys().collect::<Vec<_>>(), owner.messages.keys().collect::<Vec<_>>());
 }
@@ -106,10 +106,10 @@ fn what_an_earlier_use_of_a_segment_left_behind_is_never_taken_for_a_message() {
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..400 {
         let sequence = owner.push().unwrap();
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
         owner.settle(sequence).unwrap();
-        owner.log.commit(Sync::Now).unwrap();
-        while owner.log.reclaim_wanted() {
+        owner.log.committed(Sync::Now).unwrap();
+        while owner.log.reclaim_wanted().is_some() {
             owner.reclaim().unwrap();
         }
     }
@@ -125,8 +125,8 @@ fn segments_are_used_again_and_not_made_anew_for_ever() {
     for _ in 0..2000 {
         let sequence = owner.push().unwrap();
         owner.settle(sequence).unwrap();
-        owner.log.commit(Sync::Now).unwrap();
-        while owner.log.reclaim_wanted() {
+        owner.log.committed(Sync::Now).unwrap();
+        while owner.log.reclaim_wanted().is_some() {
             owner.reclaim().unwrap();
         }
     }
@@ -138,7 +138,7 @@ fn a_log_that_is_opened_again_and_again_does_not_grow() {
     let mut disk = filled(10);
     for _ in 0..20 {
         let mut owner = Owner::open(disk.clone()).unwrap();
-        while owner.log.reclaim_wanted() {
+        while owner.log.reclaim_wanted().is_some() {
             owner.reclaim().unwrap();
         }
         assert_eq!(owner.messages.len(), 10);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    owner::Owner,
-    simulated::{Chance, Simulated},
+use super::owner::Owner;
+use crate::log::{
+    Log, LogError, Sync,
+    conformance::Patient,
+    disk::simulated::{Chance, Simulated},
 };
-use crate::log::{Sync, disk::LogError};
 
 /// Pushes and settles until something fails; returns what was acknowledged as there and as settled.
 fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
@@ -22,7 +23,7 @@ fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
         let oldest =
             owner.messages.keys().next().copied().filter(|oldest| round % 2 == 1 && present.contains(oldest));
         let gone = oldest.filter(|oldest| owner.settle(*oldest).is_ok());
-        if owner.log.commit(Sync::Now).is_err() {
+        if owner.log.committed(Sync::Now).is_err() {
             break;
         }
         present.extend(group);
@@ -45,7 +46,7 @@ fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothi
         let mut owner = Owner::open(disk.clone()).unwrap();
         disk.fail_after(operations);
         let (present, settled) = work_until_failure(&mut owner);
-        failures += u32::from(matches!(owner.log.commit(Sync::Now), Err(LogError::Poisoned)));
+        failures += u32::from(matches!(owner.log.committed(Sync::Now), Err(LogError::Poisoned)));
         for recovered in [disk.after_kill(), disk.after_power_cut(&mut Chance::new(operations))] {
             let owner = Owner::open(recovered).unwrap();
             owner.check();
@@ -68,11 +69,10 @@ fn a_log_that_failed_once_is_never_tried_again() {
     let mut owner = Owner::open(disk.clone()).unwrap();
     owner.push().unwrap();
     disk.fail_after(1);
-    assert!(matches!(owner.log.commit(Sync::Now), Err(LogError::Io { action: "sync", .. })));
+    assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Io { action: "sync", .. })));
     // The disk is well again, and nobody knows what it forgot meanwhile.
     disk.fail_after(u64::MAX);
-    assert!(matches!(owner.log.commit(Sync::Now), Err(LogError::Poisoned)));
-    assert!(matches!(owner.log.sync(), Err(LogError::Poisoned)));
+    assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Poisoned)));
     assert!(owner.push().is_err());
 }
 
@@ -83,7 +83,7 @@ fn a_power_cut_at_any_moment_of_opening_loses_nothing() {
     for _ in 0..30 {
         owner.push().unwrap();
     }
-    owner.log.commit(Sync::Now).unwrap();
+    owner.log.committed(Sync::Now).unwrap();
     let mut interrupted = 0;
     for operations in 0..40 {
         for seed in 0..20 {
@@ -103,7 +103,7 @@ fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..6 {
         owner.push().unwrap();
-        owner.log.commit(Sync::Later).unwrap();
+        owner.log.committed(Sync::Later).unwrap();
     }
     for operations in 0..24 {
         for seed in 0..12 {
@@ -113,7 +113,7 @@ fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
             let cut = killed.after_power_cut(&mut Chance::new(seed));
             let mut second = Owner::open(cut.clone()).unwrap();
             second.push().unwrap();
-            second.log.commit(Sync::Now).unwrap();
+            second.log.committed(Sync::Now).unwrap();
             let third = Owner::open(cut.after_kill()).unwrap();
             assert!(
                 third.messages.keys().eq(second.messages.keys()),
@@ -126,16 +126,31 @@ fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
 }
 
 #[test]
-fn a_sync_covers_what_was_written_before_the_open_group_went_on_in_a_new_segment() {
+fn a_sync_covers_what_was_written_before_the_group_that_went_on_in_a_new_segment() {
+    for seed in 0..40 {
+        let disk = Simulated::default();
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        owner.push().unwrap();
+        owner.log.committed(Sync::Later).unwrap();
+        assert!(owner.log.needs_sync());
+        while owner.log.stats().segments == 1 || owner.log.group_is_empty() {
+            owner.push().unwrap();
+        }
+        owner.log.committed(Sync::Now).unwrap();
+        assert!(!owner.log.needs_sync());
+        let again = Owner::open(disk.after_power_cut(&mut Chance::new(seed))).unwrap();
+        assert!(again.messages.keys().eq(owner.messages.keys()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_commit_of_nothing_syncs_what_was_written_before() {
     for seed in 0..40 {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
         let written = owner.push().unwrap();
-        owner.log.commit(Sync::Later).unwrap();
-        while owner.log.stats().segments == 1 || owner.log.group_is_empty() {
-            owner.push().unwrap();
-        }
-        owner.log.sync().unwrap();
+        owner.log.committed(Sync::Later).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
         assert!(!owner.log.needs_sync());
         let owner = Owner::open(disk.after_power_cut(&mut Chance::new(seed))).unwrap();
         assert!(owner.messages.contains_key(&written), "seed {seed}");
@@ -148,7 +163,7 @@ fn what_a_failed_sync_left_in_the_page_cache_is_written_anew_before_anybody_is_t
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..6 {
         owner.push().unwrap();
-        owner.log.commit(Sync::Later).unwrap();
+        owner.log.committed(Sync::Later).unwrap();
     }
     let disk = disk.after_failed_sync();
     let told = Owner::open(disk.clone()).unwrap();

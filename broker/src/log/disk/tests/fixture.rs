@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::log::{
-    Ended, Idempotency, Record, RecordedPhase, Sync, Target, Targets,
+    Ended, Idempotency, Log, Record, RecordedPhase, Sync, Target, Targets,
+    conformance::Patient,
     disk::{
         DiskLog, Options,
         storage::{Folder, Storage},
@@ -75,7 +76,7 @@ fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     };
     log.append(&push(0, idempotency, b"headers", b"with a key")).unwrap();
     log.append(&push(1, None, b"", &[])).unwrap();
-    log.commit(Sync::Now).unwrap();
+    log.committed(Sync::Now).unwrap();
     for record in [
         Record::Lease {
             channel: 7,
@@ -97,7 +98,7 @@ fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     ] {
         log.append_reserved(&record).unwrap();
     }
-    log.commit(Sync::Later).unwrap();
+    log.committed(Sync::Later).unwrap();
 }
 
 fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
@@ -118,7 +119,7 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
     };
     log.append(&message(Targets::new(&targets), true)).unwrap();
     log.append(&message(Targets::new(&targets[..Target::BYTES]), false)).unwrap();
-    log.commit(Sync::Now).unwrap();
+    log.committed(Sync::Now).unwrap();
     let dead = RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" };
     for phase in [
         RecordedPhase::Ready(Ended::Expired),
@@ -138,19 +139,20 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
         log.append_reserved(&record).unwrap();
     }
     log.append_reserved(&Record::Key { idempotency, message_id: 6 }).unwrap();
-    log.commit(Sync::Later).unwrap();
+    log.committed(Sync::Later).unwrap();
 }
 
 fn write_to(folder: &Path, write: Write) {
     let storage = Repeatable(Folder::open(folder).unwrap());
-    let mut log =
-        DiskLog::open_in(storage, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
+    let mut log = DiskLog::open_in(storage, OPTIONS).unwrap();
+    log.replayed(|_, record| panic!("{record:?} in a new log")).unwrap();
     write(&mut log);
 }
 
 fn read(folder: &Path) -> String {
     let mut text = String::new();
-    DiskLog::open(folder, OPTIONS, &mut |_, record| text.push_str(&format!("{record:?}\n"))).unwrap();
+    let mut log = DiskLog::open(folder, OPTIONS).unwrap();
+    log.replayed(|_, record| text.push_str(&format!("{record:?}\n"))).unwrap();
     text
 }
 

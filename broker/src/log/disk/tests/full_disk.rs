@@ -1,12 +1,10 @@
 //! A full disk: it can be emptied, and then filled again.
 
-use super::{
-    owner::{Owner, SEGMENT},
-    simulated::{Chance, Simulated},
-};
+use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    Sync,
-    disk::{AppendError, OpenError},
+    AppendError, Log, OpenError, Sync,
+    conformance::Patient,
+    disk::simulated::{Chance, Simulated},
 };
 
 fn fill(owner: &mut Owner) -> u64 {
@@ -17,7 +15,7 @@ fn fill(owner: &mut Owner) -> u64 {
             Err(AppendError::Full) => return pushed,
             Err(other) => panic!("{other}"),
         }
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
     }
 }
 
@@ -31,9 +29,9 @@ fn a_full_disk_refuses_pushes_takes_settles_and_has_room_again_when_emptied() {
     let messages: Vec<u64> = owner.messages.keys().copied().collect();
     for sequence in messages {
         owner.settle(sequence).unwrap();
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
     }
-    while owner.log.reclaim_wanted() {
+    while owner.log.reclaim_wanted().is_some() {
         owner.reclaim().unwrap();
     }
     assert!(fill(&mut owner) > 50, "an emptied disk has room");
@@ -52,7 +50,7 @@ fn a_full_log_opens_again_with_everything_in_it() {
     reopened.check();
     let first = *reopened.messages.keys().next().unwrap();
     reopened.settle(first).unwrap();
-    reopened.log.commit(Sync::Now).unwrap();
+    reopened.log.committed(Sync::Now).unwrap();
 }
 
 #[test]
@@ -85,10 +83,10 @@ fn one_old_message_does_not_keep_a_full_disk_full() {
         let younger: Vec<u64> = owner.messages.keys().copied().skip(1).collect();
         for sequence in younger {
             owner.settle(sequence).unwrap();
-            owner.log.commit(Sync::Now).unwrap();
+            owner.log.committed(Sync::Now).unwrap();
         }
         for _ in 0..10 {
-            if owner.log.reclaim_wanted() {
+            if owner.log.reclaim_wanted().is_some() {
                 owner.reclaim().unwrap();
             }
         }
@@ -116,14 +114,14 @@ fn a_full_log_opens_again_and_again_and_can_be_emptied_then() {
         // From the newest on, so that no segment is freed.
         for _ in 0..2 {
             owner.settle(messages.pop().unwrap()).unwrap();
-            owner.log.commit(Sync::Now).unwrap();
+            owner.log.committed(Sync::Now).unwrap();
         }
     }
     for sequence in messages {
         owner.settle(sequence).unwrap();
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
     }
-    while owner.log.reclaim_wanted() {
+    while owner.log.reclaim_wanted().is_some() {
         owner.reclaim().unwrap();
     }
     assert!(fill(&mut owner) > 50, "an emptied disk has room");
@@ -138,7 +136,7 @@ fn what_a_full_log_says_when_it_is_opened_is_on_disk_by_then() {
     let messages = fill(&mut owner);
     for sequence in 1..=messages / 2 {
         owner.settle(sequence).unwrap();
-        owner.log.commit(Sync::Later).unwrap();
+        owner.log.committed(Sync::Later).unwrap();
     }
     for seed in 0..20 {
         let killed = disk.after_failed_sync();
@@ -159,10 +157,10 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
     let mut owner = Owner::open(disk.clone()).unwrap();
     fill(&mut owner);
     let messages: Vec<u64> = owner.messages.keys().copied().collect();
-    owner.log.commit(Sync::Now).unwrap();
+    owner.log.committed(Sync::Now).unwrap();
     for sequence in messages.iter().take(60) {
         owner.settle(*sequence).unwrap();
-        owner.log.commit(Sync::Later).unwrap();
+        owner.log.committed(Sync::Later).unwrap();
     }
     for seed in 0..12 {
         let cut = disk.after_power_cut(&mut Chance::new(seed));
@@ -172,7 +170,7 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
         // written over.
         for sequence in &messages[60..75] {
             second.settle(*sequence).unwrap();
-            second.log.commit(Sync::Now).unwrap();
+            second.log.committed(Sync::Now).unwrap();
             let third = Owner::open(cut.after_kill()).unwrap();
             assert!(
                 third.messages.keys().eq(second.messages.keys()),
@@ -189,7 +187,7 @@ fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..5 {
         owner.push().unwrap();
-        owner.log.commit(Sync::Now).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
     }
     for operations in 0..20 {
         let killed = disk.after_kill();
@@ -206,7 +204,7 @@ fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
         // The segments before the one that the log went on in leave.
         second.reclaim().unwrap();
         second.push().unwrap();
-        second.log.commit(Sync::Now).unwrap();
+        second.log.committed(Sync::Now).unwrap();
         let third =
             Owner::open(full.after_kill()).unwrap_or_else(|error| panic!("operations {operations}: {error}"));
         assert!(third.messages.keys().eq(second.messages.keys()), "operations {operations}");

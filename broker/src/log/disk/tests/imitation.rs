@@ -1,12 +1,10 @@
 //! Senders choose what messages hold, and old messages lie in every recycled segment: none may be taken for frames.
 
-use super::{
-    owner::{Owner, SEGMENT},
-    simulated::Simulated,
-};
+use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    Record, Sync,
-    disk::{DiskLog, Options, frame},
+    DiskLog, Log, Options, Position, Record, Sync,
+    conformance::{Patient, wait},
+    disk::{frame, simulated::Simulated},
 };
 
 /// Frames of every mark, number and place that a sender could think of, as the body of a message.
@@ -27,7 +25,7 @@ fn frames_as_body() -> Vec<u8> {
 #[test]
 fn a_body_that_imitates_frames_is_never_taken_for_any() {
     let disk = Simulated::default();
-    let mut log = DiskLog::open_in(disk.clone(), Options { segment_bytes: SEGMENT }, &mut |_, _| ()).unwrap();
+    let mut log = DiskLog::open_in(disk.clone(), Options { segment_bytes: SEGMENT }).unwrap();
     let body = frames_as_body();
     let push = Record::Push {
         channel: 1,
@@ -40,20 +38,22 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
     };
     for _ in 0..40 {
         let position = log.append(&push).unwrap();
-        log.commit(Sync::Now).unwrap();
+        log.committed(Sync::Now).unwrap();
         log.release(position);
-        while log.reclaim_wanted() {
-            while log.scan_oldest(None, usize::MAX).unwrap().1.is_some() {}
-            log.free_oldest().unwrap();
+        while let Some(below) = log.reclaim_wanted() {
+            assert_eq!(log.scanned(Position::START, Some(below), usize::MAX).unwrap().next, None);
+            let copies = log.newest_group;
+            wait(|context| log.poll_free(below, copies, context)).unwrap();
         }
         // A short message over the old ones leaves most of them where recovery looks.
         log.append_reserved(&Record::Settle { channel: 2, sequence: 7 }).unwrap();
-        log.commit(Sync::Now).unwrap();
+        log.committed(Sync::Now).unwrap();
         let mut records = Vec::new();
-        DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT }, &mut |_, record| {
-            records.push(matches!(record, Record::Settle { channel: 1, .. }));
-        })
-        .expect("a sender must not be able to make a log look damaged");
+        let mut again = DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT })
+            .expect("a sender must not be able to make a log look damaged");
+        again
+            .replayed(|_, record| records.push(matches!(record, Record::Settle { channel: 1, .. })))
+            .unwrap();
         assert!(!records.contains(&true), "a sender must not be able to write records");
     }
     assert!(log.stats().segments < 5, "segments were used again");
@@ -68,7 +68,7 @@ fn no_two_uses_of_a_segment_have_one_mark() {
         let mut owner = Owner::open(disk.after_kill()).unwrap();
         for _ in 0..100 {
             owner.push().unwrap();
-            owner.log.commit(Sync::Now).unwrap();
+            owner.log.committed(Sync::Now).unwrap();
         }
         let heads = owner.log.segments.values().map(|segment| segment.head.mark);
         uses += heads.len();

@@ -8,4 +8,3 @@ mod imitation;
 mod model;
 mod owner;
 mod reclaim;
-mod simulated;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{
-    owner::Owner,
-    simulated::{Chance, Simulated},
+use super::owner::Owner;
+use crate::log::{
+    Log, Sync,
+    conformance::Patient,
+    disk::simulated::{Chance, Simulated},
 };
-use crate::log::Sync;
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
@@ -94,10 +95,10 @@ fn run(operations: &[Operation]) {
                 }
             }
             Operation::Commit => {
-                owner.log.commit(Sync::Now).unwrap();
+                owner.log.committed(Sync::Now).unwrap();
                 promises.synced();
             }
-            Operation::WriteOnly => owner.log.commit(Sync::Later).unwrap(),
+            Operation::WriteOnly => owner.log.committed(Sync::Later).unwrap(),
             Operation::Reclaim => {
                 owner.reclaim().unwrap();
                 promises.synced();
@@ -141,7 +142,7 @@ fn what_was_written_outlives_the_process_without_a_sync() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     let sequence = owner.push().unwrap();
-    owner.log.commit(Sync::Later).unwrap();
+    owner.log.committed(Sync::Later).unwrap();
     assert!(owner.log.needs_sync());
     let owner = Owner::open(disk.after_kill()).unwrap();
     assert!(owner.messages.contains_key(&sequence));

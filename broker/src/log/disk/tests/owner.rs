@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::simulated::Simulated;
 use crate::log::{
-    Record, Sync,
-    disk::{AppendError, DiskLog, LogError, OpenError, Options, Position},
+    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync,
+    conformance::{Patient, wait},
+    disk::{place::Place, simulated::Simulated},
 };
 
 /// Small enough that a test goes through many.
@@ -29,23 +29,20 @@ pub(super) fn body(sequence: u64) -> Vec<u8> {
 impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
         let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
-        let mut log =
-            DiskLog::open_in(
-                disk,
-                Options { segment_bytes: SEGMENT },
-                &mut |position, record| match record {
-                    Record::Push { sequence, body: found, .. } => {
-                        assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
-                        doubles.extend(messages.insert(sequence, position));
-                        next = next.max(sequence + 1);
-                    }
-                    Record::Settle { sequence, .. } => {
-                        doubles.extend(messages.remove(&sequence));
-                        next = next.max(sequence + 1);
-                    }
-                    other => panic!("nobody wrote {other:?}"),
-                },
-            )?;
+        let mut log = DiskLog::open_in(disk, Options { segment_bytes: SEGMENT })?;
+        let replayed = log.replayed(|position, record| match record {
+            Record::Push { sequence, body: found, .. } => {
+                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+                doubles.extend(messages.insert(sequence, position));
+                next = next.max(sequence + 1);
+            }
+            Record::Settle { sequence, .. } => {
+                doubles.extend(messages.remove(&sequence));
+                next = next.max(sequence + 1);
+            }
+            other => panic!("nobody wrote {other:?}"),
+        });
+        replayed.expect("what was opened can be read");
         doubles.into_iter().for_each(|position| log.release(position));
         Ok(Self { log, messages, next })
     }
@@ -76,13 +73,14 @@ impl Owner {
 
     /// Frees the oldest segment, whether that is wanted or not.
     pub(super) fn reclaim(&mut self) -> Result<(), LogError> {
-        self.log.commit(Sync::Now)?;
+        self.log.committed(Sync::Now)?;
         if self.log.stats().segments < 2 {
             return Ok(());
         }
-        let mut cursor = None;
-        loop {
-            let (records, next) = self.log.scan_oldest(cursor, 10_000)?;
+        let below = self.second_segment();
+        let mut from = Some(Position::START);
+        while let Some(position) = from {
+            let Scanned { records, next } = self.log.scanned(position, Some(below), 10_000)?;
             for (position, bytes) in records {
                 let record = Record::decode(&bytes).unwrap();
                 let Record::Push { sequence, .. } = record else { continue };
@@ -92,13 +90,21 @@ impl Owner {
                     self.log.release(position);
                 }
             }
-            cursor = next;
-            if cursor.is_none() {
-                break;
-            }
+            from = next;
         }
-        self.log.commit(Sync::Now)?;
-        self.log.free_oldest()
+        self.log.committed(Sync::Now)?;
+        self.free()
+    }
+
+    /// Where the second segment begins.
+    pub(super) fn second_segment(&self) -> Position {
+        Place::start(*self.log.segments.keys().nth(1).unwrap(), 0).into()
+    }
+
+    /// Frees the oldest segment. What was committed last is the last copy.
+    pub(super) fn free(&mut self) -> Result<(), LogError> {
+        let (below, copies) = (self.second_segment(), self.log.newest_group);
+        wait(|context| self.log.poll_free(below, copies, context))
     }
 
     /// Every message can be read, and the log's accounts agree.
@@ -110,7 +116,7 @@ impl Owner {
             };
             assert_eq!(found, body(*sequence));
         }
-        let live: u64 = self.messages.values().map(|position| u64::from(position.length)).sum();
+        let live: u64 = self.messages.values().map(|position| Place::from(*position).length as u64).sum();
         assert_eq!(self.log.stats().live_bytes, live);
     }
 }

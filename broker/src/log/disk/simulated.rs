@@ -8,20 +8,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use crate::log::disk::storage::{Storage, StorageFile};
+use super::storage::{Storage, StorageFile};
 
 const SECTOR: usize = 512;
 
 /// A source of chance that a test can repeat: xorshift64* (Vigna, 2016).
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(in crate::log) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::log) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(in crate::log) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -60,11 +60,11 @@ struct World {
 
 /// The disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Simulated(Arc<Mutex<World>>);
+pub(in crate::log) struct Simulated(Arc<Mutex<World>>);
 
 /// A file on it.
 #[derive(Debug)]
-pub(super) struct SimulatedFile {
+pub(in crate::log) struct SimulatedFile {
     disk: Simulated,
     id: u64,
 }
@@ -75,22 +75,22 @@ impl Simulated {
     }
 
     /// From now on files may have so many bytes in all.
-    pub(super) fn limit(&self, room: usize) {
+    pub(in crate::log) fn limit(&self, room: usize) {
         self.world().room = Some(room);
     }
 
     /// After so many more writes and syncs, every one fails.
-    pub(super) fn fail_after(&self, operations: u64) {
+    pub(in crate::log) fn fail_after(&self, operations: u64) {
         self.world().good_for = Some(operations);
     }
 
     /// How many bytes all files have.
-    pub(super) fn used(&self) -> usize {
+    pub(in crate::log) fn used(&self) -> usize {
         self.world().contents.values().map(|content| content.bytes.len()).sum()
     }
 
     /// The disk after the process was killed: it has everything that was written. The old process can do nothing to it.
-    pub(super) fn after_kill(&self) -> Self {
+    pub(in crate::log) fn after_kill(&self) -> Self {
         let world = self.world();
         let names = world.names.clone();
         let copy = World {
@@ -106,7 +106,7 @@ impl Simulated {
 
     /// The disk after a sync failed and the process ended: everything can still be read, the disk has none of what was not
     /// synced before, and the next sync succeeds without writing it.
-    pub(super) fn after_failed_sync(&self) -> Self {
+    pub(in crate::log) fn after_failed_sync(&self) -> Self {
         let copy = self.after_kill();
         for content in copy.world().contents.values_mut() {
             content.forgotten = std::mem::take(&mut content.on_disk);
@@ -115,7 +115,7 @@ impl Simulated {
     }
 
     /// The disk after a power cut.
-    pub(super) fn after_power_cut(&self, chance: &mut Chance) -> Self {
+    pub(in crate::log) fn after_power_cut(&self, chance: &mut Chance) -> Self {
         let world = self.world();
         let mut names = world.names_on_disk.clone();
         // Each change of names that was not synced is there or not.
@@ -156,7 +156,7 @@ impl Simulated {
     }
 
     /// Every place in the files where these bytes are.
-    pub(super) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
+    pub(in crate::log) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
         let world = self.world();
         let mut found = Vec::new();
         for (name, id) in &world.names {
@@ -168,7 +168,7 @@ impl Simulated {
     }
 
     /// Copies a file.
-    pub(super) fn copy(&self, from: &str, to: &str) {
+    pub(in crate::log) fn copy(&self, from: &str, to: &str) {
         let mut world = self.world();
         let (content, id) = (world.contents[&world.names[from]].clone(), world.next);
         world.next += 1;
@@ -177,7 +177,7 @@ impl Simulated {
     }
 
     /// Changes one byte of a file.
-    pub(super) fn flip(&self, name: &str, offset: usize) {
+    pub(in crate::log) fn flip(&self, name: &str, offset: usize) {
         let mut world = self.world();
         let id = world.names[name];
         world.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;

@@ -1,0 +1,104 @@
+//! Groups in flight: who waits is told in order, and after a failure nobody is told that anything is stored.
+
+use super::*;
+use crate::channel::State;
+
+fn is_told(ticket: &Ticket) -> Option<Result<(), StoreFailed>> {
+    let mut waiting = Box::pin(ticket.clone().wait());
+    match waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+/// Pushes, each in a group of its own, all in flight at once.
+fn in_flight(bench: &mut Bench<Stream>, count: usize) -> Vec<Ticket> {
+    let mut push = |number: usize| {
+        let pushed = bench.push(&[0], message(&number.to_string())).unwrap();
+        bench.core.commit();
+        pushed.ticket
+    };
+    (0..count).map(&mut push).collect()
+}
+
+#[test]
+fn answers_leave_in_the_order_of_their_groups_although_groups_are_committed_in_any() {
+    let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
+    for _ in 0..20 {
+        let tickets = in_flight(&mut bench, 6);
+        wait(|context| {
+            let _ = bench.core.poll_commits(context);
+            let told = tickets.iter().map(|ticket| is_told(ticket).is_some());
+            assert!(told.is_sorted_by(|one, next| one >= next), "one is told before one that came earlier");
+            if tickets.iter().all(|ticket| is_told(ticket).is_some()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        assert!(tickets.iter().all(|ticket| is_told(ticket) == Some(Ok(()))));
+    }
+}
+
+#[test]
+fn after_a_group_that_failed_no_later_one_is_told_as_stored_and_none_is_found() {
+    for failing in 0..6 {
+        let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
+        let stream = bench.place.clone();
+        stream.fail_after(Some(failing));
+        let mut tickets = in_flight(&mut bench, 6);
+        // One that is still in the open group.
+        tickets.extend(bench.push(&[0], message("open")).map(|pushed| pushed.ticket));
+        wait(|context| {
+            let _ = bench.core.poll_commits(context);
+            if bench.core.has_failed() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let stored = tickets.iter().filter(|ticket| is_told(ticket) == Some(Ok(()))).count() as u64;
+        assert!(stored <= failing);
+        for ticket in &tickets[stored as usize..] {
+            assert_eq!(is_told(ticket), Some(Err(StoreFailed)));
+        }
+        assert!(matches!(bench.push(&[0], message("late")), Err(PushRefusal::StoreFailed)));
+        stream.fail_after(None);
+        let bench = bench.restart();
+        let found = bench.core.channels.get(&bench.entries[0].number);
+        let found = found.map_or(0, |channel| channel.state.count(State::Ready));
+        assert_eq!(found, failing, "what arrived before the failure is there, told or not");
+    }
+}
+
+#[test]
+fn a_core_whose_log_was_taken_over_answers_nothing_any_more() {
+    let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
+    bench.push(&[0], message("first")).unwrap();
+    bench.commit();
+    let second = start(&bench.place, &bench.folder, &bench.store);
+    let ticket = bench.push(&[0], message("second")).unwrap().ticket;
+    bench.commit();
+    assert_eq!(is_told(&ticket), Some(Err(StoreFailed)));
+    assert!(bench.core.has_failed());
+    let found = second.channels[&bench.entries[0].number].state.count(State::Ready);
+    assert_eq!(found, 1);
+}
+
+#[test]
+fn a_settle_that_is_repeated_waits_for_the_first_though_that_is_in_flight() {
+    let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
+    bench.push(&[0], message("one")).unwrap();
+    bench.commit();
+    let delivery = bench.pull(0, 60_000).unwrap();
+    bench.commit();
+    let number = bench.entries[0].number;
+    bench.core.settle(number, delivery.granted.claim()).map(drop).unwrap();
+    bench.core.commit();
+    let mut waited = false;
+    let again = bench.core.settle(number, delivery.granted.claim()).unwrap();
+    wait(|context| {
+        waited |= is_told(&again).is_none();
+        let _ = bench.core.poll_commits(context);
+        is_told(&again).map_or(Poll::Pending, Poll::Ready)
+    })
+    .unwrap();
+    assert!(waited);
+    assert_eq!(bench.core.channels[&number].state.messages_count(), 0);
+}

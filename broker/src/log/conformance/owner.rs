@@ -1,0 +1,125 @@
+//! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their part
+//! of the log is freed.
+
+use std::collections::BTreeMap;
+
+use super::{Patient, wait};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
+
+pub(super) struct Owner<L> {
+    pub(super) log: L,
+    pub(super) messages: BTreeMap<u64, Position>,
+    pub(super) next: u64,
+    in_flight: usize,
+}
+
+/// The content of a message: its number tells all of it.
+fn body(sequence: u64) -> Vec<u8> {
+    vec![sequence as u8; (sequence.wrapping_mul(7919) % 3000) as usize]
+}
+
+impl<L: Log> Owner<L> {
+    pub(super) fn new(mut log: L) -> Self {
+        let (mut messages, mut next, mut gone) = (BTreeMap::new(), 1, Vec::new());
+        let replayed = log.replayed(|position, record| match record {
+            Record::Push { sequence, body: found, .. } => {
+                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+                gone.extend(messages.insert(sequence, position));
+                next = next.max(sequence + 1);
+            }
+            Record::Settle { sequence, .. } => {
+                gone.extend(messages.remove(&sequence));
+                next = next.max(sequence + 1);
+            }
+            other => panic!("nobody wrote {other:?}"),
+        });
+        replayed.unwrap();
+        gone.into_iter().for_each(|position| log.release(position));
+        Self { log, messages, next, in_flight: 0 }
+    }
+
+    pub(super) fn push(&mut self) -> Result<u64, AppendError> {
+        let (sequence, body) = (self.next, body(self.next));
+        let record = Record::Push {
+            channel: 1,
+            sequence,
+            message_id: sequence.into(),
+            enqueued_ms: 0,
+            idempotency: None,
+            headers: &[],
+            body: &body,
+        };
+        let position = self.log.append(&record)?;
+        self.messages.insert(sequence, position);
+        self.next += 1;
+        Ok(sequence)
+    }
+
+    pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
+        self.log.append_reserved(&Record::Settle { channel: 1, sequence })?;
+        let position = self.messages.remove(&sequence).unwrap();
+        self.log.release(position);
+        Ok(())
+    }
+
+    /// Gives back what is worth it.
+    pub(super) fn reclaim(&mut self) {
+        while let Some(below) = self.log.reclaim_wanted() {
+            let mut from = Some(Position::START);
+            while let Some(position) = from {
+                let scanned = self.log.scanned(position, Some(below), 10_000).unwrap();
+                for (position, bytes) in scanned.records {
+                    assert!(position < below);
+                    let record = Record::decode(&bytes).unwrap();
+                    let Record::Push { sequence, .. } = record else { continue };
+                    if self.messages.get(&sequence) == Some(&position) {
+                        let copy = self.log.append_reserved(&record).unwrap();
+                        self.messages.insert(sequence, copy);
+                        self.log.release(position);
+                    }
+                }
+                from = scanned.next;
+            }
+            let copies = self.commit();
+            wait(|context| self.log.poll_free(below, copies, context)).unwrap();
+        }
+    }
+
+    /// Begins to commit the open group, which the log takes.
+    pub(super) fn begin(&mut self) -> GroupNumber {
+        self.in_flight += 1;
+        self.log.commit(Sync::Now)
+    }
+
+    /// Waits for the next group in flight.
+    pub(super) fn told(&mut self) -> (GroupNumber, Result<(), LogError>) {
+        self.in_flight -= 1;
+        wait(|context| self.log.poll_commit(context))
+    }
+
+    /// Commits everything.
+    pub(super) fn commit(&mut self) -> GroupNumber {
+        while !self.log.takes_group() {
+            self.told().1.unwrap();
+        }
+        let number = self.begin();
+        while self.in_flight > 0 {
+            self.told().1.unwrap();
+        }
+        number
+    }
+
+    /// Every message can be read, and the log's accounts agree.
+    pub(super) fn check(&self) {
+        let mut live = 0;
+        for (sequence, position) in &self.messages {
+            let bytes = self.log.read(*position).unwrap();
+            let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
+                panic!("no message at {position:?}")
+            };
+            assert_eq!(found, body(*sequence));
+            live += bytes.len() as u64;
+        }
+        assert_eq!(self.log.stats().live_bytes, live);
+    }
+}

@@ -1,0 +1,229 @@
+//! Every promise of a log, one function each.
+
+use std::{
+    collections::BTreeSet,
+    task::{Context, Waker},
+};
+
+use proptest::prelude::*;
+
+use super::{Patient, Subject, owner::Owner};
+use crate::log::{Log, LogError, Position, Scanned};
+
+fn opened<S: Subject>() -> (S, Owner<S::Log>) {
+    let mut subject = S::default();
+    let log = subject.open();
+    (subject, Owner::new(log))
+}
+
+fn reopened<S: Subject>(subject: &mut S, owner: Owner<S::Log>) -> Owner<S::Log> {
+    drop(owner);
+    Owner::new(subject.open())
+}
+
+pub(crate) fn a_record_is_read_before_during_and_after_its_commit<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    for _ in 0..20 {
+        owner.push().unwrap();
+        owner.check();
+    }
+    let number = owner.begin();
+    owner.check();
+    owner.push().unwrap();
+    owner.check();
+    assert_eq!(owner.told().0, number);
+    owner.check();
+    owner.commit();
+    let owner = reopened(&mut subject, owner);
+    assert_eq!(owner.messages.len(), 21);
+    owner.check();
+}
+
+pub(crate) fn every_group_is_told_once_and_found_in_order_by_the_next_owner<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    let (mut begun, mut told) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        for _ in 0..3 {
+            owner.push().unwrap();
+        }
+        while !owner.log.takes_group() {
+            told.push(owner.told());
+        }
+        begun.push(owner.begin());
+    }
+    assert!(begun.is_sorted());
+    while told.len() < begun.len() {
+        told.push(owner.told());
+    }
+    let numbers: BTreeSet<_> = told.iter().map(|(number, _)| *number).collect();
+    assert!(numbers.iter().eq(begun.iter()), "{told:?}");
+    assert!(told.iter().all(|(_, outcome)| outcome.is_ok()));
+    assert!(owner.log.poll_commit(&mut Context::from_waker(Waker::noop())).is_pending());
+    let owner = reopened(&mut subject, owner);
+    assert!(owner.messages.keys().copied().eq(1..=150));
+    assert!(owner.messages.values().is_sorted());
+}
+
+pub(crate) fn what_was_not_committed_is_not_found<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    owner.push().unwrap();
+    owner.commit();
+    owner.push().unwrap();
+    let owner = reopened(&mut subject, owner);
+    assert!(owner.messages.keys().eq([&1]));
+}
+
+pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    for _ in 0..60 {
+        owner.push().unwrap();
+        owner.push().unwrap();
+        owner.commit();
+    }
+    drop(owner);
+    let mut log = subject.open();
+    let whole = log.scanned(Position::START, None, usize::MAX).unwrap();
+    assert_eq!((whole.records.len(), whole.next), (120, None));
+    let (mut parts, mut from) = (Vec::new(), Some(Position::START));
+    let mut begins = Vec::new();
+    while let Some(position) = from {
+        begins.push(position);
+        let Scanned { records, next } = log.scanned(position, None, 1).unwrap();
+        assert!(records.iter().all(|(at, _)| *at >= position));
+        parts.extend(records);
+        from = next;
+    }
+    assert!(begins.len() > 50, "parts are small");
+    assert_eq!(parts, whole.records);
+    let (third, last) = (begins[begins.len() / 3], begins[begins.len() - 2]);
+    let between = log.scanned(third, Some(last), usize::MAX).unwrap();
+    let expected = whole.records.iter().filter(|(at, _)| (third..last).contains(at));
+    assert!(between.records.iter().eq(expected));
+    // Going through it again counts nothing twice.
+    let bytes: usize = whole.records.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!(log.stats().live_bytes, bytes as u64);
+}
+
+pub(crate) fn what_is_freed_is_gone_and_what_was_copied_stays<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    let mut freed = 0;
+    for round in 0..400 {
+        let sequence = owner.push().unwrap();
+        if round % 50 != 0 {
+            owner.settle(sequence).unwrap();
+        }
+        owner.commit();
+        let before = owner.log.stats().segments;
+        owner.reclaim();
+        owner.check();
+        freed += before.saturating_sub(owner.log.stats().segments);
+    }
+    assert!(freed > 3, "{freed} freed");
+    let first = owner.log.scanned(Position::START, None, usize::MAX).unwrap().records.len();
+    assert!(first < 400, "{first} records are left");
+    let messages: Vec<u64> = owner.messages.keys().copied().collect();
+    let owner = reopened(&mut subject, owner);
+    assert!(owner.messages.keys().eq(messages.iter()));
+    owner.check();
+}
+
+pub(crate) fn an_owner_that_was_superseded_commits_nothing<S: Subject>() {
+    let (mut subject, mut first) = opened::<S>();
+    first.push().unwrap();
+    first.commit();
+    let Some(log) = subject.open_beside() else { return };
+    let mut second = Owner::new(log);
+    first.push().unwrap();
+    first.push().unwrap();
+    first.begin();
+    assert!(matches!(first.told().1, Err(LogError::Fenced)));
+    assert!(first.push().is_err());
+    second.push().unwrap();
+    second.commit();
+    drop(first);
+    let owner = reopened(&mut subject, second);
+    assert!(owner.messages.keys().copied().eq([1, 2]));
+    owner.check();
+}
+
+pub(crate) fn after_a_failed_group_nothing_is_committed<S: Subject>() {
+    let (mut subject, mut owner) = opened::<S>();
+    owner.push().unwrap();
+    owner.commit();
+    subject.fail();
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        // Some of the groups are in flight already when the first one fails.
+        let _ = owner.push();
+        while !owner.log.takes_group() {
+            told.push(owner.told());
+        }
+        owner.begin();
+    }
+    while told.len() < 20 {
+        told.push(owner.told());
+    }
+    assert!(told.iter().all(|(_, outcome)| outcome.is_err()), "{told:?}");
+    assert!(owner.push().is_err());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Push,
+    /// Of the n-th message.
+    Settle(usize),
+    Begin,
+    Commit,
+    Reclaim,
+    Restart,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        10 => Just(Operation::Push),
+        8 => (0..40_usize).prop_map(Operation::Settle),
+        6 => Just(Operation::Begin),
+        2 => Just(Operation::Commit),
+        2 => Just(Operation::Reclaim),
+        1 => Just(Operation::Restart),
+    ]
+}
+
+pub(crate) fn nothing_committed_is_lost_and_nothing_settled_comes_back<S: Subject>() {
+    let config = ProptestConfig { cases: 60, max_shrink_iters: 500, ..ProptestConfig::default() };
+    let operations = prop::collection::vec(operation(), 1..200);
+    let outcome = proptest::test_runner::TestRunner::new(config).run(&operations, |operations| {
+        let (mut subject, mut owner) = opened::<S>();
+        for operation in operations {
+            match operation {
+                Operation::Push => {
+                    owner.push().unwrap();
+                }
+                Operation::Settle(index) => {
+                    if let Some(sequence) = owner.messages.keys().copied().nth(index) {
+                        owner.settle(sequence).unwrap();
+                    }
+                }
+                Operation::Begin => {
+                    while !owner.log.takes_group() {
+                        owner.told().1.unwrap();
+                    }
+                    owner.begin();
+                }
+                Operation::Commit => {
+                    owner.commit();
+                }
+                Operation::Reclaim => owner.reclaim(),
+                Operation::Restart => {
+                    owner.commit();
+                    let messages: Vec<u64> = owner.messages.keys().copied().collect();
+                    owner = reopened(&mut subject, owner);
+                    prop_assert!(owner.messages.keys().eq(messages.iter()));
+                }
+            }
+            owner.check();
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}

@@ -1,0 +1,132 @@
+//! What the channels ask of a log.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::{AppendError, LogError, Position, Record};
+
+/// What a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// As durable as the log makes anything; on disk, for a log on one.
+    Now,
+    /// Written: it outlives the process, and the next sync makes it durable.
+    Later,
+}
+
+/// Which group commit of a log, since it was opened: one more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GroupNumber(pub u64);
+
+impl GroupNumber {
+    /// The group after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogStats {
+    /// Segments in use.
+    pub segments: u64,
+    /// Their bytes.
+    pub total_bytes: u64,
+    /// Bytes of the records that are still needed.
+    pub live_bytes: u64,
+    /// Segments ready for use.
+    pub spares: u64,
+}
+
+/// Records as they follow one another in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// Each record's bytes, which the log has checked, with where it lies.
+    pub records: Vec<(Position, Bytes)>,
+    /// Where to go on; absent at the end of what was asked for.
+    pub next: Option<Position>,
+}
+
+/// A log with one owner, who appends records to an open group and commits it.
+///
+/// Groups are committed asynchronously: [`Self::commit`] says what is to be committed and never waits for a disk that is
+/// slow or for a network, and [`Self::poll_commit`] tells how each group went, in any order. Whoever answers requests keeps
+/// to the order of the groups: none counts before all that were committed earlier.
+///
+/// After any error the log is of no more use: nobody knows what became of the groups in flight, and whoever opens the log
+/// next decides. No method is called from two tasks: the waker that was given last is woken.
+pub trait Log: Send + 'static {
+    /// Appends a record to the open group, if there is room beyond the reserve.
+    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError>;
+
+    /// Appends a record that must have room even in a full log: all that helps to empty it.
+    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError>;
+
+    /// Bytes of the open group.
+    fn open_bytes(&self) -> usize;
+
+    /// Whether nothing was appended since the last commit.
+    fn group_is_empty(&self) -> bool;
+
+    /// Whether one more group may be in flight.
+    fn takes_group(&self) -> bool;
+
+    /// Begins to commit the open group, which may be empty: then only what was written before is synced. Called when
+    /// [`Self::takes_group`]. The next group is open when it returns.
+    fn commit(&mut self, sync: Sync) -> GroupNumber;
+
+    /// How the next of the groups in flight went, each told once. Pending for ever when none is in flight.
+    ///
+    /// [`LogError::Fenced`] says that somebody else owns the log by now; nothing that was in flight is in it then, unless it
+    /// was told as committed.
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<(), LogError>)>;
+
+    /// Whether something was written that no commit under way will sync.
+    fn needs_sync(&self) -> bool;
+
+    /// Reads the bytes of a record that was appended and is still needed, whether it is committed or not.
+    fn read(&self, at: Position) -> Result<Bytes, LogError>;
+
+    /// A record is no longer needed. Told once for each.
+    fn release(&mut self, at: Position);
+
+    /// What the log holds.
+    fn stats(&self) -> LogStats;
+
+    /// Whether the beginning of the log is worth freeing, and up to where: the owner walks it, appends again what is still
+    /// needed, and frees it.
+    fn reclaim_wanted(&self) -> Option<Position>;
+
+    /// Reads committed records from a position on, up to another or to the log's end, about `max_bytes` at a time.
+    ///
+    /// An owner begins by going through the whole log once, from [`Position::START`]; those are the records of owners before,
+    /// and count as needed until they are released.
+    fn poll_scan(
+        &mut self,
+        from: Position,
+        below: Option<Position>,
+        max_bytes: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Scanned, LogError>>;
+
+    /// Frees what lies before `below`, which [`Self::reclaim_wanted`] said and which was scanned to its end. `copies` is the
+    /// group with the last of what was appended again: it was committed with [`Sync::Now`].
+    fn poll_free(
+        &mut self,
+        below: Position,
+        copies: GroupNumber,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), LogError>>;
+}
+
+/// Whether a record is needed until its owner releases it. Others are needed only beside such a one.
+///
+/// A key counts although nobody releases it when it expires: if it did not, what is full of keys would be taken for dead
+/// and copied without end until the keys expire. Those that have are left behind when their part of the log is walked.
+pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
+    matches!(
+        record,
+        Record::Push { .. } | Record::Message { .. } | Record::IdempotencyKey { .. } | Record::Key { .. }
+    )
+}

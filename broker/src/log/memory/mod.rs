@@ -1,0 +1,254 @@
+//! A log in memory for tests, as a replicated stream of groups is one: several groups are in flight, each arrives at the
+//! server with the number that it must have there, and the answers come late and in any order. The time that passes is the
+//! number of times that it is polled, so that nobody sleeps.
+
+mod place;
+mod stream;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use super::{
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Record, Scanned, Sync,
+    contract::counts_as_live,
+};
+use place::Place;
+pub(crate) use stream::Stream;
+
+/// Groups that may be in flight.
+const IN_FLIGHT_MAX: usize = 8;
+/// Groups of which the oldest half is worth freeing, if less than half of their bytes is needed.
+const GROUPS_WORTH_FREEING: usize = 16;
+
+/// A group on its way.
+struct Request {
+    number: GroupNumber,
+    sequence: u64,
+    bytes: Bytes,
+    /// What the server said, once the group has arrived there.
+    answer: Option<Result<(), LogError>>,
+}
+
+/// The log of one owner.
+pub(crate) struct MemoryLog {
+    stream: Stream,
+    open: Vec<u8>,
+    /// Where in the stream the open group will be.
+    sequence: u64,
+    newest: GroupNumber,
+    in_flight: VecDeque<Request>,
+    /// Bytes that are needed, by group.
+    live: BTreeMap<u64, u64>,
+    /// Groups of owners before that were not looked at yet.
+    uncounted: std::ops::Range<u64>,
+    poisoned: bool,
+}
+
+impl MemoryLog {
+    /// Takes a stream over: from now on nobody else's groups are taken.
+    pub(crate) fn open(stream: &Stream) -> Self {
+        let sequence = stream.take_over();
+        Self {
+            stream: stream.clone(),
+            open: Vec::new(),
+            sequence: sequence + 1,
+            newest: GroupNumber::default(),
+            in_flight: VecDeque::new(),
+            live: BTreeMap::new(),
+            uncounted: 0..sequence,
+            poisoned: false,
+        }
+    }
+
+    /// The bytes of a group, wherever it is.
+    fn group(&self, sequence: u64) -> Option<Bytes> {
+        let in_flight = self.in_flight.iter().find(|request| request.sequence == sequence);
+        in_flight.map(|request| request.bytes.clone()).or_else(|| self.stream.group(sequence))
+    }
+
+    fn no_record(at: Position) -> LogError {
+        LogError::Damaged { file: PathBuf::from("memory"), offset: Place::from(at).sequence }
+    }
+
+    fn act<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, LogError> {
+        self.poisoned |= outcome.is_err();
+        outcome
+    }
+
+    fn scan(
+        &mut self,
+        from: Position,
+        below: Option<Position>,
+        max_bytes: usize,
+    ) -> Result<Scanned, LogError> {
+        let below = below.map_or(u64::MAX, |below| Place::from(below).sequence);
+        let (mut records, mut read) = (Vec::new(), 0);
+        for (sequence, bytes) in self.stream.groups(Place::from(from).sequence..below) {
+            if read >= max_bytes {
+                return Ok(Scanned { records, next: Some(Place::start(sequence).into()) });
+            }
+            read += bytes.len();
+            let mut offset = 0;
+            while offset < bytes.len() {
+                let (record, length) = Record::decode_first(&bytes[offset..])
+                    .map_err(|_| Self::no_record(Place::start(sequence).into()))?;
+                if self.uncounted.contains(&sequence) && counts_as_live(&record) {
+                    *self.live.entry(sequence).or_default() += length as u64;
+                }
+                let place = Place { sequence, offset: offset as u32, length: length as u32 };
+                records.push((place.into(), bytes.slice(offset..offset + length)));
+                offset += length;
+            }
+            self.uncounted.start = self.uncounted.start.max(sequence + 1);
+        }
+        Ok(Scanned { records, next: None })
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Poisoned);
+        }
+        let place = Place {
+            sequence: self.sequence,
+            offset: self.open.len() as u32,
+            length: record.encoded_len() as u32,
+        };
+        record.encode(&mut self.open);
+        if counts_as_live(record) {
+            *self.live.entry(self.sequence).or_default() += u64::from(place.length);
+        }
+        Ok(place.into())
+    }
+
+    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+        self.append(record)
+    }
+
+    fn open_bytes(&self) -> usize {
+        self.open.len()
+    }
+
+    fn group_is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    fn takes_group(&self) -> bool {
+        self.in_flight.len() < IN_FLIGHT_MAX
+    }
+
+    fn commit(&mut self, _: Sync) -> GroupNumber {
+        assert!(self.takes_group(), "so many groups may be in flight");
+        self.newest = self.newest.next();
+        self.in_flight.push_back(Request {
+            number: self.newest,
+            sequence: self.sequence,
+            bytes: std::mem::take(&mut self.open).into(),
+            answer: self.poisoned.then_some(Err(LogError::Poisoned)),
+        });
+        self.sequence += 1;
+        self.newest
+    }
+
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<(), LogError>)> {
+        if self.in_flight.is_empty() {
+            return Poll::Pending;
+        }
+        let waiting = self.in_flight.iter().position(|request| request.answer.is_none());
+        let answered: Vec<usize> =
+            (0..self.in_flight.len()).filter(|index| self.in_flight[*index].answer.is_some()).collect();
+        let chance = self.stream.chance(4);
+        if let Some(index) = waiting.filter(|_| chance < 2) {
+            let request = &mut self.in_flight[index];
+            request.answer = Some(self.stream.append(request.sequence, request.bytes.clone()));
+        } else if chance == 2 && !answered.is_empty() {
+            let index = answered[self.stream.chance(answered.len() as u64) as usize];
+            let Request { number, answer, .. } = self.in_flight.remove(index).expect("it is in flight");
+            let outcome = answer.expect("it was answered");
+            return Poll::Ready((number, self.act(outcome)));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn needs_sync(&self) -> bool {
+        false
+    }
+
+    fn read(&self, at: Position) -> Result<Bytes, LogError> {
+        let Place { sequence, offset, length } = at.into();
+        let range = offset as usize..(offset + length) as usize;
+        let bytes = if sequence == self.sequence {
+            self.open.get(range).map(Bytes::copy_from_slice)
+        } else {
+            self.group(sequence).filter(|group| group.len() >= range.end).map(|group| group.slice(range))
+        };
+        bytes.ok_or_else(|| Self::no_record(at))
+    }
+
+    fn release(&mut self, at: Position) {
+        let Place { sequence, length, .. } = at.into();
+        if let Some(live) = self.live.get_mut(&sequence) {
+            *live -= u64::from(length);
+        }
+    }
+
+    fn stats(&self) -> LogStats {
+        let groups = self.stream.groups(0..u64::MAX);
+        LogStats {
+            segments: groups.len() as u64,
+            total_bytes: groups.iter().map(|(_, group)| group.len() as u64).sum(),
+            live_bytes: self.live.values().sum(),
+            spares: 0,
+        }
+    }
+
+    fn reclaim_wanted(&self) -> Option<Position> {
+        let groups = self.stream.groups(0..u64::MAX);
+        let LogStats { total_bytes, live_bytes, .. } = self.stats();
+        let (middle, _) = groups.get(GROUPS_WORTH_FREEING / 2)?;
+        // What has arrived and was not told yet might still have to be read from the requests.
+        let told = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
+        let pays = groups.len() >= GROUPS_WORTH_FREEING && total_bytes > 2 * live_bytes;
+        (told && pays).then(|| Place::start(*middle).into())
+    }
+
+    fn poll_scan(
+        &mut self,
+        from: Position,
+        below: Option<Position>,
+        max_bytes: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Scanned, LogError>> {
+        if self.stream.chance(2) == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let scanned = self.scan(from, below, max_bytes);
+        Poll::Ready(self.act(scanned))
+    }
+
+    fn poll_free(
+        &mut self,
+        below: Position,
+        copies: GroupNumber,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), LogError>> {
+        let committed = self.in_flight.iter().all(|request| request.number > copies);
+        assert!(committed && copies <= self.newest, "copies are committed before the originals go");
+        if self.stream.chance(2) == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let below = Place::from(below).sequence;
+        self.stream.purge(below);
+        self.live = self.live.split_off(&below);
+        Poll::Ready(Ok(()))
+    }
+}

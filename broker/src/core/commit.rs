@@ -37,17 +37,20 @@ impl<L: Log> Core<L> {
         let mut news = Poll::Pending;
         while let Poll::Ready((number, outcome)) = self.log.poll_commit(context) {
             news = Poll::Ready(());
-            self.in_flight.ended(number, outcome);
+            self.in_flight.told(number, outcome);
+        }
+        while let Some(group) = self.in_flight.next_written() {
+            group.written();
         }
         while let Some((flight, outcome)) = self.in_flight.take_ended() {
             let Flight { number, group, sync, began } = flight;
-            let committed = self.survive(outcome).is_ok();
-            group.finish(committed);
-            if !committed {
+            let Ok(durable) = self.survive(outcome) else {
+                group.finish(false);
                 self.fail_everybody();
                 break;
-            }
-            if sync == Sync::Now || !self.log.needs_sync() {
+            };
+            group.finish(true);
+            if durable == Sync::Now {
                 self.durable_group = number;
             }
             if sync == Sync::Now {
@@ -126,15 +129,15 @@ impl<L: Log> Core<L> {
             self.group_sync = Sync::Now;
         }
         self.wakers.commit.notify_one();
-        Ticket::of(&self.group)
+        Ticket::of(&self.group, sync)
     }
 
     /// The promise of everything that was appended so far.
-    pub fn everything_so_far(&self) -> Ticket {
+    pub fn everything_so_far(&self, sync: Sync) -> Ticket {
         if !self.log.group_is_empty() {
-            return Ticket::of(&self.group);
+            return Ticket::of(&self.group, sync);
         }
-        self.in_flight.newest().map_or(Ticket::committed(), Ticket::of)
+        self.in_flight.newest().map_or(Ticket::committed(), |group| Ticket::of(group, sync))
     }
 
     /// A log that failed once is never used again: the broker stops, and recovery decides.

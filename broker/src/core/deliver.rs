@@ -205,7 +205,7 @@ impl<L: Log> Core<L> {
         for sequence in messages {
             let channel = &self.channels[&number];
             let Some(granted) = channel.state.granted(*sequence) else { continue };
-            let ticket = self.everything_so_far();
+            let ticket = self.everything_so_far(Sync::Later);
             deliveries.push(self.delivery(number, granted, ticket)?);
         }
         Ok(deliveries)

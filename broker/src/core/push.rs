@@ -140,7 +140,7 @@ impl<L: Log> Core<L> {
             }
             self.metrics.push_replays.inc();
             // The first push may still be in the open group.
-            let ticket = self.everything_so_far();
+            let ticket = self.everything_so_far(Sync::Now);
             return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
         }
         if turn.is_none() && self.waiting_keys.contains(&key.hash) {

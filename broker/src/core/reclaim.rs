@@ -64,7 +64,8 @@ impl<L: Log> Core<L> {
     /// The same, ready when the step was done.
     pub fn poll_reclaim(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.reclaim_step(context) {
-            Ok(Progress::Waiting) => Poll::Pending,
+            // The step may have begun a commit, which has to wake this task as well.
+            Ok(Progress::Waiting) => self.poll_commits(context),
             // A failure is remembered, and whoever asks next is told.
             Ok(Progress::Idle | Progress::More) | Err(StoreFailed) => Poll::Ready(()),
         }

@@ -88,7 +88,7 @@ impl<L: Log> Core<L> {
 
     /// The promise of so many records; of none, that of what was there before.
     fn appended_some(&mut self, records: u64) -> Ticket {
-        if records > 0 { self.appended(Sync::Now) } else { self.everything_so_far() }
+        if records > 0 { self.appended(Sync::Now) } else { self.everything_so_far(Sync::Now) }
     }
 
     /// A message makes room for a newer one.

@@ -72,7 +72,7 @@ impl<L: Log> Core<L> {
         let channel = self.leasing(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
             // Who settles twice is told the same; the first time may still be in the open group.
-            return Ok(self.everything_so_far());
+            return Ok(self.everything_so_far(Sync::Now));
         };
         channel.counters.settled.fetch_add(1, Relaxed);
         self.metrics.settled.inc();
@@ -95,7 +95,7 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let channel = self.leasing(number)?;
         if !channel.state.reject(claim, reason, &channel.policy, now)? {
-            return Ok(self.everything_so_far());
+            return Ok(self.everything_so_far(Sync::Now));
         }
         self.buried(number, claim.sequence)?;
         let ticket = self.promise(number);
@@ -113,7 +113,7 @@ impl<L: Log> Core<L> {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
         }
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
-            Released::Before => return Ok(self.everything_so_far()),
+            Released::Before => return Ok(self.everything_so_far(Sync::Now)),
             Released::Buried => self.buried(number, claim.sequence)?,
             Released::Back => {
                 self.lease_ended(number, claim.sequence);

@@ -76,11 +76,13 @@ pub trait Log: Send + 'static {
     /// [`Self::takes_group`]. The next group is open when it returns.
     fn commit(&mut self, sync: Sync) -> GroupNumber;
 
-    /// How the next of the groups in flight went, each told once. Pending for ever when none is in flight.
+    /// How far the next of the groups in flight has come: as far as its commit promised, or failed, each told once; and
+    /// before that, if the log tells that apart, that a group is written which is to be synced. Pending for ever when none
+    /// is in flight.
     ///
     /// [`LogError::Fenced`] says that somebody else owns the log by now; nothing that was in flight is in it then, unless it
     /// was told as committed.
-    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<(), LogError>)>;
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)>;
 
     /// Whether something was written that no commit under way will sync.
     fn needs_sync(&self) -> bool;

@@ -2,6 +2,7 @@
 
 mod failure;
 mod restart;
+mod slow_disk;
 mod turns;
 
 use std::task::{Context, Poll};

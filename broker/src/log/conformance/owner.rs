@@ -1,7 +1,7 @@
 //! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their part
 //! of the log is freed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Patient, wait};
 use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
@@ -11,6 +11,8 @@ pub(super) struct Owner<L> {
     pub(super) messages: BTreeMap<u64, Position>,
     pub(super) next: u64,
     in_flight: usize,
+    /// Groups that were told as written.
+    written: BTreeSet<GroupNumber>,
 }
 
 /// The content of a message: its number tells all of it.
@@ -35,7 +37,7 @@ impl<L: Log> Owner<L> {
         });
         replayed.unwrap();
         gone.into_iter().for_each(|position| log.release(position));
-        Self { log, messages, next, in_flight: 0 }
+        Self { log, messages, next, in_flight: 0, written: BTreeSet::new() }
     }
 
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
@@ -91,17 +93,40 @@ impl<L: Log> Owner<L> {
         self.log.commit(Sync::Now)
     }
 
-    /// Waits for the next group in flight.
+    /// Waits for the next group in flight that is committed or failed.
     pub(super) fn told(&mut self) -> (GroupNumber, Result<(), LogError>) {
+        loop {
+            let (number, outcome) = wait(|context| self.log.poll_commit(context));
+            match outcome {
+                Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
+                Ok(Sync::Now) => return (self.ended(number), Ok(())),
+                Err(error) => return (self.ended(number), Err(error)),
+            }
+        }
+    }
+
+    fn ended(&mut self, number: GroupNumber) -> GroupNumber {
         self.in_flight -= 1;
-        wait(|context| self.log.poll_commit(context))
+        number
+    }
+
+    /// Waits until the log takes one more group; how those went that were told meanwhile.
+    pub(super) fn make_way(&mut self) -> Vec<(GroupNumber, Result<(), LogError>)> {
+        let mut ended = Vec::new();
+        while !self.log.takes_group() {
+            let (number, outcome) = wait(|context| self.log.poll_commit(context));
+            match outcome {
+                Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
+                Ok(Sync::Now) => ended.push((self.ended(number), Ok(()))),
+                Err(error) => ended.push((self.ended(number), Err(error))),
+            }
+        }
+        ended
     }
 
     /// Commits everything.
     pub(super) fn commit(&mut self) -> GroupNumber {
-        while !self.log.takes_group() {
-            self.told().1.unwrap();
-        }
+        self.make_way().into_iter().for_each(|(_, outcome)| outcome.unwrap());
         let number = self.begin();
         while self.in_flight > 0 {
             self.told().1.unwrap();

@@ -46,9 +46,7 @@ pub(crate) fn every_group_is_told_once_and_found_in_order_by_the_next_owner<S: S
         for _ in 0..3 {
             owner.push().unwrap();
         }
-        while !owner.log.takes_group() {
-            told.push(owner.told());
-        }
+        told.extend(owner.make_way());
         begun.push(owner.begin());
     }
     assert!(begun.is_sorted());
@@ -155,9 +153,7 @@ pub(crate) fn after_a_failed_group_nothing_is_committed<S: Subject>() {
     for _ in 0..20 {
         // Some of the groups are in flight already when the first one fails.
         let _ = owner.push();
-        while !owner.log.takes_group() {
-            told.push(owner.told());
-        }
+        told.extend(owner.make_way());
         owner.begin();
     }
     while told.len() < 20 {
@@ -205,9 +201,7 @@ pub(crate) fn nothing_committed_is_lost_and_nothing_settled_comes_back<S: Subjec
                     }
                 }
                 Operation::Begin => {
-                    while !owner.log.takes_group() {
-                        owner.told().1.unwrap();
-                    }
+                    owner.make_way().into_iter().for_each(|(_, outcome)| outcome.unwrap());
                     owner.begin();
                 }
                 Operation::Commit => {

@@ -35,8 +35,8 @@ pub(crate) trait Patient: Log {
         let number = self.commit(sync);
         loop {
             let (told, outcome) = wait(|context| self.poll_commit(context));
-            outcome?;
-            if told == number {
+            let promised = outcome? == Sync::Now || sync == Sync::Later;
+            if told == number && promised {
                 return Ok(());
             }
         }

@@ -1,51 +1,119 @@
-//! Committing groups: what is to be written where, and what is known when it was.
+//! Committing groups: what is to be written where, what is written, and what is on disk.
+//!
+//! One group is written at a time, and one sync is under way at a time; but the next group is written while the last one is
+//! synced, so that whoever needs no sync waits for none. On a slow disk both are done by helpers. A sync covers all that was
+//! written when it began.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use super::{
     DiskLog, frame,
     group::OpenFrame,
+    pace::Mode,
+    segment::SegmentFile,
     storage::Storage,
-    work::{Done, Step, Work},
+    work::{Settle, Settled, Step, Write, Written},
 };
 use crate::log::{GroupNumber, LogError, Sync};
 
 /// The group that is being written.
-pub(super) struct InFlight {
+pub(super) struct Writing<F> {
     number: GroupNumber,
-    /// Readable until they are on disk.
+    /// Readable from here until they can be read from the disk.
     frames: Vec<Arc<OpenFrame>>,
-    /// The segment in which it began.
+    /// The segments in which it begins and ends.
     first_epoch: u64,
-    /// Frames before this are on disk when it is.
+    last: Arc<SegmentFile<F>>,
+    /// Frames before this are on disk when it is written, because it went on in a new segment.
     synced: u64,
-    /// Whether the group is on disk then, or written only.
+    /// The number after its last frame.
+    next_frame: u64,
+    /// Whether it is to be synced as well.
     durable: bool,
+}
+
+/// How far the log is written and synced.
+pub(super) struct Progress<F> {
+    pub(super) writing: Option<Writing<F>>,
+    /// What was written last: all that may be unsynced is in it.
+    last: Arc<SegmentFile<F>>,
+    /// Frames before this are written.
+    written: u64,
+    /// Frames before this are on disk.
+    pub(super) synced: u64,
+    /// Frames before this are on disk, or a commit that was begun will bring them there.
+    promised: u64,
+    /// Groups that are written and are to be synced.
+    unsynced: VecDeque<GroupNumber>,
+    /// The sync under way: which of them it covers, and frames before which number.
+    syncing: Option<(GroupNumber, u64)>,
+    /// The newest group that is on disk.
+    pub(super) durable_group: GroupNumber,
+    /// How groups went, until the owner asks.
+    news: VecDeque<(GroupNumber, Result<Sync, LogError>)>,
+}
+
+impl<F> Progress<F> {
+    /// Everything before this frame is on disk.
+    pub(super) fn at(next_frame: u64, last: Arc<SegmentFile<F>>) -> Self {
+        Self {
+            writing: None,
+            last,
+            written: next_frame,
+            synced: next_frame,
+            promised: next_frame,
+            unsynced: VecDeque::new(),
+            syncing: None,
+            durable_group: GroupNumber::default(),
+            news: VecDeque::new(),
+        }
+    }
+
+    /// Whether frames before this number will all be on disk without another commit.
+    pub(super) fn covers(&self, frame: u64) -> bool {
+        self.promised.max(self.synced) >= frame
+    }
+
+    /// A record's bytes in the group that is being written.
+    pub(super) fn read(&self, epoch: u64, offset: u64, length: usize) -> Option<&[u8]> {
+        self.writing.as_ref()?.frames.iter().find_map(|frame| frame.read(epoch, offset, length))
+    }
+
+    /// Where the group begins that is being written.
+    pub(super) fn first_epoch(&self) -> Option<u64> {
+        self.writing.as_ref().map(|writing| writing.first_epoch)
+    }
 }
 
 impl<S: Storage> DiskLog<S> {
     /// Begins to commit the open group.
     pub(super) fn begin_commit(&mut self, sync: Sync) -> GroupNumber {
-        assert!(self.in_flight.is_none(), "one group at a time is written");
+        assert!(self.progress.writing.is_none(), "one group at a time is written");
         self.newest_group = self.newest_group.next();
         let number = self.newest_group;
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };
-        match planned {
-            Ok(work) => {
-                let done = work.perform(self.storage.path());
-                self.done(done);
+        match (planned, self.pace.mode()) {
+            (Ok(work), Mode::Inline) => {
+                let written = work.perform(self.storage.path());
+                self.written(written);
             }
-            Err(error) => self.told(number, Err(error)),
+            (Ok(work), Mode::Helped) => self.writer.give(work),
+            (Err(error), _) => self.fail(number, error),
         }
         number
     }
 
     /// The open group becomes frames in their places.
-    fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Work<S::File>, LogError> {
+    fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Write<S::File>, LogError> {
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
         let first_epoch = self.group.first_epoch();
         let mut last = self.segments[&first_epoch].file.clone();
-        let mut synced = self.synced;
+        let mut synced = self.progress.synced;
         let mut end = 0;
         for mut frame in self.group.take() {
             if frame.rotated {
@@ -73,28 +141,24 @@ impl<S: Storage> DiskLog<S> {
             end += frame.bytes.len() as u64;
             let frame = Arc::new(frame);
             frames.push(frame.clone());
-            steps.push(Step::Write(last.clone(), frame));
+            steps.push(Step::Frame(last.clone(), frame));
         }
         self.group.begin(end);
         let durable = sync == Sync::Now;
-        let unsynced = synced < self.next_frame;
         if durable {
-            synced = self.next_frame;
+            self.progress.promised = self.next_frame;
         }
-        self.in_flight = Some(InFlight { number, frames, first_epoch, synced, durable });
-        Ok(Work { number, steps, sync: Some(last).filter(|_| durable && unsynced) })
+        let next_frame = self.next_frame;
+        self.progress.writing =
+            Some(Writing { number, frames, first_epoch, last, synced, next_frame, durable });
+        Ok(Write { number, steps })
     }
 
     /// A group was written, or could not be.
-    pub(super) fn done(&mut self, done: Done) {
-        let Done { number, outcome } = done;
-        let Some(group) = self.in_flight.take_if(|group| group.number == number) else { return };
+    fn written(&mut self, (number, outcome): Written) {
+        let Some(group) = self.progress.writing.take_if(|group| group.number == number) else { return };
         if let Err(error) = outcome {
-            return self.told(number, Err(error));
-        }
-        self.synced = group.synced;
-        if group.durable {
-            self.durable_group = number;
+            return self.fail(number, error);
         }
         for frame in group.frames {
             let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
@@ -104,28 +168,103 @@ impl<S: Storage> DiskLog<S> {
                 self.group.reuse(frame);
             }
         }
-        self.told(number, Ok(()));
+        self.progress.last = group.last;
+        self.progress.written = group.next_frame;
+        self.progress.synced = self.progress.synced.max(group.synced);
+        if !group.durable || self.pace.mode() == Mode::Helped {
+            self.progress.news.push_back((number, Ok(Sync::Later)));
+        }
+        if group.durable {
+            self.progress.unsynced.push_back(number);
+            self.begin_sync();
+        }
     }
 
-    /// The owner is told how a group went. After a failure nothing is written any more.
-    fn told(&mut self, number: GroupNumber, outcome: Result<(), LogError>) {
-        self.poisoned |= outcome.is_err();
-        self.completed.push_back((number, outcome));
+    /// Syncs what was written, if somebody waits for it.
+    fn begin_sync(&mut self) {
+        let Some(newest) = self.progress.unsynced.back().copied() else { return };
+        if self.poisoned || self.progress.syncing.is_some() {
+            return;
+        }
+        self.progress.syncing = Some((newest, self.progress.written));
+        if self.progress.synced >= self.progress.written {
+            return self.synced(None);
+        }
+        let work = Settle::Sync(self.progress.last.clone());
+        match self.pace.mode() {
+            Mode::Inline => {
+                let settled = work.perform(&self.storage);
+                self.settled(settled);
+            }
+            Mode::Helped => self.settler.give(work),
+        }
     }
 
-    /// All frames before this are on disk, or will be when the group in flight is.
-    pub(super) fn synced_soon(&self) -> u64 {
-        self.in_flight.as_ref().map_or(self.synced, |group| group.synced)
+    /// A sync is over, or a segment is given back.
+    fn settled(&mut self, settled: Settled) {
+        match settled {
+            Settled::Synced(Ok(took)) => self.synced(Some(took)),
+            Settled::Synced(Err(error)) => {
+                if let Some((newest, _)) = self.progress.syncing.take() {
+                    self.fail(newest, error);
+                }
+            }
+            Settled::Freed(outcome) => self.freed(outcome),
+        }
     }
 
-    /// A record's bytes in the group that is being written.
-    pub(super) fn read_in_flight(&self, epoch: u64, offset: u64, length: usize) -> Option<&[u8]> {
-        self.in_flight.as_ref()?.frames.iter().find_map(|frame| frame.read(epoch, offset, length))
+    /// What was written when the sync began is on disk.
+    fn synced(&mut self, took: Option<Duration>) {
+        let Some((newest, frame)) = self.progress.syncing.take() else { return };
+        took.into_iter().for_each(|took| self.pace.observe(took));
+        self.progress.synced = self.progress.synced.max(frame);
+        self.progress.durable_group = newest;
+        while let Some(number) = self.progress.unsynced.pop_front_if(|number| *number <= newest) {
+            self.progress.news.push_back((number, Ok(Sync::Now)));
+        }
+        self.begin_sync();
     }
 
-    /// The oldest segment that is still being written to.
-    pub(super) fn first_unwritten_epoch(&self) -> u64 {
-        let in_flight = self.in_flight.as_ref().map(|group| group.first_epoch);
-        in_flight.unwrap_or_else(|| self.group.first_epoch())
+    /// A group failed. Nothing is written any more.
+    fn fail(&mut self, number: GroupNumber, error: LogError) {
+        self.progress.unsynced.retain(|other| *other != number);
+        self.progress.news.push_back((number, Err(error)));
+        self.poison();
+    }
+
+    /// The log is of no more use, and neither is what is not on disk yet.
+    pub(super) fn poison(&mut self) {
+        self.poisoned = true;
+        self.progress.syncing = None;
+        let mut others = std::mem::take(&mut self.progress.unsynced);
+        others.extend(self.progress.writing.take().map(|group| group.number));
+        self.progress.news.extend(others.into_iter().map(|other| (other, Err(LogError::Poisoned))));
+    }
+
+    /// What the helpers have done, and then what the owner is to be told.
+    pub(super) fn poll_news(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
+        while let Some(writing) = self.progress.writing.as_ref().map(|writing| writing.number) {
+            match self.writer.poll_report(context) {
+                Poll::Ready(Some(written)) => self.written(written),
+                Poll::Ready(None) => self.fail(writing, LogError::Poisoned),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_settled(context);
+        self.progress.news.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What the helper has synced or given back.
+    pub(super) fn poll_settled(&mut self, context: &mut Context<'_>) {
+        while self.progress.syncing.is_some() || self.freeing.is_some() {
+            match self.settler.poll_report(context) {
+                Poll::Ready(Some(settled)) => self.settled(settled),
+                Poll::Ready(None) => return self.poison(),
+                Poll::Pending => return,
+            }
+        }
     }
 }

@@ -5,7 +5,9 @@ mod compaction;
 mod error;
 mod frame;
 mod group;
+mod helper;
 mod open;
+mod pace;
 mod place;
 mod reclaim;
 mod recovery;
@@ -17,7 +19,7 @@ mod tail;
 mod work;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io,
     sync::Arc,
     task::{Context, Poll},
@@ -25,14 +27,17 @@ use std::{
 
 use bytes::Bytes;
 
-use commit::InFlight;
+use commit::Progress;
 pub use error::OpenError;
 use group::Group;
+use helper::Helper;
+use pace::Pace;
 use place::Place;
 use scan::Uncounted;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage, StorageFile};
+use work::{Settle, Settled, Write, Written};
 
 use super::{
     AppendError, GroupNumber, Log, LogError, LogStats, Position, Record, Scanned, Sync,
@@ -72,15 +77,17 @@ pub struct DiskLog<S: Storage = Folder> {
     live_bytes: u64,
     group: Group,
     next_frame: u64,
-    /// All frames before this are on disk.
-    synced: u64,
     newest_group: GroupNumber,
-    /// The newest group that is on disk.
-    durable_group: GroupNumber,
-    /// The group that is being written.
-    in_flight: Option<InFlight>,
-    /// How groups went, until the owner asks.
-    completed: VecDeque<(GroupNumber, Result<(), LogError>)>,
+    progress: Progress<S::File>,
+    pace: Pace,
+    /// Writes groups.
+    writer: Helper<Write<S::File>, Written>,
+    /// Syncs them, and gives segments back.
+    settler: Helper<Settle<S::File>, Settled>,
+    /// The segment that is being given back, and whether it becomes a spare.
+    freeing: Option<(Arc<SegmentFile<S::File>>, bool)>,
+    /// How that went, until the owner asks.
+    freed: Option<Result<(), LogError>>,
     uncounted: Uncounted,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
@@ -134,7 +141,7 @@ impl<S: Storage> DiskLog<S> {
         if self.poisoned {
             return Err(LogError::Poisoned);
         }
-        act(self).inspect_err(|_| self.poisoned = true)
+        act(self).inspect_err(|_| self.poison())
     }
 
     fn failed(&self, action: &'static str, name: &str, source: io::Error) -> LogError {
@@ -160,19 +167,19 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn takes_group(&self) -> bool {
-        self.in_flight.is_none()
+        self.progress.writing.is_none()
     }
 
     fn commit(&mut self, sync: Sync) -> GroupNumber {
         self.begin_commit(sync)
     }
 
-    fn poll_commit(&mut self, _: &mut Context<'_>) -> Poll<(GroupNumber, Result<(), LogError>)> {
-        self.completed.pop_front().map_or(Poll::Pending, Poll::Ready)
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
+        self.poll_news(context)
     }
 
     fn needs_sync(&self) -> bool {
-        self.synced_soon() < self.next_frame
+        !self.progress.covers(self.next_frame)
     }
 
     /// Its shape is checked, not its bits: the checksum is over the whole frame, which may be a thousand times as long.
@@ -180,7 +187,7 @@ impl<S: Storage> Log for DiskLog<S> {
     fn read(&self, at: Position) -> Result<Bytes, LogError> {
         let Place { epoch, offset, length } = at.into();
         let in_memory = self.group.read(epoch, offset, length);
-        if let Some(bytes) = in_memory.or_else(|| self.read_in_flight(epoch, offset, length)) {
+        if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
             return Ok(Bytes::copy_from_slice(bytes));
         }
         let segment = &self.segments.get(&epoch).expect("a live record's segment is in use").file;
@@ -230,13 +237,15 @@ impl<S: Storage> Log for DiskLog<S> {
         &mut self,
         _below: Position,
         copies: GroupNumber,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
-        Poll::Ready(self.free_oldest(copies))
+        self.poll_freed(copies, context)
     }
 }
 
 #[cfg(test)]
-pub(in crate::log) mod simulated;
+pub(crate) mod gate;
+#[cfg(test)]
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,19 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     DiskLog, OpenError, Options, Segment,
+    commit::Progress,
     group::Group,
+    helper::Helper,
+    pace::Pace,
     recovery::{self, Missing, Survey},
     segment::{self, blank},
     spares::Spares,
     storage::{Folder, Storage},
     tail::{self, Place},
+    work::{Settle, Write},
 };
 use crate::log::GroupNumber;
 
@@ -74,8 +74,16 @@ impl<S: Storage> DiskLog<S> {
         segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
         let active = segments.values().next_back().expect("the tail lies in a segment");
         let group = Group::new(active.head.epoch, active.end);
+        let progress = Progress::at(end.next_frame, active.file.clone());
+        let no_thread = |error| OpenError::io(storage.path(), "start a thread", error);
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
-            .map_err(|error| OpenError::io(storage.path(), "start a thread", error))?;
+            .map_err(no_thread)?;
+        let folder = storage.path().to_owned();
+        let writer = Helper::start("log-writes", move |write: Write<S::File>| write.perform(&folder))
+            .map_err(no_thread)?;
+        let disk = storage.clone();
+        let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
+            .map_err(no_thread)?;
         let uncounted = (0, 0)..(active.head.epoch, active.end);
         Ok(Self {
             storage,
@@ -85,11 +93,13 @@ impl<S: Storage> DiskLog<S> {
             live_bytes: 0,
             group,
             next_frame: end.next_frame,
-            synced: end.next_frame,
             newest_group: GroupNumber::default(),
-            durable_group: GroupNumber::default(),
-            in_flight: None,
-            completed: VecDeque::new(),
+            progress,
+            pace: Pace::new(),
+            writer,
+            settler,
+            freeing: None,
+            freed: None,
             uncounted,
             walked: None,
             poisoned: false,

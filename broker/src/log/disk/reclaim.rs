@@ -3,12 +3,9 @@
 //! Segments leave from the oldest end only. A settle comes after every copy of its message, because copies are made of
 //! live messages only; so as long as any copy is in the log, its settle is as well.
 
-use super::{
-    DiskLog, LogError, compaction,
-    place::Place,
-    segment::{self, blank},
-    storage::Storage,
-};
+use std::task::{Context, Poll};
+
+use super::{DiskLog, LogError, Segment, compaction, place::Place, segment, storage::Storage, work::Settle};
 use crate::log::{GroupNumber, Log, Position};
 
 impl<S: Storage> DiskLog<S> {
@@ -33,25 +30,52 @@ impl<S: Storage> DiskLog<S> {
 
     /// Whether all that will ever be in a segment is written.
     pub(super) fn is_sealed(&self, epoch: u64) -> bool {
-        epoch < self.first_unwritten_epoch()
+        epoch < self.progress.first_epoch().unwrap_or_else(|| self.group.first_epoch())
     }
 
-    /// Frees the oldest segment, after it was walked to its end and what was copied from it is on disk.
-    pub(super) fn free_oldest(&mut self, copies: GroupNumber) -> Result<(), LogError> {
-        self.act(|log| {
-            let oldest = log.segments.keys().next().copied();
-            assert!(
-                log.walked.is_some() && log.walked == oldest,
-                "only a sealed segment that was walked to its end is freed"
-            );
-            assert!(copies <= log.durable_group, "copies are on disk before the originals go");
-            let (_, segment) = log.segments.pop_first().expect("it was there a moment ago");
-            log.walked = None;
-            log.live_bytes -= segment.live;
-            let name = segment.file.name.clone();
-            blank(&segment.file)
-                .and_then(|()| log.spares.give_back(&log.storage, segment.file))
-                .map_err(|error| log.failed("free", &name, error))
-        })
+    /// Gives the oldest segment back, after it was walked to its end and what was copied from it is on disk. On a helper,
+    /// whatever the disk: it is two syncs or three.
+    pub(super) fn poll_freed(
+        &mut self,
+        copies: GroupNumber,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), LogError>> {
+        if self.freeing.is_none() && self.freed.is_none() {
+            if self.poisoned {
+                return Poll::Ready(Err(LogError::Poisoned));
+            }
+            self.begin_freeing(copies);
+        }
+        self.poll_settled(context);
+        match self.freed.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None if self.poisoned => Poll::Ready(Err(LogError::Poisoned)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn begin_freeing(&mut self, copies: GroupNumber) {
+        let oldest = self.segments.keys().next().copied();
+        assert!(
+            self.walked.is_some() && self.walked == oldest,
+            "only a sealed segment that was walked to its end is freed"
+        );
+        assert!(copies <= self.progress.durable_group, "copies are on disk before the originals go");
+        let (_, Segment { file, live, .. }) = self.segments.pop_first().expect("it was there a moment ago");
+        self.walked = None;
+        self.live_bytes -= live;
+        let keep = self.spares.want_one();
+        self.settler.give(Settle::Free { file: file.clone(), keep });
+        self.freeing = Some((file, keep));
+    }
+
+    /// A segment was given back, or could not be.
+    pub(super) fn freed(&mut self, outcome: Result<(), LogError>) {
+        let Some((file, keep)) = self.freeing.take() else { return };
+        match &outcome {
+            Ok(()) => self.spares.give_back(file, keep),
+            Err(_) => self.poison(),
+        }
+        self.freed = Some(outcome);
     }
 }

@@ -6,6 +6,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
+    thread,
 };
 
 use super::storage::{Storage, StorageFile};
@@ -14,14 +15,14 @@ const SECTOR: usize = 512;
 
 /// A source of chance that a test can repeat: xorshift64* (Vigna, 2016).
 #[derive(Debug, Clone)]
-pub(in crate::log) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(in crate::log) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(in crate::log) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -54,43 +55,72 @@ struct World {
     room: Option<usize>,
     /// How many writes and syncs still succeed.
     good_for: Option<u64>,
+    /// Every sync of a file fails.
+    syncs_fail: bool,
     /// Names that were ever removed or renamed: the disk may have them still.
     gone: BTreeSet<String>,
 }
 
+/// What a thread goes through before the disk does something for it; not those that make spares.
+type Before = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Clone, Default)]
+struct Slowness {
+    sync: Option<Before>,
+}
+
 /// The disk.
-#[derive(Debug, Clone, Default)]
-pub(in crate::log) struct Simulated(Arc<Mutex<World>>);
+#[derive(Clone, Default)]
+pub(crate) struct Simulated {
+    world: Arc<Mutex<World>>,
+    slowness: Arc<Mutex<Slowness>>,
+}
 
 /// A file on it.
-#[derive(Debug)]
-pub(in crate::log) struct SimulatedFile {
+pub(crate) struct SimulatedFile {
     disk: Simulated,
     id: u64,
 }
 
 impl Simulated {
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.world.lock().unwrap()
     }
 
     /// From now on files may have so many bytes in all.
-    pub(in crate::log) fn limit(&self, room: usize) {
+    pub(crate) fn limit(&self, room: usize) {
         self.world().room = Some(room);
     }
 
     /// After so many more writes and syncs, every one fails.
-    pub(in crate::log) fn fail_after(&self, operations: u64) {
+    pub(crate) fn fail_after(&self, operations: u64) {
         self.world().good_for = Some(operations);
     }
 
+    /// From now on syncs of files fail, or do not any more.
+    pub(crate) fn fail_syncs(&self, fail: bool) {
+        self.world().syncs_fail = fail;
+    }
+
+    /// Whoever syncs a file goes through this first.
+    pub(crate) fn before_sync(&self, before: impl Fn() + Send + Sync + 'static) {
+        self.slowness.lock().unwrap().sync = Some(Arc::new(before));
+    }
+
+    fn slow_down(&self, which: impl Fn(&Slowness) -> Option<Before>) {
+        let before = which(&self.slowness.lock().unwrap());
+        if let Some(before) = before.filter(|_| thread::current().name() != Some("spare-segments")) {
+            before();
+        }
+    }
+
     /// How many bytes all files have.
-    pub(in crate::log) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.world().contents.values().map(|content| content.bytes.len()).sum()
     }
 
     /// The disk after the process was killed: it has everything that was written. The old process can do nothing to it.
-    pub(in crate::log) fn after_kill(&self) -> Self {
+    pub(crate) fn after_kill(&self) -> Self {
         let world = self.world();
         let names = world.names.clone();
         let copy = World {
@@ -101,12 +131,12 @@ impl Simulated {
             drawn: world.drawn,
             ..World::default()
         };
-        Self(Arc::new(Mutex::new(copy)))
+        Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
     /// The disk after a sync failed and the process ended: everything can still be read, the disk has none of what was not
     /// synced before, and the next sync succeeds without writing it.
-    pub(in crate::log) fn after_failed_sync(&self) -> Self {
+    pub(crate) fn after_failed_sync(&self) -> Self {
         let copy = self.after_kill();
         for content in copy.world().contents.values_mut() {
             content.forgotten = std::mem::take(&mut content.on_disk);
@@ -115,7 +145,7 @@ impl Simulated {
     }
 
     /// The disk after a power cut.
-    pub(in crate::log) fn after_power_cut(&self, chance: &mut Chance) -> Self {
+    pub(crate) fn after_power_cut(&self, chance: &mut Chance) -> Self {
         let world = self.world();
         let mut names = world.names_on_disk.clone();
         // Each change of names that was not synced is there or not.
@@ -152,11 +182,11 @@ impl Simulated {
             drawn: world.drawn,
             ..World::default()
         };
-        Self(Arc::new(Mutex::new(copy)))
+        Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
     /// Every place in the files where these bytes are.
-    pub(in crate::log) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
+    pub(crate) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
         let world = self.world();
         let mut found = Vec::new();
         for (name, id) in &world.names {
@@ -168,7 +198,7 @@ impl Simulated {
     }
 
     /// Copies a file.
-    pub(in crate::log) fn copy(&self, from: &str, to: &str) {
+    pub(crate) fn copy(&self, from: &str, to: &str) {
         let mut world = self.world();
         let (content, id) = (world.contents[&world.names[from]].clone(), world.next);
         world.next += 1;
@@ -177,7 +207,7 @@ impl Simulated {
     }
 
     /// Changes one byte of a file.
-    pub(in crate::log) fn flip(&self, name: &str, offset: usize) {
+    pub(crate) fn flip(&self, name: &str, offset: usize) {
         let mut world = self.world();
         let id = world.names[name];
         world.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;
@@ -297,8 +327,12 @@ impl StorageFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.slow_down(|slowness| slowness.sync.clone());
         let mut world = self.disk.world();
         world.operate()?;
+        if world.syncs_fail {
+            return Err(io::ErrorKind::Other.into());
+        }
         if let Some(content) = world.contents.get_mut(&self.id) {
             content.on_disk.clear();
         }

@@ -6,10 +6,10 @@ use std::{
         Arc,
         mpsc::{self, Receiver, Sender, TryRecvError},
     },
-    thread::{self, JoinHandle},
 };
 
 use super::{
+    helper::Joined,
     segment::{SegmentFile, make_spare},
     storage::Storage,
 };
@@ -31,25 +31,13 @@ pub(super) struct Spares<S: Storage> {
     orders: Sender<u64>,
     made: Receiver<io::Result<SegmentFile<S::File>>>,
     /// Dropped after both ends of its channels, so that it has nothing more to do.
-    _maker: Maker,
+    _maker: Joined,
     ordered: usize,
     next_number: u64,
     /// The last attempt to make one failed: the disk is full, until a segment is freed.
     full: bool,
     /// How often nothing could be given since.
     refused: u32,
-}
-
-/// The thread that makes spares. Ends with its log, so that whoever opens the folder next has it alone.
-struct Maker(Option<JoinHandle<()>>);
-
-impl Drop for Maker {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            // A maker that panicked has left an unfinished file, which the next start removes.
-            let _ = thread.join();
-        }
-    }
 }
 
 impl<S: Storage> Spares<S> {
@@ -62,14 +50,13 @@ impl<S: Storage> Spares<S> {
     ) -> io::Result<Self> {
         let (orders, to_make) = mpsc::channel();
         let (sender, made) = mpsc::channel();
-        let maker = thread::Builder::new().name("spare-segments".into()).spawn(move || {
+        let _maker = Joined::start("spare-segments", move || {
             for number in to_make {
                 if sender.send(make_spare(&storage, number, bytes)).is_err() {
                     return;
                 }
             }
         })?;
-        let _maker = Maker(Some(maker));
         let ready = ready.into_iter().map(Arc::new).collect();
         let mut spares =
             Self { ready, orders, made, _maker, ordered: 0, next_number, full: false, refused: 0 };
@@ -108,15 +95,17 @@ impl<S: Storage> Spares<S> {
         spare
     }
 
-    /// A segment was freed: it is a spare, or goes when there are enough.
-    pub(super) fn give_back(&mut self, storage: &S, segment: Arc<SegmentFile<S::File>>) -> io::Result<()> {
+    /// Whether a freed segment is kept: otherwise it goes, because there are enough.
+    pub(super) fn want_one(&self) -> bool {
+        self.ready.len() + self.ordered < KEPT
+    }
+
+    /// A segment was freed, and is kept or gone: either way the disk has room again.
+    pub(super) fn give_back(&mut self, segment: Arc<SegmentFile<S::File>>, kept: bool) {
         self.full = false;
-        if self.ready.len() + self.ordered < KEPT {
+        if kept {
             self.ready.push(segment);
-            return Ok(());
         }
-        storage.remove(&segment.name)?;
-        storage.sync_folder()
     }
 
     /// Orders what is missing, unless the disk said that it is full.

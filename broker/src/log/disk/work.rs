@@ -2,24 +2,22 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     group::OpenFrame,
-    segment::{Head, SegmentFile},
-    storage::StorageFile,
+    segment::{Head, SegmentFile, blank},
+    storage::{Storage, StorageFile},
 };
 use crate::log::{GroupNumber, LogError};
 
-/// One group's way to the disk. Its steps are done in order, up to the first that fails.
-pub(super) struct Work<F> {
+/// One group's way into the page cache. Its steps are done in order, up to the first that fails.
+pub(super) struct Write<F> {
     pub(super) number: GroupNumber,
     pub(super) steps: Vec<Step<F>>,
-    /// What is synced at the end: the one segment of which something may be unsynced.
-    pub(super) sync: Option<Arc<SegmentFile<F>>>,
 }
 
 /// One step.
@@ -29,44 +27,70 @@ pub(super) enum Step<F> {
     /// Takes a segment into use.
     Begin(Arc<SegmentFile<F>>, Head),
     /// Writes a frame.
-    Write(Arc<SegmentFile<F>>, Arc<OpenFrame>),
+    Frame(Arc<SegmentFile<F>>, Arc<OpenFrame>),
 }
+
+/// What puts on disk all that was written so far, or gives a segment back.
+pub(super) enum Settle<F> {
+    /// Syncs the one segment of which something may be unsynced.
+    Sync(Arc<SegmentFile<F>>),
+    /// Makes a segment a spare; or removes it as well, when there are enough.
+    Free { file: Arc<SegmentFile<F>>, keep: bool },
+}
+
+/// How a group's writing went.
+pub(super) type Written = (GroupNumber, Result<(), LogError>);
 
 /// How it went.
-pub(super) struct Done {
-    pub(super) number: GroupNumber,
-    /// How long the last sync took, if there was one.
-    pub(super) outcome: Result<Option<Duration>, LogError>,
+pub(super) enum Settled {
+    /// How long the sync took.
+    Synced(Result<Duration, LogError>),
+    /// Whether the segment was given back.
+    Freed(Result<(), LogError>),
 }
 
-impl<F: StorageFile> Work<F> {
-    /// Does it, and waits for the disk.
-    pub(super) fn perform(self, folder: &Path) -> Done {
-        let outcome = self.try_perform(folder);
-        Done { number: self.number, outcome }
+impl<F: StorageFile> Write<F> {
+    /// Does it.
+    pub(super) fn perform(self, folder: &Path) -> Written {
+        (self.number, self.steps.into_iter().try_for_each(|step| step.perform(folder)))
     }
+}
 
-    fn try_perform(&self, folder: &Path) -> Result<Option<Duration>, LogError> {
-        let failed = |action, file: &SegmentFile<F>, source: io::Error| LogError::Io {
-            action,
-            file: folder.join(&file.name),
-            source,
+impl<F: StorageFile> Step<F> {
+    fn perform(self, folder: &Path) -> Result<(), LogError> {
+        let (action, file, outcome) = match &self {
+            Self::Finish(file) => ("sync", file, file.file.sync_data()),
+            Self::Begin(file, head) => ("begin", file, head.write(&file.file)),
+            Self::Frame(file, frame) => ("write", file, file.file.write_at(&frame.bytes, frame.offset)),
         };
-        for step in &self.steps {
-            match step {
-                Step::Finish(file) => file.file.sync_data().map_err(|error| failed("sync", file, error))?,
-                Step::Begin(file, head) => {
-                    head.write(&file.file).map_err(|error| failed("begin", file, error))?
+        outcome.map_err(|error| failed(folder, action, &file.name, error))
+    }
+}
+
+impl<F: StorageFile> Settle<F> {
+    /// Does it, and waits for the disk.
+    pub(super) fn perform<S: Storage<File = F>>(self, storage: &S) -> Settled {
+        match self {
+            Self::Sync(file) => {
+                let began = Instant::now();
+                let synced = file.file.sync_data();
+                let took = began.elapsed();
+                let failed = |error| failed(storage.path(), "sync", &file.name, error);
+                Settled::Synced(synced.map(|()| took).map_err(failed))
+            }
+            Self::Free { file, keep } => {
+                let mut freed = blank(&file);
+                if !keep {
+                    freed =
+                        freed.and_then(|()| storage.remove(&file.name)).and_then(|()| storage.sync_folder());
                 }
-                Step::Write(file, frame) => file
-                    .file
-                    .write_at(&frame.bytes, frame.offset)
-                    .map_err(|error| failed("write", file, error))?,
+                Settled::Freed(freed.map_err(|error| failed(storage.path(), "free", &file.name, error)))
             }
         }
-        let Some(file) = &self.sync else { return Ok(None) };
-        let started = Instant::now();
-        file.file.sync_data().map_err(|error| failed("sync", file, error))?;
-        Ok(Some(started.elapsed()))
     }
+}
+
+fn failed(folder: &Path, action: &'static str, name: &str, source: io::Error) -> LogError {
+    let file: PathBuf = folder.join(name);
+    LogError::Io { action, file, source }
 }

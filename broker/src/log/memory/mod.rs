@@ -156,7 +156,7 @@ impl Log for MemoryLog {
         self.newest
     }
 
-    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<(), LogError>)> {
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
         if self.in_flight.is_empty() {
             return Poll::Pending;
         }
@@ -171,7 +171,7 @@ impl Log for MemoryLog {
             let index = answered[self.stream.chance(answered.len() as u64) as usize];
             let Request { number, answer, .. } = self.in_flight.remove(index).expect("it is in flight");
             let outcome = answer.expect("it was answered");
-            return Poll::Ready((number, self.act(outcome)));
+            return Poll::Ready((number, self.act(outcome).map(|()| Sync::Now)));
         }
         context.waker().wake_by_ref();
         Poll::Pending

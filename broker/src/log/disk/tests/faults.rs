@@ -68,10 +68,10 @@ fn a_log_that_failed_once_is_never_tried_again() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     owner.push().unwrap();
-    disk.fail_after(1);
+    disk.fail_syncs(true);
     assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Io { action: "sync", .. })));
     // The disk is well again, and nobody knows what it forgot meanwhile.
-    disk.fail_after(u64::MAX);
+    disk.fail_syncs(false);
     assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Poisoned)));
     assert!(owner.push().is_err());
 }

@@ -7,4 +7,5 @@ mod full_disk;
 mod imitation;
 mod model;
 mod owner;
+mod pace;
 mod reclaim;

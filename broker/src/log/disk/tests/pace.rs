@@ -1,0 +1,71 @@
+//! Who waits for the disk.
+
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use super::owner::Owner;
+use crate::log::{Log, Sync, conformance::Patient, disk::simulated::Simulated};
+
+/// Which threads synced, and how long a sync takes.
+#[derive(Clone, Default)]
+struct Syncs(Arc<Mutex<(Vec<bool>, Duration)>>);
+
+impl Syncs {
+    fn of(disk: &Simulated) -> Self {
+        let syncs = Self::default();
+        let (seen, serving) = (syncs.clone(), thread::current().id());
+        disk.before_sync(move || {
+            let mut syncs = seen.0.lock().unwrap();
+            syncs.0.push(thread::current().id() == serving);
+            thread::sleep(syncs.1);
+        });
+        syncs
+    }
+
+    fn take(&self, duration: Duration) {
+        self.0.lock().unwrap().1 = duration;
+    }
+
+    /// How many syncs there were since the last look, and how many of them the thread that serves waited for.
+    fn seen(&self) -> (usize, usize) {
+        let syncs = std::mem::take(&mut self.0.lock().unwrap().0);
+        (syncs.len(), syncs.iter().filter(|inline| **inline).count())
+    }
+}
+
+fn commit(owner: &mut Owner, times: usize) {
+    for _ in 0..times {
+        // Settles are short: no segment is begun meanwhile, which would be a sync as well.
+        owner.log.append_reserved(&crate::log::Record::Settle { channel: 1, sequence: 0 }).unwrap();
+        owner.log.committed(Sync::Now).unwrap();
+    }
+}
+
+#[test]
+fn the_thread_that_serves_waits_for_syncs_only_of_a_disk_that_has_shown_that_it_is_fast() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let syncs = Syncs::of(&disk);
+    commit(&mut owner, 64);
+    assert_eq!(syncs.seen(), (64, 0));
+    commit(&mut owner, 10);
+    assert_eq!(syncs.seen(), (10, 10));
+    syncs.take(Duration::from_millis(6));
+    commit(&mut owner, 1);
+    assert_eq!(syncs.seen(), (1, 1), "nobody could know");
+    commit(&mut owner, 10);
+    assert_eq!(syncs.seen(), (10, 0));
+}
+
+#[test]
+fn a_disk_whose_syncs_take_5_ms_is_never_waited_for() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let syncs = Syncs::of(&disk);
+    syncs.take(Duration::from_millis(5));
+    commit(&mut owner, 100);
+    assert_eq!(syncs.seen(), (100, 0));
+}

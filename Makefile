@@ -65,6 +65,10 @@ advisories: ## Known vulnerabilities of dependencies; fetches the list of the da
 crds: ## Writes the custom resource definitions, into crds/ and the chart.
 	cargo crdgen write
 
+.PHONY: openapi
+openapi: ## Writes docs/openapi.json, which the broker serves as /openapi.json.
+	cargo test $(WORKSPACE) --lib -- --ignored --exact openapi::tests::the_document_is_written
+
 .PHONY: images
 images: ## The container images, and the static programs in them, from this working tree.
 	cargo run --locked --package restante-tests --bin images

@@ -7,8 +7,10 @@ pub mod header;
 mod measure;
 pub mod query;
 mod router;
+mod routes;
 mod server;
 
 pub use error::HttpError;
-pub use router::router;
+pub use router::{router, routes};
+pub use routes::{Route, Routes};
 pub use server::{Server, serve};

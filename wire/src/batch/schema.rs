@@ -1,0 +1,42 @@
+//! The schema of what is written by hand: a content is one of two fields.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type, extensions::Extensions},
+};
+
+use super::Content;
+
+impl PartialSchema for Content {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            |description: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+        // Both at once is refused, and utoipa's objects have no `not` of their own.
+        let not_both = Extensions::from_iter([("not", json!({"required": ["content", "content64"]}))]);
+        ObjectBuilder::new()
+            .description(Some(
+                "A message's content, byte for byte: as text when it is UTF-8, else as base64.",
+            ))
+            .property("content", text("The content, when it is UTF-8."))
+            .property(
+                "content64",
+                text("The content in base64 (RFC 4648 section 4, with padding), when it is not UTF-8.")
+                    .content_encoding("base64")
+                    .pattern(Some(BASE64)),
+            )
+            .extensions(Some(not_both))
+            .into()
+    }
+}
+
+impl ToSchema for Content {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Content")
+    }
+}
+
+/// Whole groups of four, the last of which may be padded; bits that the padding leaves over are zero.
+const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";

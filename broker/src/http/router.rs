@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{HttpError, Route, Routes, closing::close_when_draining, measure::Measure};
 use crate::{
     adapter::{Adapter, Context, address_in, batches, lease, look, settle_many},
-    openapi::{self, Fixed},
+    openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS},
 };
 
 /// What the data port serves.
@@ -26,7 +26,6 @@ pub fn router(context: Arc<Context>) -> Router {
 
 /// The routes, each beside what describes it.
 pub fn routes() -> Routes {
-    use openapi as describe;
     let messages = Route::new()
         .get(messages, describe::pull)
         .head(messages, describe::count)
@@ -39,27 +38,20 @@ pub fn routes() -> Routes {
     let channel =
         Route::new().get(look::channel, describe::channel).head(look::channel, describe::look_for_channel);
     let document =
-        Route::new().get(openapi::serve, describe::document).head(openapi::serve, describe::document_head);
+        Route::new().get(describe::serve, describe::document).head(describe::serve, describe::document_head);
     Routes::default()
         .at_address(path::MESSAGES, messages)
         .at_address(path::RECEIVE, Route::new().post(receive, describe::receive))
         .at_address(path::BATCHES, batches)
         .at_address(path::PEEK, peek)
-        .at("/v1/leases/{lease}", LEASE, Route::new().delete(lease::settle, describe::settle))
-        .at("/v1/leases/{lease}/renew", LEASE, Route::new().post(lease::renew, describe::renew))
-        .at("/v1/leases/{lease}/release", LEASE, Route::new().post(lease::release, describe::release))
-        .at("/v1/leases/{lease}/reject", LEASE, Route::new().post(lease::reject, describe::reject))
-        .at(path::SETTLEMENTS, &[], Route::new().post(settle_many, describe::settle_many))
-        .at("/v1/channels/{namespace}/{name}", CHANNEL, channel)
-        .at(path::OPENAPI, &[], document)
+        .at(path::LEASES, &LEASE, "", Route::new().delete(lease::settle, describe::settle))
+        .at(path::LEASES, &LEASE, "/renew", Route::new().post(lease::renew, describe::renew))
+        .at(path::LEASES, &LEASE, "/release", Route::new().post(lease::release, describe::release))
+        .at(path::LEASES, &LEASE, "/reject", Route::new().post(lease::reject, describe::reject))
+        .at(path::SETTLEMENTS, &NO_PARAMETERS, "", Route::new().post(settle_many, describe::settle_many))
+        .at(path::CHANNELS, &CHANNEL, "", channel)
+        .at(path::OPENAPI, &NO_PARAMETERS, "", document)
 }
-
-/// The parameter of a lease's paths.
-const LEASE: Fixed =
-    &[("lease", "The lease's token: the end of the path in Location, or the field lease of an item.")];
-/// The parameters of a channel's path.
-const CHANNEL: Fixed =
-    &[("namespace", "The channel's Kubernetes namespace."), ("name", "The channel's name.")];
 
 /// Answers of our own for what the framework would answer itself, and the layers around every route.
 fn with_layers(router: Router<Arc<Context>>, context: &Arc<Context>) -> Router<Arc<Context>> {

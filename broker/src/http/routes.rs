@@ -10,7 +10,7 @@ use utoipa::openapi::{
 
 use crate::{
     adapter::Context,
-    openapi::{ADDRESS_FORMS, Fixed, PathParameters},
+    openapi::{ADDRESS_FORMS, PathForm},
 };
 
 /// Describes what a route does with one method.
@@ -31,11 +31,12 @@ pub struct Route {
 }
 
 impl Routes {
-    /// A route at this very path, or at one with parameters that are one segment each.
-    pub fn at(self, path: &str, parameters: Fixed, route: Route) -> Self {
+    /// A route at a path: a prefix, parameters that are one segment each, and what follows them.
+    pub fn at(self, prefix: &str, form: &PathForm, rest: &str, route: Route) -> Self {
         let Self { router, paths } = self;
-        let item = route.described(&PathParameters::Fixed(parameters));
-        Self { router: router.route(path, route.served), paths: paths.path(path, item) }
+        let path = format!("{prefix}{}{rest}", form.template());
+        let item = route.described(form);
+        Self { router: router.route(&path, route.served), paths: paths.path(path, item) }
     }
 
     /// A route at a prefix that an address follows. A template of OpenAPI's cannot have slashes in a parameter, so there
@@ -43,7 +44,7 @@ impl Routes {
     pub fn at_address(self, prefix: &str, route: Route) -> Self {
         let Self { router, mut paths } = self;
         for form in &ADDRESS_FORMS {
-            let item = route.described(&PathParameters::Address(form));
+            let item = route.described(form);
             paths = paths.path(format!("{prefix}{}", form.template()), item);
         }
         // No segment at all is an address too, and a malformed one.
@@ -99,10 +100,10 @@ impl Route {
         Self { served: serve(self.served), described: self.described }
     }
 
-    fn described(&self, parameters: &PathParameters) -> PathItem {
+    fn described(&self, form: &PathForm) -> PathItem {
         let mut item = PathItem::default();
         for (method, describe) in &self.described {
-            let mut operation = parameters.added_to(describe());
+            let mut operation = form.added_to(describe());
             if *method == HttpMethod::Head {
                 without_bodies(&mut operation);
             }

@@ -81,5 +81,5 @@ pub fn pull_batch() -> Operation {
 
 /// `HEAD /v1/batches/{address}`.
 pub fn count_batch() -> Operation {
-    counted("countBatch")
+    counted("countBatch", TAG)
 }

@@ -42,7 +42,7 @@ pub fn peek() -> Operation {
 
 /// `HEAD /v1/peek/{address}`.
 pub fn count_peek() -> Operation {
-    counted("countPeek")
+    counted("countPeek", TAG)
 }
 
 /// `GET /v1/channels/{namespace}/{name}`.

@@ -30,7 +30,6 @@ pub fn push() -> Operation {
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
         .content("application/octet-stream", bytes())
-        .content("text/plain", ContentBuilder::new().schema(Some(schemas::text())).build())
         .content("*/*", bytes())
         .required(Some(Required::False));
     let stored = ResponseBuilder::new()
@@ -108,12 +107,12 @@ pub fn receive() -> Operation {
 
 /// `HEAD /v1/messages/{address}`.
 pub fn count() -> Operation {
-    counted("count")
+    counted("count", TAG)
 }
 
 /// A HEAD of any path with an address.
-pub(super) fn counted(id: &str) -> Operation {
-    let operation = operation(id, TAG, "Count an address's ready messages", "Nothing is taken.");
+pub(super) fn counted(id: &str, tag: &str) -> Operation {
+    let operation = operation(id, tag, "Count an address's ready messages", "Nothing is taken.");
     let operation = operation.response("200", answers::of_a_count().build());
     with_problems(operation, &[&ADDRESS, &[P::BodyUnexpected]]).build()
 }

@@ -4,7 +4,6 @@
 //! Bodies are those of `restante_wire`, by their derived schemas; status codes and `Retry-After` are those of
 //! `http/error.rs`, by the problem types that an operation can answer with.
 
-mod address_forms;
 mod answers;
 mod batches;
 mod document;
@@ -12,14 +11,15 @@ mod leases;
 mod looks;
 mod messages;
 mod parameters;
+mod path_forms;
 mod problems;
 mod schemas;
 #[cfg(test)]
 mod tests;
 
-pub use address_forms::{ADDRESS_FORMS, AddressForm, Fixed, PathParameters};
 pub use batches::{count_batch, pull_batch, push_batch};
 pub use document::{document, document_head, serve, whole};
 pub use leases::{reject, release, renew, settle, settle_many};
 pub use looks::{channel, count_peek, look_for_channel, peek};
 pub use messages::{count, pull, push, receive};
+pub use path_forms::{ADDRESS_FORMS, CHANNEL, LEASE, NO_PARAMETERS, PathForm};

@@ -86,12 +86,12 @@ pub(super) fn reason() -> Object {
 }
 
 /// A segment of an address.
-pub(super) fn address_segment() -> Object {
-    visible(63, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+pub(super) fn address_segment(characters_max: usize) -> Object {
+    visible(characters_max, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 }
 
-/// A segment of a path that the broker made or that is compared byte for byte.
-pub(super) fn path_segment() -> Object {
+/// What the broker made and the client hands back as it is.
+pub(super) fn token() -> Object {
     visible(256, r"^[-_a-zA-Z0-9]+$")
 }
 

@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod full_disk;
 mod link;
+mod openapi;
 mod parked;
 mod programs;
 mod prometheus;

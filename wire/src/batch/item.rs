@@ -70,11 +70,11 @@ pub struct ItemHead {
     pub group: Option<String>,
     /// `Message-Delay`.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u32>,
     /// `Message-TTL`.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
     /// The other kept headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

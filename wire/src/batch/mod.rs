@@ -5,6 +5,7 @@ mod item;
 #[cfg(feature = "schema")]
 mod schema;
 mod settlements;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 

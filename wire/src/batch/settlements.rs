@@ -35,7 +35,7 @@ pub struct Release {
     pub lease: String,
     /// For how long nobody gets the message, in seconds; absent, the channel's back-off.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub delay: Option<u32>,
     /// The hand-out does not count as a delivery.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,7 +64,7 @@ pub struct Renew {
     pub lease: String,
     /// For how long from now, in seconds; absent, the channel's own.
     #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
 }
 

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderName, StatusCode},
     routing::post,
 };
-use restante_broker::http::{Server, serve};
+use restante_broker::http::{ConnectionCounts, ConnectionLimits, Server, serve};
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,15 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
         let router = Router::new().route("/v1/messages/{*address}", post(async |_: Bytes| ANSWER));
         let drain = CancellationToken::new();
-        serve(Server { listener, router, drain, drain_timeout: std::time::Duration::ZERO }).await;
+        serve(Server {
+            listener,
+            router,
+            limits: ConnectionLimits::default(),
+            counts: ConnectionCounts::unread(),
+            drain,
+            drain_timeout: std::time::Duration::ZERO,
+        })
+        .await;
         Ok(())
     })
 }

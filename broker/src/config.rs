@@ -49,9 +49,42 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_LOCK_WAIT", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub lock_wait: Duration,
 
+    /// Host names that the broker may be asked for by, besides IP addresses and localhost; * for any.
+    #[arg(long, env = "RESTANTE_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+
+    /// Origins of pages that may use the broker in a browser, such as https://app.example.com; * for any.
+    #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
+    /// How many clients may be connected; over it a new connection is closed at once.
+    #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
+    pub connections_max: usize,
+
+    /// How long a connection may take for the head of its first or next request, in seconds. Longer than the keep-alive of common
+    /// clients and proxies, 60 s, so that they close idle connections and not the broker.
+    #[arg(long, env = "RESTANTE_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "75", value_parser = moments)]
+    pub head_timeout: Duration,
+
+    /// How long a body may take, in seconds, besides 1 s for each 4 KiB of it; over it the request is answered 408.
+    #[arg(long, env = "RESTANTE_BODY_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
+    pub body_timeout: Duration,
+
+    /// How long a client may take nothing of its answer before it is given up, in seconds.
+    #[arg(long, env = "RESTANTE_WRITE_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
+    pub write_timeout: Duration,
+
+    /// How many requests one HTTP/2 connection may have open.
+    #[arg(long, env = "RESTANTE_H2_STREAMS_MAX", value_name = "NUMBER", default_value_t = 100)]
+    pub h2_streams_max: u32,
+
     /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy.
     #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
     pub body_memory: ByteSize,
+
+    /// Memory for answers on their way to receivers; over it pulls are answered 503 busy.
+    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    pub answer_memory: ByteSize,
 
     /// Memory for contents that receivers are likely to ask for next; others are read from the disk.
     #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
@@ -107,6 +140,15 @@ fn segment_size(text: &str) -> Result<ByteSize, String> {
     } else {
         Err("must be 1MiB to 2GiB".into())
     }
+}
+
+/// Seconds that may have a fraction: 0.5 is half of one.
+fn moments(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be seconds, such as 30 or 0.5")?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or("must be more than 0".into())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

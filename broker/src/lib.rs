@@ -17,6 +17,7 @@ pub mod log;
 pub mod manifests;
 pub mod message;
 pub mod metrics;
+mod open_files;
 pub mod openapi;
 mod run;
 mod signals;

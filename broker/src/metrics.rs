@@ -9,6 +9,8 @@ use prometheus::{
     register_histogram_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
+use crate::http::ConnectionCounts;
+
 /// The broker's aggregates.
 pub struct Metrics {
     registry: Registry,
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub pull_timeouts: IntCounter,
     /// How long group commits took.
     pub sync_seconds: Histogram,
+    /// Of the data port.
+    pub connections: ConnectionCounts,
     /// Sampled when asked for, so that they cannot drift.
     pub sampled: Sampled,
 }
@@ -70,6 +74,8 @@ pub struct Sampled {
     pub idempotency_keys: IntGauge,
     /// Bytes of bodies in flight.
     pub body_memory_bytes: IntGauge,
+    /// Bytes of answers in flight.
+    pub answer_memory_bytes: IntGauge,
     /// Receivers that wait, on all channels.
     pub waiting_receivers: IntGauge,
     /// Senders that wait for room, on all channels.
@@ -162,6 +168,17 @@ impl Metrics {
                 "Time of each group's write and sync",
                 sync_buckets,
             )?,
+            connections: ConnectionCounts {
+                open: gauge("restante_connections", "Clients that are connected")?,
+                refused: counter(
+                    "restante_connections_refused_total",
+                    "Connections closed at once because there were too many",
+                )?,
+                write_timeouts: counter(
+                    "restante_write_timeouts_total",
+                    "Connections given up because their client took nothing of its answer",
+                )?,
+            },
             sampled: Sampled {
                 store_segments: gauge("restante_store_segments", "Segment files of the log")?,
                 store_bytes: gauge("restante_store_bytes", "Bytes of the log's segment files")?,
@@ -180,6 +197,7 @@ impl Metrics {
                 )?,
                 idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
+                answer_memory_bytes: gauge("restante_answer_memory_bytes", "Bytes of answers in flight")?,
                 waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
                 waiting_senders: gauge(
                     "restante_waiting_senders",

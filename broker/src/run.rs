@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, runtime, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,15 +26,22 @@ use crate::{
     control::{self, Token},
     core::{self, Core, CoreHandle, Jobs, Limits, SharedCore, tasks},
     data_folder::{DataFolder, DataFolderError},
-    http::{self, Server, body::BodyMemory},
+    http::{
+        self, BrowserRules, ConnectionCounts, ConnectionLimits, Server,
+        body::{BodyLimits, BodyMemory},
+    },
     log,
     manifests::{self, ManifestError},
     metrics::Metrics,
+    open_files,
     signals::{Said, Signals},
 };
 
 /// How long a failed log leaves for its last answers before the process exits.
 const FAILED_EXIT_WITHIN: Duration = Duration::from_secs(2);
+/// Connections that wait to be accepted: when a broker comes back, so do all of its receivers at once. The system allows as
+/// many unless it was told otherwise (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
 /// How long the admin port's open requests may hold up the end.
 const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 
@@ -105,7 +113,15 @@ pub fn run(config: Config) -> Result<(), RunError> {
         data_dir,
         manifests,
         lock_wait,
+        allowed_hosts,
+        allowed_origins,
+        connections_max,
+        head_timeout,
+        body_timeout,
+        write_timeout,
+        h2_streams_max,
         body_memory,
+        answer_memory,
         hot_body_memory,
         waiting_receivers_max,
         waiting_senders_max,
@@ -141,6 +157,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let core = SharedCore::new(Core::start(&folder, &store, options, limits, metrics.clone())?);
     let (handle, jobs) = CoreHandle::new(&core);
     let body_memory = BodyMemory::new(body_memory.as_u64());
+    let answers = BodyMemory::new(answer_memory.as_u64());
     let (drain, failed) = (CancellationToken::new(), CancellationToken::new());
     let health = Health::new(store.clone(), drain.clone(), failed.clone());
 
@@ -148,12 +165,22 @@ pub fn run(config: Config) -> Result<(), RunError> {
         store: store.clone(),
         core: core.clone(),
         counters: core.with(|core| core.counters()),
-        body_memory: body_memory.clone(),
+        browsers: BrowserRules::new(allowed_origins, allowed_hosts),
+        answers: answers.clone(),
+        bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
         drain: drain.clone(),
         metrics: metrics.clone(),
     });
-    let data =
-        Data { listener: data_listener, context, jobs, health: health.clone(), drain_timeout: drain_seconds };
+    let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
+    open_files::raise(connections_max);
+    let data = Data {
+        listener: data_listener,
+        context,
+        jobs,
+        health: health.clone(),
+        limits,
+        drain_timeout: drain_seconds,
+    };
     let (ended, data_ended) = oneshot::channel();
     let data_failed = failed.clone();
     thread::Builder::new()
@@ -170,6 +197,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         store: store.clone(),
         core: handle.clone(),
         body_memory,
+        answers,
         channels_max: metrics_channels_max,
     };
     let ports = Ports { admin: (admin_listener, admin), control };
@@ -192,17 +220,20 @@ struct Data {
     context: Arc<Context>,
     jobs: Jobs,
     health: Health,
+    limits: ConnectionLimits,
     drain_timeout: Duration,
 }
 
 impl Data {
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
-        let Self { listener, context, jobs, health, drain_timeout } = self;
+        let Self { listener, context, jobs, health, limits, drain_timeout } = self;
         let core = context.core.clone();
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
-            let server = Server { listener, router: http::router(context), drain, drain_timeout };
+            let counts = context.metrics.connections.clone();
+            let router = http::router(context);
+            let server = Server { listener, router, limits, counts, drain, drain_timeout };
             tokio::select! {
                 () = http::serve(server) => {}
                 // After a failure the last answers leave; the process ends by the other thread.
@@ -242,7 +273,14 @@ impl Ports {
         let end = CancellationToken::new();
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
-            Ok(http::serve(Server { listener, router, drain: end.clone(), drain_timeout: ADMIN_DRAIN }))
+            Ok(http::serve(Server {
+                listener,
+                router,
+                limits: ConnectionLimits::default(),
+                counts: ConnectionCounts::unread(),
+                drain: end.clone(),
+                drain_timeout: ADMIN_DRAIN,
+            }))
         };
         let (listener, admin) = self.admin;
         let admin = serve(listener, admin::router(admin))?;
@@ -333,10 +371,14 @@ async fn either(one: &CancellationToken, other: &CancellationToken) {
 }
 
 fn bind(address: SocketAddr, flag: &'static str) -> Result<BlockingListener, RunError> {
-    let listen = || {
-        let listener = BlockingListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
+    let listen = || -> io::Result<BlockingListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A port that a broker had a moment ago still has connections that are closing.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
     };
     let listener = listen().map_err(|source| RunError::Listen { address, flag, source })?;
     let address = listener.local_addr().unwrap_or(address);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use restante_wire::{Problem, problem};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{
@@ -39,6 +40,12 @@ impl Answer {
         self.text(name)
             .and_then(|text| text.trim().parse().ok())
             .ok_or_else(|| self.foreign(format!("its {} has no usable {name}", self.status)))
+    }
+
+    /// The body, as the JSON that a broker's answer of this kind always is.
+    pub(crate) fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, RequestError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| self.foreign(format!("its body is not {what}: {error}")))
     }
 
     /// The error for an answer that no broker gives.

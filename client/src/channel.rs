@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use restante_wire::{ChannelStats, path};
-use tokio::time::Instant;
 
 use crate::{
     client::{Call, Client},
     error::RequestError,
-    retry::{GaveUp, until_answered},
 };
 
 impl Client {
@@ -21,18 +19,13 @@ impl Client {
         within: Duration,
     ) -> Result<ChannelStats, RequestError> {
         let target = format!("{}{namespace}/{name}", path::CHANNELS);
-        let once = || async {
+        self.answered(within, || async {
             let answer = self.call(Call::new(Method::GET, target.clone())).await?;
             if answer.status != StatusCode::OK {
                 return Err(answer.refused());
             }
-            serde_json::from_slice(&answer.body)
-                .map_err(|error| answer.foreign(format!("its body is not a channel's counts: {error}")))
-        };
-        let deadline = Some(Instant::now() + within);
-        until_answered(self.retry(), deadline, |_, _| {}, once).await.map_err(|gave_up| match gave_up {
-            GaveUp::Final(error) | GaveUp::Deadline { last: Some(error) } => error,
-            GaveUp::Deadline { last: None } => RequestError::Silent { url: target.clone(), within },
+            answer.json("a channel's counts")
         })
+        .await
     }
 }

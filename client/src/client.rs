@@ -11,7 +11,7 @@ use crate::{
     answer::{ANSWER_BYTES_MAX, Answer},
     error::RequestError,
     options::{ClientOptions, OptionsError, ProxyChoice},
-    retry::RetryOptions,
+    retry::{GaveUp, RetryOptions, until_answered},
     tls,
 };
 
@@ -90,6 +90,21 @@ impl Client {
     /// How long to pause between tries.
     pub(crate) fn retry(&self) -> RetryOptions {
         self.shared.retry
+    }
+
+    /// Tries until an answer is final, for as long as `within`.
+    pub(crate) async fn answered<T, F: Future<Output = Result<T, RequestError>>>(
+        &self,
+        within: Duration,
+        once: impl FnMut() -> F,
+    ) -> Result<T, RequestError> {
+        let deadline = Some(Instant::now() + within);
+        until_answered(self.retry(), deadline, |_, _| {}, once).await.map_err(|gave_up| match gave_up {
+            GaveUp::Final(error) | GaveUp::Deadline { last: Some(error) } => error,
+            GaveUp::Deadline { last: None } => {
+                RequestError::Silent { url: without_credentials(&self.shared.base), within }
+            }
+        })
     }
 
     /// Transmits one request, once, and reads its answer whole, whatever its status.

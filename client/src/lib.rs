@@ -5,7 +5,9 @@
 //! * [`Receiver`] takes a source, asks by GET, gives out the content, and on a time-out response asks again by itself.
 //! * [`Link`] is both on one address: one end of a bi-directional conversation.
 //! * [`Client`] is what they share: the broker's URL, the proxy and the certificates, and the requests that need no
-//!   loop: settling by lease token and a channel's counts.
+//!   loop: settling by lease token, looking at messages without taking them, a channel's counts, and a request with its
+//!   reply.
+//! * [`Control`] redrives and purges dead letters, with the control port's token.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,23 +29,38 @@
 mod answer;
 mod channel;
 mod client;
+mod control;
 mod error;
 mod lease;
 mod link;
 mod message;
 pub mod options;
+pub mod peek;
 pub mod receiver;
+pub mod request_reply;
 pub mod retry;
+mod rounds;
 pub mod sender;
+mod text;
 mod tls;
 
 pub use client::Client;
+pub use control::Control;
 pub use error::{Refusal, RequestError};
-pub use lease::SettleError;
+pub use lease::{ReleaseOptions, SettleError, Verdict};
 pub use link::Link;
 pub use message::{HeaderError, Message};
 pub use options::{ClientOptions, OptionsError, ProxyChoice};
-pub use receiver::{Counts, Event, ReceiveError, Received, Receiver, ReceiverOptions};
-pub use restante_wire::{Address, ChannelStats, Problem, ProblemType};
+pub use peek::{PeekOptions, PeekState};
+pub use receiver::{
+    BatchOptions, Counts, DeadLetter, Event, NotDone, ReceiveError, Received, Receiver, ReceiverOptions,
+    WorkOptions,
+};
+pub use request_reply::{ReplyError, RequestReplyError};
+pub use restante_wire::{
+    Address, ChannelStats, Problem, ProblemType,
+    batch::{DeadLetterNote, DeliveredHead, DeliveredItem, Item, PeekedBatch},
+    control::{Purge, Purged, PurgedState, Redrive, Redriven},
+};
 pub use retry::RetryOptions;
 pub use sender::{Receipt, SendError, SendOptions, Sender};

@@ -83,6 +83,9 @@ pub enum OptionsError {
     /// TLS cannot be set up, for instance because the system has no certificates.
     #[error("cannot set TLS up: {0}; install the system's CA certificates (package ca-certificates)")]
     Tls(String),
+    /// The control port's token cannot be sent. It is not repeated: it is a secret.
+    #[error("the control port's token cannot be used: it must be one line of visible ASCII characters")]
+    ControlToken,
     /// The HTTP library refused the settings.
     #[error("cannot set the HTTP client up: {0}")]
     Http(String),

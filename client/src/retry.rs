@@ -62,10 +62,16 @@ impl Backoff {
 
 /// Whether a refused request may succeed later, unchanged.
 ///
-/// 408, 429, 502, 503 and 504 speak of the moment. `body-incomplete` is a 400 and speaks of the moment too: this client
-/// sent the whole body, so it was cut on the way. Everything else speaks of the request, which will not get better.
+/// 408, 429, 502, 503 and 504 speak of the moment. So do three others: `body-incomplete`, a 400, because this client sent
+/// the whole body, so it was cut on the way; `idempotency-in-progress`, a 409, because the same push is being stored; and
+/// `attempt-repeated`, a 409, because the same pull waits in another request, whose answer a repeat gets. Everything else
+/// speaks of the request, which will not get better.
 pub fn is_retryable(status: StatusCode, problem: Option<ProblemType>) -> bool {
-    problem == Some(ProblemType::BodyIncomplete) || matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
+    let of_the_moment = matches!(
+        problem,
+        Some(ProblemType::BodyIncomplete | ProblemType::IdempotencyInProgress | ProblemType::AttemptRepeated)
+    );
+    of_the_moment || matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
 }
 
 /// What an answer's `Retry-After` (RFC 9110 section 10.2.3) asks for, at most [`RETRY_AFTER_MAX`].
@@ -140,6 +146,10 @@ mod tests {
         assert_eq!(retryable, [408, 429, 502, 503, 504]);
         assert!(is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::BodyIncomplete)));
         assert!(!is_retryable(StatusCode::BAD_REQUEST, Some(ProblemType::AddressMalformed)));
+        assert!(is_retryable(StatusCode::CONFLICT, Some(ProblemType::IdempotencyInProgress)));
+        assert!(is_retryable(StatusCode::CONFLICT, Some(ProblemType::AttemptRepeated)));
+        assert!(!is_retryable(StatusCode::UNPROCESSABLE_ENTITY, Some(ProblemType::IdempotencyMismatch)));
+        assert!(!is_retryable(StatusCode::GONE, Some(ProblemType::ChannelClosing)));
     }
 
     #[test]

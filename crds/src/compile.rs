@@ -3,12 +3,13 @@
 use kube::ResourceExt;
 use restante_wire::{
     Address, AddressError, ChannelConfig,
-    channel::{Access, ConfigError, Delivery, Limits},
+    channel::{Access, Backoff, ConfigError, DeadLetter, Delivery, Limits},
 };
 use uuid::Uuid;
 
 use crate::{
     MessageChannel,
+    message_channel::{DeletionPolicy, MessageChannelSpec},
     quantity::{self, QuantityError},
 };
 
@@ -69,32 +70,60 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
         None => vec![address("destinations", &name)?],
     };
     let source = address("source", spec.source.as_deref().unwrap_or(&name))?;
-    let size = |field, given| quantity::bytes(given).map_err(|error| CompileError::Quantity { field, error });
     let config = ChannelConfig {
         destinations,
         generation: metadata.generation.unwrap_or(1),
-        delivery: Delivery {
-            wait_seconds: unsigned("delivery.waitSeconds", spec.delivery.wait_seconds)?,
-            max_wait_seconds: unsigned("delivery.maxWaitSeconds", spec.delivery.max_wait_seconds)?,
-            lease_seconds: unsigned("delivery.leaseSeconds", spec.delivery.lease_seconds)?,
-            max_lease_seconds: unsigned("delivery.maxLeaseSeconds", spec.delivery.max_lease_seconds)?,
-            ..Delivery::default()
+        shared_destination: spec.shared_destination,
+        paused: spec.paused,
+        closing: metadata.deletion_timestamp.is_some() && spec.deletion_policy == DeletionPolicy::Drain,
+        delivery: delivery(spec)?,
+        dead_letter: DeadLetter {
+            channel: spec.dead_letter.channel_ref.as_ref().map(|reference| reference.name.clone()),
+            ttl_seconds: unsigned("deadLetter.ttlSeconds", spec.dead_letter.ttl_seconds)?,
         },
-        limits: Limits {
-            messages: unsigned("limits.messages", spec.limits.messages)?,
-            bytes: size("bytes", &spec.limits.bytes)?,
-            message_bytes: size("messageBytes", &spec.limits.message_bytes)?,
-            ..Limits::default()
-        },
+        limits: limits(spec)?,
+        expired: spec.expired.into(),
+        when_full: spec.when_full.into(),
         deduplication_window_seconds: unsigned(
             "deduplicationWindowSeconds",
             spec.deduplication_window_seconds,
         )?,
+        durability: spec.durability.into(),
         access: Access { anonymous: spec.access.anonymous },
         ..ChannelConfig::new(uid, &namespace, &name, source)
     };
     config.check()?;
     Ok(config)
+}
+
+fn delivery(spec: &MessageChannelSpec) -> Result<Delivery, CompileError> {
+    let said = &spec.delivery;
+    Ok(Delivery {
+        wait_seconds: unsigned("delivery.waitSeconds", said.wait_seconds)?,
+        max_wait_seconds: unsigned("delivery.maxWaitSeconds", said.max_wait_seconds)?,
+        lease_seconds: unsigned("delivery.leaseSeconds", said.lease_seconds)?,
+        max_lease_seconds: unsigned("delivery.maxLeaseSeconds", said.max_lease_seconds)?,
+        max_deliveries: unsigned("delivery.maxDeliveries", said.max_deliveries)?,
+        backoff: Backoff {
+            policy: said.backoff.policy.into(),
+            initial_seconds: unsigned("delivery.backoff.initialSeconds", said.backoff.initial_seconds)?,
+            max_seconds: unsigned("delivery.backoff.maxSeconds", said.backoff.max_seconds)?,
+        },
+        order: said.order.into(),
+    })
+}
+
+fn limits(spec: &MessageChannelSpec) -> Result<Limits, CompileError> {
+    let said = &spec.limits;
+    let size = |field, given| quantity::bytes(given).map_err(|error| CompileError::Quantity { field, error });
+    Ok(Limits {
+        messages: unsigned("limits.messages", said.messages)?,
+        bytes: size("bytes", &said.bytes)?,
+        message_bytes: size("messageBytes", &said.message_bytes)?,
+        ttl_seconds: unsigned("limits.ttlSeconds", said.ttl_seconds)?,
+        max_delay_seconds: unsigned("limits.maxDelaySeconds", said.max_delay_seconds)?,
+        pushes_per_second: unsigned("limits.pushesPerSecond", said.pushes_per_second)?,
+    })
 }
 
 /// The schema has signed numbers only, because API servers warn about the others.
@@ -132,6 +161,9 @@ mod tests {
         assert_eq!(config.delivery, Delivery::default());
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.deduplication_window_seconds, 300);
+        let address = Address::new("acme", "orders").unwrap();
+        let fresh = ChannelConfig::new(config.uid, "acme", "orders", address);
+        assert_eq!(config, ChannelConfig { generation: 3, ..fresh });
     }
 
     #[test]
@@ -161,5 +193,60 @@ mod tests {
             error(json!({ "delivery": { "waitSeconds": 21 }, "access": open })).contains("maxWaitSeconds")
         );
         assert!(error(json!({ "access": { "anonymous": false } })).contains("access.anonymous"));
+    }
+
+    #[test]
+    fn every_field_arrives_where_the_broker_reads_it() {
+        let config = compile(&channel(json!({
+            "sharedDestination": true,
+            "paused": true,
+            "delivery": {
+                "waitSeconds": 1, "maxWaitSeconds": 2, "leaseSeconds": 3, "maxLeaseSeconds": 4, "maxDeliveries": 5,
+                "backoff": { "policy": "Constant", "initialSeconds": 6, "maxSeconds": 7 }, "order": "Strict",
+            },
+            "deadLetter": { "channelRef": { "name": "dead" }, "ttlSeconds": 8 },
+            "limits": {
+                "messages": 9, "bytes": 10, "messageBytes": 11, "ttlSeconds": 12, "maxDelaySeconds": 13,
+                "pushesPerSecond": 14,
+            },
+            "expired": "DeadLetter",
+            "whenFull": "DropOldest",
+            "deduplicationWindowSeconds": 15,
+            "durability": "Memory",
+            "deletionPolicy": "Drain",
+            "access": { "anonymous": true },
+        })))
+        .unwrap();
+        let expected = json!({
+            "uid": "0190a7e8-0000-7000-8000-000000000001", "namespace": "acme", "name": "orders", "generation": 3,
+            "destinations": ["acme/orders"], "sharedDestination": true, "source": "acme/orders", "paused": true,
+            "closing": false,
+            "delivery": {
+                "waitSeconds": 1, "maxWaitSeconds": 2, "leaseSeconds": 3, "maxLeaseSeconds": 4, "maxDeliveries": 5,
+                "backoff": { "policy": "Constant", "initialSeconds": 6, "maxSeconds": 7 }, "order": "Strict",
+            },
+            "deadLetter": { "channel": "dead", "ttlSeconds": 8 },
+            "limits": {
+                "messages": 9, "bytes": 10, "messageBytes": 11, "ttlSeconds": 12, "maxDelaySeconds": 13,
+                "pushesPerSecond": 14,
+            },
+            "expired": "DeadLetter", "whenFull": "DropOldest", "deduplicationWindowSeconds": 15,
+            "durability": "Memory", "access": { "anonymous": true },
+        });
+        assert_eq!(serde_json::to_value(config).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_channel_closes_when_it_is_deleted_and_is_to_drain() {
+        let closing = |policy: &str, deleted: bool| {
+            let mut channel = channel(json!({ "deletionPolicy": policy, "access": { "anonymous": true } }));
+            channel.metadata.deletion_timestamp =
+                deleted.then(|| serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+            compile(&channel).unwrap().closing
+        };
+        assert!(closing("Drain", true));
+        for (policy, deleted) in [("Drain", false), ("Block", true), ("Delete", true)] {
+            assert!(!closing(policy, deleted), "{policy} {deleted}");
+        }
     }
 }

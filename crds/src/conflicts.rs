@@ -2,11 +2,14 @@
 //!
 //! The older one does, then the one with the smaller UID, so that every observer decides alike and no edit of a younger
 //! channel can take an address from an older one. A loser claims nothing: its other addresses are free.
+//!
+//! A destination may have several channels when each of them says so; whoever comes to one that is not shared, or does
+//! not share itself, loses as to any other claim.
 
 use std::collections::HashMap;
 
 use k8s_openapi::jiff::Timestamp;
-use restante_wire::{Address, ChannelConfig};
+use restante_wire::{Address, ChannelConfig, channel::SHARED_DESTINATION_CHANNELS_MAX};
 
 /// A channel that wants to be programmed.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +22,13 @@ pub struct Claim<'a> {
 
 /// Why a channel lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} {what} is taken by the older MessageChannel {winner}: {}", .reason.noun(), .reason.remedy())]
+#[error("{} {what} is {} MessageChannel {winner}: {}", .reason.noun(), .reason.state(), .reason.remedy())]
 pub struct Conflict {
     /// What is taken.
     pub reason: ConflictReason,
     /// The name or the address that is taken.
     pub what: String,
-    /// `namespace/name` of the channel that has it.
+    /// `namespace/name` of the channel that has it; of several, of the oldest.
     pub winner: String,
 }
 
@@ -36,8 +39,10 @@ pub enum ConflictReason {
     NameTaken,
     /// The same source.
     SourceTaken,
-    /// The same destination.
+    /// The same destination, which not both of them share.
     DestinationTaken,
+    /// A destination that as many channels share as may.
+    DestinationFull,
 }
 
 impl ConflictReason {
@@ -47,6 +52,7 @@ impl ConflictReason {
             Self::NameTaken => "NameTaken",
             Self::SourceTaken => "SourceTaken",
             Self::DestinationTaken => "DestinationTaken",
+            Self::DestinationFull => "DestinationFull",
         }
     }
 
@@ -54,7 +60,16 @@ impl ConflictReason {
         match self {
             Self::NameTaken => "name",
             Self::SourceTaken => "source",
-            Self::DestinationTaken => "destination",
+            Self::DestinationTaken | Self::DestinationFull => "destination",
+        }
+    }
+
+    fn state(self) -> String {
+        match self {
+            Self::NameTaken | Self::SourceTaken | Self::DestinationTaken => "taken by the older".into(),
+            Self::DestinationFull => {
+                format!("shared by {SHARED_DESTINATION_CHANNELS_MAX} channels, the most, the oldest of them")
+            }
         }
     }
 
@@ -63,7 +78,11 @@ impl ConflictReason {
             Self::NameTaken => "give this channel another name",
             Self::SourceTaken => "give this channel another spec.source, or delete the other channel",
             Self::DestinationTaken => {
-                "give this channel other spec.destinations, or delete the other channel"
+                "give this channel other spec.destinations, delete the other channel, or set spec.sharedDestination \
+                 in both, for each message to be stored in both"
+            }
+            Self::DestinationFull => {
+                "give this channel other spec.destinations, or delete one of those that share it"
             }
         }
     }
@@ -71,15 +90,9 @@ impl ConflictReason {
 
 /// Judges the channels of one broker: for each claim, in the order given, why it lost, or `None` when it won.
 pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
-    let mut order: Vec<usize> = (0..claims.len()).collect();
-    // `None` sorts before any timestamp, so absence is said first. The sort is stable: the first given wins at the end.
-    order.sort_by_key(|&index| {
-        let Claim { config, created } = &claims[index];
-        (created.is_none(), *created, config.uid)
-    });
     let mut taken = Taken::default();
     let mut verdicts = vec![None; claims.len()];
-    for index in order {
+    for index in by_age(claims) {
         let config = claims[index].config;
         verdicts[index] = taken.conflict(config);
         if verdicts[index].is_none() {
@@ -89,12 +102,29 @@ pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
     verdicts
 }
 
+/// The places of the claims, the oldest first.
+pub(crate) fn by_age(claims: &[Claim<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..claims.len()).collect();
+    // `None` sorts before any timestamp, so absence is said first. The sort is stable: the first given wins at the end.
+    order.sort_by_key(|&index| {
+        let Claim { config, created } = &claims[index];
+        (created.is_none(), *created, config.uid)
+    });
+    order
+}
+
 /// What the winners so far have.
 #[derive(Default)]
 struct Taken<'a> {
     names: HashMap<(&'a str, &'a str), &'a ChannelConfig>,
     sources: HashMap<&'a Address, &'a ChannelConfig>,
-    destinations: HashMap<&'a Address, &'a ChannelConfig>,
+    destinations: HashMap<&'a Address, Holders<'a>>,
+}
+
+/// The winners that have one destination. Several only if each of them shares it.
+struct Holders<'a> {
+    oldest: &'a ChannelConfig,
+    count: usize,
 }
 
 impl<'a> Taken<'a> {
@@ -109,15 +139,23 @@ impl<'a> Taken<'a> {
             return lost(ConflictReason::SourceTaken, config.source.as_str(), winner);
         }
         config.destinations.iter().find_map(|destination| {
-            let winner = self.destinations.get(destination)?;
-            lost(ConflictReason::DestinationTaken, destination.as_str(), winner)
+            let Holders { oldest, count } = self.destinations.get(destination)?;
+            if !(config.shared_destination && oldest.shared_destination) {
+                lost(ConflictReason::DestinationTaken, destination.as_str(), oldest)
+            } else if *count >= SHARED_DESTINATION_CHANNELS_MAX {
+                lost(ConflictReason::DestinationFull, destination.as_str(), oldest)
+            } else {
+                None
+            }
         })
     }
 
     fn add(&mut self, config: &'a ChannelConfig) {
         self.names.insert((&config.namespace, &config.name), config);
         self.sources.insert(&config.source, config);
-        self.destinations.extend(config.destinations.iter().map(|destination| (destination, config)));
+        for destination in &config.destinations {
+            self.destinations.entry(destination).or_insert(Holders { oldest: config, count: 0 }).count += 1;
+        }
     }
 }
 
@@ -190,5 +228,57 @@ mod tests {
     fn a_destination_of_one_may_be_the_source_of_another() {
         let (there, back) = (config(1, "there", "left", "right"), config(2, "back", "right", "left"));
         assert_eq!(reasons(&[claim(&there, None), claim(&back, None)]), [None, None]);
+    }
+
+    fn shared(uid: u128, name: &str, destination: &str) -> ChannelConfig {
+        ChannelConfig { shared_destination: true, ..config(uid, name, destination, name) }
+    }
+
+    #[test]
+    fn a_destination_is_shared_only_by_those_who_all_say_so() {
+        let taken = Some(ConflictReason::DestinationTaken);
+        let (one, two) = (shared(1, "one", "a"), shared(2, "two", "a"));
+        let alone = config(3, "alone", "a", "alone");
+        let both = [claim(&one, Some(1)), claim(&two, Some(2))];
+        assert_eq!(reasons(&both), [None, None]);
+        assert_eq!(reasons(&[both[0], both[1], claim(&alone, Some(3))]), [None, None, taken]);
+        // The older one does not share, and has it for itself.
+        assert_eq!(reasons(&[both[0], both[1], claim(&alone, Some(0))]), [taken, taken, None]);
+    }
+
+    #[test]
+    fn the_youngest_finds_a_shared_destination_full_until_another_goes() {
+        let most = SHARED_DESTINATION_CHANNELS_MAX as u128;
+        let channels: Vec<_> = (0..=most).map(|number| shared(number, &format!("c{number}"), "a")).collect();
+        // The youngest is given first: the order in which they come says nothing.
+        let claims: Vec<_> =
+            channels.iter().rev().map(|config| claim(config, Some(config.uid.as_u128() as i64))).collect();
+        let verdicts = judge(&claims);
+        let lost = verdicts[0].as_ref().unwrap();
+        assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationFull, "acme/c0"));
+        let told = "destination acme/a is shared by 32 channels, the most, the oldest of them MessageChannel acme/c0: ";
+        assert!(lost.to_string().starts_with(told), "{lost}");
+        assert_eq!(verdicts.iter().flatten().count(), 1);
+        assert!(judge(&claims[..claims.len() - 1]).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_source_is_never_shared() {
+        let (one, two) = (
+            shared(1, "one", "a"),
+            ChannelConfig { source: "acme/one".parse().unwrap(), ..shared(2, "two", "a") },
+        );
+        let verdicts = reasons(&[claim(&one, Some(1)), claim(&two, Some(2))]);
+        assert_eq!(verdicts, [None, Some(ConflictReason::SourceTaken)]);
+    }
+
+    #[test]
+    fn who_loses_one_destination_takes_no_place_at_another() {
+        let owner = config(0, "owner", "b", "owner");
+        let mut loser = shared(1, "loser", "a");
+        loser.destinations.push("acme/b".parse().unwrap());
+        let alone = config(2, "alone", "a", "alone");
+        let claims = [claim(&owner, Some(0)), claim(&loser, Some(1)), claim(&alone, Some(2))];
+        assert_eq!(reasons(&claims), [None, Some(ConflictReason::DestinationTaken), None]);
     }
 }

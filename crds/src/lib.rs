@@ -6,6 +6,7 @@
 pub mod compile;
 pub mod condition;
 pub mod conflicts;
+pub mod dead_letters;
 pub mod definitions;
 pub mod manifest;
 #[expect(unreachable_pub, reason = "derive(KubeSchema) repeats each struct inside a function")]
@@ -34,5 +35,7 @@ pub const CHANNEL_NAME_BYTES_MAX: usize = 63;
 /// `restante-<name>-<revision hash of 10>`, which must fit a label value of 63 bytes.
 pub const BROKER_NAME_BYTES_MAX: usize = 40;
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod rules_tests;

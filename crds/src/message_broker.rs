@@ -54,6 +54,31 @@ pub struct MessageBrokerSpec {
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"))]
     pub external_url: Option<String>,
+    /// Further names by which clients call the broker, at most 16. On an open broker a request's `Host` is an IP address,
+    /// localhost, a name of the Service, the host of the externalURL, or one of these; any other is refused with 403, so
+    /// that no web page can reach the broker by a name of its own. `*` allows any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$")
+        ),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub allowed_hosts: Vec<String>,
+    /// Web origins whose pages may use an open broker, such as https://app.example.com, at most 16; `*` allows any. A
+    /// request with any other `Origin` is refused with 403.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 267),
+            regex(pattern = r"^(\*|https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?)$")
+        ),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub allowed_origins: Vec<String>,
     /// What the broker pods are given.
     #[serde(default)]
     pub template: PodTemplate,

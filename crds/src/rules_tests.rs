@@ -51,6 +51,44 @@ fn a_channel_never_moves_to_another_broker() {
 }
 
 #[test]
+fn durability_is_never_changed() {
+    let with = |durability: &str| {
+        channel("orders", json!({ "durability": durability, "access": { "anonymous": true } }))
+    };
+    // What 0.1.0 stored says nothing of it, and means Fsync.
+    let silent = channel("orders", json!({ "access": { "anonymous": true } }));
+    with("Fsync").validate_cel_update(&silent).unwrap();
+    with("Memory").validate_cel_update(&with("Memory")).unwrap();
+    for (new, old) in [(with("Memory"), silent), (with("Fsync"), with("Memory"))] {
+        let error = new.validate_cel_update(&old).unwrap_err();
+        assert!(error.to_string().contains("durability is immutable"), "{error}");
+    }
+}
+
+#[test]
+fn dead_letters_go_to_another_channel() {
+    let to = |name: &str| {
+        let dead_letter = json!({ "channelRef": { "name": name } });
+        channel("orders", json!({ "deadLetter": dead_letter, "access": { "anonymous": true } }))
+    };
+    to("orders-dead").validate_cel().unwrap();
+    let error = to("orders").validate_cel().unwrap_err();
+    assert!(error.to_string().contains("must name another channel"), "{error}");
+}
+
+#[test]
+fn a_pause_is_no_longer_than_the_longest() {
+    let with = |backoff: Value| {
+        channel("orders", json!({ "delivery": { "backoff": backoff }, "access": { "anonymous": true } }))
+    };
+    with(json!({ "initialSeconds": 300 })).validate_cel().unwrap();
+    for backoff in [json!({ "initialSeconds": 301 }), json!({ "maxSeconds": 0 })] {
+        let error = with(backoff).validate_cel().unwrap_err();
+        assert!(error.to_string().contains("at most backoff.maxSeconds"), "{error}");
+    }
+}
+
+#[test]
 fn the_embedded_engine_has_one_replica() {
     let error = broker(json!({ "replicas": 2 })).validate_cel().unwrap_err();
     assert!(error.to_string().contains("replicas must be 1"), "{error}");
@@ -64,4 +102,28 @@ fn storage_is_immutable_and_not_tiny() {
     assert!(sized(json!("64Mi")).validate_cel().is_ok());
     let error = sized(json!(1024)).validate_cel().unwrap_err();
     assert!(error.to_string().contains("64Mi to 100Ti"), "{error}");
+}
+
+#[test]
+fn names_and_origins_of_a_broker_are_what_requests_bring() {
+    let refused = |field: &str, value: &str| {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
+             spec: {{{field}: [{value:?}]}}\n"
+        );
+        crate::manifest::parse(&text).is_err()
+    };
+    for host in ["mq", "mq.example.com", "10.0.0.1", "*"] {
+        assert!(!refused("allowedHosts", host), "{host}");
+    }
+    // A flag divides them by commas, and a port is none of their business.
+    for host in ["", "a,b", "MQ.example.com", "mq.example.com:8080", "*.example.com", "https://mq"] {
+        assert!(refused("allowedHosts", host), "{host}");
+    }
+    for origin in ["https://app.example.com", "http://localhost:3000", "*"] {
+        assert!(!refused("allowedOrigins", origin), "{origin}");
+    }
+    for origin in ["", "app.example.com", "https://app.example.com/", "https://a,https://b", "null"] {
+        assert!(refused("allowedOrigins", origin), "{origin}");
+    }
 }

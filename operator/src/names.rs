@@ -57,6 +57,19 @@ pub fn service_url(broker: &str, namespace: &str) -> String {
     format!("http://{}.{namespace}.svc:{DATA_PORT}", workload(broker))
 }
 
+/// What the clients' Service is called in the cluster, from its own namespace to its whole name.
+///
+/// With the cluster's usual domain: where it is another, `allowedHosts` of the MessageBroker has the whole name.
+pub fn service_hosts(broker: &str, namespace: &str) -> [String; 4] {
+    let service = workload(broker);
+    [
+        service.clone(),
+        format!("{service}.{namespace}"),
+        format!("{service}.{namespace}.svc"),
+        format!("{service}.{namespace}.svc.cluster.local"),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

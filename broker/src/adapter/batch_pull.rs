@@ -52,39 +52,37 @@ impl PullAdapter {
         let query = Query::parse(parts.uri.query(), &[&PARAMETERS[..], &["max", "linger_ms"]].concat())?;
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
-        let PullRequest { asked, wait, auto, acknowledge } =
-            PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
-        let mut headers = answer::common(wait, self.acknowledge(&acknowledge).await?);
+        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let PullRequest { asked, wait, auto, acknowledge } = &request;
+        let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
         let started = Instant::now();
-        let held = self.next(&asked, wait.seconds).await?;
+        let held = self.next(asked, wait.seconds).await?;
         self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
         let Some(mut held) = held else {
             self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let until = Instant::now() + Duration::from_millis(linger.into());
-        self.take_more(&mut held, &asked, max)?;
+        self.take_more(&mut held, asked, max)?;
         if linger > 0 && held.deliveries().len() < max {
             tokio::select! {
-                () = sleep_until(until) => self.take_more(&mut held, &asked, max)?,
+                () = sleep_until(until) => self.take_more(&mut held, asked, max)?,
                 () = self.context.drain.cancelled() => {}
             }
         }
-        if auto {
+        if *auto {
             held.settle().await.map_err(|_| refusal::store_failed())?;
+            if held.deliveries().is_empty() {
+                return Ok((StatusCode::NO_CONTENT, headers).into_response());
+            }
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        let bytes = self.print(&held, auto, &parts.headers, &mut headers);
+        let bytes = self.print(&held, *auto, &parts.headers, &mut headers);
         answer::with_content(&mut headers);
-        let body = if auto {
-            held.into_claims();
-            Body::from(bytes)
-        } else {
-            Body::new(held.into_body(bytes))
-        };
-        Ok((StatusCode::OK, headers, body).into_response())
+        let body = held.into_body(&self.context, bytes, &request);
+        Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 
     /// What may be had besides, up to `max` messages and the bytes of a batch.

@@ -29,7 +29,7 @@ impl PushAdapter {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
-        let body = body::read_batch(body, &parts.headers, BATCH_BYTES_MAX, &self.context.body_memory).await?;
+        let body = body::read_batch(body, &parts.headers, BATCH_BYTES_MAX, &self.context.bodies).await?;
         let items = kind.read(&body.bytes)?;
         let pushes: Vec<_> =
             items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();

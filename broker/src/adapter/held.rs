@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 
-use super::leased_body::LeasedBody;
+use super::{
+    Context,
+    asked::PullRequest,
+    leased_body::{Leased, LeasedBody},
+};
 use crate::{
     channel::Claim,
     core::{Delivery, SharedCore, StoreFailed, Ticket},
@@ -36,14 +40,13 @@ impl Held {
     }
 
     /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
+    /// One whose lease has ended meanwhile is another's, and not among them any more.
     pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
-        let tickets = self.core.with(|core| {
-            let mut tickets = Vec::with_capacity(self.deliveries.len());
-            for Delivery { channel, granted, .. } in &self.deliveries {
-                // A lease that was granted a moment ago is good.
-                tickets.extend(core.settle(*channel, granted.claim()));
-            }
-            tickets
+        let mut tickets = Vec::with_capacity(self.deliveries.len());
+        self.core.with(|core| {
+            self.deliveries.retain(|Delivery { channel, granted, .. }| {
+                core.settle(*channel, granted.claim()).map(|ticket| tickets.push(ticket)).is_ok()
+            });
         });
         wait_for_all(tickets).await
     }
@@ -56,14 +59,16 @@ impl Held {
         Ok(())
     }
 
-    /// The body of the answer: with it, the messages leave.
-    pub(super) fn into_body(mut self, bytes: Bytes) -> LeasedBody {
-        let deliveries = std::mem::take(&mut self.deliveries);
-        let claims = deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim())).collect();
-        LeasedBody::new(self.core.clone(), claims, bytes)
+    /// The body of the answer: with it, the messages leave. What was settled is gone, whatever becomes of the answer; and an
+    /// attempt that has an id keeps its messages: its repeat gets them again, under the same leases.
+    pub(super) fn into_body(self, context: &Context, bytes: Bytes, request: &PullRequest) -> LeasedBody {
+        let claims = self.into_claims();
+        let kept = request.auto || request.asked.attempt.is_some();
+        let given_back = if kept { Vec::new() } else { claims };
+        LeasedBody::new(Leased::new(context, given_back, bytes.len()), bytes)
     }
 
-    /// The claims of the messages, which leave otherwise than by a body.
+    /// The claims of the messages, which leave otherwise.
     pub(super) fn into_claims(mut self) -> Vec<(u32, Claim)> {
         std::mem::take(&mut self.deliveries)
             .iter()

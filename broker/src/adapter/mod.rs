@@ -38,7 +38,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     address_store::AddressStore,
     core::{CounterRegistry, SharedCore},
-    http::{HttpError, body::BodyMemory},
+    http::{
+        BrowserRules, HttpError,
+        body::{BodyLimits, BodyMemory},
+    },
     metrics::Metrics,
 };
 
@@ -50,8 +53,12 @@ pub struct Context {
     pub core: SharedCore,
     /// Their counters.
     pub counters: Arc<CounterRegistry>,
-    /// The memory for bodies in flight.
-    pub body_memory: BodyMemory,
+    /// Which browsers are let in.
+    pub browsers: BrowserRules,
+    /// What bodies in flight may take.
+    pub bodies: BodyLimits,
+    /// The memory for answers in flight.
+    pub answers: BodyMemory,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.
     pub drain: CancellationToken,
     /// What is counted.

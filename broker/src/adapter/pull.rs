@@ -45,30 +45,35 @@ impl PullAdapter {
             return stream::events(self, &parts);
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-        let PullRequest { asked, wait, auto, acknowledge } =
-            PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
-        let mut headers = answer::common(wait, self.acknowledge(&acknowledge).await?);
+        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let PullRequest { asked, wait, auto, acknowledge } = &request;
+        let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
         let started = Instant::now();
-        let held = self.next(&asked, wait.seconds).await?;
+        let held = self.next(asked, wait.seconds).await?;
         self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
         let Some(mut held) = held else {
             self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
-        let Some(delivery) = held.deliveries().first() else { return Err(refusal::store_failed()) };
+        if *auto {
+            held.settle().await.map_err(|_| refusal::store_failed())?;
+        } else {
+            held.written().await.map_err(|_| refusal::store_failed())?;
+        }
+        // What could not be settled any more is not given.
+        let Some(delivery) = held.deliveries().first() else {
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        };
         let content = delivery.content.body.clone();
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
-        if auto {
-            held.settle().await.map_err(|_| refusal::store_failed())?;
-            held.into_claims();
-            return Ok((StatusCode::OK, headers, Body::from(content)).into_response());
+        if !auto {
+            let now = self.context.core.with(|core| core.clock().now());
+            answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         }
-        let now = self.context.core.with(|core| core.clock().now());
-        answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
-        held.written().await.map_err(|_| refusal::store_failed())?;
-        Ok((StatusCode::OK, headers, Body::new(held.into_body(content))).into_response())
+        let body = held.into_body(&self.context, content, &request);
+        Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 
     /// How many messages are ready; nothing is taken.

@@ -57,8 +57,7 @@ impl PushAdapter {
         let wait = prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max()));
         let headers = message::encode_kept(&parts.headers)
             .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
-        let body =
-            body::read(body, &parts.headers, self.message_bytes_max(), &self.context.body_memory).await?;
+        let body = body::read(body, &parts.headers, self.message_bytes_max(), &self.context.bodies).await?;
         let content = Content { headers, body: body.bytes.clone() };
         let push = said.push(address, &self.channels, content)?;
         let Pushed { id, replayed, ticket } = match wait {

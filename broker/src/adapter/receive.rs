@@ -38,6 +38,9 @@ impl Drop for Place {
 impl PullAdapter {
     /// The next message, or all that an attempt got before; nothing when none comes within the wait.
     pub(super) async fn next(&self, asked: &Asked, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
+        if self.context.answers.is_full() {
+            return Err(refusal::busy());
+        }
         let core = &self.context.core;
         let pulled = core.with(|core| core.pull(&self.channel, asked));
         let (id, arrival) = match pulled.map_err(|refusal| self.refused(refusal))? {

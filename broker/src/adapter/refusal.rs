@@ -159,6 +159,12 @@ pub(super) fn draining() -> HttpError {
     HttpError::new(ProblemType::Draining, detail)
 }
 
+/// Answers that nobody takes fill their memory.
+pub(super) fn busy() -> HttpError {
+    let detail = "answers on their way to slow receivers fill their memory (--answer-memory): ask again";
+    HttpError::new(ProblemType::Busy, detail)
+}
+
 /// The store failed: what it holds is decided when the broker starts again.
 pub(super) fn store_failed() -> HttpError {
     HttpError::new(ProblemType::StoreFailed, StoreFailed.to_string())

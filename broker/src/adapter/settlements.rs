@@ -34,7 +34,7 @@ pub async fn settle_many(
         let detail = "settlements are application/json: say so in Content-Type";
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
-    let body = body::read_batch(body, &parts.headers, BATCH_BYTES_MAX, &context.body_memory).await?;
+    let body = body::read_batch(body, &parts.headers, BATCH_BYTES_MAX, &context.bodies).await?;
     let settlements: Settlements = serde_json::from_slice(&body.bytes).map_err(|error| {
         HttpError::new(
             ProblemType::BodyMalformed,

@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{PullAdapter, held::Held, item};
+use super::{PullAdapter, held::Held, item, leased_body::Leased};
 use crate::{
     channel::Claim,
     core::{Asked, bounded_lease},
-    http::{HttpError, query::Query},
+    http::{HttpError, outbox, query::Query},
 };
 
 /// How often a comment tells proxies and the receiver that the stream lives: well within the 60 s after which proxies give
@@ -122,8 +122,11 @@ impl Messages {
         let head = item::delivered(delivery, Some(item::lease_seconds(delivery, now)));
         let event = Event::default().id(head.id.clone());
         let item = DeliveredItem { content: Content(delivery.content.body.to_vec()), head };
+        let bytes = item.content.0.len();
         let event = event.json_data(item).expect("an item has only JSON's own types");
-        self.sent.extend(held.into_claims());
+        let claims = held.into_claims();
+        self.sent.extend_from_slice(&claims);
+        outbox::hold(Leased::new(&self.source.context, claims, bytes));
         Some(event)
     }
 }

@@ -29,7 +29,7 @@ pub(super) enum Change {
         /// The channel's number.
         number: u32,
         /// What is said of it.
-        config: ChannelConfig,
+        config: Box<ChannelConfig>,
     },
     /// The channel is an orphan.
     Orphan(Uuid),
@@ -67,7 +67,7 @@ impl Contents {
                 self.next_number =
                     self.next_number.max(number.checked_add(1).ok_or("a number is too large")?);
                 let uid = config.uid;
-                self.channels.insert(uid, Held::in_set(Arc::new(ChannelEntry { number, config })));
+                self.channels.insert(uid, Held::in_set(Arc::new(ChannelEntry { number, config: *config })));
             }
             Change::Orphan(uid) => {
                 self.channels

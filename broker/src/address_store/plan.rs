@@ -61,7 +61,7 @@ impl Plan {
             Some(match after {
                 Held { entry, orphan: true } => Change::Orphan(entry.config.uid),
                 Held { entry, orphan: false } => {
-                    Change::Put { number: entry.number, config: entry.config.clone() }
+                    Change::Put { number: entry.number, config: entry.config.clone().into() }
                 }
             })
         });

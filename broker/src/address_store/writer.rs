@@ -91,7 +91,7 @@ fn whole<'a>(
     let held: Vec<_> = indices.all_held().collect();
     let after = plan.into_iter().flat_map(|plan| &plan.steps).filter_map(|step| step.after.clone());
     let channels = held.into_iter().chain(after).flat_map(|Held { entry, orphan }| {
-        let put = Change::Put { number: entry.number, config: entry.config.clone() };
+        let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
         iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
     });
     let deleted = facts.deleted.iter().chain(plan.and_then(|plan| plan.deleted)).map(Change::Delete);

@@ -20,14 +20,19 @@ struct Family {
     values: fn(&Sample) -> Vec<(&'static str, u64)>,
 }
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 11] = [
     Family {
         name: "restante_channel_messages",
         help: "Messages in the channel by state",
         kind: "gauge",
         values: |sample| {
             let stats = stats(sample);
-            vec![(",state=\"ready\"", stats.ready), (",state=\"leased\"", stats.leased)]
+            vec![
+                (",state=\"ready\"", stats.ready),
+                (",state=\"leased\"", stats.leased),
+                (",state=\"delayed\"", stats.delayed),
+                (",state=\"dead\"", stats.dead),
+            ]
         },
     },
     Family {
@@ -47,6 +52,30 @@ const FAMILIES: [Family; 7] = [
         help: "Receivers that wait on the channel",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).waiting_receivers)],
+    },
+    Family {
+        name: "restante_channel_waiting_senders",
+        help: "Senders that wait for room in the channel",
+        kind: "gauge",
+        values: |sample| vec![("", stats(sample).waiting_senders)],
+    },
+    Family {
+        name: "restante_channel_dead_lettered_total",
+        help: "Messages of the channel that became dead letters",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.dead_lettered.load(Relaxed))],
+    },
+    Family {
+        name: "restante_channel_expired_total",
+        help: "Messages of the channel whose time was over",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.expired.load(Relaxed))],
+    },
+    Family {
+        name: "restante_channel_dropped_total",
+        help: "Messages of the channel that made room for newer ones",
+        kind: "counter",
+        values: |(_, counters, _)| vec![("", counters.dropped.load(Relaxed))],
     },
     Family {
         name: "restante_channel_pushed_total",

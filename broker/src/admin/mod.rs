@@ -37,6 +37,8 @@ pub struct Admin {
     pub core: CoreHandle,
     /// The memory for bodies in flight.
     pub body_memory: BodyMemory,
+    /// The memory for answers in flight.
+    pub answers: BodyMemory,
     /// How many channels are told of.
     pub channels_max: usize,
 }
@@ -79,7 +81,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.address_channels.set(state.channels as i64);
     sampled.orphan_channels.set(state.orphans as i64);
     sampled.body_memory_bytes.set(admin.body_memory.used() as i64);
+    sampled.answer_memory_bytes.set(admin.answers.used() as i64);
     sampled.waiting_receivers.set(admin.core.waiting_receivers() as i64);
+    sampled.waiting_senders.set(admin.core.waiting_senders() as i64);
     sampled.clock_skew_seconds.set(admin.core.clock().skew_seconds());
     let encoder = TextEncoder::new();
     let mut text = Vec::new();

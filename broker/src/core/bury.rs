@@ -19,7 +19,7 @@ impl Core {
             channel.counters.dead_lettered.fetch_add(1, Relaxed);
         }
         let left = match self.dead_letter_channel(number) {
-            Some(to) => self.move_message(number, sequence, &to)?,
+            Some(to) => self.move_message(number, sequence, &to, Moved::GivenUp)?,
             None => false,
         };
         if !left {
@@ -44,14 +44,16 @@ impl Core {
         number: u32,
         sequence: Sequence,
         to: &Arc<ChannelEntry>,
+        moved: Moved,
     ) -> Result<bool, StoreFailed> {
         let now = self.alive()?;
         let Some(Channel { name, message }) = self.whole(number, sequence) else { return Ok(false) };
         let content = self.content(number, sequence, message.stored.position)?;
-        let note = if let Phase::Dead(Death { cause, reason, .. }) = &message.phase {
-            Some(DeadLetterNote { cause: *cause, channel: &name, reason: reason.as_deref() })
-        } else {
-            None
+        let note = match (&message.phase, moved) {
+            (Phase::Dead(Death { cause, reason, .. }), Moved::GivenUp) => {
+                Some(DeadLetterNote { cause: *cause, channel: &name, reason: reason.as_deref() })
+            }
+            _ => None,
         };
         let content = message::with_note(content, note);
         let bytes = content.bytes() as u64;
@@ -99,6 +101,15 @@ impl Core {
         let message = channel.state.message(sequence)?.clone();
         Some(Channel { name: channel.entry.config.qualified_name(), message })
     }
+}
+
+/// Why a message goes to another channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It was given up: a note says why.
+    GivenUp,
+    /// It gets another chance there.
+    Redriven,
 }
 
 /// A message and where it is from.

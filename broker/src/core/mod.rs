@@ -175,3 +175,6 @@ impl Core {
         if self.failed { Err(StoreFailed) } else { Ok(self.clock.now()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,10 +91,8 @@ impl Core {
         let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
         live.iter().for_each(|target| target.encode(&mut bytes));
         let mut copy = *record;
-        if let Record::Message { targets, moved_from, .. } = &mut copy {
+        if let Record::Message { targets, .. } = &mut copy {
             *targets = Targets::new(&bytes);
-            // Where it came from lies in this segment or in one that is gone.
-            *moved_from = None;
         }
         let to = self.append_copy(&copy)?;
         for Target { channel, sequence, .. } in live {

@@ -60,7 +60,12 @@ impl Replay {
     /// One more record.
     pub(super) fn record(&mut self, position: Position, record: &Record<'_>) {
         if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
-            self.keys.insert(hash, Key { position, expires_at: expires_ms });
+            let key = Key { position, expires_at: expires_ms };
+            let known = self.keys.entry(hash).or_insert(key);
+            // A key may be used again when its window is over, and the first message be copied after that.
+            if known.expires_at <= key.expires_at {
+                *known = key;
+            }
         }
         match *record {
             Record::Push { channel, sequence, message_id, enqueued_ms, headers, body, .. } => {

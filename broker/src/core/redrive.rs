@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, EVENTS_PER_TURN, StoreFailed, Ticket};
+use super::{Core, EVENTS_PER_TURN, StoreFailed, Ticket, bury::Moved};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
@@ -44,7 +44,7 @@ impl Core {
         let mut moved = 0;
         for sequence in dead {
             let done = match to {
-                Some(to) => self.move_message(number, sequence, to)?,
+                Some(to) => self.move_message(number, sequence, to, Moved::Redriven)?,
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
                     let channel = self.channels.get_mut(&number);

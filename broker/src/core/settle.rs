@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use restante_wire::channel::{Delivery, Durability};
 
-use super::{Core, StoreFailed, Ticket, records};
+use super::{Channel, Core, StoreFailed, Ticket, records};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::Millis,
@@ -69,7 +69,7 @@ impl Core {
     /// The receiver is done with the message: it leaves the channel. As good when it left before.
     pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        let channel = self.leasing(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
             // Who settles twice is told the same; the first time may still be in the open group.
             return Ok(self.everything_so_far());
@@ -93,7 +93,7 @@ impl Core {
         reason: Option<&str>,
     ) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        let channel = self.leasing(number)?;
         if !channel.state.reject(claim, reason, &channel.policy, now)? {
             return Ok(self.everything_so_far());
         }
@@ -107,7 +107,7 @@ impl Core {
     pub fn release(&mut self, number: u32, claim: Claim, release: Release) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
         let Release { counted, delay } = release;
-        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        let channel = self.leasing(number)?;
         let max_seconds = channel.entry.config.limits.max_delay_seconds;
         if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
@@ -135,12 +135,23 @@ impl Core {
         seconds: Option<u32>,
     ) -> Result<Renewed, SettleRefusal> {
         let now = self.alive()?;
-        let channel = self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)?;
+        let channel = self.leasing(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
         let granted = channel.state.renew(claim, now + lease, now)?;
         let ticket = self.record_lease(number, &granted)?;
         self.touch(number);
         Ok(Renewed { granted, lease, ticket })
+    }
+
+    /// The channel that a lease is of. After a restart the log may tell of none of its messages: they are gone, and it is
+    /// not.
+    fn leasing(&mut self, number: u32) -> Result<&mut Channel, SettleRefusal> {
+        if !self.channels.contains_key(&number)
+            && let Some(entry) = self.store.by_number(number)
+        {
+            let _ = self.channel(&entry);
+        }
+        self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)
     }
 
     /// Writes down everything about a message that changes.

@@ -1,8 +1,11 @@
 //! Reading a request's body, within the message's limit and the broker's memory.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -11,6 +14,7 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use restante_wire::ProblemType;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::HttpError;
 
@@ -18,7 +22,28 @@ use super::HttpError;
 /// than that and the connection is closed on it.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The bytes of all bodies that are being read, up to `--body-memory`.
+/// How fast a body must come after its first moments, in bytes a second: slower than any link in use, and fast enough that
+/// nobody holds the memory of others for long with next to nothing.
+const BODY_BYTES_PER_SECOND_MIN: u64 = 4096;
+
+/// What bodies may take: memory and time.
+#[derive(Debug, Clone)]
+pub struct BodyLimits {
+    /// The memory of all.
+    pub memory: BodyMemory,
+    /// How long each has, besides the time that its bytes are worth.
+    pub timeout: Duration,
+}
+
+impl BodyLimits {
+    /// How long a body has of which so many bytes have come.
+    fn patience(&self, bytes: usize) -> Duration {
+        self.timeout + Duration::from_millis(bytes as u64 * 1000 / BODY_BYTES_PER_SECOND_MIN)
+    }
+}
+
+/// The bytes of all bodies that are being read, up to `--body-memory`; or of all answers that are being sent, up to
+/// `--answer-memory`.
 #[derive(Debug, Clone)]
 pub struct BodyMemory {
     used: Arc<AtomicU64>,
@@ -27,7 +52,7 @@ pub struct BodyMemory {
 
 /// A part of the memory, given back when dropped.
 #[derive(Debug)]
-struct Reservation {
+pub struct Reservation {
     memory: BodyMemory,
     bytes: u64,
 }
@@ -49,6 +74,17 @@ impl BodyMemory {
     /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)
+    }
+
+    /// Whether all of it is in use.
+    pub fn is_full(&self) -> bool {
+        self.used() >= self.max
+    }
+
+    /// Takes a part of it that is needed in any case.
+    pub fn keep(&self, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes as u64, Relaxed);
+        Reservation { memory: self.clone(), bytes: bytes as u64 }
     }
 
     fn reserve(&self) -> Reservation {
@@ -82,9 +118,9 @@ pub async fn read(
     body: Body,
     headers: &HeaderMap,
     max: u64,
-    memory: &BodyMemory,
+    limits: &BodyLimits,
 ) -> Result<WholeBody, HttpError> {
-    read_up_to(body, headers, max, memory, message_too_large).await
+    read_up_to(body, headers, max, limits, message_too_large).await
 }
 
 /// Reads a batch of at most `max` bytes.
@@ -92,34 +128,39 @@ pub async fn read_batch(
     body: Body,
     headers: &HeaderMap,
     max: u64,
-    memory: &BodyMemory,
+    limits: &BodyLimits,
 ) -> Result<WholeBody, HttpError> {
-    read_up_to(body, headers, max, memory, batch_too_large).await
+    read_up_to(body, headers, max, limits, batch_too_large).await
 }
 
 async fn read_up_to(
     mut body: Body,
     headers: &HeaderMap,
     max: u64,
-    memory: &BodyMemory,
+    limits: &BodyLimits,
     too_large: fn(u64, u64) -> HttpError,
 ) -> Result<WholeBody, HttpError> {
     let announced = announced(headers);
-    let mut reservation = memory.reserve();
+    let mut reservation = limits.memory.reserve();
     if let Some(announced) = announced {
         if announced > max {
-            discard(body).await;
+            discard(body, limits).await;
             return Err(too_large(announced, max));
         }
         reservation.grow(announced)?;
     }
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
-    while let Some(frame) = body.frame().await {
+    let started = Instant::now();
+    loop {
+        let Ok(frame) = timeout_at(started + limits.patience(bytes.len()), body.frame()).await else {
+            return Err(too_slow(bytes.len(), started));
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
         let Ok(data) = frame.into_data() else { continue };
         let size = bytes.len() as u64 + data.len() as u64;
         if size > max {
-            discard(body).await;
+            discard(body, limits).await;
             return Err(too_large(size, max));
         }
         if announced.is_none() {
@@ -150,15 +191,27 @@ fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpEr
     HttpError::new(ProblemType::BodyIncomplete, detail)
 }
 
-/// Reads the rest of a body that is refused.
-async fn discard(mut body: Body) {
-    let mut discarded = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
-        if discarded > DISCARD_BYTES_MAX {
-            break;
+/// Reads the rest of a body that is refused, as far as is worth while.
+async fn discard(mut body: Body, limits: &BodyLimits) {
+    let rest = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if discarded > DISCARD_BYTES_MAX {
+                break;
+            }
         }
-    }
+    };
+    let _ = timeout(limits.timeout, rest).await;
+}
+
+fn too_slow(got: usize, started: Instant) -> HttpError {
+    let detail = format!(
+        "{got} bytes of the body came in {} s, and a body must come at {BODY_BYTES_PER_SECOND_MIN} bytes a second after its \
+         first moments (--body-timeout); nothing was stored: send it again",
+        started.elapsed().as_secs()
+    );
+    HttpError::new(ProblemType::BodyTimeout, detail)
 }
 
 fn message_too_large(size: u64, max: u64) -> HttpError {
@@ -184,38 +237,57 @@ mod tests {
         Body::from_stream(stream::iter(chunks))
     }
 
+    fn limits(bytes: u64) -> BodyLimits {
+        BodyLimits { memory: BodyMemory::new(bytes), timeout: Duration::from_secs(30) }
+    }
+
     fn length(bytes: u64) -> HeaderMap {
         HeaderMap::from_iter([(CONTENT_LENGTH, bytes.into())])
     }
 
     #[tokio::test]
     async fn a_body_in_chunks_is_put_together_and_its_memory_given_back() {
-        let memory = BodyMemory::new(100);
-        let whole = read(chunks(&[30, 0, 40]), &HeaderMap::new(), 70, &memory).await.unwrap();
-        assert_eq!((whole.bytes.len(), memory.used()), (70, 70));
+        let limits = limits(100);
+        let whole = read(chunks(&[30, 0, 40]), &HeaderMap::new(), 70, &limits).await.unwrap();
+        assert_eq!((whole.bytes.len(), limits.memory.used()), (70, 70));
         drop(whole);
-        assert_eq!(memory.used(), 0);
+        assert_eq!(limits.memory.used(), 0);
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
-        let memory = BodyMemory::new(1000);
+        let limits = limits(1000);
         for headers in [HeaderMap::new(), length(71)] {
-            let error = read(chunks(&[30, 41]), &headers, 70, &memory).await.unwrap_err();
+            let error = read(chunks(&[30, 41]), &headers, 70, &limits).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::MessageTooLarge);
         }
-        assert_eq!(memory.used(), 0);
+        assert_eq!(limits.memory.used(), 0);
     }
 
     #[tokio::test]
     async fn when_the_memory_is_in_use_the_broker_is_busy() {
-        let memory = BodyMemory::new(100);
-        let first = read(chunks(&[80]), &length(80), 100, &memory).await.unwrap();
+        let limits = limits(100);
+        let first = read(chunks(&[80]), &length(80), 100, &limits).await.unwrap();
         for headers in [HeaderMap::new(), length(30)] {
-            let error = read(chunks(&[30]), &headers, 100, &memory).await.unwrap_err();
+            let error = read(chunks(&[30]), &headers, 100, &limits).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::Busy);
         }
         drop(first);
-        assert!(read(chunks(&[30]), &length(30), 100, &memory).await.is_ok());
+        assert!(read(chunks(&[30]), &length(30), 100, &limits).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_408_and_one_that_comes_at_a_walk_is_taken() {
+        let dripping = |bytes: usize, every: u64| {
+            Body::from_stream(stream::unfold(0, move |sent| async move {
+                tokio::time::sleep(Duration::from_secs(every)).await;
+                (sent < 20).then(|| (Ok::<_, std::io::Error>(vec![7_u8; bytes]), sent + 1))
+            }))
+        };
+        let limits = limits(1 << 20);
+        let error = read(dripping(1, 5), &HeaderMap::new(), 1 << 20, &limits).await.unwrap_err();
+        assert_eq!(error.kind(), ProblemType::BodyTimeout);
+        let whole = read(dripping(20_480, 5), &HeaderMap::new(), 1 << 20, &limits).await.unwrap();
+        assert_eq!(whole.bytes.len(), 20 * 20_480);
     }
 }

@@ -1,15 +1,21 @@
 //! HTTP: the server, its routes, and how requests are read. What they mean is decided in [`crate::adapter`].
 
 pub mod body;
+mod browsers;
 mod closing;
+mod connection;
 pub mod error;
 pub mod header;
 mod measure;
+pub mod outbox;
 pub mod query;
 mod router;
 mod routes;
 mod server;
+mod watched;
 
+pub use browsers::BrowserRules;
+pub use connection::{ConnectionCounts, ConnectionLimits};
 pub use error::HttpError;
 pub use router::{router, routes};
 pub use routes::{Route, Routes};

@@ -65,7 +65,10 @@ fn with_layers(router: Router<Arc<Context>>, context: &Arc<Context>) -> Router<A
 /// What every request is in: one layer, because each costs an allocation and some copies.
 async fn around(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let (measure, version) = (Measure::start(&request), request.version());
-    let mut response = next.run(request).await;
+    let mut response = match context.browsers.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     close_when_draining(&context.drain, version, &mut response);
     measure.end(&context.metrics, &response);
     response

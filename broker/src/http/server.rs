@@ -1,25 +1,17 @@
-//! Accepting connections and serving HTTP/1.1 and cleartext HTTP/2 on them.
+//! Accepting connections.
 
-use std::{future::Future, net::SocketAddr, pin::pin, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
-use hyper::rt::Executor;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
+use prometheus::{IntCounter, IntGauge};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A connection has this long to send the head of its first or next request. Longer than the keep-alive time-outs of
-/// common clients and proxies (60 s), so that they and not we close an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// The most streams of one HTTP/2 connection: the least that RFC 9113 section 6.5.2 recommends.
-const H2_STREAMS_MAX: u32 = 100;
+use super::connection::{self, ConnectionCounts, ConnectionLimits, Serving};
+
 /// How long to wait when the system has no more file descriptors: connections end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -29,31 +21,54 @@ pub struct Server {
     pub listener: TcpListener,
     /// What it serves.
     pub router: Router,
+    /// What each connection may take.
+    pub limits: ConnectionLimits,
+    /// What is counted of them.
+    pub counts: ConnectionCounts,
     /// Ends idle connections, and the others after the request that they are in.
     pub drain: CancellationToken,
     /// How long connections have after that.
     pub drain_timeout: Duration,
 }
 
-/// Runs HTTP/2 streams as tasks that the server waits for.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            // Ports for operators and probes: a few dozen peers.
+            connections_max: 1000,
+            // Longer than the keep-alive time-outs of common clients and proxies (60 s), so that they and not we close an
+            // idle connection.
+            head_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            // The least that RFC 9113 section 6.5.2 recommends.
+            h2_streams_max: 100,
+        }
+    }
+}
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tracked {
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
+impl ConnectionCounts {
+    /// Counts that nobody reads.
+    pub fn unread() -> Self {
+        let counter = || IntCounter::new("unread", "unread").expect("the name is one");
+        let open = IntGauge::new("unread", "unread").expect("the name is one");
+        Self { open, refused: counter(), write_timeouts: counter() }
     }
 }
 
 /// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
 pub async fn serve(server: Server) {
-    let Server { listener, router, drain, drain_timeout } = server;
+    let Server { listener, router, limits, counts, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
+    let serving = Serving { router, limits, counts, drain: drain.clone(), tasks: tasks.clone() };
     let accepting = async {
         loop {
             match listener.accept().await {
+                // Closed at once, before it takes memory: the peer sees a connection that ended and tries again.
+                Ok(_) if serving.counts.open.get() >= serving.limits.connections_max as i64 => {
+                    serving.counts.refused.inc();
+                }
                 Ok((stream, peer)) => {
-                    tasks.spawn(connection(stream, peer, router.clone(), drain.clone(), tasks.clone()));
+                    tasks.spawn(connection::serve(stream, peer, serving.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a connection");
@@ -72,35 +87,5 @@ pub async fn serve(server: Server) {
     tokio::select! {
         () = accepting => {}
         () = drained => {}
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    drain: CancellationToken,
-    tasks: TaskTracker,
-) {
-    // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
-    }
-    let mut builder = auto::Builder::new(Tracked(tasks));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX);
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    // A connection that comes during the drain has a request to bring: it ends with that, because the answer says so.
-    let came_late = drain.is_cancelled();
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = drain.cancelled(), if !came_late => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%peer, error, "a connection ended early");
     }
 }

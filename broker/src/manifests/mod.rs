@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use restante_crds::{
     compile,
-    conflicts::{self, Claim},
+    conflicts::{self, Claim, ConflictReason},
+    dead_letters::{self, DeadLetterFault},
     manifest::{self, Manifest},
 };
 use restante_wire::ChannelConfig;
@@ -50,6 +51,9 @@ pub fn load(path: &Path) -> Result<Vec<ChannelConfig>, ManifestError> {
     if faults.is_empty() {
         faults = conflicts(&said);
     }
+    if faults.is_empty() {
+        faults = circles(&said);
+    }
     if !faults.is_empty() {
         return Err(ManifestError::Invalid(faults));
     }
@@ -70,11 +74,14 @@ fn take(file: &Path, document: manifest::Document, said: &mut Vec<Said>, faults:
     }
 }
 
+fn claims(said: &[Said]) -> Vec<Claim<'_>> {
+    said.iter().map(|one| Claim { config: &one.config, created: None }).collect()
+}
+
 /// Channels that claim what an earlier one has. In Kubernetes the older one would win; files have no age, so somebody
 /// has to decide.
 fn conflicts(said: &[Said]) -> Vec<Fault> {
-    let claims: Vec<_> = said.iter().map(|one| Claim { config: &one.config, created: None }).collect();
-    let verdicts = conflicts::judge(&claims);
+    let verdicts = conflicts::judge(&claims(said));
     let lost = said.iter().zip(verdicts).filter_map(|(loser, verdict)| Some((loser, verdict?)));
     lost.map(|(loser, conflict)| {
         let is_winner =
@@ -82,8 +89,17 @@ fn conflicts(said: &[Said]) -> Vec<Fault> {
         let winner = said.iter().find(is_winner);
         let place =
             winner.map_or_else(String::new, |one| format!(" in {}, line {}", one.file.display(), one.line));
+        let (state, remedy) = match conflict.reason {
+            ConflictReason::NameTaken | ConflictReason::SourceTaken => ("taken by", "change one of them"),
+            ConflictReason::DestinationTaken => {
+                ("taken by", "change one of them, or set spec.sharedDestination in both")
+            }
+            ConflictReason::DestinationFull => {
+                ("shared by as many channels as may share one, such as", "change one of them")
+            }
+        };
         let message = format!(
-            "{}: {} of {} is taken by {}{place}: change one of them",
+            "{}: {} of {} is {state} {}{place}: {remedy}",
             conflict.reason.as_str(),
             conflict.what,
             loser.config.qualified_name(),
@@ -92,4 +108,27 @@ fn conflicts(said: &[Said]) -> Vec<Fault> {
         Fault::at(&loser.file, loser.line, message)
     })
     .collect()
+}
+
+/// Channels whose dead letters would come back to them. Where there is only nobody to take dead letters, they stay in
+/// their channel: that is logged, and keeps no broker from starting.
+fn circles(said: &[Said]) -> Vec<Fault> {
+    let found = said.iter().zip(dead_letters::judge(&claims(said)));
+    let mut circles = Vec::new();
+    for (one, fault) in found.filter_map(|(one, fault)| Some((one, fault?))) {
+        let (reason, name) = (fault.reason(), one.config.qualified_name());
+        match &fault {
+            DeadLetterFault::Cycle(target) => {
+                let message = format!(
+                    "{reason}: dead letters of {name} that go to {target} would come back to it: name another channel \
+                     in spec.deadLetter.channelRef, or none"
+                );
+                circles.push(Fault::at(&one.file, one.line, message));
+            }
+            DeadLetterFault::NotFound(_) | DeadLetterFault::Closing(_) => {
+                tracing::warn!(file = %one.file.display(), line = one.line, "{reason}: {name}: {fault}");
+            }
+        }
+    }
+    circles
 }

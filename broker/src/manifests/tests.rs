@@ -98,6 +98,38 @@ fn two_files_that_claim_the_same_are_both_named() {
 }
 
 #[test]
+fn a_destination_is_shared_by_files_that_all_say_so() {
+    let (shared, alone) = ("  destinations: [in]\n  sharedDestination: true\n", "  destinations: [in]\n");
+    let folder = folder(&[("a.yaml", &channel("one", shared)), ("b.yaml", &channel("two", shared))]);
+    assert_eq!(names(folder.path()), ["acme/one", "acme/two"]);
+    fs::write(folder.path().join("c.yaml"), channel("three", alone)).unwrap();
+    let text = load(folder.path()).unwrap_err().to_string();
+    assert!(
+        text.contains("DestinationTaken") && text.contains("set spec.sharedDestination in both"),
+        "{text}"
+    );
+
+    let crowd: String = (0..33).map(|n| format!("---\n{}", channel(&format!("c{n}"), shared))).collect();
+    fs::write(folder.path().join("crowd.yml"), &crowd).unwrap();
+    let text = load(&folder.path().join("crowd.yml")).unwrap_err().to_string();
+    assert!(text.contains("DestinationFull") && !text.contains("; "), "{text}");
+}
+
+#[test]
+fn dead_letters_that_go_in_a_circle_are_refused_and_those_that_find_nobody_stay_where_they_are() {
+    let to = |name: &str| format!("  deadLetter: {{channelRef: {{name: {name}}}}}\n");
+    let folder = folder(&[("a.yaml", &channel("one", &to("two")))]);
+    let loaded = load(folder.path()).unwrap();
+    assert_eq!(loaded[0].dead_letter.channel.as_deref(), Some("two"), "the broker looks for it by itself");
+    fs::write(folder.path().join("b.yaml"), channel("two", &to("one"))).unwrap();
+    let text = load(folder.path()).unwrap_err().to_string();
+    assert!(
+        text.contains("DeadLetterCycle") && text.contains("acme/one") && text.contains("acme/two"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_message_broker_is_ignored_and_any_other_kind_is_an_error() {
     let broker = "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: default}\n\
                   spec: {engine: {embedded: {storage: {size: 1Gi}}}}\n";

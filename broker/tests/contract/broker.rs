@@ -62,7 +62,11 @@ impl Broker {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("manifests")).unwrap();
         // Small segments, so that tests do not write gigabytes.
-        let mut arguments: Vec<String> = ["--segment-size", "4MiB"].map(Into::into).into();
+        let mut arguments: Vec<String> = if flags.contains(&"--segment-size") {
+            Vec::new()
+        } else {
+            ["--segment-size", "4MiB"].map(Into::into).into()
+        };
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         // Built with the whole workspace, reqwest has TLS and wants a provider, though these tests speak none.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -57,3 +57,22 @@ async fn with_nothing_open_a_broker_that_is_told_to_stop_ends_at_once_and_lets_g
     broker.start();
     assert_eq!(broker.pulled("acme/orders").await.0, b"x");
 }
+
+#[tokio::test]
+async fn a_sender_that_waits_for_room_is_503_when_the_broker_drains_and_its_message_is_not_stored() {
+    let mut broker = crate::operator::with_orders(|orders| orders.limits.messages = 1).await;
+    broker.pushed("acme/orders", "1").await;
+    let waiting = tokio::spawn(broker.push("acme/orders", "2").header("prefer", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_senders", 1.0).await;
+    broker.signal(rustix::process::Signal::TERM);
+    let response = waiting.await.unwrap().unwrap();
+    assert_eq!(header(&response, "retry-after"), "1");
+    assert_problem(response, 503, ProblemType::Draining).await;
+    assert!(broker.wait_for_end().success());
+    broker.start();
+    let (content, lease) = broker.pulled("acme/orders").await;
+    assert_eq!(content, b"1");
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}

@@ -6,15 +6,26 @@
     reason = "a test that cannot go on panics, and its log is for people"
 )]
 
+mod acknowledging;
 mod bad_input;
+mod batches;
 mod broker;
+mod browsers;
 mod combined;
 mod control;
 mod data_folder;
+mod dead_letters;
+mod delivered;
+mod documented;
 mod drain;
+mod fan_out;
+mod full;
+mod hostile;
+mod looking;
 mod manifests;
 mod metrics;
 mod operator;
+mod policies;
 mod pull;
 mod push;
 mod recovery;

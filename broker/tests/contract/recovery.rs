@@ -3,7 +3,10 @@
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
 
-use crate::broker::{Broker, ORDERS, assert_problem, header};
+use crate::{
+    broker::{Broker, ORDERS, assert_problem, header},
+    operator::{channel, put, with_channels},
+};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_and_what_was_settled_is_not() {
@@ -82,4 +85,52 @@ async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "2");
     assert_eq!(response.text().await.unwrap(), "the oldest");
+}
+
+/// Pushes and settles so much in another channel that every segment of before is freed.
+async fn all_segments_are_freed(broker: &Broker) {
+    for _ in 0..24 {
+        broker.pushed("acme/others", vec![7; 1 << 20]).await;
+        let (_, lease) = broker.pulled("acme/others").await;
+        broker.request(Method::DELETE, &lease).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_the_log_tells_nothing_of_any_more_still_knows_its_settled_leases() {
+    let mut broker = with_channels(&[channel("orders"), channel("others")]).await;
+    broker.pushed("acme/orders", "x").await;
+    let (_, lease) = broker.pulled("acme/orders").await;
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
+    all_segments_are_freed(&broker).await;
+    broker.kill();
+    broker.start();
+    let again = broker.request(Method::DELETE, &lease).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
+    let release = broker.request(Method::POST, &format!("{lease}/release")).send().await.unwrap();
+    assert_problem(release, 410, ProblemType::MessageSettled).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_used_again_after_its_window_is_not_forgotten_when_the_first_message_is_copied() {
+    let mut orders = channel("orders");
+    orders.deduplication_window_seconds = 1;
+    let mut broker = with_channels(&[orders.clone(), channel("others")]).await;
+    let push = |broker: &Broker, content: &'static str| {
+        broker.push("acme/orders", content).header("idempotency-key", "k").send()
+    };
+    push(&broker, "first").await.unwrap();
+    orders.deduplication_window_seconds = 300;
+    put(&broker, &orders).await;
+    let second = loop {
+        let response = push(&broker, "second").await.unwrap();
+        if response.status() == StatusCode::CREATED {
+            break header(&response, "message-id");
+        }
+        assert_problem(response, 422, ProblemType::IdempotencyMismatch).await;
+    };
+    all_segments_are_freed(&broker).await;
+    broker.kill();
+    broker.start();
+    assert_eq!(header(&push(&broker, "second").await.unwrap(), "message-id"), second);
 }

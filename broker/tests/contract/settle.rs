@@ -14,10 +14,14 @@ async fn leased(broker: &Broker, query: &str) -> String {
     header(&broker.pull("acme/orders", query).send().await.unwrap(), "location")
 }
 
-/// What DELETE, release and renew say of a lease: a status, and the problem if there is one.
-async fn verdicts(broker: &Broker, lease: &str) -> [(u16, Option<ProblemType>); 3] {
-    let requests =
-        [(Method::DELETE, String::new()), (Method::POST, "/release".into()), (Method::POST, "/renew".into())];
+/// What DELETE, reject, release and renew say of a lease: a status, and the problem if there is one.
+async fn verdicts(broker: &Broker, lease: &str) -> [(u16, Option<ProblemType>); 4] {
+    let requests = [
+        (Method::DELETE, ""),
+        (Method::POST, "/reject"),
+        (Method::POST, "/release"),
+        (Method::POST, "/renew"),
+    ];
     let mut verdicts = Vec::new();
     for (method, suffix) in requests {
         let response = broker.request(method, &format!("{lease}{suffix}")).send().await.unwrap();
@@ -39,7 +43,7 @@ async fn a_settled_message_is_gone() {
     let response = broker.pull("acme/orders", "wait=2").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let gone = Some(ProblemType::MessageSettled);
-    assert_eq!(verdicts(&broker, &lease).await, [(204, None), (410, gone), (410, gone)]);
+    assert_eq!(verdicts(&broker, &lease).await, [(204, None), (204, None), (410, gone), (410, gone)]);
 }
 
 #[tokio::test]
@@ -50,11 +54,14 @@ async fn a_released_message_is_back_at_once_and_its_token_may_only_release_again
     let response = broker.request(Method::POST, &format!("{lease}/release?delay=0")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let released = Some(ProblemType::LeaseReleased);
-    assert_eq!(verdicts(&broker, &lease).await, [(410, released), (204, None), (410, released)]);
+    assert_eq!(
+        verdicts(&broker, &lease).await,
+        [(410, released), (410, released), (204, None), (410, released)]
+    );
     let again = broker.pull("acme/orders", "wait=0").send().await.unwrap();
     assert_eq!(header(&again, "message-deliveries"), "2");
     let superseded = Some(ProblemType::LeaseSuperseded);
-    assert_eq!(verdicts(&broker, &lease).await, [(410, superseded); 3]);
+    assert_eq!(verdicts(&broker, &lease).await, [(410, superseded); 4]);
 }
 
 #[tokio::test]
@@ -66,7 +73,7 @@ async fn a_message_whose_lease_ends_comes_to_the_next_receiver_by_itself() {
     let again = broker.pull("acme/orders", "wait=10&lease=1").send().await.unwrap();
     assert_eq!(header(&again, "message-deliveries"), "2");
     let superseded = Some(ProblemType::LeaseSuperseded);
-    assert_eq!(verdicts(&broker, &lease).await, [(410, superseded); 3]);
+    assert_eq!(verdicts(&broker, &lease).await, [(410, superseded); 4]);
     broker
         .wait_for_metric(
             "restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"ready\"}",
@@ -75,7 +82,7 @@ async fn a_message_whose_lease_ends_comes_to_the_next_receiver_by_itself() {
         .await;
     let lease = header(&again, "location");
     let expired = Some(ProblemType::LeaseExpired);
-    assert_eq!(verdicts(&broker, &lease).await, [(410, expired); 3]);
+    assert_eq!(verdicts(&broker, &lease).await, [(410, expired); 4]);
 }
 
 #[tokio::test]

@@ -11,13 +11,13 @@ pub(crate) enum Exit {
     Failure = 1,
     /// The arguments cannot be used: clap's own code.
     Usage = 2,
-    /// The answer was the time-out response: nothing came within the wait.
+    /// The answer was the time-out response: nothing came within the wait. Or no reply came in time.
     NothingCame = 3,
     /// The broker, or something in its place, refused.
     Refused = 4,
     /// The broker was not reached, or did not answer, before the deadline.
     Unreachable = 5,
-    /// The command of `--exec` failed, and the message was given back.
+    /// The command of `--exec` failed, and the message was given back or up.
     CommandFailed = 6,
     /// Ended by a signal before there was anything to give out: 128 + SIGINT, as shells have it.
     Interrupted = 130,
@@ -29,10 +29,10 @@ Exit codes:
     0  done
     1  a file, standard output or something else on this machine failed
     2  the arguments cannot be used
-    3  nothing came within the wait (pull)
+    3  nothing came within the wait (pull), or no reply in time (request)
     4  the broker refused: an unknown address, a lease that ended, a message that is too large, ...
     5  the broker could not be reached, or did not answer, before the deadline
-    6  the command of --exec failed; the message was given back
+    6  the command of --exec failed; the message was given back, or up with --reject-on
   130  interrupted before a message came
 
 Proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count unless --proxy is given. NO_COLOR is honoured.";

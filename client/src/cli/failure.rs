@@ -2,7 +2,9 @@
 
 use std::{io, io::Write, path::PathBuf, process::ExitCode};
 
-use restante_client::{HeaderError, OptionsError, ReceiveError, RequestError, SendError, SettleError};
+use restante_client::{
+    Address, HeaderError, OptionsError, ReceiveError, RequestError, RequestReplyError, SendError, SettleError,
+};
 
 use super::exit::Exit;
 
@@ -17,6 +19,18 @@ pub(crate) enum Failure {
     Send(#[from] SendError),
     #[error("failed to send line {line}: {source}; the {sent} before it are sent")]
     SendLine { line: usize, sent: usize, source: SendError },
+    #[error("{count} messages are not sent, and {sent} are; the first: {first}")]
+    SendBatch { count: usize, sent: usize, first: SendError },
+    #[error(
+        "line {line} is no message: {reason}; write it like {{\"content\": \"seven bolts\"}}. {sent} before it are sent"
+    )]
+    Item { line: usize, sent: usize, reason: String },
+    #[error("{0}")]
+    Request(RequestReplyError),
+    #[error("failed to look at the messages of {address}: {source}")]
+    Peek { address: Address, source: RequestError },
+    #[error("failed to change the channel's dead letters: {0}")]
+    Control(RequestError),
     #[error("failed to receive: {0}")]
     Receive(#[from] ReceiveError),
     #[error("{0}")]
@@ -33,7 +47,7 @@ pub(crate) enum Failure {
     Write { what: String, source: io::Error },
     #[error("cannot run {command:?}: {source}; the message was given back")]
     Run { command: String, source: io::Error },
-    #[error("cannot write the counts: {0}")]
+    #[error("cannot write what was found: {0}")]
     Format(String),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -43,17 +57,15 @@ impl Failure {
     /// Which exit code says so. Matched exhaustively: a new failure must choose.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Options(_) | Self::Header(_) | Self::Send(SendError::Key(_)) => Exit::Usage,
-            Self::Send(error) | Self::SendLine { source: error, .. } => match error {
-                SendError::Failed(error) => of_request(error),
-                SendError::DeadlinePassed { .. } => Exit::Unreachable,
-                SendError::Key(_) => Exit::Usage,
-            },
-            Self::Receive(error) => match error {
-                ReceiveError::Failed(error) => of_request(error),
-                ReceiveError::Cancelled => Exit::Interrupted,
-                ReceiveError::DeadlinePassed(_) => Exit::Unreachable,
-            },
+            Self::Options(_) | Self::Header(_) => Exit::Usage,
+            Self::Send(error)
+            | Self::SendLine { source: error, .. }
+            | Self::SendBatch { first: error, .. }
+            | Self::Request(RequestReplyError::Send(error)) => of_send(error),
+            Self::Receive(error) | Self::Request(RequestReplyError::Receive { source: error, .. }) => {
+                of_receive(error)
+            }
+            Self::Request(RequestReplyError::NoReply { .. }) => Exit::NothingCame,
             Self::Lease(error) | Self::Settle { source: error, .. } => match error {
                 SettleError::Failed(error) => error.as_ref().map_or(Exit::Unreachable, of_request),
                 SettleError::Expired
@@ -63,14 +75,32 @@ impl Failure {
                 | SettleError::Unknown
                 | SettleError::ChannelDeleted => Exit::Refused,
             },
-            Self::Channel { source, .. } => of_request(source),
-            Self::Read { .. }
+            Self::Channel { source, .. } | Self::Peek { source, .. } | Self::Control(source) => {
+                of_request(source)
+            }
+            Self::Item { .. }
+            | Self::Read { .. }
             | Self::TooLarge { .. }
             | Self::Write { .. }
             | Self::Run { .. }
             | Self::Format(_)
             | Self::Start(_) => Exit::Failure,
         }
+    }
+}
+
+fn of_send(error: &SendError) -> Exit {
+    match error {
+        SendError::Failed(error) => of_request(error),
+        SendError::DeadlinePassed { .. } => Exit::Unreachable,
+    }
+}
+
+fn of_receive(error: &ReceiveError) -> Exit {
+    match error {
+        ReceiveError::Failed(error) => of_request(error),
+        ReceiveError::Cancelled => Exit::Interrupted,
+        ReceiveError::DeadlinePassed(_) => Exit::Unreachable,
     }
 }
 

@@ -1,20 +1,26 @@
-//! `restante settle`, `release` and `renew`: for a lease that another process was given.
+//! `restante settle`, `release`, `reject` and `renew`: for a lease that another process was given.
 
 use std::time::Duration;
 
-use restante_client::Client;
+use restante_client::{Client, ReleaseOptions};
 use tokio::io::stdout;
 
 use super::{exit::Exit, failure::Failure, output};
-use crate::config::{LeaseArgs, RenewArgs};
+use crate::config::{LeaseArgs, RejectArgs, ReleaseArgs, RenewArgs};
 
 pub(crate) async fn settle(client: &Client, args: LeaseArgs, deadline: Duration) -> Result<Exit, Failure> {
     client.settle(&args.lease, deadline).await?;
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn release(client: &Client, args: LeaseArgs, deadline: Duration) -> Result<Exit, Failure> {
-    client.release(&args.lease, deadline).await?;
+pub(crate) async fn release(client: &Client, args: ReleaseArgs, deadline: Duration) -> Result<Exit, Failure> {
+    let ReleaseArgs { lease, delay, uncounted } = args;
+    client.release(&lease, ReleaseOptions { delay_seconds: delay, uncounted }, deadline).await?;
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn reject(client: &Client, args: RejectArgs, deadline: Duration) -> Result<Exit, Failure> {
+    client.reject(&args.lease, args.reason.as_deref(), deadline).await?;
     Ok(Exit::Ok)
 }
 

@@ -1,14 +1,18 @@
 //! The commands, one module each.
 
 mod channel;
+mod dead_letters;
 mod exec;
 pub(crate) mod exit;
 mod failure;
+mod form;
 mod input;
 mod lease;
 mod output;
+mod peek;
 mod pull;
 mod push;
+mod request;
 mod signal;
 
 use clap::CommandFactory;
@@ -29,7 +33,12 @@ pub(crate) async fn run(config: Config) -> Result<Exit, Failure> {
         Command::Pull(args) => pull::run(&client()?, args, broker.deadline).await,
         Command::Settle(args) => lease::settle(&client()?, args, broker.deadline).await,
         Command::Release(args) => lease::release(&client()?, args, broker.deadline).await,
+        Command::Reject(args) => lease::reject(&client()?, args, broker.deadline).await,
         Command::Renew(args) => lease::renew(&client()?, args, broker.deadline).await,
+        Command::Request(args) => request::request(&client()?, args).await,
+        Command::Reply(args) => request::reply(&client()?, args, broker.deadline).await,
+        Command::Peek(args) => peek::run(&client()?, args, broker.deadline).await,
+        Command::DeadLetters(command) => dead_letters::run(&client()?, &broker, command).await,
         Command::Channel(args) => channel::run(&client()?, args, broker.deadline).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

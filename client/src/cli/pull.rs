@@ -1,8 +1,11 @@
 //! `restante pull`: the receiver module on the command line.
 
-use std::{convert::Infallible, time::Duration};
+use std::{cell::RefCell, convert::Infallible, ffi::OsString, time::Duration};
 
-use restante_client::{Client, Event, ReceiveError, Received, Receiver, ReceiverOptions};
+use restante_client::{
+    BatchOptions, Client, Event, NotDone, ReceiveError, Received, Receiver, ReceiverOptions, Verdict,
+    WorkOptions,
+};
 use tokio::{
     io::stdout,
     sync::broadcast::{self, error::RecvError},
@@ -10,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    exec::{self, Done, Pace},
+    exec,
     exit::Exit,
     failure::{Failure, say},
     output::{self, Output},
@@ -21,7 +24,7 @@ use crate::config::PullArgs;
 /// How long giving back what was in hand may take at the end: a broker that is there answers well within.
 const LAST_RELEASE_MAX: Duration = Duration::from_secs(2);
 
-/// Receives one message, or with `--follow` one after the other.
+/// Receives once, or with `--follow` one after the other.
 pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> Result<Exit, Failure> {
     let mut options = ReceiverOptions::default();
     options.wait_seconds = args.wait;
@@ -57,64 +60,121 @@ pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> 
 }
 
 async fn once(receiver: &Receiver, args: &PullArgs, deadline: Duration) -> Result<Exit, Failure> {
-    let Some(message) = receiver.receive_once(Some(deadline)).await? else {
-        return Ok(Exit::NothingCame);
+    let messages = match args.max {
+        Some(max) => receiver.receive_batch_once(up_to(max), Some(deadline)).await?,
+        None => receiver.receive_once(Some(deadline)).await?.into_iter().collect(),
     };
-    if args.exec.is_some() {
-        let done = exec::run(message, args.exec.as_deref().unwrap_or_default()).await?;
-        return Ok(if done == Done::Settled { Exit::Ok } else { Exit::CommandFailed });
+    if messages.is_empty() {
+        return Ok(Exit::NothingCame);
     }
-    Output::new(args.output_file.clone(), false).write(&framed(&message, args.lines)).await?;
+    if let Some(command) = &args.exec {
+        return exec_each(messages, command, args.reject_on).await;
+    }
+    Output::new(args.output_file.clone(), false).write(&framed(&messages, args.lines)).await?;
     if args.no_settle {
-        let lease = message.keep();
-        if args.output_file.is_some() {
-            output::write(&mut stdout(), format!("{lease}\n").as_bytes(), "standard output").await?;
-        } else {
-            say(&format!("lease: {lease}"));
+        for message in messages {
+            let lease = message.keep();
+            if args.output_file.is_some() {
+                output::write(&mut stdout(), format!("{lease}\n").as_bytes(), "standard output").await?;
+            } else {
+                say(&format!("lease: {lease}"));
+            }
         }
-    } else {
-        settle(message).await?;
+        return Ok(Exit::Ok);
     }
-    Ok(Exit::Ok)
+    match settle(receiver, messages).await.into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(Exit::Ok),
+    }
+}
+
+async fn exec_each(
+    messages: Vec<Received>,
+    command: &[OsString],
+    reject_on: Option<i32>,
+) -> Result<Exit, Failure> {
+    let mut exit = Exit::Ok;
+    for message in messages {
+        let done = exec::run(&message, command, reject_on).await?;
+        let (id, failed) = (message.id, done.is_err());
+        let concluded = message.conclude(done.map_or_else(Verdict::from, |()| Verdict::Settle)).await;
+        if let Err(error) = &concluded {
+            say(&format!("the command ran on {id}, and the message may come again: {error}"));
+        }
+        if failed || concluded.is_err() {
+            exit = Exit::CommandFailed;
+        }
+    }
+    Ok(exit)
 }
 
 async fn follow(receiver: &Receiver, args: &PullArgs) -> Result<Exit, Failure> {
-    let mut output = Output::new(args.output_file.clone(), true);
-    let mut pace = Pace::default();
+    match &args.exec {
+        Some(command) => follow_with(receiver, command, args).await,
+        None => follow_to(receiver, Output::new(args.output_file.clone(), true), args).await,
+    }
+}
+
+/// Writes what comes, until a signal.
+async fn follow_to(receiver: &Receiver, mut output: Output, args: &PullArgs) -> Result<Exit, Failure> {
     loop {
-        let message = match receiver.receive().await {
-            Ok(message) => message,
+        let received = match args.max {
+            Some(max) => receiver.receive_batch(up_to(max)).await,
+            None => receiver.receive().await.map(|message| vec![message]),
+        };
+        let messages = match received {
+            Ok(messages) => messages,
             Err(ReceiveError::Cancelled) => return Ok(Exit::Ok),
             Err(error) => return Err(error.into()),
         };
-        match &args.exec {
-            Some(command) => {
-                let done = exec::run(message, command).await?;
-                // A message that fails comes back at once: without a pause, a bad one would spin.
-                let _ = receiver.cancellation().run_until_cancelled(pace.after(done)).await;
-            }
-            None => {
-                output.write(&framed(&message, args.lines)).await?;
-                // The message was written; that it may come again is said, and no reason to stop.
-                if let Err(failure) = settle(message).await {
-                    say(&failure.to_string());
-                }
-            }
+        output.write(&framed(&messages, args.lines)).await?;
+        // The messages were written; that one may come again is said, and no reason to stop.
+        for failure in settle(receiver, messages).await {
+            say(&failure.to_string());
         }
     }
 }
 
-fn framed(message: &Received, lines: bool) -> Vec<u8> {
-    let mut content = message.content.to_vec();
-    if lines {
-        content.push(b'\n');
+/// Runs the command on what comes, on so many messages at once, until a signal.
+async fn follow_with(receiver: &Receiver, command: &[OsString], args: &PullArgs) -> Result<Exit, Failure> {
+    let broken = RefCell::new(None);
+    let mut options = WorkOptions::default();
+    options.workers = args.workers as usize;
+    let handler = async |message: &Received| {
+        exec::run(message, command, args.reject_on).await.unwrap_or_else(|failure| {
+            // A command that cannot be run cannot be run on the next message either.
+            broken.replace(Some(failure));
+            receiver.cancellation().cancel();
+            Err(NotDone::Release { delay_seconds: None })
+        })
+    };
+    receiver.run(options, handler).await?;
+    broken.take().map_or(Ok(Exit::Ok), Err)
+}
+
+fn up_to(max: u32) -> BatchOptions {
+    let mut options = BatchOptions::default();
+    options.messages_max = max as usize;
+    options
+}
+
+fn framed(messages: &[Received], lines: bool) -> Vec<u8> {
+    let mut content = Vec::new();
+    for message in messages {
+        content.extend_from_slice(&message.content);
+        if lines {
+            content.push(b'\n');
+        }
     }
     content
 }
 
-async fn settle(message: Received) -> Result<(), Failure> {
-    let id = message.id.to_string();
-    message.settle().await.map_err(|source| Failure::Settle { id, source })
+/// Settles messages that were written, together, and tells which were not.
+async fn settle(receiver: &Receiver, messages: Vec<Received>) -> Vec<Failure> {
+    let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
+    let results = receiver.conclude_all(verdicts).await;
+    let failed = results.into_iter().filter_map(|(id, result)| Some((id, result.err()?)));
+    failed.map(|(id, source)| Failure::Settle { id: id.to_string(), source }).collect()
 }
 
 /// Says on standard error what happens while it happens.
@@ -134,6 +194,9 @@ fn tell_one(event: &Event, verbose: bool) {
         Event::Retrying { error, delay } => {
             say(&format!("{error}; asking again in {:.1} s", delay.as_secs_f64()));
         }
+        Event::NotConcluded { id, error } => {
+            say(&format!("the command ran on {id}, and the message may come again: {error}"));
+        }
         Event::RenewFailed { id, error } => say(&format!("the lease of {id} was not renewed: {error}")),
         _ if !verbose => {}
         Event::TimedOut => say("time-out response: nothing came within the wait"),
@@ -144,6 +207,7 @@ fn tell_one(event: &Event, verbose: bool) {
         }
         Event::Settled { id } => say(&format!("settled {id}")),
         Event::Released { id } => say(&format!("gave {id} back")),
+        Event::Rejected { id } => say(&format!("gave {id} up")),
         _ => {}
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use restante_client::{Client, HeaderError, Message, Receipt, SendError, SendOptions, Sender};
+use restante_client::{
+    Client, HeaderError, Item, Message, Receipt, RequestError, SendOptions, Sender,
+    sender::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX},
+};
 use tokio::io::{AsyncWrite, stdout};
 
 use super::{
@@ -11,19 +14,17 @@ use super::{
     input::Input,
     output, signal,
 };
-use crate::config::PushArgs;
+use crate::config::{ContentArgs, PushArgs};
 
 /// Sends, and prints a Message-Id for each message that is stored.
 pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> Result<Exit, Failure> {
     let sending = async {
-        let sender = Sender::new(client, args.address.clone()).on_retry(|error, delay| {
-            say(&format!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
-        });
-        let input = Input::open(args.file.clone()).await?;
-        if args.lines {
-            lines(&sender, &args, input, deadline).await
-        } else {
-            whole(&sender, &args, input, deadline).await
+        let sender = Sender::new(client, args.address.clone()).on_retry(retrying);
+        let input = Input::open(args.content.file.clone()).await?;
+        match (args.batch, args.lines) {
+            (true, _) => batches(&sender, &args, input, deadline).await,
+            (false, true) => lines(&sender, &args, input, deadline).await,
+            (false, false) => whole(&sender, &args, input, deadline).await,
         }
     };
     tokio::select! {
@@ -32,10 +33,14 @@ pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> 
     }
 }
 
+/// Tells of a passing fault.
+pub(crate) fn retrying(error: &RequestError, delay: Duration) {
+    say(&format!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
+}
+
 async fn whole(sender: &Sender, args: &PushArgs, input: Input, deadline: Duration) -> Result<(), Failure> {
-    let message = message(args, input.whole().await?)?;
-    let options = SendOptions { idempotency_key: args.idempotency_key.clone(), deadline: Some(deadline) };
-    print(&mut stdout(), &sender.send_with(message, options).await?).await
+    let message = message(args, input.whole().await?.into(), None)?;
+    print(&mut stdout(), &sender.send_with(message, options(args, deadline)).await?).await
 }
 
 /// One after the other, so that the channel holds them in the order of the lines.
@@ -49,27 +54,106 @@ async fn lines(
     let mut sent = 0;
     while let Some(line) = input.line().await? {
         let number = sent + 1;
-        let idempotency_key = args.idempotency_key.as_ref().map(|key| format!("{key}-{number}"));
-        let options = SendOptions { idempotency_key, deadline: Some(deadline) };
-        let receipt =
-            sender.send_with(message(args, line)?, options).await.map_err(|source| match source {
-                source @ SendError::Key(_) => Failure::Send(source),
-                source => Failure::SendLine { line: number, sent, source },
-            })?;
+        let message = message(args, line.into(), Some(number))?;
+        let receipt = sender.send_with(message, options(args, deadline)).await;
+        let receipt = receipt.map_err(|source| Failure::SendLine { line: number, sent, source })?;
         print(&mut stdout, &receipt).await?;
         sent = number;
     }
     Ok(())
 }
 
-fn message(args: &PushArgs, content: Vec<u8>) -> Result<Message, HeaderError> {
-    let mut message = Message::new(content);
+/// As many lines at once as a request carries. A message that is refused is told, and the others go on.
+async fn batches(
+    sender: &Sender,
+    args: &PushArgs,
+    mut input: Input,
+    deadline: Duration,
+) -> Result<(), Failure> {
+    let mut stdout = stdout();
+    let (mut line, mut sent, mut refused) = (0, 0, Vec::new());
+    loop {
+        let (mut numbers, mut messages, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut more = true;
+        while messages.len() < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(text) = input.line().await? else {
+                more = false;
+                break;
+            };
+            line += 1;
+            bytes += text.len() as u64;
+            if args.lines || !text.trim_ascii().is_empty() {
+                numbers.push(line);
+                messages.push(message(args, item(args, text, line, sent)?, Some(line))?);
+            }
+        }
+        let results = sender.send_batch(messages, Some(deadline)).await;
+        for (line, result) in numbers.into_iter().zip(results) {
+            match result {
+                Ok(receipt) => {
+                    print(&mut stdout, &receipt).await?;
+                    sent += 1;
+                }
+                Err(source) => {
+                    say(&format!("line {line} is not sent: {source}"));
+                    refused.push(source);
+                }
+            }
+        }
+        if !more {
+            break;
+        }
+    }
+    let count = refused.len();
+    refused.into_iter().next().map_or(Ok(()), |first| Err(Failure::SendBatch { count, sent, first }))
+}
+
+/// A line as a message: its content, or JSON.
+fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Message, Failure> {
+    if args.lines {
+        return Ok(text.into());
+    }
+    let item: Item = serde_json::from_slice(&text).map_err(|error| Failure::Item {
+        line,
+        sent,
+        reason: error.to_string(),
+    })?;
+    Message::try_from(item).map_err(|error| Failure::Item { line, sent, reason: error.to_string() })
+}
+
+fn options(args: &PushArgs, deadline: Duration) -> SendOptions {
+    SendOptions { deadline: Some(deadline), room_wait_seconds: args.wait_for_room }
+}
+
+/// The message as the arguments say; of several, the one of this line.
+fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Message, HeaderError> {
+    let mut message = dressed(&args.content, message)?;
+    if let Some(key) = &args.idempotency_key {
+        message = message.idempotency_key(match line {
+            Some(line) => format!("{key}-{line}"),
+            None => key.clone(),
+        })?;
+    }
+    if let Some(group) = &args.group {
+        message = message.group(group)?;
+    }
+    if let Some(seconds) = args.delay {
+        message = message.delay(seconds);
+    }
+    if let Some(seconds) = args.ttl {
+        message = message.time_to_live(seconds);
+    }
+    Ok(message)
+}
+
+/// The message with the type and the headers of the arguments.
+pub(crate) fn dressed(args: &ContentArgs, mut message: Message) -> Result<Message, HeaderError> {
     if let Some(content_type) = &args.content_type {
         message = message.content_type(content_type)?;
     }
     args.header.iter().try_fold(message, |message, (name, value)| message.header(name, value))
 }
 
-async fn print(stdout: &mut (impl AsyncWrite + Unpin), receipt: &Receipt) -> Result<(), Failure> {
+pub(crate) async fn print(stdout: &mut (impl AsyncWrite + Unpin), receipt: &Receipt) -> Result<(), Failure> {
     output::write(stdout, format!("{}\n", receipt.message_id).as_bytes(), "standard output").await
 }

@@ -1,96 +1,126 @@
-//! One request for a message, and its answer read.
+//! One request for messages, and its answer.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header::LOCATION};
-use jiff::Timestamp;
-use restante_wire::{Address, channel::WAIT_SECONDS_MAX, header, path};
-use tokio::time::Instant;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use restante_wire::{
+    Address,
+    batch::{BATCH_ITEMS_MAX, FRAMES_CONTENT_TYPE},
+    channel::WAIT_SECONDS_MAX,
+    header, path,
+};
 use uuid::Uuid;
 
-use super::{ReceiverOptions, Shared};
-use crate::{answer::Answer, client::Call, error::RequestError, lease::granted};
+use super::{
+    ReceiverOptions, Shared,
+    taken::{self, Taken},
+};
+use crate::{client::Call, error::RequestError, text::quoted};
 
-/// What a request for a message was answered.
+/// What a request for messages was answered.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// Content.
-    Message(Box<Taken>),
+    /// At least one.
+    Messages(Vec<Taken>),
     /// The time-out response.
     TimedOut,
 }
 
-/// A message as it was answered.
+/// How many messages are asked for at once. Change the defaults field by field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchOptions {
+    /// How many at the most, 1 to 1000. The answer also ends at 8 MiB, and has one of each group.
+    pub messages_max: usize,
+    /// For how many milliseconds the broker waits for more after the first.
+    pub linger_ms: u32,
+}
+
+impl Default for BatchOptions {
+    /// A hundred, and what is there at once: enough to make the round trip cheap, and few enough to be worked on within
+    /// their leases.
+    fn default() -> Self {
+        Self { messages_max: 100, linger_ms: 0 }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    One,
+    Batch(BatchOptions),
+}
+
+/// One undertaking to get messages: all its tries bear one id, by which the broker answers a repeat with the messages of
+/// the try whose answer was lost.
 #[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) id: Uuid,
-    pub(crate) content: Bytes,
-    /// The kept headers.
-    pub(crate) headers: HeaderMap,
-    pub(crate) deliveries: u32,
-    pub(crate) enqueued_at: Timestamp,
-    pub(crate) lease: String,
-    pub(crate) granted: Duration,
-    /// Since when the lease runs, by the monotonic clock.
-    pub(crate) since: Instant,
+pub(crate) struct Attempt {
+    id: HeaderValue,
+    tried: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new() -> Self {
+        Self { id: quoted(&Uuid::new_v4().to_string()), tried: false }
+    }
 }
 
 impl Shared {
     /// Asks once.
-    pub(crate) async fn ask(&self) -> Result<Asked, RequestError> {
-        let answer = self.client.call(request(&self.source, &self.options)).await?;
-        match answer.status {
-            StatusCode::OK => read(answer).map(|taken| Asked::Message(Box::new(taken))),
-            StatusCode::NO_CONTENT => Ok(Asked::TimedOut),
-            _ => Err(answer.refused()),
+    pub(crate) async fn ask(&self, wanted: Wanted, attempt: &mut Attempt) -> Result<Asked, RequestError> {
+        let repeated = std::mem::replace(&mut attempt.tried, true);
+        let mut call = request(&self.source, &self.options, wanted);
+        call.headers.insert(header::RECEIVE_ATTEMPT_ID, attempt.id.clone());
+        let answer = self.client.call(call).await?;
+        let mut messages = match answer.status {
+            StatusCode::OK if wanted == Wanted::One => vec![taken::read(answer)?],
+            StatusCode::OK => taken::read_batch(answer)?,
+            StatusCode::NO_CONTENT => return Ok(Asked::TimedOut),
+            _ => return Err(answer.refused()),
+        };
+        for message in &mut messages {
+            // The lease of a repeat began with a try before, nobody here knows when.
+            message.began_before = repeated;
         }
+        Ok(Asked::Messages(messages))
     }
 }
 
-fn request(source: &Address, options: &ReceiverOptions) -> Call {
-    let (method, mut target) = match options.ask_by_post {
-        false => (Method::GET, path::messages(source)),
-        true => (Method::POST, format!("{}{source}", path::RECEIVE)),
+fn request(source: &Address, options: &ReceiverOptions, wanted: Wanted) -> Call {
+    let mut headers = HeaderMap::new();
+    let (method, mut target, batch) = match wanted {
+        Wanted::One if options.ask_by_post => (Method::POST, format!("{}{source}", path::RECEIVE), None),
+        Wanted::One => (Method::GET, path::messages(source), None),
+        Wanted::Batch(batch) => {
+            headers.insert(ACCEPT, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
+            (Method::GET, format!("{}{source}", path::BATCHES), Some(batch))
+        }
     };
-    let query = [("wait", options.wait_seconds), ("lease", options.lease_seconds)];
+    let max = batch.map(|batch| batch.messages_max.clamp(1, BATCH_ITEMS_MAX) as u32);
+    let linger = batch.map(|batch| batch.linger_ms).filter(|linger| *linger > 0);
+    let query = [
+        ("max", max),
+        ("linger_ms", linger),
+        ("wait", options.wait_seconds),
+        ("lease", options.lease_seconds),
+    ];
     for (name, value) in query.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         target.push(if target.contains('?') { '&' } else { '?' });
         target.push_str(&format!("{name}={value}"));
     }
     // A channel never holds a request for longer than it was asked to, nor for longer than any channel may.
-    let hold = options.wait_seconds.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX);
-    Call { hold: Duration::from_secs(hold.into()), ..Call::new(method, target) }
+    let wait = options.wait_seconds.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX);
+    let hold = Duration::from_secs(wait.into()) + Duration::from_millis(linger.unwrap_or(0).into());
+    Call { headers, hold, ..Call::new(method, target) }
 }
 
-/// Reads a 200. One without id and lease is not a broker's.
-fn read(answer: Answer) -> Result<Taken, RequestError> {
-    let lease = answer.text(LOCATION.as_str()).and_then(token).map(str::to_owned);
-    Ok(Taken {
-        id: answer.required(header::MESSAGE_ID)?,
-        lease: lease.ok_or_else(|| answer.foreign("its 200 has no Location with a lease".into()))?,
-        granted: granted(&answer)?,
-        deliveries: answer.required(header::MESSAGE_DELIVERIES)?,
-        enqueued_at: answer.required(header::MESSAGE_ENQUEUED_AT)?,
-        since: answer.at,
-        headers: kept(answer.headers),
-        content: answer.body,
-    })
-}
-
-/// The lease token at the end of a `Location`, which a gateway may have given another beginning.
-fn token(location: &str) -> Option<&str> {
-    let (_, token) = location.rsplit_once(path::LEASES)?;
-    (!token.is_empty() && !token.contains(['/', '?', '#'])).then_some(token)
-}
-
-/// The headers that belong to the message and not to the answer.
-fn kept(headers: HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| header::is_kept(name.as_str())) {
-        kept.append(name.clone(), value.clone());
-    }
-    kept
+/// Whether a batch was answered as frames; else it is JSON.
+pub(crate) fn is_framed(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES_CONTENT_TYPE)
 }
 
 #[cfg(test)]
@@ -101,27 +131,19 @@ mod tests {
     fn the_request_says_what_was_asked_for_and_nothing_else() {
         let source = "acme/orders".parse().unwrap();
         let mut options = ReceiverOptions::default();
-        let call = request(&source, &options);
-        assert_eq!((call.method, call.path.as_str()), (Method::GET, "/v1/messages/acme/orders"));
-        assert_eq!(call.hold.as_secs(), 300);
+        let request = |options: &ReceiverOptions, wanted| {
+            let call = request(&source, options, wanted);
+            (format!("{} {}", call.method, call.path), call.hold.as_millis())
+        };
+        assert_eq!(request(&options, Wanted::One), ("GET /v1/messages/acme/orders".into(), 300_000));
         options.lease_seconds = Some(60);
-        assert_eq!(request(&source, &options).path, "/v1/messages/acme/orders?lease=60");
+        assert_eq!(request(&options, Wanted::One).0, "GET /v1/messages/acme/orders?lease=60");
         options.wait_seconds = Some(5);
         options.ask_by_post = true;
-        let call = request(&source, &options);
-        assert_eq!(
-            (call.method, call.path.as_str()),
-            (Method::POST, "/v1/receive/acme/orders?wait=5&lease=60")
-        );
-        assert_eq!(call.hold.as_secs(), 5);
-    }
-
-    #[test]
-    fn a_lease_is_found_behind_whatever_a_gateway_puts_before_it() {
-        assert_eq!(token("/v1/leases/abc"), Some("abc"));
-        assert_eq!(token("https://gate.example/mail/v1/leases/abc"), Some("abc"));
-        for bad in ["/v1/leases/", "/v1/leases/a/b", "/v1/leases/a?b", "/login", ""] {
-            assert_eq!(token(bad), None, "{bad}");
-        }
+        let asked = ("POST /v1/receive/acme/orders?wait=5&lease=60".into(), 5000);
+        assert_eq!(request(&options, Wanted::One), asked);
+        let batch = BatchOptions { messages_max: 5000, linger_ms: 50 };
+        let asked = "GET /v1/batches/acme/orders?max=1000&linger_ms=50&wait=5&lease=60".into();
+        assert_eq!(request(&options, Wanted::Batch(batch)), (asked, 5050));
     }
 }

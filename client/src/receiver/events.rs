@@ -53,10 +53,22 @@ pub enum Event {
         /// The message.
         id: Uuid,
     },
-    /// A message was given back: the next receiver gets it.
+    /// A message was given back: another receiver gets it.
     Released {
         /// The message.
         id: Uuid,
+    },
+    /// A message was given up: it is a dead letter.
+    Rejected {
+        /// The message.
+        id: Uuid,
+    },
+    /// What a [worker](crate::Receiver::run) decided was not heard, or came too late: the message may come again.
+    NotConcluded {
+        /// The message.
+        id: Uuid,
+        /// What went wrong.
+        error: SettleError,
     },
 }
 
@@ -79,6 +91,10 @@ pub struct Counts {
     pub settled: u64,
     /// Messages given back.
     pub released: u64,
+    /// Messages given up.
+    pub rejected: u64,
+    /// Decisions of workers that were not heard, or came too late.
+    pub not_concluded: u64,
 }
 
 /// The receiver's end: counts each event and tells whoever watches.
@@ -104,6 +120,8 @@ impl Events {
             Event::RenewFailed { .. } => &mut counts.renew_failed,
             Event::Settled { .. } => &mut counts.settled,
             Event::Released { .. } => &mut counts.released,
+            Event::Rejected { .. } => &mut counts.rejected,
+            Event::NotConcluded { .. } => &mut counts.not_concluded,
         };
         *count += 1;
         // Told under the lock, so that whoever sees an event finds it counted, and in the order of the counts. Nobody

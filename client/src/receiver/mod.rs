@@ -3,35 +3,45 @@
 //! the request again.
 
 mod ask;
+mod dead_letter;
 mod events;
 mod options;
+mod pace;
 mod received;
 mod renewal;
 mod step;
+mod taken;
+mod work;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use restante_wire::Address;
 use tokio::{
-    sync::broadcast,
+    sync::{Mutex, broadcast},
     time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
-use self::{
-    ask::Asked,
-    events::Events,
-    step::{EARLY_PAUSE_MAX, Step, step},
-};
 pub use self::{
+    ask::BatchOptions,
+    dead_letter::DeadLetter,
     events::{Counts, EVENTS_KEPT, Event},
     options::{ReceiverOptions, SETTLE_WITHIN},
     received::Received,
+    work::{NotDone, WorkOptions},
+};
+use self::{
+    ask::{Asked, Attempt, Wanted},
+    events::Events,
+    step::{EARLY_PAUSE_MAX, Step, step},
+    taken::Taken,
 };
 use crate::{
     client::Client,
     error::RequestError,
+    lease::{SettleError, Verdict},
     retry::{Backoff, GaveUp, RetryOptions, until_answered},
 };
 
@@ -79,33 +89,48 @@ impl Receiver {
     }
 
     /// Asks until there is a message. A time-out response is met by asking again at once, a passing fault by asking
-    /// again after a pause. Dropping the call loses nothing.
+    /// again after a pause, under the same attempt id, so that a message whose answer was lost comes at once. Dropping the
+    /// call loses nothing.
     pub async fn receive(&self) -> Result<Received, ReceiveError> {
+        loop {
+            // One was asked for, and no answer with none is given out.
+            if let Some(message) = self.receive_wanted(Wanted::One).await?.pop() {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Asks until there are messages, and takes several at once, by one request; always by GET. Each is settled on its
+    /// own, or all [together](Self::conclude_all). Their leases are renewed together.
+    pub async fn receive_batch(&self, options: BatchOptions) -> Result<Vec<Received>, ReceiveError> {
+        self.receive_wanted(Wanted::Batch(options)).await
+    }
+
+    async fn receive_wanted(&self, wanted: Wanted) -> Result<Vec<Received>, ReceiveError> {
         let Shared { client, options, events, .. } = &*self.shared;
         let mut faults = Backoff::new(client.retry());
         let pauses = client.retry();
         let mut early =
             Backoff::new(RetryOptions { delay_max: pauses.delay_max.min(EARLY_PAUSE_MAX), ..pauses });
+        let mut attempt = Attempt::new();
         let mut timed_out = false;
         loop {
             if std::mem::take(&mut timed_out) {
                 events.tell(Event::AskedAgain);
             }
             let began = Instant::now();
-            let asked = self.or_cancelled(self.shared.ask()).await?;
+            let asked = self.or_cancelled(self.shared.ask(wanted, &mut attempt)).await?;
             let delay = match step(asked, began.elapsed(), options.keep_asking) {
-                Step::Give(message) => return Ok(self.given(*message)),
-                Step::AskAgain { early: false } => {
+                Step::Give(messages) => return Ok(self.given(messages)),
+                Step::AskAgain { early: at_once } => {
                     events.tell(Event::TimedOut);
                     timed_out = true;
+                    attempt = Attempt::new();
                     faults.reset();
-                    early.reset();
-                    continue;
-                }
-                Step::AskAgain { early: true } => {
-                    events.tell(Event::TimedOut);
-                    timed_out = true;
-                    faults.reset();
+                    if !at_once {
+                        early.reset();
+                        continue;
+                    }
                     early.next(None)
                 }
                 Step::Retry(error) => {
@@ -122,21 +147,61 @@ impl Receiver {
     /// Asks until the broker has answered once: with a message, or (`None`) with the time-out response. Passing faults
     /// are retried for as long as `within`; without one, for ever.
     pub async fn receive_once(&self, within: Option<Duration>) -> Result<Option<Received>, ReceiveError> {
+        Ok(self.receive_wanted_once(Wanted::One, within).await?.pop())
+    }
+
+    /// The same for [several](Self::receive_batch) at once: none is the time-out response.
+    pub async fn receive_batch_once(
+        &self,
+        options: BatchOptions,
+        within: Option<Duration>,
+    ) -> Result<Vec<Received>, ReceiveError> {
+        self.receive_wanted_once(Wanted::Batch(options), within).await
+    }
+
+    async fn receive_wanted_once(
+        &self,
+        wanted: Wanted,
+        within: Option<Duration>,
+    ) -> Result<Vec<Received>, ReceiveError> {
         let Shared { client, events, .. } = &*self.shared;
         let on_retry =
             |error: &RequestError, delay| events.tell(Event::Retrying { error: error.clone(), delay });
-        let once = || self.shared.ask();
+        let attempt = Mutex::new(Attempt::new());
+        // Tries follow each other: each finds the lock free.
+        let once = || async { self.shared.ask(wanted, &mut *attempt.lock().await).await };
         let asking =
             until_answered(client.retry(), within.map(|within| Instant::now() + within), on_retry, once);
         match self.or_cancelled(asking).await? {
-            Ok(Asked::Message(message)) => Ok(Some(self.given(*message))),
+            Ok(Asked::Messages(messages)) => Ok(self.given(messages)),
             Ok(Asked::TimedOut) => {
                 events.tell(Event::TimedOut);
-                Ok(None)
+                Ok(Vec::new())
             }
             Err(GaveUp::Final(error)) => Err(ReceiveError::Failed(error)),
             Err(GaveUp::Deadline { last }) => Err(ReceiveError::DeadlinePassed(last)),
         }
+    }
+
+    /// Settles, gives back or gives up many messages by one request. Each result bears its message's id; the order is
+    /// that of the messages.
+    pub async fn conclude_all(
+        &self,
+        messages: Vec<(Received, Verdict)>,
+    ) -> Vec<(Uuid, Result<(), SettleError>)> {
+        // Until the answer came, the messages are in hand and their leases are renewed.
+        let (mut messages, verdicts): (Vec<Received>, Vec<Verdict>) = messages.into_iter().unzip();
+        let leases = messages.iter_mut().map(Received::given_up);
+        let asked: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
+        let Shared { client, options, .. } = &*self.shared;
+        let results = client.conclude_all(&asked, options.settle_within).await;
+        let told = messages.iter().zip(&asked).zip(results).map(|((message, (_, verdict)), result)| {
+            if result.is_ok() {
+                message.told(verdict);
+            }
+            (message.id, result)
+        });
+        told.collect()
     }
 
     /// The messages, one after the other, for ever: it ends when the token is cancelled, or after an error. The next
@@ -176,9 +241,9 @@ impl Receiver {
         self.shared.tasks.reopen();
     }
 
-    fn given(&self, message: ask::Taken) -> Received {
-        self.shared.events.tell(Event::Received { id: message.id });
-        Received::new(self.shared.clone(), message)
+    fn given(&self, messages: Vec<Taken>) -> Vec<Received> {
+        messages.iter().for_each(|message| self.shared.events.tell(Event::Received { id: message.id }));
+        Received::all(&self.shared, messages)
     }
 
     async fn or_cancelled<T>(&self, future: impl Future<Output = T>) -> Result<T, ReceiveError> {

@@ -5,23 +5,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
+use restante_wire::{Address, header as wire};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     Shared,
-    ask::Taken,
+    dead_letter::DeadLetter,
     events::Event,
-    renewal::{self, Renewal},
+    renewal::{self, Kept, Renewal},
+    taken::Taken,
 };
-use crate::lease::SettleError;
+use crate::{
+    client::Client,
+    lease::{ReleaseOptions, SettleError, Verdict},
+};
 
 /// A message in hand. Its lease is renewed by itself for as long as this value lives.
 ///
 /// [`settle`](Self::settle) it when the work is done. Dropped without that (a panic, an early return), the message is
 /// given back in the background so that the next receiver need not wait for the lease to end; if the process dies
-/// first, the lease ends by itself. Either way the message comes again, and nothing is lost.
+/// first, the lease ends by itself. Either way the message comes again, and nothing is lost. Where the receiver was
+/// cancelled before, the worker shuts down, and the delivery is not counted.
 #[derive(Debug)]
 pub struct Received {
     /// The message's id, the same each time that it is handed out.
@@ -35,6 +41,10 @@ pub struct Received {
     pub deliveries: u32,
     /// When it was stored, by the broker's clock.
     pub enqueued_at: Timestamp,
+    /// Its group; of a group at most one message is leased at a time.
+    pub group: Option<String>,
+    /// Which channel gave the message up, and why; none for a message that came here by itself.
+    pub dead_letter: Option<DeadLetter>,
     lease: String,
     lost: CancellationToken,
     done: CancellationToken,
@@ -44,19 +54,63 @@ pub struct Received {
 }
 
 impl Received {
-    /// Takes the message in hand and begins to renew its lease.
-    pub(crate) fn new(shared: Arc<Shared>, taken: Taken) -> Self {
-        let Taken { id, content, headers, deliveries, enqueued_at, lease, granted, since } = taken;
-        let (lost, done) = (CancellationToken::new(), CancellationToken::new());
-        let renewal =
-            Renewal { id, lease: lease.clone(), granted, since, lost: lost.clone(), done: done.clone() };
+    /// Takes the messages of one answer in hand and begins to renew their leases.
+    pub(crate) fn all(shared: &Arc<Shared>, taken: Vec<Taken>) -> Vec<Self> {
+        let Some(first) = taken.first() else { return Vec::new() };
+        let (since, began_before) = (first.since, first.began_before);
+        let granted = taken.iter().map(|taken| taken.granted).min().unwrap_or_default();
+        let (messages, leases) = taken.into_iter().map(|taken| Self::new(shared.clone(), taken)).unzip();
+        let renewal = Renewal { leases, granted, since, began_before };
         shared.tasks.spawn(renewal::keep(shared.clone(), renewal));
-        Self { id, content, headers, deliveries, enqueued_at, lease, lost, done, ours: true, shared }
+        messages
+    }
+
+    fn new(shared: Arc<Shared>, taken: Taken) -> (Self, Kept) {
+        let Taken { id, content, headers, group, dead_letter, deliveries, enqueued_at, lease, .. } = taken;
+        let (lost, done) = (CancellationToken::new(), CancellationToken::new());
+        let kept = Kept { id, lease: lease.clone(), lost: lost.clone(), done: done.clone() };
+        let ours = true;
+        let message = Self {
+            id,
+            content,
+            headers,
+            deliveries,
+            enqueued_at,
+            group,
+            dead_letter,
+            lease,
+            lost,
+            done,
+            ours,
+            shared,
+        };
+        (message, kept)
     }
 
     /// What the content is, as the sender said it; none when it said nothing, or nothing that is text.
     pub fn content_type(&self) -> Option<&str> {
-        self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+        self.text(header::CONTENT_TYPE.as_str())
+    }
+
+    /// Where an answer is awaited, as the sender said it: an address of this broker. None when the sender awaits none, or
+    /// said something that is no address, like a URL: nothing is ever sent elsewhere than to the broker.
+    pub fn reply_to(&self) -> Option<Address> {
+        self.text(wire::REPLY_TO)?.parse().ok()
+    }
+
+    /// Which request this message belongs to, as the sender said it.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.text(wire::CORRELATION_ID)
+    }
+
+    /// A header that came with it, as text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The client that it came by.
+    pub(crate) fn client(&self) -> &Client {
+        &self.shared.client
     }
 
     /// The lease's token.
@@ -68,19 +122,47 @@ impl Received {
     ///
     /// Once this was called, the message is not given back by dropping, whatever the outcome: after an unanswered
     /// settle nobody knows whether it is still there to be given back.
-    pub async fn settle(mut self) -> Result<(), SettleError> {
+    pub async fn settle(self) -> Result<(), SettleError> {
+        self.conclude(Verdict::Settle).await
+    }
+
+    /// Gives the message back: the next receiver gets it after the channel's back-off.
+    pub async fn release(self) -> Result<(), SettleError> {
+        self.conclude(Verdict::Release(ReleaseOptions::default())).await
+    }
+
+    /// Gives the message back, with a delay of its own or uncounted.
+    pub async fn release_with(self, options: ReleaseOptions) -> Result<(), SettleError> {
+        self.conclude(Verdict::Release(options)).await
+    }
+
+    /// Gives the message up: to the dead letters, with this reason for whoever looks at them, at most 255 characters.
+    pub async fn reject(self, reason: impl Into<String>) -> Result<(), SettleError> {
+        self.conclude(Verdict::Reject { reason: Some(reason.into()) }).await
+    }
+
+    /// Does what the verdict says.
+    pub async fn conclude(mut self, verdict: Verdict) -> Result<(), SettleError> {
         self.ours = false;
-        self.shared.client.settle(&self.lease, self.shared.options.settle_within).await?;
-        self.shared.events.tell(Event::Settled { id: self.id });
+        self.shared.client.conclude(&self.lease, &verdict, self.shared.options.settle_within).await?;
+        self.told(&verdict);
         Ok(())
     }
 
-    /// Gives the message back: the next receiver gets it now.
-    pub async fn release(mut self) -> Result<(), SettleError> {
+    /// Makes the message nobody's to give back, and tells its lease.
+    pub(crate) fn given_up(&mut self) -> String {
         self.ours = false;
-        self.shared.client.release(&self.lease, self.shared.options.settle_within).await?;
-        self.shared.events.tell(Event::Released { id: self.id });
-        Ok(())
+        self.lease.clone()
+    }
+
+    /// Tells whoever watches what became of the message.
+    pub(crate) fn told(&self, verdict: &Verdict) {
+        let id = self.id;
+        self.shared.events.tell(match verdict {
+            Verdict::Settle => Event::Settled { id },
+            Verdict::Release(_) => Event::Released { id },
+            Verdict::Reject { .. } => Event::Rejected { id },
+        });
     }
 
     /// Leaves the message leased and stops renewing: whoever has the token settles it, or the lease ends.
@@ -109,9 +191,12 @@ impl Drop for Received {
             return;
         };
         let (shared, lease, id) = (self.shared.clone(), std::mem::take(&mut self.lease), self.id);
+        // A handler that panicked may do so again, whatever the worker is about to do: that delivery counts.
+        let uncounted = shared.options.cancel.is_cancelled() && !std::thread::panicking();
+        let options = ReleaseOptions { uncounted, ..ReleaseOptions::default() };
         let give_back = async move {
             let within = shared.options.settle_within;
-            if shared.client.release(&lease, within).await.is_ok() {
+            if shared.client.release(&lease, options, within).await.is_ok() {
                 shared.events.tell(Event::Released { id });
             }
         };

@@ -1,7 +1,9 @@
-//! Keeping a lease while its message is being worked on: renewed at a third of its duration, by the monotonic clock.
+//! Keeping leases while their messages are being worked on: renewed at a third of their duration, by the monotonic clock.
+//! The messages of one answer are renewed together.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -14,65 +16,116 @@ const PARTS: u32 = 3;
 
 /// A lease to be kept.
 #[derive(Debug)]
-pub(crate) struct Renewal {
+pub(crate) struct Kept {
     pub(crate) id: Uuid,
     pub(crate) lease: String,
-    pub(crate) granted: Duration,
-    /// Since when the lease runs.
-    pub(crate) since: Instant,
     /// Cancelled here when the lease is lost.
     pub(crate) lost: CancellationToken,
-    /// Cancelled by the message when it is settled, given back or dropped.
+    /// Cancelled by the message when it is settled, given back or dropped, and here when there is nothing more to renew.
     pub(crate) done: CancellationToken,
 }
 
-/// Renews the lease until the message is done or the broker says that the lease is over.
+/// The leases of one answer.
+#[derive(Debug)]
+pub(crate) struct Renewal {
+    pub(crate) leases: Vec<Kept>,
+    /// For how long: the shortest of them.
+    pub(crate) granted: Duration,
+    /// When the answer came.
+    pub(crate) since: Instant,
+    /// The leases may have begun earlier than that: the first renewal is due at once.
+    pub(crate) began_before: bool,
+}
+
+/// Renews the leases until each message is done or the broker says that its lease is over.
 pub(crate) async fn keep(shared: Arc<Shared>, renewal: Renewal) {
-    let done = renewal.done.clone();
-    done.run_until_cancelled_owned(renew_again_and_again(shared, renewal)).await;
+    let done: Vec<_> = renewal.leases.iter().map(|kept| kept.done.clone()).collect();
+    tokio::select! {
+        _ = join_all(done.iter().map(CancellationToken::cancelled)) => {}
+        () = renew_again_and_again(shared, renewal) => {}
+    }
 }
 
 async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
-    let Renewal { id, lease, mut granted, since, lost, .. } = renewal;
+    let Renewal { leases, mut granted, since, began_before } = renewal;
     let mut backoff = Backoff::new(shared.client.retry());
-    let mut ends = since + granted;
-    let mut next = since + granted / PARTS;
+    // Each with the moment from which on the broker may give its message to another.
+    let mut leases: Vec<(Kept, Instant)> = leases.into_iter().map(|kept| (kept, since + granted)).collect();
+    let mut next = if began_before { since } else { since + granted / PARTS };
     loop {
+        leases.retain(|(kept, _)| !kept.done.is_cancelled());
+        let running = leases.iter().filter(|(kept, _)| !kept.lost.is_cancelled());
+        let ends = running.map(|(_, ends)| *ends).min();
         tokio::select! {
             () = sleep_until(next) => {}
-            // Whatever comes of the tries that go on: from here on the broker may give the message to another.
-            () = sleep_until(ends), if !lost.is_cancelled() => {
-                lost.cancel();
+            // Whatever comes of the tries that go on.
+            () = sleep_until(ends.unwrap_or(next)), if ends.is_some() => {
+                let over = |ends: &Instant| *ends <= Instant::now();
+                leases.iter().filter(|(_, ends)| over(ends)).for_each(|(kept, _)| kept.lost.cancel());
                 continue;
             }
         }
-        // Counted from before the request, so that the lease never seems longer than the broker grants it.
+        // Counted from before the request, so that the leases never seem longer than the broker grants them.
         let asked = Instant::now();
-        let left = ends.saturating_duration_since(asked);
-        let within = if lost.is_cancelled() { granted / PARTS } else { left.min(granted / PARTS) };
+        let left = ends.map(|ends| ends.saturating_duration_since(asked));
+        let within = left.unwrap_or(granted).min(granted / PARTS);
         let seconds = u32::try_from(granted.as_secs()).ok();
-        match shared.client.renew(&lease, seconds, within).await {
-            Ok(again) if again.is_zero() => {
-                // No broker grants nothing; one that did would make this loop spin.
-                lost.cancel();
-                return;
-            }
-            Ok(again) => {
-                (granted, ends, next) = (again, asked + again, asked + again / PARTS);
-                backoff.reset();
-                shared.events.tell(Event::Renewed { id, granted });
-            }
-            // The settle that is under way was faster than this.
-            Err(SettleError::Settled) => return,
-            Err(error) => {
-                let over = error.is_lost();
-                shared.events.tell(Event::RenewFailed { id, error });
-                if over {
-                    lost.cancel();
-                    return;
+        let tokens: Vec<&str> = leases.iter().map(|(kept, _)| kept.lease.as_str()).collect();
+        let answers = shared.client.renew_all(&tokens, seconds, within).await;
+        let (mut shortest, mut failed) = (None::<Duration>, false);
+        for ((kept, ends), answer) in leases.iter_mut().zip(answers) {
+            match told(&shared, kept, answer) {
+                Told::Renewed(again) => {
+                    *ends = asked + again;
+                    shortest = Some(shortest.map_or(again, |shortest| shortest.min(again)));
                 }
-                next = Instant::now() + backoff.next(None);
+                Told::Failed => failed = true,
+                Told::Over => {}
             }
         }
+        granted = shortest.unwrap_or(granted);
+        if failed {
+            // The others are renewed once more with those that failed, which does no harm.
+            next = Instant::now() + backoff.next(None);
+        } else {
+            next = asked + granted / PARTS;
+            backoff.reset();
+        }
     }
+}
+
+/// What was answered for one lease.
+enum Told {
+    Renewed(Duration),
+    /// Tried again.
+    Failed,
+    /// Nothing more to renew.
+    Over,
+}
+
+/// Tells what was answered for one lease, and marks it as lost or done.
+fn told(shared: &Shared, kept: &Kept, answer: Result<Duration, SettleError>) -> Told {
+    let id = kept.id;
+    match answer {
+        // Settled or given back meanwhile.
+        _ if kept.done.is_cancelled() => return Told::Over,
+        // No broker grants nothing; one that did would make this spin.
+        Ok(again) if again.is_zero() => kept.lost.cancel(),
+        Ok(granted) => {
+            shared.events.tell(Event::Renewed { id, granted });
+            return Told::Renewed(granted);
+        }
+        // The settle that is under way was faster than this.
+        Err(SettleError::Settled) => {}
+        Err(error) => {
+            let over = error.is_lost();
+            shared.events.tell(Event::RenewFailed { id, error });
+            if !over {
+                return Told::Failed;
+            }
+            kept.lost.cancel();
+        }
+    }
+    kept.done.cancel();
+    Told::Over
 }

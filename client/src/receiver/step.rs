@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ask::{Asked, Taken};
+use super::{ask::Asked, taken::Taken};
 use crate::error::RequestError;
 
 /// A time-out response that comes sooner than this is answered with a pause: a channel whose waits are zero, or something
@@ -14,8 +14,8 @@ pub(crate) const EARLY_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The next step.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The output is the content.
-    Give(Box<Taken>),
+    /// The output is what came.
+    Give(Vec<Taken>),
     /// The output is transmitting the request again; after a pause where the response came too early.
     AskAgain { early: bool },
     /// A passing fault: transmit the request again after a pause.
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 /// Decides. `took` is the time from the request to the answer.
 pub(crate) fn step(asked: Result<Asked, RequestError>, took: Duration, keep_asking: bool) -> Step {
     match asked {
-        Ok(Asked::Message(message)) => Step::Give(message),
+        Ok(Asked::Messages(messages)) => Step::Give(messages),
         Ok(Asked::TimedOut) => Step::AskAgain { early: took < EARLY },
         Err(error) if error.is_retryable() || keep_asking => Step::Retry(error),
         Err(error) => Step::Fail(error),

@@ -1,16 +1,18 @@
 //! The transmission module: takes content and a destination, makes the message, and transmits it by POST for retrieval
 //! from the channel, again and again under one idempotency key until it is answered or the caller's deadline passes.
 
-mod key;
+mod batch;
 mod receipt;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode};
-use restante_wire::{Address, header, path};
+use restante_wire::{Address, ProblemType, channel::WAIT_SECONDS_MAX, header, path};
 use tokio::time::Instant;
 
-pub use self::{key::KeyError, receipt::Receipt};
+pub use restante_wire::batch::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX};
+
+pub use self::receipt::Receipt;
 use crate::{
     client::{Call, Client},
     error::RequestError,
@@ -35,14 +37,14 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// How one message is transmitted.
+/// How patiently one message is transmitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// The key under which the broker recognises a repeat: 1 to 255 visible ASCII characters. Without one, each message
-    /// gets a random UUID, which covers the tries of this call but not those of a program that was started again.
-    pub idempotency_key: Option<String>,
     /// How long to go on trying. Without a deadline: until the broker answers, or the call is dropped.
     pub deadline: Option<Duration>,
+    /// Where the channel is full, have the broker hold each try for so many seconds (`Prefer: wait=N`, RFC 7240): senders
+    /// that wait get room in the order in which they came. Without it, a full channel is asked again after a pause.
+    pub room_wait_seconds: Option<u32>,
 }
 
 /// Why a message was not transmitted, or not for certain.
@@ -63,9 +65,23 @@ pub enum SendError {
         /// What the last try met; none when the first was still under way.
         last: Option<RequestError>,
     },
-    /// The idempotency key cannot be used. Nothing was transmitted.
-    #[error(transparent)]
-    Key(#[from] KeyError),
+}
+
+impl SendError {
+    fn new(gave_up: GaveUp, key: String) -> Self {
+        match gave_up {
+            GaveUp::Final(error) => Self::Failed(error),
+            GaveUp::Deadline { last } => Self::DeadlinePassed { key, last },
+        }
+    }
+
+    /// The broker's problem type, if it answered with one that this version knows.
+    pub fn problem_type(&self) -> Option<ProblemType> {
+        match self {
+            Self::Failed(error) | Self::DeadlinePassed { last: Some(error), .. } => error.problem_type(),
+            Self::DeadlinePassed { last: None, .. } => None,
+        }
+    }
 }
 
 fn because(last: &Option<RequestError>) -> String {
@@ -93,32 +109,48 @@ impl Sender {
         self.send_with(message, SendOptions::default()).await
     }
 
-    /// Transmits a message under the given key, until it is stored or the deadline passes.
+    /// Transmits a message until it is stored or the deadline passes.
     pub async fn send_with(&self, message: Message, options: SendOptions) -> Result<Receipt, SendError> {
-        let key = options.idempotency_key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let quoted = key::quoted(&key)?;
+        self.send_under(&message.key(), &message, options).await
+    }
+
+    async fn send_under(
+        &self,
+        key: &str,
+        message: &Message,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
         let deadline = options.deadline.map(|within| Instant::now() + within);
-        let on_retry = |error: &RequestError, delay| {
-            if let Some(tell) = &self.on_retry {
-                tell(error, delay);
-            }
-        };
-        let once = || self.transmit(&message, &quoted);
-        until_answered(self.client.retry(), deadline, on_retry, once).await.map_err(|gave_up| match gave_up {
-            GaveUp::Final(error) => SendError::Failed(error),
-            GaveUp::Deadline { last } => SendError::DeadlinePassed { key, last },
-        })
+        let once = || self.transmit(message, key, options.room_wait_seconds);
+        until_answered(self.client.retry(), deadline, |error, delay| self.tell(error, delay), once)
+            .await
+            .map_err(|gave_up| SendError::new(gave_up, key.to_owned()))
+    }
+
+    /// Tells whoever listens of a pause.
+    fn tell(&self, error: &RequestError, delay: Duration) {
+        if let Some(tell) = &self.on_retry {
+            tell(error, delay);
+        }
     }
 
     /// One try.
-    async fn transmit(&self, message: &Message, key: &HeaderValue) -> Result<Receipt, RequestError> {
-        let mut headers = message.headers().clone();
-        headers.insert(header::IDEMPOTENCY_KEY, key.clone());
-        let call = Call {
-            headers,
+    async fn transmit(
+        &self,
+        message: &Message,
+        key: &str,
+        room_wait_seconds: Option<u32>,
+    ) -> Result<Receipt, RequestError> {
+        let mut call = Call {
+            headers: message.push_headers(key),
             body: message.content().clone(),
             ..Call::new(Method::POST, path::messages(&self.destination))
         };
+        if let Some(seconds) = room_wait_seconds {
+            let wait = HeaderValue::from_str(&format!("wait={seconds}"));
+            call.headers.insert(header::PREFER, wait.expect("a number makes a header's value"));
+            call.hold = Duration::from_secs(seconds.min(WAIT_SECONDS_MAX).into());
+        }
         let answer = self.client.call(call).await?;
         if answer.status != StatusCode::CREATED {
             return Err(answer.refused());

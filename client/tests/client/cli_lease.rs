@@ -12,7 +12,7 @@ const STATS: &str = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace"
     "leased":1,"bytes":4096,"oldestMessageAgeSeconds":17,"waitingReceivers":3}"#;
 
 #[tokio::test]
-async fn a_lease_is_settled_released_and_renewed_by_its_token() {
+async fn a_lease_is_settled_released_rejected_and_renewed_by_its_token() {
     let broker = Broker::start(|seen: &Seen, _| match seen.path.contains("/renew") {
         true => renewed(45),
         false => nothing(),
@@ -21,6 +21,8 @@ async fn a_lease_is_settled_released_and_renewed_by_its_token() {
     for (arguments, printed) in [
         (&["settle", LEASE][..], ""),
         (&["release", LEASE], ""),
+        (&["release", LEASE, "--delay", "5", "--uncounted"], ""),
+        (&["reject", LEASE, "--reason", "no bolts"], ""),
         (&["renew", LEASE, "--seconds", "60"], "45\n"),
         (&["renew", LEASE], "45\n"),
     ] {
@@ -32,8 +34,10 @@ async fn a_lease_is_settled_released_and_renewed_by_its_token() {
     let lease = |end: &str| format!("/v1/leases/{LEASE}{end}");
     assert_eq!(lines[0], format!("DELETE {}", lease("")));
     assert_eq!(lines[1], format!("POST {}", lease("/release")));
-    assert_eq!(lines[2], format!("POST {}", lease("/renew?lease=60")));
-    assert_eq!(lines[3], format!("POST {}", lease("/renew")));
+    assert_eq!(lines[2], format!("POST {}", lease("/release?delay=5&uncounted=true")));
+    assert_eq!(lines[3], format!("POST {}", lease("/reject?reason=no%20bolts")));
+    assert_eq!(lines[4], format!("POST {}", lease("/renew?lease=60")));
+    assert_eq!(lines[5], format!("POST {}", lease("/renew")));
 }
 
 #[tokio::test]

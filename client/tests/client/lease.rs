@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use restante_client::{Counts, Event, ProblemType, Received, Receiver, ReceiverOptions, SettleError};
+use restante_client::{
+    Counts, Event, ProblemType, Received, Receiver, ReceiverOptions, ReleaseOptions, SettleError,
+};
 
 use crate::support::{
     PATIENCE, address,
@@ -95,6 +97,40 @@ async fn a_message_that_is_dropped_is_given_back_in_the_background() {
 }
 
 #[tokio::test]
+async fn a_release_may_have_a_delay_and_a_rejection_a_reason() {
+    let broker = broker(30, |_, _| nothing()).await;
+    let (receiver, message) = in_hand(&broker).await;
+    let options = ReleaseOptions { delay_seconds: Some(5), uncounted: true };
+    message.release_with(options).await.unwrap();
+    let message = soon(receiver.receive()).await.unwrap();
+    message.reject("no bolts & nö nuts").await.unwrap();
+    assert_eq!(broker.log().count(&format!("{}?delay=5&uncounted=true", release_line())), 1);
+    let reason = "reason=no%20bolts%20%26%20n%C3%B6%20nuts";
+    assert_eq!(broker.log().count(&format!("POST /v1/leases/{LEASE}/reject?{reason}")), 1);
+    assert_eq!((receiver.counts().released, receiver.counts().rejected), (1, 1));
+}
+
+#[tokio::test]
+async fn a_worker_that_shuts_down_gives_back_without_counting_and_one_that_panics_does_not() {
+    let broker = broker(30, |_, _| nothing()).await;
+    let (receiver, message) = in_hand(&broker).await;
+    receiver.cancellation().cancel();
+    drop(message);
+    soon(receiver.drained()).await;
+    assert_eq!(broker.log().count(&format!("{}?uncounted=true", release_line())), 1);
+
+    let (receiver, message) = in_hand(&broker).await;
+    receiver.cancellation().cancel();
+    let panicked = tokio::spawn(async move {
+        let _message = message;
+        panic!("as a handler may");
+    });
+    assert!(panicked.await.is_err());
+    soon(receiver.drained()).await;
+    assert_eq!(broker.log().count(&release_line()), 1);
+}
+
+#[tokio::test]
 async fn a_message_that_is_kept_is_neither_given_back_nor_renewed() {
     let broker = broker(30, |_, _| nothing()).await;
     let (receiver, message) = in_hand(&broker).await;
@@ -168,7 +204,7 @@ async fn a_token_is_as_good_as_the_message_in_another_process() {
     let client = client(&broker.url);
     assert_eq!(client.renew(LEASE, Some(60), PATIENCE).await.unwrap(), Duration::from_secs(60));
     client.settle(LEASE, PATIENCE).await.unwrap();
-    client.release(LEASE, PATIENCE).await.unwrap();
+    client.release(LEASE, ReleaseOptions::default(), PATIENCE).await.unwrap();
     let lines: Vec<_> = broker.log().seen.iter().map(Seen::line).collect();
     assert_eq!(lines, [renew_line(60), settle_line(), release_line()]);
 }

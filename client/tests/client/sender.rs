@@ -58,8 +58,8 @@ async fn two_messages_have_two_keys() {
 async fn a_repeat_is_told_from_a_first() {
     let broker =
         Broker::start(|_, _| answer(201, &[("message-id", ID), ("idempotency-replayed", "true")], "")).await;
-    let options = SendOptions { idempotency_key: Some("order-\"7".into()), ..SendOptions::default() };
-    assert!(sender(&broker).send_with(Message::new("x"), options).await.unwrap().replayed);
+    let message = Message::new("x").idempotency_key("order-\"7").unwrap();
+    assert!(sender(&broker).send(message).await.unwrap().replayed);
     assert_eq!(broker.log().seen[0].header("idempotency-key"), r#""order-\"7""#);
 }
 
@@ -73,6 +73,38 @@ async fn a_full_channel_is_tried_again_when_it_says_so_and_not_before() {
     let start = Instant::now();
     sender(&broker).send(Message::new("x")).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn what_the_channel_is_told_goes_with_the_message() {
+    let broker = Broker::start(|_, _| stored()).await;
+    let message = Message::new("x").group("customer-7").unwrap().delay(30).time_to_live(600);
+    let options = SendOptions { room_wait_seconds: Some(20), ..SendOptions::default() };
+    sender(&broker).send_with(message, options).await.unwrap();
+    sender(&broker).send(Message::new("x")).await.unwrap();
+    let told = |seen: usize| {
+        let names = ["message-group", "message-delay", "message-ttl", "prefer"];
+        names.map(|name| broker.log().seen[seen].header(name).to_owned())
+    };
+    assert_eq!(told(0), ["customer-7", "30", "600", "wait=20"]);
+    assert_eq!(told(1), ["", "", "", ""]);
+}
+
+#[tokio::test]
+async fn a_push_that_is_being_stored_is_tried_again_and_another_payload_is_not() {
+    let broker = Broker::start(|_, number| match number {
+        0 => problem(409, ProblemType::IdempotencyInProgress),
+        1 => stored(),
+        2 => problem(422, ProblemType::IdempotencyMismatch),
+        _ => problem(410, ProblemType::ChannelClosing),
+    })
+    .await;
+    sender(&broker).send(Message::new("x")).await.unwrap();
+    for kind in [ProblemType::IdempotencyMismatch, ProblemType::ChannelClosing] {
+        let error = sender(&broker).send(Message::new("x")).await.unwrap_err();
+        assert_eq!(error.problem_type(), Some(kind));
+    }
+    assert_eq!(broker.log().seen.len(), 4);
 }
 
 #[tokio::test]

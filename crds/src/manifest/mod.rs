@@ -136,10 +136,11 @@ fn channel(node: &Node, value: Value) -> Result<MessageChannel, Vec<ManifestErro
     let metadata = &mut channel.metadata;
     metadata.uid = Some(uid(&namespace, &name).to_string());
     metadata.namespace = Some(namespace);
-    // What an API server would have written means nothing here, and an age from another cluster must not decide a
-    // conflict.
+    // What an API server would have written means nothing here: an age from another cluster must not decide a conflict,
+    // and a deletion there closes nothing here.
     metadata.generation = Some(1);
     metadata.creation_timestamp = None;
+    metadata.deletion_timestamp = None;
     channel.status = None;
     Ok(channel)
 }

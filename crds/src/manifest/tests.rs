@@ -47,11 +47,13 @@ fn sizes_are_quantities_or_numbers() {
 fn what_was_exported_from_a_cluster_is_taken() {
     let text = format!(
         "{HEAD}  namespace: acme\n  uid: b4a2b1c0-0000-4000-8000-000000000000\n  resourceVersion: \"7\"\n  \
-         generation: 9\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\nspec:\n  access: {{anonymous: true}}\nstatus:\n  \
+         generation: 9\n  creationTimestamp: \"2026-01-01T00:00:00Z\"\n  deletionTimestamp: \"2026-01-02T00:00:00Z\"\n\
+         spec:\n  access: {{anonymous: true}}\n  deletionPolicy: Drain\nstatus:\n  \
          source: acme/orders\n"
     );
     let channel = channel_of(&text);
     assert_eq!(channel.metadata.uid, Some(uid("acme", "orders").to_string()));
+    assert!(!crate::compile(&channel).unwrap().closing, "a deletion elsewhere closes nothing here");
     assert_eq!((channel.metadata.generation, channel.status), (Some(1), None));
 }
 
@@ -91,8 +93,8 @@ fn an_empty_file_holds_nothing() {
 fn a_field_that_does_not_exist_is_named_with_its_line() {
     let errors = errors_of("  access: {anonymous: true}\n  delivery:\n    waitSecond: 5\n");
     assert_eq!(errors, ["line 8, column 5: spec.delivery.waitSecond: unknown field waitSecond"]);
-    let errors = errors_of("  access: {anonymous: true}\n  paused: true\n");
-    assert!(errors[0].contains("unknown field paused"), "{errors:?}");
+    let errors = errors_of("  access: {anonymous: true}\n  stopped: true\n");
+    assert!(errors[0].contains("unknown field stopped"), "{errors:?}");
     let errors = parse(&HEAD.replace("name:", "nmae:")).unwrap_err();
     assert!(errors.iter().any(|error| error.field == "metadata.nmae" && error.line == 4), "{errors:?}");
 }
@@ -132,7 +134,26 @@ fn schema_and_cel_refuse_what_an_api_server_refuses() {
         ("  access: {anonymous: true}\n  limits: {messageBytes: 17Mi}\n", "spec.limits", "must be 1 to 16Mi"),
         ("  access: {anonymous: true}\n  limits: {bytes: lots}\n", "spec.limits.bytes", "does not match"),
         ("  access: {anonymous: true}\n  limits: {bytes: -1}\n", "spec.limits", "must be 1 to 100Ti"),
-        ("  access: {anonymous: true}\n  deletionPolicy: Delete\n", "spec.deletionPolicy", "Delete"),
+        ("  access: {anonymous: true}\n  deletionPolicy: Keep\n", "spec.deletionPolicy", "Keep"),
+        ("  access: {anonymous: true}\n  durability: Replicated\n", "spec.durability", "Replicated"),
+        ("  access: {anonymous: true}\n  whenFull: DropNewest\n", "spec.whenFull", "DropNewest"),
+        ("  access: {anonymous: true}\n  expired: Keep\n", "spec.expired", "Keep"),
+        ("  access: {anonymous: true}\n  delivery: {order: Lifo}\n", "spec.delivery.order", "Lifo"),
+        (
+            "  access: {anonymous: true}\n  delivery:\n    backoff: {initialSeconds: 9, maxSeconds: 8}\n",
+            "spec.delivery.backoff",
+            "at most backoff.maxSeconds",
+        ),
+        (
+            "  access: {anonymous: true}\n  deadLetter: {channelRef: {}}\n",
+            "spec.deadLetter.channelRef",
+            "name is required",
+        ),
+        (
+            "  access: {anonymous: true}\n  deadLetter: {channelRef: {name: a/b}}\n",
+            "spec.deadLetter.channelRef.name",
+            "does not match",
+        ),
     ] {
         let text = format!("{HEAD}spec:\n{spec}");
         let errors = parse(&text).unwrap_err();

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
+use restante_wire::channel::{DELAY_SECONDS_MAX, MESSAGES_MAX, PUSHES_PER_SECOND_MAX, TTL_SECONDS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// What a channel holds at the most.
@@ -14,9 +15,9 @@ use serde::{Deserialize, Serialize};
         .message("limits.messageBytes must be 1 to 16Mi"),
 )]
 pub struct LimitsSpec {
-    /// Messages in the channel, ready and leased, 1 to 100000000 (default: 100000).
+    /// Messages in the channel, dead letters included, 1 to 100000000 (default: 100000).
     #[serde(default = "messages")]
-    #[schemars(range(min = 1, max = 100_000_000))]
+    #[schemars(range(min = 1, max = MESSAGES_MAX))]
     pub messages: i64,
     /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi).
     #[serde(default = "bytes")]
@@ -26,11 +27,32 @@ pub struct LimitsSpec {
     #[serde(default = "message_bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub message_bytes: Quantity,
+    /// How long a message is kept that names no Message-TTL, and the longest that one may name, in seconds, 0 to 31536000
+    /// (default: 1209600, two weeks). 0 means for ever.
+    #[serde(default = "ttl_seconds")]
+    #[schemars(range(min = 0, max = TTL_SECONDS_MAX))]
+    pub ttl_seconds: i32,
+    /// The longest Message-Delay that a push may name, in seconds, 0 to 31536000 (default: 43200, half a day). A longer one
+    /// is refused with 400.
+    #[serde(default = "max_delay_seconds")]
+    #[schemars(range(min = 0, max = DELAY_SECONDS_MAX))]
+    pub max_delay_seconds: i32,
+    /// Pushes a second, with bursts of as many, 0 to 1000000 (default: 0). 0 means any number. More are refused with 429.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = PUSHES_PER_SECOND_MAX))]
+    pub pushes_per_second: i32,
 }
 
 impl Default for LimitsSpec {
     fn default() -> Self {
-        Self { messages: messages(), bytes: bytes(), message_bytes: message_bytes() }
+        Self {
+            messages: messages(),
+            bytes: bytes(),
+            message_bytes: message_bytes(),
+            ttl_seconds: ttl_seconds(),
+            max_delay_seconds: max_delay_seconds(),
+            pushes_per_second: 0,
+        }
     }
 }
 
@@ -44,4 +66,13 @@ fn bytes() -> Quantity {
 
 fn message_bytes() -> Quantity {
     Quantity("1Mi".into())
+}
+
+/// Two weeks: longer than any holiday, as the longest retention of SQS.
+fn ttl_seconds() -> i32 {
+    1_209_600
+}
+
+fn max_delay_seconds() -> i32 {
+    43_200
 }

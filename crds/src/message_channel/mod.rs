@@ -1,14 +1,19 @@
 //! `MessageChannel`: one durable queue with the addresses that lead into and out of it.
 
+mod dead_letter;
 mod delivery;
 mod limits;
+mod policy;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
+use restante_wire::channel::{DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX};
 use serde::{Deserialize, Serialize};
 
-pub use delivery::DeliverySpec;
+pub use dead_letter::{ChannelRef, DeadLetterSpec};
+pub use delivery::{BackoffPolicy, BackoffSpec, DeliverySpec, Order};
 pub use limits::LimitsSpec;
+pub use policy::{DeletionPolicy, Durability, Expired, WhenFull};
 pub use status::{Backlog, MessageChannelStatus};
 
 /// A durable queue: messages sent to its destinations are asked for at its source.
@@ -26,6 +31,8 @@ pub use status::{Backlog, MessageChannelStatus};
     doc = "A durable queue: messages sent to its destinations are asked for at its source.",
     validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')")
         .message("metadata.name must be one DNS label of at most 63 characters, without dots"),
+    validation = Rule::new("!has(self.spec.deadLetter.channelRef) || self.spec.deadLetter.channelRef == null || self.spec.deadLetter.channelRef.name != self.metadata.name")
+        .message("deadLetter.channelRef must name another channel: without it dead letters stay in their own"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination"),
     printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),
@@ -34,6 +41,7 @@ pub use status::{Backlog, MessageChannelStatus};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name", priority = 1),
     printcolumn(name = "Waiting", type_ = "integer", json_path = ".status.backlog.waiting", priority = 1),
+    printcolumn(name = "Dead", type_ = "integer", json_path = ".status.backlog.dead", priority = 1),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -46,6 +54,9 @@ pub use status::{Backlog, MessageChannelStatus};
     validation = Rule::new("self.brokerRef == oldSelf.brokerRef")
         .message("brokerRef is immutable: delete the channel and create it at the other broker")
         .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("self.durability == oldSelf.durability")
+        .message("durability is immutable: delete the channel and create it with the other")
+        .reason(Reason::FieldValueForbidden),
     validation = Rule::new("self.access.anonymous")
         .message("access.anonymous must be true: this version of the broker checks no credentials, and anyone who reaches it may use the channel"),
 )]
@@ -54,10 +65,10 @@ pub struct MessageChannelSpec {
     #[serde(default)]
     pub broker_ref: BrokerRef,
     /// Where messages to this channel are sent (default: [<name>]). Relative: `orders` in namespace `acme` becomes
-    /// `acme/orders`. A destination belongs to one channel.
+    /// `acme/orders`. A destination belongs to one channel, unless each channel that has it says `sharedDestination: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(min = 1, max = 16),
+        length(min = 1, max = DESTINATIONS_MAX),
         inner(
             length(min = 1, max = 189),
             regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?){0,6}$")
@@ -65,6 +76,10 @@ pub struct MessageChannelSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub destinations: Option<Vec<String>>,
+    /// Whether other channels that say so too may have the same destinations, at most 32 of each (default: false). A
+    /// message is stored in all of them or in none: one that is full stops the destination.
+    #[serde(default)]
+    pub shared_destination: bool,
     /// Where messages of this channel are asked for (default: <name>). Relative, as the destinations. A source belongs
     /// to one channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,18 +88,36 @@ pub struct MessageChannelSpec {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?){0,6}$")
     )]
     pub source: Option<String>,
+    /// Whether pulls are answered as if the channel were empty (default: false). Pushes are stored; leases and the time
+    /// of messages go on.
+    #[serde(default)]
+    pub paused: bool,
     /// How messages are handed out.
     #[serde(default)]
     pub delivery: DeliverySpec,
-    /// What the channel holds at the most. A push beyond it is refused with 429.
+    /// Where messages go that nobody settles.
+    #[serde(default)]
+    pub dead_letter: DeadLetterSpec,
+    /// What the channel holds at the most. See `whenFull` for what becomes of a push beyond it.
     #[serde(default)]
     pub limits: LimitsSpec,
+    /// What becomes of a message whose time is over (default: Drop). Drop: it goes. DeadLetter: it becomes a dead letter.
+    #[serde(default)]
+    pub expired: Expired,
+    /// What becomes of a push when the channel is full (default: Reject). Reject: it is refused with 429. DropOldest: the
+    /// ready messages that were stored first make room for it, never a leased, delayed or dead one.
+    #[serde(default)]
+    pub when_full: WhenFull,
     /// How long a push is recognised by its Idempotency-Key, in seconds, 0 to 604800 (default: 300). 0 means never.
     #[serde(default = "deduplication_window_seconds")]
-    #[schemars(range(min = 0, max = 604_800))]
+    #[schemars(range(min = 0, max = DEDUPLICATION_WINDOW_SECONDS_MAX))]
     pub deduplication_window_seconds: i32,
+    /// What a 201 promises (default: Fsync). Fsync: the message is on disk. Memory: the message is there until the broker
+    /// stops, and a restart empties the channel. Immutable.
+    #[serde(default)]
+    pub durability: Durability,
     /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays, and goes on
-    /// as it was, until it is empty.
+    /// as it was, until it is empty. Drain: the same, but pushes are refused with 410. Delete: the messages go with it.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
     /// Who may use the channel. Required, so that an open channel is never an oversight.
@@ -109,14 +142,6 @@ impl Default for BrokerRef {
     fn default() -> Self {
         Self { name: broker_name(), namespace: None }
     }
-}
-
-/// What happens to the messages when the channel is deleted.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeletionPolicy {
-    /// The channel stays, and goes on as it was, until it is empty.
-    #[default]
-    Block,
 }
 
 /// Who may use a channel.

@@ -40,15 +40,21 @@ pub struct MessageChannelStatus {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Backlog {
-    /// Messages in the channel: ready and leased.
+    /// Messages that receivers still have to settle: ready, leased and delayed. Dead letters are not among them.
     pub messages: i64,
     /// Messages that the next pulls get.
     pub ready: i64,
     /// Messages that receivers have leased.
     pub leased: i64,
+    /// Messages whose delay or back-off is not over (default: 0).
+    #[serde(default)]
+    pub delayed: i64,
+    /// Dead letters (default: 0).
+    #[serde(default)]
+    pub dead: i64,
     /// Receivers that wait for a message.
     pub waiting: i64,
-    /// Since when the oldest message is there: <1m, <5m, <15m, <1h, <6h, <1d or ≥1d. Absent when there is none.
+    /// Since when the oldest message is there that is no dead letter: <1m, <5m, <15m, <1h, <6h, <1d or ≥1d. Absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub oldest: Option<String>,

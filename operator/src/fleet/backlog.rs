@@ -15,9 +15,11 @@ const WRITES_PER_SECOND: f64 = 5.0;
 /// The counts, rounded to two significant digits, the age to steps.
 pub fn rounded(stats: &ChannelStats) -> Backlog {
     Backlog {
-        messages: two_digits(stats.messages()),
+        messages: two_digits(stats.messages() - stats.dead),
         ready: two_digits(stats.ready),
         leased: two_digits(stats.leased),
+        delayed: two_digits(stats.delayed),
+        dead: two_digits(stats.dead),
         waiting: two_digits(stats.waiting_receivers),
         oldest: stats.oldest_message_age_seconds.map(|seconds| age(seconds).to_owned()),
     }
@@ -100,7 +102,28 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn dead_letters_are_shown_and_are_no_backlog() {
+        let counts = json!({
+            "uid": Uuid::from_u128(1), "namespace": "acme", "name": "orders", "ready": 3, "leased": 2, "delayed": 111,
+            "dead": 40, "bytes": 9, "oldestMessageAgeSeconds": 70, "waitingReceivers": 4,
+        });
+        let backlog = rounded(&serde_json::from_value(counts).unwrap());
+        let shown = Backlog {
+            messages: 120,
+            ready: 3,
+            leased: 2,
+            delayed: 110,
+            dead: 40,
+            waiting: 4,
+            oldest: Some("<5m".into()),
+        };
+        assert_eq!(backlog, shown);
+    }
 
     #[test]
     fn numbers_keep_two_significant_digits() {

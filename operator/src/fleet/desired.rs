@@ -7,7 +7,8 @@ use std::{
 
 use restante_crds::{
     MessageChannel, compile,
-    conflicts::{Claim, Conflict, judge},
+    conflicts::{self, Claim, Conflict},
+    dead_letters::{self, DeadLetterFault},
 };
 use restante_wire::{ChannelConfig, Revision};
 use uuid::Uuid;
@@ -17,9 +18,13 @@ use crate::finalizer;
 /// The set of channels that every pod of a broker should hold.
 #[derive(Debug, Default)]
 pub struct Desired {
+    /// What the specs say, of losers too.
+    compiled: HashMap<Uuid, Arc<ChannelConfig>>,
+    /// What the pods are told: the same allocation, unless dead letters would go in a circle.
     channels: HashMap<Uuid, Arc<ChannelConfig>>,
     revision: Revision,
     lost: HashMap<Uuid, Lost>,
+    dead_letter_faults: HashMap<Uuid, DeadLetterFault>,
 }
 
 /// A channel that lost to another.
@@ -47,8 +52,14 @@ impl Desired {
         &self.lost
     }
 
+    /// Why dead letters of channels that are in the set do not go where the spec says.
+    pub fn dead_letter_faults(&self) -> &HashMap<Uuid, DeadLetterFault> {
+        &self.dead_letter_faults
+    }
+
     /// Takes a channel out, as it was deleted at the broker.
     pub fn remove(&mut self, uid: Uuid) {
+        self.compiled.remove(&uid);
         if let Some(config) = self.channels.remove(&uid) {
             self.revision.remove(&config);
         }
@@ -74,20 +85,32 @@ impl Desired {
             .iter()
             .map(|(config, created)| Claim { config, created: created.as_ref().map(|time| time.0) })
             .collect();
-        let verdicts = judge(&claims);
+        let verdicts = conflicts::judge(&claims);
 
         self.lost.clear();
-        let mut winners = HashMap::with_capacity(considered.len());
-        for ((config, _), verdict) in considered.into_iter().zip(verdicts) {
+        let mut winners = Vec::with_capacity(considered.len());
+        for (claim, verdict) in claims.into_iter().zip(verdicts) {
             match verdict {
                 Some(conflict) => {
-                    self.lost.insert(config.uid, Lost { generation: config.generation, conflict });
+                    let generation = claim.config.generation;
+                    self.lost.insert(claim.config.uid, Lost { generation, conflict });
                 }
-                None => {
-                    winners.insert(config.uid, config);
-                }
+                None => winners.push(claim),
             }
         }
+        // Who takes dead letters must be in the set: a loser is not.
+        let faults = dead_letters::judge(&winners).into_iter();
+        self.dead_letter_faults = winners
+            .iter()
+            .zip(faults)
+            .filter_map(|(claim, fault)| Some((claim.config.uid, fault?)))
+            .collect();
+        let winners: HashMap<Uuid, Arc<ChannelConfig>> = considered
+            .iter()
+            .filter(|(config, _)| !self.lost.contains_key(&config.uid))
+            .map(|(config, _)| (config.uid, self.told(config)))
+            .collect();
+        self.compiled = considered.into_iter().map(|(config, _)| (config.uid, config)).collect();
         for (uid, old) in &self.channels {
             if winners.get(uid).is_none_or(|new| !Arc::ptr_eq(new, old)) {
                 self.revision.remove(old);
@@ -101,11 +124,23 @@ impl Desired {
         self.channels = winners;
     }
 
+    /// What the pods are told of a channel in the set.
+    fn told(&self, config: &Arc<ChannelConfig>) -> Arc<ChannelConfig> {
+        let fault = self.dead_letter_faults.get(&config.uid);
+        match fault.and_then(|fault| fault.defused(config)) {
+            None => Arc::clone(config),
+            Some(defused) => {
+                let before = self.channels.get(&config.uid).filter(|before| ***before == defused);
+                before.cloned().unwrap_or_else(|| Arc::new(defused))
+            }
+        }
+    }
+
     /// A channel's configuration: the one that we have if the generation is the same, since only a new spec makes a new
-    /// generation. A deletion makes one too, and changes nothing for the broker.
+    /// generation. A deletion makes one too, and changes nothing for the broker unless the channel is to drain.
     fn compiled(&self, channel: &MessageChannel) -> Option<Arc<ChannelConfig>> {
         let uid: Uuid = channel.metadata.uid.as_deref()?.parse().ok()?;
-        let known = self.channels.get(&uid);
+        let known = self.compiled.get(&uid);
         if let Some(known) = known.filter(|known| Some(known.generation) == channel.metadata.generation) {
             return Some(Arc::clone(known));
         }
@@ -121,6 +156,7 @@ impl Desired {
 
 #[cfg(test)]
 mod tests {
+    use restante_crds::message_channel::{ChannelRef, DeletionPolicy};
     use serde_json::json;
 
     use super::*;
@@ -201,5 +237,76 @@ mod tests {
         let mut desired = Desired::default();
         update(&mut desired, &[without], &[]);
         assert!(desired.channels().is_empty());
+    }
+
+    #[test]
+    fn a_deletion_that_drains_closes_the_channel_and_block_opens_it_again() {
+        let mut desired = Desired::default();
+        let closing = |desired: &Desired| desired.channels()[&Uuid::from_u128(1)].closing;
+        let mut drained = channel(1, "one", "x", 1);
+        drained.spec.deletion_policy = DeletionPolicy::Drain;
+        update(&mut desired, &[drained.clone()], &[]);
+        assert!(!closing(&desired));
+        drained.metadata.deletion_timestamp = drained.metadata.creation_timestamp.clone();
+        drained.metadata.generation = Some(2);
+        update(&mut desired, &[drained.clone()], &[]);
+        assert!(closing(&desired));
+        drained.spec.deletion_policy = DeletionPolicy::Block;
+        drained.metadata.generation = Some(3);
+        update(&mut desired, &[drained], &[]);
+        assert!(!closing(&desired));
+    }
+
+    /// A channel whose dead letters go to another; the smaller number is the older one.
+    fn sending(number: u128, name: &str, to: &str, generation: i64) -> MessageChannel {
+        let mut channel = channel(number, name, name, generation);
+        channel.spec.dead_letter.channel_ref = (!to.is_empty()).then(|| ChannelRef { name: to.into() });
+        channel
+    }
+
+    fn reason(desired: &Desired, number: u128) -> Option<&'static str> {
+        desired.dead_letter_faults().get(&Uuid::from_u128(number)).map(DeadLetterFault::reason)
+    }
+
+    #[test]
+    fn a_channel_whose_dead_letters_find_nobody_stays_in_the_set_as_it_was() {
+        let mut desired = Desired::default();
+        let both = [sending(1, "orders", "dead", 1), sending(2, "dead", "", 1)];
+        update(&mut desired, &both, &[]);
+        let config = Arc::clone(&desired.channels()[&Uuid::from_u128(1)]);
+        assert_eq!(reason(&desired, 1), None);
+        // The other one is let go: the broker sees that it is gone, and need not be told again.
+        update(&mut desired, &both, &[2]);
+        assert_eq!(reason(&desired, 1), Some("DeadLetterNotFound"));
+        assert!(Arc::ptr_eq(&config, &desired.channels()[&Uuid::from_u128(1)]));
+        update(&mut desired, &both, &[]);
+        assert_eq!(reason(&desired, 1), None);
+    }
+
+    #[test]
+    fn who_lost_its_place_takes_no_dead_letters() {
+        let mut desired = Desired::default();
+        let mut loser = sending(3, "dead", "", 1);
+        loser.spec.source = Some("orders".into());
+        update(&mut desired, &[sending(1, "orders", "dead", 1), loser], &[]);
+        assert_eq!(reason(&desired, 1), Some("DeadLetterNotFound"));
+    }
+
+    #[test]
+    fn no_pod_is_told_of_a_circle_and_the_ref_is_obeyed_when_it_is_none_any_more() {
+        let mut desired = Desired::default();
+        let target = |desired: &Desired| desired.channels()[&Uuid::from_u128(2)].dead_letter.channel.clone();
+        let circle = [sending(1, "a", "b", 1), sending(2, "b", "a", 1)];
+        update(&mut desired, &circle, &[]);
+        assert_eq!((reason(&desired, 1), reason(&desired, 2)), (None, Some("DeadLetterCycle")));
+        assert_eq!(target(&desired), None);
+        // Looked at again, it is the same allocation: nothing is sent.
+        let told = Arc::clone(&desired.channels()[&Uuid::from_u128(2)]);
+        update(&mut desired, &circle, &[]);
+        assert!(Arc::ptr_eq(&told, &desired.channels()[&Uuid::from_u128(2)]));
+        // The other one is edited, and this one, whose generation is the same, is obeyed.
+        update(&mut desired, &[sending(1, "a", "", 2), sending(2, "b", "a", 1)], &[]);
+        assert_eq!(reason(&desired, 2), None);
+        assert_eq!(target(&desired).as_deref(), Some("a"));
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use member::{BrokerFacts, Member, View};
-pub use outcome::{Deletion, Outcome, Pending, State};
+pub use outcome::{Deletion, Outcome, Pending, Remaining, State};
 pub use triggers::Triggers;
 
 use self::{actor::Actor, member::lock};

@@ -4,7 +4,11 @@ use restante_wire::ProblemType;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{actor::Actor, member::Command, outcome::Deletion};
+use super::{
+    actor::Actor,
+    member::Command,
+    outcome::{Deletion, Remaining},
+};
 
 impl Actor {
     pub(super) async fn obey(&mut self, command: Command) {
@@ -47,7 +51,11 @@ impl Actor {
                 }
                 Err(error) if error.problem_type() == Some(ProblemType::ChannelNotEmpty) => {
                     let stats = control.channel_stats(uid).await;
-                    return Deletion::NotEmpty(stats.map_or(1, |stats| stats.messages().max(1)));
+                    return Deletion::NotEmpty(stats.map_or(
+                        // How many there are is not known for the moment; that there is one is.
+                        Remaining { messages: 1, dead: 0 },
+                        |stats| Remaining { messages: stats.messages().max(1), dead: stats.dead },
+                    ));
                 }
                 Err(error) => return Deletion::Unreachable(format!("pod {}: {error}", link.pod)),
             }

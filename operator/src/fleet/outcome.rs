@@ -1,6 +1,6 @@
 //! What became of a channel at its broker.
 
-use restante_crds::conflicts::Conflict;
+use restante_crds::{conflicts::Conflict, dead_letters::DeadLetterFault};
 
 /// What became of one generation of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Outcome {
     pub generation: i64,
     /// What became of it.
     pub state: State,
+    /// Why its dead letters do not go where its spec says. It is at its broker all the same.
+    pub dead_letter: Option<DeadLetterFault>,
 }
 
 /// What became of a channel.
@@ -38,8 +40,17 @@ pub enum Pending {
 pub enum Deletion {
     /// The broker let it go, with so many messages.
     Deleted(u64),
-    /// It holds so many messages.
-    NotEmpty(u64),
+    /// It holds messages.
+    NotEmpty(Remaining),
     /// No pod could be asked, and why.
     Unreachable(String),
+}
+
+/// What a channel holds that is deleted and not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining {
+    /// Messages, whatever their state; at least one.
+    pub messages: u64,
+    /// Dead letters among them, which no receiver will ever get.
+    pub dead: u64,
 }

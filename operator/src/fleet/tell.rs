@@ -26,14 +26,16 @@ impl Actor {
                 // The next turn goes on with it.
                 None => continue,
             };
-            told.insert(*uid, Outcome { generation: config.generation, state });
+            let dead_letter = self.desired.dead_letter_faults().get(uid).cloned();
+            told.insert(*uid, Outcome { generation: config.generation, state, dead_letter });
         }
         for (uid, lost) in self.desired.lost() {
             let state = State::Lost(lost.conflict.clone());
-            told.insert(*uid, Outcome { generation: lost.generation, state });
+            told.insert(*uid, Outcome { generation: lost.generation, state, dead_letter: None });
         }
         for (uid, (generation, reason)) in &self.refused {
-            told.insert(*uid, Outcome { generation: *generation, state: State::Refused(reason.clone()) });
+            let state = State::Refused(reason.clone());
+            told.insert(*uid, Outcome { generation: *generation, state, dead_letter: None });
         }
         let mut outcomes = lock(&self.member.outcomes);
         let is_news = |(uid, outcome): &(&Uuid, &Outcome)| outcomes.get(uid) != Some(outcome);

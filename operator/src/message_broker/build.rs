@@ -125,7 +125,7 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
         })
     };
     let pull_secrets: Vec<_> = broker.image_pull_secrets.iter().map(|name| json!({ "name": name })).collect();
-    let arguments = [
+    let mut arguments = vec![
         format!("--listen=0.0.0.0:{DATA_PORT}"),
         format!("--admin-listen=0.0.0.0:{ADMIN_PORT}"),
         format!("--control-listen=0.0.0.0:{CONTROL_PORT}"),
@@ -133,8 +133,12 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
         format!("--data-dir={VOLUME_PATH}/data"),
         format!("--lock-wait={LOCK_WAIT_SECONDS}"),
         format!("--drain-seconds={DRAIN_SECONDS}"),
+        format!("--allowed-hosts={}", broker.allowed_hosts.join(",")),
         "--log-format=json".to_owned(),
     ];
+    if !broker.allowed_origins.is_empty() {
+        arguments.push(format!("--allowed-origins={}", broker.allowed_origins.join(",")));
+    }
     StatefulSet {
         metadata: metadata(broker, name.clone()),
         spec: typed(json!({
@@ -281,5 +285,27 @@ mod tests {
             (retention.when_deleted.as_deref(), retention.when_scaled.as_deref()),
             (Some("Retain"), Some("Retain"))
         );
+    }
+
+    #[test]
+    fn the_broker_is_told_its_names_and_the_pages_that_may_use_it() {
+        let flags = |spec| {
+            let children = children(&validate(&broker("mq", spec), &args()).unwrap(), &kept());
+            let pod = children.workload.spec.unwrap().template.spec.unwrap();
+            let flags = pod.containers[0].args.clone().unwrap().into_iter();
+            flags.filter(|flag| flag.starts_with("--allowed-")).collect::<Vec<_>>()
+        };
+        let hosts = "--allowed-hosts=restante-default,restante-default.mq,restante-default.mq.svc,\
+                     restante-default.mq.svc.cluster.local";
+        assert_eq!(flags(json!({})), [hosts]);
+        let spec = json!({
+            "allowedHosts": ["mq.internal"],
+            "allowedOrigins": ["https://app.example.com", "http://localhost:3000"],
+        });
+        let told = [
+            &format!("{hosts},mq.internal"),
+            "--allowed-origins=https://app.example.com,http://localhost:3000",
+        ];
+        assert_eq!(flags(spec), told);
     }
 }

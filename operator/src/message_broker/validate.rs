@@ -1,5 +1,7 @@
 //! Whether a MessageBroker can be served, and what it comes to. After this nobody reads the resource again. Pure.
 
+use std::{collections::HashSet, net::IpAddr};
+
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
 use restante_crds::{MessageBroker, message_broker::Storage};
@@ -29,6 +31,10 @@ pub struct Broker {
     pub resources: ResourceRequirements,
     /// What the URLs of channels begin with, without a slash at the end.
     pub url: String,
+    /// What a request's `Host` may be besides IP addresses and localhost, each once.
+    pub allowed_hosts: Vec<String>,
+    /// What a request's `Origin` may be.
+    pub allowed_origins: Vec<String>,
 }
 
 /// Why a MessageBroker cannot be served.
@@ -70,9 +76,29 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         storage: spec.engine.embedded.storage.clone(),
         resources: spec.template.resources.requirements(),
         url: url.trim_end_matches('/').to_owned(),
+        allowed_hosts: allowed_hosts(broker, &name, &namespace),
+        allowed_origins: spec.allowed_origins.clone(),
         name,
         namespace,
     })
+}
+
+fn allowed_hosts(broker: &MessageBroker, name: &str, namespace: &str) -> Vec<String> {
+    let mut hosts = Vec::from(names::service_hosts(name, namespace));
+    hosts.extend(broker.spec.external_url.as_deref().and_then(host_name));
+    hosts.extend(broker.spec.allowed_hosts.iter().cloned());
+    let mut seen = HashSet::new();
+    hosts.retain(|host| seen.insert(host.clone()));
+    hosts
+}
+
+/// The host of a URL as a client sends it: in lower case, without the port. An IP address is allowed as it is.
+fn host_name(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    // A comma would be another name in the flag.
+    (!is_address && !host.contains(',')).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -103,6 +129,26 @@ pub(super) mod tests {
         assert_eq!(valid.url, "http://restante-default.mq.svc:8080");
         let outside = json!({ "externalURL": "https://mq.example.com/" });
         assert_eq!(validate(&broker("mq", outside), &args()).unwrap().url, "https://mq.example.com");
+    }
+
+    #[test]
+    fn the_broker_answers_to_its_service_its_outside_name_and_what_is_listed() {
+        let hosts = |spec| validate(&broker("mq", spec), &args()).unwrap().allowed_hosts;
+        let service = [
+            "restante-default",
+            "restante-default.mq",
+            "restante-default.mq.svc",
+            "restante-default.mq.svc.cluster.local",
+        ];
+        assert_eq!(hosts(json!({})), service);
+        let listed = json!({
+            "externalURL": "https://MQ.example.com:8443/base/",
+            "allowedHosts": ["mq.example.com", "mq.internal", "restante-default"],
+        });
+        assert_eq!(hosts(listed), [&service[..], &["mq.example.com", "mq.internal"]].concat());
+        for no_name in ["http://10.0.0.1:8080", "http://[fd00::1]:8080", "http://a,b", "http://%zz"] {
+            assert_eq!(hosts(json!({ "externalURL": no_name })), service, "{no_name}");
+        }
     }
 
     #[test]

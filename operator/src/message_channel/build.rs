@@ -1,14 +1,23 @@
 //! The status of a MessageChannel. Pure.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
-use restante_crds::{MessageChannel, MessageChannelStatus, condition, condition::kind};
+use restante_crds::{
+    MessageChannel, MessageChannelStatus, condition, condition::kind, dead_letters::DeadLetterFault,
+    message_channel::DeletionPolicy,
+};
 use restante_wire::{ChannelConfig, path};
 
 use super::{
     dereference::{BrokerState, Facts},
     validate::{Programming, Verdict},
 };
-use crate::conditions::{Assertion, conditions, is_true};
+use crate::{
+    conditions::{Assertion, conditions, is_true},
+    fleet::State,
+};
+
+/// The reason of Ready of a deleted channel that takes no more messages.
+const DRAINING: &str = "Draining";
 
 /// The status that a channel should have, or `None` when there is nothing to say yet.
 pub fn status(
@@ -21,8 +30,10 @@ pub fn status(
     let generation = channel.metadata.generation;
     let (config, assertions) = match verdict {
         Verdict::Rejected { reason, message, config, .. } => (config.as_deref(), rejected(reason, message)),
-        Verdict::Accepted { config, programming } => {
-            (Some(config.as_ref()), accepted(programming, generation, &old.conditions))
+        Verdict::Accepted { config, programming, dead_letter } => {
+            let ready = ready(config, dead_letter.as_ref());
+            let programming = programmed(programming, generation, &old.conditions, ready);
+            (Some(config.as_ref()), [vec![accepted(dead_letter.as_ref())], programming].concat())
         }
     };
     let url = match (&facts.broker, verdict) {
@@ -56,31 +67,54 @@ fn rejected(reason: &str, message: &str) -> Vec<Assertion> {
     ]
 }
 
-fn accepted(programming: &Programming, generation: Option<i64>, old: &[Condition]) -> Vec<Assertion> {
-    let accepted = Assertion::holds(kind::ACCEPTED, "Accepted", "the channel is valid");
-    let done = || {
-        [
-            Assertion::holds(kind::PROGRAMMED, "Programmed", "every broker pod has this generation"),
-            Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
-        ]
-    };
+fn accepted(dead_letter: Option<&DeadLetterFault>) -> Assertion {
+    match dead_letter {
+        None => Assertion::holds(kind::ACCEPTED, "Accepted", "the channel is valid"),
+        Some(fault) => Assertion::fails(kind::ACCEPTED, fault.reason(), fault.to_string()),
+    }
+}
+
+/// What Ready says of a channel that every pod has.
+fn ready(config: &ChannelConfig, dead_letter: Option<&DeadLetterFault>) -> Assertion {
+    match dead_letter {
+        Some(fault) => Assertion::fails(kind::READY, fault.reason(), fault.to_string()),
+        None if config.paused => Assertion::holds(
+            kind::READY,
+            "Paused",
+            "messages can be sent; pulls are answered as if there were none until spec.paused is false",
+        ),
+        None => Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
+    }
+}
+
+/// Whether every pod has the channel, and with that whether it is ready.
+fn programmed(
+    programming: &Programming,
+    generation: Option<i64>,
+    old: &[Condition],
+    ready: Assertion,
+) -> Vec<Assertion> {
+    let done = || Assertion::holds(kind::PROGRAMMED, "Programmed", "every broker pod has this generation");
     let not_done = |reason: &str, message: &str| {
-        [Assertion::fails(kind::PROGRAMMED, reason, message), Assertion::fails(kind::READY, reason, message)]
+        vec![
+            Assertion::fails(kind::PROGRAMMED, reason, message),
+            Assertion::fails(kind::READY, reason, message),
+        ]
     };
     // A pod that restarts has the generation on its disk: what was programmed stays so until the spec changes.
     let was_done = condition::find(old, kind::PROGRAMMED)
         .is_some_and(|condition| condition.status == "True" && condition.observed_generation == generation);
-    let rest = match programming {
-        Programming::Done => done(),
+    match programming {
+        Programming::Done => vec![done(), ready],
         Programming::Refused(message) => not_done("Refused", message),
-        Programming::Pending { .. } | Programming::Unknown if was_done => done(),
+        Programming::Pending { .. } | Programming::Unknown if was_done => vec![done(), ready],
         Programming::Pending { reason, message } => not_done(reason, message),
         Programming::Unknown => not_done("Waiting", "waiting for the broker"),
-    };
-    std::iter::once(accepted).chain(rest).collect()
+    }
 }
 
-/// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there.
+/// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
+/// drains is not ready any more, as nothing can be sent to it.
 pub fn deletion_blocked(
     channel: &MessageChannel,
     facts: &Facts,
@@ -91,28 +125,50 @@ pub fn deletion_blocked(
     let old = channel.status.clone().unwrap_or_default();
     let generation = channel.metadata.generation;
     let backlog = facts.backlog.clone().or_else(|| old.backlog.clone());
-    let mut kept: Vec<Condition> = old
-        .conditions
-        .iter()
-        .filter(|condition| condition.type_ != kind::DELETION_BLOCKED)
-        .cloned()
-        .collect();
-    // The deletion itself is a new generation; nothing changes for clients by it.
-    if is_true(&kept, kind::PROGRAMMED) {
+    let drains = channel.spec.deletion_policy == DeletionPolicy::Drain;
+    // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
+    // not be told.
+    let is_there = !drains
+        || facts.outcome.as_ref().is_some_and(|outcome| {
+            Some(outcome.generation) == generation && outcome.state == State::Programmed
+        });
+    let mut kept = old.conditions.clone();
+    if is_there && is_true(&kept, kind::PROGRAMMED) {
         kept.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
-    let blocked = Assertion::holds(kind::DELETION_BLOCKED, reason, message);
-    kept.extend(conditions(&old.conditions, generation, now, [blocked]));
+    let mut asserted = vec![Assertion::holds(kind::DELETION_BLOCKED, reason, message)];
+    if drains {
+        let message =
+            "the channel is deleted and drains: pushes are refused with 410, messages can be received";
+        asserted.push(Assertion::fails(kind::READY, DRAINING, message));
+    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| ready.reason == DRAINING) {
+        // Somebody thought better of it while it drained.
+        asserted.push(match condition::find(&kept, kind::PROGRAMMED) {
+            Some(programmed) if programmed.status != "True" => {
+                Assertion::fails(kind::READY, &programmed.reason, programmed.message.clone())
+            }
+            _ => Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
+        });
+    }
+    for condition in conditions(&old.conditions, generation, now, asserted) {
+        // In its place: a list in another order would be news.
+        match kept.iter_mut().find(|one| one.type_ == condition.type_) {
+            Some(place) => *place = condition,
+            None => kept.push(condition),
+        }
+    }
     MessageChannelStatus { observed_generation: generation, conditions: kept, backlog, ..old }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{
-        fleet::{Pending, State},
+        fleet::Pending,
         message_channel::validate::{
-            tests::{facts, open},
+            tests::{channel, facts, open},
             validate,
         },
     };
@@ -204,5 +260,73 @@ mod tests {
             ),
             blocked
         );
+    }
+
+    #[test]
+    fn a_channel_that_drains_is_not_ready_and_says_when_its_broker_knows() {
+        let mut channel = open();
+        channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
+        channel.metadata.generation = Some(4);
+        channel.spec.deletion_policy = DeletionPolicy::Drain;
+        let blocked = |generation| {
+            let facts = facts(generation, State::Programmed);
+            deletion_blocked(&channel, &facts, "Draining", "5 messages".into(), at(200))
+        };
+        let observed = |status: &MessageChannelStatus| {
+            condition::find(&status.conditions, kind::PROGRAMMED).unwrap().observed_generation
+        };
+        assert_eq!(told(&blocked(3))[2], ("Ready", "False", "Draining"));
+        assert_eq!((observed(&blocked(3)), observed(&blocked(4))), (Some(3), Some(4)));
+        let reasons: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
+        assert_eq!(reasons, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
+
+        // Whoever sets the policy to Block instead has the channel as it was.
+        channel.status = Some(blocked(4));
+        channel.spec.deletion_policy = DeletionPolicy::Block;
+        channel.metadata.generation = Some(5);
+        let open_again = deletion_blocked(
+            &channel,
+            &facts(5, State::Programmed),
+            "NotEmpty",
+            "5 messages".into(),
+            at(300),
+        );
+        assert_eq!(told(&open_again)[2], ("Ready", "True", "Ready"));
+        // It is as ready as it was programmed.
+        let status = channel.status.as_mut().unwrap();
+        let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
+        (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());
+        let unreachable = facts(5, State::Pending(Pending::NoPod));
+        let as_it_was = deletion_blocked(&channel, &unreachable, "BrokerUnreachable", String::new(), at(300));
+        assert_eq!(told(&as_it_was)[2], ("Ready", "False", "BrokerUnreachable"));
+    }
+
+    #[test]
+    fn a_channel_whose_dead_letters_find_nobody_is_programmed_and_not_ready() {
+        for (fault, reason) in [
+            (DeadLetterFault::NotFound("acme/dead".into()), "DeadLetterNotFound"),
+            (DeadLetterFault::Cycle("acme/dead".into()), "DeadLetterCycle"),
+        ] {
+            let mut facts = facts(3, State::Programmed);
+            facts.outcome.as_mut().unwrap().dead_letter = Some(fault);
+            let status = status_of(&open(), &facts);
+            assert_eq!(
+                told(&status),
+                [
+                    ("Accepted", "False", reason),
+                    ("Programmed", "True", "Programmed"),
+                    ("Ready", "False", reason)
+                ]
+            );
+            let message = &condition::find(&status.conditions, kind::READY).unwrap().message;
+            assert!(message.contains("acme/dead") && message.contains("goes on"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_paused_channel_is_ready_and_says_that_it_is_paused() {
+        let paused = channel(json!({ "paused": true, "access": { "anonymous": true } }));
+        let status = status_of(&paused, &facts(3, State::Programmed));
+        assert_eq!(told(&status)[2], ("Ready", "True", "Paused"));
     }
 }

@@ -7,12 +7,13 @@ use kube::{
     Api, ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
-use restante_crds::{FORCE_DELETE, MessageChannel, condition, condition::kind};
+use restante_crds::MessageChannel;
 use uuid::Uuid;
 
 use super::{
     build,
-    dereference::{BrokerState, Facts},
+    deletion::{Force, Kept, Plan, only_counts_differ, plan},
+    dereference::Facts,
     status,
 };
 use crate::{context::Context, error::Error, finalizer, fleet::Deletion, jitter};
@@ -21,19 +22,6 @@ use crate::{context::Context, error::Error, finalizer, fleet::Deletion, jitter};
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 /// The least time between two writes of how many messages there still are.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
-
-/// What to do with a deleted channel. Decided without asking anyone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Plan {
-    /// There is nothing to clean up.
-    Nothing,
-    /// There is no broker to ask.
-    LetGo(String),
-    /// The broker comes up in a moment.
-    Wait,
-    /// Ask the broker.
-    Delete { uid: Uuid, force: bool },
-}
 
 /// Does what is next for a deleted channel.
 pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts) -> Result<Action, Error> {
@@ -50,51 +38,22 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
     }
 }
 
-fn plan(channel: &MessageChannel, facts: &Facts) -> Plan {
-    if !finalizer::is_on(&channel.metadata) {
-        return Plan::Nothing;
-    }
-    let Some(uid) = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
-        return Plan::LetGo("the resource has no UID".into());
-    };
-    match &facts.broker {
-        BrokerState::NotFound(why) => Plan::LetGo(why.clone()),
-        BrokerState::Starting => Plan::Wait,
-        BrokerState::Served { .. } => {
-            Plan::Delete { uid, force: channel.annotations().contains_key(FORCE_DELETE) }
-        }
-    }
-}
-
-/// Why a broker keeps a channel.
-struct Kept {
-    reason: &'static str,
-    what: String,
-    remedy: String,
-}
-
 async fn delete(
     context: &Context,
     channel: &MessageChannel,
     facts: &Facts,
     uid: Uuid,
-    force: bool,
+    force: Option<Force>,
 ) -> Result<Action, Error> {
     let Some(member) = facts.broker.member() else {
         return Ok(Action::await_change());
     };
-    let kept = match member.delete(uid, force).await {
-        Deletion::Deleted(0) => return release(context, channel, None).await,
+    let kept = match member.delete(uid, force.is_some()).await {
         Deletion::Deleted(messages) => {
-            let note =
-                format!("deleted with {}, as the annotation {FORCE_DELETE} says", messages_of(messages));
-            return release(context, channel, Some((EventType::Warning, "ForceDeleted", note))).await;
+            let event = force.filter(|_| messages > 0).map(|force| force.event(messages));
+            return release(context, channel, event).await;
         }
-        Deletion::NotEmpty(messages) => Kept {
-            reason: "NotEmpty",
-            what: format!("the channel holds {}", messages_of(messages)),
-            remedy: format!("receive them, or annotate the channel with {FORCE_DELETE} to delete them"),
-        },
+        Deletion::NotEmpty(remaining) => Kept::not_empty(channel, remaining),
         Deletion::Unreachable(error) => {
             Kept { reason: "BrokerUnreachable", what: error, remedy: "tried again soon".into() }
         }
@@ -104,19 +63,13 @@ async fn delete(
         return orphan(context, channel, &kept.what).await;
     }
     let Kept { reason, what, remedy } = kept;
-    if !told_lately(channel, reason, context) {
-        let status =
-            build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
+    let status = build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
+    let written = context.written.age(&channel.uid().unwrap_or_default());
+    let lately = written.is_some_and(|age| age < TELL_INTERVAL);
+    if !(lately && only_counts_differ(channel.status.as_ref(), &status)) {
         status::write(context, channel, status).await?;
     }
     Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
-}
-
-fn messages_of(count: u64) -> String {
-    match count {
-        1 => "1 message".into(),
-        count => format!("{count} messages"),
-    }
 }
 
 /// Lets a channel go whose namespace must not wait for it.
@@ -132,15 +85,6 @@ async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Resu
         context.events.publish(broker, EventType::Warning, "ChannelOrphaned", note).await;
     }
     release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
-}
-
-/// Whether the status says so already and was written a moment ago; the number of messages may wait.
-fn told_lately(channel: &MessageChannel, reason: &str, context: &Context) -> bool {
-    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let told = condition::find(conditions, kind::DELETION_BLOCKED)
-        .is_some_and(|condition| condition.status == "True" && condition.reason == reason);
-    let uid = channel.uid().unwrap_or_default();
-    told && context.written.age(&uid).is_some_and(|age| age < TELL_INTERVAL)
 }
 
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
@@ -169,32 +113,4 @@ async fn release(
     finalizer::take_off(&api, &channel.metadata).await?;
     context.forget(&channel.uid().unwrap_or_default());
     Ok(Action::await_change())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{fleet::State, message_channel::validate::tests};
-
-    fn deleted() -> MessageChannel {
-        let mut channel = tests::open();
-        channel.metadata.finalizers = Some(vec![restante_crds::FINALIZER.into()]);
-        channel
-    }
-
-    #[test]
-    fn without_a_broker_there_is_no_one_to_wait_for() {
-        let facts = Facts { broker: BrokerState::NotFound("gone".into()), outcome: None, backlog: None };
-        assert_eq!(plan(&deleted(), &facts), Plan::LetGo("gone".into()));
-    }
-
-    #[test]
-    fn a_channel_without_our_finalizer_is_none_of_our_business() {
-        assert_eq!(plan(&tests::open(), &tests::facts(3, State::Programmed)), Plan::Nothing);
-    }
-
-    #[test]
-    fn a_broker_that_is_starting_is_waited_for() {
-        assert_eq!(plan(&deleted(), &tests::facts(3, State::Programmed)), Plan::Wait);
-    }
 }

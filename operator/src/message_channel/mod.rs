@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod build;
+mod deletion;
 pub mod dereference;
 pub mod finalize;
 pub mod status;

@@ -1,6 +1,6 @@
 //! Whether a MessageChannel is valid here, and what became of it at its broker. Pure.
 
-use restante_crds::{MessageChannel, compile};
+use restante_crds::{MessageChannel, compile, dead_letters::DeadLetterFault};
 use restante_wire::ChannelConfig;
 
 use super::dereference::{BrokerState, Facts};
@@ -20,12 +20,14 @@ pub enum Verdict {
         /// Whether the broker's task should go on looking at it: it may win one day.
         contends: bool,
     },
-    /// It is valid here.
+    /// It is at its broker, or will be.
     Accepted {
-        /// What the broker is told.
+        /// What its spec says.
         config: Box<ChannelConfig>,
         /// Whether every pod has it.
         programming: Programming,
+        /// Why its dead letters do not go where its spec says. That is told, and stops no traffic: they stay in it.
+        dead_letter: Option<DeadLetterFault>,
     },
 }
 
@@ -90,7 +92,8 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             message: format!("tried again soon: {error}"),
         },
     };
-    Verdict::Accepted { config, programming }
+    let dead_letter = outcome.and_then(|outcome| outcome.dead_letter.clone());
+    Verdict::Accepted { config, programming, dead_letter }
 }
 
 #[cfg(test)]
@@ -121,7 +124,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::message_channel) fn facts(generation: i64, state: State) -> Facts {
-        Facts { broker: BrokerState::Starting, outcome: Some(Outcome { generation, state }), backlog: None }
+        let outcome = Outcome { generation, state, dead_letter: None };
+        Facts { broker: BrokerState::Starting, outcome: Some(outcome), backlog: None }
     }
 
     fn conflict() -> Conflict {
@@ -152,6 +156,17 @@ pub(super) mod tests {
                 "{verdict:?}"
             );
         }
+    }
+
+    #[test]
+    fn dead_letters_that_find_nobody_keep_no_channel_from_its_broker() {
+        let fault = DeadLetterFault::NotFound("acme/dead".into());
+        let mut facts = facts(3, State::Programmed);
+        facts.outcome.as_mut().unwrap().dead_letter = Some(fault.clone());
+        let Verdict::Accepted { programming, dead_letter, .. } = validate(&open(), &facts) else {
+            panic!("rejected")
+        };
+        assert_eq!((programming, dead_letter), (Programming::Done, Some(fault)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the clients of a test remember: which messages were acknowledged, which were settled, what came. Compared at
 //! the end, it shows that nothing acknowledged was lost, nothing settled came back, and nothing was made up.
 
+pub mod account;
 pub mod check;
 
 use std::{

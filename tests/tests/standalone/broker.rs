@@ -4,15 +4,17 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddrV4, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{self, Command, ExitStatus},
     sync::atomic::{AtomicU8, Ordering::Relaxed},
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 use restante_client::{ChannelStats, Client, ClientOptions, ProxyChoice, RetryOptions};
 use restante_tests::{process::Process, wait};
+use restante_wire::ChannelConfig;
 use tempfile::TempDir;
 
 use crate::programs;
@@ -20,6 +22,9 @@ use crate::programs;
 /// Whatever a test waits for comes within this, or the test fails: long beside everything that is waited for, on a
 /// machine that builds something meanwhile.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The operator's credential.
+const TOKEN: &str = "a-credential-of-the-test";
 
 /// Between a client's tries: a broker that starts again is met within a tenth of a second.
 const RETRY: RetryOptions =
@@ -39,6 +44,7 @@ pub(crate) struct Broker {
     flags: Vec<String>,
     pub(crate) data: SocketAddrV4,
     pub(crate) admin: SocketAddrV4,
+    control: SocketAddrV4,
     process: Option<Process>,
     http: reqwest::Client,
 }
@@ -54,11 +60,32 @@ impl Broker {
 
     /// A broker that has yet to be started.
     pub(crate) fn prepared(manifests: &str, flags: &[&str]) -> Result<Self> {
+        let broker = Self::unprogrammed(flags)?;
+        fs::write(broker.manifests(), manifests)?;
+        Ok(broker)
+    }
+
+    /// A broker that has yet to be started, and to be told its channels by [`Self::sync`].
+    pub(crate) fn unprogrammed(flags: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("channels.yaml"), manifests)?;
-        let (data, admin) = free_ports()?;
+        fs::write(folder.path().join("token"), TOKEN)?;
+        let [data, admin, control] = free_ports()?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Ok(Self { folder, flags, data, admin, process: None, http: http()? })
+        Ok(Self { folder, flags, data, admin, control, process: None, http: http()? })
+    }
+
+    /// Tells it its channels, as an operator does.
+    pub(crate) async fn sync(&self, channels: &[ChannelConfig]) -> Result<()> {
+        let lines: Result<Vec<_>, _> = channels.iter().map(serde_json::to_string).collect();
+        let answer = self.control("sync", lines?.join("\n")).send().await?;
+        ensure!(answer.status().is_success(), "the channels were refused: {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// A request of its operator.
+    pub(crate) fn control(&self, path: &str, body: String) -> reqwest::RequestBuilder {
+        let url = format!("http://{}/control/v1/{path}", self.control);
+        self.http.post(url).bearer_auth(TOKEN).body(body)
     }
 
     /// Starts it, and does not wait until it serves. Ends when the calling thread does.
@@ -66,7 +93,13 @@ impl Broker {
         let mut broker = Command::new(programs::folder()?.join("restante-broker"));
         broker.arg("--listen").arg(self.data.to_string()).arg("--admin-listen").arg(self.admin.to_string());
         broker.arg("--data-dir").arg(self.folder().join("data"));
-        broker.arg("--manifests").arg(self.folder().join("channels.yaml")).args(&self.flags);
+        if self.manifests().exists() {
+            broker.arg("--manifests").arg(self.manifests());
+        } else {
+            broker.arg("--control-listen").arg(self.control.to_string());
+            broker.arg("--control-token-file").arg(self.folder().join("token"));
+        }
+        broker.args(&self.flags);
         self.process = Some(Process::start("restante-broker", &broker, &self.folder().join("log"))?);
         Ok(())
     }
@@ -87,6 +120,16 @@ impl Broker {
         .await
     }
 
+    /// Tells it to stop, and starts a successor on its data, at addresses of its own, which waits for the folder. From
+    /// now on this value is the successor; its predecessor is returned.
+    pub(crate) fn hand_over(&mut self) -> Result<Process> {
+        let mut predecessor = self.process.take().context("the broker does not run")?;
+        predecessor.signal(Signal::SIGTERM)?;
+        [self.data, self.admin, self.control] = free_ports()?;
+        self.start()?;
+        Ok(predecessor)
+    }
+
     /// Ends it as a power cut would end its process.
     pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
         self.process.take().context("the broker does not run")?.kill()
@@ -100,6 +143,10 @@ impl Broker {
     /// A folder of the test's own, gone with the broker.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    fn manifests(&self) -> PathBuf {
+        self.folder().join("channels.yaml")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -159,15 +206,18 @@ pub(crate) fn http() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?)
 }
 
-/// Two ports on a loopback address that only this broker has: whatever other programs and tests bind or connect from
+/// Three ports on a loopback address that only this broker has: whatever other programs and tests bind or connect from
 /// meanwhile, a broker that was killed has its ports again. All of 127.0.0.0/8 is local on Linux.
-fn free_ports() -> Result<(SocketAddrV4, SocketAddrV4)> {
+fn free_ports() -> Result<[SocketAddrV4; 3]> {
     static BROKERS: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = process::id().to_be_bytes();
     // 127.64 to 127.191: neither 127.0.0.1, which everybody uses, nor the broadcast address.
     let address = Ipv4Addr::new(127, 64 + BROKERS.fetch_add(1, Relaxed) % 128, high, low);
     let listen = || TcpListener::bind((address, 0));
-    let (data, admin) = (listen()?, listen()?);
-    let port = |listener: &TcpListener| listener.local_addr().map(|bound| bound.port());
-    Ok((SocketAddrV4::new(address, port(&data)?), SocketAddrV4::new(address, port(&admin)?)))
+    let listeners = [listen()?, listen()?, listen()?];
+    let mut ports = [SocketAddrV4::new(address, 0); 3];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        port.set_port(listener.local_addr()?.port());
+    }
+    Ok(ports)
 }

@@ -93,7 +93,8 @@ async fn follow_runs_a_command_per_message_through_failures_and_a_broker_that_wa
     let mut follow = Process::start("restante pull", &follow, &broker.folder().join("follow.log"))?;
 
     succeeds(&broker, &["push", "acme/orders", "--lines", "-t", "text/plain"], b"one\ntwo\nthree\n")?;
-    assert_eq!(lines(4)?, "one 1 text/plain\ntwo 1 text/plain\ntwo 2 text/plain\nthree 1 text/plain\n");
+    // What failed backs off for a second, and others go past it.
+    assert_eq!(lines(4)?, "one 1 text/plain\ntwo 1 text/plain\nthree 1 text/plain\ntwo 2 text/plain\n");
     broker.until_empty("orders").await?;
 
     broker.kill()?;

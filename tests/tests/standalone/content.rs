@@ -20,7 +20,7 @@ pub(crate) fn key_of(content: &[u8], bytes_max: usize) -> Option<u64> {
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): bytes that look random and are the same each time.
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -3,7 +3,7 @@
 use std::{os::unix::process::ExitStatusExt, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
-use restante_client::{Client, Message, ReceiveError, Receiver, ReceiverOptions, SendOptions, Sender};
+use restante_client::{Client, Message, ReceiveError, Receiver, ReceiverOptions, Sender};
 use restante_tests::{
     ledger::{self, Fault, Ledger},
     wait,
@@ -59,8 +59,8 @@ impl Load {
             room.forget();
             let key = ledger::key(sender, count);
             self.ledger.sent(key);
-            let options = SendOptions { idempotency_key: Some(format!("{key:x}")), deadline: None };
-            channel.send_with(Message::new(content::of(key, CONTENT_BYTES_MAX)), options).await?;
+            let message = Message::new(content::of(key, CONTENT_BYTES_MAX));
+            channel.send(message.idempotency_key(format!("{key:x}"))?).await?;
             self.ledger.acknowledged(key);
             if !*goes_on.borrow() {
                 break;

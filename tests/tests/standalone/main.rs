@@ -1,12 +1,17 @@
-//! One machine, several real programs: the broker, the client library and its command, Prometheus, curl.
+//! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
 //! No Kubernetes; root for a disk of the test's own only.
 
+mod api;
 mod broker;
 mod cli;
 mod content;
 mod crash;
+mod drain;
+mod forwarder;
 mod full_disk;
 mod link;
+mod mixed;
+mod nginx;
 mod openapi;
 mod parked;
 mod programs;

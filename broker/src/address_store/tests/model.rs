@@ -13,7 +13,7 @@ const CHANNELS: u128 = 5;
 #[derive(Debug, Clone)]
 enum Operation {
     Sync(Vec<ChannelConfig>),
-    Put(ChannelConfig),
+    Put(Box<ChannelConfig>),
     Remove(u128),
     Reopen,
     Compact,
@@ -38,7 +38,7 @@ fn any_config() -> impl Strategy<Value = ChannelConfig> {
 fn any_operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => vec(any_config(), 0..4).prop_map(Operation::Sync),
-        6 => any_config().prop_map(Operation::Put),
+        6 => any_config().prop_map(|config| Operation::Put(config.into())),
         1 => (0..CHANNELS).prop_map(Operation::Remove),
         2 => Just(Operation::Reopen),
         1 => Just(Operation::Compact),
@@ -99,7 +99,7 @@ impl Model {
                 if self.deleted.contains(&config.uid) || self.in_set().any(others) {
                     return false;
                 }
-                self.take(config);
+                self.take(*config);
             }
             Operation::Remove(uid) => {
                 self.known.remove(&Uuid::from_u128(uid));
@@ -163,7 +163,7 @@ proptest! {
             let allowed = model.apply(&operation);
             let applied = match operation {
                 Operation::Sync(set) => store.sync(set).is_ok(),
-                Operation::Put(config) => store.put(config).is_ok(),
+                Operation::Put(config) => store.put(*config).is_ok(),
                 Operation::Remove(uid) => store.remove(Uuid::from_u128(uid)).is_ok(),
                 Operation::Reopen => {
                     drop(store);

@@ -2,7 +2,13 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use restante_wire::{Problem, ProblemType};
+use restante_wire::{
+    Problem, ProblemType,
+    batch::{
+        Content, DeliveredHead, DeliveredItem, FRAMES_CONTENT_TYPE, HeaderValues, LeaseResult, PushResult,
+        SettlementResults, Settlements, encode_frame,
+    },
+};
 
 /// The message that every [`content`] is.
 pub(crate) const ID: &str = "01936d2a-7c3e-7000-8000-000000000001";
@@ -68,10 +74,65 @@ pub(crate) fn renewed(lease_seconds: u32) -> Reply {
     answer(200, &[("lease-duration", &lease_seconds.to_string())], "")
 }
 
+/// An answer in JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> Reply {
+    answer(200, &[("content-type", "application/json")], serde_json::to_vec(value).unwrap())
+}
+
+/// What a batch says of a message that is stored, or is not.
+pub(crate) fn result(status: u16, kind: Option<ProblemType>) -> PushResult {
+    let id = (status == 201).then(|| ID.to_owned());
+    PushResult { status, id, replayed: false, problem: kind.map(|kind| problem_of(status, kind)) }
+}
+
+/// A message of a batch, by its number: its lease and its id end in it.
+pub(crate) fn item(number: usize, lease_seconds: u64) -> DeliveredItem {
+    let head = DeliveredHead {
+        content_type: Some("text/plain".into()),
+        group: Some(format!("g{number}")),
+        headers: [("meta-colour".to_owned(), HeaderValues::One("red".into()))].into(),
+        id: format!("01936d2a-7c3e-7000-8000-0000000000{number:02}"),
+        enqueued_at: "2026-11-23T05:06:07.123456Z".into(),
+        deliveries: 1,
+        lease: Some(format!("lease-{number}")),
+        lease_seconds: Some(lease_seconds),
+        ..DeliveredHead::default()
+    };
+    DeliveredItem { content: Content(format!("message {number}").into_bytes()), head }
+}
+
+/// A batch as frames.
+pub(crate) fn frames(items: impl IntoIterator<Item = DeliveredItem>) -> Reply {
+    let mut body = Vec::new();
+    for DeliveredItem { content, head } in items {
+        encode_frame(&head, &content.0, &mut body);
+    }
+    answer(200, &[("content-type", FRAMES_CONTENT_TYPE)], body)
+}
+
+/// Every lease of a request to settle many, answered alike.
+pub(crate) fn settled(body: &[u8], status: u16) -> Reply {
+    let asked: Settlements = serde_json::from_slice(body).unwrap();
+    let all = |count| {
+        let lease_seconds = (status == 200).then_some(1);
+        vec![LeaseResult { status, lease_seconds, lease_expires_at: None, problem: None }; count]
+    };
+    json(&SettlementResults {
+        ack: all(asked.ack.len()),
+        release: all(asked.release.len()),
+        reject: all(asked.reject.len()),
+        renew: all(asked.renew.len()),
+    })
+}
+
+fn problem_of(status: u16, kind: ProblemType) -> Problem {
+    let detail = "the detail says what to do".into();
+    Problem { type_uri: kind.uri(), title: kind.title().into(), status, detail }
+}
+
 /// A refusal in a broker's words.
 pub(crate) fn problem(status: u16, kind: ProblemType) -> Reply {
-    let detail = "the detail says what to do".into();
-    let problem = Problem { type_uri: kind.uri(), title: kind.title().into(), status, detail };
+    let problem = problem_of(status, kind);
     assert!(StatusCode::from_u16(status).is_ok());
     answer(status, &[("content-type", "application/problem+json")], serde_json::to_vec(&problem).unwrap())
 }

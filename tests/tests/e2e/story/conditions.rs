@@ -38,6 +38,61 @@ pub(crate) fn a_channel_that_cannot_be_is_told_why(release: &Release) -> Result<
     Ok(())
 }
 
+pub(crate) fn channels_share_a_destination_only_if_all_say_so(release: &Release) -> Result<()> {
+    let kubectl = &release.kubectl;
+    // orders is older than any channel of this chapter, and wins.
+    kubectl.apply(&channel("copy", "  destinations: [orders]\n  sharedDestination: true\n"))?;
+    accepted_is(release, "copy", "False", "DestinationTaken")?;
+    kubectl.apply(&channel("orders", "  sharedDestination: true\n"))?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/copy"])?;
+    kubectl.apply(&channel("orders", ""))?;
+    accepted_is(release, "copy", "False", "DestinationTaken")?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])?;
+    kubectl.run(&["-n", USERS, "delete", "mc", "copy", "--timeout=60s"])?;
+    Ok(())
+}
+
+pub(crate) fn dead_letters_that_go_nowhere_are_told_of_and_stop_no_channel(release: &Release) -> Result<()> {
+    let kubectl = &release.kubectl;
+    let to = |name: &str| format!("  deadLetter: {{channelRef: {{name: {name}}}}}\n");
+    kubectl.apply(&channel("work", &to("work-dead")))?;
+    accepted_is(release, "work", "False", "DeadLetterNotFound")?;
+    kubectl.wait_for("condition=Programmed", SOON, &["-n", USERS, "messagechannel/work"])?;
+    // Nothing, written out, is nothing.
+    kubectl.apply(&channel("work-dead", "  deadLetter: {channelRef: null}\n"))?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/work"])?;
+
+    kubectl.apply(&channel("work-dead", &to("work")))?;
+    kubectl.until("one of the circle to be told", SOON, &["-n", USERS, "get", "mc"], |channels| {
+        let channels = channels["items"].as_array().context("there are no channels")?;
+        let accepted = channels.iter().filter_map(|channel| condition(channel, "Accepted"));
+        let told = accepted.filter(|accepted| accepted["reason"] == "DeadLetterCycle").count();
+        ensure!(told == 1, "{told} are told");
+        Ok(())
+    })?;
+    kubectl.run(&["-n", USERS, "delete", "mc", "work-dead", "--timeout=60s"])?;
+    accepted_is(release, "work", "False", "DeadLetterNotFound")?;
+    kubectl.wait_for("condition=Programmed", SOON, &["-n", USERS, "messagechannel/work"])?;
+
+    let refused = kubectl.apply(&channel("work", &to("work"))).err().context("its own dead letters")?;
+    ensure!(format!("{refused:#}").contains("another channel"), "{refused:#}");
+    let refused = kubectl.apply(&channel("work", "  durability: Memory\n"));
+    let refused = refused.err().context("another durability was taken")?;
+    ensure!(format!("{refused:#}").contains("durability is immutable"), "{refused:#}");
+    kubectl.run(&["-n", USERS, "delete", "mc", "work", "--timeout=60s"])?;
+    Ok(())
+}
+
+/// Waits for what a channel's condition Accepted says.
+fn accepted_is(release: &Release, name: &str, status: &str, reason: &str) -> Result<()> {
+    let words = ["-n", USERS, "get", "mc", name];
+    release.kubectl.until(&format!("{name} to be {reason}"), SOON, &words, |channel| {
+        let accepted = condition(channel, "Accepted").context("there is no condition Accepted")?;
+        ensure!(accepted["status"] == status && accepted["reason"] == reason, "{accepted}");
+        Ok(())
+    })
+}
+
 /// Applies both, and says which wins: the older one, and of two that were made in one second, which is as finely as
 /// Kubernetes tells the time, the one with the smaller UID.
 fn two_that_claim_one_source(release: &Release) -> Result<(String, String)> {

@@ -1,4 +1,4 @@
-//! A channel is deleted: not before its messages are gone.
+//! A channel is deleted: not before its messages are gone, and if it drains it takes no others.
 
 use anyhow::{Context, Result, bail, ensure};
 use restante_client::{Message, ProblemType, SendError};
@@ -44,4 +44,44 @@ pub(crate) fn a_channel_with_messages_waits_for_them_and_then_goes(
             Err(error) => bail!(error),
         }
     })?
+}
+
+pub(crate) fn a_channel_that_drains_takes_nothing_more_and_goes_when_it_is_empty(
+    release: &Release,
+    sender: &ClientSystem,
+    receiver: &ClientSystem,
+) -> Result<()> {
+    const DRAINED: &str = "acme/drained";
+    let broker = release.service()?;
+    let kubectl = &release.kubectl;
+    release.channel_becomes_ready("drained", "  deletionPolicy: Drain\n")?;
+    sender.run(move || async move {
+        client::sender(broker, DRAINED)?.send(Message::new("the last")).await?;
+        Ok::<_, anyhow::Error>(())
+    })??;
+    kubectl.run(&["-n", USERS, "delete", "mc", "drained", "--wait=false"])?;
+    kubectl.until("the channel to drain", SOON, &["-n", USERS, "get", "mc", "drained"], |channel| {
+        let blocked =
+            condition(channel, "DeletionBlocked").context("there is no condition DeletionBlocked")?;
+        ensure!(blocked["status"] == "True" && blocked["reason"] == "Draining", "{blocked}");
+        let programmed = condition(channel, "Programmed").context("there is no condition Programmed")?;
+        ensure!(programmed["observedGeneration"] == channel["metadata"]["generation"], "{programmed}");
+        Ok(())
+    })?;
+    sender.run(move || async move {
+        match client::sender(broker, DRAINED)?.send(Message::new("too late")).await {
+            Ok(receipt) => bail!("a channel that drains took a message: {receipt:?}"),
+            Err(SendError::Failed(error)) => {
+                ensure!(error.problem_type() == Some(ProblemType::ChannelClosing), "{error}");
+                Ok(())
+            }
+            Err(error) => bail!(error),
+        }
+    })??;
+    receiver.run(move || async move {
+        let received = client::receiver(broker, DRAINED, 5)?.receive().await?;
+        received.settle().await?;
+        Ok::<_, anyhow::Error>(())
+    })??;
+    kubectl.wait_for("delete", SOON, &["-n", USERS, "messagechannel/drained"])
 }

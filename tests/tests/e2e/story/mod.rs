@@ -34,7 +34,12 @@ fn a_message_goes_through_whatever_happens() -> Result<()> {
     operator::a_restarted_operator_changes_nothing(&release)?;
     operator::what_drifted_is_put_back(&release)?;
     conditions::a_channel_that_cannot_be_is_told_why(&release)?;
+    conditions::channels_share_a_destination_only_if_all_say_so(&release)?;
+    conditions::dead_letters_that_go_nowhere_are_told_of_and_stop_no_channel(&release)?;
     operator::an_edited_channel_is_obeyed_without_a_restart(&release, &sender)?;
     deletion::a_channel_with_messages_waits_for_them_and_then_goes(&release, &sender, &receiver)?;
+    deletion::a_channel_that_drains_takes_nothing_more_and_goes_when_it_is_empty(
+        &release, &sender, &receiver,
+    )?;
     release.uninstall_leaves_the_definitions_and_the_volume_and_no_namespace_hangs()
 }

@@ -1,5 +1,7 @@
 //! The operator: it may come and go, puts back what drifted, and carries edits to the broker.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use restante_client::{Message, ProblemType, SendError};
 use restante_tests::{client_system::ClientSystem, wait};
@@ -10,21 +12,23 @@ use super::{
     release::{Release, SOON, SYSTEM, USERS, channel, condition, is_ready},
 };
 
-/// Name and version of everything that the operator writes.
-fn versions(release: &Release) -> Result<Vec<(String, String)>> {
-    let mut versions = Vec::new();
+/// Everything that the operator writes, by name.
+fn written(release: &Release) -> Result<BTreeMap<String, Value>> {
+    let mut written = BTreeMap::new();
     for (namespace, kinds) in
         [(SYSTEM, "messagebrokers,statefulsets,services,serviceaccounts,secrets"), (USERS, "messagechannels")]
     {
         let list = release.kubectl.json(&["-n", namespace, "get", kinds])?;
         for object in list["items"].as_array().into_iter().flatten() {
-            let metadata = &object["metadata"];
-            let name = format!("{} {}", object["kind"], metadata["name"]);
-            versions.push((name, metadata["resourceVersion"].to_string()));
+            let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+            let mut object = object.clone();
+            // Who wrote what is long, and says nothing that the rest does not.
+            object["metadata"]["managedFields"].take();
+            written.insert(name, object);
         }
     }
-    ensure!(versions.len() >= 6, "there is too little to compare: {versions:?}");
-    Ok(versions)
+    ensure!(written.len() >= 6, "there is too little to compare: {written:?}");
+    Ok(written)
 }
 
 pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<()> {
@@ -36,7 +40,7 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
         ensure!(backlog.get("waiting").is_none_or(|waiting| waiting == 0), "it is {backlog}");
         Ok(())
     })?;
-    let before = versions(release)?;
+    let before = written(release)?;
     let (pod, broker) = (release.operator_pod()?, release.broker_pod()?);
     let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
     release.kubectl.run(&["-n", SYSTEM, "delete", "pod", name])?;
@@ -54,8 +58,12 @@ pub(crate) fn a_restarted_operator_changes_nothing(release: &Release) -> Result<
         }
         Ok(())
     })?;
-    let after = versions(release)?;
-    ensure!(before == after, "the restart changed something: {before:?} became {after:?}");
+    let after = written(release)?;
+    ensure!(before.keys().eq(after.keys()), "{:?} became {:?}", before.keys(), after.keys());
+    for (name, before) in &before {
+        let (before, after) = (before.to_string(), after[name].to_string());
+        ensure!(before == after, "the restart changed {name}:\n{before}\nbecame\n{after}");
+    }
     ensure!(
         release.broker_pod()?["metadata"]["uid"] == broker["metadata"]["uid"],
         "the broker was restarted"

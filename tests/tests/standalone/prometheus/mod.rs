@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use reqwest::Method;
-use restante_client::{Message, Receiver, ReceiverOptions, SendOptions, Sender};
+use restante_client::{Message, Receiver, ReceiverOptions, Sender};
 use restante_tests::{
     command::{command, run},
     tools, wait,
@@ -103,8 +103,7 @@ async fn use_it(broker: &Broker, key: &str) -> Result<()> {
         let sender = Sender::new(&client, address.parse()?);
         let receiver = Receiver::new(&client, address.parse()?, ReceiverOptions::default());
         for _ in 0..2 {
-            let options = SendOptions { idempotency_key: Some(key.into()), ..SendOptions::default() };
-            sender.send_with(Message::new("seven bolts"), options).await?;
+            sender.send(Message::new("seven bolts").idempotency_key(key)?).await?;
         }
         receiver.receive().await?.release().await?;
         receiver.receive().await?.settle().await?;

@@ -2,15 +2,13 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Write, stderr},
     net::{SocketAddrV4, TcpListener},
-    process::{Command, Stdio},
-    thread,
+    process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use reqwest::{Client, Url};
-use restante_tests::{command::command, config::Config, process::Process, wait};
+use restante_tests::{process::Process, requirements::has_program, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,22 +20,8 @@ const DOCUMENTED_TARGET: &str = "127.0.0.1:8081";
 
 /// Whether there is a Prometheus. Without one, the test says that it is skipped; under CI it must be there.
 pub(super) fn installed() -> Result<bool> {
-    for program in ["prometheus", "promtool"] {
-        let mut version = command(program, ["--version"]);
-        match version.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
-            Ok(status) => ensure!(status.success(), "{version:?} ended with {status}"),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let test = thread::current().name().unwrap_or("a test").to_owned();
-                let reason = format!("{program} is not installed (Debian package prometheus)");
-                assert!(!Config::from_environment().is_ci(), "{test} may not be skipped under CI: {reason}");
-                // Past the test runner, which keeps the words of tests that pass to itself.
-                let _ = writeln!(stderr(), "skipped: {test}: {reason}");
-                return Ok(false);
-            }
-            Err(error) => return Err(error).context(program),
-        }
-    }
-    Ok(true)
+    Ok(has_program("prometheus", "--version", "prometheus")?
+        && has_program("promtool", "--version", "prometheus")?)
 }
 
 /// The blocks of docs/metrics.md that are scrape configurations.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::log::{
-    Idempotency, Record, Sync,
+    Ended, Idempotency, Record, RecordedPhase, Sync, Target, Targets,
     disk::{
         DiskLog, Options,
         storage::{Folder, Storage},
@@ -58,11 +58,11 @@ impl Storage for Repeatable {
     }
 }
 
-/// One of each kind, in two groups, the second not synced.
-fn write(folder: &Path) {
-    let storage = Repeatable(Folder::open(folder).unwrap());
-    let mut log =
-        DiskLog::open_in(storage, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
+/// What each version wrote: one of each kind that was new in it, in two groups, the second not synced.
+type Write = fn(&mut DiskLog<Repeatable>);
+const VERSIONS: [(&str, Write); 2] = [("0.1.0", write_0_1_0), ("0.2.0", write_0_2_0)];
+
+fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
     let push = |sequence, idempotency, headers, body| Record::Push {
         channel: 7,
@@ -100,6 +100,54 @@ fn write(folder: &Path) {
     log.commit(Sync::Later).unwrap();
 }
 
+fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
+    let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
+    let mut targets = Vec::new();
+    Target { channel: 7, sequence: 0, expires_ms: Some(1_800_000_600_000) }.encode(&mut targets);
+    Target { channel: 8, sequence: 5, expires_ms: None }.encode(&mut targets);
+    let message = |targets, all: bool| Record::Message {
+        targets,
+        message_id: 0x0123_4567_89ab_cdef,
+        enqueued_ms: 1_800_000_000_000,
+        idempotency: Some(idempotency).filter(|_| all),
+        due_ms: Some(1_800_000_001_000).filter(|_| all),
+        group: Some("group").filter(|_| all),
+        moved_from: Some((9, 3)).filter(|_| all),
+        headers: b"headers",
+        body: b"body",
+    };
+    log.append(&message(Targets::new(&targets), true)).unwrap();
+    log.append(&message(Targets::new(&targets[..Target::BYTES]), false)).unwrap();
+    log.commit(Sync::Now).unwrap();
+    let dead = RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" };
+    for phase in [
+        RecordedPhase::Ready(Ended::Expired),
+        RecordedPhase::Delayed { until_ms: 1_800_000_003_000, ended: Ended::Released },
+        RecordedPhase::Leased { ends_ms: 1_800_000_004_000 },
+        dead,
+    ] {
+        let record = Record::State {
+            channel: 7,
+            sequence: 0,
+            delivery: 2,
+            uncounted: 1,
+            start: 99,
+            expires_ms: None,
+            phase,
+        };
+        log.append_reserved(&record).unwrap();
+    }
+    log.append_reserved(&Record::Key { idempotency, message_id: 6 }).unwrap();
+    log.commit(Sync::Later).unwrap();
+}
+
+fn write_to(folder: &Path, write: Write) {
+    let storage = Repeatable(Folder::open(folder).unwrap());
+    let mut log =
+        DiskLog::open_in(storage, OPTIONS, &mut |_, record| panic!("{record:?} in a new log")).unwrap();
+    write(&mut log);
+}
+
 fn read(folder: &Path) -> String {
     let mut text = String::new();
     DiskLog::open(folder, OPTIONS, &mut |_, record| text.push_str(&format!("{record:?}\n"))).unwrap();
@@ -122,17 +170,23 @@ fn the_log_of_each_released_version_opens() {
     assert!(versions > 0, "there are no fixtures in {FIXTURES}");
 }
 
-/// Not the fixture itself, which never changes: that this version still writes what 0.1.0 wrote.
+/// Not the fixtures themselves, which never change: that this version still writes what each wrote.
 #[test]
-fn this_version_writes_what_the_newest_fixture_holds() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path());
-    let segment = fs::read(folder.path().join("00000001.seg")).unwrap();
-    let expected = fs::read_to_string(Path::new(FIXTURES).join("0.1.0/log-records.txt")).unwrap();
-    assert_eq!(read(folder.path()), expected);
-    let fixture = fs::read(Path::new(FIXTURES).join("0.1.0/log/00000001.seg")).unwrap();
-    if segment != fixture {
-        write(&folder.path().join("again"));
-        panic!("the bytes differ; this version's are in {}", folder.keep().join("again").display());
+fn this_version_writes_what_the_fixtures_hold() {
+    for (version, write) in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        write_to(folder.path(), write);
+        let segment = fs::read(folder.path().join("00000001.seg")).unwrap();
+        let expected = fs::read_to_string(Path::new(FIXTURES).join(version).join("log-records.txt"));
+        assert_eq!(read(folder.path()), expected.unwrap_or_default(), "{version}");
+        let fixture =
+            fs::read(Path::new(FIXTURES).join(version).join("log/00000001.seg")).unwrap_or_default();
+        if segment != fixture {
+            write_to(&folder.path().join("again"), write);
+            panic!(
+                "{version}: the bytes differ; this version's are in {}",
+                folder.keep().join("again").display()
+            );
+        }
     }
 }

@@ -1,9 +1,12 @@
-//! Settling, releasing and renewing by lease token: what a message's receiver says about it, from this process or, with
-//! the token handed on, from another.
+//! Settling, releasing, rejecting and renewing by lease token: what a message's receiver says about it, from this process
+//! or, with the token handed on, from another.
+
+mod bulk;
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use restante_wire::{ProblemType, header, path};
 use tokio::time::Instant;
 
@@ -14,7 +17,31 @@ use crate::{
     retry::{GaveUp, until_answered},
 };
 
-/// Why a lease could not be settled, released or renewed.
+/// What becomes of a message, by the word of its receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done: out of the channel.
+    Settle,
+    /// It is given back.
+    Release(ReleaseOptions),
+    /// It is given up: to the dead letters.
+    Reject {
+        /// Why, for whoever looks at the dead letters; at most 255 characters.
+        reason: Option<String>,
+    },
+}
+
+/// How a message is given back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReleaseOptions {
+    /// For how many seconds nobody gets it; without a number, for the channel's back-off.
+    pub delay_seconds: Option<u32>,
+    /// The hand-out does not count as a delivery, for instance because the worker shuts down. Such a message has no
+    /// back-off.
+    pub uncounted: bool,
+}
+
+/// Why a lease could not be settled, released, rejected or renewed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SettleError {
     /// The lease ended; nobody has the message now, and the next receiver gets it.
@@ -89,10 +116,51 @@ impl Client {
         self.lease_call(Method::DELETE, checked(lease)?, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
-    /// Gives the message back, so that the next receiver gets it now. Tries for as long as `within`. Safe to repeat.
-    pub async fn release(&self, lease: &str, within: Duration) -> Result<(), SettleError> {
-        let target = format!("{}/release", checked(lease)?);
+    /// Gives the message back, so that another receiver gets it. Tries for as long as `within`. Safe to repeat.
+    pub async fn release(
+        &self,
+        lease: &str,
+        options: ReleaseOptions,
+        within: Duration,
+    ) -> Result<(), SettleError> {
+        let mut target = format!("{}/release", checked(lease)?);
+        let ReleaseOptions { delay_seconds, uncounted } = options;
+        let delay = delay_seconds.map(|seconds| format!("delay={seconds}"));
+        let query = [delay, uncounted.then(|| "uncounted=true".into())];
+        for (number, parameter) in query.into_iter().flatten().enumerate() {
+            target.push(if number == 0 { '?' } else { '&' });
+            target.push_str(&parameter);
+        }
         self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within).await.map(drop)
+    }
+
+    /// Gives the message up: to the dead letters, with this reason for whoever looks at them, at most 255 characters.
+    /// Tries for as long as `within`. Safe to repeat.
+    pub async fn reject(
+        &self,
+        lease: &str,
+        reason: Option<&str>,
+        within: Duration,
+    ) -> Result<(), SettleError> {
+        let mut target = format!("{}/reject", checked(lease)?);
+        if let Some(reason) = reason {
+            target.push_str(&format!("?reason={}", utf8_percent_encode(reason, NON_ALPHANUMERIC)));
+        }
+        self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within).await.map(drop)
+    }
+
+    /// Does what the verdict says.
+    pub(crate) async fn conclude(
+        &self,
+        lease: &str,
+        verdict: &Verdict,
+        within: Duration,
+    ) -> Result<(), SettleError> {
+        match verdict {
+            Verdict::Settle => self.settle(lease, within).await,
+            Verdict::Release(options) => self.release(lease, *options, within).await,
+            Verdict::Reject { reason } => self.reject(lease, reason.as_deref(), within).await,
+        }
     }
 
     /// Keeps the message for this many seconds from now; without a number, for as long as the channel's default. The

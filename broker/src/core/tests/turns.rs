@@ -1,0 +1,58 @@
+//! One channel's work is done in turns, and others have theirs in between.
+
+use super::*;
+use crate::channel::State;
+
+#[test]
+fn a_busy_channel_keeps_no_other_from_its_turn() {
+    let mut bench = Bench::new(vec![channel("busy"), channel("quiet")]);
+    let many = 10 * EVENTS_PER_TURN;
+    for number in 0..many {
+        bench.push(&[0], Push { delay: Some(1), ..message(&number.to_string()) }).unwrap();
+    }
+    bench.push(&[1], Push { delay: Some(1), ..message("quiet") }).unwrap();
+    let due = bench.core.clock().now() + 2;
+    while bench.core.clock().now() < due {
+        std::thread::yield_now();
+    }
+    bench.core.elapse();
+    let ready = |bench: &Bench, index: usize| {
+        bench.core.channels[&bench.entries[index].number].state.count(State::Ready)
+    };
+    assert_eq!((ready(&bench, 0), ready(&bench, 1)), (EVENTS_PER_TURN as u64, 1));
+    let mut turns = 1;
+    while bench.core.next_wake() == Some(0) {
+        bench.core.elapse();
+        turns += 1;
+    }
+    assert_eq!((ready(&bench, 0), turns), (many as u64, 10));
+}
+
+#[test]
+fn receivers_beyond_one_turn_are_served_in_the_next() {
+    let mut config = channel("busy");
+    config.paused = true;
+    let mut bench = Bench::new(vec![config.clone()]);
+    bench.core.limits.waiting_receivers = usize::MAX;
+    let (entry, asked) = (bench.entries[0].clone(), Asked { lease: 1000, attempt: None });
+    let mut waiting = Vec::new();
+    for number in 0..EVENTS_PER_TURN + 5 {
+        bench.push(&[0], message(&number.to_string())).unwrap();
+        let Delivered::Later(_, arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+            panic!("it is paused")
+        };
+        waiting.push(arrival);
+    }
+    config.paused = false;
+    let changed = bench.store.put(config).unwrap().changed;
+    bench.core.changed(&changed);
+    let served = |waiting: &mut Vec<crate::channel::Arrival<Delivery>>| {
+        waiting.iter_mut().filter_map(|arrival| arrival.try_recv().ok()).count()
+    };
+    assert_eq!(served(&mut waiting), EVENTS_PER_TURN);
+    // A receiver that comes now comes after those that wait.
+    assert!(matches!(bench.core.pull(&changed[0], &asked).unwrap(), Delivered::Later(..)));
+    assert_eq!(bench.core.next_wake(), Some(0));
+    bench.core.elapse();
+    assert_eq!(served(&mut waiting), 5);
+}

@@ -1,0 +1,137 @@
+//! Pull, what it says of messages that it gets or has: `ack=auto`, `Acknowledge`, `Receive-Attempt-Id`.
+
+use reqwest::{Method, StatusCode};
+use restante_wire::ProblemType;
+
+use crate::{
+    broker::{Broker, assert_problem, header},
+    operator::with_orders,
+    policies::{at_once, pushed_with, stats},
+};
+
+#[tokio::test]
+async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
+    let mut broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "once").await;
+    let response = broker.pull("acme/orders", "wait=5&ack=auto").send().await.unwrap();
+    assert_eq!(header(&response, "message-deliveries"), "1");
+    for absent in ["location", "lease-duration", "lease-expires-at"] {
+        assert!(response.headers().get(absent).is_none(), "{absent}");
+    }
+    assert_eq!(response.text().await.unwrap(), "once");
+    broker.kill();
+    broker.start();
+    assert_eq!(stats(&broker, "orders").await.messages(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_message_twice() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "once").await;
+    let path = "/v1/batches/acme/orders?wait=5&lease=1&ack=auto&linger_ms=2500";
+    let lingering = tokio::spawn(broker.request(Method::GET, path).send());
+    let other = broker.pull("acme/orders", "wait=20");
+    // Asked for after the batch has the message, it comes when the lease of the batch has ended.
+    broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
+    assert_eq!(other.send().await.unwrap().text().await.unwrap(), "once");
+    assert_eq!(lingering.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn ack_auto_and_an_attempt_id_exclude_each_other() {
+    let broker = with_orders(|_| ()).await;
+    let pull = broker.pull("acme/orders", "wait=0&ack=auto").header("receive-attempt-id", "a");
+    assert_problem(pull.send().await.unwrap(), 400, ProblemType::ParameterMalformed).await;
+}
+
+#[tokio::test]
+async fn acknowledge_settles_earlier_leases_before_the_wait_begins_and_names_those_that_failed() {
+    let broker = with_orders(|_| ()).await;
+    for content in ["1", "2", "3"] {
+        broker.pushed("acme/orders", content).await;
+    }
+    let (_, first) = broker.pulled("acme/orders").await;
+    let (_, second) = broker.pulled("acme/orders").await;
+    let (_, released) = broker.pulled("acme/orders").await;
+    broker.request(Method::POST, &format!("{released}/release?delay=3600")).send().await.unwrap();
+    let second_token = second.strip_prefix("/v1/leases/").unwrap();
+    let pull = broker
+        .pull("acme/orders", "wait=0")
+        .header("acknowledge", format!("{first}, {second_token}, {released}, nonsense"));
+    let response = pull.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let failed = header(&response, "acknowledge-failed");
+    assert_eq!(failed, format!("{released};reason=lease-released, nonsense;reason=lease-unknown"));
+    let found = stats(&broker, "orders").await;
+    assert_eq!((found.leased, found.delayed, found.messages()), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn more_leases_than_one_header_takes_are_400() {
+    let broker = with_orders(|_| ()).await;
+    let pull = broker.pull("acme/orders", "wait=0").header("acknowledge", "a,".repeat(65));
+    assert_problem(pull.send().await.unwrap(), 400, ProblemType::HeaderMalformed).await;
+}
+
+fn attempt(broker: &Broker, id: &str, query: &str) -> reqwest::RequestBuilder {
+    broker.pull("acme/orders", query).header("receive-attempt-id", id)
+}
+
+#[tokio::test]
+async fn a_repeat_of_an_attempt_gets_the_same_message_and_lease_at_once_and_is_not_counted() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "1").await;
+    broker.pushed("acme/orders", "2").await;
+    let first = attempt(&broker, "\"a-1\"", "wait=5").send().await.unwrap();
+    let again = attempt(&broker, "a-1", "wait=5").send().await.unwrap();
+    for name in ["location", "message-id", "message-deliveries", "lease-expires-at"] {
+        assert_eq!(header(&again, name), header(&first, name), "{name}");
+    }
+    let lease = header(&again, "location");
+    assert_eq!(again.text().await.unwrap(), "1");
+    assert_eq!(broker.metric("restante_messages_delivered_total").await, 1.0);
+    // Settled, the attempt has nothing any more: it is a new one.
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
+    let response = attempt(&broker, "a-1", "wait=5").send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn while_an_attempt_waits_its_repeat_takes_its_place_and_the_first_gets_409() {
+    let broker = with_orders(|_| ()).await;
+    let first = tokio::spawn(attempt(&broker, "a", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    let second = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 2.0).await;
+    let repeat = tokio::spawn(attempt(&broker, "a", "wait=20").send());
+    assert_problem(first.await.unwrap().unwrap(), 409, ProblemType::AttemptRepeated).await;
+    broker.pushed("acme/orders", "1").await;
+    broker.pushed("acme/orders", "2").await;
+    // It has the first's place, before the one that came in between.
+    assert_eq!(repeat.await.unwrap().unwrap().text().await.unwrap(), "1");
+    assert_eq!(second.await.unwrap().unwrap().text().await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn an_attempt_whose_lease_ended_is_a_new_one() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "1").await;
+    let first = attempt(&broker, "a", "wait=5&lease=1").send().await.unwrap();
+    let again = attempt(&broker, "b", "wait=20").send().await.unwrap();
+    assert_eq!(header(&again, "message-deliveries"), "2");
+    assert_ne!(header(&again, "location"), header(&first, "location"));
+    assert_eq!(attempt(&broker, "a", "wait=0").send().await.unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_receiver_that_hung_up_while_its_message_came_finds_it_by_its_attempt_or_leaves_it_to_the_next() {
+    let broker = with_orders(|_| ()).await;
+    let waiting = tokio::spawn(attempt(&broker, "a", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    waiting.abort();
+    pushed_with(&broker, "1", "meta-a", "b").await;
+    let response = attempt(&broker, "a", "wait=5").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.text().await.unwrap(), "1");
+    assert_eq!(at_once(&broker).await, None);
+}

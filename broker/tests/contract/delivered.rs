@@ -1,0 +1,114 @@
+//! If a connection fails before the last byte of its answer went to the kernel, the message is released at once, uncounted;
+//! what is lost later costs one delivery and its lease.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    broker::{Broker, header},
+    operator::{control, orders, put, with_channels_and_flags, with_orders},
+    policies::stats,
+};
+
+/// Far more than the kernel buffers for a connection.
+const LARGE: usize = 15 << 20;
+
+/// A broker whose channel and log take such messages.
+async fn for_large_messages(flags: &[&str]) -> Broker {
+    let orders = orders(|orders| orders.limits.message_bytes = LARGE as u64);
+    with_channels_and_flags(&[orders], &[&["--segment-size", "32MiB"], flags].concat()).await
+}
+
+/// A receiver that has asked and has read the head of its answer and nothing more.
+async fn asked(broker: &Broker) -> TcpStream {
+    let mut stream = TcpStream::connect(broker.data()).await.unwrap();
+    let request = "GET /v1/messages/acme/orders?wait=5&lease=3600 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_written_whole_when_its_receiver_hung_up_brings_the_message_back_at_once_uncounted()
+ {
+    let broker = for_large_messages(&[]).await;
+    broker.pushed("acme/orders", vec![7; LARGE]).await;
+    let stream = asked(&broker).await;
+    assert_eq!(stats(&broker, "orders").await.leased, 1);
+    let next = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    drop(stream);
+    let response = next.await.unwrap().unwrap();
+    assert_eq!(header(&response, "message-deliveries"), "1");
+    assert_eq!(response.bytes().await.unwrap().len(), LARGE);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_written_whole_is_the_receivers_though_it_hung_up() {
+    let broker = with_orders(|_| ()).await;
+    for content in ["x", ""] {
+        broker.pushed("acme/orders", content).await;
+        let mut stream = asked(&broker).await;
+        stream.read_exact(&mut vec![0; content.len()]).await.unwrap();
+        drop(stream);
+        // Its connection is gone, and its lease is not.
+        broker.wait_for_metric("restante_connections", 0.0).await;
+        let found = stats(&broker, "orders").await;
+        assert_eq!((found.leased, found.ready), (1, 0), "{content:?}");
+        let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        replaced(&broker).await;
+    }
+}
+
+/// Puts another channel in the place of this one: nobody knows the lease of what was read.
+async fn replaced(broker: &Broker) {
+    let uid = orders(|_| ()).uid;
+    control(broker, Method::DELETE, &format!("channels/{uid}?force=true"), String::new()).await;
+    let mut again = orders(|_| ());
+    again.uid = uuid::Uuid::now_v7();
+    put(broker, &again).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_nothing_of_its_answer_is_given_up_and_the_message_comes_back() {
+    let broker = for_large_messages(&["--write-timeout", "0.3"]).await;
+    broker.pushed("acme/orders", vec![7; LARGE]).await;
+    let stuck = asked(&broker).await;
+    let response =
+        broker.pull("acme/orders", "wait=20").timeout(Duration::from_secs(30)).send().await.unwrap();
+    assert_eq!(header(&response, "message-deliveries"), "1");
+    assert_eq!(broker.metric("restante_write_timeouts_total").await, 1.0);
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn messages_of_a_batch_and_of_a_stream_that_were_not_written_come_back_as_well() {
+    let broker = for_large_messages(&[]).await;
+    for (path, accept) in [
+        ("/v1/batches/acme/orders?max=2&lease=3600", "application/vnd.restante.batch"),
+        ("/v1/messages/acme/orders?in_flight=2&lease=3600", "text/event-stream"),
+    ] {
+        for _ in 0..2 {
+            broker.pushed("acme/orders", vec![b'x'; LARGE / 2]).await;
+        }
+        let mut stream = TcpStream::connect(broker.data()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'H');
+        drop(stream);
+        for _ in 0..2 {
+            let response = broker.pull("acme/orders", "wait=20&ack=auto").send().await.unwrap();
+            assert_eq!(header(&response, "message-deliveries"), "1", "{path}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Hostile clients: whatever they do, others are served meanwhile, and memory stays bounded.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use restante_wire::ProblemType;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    broker::{Broker, DEADLINE, ORDERS, assert_problem, header},
+    operator::{orders, with_channels_and_flags},
+};
+
+/// What an attack may cost at most, whatever it sends: buffers, and what the allocator keeps for later.
+const MEMORY_BYTES_MAX: f64 = 64e6;
+
+async fn connect(broker: &Broker) -> TcpStream {
+    TcpStream::connect(broker.data()).await.unwrap()
+}
+
+/// An honest client's round: a message in, out, and settled.
+async fn others_are_served(broker: &Broker) {
+    broker.pushed("acme/orders", "honest").await;
+    let (content, lease) = broker.pulled("acme/orders").await;
+    assert_eq!(content, b"honest");
+    let response = broker.request(Method::DELETE, &lease).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+async fn memory(broker: &Broker) -> f64 {
+    broker.metric("process_resident_memory_bytes").await
+}
+
+/// All that comes until the broker closes the connection.
+async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    // A reset is an end as well.
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut all)).await.expect("the broker closes the connection");
+    all
+}
+
+fn status(answer: &[u8]) -> u16 {
+    let text = String::from_utf8_lossy(answer);
+    text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn slow_headers_are_not_waited_for() {
+    let broker = Broker::with_flags(ORDERS, &["--head-timeout", "0.5"]);
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut stream = connect(&broker).await;
+        stream.write_all(b"GET /v1/messages/acme/orders HTTP/1.1\r\nx: ").await.unwrap();
+        slow.push(stream);
+    }
+    others_are_served(&broker).await;
+    for mut stream in slow {
+        assert!(matches!(status(&until_closed(&mut stream).await), 0 | 408));
+    }
+    others_are_served(&broker).await;
+}
+
+#[tokio::test]
+async fn slow_bodies_are_408_and_hold_nobodys_memory() {
+    let orders = orders(|orders| orders.limits.message_bytes = 10 << 20);
+    let flags = ["--body-timeout", "0.5", "--body-memory", "32MiB", "--segment-size", "32MiB"];
+    let broker = with_channels_and_flags(&[orders], &flags).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&broker).await;
+        let head = format!(
+            "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\nx",
+            10 << 20
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    broker.wait_for_metric("restante_body_memory_bytes", f64::from(30 << 20)).await;
+    others_are_served(&broker).await;
+    for mut stream in slow {
+        let answer = until_closed(&mut stream).await;
+        assert_eq!(status(&answer), 408);
+        assert!(String::from_utf8_lossy(&answer).contains("body-timeout"));
+    }
+    broker.wait_for_metric("restante_body_memory_bytes", 0.0).await;
+}
+
+#[tokio::test]
+async fn slow_readers_are_given_up() {
+    let orders = orders(|orders| orders.limits.message_bytes = 15 << 20);
+    let flags = ["--write-timeout", "0.5", "--segment-size", "32MiB"];
+    let broker = with_channels_and_flags(&[orders], &flags).await;
+    for _ in 0..5 {
+        broker.pushed("acme/orders", vec![7; 15 << 20]).await;
+    }
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect(&broker).await;
+        stream
+            .write_all(b"GET /v1/messages/acme/orders?ack=auto HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        slow.push(stream);
+    }
+    broker.wait_for_metric("restante_write_timeouts_total", 5.0).await;
+    others_are_served(&broker).await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_are_bounded_and_pushes_go_on() {
+    let orders = orders(|orders| orders.limits.message_bytes = 15 << 20);
+    let flags = ["--answer-memory", "1MiB", "--segment-size", "32MiB"];
+    let broker = with_channels_and_flags(&[orders], &flags).await;
+    broker.pushed("acme/orders", vec![7; 15 << 20]).await;
+    let mut stuck = connect(&broker).await;
+    stuck.write_all(b"GET /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    broker.wait_for_metric("restante_answer_memory_bytes", f64::from(15 << 20)).await;
+    broker.pushed("acme/orders", "x").await;
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(header(&response, "retry-after"), "1");
+    assert_problem(response, 503, ProblemType::Busy).await;
+    drop(stuck);
+    broker.wait_for_metric("restante_answer_memory_bytes", 0.0).await;
+    for bytes in [15 << 20, 1] {
+        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        assert_eq!(response.bytes().await.unwrap().len(), bytes, "it came back");
+    }
+    others_are_served(&broker).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_cost_little_and_others_are_served() {
+    let before = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: before.maximum, ..before };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+    assert!(before.maximum.is_none_or(|files| files > 11_000), "this system allows {before:?} open files");
+    let broker = Broker::with_flags(ORDERS, &["--connections-max", "10100"]);
+    others_are_served(&broker).await;
+    let memory_before = memory(&broker).await;
+    let mut idle = Vec::new();
+    for _ in 0..10_000 {
+        idle.push(connect(&broker).await);
+    }
+    others_are_served(&broker).await;
+    let each = (memory(&broker).await - memory_before) / 10_000.0;
+    assert!(each < 16e3, "{each} bytes of memory each");
+    drop(idle);
+    broker.wait_for_metric("restante_connections", 0.0).await;
+}
+
+#[tokio::test]
+async fn more_connections_than_may_be_are_closed_at_once_and_there_is_room_again_when_others_leave() {
+    let broker = Broker::with_flags(ORDERS, &["--connections-max", "3"]);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connect(&broker).await);
+    }
+    broker.wait_for_metric("restante_connections", 3.0).await;
+    assert_eq!(until_closed(&mut connect(&broker).await).await, b"");
+    assert_eq!(broker.metric("restante_connections_refused_total").await, 1.0);
+    drop(held);
+    broker.wait_for_metric("restante_connections", 0.0).await;
+    others_are_served(&broker).await;
+}
+
+#[tokio::test]
+async fn header_floods_are_refused_within_bounds() {
+    let broker = Broker::serving(ORDERS);
+    others_are_served(&broker).await;
+    let before = memory(&broker).await;
+    let many = "x: y\r\n".repeat(1000);
+    let large = format!("x: {}\r\n", "y".repeat(1 << 20));
+    for flood in [many, large] {
+        for _ in 0..20 {
+            let mut stream = connect(&broker).await;
+            let head =
+                format!("GET /v1/messages/acme/orders?wait=0 HTTP/1.1\r\nhost: localhost\r\n{flood}\r\n");
+            // The broker may close before all of it is written.
+            let _ = stream.write_all(head.as_bytes()).await;
+            assert!(matches!(status(&until_closed(&mut stream).await), 0 | 431));
+        }
+    }
+    // A head that never ends.
+    let mut stream = connect(&broker).await;
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await;
+    while stream.write_all("x: y\r\n".repeat(1000).as_bytes()).await.is_ok() {}
+    others_are_served(&broker).await;
+    let grown = memory(&broker).await - before;
+    assert!(grown < MEMORY_BYTES_MAX, "{grown} bytes of memory");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_their_order() {
+    let broker = Broker::serving(ORDERS);
+    let mut stream = connect(&broker).await;
+    let mut requests = String::new();
+    for number in 0..50 {
+        let body = format!("{number:02}");
+        requests += &format!(
+            "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{body}"
+        );
+    }
+    for _ in 0..50 {
+        requests += "GET /v1/messages/acme/orders?wait=0 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    }
+    requests +=
+        "GET /v1/messages/acme/orders?wait=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let answers = String::from_utf8(until_closed(&mut stream).await).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 201 Created").count(), 50);
+    let bodies: Vec<_> = answers
+        .split("HTTP/1.1 200 OK")
+        .skip(1)
+        .map(|answer| answer.split_once("\r\n\r\n").unwrap().1[..2].to_owned())
+        .collect();
+    assert_eq!(bodies, (0..50).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+    assert!(answers.contains("HTTP/1.1 204 No Content"));
+}
+
+#[tokio::test]
+async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
+    let broker = Broker::with_flags(ORDERS, &["--body-timeout", "0.5"]);
+    let smuggled =
+        "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nsmuggled";
+    for (headers, body) in [
+        // What one peer takes for a body the other would take for a request.
+        ("content-length: 5\r\ncontent-length: 100", "12345".to_owned()),
+        ("content-length: 5, 100", "12345".to_owned()),
+        ("content-length: -1", String::new()),
+        ("content-length: 99999999999999999999", String::new()),
+        ("transfer-encoding: chunked, identity", format!("0\r\n\r\n{smuggled}")),
+        ("transfer-encoding: xchunked", format!("0\r\n\r\n{smuggled}")),
+        ("transfer-encoding: chunked", "fffffffffffffffff\r\nx".into()),
+        ("transfer-encoding: chunked", "ffffffffffffffff\r\nx".into()),
+        ("transfer-encoding: chunked", "-1\r\nx".into()),
+        ("transfer-encoding: chunked", "5\r\n1234567\r\n0\r\n\r\n".into()),
+        ("transfer-encoding: chunked", format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(100_000))),
+    ] {
+        let mut stream = connect(&broker).await;
+        let request =
+            format!("POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n\r\n{body}");
+        let _ = stream.write_all(request.as_bytes()).await;
+        let answer = until_closed(&mut stream).await;
+        assert!(matches!(status(&answer), 0 | 400 | 408), "{headers}: {}", String::from_utf8_lossy(&answer));
+        assert!(!String::from_utf8_lossy(&answer).contains("201 Created"), "{headers}");
+    }
+    assert_eq!(broker.metric("restante_messages_pushed_total").await, 0.0);
+    // Both at once: the chunks count and nothing else does (RFC 9112 section 6.3), so that no two readers disagree.
+    for both in
+        ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 3"]
+    {
+        let mut stream = connect(&broker).await;
+        let request = format!(
+            "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{both}\r\n\r\n\
+             1\r\nx\r\n0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(status(&until_closed(&mut stream).await), 201);
+        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "x");
+    }
+    assert_eq!(broker.metric("restante_messages_pushed_total").await, 2.0);
+    others_are_served(&broker).await;
+}
+
+/// The preface of an HTTP/2 client and its empty settings (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// An HTTP/2 frame (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The HPACK (RFC 7541) of a pull: indexed where the static table has it, else literal without indexing.
+fn pull_headers() -> Vec<u8> {
+    let mut block = vec![0x82, 0x86];
+    for (name_index, value) in [(4_u8, "/v1/messages/acme/orders"), (1, "localhost")] {
+        block.extend([name_index, value.len() as u8]);
+        block.extend(value.as_bytes());
+    }
+    block
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_resets_what_it_asks_for_is_sent_away() {
+    let broker = Broker::serving(ORDERS);
+    others_are_served(&broker).await;
+    let before = memory(&broker).await;
+    for _ in 0..5 {
+        let mut stream = connect(&broker).await;
+        stream.write_all(H2_PREFACE).await.unwrap();
+        let mut flood = Vec::new();
+        for number in 0..2000 {
+            let id = number * 2 + 1;
+            flood.extend(frame(1, 0x5, id, &pull_headers()));
+            flood.extend(frame(3, 0, id, &8_u32.to_be_bytes()));
+        }
+        // The broker may close before all of it is written.
+        let _ = stream.write_all(&flood).await;
+        let answer = until_closed(&mut stream).await;
+        // GOAWAY is frame type 7, and ENHANCE_YOUR_CALM error 11 (RFC 9113 sections 6.8 and 7).
+        let calm = frame(7, 0, 0, &[0; 8]);
+        assert!(answer.windows(5).any(|window| window[..] == calm[3..8]), "it was told to go away");
+        assert!(answer.windows(4).any(|window| window == [0, 0, 0, 11]), "and to calm down");
+    }
+    others_are_served(&broker).await;
+    broker.wait_for_metric("restante_waiting_receivers", 0.0).await;
+    let grown = memory(&broker).await - before;
+    assert!(grown < MEMORY_BYTES_MAX, "{grown} bytes of memory");
+}
+
+#[tokio::test]
+async fn an_http_2_client_whose_headers_never_end_is_sent_away() {
+    let broker = Broker::serving(ORDERS);
+    others_are_served(&broker).await;
+    let before = memory(&broker).await;
+    for _ in 0..5 {
+        let mut stream = connect(&broker).await;
+        stream.write_all(H2_PREFACE).await.unwrap();
+        // HEADERS without END_HEADERS, and CONTINUATION without end.
+        stream.write_all(&frame(1, 0x1, 1, &pull_headers())).await.unwrap();
+        let mut literal = vec![0, 1, b'x', 0x7f, 0x81, 0x7d];
+        literal.extend([b'y'; 16_000]);
+        let more = frame(9, 0, 1, &literal);
+        let mut sent = 0;
+        while stream.write_all(&more).await.is_ok() && sent < 64 << 20 {
+            sent += more.len();
+        }
+        assert!(sent < 64 << 20, "the broker reads on and on");
+        until_closed(&mut stream).await;
+    }
+    others_are_served(&broker).await;
+    let grown = memory(&broker).await - before;
+    assert!(grown < MEMORY_BYTES_MAX, "{grown} bytes of memory");
+}
+
+#[tokio::test]
+async fn both_versions_of_http_are_spoken_on_one_port() {
+    let broker = Broker::serving(ORDERS);
+    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let url = format!("http://{}/v1/messages/acme/orders", broker.data());
+    let response = h2.post(&url).body("over h2").send().await.unwrap();
+    assert_eq!((response.version(), response.status()), (reqwest::Version::HTTP_2, StatusCode::CREATED));
+    assert_eq!(broker.pulled("acme/orders").await.0, b"over h2");
+    broker.pushed("acme/orders", vec![7; 1 << 20]).await;
+    let response = h2.get(&url).send().await.unwrap();
+    assert_eq!(header(&response, "message-deliveries"), "1");
+    assert_eq!(response.bytes().await.unwrap().len(), 1 << 20);
+    let response = h2.get(format!("http://{}/v1/nothing", broker.data())).send().await.unwrap();
+    assert_problem(response, 404, ProblemType::RouteUnknown).await;
+    drop(h2);
+    // A streak of requests on one connection of the first version.
+    let h1 = reqwest::Client::new();
+    for _ in 0..3 {
+        let response = h1.get(format!("{url}?wait=0")).timeout(Duration::from_secs(20)).send().await.unwrap();
+        assert_eq!(
+            (response.version(), response.status()),
+            (reqwest::Version::HTTP_11, StatusCode::NO_CONTENT)
+        );
+    }
+}

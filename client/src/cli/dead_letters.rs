@@ -1,0 +1,87 @@
+//! `restante dead-letters`: what channels gave up, looked at, made ready again, or taken away.
+
+use std::time::Duration;
+
+use restante_client::{Client, Control, DeliveredItem, PeekState, Purge, PurgedState, Redrive};
+
+use super::{
+    channel::stats,
+    exit::Exit,
+    failure::Failure,
+    form::{self, columns, or_dash},
+    peek,
+};
+use crate::config::{BrokerArgs, ControlArgs, DeadLettersCommand, ListArgs, PurgeArgs, RedriveArgs};
+
+pub(crate) async fn run(
+    client: &Client,
+    broker: &BrokerArgs,
+    command: DeadLettersCommand,
+) -> Result<Exit, Failure> {
+    match command {
+        DeadLettersCommand::List(args) => list(client, args, broker.deadline).await,
+        DeadLettersCommand::Redrive(args) => redrive(client, broker, args).await,
+        DeadLettersCommand::Purge(args) => purge(client, broker, args).await,
+    }
+}
+
+async fn list(client: &Client, args: ListArgs, deadline: Duration) -> Result<Exit, Failure> {
+    let found = peek::list(client, &args, PeekState::Dead, deadline).await?;
+    peek::print(&found, &args, table).await
+}
+
+async fn redrive(client: &Client, broker: &BrokerArgs, args: RedriveArgs) -> Result<Exit, Failure> {
+    let control = control(broker, &args.control).await?;
+    let uid = stats(client, &args.channel, broker.deadline).await?.uid;
+    let to = match &args.to {
+        Some(to) => Some(stats(client, to, broker.deadline).await?.uid),
+        None => None,
+    };
+    let redriven = control.redrive(uid, &Redrive { to, limit: args.limit }, broker.deadline).await;
+    let redriven = redriven.map_err(Failure::Control)?;
+    let row = [redriven.moved.to_string(), redriven.left.to_string()];
+    let table = || columns([("MOVED", true), ("LEFT", true)], [row].into_iter());
+    form::print(&redriven, args.form.output, table).await?;
+    Ok(Exit::Ok)
+}
+
+async fn purge(client: &Client, broker: &BrokerArgs, args: PurgeArgs) -> Result<Exit, Failure> {
+    let control = control(broker, &args.control).await?;
+    let uid = stats(client, &args.channel, broker.deadline).await?.uid;
+    let dead = Purge { states: vec![PurgedState::Dead] };
+    let purged = control.purge(uid, &dead, broker.deadline).await.map_err(Failure::Control)?;
+    let table = || columns([("PURGED", true)], [[purged.purged.to_string()]].into_iter());
+    form::print(&purged, args.form.output, table).await?;
+    Ok(Exit::Ok)
+}
+
+/// The control API, its token read.
+async fn control(broker: &BrokerArgs, args: &ControlArgs) -> Result<Control, Failure> {
+    let path = &args.control_token_file;
+    let token = tokio::fs::read_to_string(path).await;
+    let token = token.map_err(|source| Failure::Read { path: path.clone(), source })?;
+    Ok(Control::new(broker.options_for(&args.control_url)?, token.trim())?)
+}
+
+fn table(messages: &[DeliveredItem]) -> String {
+    let headings = [
+        ("ID", false),
+        ("SINCE", false),
+        ("CAUSE", false),
+        ("DELIVERIES", true),
+        ("BYTES", true),
+        ("REASON", false),
+    ];
+    let rows = messages.iter().map(|item| {
+        let note = item.dead_letter.as_ref();
+        [
+            item.id.clone(),
+            or_dash(note.map(|note| note.since.as_str())),
+            or_dash(note.map(|note| note.cause.as_str())),
+            item.deliveries.to_string(),
+            item.content.0.len().to_string(),
+            or_dash(note.and_then(|note| note.reason.as_deref())),
+        ]
+    });
+    columns(headings, rows)
+}

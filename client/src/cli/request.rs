@@ -1,0 +1,58 @@
+//! `restante request` and `reply`.
+
+use std::time::Duration;
+
+use restante_client::{Client, RequestReplyError, SendOptions, Sender, request_reply::reply_key};
+use tokio::io::stdout;
+
+use super::{
+    exit::Exit,
+    failure::{Failure, say},
+    input::Input,
+    output,
+    push::{dressed, print, retrying},
+    signal,
+};
+use crate::config::{ReplyArgs, RequestArgs};
+
+/// Sends a request and writes its reply.
+pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {
+    let RequestArgs { address, content, reply_to, timeout } = args;
+    let asking = async {
+        let message = dressed(&content, Input::open(content.file.clone()).await?.whole().await?.into())?;
+        match client.request(&address, message, &reply_to, timeout).await {
+            Ok(reply) => {
+                output::write(&mut stdout(), &reply.content, "standard output").await?;
+                let id = reply.id.to_string();
+                reply.settle().await.map_err(|source| Failure::Settle { id, source })?;
+                Ok(Exit::Ok)
+            }
+            Err(error @ RequestReplyError::NoReply { .. }) => {
+                say(&error.to_string());
+                Ok(Exit::NothingCame)
+            }
+            Err(error) => Err(Failure::Request(error)),
+        }
+    };
+    tokio::select! {
+        asked = asking => asked,
+        () = signal::first() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Sends a reply.
+pub(crate) async fn reply(client: &Client, args: ReplyArgs, deadline: Duration) -> Result<Exit, Failure> {
+    let ReplyArgs { content, to, correlation_id, request } = args;
+    let content_read = Input::open(content.file.clone()).await?.whole().await?;
+    let mut message = dressed(&content, content_read.into())?.header("Correlation-Id", &correlation_id)?;
+    if let Some(request) = request {
+        message = message.idempotency_key(reply_key(request))?;
+    }
+    let options = SendOptions { deadline: Some(deadline), ..SendOptions::default() };
+    let sender = Sender::new(client, to).on_retry(retrying);
+    tokio::select! {
+        receipt = sender.send_with(message, options) => print(&mut stdout(), &receipt?).await?,
+        () = signal::first() => return Ok(Exit::Interrupted),
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,86 @@
+//! Dead letters redriven and purged, by the broker's control API: its own port, and its own credential.
+
+use std::time::Duration;
+
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use restante_wire::{
+    control::{Purge, Purged, Redrive, Redriven},
+    header, path,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    client::{Call, Client},
+    error::RequestError,
+    options::{ClientOptions, OptionsError},
+    text::quoted,
+};
+
+/// The way to one broker's control API. Channels are named by their UID there, which [`Client::channel`] tells.
+#[derive(Debug, Clone)]
+pub struct Control {
+    client: Client,
+    authorization: HeaderValue,
+}
+
+impl Control {
+    /// Checks the options, whose broker is the control port's URL, and takes the control port's token. Connects to nothing
+    /// yet.
+    pub fn new(options: ClientOptions, token: &str) -> Result<Self, OptionsError> {
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| OptionsError::ControlToken)?;
+        authorization.set_sensitive(true);
+        Ok(Self { client: Client::new(options)?, authorization })
+    }
+
+    /// Makes dead letters ready again, oldest first, with a delivery count of zero: in their own channel, or in another.
+    /// Tries for as long as `within`, under one idempotency key, so that no letter is moved twice.
+    pub async fn redrive(
+        &self,
+        channel: Uuid,
+        redrive: &Redrive,
+        within: Duration,
+    ) -> Result<Redriven, RequestError> {
+        self.change(channel, "redrive", redrive, within).await
+    }
+
+    /// Takes messages away for ever. Leased ones are never purged. Tries for as long as `within`, under one idempotency
+    /// key, so that what comes meanwhile is not purged by a repeat.
+    pub async fn purge(
+        &self,
+        channel: Uuid,
+        purge: &Purge,
+        within: Duration,
+    ) -> Result<Purged, RequestError> {
+        self.change(channel, "purge", purge, within).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        channel: Uuid,
+        verb: &str,
+        body: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, RequestError> {
+        let body = serde_json::to_vec(body).expect("what changes messages has only JSON's own types");
+        let key = quoted(&Uuid::new_v4().to_string());
+        let target = format!("{}{channel}/{verb}", path::CONTROL_CHANNELS);
+        self.client
+            .answered(within, || async {
+                let mut call = Call { body: body.clone().into(), ..Call::new(Method::POST, target.clone()) };
+                call.headers.insert(AUTHORIZATION, self.authorization.clone());
+                call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                call.headers.insert(header::IDEMPOTENCY_KEY, key.clone());
+                let answer = self.client.call(call).await?;
+                if answer.status != StatusCode::OK {
+                    return Err(answer.refused());
+                }
+                answer.json("the control API's")
+            })
+            .await
+    }
+}

@@ -1,0 +1,136 @@
+//! Messages as they were answered: one in headers and a body, or many in a batch.
+
+use std::{str::FromStr, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
+};
+use jiff::Timestamp;
+use restante_wire::{
+    batch::{DeliveredHead, PulledBatch, decode_frames},
+    header, path,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{ask::is_framed, dead_letter::DeadLetter};
+use crate::{answer::Answer, error::RequestError, lease::granted};
+
+/// A message as it was answered.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) id: Uuid,
+    pub(crate) content: Bytes,
+    /// The kept headers.
+    pub(crate) headers: HeaderMap,
+    pub(crate) group: Option<String>,
+    pub(crate) dead_letter: Option<DeadLetter>,
+    pub(crate) deliveries: u32,
+    pub(crate) enqueued_at: Timestamp,
+    pub(crate) lease: String,
+    pub(crate) granted: Duration,
+    /// When the answer came, by the monotonic clock.
+    pub(crate) since: Instant,
+    /// The lease may have begun with an earlier try, whose answer was lost.
+    pub(crate) began_before: bool,
+}
+
+/// Reads a 200 with one message. One without id and lease is not a broker's.
+pub(crate) fn read(answer: Answer) -> Result<Taken, RequestError> {
+    let lease = answer.text(LOCATION.as_str()).and_then(token).map(str::to_owned);
+    Ok(Taken {
+        id: answer.required(header::MESSAGE_ID)?,
+        lease: lease.ok_or_else(|| answer.foreign("its 200 has no Location with a lease".into()))?,
+        granted: granted(&answer)?,
+        deliveries: answer.required(header::MESSAGE_DELIVERIES)?,
+        enqueued_at: answer.required(header::MESSAGE_ENQUEUED_AT)?,
+        group: answer.text(header::MESSAGE_GROUP).map(str::to_owned),
+        dead_letter: DeadLetter::read(&answer.headers),
+        since: answer.at,
+        began_before: false,
+        headers: kept(answer.headers),
+        content: answer.body,
+    })
+}
+
+/// Reads a 200 with a batch, framed or JSON. One without messages is not a broker's.
+pub(crate) fn read_batch(answer: Answer) -> Result<Vec<Taken>, RequestError> {
+    let items: Vec<(DeliveredHead, Bytes)> = if is_framed(&answer.headers) {
+        let frames = decode_frames(&answer.body).map_err(|error| answer.foreign(error.to_string()))?;
+        frames.into_iter().map(|(head, content)| (head, answer.body.slice_ref(content))).collect()
+    } else {
+        let PulledBatch { messages } = answer.json("a batch of messages")?;
+        messages.into_iter().map(|item| (item.head, item.content.0.into())).collect()
+    };
+    if items.is_empty() {
+        return Err(answer.foreign("its batch has no messages".into()));
+    }
+    items.into_iter().map(|(head, content)| of_item(&answer, head, content)).collect()
+}
+
+fn of_item(answer: &Answer, head: DeliveredHead, content: Bytes) -> Result<Taken, RequestError> {
+    let missing = |what: &str| answer.foreign(format!("a message of its batch has no usable {what}"));
+    let headers = headers(&head);
+    Ok(Taken {
+        id: head.id.parse().map_err(|_| missing("id"))?,
+        content,
+        group: head.group,
+        dead_letter: DeadLetter::read(&headers),
+        headers: kept(headers),
+        deliveries: head.deliveries,
+        enqueued_at: head.enqueued_at.parse().map_err(|_| missing("enqueuedAt"))?,
+        lease: head.lease.ok_or_else(|| missing("lease"))?,
+        granted: Duration::from_secs(head.lease_seconds.ok_or_else(|| missing("leaseSeconds"))?),
+        since: answer.at,
+        began_before: false,
+    })
+}
+
+/// An item's headers. One that HTTP could not have carried is left out.
+fn headers(head: &DeliveredHead) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &str, value: &str| {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    };
+    let types = [(CONTENT_TYPE, &head.content_type), (CONTENT_ENCODING, &head.content_encoding)];
+    for (name, value) in types {
+        value.iter().for_each(|value| add(name.as_str(), value));
+    }
+    for (name, values) in &head.headers {
+        values.iter().for_each(|value| add(name, value));
+    }
+    headers
+}
+
+/// The lease token at the end of a `Location`, which a gateway may have given another beginning.
+fn token(location: &str) -> Option<&str> {
+    let (_, token) = location.rsplit_once(path::LEASES)?;
+    (!token.is_empty() && !token.contains(['/', '?', '#'])).then_some(token)
+}
+
+/// The headers that belong to the message and not to the answer.
+fn kept(headers: HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| header::is_kept(name.as_str())) {
+        kept.append(name.clone(), value.clone());
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_found_behind_whatever_a_gateway_puts_before_it() {
+        assert_eq!(token("/v1/leases/abc"), Some("abc"));
+        assert_eq!(token("https://gate.example/mail/v1/leases/abc"), Some("abc"));
+        for bad in ["/v1/leases/", "/v1/leases/a/b", "/v1/leases/a?b", "/login", ""] {
+            assert_eq!(token(bad), None, "{bad}");
+        }
+    }
+}

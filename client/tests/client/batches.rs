@@ -1,0 +1,187 @@
+//! The receiver module, many messages at once; and attempts, whose lost answers are fetched again.
+
+use restante_client::{
+    BatchOptions, Counts, ProblemType, Receiver, ReceiverOptions, ReleaseOptions, SettleError, Verdict,
+};
+use restante_wire::batch::{FRAMES_CONTENT_TYPE, PulledBatch, Settlements};
+
+use crate::support::{
+    address,
+    broker::{Broker, Seen},
+    client,
+    reply::{LEASE, Reply, content, frames, half_content, item, json, nothing, problem, renewed, settled},
+    soon,
+};
+
+fn receiver(broker: &Broker) -> Receiver {
+    Receiver::new(&client(&broker.url), address(), ReceiverOptions::default())
+}
+
+fn settlements(seen: &Seen) -> Settlements {
+    serde_json::from_slice(&seen.body).unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_by_one_request_framed_or_as_json() {
+    let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
+        ("GET", 0) => frames([item(1, 30), item(2, 30)]),
+        ("GET", _) => json(&PulledBatch { messages: vec![item(1, 30), item(2, 30)] }),
+        _ => settled(&seen.body, 204),
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let mut options = BatchOptions::default();
+    (options.messages_max, options.linger_ms) = (5, 50);
+    for _ in 0..2 {
+        let messages = soon(receiver.receive_batch(options)).await.unwrap();
+        let told: Vec<_> = messages
+            .iter()
+            .map(|message| (message.content.clone(), message.lease().to_owned(), message.group.clone()))
+            .collect();
+        let expected = [1, 2].map(|number| {
+            (format!("message {number}").into(), format!("lease-{number}"), Some(format!("g{number}")))
+        });
+        assert_eq!(told, expected);
+        assert_eq!(messages[0].content_type(), Some("text/plain"));
+        assert_eq!(messages[0].headers["meta-colour"], "red");
+        let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
+        assert!(receiver.conclude_all(verdicts).await.iter().all(|(_, result)| result.is_ok()));
+    }
+    let log = broker.log();
+    assert_eq!(log.seen[0].line(), "GET /v1/batches/demo/orders?max=5&linger_ms=50");
+    assert_eq!(log.seen[0].header("accept"), FRAMES_CONTENT_TYPE);
+    assert_eq!(settlements(&log.seen[1]).ack, ["lease-1", "lease-2"]);
+    assert_eq!(receiver.counts(), Counts { received: 4, settled: 4, ..Counts::default() });
+    soon(receiver.drained()).await;
+    assert_eq!(broker.log().seen.len(), 4, "what is settled is not given back");
+}
+
+#[tokio::test]
+async fn each_message_of_a_batch_may_be_concluded_in_its_own_way_and_is_told_its_own_result() {
+    let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
+        ("GET", _) => frames((0..3).map(|number| item(number, 30))),
+        (_, 1) => problem(503, ProblemType::Busy),
+        _ => {
+            let ack = r#"{"status":410,"problem":{"type":"https://restante.dev/errors/lease-expired",
+                "title":"t","status":410,"detail":"d"}}"#;
+            let told =
+                format!(r#"{{"ack":[{ack}],"release":[{{"status":204}}],"reject":[{{"status":204}}]}}"#);
+            json(&serde_json::from_str::<serde_json::Value>(&told).unwrap())
+        }
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let messages = soon(receiver.receive_batch(BatchOptions::default())).await.unwrap();
+    let verdicts = [
+        Verdict::Reject { reason: Some("no bolts".into()) },
+        Verdict::Settle,
+        Verdict::Release(ReleaseOptions { delay_seconds: Some(7), uncounted: false }),
+    ];
+    let results = receiver.conclude_all(messages.into_iter().zip(verdicts).collect()).await;
+    let results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
+    assert!(matches!(&results[..], [Ok(()), Err(SettleError::Expired), Ok(())]), "{results:?}");
+    let asked = settlements(&broker.log().seen[2]);
+    assert_eq!((asked.release[0].delay, asked.reject[0].reason.as_deref()), (Some(7), Some("no bolts")));
+    let counts = receiver.counts();
+    assert_eq!((counts.settled, counts.released, counts.rejected), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn the_leases_of_a_batch_are_renewed_together_and_only_those_in_hand() {
+    let broker = Broker::start(|seen: &Seen, _| match seen.path.as_str() {
+        "/v1/settlements" => settled(&seen.body, 200),
+        path if path.contains("/renew") => renewed(1),
+        path if path.contains("/batches/") => frames((0..3).map(|number| item(number, 1))),
+        _ => nothing(),
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let mut messages = soon(receiver.receive_batch(BatchOptions::default())).await.unwrap();
+    let renewals = |log: &crate::support::broker::Log, leases: &[&str]| {
+        let bulk = log.seen.iter().filter(|seen| seen.path == "/v1/settlements").map(settlements);
+        bulk.filter(|asked| asked.renew.iter().map(|renew| renew.lease.as_str()).eq(leases.iter().copied()))
+            .count()
+    };
+    // More than a lease's time: without renewals they would be lost by then.
+    broker.until(|log| renewals(log, &["lease-0", "lease-1", "lease-2"]) >= 4).await;
+    assert!(messages.iter().all(|message| !message.is_lost()));
+    messages.remove(1).settle().await.unwrap();
+    broker.until(|log| renewals(log, &["lease-0", "lease-2"]) >= 1).await;
+    messages.remove(1).settle().await.unwrap();
+    broker.until(|log| log.count("POST /v1/leases/lease-0/renew?lease=1") >= 1).await;
+    assert!(!messages[0].is_lost());
+}
+
+#[tokio::test]
+async fn nothing_is_a_timeout_response_for_a_batch_too() {
+    let broker = Broker::start(|_, number| if number < 3 { nothing() } else { frames([item(0, 30)]) }).await;
+    let receiver = receiver(&broker);
+    let once = receiver.receive_batch_once(BatchOptions::default(), None).await.unwrap();
+    assert!(once.is_empty());
+    assert_eq!(soon(receiver.receive_batch(BatchOptions::default())).await.unwrap().len(), 1);
+    let expected = Counts { timed_out: 3, asked_again: 2, received: 1, ..Counts::default() };
+    assert_eq!(receiver.counts(), expected);
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_is_repeated_under_its_attempt_id() {
+    let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
+        ("GET", 0) => Reply::Cut,
+        ("GET", 1) => half_content("first"),
+        ("GET", 2) => problem(409, ProblemType::AttemptRepeated),
+        ("GET", 3) => content("first", 300),
+        ("GET", _) if seen.path.contains("/messages/") => nothing(),
+        _ => renewed(300),
+    })
+    .await;
+    let receiver = receiver(&broker);
+    let message = soon(receiver.receive()).await.unwrap();
+    let log = broker.log();
+    let ids: Vec<_> = log.seen.iter().map(|seen| seen.header("receive-attempt-id").to_owned()).collect();
+    assert!(ids[0].len() == 38 && ids[0].starts_with('"'), "{ids:?}");
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    // Nobody knows since when that lease runs: it is renewed at once.
+    let renewal = format!("POST /v1/leases/{LEASE}/renew?lease=300");
+    broker.until(|log| log.count(&renewal) == 1).await;
+    drop(message);
+    assert!(receiver.receive_once(None).await.unwrap().is_none());
+    let asked: Vec<_> = broker.log().seen.into_iter().filter(|seen| seen.method == "GET").collect();
+    assert_ne!(asked[4].header("receive-attempt-id"), ids[0], "another undertaking is another attempt");
+}
+
+#[tokio::test]
+async fn after_a_timeout_response_a_new_attempt_begins() {
+    let broker = Broker::start(|_, number| if number < 2 { nothing() } else { content("hello", 30) }).await;
+    soon(receiver(&broker).receive()).await.unwrap();
+    let mut ids: Vec<_> =
+        broker.log().seen[..3].iter().map(|seen| seen.header("receive-attempt-id").to_owned()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[tokio::test]
+async fn a_message_tells_its_group_and_why_another_channel_gave_it_up() {
+    let broker = Broker::start(|_, _| {
+        let Reply::Answer(mut response) = content("hello", 30) else { unreachable!() };
+        for (name, value) in [
+            ("message-group", "customer-7"),
+            ("message-dead-letter-cause", "rejected"),
+            ("message-dead-letter-channel", "demo/orders"),
+            ("message-dead-letter-reason", "no bolts"),
+            ("reply-to", "demo/replies"),
+            ("correlation-id", "c-1"),
+        ] {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        Reply::Answer(response)
+    })
+    .await;
+    let message = soon(receiver(&broker).receive()).await.unwrap();
+    assert_eq!(message.group.as_deref(), Some("customer-7"));
+    let letter = message.dead_letter.as_ref().unwrap();
+    assert_eq!((letter.cause.as_str(), letter.channel.as_str()), ("rejected", "demo/orders"));
+    assert_eq!(letter.reason.as_deref(), Some("no bolts"));
+    assert_eq!(message.reply_to().unwrap().as_str(), "demo/replies");
+    assert_eq!(message.correlation_id(), Some("c-1"));
+}

@@ -1,0 +1,149 @@
+//! Request and reply over two channels.
+
+use std::time::Duration;
+
+use restante_client::{
+    Message, ProblemType, Received, Receiver, ReceiverOptions, ReplyError, RequestReplyError,
+};
+
+use crate::support::{
+    PATIENCE, address,
+    broker::{Broker, Seen},
+    client,
+    reply::{ID, LEASE, Reply, content, nothing, problem, stored},
+    soon,
+};
+
+/// A message with these headers.
+fn with(body: &'static str, headers: &[(&'static str, &str)]) -> Reply {
+    let Reply::Answer(mut response) = content(body, 30) else { unreachable!() };
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    Reply::Answer(response)
+}
+
+fn replies() -> restante_client::Address {
+    "demo/replies".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_request_waits_for_its_own_reply_and_gives_others_back_uncounted() {
+    let (asked, correlation) = tokio::sync::watch::channel(String::new());
+    let broker = Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
+        ("POST", 0) => {
+            asked.send_replace(seen.header("correlation-id").to_owned());
+            stored()
+        }
+        ("GET", 1) => with("another's", &[("correlation-id", "another")]),
+        ("GET", 3) => content("nobody's", 30),
+        ("GET", _) => with("mine", &[("correlation-id", &asked.borrow())]),
+        _ => nothing(),
+    })
+    .await;
+    let reply =
+        client(&broker.url).request(&address(), Message::new("how many?"), &replies(), PATIENCE).await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.content, "mine");
+    assert_eq!(reply.correlation_id(), Some(correlation.borrow().as_str()));
+    let log = broker.log();
+    assert_eq!(log.seen[0].line(), "POST /v1/messages/demo/orders");
+    assert_eq!(log.seen[0].header("reply-to"), "demo/replies");
+    let version = uuid::Uuid::parse_str(log.seen[0].header("correlation-id")).unwrap().get_version_num();
+    assert_eq!(version, 7);
+    assert_eq!(log.count("GET /v1/messages/demo/replies"), 3);
+    // With a delay, so that the same one does not come again at once and for ever.
+    assert_eq!(log.count(&format!("POST /v1/leases/{LEASE}/release?delay=1&uncounted=true")), 2);
+    reply.settle().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_without_a_reply_tells_under_which_id_one_may_still_come() {
+    let broker = Broker::start(|seen: &Seen, _| match seen.method.as_str() {
+        "POST" => stored(),
+        _ => Reply::Hang,
+    })
+    .await;
+    let within = Duration::from_millis(200);
+    let error =
+        client(&broker.url).request(&address(), Message::new("x"), &replies(), within).await.unwrap_err();
+    let RequestReplyError::NoReply { correlation_id, .. } = error else { panic!("{error}") };
+    let log = broker.until(|log| log.hung_up == 1).await;
+    assert_eq!(log.seen[0].header("correlation-id"), correlation_id.to_string());
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_awaits_nothing() {
+    let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
+    let error =
+        client(&broker.url).request(&address(), Message::new("x"), &replies(), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, RequestReplyError::Send(_)), "{error}");
+    assert_eq!(broker.log().seen.len(), 1);
+}
+
+/// A broker that gives out one request and answers what is sent by the script.
+async fn one_request(
+    headers: &'static [(&'static str, &'static str)],
+    pushed: fn() -> Reply,
+) -> (Broker, Received) {
+    let broker = Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
+        ("GET", 0) => with("how many?", headers),
+        ("POST", _) if seen.path.starts_with("/v1/messages/") => pushed(),
+        _ => nothing(),
+    })
+    .await;
+    let receiver = Receiver::new(&client(&broker.url), address(), ReceiverOptions::default());
+    let message = soon(receiver.receive()).await.unwrap();
+    (broker, message)
+}
+
+const REQUEST: &[(&str, &str)] = &[("reply-to", "demo/replies"), ("correlation-id", "c-1")];
+
+#[tokio::test]
+async fn a_reply_goes_where_it_is_awaited_and_only_then_the_request_is_settled() {
+    let (broker, message) = one_request(REQUEST, stored).await;
+    message.reply_and_settle(Message::new("seven"), PATIENCE).await.unwrap();
+    let lines: Vec<_> = broker.log().seen.iter().map(Seen::line).collect();
+    let settle = format!("DELETE /v1/leases/{LEASE}");
+    assert_eq!(lines[1..], ["POST /v1/messages/demo/replies".to_owned(), settle]);
+    let reply = &broker.log().seen[1];
+    assert_eq!((reply.header("correlation-id"), reply.header("reply-to")), ("c-1", ""));
+    // The same at every try to reply to this request.
+    assert_eq!(reply.header("idempotency-key"), format!("\"reply-{ID}\""));
+}
+
+#[tokio::test]
+async fn a_reply_that_is_refused_leaves_the_request_to_come_again() {
+    let (broker, message) = one_request(REQUEST, || problem(404, ProblemType::AddressUnknown)).await;
+    let error = message.reply_and_settle(Message::new("seven"), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, ReplyError::Send(_)), "{error}");
+    broker.until(|log| log.count(&format!("POST /v1/leases/{LEASE}/release")) == 1).await;
+    assert_eq!(broker.log().count(&format!("DELETE /v1/leases/{LEASE}")), 0);
+}
+
+#[tokio::test]
+async fn the_first_reply_stands_and_the_request_is_settled() {
+    let (broker, message) = one_request(REQUEST, || problem(422, ProblemType::IdempotencyMismatch)).await;
+    message.reply_and_settle(Message::new("eight"), PATIENCE).await.unwrap();
+    assert_eq!(broker.log().count(&format!("DELETE /v1/leases/{LEASE}")), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_no_reply_is_awaited_or_to_what_is_no_address() {
+    let (broker, message) = one_request(&[], stored).await;
+    let error = message.reply(Message::new("seven"), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, ReplyError::NotAwaited(_)), "{error}");
+    assert_eq!(broker.log().seen.len(), 1);
+    let (broker, message) = one_request(&[("reply-to", "http://10.0.0.1/admin")], stored).await;
+    assert_eq!(message.reply_to(), None);
+    let error = message.reply(Message::new("seven"), PATIENCE).await.unwrap_err();
+    assert!(error.to_string().contains("http://10.0.0.1/admin"), "{error}");
+    assert_eq!(broker.log().seen.len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_is_replied_to_under_its_message_id() {
+    let (broker, message) = one_request(&[("reply-to", "demo/replies")], stored).await;
+    message.reply(Message::new("seven"), PATIENCE).await.unwrap();
+    assert_eq!(broker.log().seen[1].header("correlation-id"), ID);
+}

@@ -1,0 +1,52 @@
+//! What stands between clients and brokers, as a Service does: it leads to one broker, and then to another.
+
+use std::{
+    net::SocketAddrV4,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// A forwarder of connections; it ends with this value.
+pub(crate) struct Forwarder {
+    url: String,
+    to: Arc<Mutex<SocketAddrV4>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Forwarder {
+    /// One that leads to this address.
+    pub(crate) async fn to(address: SocketAddrV4) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let to = Arc::new(Mutex::new(address));
+        let (mut tasks, leads_to) = (JoinSet::new(), to.clone());
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let to = *leads_to.lock().unwrap_or_else(PoisonError::into_inner);
+                connections.spawn(async move {
+                    // Where nobody listens, the client's connection is closed.
+                    if let Ok(mut server) = TcpStream::connect(to).await {
+                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { url, to, _tasks: tasks })
+    }
+
+    /// New connections lead there from now on.
+    pub(crate) fn lead_to(&self, address: SocketAddrV4) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+}

@@ -1,0 +1,54 @@
+//! What is seen of a channel without taking anything from it.
+
+use anyhow::{Context, Result, ensure};
+use restante_tests::ledger::account::{Left, Standing, State};
+use restante_wire::batch::PeekedBatch;
+
+use super::sender::CONTENT_BYTES_MAX;
+use crate::{
+    api::{Api, id},
+    broker::Broker,
+    content,
+};
+
+const STATES: [(&str, State); 4] =
+    [("ready", State::Ready), ("leased", State::Leased), ("delayed", State::Delayed), ("dead", State::Dead)];
+
+/// Every message of a channel.
+pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Left>> {
+    let mut left = Vec::new();
+    for (word, state) in STATES {
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/peek/acme/{name}?state={word}&max=50{after}");
+            let answer = api.until_answered(|| api.get(&path)).await?;
+            ensure!(answer.status == 200, "a look was answered {}", answer.text());
+            let page: PeekedBatch = answer.json()?;
+            for item in &page.messages {
+                let key = content::key_of(&item.content.0, CONTENT_BYTES_MAX).context("a strange content")?;
+                let of = |name: &str, value: &str| 4 + name.len() + value.len();
+                let headers = item
+                    .headers
+                    .iter()
+                    .flat_map(|(name, values)| values.iter().map(move |value| of(name, value)));
+                let bytes = (item.content.0.len() + headers.sum::<usize>()) as u64;
+                left.push(Left { key, id: id(&item.id)?, state, bytes });
+            }
+            let Some(next) = page.next else { break };
+            after = format!("&after={next}");
+        }
+    }
+    Ok(left)
+}
+
+/// What `GET /v1/channels` counts.
+pub(super) async fn counted(broker: &Broker, name: &str) -> Result<Standing> {
+    let stats = broker.stats(name).await?;
+    Ok(Standing {
+        ready: stats.ready,
+        leased: stats.leased,
+        delayed: stats.delayed,
+        dead: stats.dead,
+        bytes: stats.bytes,
+    })
+}

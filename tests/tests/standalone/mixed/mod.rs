@@ -1,0 +1,307 @@
+//! Everything that clients may do, at once, under `kill -9` in a loop; and afterwards each message is accounted for, and
+//! every count is what the clients' accounts say.
+
+mod channels;
+mod look;
+mod random;
+mod receiver;
+mod sender;
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use anyhow::{Context, Result, ensure};
+use restante_tests::{
+    ledger::account::{Delivery, End, Entry, Event, Expired, Standing, not_in_all, two_ids},
+    wait,
+};
+use tokio::{sync::RwLock, task::JoinSet};
+
+use self::{
+    channels::{FRAGILE_DELIVERIES_MAX, Load, Plan},
+    random::Random,
+    receiver::{Message, Receiver},
+    sender::Sender,
+};
+use crate::{
+    api::Api,
+    broker::{Broker, DEADLINE, http},
+};
+
+const KILLS: u64 = 12;
+/// A kill comes after up to this many further answers.
+const ANSWERS_BETWEEN_KILLS_MAX: u64 = 600;
+/// Small segments are filled, sealed and copied forward many times in one run; few contents are read from memory.
+const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--hot-body-memory", "16KiB"];
+const SENDERS: u32 = 2;
+const RECEIVERS: u32 = 2;
+/// Whose dead letters get another chance under load.
+const REDRIVEN: [&str; 5] = ["letters", "batches", "shared-a", "shared-b", "shared-c"];
+const SHARED: [&str; 3] = ["shared-a", "shared-b", "shared-c"];
+/// In which the states of all messages are set by hand at the end.
+const SET: [&str; 6] = ["letters", "groups", "batches", "shared-a", "shared-b", "shared-c"];
+/// Beyond the end of the test.
+const LONG_SECONDS: u32 = 600;
+
+/// The broker, its clients, and what they know.
+struct Test {
+    broker: Broker,
+    api: Arc<Api>,
+    plan: Plan,
+    random: Random,
+    redrives: Arc<RwLock<()>>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_everything_that_clients_do_and_killed_in_a_loop_it_loses_nothing_and_counts_exactly()
+-> Result<()> {
+    let seed = getrandom::u64()?;
+    let mut test = Test::start(seed).await?;
+    let outcome = test.run().await;
+    let wrongs = test.wrongs();
+    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {wrongs:?}"))?;
+    eprintln!("{summary}");
+    ensure!(wrongs.is_empty(), "with seed {seed}: {wrongs:?}");
+    Ok(())
+}
+
+impl Test {
+    async fn start(seed: u64) -> Result<Self> {
+        let mut broker = Broker::unprogrammed(&FLAGS)?;
+        broker.start()?;
+        let plan = Plan::new()?;
+        wait::until_async("the control port", DEADLINE, || broker.sync(&plan.configs)).await?;
+        broker.ready().await?;
+        let api = Arc::new(Api::new(http()?, broker.url()));
+        Ok(Self { broker, api, plan, random: Random::new(seed), redrives: Arc::default() })
+    }
+
+    async fn run(&mut self) -> Result<String> {
+        self.load().await?;
+        self.at_rest().await?;
+        let held = self.set_states().await?;
+        self.kill().await?;
+        self.check_set("after the last kill").await?;
+        for (name, message) in &held {
+            self.receiver(name).settle(message).await?;
+        }
+        self.check_set("after leases of before the kill were settled").await?;
+        self.empty().await?;
+        self.kill().await?;
+        self.check_set("when all that can be had was had").await?;
+        self.something_happened()
+    }
+
+    /// Sends and receives while the broker is killed again and again.
+    async fn load(&mut self) -> Result<()> {
+        let (sending, receiving) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+        let (mut senders, mut receivers) = (JoinSet::new(), JoinSet::new());
+        for (place, destination) in (0..).zip(&self.plan.destinations) {
+            for number in 1..=SENDERS {
+                let sender = Sender::new(&self.api, destination, place * 10 + number, self.random.fork());
+                senders.spawn(sender.run(sending.clone()));
+            }
+        }
+        for load in &self.plan.loads {
+            for _ in 0..RECEIVERS {
+                let receiver = Receiver::new(&self.api, load, &self.redrives, self.random.fork());
+                receivers.spawn(receiver.run(receiving.clone()));
+            }
+        }
+        for number in 0..KILLS {
+            let enough = self.api.counts().0 + self.random.below(ANSWERS_BETWEEN_KILLS_MAX + 1);
+            let answers = wait::until_async("answers", DEADLINE, || async {
+                let (answered, _) = self.api.counts();
+                if answered >= enough { Ok(()) } else { Err(format!("{answered} of {enough}")) }
+            });
+            tokio::select! {
+                answers = answers => answers?,
+                Some(ended) = senders.join_next() => ended?.context("a sender ended")?,
+                Some(ended) = receivers.join_next() => ended?.context("a receiver ended")?,
+            }
+            if number % 3 == 1 {
+                for name in REDRIVEN {
+                    self.redrive(name).await?;
+                }
+            }
+            let status = self.broker.kill()?;
+            ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
+            self.broker.start()?;
+        }
+        self.broker.ready().await?;
+        // Receivers make room for those who still wait to send.
+        for (clients, goes_on) in [(&mut senders, sending), (&mut receivers, receiving)] {
+            goes_on.store(false, Relaxed);
+            while let Some(client) = clients.join_next().await {
+                client??;
+            }
+        }
+        Ok(())
+    }
+
+    /// When the last lease has ended and the last delay is over, each message is where its account says.
+    async fn at_rest(&self) -> Result<()> {
+        for load in &self.plan.loads {
+            wait::until_async("leases and delays to end", DEADLINE, || async {
+                let now = look::counted(&self.broker, load.name).await?;
+                let moving = load.habits.short_lived && now.ready > 0;
+                ensure!(now.leased + now.delayed == 0 && !moving, "{}: {now:?}", load.name);
+                Ok::<(), anyhow::Error>(())
+            })
+            .await?;
+        }
+        for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
+            let mut left = look::look(&self.api, load.name).await?;
+            ensure!(look::counted(&self.broker, load.name).await? == Standing::of(&left), "{}", load.name);
+            let moves = load.habits.moves;
+            if moves {
+                let moved = look::look(&self.api, "graveyard").await?;
+                ensure!(look::counted(&self.broker, "graveyard").await? == Standing::of(&moved), "graveyard");
+                left.extend(moved);
+            }
+            load.account.looked(&left);
+            let wrongs = load.account.wrongs_left(&left, load.expired);
+            let history = load.account.history(&wrongs);
+            ensure!(wrongs.is_empty(), "{}: {wrongs:?}; {history:?}", load.name);
+            let (told, seen) = (load.account.standing(load.expired), Standing::of(&left));
+            let same = if moves { told.messages() == seen.messages() } else { told == seen };
+            ensure!(same, "{} holds {seen:?}, and its clients' account says {told:?}", load.name);
+        }
+        Ok(())
+    }
+
+    /// Brings messages of some channels into every state, for longer than the test takes. Returns those that are leased.
+    async fn set_states(&mut self) -> Result<Vec<(&'static str, Message)>> {
+        // There is room for more in every channel.
+        self.empty().await?;
+        let mut held = Vec::new();
+        for name in SET {
+            let place = self.plan.destinations.iter().position(|to| name.starts_with(to.name));
+            let place = place.context("everything is sent somewhere")?;
+            // What is in line now: a group may wait for the message that is held.
+            let sender = Sender::new(&self.api, &self.plan.destinations[place], 1000, self.random.fork());
+            if name != SHARED[1] && name != SHARED[2] {
+                sender.push_many(8).await?;
+            }
+            let mut receiver = self.receiver(name);
+            let mut next = async || receiver.pull("wait=0", LONG_SECONDS).await?.context("there is none");
+            let (leased, delayed) = (next().await?, next().await?);
+            let (back, rejected, settled) = (next().await?, next().await?, next().await?);
+            receiver.release(&delayed, Some(LONG_SECONDS), true).await?;
+            receiver.release(&back, None, false).await?;
+            receiver.reject(&rejected).await?;
+            receiver.settle(&settled).await?;
+            held.push((name, leased));
+        }
+        self.check_set("before the last kill").await?;
+        Ok(held)
+    }
+
+    /// The counts of the channels that are set are what their accounts say.
+    async fn check_set(&self, when: &str) -> Result<()> {
+        for load in SET.map(|name| self.plan.load(name)) {
+            let (told, counted) =
+                (load.account.standing(load.expired), look::counted(&self.broker, load.name).await?);
+            let name = load.name;
+            ensure!(told == counted, "{when} {name} counts {counted:?}, and its account says {told:?}");
+            let seen = Standing::of(&look::look(&self.api, name).await?);
+            ensure!(seen == counted, "{when} {name} counts {counted:?}, and a look finds {seen:?}");
+        }
+        Ok(())
+    }
+
+    /// Dead letters get another chance, and everything that can be had is received and settled.
+    async fn empty(&mut self) -> Result<()> {
+        for name in SET {
+            self.redrive(name).await?;
+        }
+        for load in self.plan.loads.clone() {
+            let mut receiver = self.receiver(load.name);
+            while look::counted(&self.broker, load.name).await?.ready > 0 {
+                let Some(message) = receiver.pull("wait=1", LONG_SECONDS).await? else { break };
+                receiver.settle(&message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every dead letter of a channel gets another chance.
+    async fn redrive(&self, name: &str) -> Result<()> {
+        let _nobody_rejects = self.redrives.write().await;
+        let config = self.plan.configs.iter().find(|config| config.name == name);
+        let uid = config.context("it is a channel")?.uid;
+        self.plan.load(name).account.redriving();
+        let path = format!("channels/{uid}/redrive");
+        let request = || self.broker.control(&path, String::new());
+        let answer = self.api.until_answered(request).await?;
+        ensure!(answer.status == 200, "a redrive was answered {}", answer.text());
+        let left = answer.json::<restante_wire::control::Redriven>()?.left;
+        ensure!(left == 0, "{left} dead letters of {name} are left");
+        Ok(())
+    }
+
+    /// One more kill, with nothing under way.
+    async fn kill(&mut self) -> Result<()> {
+        self.broker.kill()?;
+        self.broker.start()?;
+        self.broker.ready().await
+    }
+
+    fn receiver(&self, name: &str) -> Receiver {
+        Receiver::new(&self.api, self.plan.load(name), &self.redrives, self.random.clone())
+    }
+
+    /// What must never be and was, by channel.
+    fn wrongs(&self) -> Vec<String> {
+        let mut wrongs = Vec::new();
+        for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
+            let mut found = load.account.wrongs();
+            if load.habits.moves {
+                found.extend(load.account.too_often(FRAGILE_DELIVERIES_MAX));
+            }
+            wrongs.extend(found.iter().map(|wrong| format!("{}: {wrong}", load.name)));
+            if !found.is_empty() {
+                wrongs.push(format!("{:?}", load.account.history(&found)));
+            }
+        }
+        let shared = SHARED.map(|name| self.plan.load(name).account.to_vec());
+        let shared: Vec<&[Entry]> = shared.iter().map(Vec::as_slice).collect();
+        let over_all = two_ids(&shared).into_iter().chain(not_in_all(&shared));
+        wrongs.extend(over_all.map(|wrong| format!("shared: {wrong}")));
+        wrongs
+    }
+
+    /// What there was of each, in words: a test of a load that was none shows nothing.
+    fn something_happened(&self) -> Result<String> {
+        let mut summary = Vec::new();
+        let (answered, cut) = self.api.counts();
+        let count = |name: &str, which: fn(&Event) -> bool| self.plan.load(name).account.count(which);
+        let stored = |event: &Event| matches!(event, Event::Stored(_));
+        let settled = |event: &Event| matches!(event, Event::Ended(End::Settle));
+        for Load { name, account, .. } in &self.plan.loads {
+            let counts = (account.count(stored), account.count(settled));
+            summary.push(format!("{name}: {} stored, {} settled", counts.0, counts.1));
+            ensure!(counts.0 > 20 && (counts.1 > 5 || *name == "short-dead"), "{name}: {counts:?}");
+        }
+        let again = |event: &Event| matches!(event, Event::Came(Delivery { deliveries: 2.., .. }));
+        let moved = |event: &Event| matches!(event, Event::Came(Delivery { moved: true, .. }));
+        let happened = [
+            count("letters", again),
+            count("letters", |event| matches!(event, Event::Redriving)),
+            count("letters", |event| matches!(event, Event::Renewed { .. })),
+            count("letters", |event| matches!(event, Event::Returned { .. })),
+            count("batches", |event| matches!(event, Event::Renewed { .. })),
+            count("fragile", moved),
+        ];
+        summary.push(format!("{answered} answers, {cut} requests cut; {happened:?}"));
+        ensure!(cut > KILLS && happened.iter().all(|count| *count > 0), "{cut} cut, {happened:?}");
+        let expired = self.plan.load("short-dead").account.standing(Expired::Die).dead;
+        ensure!(expired > 0, "nothing expired");
+        Ok(summary.join("\n"))
+    }
+}

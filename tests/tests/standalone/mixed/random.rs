@@ -1,0 +1,28 @@
+//! Chance that a seed repeats.
+
+use crate::content;
+
+/// What a seed leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another one, for another task.
+    pub(super) fn fork(&mut self) -> Self {
+        Self(content::next(&mut self.0))
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        content::next(&mut self.0) % end
+    }
+
+    /// True so often of a hundred times.
+    pub(super) fn percent(&mut self, often: u64) -> bool {
+        self.below(100) < often
+    }
+}

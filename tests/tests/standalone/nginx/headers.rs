@@ -1,0 +1,155 @@
+//! Heads of requests and answers: proxies have limits of their own, and drop names that they do not like.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use reqwest::{Method, StatusCode};
+use restante_wire::header::{
+    ACKNOWLEDGE, ACKNOWLEDGE_FAILED, ACKNOWLEDGED_LEASES_MAX, GROUP_CHARACTERS_MAX, KEPT_HEADERS_BYTES_MAX,
+    KEPT_HEADERS_MAX, KEY_CHARACTERS_MAX,
+};
+
+use super::{Way, every_way, header, installed};
+use crate::broker::{Broker, channel};
+
+const PATH: &str = "/v1/messages/acme/orders";
+/// Failed acknowledgements of 90 bytes each that have room in the 4 KiB of nginx as it comes, beside the largest kept
+/// headers.
+const FEW_FAILURES: usize = 10;
+
+/// The largest kept headers, in so many of them.
+fn largest(count: usize) -> BTreeMap<String, String> {
+    let bytes = KEPT_HEADERS_BYTES_MAX / count;
+    let one = |number: usize| {
+        let name = format!("meta-{number:02}");
+        let value = "v".repeat(bytes - name.len());
+        (name, value)
+    };
+    (0..count).map(one).collect()
+}
+
+#[tokio::test]
+async fn the_largest_kept_headers_pass_both_ways() -> Result<()> {
+    if !installed()? {
+        return Ok(());
+    }
+    let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
+    for way in every_way(&broker).await? {
+        for kept in [largest(1), largest(KEPT_HEADERS_MAX)] {
+            let bytes: usize = kept.iter().map(|(name, value)| name.len() + value.len()).sum();
+            ensure!(bytes == KEPT_HEADERS_BYTES_MAX, "{bytes}");
+            // With all else that makes a head long.
+            let pushed = way.request(Method::POST, PATH).body("seven bolts");
+            let pushed = pushed.header("message-group", "g".repeat(GROUP_CHARACTERS_MAX));
+            let pushed = kept.iter().fold(pushed, |pushed, (name, value)| pushed.header(name, value));
+            let pushed = pushed.send().await?;
+            ensure!(pushed.status() == StatusCode::CREATED, "{way}: {pushed:?}");
+
+            let pulled = way.request(Method::GET, &format!("{PATH}?wait=5"));
+            let pulled = pulled.header("receive-attempt-id", "a".repeat(KEY_CHARACTERS_MAX)).send().await?;
+            ensure!(pulled.status() == StatusCode::OK, "{way}: {pulled:?}");
+            for (name, value) in &kept {
+                ensure!(header(&pulled, name)? == *value, "{way}: {name} in {pulled:?}");
+            }
+            way.settle(&header(&pulled, "location")?).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_values_of_one_header_pass_in_their_order() -> Result<()> {
+    if !installed()? {
+        return Ok(());
+    }
+    let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
+    for way in every_way(&broker).await? {
+        let pushed = way.request(Method::POST, PATH).body("seven bolts");
+        let pushed =
+            pushed.header("meta-colour", "red").header("meta-size", "7").header("meta-colour", "blue");
+        pushed.send().await?.error_for_status()?;
+        let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+        let colours: Vec<_> = answer.headers().get_all("meta-colour").iter().collect();
+        ensure!(colours == ["red", "blue"], "{way}: {answer:?}");
+        way.settle(&header(&answer, "location")?).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_with_an_underscore_does_not_pass_nginx_and_does_in_an_item_of_a_batch() -> Result<()> {
+    if !installed()? {
+        return Ok(());
+    }
+    let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
+    let item = serde_json::json!({"messages": [{"content": "nuts", "headers": {"meta-order_id": "7"}}]});
+    for way in every_way(&broker).await? {
+        let pushed = way.request(Method::POST, PATH).header("meta-order_id", "7").body("seven bolts");
+        pushed.send().await?.error_for_status()?;
+        way.request(Method::POST, "/v1/batches/acme/orders").json(&item).send().await?.error_for_status()?;
+        let mut came = Vec::new();
+        for _ in 0..2 {
+            let answer = way.pull(&format!("{PATH}?wait=5")).await?;
+            came.push(answer.headers().contains_key("meta-order_id"));
+            way.settle(&header(&answer, "location")?).await?;
+        }
+        ensure!(came == [way.name == "directly", true], "{way}: {came:?}");
+    }
+    Ok(())
+}
+
+/// Leases that were settled otherwise: acknowledging them fails, and the answer names each.
+async fn leases_that_are_over(way: &Way, count: usize) -> Result<String> {
+    let mut leases = Vec::new();
+    for _ in 0..count {
+        way.request(Method::POST, PATH).body("bolt").send().await?.error_for_status()?;
+        let lease = header(&way.pull(&format!("{PATH}?wait=0&lease=60")).await?, "location")?;
+        let released = way.request(Method::POST, &format!("{lease}/release?delay=600")).send().await?;
+        ensure!(released.status() == StatusCode::NO_CONTENT, "{released:?}");
+        leases.push(lease);
+    }
+    Ok(leases.join(", "))
+}
+
+#[tokio::test]
+async fn a_few_failed_acknowledgements_pass_beside_the_largest_kept_headers() -> Result<()> {
+    if !installed()? {
+        return Ok(());
+    }
+    let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
+    for way in every_way(&broker).await? {
+        let leases = leases_that_are_over(&way, FEW_FAILURES).await?;
+        let pushed = way.request(Method::POST, PATH).body("seven bolts");
+        let largest = largest(KEPT_HEADERS_MAX);
+        let pushed = largest.iter().fold(pushed, |pushed, (name, value)| pushed.header(name, value));
+        pushed.send().await?.error_for_status()?;
+        let pulled =
+            way.request(Method::GET, &format!("{PATH}?wait=5")).header(ACKNOWLEDGE, leases).send().await?;
+        ensure!(pulled.status() == StatusCode::OK, "{way}: {pulled:?}");
+        ensure!(header(&pulled, ACKNOWLEDGE_FAILED)?.split(',').count() == FEW_FAILURES, "{way}: {pulled:?}");
+        way.settle(&header(&pulled, "location")?).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn as_many_failed_acknowledgements_as_a_pull_may_name_pass_as_documented_and_not_nginx_as_it_comes()
+-> Result<()> {
+    if !installed()? {
+        return Ok(());
+    }
+    let broker = Broker::serving(&channel("orders", "delivery: {}")).await?;
+    for way in every_way(&broker).await? {
+        let leases = leases_that_are_over(&way, ACKNOWLEDGED_LEASES_MAX).await?;
+        let pulled = way.request(Method::GET, &format!("{PATH}?wait=0")).header(ACKNOWLEDGE, leases);
+        let answer = pulled.send().await?;
+        if way.name.contains("as it comes") {
+            ensure!(answer.status() == StatusCode::BAD_GATEWAY, "{way}: {answer:?}");
+        } else {
+            ensure!(answer.status() == StatusCode::NO_CONTENT, "{way}: {answer:?}");
+            let failed = header(&answer, ACKNOWLEDGE_FAILED)?.split(',').count();
+            ensure!(failed == ACKNOWLEDGED_LEASES_MAX, "{way}: {answer:?}");
+        }
+    }
+    Ok(())
+}

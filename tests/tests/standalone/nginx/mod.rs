@@ -1,0 +1,90 @@
+//! Whatever the broker promises holds behind a real nginx as well: as it comes, and as docs/proxies.md has it.
+
+mod batches;
+mod body_sizes;
+mod client;
+mod cloud_events;
+mod connection;
+mod events;
+mod hang_ups;
+mod headers;
+mod long_polls;
+mod names;
+mod page;
+mod retries;
+mod server;
+mod swallower;
+
+use std::{fmt, net::SocketAddrV4};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+
+use self::server::{Nginx, installed};
+use crate::broker::{Broker, http};
+
+/// A way to the broker.
+struct Way {
+    name: &'static str,
+    address: SocketAddrV4,
+    http: reqwest::Client,
+    _nginx: Option<Nginx>,
+}
+
+impl Way {
+    fn new(name: &'static str, broker: &Broker, nginx: Option<Nginx>) -> Result<Self> {
+        let address = nginx.as_ref().map_or(broker.data, |nginx| nginx.address);
+        Ok(Self { name, address, http: http()?, _nginx: nginx })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Asks for a message, which must be there.
+    async fn pull(&self, path_and_query: &str) -> Result<Response> {
+        let answer = self.request(Method::GET, path_and_query).send().await?;
+        ensure!(answer.status() == StatusCode::OK, "{self}: {answer:?}");
+        Ok(answer)
+    }
+
+    /// Settles the lease that an answer names.
+    async fn settle(&self, lease: &str) -> Result<()> {
+        let answer = self.request(Method::DELETE, lease).send().await?;
+        ensure!(answer.status() == StatusCode::NO_CONTENT, "{self}: {answer:?}");
+        Ok(())
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// Every way through nginx. It speaks HTTP/1.0 to the broker when it is an older one and told nothing.
+async fn through_nginx(broker: &Broker) -> Result<Vec<Way>> {
+    let (as_it_comes, over_http_11, documented) = tokio::try_join!(
+        Nginx::passing(broker, ""),
+        Nginx::passing(broker, "proxy_http_version 1.1;"),
+        Nginx::documented(broker),
+    )?;
+    Ok(vec![
+        Way::new("through nginx as it comes", broker, Some(as_it_comes))?,
+        Way::new("through nginx as it comes, over HTTP/1.1", broker, Some(over_http_11))?,
+        Way::new("through nginx as documented", broker, Some(documented))?,
+    ])
+}
+
+/// Every way to a broker: past nginx, and through it.
+async fn every_way(broker: &Broker) -> Result<Vec<Way>> {
+    let mut ways = vec![Way::new("directly", broker, None)?];
+    ways.extend(through_nginx(broker).await?);
+    Ok(ways)
+}
+
+/// A header that must be there.
+fn header(answer: &Response, name: &str) -> Result<String> {
+    let value = answer.headers().get(name).with_context(|| format!("no {name} in {answer:?}"))?;
+    Ok(value.to_str()?.to_owned())
+}

@@ -3,12 +3,12 @@
 import sys
 from io import BytesIO
 
-from stranger.api.batches import pull_batch, push_batch
-from stranger.api.leases import settle, settle_many
-from stranger.api.messages import count, pull, pull_at_link_end, push, push_at_link_end
-from stranger.client import Client
-from stranger.models import Item, Problem, PushBatch, Settlements
-from stranger.types import File
+from restante.api.batches import pull_batch, push_batch
+from restante.api.leases import settle, settle_many
+from restante.api.messages import count, pull, pull_at_link_end, push, push_at_link_end
+from restante.client import Client
+from restante.models import Item, Problem, PushBatch, Settlements
+from restante.types import File
 
 client = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
 orders = {"namespace": "acme", "name": "orders", "client": client}

@@ -21,7 +21,7 @@ async fn a_client_that_is_generated_from_the_document_works() -> Result<()> {
     // No formatting of what nobody reads.
     fs::write(folder.path().join("generator.yaml"), "post_hooks: []\n")?;
     let mut generator = command(programs.join("openapi-python-client"), ["generate", "--meta", "none"]);
-    generator.args(["--output-path", "stranger", "--config", "generator.yaml"]);
+    generator.args(["--output-path", "restante", "--config", "generator.yaml"]);
     generator.args(["--url", &format!("{}/openapi.json", broker.url())]);
     run(generator.current_dir(folder.path()))?;
 

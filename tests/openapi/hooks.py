@@ -27,6 +27,8 @@ def map_case(context, case):
     if query and "ack" in query and headers:
         # What is settled at once cannot be had again.
         headers.pop("Receive-Attempt-Id", None)
+    if query and "delay" in query:
+        query["delay"] = str(int(query["delay"]) % DELAY_SECONDS_MAX)
     if headers and "Message-TTL" in headers:
         headers["Message-TTL"] = str(1 + int(headers["Message-TTL"]) % TTL_SECONDS_MAX)
     if headers and "Message-Delay" in headers:

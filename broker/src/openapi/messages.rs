@@ -81,7 +81,7 @@ pub fn pull() -> Operation {
         "Streams: the most unsettled messages; 1 when it is not said.",
         schemas::whole(1, IN_FLIGHT_MAX),
     );
-    let events = ContentBuilder::new().schema(Some(schemas::text())).build();
+    let events = ContentBuilder::new().schema(Some(schemas::event())).build();
     let delivered = delivered()
         .header(
             "X-Accel-Buffering",

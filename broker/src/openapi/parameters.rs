@@ -79,7 +79,7 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
             "wait",
             "Seconds to hold the request while nothing is there; the channel's maxWaitSeconds is the most. Without it, \
              Prefer or the channel's waitSeconds.",
-            schemas::count(),
+            schemas::lowered_seconds(0),
         ),
         lease(),
         query(
@@ -91,7 +91,7 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         header(
             "Acknowledge",
             "Leases to settle, durably, before the wait begins: at most 64, separated by commas.",
-            schemas::text(),
+            schemas::leases(),
         ),
         header(
             "Receive-Attempt-Id",
@@ -108,7 +108,7 @@ pub(super) fn lease() -> Parameter {
         "lease",
         "Seconds that the message is the receiver's; the channel's maxLeaseSeconds is the most. Without it, its \
          leaseSeconds.",
-        schemas::at_least_one(),
+        schemas::lowered_seconds(1),
     )
 }
 

@@ -1,8 +1,14 @@
 //! Schemas of single values: parameters and headers.
 
-use restante_wire::header::{GROUP_CHARACTERS_MAX, KEY_CHARACTERS_MAX};
-use serde_json::Value;
-use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use restante_wire::{
+    batch::DeliveredItem,
+    header::{GROUP_CHARACTERS_MAX, KEY_CHARACTERS_MAX},
+};
+use serde_json::{Value, json};
+use utoipa::{
+    ToSchema as _,
+    openapi::{KnownFormat, Object, ObjectBuilder, Ref, SchemaFormat, Type, extensions::Extensions},
+};
 
 /// Any text.
 pub(super) fn text() -> Object {
@@ -36,25 +42,49 @@ pub(super) fn whole(min: u32, max: u32) -> Object {
 
 /// A whole number.
 pub(super) fn count() -> Object {
-    at_least(0.0)
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(0.0))
+        .build()
 }
 
-/// A whole number, and not nothing.
-pub(super) fn at_least_one() -> Object {
-    at_least(1.0)
+/// Seconds that the broker lowers to what the channel allows: a number of any size is taken.
+pub(super) fn lowered_seconds(min: u32) -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(f64::from(min))).build()
+}
+
+/// Leases, separated by commas: tokens, or the paths that Location said.
+pub(super) fn leases() -> Object {
+    let pattern = r"^[ \t]*([!-+\--~]{1,300})?[ \t]*(,[ \t]*([!-+\--~]{1,300})?[ \t]*)*$";
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
+}
+
+/// A Server-Sent Event with a message. OpenAPI 3.1 has no field for the events of a stream, and tools take the schema of
+/// the media type for that of each event; 3.2 calls it `itemSchema`.
+pub(super) fn event() -> Object {
+    let item = Ref::from_schema_name(DeliveredItem::name());
+    // utoipa's objects have no such field.
+    let item = Extensions::from_iter([("contentSchema", json!(item))]);
+    ObjectBuilder::new()
+        .description(Some("One of the stream's events: a message."))
+        .property("id", described("The Message-Id."))
+        .property(
+            "data",
+            described("The message, as JSON.").content_media_type("application/json").extensions(Some(item)),
+        )
+        .required("id")
+        .required("data")
+        .build()
+}
+
+fn described(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
 }
 
 /// Where a look goes on: a version and a sequence, in base64 without padding.
 pub(super) fn cursor() -> Object {
     visible(12, r"^AQ[-_a-zA-Z0-9]{10}$")
-}
-
-fn at_least(min: f64) -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-        .minimum(Some(min))
-        .build()
 }
 
 /// True or false.

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use restante_tests::command::{command, run};
 use serde_json::{Value, json};
 
@@ -32,14 +32,26 @@ async fn a_fuzzer_that_reads_the_document_finds_no_answer_that_it_does_not_descr
     for file in ["schemathesis.toml", "hooks.py"] {
         fs::copy(tools::sources().join(file), folder.path().join(file))?;
     }
-    fs::write(folder.path().join("leases.txt"), leases.join("\n"))?;
+    let quoted: Vec<_> = leases.iter().map(|lease| format!("\"{lease}\"")).collect();
+    fs::write(folder.path().join("leases.txt"), quoted.join("\n"))?;
     let mut fuzzer =
         command(programs.join("schemathesis"), ["--no-color", "--config-file", "schemathesis.toml"]);
     fuzzer.current_dir(folder.path()).args(["run", &format!("{}/openapi.json", broker.url())]);
     let said = run(&mut fuzzer)?;
-    // A fuzzer that tested little would find little.
-    ensure!(said.contains("✅ Stateful") && !said.contains("0 generated"), "{said}");
+    // A fuzzer that tested little would find little: each phase passed, and the first two with every operation.
+    let operations = operations(&broker).await?;
+    let passed = said.matches(&format!("✅ {operations} passed")).count();
+    ensure!(passed == 2 && said.contains("✅  Stateful"), "{operations} operations: {said}");
+    println!("{said}");
     Ok(())
+}
+
+/// How many operations the document has.
+async fn operations(broker: &Broker) -> Result<usize> {
+    let document: Value =
+        http()?.get(format!("{}/openapi.json", broker.url())).send().await?.error_for_status()?.json().await?;
+    let paths = document["paths"].as_object().context("a document without paths")?;
+    Ok(paths.values().filter_map(Value::as_object).map(serde_json::Map::len).sum())
 }
 
 /// Fills the channels, and leases some of what is in them.

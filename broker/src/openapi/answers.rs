@@ -47,6 +47,12 @@ pub(super) fn json<T: ToSchema>() -> Content {
     ContentBuilder::new().schema(Some(Ref::from_schema_name(T::name()))).build()
 }
 
+/// A body of any media type: what is said of it is the sender's, and nothing else can be (OpenAPI 3.1 leaves out the
+/// schema of what is no JSON).
+pub(super) fn anything() -> Content {
+    ContentBuilder::new().build()
+}
+
 /// A body of bytes.
 pub(super) fn bytes() -> Content {
     ContentBuilder::new().schema(Some(schemas::bytes())).build()

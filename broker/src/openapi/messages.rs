@@ -9,7 +9,7 @@ use utoipa::openapi::{
 };
 
 use super::{
-    answers::{self, bytes, operation, optional, required, with_parameters},
+    answers::{self, anything, bytes, operation, optional, required, with_parameters},
     parameters,
     problems::{ADDRESS, BODY, with_problems},
     schemas,
@@ -30,7 +30,7 @@ pub fn push() -> Operation {
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
         .content("application/octet-stream", bytes())
-        .content("*/*", bytes())
+        .content("*/*", anything())
         .required(Some(Required::False));
     let stored = ResponseBuilder::new()
         .description("The message is stored, as durably as Message-Durability says.")
@@ -89,7 +89,7 @@ pub fn pull() -> Operation {
         )
         .content("application/octet-stream", bytes())
         .content("text/event-stream", events)
-        .content("*/*", bytes());
+        .content("*/*", anything());
     answered(with_parameters(operation, parameters::of_a_pull()).parameter(in_flight), delivered)
 }
 
@@ -101,7 +101,7 @@ pub fn receive() -> Operation {
         "Ask an address for a message, by POST",
         "The same as a pull, without a body, for clients and proxies that distrust GET.",
     );
-    let delivered = delivered().content("application/octet-stream", bytes()).content("*/*", bytes());
+    let delivered = delivered().content("application/octet-stream", bytes()).content("*/*", anything());
     answered(with_parameters(operation, parameters::of_a_pull()), delivered)
 }
 
@@ -119,7 +119,8 @@ pub(super) fn counted(id: &str, tag: &str) -> Operation {
 
 fn delivered() -> ResponseBuilder {
     let response = answers::of_a_stranger(answers::of_a_pull(
-        "A message: its content is the body, with its own Content-Type and kept headers. Headers that begin with Message \
+        "A message: its content is the body, with its own Content-Type (none if the sender named none) and kept headers. \
+         Headers that begin with Message \
          or Lease are absent from a stream, and those of the lease with ack=auto.",
     ));
     response

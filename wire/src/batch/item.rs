@@ -39,7 +39,6 @@ pub struct Content(pub Vec<u8>);
 
 /// A message on its way into a channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Item {
     /// The content.
     #[serde(flatten)]
@@ -84,7 +83,6 @@ pub struct ItemHead {
 
 /// A message on its way out of a channel, or one that was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeliveredItem {
     /// The content.
     #[serde(flatten)]

@@ -1,4 +1,5 @@
-//! The schema of what is written by hand: a content is one of two fields.
+//! The schemas that are written by hand: a content is one of two fields, and an item has the fields of its content and of
+//! its head.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type, extensions::Extensions},
 };
 
-use super::Content;
+use super::{Content, DeliveredHead, DeliveredItem, Item, ItemHead};
 
 impl PartialSchema for Content {
     fn schema() -> RefOr<Schema> {
@@ -36,6 +37,54 @@ impl ToSchema for Content {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("Content")
     }
+}
+
+impl PartialSchema for Item {
+    fn schema() -> RefOr<Schema> {
+        with_content(ItemHead::schema(), "A message on its way into a channel.")
+    }
+}
+
+impl ToSchema for Item {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Item")
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        ItemHead::schemas(schemas);
+    }
+}
+
+impl PartialSchema for DeliveredItem {
+    fn schema() -> RefOr<Schema> {
+        with_content(
+            DeliveredHead::schema(),
+            "A message on its way out of a channel, or one that was looked at.",
+        )
+    }
+}
+
+impl ToSchema for DeliveredItem {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("DeliveredItem")
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        DeliveredHead::schemas(schemas);
+    }
+}
+
+/// One object with a head's fields and a content's: what utoipa would describe as both at once, which many client
+/// generators cannot make one class of.
+fn with_content(head: RefOr<Schema>, description: &str) -> RefOr<Schema> {
+    let (RefOr::T(Schema::Object(mut item)), RefOr::T(Schema::Object(content))) = (head, Content::schema())
+    else {
+        unreachable!("structs are described as objects")
+    };
+    item.description = Some(description.into());
+    item.properties.extend(content.properties);
+    item.extensions = content.extensions;
+    item.into()
 }
 
 /// Whole groups of four, the last of which may be padded; bits that the padding leaves over are zero.

@@ -49,7 +49,6 @@ pub fn push() -> Operation {
         .response("201", stored.build());
     let refused = [
         P::ParameterUnknown,
-        P::HeaderMalformed,
         P::IdempotencyInProgress,
         P::ChannelClosing,
         P::MessageTooLarge,
@@ -169,8 +168,8 @@ pub(super) fn pull_problems() -> [P; 7] {
     [
         P::ParameterMalformed,
         P::ParameterUnknown,
-        P::HeaderMalformed,
         P::BodyUnexpected,
+        P::Busy,
         P::AttemptRepeated,
         P::TooManyReceivers,
         P::StoreFailed,

@@ -14,9 +14,13 @@ use utoipa::{
 use super::{answers, schemas};
 use crate::http::error::{retry_after_seconds, status};
 
-/// Anything can meet these.
-const EVERYWHERE: [ProblemType; 3] =
-    [ProblemType::OriginForbidden, ProblemType::HostForbidden, ProblemType::Internal];
+/// Anything can meet these: the headers `Host` and `Origin` are looked at first.
+const EVERYWHERE: [ProblemType; 4] = [
+    ProblemType::HeaderMalformed,
+    ProblemType::OriginForbidden,
+    ProblemType::HostForbidden,
+    ProblemType::Internal,
+];
 
 /// Whatever begins with an address can meet these.
 pub(super) const ADDRESS: [ProblemType; 4] = [

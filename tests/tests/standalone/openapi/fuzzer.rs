@@ -57,7 +57,10 @@ async fn a_fuzzer_that_reads_the_document_finds_no_answer_that_it_does_not_descr
     // A fuzzer that tested little would find little: each phase passed, and the first two with every operation.
     let operations = operations(&document)?;
     let passed = said.matches(&format!("✅ {operations} passed")).count();
-    ensure!(passed == 2 && said.contains("✅  Stateful") && !said.contains(" 0 covered"), "{operations} operations: {said}");
+    ensure!(
+        passed == 2 && said.contains("✅  Stateful") && !said.contains(" 0 covered"),
+        "{operations} operations: {said}"
+    );
     println!("{said}");
     Ok(())
 }
@@ -76,8 +79,7 @@ fn operations(document: &Value) -> Result<usize> {
 async fn keep_filled(http: Client, base: String, address: &'static str) -> Result<()> {
     loop {
         let counted = http.head(format!("{base}/v1/messages/{address}")).send().await?.error_for_status()?;
-        let ready: usize =
-            counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?;
+        let ready: usize = counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?;
         if ready < MESSAGES {
             fill(&http, &base, address).await?;
         }

@@ -160,6 +160,13 @@ async fn a_follower_that_is_told_to_stop_twice_gives_back_what_its_workers_have(
         ensure!(lines == BTreeSet::from(["stuck 1", "one 1", "two 1", "three 1"]), "{text:?}");
         Ok(())
     })?;
+    // A command that has written its line has not ended yet, and its message is not settled.
+    wait::until_async("the others to be settled", DEADLINE, || async {
+        let stats = broker.stats("orders").await?;
+        ensure!(stats.messages() == 1, "{stats:?}");
+        Ok(())
+    })
+    .await?;
     // Two of one kind may arrive as one.
     follow.signal(Signal::SIGINT)?;
     follow.signal(Signal::SIGTERM)?;

@@ -1,7 +1,5 @@
 //! A request and its reply, through a real broker: `request()` and `reply()`, and the command's.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use restante_client::{Message, Received, Receiver, ReceiverOptions, WorkOptions};
@@ -69,7 +67,7 @@ async fn another_requesters_reply_is_given_back_and_is_still_there() -> Result<(
     ensure!(reply.content == "mine");
     reply.settle().await?;
     let answers = Receiver::new(&client, answers, ReceiverOptions::default());
-    let others = tokio::time::timeout(Duration::from_secs(20), answers.receive()).await??;
+    let others = tokio::time::timeout(DEADLINE, answers.receive()).await??;
     ensure!(others.content == "another's" && others.deliveries == 1, "{others:?} was counted as delivered");
     Ok(())
 }

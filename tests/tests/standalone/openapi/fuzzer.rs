@@ -5,9 +5,12 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Client;
-use restante_tests::command::{command, run};
+use restante_tests::{
+    command::{command, run},
+    wait,
+};
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
 
 use super::tools;
 use crate::broker::{Broker, channel, http};
@@ -16,8 +19,8 @@ use crate::broker::{Broker, channel, http};
 const FILLED: [&str; 3] = ["acme/orders", "acme/streams", "acme/bridge/factory"];
 /// How many: as many as one pull may take (`BATCH_ITEMS_MAX`).
 const MESSAGES: usize = 1000;
-/// How often somebody looks whether there are fewer.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The fuzzer takes minutes at most.
+const FUZZED_WITHIN: Duration = Duration::from_secs(3600);
 /// Leases that it may settle.
 const LEASES: usize = 200;
 
@@ -75,16 +78,23 @@ fn operations(document: &Value) -> Result<usize> {
     Ok(paths.values().filter_map(Value::as_object).map(serde_json::Map::len).sum())
 }
 
-/// Fills a channel again whenever receivers have emptied it, until the task is dropped.
+/// Fills a channel again whenever receivers have taken of it, until the task is dropped.
 async fn keep_filled(http: Client, base: String, address: &'static str) -> Result<()> {
     loop {
-        let counted = http.head(format!("{base}/v1/messages/{address}")).send().await?.error_for_status()?;
-        let ready: usize = counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?;
-        if ready < MESSAGES {
-            fill(&http, &base, address).await?;
-        }
-        sleep(LOOK_EVERY).await;
+        wait::until_async("receivers to take messages", FUZZED_WITHIN, || async {
+            let ready = ready(&http, &base, address).await?;
+            ensure!(ready < MESSAGES, "{address} has {ready}");
+            Ok(())
+        })
+        .await?;
+        fill(&http, &base, address).await?;
     }
+}
+
+/// Messages that a channel has ready.
+async fn ready(http: &Client, base: &str, address: &str) -> Result<usize> {
+    let counted = http.head(format!("{base}/v1/messages/{address}")).send().await?.error_for_status()?;
+    Ok(counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?)
 }
 
 async fn fill(http: &Client, base: &str, address: &str) -> Result<()> {

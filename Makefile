@@ -65,6 +65,10 @@ advisories: ## Known vulnerabilities of dependencies; fetches the list of the da
 crds: ## Writes the custom resource definitions, into crds/ and the chart.
 	cargo crdgen write
 
+.PHONY: openapi
+openapi: ## Writes docs/openapi.json, which the broker serves as /openapi.json.
+	WRITE_OPENAPI=1 cargo test $(WORKSPACE) --lib -- --exact openapi::tests::the_committed_document_is_the_one_that_the_code_makes
+
 .PHONY: images
 images: ## The container images, and the static programs in them, from this working tree.
 	cargo run --locked --package restante-tests --bin images

@@ -23,6 +23,7 @@ needs containernetworking-plugins test -x /usr/lib/cni/bridge -o -x /opt/cni/bin
 needs buildah command -v buildah
 needs nginx-light command -v nginx
 needs prometheus command -v promtool
+needs python3-venv python3 -c 'import ensurepip, venv'
 
 if [ "$(id -u)" = 0 ] && ! command -v go >/dev/null; then
   echo "tests/install.sh: Go is missing, to build the tests' Kubernetes: install 1.26 or newer from https://go.dev/dl/" >&2

@@ -15,7 +15,7 @@ const HEAD_BYTES: usize = 4096;
 /// A POST of a message of so many bytes.
 pub(crate) fn push(address: &str, bytes: usize) -> Vec<u8> {
     let mut request = format!(
-        "POST /v1/messages/{address} HTTP/1.1\r\nHost: broker\r\nContent-Type: application/octet-stream\r\n\
+        "POST /v1/messages/{address} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n\
          Content-Length: {bytes}\r\n\r\n"
     )
     .into_bytes();
@@ -25,7 +25,7 @@ pub(crate) fn push(address: &str, bytes: usize) -> Vec<u8> {
 
 /// A GET.
 pub(crate) fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: broker\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 /// A connection that is kept.

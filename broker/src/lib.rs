@@ -18,6 +18,7 @@ pub mod manifests;
 pub mod message;
 pub mod metrics;
 mod open_files;
+pub mod openapi;
 mod run;
 mod signals;
 

@@ -5,7 +5,7 @@
 
 use std::{
     future::pending,
-    io,
+    io, mem,
     net::{SocketAddr, TcpListener as BlockingListener},
     path::PathBuf,
     process::ExitCode,
@@ -217,8 +217,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
         handle,
         manifests,
     }));
-    // The lock is held to the very end: nobody opens the folder before the last sync.
-    drop(folder);
+    // The lock ends with the process: until then a thread of it may be making a segment.
+    mem::forget(folder);
     outcome
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a message is a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadLetterCause {
     /// It was delivered as often as the channel allows, and never settled.

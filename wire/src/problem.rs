@@ -11,9 +11,11 @@ pub const TYPE_BASE: &str = "https://restante.dev/errors/";
 
 /// The body of an error answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// [`TYPE_BASE`] and the name of the problem type: stable, made to be compared by programs.
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schema", schema(format = "uri"))]
     pub type_uri: String,
     /// The problem type in a few words, the same each time.
     pub title: String,

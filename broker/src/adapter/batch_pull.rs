@@ -27,7 +27,7 @@ use super::{
 use crate::http::{HttpError, body, header::accepts, query::Query};
 
 /// The longest time that a batch waits for more messages, in milliseconds: longer, and the first ones grow stale.
-const LINGER_MS_MAX: u32 = 5000;
+pub(crate) const LINGER_MS_MAX: u32 = 5000;
 /// Messages of a batch that names no `max`.
 const MESSAGES: u32 = 100;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -59,15 +59,17 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
 /// `GET /v1/channels/{namespace}/{name}`: one JSON object, what an autoscaler reads.
 pub async fn channel(
     State(context): State<Arc<Context>>,
-    Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<ChannelStats>, HttpError> {
+    body::expect_none(request.body())?;
     Query::parse(request.uri().query(), &[])?;
-    let entry = context.store.by_name(&namespace, &name).ok_or_else(|| {
-        let detail =
-            format!("no channel is named {namespace}/{name}: check the spelling, and that it is Ready");
-        HttpError::new(ProblemType::AddressUnknown, detail)
-    })?;
+    // A channel's name is read as addresses are: as it stands in the path, with nothing decoded.
+    let name = address_in(&request, path::CHANNELS)?;
+    let entry = match name.as_str().split_once('/') {
+        Some((namespace, name)) => context.store.by_name(namespace, name),
+        None => None,
+    };
+    let entry = entry.ok_or_else(|| refusal::unknown(&context, &name, "no channel is named"))?;
     let now = context.core.with(|core| core.clock().now());
     Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
 }

@@ -24,6 +24,7 @@ mod stream;
 use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
+pub(crate) use batch_pull::LINGER_MS_MAX;
 pub use batch_pull::batches;
 pub use combined::CombinedAdapter;
 use http::{HeaderValue, Method};
@@ -31,6 +32,7 @@ pub use pull::PullAdapter;
 pub use push::PushAdapter;
 use restante_wire::{Address, ProblemType};
 pub use settlements::settle_many;
+pub(crate) use stream::IN_FLIGHT_MAX;
 use tokio_util::sync::CancellationToken;
 
 use crate::{

@@ -29,7 +29,7 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// How long one wait for a message is; what comes next is a look at whether the stream goes on.
 const WAIT_SECONDS: u32 = 300;
 /// The most unsettled messages of one stream.
-const IN_FLIGHT_MAX: u32 = 100;
+pub(crate) const IN_FLIGHT_MAX: u32 = 100;
 
 /// One receiver's stream.
 struct Messages {

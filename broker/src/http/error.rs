@@ -83,7 +83,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
 }
 
 /// When it makes sense to ask again (RFC 9110 section 10.2.3); nothing where asking again would not help.
-fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
+pub fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
     use ProblemType as P;
     match kind {
         // Another pod, or this one's successor, is ready within moments.

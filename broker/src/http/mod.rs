@@ -10,11 +10,13 @@ mod measure;
 pub mod outbox;
 pub mod query;
 mod router;
+mod routes;
 mod server;
 mod watched;
 
 pub use browsers::BrowserRules;
 pub use connection::{ConnectionCounts, ConnectionLimits};
 pub use error::HttpError;
-pub use router::router;
+pub use router::{router, routes};
+pub use routes::{Route, Routes};
 pub use server::{Server, serve};

@@ -7,32 +7,50 @@ use axum::{
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use restante_wire::{ProblemType, path};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{HttpError, closing::close_when_draining, measure::Measure};
-use crate::adapter::{Adapter, Context, address_in, batches, lease, look, settle_many};
+use super::{HttpError, Route, Routes, closing::close_when_draining, measure::Measure};
+use crate::{
+    adapter::{Adapter, Context, address_in, batches, lease, look, settle_many},
+    openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS},
+};
 
 /// What the data port serves.
 ///
 /// Every GET has a HEAD of its own: the framework's would do what the GET does.
 pub fn router(context: Arc<Context>) -> Router {
-    let messages = || get(messages).head(messages).post(messages);
-    let router = Router::new()
-        .route("/v1/messages/", messages())
-        .route("/v1/messages/{*address}", messages())
-        .route("/v1/receive/{*address}", post(receive))
-        .route("/v1/batches/{*address}", get(batches).head(batches).post(batches))
-        .route("/v1/peek/{*address}", get(look::peek).head(look::peek))
-        .route("/v1/leases/{lease}", delete(lease::settle))
-        .route("/v1/leases/{lease}/renew", post(lease::renew))
-        .route("/v1/leases/{lease}/release", post(lease::release))
-        .route("/v1/leases/{lease}/reject", post(lease::reject))
-        .route(path::SETTLEMENTS, post(settle_many))
-        .route("/v1/channels/{namespace}/{name}", get(look::channel).head(look::channel));
-    with_layers(router, &context).with_state(context)
+    with_layers(routes().router(), &context).with_state(context)
+}
+
+/// The routes, each beside what describes it.
+pub fn routes() -> Routes {
+    let messages = Route::new()
+        .get(messages, describe::pull)
+        .head(messages, describe::count)
+        .post(messages, describe::push);
+    let batches = Route::new()
+        .get(batches, describe::pull_batch)
+        .head(batches, describe::count_batch)
+        .post(batches, describe::push_batch);
+    let peek = Route::new().get(look::peek, describe::peek).head(look::peek, describe::count_peek);
+    let channel =
+        Route::new().get(look::channel, describe::channel).head(look::channel, describe::look_for_channel);
+    let document =
+        Route::new().get(describe::serve, describe::document).head(describe::serve, describe::document_head);
+    Routes::default()
+        .at_address(path::MESSAGES, messages)
+        .at_address(path::RECEIVE, Route::new().post(receive, describe::receive))
+        .at_address(path::BATCHES, batches)
+        .at_address(path::PEEK, peek)
+        .at(path::LEASES, &LEASE, "", Route::new().delete(lease::settle, describe::settle))
+        .at(path::LEASES, &LEASE, "/renew", Route::new().post(lease::renew, describe::renew))
+        .at(path::LEASES, &LEASE, "/release", Route::new().post(lease::release, describe::release))
+        .at(path::LEASES, &LEASE, "/reject", Route::new().post(lease::reject, describe::reject))
+        .at(path::SETTLEMENTS, &NO_PARAMETERS, "", Route::new().post(settle_many, describe::settle_many))
+        .at(path::CHANNELS, &CHANNEL, "", channel)
+        .at(path::OPENAPI, &NO_PARAMETERS, "", document)
 }
 
 /// Answers of our own for what the framework would answer itself, and the layers around every route.
@@ -94,6 +112,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
     use http::StatusCode;
     use http_body_util::BodyExt as _;
     use restante_wire::Problem;

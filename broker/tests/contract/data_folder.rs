@@ -1,10 +1,17 @@
 //! Data folders and ports that cannot be had: the broker says so and does not start.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpListener,
     os::unix::fs::{FileExt, PermissionsExt},
+    path::Path,
     process::Output,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::Signal,
 };
 
 use crate::broker::{Broker, ORDERS, command};
@@ -33,6 +40,30 @@ async fn a_folder_that_another_broker_has_is_refused() {
     let (_, said) = refused(&broker, &[]);
     assert!(said.contains("data") && said.contains("another"), "{said}");
     broker.pushed("acme/orders", "the first broker goes on").await;
+}
+
+/// The files of a log and their lengths.
+fn log_files(data_folder: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(data_folder.join("log")).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.file_name().to_string_lossy().into(), entry.metadata().unwrap().len()))
+        .collect()
+}
+
+#[tokio::test]
+async fn whoever_has_the_lock_has_the_folder_alone() {
+    // Large segments, so that the broker is still making a spare one when it is told to stop, once and at once again.
+    for signals in [1, 2] {
+        let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "256MiB"]);
+        let lock = fs::File::open(broker.data_folder().join("lock")).unwrap();
+        for _ in 0..signals {
+            broker.signal(Signal::TERM);
+        }
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let files = log_files(&broker.data_folder());
+        broker.wait_for_end();
+        assert_eq!(log_files(&broker.data_folder()), files);
+    }
 }
 
 #[tokio::test]

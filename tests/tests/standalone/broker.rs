@@ -68,10 +68,11 @@ impl Broker {
     /// A broker that has yet to be started, and to be told its channels by [`Self::sync`].
     pub(crate) fn unprogrammed(flags: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("token"), TOKEN)?;
         let [data, admin, control] = free_ports()?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Ok(Self { folder, flags, data, admin, control, process: None, http: http()? })
+        let broker = Self { folder, flags, data, admin, control, process: None, http: http()? };
+        fs::write(broker.token_file(), TOKEN)?;
+        Ok(broker)
     }
 
     /// Tells it its channels, as an operator does.
@@ -84,7 +85,7 @@ impl Broker {
 
     /// A request of its operator.
     pub(crate) fn control(&self, path: &str, body: String) -> reqwest::RequestBuilder {
-        let url = format!("http://{}/control/v1/{path}", self.control);
+        let url = format!("{}/control/v1/{path}", self.control_url());
         self.http.post(url).bearer_auth(TOKEN).body(body)
     }
 
@@ -93,11 +94,10 @@ impl Broker {
         let mut broker = Command::new(programs::folder()?.join("restante-broker"));
         broker.arg("--listen").arg(self.data.to_string()).arg("--admin-listen").arg(self.admin.to_string());
         broker.arg("--data-dir").arg(self.folder().join("data"));
+        broker.arg("--control-listen").arg(self.control.to_string());
+        broker.arg("--control-token-file").arg(self.token_file());
         if self.manifests().exists() {
             broker.arg("--manifests").arg(self.manifests());
-        } else {
-            broker.arg("--control-listen").arg(self.control.to_string());
-            broker.arg("--control-token-file").arg(self.folder().join("token"));
         }
         broker.args(&self.flags);
         self.process = Some(Process::start("restante-broker", &broker, &self.folder().join("log"))?);
@@ -145,12 +145,21 @@ impl Broker {
         self.folder.path()
     }
 
+    /// The file with its operator's credential.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder().join("token")
+    }
+
     fn manifests(&self) -> PathBuf {
         self.folder().join("channels.yaml")
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.data)
+    }
+
+    pub(crate) fn control_url(&self) -> String {
+        format!("http://{}", self.control)
     }
 
     /// A client of it, impatient as tests are.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Runs the command with this on its standard input.
-fn run(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Output> {
+pub(crate) fn run(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut restante = restante(&broker.url(), arguments)?;
     let mut child = restante.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // A command that does not read its input may be gone already.
@@ -25,7 +25,8 @@ fn run(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Output> {
     Ok(child.wait_with_output()?)
 }
 
-fn succeeds(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+/// Runs the command, which is to end well, and returns its standard output.
+pub(crate) fn succeeds(broker: &Broker, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let output = run(broker, arguments, input)?;
     let said = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "restante {arguments:?} ended with {}: {said}", output.status);

@@ -12,6 +12,7 @@ pub type Headers = BTreeMap<String, HeaderValues>;
 
 /// The values of one header: nearly always one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum HeaderValues {
     /// The header is there once.
@@ -49,6 +50,7 @@ pub struct Item {
 
 /// What is said of a message on its way into a channel: the headers of a push, as fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ItemHead {
     /// `Content-Type`.
@@ -58,19 +60,24 @@ pub struct ItemHead {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_encoding: Option<String>,
     /// `Idempotency-Key`.
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 255, pattern = "^[!-~]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// `Message-Group`.
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// `Message-Delay`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u32>,
     /// `Message-TTL`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = Int64, maximum = 4294967295.0))]
+    #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
     /// The other kept headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
 }
 
@@ -95,6 +102,7 @@ impl std::ops::Deref for DeliveredItem {
 
 /// What is said of a message on its way out of a channel: the headers of the answer to a pull, as fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveredHead {
     /// `Content-Type`.
@@ -108,14 +116,18 @@ pub struct DeliveredHead {
     pub group: Option<String>,
     /// The other kept headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
     /// `Message-Id`.
+    #[cfg_attr(feature = "schema", schema(format = Uuid))]
     pub id: String,
     /// `Message-Enqueued-At`.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
     pub enqueued_at: String,
     /// `Message-Deliveries`.
     pub deliveries: u32,
     /// When the message expires, RFC 3339.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// The lease's token, when the message was leased by this request.
@@ -125,9 +137,11 @@ pub struct DeliveredHead {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_seconds: Option<u64>,
     /// `Lease-Expires-At`.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<String>,
     /// Peek, `state=delayed`: when the message is due, RFC 3339.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
     /// Peek, `state=dead`: why and since when.
@@ -137,6 +151,7 @@ pub struct DeliveredHead {
 
 /// Why and since when a message is a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterNote {
     /// Why.
@@ -145,6 +160,7 @@ pub struct DeadLetterNote {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Since when, RFC 3339.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
     pub since: String,
 }
 

@@ -2,7 +2,10 @@
 
 mod frames;
 mod item;
+#[cfg(feature = "schema")]
+mod schema;
 mod settlements;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +24,17 @@ pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The body of `POST /v1/batches/{address}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PushBatch {
     /// The messages, in order.
+    #[cfg_attr(feature = "schema", schema(max_items = 1000))]
     pub messages: Vec<Item>,
 }
 
 /// The answer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushResults {
     /// One for each message, in order.
@@ -37,6 +43,7 @@ pub struct PushResults {
 
 /// What became of one message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushResult {
     /// The status code that the message would have got on its own.
@@ -54,6 +61,7 @@ pub struct PushResult {
 
 /// The answer to `GET /v1/batches/{address}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PulledBatch {
     /// The messages, in order.
@@ -62,6 +70,7 @@ pub struct PulledBatch {
 
 /// The answer to `GET /v1/peek/{address}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PeekedBatch {
     /// The messages, in order.

@@ -7,6 +7,7 @@ use super::ChannelConfig;
 
 /// A channel's counts at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelStats {
     /// The channel's identity.

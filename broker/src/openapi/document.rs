@@ -1,0 +1,118 @@
+//! The document as a whole, and how it is served.
+
+use std::sync::LazyLock;
+
+use axum::{
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, header::CACHE_CONTROL, header::CONTENT_TYPE};
+use restante_wire::{
+    ChannelStats, Problem, ProblemType as P,
+    batch::{PeekedBatch, PulledBatch, PushBatch, PushResults, SettlementResults, Settlements},
+};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
+        OpenApiBuilder, OpenApiVersion, RefOr, Schema,
+        path::{Operation, Paths},
+        tag::TagBuilder,
+    },
+};
+
+use super::{answers, problems::with_problems, schemas};
+use crate::http::{HttpError, body, query::Query, routes};
+
+/// The document, as it leaves.
+static JSON: LazyLock<Bytes> = LazyLock::new(|| {
+    serde_json::to_vec(&whole(routes().paths())).expect("a document has only JSON's own types").into()
+});
+
+/// What describes these paths.
+pub fn whole(paths: Paths) -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Restante")
+        .description(Some(DESCRIPTION))
+        .version(env!("CARGO_PKG_VERSION"))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
+    let tags =
+        TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
+    OpenApiBuilder::new()
+        .openapi(OpenApiVersion::Version31)
+        .info(info.build())
+        .tags(Some(tags))
+        .components(Some(ComponentsBuilder::new().schemas_from_iter(bodies()).build()))
+        .paths(paths)
+        .build()
+}
+
+/// `GET` and `HEAD /openapi.json`.
+pub async fn serve(request: Request) -> Result<Response, HttpError> {
+    body::expect_none(request.body())?;
+    Query::parse(request.uri().query(), &[])?;
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        // Another version of the broker may answer the next time.
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((headers, JSON.clone()).into_response())
+}
+
+/// `GET /openapi.json`.
+pub fn document() -> Operation {
+    let operation =
+        answers::operation("document", "document", "This document", "OpenAPI 3.1, made from the code.");
+    let any = ContentBuilder::new().schema(Some(ObjectBuilder::new().build())).build();
+    let itself = utoipa::openapi::ResponseBuilder::new()
+        .description("This document.")
+        .header(
+            "Cache-Control",
+            answers::required("Asked for again each time.", schemas::one_of(&["no-cache"])),
+        )
+        .content("application/json", any);
+    let operation = operation.response("200", itself.build());
+    with_problems(operation, &[&[P::ParameterUnknown, P::BodyUnexpected]]).build()
+}
+
+/// `HEAD /openapi.json`.
+pub fn document_head() -> Operation {
+    let mut operation = document();
+    operation.operation_id = Some("documentHead".into());
+    operation
+}
+
+/// Every body, and all that they are made of.
+fn bodies() -> Vec<(String, RefOr<Schema>)> {
+    fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+    let mut schemas = Vec::new();
+    add::<Problem>(&mut schemas);
+    add::<PushBatch>(&mut schemas);
+    add::<PushResults>(&mut schemas);
+    add::<PulledBatch>(&mut schemas);
+    add::<PeekedBatch>(&mut schemas);
+    add::<Settlements>(&mut schemas);
+    add::<SettlementResults>(&mut schemas);
+    add::<ChannelStats>(&mut schemas);
+    schemas
+}
+
+const DESCRIPTION: &str = "\
+A message broker that is HTTP: POST an address and its destination side takes the message; GET an address and its source \
+side gives one back.
+
+Errors are application/problem+json (RFC 9457); their type leads to a page that says what to do, and x-problem-types lists \
+those of an answer. Within /v1, headers, fields and problem types are only added: clients ignore what they do not know. A \
+path or method that is not described here is 404 route-unknown or 405 method-not-allowed.";
+
+const TAGS: [(&str, &str); 5] = [
+    ("messages", "One message in, one message out."),
+    ("batches", "Many messages at once."),
+    ("leases", "What is done with a message that was received."),
+    ("looks", "Looking without taking."),
+    ("document", "What describes all of this."),
+];

@@ -1,0 +1,25 @@
+//! The HTTP contract of the data port as OpenAPI 3.1: one function for each operation, which `http/router.rs` names beside
+//! the handler that it describes.
+//!
+//! Bodies are those of `restante_wire`, by their derived schemas; status codes and `Retry-After` are those of
+//! `http/error.rs`, by the problem types that an operation can answer with.
+
+mod answers;
+mod batches;
+mod document;
+mod leases;
+mod looks;
+mod messages;
+mod parameters;
+mod path_forms;
+mod problems;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+pub use batches::{count_batch, pull_batch, push_batch};
+pub use document::{document, document_head, serve, whole};
+pub use leases::{reject, release, renew, settle, settle_many};
+pub use looks::{channel, count_peek, look_for_channel, peek};
+pub use messages::{count, pull, push, receive};
+pub use path_forms::{ADDRESS_FORMS, CHANNEL, LEASE, NO_PARAMETERS, PathForm};

@@ -1,0 +1,71 @@
+//! Problem answers: which types an operation can answer with, under the status codes that they have.
+
+use std::collections::BTreeMap;
+
+use restante_wire::{Problem, ProblemType, problem};
+use serde_json::json;
+use utoipa::{
+    ToSchema as _,
+    openapi::{
+        ContentBuilder, Ref, Response, ResponseBuilder, extensions::Extensions, path::OperationBuilder,
+    },
+};
+
+use super::{answers, schemas};
+use crate::http::error::{retry_after_seconds, status};
+
+/// Anything can meet these: the headers `Host` and `Origin` are looked at first.
+const EVERYWHERE: [ProblemType; 4] = [
+    ProblemType::HeaderMalformed,
+    ProblemType::OriginForbidden,
+    ProblemType::HostForbidden,
+    ProblemType::Internal,
+];
+
+/// Whatever begins with an address can meet these.
+pub(super) const ADDRESS: [ProblemType; 4] = [
+    ProblemType::AddressMalformed,
+    ProblemType::AddressUnknown,
+    ProblemType::NotProgrammed,
+    ProblemType::Draining,
+];
+
+/// Whatever reads a body can meet these.
+pub(super) const BODY: [ProblemType; 3] =
+    [ProblemType::BodyIncomplete, ProblemType::BodyTimeout, ProblemType::Busy];
+
+/// The operation with an answer for each status code of these problems, and of those that everything can meet.
+pub(super) fn with_problems(operation: OperationBuilder, lists: &[&[ProblemType]]) -> OperationBuilder {
+    let mut by_status: BTreeMap<u16, Vec<ProblemType>> = BTreeMap::new();
+    for kind in EVERYWHERE.iter().chain(lists.iter().copied().flatten()) {
+        by_status.entry(status(*kind).as_u16()).or_default().push(*kind);
+    }
+    by_status
+        .into_iter()
+        .fold(operation, |operation, (status, kinds)| operation.response(status.to_string(), answer(&kinds)))
+}
+
+/// The answer of one status code.
+fn answer(kinds: &[ProblemType]) -> Response {
+    let lines: Vec<_> =
+        kinds.iter().map(|kind| format!("* [`{}`]({}): {}", kind.name(), kind.uri(), kind.title())).collect();
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    let mut response = ResponseBuilder::new()
+        .description(lines.join("\n"))
+        .content(problem::CONTENT_TYPE, body)
+        .header("Cache-Control", answers::required("Never stored.", schemas::one_of(&["no-store"])))
+        // For programs, and for the fuzzer: an enum would break clients when a type is added.
+        .extensions(Some(Extensions::from_iter([("x-problem-types", json!(names))])));
+    let waits = kinds.iter().filter(|kind| retry_after_seconds(**kind).is_some()).count();
+    if waits > 0 {
+        let retry = ("Seconds after which the same request may be answered otherwise.", schemas::count());
+        let header = if waits == kinds.len() {
+            answers::required(retry.0, retry.1)
+        } else {
+            answers::optional(retry.0, retry.1)
+        };
+        response = response.header("Retry-After", header);
+    }
+    response.build()
+}

@@ -1,0 +1,115 @@
+//! Schemathesis reads the document, and asks the broker whatever the document allows, and what it forbids: for every answer
+//! its status code, media type, headers, schema and problem type must be described.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Client;
+use restante_tests::{
+    command::{command, run},
+    wait,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::tools;
+use crate::broker::{Broker, channel, http};
+
+/// Channels that always hold some messages: most of the fuzzer's pulls get one.
+const FILLED: [&str; 3] = ["acme/orders", "acme/streams", "acme/bridge/factory"];
+/// How many: as many as one pull may take (`BATCH_ITEMS_MAX`).
+const MESSAGES: usize = 1000;
+/// The fuzzer takes minutes at most.
+const FUZZED_WITHIN: Duration = Duration::from_secs(3600);
+/// Leases that it may settle.
+const LEASES: usize = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fuzzer_that_reads_the_document_finds_no_answer_that_it_does_not_describe() -> Result<()> {
+    let Some(programs) = tools::programs()? else { return Ok(()) };
+    // Nobody waits: a fuzzer asks empty channels too.
+    let at_once = "delivery: {waitSeconds: 0, maxWaitSeconds: 0}\n  limits: {messages: 1000000}";
+    let manifests = [
+        channel("orders", at_once),
+        channel("streams", at_once),
+        channel("factory", &format!("destinations: [bridge/factory]\n  source: bridge/factory\n  {at_once}")),
+    ];
+    let broker = Broker::serving(&manifests.concat()).await?;
+    let (http, base) = (http()?, broker.url());
+    let mut fillers = JoinSet::new();
+    for address in FILLED {
+        fill(&http, &base, address).await?;
+        fillers.spawn(keep_filled(http.clone(), base.clone(), address));
+    }
+    let leases = leased(&http, &base, "acme/orders").await?;
+
+    let folder = tempfile::tempdir()?;
+    for file in ["schemathesis.toml", "hooks.py"] {
+        fs::copy(tools::sources().join(file), folder.path().join(file))?;
+    }
+    let quoted: Vec<_> = leases.iter().map(|lease| format!("\"{lease}\"")).collect();
+    fs::write(folder.path().join("leases.txt"), quoted.join("\n"))?;
+    // Read from the broker and not by the fuzzer, which would leave out the operation that reads it.
+    let document = document(&http, &base).await?;
+    fs::write(folder.path().join("openapi.json"), document.to_string())?;
+    let mut fuzzer =
+        command(programs.join("schemathesis"), ["--no-color", "--config-file", "schemathesis.toml"]);
+    fuzzer.current_dir(folder.path()).args(["run", "openapi.json", "--url", &base]);
+    let said = run(&mut fuzzer)?;
+    ensure!(fillers.try_join_next().is_none(), "a channel could not be filled");
+    // A fuzzer that tested little would find little: each phase passed, and the first two with every operation.
+    let operations = operations(&document)?;
+    let passed = said.matches(&format!("✅ {operations} passed")).count();
+    ensure!(
+        passed == 2 && said.contains("✅  Stateful") && !said.contains(" 0 covered"),
+        "{operations} operations: {said}"
+    );
+    println!("{said}");
+    Ok(())
+}
+
+async fn document(http: &Client, base: &str) -> Result<Value> {
+    Ok(http.get(format!("{base}/openapi.json")).send().await?.error_for_status()?.json().await?)
+}
+
+/// How many operations the document has.
+fn operations(document: &Value) -> Result<usize> {
+    let paths = document["paths"].as_object().context("a document without paths")?;
+    Ok(paths.values().filter_map(Value::as_object).map(serde_json::Map::len).sum())
+}
+
+/// Fills a channel again whenever receivers have taken of it, until the task is dropped.
+async fn keep_filled(http: Client, base: String, address: &'static str) -> Result<()> {
+    loop {
+        wait::until_async("receivers to take messages", FUZZED_WITHIN, || async {
+            let ready = ready(&http, &base, address).await?;
+            ensure!(ready < MESSAGES, "{address} has {ready}");
+            Ok(())
+        })
+        .await?;
+        fill(&http, &base, address).await?;
+    }
+}
+
+/// Messages that a channel has ready.
+async fn ready(http: &Client, base: &str, address: &str) -> Result<usize> {
+    let counted = http.head(format!("{base}/v1/messages/{address}")).send().await?.error_for_status()?;
+    Ok(counted.headers().get("Message-Ready").context("no count")?.to_str()?.parse()?)
+}
+
+async fn fill(http: &Client, base: &str, address: &str) -> Result<()> {
+    let messages: Vec<Value> = (0..MESSAGES).map(|number| json!({"content": number.to_string()})).collect();
+    let url = format!("{base}/v1/batches/{address}");
+    http.post(url).json(&json!({"messages": messages})).send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// Leases of messages in this channel.
+async fn leased(http: &Client, base: &str, address: &str) -> Result<Vec<String>> {
+    let url = format!("{base}/v1/batches/{address}?max={LEASES}&lease=3600");
+    let pulled: Value = http.get(url).send().await?.error_for_status()?.json().await?;
+    let items = pulled["messages"].as_array().cloned().unwrap_or_default();
+    let leases: Vec<_> = items.iter().filter_map(|item| item["lease"].as_str()).map(str::to_owned).collect();
+    ensure!(leases.len() == LEASES, "{} leases", leases.len());
+    Ok(leases)
+}

@@ -1,0 +1,37 @@
+//! The programs that read OpenAPI documents: Python's, installed by `tests/openapi/install.sh`.
+
+use std::{
+    io::{Write, stderr},
+    path::PathBuf,
+    thread,
+};
+
+use anyhow::Result;
+use restante_tests::{
+    command::{command, run},
+    config::Config,
+    tools,
+};
+
+/// The folder with what the test runs besides.
+pub(super) fn sources() -> PathBuf {
+    tools::workspace().join("tests/openapi")
+}
+
+/// The folder of the programs. Where they cannot be had, the test says that it is skipped; under CI they must be there.
+pub(super) fn programs() -> Result<Option<PathBuf>> {
+    let installed = run(&mut command::<&str>(sources().join("install.sh"), []));
+    match installed {
+        Ok(folder) => Ok(Some(folder.trim_end().into())),
+        Err(error) if Config::from_environment().is_ci() => Err(error),
+        Err(error) => {
+            let test = thread::current().name().unwrap_or("a test").to_owned();
+            // Past the test runner, which keeps the words of tests that pass to itself.
+            let _ = writeln!(
+                stderr(),
+                "skipped: {test}: it needs Python 3 and, the first time, its package registry: {error:#}"
+            );
+            Ok(None)
+        }
+    }
+}

@@ -27,8 +27,8 @@ const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A journal above this always is: it is read whole at start.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-const JOURNAL: &str = "journal";
-const SNAPSHOT: &str = "snapshot";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// The store's two files, open for changes.
 pub(super) struct Disk {

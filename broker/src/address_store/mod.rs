@@ -14,6 +14,7 @@ mod frame;
 mod index;
 mod indices;
 mod journal;
+pub(crate) mod look;
 mod plan;
 mod snapshot;
 mod writer;

@@ -42,6 +42,7 @@ pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
+pub(crate) use recovery::Replay;
 pub use push::{Push, PushRefusal, Pushed};
 pub use reclaim::Progress;
 pub use redrive::Redriven;

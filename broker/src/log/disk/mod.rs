@@ -3,6 +3,7 @@
 mod commit;
 mod compaction;
 mod error;
+pub mod examine;
 mod frame;
 mod group;
 mod helper;

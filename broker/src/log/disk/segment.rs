@@ -102,6 +102,15 @@ pub(super) struct SegmentFile<F> {
     pub(super) bytes: u64,
 }
 
+impl<F: StorageFile> SegmentFile<F> {
+    /// All of it.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.bytes as usize];
+        self.file.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
 /// The name of a segment's file.
 pub(super) fn name(number: u64) -> String {
     format!("{number:08}.seg")

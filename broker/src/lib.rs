@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod address_store;
 pub mod admin;
+pub mod care;
 pub mod channel;
 pub mod clock;
 pub mod config;
@@ -22,5 +23,5 @@ pub mod openapi;
 mod run;
 mod signals;
 
-pub use config::Config;
+pub use config::{Arguments, Config};
 pub use run::{RunError, run};

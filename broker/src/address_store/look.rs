@@ -91,7 +91,13 @@ impl Looked {
     }
 
     /// Reads a file's entries; returns its generation.
-    fn read(&mut self, path: &Path, name: &str, bytes: &[u8], snapshot: Option<u64>) -> Result<u64, OpenError> {
+    fn read(
+        &mut self,
+        path: &Path,
+        name: &str,
+        bytes: &[u8],
+        snapshot: Option<u64>,
+    ) -> Result<u64, OpenError> {
         let is_journal = name == super::disk::JOURNAL;
         let (mut generation, mut at, mut expected, mut ended) = (snapshot.unwrap_or(0), 0, 0, is_journal);
         while at < bytes.len() {

@@ -47,7 +47,9 @@ impl Looked {
             Some(Ok(key)) => looked.lease_key = Some(key),
             Some(Err(key)) => {
                 let key: Vec<u8> = key;
-                looked.harm.push((LEASE_KEY, format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len())));
+                looked
+                    .harm
+                    .push((LEASE_KEY, format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len())));
             }
             // The next start draws one.
             None => {}

@@ -44,9 +44,12 @@ impl Headless {
         let first_frame = self.frames.keys().next().copied().unwrap_or_default();
         // Where the segment before ends, so that what is missing in between is missed.
         let before = survey.frames.range(..first_frame).next_back().map(|(number, _)| number + 1);
-        let first_frame = before.filter(|_| survey.segments.range(..epoch).next().is_some()).unwrap_or(first_frame);
+        let first_frame =
+            before.filter(|_| survey.segments.range(..epoch).next().is_some()).unwrap_or(first_frame);
         survey.segments.insert(epoch, (Head { epoch, first_frame, mark: self.mark }, file));
-        survey.frames.extend(self.frames.into_iter().map(|(number, found)| (number, Found { epoch, ..found })));
+        survey
+            .frames
+            .extend(self.frames.into_iter().map(|(number, found)| (number, Found { epoch, ..found })));
     }
 
     fn epoch<F>(&self, survey: &Survey<F>) -> Option<u64> {
@@ -61,7 +64,9 @@ impl Headless {
             (None, None) => Some(1),
             // The oldest: a segment that was given back has old frames as well, but they do not lead up to the next.
             (None, Some((next, begins))) => (last + 1 == begins).then(|| next.checked_sub(1)).flatten(),
-            (Some(before), Some((next, begins))) => (last < begins && before + 1 < next).then_some(before + 1),
+            (Some(before), Some((next, begins))) => {
+                (last < begins && before + 1 < next).then_some(before + 1)
+            }
             (Some(before), None) => Some(before + 1),
         }
     }

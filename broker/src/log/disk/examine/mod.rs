@@ -97,10 +97,16 @@ impl Examination {
         harm.extend(walk::lost(&survey, synced));
         let (next_frame, cut) = walk::end(&survey, synced);
         survey.frames.split_off(&next_frame);
-        harm.extend(storage.unreadable().into_iter().filter(|unreadable| {
-            // Where frames are missing, the range is named already.
-            !harm.iter().any(|harm| harm.covers(unreadable))
-        }).collect::<Vec<_>>());
+        harm.extend(
+            storage
+                .unreadable()
+                .into_iter()
+                .filter(|unreadable| {
+                    // Where frames are missing, the range is named already.
+                    !harm.iter().any(|harm| harm.covers(unreadable))
+                })
+                .collect::<Vec<_>>(),
+        );
         Ok(Self { storage, survey, synced, next_frame, harm, cut })
     }
 
@@ -189,10 +195,10 @@ impl Examination {
         Ok(bytes)
     }
 
-    /// The file and the offset there of a position.
-    pub fn place(&self, at: Position) -> (&str, u64) {
-        let Place { epoch, offset, .. } = at.into();
-        (&self.survey.segments[&epoch].1.name, offset)
+    /// A place in a file of the log, to be compared with where records lie.
+    pub fn position(&self, file: &str, offset: u64) -> Option<Position> {
+        let (epoch, _) = self.survey.segments.iter().find(|(_, (_, segment))| segment.name == file)?;
+        Some(Place::start(*epoch, offset).into())
     }
 
     /// The frame without what fills it up.

@@ -97,7 +97,8 @@ pub(super) fn lost<F>(survey: &Survey<F>, synced: u64) -> Vec<Harm> {
             (expected, from) = (number + 1, found.offset + found.bytes);
         }
         let end = next.map_or(u64::MAX, |(_, first)| first);
-        let what = if next.is_some_and(|(next, _)| next > epoch + 1) { What::FramesOrFile } else { What::Frames };
+        let what =
+            if next.is_some_and(|(next, _)| next > epoch + 1) { What::FramesOrFile } else { What::Frames };
         missing(expected..end.max(expected), from..file.bytes.max(from), what);
     }
     lost

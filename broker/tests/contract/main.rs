@@ -11,6 +11,7 @@ mod bad_input;
 mod batches;
 mod broker;
 mod browsers;
+mod care;
 mod combined;
 mod control;
 mod data_folder;

@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod address_store;
 pub mod admin;
+pub mod backup;
 pub mod care;
 pub mod channel;
 pub mod clock;

@@ -118,6 +118,23 @@ impl Disk {
         }
     }
 
+    /// The files, open, with how many of their bytes count. Both are replaced and never changed, but for what is appended to
+    /// the journal.
+    pub(super) fn files(&self) -> io::Result<Vec<(&'static str, fs::File, u64)>> {
+        let mut files = Vec::new();
+        match fs::File::open(self.folder.join(SNAPSHOT)) {
+            Ok(file) => {
+                let bytes = file.metadata()?.len();
+                files.push((SNAPSHOT, file, bytes));
+            }
+            // There is none before the first is due.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        files.push((JOURNAL, fs::File::open(self.folder.join(JOURNAL))?, self.journal.bytes()));
+        Ok(files)
+    }
+
     /// Whether the journal has outgrown the snapshot.
     pub(super) fn is_snapshot_due(&self) -> bool {
         self.journal.bytes() >= self.snapshot_due_bytes

@@ -144,6 +144,14 @@ impl AddressStore {
         self.0.failed.clone()
     }
 
+    /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.
+    /// Changes that are made meanwhile go to other files, or behind those bytes.
+    ///
+    /// Blocks for as long as a change takes.
+    pub fn files(&self) -> std::io::Result<Vec<(&'static str, std::fs::File, u64)>> {
+        self.writer().disk.files()
+    }
+
     /// Replaces the set. A channel that it lacks becomes an orphan; an orphan that it has is the same channel again,
     /// under the same number. A set that names a deleted UID is refused whole: whoever made it has not seen the delete
     /// yet, or wants to bring back what cannot come back, and must be told rather than half obeyed.

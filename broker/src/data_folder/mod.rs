@@ -35,10 +35,10 @@ const FORMAT: u32 = 1;
 pub const LEASE_KEY_BYTES: usize = 32;
 
 const LOCK: &str = "lock";
-const VERSION: &str = "restante.json";
-const LEASE_KEY: &str = "lease-key";
-const ADDRESSES: &str = "addresses";
-const LOG: &str = "log";
+pub(crate) const VERSION: &str = "restante.json";
+pub(crate) const LEASE_KEY: &str = "lease-key";
+pub(crate) const ADDRESSES: &str = "addresses";
+pub(crate) const LOG: &str = "log";
 
 /// A data folder that is this process's own for as long as the value lives.
 #[derive(Debug)]

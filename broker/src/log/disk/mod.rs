@@ -2,6 +2,7 @@
 
 mod commit;
 mod compaction;
+mod cut;
 mod error;
 pub mod examine;
 mod frame;
@@ -29,6 +30,7 @@ use std::{
 use bytes::Bytes;
 
 use commit::Progress;
+pub use cut::{CopyError, Cut, Part};
 pub use error::OpenError;
 use group::Group;
 use helper::Helper;
@@ -44,6 +46,11 @@ use super::{
     AppendError, GroupNumber, Log, LogError, LogStats, Position, Record, Scanned, Sync,
     contract::counts_as_live,
 };
+
+/// Whether a log has files of this name: digits, as [`segment::name`] makes them.
+pub(crate) fn is_segment_name(name: &str) -> bool {
+    segment::number(name).is_some_and(|number| segment::name(number) == name)
+}
 
 /// How a log is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +99,8 @@ pub struct DiskLog<S: Storage = Folder> {
     uncounted: Uncounted,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
+    /// Segments that somebody copies.
+    pins: cut::Pins,
     poisoned: bool,
 }
 

@@ -1,8 +1,12 @@
 //! Why a command of data care cannot be carried out.
 
-use std::io;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use crate::{address_store, data_folder::DataFolderError, log};
+use super::backup::BackupError;
+use crate::{address_store, backup::ArchiveError, data_folder::DataFolderError, log};
 
 /// Why it cannot be carried out. The folder that was read is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +30,52 @@ pub enum CareError {
         /// Those that there are.
         known: String,
     },
+    /// No backup was taken.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// What should be restored is no backup.
+    #[error("{} is no whole backup: {source}. Nothing was restored", file.display())]
+    NoBackup {
+        /// What should be restored.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// Something is there already.
+    #[error("{} is not empty: name a folder that does not exist, or an empty one", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A path without a last name.
+    #[error("{} does not end with a name: name the folder that is to be made", path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder that cannot be replaced.
+    #[error("{} is where a volume is mounted: name a folder in it, such as {}/data", path.display(), path.display())]
+    MountPoint {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// What was found out cannot be told.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+}
+
+impl CareError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
 }

@@ -3,17 +3,21 @@
 //!
 //! Nothing here changes a folder that it reads.
 
+mod backup;
 mod check;
 mod damage;
 mod dump;
 mod error;
+mod fresh;
 mod message;
 mod report;
+mod restore;
 mod text;
 mod view;
 
 use std::{io::Write as _, process::ExitCode};
 
+pub use backup::BackupError;
 pub use error::CareError;
 
 use crate::config::CareCommand;
@@ -32,6 +36,8 @@ pub fn run(command: CareCommand) -> ExitCode {
     let outcome = match command {
         CareCommand::Check(arguments) => check::run(&arguments),
         CareCommand::Dump(arguments) => dump::run(&arguments),
+        CareCommand::Backup(arguments) => backup::run(&arguments),
+        CareCommand::Restore(arguments) => restore::run(&arguments),
     };
     match outcome {
         Ok(Verdict::Sound) => ExitCode::SUCCESS,

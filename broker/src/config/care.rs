@@ -17,6 +17,12 @@ pub enum CareCommand {
     /// Write the messages of a data folder as JSON, one a line, past any damage; changes nothing
     #[command(after_help = STATUS)]
     Dump(DumpArguments),
+    /// Take a backup of a broker that runs, by its control port: everything that was acknowledged before it began
+    #[command(after_help = STATUS)]
+    Backup(BackupArguments),
+    /// Make a data folder from a backup, whole or not at all
+    #[command(after_help = STATUS)]
+    Restore(RestoreArguments),
 }
 
 /// Arguments of `check`.
@@ -42,4 +48,29 @@ pub struct DumpArguments {
     /// The log's raw records with their places, instead of the messages
     #[arg(long, conflicts_with = "channel")]
     pub records: bool,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArguments {
+    /// The base URL of the broker's control port
+    #[arg(long, env = "RESTANTE_CONTROL_URL", value_name = "URL", default_value = "http://127.0.0.1:8082")]
+    pub control_url: String,
+    /// The file with the control port's token, the same as the broker's
+    #[arg(long, env = "RESTANTE_CONTROL_TOKEN_FILE", value_name = "FILE")]
+    pub control_token_file: PathBuf,
+    /// The file to write, which has its name only once it is whole; standard output without it
+    #[arg(long, short = 'O', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArguments {
+    /// The backup; - is standard input
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+    /// The data folder to make: one that does not exist, or an empty one
+    #[arg(value_name = "NEW_DIR")]
+    pub folder: PathBuf,
 }

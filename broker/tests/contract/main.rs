@@ -7,6 +7,7 @@
 )]
 
 mod acknowledging;
+mod backup;
 mod bad_input;
 mod batches;
 mod broker;

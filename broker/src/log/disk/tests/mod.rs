@@ -1,5 +1,6 @@
 //! What the log promises, on a disk that does its worst.
 
+mod cut;
 mod damage;
 mod faults;
 mod fixture;

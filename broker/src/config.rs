@@ -7,7 +7,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
-pub use care::{BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments};
+pub use care::{
+    BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
+};
 
 /// The broker of Restante: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
 ///

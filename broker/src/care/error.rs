@@ -41,6 +41,24 @@ pub enum CareError {
         /// What is wrong with it.
         source: ArchiveError,
     },
+    /// There is no room for a copy.
+    #[error(
+        "the new folder's log takes no more: {0}. Make room for as much as the damaged folder takes, and try again"
+    )]
+    NoRoom(log::AppendError),
+    /// The new folder's log cannot be written.
+    #[error(transparent)]
+    Write(#[from] log::LogError),
+    /// The copy is not what was read, which is a defect.
+    #[error(
+        "{read} messages were read and {written} are in the copy: nothing was made, and this is a defect of Restante"
+    )]
+    NotSalvaged {
+        /// Messages that were read.
+        read: u64,
+        /// Messages in the copy.
+        written: u64,
+    },
     /// Something is there already.
     #[error("{} is not empty: name a folder that does not exist, or an empty one", path.display())]
     NotEmpty {

@@ -12,6 +12,7 @@ mod fresh;
 mod message;
 mod report;
 mod restore;
+mod salvage;
 mod text;
 mod view;
 
@@ -37,6 +38,7 @@ pub fn run(command: CareCommand) -> ExitCode {
         CareCommand::Check(arguments) => check::run(&arguments),
         CareCommand::Dump(arguments) => dump::run(&arguments),
         CareCommand::Backup(arguments) => backup::run(&arguments),
+        CareCommand::Salvage(arguments) => salvage::run(&arguments),
         CareCommand::Restore(arguments) => restore::run(&arguments),
     };
     match outcome {

@@ -151,6 +151,14 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Messages in all channels.
+    pub(super) fn messages(&self) -> u64 {
+        let counts = |channel: &Channel| channel.ready + channel.leased + channel.delayed + channel.dead;
+        self.channels.iter().map(counts).sum()
+    }
+}
+
 /// A file of the log, in the data folder.
 pub(super) fn in_log(file: &str) -> String {
     format!("log/{file}")

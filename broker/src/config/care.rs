@@ -17,6 +17,9 @@ pub enum CareCommand {
     /// Write the messages of a data folder as JSON, one a line, past any damage; changes nothing
     #[command(after_help = STATUS)]
     Dump(DumpArguments),
+    /// Make a new data folder with everything that can be read of a damaged one, which stays as it is
+    #[command(after_help = STATUS)]
+    Salvage(SalvageArguments),
     /// Take a backup of a broker that runs, by its control port: everything that was acknowledged before it began
     #[command(after_help = STATUS)]
     Backup(BackupArguments),
@@ -73,4 +76,15 @@ pub struct RestoreArguments {
     /// The data folder to make: one that does not exist, or an empty one
     #[arg(value_name = "NEW_DIR")]
     pub folder: PathBuf,
+}
+
+/// Arguments of `salvage`.
+#[derive(Debug, Clone, Args)]
+pub struct SalvageArguments {
+    /// The damaged data folder; no broker may run on it
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The data folder to make: one that does not exist, or an empty one
+    #[arg(value_name = "NEW_DIR")]
+    pub new_folder: PathBuf,
 }

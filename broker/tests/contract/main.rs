@@ -33,4 +33,5 @@ mod policies;
 mod pull;
 mod push;
 mod recovery;
+mod salvage;
 mod settle;

@@ -168,3 +168,11 @@ fn next_whole(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, Frame)
         _ => None,
     })
 }
+
+/// Reads any bytes as a file of the store, for [`crate::fuzz`].
+pub(crate) fn fuzz(is_snapshot: bool, bytes: &[u8]) {
+    let mut looked = Looked { contents: Contents::default(), harm: Vec::new(), cut_at: None };
+    let name = FILES[usize::from(!is_snapshot)];
+    let _ = looked.read(Path::new(name), name, bytes, None);
+    let _ = looked.channels();
+}

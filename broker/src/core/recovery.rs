@@ -131,7 +131,8 @@ impl Replay {
                     expires_at: None,
                 });
                 if matches!(changed.phase, Phase::Leased(_)) {
-                    changed.handouts.uncounted += u32::from(!counted);
+                    let uncounted = &mut changed.handouts.uncounted;
+                    *uncounted = uncounted.saturating_add(u32::from(!counted));
                     changed.phase = Phase::Ready(Some(Ended::Released));
                 }
             }

@@ -3,6 +3,7 @@
 //! The same reading as at a start ([`recovery`]), which stops where this goes on: it names every damage instead of the
 //! first, and knows what lies around it.
 
+mod fuzz;
 mod headless;
 mod read_only;
 mod walk;
@@ -17,6 +18,7 @@ use super::{
     storage::{Storage, StorageFile},
 };
 use crate::log::{Position, Record};
+pub(crate) use fuzz::fuzz;
 use headless::Headless;
 use read_only::ReadOnly;
 pub use walk::{Cut, Harm, What};

@@ -60,9 +60,15 @@ pub enum CareError {
         written: u64,
     },
     /// Something is there already.
-    #[error("{} is not empty: name a folder that does not exist, or an empty one", path.display())]
+    #[error("{} is not empty: name a folder that does not exist, or say where this one goes (--move-old-to)", path.display())]
     NotEmpty {
         /// The folder.
+        path: PathBuf,
+    },
+    /// The place for the old folder is taken.
+    #[error("{} is there already, and the old folder is to have that name (--move-old-to): choose another", path.display())]
+    OldIsThere {
+        /// The path.
         path: PathBuf,
     },
     /// A path without a last name.

@@ -18,14 +18,21 @@ const UNFINISHED: &str = ".unfinished";
 pub(super) struct Fresh {
     path: PathBuf,
     unfinished: PathBuf,
+    /// Where the folder goes that has the name now.
+    old: Option<PathBuf>,
     whole: bool,
 }
 
 impl Fresh {
-    /// Begins a folder where there is none, or an empty one. What an earlier attempt left is removed.
-    pub(super) fn begin(path: &Path) -> Result<Self, CareError> {
+    /// Begins a folder where there is none, or an empty one, or one that moves to `old`. What an earlier attempt left is
+    /// removed.
+    pub(super) fn begin(path: &Path, old: Option<&Path>) -> Result<Self, CareError> {
+        if let Some(old) = old.filter(|old| old.exists()) {
+            return Err(CareError::OldIsThere { path: old.to_owned() });
+        }
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
+            Ok(false) if old.is_some() => {}
             Ok(false) => return Err(CareError::NotEmpty { path: path.to_owned() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(CareError::io("look at", path, error)),
@@ -40,7 +47,7 @@ impl Fresh {
             }
             _ => {}
         }
-        let fresh = Self { path: path.to_owned(), unfinished, whole: false };
+        let fresh = Self { path: path.to_owned(), unfinished, old: old.map(Path::to_owned), whole: false };
         fresh.make_folder(Path::new(""))?;
         Ok(fresh)
     }
@@ -60,6 +67,9 @@ impl Fresh {
     /// Gives it its name, on disk as well. Its files are synced already.
     pub(super) fn finish(mut self) -> Result<(), CareError> {
         sync_folders(&self.unfinished).map_err(|error| CareError::io("sync", &self.unfinished, error))?;
+        if let Some(old) = self.old.as_ref().filter(|_| self.path.exists()) {
+            fs::rename(&self.path, old).map_err(|error| CareError::io("move away", &self.path, error))?;
+        }
         let named = fs::rename(&self.unfinished, &self.path)
             .and_then(|()| crate::data_folder::durable::sync_folder_of(&self.path));
         match named {

@@ -6,7 +6,7 @@
 //! operator sees for itself whether it has to tell the broker anything.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -24,8 +24,13 @@ const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Restores a backup.
 pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
-    let RestoreArguments { backup, folder } = arguments;
-    let fresh = Fresh::begin(folder)?;
+    let RestoreArguments { backup, folder, move_old_to } = arguments;
+    let fresh = Fresh::begin(folder, move_old_to.as_deref())?;
+    // No broker may run on what is moved away.
+    let _old = fs::exists(folder.join(data_folder::VERSION))
+        .is_ok_and(|there| there)
+        .then(|| data_folder::look::Looked::open(folder))
+        .transpose()?;
     let mut files = Files { folder: fresh.folder().to_owned(), current: None };
     let no_backup = |source| CareError::NoBackup { file: backup.clone(), source };
     let manifest = if backup == Path::new("-") {
@@ -66,7 +71,7 @@ impl Sink for Files {
     fn begin(&mut self, name: &str) -> io::Result<()> {
         let path = self.folder.join(name);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            fs::create_dir_all(folder)?;
         }
         self.current = Some(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
         Ok(())

@@ -27,9 +27,9 @@ const GROUP_BYTES: usize = 1 << 20;
 
 /// Makes the new folder, and says what could not be taken.
 pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
-    let SalvageArguments { folder, new_folder } = arguments;
+    let SalvageArguments { folder, new_folder, move_old_to } = arguments;
     let view = View::of(folder)?;
-    let fresh = Fresh::begin(new_folder)?;
+    let fresh = Fresh::begin(new_folder, move_old_to.as_deref())?;
     let addresses = Path::new(data_folder::ADDRESSES);
     fresh.make_folder(addresses)?;
     let addresses = fresh.folder().join(addresses);

@@ -76,6 +76,9 @@ pub struct RestoreArguments {
     /// The data folder to make: one that does not exist, or an empty one
     #[arg(value_name = "NEW_DIR")]
     pub folder: PathBuf,
+    /// Where the folder goes that has the name of the new one now, once that is whole
+    #[arg(long, value_name = "OLD_DIR")]
+    pub move_old_to: Option<PathBuf>,
 }
 
 /// Arguments of `salvage`.
@@ -84,7 +87,10 @@ pub struct SalvageArguments {
     /// The damaged data folder; no broker may run on it
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// The data folder to make: one that does not exist, or an empty one
+    /// The data folder to make: one that does not exist, or an empty one; with --move-old-to it may be DIR
     #[arg(value_name = "NEW_DIR")]
     pub new_folder: PathBuf,
+    /// Where the folder goes that has the name of the new one now, once that is whole
+    #[arg(long, value_name = "OLD_DIR")]
+    pub move_old_to: Option<PathBuf>,
 }

@@ -232,12 +232,23 @@ async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_is_restored_over_something() {
-    let broker = small().await;
+async fn nothing_is_restored_over_something_but_when_that_is_moved_away() {
+    let mut broker = small().await;
+    broker.pushed("acme/orders", "x").await;
     let file = backed_up(&broker, "backup.tar");
-    let output = care(&["restore", file.to_str().unwrap(), broker.data_folder().to_str().unwrap()]);
-    assert_eq!(status(&output), 2);
-    assert!(stderr(&output).contains("not empty"), "{}", stderr(&output));
+    let old = broker.folder.path().join("old");
+    for (flags, reason) in [(&[][..], "not empty"), (&["--move-old-to", old.to_str().unwrap()], "in use")] {
+        let folder = broker.data_folder();
+        let words = [&["restore", file.to_str().unwrap(), folder.to_str().unwrap()], flags].concat();
+        let output = care(&words);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+    broker.kill();
+    let (folder, old) = (broker.data_folder(), old.to_str().unwrap());
+    let words = ["restore", file.to_str().unwrap(), folder.to_str().unwrap(), "--move-old-to", old];
+    assert_eq!(status(&care(&words)), 0);
+    assert_eq!(dumped(&folder, &[]), dumped(Path::new(old), &[]));
     let empty = broker.folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     assert_eq!(status(&care(&["restore", file.to_str().unwrap(), empty.to_str().unwrap()])), 0);

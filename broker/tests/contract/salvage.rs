@@ -32,14 +32,16 @@ async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_
     bytes[place] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let before = bytes_of(&broker.data_folder());
-    let said = salvaged(&broker, "salvaged");
+    let (folder, damaged) = (broker.data_folder(), broker.folder.path().join("damaged"));
+    let flags = [folder.to_str().unwrap(), "--move-old-to", damaged.to_str().unwrap()];
+    let output = on(&folder, "salvage", &flags);
+    let said = stdout(&output);
+    assert_eq!(status(&output), 1, "{said}{}", stderr(&output));
     assert!(said.contains("5 messages are in") && said.contains("left behind"), "{said}");
     assert!(said.contains("log/00000001.seg, bytes") && said.contains("come again"), "{said}");
-    assert_eq!(bytes_of(&broker.data_folder()), before);
-    let target = broker.folder.path().join("salvaged");
-    assert_eq!(status(&on(&target, "check", &[])), 0);
-    fs::rename(broker.data_folder(), broker.folder.path().join("damaged")).unwrap();
-    fs::rename(target, broker.data_folder()).unwrap();
+    assert_eq!(bytes_of(&damaged), before);
+    assert_eq!(status(&on(&folder, "check", &[])), 0);
+    assert!(stderr(&on(&damaged, "salvage", &flags)).contains("there already"));
     broker.start();
     for content in ["2", "6"] {
         assert_eq!(broker.pulled("acme/orders").await.0, content.as_bytes());

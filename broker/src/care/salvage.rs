@@ -47,6 +47,8 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     }
     fresh.finish()?;
     let after = Report { folder: new_folder.display().to_string(), ..after };
+    let left = move_old_to.as_ref().filter(|_| folder == new_folder).unwrap_or(folder);
+    let before = Report { folder: left.display().to_string(), ..before };
     tell(&before, &after, &mut io::stdout().lock()).map_err(CareError::Output)?;
     Ok(if before.sound { Verdict::Sound } else { Verdict::Damaged })
 }

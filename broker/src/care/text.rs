@@ -12,18 +12,19 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "data folder {folder}")?;
     let store_id = store_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     writeln!(to, "  store id   {store_id}")?;
-    writeln!(to, "  addresses  {} channels, {} orphans", addresses.channels, addresses.orphans)?;
+    let (channels_count, orphans) = (addresses.channels as u64, addresses.orphans as u64);
+    writeln!(to, "  addresses  {}, {}", count(channels_count, "channel"), count(orphans, "orphan"))?;
     if let Some(at) = addresses.cut_at {
         writeln!(to, "             addresses/journal is cut at {at}: a change was being written at a crash")?;
     }
     let bytes = log.segments.iter().map(|segment| segment.bytes).sum::<u64>() + log.spare_bytes;
     writeln!(
         to,
-        "  log        {} segments in use, {} ready for use, {}; {} group commits",
-        log.segments.len(),
+        "  log        {} in use, {} ready for use, {}; {}",
+        count(log.segments.len() as u64, "segment"),
         log.spares,
         ByteSize(bytes),
-        log.frames
+        count(log.frames, "group commit")
     )?;
     let records: Vec<_> = log.records.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if !records.is_empty() {
@@ -32,17 +33,18 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     if log.unsynced_frames > 0 {
         writeln!(
             to,
-            "  tail       {} group commits of {} may be in memory only; the next start writes them once more",
-            log.unsynced_frames,
+            "  tail       {} of {} may be in memory only; the next start writes it once more",
+            count(log.unsynced_frames, "group commit"),
             ByteSize(log.unsynced_bytes)
         )?;
     }
     if let Some(cut) = &log.cut {
         writeln!(
             to,
-            "  cut        {} at {}: a power cut tore the tail; {} group commits behind it count for nothing, and none \
-             of them was acknowledged",
-            cut.file, cut.offset, cut.void_frames
+            "  cut        {} at {}: a power cut tore the tail; {} behind it, none of it acknowledged, counts for nothing",
+            cut.file,
+            cut.offset,
+            count(cut.void_frames, "group commit")
         )?;
     }
     writeln!(to)?;
@@ -95,17 +97,25 @@ fn write_channels(channels: &[Channel], to: &mut impl Write) -> io::Result<()> {
 fn write_damage(found: &Found, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "DAMAGED {}", found.damage.line())?;
     if let Some(frames) = found.damage.frames {
-        writeln!(to, "  lost     {frames} group commits")?;
+        writeln!(to, "  lost     {}", count(frames, "group commit"))?;
     }
     writeln!(to, "  means    {}", found.damage.means)?;
     for savable in &found.savable {
         writeln!(
             to,
-            "  savable  {}: {} messages from before it, {} from after it",
-            savable.channel, savable.before, savable.after
+            "  savable  {}: {} from before it, {} from after it",
+            savable.channel,
+            count(savable.before, "message"),
+            savable.after
         )?;
     }
     writeln!(to)
+}
+
+/// So many things.
+fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Columns as wide as their widest cell; the first is for names, the others for numbers.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How much is written at a time of the zeros that fill a segment up.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Restores a backup.
 pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {

@@ -50,14 +50,16 @@ pub(super) struct Survey<F> {
     pub(super) next_file: u64,
     /// Names of files in which nothing is and that cannot be used.
     pub(super) unusable: Vec<String>,
+    /// Files that keep the log from being opened.
+    pub(super) unfit: Vec<Unfit<F>>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
 }
 
 /// Reads all files of the folder. Changes nothing, so that a log that is refused is as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let (mut survey, unfit) = list(storage, Some(segment_bytes))?;
-    if let Some(unfit) = unfit.into_iter().next() {
+    let mut survey = list(storage, Some(segment_bytes))?;
+    if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
     survey.find_frames(storage)?;
@@ -68,16 +70,16 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
 pub(super) fn list<S: Storage>(
     storage: &S,
     segment_bytes: Option<u64>,
-) -> Result<(Survey<S::File>, Vec<Unfit<S::File>>), OpenError> {
+) -> Result<Survey<S::File>, OpenError> {
     let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
+        unfit: Vec::new(),
         frames: BTreeMap::new(),
     };
-    let mut unfit = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
@@ -94,10 +96,10 @@ pub(super) fn list<S: Storage>(
             FileKind::Segment(head) => {
                 if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {
                     let reason = Reason::Twice(survey.segments[&head.epoch].1.name.clone());
-                    unfit.push(Unfit { file: other, reason });
+                    survey.unfit.push(Unfit { file: other, reason });
                 }
             }
-            FileKind::Newer(version) => unfit.push(Unfit { file, reason: Reason::Newer(version) }),
+            FileKind::Newer(version) => survey.unfit.push(Unfit { file, reason: Reason::Newer(version) }),
             FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
                 survey.spares.push(file)
             }
@@ -107,14 +109,14 @@ pub(super) fn list<S: Storage>(
                 // harmless only if nothing was ever written to it.
                 let contents = file.read().map_err(|error| failed(&file.name, error))?;
                 if contents.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
-                    unfit.push(Unfit { file, reason: Reason::Headless });
+                    survey.unfit.push(Unfit { file, reason: Reason::Headless });
                 } else {
                     survey.unusable.push(file.name);
                 }
             }
         }
     }
-    Ok((survey, unfit))
+    Ok(survey)
 }
 
 impl<F> Unfit<F> {

@@ -53,6 +53,7 @@ fn read(bytes: Vec<u8>) {
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
+        unfit: Vec::new(),
         frames: BTreeMap::new(),
     };
     let file = SegmentFile { name: "00000001.seg".to_owned(), file: InMemory(bytes.clone()), bytes: length };

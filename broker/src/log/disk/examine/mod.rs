@@ -73,10 +73,10 @@ pub fn examine(folder: &Path) -> Result<Examination, OpenError> {
 
 impl Examination {
     fn of(storage: ReadOnly) -> Result<Self, OpenError> {
-        let (mut survey, unfit) = recovery::list(&storage, None)?;
+        let mut survey = recovery::list(&storage, None)?;
         survey.find_frames(&storage)?;
         let mut harm = Vec::new();
-        for Unfit { file, reason } in unfit {
+        for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
             match reason {
                 Reason::Newer(version) => {
                     return Err(OpenError::Newer { file: storage.path().join(file.name), version });

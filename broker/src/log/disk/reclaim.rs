@@ -3,7 +3,7 @@
 //! Segments leave from the oldest end only. A settle comes after every copy of its message, because copies are made of
 //! live messages only; so as long as any copy is in the log, its settle is as well.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{DiskLog, LogError, Segment, compaction, place::Place, segment, storage::Storage, work::Settle};
 use crate::log::{GroupNumber, Log, Position};
@@ -44,6 +44,16 @@ impl<S: Storage> DiskLog<S> {
             if self.poisoned {
                 return Poll::Ready(Err(LogError::Poisoned));
             }
+            // What has left it or was copied may still be on its way to somebody.
+            ready!(
+                self.segments
+                    .values()
+                    .next()
+                    .expect("a log always has a segment")
+                    .file
+                    .reads
+                    .poll_over(context)
+            );
             self.begin_freeing(copies);
         }
         self.poll_settled(context);

@@ -61,7 +61,7 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
         let length = file.size().map_err(|error| failed(&name, error))?;
         match segment::read_head(&file).map_err(|error| failed(&name, error))? {
             FileKind::Segment(head) => {
-                let segment = SegmentFile { name, file, bytes: length };
+                let segment = SegmentFile::new(name, file, length);
                 if let Some((_, other)) = survey.segments.insert(head.epoch, (head, segment)) {
                     let name = &survey.segments[&head.epoch].1.name;
                     return Err(OpenError::Twice { file: folder.join(name), other: folder.join(other.name) });
@@ -69,7 +69,7 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
             }
             FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
             FileKind::Spare if length == segment_bytes => {
-                survey.spares.push(SegmentFile { name, file, bytes: length })
+                survey.spares.push(SegmentFile::new(name, file, length))
             }
             FileKind::Spare => survey.unusable.push(name),
             FileKind::Damaged => {

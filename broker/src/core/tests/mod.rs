@@ -1,5 +1,6 @@
 //! A core on a log of the test's own, without HTTP; on every kind of log.
 
+mod crash;
 mod failure;
 mod restart;
 mod slow_disk;

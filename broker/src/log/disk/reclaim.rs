@@ -45,15 +45,8 @@ impl<S: Storage> DiskLog<S> {
                 return Poll::Ready(Err(LogError::Poisoned));
             }
             // What has left it or was copied may still be on its way to somebody.
-            ready!(
-                self.segments
-                    .values()
-                    .next()
-                    .expect("a log always has a segment")
-                    .file
-                    .reads
-                    .poll_over(context)
-            );
+            let oldest = &self.segments.values().next().expect("a log always has a segment").file;
+            ready!(oldest.reads.poll_over(context));
             self.begin_freeing(copies);
         }
         self.poll_settled(context);

@@ -4,7 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header as standard};
 use restante_wire::{header, path};
 
 use super::{ascii, asked::Wait};
-use crate::{clock::rfc3339, core::Delivery, message};
+use crate::{
+    clock::rfc3339,
+    core::{Content, Delivery},
+    message,
+};
 
 /// What every answer to a pull says.
 pub(super) fn common(wait: Wait, acknowledge_failed: Option<HeaderValue>) -> HeaderMap {
@@ -28,7 +32,7 @@ pub(super) fn with_content(headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the message, its content apart.
-pub(super) fn message(delivery: &Delivery, headers: &mut HeaderMap) {
+pub(super) fn message(delivery: &Delivery<Content>, headers: &mut HeaderMap) {
     let Delivery { granted, content, .. } = delivery;
     message::decode_kept(&content.headers, headers);
     let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
@@ -41,7 +45,7 @@ pub(super) fn message(delivery: &Delivery, headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the lease.
-pub(super) fn lease(delivery: &Delivery, lease_seconds: u64, headers: &mut HeaderMap) {
+pub(super) fn lease(delivery: &Delivery<Content>, lease_seconds: u64, headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease_seconds));
     let ends_at = ascii(rfc3339(delivery.granted.ends_at));
     headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ends_at);

@@ -64,10 +64,10 @@ impl PullAdapter {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let until = Instant::now() + Duration::from_millis(linger.into());
-        self.take_more(&mut held, asked, max)?;
+        self.take_more(&mut held, asked, max).await?;
         if linger > 0 && held.deliveries().len() < max {
             tokio::select! {
-                () = sleep_until(until) => self.take_more(&mut held, asked, max)?,
+                () = sleep_until(until) => self.take_more(&mut held, asked, max).await?,
                 () = self.context.drain.cancelled() => {}
             }
         }
@@ -86,12 +86,16 @@ impl PullAdapter {
     }
 
     /// What may be had besides, up to `max` messages and the bytes of a batch.
-    fn take_more(&self, held: &mut Held, asked: &crate::core::Asked, max: usize) -> Result<(), HttpError> {
+    async fn take_more(
+        &self,
+        held: &mut Held,
+        asked: &crate::core::Asked,
+        max: usize,
+    ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
         let more = self.context.core.with(|core| core.pull_more(self.channel.number, asked, left, bytes));
-        held.extend(more.map_err(|_| refusal::store_failed())?);
-        Ok(())
+        held.extend(more.map_err(|_| refusal::store_failed())?).await.map_err(|_| refusal::store_failed())
     }
 
     /// The body: frames for whoever accepts them, else JSON.

@@ -33,13 +33,13 @@ impl PushAdapter {
         let items = kind.read(&body.bytes)?;
         let pushes: Vec<_> =
             items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();
-        let stored: Vec<Result<Pushed, HttpError>> = self.context.core.with(|core| {
-            let store = |push: Result<Push, HttpError>| {
-                let pushed = core.push(&self.channels, push?, None);
-                pushed.map_err(|refusal| self.refused(address, refusal))
-            };
-            pushes.into_iter().map(store).collect()
-        });
+        let mut stored: Vec<Result<Pushed, HttpError>> = Vec::with_capacity(pushes.len());
+        for push in pushes {
+            stored.push(match push {
+                Ok(push) => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal)),
+                Err(error) => Err(error),
+            });
+        }
         let tickets = stored.iter().flatten().map(|pushed| pushed.ticket.clone()).collect();
         wait_for_all(tickets).await.map_err(|_| refusal::store_failed())?;
 

@@ -1,5 +1,7 @@
 //! Messages that were leased for an answer that has not left yet: when the request ends before, they go back.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::{
@@ -9,29 +11,40 @@ use super::{
 };
 use crate::{
     channel::Claim,
-    core::{Delivery, SharedCore, StoreFailed, Ticket},
+    core::{Content, Delivery, SharedCore, StoreFailed, Ticket},
 };
 
 /// Messages on their way to a receiver.
 pub(super) struct Held {
     core: SharedCore,
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<Delivery<Content>>,
+    /// Those whose contents have not come from the log yet.
+    coming: VecDeque<Delivery>,
 }
 
 impl Held {
-    /// Messages that were just leased.
-    pub(super) fn new(core: &SharedCore, deliveries: Vec<Delivery>) -> Self {
-        Self { core: core.clone(), deliveries }
+    /// Messages that were just leased, when their contents are there.
+    pub(super) async fn new(core: &SharedCore, deliveries: Vec<Delivery>) -> Result<Self, StoreFailed> {
+        let mut held = Self { core: core.clone(), deliveries: Vec::new(), coming: VecDeque::new() };
+        held.extend(deliveries).await?;
+        Ok(held)
     }
 
     /// The messages.
-    pub(super) fn deliveries(&self) -> &[Delivery] {
+    pub(super) fn deliveries(&self) -> &[Delivery<Content>] {
         &self.deliveries
     }
 
-    /// More messages.
-    pub(super) fn extend(&mut self, more: Vec<Delivery>) {
-        self.deliveries.extend(more);
+    /// More messages, when their contents are there.
+    pub(super) async fn extend(&mut self, more: Vec<Delivery>) -> Result<(), StoreFailed> {
+        self.coming.extend(more);
+        self.deliveries.reserve(self.coming.len());
+        while let Some(next) = self.coming.front_mut() {
+            let content = self.core.content(&mut next.content).await?;
+            let next = self.coming.pop_front().map(|next| next.with(content));
+            self.deliveries.extend(next);
+        }
+        Ok(())
     }
 
     /// Bytes of contents and kept headers.
@@ -79,8 +92,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        for Delivery { channel, granted, .. } in &self.deliveries {
-            self.core.with(|core| core.take_back(*channel, granted.claim()));
+        let here = self.deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
+        let coming = self.coming.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
+        for (channel, claim) in here.chain(coming) {
+            self.core.with(|core| core.take_back(channel, claim));
         }
     }
 }

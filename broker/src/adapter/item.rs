@@ -6,12 +6,12 @@ use restante_wire::batch::{Content, DeadLetterNote, DeliveredHead, DeliveredItem
 use crate::{
     channel::{Death, Message, Phase},
     clock::{Millis, rfc3339},
-    core::{Delivery, Seen},
+    core::{self, Delivery, Seen},
     message,
 };
 
 /// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
-pub(super) fn delivered(delivery: &Delivery, lease_seconds: Option<u64>) -> DeliveredHead {
+pub(super) fn delivered(delivery: &Delivery<core::Content>, lease_seconds: Option<u64>) -> DeliveredHead {
     let Delivery { granted, token, content, .. } = delivery;
     let mut head = DeliveredHead {
         id: granted.stored.id.to_string(),
@@ -31,8 +31,8 @@ pub(super) fn delivered(delivery: &Delivery, lease_seconds: Option<u64>) -> Deli
 }
 
 /// A message that was looked at.
-pub(super) fn seen(seen: &Seen) -> DeliveredItem {
-    let Seen { message, content, .. } = seen;
+pub(super) fn seen(seen: &Seen, content: &core::Content) -> DeliveredItem {
+    let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase } = message;
     let mut head = DeliveredHead {
         id: stored.id.to_string(),
@@ -56,7 +56,7 @@ pub(super) fn seen(seen: &Seen) -> DeliveredItem {
 }
 
 /// How long a lease is from now, in whole seconds.
-pub(super) fn lease_seconds(delivery: &Delivery, now: Millis) -> u64 {
+pub(super) fn lease_seconds<C>(delivery: &Delivery<C>, now: Millis) -> u64 {
     delivery.granted.ends_at.saturating_sub(now).div_ceil(1000)
 }
 

@@ -47,12 +47,17 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     };
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let first = query.word("after").map_or(Ok(0), read_cursor)?;
-    let (seen, more) = context
+    let (mut seen, more) = context
         .core
         .with(|core| core.peek(&source.channel, state, first, max, BATCH_BYTES_MAX))
         .map_err(|_| refusal::store_failed())?;
     let next = seen.last().filter(|_| more).map(|last| cursor(last.sequence + 1));
-    let peeked = PeekedBatch { messages: seen.iter().map(item::seen).collect(), next };
+    let mut messages = Vec::with_capacity(seen.len());
+    for seen in &mut seen {
+        let content = context.core.content(&mut seen.content).await.map_err(|_| refusal::store_failed())?;
+        messages.push(item::seen(seen, &content));
+    }
+    let peeked = PeekedBatch { messages, next };
     Ok(([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(peeked)).into_response())
 }
 

@@ -62,7 +62,7 @@ impl PushAdapter {
         let push = said.push(address, &self.channels, content)?;
         let Pushed { id, replayed, ticket } = match wait {
             Some(wait) if wait > 0 => self.push_when_there_is_room(address, push, wait).await?,
-            _ => self.push(push, None).map_err(|refusal| self.refused(address, refusal))?,
+            _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
         ticket.wait().await.map_err(|_| refusal::store_failed())?;
 
@@ -82,7 +82,8 @@ impl PushAdapter {
     }
 
     /// Stores a message, or says why not.
-    fn push(&self, push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+    pub(super) async fn push(&self, mut push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+        self.context.core.recall(&mut push).await?;
         self.context.core.with(|core| core.push(&self.channels, push, turn))
     }
 
@@ -96,7 +97,7 @@ impl PushAdapter {
         let until = Instant::now() + Duration::from_secs(wait_seconds.into());
         let mut place: Option<Place> = None;
         loop {
-            let refusal = match self.push(push.clone(), place.as_ref().map(|place| place.turn)) {
+            let refusal = match self.push(push.clone(), place.as_ref().map(|place| place.turn)).await {
                 Ok(pushed) => return Ok(pushed),
                 Err(refusal) => refusal,
             };

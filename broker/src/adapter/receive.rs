@@ -44,8 +44,8 @@ impl PullAdapter {
         let core = &self.context.core;
         let pulled = core.with(|core| core.pull(&self.channel, asked));
         let (id, arrival) = match pulled.map_err(|refusal| self.refused(refusal))? {
-            Delivered::Now(delivery) => return Ok(Some(Held::new(core, vec![delivery]))),
-            Delivered::Again(deliveries) => return Ok(Some(Held::new(core, deliveries))),
+            Delivered::Now(delivery) => return self.held(vec![delivery]).await,
+            Delivered::Again(deliveries) => return self.held(deliveries).await,
             Delivered::Later(id, arrival) => (id, arrival),
         };
         let mut place = Place { core: core.clone(), channel: self.channel.number, id, arrival };
@@ -55,7 +55,7 @@ impl PullAdapter {
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
-                Ok(Ok(delivery)) => Ok(Some(Held::new(core, vec![delivery]))),
+                Ok(Ok(delivery)) => self.held(vec![delivery]).await,
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
                 Err(_) if core.with(|core| core.has_failed()) => Err(refusal::store_failed()),
@@ -64,6 +64,11 @@ impl PullAdapter {
             () = self.context.drain.cancelled() => Ok(None),
             () = sleep(Duration::from_secs(wait_seconds.into())) => Ok(None),
         }
+    }
+
+    async fn held(&self, deliveries: Vec<Delivery>) -> Result<Option<Held>, HttpError> {
+        let held = Held::new(&self.context.core, deliveries).await;
+        held.map(Some).map_err(|_| refusal::store_failed())
     }
 
     /// Settles the leases that a pull acknowledges, durably. Returns the header that names those that failed.

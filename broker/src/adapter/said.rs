@@ -94,6 +94,7 @@ impl Said {
             group: self.group.map(Arc::from),
             delay: self.delay_seconds.map(millis),
             ttl: self.ttl_seconds.map(millis),
+            recalled: Vec::new(),
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, StoreFailed, records};
+use super::{Content, Core, Reading, StoreFailed, records};
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Handouts, Message, Phase, Sequence, Stored},
@@ -18,20 +18,32 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get(&number) {
             channel.counters.dead_lettered.fetch_add(1, Relaxed);
         }
-        let left = match self.dead_letter_channel(number) {
-            Some(to) => self.move_message(number, sequence, &to, Moved::GivenUp)?,
-            None => false,
-        };
-        if !left {
-            self.lease_ended(number, sequence);
-            self.record_state(number, sequence)?;
+        let Some(to) = self.dead_letter_channel(number) else { return self.stays(number, sequence) };
+        match self.content_of(number, sequence)? {
+            None => Ok(()),
+            Some(Reading::Here(content)) => {
+                if self.move_message(number, sequence, &to, content, Moved::GivenUp)? {
+                    return Ok(());
+                }
+                self.stays(number, sequence)
+            }
+            // Whoever waits for what is said of it does not wait for the disk.
+            Some(Reading::Coming(coming)) => {
+                self.move_later(number, sequence, coming);
+                self.stays(number, sequence)
+            }
         }
-        Ok(())
+    }
+
+    /// A dead letter is in its channel, for now or until somebody sees to it.
+    fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        self.lease_ended(number, sequence);
+        self.record_state(number, sequence)
     }
 
     /// The channel that takes another's dead letters. What it sends on itself does not come back to it: its own are taken
     /// by yet another, or by none.
-    fn dead_letter_channel(&self, number: u32) -> Option<Arc<ChannelEntry>> {
+    pub(super) fn dead_letter_channel(&self, number: u32) -> Option<Arc<ChannelEntry>> {
         let config = &self.channels.get(&number)?.entry.config;
         let name = config.dead_letter.channel.as_deref()?;
         self.store.by_name(&config.namespace, name).filter(|to| to.number != number)
@@ -44,11 +56,11 @@ impl<L: Log> Core<L> {
         number: u32,
         sequence: Sequence,
         to: &Arc<ChannelEntry>,
+        content: Content,
         moved: Moved,
     ) -> Result<bool, StoreFailed> {
         let now = self.alive()?;
         let Some(Channel { name, message }) = self.whole(number, sequence) else { return Ok(false) };
-        let content = self.content(number, sequence, message.stored.position)?;
         let note = match (&message.phase, moved) {
             (Phase::Dead(Death { cause, reason, .. }), Moved::GivenUp) => {
                 Some(DeadLetterNote { cause: *cause, channel: &name, reason: reason.as_deref() })

@@ -6,8 +6,6 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
-
 use super::{Core, StoreFailed, Ticket, in_flight::Flight};
 use crate::log::{AppendError, DiskLog, GroupNumber, Log, LogError, Position, Record, Sync, disk::Cut};
 
@@ -150,12 +148,6 @@ impl<L: Log> Core<L> {
             self.wakers.commit.notify_one();
             StoreFailed
         })
-    }
-
-    /// A record's bytes.
-    pub(super) fn read(&mut self, position: Position) -> Result<Bytes, StoreFailed> {
-        let read = self.log.read(position);
-        self.survive(read)
     }
 
     /// Every channel's counters, for other threads.

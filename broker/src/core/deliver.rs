@@ -4,17 +4,17 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-use super::{Content, Core, EVENTS_PER_TURN, StoreFailed, Ticket, attempts::Attempt, records};
+use super::{Core, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Attempt, records};
 use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
     clock::Millis,
-    log::{Log, Position, Record, Sync},
+    log::{Log, Sync},
 };
 
-/// A message handed out.
+/// A message handed out; its content may be on its way.
 #[derive(Debug)]
-pub struct Delivery {
+pub struct Delivery<C = Reading> {
     /// The number of its channel.
     pub channel: u32,
     /// Which message, and the lease on it.
@@ -22,9 +22,17 @@ pub struct Delivery {
     /// The sealed token of the lease.
     pub token: String,
     /// What was sent.
-    pub content: Content,
+    pub content: C,
     /// When the answer may leave.
     pub ticket: Ticket,
+}
+
+impl<C> Delivery<C> {
+    /// The same with its content in another shape.
+    pub fn with<D>(self, content: D) -> Delivery<D> {
+        let Self { channel, granted, token, ticket, content: _ } = self;
+        Delivery { channel, granted, token, content, ticket }
+    }
 }
 
 /// What a receiver asks for.
@@ -221,25 +229,6 @@ impl<L: Log> Core<L> {
     pub(super) fn record_lease(&mut self, number: u32, granted: &Granted) -> Result<Ticket, StoreFailed> {
         self.append_reserved(&records::lease(number, granted))?;
         Ok(self.appended(Sync::Later))
-    }
-
-    /// A content, from memory or from the log.
-    pub(super) fn content(
-        &mut self,
-        number: u32,
-        sequence: Sequence,
-        position: Position,
-    ) -> Result<Content, StoreFailed> {
-        if let Some(content) = self.contents.get(number, sequence) {
-            return Ok(content);
-        }
-        let bytes = self.read(position)?;
-        match Record::decode(&bytes) {
-            Ok(Record::Push { headers, body, .. } | Record::Message { headers, body, .. }) => {
-                Ok(Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) })
-            }
-            _ => unreachable!("a message's position is that of its own record, which the log has checked"),
-        }
     }
 }
 

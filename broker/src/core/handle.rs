@@ -5,7 +5,7 @@ use std::sync::Arc;
 use restante_wire::ChannelStats;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Core, CounterRegistry, SharedCore, StoreFailed};
+use super::{Content, Core, CounterRegistry, SharedCore, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
@@ -113,11 +113,18 @@ impl<L: Log> CoreHandle<L> {
         to: Option<Arc<ChannelEntry>>,
         limit: u64,
     ) -> Result<(u64, u64), WorkFailed> {
-        let (mut moved, mut from) = (0, 0);
+        let (mut moved, mut from, mut brought) = (0, 0, None);
         loop {
             let (entry, to, max) = (entry.clone(), to.clone(), limit - moved);
-            let turn = self.run(move |core| core.redrive(&entry, to.as_ref(), from, max)).await??;
+            let turn = self.run(move |core| core.redrive(&entry, to.as_ref(), from, max, brought)).await??;
             moved += turn.moved;
+            brought = match turn.coming {
+                Some(coming) => {
+                    let came = coming.await;
+                    Some(Content::of_record(&self.run(|core| core.came(came)).await??))
+                }
+                None => None,
+            };
             match turn.next.filter(|_| moved < limit) {
                 Some(next) => from = next,
                 None => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, Core, StoreFailed};
+use super::{Core, Reading, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{Message, Sequence, State},
@@ -17,7 +17,7 @@ pub struct Seen {
     /// What its channel knows of it.
     pub message: Message,
     /// What was sent.
-    pub content: Content,
+    pub content: Reading,
 }
 
 impl<L: Log> Core<L> {

@@ -16,8 +16,11 @@ mod handle;
 pub mod idempotency;
 mod in_flight;
 mod look;
+mod moves;
 mod positions;
 mod push;
+mod read;
+mod recall;
 mod reclaim;
 mod records;
 mod recovery;
@@ -43,6 +46,8 @@ pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
 pub use push::{Push, PushRefusal, Pushed};
+pub use read::Reading;
+pub use recall::Recalled;
 pub use reclaim::Progress;
 pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
@@ -62,6 +67,7 @@ use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
 use in_flight::InFlight;
+use moves::Moves;
 use positions::SharedPositions;
 use reclaim::Reclaim;
 use room::RateLimiter;
@@ -143,6 +149,7 @@ pub struct Core<L = DiskLog> {
     idempotency: IdempotencyTable,
     /// Keys of the pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
+    moves: Moves,
     timers: ChannelTimers,
     reclaim: Reclaim,
     /// The open group.

@@ -5,7 +5,9 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
-use super::{Content, Core, StoreFailed, Ticket, Turn, idempotency::PushKey, records, room::Fullness};
+use super::{
+    Content, Core, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled, records, room::Fullness,
+};
 use crate::{
     address_store::ChannelEntry,
     channel::{Group, Handouts, Message, Stored},
@@ -26,6 +28,8 @@ pub struct Push {
     pub delay: Option<Millis>,
     /// How long it is kept; absent, as long as the channel says.
     pub ttl: Option<Millis>,
+    /// What was read of the key: see [`super::SharedCore::recall`].
+    pub recalled: Recalled,
 }
 
 /// A message in its channel.
@@ -91,7 +95,7 @@ impl<L: Log> Core<L> {
         let window = entries.iter().map(|entry| entry.config.deduplication_window_seconds).max().unwrap_or(0);
         push.key = push.key.filter(|_| window > 0);
         if let Some(key) = push.key
-            && let Some(answered) = self.answered(key, turn, now)?
+            && let Some(answered) = self.answered(key, &push.recalled, turn, now)?
         {
             return Ok(answered);
         }
@@ -118,38 +122,6 @@ impl<L: Log> Core<L> {
             self.touch(entry.number);
         }
         Ok(pushed)
-    }
-
-    /// The answer that a key got before.
-    fn answered(
-        &mut self,
-        key: PushKey,
-        turn: Option<Turn>,
-        now: Millis,
-    ) -> Result<Option<Pushed>, PushRefusal> {
-        for position in self.idempotency.candidates(key.hash, now) {
-            let bytes = self.read(position)?;
-            let Some((found, id)) = Record::decode(&bytes).ok().and_then(|record| record.key()) else {
-                continue;
-            };
-            if found.hash != key.hash {
-                continue;
-            }
-            if found.fingerprint != 0 && found.fingerprint != key.fingerprint {
-                return Err(PushRefusal::KeyMismatch);
-            }
-            self.metrics.push_replays.inc();
-            // The first push may still be in the open group.
-            let ticket = self.everything_so_far(Sync::Now);
-            return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
-        }
-        if turn.is_none() && self.waiting_keys.contains(&key.hash) {
-            return Err(PushRefusal::KeyInProgress);
-        }
-        if self.idempotency.is_full(now) {
-            return Err(PushRefusal::IdempotencyFull);
-        }
-        Ok(None)
     }
 
     /// Appends a message that all of its channels take.

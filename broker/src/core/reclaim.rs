@@ -203,7 +203,7 @@ impl<L: Log> Core<L> {
         Ok(position)
     }
 
-    fn message(&self, number: u32, sequence: Sequence) -> Option<&Message> {
+    pub(super) fn message(&self, number: u32, sequence: Sequence) -> Option<&Message> {
         self.channels.get(&number)?.state.message(sequence)
     }
 }

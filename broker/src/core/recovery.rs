@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, positions::SharedPositions, reclaim::Reclaim, records, timers::ChannelTimers,
+    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records,
+    timers::ChannelTimers,
 };
 use crate::{
     address_store::AddressStore,
@@ -285,6 +286,7 @@ impl<L: Log> Core<L> {
             shared: replay.shared,
             idempotency,
             waiting_keys: HashSet::new(),
+            moves: Moves::new(),
             timers: ChannelTimers::default(),
             reclaim: Reclaim::default(),
             group: Arc::default(),

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, EVENTS_PER_TURN, StoreFailed, Ticket, bury::Moved};
+use super::{Content, Core, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, bury::Moved};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
-    log::{Log, Record, Sync},
+    log::{Coming, Log, Record, Sync},
 };
 
 /// What one turn of a redrive did.
@@ -18,19 +18,22 @@ pub struct Redriven {
     pub left: u64,
     /// Where to go on; absent when there is nothing more to do, or no room.
     pub next: Option<Sequence>,
+    /// The content of the message `next`, which cannot be moved before it has come.
+    pub coming: Option<Coming>,
     /// When it is on disk.
     pub ticket: Ticket,
 }
 
 impl<L: Log> Core<L> {
     /// Dead letters from the sequence `from` on, at most `max`, are ready again in their own channel or in `to`. A few at a
-    /// time: the caller goes on at `next`.
+    /// time: the caller goes on at `next`, and brings the content that is said to be coming.
     pub fn redrive(
         &mut self,
         entry: &Arc<ChannelEntry>,
         to: Option<&Arc<ChannelEntry>>,
         from: Sequence,
         max: u64,
+        mut brought: Option<Content>,
     ) -> Result<Redriven, StoreFailed> {
         let now = self.alive()?;
         let number = entry.number;
@@ -41,10 +44,23 @@ impl<L: Log> Core<L> {
             None => Vec::new(),
         };
         let mut next = dead.last().filter(|_| dead.len() == turn).map(|last| last + 1);
-        let mut moved = 0;
+        let (mut moved, mut coming) = (0, None);
         for sequence in dead {
             let done = match to {
-                Some(to) => self.move_message(number, sequence, to, Moved::Redriven)?,
+                Some(to) => {
+                    let content = match brought.take().filter(|_| sequence == from) {
+                        Some(content) => content,
+                        None => match self.content_of(number, sequence)? {
+                            Some(Reading::Here(content)) => content,
+                            Some(Reading::Coming(its)) => {
+                                (next, coming) = (Some(sequence), Some(its));
+                                break;
+                            }
+                            None => continue,
+                        },
+                    };
+                    self.move_message(number, sequence, to, content, Moved::Redriven)?
+                }
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
                     let channel = self.channels.get_mut(&number);
@@ -65,7 +81,7 @@ impl<L: Log> Core<L> {
         self.serve_waiting(number);
         self.touch(number);
         let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
-        Ok(Redriven { moved, left, next, ticket })
+        Ok(Redriven { moved, left, next, coming, ticket })
     }
 
     /// Messages of a state go for ever. A few at a time: the caller asks again until none went.

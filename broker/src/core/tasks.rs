@@ -32,7 +32,7 @@ pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToke
         tokio::select! {
             biased;
             () = wake.notified() => {}
-            () = poll_fn(|context| core.with(|core| core.poll_commits(context))) => {}
+            () = poll_fn(|context| core.with(|core| core.poll_news(context))) => {}
             () = next_step(&core, reclaiming) => {}
             () = until(sync_at) => {
                 sync_at = None;

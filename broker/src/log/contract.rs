@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::{AppendError, LogError, Position, Record};
 
@@ -48,6 +49,18 @@ pub struct Scanned {
     pub next: Option<Position>,
 }
 
+/// A record's bytes.
+#[derive(Debug)]
+pub enum Read {
+    /// They were in memory.
+    Here(Bytes),
+    /// They come from a disk, or over a network.
+    Coming(Coming),
+}
+
+/// Bytes on their way. They come although the record is released meanwhile; and after an error the log is of no more use.
+pub type Coming = oneshot::Receiver<Result<Bytes, LogError>>;
+
 /// A log with one owner, who appends records to an open group and commits it.
 ///
 /// Groups are committed asynchronously: [`Self::commit`] says what is to be committed and never waits for a disk that is
@@ -87,8 +100,8 @@ pub trait Log: Send + 'static {
     /// Whether something was written that no commit under way will sync.
     fn needs_sync(&self) -> bool;
 
-    /// Reads the bytes of a record that was appended and is still needed, whether it is committed or not.
-    fn read(&self, at: Position) -> Result<Bytes, LogError>;
+    /// Reads the bytes of a record that was appended and is still needed, whether it is committed or not. Never waits.
+    fn read(&mut self, at: Position) -> Result<Read, LogError>;
 
     /// A record is no longer needed. Told once for each.
     fn release(&mut self, at: Position);
@@ -103,7 +116,7 @@ pub trait Log: Send + 'static {
     /// Reads committed records from a position on, up to another or to the log's end, about `max_bytes` at a time.
     ///
     /// An owner begins by going through the whole log once, from [`Position::START`]; those are the records of owners before,
-    /// and count as needed until they are released.
+    /// and count as needed until they are released. One scan is under way at a time: it is asked for until it is ready.
     fn poll_scan(
         &mut self,
         from: Position,

@@ -16,7 +16,7 @@ pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use contract::{GroupNumber, Log, LogStats, Scanned, Sync};
+pub use contract::{Coming, GroupNumber, Log, LogStats, Read, Scanned, Sync};
 pub use disk::{DiskLog, OpenError, Options};
 pub use error::{AppendError, LogError};
 pub use position::Position;

@@ -1,11 +1,15 @@
 //! A core on a log of the test's own, without HTTP; on every kind of log.
 
+mod crash;
 mod failure;
 mod restart;
 mod slow_disk;
 mod turns;
 
-use std::task::{Context, Poll};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use restante_wire::{Address, ChannelConfig};
@@ -16,7 +20,7 @@ use crate::{
     channel::LeaseSealer,
     data_folder::DataFolder,
     log::{
-        Options,
+        Coming, Options,
         conformance::wait,
         memory::{MemoryLog, Stream},
     },
@@ -125,11 +129,43 @@ impl<P: Place> Bench<P> {
     fn commit(&mut self) {
         self.core.commit();
         wait(|context| {
-            while self.core.poll_commits(context).is_ready() {
+            while self.core.poll_news(context).is_ready() {
                 self.core.commit();
             }
-            if self.core.in_flight.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            if self.core.in_flight.is_empty() && self.core.moves.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         });
+    }
+
+    /// A content, when it has come from the log.
+    fn content(&mut self, reading: Reading) -> Content {
+        match reading {
+            Reading::Here(content) => content,
+            Reading::Coming(coming) => self.came(coming),
+        }
+    }
+
+    fn came(&mut self, mut coming: Coming) -> Content {
+        let came = wait(|context| Pin::new(&mut coming).poll(context));
+        Content::of_record(&self.core.came(came).unwrap())
+    }
+
+    /// Up to `max` dead letters of a channel go to another.
+    fn redrive(&mut self, from: usize, to: usize, max: u64) {
+        let (entry, to) = (self.entries[from].clone(), self.entries[to].clone());
+        let (mut at, mut moved, mut brought) = (0, 0, None);
+        loop {
+            let turn = self.core.redrive(&entry, Some(&to), at, max - moved, brought).unwrap();
+            moved += turn.moved;
+            brought = turn.coming.map(|coming| self.came(coming));
+            match turn.next.filter(|_| moved < max) {
+                Some(next) => at = next,
+                None => return,
+            }
+        }
     }
 
     /// Gives back all that is worth it.
@@ -172,5 +208,5 @@ fn channel(name: &str) -> ChannelConfig {
 
 fn message(content: &str) -> Push {
     let content = Content { headers: Bytes::new(), body: Bytes::copy_from_slice(content.as_bytes()) };
-    Push { content, key: None, group: None, delay: None, ttl: None }
+    Push { content, key: None, group: None, delay: None, ttl: None, recalled: Vec::new() }
 }

@@ -96,6 +96,7 @@ fn check_contents<P: Place>(bench: &mut Bench<P>) {
             let position =
                 bench.core.channels[&entry.number].state.message(sequence).unwrap().stored.position;
             let content = bench.core.content(entry.number, sequence, position).unwrap();
+            let content = bench.content(content);
             let text = std::str::from_utf8(&content.body).unwrap();
             let (length, _) = text.split_once(' ').unwrap();
             assert_eq!(text.len(), length.parse::<usize>().unwrap());
@@ -140,8 +141,7 @@ fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(u32, Claim)>, operat
                 .map(|(channel, claim)| bench.core.renew(channel, claim, Some(3600)).map(drop));
         }
         Operation::Redrive { from, to } => {
-            let (from, to) = (bench.entries[from].clone(), bench.entries[to].clone());
-            bench.core.redrive(&from, Some(&to), 0, 5).map(drop).unwrap();
+            bench.redrive(from, to, 5);
         }
         Operation::Purge(channel) => {
             let entry = bench.entries[channel].clone();

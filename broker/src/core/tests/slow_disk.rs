@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 struct Slow {
     disk: Simulated,
     syncs: Gate,
+    reads: Gate,
 }
 
 impl Place for Slow {
@@ -23,7 +24,10 @@ impl Place for Slow {
     fn open(&self) -> DiskLog<Simulated> {
         let syncs = self.syncs.clone();
         self.disk.before_sync(move || syncs.pass());
-        DiskLog::open_in(self.disk.clone(), Options { segment_bytes: 64 << 10 }).unwrap()
+        let log = DiskLog::open_in(self.disk.clone(), Options { segment_bytes: 64 << 10 }).unwrap();
+        let reads = self.reads.clone();
+        self.disk.before_read(move || reads.pass());
+        log
     }
 }
 
@@ -61,9 +65,9 @@ impl Running {
     }
 
     /// Waits until a delivery may leave: what is in it.
-    async fn answer(&self, delivery: Delivery) -> Bytes {
+    async fn answer(&self, mut delivery: Delivery) -> Bytes {
         delivery.ticket.wait().await.unwrap();
-        delivery.content.body
+        self.core.content(&mut delivery.content).await.unwrap().body
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {
@@ -77,6 +81,9 @@ impl Drop for Running {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
+
+/// More than stays in memory: see [`start`].
+const COLD_BYTES: usize = 11_000;
 
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
@@ -163,5 +170,108 @@ async fn a_failed_sync_fails_those_who_wait_for_it_and_those_after_it() {
     syncs.open();
     assert_eq!(first.await.unwrap(), Err(StoreFailed));
     assert_eq!(second.await.unwrap(), Err(StoreFailed));
+    assert!(running.core.with(|core| core.has_failed()));
+}
+
+/// A channel with a cold message and after it a hot one.
+async fn cold_and_hot(others: Vec<ChannelConfig>) -> Running {
+    let running = Running::new([vec![channel("one")], others].concat());
+    running.push(0, &"c".repeat(COLD_BYTES)).wait().await.unwrap();
+    running.push(0, "hot").wait().await.unwrap();
+    running
+}
+
+#[tokio::test]
+async fn while_a_cold_message_is_read_only_its_receiver_waits() {
+    let running = cold_and_hot(vec![channel("two")]).await;
+    let reads = running.place.reads.clone();
+    reads.close();
+    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    until(|| reads.holds_up()).await;
+    assert_eq!(running.pulled(0).await, "hot");
+    running.push(1, "two").wait().await.unwrap();
+    assert_eq!(running.pulled(1).await, "two");
+    assert_eq!(running.handle.close(running.entries[1].number, false).await.unwrap(), Err(1));
+    reads.open();
+    assert_eq!(running.answer(cold).await.len(), COLD_BYTES);
+}
+
+#[tokio::test]
+async fn while_an_idempotency_key_is_read_others_push() {
+    let running = cold_and_hot(vec![]).await;
+    let keyed = || Push {
+        key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }),
+        ..message(&"k".repeat(COLD_BYTES))
+    };
+    let push = async |mut push: Push| {
+        running.core.recall(&mut push).await.unwrap();
+        let pushed = running.core.with(|core| core.push(&running.entries, push, None)).unwrap();
+        pushed.ticket.wait().await.unwrap();
+        (pushed.id, pushed.replayed)
+    };
+    let (first, _) = push(keyed()).await;
+    let reads = running.place.reads.clone();
+    reads.close();
+    let mut again = Box::pin(push(keyed()));
+    tokio::select! {
+        biased;
+        _ = &mut again => panic!("the key's record is on the disk"),
+        () = until(|| reads.holds_up()) => {}
+    }
+    running.push(0, "meanwhile").wait().await.unwrap();
+    reads.open();
+    assert_eq!(again.await, (first, true));
+}
+
+#[tokio::test]
+async fn a_cold_dead_letter_goes_to_its_channel_when_it_has_been_read() {
+    let mut config = channel("one");
+    config.dead_letter.channel = Some("two".into());
+    let running = Running::new(vec![config, channel("two")]);
+    running.push(0, &"c".repeat(COLD_BYTES)).wait().await.unwrap();
+    let reads = running.place.reads.clone();
+    reads.close();
+    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    let (number, claim) = (running.entries[0].number, cold.granted.claim());
+    let rejected = running.core.with(|core| core.reject(number, claim, Some("no"))).unwrap();
+    rejected.wait().await.unwrap();
+    running.push(0, "meanwhile").wait().await.unwrap();
+    assert_eq!(running.pulled(0).await, "meanwhile");
+    let Delivered::Later(_, arrival) = running.pull(1) else { panic!("it was not read yet") };
+    reads.open();
+    let delivery = arrival.await.unwrap().unwrap();
+    assert_eq!(running.answer(delivery).await.len(), COLD_BYTES);
+}
+
+#[tokio::test]
+async fn a_segment_is_given_back_when_what_was_asked_of_it_has_been_read() {
+    let running = cold_and_hot(vec![]).await;
+    let reads = running.place.reads.clone();
+    reads.close();
+    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    until(|| reads.holds_up()).await;
+    // Settled before it was read, as a receiver under another connection may: nothing in its segment is needed any more.
+    let number = running.entries[0].number;
+    let claim = cold.granted.claim();
+    running.core.with(|core| core.settle(number, claim)).unwrap().wait().await.unwrap();
+    let segments = || running.core.with(|core| core.log.stats().segments);
+    for _ in 0..20 {
+        running.push(0, &"x".repeat(20_000)).wait().await.unwrap();
+        let Delivered::Now(next) = running.pull(0) else { panic!("there is a message") };
+        let claim = next.granted.claim();
+        running.core.with(|core| core.settle(number, claim)).unwrap().wait().await.unwrap();
+    }
+    assert!(segments() > 3, "{}", segments());
+    reads.open();
+    assert_eq!(running.answer(cold).await, "c".repeat(COLD_BYTES));
+    until(|| segments() < 4).await;
+}
+
+#[tokio::test]
+async fn a_read_that_fails_stops_the_broker() {
+    let running = cold_and_hot(vec![]).await;
+    running.place.disk.fail_reads();
+    let Delivered::Now(mut cold) = running.pull(0) else { panic!("there is a message") };
+    assert_eq!(running.core.content(&mut cold.content).await, Err(StoreFailed));
     assert!(running.core.with(|core| core.has_failed()));
 }

@@ -69,7 +69,7 @@ impl<L: Log> Owner<L> {
         while let Some(below) = self.log.reclaim_wanted() {
             let mut from = Some(Position::START);
             while let Some(position) = from {
-                let scanned = self.log.scanned(position, Some(below), 10_000).unwrap();
+                let scanned = self.log.part(position, Some(below), 10_000).unwrap();
                 for (position, bytes) in scanned.records {
                     assert!(position < below);
                     let record = Record::decode(&bytes).unwrap();
@@ -135,10 +135,10 @@ impl<L: Log> Owner<L> {
     }
 
     /// Every message can be read, and the log's accounts agree.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&mut self) {
         let mut live = 0;
         for (sequence, position) in &self.messages {
-            let bytes = self.log.read(*position).unwrap();
+            let bytes = self.log.fetched(*position).unwrap();
             let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
                 panic!("no message at {position:?}")
             };

@@ -1,12 +1,15 @@
 //! Waiting for a log, as its owner does, without a runtime.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake},
     thread::{self, Thread},
 };
 
-use crate::log::{Log, LogError, Position, Record, Scanned, Sync};
+use bytes::Bytes;
+
+use crate::log::{Log, LogError, Position, Read, Record, Scanned, Sync};
 
 struct Unpark(Thread);
 
@@ -42,20 +45,38 @@ pub(crate) trait Patient: Log {
         }
     }
 
+    /// A record's bytes, wherever they come from.
+    fn fetched(&mut self, at: Position) -> Result<Bytes, LogError> {
+        match self.read(at)? {
+            Read::Here(bytes) => Ok(bytes),
+            Read::Coming(mut coming) => wait(|context| Pin::new(&mut coming).poll(context)).unwrap(),
+        }
+    }
+
     /// Part of the records from a position on.
-    fn scanned(&mut self, from: Position, below: Option<Position>, max: usize) -> Result<Scanned, LogError> {
+    fn part(&mut self, from: Position, below: Option<Position>, max: usize) -> Result<Scanned, LogError> {
         wait(|context| self.poll_scan(from, below, max, context))
+    }
+
+    /// All records from a position on, with their places.
+    fn scanned(
+        &mut self,
+        from: Position,
+        below: Option<Position>,
+    ) -> Result<Vec<(Position, Bytes)>, LogError> {
+        let (mut all, mut from) = (Vec::new(), Some(from));
+        while let Some(position) = from {
+            let Scanned { records, next } = self.part(position, below, 100_000)?;
+            all.extend(records);
+            from = next;
+        }
+        Ok(all)
     }
 
     /// All records, told one by one.
     fn replayed(&mut self, mut tell: impl FnMut(Position, Record<'_>)) -> Result<(), LogError> {
-        let mut from = Some(Position::START);
-        while let Some(position) = from {
-            let Scanned { records, next } = self.scanned(position, None, 100_000)?;
-            for (position, bytes) in records {
-                tell(position, Record::decode(&bytes).unwrap());
-            }
-            from = next;
+        for (position, bytes) in self.scanned(Position::START, None)? {
+            tell(position, Record::decode(&bytes).unwrap());
         }
         Ok(())
     }

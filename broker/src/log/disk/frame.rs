@@ -65,6 +65,12 @@ pub(super) fn seal(frame: &mut Vec<u8>, mark: u64, number: u64, synced: u64) {
     frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
 }
 
+/// Bytes of the frame that begins here, if its head is whole; nobody has checked what it says.
+pub(super) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
+    let length = u32::from_le_bytes(*bytes.get(..HEAD_BYTES)?.first_chunk()?);
+    Some((HEAD_BYTES as u64 + u64::from(length)).next_multiple_of(ALIGNMENT))
+}
+
 /// The whole frame of this mark at the start of some bytes, if there is one.
 pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;

@@ -11,6 +11,7 @@ mod helper;
 mod open;
 mod pace;
 mod place;
+mod readers;
 mod reclaim;
 mod recovery;
 mod scan;
@@ -22,12 +23,12 @@ mod work;
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use commit::Progress;
 pub use cut::{CopyError, Cut, Part};
@@ -36,14 +37,15 @@ use group::Group;
 use helper::Helper;
 use pace::Pace;
 use place::Place;
-use scan::Uncounted;
+use readers::{Readers, Reading};
+use scan::{Scanning, Uncounted};
 use segment::{Head, SegmentFile};
 use spares::Spares;
-use storage::{Folder, Storage, StorageFile};
+use storage::{Folder, Storage};
 use work::{Settle, Settled, Write, Written};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Record, Scanned, Sync,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Scanned, Sync,
     contract::counts_as_live,
 };
 
@@ -92,6 +94,9 @@ pub struct DiskLog<S: Storage = Folder> {
     writer: Helper<Write<S::File>, Written>,
     /// Syncs them, and gives segments back.
     settler: Helper<Settle<S::File>, Settled>,
+    /// Read what is not in memory.
+    readers: Readers,
+    scanning: Option<Scanning>,
     /// The segment that is being given back, and whether it becomes a spare.
     freeing: Option<(Arc<SegmentFile<S::File>>, bool)>,
     /// How that went, until the owner asks.
@@ -145,18 +150,6 @@ impl<S: Storage> DiskLog<S> {
     fn active_mut(&mut self) -> &mut Segment<S::File> {
         self.segments.values_mut().next_back().expect("a log always has a segment")
     }
-
-    /// Does something that, if it fails, leaves the log of no more use.
-    fn act<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
-        if self.poisoned {
-            return Err(LogError::Poisoned);
-        }
-        act(self).inspect_err(|_| self.poison())
-    }
-
-    fn failed(&self, action: &'static str, name: &str, source: io::Error) -> LogError {
-        LogError::Io { action, file: self.storage.path().join(name), source }
-    }
 }
 
 impl<S: Storage> Log for DiskLog<S> {
@@ -192,24 +185,23 @@ impl<S: Storage> Log for DiskLog<S> {
         !self.progress.covers(self.next_frame)
     }
 
-    /// Its shape is checked, not its bits: the checksum is over the whole frame, which may be a thousand times as long.
-    /// All checksums are checked when the log is opened, and again when a record is copied.
-    fn read(&self, at: Position) -> Result<Bytes, LogError> {
-        let Place { epoch, offset, length } = at.into();
+    fn read(&mut self, at: Position) -> Result<Read, LogError> {
+        let place @ Place { epoch, offset, length } = at.into();
         let in_memory = self.group.read(epoch, offset, length);
         if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
-            return Ok(Bytes::copy_from_slice(bytes));
+            return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
         }
         let segment = &self.segments.get(&epoch).expect("a live record's segment is in use").file;
-        let mut bytes = vec![0; length];
-        segment
-            .file
-            .read_at(&mut bytes, offset)
-            .map_err(|error| self.failed("read", &segment.name, error))?;
-        match Record::decode_first(&bytes) {
-            Ok((_, length)) if length == bytes.len() => Ok(bytes.into()),
-            _ => Err(LogError::Damaged { file: self.storage.path().join(&segment.name), offset }),
+        if let Some(bytes) = readers::read_now(segment, place, self.storage.path())? {
+            return Ok(Read::Here(bytes));
         }
+        let (reading, folder) = (Reading::of(segment), self.storage.path().to_owned());
+        let (answer, coming) = oneshot::channel();
+        self.readers.give(move || {
+            // Whoever asked may have given up.
+            let _ = answer.send(readers::read(&reading, place, &folder));
+        });
+        Ok(Read::Coming(coming))
     }
 
     fn release(&mut self, at: Position) {
@@ -238,9 +230,9 @@ impl<S: Storage> Log for DiskLog<S> {
         from: Position,
         below: Option<Position>,
         max_bytes: usize,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Result<Scanned, LogError>> {
-        Poll::Ready(self.act(|log| log.scan(from, below, max_bytes)))
+        self.poll_part(from, below, max_bytes, context)
     }
 
     fn poll_free(

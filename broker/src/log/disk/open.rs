@@ -9,6 +9,7 @@ use super::{
     group::Group,
     helper::Helper,
     pace::Pace,
+    readers::Readers,
     recovery::{self, Missing, Survey},
     segment::{self, blank},
     spares::Spares,
@@ -85,6 +86,7 @@ impl<S: Storage> DiskLog<S> {
         let disk = storage.clone();
         let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
             .map_err(no_thread)?;
+        let readers = Readers::start().map_err(no_thread)?;
         let uncounted = (0, 0)..(active.head.epoch, active.end);
         Ok(Self {
             storage,
@@ -99,6 +101,8 @@ impl<S: Storage> DiskLog<S> {
             pace: Pace::new(),
             writer,
             settler,
+            readers,
+            scanning: None,
             freeing: None,
             freed: None,
             uncounted,

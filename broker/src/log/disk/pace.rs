@@ -38,7 +38,7 @@ pub(super) struct Pace {
 impl Pace {
     /// Nothing is known of the disk yet, and it may be slow.
     pub(super) fn new() -> Self {
-        Self { mode: Mode::Inline, recent: [Duration::ZERO; RECENT], count: 0 }
+        Self { mode: Mode::Helped, recent: [Duration::ZERO; RECENT], count: 0 }
     }
 
     pub(super) fn mode(&self) -> Mode {

@@ -3,7 +3,7 @@
 //! Segments leave from the oldest end only. A settle comes after every copy of its message, because copies are made of
 //! live messages only; so as long as any copy is in the log, its settle is as well.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{DiskLog, LogError, Segment, compaction, place::Place, segment, storage::Storage, work::Settle};
 use crate::log::{GroupNumber, Log, Position};
@@ -49,6 +49,9 @@ impl<S: Storage> DiskLog<S> {
             if self.segments.keys().next().is_some_and(|oldest| self.is_pinned(*oldest)) {
                 return Poll::Pending;
             }
+            // What has left it or was copied may still be on its way to somebody.
+            let oldest = &self.segments.values().next().expect("a log always has a segment").file;
+            ready!(oldest.reads.poll_over(context));
             self.begin_freeing(copies);
         }
         self.poll_settled(context);

@@ -91,7 +91,7 @@ pub(super) fn list<S: Storage>(
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
         let bytes = file.size().map_err(|error| failed(&name, error))?;
         let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
-        let file = SegmentFile { name, file, bytes };
+        let file = SegmentFile::new(name, file, bytes);
         match kind {
             FileKind::Segment(head) => {
                 if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {

@@ -14,7 +14,10 @@
 
 use std::io;
 
-use super::storage::{Storage, StorageFile};
+use super::{
+    readers::Reads,
+    storage::{Storage, StorageFile},
+};
 
 /// Bytes before the first frame: one block of common disks, so that the head is written alone.
 pub(super) const HEAD_BYTES: u64 = 4096;
@@ -100,6 +103,13 @@ pub(super) struct SegmentFile<F> {
     pub(super) name: String,
     pub(super) file: F,
     pub(super) bytes: u64,
+    pub(super) reads: Reads,
+}
+
+impl<F> SegmentFile<F> {
+    pub(super) fn new(name: String, file: F, bytes: u64) -> Self {
+        Self { name, file, bytes, reads: Reads::default() }
+    }
 }
 
 impl<F: StorageFile> SegmentFile<F> {
@@ -145,7 +155,7 @@ pub(super) fn make_spare<S: Storage>(
         Ok(file)
     })();
     match made {
-        Ok(file) => Ok(SegmentFile { name, file, bytes }),
+        Ok(file) => Ok(SegmentFile::new(name, file, bytes)),
         Err(error) => {
             // What could not be made must not take the room of what can.
             let _ = storage.remove(&unfinished);

@@ -57,6 +57,8 @@ struct World {
     good_for: Option<u64>,
     /// Every sync of a file fails.
     syncs_fail: bool,
+    /// Every read of a file fails.
+    reads_fail: bool,
     /// Names that were ever removed or renamed: the disk may have them still.
     gone: BTreeSet<String>,
 }
@@ -67,6 +69,7 @@ type Before = Arc<dyn Fn() + Send + Sync>;
 #[derive(Clone, Default)]
 struct Slowness {
     sync: Option<Before>,
+    read: Option<Before>,
 }
 
 /// The disk.
@@ -102,9 +105,19 @@ impl Simulated {
         self.world().syncs_fail = fail;
     }
 
+    /// From now on reads of files fail.
+    pub(crate) fn fail_reads(&self) {
+        self.world().reads_fail = true;
+    }
+
     /// Whoever syncs a file goes through this first.
     pub(crate) fn before_sync(&self, before: impl Fn() + Send + Sync + 'static) {
         self.slowness.lock().unwrap().sync = Some(Arc::new(before));
+    }
+
+    /// Nothing is in memory any more, and whoever reads a file goes through this first.
+    pub(crate) fn before_read(&self, before: impl Fn() + Send + Sync + 'static) {
+        self.slowness.lock().unwrap().read = Some(Arc::new(before));
     }
 
     fn slow_down(&self, which: impl Fn(&Slowness) -> Option<Before>) {
@@ -294,13 +307,27 @@ impl StorageFile for SimulatedFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.slow_down(|slowness| slowness.read.clone());
         let world = self.disk.world();
+        if world.reads_fail {
+            return Err(io::ErrorKind::Other.into());
+        }
         let offset = offset as usize;
         let content = &world.contents[&self.id].bytes;
         let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(from);
         Ok(())
     }
+
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+        let cached = self.disk.slowness.lock().unwrap().read.is_none();
+        if cached {
+            self.read_at(bytes, offset)?;
+        }
+        Ok(cached)
+    }
+
+    fn read_ahead(&self, _: u64, _: u64) {}
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut world = self.disk.world();

@@ -2,9 +2,15 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, IoSliceMut},
+    num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Advice, fadvise},
+    io::{Errno, ReadWriteFlags, preadv2},
 };
 
 /// What a log asks of a file system.
@@ -36,6 +42,10 @@ pub trait StorageFile: Send + Sync + 'static {
     fn size(&self) -> io::Result<u64>;
     /// Reads exactly so many bytes.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    /// The same if all of them are in memory: false, and anything may be in `bytes`, if they are not.
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool>;
+    /// Says that so many bytes will be read soon. Waits for nothing.
+    fn read_ahead(&self, offset: u64, bytes: u64);
     /// Writes all bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written last.
@@ -99,6 +109,21 @@ impl StorageFile for File {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_exact_at(bytes, offset)
+    }
+
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+        let wanted = bytes.len();
+        match preadv2(self, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read == wanted),
+            // Not in memory; or a file system that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read_ahead(&self, offset: u64, bytes: u64) {
+        // Only advice.
+        let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::WillNeed);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

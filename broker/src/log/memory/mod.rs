@@ -12,9 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Record, Scanned, Sync,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Scanned, Sync,
     contract::counts_as_live,
 };
 use place::Place;
@@ -181,15 +182,21 @@ impl Log for MemoryLog {
         false
     }
 
-    fn read(&self, at: Position) -> Result<Bytes, LogError> {
+    fn read(&mut self, at: Position) -> Result<Read, LogError> {
         let Place { sequence, offset, length } = at.into();
         let range = offset as usize..(offset + length) as usize;
-        let bytes = if sequence == self.sequence {
-            self.open.get(range).map(Bytes::copy_from_slice)
-        } else {
-            self.group(sequence).filter(|group| group.len() >= range.end).map(|group| group.slice(range))
-        };
-        bytes.ok_or_else(|| Self::no_record(at))
+        if sequence == self.sequence {
+            let bytes = self.open.get(range).map(Bytes::copy_from_slice);
+            return bytes.map(Read::Here).ok_or_else(|| Self::no_record(at));
+        }
+        let group = self.group(sequence).filter(|group| group.len() >= range.end);
+        let bytes = group.map(|group| group.slice(range)).ok_or_else(|| Self::no_record(at));
+        if self.stream.chance(2) == 0 {
+            return bytes.map(Read::Here);
+        }
+        let (answer, coming) = oneshot::channel();
+        let _ = answer.send(bytes);
+        Ok(Read::Coming(coming))
     }
 
     fn release(&mut self, at: Position) {

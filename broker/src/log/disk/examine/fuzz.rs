@@ -25,6 +25,12 @@ impl StorageFile for InMemory {
         Ok(())
     }
 
+    fn read_cached_at(&self, _: &mut [u8], _: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn read_ahead(&self, _: u64, _: u64) {}
+
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
@@ -56,7 +62,7 @@ fn read(bytes: Vec<u8>) {
         unfit: Vec::new(),
         frames: BTreeMap::new(),
     };
-    let file = SegmentFile { name: "00000001.seg".to_owned(), file: InMemory(bytes.clone()), bytes: length };
+    let file = SegmentFile::new("00000001.seg".to_owned(), InMemory(bytes.clone()), length);
     let mut survey = empty();
     match kind {
         Ok(FileKind::Segment(head)) => {

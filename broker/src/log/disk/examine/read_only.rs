@@ -123,6 +123,12 @@ impl StorageFile for Lenient {
         Ok(())
     }
 
+    fn read_cached_at(&self, _: &mut [u8], _: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn read_ahead(&self, _: u64, _: u64) {}
+
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())
     }

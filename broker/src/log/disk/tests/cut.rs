@@ -61,7 +61,7 @@ fn a_copy_is_the_log_at_the_moment_of_the_cut_whatever_happens_meanwhile() {
     }
     let copied = Simulated::default();
     copy(cut, &copied).unwrap();
-    let again = Owner::open(copied).unwrap();
+    let mut again = Owner::open(copied).unwrap();
     let expected: Vec<_> = messages.keys().filter(|sequence| **sequence != open).collect();
     assert_eq!(again.messages.keys().collect::<Vec<_>>(), expected, "what was not committed is not in it");
     again.check();
@@ -94,7 +94,7 @@ fn a_segment_that_was_walked_before_the_cut_waits_for_it() {
     }
     owner.log.committed(Sync::Now).unwrap();
     let below = owner.second_segment();
-    owner.log.scanned(Position::START, Some(below), usize::MAX).unwrap();
+    owner.log.scanned(Position::START, Some(below)).unwrap();
     let (cut, copies) = (owner.log.cut(), owner.log.newest_group);
     let mut context = Context::from_waker(Waker::noop());
     assert!(matches!(owner.log.poll_free(below, copies, &mut context), Poll::Pending));

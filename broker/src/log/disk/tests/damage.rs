@@ -84,7 +84,7 @@ fn a_copy_of_a_segment_beside_it_is_refused() {
 fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
     let disk = filled(100);
     flip_in_message(&disk, 100);
-    let owner = Owner::open(disk).unwrap();
+    let mut owner = Owner::open(disk).unwrap();
     assert_eq!(owner.messages.len(), 99);
     owner.check();
 }

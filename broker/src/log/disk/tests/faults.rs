@@ -48,7 +48,7 @@ fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothi
         let (present, settled) = work_until_failure(&mut owner);
         failures += u32::from(matches!(owner.log.committed(Sync::Now), Err(LogError::Poisoned)));
         for recovered in [disk.after_kill(), disk.after_power_cut(&mut Chance::new(operations))] {
-            let owner = Owner::open(recovered).unwrap();
+            let mut owner = Owner::open(recovered).unwrap();
             owner.check();
             let found: BTreeSet<u64> = owner.messages.keys().copied().collect();
             // The one settle of the failed group may have happened or not.

@@ -80,7 +80,7 @@ impl Owner {
         let below = self.second_segment();
         let mut from = Some(Position::START);
         while let Some(position) = from {
-            let Scanned { records, next } = self.log.scanned(position, Some(below), 10_000)?;
+            let Scanned { records, next } = self.log.part(position, Some(below), 10_000)?;
             for (position, bytes) in records {
                 let record = Record::decode(&bytes).unwrap();
                 let Record::Push { sequence, .. } = record else { continue };
@@ -108,9 +108,9 @@ impl Owner {
     }
 
     /// Every message can be read, and the log's accounts agree.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&mut self) {
         for (sequence, position) in &self.messages {
-            let bytes = self.log.read(*position).unwrap();
+            let bytes = self.log.fetched(*position).unwrap();
             let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
                 panic!("no message at {position:?}")
             };

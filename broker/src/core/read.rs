@@ -1,0 +1,89 @@
+//! What is read from the log: at once, or when it comes.
+
+use bytes::Bytes;
+use tokio::sync::oneshot::error::RecvError;
+
+use super::{Content, Core, SharedCore, StoreFailed};
+use crate::{
+    channel::Sequence,
+    log::{Coming, Log, LogError, Position, Read, Record},
+};
+
+/// A message's content: here, or on its way.
+#[derive(Debug)]
+pub enum Reading {
+    /// It was in memory.
+    Here(Content),
+    /// It comes from the log; [`SharedCore::content`] waits for it.
+    Coming(Coming),
+}
+
+/// How a read ended: not at all, if the log is gone.
+pub(super) type Came = Result<Result<Bytes, LogError>, RecvError>;
+
+impl<L: Log> Core<L> {
+    /// A content, from memory or from the log.
+    pub(super) fn content(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        position: Position,
+    ) -> Result<Reading, StoreFailed> {
+        if let Some(content) = self.contents.get(number, sequence) {
+            return Ok(Reading::Here(content));
+        }
+        Ok(match self.read(position)? {
+            Read::Here(bytes) => Reading::Here(Content::of_record(&bytes)),
+            Read::Coming(coming) => Reading::Coming(coming),
+        })
+    }
+
+    /// The content of a message, if it is there.
+    pub(super) fn content_of(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+    ) -> Result<Option<Reading>, StoreFailed> {
+        let position = self.message(number, sequence).map(|message| message.stored.position);
+        position.map(|position| self.content(number, sequence, position)).transpose()
+    }
+
+    /// A record's bytes.
+    pub(super) fn read(&mut self, position: Position) -> Result<Read, StoreFailed> {
+        let read = self.log.read(position);
+        self.survive(read)
+    }
+
+    /// Takes note of how a read ended.
+    pub(super) fn came(&mut self, came: Came) -> Result<Bytes, StoreFailed> {
+        self.survive(came.unwrap_or(Err(LogError::Poisoned)))
+    }
+}
+
+impl<L: Log> SharedCore<L> {
+    /// Waits for a content.
+    pub async fn content(&self, reading: &mut Reading) -> Result<Content, StoreFailed> {
+        match reading {
+            Reading::Here(content) => Ok(content.clone()),
+            Reading::Coming(coming) => Ok(Content::of_record(&self.bytes(coming).await?)),
+        }
+    }
+
+    /// Waits for a record's bytes.
+    pub(super) async fn bytes(&self, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
+        let came = coming.await;
+        self.with(|core| core.came(came))
+    }
+}
+
+impl Content {
+    /// The content in a message's record.
+    pub(super) fn of_record(bytes: &Bytes) -> Self {
+        match Record::decode(bytes) {
+            Ok(Record::Push { headers, body, .. } | Record::Message { headers, body, .. }) => {
+                Self { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) }
+            }
+            _ => unreachable!("a message's position is that of its own record, which the log has checked"),
+        }
+    }
+}

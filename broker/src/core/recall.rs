@@ -1,0 +1,79 @@
+//! Keys that were seen before. The table of keys says where their records lie, and the records tell the rest; one that is not
+//! in memory is read before the push that asks for it is decided.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Core, Push, PushRefusal, Pushed, SharedCore, StoreFailed, Turn, idempotency::PushKey};
+use crate::{
+    clock::Millis,
+    log::{Coming, Log, Position, Read, Record, Sync},
+};
+
+/// Records that tell of a key and were read for a push.
+pub type Recalled = Vec<(Position, Bytes)>;
+
+impl<L: Log> SharedCore<L> {
+    /// Reads what is known of a push's key. The push follows before anything else is awaited.
+    pub async fn recall(&self, push: &mut Push) -> Result<(), StoreFailed> {
+        while let Some((position, mut coming)) = self.with(|core| core.unread(push))? {
+            push.recalled.push((position, self.bytes(&mut coming).await?));
+        }
+        Ok(())
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// A record that tells of a push's key and is not in memory.
+    fn unread(&mut self, push: &Push) -> Result<Option<(Position, Coming)>, StoreFailed> {
+        let Some(key) = push.key else { return Ok(None) };
+        for position in self.idempotency.candidates(key.hash, self.clock.now()) {
+            if push.recalled.iter().all(|(recalled, _)| *recalled != position)
+                && let Read::Coming(coming) = self.read(position)?
+            {
+                return Ok(Some((position, coming)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The answer that a key got before.
+    pub(super) fn answered(
+        &mut self,
+        key: PushKey,
+        recalled: &Recalled,
+        turn: Option<Turn>,
+        now: Millis,
+    ) -> Result<Option<Pushed>, PushRefusal> {
+        for position in self.idempotency.candidates(key.hash, now) {
+            let bytes = match recalled.iter().find(|(recalled, _)| *recalled == position) {
+                Some((_, bytes)) => bytes.clone(),
+                None => match self.read(position)? {
+                    Read::Here(bytes) => bytes,
+                    // Its record left the memory at this very moment. The sender's next try reads it again.
+                    Read::Coming(_) => return Err(PushRefusal::KeyInProgress),
+                },
+            };
+            let Some((found, id)) = Record::decode(&bytes).ok().and_then(|record| record.key()) else {
+                continue;
+            };
+            if found.hash != key.hash {
+                continue;
+            }
+            if found.fingerprint != 0 && found.fingerprint != key.fingerprint {
+                return Err(PushRefusal::KeyMismatch);
+            }
+            self.metrics.push_replays.inc();
+            // The first push may still be in the open group.
+            let ticket = self.everything_so_far(Sync::Now);
+            return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
+        }
+        if turn.is_none() && self.waiting_keys.contains(&key.hash) {
+            return Err(PushRefusal::KeyInProgress);
+        }
+        if self.idempotency.is_full(now) {
+            return Err(PushRefusal::IdempotencyFull);
+        }
+        Ok(None)
+    }
+}

@@ -62,7 +62,11 @@ impl Damage {
             What::Head { kept: true } => "nothing is lost, and a start refuses the folder",
             What::Twice(_) => "a start refuses the folder; move the copy out of it",
             What::Record(_) => "what follows in this group commit is not known",
-            What::Frames | What::FramesOrFile | What::Head { kept: false } | What::Unreadable => FRAMES,
+            What::Frames
+            | What::FramesOrFile
+            | What::Empty
+            | What::Head { kept: false }
+            | What::Unreadable => FRAMES,
         };
         let mut damage = Self::new(format!("log/{file}"), *from..*to, &what.to_string(), means);
         damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);

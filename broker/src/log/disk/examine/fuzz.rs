@@ -8,7 +8,10 @@ use super::super::{
     segment::{FileKind, HEAD_BYTES, Head, SegmentFile, read_head},
     storage::StorageFile,
 };
-use super::{headless::Headless, walk};
+use super::{
+    headless::{Fit, Headless},
+    walk,
+};
 use crate::log::Record;
 
 /// A file in memory.
@@ -70,7 +73,7 @@ fn read(bytes: Vec<u8>) {
             survey.segments.insert(head.epoch, (head, file));
         }
         _ => {
-            if let Some(found) = Headless::find(&bytes, &survey) {
+            if let Some(found) = Headless::find(&bytes, &survey, Fit::Anywhere) {
                 found.adopt(file, &mut survey);
             }
         }

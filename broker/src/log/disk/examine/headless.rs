@@ -19,56 +19,63 @@ const MARKS_MAX: usize = 16;
 /// How often the file may be gone through for checksums in vain, so that a body that was made for it holds nobody up.
 const CHECKED_TIMES_MAX: usize = 64;
 
+/// Where a segment's frames must be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Before the first, between two or after the last of the segments that have heads.
+    Anywhere,
+    /// Between two of them: nothing else tells a segment of zeros in the place of its head from one that was given back.
+    Between,
+}
+
 /// What was found in a segment without a head.
 pub(super) struct Headless {
     mark: u64,
+    epoch: u64,
     frames: BTreeMap<u64, Found>,
 }
 
 impl Headless {
     /// The frames of some bytes that have the numbers that are missing where a segment's epoch is free; of the mark under
     /// which most of the bytes are such frames.
-    pub(super) fn find<F>(bytes: &[u8], survey: &Survey<F>) -> Option<Self> {
-        let candidates = marks(bytes).into_iter().map(|mark| {
+    pub(super) fn find<F>(bytes: &[u8], survey: &Survey<F>, fit: Fit) -> Option<Self> {
+        let candidates = marks(bytes).into_iter().filter_map(|mark| {
             let mut frames = BTreeMap::new();
             scan(bytes, Head { epoch: 0, first_frame: 0, mark }, &mut frames);
-            Self { mark, frames }
+            epoch(&frames, survey, fit).map(|epoch| Self { mark, epoch, frames })
         });
-        let fit = candidates.filter(|found| found.epoch(survey).is_some());
-        fit.max_by_key(|found| found.frames.values().map(|found| found.bytes).sum::<u64>())
+        candidates.max_by_key(|found| found.frames.values().map(|found| found.bytes).sum::<u64>())
     }
 
     /// Takes the segment for one in use.
     pub(super) fn adopt<F>(self, file: SegmentFile<F>, survey: &mut Survey<F>) {
-        let Some(epoch) = self.epoch(survey) else { return };
-        let first_frame = self.frames.keys().next().copied().unwrap_or_default();
-        // Where the segment before ends, so that what is missing in between is missed.
-        let before = survey.frames.range(..first_frame).next_back().map(|(number, _)| number + 1);
-        let first_frame =
-            before.filter(|_| survey.segments.range(..epoch).next().is_some()).unwrap_or(first_frame);
-        survey.segments.insert(epoch, (Head { epoch, first_frame, mark: self.mark }, file));
-        survey
-            .frames
-            .extend(self.frames.into_iter().map(|(number, found)| (number, Found { epoch, ..found })));
+        let Self { mark, epoch, frames } = self;
+        let first = frames.keys().next().copied().unwrap_or_default();
+        // From where the segment before ends, so that what is missing in between is missed.
+        let before = survey.frames.range(..first).next_back().map(|(number, _)| number + 1);
+        let is_oldest = survey.segments.range(..epoch).next().is_none();
+        let first_frame = before.filter(|_| !is_oldest).unwrap_or(first);
+        survey.segments.insert(epoch, (Head { epoch, first_frame, mark }, file));
+        survey.frames.extend(frames.into_iter().map(|(number, found)| (number, Found { epoch, ..found })));
     }
+}
 
-    fn epoch<F>(&self, survey: &Survey<F>) -> Option<u64> {
-        let (first, last) = (*self.frames.keys().next()?, *self.frames.keys().next_back()?);
-        if survey.frames.range(first..=last).next().is_some() {
-            return None;
-        }
-        let before = survey.segments.iter().rfind(|(_, (head, _))| head.first_frame <= first);
-        let after = survey.segments.iter().find(|(_, (head, _))| head.first_frame > first);
-        let after = after.map(|(epoch, (head, _))| (*epoch, head.first_frame));
-        match (before.map(|(epoch, _)| *epoch), after) {
-            (None, None) => Some(1),
-            // The oldest: a segment that was given back has old frames as well, but they do not lead up to the next.
-            (None, Some((next, begins))) => (last + 1 == begins).then(|| next.checked_sub(1)).flatten(),
-            (Some(before), Some((next, begins))) => {
-                (last < begins && before + 1 < next).then_some(before + 1)
-            }
-            (Some(before), None) => Some(before + 1),
-        }
+/// The epoch of the segment that these frames are missing from; none if they are not missing.
+fn epoch<F>(frames: &BTreeMap<u64, Found>, survey: &Survey<F>, fit: Fit) -> Option<u64> {
+    let (first, last) = (*frames.keys().next()?, *frames.keys().next_back()?);
+    if survey.frames.range(first..=last).next().is_some() {
+        return None;
+    }
+    let before = survey.segments.iter().rfind(|(_, (head, _))| head.first_frame <= first);
+    let after = survey.segments.iter().find(|(_, (head, _))| head.first_frame > first);
+    let after = after.map(|(epoch, (head, _))| (*epoch, head.first_frame));
+    match (before.map(|(epoch, _)| *epoch), after) {
+        (Some(before), Some((next, begins))) => (last < begins && before + 1 < next).then_some(before + 1),
+        _ if fit == Fit::Between => None,
+        (None, None) => Some(1),
+        // The oldest: a segment that was given back has old frames as well, but they do not lead up to the next.
+        (None, Some((next, begins))) => (last + 1 == begins).then(|| next.checked_sub(1)).flatten(),
+        (Some(before), None) => before.checked_add(1),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::log::{Position, Record};
 pub(crate) use fuzz::fuzz;
-use headless::Headless;
+use headless::{Fit, Headless};
 use read_only::ReadOnly;
 pub use walk::{Cut, Harm, What};
 
@@ -71,32 +71,60 @@ pub fn examine(folder: &Path) -> Result<Examination, OpenError> {
     Examination::of(ReadOnly::open(folder))
 }
 
+/// Takes what can be had of a segment without a head.
+fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: Fit) -> Harm {
+    let found = Headless::find(bytes, survey, fit);
+    let what = What::Head { kept: found.is_some() };
+    let to = if found.is_some() { segment::HEAD_BYTES } else { file.bytes };
+    let harm = Harm { to, ..Harm::whole(&file.name, file.bytes, what) };
+    if let Some(found) = found {
+        found.adopt(file, survey);
+    }
+    harm
+}
+
 impl Examination {
     fn of(storage: ReadOnly) -> Result<Self, OpenError> {
         let mut survey = recovery::list(&storage, None)?;
         survey.find_frames(&storage)?;
         let mut harm = Vec::new();
         for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
-            match reason {
-                Reason::Newer(version) => {
-                    return Err(OpenError::Newer { file: storage.path().join(file.name), version });
+            let read = || file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error));
+            let bytes = match reason {
+                Reason::Twice(other) => {
+                    harm.push(Harm::whole(&file.name, file.bytes, What::Twice(other)));
+                    continue;
                 }
-                Reason::Twice(other) => harm.push(Harm::whole(&file.name, file.bytes, What::Twice(other))),
-                Reason::Headless => {
-                    let bytes =
-                        file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
-                    let found = Headless::find(&bytes, &survey);
-                    let what = What::Head { kept: found.is_some() };
-                    let to = if found.is_some() { segment::HEAD_BYTES } else { file.bytes };
-                    harm.push(Harm { to, ..Harm::whole(&file.name, file.bytes, what) });
-                    if let Some(found) = found {
-                        found.adopt(file, &mut survey);
+                Reason::Headless => read()?,
+                Reason::Newer(version) => {
+                    let bytes = read()?;
+                    if !segment::is_damaged_version(&bytes, version) {
+                        return Err(OpenError::Newer { file: storage.path().join(file.name), version });
                     }
+                    bytes
+                }
+            };
+            harm.push(headless(file, &bytes, &mut survey, Fit::Anywhere));
+        }
+        // Zeros in the place of a head look like a file ready for use; but such a file has no frames that are missing.
+        let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
+        if !walk::lost(&survey, synced).is_empty() {
+            for file in std::mem::take(&mut survey.spares) {
+                let bytes = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+                if Headless::find(&bytes, &survey, Fit::Between).is_some() {
+                    harm.push(headless(file, &bytes, &mut survey, Fit::Between));
+                } else {
+                    survey.spares.push(file);
                 }
             }
         }
         let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
-        harm.extend(walk::lost(&survey, synced));
+        let lost = walk::lost(&survey, synced);
+        if lost.iter().any(|harm| harm.what == What::FramesOrFile) {
+            let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
+            harm.extend(empty.map(|name| Harm::whole(name, 0, What::Empty)));
+        }
+        harm.extend(lost);
         let (next_frame, cut) = walk::end(&survey, synced);
         survey.frames.split_off(&next_frame);
         harm.extend(

@@ -32,6 +32,9 @@ pub enum What {
     /// They may lie in a file that is not there.
     #[error("frames that were on disk are missing; the file of a later segment is missing as well")]
     FramesOrFile,
+    /// A file in which they may have been.
+    #[error("the file holds no segment any more; frames that are missing may have been in it")]
+    Empty,
     /// A segment's head.
     #[error("the head of a segment cannot be read{}", if *.kept { "; its frames can" } else { ", and so nothing in it" })]
     Head {

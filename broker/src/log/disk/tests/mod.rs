@@ -2,6 +2,7 @@
 
 mod cut;
 mod damage;
+mod examine;
 mod faults;
 mod fixture;
 mod full_disk;

@@ -40,7 +40,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use channel::CounterRegistry;
-pub use contents::Content;
+pub use contents::{Content, Recorded};
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};

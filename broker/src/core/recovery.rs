@@ -12,7 +12,6 @@ use std::{
 };
 
 use restante_wire::channel::Durability;
-use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
@@ -88,13 +87,12 @@ impl Replay {
             }
         }
         match *record {
-            Record::Push { channel, sequence, message_id, enqueued_ms, headers, body, .. } => {
-                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+            Record::Push { channel, sequence, enqueued_ms, headers, body, .. } => {
+                let stored = self.stored(position, enqueued_ms, headers, body);
                 self.message(channel, sequence, Message::new(stored));
             }
             Record::Message {
                 targets,
-                message_id,
                 enqueued_ms,
                 due_ms,
                 group,
@@ -106,7 +104,7 @@ impl Replay {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
-                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+                let stored = self.stored(position, enqueued_ms, headers, body);
                 let group = group.map(|group| self.group(group));
                 self.shared.share(position, targets.count());
                 for Target { channel, sequence, expires_ms } in targets.iter() {
@@ -148,14 +146,13 @@ impl Replay {
     fn stored(
         &mut self,
         position: Position,
-        id: u128,
         enqueued_at: Millis,
         headers: &[u8],
         body: &[u8],
     ) -> Stored {
         self.newest = self.newest.max(enqueued_at);
         let bytes = (headers.len() + body.len()) as u32;
-        Stored { position, bytes, enqueued_at, id: Uuid::from_u128(id) }
+        Stored { position, bytes, enqueued_at }
     }
 
     fn group(&mut self, name: &str) -> Group {

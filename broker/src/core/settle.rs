@@ -160,7 +160,7 @@ impl<L: Log> Core<L> {
         else {
             return Ok(());
         };
-        let appended = self.log.append_reserved(&records::state(number, sequence, message)).map(drop);
+        let appended = self.log.append_reserved(&records::state(number, sequence, &message)).map(drop);
         self.reserve_held(appended)
     }
 

@@ -7,7 +7,6 @@ mod rules;
 mod table;
 
 use restante_wire::channel::{Backoff, BackoffPolicy, Expired};
-use uuid::Uuid;
 
 use super::{ChannelState, Claim, Message, Policy, Stored};
 use crate::{clock::Millis, log::Position};
@@ -31,7 +30,6 @@ fn message(number: u64) -> Message {
         position: Position::default(),
         bytes: 10,
         enqueued_at: number,
-        id: Uuid::from_u128(number.into()),
     })
 }
 

@@ -194,7 +194,8 @@ proptest! {
                     prop_assert_eq!(dead.is_some(), sequence.is_some());
                     if let Some((dead, sequence)) = dead.zip(sequence) {
                         (dead.place, dead.deliveries) = (Where::Ready, 0);
-                        prop_assert_eq!(state.revive(sequence, None).unwrap().stored.enqueued_at, dead.number);
+                        prop_assert!(state.revive(sequence, None));
+                        prop_assert_eq!(state.message(sequence).unwrap().stored.enqueued_at, dead.number);
                     }
                 }
                 Operation::Pass(time) => {

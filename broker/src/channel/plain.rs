@@ -25,7 +25,10 @@ impl Plain {
         let Message { stored, group: None, expires_at, handouts, phase: Phase::Ready(None) } = message else {
             return None;
         };
-        (*handouts == Handouts::default()).then_some(Self { stored: *stored, expires_at: *expires_at })
+        // One that was over before it was stored, or ends with all time, is left out so that the numbers are unambiguous.
+        let has_a_time = expires_at.is_none_or(|at| (stored.enqueued_at..Millis::MAX).contains(&at));
+        let is_plain = *handouts == Handouts::default() && has_a_time;
+        is_plain.then_some(Self { stored: *stored, expires_at: *expires_at })
     }
 
     /// The message in numbers that its neighbours' are like.
@@ -33,14 +36,14 @@ impl Plain {
         let Stored { position, bytes, enqueued_at } = self.stored;
         let [a, b, c] = position.parts().map(u64::from);
         // Most of a channel's messages are kept for equally long, and so differ in nothing here. 0 is for ever.
-        let kept_for = self.expires_at.map_or(0, |at| at.wrapping_sub(enqueued_at).wrapping_add(1));
+        let kept_for = self.expires_at.map_or(0, |at| at - enqueued_at + 1);
         [a, b, c, bytes.into(), enqueued_at, kept_for]
     }
 
     /// What [`Self::to_row`] was made of.
     pub(super) fn of_row([a, b, c, bytes, enqueued_at, kept_for]: [u64; 6]) -> Self {
         let position = Position::new([a, b, c].map(|part| part as u32));
-        let expires_at = (kept_for != 0).then(|| enqueued_at.wrapping_add(kept_for - 1));
+        let expires_at = (kept_for != 0).then(|| enqueued_at + (kept_for - 1));
         Self { stored: Stored { position, bytes: bytes as u32, enqueued_at }, expires_at }
     }
 }
@@ -54,16 +57,35 @@ impl From<Plain> for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::Ended;
 
     #[test]
     fn a_plain_message_is_the_same_out_of_its_numbers() {
+        let now = 1_700_000_000_000;
         for (bytes, enqueued_at, expires_at) in
-            [(0, 0, None), (7, 5, Some(5)), (u32::MAX, u64::MAX, Some(3)), (1, 1_700_000_000_000, Some(u64::MAX - 1))]
+            [(0, 0, None), (7, 5, Some(5)), (u32::MAX, u64::MAX, None), (1, now, Some(Millis::MAX - 1))]
         {
             let stored = Stored { position: Position::for_test(u32::MAX), bytes, enqueued_at };
             let plain = Plain { stored, expires_at };
             assert_eq!(Plain::of_row(plain.to_row()), plain);
             assert_eq!(Plain::of(&Message::from(plain)), Some(plain));
+        }
+    }
+
+    #[test]
+    fn a_message_of_which_more_is_to_be_said_is_not_plain() {
+        let stored = Stored { position: Position::START, bytes: 1, enqueued_at: 100 };
+        let plain = Message::new(stored);
+        let handouts = Handouts { last: 1, uncounted: 1, start: 0 };
+        for other in [
+            Message { group: Some("a".into()), ..plain.clone() },
+            Message { handouts, ..plain.clone() },
+            Message { phase: Phase::Delayed { until: 200, ended: None }, ..plain.clone() },
+            Message { phase: Phase::Ready(Some(Ended::Released)), ..plain.clone() },
+            Message { expires_at: Some(99), ..plain.clone() },
+            Message { expires_at: Some(Millis::MAX), ..plain.clone() },
+        ] {
+            assert_eq!(Plain::of(&other), None, "{other:?}");
         }
     }
 }

@@ -24,11 +24,11 @@ fn policy() -> Policy {
     }
 }
 
-/// A message whose number is when it was stored.
+/// A message whose number is when it was stored, and says how large it is.
 fn message(number: u64) -> Message {
     Message::new(Stored {
         position: Position::default(),
-        bytes: 10,
+        bytes: 10 + (number % 3) as u32,
         enqueued_at: number,
     })
 }

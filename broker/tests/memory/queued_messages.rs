@@ -1,0 +1,48 @@
+//! What a queued message takes when its content is on disk: what `docs/limits.md` says.
+
+use restante_broker::core::Push;
+
+use super::{
+    bench::{Bench, message},
+    counting::Measured,
+};
+
+const MILLION: usize = 1_000_000;
+/// What a message may take, all that holds it included.
+const BYTES_MAX: usize = 24;
+
+#[tokio::test]
+async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_restart() {
+    let bench = Bench::new(1);
+    let core = bench.start().await;
+    bench.push(&core, std::iter::once((0, message(20)))).await;
+    let mut measured = Measured::begin();
+    bench.push(&core, (0..MILLION).map(|index| (0, message(20 + index % 50)))).await;
+    let each = measured.bytes() as f64 / MILLION as f64;
+    assert!(each <= 8.0, "{each} bytes a message");
+
+    drop(core);
+    measured.again();
+    let core = bench.start().await;
+    assert_eq!(core.with(|core| core.counters()).get(bench.entries[0].number).ready(), MILLION as u64 + 1);
+    let (each, most) = (measured.bytes() as f64 / MILLION as f64, measured.most() as f64 / MILLION as f64);
+    assert!(each <= 8.0 && most <= 24.0, "{each} bytes a message after a restart, {most} meanwhile");
+}
+
+#[tokio::test]
+async fn messages_of_every_size_and_time_to_live_in_many_channels_take_what_is_said() {
+    const CHANNELS: usize = 100;
+    let bench = Bench::new(CHANNELS);
+    let core = bench.start().await;
+    bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
+    let measured = Measured::begin();
+    // Multiples of large primes: as good as chance.
+    let pushes = (0..MILLION / 4).map(|index| {
+        let chance = index * 7_368_787;
+        let ttl = (index % 2 == 0).then_some(1000 * (3600 + (chance % 31_000_000) as u64));
+        (chance % CHANNELS, Push { ttl, ..message(1 + chance / 7 % 500) })
+    });
+    bench.push(&core, pushes).await;
+    let each = measured.bytes() as f64 / (MILLION / 4) as f64;
+    assert!(each <= BYTES_MAX as f64, "{each} bytes a message");
+}

@@ -40,7 +40,12 @@ impl ChannelState {
 
     /// Takes note that a sequence was used, so that it is never given again.
     pub fn saw_sequence(&mut self, sequence: Sequence) {
-        self.next_sequence = self.next_sequence.max(sequence + 1);
+        self.begin_at(sequence + 1);
+    }
+
+    /// The next message gets this sequence: those before it were used.
+    pub fn begin_at(&mut self, sequence: Sequence) {
+        self.next_sequence = self.next_sequence.max(sequence);
     }
 
     /// How many messages are in a state.

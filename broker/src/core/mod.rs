@@ -25,6 +25,7 @@ mod reclaim;
 mod records;
 mod recovery;
 mod redrive;
+mod rest;
 mod room;
 mod settle;
 mod shared;
@@ -69,6 +70,7 @@ use in_flight::InFlight;
 use moves::Moves;
 use positions::SharedPositions;
 use reclaim::Reclaim;
+use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
 
@@ -128,6 +130,8 @@ struct Channel {
     counters: Arc<ChannelCounters>,
     /// When the channel wakes.
     wakes_at: Option<Millis>,
+    /// Whether it is among the idle ones that are kept.
+    listed_as_idle: bool,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -139,7 +143,8 @@ pub struct Core<L = DiskLog> {
     start: u64,
     sealer: LeaseSealer,
     limits: Limits,
-    channels: HashMap<u32, Channel>,
+    channels: HashMap<u32, Box<Channel>>,
+    resting: Resting,
     /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
     closed: HashSet<u32>,
     counters: Arc<CounterRegistry>,

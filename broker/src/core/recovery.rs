@@ -16,7 +16,7 @@ use restante_wire::channel::Durability;
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
     in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records,
-    timers::ChannelTimers,
+    rest::Resting, timers::ChannelTimers,
 };
 use crate::{
     address_store::AddressStore,
@@ -254,14 +254,14 @@ impl<L: Log> Core<L> {
                     if entry.config.durability == Durability::Memory {
                         replay.empty(&mut state);
                     }
-                    channels.insert(number, Channel::new(entry, state, &counters));
+                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
                 }
                 // Its addresses are lost, not its deletion known: nothing may be dropped.
                 None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
                 None => replay.empty(&mut state),
             }
         }
-        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.messages_count()).sum();
+        let messages: u64 = channels.values().map(|channel: &Box<Channel>| channel.state.messages_count()).sum();
         tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
         let mut core = Self {
             log,
@@ -271,6 +271,7 @@ impl<L: Log> Core<L> {
             sealer,
             limits,
             channels,
+            resting: Resting::default(),
             closed: HashSet::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes),

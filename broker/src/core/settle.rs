@@ -151,7 +151,7 @@ impl<L: Log> Core<L> {
         {
             let _ = self.channel(&entry);
         }
-        self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)
+        self.channels.get_mut(&number).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
     }
 
     /// Writes down everything about a message that changes.

@@ -10,20 +10,18 @@ use super::{
 };
 use crate::{clock::Millis, log::Position};
 
-/// Chunks that are left open, because messages came there last. One, because new messages come at the end; and one,
-/// because others come back or are copied in the log, in their own order.
-const OPEN: usize = 2;
-
 /// All plain messages of a channel.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Those that have a message, by their number: their first sequence is that times [`SPAN`].
+    /// Those that have a message and the one that was changed last, by their number: their first sequence is that times
+    /// [`SPAN`].
     chunks: BTreeMap<u64, Box<Chunk>>,
     /// When a message of a chunk expires at the earliest, of the chunks where one does. Messages that left may have been
     /// those: then it is too early, which is found when that time has come.
     expiries: BTreeSet<(Millis, u64)>,
-    /// The open chunks, the one that was changed last first.
-    open: [Option<u64>; OPEN],
+    /// The chunks that are left open: the one that was changed last, and the one before. Two, because new messages come at
+    /// the end while others come back or are copied in the log, in their own order.
+    open: [Option<u64>; 2],
     count: u64,
 }
 
@@ -41,8 +39,8 @@ impl Backlog {
 
     /// The message that was stored first.
     pub(super) fn first(&self) -> Option<Sequence> {
-        let (number, chunk) = self.chunks.first_key_value()?;
-        chunk.next(0).map(|offset| join(*number, offset))
+        // One chunk may be empty.
+        self.chunks.iter().find_map(|(number, chunk)| chunk.next(0).map(|offset| join(*number, offset)))
     }
 
     /// All messages from a sequence on, in order.
@@ -75,9 +73,9 @@ impl Backlog {
         let chunk = self.chunks.get_mut(&number)?;
         let plain = chunk.remove(offset)?;
         self.count -= 1;
-        if chunk.is_empty() {
-            self.expires_from(number, NEVER);
-            self.chunks.remove(&number);
+        // Where a queue is short, messages leave as soon as they have come: its last chunk stays for the next.
+        if chunk.is_empty() && self.open[0] != Some(number) {
+            self.drop_chunk(number);
         }
         Some(plain)
     }
@@ -123,15 +121,22 @@ impl Backlog {
 
     /// A chunk is about to be changed: it stays open, and the one that was changed longest ago does not.
     fn leave_open(&mut self, number: u64) {
-        if self.open[0] == Some(number) {
+        let [last, before] = self.open;
+        if last == Some(number) {
             return;
         }
-        let place = self.open.iter().position(|open| *open == Some(number)).unwrap_or(OPEN - 1);
-        let before = self.open[place].replace(number);
+        self.open = [Some(number), last];
         if let Some(chunk) = before.filter(|before| *before != number).and_then(|before| self.chunks.get_mut(&before)) {
             chunk.pack();
         }
-        self.open[..=place].rotate_right(1);
+        if let Some(last) = last.filter(|last| self.chunks.get(last).is_some_and(|chunk| chunk.is_empty())) {
+            self.drop_chunk(last);
+        }
+    }
+
+    fn drop_chunk(&mut self, number: u64) {
+        self.expires_from(number, NEVER);
+        self.chunks.remove(&number);
     }
 }
 

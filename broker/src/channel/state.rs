@@ -80,9 +80,9 @@ impl ChannelState {
 
     /// The message of this sequence.
     pub fn message(&self, sequence: Sequence) -> Option<Cow<'_, Message>> {
-        match self.backlog.get(sequence) {
-            Some(plain) => Some(Cow::Owned(plain.into())),
-            None => self.others.get(&sequence).map(Cow::Borrowed),
+        match self.others.get(&sequence) {
+            Some(message) => Some(Cow::Borrowed(message)),
+            None => self.backlog.get(sequence).map(|plain| Cow::Owned(plain.into())),
         }
     }
 
@@ -188,13 +188,12 @@ impl ChannelState {
 
     /// A message leaves the channel.
     pub fn remove(&mut self, sequence: Sequence) -> Option<Message> {
-        let message = match self.backlog.remove(sequence) {
-            Some(plain) => plain.into(),
-            None => {
-                let message = self.others.remove(&sequence)?;
+        let message = match self.others.remove(&sequence) {
+            Some(message) => {
                 self.places.unlist(sequence, &message);
                 message
             }
+            None => self.backlog.remove(sequence)?.into(),
         };
         self.bytes -= u64::from(message.stored.bytes);
         Some(message)

@@ -38,9 +38,8 @@ impl<L: Log> Core<L> {
         channel.publish();
         if let Some(at) = channel.state.next_event() {
             self.wake_at(number, at);
-        } else {
-            self.rest_if_idle(number);
         }
+        self.rest_if_idle(number);
     }
 
     /// A channel wakes at this time at the latest.

@@ -41,6 +41,14 @@ impl Resting {
     }
 }
 
+#[cfg(test)]
+impl Resting {
+    /// Whether a channel rests.
+    pub(super) fn rests(&self, number: u32) -> bool {
+        self.next_sequences.contains_key(&number)
+    }
+}
+
 impl Channel {
     /// Whether nothing would be missed of it. What measures out pushes would be: it knows when the last ones came.
     fn is_idle(&self) -> bool {

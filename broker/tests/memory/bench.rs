@@ -15,6 +15,9 @@ use restante_wire::{Address, ChannelConfig};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+/// Small, so that what a restart reads at a time is little beside what it finds.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
 /// The folders, and what is said of the channels.
 pub(crate) struct Bench {
     pub(crate) entries: Vec<Arc<ChannelEntry>>,
@@ -39,7 +42,7 @@ impl Bench {
         let limits =
             Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 0 };
         let sealer = LeaseSealer::new(self.folder.lease_key());
-        let log = DiskLog::open(log, Options::default()).unwrap();
+        let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let core = Core::start(log, &self.store, sealer, limits, Arc::new(Metrics::new().unwrap()));
         SharedCore::new(core.await.unwrap())
     }

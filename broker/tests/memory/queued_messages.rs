@@ -27,6 +27,7 @@ async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_res
     assert_eq!(core.with(|core| core.counters()).get(bench.entries[0].number).ready(), MILLION as u64 + 1);
     let (each, most) = (measured.bytes() as f64 / MILLION as f64, measured.most() as f64 / MILLION as f64);
     assert!(each <= 8.0 && most <= 24.0, "{each} bytes a message after a restart, {most} meanwhile");
+    panic!("{each} bytes a message after a restart, {most} meanwhile");
 }
 
 #[tokio::test]
@@ -45,4 +46,23 @@ async fn messages_of_every_size_and_time_to_live_in_many_channels_take_what_is_s
     bench.push(&core, pushes).await;
     let each = measured.bytes() as f64 / (MILLION / 4) as f64;
     assert!(each <= BYTES_MAX as f64, "{each} bytes a message");
+    panic!("{each} bytes a message");
+}
+
+#[tokio::test]
+async fn messages_of_groups_and_delayed_ones_take_what_is_said() {
+    const MESSAGES: usize = 100_000;
+    let bench = Bench::new(2);
+    let core = bench.start().await;
+    bench.push(&core, (0..2).map(|channel| (channel, message(1)))).await;
+    let mut measured = Measured::begin();
+    let group = |index: usize| Some(format!("group-{}", index % (MESSAGES / 10)).into());
+    bench.push(&core, (0..MESSAGES).map(|index| (0, Push { group: group(index), ..message(1) }))).await;
+    let of_groups = measured.bytes() / MESSAGES;
+    measured.again();
+    let delay = |index: usize| Some(3_600_000 + (index * 7_368_787 % 1_000_000) as u64);
+    bench.push(&core, (0..MESSAGES).map(|index| (1, Push { delay: delay(index), ..message(1) }))).await;
+    let delayed = measured.bytes() / MESSAGES;
+    assert!(of_groups <= 300 && delayed <= 300, "{of_groups} bytes of a group, {delayed} bytes delayed");
+    panic!("{of_groups} bytes of a group, {delayed} bytes delayed");
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failure;
+mod rest;
 mod restart;
 mod slow_disk;
 mod turns;

@@ -126,7 +126,9 @@ impl Backlog {
             return;
         }
         self.open = [Some(number), last];
-        if let Some(chunk) = before.filter(|before| *before != number).and_then(|before| self.chunks.get_mut(&before)) {
+        if let Some(chunk) =
+            before.filter(|before| *before != number).and_then(|before| self.chunks.get_mut(&before))
+        {
             chunk.pack();
         }
         if let Some(last) = last.filter(|last| self.chunks.get(last).is_some_and(|chunk| chunk.is_empty())) {

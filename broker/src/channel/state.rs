@@ -213,7 +213,11 @@ impl ChannelState {
     }
 
     /// Changes a message, and puts it where it then belongs.
-    pub(super) fn change<T>(&mut self, sequence: Sequence, change: impl FnOnce(&mut Message) -> T) -> Option<T> {
+    pub(super) fn change<T>(
+        &mut self,
+        sequence: Sequence,
+        change: impl FnOnce(&mut Message) -> T,
+    ) -> Option<T> {
         let mut message = self.remove(sequence)?;
         let changed = change(&mut message);
         self.put(sequence, message);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use restante_wire::ChannelStats;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Core, Recorded, CounterRegistry, SharedCore, StoreFailed};
+use super::{Core, CounterRegistry, Recorded, SharedCore, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},

@@ -15,8 +15,8 @@ use restante_wire::channel::Durability;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records,
-    rest::Resting, timers::ChannelTimers,
+    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records, rest::Resting,
+    timers::ChannelTimers,
 };
 use crate::{
     address_store::AddressStore,
@@ -91,16 +91,7 @@ impl Replay {
                 let stored = self.stored(position, enqueued_ms, headers, body);
                 self.message(channel, sequence, Message::new(stored));
             }
-            Record::Message {
-                targets,
-                enqueued_ms,
-                due_ms,
-                group,
-                moved_from,
-                headers,
-                body,
-                ..
-            } => {
+            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, headers, body, .. } => {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
@@ -143,13 +134,7 @@ impl Replay {
         }
     }
 
-    fn stored(
-        &mut self,
-        position: Position,
-        enqueued_at: Millis,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Stored {
+    fn stored(&mut self, position: Position, enqueued_at: Millis, headers: &[u8], body: &[u8]) -> Stored {
         self.newest = self.newest.max(enqueued_at);
         let bytes = (headers.len() + body.len()) as u32;
         Stored { position, bytes, enqueued_at }
@@ -247,7 +232,7 @@ impl<L: Log> Core<L> {
             idempotency.insert(hash, expires_at, position, now);
         }
         let counters = Arc::new(CounterRegistry::default());
-        let mut channels = HashMap::new();
+        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
@@ -261,7 +246,7 @@ impl<L: Log> Core<L> {
                 None => replay.empty(&mut state),
             }
         }
-        let messages: u64 = channels.values().map(|channel: &Box<Channel>| channel.state.messages_count()).sum();
+        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
         let mut core = Self {
             log,

@@ -10,7 +10,11 @@ use super::{
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
-    Push { group: Option<u8>, delay: Option<Millis>, ttl: Option<Millis> },
+    Push {
+        group: Option<u8>,
+        delay: Option<Millis>,
+        ttl: Option<Millis>,
+    },
     /// Many of which nothing is to be said but their time to live.
     Fill(u8, Option<Millis>),
     Pull(Millis),
@@ -96,9 +100,10 @@ impl Model {
             let is_one = |other: &Modelled| self.strict || other.group == message.group;
             let alive = |other: &&Modelled| is_one(other) && other.place != Where::Dead;
             let grouped = self.strict || message.group.is_some();
-            grouped && self.messages[..index].iter().any(|other| alive(&other))
-                || grouped
-                    && self.messages.iter().filter(alive).any(|other| matches!(other.place, Where::Leased(_)))
+            let is_leased = |other: &&Modelled| matches!(other.place, Where::Leased(_));
+            let others_come_first = || self.messages[..index].iter().any(|other| alive(&other));
+            let one_is_leased = || self.messages.iter().filter(alive).any(|other| is_leased(&other));
+            grouped && (others_come_first() || one_is_leased())
         };
         let next = (0..self.messages.len())
             .find(|index| self.messages[*index].place == Where::Ready && !waits(*index))?;

@@ -47,11 +47,18 @@ fn a_channel_where_somebody_waits_or_listens_or_is_measured_does_not_rest() {
         config.limits.pushes_per_second = 1;
         config
     };
-    let mut bench =
-        Bench::<Folder>::new(vec![channel("waits"), channel("listens"), measured(), channel("b"), channel("c")]);
+    let mut bench = Bench::<Folder>::new(vec![
+        channel("waits"),
+        channel("listens"),
+        measured(),
+        channel("b"),
+        channel("c"),
+    ]);
     let (waits, listens) = (bench.entries[0].clone(), bench.entries[1].clone());
     let asked = Asked { lease: 60_000, attempt: None };
-    let Delivered::Later(_, mut arrival) = bench.core.pull(&waits, &asked).unwrap() else { panic!("it is empty") };
+    let Delivered::Later(_, mut arrival) = bench.core.pull(&waits, &asked).unwrap() else {
+        panic!("it is empty")
+    };
     let ended = bench.core.lease_ends(&listens).unwrap();
     come_and_go(&mut bench, 1);
     come_and_go(&mut bench, 2);

@@ -40,7 +40,7 @@ impl ChannelState {
 
     /// Takes note that a sequence was used, so that it is never given again.
     pub fn saw_sequence(&mut self, sequence: Sequence) {
-        self.begin_at(sequence + 1);
+        self.begin_at(sequence.saturating_add(1));
     }
 
     /// The next message gets this sequence: those before it were used.

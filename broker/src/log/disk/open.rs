@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{
     DiskLog, OpenError, Options, Segment,
     commit::Progress,
+    cut::Pins,
     group::Group,
     helper::Helper,
     pace::Pace,
@@ -106,6 +107,7 @@ impl<S: Storage> DiskLog<S> {
             freed: None,
             uncounted,
             walked: None,
+            pins: Pins::default(),
             poisoned: false,
         })
     }

@@ -20,7 +20,24 @@ pub(super) struct Found {
     pub(super) epoch: u64,
     pub(super) offset: u64,
     pub(super) bytes: u64,
-    synced: u64,
+    /// All frames before this were on disk when it was written.
+    pub(super) synced: u64,
+}
+
+/// A file that keeps a log from being opened.
+pub(super) struct Unfit<F> {
+    pub(super) file: SegmentFile<F>,
+    pub(super) reason: Reason,
+}
+
+/// Why.
+pub(super) enum Reason {
+    /// A newer version wrote it.
+    Newer(u32),
+    /// Its head cannot be read, and it is not empty.
+    Headless,
+    /// The named file is the same segment.
+    Twice(String),
 }
 
 /// Everything that was found.
@@ -33,22 +50,36 @@ pub(super) struct Survey<F> {
     pub(super) next_file: u64,
     /// Names of files in which nothing is and that cannot be used.
     pub(super) unusable: Vec<String>,
+    /// Files that keep the log from being opened.
+    pub(super) unfit: Vec<Unfit<F>>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
 }
 
 /// Reads all files of the folder. Changes nothing, so that a log that is refused is as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let folder = storage.path();
-    let failed = |what: &str, source: io::Error| OpenError::io(folder, what, source);
+    let mut survey = list(storage, Some(segment_bytes))?;
+    if let Some(unfit) = survey.unfit.drain(..).next() {
+        return Err(unfit.refused(storage));
+    }
+    survey.find_frames(storage)?;
+    Ok(survey)
+}
+
+/// What each file is. Spares of another length than `segment_bytes` cannot be used.
+pub(super) fn list<S: Storage>(
+    storage: &S,
+    segment_bytes: Option<u64>,
+) -> Result<Survey<S::File>, OpenError> {
+    let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
+        unfit: Vec::new(),
         frames: BTreeMap::new(),
     };
-    let mut bytes = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
@@ -58,40 +89,59 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
         let Some(number) = segment::number(&name) else { continue };
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
-        let length = file.size().map_err(|error| failed(&name, error))?;
-        match segment::read_head(&file).map_err(|error| failed(&name, error))? {
+        let bytes = file.size().map_err(|error| failed(&name, error))?;
+        let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
+        let file = SegmentFile::new(name, file, bytes);
+        match kind {
             FileKind::Segment(head) => {
-                let segment = SegmentFile::new(name, file, length);
-                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, segment)) {
-                    let name = &survey.segments[&head.epoch].1.name;
-                    return Err(OpenError::Twice { file: folder.join(name), other: folder.join(other.name) });
+                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {
+                    let reason = Reason::Twice(survey.segments[&head.epoch].1.name.clone());
+                    survey.unfit.push(Unfit { file: other, reason });
                 }
             }
-            FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
-            FileKind::Spare if length == segment_bytes => {
-                survey.spares.push(SegmentFile::new(name, file, length))
+            FileKind::Newer(version) => survey.unfit.push(Unfit { file, reason: Reason::Newer(version) }),
+            FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
+                survey.spares.push(file)
             }
-            FileKind::Spare => survey.unusable.push(name),
+            FileKind::Spare => survey.unusable.push(file.name),
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
-                bytes.resize(length as usize, 0);
-                file.read_at(&mut bytes, 0).map_err(|error| failed(&name, error))?;
-                if bytes.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
-                    return Err(OpenError::DamagedHead { file: folder.join(name) });
+                let contents = file.read().map_err(|error| failed(&file.name, error))?;
+                if contents.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
+                    survey.unfit.push(Unfit { file, reason: Reason::Headless });
+                } else {
+                    survey.unusable.push(file.name);
                 }
-                survey.unusable.push(name);
             }
         }
     }
-    for (head, segment) in survey.segments.values() {
-        // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-        survey.frames.split_off(&head.first_frame);
-        bytes.resize(segment.bytes as usize, 0);
-        segment.file.read_at(&mut bytes, 0).map_err(|error| failed(&segment.name, error))?;
-        scan(&bytes, *head, &mut survey.frames);
-    }
     Ok(survey)
+}
+
+impl<F> Unfit<F> {
+    fn refused(self, storage: &impl Storage) -> OpenError {
+        let file = storage.path().join(&self.file.name);
+        match self.reason {
+            Reason::Newer(version) => OpenError::Newer { file, version },
+            Reason::Headless => OpenError::DamagedHead { file },
+            Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
+        }
+    }
+}
+
+impl<F: StorageFile> Survey<F> {
+    /// Finds the frames of all segments in use.
+    pub(super) fn find_frames(&mut self, storage: &impl Storage) -> Result<(), OpenError> {
+        for (head, segment) in self.segments.values() {
+            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
+            self.frames.split_off(&head.first_frame);
+            let bytes =
+                segment.read().map_err(|error| OpenError::io(storage.path(), &segment.name, error))?;
+            scan(&bytes, *head, &mut self.frames);
+        }
+        Ok(())
+    }
 }
 
 impl<F> Survey<F> {
@@ -116,7 +166,7 @@ impl<F> Survey<F> {
 }
 
 /// Finds every whole frame of a segment, searching on past damage.
-fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
+pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
     let mark = head.mark.to_le_bytes();
     let mut offset = HEAD_BYTES;
     while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
@@ -155,9 +205,14 @@ pub(super) struct Missing {
     pub(super) after: Option<Found>,
 }
 
+/// All frames before this were on disk once: some frame says so.
+pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, Found>) -> u64 {
+    frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame)
+}
+
 /// Decides where the log ends, or that it is damaged. Pure.
 pub(super) fn end(first_frame: u64, frames: &BTreeMap<u64, Found>) -> Result<End, Missing> {
-    let synced = frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame);
+    let synced = synced(first_frame, frames);
     let mut next_frame = first_frame;
     let mut after = None;
     for (number, found) in frames {

@@ -12,11 +12,10 @@ use std::{
 };
 
 use restante_wire::channel::Durability;
-use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records,
+    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records, rest::Resting,
     timers::ChannelTimers,
 };
 use crate::{
@@ -88,25 +87,15 @@ impl Replay {
             }
         }
         match *record {
-            Record::Push { channel, sequence, message_id, enqueued_ms, headers, body, .. } => {
-                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+            Record::Push { channel, sequence, enqueued_ms, headers, body, .. } => {
+                let stored = self.stored(position, enqueued_ms, headers, body);
                 self.message(channel, sequence, Message::new(stored));
             }
-            Record::Message {
-                targets,
-                message_id,
-                enqueued_ms,
-                due_ms,
-                group,
-                moved_from,
-                headers,
-                body,
-                ..
-            } => {
+            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, headers, body, .. } => {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
-                let stored = self.stored(position, message_id, enqueued_ms, headers, body);
+                let stored = self.stored(position, enqueued_ms, headers, body);
                 let group = group.map(|group| self.group(group));
                 self.shared.share(position, targets.count());
                 for Target { channel, sequence, expires_ms } in targets.iter() {
@@ -146,17 +135,10 @@ impl Replay {
         }
     }
 
-    fn stored(
-        &mut self,
-        position: Position,
-        id: u128,
-        enqueued_at: Millis,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Stored {
+    fn stored(&mut self, position: Position, enqueued_at: Millis, headers: &[u8], body: &[u8]) -> Stored {
         self.newest = self.newest.max(enqueued_at);
         let bytes = (headers.len() + body.len()) as u32;
-        Stored { position, bytes, enqueued_at, id: Uuid::from_u128(id) }
+        Stored { position, bytes, enqueued_at }
     }
 
     fn group(&mut self, name: &str) -> Group {
@@ -256,21 +238,21 @@ impl<L: Log> Core<L> {
             idempotency.insert(hash, expires_at, position, now);
         }
         let counters = Arc::new(CounterRegistry::default());
-        let mut channels = HashMap::new();
+        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
                     if entry.config.durability == Durability::Memory {
                         replay.empty(&mut state);
                     }
-                    channels.insert(number, Channel::new(entry, state, &counters));
+                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
                 }
                 // Its addresses are lost, not its deletion known: nothing may be dropped.
                 None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
                 None => replay.empty(&mut state),
             }
         }
-        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.messages_count()).sum();
+        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
         let mut core = Self {
             log,
@@ -280,6 +262,7 @@ impl<L: Log> Core<L> {
             sealer,
             limits,
             channels,
+            resting: Resting::default(),
             closed: HashSet::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes),

@@ -110,7 +110,7 @@ async fn whatever_range_is_damaged_it_is_named_and_nothing_outside_of_it_is_lost
     assert!(used.len() > 2, "{used:?}");
     let lengths = prop::sample::select(vec![1, 8, 100, 5000, 200_000]);
     let damage = (prop::sample::select(used), 0..1_usize << 20, lengths, any::<bool>());
-    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 16, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&damage.no_shrink(), |(name, from, length, zeroed)| {
         let path = broker.data_folder().join(&name);
         let mut bytes = whole[&name].clone();

@@ -40,6 +40,7 @@ async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_
     assert!(said.contains("5 messages are in") && said.contains("left behind"), "{said}");
     assert!(said.contains("log/00000001.seg, bytes") && said.contains("come again"), "{said}");
     assert_eq!(bytes_of(&damaged), before);
+    assert_eq!(bytes_of(&folder)["lease-key"], before["lease-key"], "leases that are out can be settled");
     assert_eq!(status(&on(&folder, "check", &[])), 0);
     assert!(stderr(&on(&damaged, "salvage", &flags)).contains("there already"));
     broker.start();

@@ -37,9 +37,9 @@ tools: # Kubernetes for the tests: only root can run it.
 	if [ "$$(id -u)" = 0 ]; then tests/control-plane/build.sh >/dev/null; fi
 
 .PHONY: bench
-bench: ## Compares the broker with its limits, on two cores. ROWS=push,parked and ROUNDS=7 say what and how often.
+bench: ## The broker against its limits and other brokers, on two cores. ROWS=push,peers and ROUNDS=5 say what and how often.
 	cargo build --locked --release --package restante-broker --package restante-bench
-	"$${CARGO_TARGET_DIR:-target}/release/restante-bench"
+	PATH="$$(bench/install.sh):$$PATH" "$${CARGO_TARGET_DIR:-target}/release/restante-bench"
 
 .PHONY: fmt
 fmt: ## Formats everything.

@@ -4,24 +4,28 @@
 //! `make bench` runs all rows, `ROWS=push make bench` some.
 
 mod arguments;
+mod broker;
 mod cores;
 mod load;
 mod no_op;
+mod peers;
 mod report;
-mod request;
+mod rounds;
 mod rows;
 mod server;
 mod statistics;
+mod stream;
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
 use self::{
     arguments::{Arguments, Command},
-    report::{Machine, Report},
+    peers::Peers,
+    report::machine::Machine,
 };
 
 /// The broker's: what is compared with it has the same.
@@ -35,9 +39,13 @@ fn main() -> Result<()> {
     }
     fs::create_dir_all(&arguments.output)
         .with_context(|| format!("{} cannot be made (--output)", arguments.output.display()))?;
+    let peers = Peers::find(&arguments.path);
     // Before this process keeps to one core.
-    let machine = Machine::here(&arguments.output)?;
+    let machine = Machine::here(&arguments, &peers)?;
+    report::write(&arguments.output, report::MACHINE, &machine)?;
     cores::prepare()?;
-    let rows = rows::run(&arguments)?;
-    Report { machine, rows }.write(&arguments.output)
+    let rows = rows::run(&arguments, &peers)?;
+    report::show(&machine, &rows, &arguments.output)?;
+    ensure!(!rows.iter().any(report::row::Row::failed), "some rows failed: see the table");
+    Ok(())
 }

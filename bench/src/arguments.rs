@@ -21,6 +21,12 @@ pub(crate) struct Arguments {
     /// How long a turn is measured, in seconds.
     #[arg(long, env = "SECONDS_PER_TURN", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+    /// How many messages the deep queue has.
+    #[arg(long, env = "BACKLOG", default_value_t = 10_000_000, value_parser = number(10_000))]
+    pub(crate) backlog: usize,
+    /// How many channels the broker with many channels has.
+    #[arg(long, env = "CHANNELS", default_value_t = 1_000_000, value_parser = number(1_000))]
+    pub(crate) channels: usize,
     /// The folder of results.json, and of the brokers' data while it runs: on the disk that is to be measured.
     #[arg(long, env = "RESTANTE_BENCH_OUTPUT", default_value = "target/bench")]
     pub(crate) output: PathBuf,
@@ -46,4 +52,12 @@ pub(crate) enum Command {
         #[arg(long)]
         listen: SocketAddr,
     },
+}
+
+/// At least so much.
+fn number(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("must be a number, at least {least}")),
+    }
 }

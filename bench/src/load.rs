@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
+    future::Future,
     process,
     rc::Rc,
     time::{Duration, Instant},
@@ -19,7 +20,10 @@ use tokio::{
 use crate::statistics::{median, percentile};
 
 /// Before a turn is measured: connections are made, and caches are as they will be.
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
+
+/// From a receiver's request until its server is sure to have read it, and has nothing else to do.
+pub(crate) const UNTIL_IT_WAITS: Duration = Duration::from_millis(2);
 
 /// What clients do.
 pub(crate) trait Work: 'static {
@@ -53,6 +57,11 @@ pub(crate) struct Turn {
     pub(crate) p50_us: f64,
     /// The same: 99 of 100 are below.
     pub(crate) p99_us: f64,
+}
+
+/// Does something that is not measured, on this thread.
+pub(crate) fn alone<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(what)
 }
 
 /// Keeps a server busy with this work, by so many clients at once.

@@ -7,6 +7,7 @@ mod arguments;
 mod broker;
 mod cores;
 mod load;
+mod memory;
 mod no_op;
 mod peers;
 mod report;

@@ -39,6 +39,11 @@ pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -
     Ok(turns)
 }
 
+/// A figure of each turn.
+pub(crate) fn of(turns: &[Turn], figure: fn(&Turn) -> f64) -> Vec<f64> {
+    turns.iter().map(figure).collect()
+}
+
 /// Who is when: another begins in each round.
 fn order(round: usize, contestants: usize) -> impl Iterator<Item = usize> {
     (0..contestants).map(move |place| (place + round) % contestants)

@@ -56,6 +56,11 @@ impl Server {
         wait::until("the server to be idle", STARTED_WITHIN, || is_idle(id))
     }
 
+    /// Ends it at once, without a chance to tidy up.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.kill().map(drop)
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }

@@ -50,10 +50,10 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-/// A pull that settles what the same receiver got before.
-pub(crate) fn pull(address: &str, settles: Option<&str>) -> Vec<u8> {
+/// A pull with this query that settles what the same receiver got before.
+pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8> {
     let acknowledge = settles.map(|lease| format!("Acknowledge: {lease}\r\n")).unwrap_or_default();
-    format!("GET /v1/messages/{address} HTTP/1.1\r\nHost: localhost\r\n{acknowledge}\r\n").into_bytes()
+    format!("GET /v1/messages/{address}{query} HTTP/1.1\r\nHost: localhost\r\n{acknowledge}\r\n").into_bytes()
 }
 
 /// Reads an answer of this status to its end, and throws it away.
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_pull_names_the_lease_that_it_settles() {
-        let text = String::from_utf8(pull("acme/bench", Some("/v1/leases/abc"))).unwrap();
+        let text = String::from_utf8(pull("acme/bench", "?wait=0", Some("/v1/leases/abc"))).unwrap();
+        assert!(text.starts_with("GET /v1/messages/acme/bench?wait=0 HTTP/1.1\r\n"), "{text}");
         assert!(text.contains("\r\nAcknowledge: /v1/leases/abc\r\n\r\n"), "{text}");
     }
 }

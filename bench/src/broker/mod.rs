@@ -1,6 +1,8 @@
 //! Our broker, as a process under load.
 
+pub(crate) mod fill;
 pub(crate) mod http;
+pub(crate) mod operator;
 pub(crate) mod work;
 
 use std::{
@@ -42,6 +44,8 @@ pub(crate) const ADDRESS: &str = "acme/bench";
 pub(crate) struct Broker {
     pub(crate) server: Server,
     admin: SocketAddr,
+    /// Where it is told its channels, if that is not by the manifest of the one.
+    control: Option<SocketAddr>,
 }
 
 /// How it is started.
@@ -51,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) spares: u32,
     /// Flags besides those that every one of them has.
     pub(crate) flags: Vec<String>,
+    /// Whether it is told its channels by an operator, and not by the manifest of one.
+    pub(crate) operated: bool,
 }
 
 impl Broker {
@@ -65,18 +71,24 @@ impl Broker {
 
     /// One whose folder stays: it serves as soon as this returns.
     pub(crate) fn start_in(folder: &Path, options: &Options) -> Result<Self> {
-        let program = program()?;
-        let manifest = folder.join("channel.yaml");
-        fs::write(&manifest, CHANNEL)?;
         if options.spares > 0 {
             make_spares(&DataFolder::open(&data(folder), Duration::ZERO)?.log(), options.spares)?;
         }
-        let [listen, admin] = free_ports()?;
-        let mut command = pinned(&program);
+        let [listen, admin, control] = free_ports()?;
+        let mut command = pinned(&program()?);
         command.arg("--listen").arg(listen.to_string()).arg("--admin-listen").arg(admin.to_string());
-        command.arg("--data-dir").arg(data(folder)).arg("--manifests").arg(manifest).args(&options.flags);
+        command.arg("--data-dir").arg(data(folder)).args(&options.flags);
+        if options.operated {
+            let token = folder.join("token");
+            fs::write(&token, operator::TOKEN)?;
+            command.arg("--control-listen").arg(control.to_string()).arg("--control-token-file").arg(token);
+        } else {
+            let manifest = folder.join("channel.yaml");
+            fs::write(&manifest, CHANNEL)?;
+            command.arg("--manifests").arg(manifest);
+        }
         let server = Server::start("restante-broker", &command, folder, listen)?;
-        Ok(Self { server, admin })
+        Ok(Self { server, admin, control: options.operated.then_some(control) })
     }
 
     /// The value of a series on its `/metrics`.

@@ -9,11 +9,10 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use restante_tests::process::Process;
-use tokio::runtime;
 
 use crate::{
     broker::http::content,
-    load::Work,
+    load::{Work, alone},
     server::{Server, free_ports, pinned},
 };
 
@@ -30,7 +29,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
     let epmd = Process::start("epmd", &epmd, &folder.join("epmd.log"))?;
 
     let config = folder.join("rabbitmq.conf");
-    // Messages wait on the disk whatever their number; a machine that is short of room would stop publishers.
+    // A machine that is short of room would stop publishers.
     fs::write(
         &config,
         "listeners.tcp.1 = ".to_owned() + &address.to_string() + "\ndisk_free_limit.absolute = 50MB\n",
@@ -52,7 +51,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
         .env("RABBITMQ_PID_FILE", folder.join("pid"));
     let mut server = Server::start("rabbitmq-server", &command, folder, address)?;
     server.helped_by(epmd);
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(declare(address))?;
+    alone(declare(address))?;
     server.wait_until_idle()?;
     Ok(server)
 }

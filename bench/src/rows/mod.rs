@@ -1,8 +1,15 @@
 //! The rows of the table: what is compared with what.
 
+mod backlog;
+mod batch;
+mod channels;
+mod cores;
+mod handover;
 mod parked;
 mod peers;
+mod pull;
 mod push;
+mod queued;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -20,19 +27,55 @@ pub(crate) enum Rows {
     Push,
     /// A durable push of 1 KiB ÷ those of other brokers.
     Peers,
+    /// Durable pushes of many messages a request ÷ the rate of requests that do nothing.
+    Batch,
+    /// Getting and settling ÷ NATS.
+    Pull,
+    /// From a sender to a receiver that waits ÷ NATS.
+    Handover,
+    /// A deep queue ÷ a short one, and starting over it.
+    Backlog,
     /// What receivers cost that wait.
     Parked,
+    /// Memory per queued message.
+    Queued,
+    /// What channels cost that nobody uses.
+    Channels,
+    /// What a second runtime costs.
+    Cores,
+    /// Memory per idempotency key.
+    Keys,
 }
 
 impl Rows {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 3] = [Self::Push, Self::Peers, Self::Parked];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Push,
+        Self::Peers,
+        Self::Batch,
+        Self::Pull,
+        Self::Handover,
+        Self::Backlog,
+        Self::Parked,
+        Self::Queued,
+        Self::Channels,
+        Self::Cores,
+        Self::Keys,
+    ];
 
     fn run(self, arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
         match self {
             Self::Push => push::run(arguments),
-            Self::Peers => self::peers::run(arguments, peers),
+            Self::Peers => peers::run(arguments, peers),
+            Self::Batch => batch::run(arguments),
+            Self::Pull => pull::run(arguments, peers),
+            Self::Handover => handover::run(arguments, peers),
+            Self::Backlog => backlog::run(arguments),
             Self::Parked => parked::run(arguments),
+            Self::Queued => queued::queued(arguments),
+            Self::Channels => channels::run(arguments),
+            Self::Cores => cores::run(arguments),
+            Self::Keys => queued::keys(arguments),
         }
     }
 

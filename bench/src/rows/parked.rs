@@ -55,7 +55,7 @@ async fn round(arguments: &Arguments) -> Result<(Look, Look)> {
     let none = look(&broker, arguments.window()).await?;
     let mut waiting = Vec::new();
     for _ in 0..RECEIVERS {
-        let mut receiver = Receiver::open(broker.server.address).await?;
+        let mut receiver = Receiver::open(broker.server.address, "").await?;
         receiver.ask().await?;
         waiting.push(receiver);
     }

@@ -11,7 +11,7 @@ use crate::{
     load::{self, Turn, Work},
     peers::{Peers, beanstalkd, nats, rabbitmq, redis},
     report::row::{Goal, Row},
-    rounds::{Contestant, play},
+    rounds::{Contestant, of, play},
     server::Server,
 };
 
@@ -51,7 +51,6 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
 fn row(Peer { name, setting, goal, .. }: &Peer<'_>, ours: &[Turn], theirs: Option<&[Turn]>) -> Row {
     let row = format!("durable push ÷ {setting}, {CLIENTS} producers");
     let Some(theirs) = theirs else { return Row::missing(row, *goal, name) };
-    let of = |turns: &[Turn], value: fn(&Turn) -> f64| turns.iter().map(value).collect::<Vec<_>>();
     let rates = ours.iter().zip(theirs).map(|(ours, theirs)| (ours.rate, theirs.rate));
     Row::compared(row, *goal, "pushes/s", rates)
         .with("ours: CPU µs per push", of(ours, |turn| turn.server_cpu_us))

@@ -8,7 +8,7 @@ use crate::{
     load::{self, Turn},
     no_op,
     report::row::{Goal, Row},
-    rounds::{Contestant, play},
+    rounds::{Contestant, of, play},
 };
 
 /// Keep-alive clients, each with one request under way, and what the ratio is to reach.
@@ -29,7 +29,6 @@ fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
         ],
     )?;
     let [ours, no_op] = &turns[..] else { unreachable!("two took turns") };
-    let of = |turns: &[Turn], value: fn(&Turn) -> f64| turns.iter().map(value).collect::<Vec<_>>();
     let rates = ours.iter().zip(no_op).map(|(ours, no_op)| (ours.rate, no_op.rate));
     let cpu = ours.iter().zip(no_op).map(|(ours, no_op)| no_op.server_cpu_us / ours.server_cpu_us);
     Ok(Row::compared(name, goal, "requests/s", rates)

@@ -7,10 +7,12 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use tokio::runtime;
 
 use self::protocol::Connection;
-use crate::server::{Server, free_port, pinned};
+use crate::{
+    load::alone,
+    server::{Server, free_port, pinned},
+};
 
 /// The stream and its one subject.
 const STREAM: &str = "bench";
@@ -44,7 +46,7 @@ pub(crate) fn start(program: &Path, folder: &Path, sync: Sync) -> Result<Server>
     let mut command = pinned(program);
     command.arg("--config").arg(&config);
     let mut server = Server::start("nats-server", &command, folder, address)?;
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(prepare(&server))?;
+    alone(prepare(&server))?;
     server.wait_until_idle()?;
     Ok(server)
 }

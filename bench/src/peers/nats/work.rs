@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
 
 use super::{CONSUMER, STREAM, protocol::Connection};
 use crate::{
     broker::http::{MESSAGE_BYTES, content},
-    load::Work,
+    load::{UNTIL_IT_WAITS, Work},
 };
 
 /// How many messages are under way while a stream is filled.
@@ -44,25 +45,34 @@ pub(crate) struct PullAndAck {
     pub(crate) server: SocketAddr,
 }
 
+/// Asks for one message, and says whether to wait for it.
+const NOW: &str = "{\"batch\":1,\"no_wait\":true}";
+const WAIT: &str = "{\"batch\":1}";
+
 /// A receiver with the message that it works on.
 pub(crate) struct Receiver {
     connection: Connection,
+    /// How it asks.
+    next: &'static str,
     /// Where its acknowledgement goes.
     acknowledges: Option<String>,
 }
 
 impl Receiver {
-    async fn open(server: SocketAddr) -> Result<Self> {
-        Ok(Self { connection: Connection::open(server).await?, acknowledges: None })
+    async fn open(server: SocketAddr, next: &'static str) -> Result<Self> {
+        Ok(Self { connection: Connection::open(server).await?, next, acknowledges: None })
     }
 
     /// Acknowledges what it has, and asks for the next: `+NXT` is both in one.
     async fn ask(&mut self) -> Result<()> {
         let request = match self.acknowledges.take() {
-            Some(message) => self.connection.publishing(&message, b"+NXT"),
+            Some(message) => {
+                let both = format!("+NXT {}", self.next);
+                self.connection.publishing(&message, both.as_bytes())
+            }
             None => {
                 let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}");
-                self.connection.publishing(&next, b"{\"batch\":1}")
+                self.connection.publishing(&next, self.next.as_bytes())
             }
         };
         self.connection.send(&request).await
@@ -81,12 +91,41 @@ impl Work for PullAndAck {
     type Client = Receiver;
 
     async fn begin(&self) -> Result<Receiver> {
-        Receiver::open(self.server).await
+        Receiver::open(self.server, NOW).await
     }
 
     async fn once(&self, receiver: &mut Receiver) -> Result<()> {
         receiver.ask().await?;
         receiver.receive().await
+    }
+}
+
+/// A sender, and a receiver that waits for what it sends.
+pub(crate) struct HandOver {
+    pub(crate) server: SocketAddr,
+}
+
+impl Work for HandOver {
+    type Client = (Repeating, Receiver);
+
+    async fn begin(&self) -> Result<Self::Client> {
+        let sender = Push { server: self.server }.begin().await?;
+        let mut receiver = Receiver::open(self.server, WAIT).await?;
+        receiver.ask().await?;
+        sleep(UNTIL_IT_WAITS).await;
+        Ok((sender, receiver))
+    }
+
+    async fn once(&self, (sender, receiver): &mut Self::Client) -> Result<()> {
+        sender.connection.send(&sender.request).await?;
+        receiver.receive().await
+    }
+
+    async fn after(&self, (sender, receiver): &mut Self::Client) -> Result<()> {
+        sender.connection.acknowledged().await?;
+        receiver.ask().await?;
+        sleep(UNTIL_IT_WAITS).await;
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ E2E := $(WORKSPACE) --features restante-tests/e2e
 
 .PHONY: help
 help: ## Lists these targets.
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: run
 run: ## Builds the broker and runs it on examples/, data in ./restante-data.
@@ -40,6 +40,10 @@ tools: # Kubernetes for the tests: only root can run it.
 bench: ## The broker against its limits and other brokers, on two cores. ROWS=push,peers and ROUNDS=5 say what and how often.
 	cargo build --locked --release --package restante-broker --package restante-bench
 	PATH="$$(bench/install.sh):$$PATH" "$${CARGO_TARGET_DIR:-target}/release/restante-bench"
+
+.PHONY: bench-picture
+bench-picture: ## docs/benchmarks.svg, which the README shows, from the last run of all rows.
+	cargo run --locked --release --package restante-bench -- picture
 
 .PHONY: fmt
 fmt: ## Formats everything.

@@ -45,6 +45,12 @@ impl Arguments {
 /// Another part of the benchmark.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
+    /// Draws the picture of the last run.
+    Picture {
+        /// The file that it is written to.
+        #[arg(long, default_value = "docs/benchmarks.svg")]
+        to: PathBuf,
+    },
     /// The server that the broker is compared with: takes messages and does nothing with them.
     #[command(hide = true)]
     NoOp {

@@ -41,17 +41,20 @@ impl Peers {
     }
 
     /// The version of each; nothing for one that is not there.
-    pub(crate) fn versions(&self) -> BTreeMap<&'static str, Option<String>> {
+    pub(crate) fn versions(&self) -> BTreeMap<String, Option<String>> {
         let asked = |program: &Option<PathBuf>, flag| {
             let answer = Command::new(program.as_ref()?).arg(flag).output().ok()?;
             version(&String::from_utf8_lossy(&answer.stdout))
         };
-        BTreeMap::from([
+        [
             ("NATS", asked(&self.nats, "--version")),
             ("Redis", asked(&self.redis, "--version")),
             ("RabbitMQ", self.rabbitmq.as_deref().and_then(rabbitmq::version)),
             ("beanstalkd", asked(&self.beanstalkd, "-v")),
-        ])
+        ]
+        .into_iter()
+        .map(|(name, version)| (name.to_owned(), version))
+        .collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{arguments::Arguments, peers::Peers, statistics::median};
 
@@ -19,7 +19,7 @@ const SYNCS: usize = 200;
 const SYNC_BYTES: usize = 16 * 1024;
 
 /// Where it ran, with what.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Machine {
     rounds: u32,
     seconds_per_turn: u64,
     /// The versions of the brokers that ours is compared with; nothing for one that is not there.
-    peers: BTreeMap<&'static str, Option<String>>,
+    peers: BTreeMap<String, Option<String>>,
 }
 
 impl Machine {
@@ -46,6 +46,15 @@ impl Machine {
             seconds_per_turn: arguments.seconds,
             peers: peers.versions(),
         })
+    }
+
+    /// In a few words, for the picture.
+    pub(crate) fn caption(&self) -> String {
+        let Self { processor, cores, rounds, .. } = self;
+        format!(
+            "Dashed: what would be better still. Medians of {rounds} alternating rounds, server and load on a core each; \
+             {processor}, {cores} cores."
+        )
     }
 
     /// In one line.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use self::row::Row;
 
@@ -25,6 +25,14 @@ pub(crate) fn write(folder: &Path, name: &str, what: &(impl Serialize + ?Sized))
     let path = folder.join(name);
     fs::write(&path, serde_json::to_string_pretty(what)? + "\n")
         .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Reads what a run before has written.
+pub(crate) fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
+    let path = folder.join(name);
+    let text = fs::read(&path)
+        .with_context(|| format!("{} cannot be read: run `make bench` first", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not of this version", path.display()))
 }
 
 /// Shows the whole run.

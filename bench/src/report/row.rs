@@ -1,6 +1,6 @@
 //! One line of the table, and what it is to reach.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::statistics::Spread;
 
@@ -8,7 +8,7 @@ use crate::statistics::Spread;
 const FAILED: &str = "failed: ";
 
 /// What a row's figure is to reach: the design's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Goal {
     /// Absent in rows that only tell.
     pub(crate) goal: Option<f64>,
@@ -46,7 +46,7 @@ impl Goal {
 }
 
 /// One line of the table. In results.json under these names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
     /// Ours: the median of the rounds.
@@ -71,7 +71,7 @@ pub(crate) struct Row {
 }
 
 /// A figure below a row.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Detail {
     pub(crate) name: String,
     #[serde(flatten)]
@@ -193,6 +193,8 @@ mod tests {
                 assert!(json.get(name).is_some(), "{name} in {json}");
             }
             assert!(json["goal"].is_null() || json["goal"].is_number(), "{json}");
+            let again: Row = serde_json::from_value(json.clone()).unwrap();
+            assert_eq!(serde_json::to_value(again).unwrap(), json);
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 /// The channel lives on one runtime and the kernel spreads connections over both: half of the requests hop.
 fn turn(arguments: &Arguments, cores: usize) -> Result<Turn> {
     let flags = vec![FLAG.to_owned(), cores.to_string()];
-    let Broker { server, .. } = &Broker::start(&arguments.output, &Options { spares: SPARES, flags, ..Options::default() })?;
+    let Broker { server, .. } =
+        &Broker::start(&arguments.output, &Options { spares: SPARES, flags, ..Options::default() })?;
     load::run(Repeat::push(server.address), server.id(), CLIENTS, arguments.window())
 }

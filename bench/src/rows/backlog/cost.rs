@@ -7,12 +7,7 @@ use anyhow::{Context, Result};
 use super::{COST, Names, WRITTEN};
 use crate::{
     arguments::Arguments,
-    broker::{
-        Broker, Options, SPARES,
-        fill::fill,
-        http::MESSAGE_BYTES,
-        work::PushAndPull,
-    },
+    broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
     load::{self, Turn, alone},
     report::row::Row,
     rounds::{Contestant, of, play},

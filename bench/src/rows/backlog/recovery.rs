@@ -93,7 +93,12 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
     broker.server.wait_until_idle()?;
     broker.server.kill()?;
     let read = Read { bytes, indexes, seconds };
-    said(&format!("{}: {:.2} GB/s in {seconds:.2} s{}", start.name, read.gigabytes_per_second(), if cold { ", cold" } else { "" }));
+    said(&format!(
+        "{}: {:.2} GB/s in {seconds:.2} s{}",
+        start.name,
+        read.gigabytes_per_second(),
+        if cold { ", cold" } else { "" }
+    ));
     Ok(read)
 }
 

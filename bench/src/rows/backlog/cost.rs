@@ -1,0 +1,67 @@
+//! What a message costs that goes through a deep queue ÷ through a short one, and what the disk writes for it.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::{COST, Names, WRITTEN};
+use crate::{
+    arguments::Arguments,
+    broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
+    load::{self, Turn, alone},
+    report::row::Row,
+    rounds::{Contestant, of, play},
+};
+
+const CLIENTS: usize = 64;
+/// Of the short queue: more than clients have messages in their hands.
+const SHORT: usize = 1000;
+
+/// Ends the broker of the deep queue.
+pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Result<Vec<Row>> {
+    let mut short = Broker::start(&arguments.output, &Options { spares: SPARES, ..Options::default() })?;
+    alone(fill(short.server.address, SHORT, |_| Default::default()))?;
+    // Both live through the whole row: a deep queue takes longer to make than all of its turns.
+    deep.server.wait_until_idle()?;
+    short.server.wait_until_idle()?;
+    let mut written = Vec::new();
+    let mut contestants = [
+        Contestant::new("deep", || {
+            let before = (written_bytes(&deep)?, pushed(&deep)?);
+            let turn = turn(arguments, &deep)?;
+            let after = (written_bytes(&deep)?, pushed(&deep)?);
+            written.push((after.0 - before.0) / ((after.1 - before.1) * MESSAGE_BYTES as f64));
+            Ok(turn)
+        }),
+        Contestant::new("short", || turn(arguments, &short)),
+    ];
+    let turns = play(&names.cost, arguments.rounds, &mut contestants)?;
+    drop(contestants);
+    let [deep, short] = &turns[..] else { unreachable!("two took turns") };
+    let cpu = deep.iter().zip(short).map(|(deep, short)| (deep.server_cpu_us, short.server_cpu_us));
+    let rates = deep.iter().zip(short).map(|(deep, short)| short.rate / deep.rate);
+    Ok(vec![
+        Row::compared(&names.cost, COST, "µs of CPU per message", cpu)
+            .with("ratio of time per message", rates)
+            .with("deep: messages/s", of(deep, |turn| turn.rate))
+            .with("short: messages/s", of(short, |turn| turn.rate))
+            .with("deep: p99 µs of a push and a pull", of(deep, |turn| turn.p99_us))
+            .with("short: p99 µs of a push and a pull", of(short, |turn| turn.p99_us)),
+        Row::measured(&names.written, WRITTEN, "bytes per byte of content", written),
+    ])
+}
+
+fn turn(arguments: &Arguments, Broker { server, .. }: &Broker) -> Result<Turn> {
+    load::run(PushAndPull { server: server.address }, server.id(), CLIENTS, arguments.window())
+}
+
+/// Bytes that it has made the disk write, in whole pages: `write_bytes` of `/proc/ID/io`, which counts no sockets.
+fn written_bytes(broker: &Broker) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/io", broker.server.id()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(value.context("there is no write_bytes in /proc/ID/io")?.parse()?)
+}
+
+fn pushed(broker: &Broker) -> Result<f64> {
+    alone(broker.metric("restante_messages_pushed_total"))
+}

@@ -88,7 +88,7 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
         http::status(&mut stream, 200).await
     })?;
     let seconds = began.elapsed().as_secs_f64();
-    let bytes = alone(broker.metric("restante_store_live_bytes"))?;
+    let bytes = alone(needed_bytes(&broker))?;
     // What it indexes and prepares after its start is there for the next.
     broker.server.wait_until_idle()?;
     broker.server.kill()?;
@@ -100,6 +100,14 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
         if cold { ", cold" } else { "" }
     ));
     Ok(read)
+}
+
+/// Bytes of the log that are still needed. The broker counts them with each group that it writes, and so is given one.
+async fn needed_bytes(broker: &Broker) -> Result<f64> {
+    let mut stream = Stream::open(broker.server.address).await?;
+    stream.send(&http::push(ADDRESS)).await?;
+    http::status(&mut stream, 201).await?;
+    broker.metric("restante_store_live_bytes").await
 }
 
 /// All files below a folder.

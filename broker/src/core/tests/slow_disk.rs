@@ -150,8 +150,8 @@ async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
         let cut = running.place.disk.after_power_cut(&mut Chance::new(round));
         let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
         let mut messages = 0;
-        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, record| {
-            messages += u64::from(matches!(record, crate::log::Record::Message { .. }));
+        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, head| {
+            messages += u64::from(matches!(head.record, crate::log::Record::Message { .. }));
         });
         replayed.unwrap();
         assert_eq!(messages, 2 * (round + 1));

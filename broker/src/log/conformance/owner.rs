@@ -23,9 +23,10 @@ fn body(sequence: u64) -> Vec<u8> {
 impl<L: Log> Owner<L> {
     pub(super) fn new(mut log: L) -> Self {
         let (mut messages, mut next, mut gone) = (BTreeMap::new(), 1, Vec::new());
-        let replayed = log.replayed(|position, record| match record {
-            Record::Push { sequence, body: found, .. } => {
-                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+        let replayed = log.replayed(|position, head| match head.record {
+            Record::Push { sequence, headers, body: none, .. } => {
+                assert!(headers.is_empty() && none.is_empty(), "contents are not told");
+                assert_eq!(head.content_bytes, body(sequence).len());
                 gone.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }

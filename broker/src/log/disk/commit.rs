@@ -168,9 +168,13 @@ impl<S: Storage> DiskLog<S> {
                 self.group.reuse(frame);
             }
         }
+        let has_rotated = !Arc::ptr_eq(&self.progress.last, &group.last);
         self.progress.last = group.last;
         self.progress.written = group.next_frame;
         self.progress.synced = self.progress.synced.max(group.synced);
+        if has_rotated {
+            self.index_sealed();
+        }
         if !group.durable || self.pace.mode() == Mode::Helped {
             self.progress.news.push_back((number, Ok(Sync::Later)));
         }

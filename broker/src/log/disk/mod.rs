@@ -5,18 +5,24 @@ mod compaction;
 mod error;
 mod frame;
 mod group;
+mod heads;
 mod helper;
+mod index;
+mod indexing;
 mod open;
 mod pace;
 mod place;
 mod readers;
 mod reclaim;
 mod recovery;
+mod replay;
 mod scan;
 mod segment;
 mod spares;
 pub mod storage;
+mod sweep;
 mod tail;
+mod window;
 mod work;
 
 use std::{
@@ -32,17 +38,19 @@ use commit::Progress;
 pub use error::OpenError;
 use group::Group;
 use helper::Helper;
+use indexing::Indexer;
 use pace::Pace;
 use place::Place;
 use readers::{Readers, Reading};
-use scan::{Scanning, Uncounted};
+use replay::Replay;
+use scan::Scanning;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
 use work::{Settle, Settled, Write, Written};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Scanned, Sync,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Replayed, Scanned, Sync, Tell,
     contract::counts_as_live,
 };
 
@@ -68,6 +76,15 @@ struct Segment<F> {
     end: u64,
     /// Bytes of its records that are still needed.
     live: u64,
+    /// Whether it has an index, or will have one soon if nothing goes wrong.
+    is_indexed: bool,
+}
+
+impl<F> Segment<F> {
+    /// A segment of which nothing is known to be needed.
+    fn new(file: Arc<SegmentFile<F>>, head: Head, end: u64) -> Self {
+        Self { file, head, end, live: 0, is_indexed: false }
+    }
 }
 
 /// A log on disk. One owner appends and commits; after any failure it is of no more use.
@@ -88,12 +105,15 @@ pub struct DiskLog<S: Storage = Folder> {
     settler: Helper<Settle<S::File>, Settled>,
     /// Read what is not in memory.
     readers: Readers,
+    /// Writes indexes.
+    indexer: Indexer<S::File>,
+    /// What owners before have left, until the owner was told.
+    replay: Replay,
     scanning: Option<Scanning>,
     /// The segment that is being given back, and whether it becomes a spare.
     freeing: Option<(Arc<SegmentFile<S::File>>, bool)>,
     /// How that went, until the owner asks.
     freed: Option<Result<(), LogError>>,
-    uncounted: Uncounted,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
     poisoned: bool,
@@ -130,7 +150,7 @@ impl<S: Storage> DiskLog<S> {
         // The mark is drawn when the head is written.
         let head = Head { epoch: self.group.epoch() + 1, first_frame, mark: 0 };
         self.group.rotate(head.epoch);
-        self.segments.insert(head.epoch, Segment { file: spare, head, end: segment::HEAD_BYTES, live: 0 });
+        self.segments.insert(head.epoch, Segment::new(spare, head, segment::HEAD_BYTES));
     }
 
     fn active(&self) -> &Segment<S::File> {
@@ -213,6 +233,14 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn reclaim_wanted(&self) -> Option<Position> {
         self.oldest_worth_freeing()
+    }
+
+    fn poll_replay(
+        &mut self,
+        tell: &mut Tell<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replayed, LogError>> {
+        self.poll_segment(tell, context)
     }
 
     fn poll_scan(

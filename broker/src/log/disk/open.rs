@@ -7,9 +7,11 @@ use super::{
     commit::Progress,
     group::Group,
     helper::Helper,
+    indexing::Indexer,
     pace::Pace,
     readers::Readers,
     recovery::{self, Missing, Survey},
+    replay::Replay,
     segment::{self, blank},
     spares::Spares,
     storage::{Folder, Storage},
@@ -63,7 +65,9 @@ impl<S: Storage> DiskLog<S> {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
-                    segments.insert(epoch, Segment { file: Arc::new(file), head, end, live: 0 });
+                    let mut segment = Segment::new(Arc::new(file), head, end);
+                    segment.is_indexed = survey.indexed.contains(&epoch);
+                    segments.insert(epoch, segment);
                 }
                 // Nothing in it counts any more.
                 None => {
@@ -86,7 +90,10 @@ impl<S: Storage> DiskLog<S> {
         let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
-        let uncounted = (0, 0)..(active.head.epoch, active.end);
+        let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
+        // The tail's copy is read again: it is short, and where it lies is new.
+        let written = segments.iter().filter(|(_, segment)| segment.end > segment::HEAD_BYTES);
+        let replay = Replay::of(written.map(|(epoch, _)| *epoch), survey.heads);
         Ok(Self {
             storage,
             segments,
@@ -101,10 +108,11 @@ impl<S: Storage> DiskLog<S> {
             writer,
             settler,
             readers,
+            indexer,
+            replay,
             scanning: None,
             freeing: None,
             freed: None,
-            uncounted,
             walked: None,
             poisoned: false,
         })

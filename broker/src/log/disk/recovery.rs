@@ -5,22 +5,46 @@
 //! log is refused; one that is missing otherwise is the torn tail of a power cut, where the sectors of unsynced writes
 //! land in any order: there the log is cut, even if whole frames follow.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use super::{
     OpenError,
-    frame::{self, ALIGNMENT},
+    heads::Heads,
+    index,
     segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
+    sweep::{Swept, sweep},
 };
 
-/// A frame that was found whole.
+/// A frame that was found whole; or all those that the index of a segment vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) epoch: u64,
     pub(super) offset: u64,
     pub(super) bytes: u64,
-    synced: u64,
+    /// All frames before this were on disk when it was written.
+    pub(super) synced: u64,
+    /// How many there are, numbered without a gap.
+    pub(super) frames: u64,
+}
+
+/// A file that keeps a log from being opened.
+pub(super) struct Unfit<F> {
+    pub(super) file: SegmentFile<F>,
+    pub(super) reason: Reason,
+}
+
+/// Why.
+pub(super) enum Reason {
+    /// A newer version wrote it.
+    Newer(u32),
+    /// Its head cannot be read, and it is not empty.
+    Headless,
+    /// The named file is the same segment.
+    Twice(String),
 }
 
 /// Everything that was found.
@@ -35,63 +59,166 @@ pub(super) struct Survey<F> {
     pub(super) unusable: Vec<String>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
+    /// Segments of which an index told the frames.
+    pub(super) indexed: BTreeSet<u64>,
+    /// The heads of all records in other segments, as far as they were kept.
+    pub(super) heads: BTreeMap<u64, Kept>,
 }
 
-/// Reads all files of the folder. Changes nothing, so that a log that is refused is as it was.
+/// The heads of all records in a segment.
+pub(super) struct Kept {
+    pub(super) heads: Heads,
+    /// The number after its last frame.
+    pub(super) next_frame: u64,
+}
+
+/// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
+/// as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let folder = storage.path();
-    let failed = |what: &str, source: io::Error| OpenError::io(folder, what, source);
+    let (mut survey, unfit) = list(storage, Some(segment_bytes))?;
+    if let Some(unfit) = unfit.into_iter().next() {
+        return Err(unfit.refused(storage));
+    }
+    survey.find_frames(storage)?;
+    Ok(survey)
+}
+
+/// What each file is. Spares of another length than `segment_bytes` cannot be used.
+pub(super) fn list<S: Storage>(
+    storage: &S,
+    segment_bytes: Option<u64>,
+) -> Result<(Survey<S::File>, Vec<Unfit<S::File>>), OpenError> {
+    let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
         frames: BTreeMap::new(),
+        indexed: BTreeSet::new(),
+        heads: BTreeMap::new(),
     };
-    let mut bytes = Vec::new();
+    let mut indexes = Vec::new();
+    let mut unfit = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
             survey.unusable.push(name);
             continue;
         }
+        if let Some(segment) = index::segment(&name) {
+            indexes.push((segment, name));
+            continue;
+        }
         let Some(number) = segment::number(&name) else { continue };
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
-        let length = file.size().map_err(|error| failed(&name, error))?;
-        match segment::read_head(&file).map_err(|error| failed(&name, error))? {
+        let bytes = file.size().map_err(|error| failed(&name, error))?;
+        let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
+        let file = SegmentFile::new(name, file, bytes);
+        match kind {
             FileKind::Segment(head) => {
-                let segment = SegmentFile::new(name, file, length);
-                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, segment)) {
-                    let name = &survey.segments[&head.epoch].1.name;
-                    return Err(OpenError::Twice { file: folder.join(name), other: folder.join(other.name) });
+                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {
+                    let reason = Reason::Twice(survey.segments[&head.epoch].1.name.clone());
+                    unfit.push(Unfit { file: other, reason });
                 }
             }
-            FileKind::Newer(version) => return Err(OpenError::Newer { file: folder.join(name), version }),
-            FileKind::Spare if length == segment_bytes => {
-                survey.spares.push(SegmentFile::new(name, file, length))
+            FileKind::Newer(version) => unfit.push(Unfit { file, reason: Reason::Newer(version) }),
+            FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
+                survey.spares.push(file)
             }
-            FileKind::Spare => survey.unusable.push(name),
+            FileKind::Spare => survey.unusable.push(file.name),
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
-                bytes.resize(length as usize, 0);
-                file.read_at(&mut bytes, 0).map_err(|error| failed(&name, error))?;
-                if bytes.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
-                    return Err(OpenError::DamagedHead { file: folder.join(name) });
+                let is_empty = is_empty(&file).map_err(|error| failed(&file.name, error))?;
+                if !is_empty {
+                    unfit.push(Unfit { file, reason: Reason::Headless });
+                } else {
+                    survey.unusable.push(file.name);
                 }
-                survey.unusable.push(name);
             }
         }
     }
-    for (head, segment) in survey.segments.values() {
-        // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-        survey.frames.split_off(&head.first_frame);
-        bytes.resize(segment.bytes as usize, 0);
-        segment.file.read_at(&mut bytes, 0).map_err(|error| failed(&segment.name, error))?;
-        scan(&bytes, *head, &mut survey.frames);
+    // What is left of a segment that was given back.
+    indexes.retain(|(segment, _)| !survey.segments.values().any(|(_, file)| file.name == *segment));
+    survey.unusable.extend(indexes.into_iter().map(|(_, index)| index));
+    Ok((survey, unfit))
+}
+
+/// Whether nothing was ever written to a segment but perhaps its head.
+fn is_empty(segment: &SegmentFile<impl StorageFile>) -> io::Result<bool> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut offset = HEAD_BYTES;
+    while offset < segment.bytes {
+        let part = &mut bytes[..(segment.bytes - offset).min(1 << 20) as usize];
+        segment.file.read_at(part, offset)?;
+        if part.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        offset += part.len() as u64;
     }
-    Ok(survey)
+    Ok(true)
+}
+
+impl<F> Unfit<F> {
+    fn refused(self, storage: &impl Storage) -> OpenError {
+        let file = storage.path().join(&self.file.name);
+        match self.reason {
+            Reason::Newer(version) => OpenError::Newer { file, version },
+            Reason::Headless => OpenError::DamagedHead { file },
+            Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
+        }
+    }
+}
+
+impl<F: StorageFile> Survey<F> {
+    /// Finds the frames of all segments in use.
+    pub(super) fn find_frames<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), OpenError> {
+        let mut told = self.indexed_frames(storage);
+        let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
+        let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
+        let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
+        self.indexed = told.keys().copied().collect();
+        for (epoch, Swept { frames, heads }) in swept {
+            let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
+            self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));
+            told.insert(epoch, frames);
+        }
+        for (epoch, frames) in told {
+            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
+            self.frames.split_off(&self.segments[&epoch].0.first_frame);
+            self.frames.extend(frames);
+        }
+        Ok(())
+    }
+
+    /// What indexes tell of their segments' frames.
+    ///
+    /// Only of segments that later ones go on from: what counts of a segment ends where the lowest number of a later one
+    /// begins, and an index that says otherwise was written before that was so.
+    fn indexed_frames<S: Storage<File = F>>(&self, storage: &S) -> BTreeMap<u64, Vec<(u64, Found)>> {
+        let mut indexed = BTreeMap::new();
+        let mut next_frame = None;
+        for (epoch, (head, segment)) in self.segments.iter().rev() {
+            let index = next_frame.and_then(|_| index::read_head(storage, &segment.name));
+            let extent = index.map(|index| index.extent);
+            if let Some(extent) =
+                extent.filter(|extent| extent.head == *head && Some(extent.next_frame) == next_frame)
+            {
+                let found = Found {
+                    epoch: *epoch,
+                    offset: HEAD_BYTES,
+                    bytes: extent.end - HEAD_BYTES,
+                    synced: extent.next_frame,
+                    frames: extent.next_frame - head.first_frame,
+                };
+                indexed.insert(*epoch, vec![(head.first_frame, found)]);
+            }
+            next_frame = Some(next_frame.unwrap_or(u64::MAX).min(head.first_frame));
+        }
+        indexed
+    }
 }
 
 impl<F> Survey<F> {
@@ -115,26 +242,6 @@ impl<F> Survey<F> {
     }
 }
 
-/// Finds every whole frame of a segment, searching on past damage.
-fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
-    let mark = head.mark.to_le_bytes();
-    let mut offset = HEAD_BYTES;
-    while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
-        // The mark alone tells most places apart, and there are millions of them.
-        match Some(rest)
-            .filter(|rest| rest[frame::MARK] == mark)
-            .and_then(|rest| frame::parse(rest, head.mark))
-        {
-            Some((found, _)) => {
-                let bytes = found.frame_bytes();
-                frames.insert(found.number, Found { epoch: head.epoch, offset, bytes, synced: found.synced });
-                offset += bytes;
-            }
-            None => offset += ALIGNMENT,
-        }
-    }
-}
-
 /// Where the log ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
@@ -155,16 +262,21 @@ pub(super) struct Missing {
     pub(super) after: Option<Found>,
 }
 
+/// All frames before this were on disk once: some frame says so.
+pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, Found>) -> u64 {
+    frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame)
+}
+
 /// Decides where the log ends, or that it is damaged. Pure.
 pub(super) fn end(first_frame: u64, frames: &BTreeMap<u64, Found>) -> Result<End, Missing> {
-    let synced = frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame);
+    let synced = synced(first_frame, frames);
     let mut next_frame = first_frame;
     let mut after = None;
     for (number, found) in frames {
         if *number != next_frame {
             break;
         }
-        next_frame += 1;
+        next_frame += found.frames;
         after = Some(*found);
     }
     if next_frame < synced {
@@ -178,7 +290,7 @@ mod tests {
     use super::*;
 
     fn frames(numbers: &[(u64, u64)]) -> BTreeMap<u64, Found> {
-        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced };
+        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced, frames: 1 };
         numbers.iter().map(|(number, synced)| (*number, found(*synced))).collect()
     }
 

@@ -63,7 +63,10 @@ struct World {
     gone: BTreeSet<String>,
 }
 
-/// What a thread goes through before the disk does something for it; not those that make spares.
+/// Threads that work ahead of what anybody waits for.
+const AHEAD: [&str; 2] = ["spare-segments", "log-indexes"];
+
+/// What a thread goes through before the disk does something for it; not those that work ahead.
 type Before = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone, Default)]
@@ -122,7 +125,9 @@ impl Simulated {
 
     fn slow_down(&self, which: impl Fn(&Slowness) -> Option<Before>) {
         let before = which(&self.slowness.lock().unwrap());
-        if let Some(before) = before.filter(|_| thread::current().name() != Some("spare-segments")) {
+        if let Some(before) =
+            before.filter(|_| !thread::current().name().is_some_and(|name| AHEAD.contains(&name)))
+        {
             before();
         }
     }

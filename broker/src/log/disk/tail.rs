@@ -96,7 +96,7 @@ pub(super) fn copy<S: Storage>(
         head.first_frame = end.synced;
         head.write(&fresh.file).map_err(failed)?;
     }
-    Ok(Segment { file: Arc::new(fresh), head, end: offset, live: 0 })
+    Ok(Segment::new(Arc::new(fresh), head, offset))
 }
 
 /// Writes the tail once more where it is: what the page cache took for written is written then.

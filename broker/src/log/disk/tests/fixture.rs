@@ -152,7 +152,12 @@ fn write_to(folder: &Path, write: Write) {
 fn read(folder: &Path) -> String {
     let mut text = String::new();
     let mut log = DiskLog::open(folder, OPTIONS).unwrap();
-    log.replayed(|_, record| text.push_str(&format!("{record:?}\n"))).unwrap();
+    let mut told = Vec::new();
+    log.replayed(|position, head| told.push((position, format!("{:?}", head.record)))).unwrap();
+    for (position, _) in told {
+        let bytes = log.fetched(position).unwrap();
+        text.push_str(&format!("{:?}\n", Record::decode(&bytes).unwrap()));
+    }
     text
 }
 

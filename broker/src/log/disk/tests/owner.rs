@@ -30,9 +30,9 @@ impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
         let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
         let mut log = DiskLog::open_in(disk, Options { segment_bytes: SEGMENT })?;
-        let replayed = log.replayed(|position, record| match record {
-            Record::Push { sequence, body: found, .. } => {
-                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+        let replayed = log.replayed(|position, head| match head.record {
+            Record::Push { sequence, .. } => {
+                assert_eq!(head.content_bytes, body(sequence).len());
                 doubles.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }

@@ -38,6 +38,8 @@ pub struct LogStats {
     pub live_bytes: u64,
     /// Segments ready for use.
     pub spares: u64,
+    /// Whether pushes are refused until something was freed.
+    pub is_scarce: bool,
 }
 
 /// How far a new owner has come through what owners before have left.
@@ -96,6 +98,9 @@ pub trait Log: Send + 'static {
 
     /// Whether one more group may be in flight.
     fn takes_group(&self) -> bool;
+
+    /// Ready when [`Self::takes_group`] says so. If too many are in flight, [`Self::poll_commit`] has news before.
+    fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
     /// Begins to commit the open group, which may be empty: then only what was written before is synced. Called when
     /// [`Self::takes_group`]. The next group is open when it returns.

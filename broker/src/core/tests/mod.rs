@@ -174,7 +174,7 @@ impl<P: Place> Bench<P> {
             loop {
                 match self.core.reclaim_step(context).unwrap() {
                     Progress::Idle => return Poll::Ready(()),
-                    Progress::More => {}
+                    Progress::More | Progress::Later(_) => {}
                     Progress::Waiting => match self.core.poll_commits(context) {
                         Poll::Ready(()) => self.core.commit(),
                         Poll::Pending => return Poll::Pending,

@@ -114,15 +114,18 @@ impl<L: Log> Owner<L> {
     /// Waits until the log takes one more group; how those went that were told meanwhile.
     pub(super) fn make_way(&mut self) -> Vec<(GroupNumber, Result<(), LogError>)> {
         let mut ended = Vec::new();
-        while !self.log.takes_group() {
-            let (number, outcome) = wait(|context| self.log.poll_commit(context));
+        loop {
+            let news = wait(|context| {
+                let makes_way = self.log.poll_takes_group(context).map(|()| None);
+                if makes_way.is_ready() { makes_way } else { self.log.poll_commit(context).map(Some) }
+            });
+            let Some((number, outcome)) = news else { return ended };
             match outcome {
                 Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
                 Ok(Sync::Now) => ended.push((self.ended(number), Ok(()))),
                 Err(error) => ended.push((self.ended(number), Err(error))),
             }
         }
-        ended
     }
 
     /// Commits everything.

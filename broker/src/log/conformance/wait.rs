@@ -35,6 +35,7 @@ pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
 pub(crate) trait Patient: Log {
     /// Commits the open group.
     fn committed(&mut self, sync: Sync) -> Result<(), LogError> {
+        wait(|context| self.poll_takes_group(context));
         let number = self.commit(sync);
         loop {
             let (told, outcome) = wait(|context| self.poll_commit(context));

@@ -1,6 +1,10 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
     DiskLog, OpenError, Options, Segment,
@@ -65,9 +69,7 @@ impl<S: Storage> DiskLog<S> {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
-                    let mut segment = Segment::new(Arc::new(file), head, end);
-                    segment.is_indexed = survey.indexed.contains(&epoch);
-                    segments.insert(epoch, segment);
+                    segments.insert(epoch, Segment::new(Arc::new(file), head, end));
                 }
                 // Nothing in it counts any more.
                 None => {
@@ -98,6 +100,7 @@ impl<S: Storage> DiskLog<S> {
             storage,
             segments,
             spares,
+            awaited: VecDeque::new(),
             segment_bytes,
             live_bytes: 0,
             group,

@@ -5,10 +5,7 @@
 //! log is refused; one that is missing otherwise is the torn tail of a power cut, where the sectors of unsynced writes
 //! land in any order: there the log is cut, even if whole frames follow.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::{collections::BTreeMap, io};
 
 use super::{
     OpenError,
@@ -59,9 +56,7 @@ pub(super) struct Survey<F> {
     pub(super) unusable: Vec<String>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
-    /// Segments of which an index told the frames.
-    pub(super) indexed: BTreeSet<u64>,
-    /// The heads of all records in other segments, as far as they were kept.
+    /// The heads of all records in segments that were read, as far as they were kept.
     pub(super) heads: BTreeMap<u64, Kept>,
 }
 
@@ -95,7 +90,6 @@ pub(super) fn list<S: Storage>(
         next_file: 1,
         unusable: Vec::new(),
         frames: BTreeMap::new(),
-        indexed: BTreeSet::new(),
         heads: BTreeMap::new(),
     };
     let mut indexes = Vec::new();
@@ -179,7 +173,6 @@ impl<F: StorageFile> Survey<F> {
         let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
         let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
         let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
-        self.indexed = told.keys().copied().collect();
         for (epoch, Swept { frames, heads }) in swept {
             let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
             self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));

@@ -34,7 +34,14 @@ pub(super) struct Replay {
     coming: VecDeque<(u64, Arrival)>,
 }
 
-type Arrival = oneshot::Receiver<Result<Heads, LogError>>;
+type Arrival = oneshot::Receiver<Result<Come, LogError>>;
+
+/// The heads of a segment.
+struct Come {
+    heads: Heads,
+    /// Whether they come from its index.
+    is_indexed: bool,
+}
 
 impl Replay {
     /// Everything in these segments.
@@ -70,7 +77,7 @@ impl<S: Storage> DiskLog<S> {
         let epoch = *epoch;
         let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
         self.replay.coming.pop_front();
-        let told = arrived.and_then(|heads| self.tell(epoch, &heads, tell));
+        let told = arrived.and_then(|come| self.tell(epoch, come, tell));
         if told.is_err() {
             self.poison();
         } else if self.replay.is_over() {
@@ -79,8 +86,10 @@ impl<S: Storage> DiskLog<S> {
         Poll::Ready(told.map(|()| Replayed::Part))
     }
 
-    fn tell(&mut self, epoch: u64, heads: &Heads, tell: &mut Tell<'_>) -> Result<(), LogError> {
+    fn tell(&mut self, epoch: u64, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
+        let Come { heads, is_indexed } = come;
         let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
+        segment.is_indexed = is_indexed;
         segment.live += heads.needed;
         self.live_bytes += heads.needed;
         let failed = |error| error_of(&segment.file, self.storage.path(), error);
@@ -93,21 +102,19 @@ impl<S: Storage> DiskLog<S> {
         let extent = self.extent(epoch);
         let kept = self.replay.kept.remove(&epoch);
         if let Some(Kept { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
-            let _ = answer.send(Ok(heads));
+            let _ = answer.send(Ok(Come { heads, is_indexed: false }));
             return arrival;
         }
-        let (storage, reading, indexed) =
-            (self.storage.clone(), Reading::of(&segment.file), segment.is_indexed);
+        let (storage, reading) = (self.storage.clone(), Reading::of(&segment.file));
         self.readers.give(move || {
-            let index = indexed.then(|| index::read(&storage, &reading.name, &extent));
-            let heads = match index.flatten() {
-                Some(heads) => Ok(heads),
-                None => Heads::of(&reading, &extent),
+            let come = match index::read(&storage, &reading.name, &extent) {
+                Some(heads) => Ok(Come { heads, is_indexed: true }),
+                None => Heads::of(&reading, &extent).map(|heads| Come { heads, is_indexed: false }),
             };
-            let heads = heads.map_err(|error| error_of(&reading, storage.path(), error));
+            let come = come.map_err(|error| error_of(&reading, storage.path(), error));
             drop(reading);
             // Whoever asked may have given up.
-            let _ = answer.send(heads);
+            let _ = answer.send(come);
         });
         arrival
     }

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::storage::{Storage, StorageFile};
+use super::storage::{Storage, StorageFile, Volume};
 
 const SECTOR: usize = 512;
 
@@ -59,18 +59,23 @@ struct World {
     syncs_fail: bool,
     /// Every read of a file fails.
     reads_fail: bool,
+    /// How often room was reserved without being written.
+    allocations: u64,
     /// Names that were ever removed or renamed: the disk may have them still.
     gone: BTreeSet<String>,
 }
 
+/// The thread that makes spares.
+const SPARES: &str = "spare-segments";
 /// Threads that work ahead of what anybody waits for.
-const AHEAD: [&str; 2] = ["spare-segments", "log-indexes"];
+const AHEAD: [&str; 2] = [SPARES, "log-indexes"];
 
 /// What a thread goes through before the disk does something for it; not those that work ahead.
 type Before = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone, Default)]
 struct Slowness {
+    spare: Option<Before>,
     sync: Option<Before>,
     read: Option<Before>,
 }
@@ -123,6 +128,11 @@ impl Simulated {
         self.slowness.lock().unwrap().read = Some(Arc::new(before));
     }
 
+    /// Whoever makes a spare goes through this before each piece of it.
+    pub(crate) fn before_spares(&self, before: impl Fn() + Send + Sync + 'static) {
+        self.slowness.lock().unwrap().spare = Some(Arc::new(before));
+    }
+
     fn slow_down(&self, which: impl Fn(&Slowness) -> Option<Before>) {
         let before = which(&self.slowness.lock().unwrap());
         if let Some(before) =
@@ -130,6 +140,11 @@ impl Simulated {
         {
             before();
         }
+    }
+
+    /// How often room was reserved without being written.
+    pub(crate) fn allocations(&self) -> u64 {
+        self.world().allocations
     }
 
     /// How many bytes all files have.
@@ -301,6 +316,13 @@ impl Storage for Simulated {
         Ok(world.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    fn volume(&self) -> io::Result<Volume> {
+        let world = self.world();
+        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
+        let total = world.room.unwrap_or(1 << 40);
+        Ok(Volume { total: total as u64, available: total.saturating_sub(used) as u64 })
+    }
+
     fn path(&self) -> &Path {
         Path::new("simulated")
     }
@@ -334,7 +356,17 @@ impl StorageFile for SimulatedFile {
 
     fn read_ahead(&self, _: u64, _: u64) {}
 
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.disk.world().allocations += 1;
+        let size = self.size()?;
+        self.write_at(&vec![0; bytes.saturating_sub(size) as usize], size)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if thread::current().name() == Some(SPARES) {
+            let before = self.disk.slowness.lock().unwrap().spare.clone();
+            before.into_iter().for_each(|before| before());
+        }
         let mut world = self.disk.world();
         world.operate()?;
         let (start, end) = (offset as usize, offset as usize + bytes.len());

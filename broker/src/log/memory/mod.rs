@@ -160,6 +160,10 @@ impl Log for MemoryLog {
         self.in_flight.len() < IN_FLIGHT_MAX
     }
 
+    fn poll_takes_group(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if self.takes_group() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn commit(&mut self, _: Sync) -> GroupNumber {
         assert!(self.takes_group(), "so many groups may be in flight");
         self.newest = self.newest.next();
@@ -229,6 +233,7 @@ impl Log for MemoryLog {
             total_bytes: groups.iter().map(|(_, group)| group.len() as u64).sum(),
             live_bytes: self.live.values().sum(),
             spares: 0,
+            is_scarce: false,
         }
     }
 

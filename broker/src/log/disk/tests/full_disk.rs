@@ -76,7 +76,7 @@ fn an_enlarged_volume_is_noticed() {
 #[test]
 fn one_old_message_does_not_keep_a_full_disk_full() {
     let disk = Simulated::default();
-    disk.limit(5 * SEGMENT as usize);
+    disk.limit(7 * SEGMENT as usize);
     let mut owner = Owner::open(disk.clone()).unwrap();
     let messages = fill(&mut owner);
     for round in 0..20 {

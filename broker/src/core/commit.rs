@@ -31,7 +31,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Whether there is something to commit.
-    fn has_to_commit(&self) -> bool {
+    pub(super) fn has_to_commit(&self) -> bool {
         !self.log.group_is_empty() || (self.sync_wanted && self.log.needs_sync())
     }
 

@@ -132,7 +132,8 @@ impl<P: Place> Bench<P> {
             while self.core.poll_news(context).is_ready() {
                 self.core.commit();
             }
-            if self.core.in_flight.is_empty() && self.core.moves.is_empty() {
+            let is_committed = self.core.failed || !self.core.has_to_commit();
+            if is_committed && self.core.in_flight.is_empty() && self.core.moves.is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending

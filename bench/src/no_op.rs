@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderName, StatusCode},
     routing::post,
 };
+use hyper_util::service::TowerToHyperService;
 use restante_broker::http::{ConnectionCounts, ConnectionLimits, Server, serve};
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
         let drain = CancellationToken::new();
         serve(Server {
             listener,
-            router,
+            service: TowerToHyperService::new(router),
             limits: ConnectionLimits::default(),
             counts: ConnectionCounts::unread(),
             drain,

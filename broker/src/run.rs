@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, runtime, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -240,8 +241,8 @@ impl Data {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
             let counts = context.metrics.connections.clone();
-            let router = http::router(context);
-            let server = Server { listener, router, limits, counts, drain, drain_timeout };
+            let service = http::service(context);
+            let server = Server { listener, service, limits, counts, drain, drain_timeout };
             tokio::select! {
                 () = http::serve(server) => {}
                 // After a failure the last answers leave; the process ends by the other thread.
@@ -280,7 +281,7 @@ impl Ports {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             Ok(http::serve(Server {
                 listener,
-                router,
+                service: TowerToHyperService::new(router),
                 limits: ConnectionLimits::default(),
                 counts: ConnectionCounts::unread(),
                 drain: end.clone(),

@@ -2,18 +2,16 @@
 
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
-use axum::Router;
 use hyper::rt::Executor;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
 use prometheus::{IntCounter, IntGauge};
 use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{outbox::Outbox, watched::Watched};
+use super::{Serve, outbox::Outbox, watched::Watched};
 
 /// The largest head of an HTTP/1 request, and what is read ahead of a body: hyper takes no less, and the largest head that
 /// makes sense has 2 KiB of kept headers and a lease or two.
@@ -60,8 +58,8 @@ pub struct ConnectionCounts {
 
 /// What a connection is served with.
 #[derive(Clone)]
-pub(super) struct Serving {
-    pub(super) router: Router,
+pub(super) struct Serving<S> {
+    pub(super) service: S,
     pub(super) limits: ConnectionLimits,
     pub(super) counts: ConnectionCounts,
     pub(super) drain: CancellationToken,
@@ -91,8 +89,8 @@ impl Drop for Open {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, serving: Serving) {
-    let Serving { router, limits, counts, drain, tasks } = serving;
+pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Serving<S>) {
+    let Serving { service, limits, counts, drain, tasks } = serving;
     counts.open.inc();
     let _open = Open(counts.open);
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
@@ -102,8 +100,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, serving: Serving)
     let outbox = Outbox::default();
     let builder = builder(&limits, Streams { tasks, outbox: outbox.clone() });
     let stream = Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts);
-    let mut connection =
-        pin!(outbox.scope(drained(builder, TokioIo::new(stream), TowerToHyperService::new(router), drain)));
+    let mut connection = pin!(outbox.scope(drained(builder, TokioIo::new(stream), service, drain)));
     // The outbox that is left is the connection's own: what is in it when that ends was never sent.
     drop(outbox);
     if let Err(error) = connection.as_mut().await {
@@ -136,10 +133,10 @@ fn builder(limits: &ConnectionLimits, streams: Streams) -> auto::Builder<Streams
 }
 
 /// Serves until the peer has no more requests, or until the drain lets it have none.
-async fn drained(
+async fn drained<S: Serve>(
     builder: auto::Builder<Streams>,
     io: TokioIo<Watched<TcpStream>>,
-    service: TowerToHyperService<Router>,
+    service: S,
     drain: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = pin!(builder.serve_connection(io, service));

@@ -1,43 +1,94 @@
 //! Every request's duration, by route, method and status code.
 
-use std::time::Instant;
-
-use axum::{
-    extract::{MatchedPath, Request},
-    response::Response,
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
-use crate::metrics::Metrics;
+use axum::response::Response;
+use http::{Method, Request, StatusCode};
+use prometheus::{Histogram, HistogramVec};
 
 /// What requests are counted under that match no route, so that nobody can make up series.
 const NO_ROUTE: &str = "none";
 
+/// A route as requests are counted by it: a prefix, some segments, and what follows them.
+#[derive(Debug, Clone)]
+pub(super) struct RouteName {
+    pub(super) prefix: String,
+    /// How many segments; absent, any.
+    pub(super) segments: Option<usize>,
+    pub(super) rest: &'static str,
+    /// The path's template.
+    pub(super) name: String,
+}
+
+impl RouteName {
+    fn fits(&self, path: &str) -> bool {
+        let between = path.strip_prefix(&*self.prefix).and_then(|path| path.strip_suffix(self.rest));
+        match (between, self.segments) {
+            (None, _) => false,
+            (Some(between), None) => !between.is_empty(),
+            (Some(between), Some(0)) => between.is_empty(),
+            (Some(between), Some(segments)) => between.split('/').count() == segments,
+        }
+    }
+}
+
+/// The durations of the requests of all routes.
+pub(super) struct Measures {
+    seconds: HistogramVec,
+    routes: Vec<(RouteName, Series)>,
+    no_route: Series,
+}
+
+/// The series of one route that are there already: to find one by its labels takes longer.
+type Series = Mutex<Vec<(&'static str, StatusCode, Histogram)>>;
+
 /// A request from its head to the head of its answer: a pull's wait is part of it.
 pub(super) struct Measure {
     started: Instant,
-    route: Option<MatchedPath>,
+    /// The place of its route.
+    route: Option<usize>,
     method: &'static str,
 }
 
-impl Measure {
+impl Measures {
+    pub(super) fn new(seconds: HistogramVec, routes: Vec<RouteName>) -> Self {
+        let routes = routes.into_iter().map(|route| (route, Series::default())).collect();
+        Self { seconds, routes, no_route: Series::default() }
+    }
+
     /// The head of a request is there.
-    pub(super) fn start(request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { started: Instant::now(), route, method: method_label(request.method()) }
+    pub(super) fn start<B>(&self, request: &Request<B>) -> Measure {
+        let path = request.uri().path();
+        let route = self.routes.iter().position(|(route, _)| route.fits(path));
+        Measure { started: Instant::now(), route, method: method_name(request.method()) }
     }
 
     /// The head of its answer is.
-    pub(super) fn end(self, metrics: &Metrics, response: &Response) {
-        let route = self.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-        metrics
-            .http_seconds
-            .with_label_values(&[route, self.method, response.status().as_str()])
-            .observe(self.started.elapsed().as_secs_f64());
+    pub(super) fn end(&self, measure: Measure, response: &Response) {
+        let Measure { started, route, method } = measure;
+        let (name, series) = match route {
+            Some(route) => (&*self.routes[route].0.name, &self.routes[route].1),
+            None => (NO_ROUTE, &self.no_route),
+        };
+        let (status, seconds) = (response.status(), started.elapsed().as_secs_f64());
+        // A list that a panic left half changed lacks a series at most.
+        let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
+        match series.iter().find(|(of_method, of_status, _)| (*of_method, *of_status) == (method, status)) {
+            Some((.., histogram)) => histogram.observe(seconds),
+            None => {
+                let histogram = self.seconds.with_label_values(&[name, method, status.as_str()]);
+                histogram.observe(seconds);
+                series.push((method, status, histogram));
+            }
+        }
     }
 }
 
 /// A method's name, of those that some route takes.
-fn method_label(method: &http::Method) -> &'static str {
+fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
@@ -45,5 +96,35 @@ fn method_label(method: &http::Method) -> &'static str {
         "PUT" => "PUT",
         "DELETE" => "DELETE",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes;
+
+    #[test]
+    fn a_request_is_counted_under_the_template_that_it_fits_and_nothing_else_makes_a_series() {
+        let names = routes().names().to_vec();
+        let name_of = |path: &str| {
+            names.iter().find(|route| route.fits(path)).map_or(NO_ROUTE, |route| &route.name).to_owned()
+        };
+        for (path, name) in [
+            ("/v1/messages/acme/orders", "/v1/messages/{*address}"),
+            ("/v1/messages/a/b/c/d", "/v1/messages/{*address}"),
+            ("/v1/messages/", "/v1/messages/"),
+            ("/v1/batches/acme/orders", "/v1/batches/{*address}"),
+            ("/v1/leases/token", "/v1/leases/{lease}"),
+            ("/v1/leases/token/renew", "/v1/leases/{lease}/renew"),
+            ("/v1/settlements", "/v1/settlements"),
+            ("/v1/channels/acme/orders", "/v1/channels/{namespace}/{name}"),
+            ("/v1/channels/acme", NO_ROUTE),
+            ("/v1/settlements/more", NO_ROUTE),
+            ("/v1/messages", NO_ROUTE),
+            ("/made-up-by-a-stranger", NO_ROUTE),
+        ] {
+            assert_eq!(name_of(path), name, "{path}");
+        }
     }
 }

@@ -12,11 +12,13 @@ pub mod query;
 mod router;
 mod routes;
 mod server;
+mod service;
 mod watched;
 
 pub use browsers::BrowserRules;
 pub use connection::{ConnectionCounts, ConnectionLimits};
 pub use error::HttpError;
-pub use router::{router, routes};
+pub use router::routes;
 pub use routes::{Route, Routes};
 pub use server::{Server, serve};
+pub use service::{Serve, service};

@@ -8,6 +8,7 @@ use utoipa::openapi::{
     path::{Operation, Paths, PathsBuilder},
 };
 
+use super::measure::RouteName;
 use crate::{
     adapter::Context,
     openapi::{ADDRESS_FORMS, PathForm},
@@ -21,6 +22,7 @@ type Describe = fn() -> Operation;
 pub struct Routes {
     router: Router<Arc<Context>>,
     paths: PathsBuilder,
+    names: Vec<RouteName>,
 }
 
 /// What is at one path.
@@ -32,30 +34,39 @@ pub struct Route {
 
 impl Routes {
     /// A route at a path: a prefix, parameters that are one segment each, and what follows them.
-    pub fn at(self, prefix: &str, form: &PathForm, rest: &str, route: Route) -> Self {
-        let Self { router, paths } = self;
+    pub fn at(self, prefix: &str, form: &PathForm, rest: &'static str, route: Route) -> Self {
+        let Self { router, paths, mut names } = self;
         let path = format!("{prefix}{}{rest}", form.template());
         let item = route.described(form);
-        Self { router: router.route(&path, route.served), paths: paths.path(path, item) }
+        let segments = Some(form.segments());
+        names.push(RouteName { prefix: prefix.into(), segments, rest, name: path.clone() });
+        Self { router: router.route(&path, route.served), paths: paths.path(path, item), names }
     }
 
     /// A route at a prefix that an address follows. A template of OpenAPI's cannot have slashes in a parameter, so there
     /// is one for each number of segments that is described; all others are served alike.
     pub fn at_address(self, prefix: &str, route: Route) -> Self {
-        let Self { router, mut paths } = self;
+        let Self { mut router, mut paths, mut names } = self;
         for form in &ADDRESS_FORMS {
             let item = route.described(form);
             paths = paths.path(format!("{prefix}{}", form.template()), item);
         }
         // No segment at all is an address too, and a malformed one.
-        let router =
-            router.route(prefix, route.served.clone()).route(&format!("{prefix}{{*address}}"), route.served);
-        Self { router, paths }
+        for (name, segments) in [(format!("{prefix}{{*address}}"), None), (prefix.to_owned(), Some(0))] {
+            router = router.route(&name, route.served.clone());
+            names.push(RouteName { prefix: prefix.into(), segments, rest: "", name });
+        }
+        Self { router, paths, names }
     }
 
     /// What serves them.
     pub fn router(self) -> Router<Arc<Context>> {
         self.router
+    }
+
+    /// What their requests are counted under.
+    pub(super) fn names(&self) -> &[RouteName] {
+        &self.names
     }
 
     /// What describes them.

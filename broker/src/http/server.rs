@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use prometheus::{IntCounter, IntGauge};
 use tokio::{
     net::TcpListener,
@@ -10,17 +9,20 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::connection::{self, ConnectionCounts, ConnectionLimits, Serving};
+use super::{
+    Serve,
+    connection::{self, ConnectionCounts, ConnectionLimits, Serving},
+};
 
 /// How long to wait when the system has no more file descriptors: connections end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener and what it serves.
-pub struct Server {
+pub struct Server<S> {
     /// Bound already, so that a port in use is an error before anything else begins.
     pub listener: TcpListener,
     /// What it serves.
-    pub router: Router,
+    pub service: S,
     /// What each connection may take.
     pub limits: ConnectionLimits,
     /// What is counted of them.
@@ -56,10 +58,10 @@ impl ConnectionCounts {
 }
 
 /// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
-pub async fn serve(server: Server) {
-    let Server { listener, router, limits, counts, drain, drain_timeout } = server;
+pub async fn serve<S: Serve>(server: Server<S>) {
+    let Server { listener, service, limits, counts, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
-    let serving = Serving { router, limits, counts, drain: drain.clone(), tasks: tasks.clone() };
+    let serving = Serving { service, limits, counts, drain: drain.clone(), tasks: tasks.clone() };
     let accepting = async {
         loop {
             match listener.accept().await {

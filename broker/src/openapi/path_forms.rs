@@ -104,6 +104,11 @@ impl PathForm {
         names.join("/")
     }
 
+    /// How many parameters there are, each one segment.
+    pub fn segments(&self) -> usize {
+        self.parameters.len()
+    }
+
     /// The operation with these parameters, first of all.
     pub fn added_to(&self, mut operation: Operation) -> Operation {
         operation.operation_id = operation.operation_id.map(|id| id + self.suffix);

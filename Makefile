@@ -36,6 +36,10 @@ test-e2e: tools images ## The end-to-end tests. Without root those that need it 
 tools: # Kubernetes for the tests: only root can run it.
 	if [ "$$(id -u)" = 0 ]; then tests/control-plane/build.sh >/dev/null; fi
 
+.PHONY: fuzz
+fuzz: ## Fuzzes every entry of broker/src/fuzz.rs for SECONDS_PER_TARGET=600 each, guided by coverage. TARGETS=segment,request says which.
+	fuzz/run.sh "$${SECONDS_PER_TARGET:-600}" "$${TARGETS:-all}"
+
 .PHONY: bench
 bench: ## Compares the broker with its limits, on two cores. ROWS=push,parked and ROUNDS=7 say what and how often.
 	cargo build --locked --release --package restante-broker --package restante-bench

@@ -1,15 +1,33 @@
 //! Flags and environment variables: the only place that reads either.
 
+mod care;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
+
+pub use care::{
+    BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
+};
 
 /// The broker of Restante: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
 ///
 /// Without Kubernetes: restante-broker --manifests examples/
 #[derive(Debug, Clone, Parser)]
-#[command(name = "restante-broker", version, about, long_about)]
+#[command(name = "restante-broker", version, about, long_about, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    /// How the broker runs.
+    #[command(flatten)]
+    pub config: Config,
+
+    /// What to do instead of running it.
+    #[command(subcommand)]
+    pub command: Option<CareCommand>,
+}
+
+/// How a broker runs.
+#[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Where clients send and ask for messages.
     #[arg(long, env = "RESTANTE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
@@ -163,12 +181,12 @@ mod tests {
 
     #[test]
     fn the_flags_are_consistent() {
-        Config::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]
     fn every_flag_is_an_environment_variable_of_its_name() {
-        for argument in Config::command().get_arguments() {
+        for argument in Arguments::command().get_arguments() {
             if let (Some(flag), Some(env)) = (argument.get_long(), argument.get_env()) {
                 assert_eq!(
                     format!("RESTANTE_{}", flag.to_uppercase().replace('-', "_")),
@@ -182,6 +200,6 @@ mod tests {
 
     #[test]
     fn a_control_port_needs_a_credential() {
-        assert!(Config::try_parse_from(["broker", "--control-listen", "127.0.0.1:8082"]).is_err());
+        assert!(Arguments::try_parse_from(["broker", "--control-listen", "127.0.0.1:8082"]).is_err());
     }
 }

@@ -6,12 +6,15 @@
 pub mod adapter;
 pub mod address_store;
 pub mod admin;
+pub mod backup;
+pub mod care;
 pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod core;
 pub mod data_folder;
+pub mod fuzz;
 pub mod http;
 pub mod log;
 pub mod manifests;
@@ -22,5 +25,5 @@ pub mod openapi;
 mod run;
 mod signals;
 
-pub use config::Config;
+pub use config::{Arguments, Config};
 pub use run::{RunError, run};

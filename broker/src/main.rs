@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use restante_broker::{Config, config::LogFormat, run};
+use restante_broker::{Arguments, care, config::LogFormat, run};
 use tikv_jemallocator::Jemalloc;
 
 /// Holds an idle connection at two thirds of what glibc's allocator takes.
@@ -11,7 +11,10 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let Arguments { config, command } = Arguments::parse();
+    if let Some(command) = command {
+        return care::run(command);
+    }
     let log = tracing_subscriber::fmt().with_env_filter(&config.log).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),

@@ -217,6 +217,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         store,
         handle,
         manifests,
+        data_dir,
     }));
     // The lock ends with the process: until then a thread of it may be making a segment.
     mem::forget(folder);
@@ -271,6 +272,7 @@ struct Lifetime {
     store: AddressStore,
     handle: CoreHandle,
     manifests: Option<PathBuf>,
+    data_dir: PathBuf,
 }
 
 impl Ports {
@@ -293,8 +295,13 @@ impl Ports {
         let control = match self.control {
             Some((listener, token)) => {
                 let manifests_rule = lifetime.manifests.is_some();
-                let router =
-                    control::router(lifetime.store.clone(), lifetime.handle.clone(), token, manifests_rule);
+                let router = control::router(
+                    lifetime.store.clone(),
+                    lifetime.handle.clone(),
+                    token,
+                    manifests_rule,
+                    &lifetime.data_dir,
+                );
                 Some(serve(listener, router)?)
             }
             None => None,

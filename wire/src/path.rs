@@ -25,6 +25,8 @@ pub const CONTROL_REVISION: &str = "/control/v1/revision";
 pub const CONTROL_SYNC: &str = "/control/v1/sync";
 /// Control API: `GET` tells every channel's counts, as NDJSON.
 pub const CONTROL_STATS: &str = "/control/v1/stats";
+/// Control API: `POST` answers with a backup of the data folder, as a tar archive.
+pub const CONTROL_BACKUP: &str = "/control/v1/backup";
 /// Control API: `PUT` and `DELETE` of one channel, `GET …/stats`, `POST …/redrive` and `…/purge`. The channel's UID
 /// follows.
 pub const CONTROL_CHANNELS: &str = "/control/v1/channels/";

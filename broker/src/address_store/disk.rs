@@ -27,8 +27,8 @@ const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A journal above this always is: it is read whole at start.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-const JOURNAL: &str = "journal";
-const SNAPSHOT: &str = "snapshot";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// The store's two files, open for changes.
 pub(super) struct Disk {
@@ -116,6 +116,23 @@ impl Disk {
             Some(Batch::Payload(payload)) => self.append_payload(&payload),
             None => self.write_snapshot(whole()),
         }
+    }
+
+    /// The files, open, with how many of their bytes count. Both are replaced and never changed, but for what is appended to
+    /// the journal.
+    pub(super) fn files(&self) -> io::Result<Vec<(&'static str, fs::File, u64)>> {
+        let mut files = Vec::new();
+        match fs::File::open(self.folder.join(SNAPSHOT)) {
+            Ok(file) => {
+                let bytes = file.metadata()?.len();
+                files.push((SNAPSHOT, file, bytes));
+            }
+            // There is none before the first is due.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        files.push((JOURNAL, fs::File::open(self.folder.join(JOURNAL))?, self.journal.bytes()));
+        Ok(files)
     }
 
     /// Whether the journal has outgrown the snapshot.

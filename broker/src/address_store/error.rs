@@ -25,8 +25,10 @@ pub enum OpenError {
     /// Bytes that were once synced are not what was written.
     #[error(
         "{path} is damaged at byte {offset}: {reason}. It says whose the stored messages are, so nothing is guessed: \
-         restore the whole data folder from a backup, or start with another, empty one. Keep this one until then",
-        path = path.display()
+         restante-broker check {folder} tells all that is damaged; restore makes a new folder from a backup, and salvage one \
+         of everything that can be read",
+        path = path.display(),
+        folder = path.ancestors().nth(2).unwrap_or(path).display()
     )]
     Damaged {
         /// The file.

@@ -14,6 +14,7 @@ mod frame;
 mod index;
 mod indices;
 mod journal;
+pub(crate) mod look;
 mod plan;
 mod snapshot;
 mod writer;
@@ -141,6 +142,14 @@ impl AddressStore {
     /// out what was stored.
     pub fn failed(&self) -> CancellationToken {
         self.0.failed.clone()
+    }
+
+    /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.
+    /// Changes that are made meanwhile go to other files, or behind those bytes.
+    ///
+    /// Blocks for as long as a change takes.
+    pub fn files(&self) -> std::io::Result<Vec<(&'static str, std::fs::File, u64)>> {
+        self.writer().disk.files()
     }
 
     /// Replaces the set. A channel that it lacks becomes an orphan; an orphan that it has is the same channel again,

@@ -32,7 +32,7 @@ impl ChannelState {
 
     /// Takes note that a sequence was used, so that it is never given again.
     pub fn saw_sequence(&mut self, sequence: Sequence) {
-        self.next_sequence = self.next_sequence.max(sequence + 1);
+        self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
     }
 
     /// How many messages are in a state.

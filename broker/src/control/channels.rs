@@ -7,7 +7,9 @@ use restante_wire::ChannelStats;
 use crate::{
     address_store::ChannelEntry,
     channel::State,
+    clock::Millis,
     core::{CoreGone, CoreHandle, WorkFailed},
+    log::disk::Cut,
 };
 
 /// The channels, as the control API reaches them.
@@ -50,6 +52,12 @@ pub trait Channels: Clone + Send + Sync + 'static {
         states: Vec<State>,
     ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
 
+    /// The log as it is now: all that was answered by now is in it.
+    fn cut(&self) -> impl Future<Output = Result<Cut, WorkFailed>> + Send;
+
+    /// The time now, by the broker's clock.
+    fn now(&self) -> Millis;
+
     /// Tells whoever waits on these channels that their address is gone.
     fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
 }
@@ -86,6 +94,14 @@ impl Channels for CoreHandle {
 
     async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
         CoreHandle::purge(self, entry, states).await
+    }
+
+    async fn cut(&self) -> Result<Cut, WorkFailed> {
+        CoreHandle::cut(self).await
+    }
+
+    fn now(&self) -> Millis {
+        self.clock().now()
     }
 
     async fn withdrawn(&self, numbers: Vec<u32>) {

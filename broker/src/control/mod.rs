@@ -5,6 +5,7 @@
 
 mod answers;
 mod auth;
+mod backup;
 mod change;
 mod channels;
 mod errors;
@@ -16,7 +17,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use axum::{
     Router, middleware,
@@ -48,12 +49,17 @@ struct Control<C> {
     answers: Arc<Mutex<Answers>>,
     /// The set is that of manifests, and cannot be changed from here.
     manifests_rule: bool,
+    /// The data folder.
+    folder: Arc<Path>,
+    /// Whose turn it is to take a backup.
+    backup_turn: Arc<Mutex<()>>,
     tasks: TaskTracker,
 }
 
 impl<C: Clone> Clone for Control<C> {
     fn clone(&self) -> Self {
-        let Self { store, channels, turn, sync_turn, answers, manifests_rule, tasks } = self;
+        let Self { store, channels, turn, sync_turn, answers, manifests_rule, folder, backup_turn, tasks } =
+            self;
         Self {
             store: store.clone(),
             channels: channels.clone(),
@@ -61,13 +67,22 @@ impl<C: Clone> Clone for Control<C> {
             sync_turn: sync_turn.clone(),
             answers: answers.clone(),
             manifests_rule: *manifests_rule,
+            folder: folder.clone(),
+            backup_turn: backup_turn.clone(),
             tasks: tasks.clone(),
         }
     }
 }
 
 /// The routes of the control port, all of them for whoever has the token. Where manifests rule, the set is only looked at.
-pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token, manifests_rule: bool) -> Router {
+/// `folder` is the data folder, of which backups are taken.
+pub fn router<C: Channels>(
+    store: AddressStore,
+    channels: C,
+    token: Token,
+    manifests_rule: bool,
+    folder: &Path,
+) -> Router {
     let control = Control {
         store,
         channels,
@@ -75,12 +90,15 @@ pub fn router<C: Channels>(store: AddressStore, channels: C, token: Token, manif
         sync_turn: Arc::default(),
         answers: Arc::default(),
         manifests_rule,
+        folder: folder.into(),
+        backup_turn: Arc::default(),
         tasks: TaskTracker::new(),
     };
     Router::new()
         .route(path::CONTROL_REVISION, get(look::revision))
         .route(path::CONTROL_STATS, get(look::all_stats))
         .route(path::CONTROL_SYNC, post(change::sync))
+        .route(path::CONTROL_BACKUP, post(backup::backup))
         .route(&format!("{}{{uid}}", path::CONTROL_CHANNELS), put(change::put).delete(change::delete))
         .route(&format!("{}{{uid}}/stats", path::CONTROL_CHANNELS), get(look::stats))
         .route(&format!("{}{{uid}}/redrive", path::CONTROL_CHANNELS), post(redrive::redrive))

@@ -10,7 +10,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
     clock::Clock,
-    log::{DiskLog, Log},
+    log::{DiskLog, Log, Sync, disk::Cut},
 };
 
 /// Something to be done with the core, on its thread.
@@ -168,6 +168,18 @@ impl<L: Log> CoreHandle<L> {
         });
         self.jobs.send(job).map_err(|_| CoreGone)?;
         receiver.await.map_err(|_| CoreGone)
+    }
+}
+
+impl CoreHandle<DiskLog> {
+    /// The log as it is now: all that was answered by now is in it.
+    pub async fn cut(&self) -> Result<Cut, WorkFailed> {
+        let everything = self.run(|core| {
+            core.sync();
+            core.everything_so_far(Sync::Now)
+        });
+        everything.await?.wait().await?;
+        Ok(self.run(Core::cut).await??)
     }
 }
 

@@ -50,6 +50,7 @@ pub use push::{Push, PushRefusal, Pushed};
 pub use read::Reading;
 pub use recall::Recalled;
 pub use reclaim::Progress;
+pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
 pub use room::{Fullness, Turn, WaitRefusal};
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};

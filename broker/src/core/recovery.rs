@@ -45,7 +45,7 @@ struct Key {
 
 /// Collects the log's records, in the order in which they lie there.
 #[derive(Debug, Default)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     channels: HashMap<u32, ChannelState>,
     changes: HashMap<(u32, Sequence), Changed>,
     keys: HashMap<u128, Key>,
@@ -68,7 +68,7 @@ impl Replay {
     }
 
     /// One more record.
-    pub(super) fn record(&mut self, position: Position, head: &RecordHead<'_>) {
+    pub(crate) fn record(&mut self, position: Position, head: &RecordHead<'_>) {
         let RecordHead { record, content_bytes } = head;
         if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
             let key = Key { position, expires_at: expires_ms };
@@ -113,7 +113,8 @@ impl Replay {
                     expires_at: None,
                 });
                 if matches!(changed.phase, Phase::Leased(_)) {
-                    changed.handouts.uncounted += u32::from(!counted);
+                    let uncounted = &mut changed.handouts.uncounted;
+                    *uncounted = uncounted.saturating_add(u32::from(!counted));
                     changed.phase = Phase::Ready(Some(Ended::Released));
                 }
             }
@@ -183,7 +184,7 @@ impl Replay {
     }
 
     /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
             let Some(state) = self.channels.get_mut(&channel) else { continue };
             let Some(mut message) = state.remove(sequence) else { continue };
@@ -192,6 +193,11 @@ impl Replay {
             message.expires_at = expires_at.unwrap_or(message.expires_at);
             state.restore(sequence, message);
         }
+    }
+
+    /// The messages of each channel, by the channels' numbers.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
+        self.channels.iter().map(|(number, state)| (*number, state))
     }
 
     /// Nothing of a channel is kept but the sequences that it has given.

@@ -37,7 +37,9 @@ pub(crate) fn replace(
 
 /// Makes the names in the folder of `path` as lasting as the files.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    // The parent of a name alone is the empty path, which no system opens.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Whether a disk or a quota is full, which people can do something about.

@@ -29,6 +29,19 @@ pub enum DataFolderError {
         /// How long this broker waited.
         waited: Duration,
     },
+    /// A broker has it, and what is looked at must not change meanwhile.
+    #[error(
+        "the data folder {path} is in use by {holder}: stop it first. To take a copy of a folder in use, ask its broker: \
+         restante-broker backup",
+        path = path.display(),
+        holder = holder.map_or_else(|| "a broker".into(), |pid| format!("the broker with process id {pid}")),
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The broker's process id, as it wrote it down; in another container it means another process.
+        holder: Option<u32>,
+    },
     /// Two locks of one file do not exclude each other here.
     #[error(
         "the file system of {path} has no working locks (flock), so nothing would keep two brokers from writing the same \
@@ -46,6 +59,12 @@ pub enum DataFolderError {
     )]
     NotAFolder {
         /// The path.
+        path: PathBuf,
+    },
+    /// Nothing of a broker's is there.
+    #[error("{path} is no data folder: none of restante.json, addresses and log is in it", path = path.display())]
+    NoDataFolder {
+        /// The folder.
         path: PathBuf,
     },
     /// This user may not write there.

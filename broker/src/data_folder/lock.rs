@@ -29,6 +29,22 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<File, DataFolderErr
     })
 }
 
+/// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file.
+pub(super) fn acquire_to_look(path: &Path) -> Result<Option<File>, DataFolderError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => step("open", path, || file)?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => {
+            let folder = path.parent().unwrap_or(path).to_owned();
+            Err(DataFolderError::InUse { path: folder, holder: holder(path) })
+        }
+        Err(error) => step("lock", path, || Err(error.into())),
+    }
+}
+
 /// As [`acquire`], with a way to lock that tells whether the lock was free.
 fn acquire_with(
     path: &Path,

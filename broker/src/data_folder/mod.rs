@@ -11,6 +11,7 @@
 pub(crate) mod durable;
 mod error;
 mod lock;
+pub(crate) mod look;
 
 use std::{
     fs::{self, File, Permissions},
@@ -34,10 +35,10 @@ const FORMAT: u32 = 1;
 pub const LEASE_KEY_BYTES: usize = 32;
 
 const LOCK: &str = "lock";
-const VERSION: &str = "restante.json";
-const LEASE_KEY: &str = "lease-key";
-const ADDRESSES: &str = "addresses";
-const LOG: &str = "log";
+pub(crate) const VERSION: &str = "restante.json";
+pub(crate) const LEASE_KEY: &str = "lease-key";
+pub(crate) const ADDRESSES: &str = "addresses";
+pub(crate) const LOG: &str = "log";
 
 /// A data folder that is this process's own for as long as the value lives.
 #[derive(Debug)]
@@ -52,9 +53,22 @@ pub struct DataFolder {
 /// What `restante.json` holds. Fields that a later version adds must not keep this one from reading `format`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+pub(crate) struct Version {
     format: u32,
     store_id: Uuid,
+    /// Where a folder comes from that was made from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restored_from: Option<Origin>,
+}
+
+/// Which store a folder was made from, and as of when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Origin {
+    /// The other store, if it is known.
+    pub(crate) store_id: Option<Uuid>,
+    /// The moment, RFC 3339.
+    pub(crate) taken_at: String,
 }
 
 impl DataFolder {
@@ -127,13 +141,21 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
                 return Err(DataFolderError::VersionMissing { path, left });
             }
-            let version = Version { format: FORMAT, store_id: Uuid::from_bytes(random(folder)?) };
-            let text = serde_json::to_vec(&version).expect("a version has a number and a UID");
-            write(&path, 0o644, &text)?;
-            Ok(version)
+            write_version(folder, None)
         }
         Err(error) => Err(io_error("read", &path, error)),
     }
+}
+
+/// Makes a folder a store of its own, which may come from another.
+pub(crate) fn write_version(
+    folder: &Path,
+    restored_from: Option<Origin>,
+) -> Result<Version, DataFolderError> {
+    let version = Version { format: FORMAT, store_id: Uuid::from_bytes(random(folder)?), restored_from };
+    let text = serde_json::to_vec(&version).expect("a version has numbers and texts");
+    write(&folder.join(VERSION), 0o644, &text)?;
+    Ok(version)
 }
 
 /// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.

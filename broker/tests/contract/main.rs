@@ -7,10 +7,12 @@
 )]
 
 mod acknowledging;
+mod backup;
 mod bad_input;
 mod batches;
 mod broker;
 mod browsers;
+mod care;
 mod combined;
 mod control;
 mod data_folder;
@@ -31,4 +33,5 @@ mod policies;
 mod pull;
 mod push;
 mod recovery;
+mod salvage;
 mod settle;

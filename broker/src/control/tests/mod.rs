@@ -27,7 +27,9 @@ use super::{ndjson::LINE_BYTES_MAX, *};
 use crate::{
     address_store::ChannelEntry,
     channel::State,
+    clock::Millis,
     core::{CoreGone, WorkFailed},
+    log::disk::Cut,
 };
 
 const TOKEN: &str = "a-token-of-some-length";
@@ -103,6 +105,14 @@ impl Channels for Counting {
         Ok(states.len() as u64)
     }
 
+    async fn cut(&self) -> Result<Cut, WorkFailed> {
+        Err(CoreGone.into())
+    }
+
+    fn now(&self) -> Millis {
+        0
+    }
+
     async fn withdrawn(&self, numbers: Vec<u32>) {
         lock(&self.0.withdrawn).extend(numbers);
     }
@@ -127,7 +137,13 @@ impl Port {
         let token = folder.path().join("token");
         std::fs::write(&token, TOKEN).unwrap();
         let channels = Counting::default();
-        let router = router(store.clone(), channels.clone(), Token::read(&token).unwrap(), manifests_rule);
+        let router = router(
+            store.clone(),
+            channels.clone(),
+            Token::read(&token).unwrap(),
+            manifests_rule,
+            folder.path(),
+        );
         Self { store, told: channels.0, router, _folder: folder }
     }
 

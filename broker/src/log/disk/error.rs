@@ -42,10 +42,9 @@ pub enum OpenError {
     },
     /// Records that were on disk are not there any more.
     #[error(
-        "{} is damaged at offset {offset}: frame {frame} was on disk and cannot be read any more. Nothing was changed. \
-         Restore the data folder from a backup; or, to go on without its messages, move the folder away and start with \
-         an empty one",
-        file.display()
+        "{} is damaged at offset {offset}: frame {frame} was on disk and cannot be read any more. Nothing was changed. {}",
+        file.display(),
+        advice(file)
     )]
     Damaged {
         /// The file in which the damage begins.
@@ -57,9 +56,9 @@ pub enum OpenError {
     },
     /// The head of a segment cannot be read.
     #[error(
-        "{} is damaged at offset 0: its head cannot be read, and so nothing in it. Nothing was changed. Restore the data \
-         folder from a backup; or, to go on without its messages, move the folder away and start with an empty one",
-        file.display()
+        "{} is damaged at offset 0: its head cannot be read. Nothing was changed. {}",
+        file.display(),
+        advice(file)
     )]
     DamagedHead {
         /// The file.
@@ -76,6 +75,15 @@ pub enum OpenError {
         /// The other.
         other: PathBuf,
     },
+}
+
+/// What to do about a damaged file: it lies in the folder of the log, and that in the data folder.
+fn advice(file: &Path) -> String {
+    let folder = file.ancestors().nth(2).unwrap_or(file).display();
+    format!(
+        "restante-broker check {folder} tells all that is damaged and what can be saved; restore makes a new folder from a \
+         backup, and salvage one of everything that can be read"
+    )
 }
 
 impl OpenError {

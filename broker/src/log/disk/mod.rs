@@ -2,7 +2,9 @@
 
 mod commit;
 mod compaction;
+mod cut;
 mod error;
+pub mod examine;
 mod frame;
 mod group;
 mod heads;
@@ -37,6 +39,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use commit::Progress;
+pub use cut::{CopyError, Cut, Part};
 pub use error::OpenError;
 use group::Group;
 use helper::Helper;
@@ -56,6 +59,11 @@ use super::{
     AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Replayed, Scanned, Sync, Tell,
     contract::counts_as_live,
 };
+
+/// Whether a log has files of this name: digits, as [`segment::name`] makes them.
+pub(crate) fn is_segment_name(name: &str) -> bool {
+    segment::number(name).is_some_and(|number| segment::name(number) == name)
+}
 
 /// How a log is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +129,8 @@ pub struct DiskLog<S: Storage = Folder> {
     freed: Option<Result<(), LogError>>,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
+    /// Segments that somebody copies.
+    pins: cut::Pins,
     poisoned: bool,
 }
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     DiskLog, OpenError, Options, Segment,
     commit::Progress,
+    cut::Pins,
     group::Group,
     helper::Helper,
     indexing::Indexer,
@@ -117,6 +118,7 @@ impl<S: Storage> DiskLog<S> {
             freeing: None,
             freed: None,
             walked: None,
+            pins: Pins::default(),
             poisoned: false,
         })
     }

@@ -26,7 +26,7 @@ impl<S: Storage> DiskLog<S> {
             fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
-        wanted.then(|| Place::start(*next, 0).into())
+        (wanted && !self.is_pinned(*epoch)).then(|| Place::start(*next, 0).into())
     }
 
     /// Whether all that will ever be in a segment is written.
@@ -44,6 +44,11 @@ impl<S: Storage> DiskLog<S> {
         if self.freeing.is_none() && self.freed.is_none() {
             if self.poisoned {
                 return Poll::Ready(Err(LogError::Poisoned));
+            }
+            // Before the look, so that a pin that goes in between is not missed.
+            self.pins.wake(context);
+            if self.segments.keys().next().is_some_and(|oldest| self.is_pinned(*oldest)) {
+                return Poll::Pending;
             }
             // What has left it or was copied may still be on its way to somebody.
             let oldest = &self.segments.values().next().expect("a log always has a segment").file;

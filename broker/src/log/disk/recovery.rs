@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, io};
 
 use super::{
     OpenError,
-    heads::Heads,
+    frame::{self, ALIGNMENT},
+    heads::{Extent, Heads},
     index,
     segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
@@ -54,6 +55,8 @@ pub(super) struct Survey<F> {
     pub(super) next_file: u64,
     /// Names of files in which nothing is and that cannot be used.
     pub(super) unusable: Vec<String>,
+    /// Files that keep the log from being opened.
+    pub(super) unfit: Vec<Unfit<F>>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
     /// The heads of all records in segments that were read, as far as they were kept.
@@ -67,14 +70,23 @@ pub(super) struct Kept {
     pub(super) next_frame: u64,
 }
 
+/// Whether an index may stand for its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Indexes {
+    /// Where it says what the segment's head says.
+    Believed,
+    /// Never: all segments are read.
+    Ignored,
+}
+
 /// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
 /// as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let (mut survey, unfit) = list(storage, Some(segment_bytes))?;
-    if let Some(unfit) = unfit.into_iter().next() {
+    let mut survey = list(storage, Some(segment_bytes))?;
+    if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
-    survey.find_frames(storage)?;
+    survey.find_frames(storage, Indexes::Believed)?;
     Ok(survey)
 }
 
@@ -82,18 +94,18 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
 pub(super) fn list<S: Storage>(
     storage: &S,
     segment_bytes: Option<u64>,
-) -> Result<(Survey<S::File>, Vec<Unfit<S::File>>), OpenError> {
+) -> Result<Survey<S::File>, OpenError> {
     let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
+        unfit: Vec::new(),
         frames: BTreeMap::new(),
         heads: BTreeMap::new(),
     };
     let mut indexes = Vec::new();
-    let mut unfit = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
@@ -114,10 +126,10 @@ pub(super) fn list<S: Storage>(
             FileKind::Segment(head) => {
                 if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {
                     let reason = Reason::Twice(survey.segments[&head.epoch].1.name.clone());
-                    unfit.push(Unfit { file: other, reason });
+                    survey.unfit.push(Unfit { file: other, reason });
                 }
             }
-            FileKind::Newer(version) => unfit.push(Unfit { file, reason: Reason::Newer(version) }),
+            FileKind::Newer(version) => survey.unfit.push(Unfit { file, reason: Reason::Newer(version) }),
             FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
                 survey.spares.push(file)
             }
@@ -127,7 +139,7 @@ pub(super) fn list<S: Storage>(
                 // harmless only if nothing was ever written to it.
                 let is_empty = is_empty(&file).map_err(|error| failed(&file.name, error))?;
                 if !is_empty {
-                    unfit.push(Unfit { file, reason: Reason::Headless });
+                    survey.unfit.push(Unfit { file, reason: Reason::Headless });
                 } else {
                     survey.unusable.push(file.name);
                 }
@@ -137,7 +149,7 @@ pub(super) fn list<S: Storage>(
     // What is left of a segment that was given back.
     indexes.retain(|(segment, _)| !survey.segments.values().any(|(_, file)| file.name == *segment));
     survey.unusable.extend(indexes.into_iter().map(|(_, index)| index));
-    Ok((survey, unfit))
+    Ok(survey)
 }
 
 /// Whether nothing was ever written to a segment but perhaps its head.
@@ -168,8 +180,15 @@ impl<F> Unfit<F> {
 
 impl<F: StorageFile> Survey<F> {
     /// Finds the frames of all segments in use.
-    pub(super) fn find_frames<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), OpenError> {
-        let mut told = self.indexed_frames(storage);
+    pub(super) fn find_frames<S: Storage<File = F>>(
+        &mut self,
+        storage: &S,
+        indexes: Indexes,
+    ) -> Result<(), OpenError> {
+        let mut told = match indexes {
+            Indexes::Believed => self.indexed_frames(storage),
+            Indexes::Ignored => BTreeMap::new(),
+        };
         let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
         let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
         let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
@@ -195,10 +214,11 @@ impl<F: StorageFile> Survey<F> {
         let mut next_frame = None;
         for (epoch, (head, segment)) in self.segments.iter().rev() {
             let index = next_frame.and_then(|_| index::read_head(storage, &segment.name));
-            let extent = index.map(|index| index.extent);
-            if let Some(extent) =
-                extent.filter(|extent| extent.head == *head && Some(extent.next_frame) == next_frame)
-            {
+            let fits = |extent: &Extent| {
+                let of_this = extent.head == *head && extent.end <= segment.bytes;
+                of_this && Some(extent.next_frame) == next_frame
+            };
+            if let Some(extent) = index.map(|index| index.extent).filter(fits) {
                 let found = Found {
                     epoch: *epoch,
                     offset: HEAD_BYTES,
@@ -232,6 +252,29 @@ impl<F> Survey<F> {
             *end = (*end).max(found.offset + found.bytes);
         }
         ends
+    }
+}
+
+/// Finds every whole frame of a segment, searching on past damage.
+pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
+    let mark = head.mark.to_le_bytes();
+    let mut offset = HEAD_BYTES;
+    while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
+        // The mark alone tells most places apart, and there are millions of them.
+        match Some(rest)
+            .filter(|rest| rest[frame::MARK] == mark)
+            .and_then(|rest| frame::parse(rest, head.mark))
+        {
+            Some((found, _)) => {
+                let bytes = found.frame_bytes();
+                frames.insert(
+                    found.number,
+                    Found { epoch: head.epoch, offset, bytes, synced: found.synced, frames: 1 },
+                );
+                offset += bytes;
+            }
+            None => offset += ALIGNMENT,
+        }
     }
 }
 

@@ -100,6 +100,15 @@ pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     Ok(FileKind::Segment(Head { epoch: u64_at(16), first_frame: u64_at(24), mark: u64_at(32) }))
 }
 
+/// Whether a head that names another version is rather one of this version, damaged just there: with this version's number
+/// its checksum matches, or the number is none that any version will have soon.
+pub(super) fn is_damaged_version(head: &[u8], version: u32) -> bool {
+    let Some(mut fields) = head.first_chunk::<FIELDS>().copied() else { return true };
+    let crc = u32::from_le_bytes(std::array::from_fn(|index| fields[12 + index]));
+    fields[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    !(VERSION + 1..1 << 8).contains(&version) || checksum(&fields) == crc
+}
+
 /// A file in use or ready for it.
 #[derive(Debug)]
 pub(super) struct SegmentFile<F> {
@@ -112,6 +121,15 @@ pub(super) struct SegmentFile<F> {
 impl<F> SegmentFile<F> {
     pub(super) fn new(name: String, file: F, bytes: u64) -> Self {
         Self { name, file, bytes, reads: Reads::default() }
+    }
+}
+
+impl<F: StorageFile> SegmentFile<F> {
+    /// All of it.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.bytes as usize];
+        self.file.read_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 }
 

@@ -26,6 +26,16 @@ pub struct Extent {
 }
 
 impl<'a> RecordHead<'a> {
+    /// The head of a record.
+    pub fn of(record: &Record<'a>) -> Self {
+        let mut head = Self { record: *record, content_bytes: 0 };
+        if let Record::Push { headers, body, .. } | Record::Message { headers, body, .. } = &mut head.record {
+            head.content_bytes = headers.len() + body.len();
+            (*headers, *body) = (&[], &[]);
+        }
+        head
+    }
+
     /// The head at the start of some bytes, which go on with the record's content or with whatever else.
     pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, Extent), RecordError> {
         let (record, content_bytes, extent) = decode::head(bytes)?;

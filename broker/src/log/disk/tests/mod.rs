@@ -1,6 +1,8 @@
 //! What the log promises, on a disk that does its worst.
 
+mod cut;
 mod damage;
+mod examine;
 mod faults;
 mod fixture;
 mod full_disk;

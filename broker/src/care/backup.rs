@@ -1,0 +1,224 @@
+//! `restante-broker backup`: asks a broker for a backup, and looks at every byte of it on its way.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use restante_wire::{Problem, path};
+use tokio::{net::TcpStream, runtime};
+
+use super::{CareError, Verdict, say};
+use crate::{
+    backup::{self, ArchiveError, Manifest, Sink},
+    config::BackupArguments,
+};
+
+/// Pieces of the body between the connection and whoever looks at them.
+const PIECES_MAX: usize = 4;
+
+/// Why no backup was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The address is none.
+    #[error("--control-url {url} is no address of a control port: it looks like http://127.0.0.1:8082")]
+    Url {
+        /// What was said.
+        url: String,
+    },
+    /// The token cannot be read.
+    #[error("cannot read the control port's token {}: {source}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The broker cannot be reached, or hung up.
+    #[error("cannot talk to the broker at {url}: {reason}")]
+    Connection {
+        /// Where it was looked for.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The broker said no.
+    #[error("the broker at {url} refused the backup: {detail}")]
+    Refused {
+        /// Where it is.
+        url: String,
+        /// What it said.
+        detail: String,
+    },
+    /// What came is no whole backup.
+    #[error("what the broker at {url} sent is no whole backup: {source}")]
+    Archive {
+        /// Where it is.
+        url: String,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// The backup cannot be written.
+    #[error("cannot write the backup to {to}: {source}")]
+    Output {
+        /// Where to.
+        to: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Takes a backup. A file has its name only once it is whole.
+pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, CareError> {
+    let manifest = match &arguments.output {
+        None => take(arguments, &mut io::stdout().lock(), "standard output")?,
+        Some(path) => to_file(arguments, path)?,
+    };
+    let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
+    say(&format!(
+        "backup of store {} as of {}: {} files, {}",
+        manifest.store_id,
+        manifest.taken_at,
+        manifest.files.len(),
+        bytesize::ByteSize(bytes)
+    ));
+    Ok(Verdict::Sound)
+}
+
+fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Manifest, BackupError> {
+    let failed = |source| BackupError::Output { to: path.display().to_string(), source };
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".part");
+    let unfinished = PathBuf::from(unfinished);
+    let taken = File::create(&unfinished).map_err(failed).and_then(|mut file| {
+        let manifest = take(arguments, &mut file, &path.display().to_string())?;
+        file.sync_all().map_err(failed)?;
+        fs::rename(&unfinished, path).map_err(failed)?;
+        crate::data_folder::durable::sync_folder_of(path).map_err(failed)?;
+        Ok(manifest)
+    });
+    if taken.is_err() {
+        // What is left is no backup, and must not be taken for one.
+        let _ = fs::remove_file(&unfinished);
+    }
+    taken
+}
+
+/// Writes what the broker sends, and says what it is once all of it is there.
+fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Manifest, BackupError> {
+    let url = &arguments.control_url;
+    let token = fs::read_to_string(&arguments.control_token_file)
+        .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
+    let (pieces, looked_at) = sync_channel(PIECES_MAX);
+    let looking =
+        thread::spawn(move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere));
+    let written = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| BackupError::Connection { url: url.clone(), reason: error.to_string() })?
+        .block_on(receive(url, token.trim(), |piece| {
+            to.write_all(&piece).map_err(|source| BackupError::Output { to: name.to_owned(), source })?;
+            // Whoever looks has found something wrong, and says what it is.
+            let _ = pieces.send(piece);
+            Ok(())
+        }));
+    drop::<SyncSender<Bytes>>(pieces);
+    let looked = looking.join();
+    written?;
+    to.flush().map_err(|source| BackupError::Output { to: name.to_owned(), source })?;
+    match looked {
+        Ok(looked) => looked.map_err(|source| BackupError::Archive { url: url.clone(), source }),
+        Err(_) => Err(BackupError::Connection { url: url.clone(), reason: "a thread panicked".to_owned() }),
+    }
+}
+
+/// Asks for the backup, and hands on what comes.
+async fn receive(
+    url: &str,
+    token: &str,
+    mut hand_on: impl FnMut(Bytes) -> Result<(), BackupError>,
+) -> Result<(), BackupError> {
+    let no_url = || BackupError::Url { url: url.to_owned() };
+    let uri: Uri = url.parse().map_err(|_| no_url())?;
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(no_url)?;
+    let failed = |reason: String| BackupError::Connection { url: url.to_owned(), reason };
+    let stream =
+        TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80)));
+    let stream = stream.await.map_err(|error| failed(error.to_string()))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()))?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(path::CONTROL_BACKUP)
+        .header(header::HOST, authority.as_str())
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| failed(error.to_string()))?;
+    let answer = sender.send_request(request).await.map_err(|error| failed(error.to_string()))?;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    if status != StatusCode::OK {
+        let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let problem = serde_json::from_slice(&text).map(|problem: Problem| problem.detail);
+        let detail = problem.unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned());
+        return Err(BackupError::Refused { url: url.to_owned(), detail: format!("{status}: {detail}") });
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            failed(format!(
+                "it ended the backup early ({error}); its log says why, and nothing of it can be restored"
+            ))
+        })?;
+        if let Ok(piece) = frame.into_data() {
+            hand_on(piece)?;
+        }
+    }
+    connection.abort();
+    Ok(())
+}
+
+/// Pieces as they come, read.
+struct Pieces {
+    from: Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.from.recv() {
+                Ok(piece) => self.piece = piece,
+                Err(_) => return Ok(0),
+            }
+        }
+        let count = to.len().min(self.piece.len());
+        to[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
+}
+
+/// Files that are only looked at.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn begin(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn contents(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! `restante-broker check`: what is in a data folder, and what is damaged.
+
+use std::io::{self, BufWriter, Write};
+
+use super::{CareError, Verdict, report::Report, text, view::View};
+use crate::config::CheckArguments;
+
+/// Looks at a data folder and tells what is there.
+pub(super) fn run(arguments: &CheckArguments) -> Result<Verdict, CareError> {
+    let report = Report::of(&View::of(&arguments.folder)?);
+    let mut to = BufWriter::new(io::stdout().lock());
+    let written = if arguments.json {
+        serde_json::to_writer_pretty(&mut to, &report).map_err(io::Error::from).and_then(|()| writeln!(to))
+    } else {
+        text::write(&report, &mut to)
+    };
+    written.and_then(|()| to.flush()).map_err(CareError::Output)?;
+    Ok(if report.sound { Verdict::Sound } else { Verdict::Damaged })
+}

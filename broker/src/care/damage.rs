@@ -1,0 +1,89 @@
+//! Damage, as people are told of it: where it is, and which promise it breaks.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::log::disk::examine::{Harm, What};
+
+/// One damaged place of a data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Damage {
+    /// The file, in the data folder.
+    pub(super) file: String,
+    /// The first byte that cannot be used.
+    pub(super) from: u64,
+    /// The byte after the last.
+    pub(super) to: u64,
+    /// What is wrong.
+    pub(super) what: String,
+    /// What that means for what was promised.
+    pub(super) means: String,
+    /// Group commits that are lost, where their number is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frames: Option<u64>,
+}
+
+/// What the frames of a log promise.
+const FRAMES: &str = "messages that were stored there are lost, and so are settles: a message whose settle lay there comes \
+                      again, though its receiver was answered 204";
+
+impl Damage {
+    pub(super) fn of_file(file: &str, reason: &str) -> Self {
+        let means = match file {
+            "lease-key" => {
+                "leases that are out cannot be settled: their messages come again when the leases end"
+            }
+            _ => "nothing tells which store this is, and a start refuses the folder",
+        };
+        Self::new(file.to_owned(), 0..0, reason, means)
+    }
+
+    pub(super) fn of_addresses((file, bytes, reason): &(String, Range<u64>, String)) -> Self {
+        let means =
+            "channels that were made or changed there are not known, or not as they were; their messages are";
+        Self::new(format!("addresses/{file}"), bytes.clone(), reason, means)
+    }
+
+    /// The log has messages of channels that the address store does not know.
+    pub(super) fn of_channel(number: u32, channels: usize) -> Self {
+        let what = format!(
+            "the log has messages of {channels} channels that are not known here, such as number {number}: the folders \
+             addresses and log are not of one time, or entries are lost"
+        );
+        let means = "the messages are there, and nothing tells which channel they are of";
+        Self::new("addresses/snapshot".to_owned(), 0..0, &what, means)
+    }
+
+    pub(super) fn of_log(harm: &Harm) -> Self {
+        let Harm { file, from, to, frames, what } = harm;
+        let means = match what {
+            What::Head { kept: true } => "nothing is lost, and a start refuses the folder",
+            What::Twice(_) => "a start refuses the folder; move the copy out of it",
+            What::Record(_) => "what follows in this group commit is not known",
+            What::Frames
+            | What::FramesOrFile
+            | What::Empty
+            | What::Head { kept: false }
+            | What::Unreadable => FRAMES,
+        };
+        let mut damage = Self::new(format!("log/{file}"), *from..*to, &what.to_string(), means);
+        damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);
+        damage
+    }
+
+    fn new(file: String, bytes: Range<u64>, what: &str, means: &str) -> Self {
+        let (what, means) = (what.to_owned(), means.to_owned());
+        Self { file, from: bytes.start, to: bytes.end, what, means, frames: None }
+    }
+
+    /// Where it is and what it is, in one line.
+    pub(super) fn line(&self) -> String {
+        let Self { file, from, to, what, .. } = self;
+        if from == to {
+            return format!("{file}: {what}");
+        }
+        format!("{file}, bytes {from} to {}: {what}", to - 1)
+    }
+}

@@ -1,0 +1,123 @@
+//! `restante-broker dump`: what a data folder holds, as JSON, one line each.
+
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+
+use super::{
+    CareError, Verdict,
+    message::Dumped,
+    report::in_log,
+    say,
+    view::{Held, View, kind},
+};
+use crate::{config::DumpArguments, log::Record};
+
+/// A raw record and its place.
+#[derive(Serialize)]
+struct Raw<'a> {
+    file: String,
+    offset: u64,
+    frame: u64,
+    kind: &'static str,
+    /// Its fields, as the log's own code prints them; a body only by its length.
+    record: &'a str,
+}
+
+/// Writes what is there, past any damage, and tells of the damage.
+pub(super) fn run(arguments: &DumpArguments) -> Result<Verdict, CareError> {
+    let view = View::of(&arguments.folder)?;
+    let mut to = BufWriter::new(io::stdout().lock());
+    if arguments.records {
+        write_records(&view, &mut to)?;
+    } else {
+        let channels = chosen(&view, arguments.channel.as_deref())?;
+        channels.into_iter().try_for_each(|held| write_messages(&view, held, &mut to))?;
+    }
+    to.flush().map_err(CareError::Output)?;
+    for damage in &view.damage {
+        say(&format!("damaged: {} ({})", damage.line(), damage.means));
+    }
+    Ok(if view.damage.is_empty() { Verdict::Sound } else { Verdict::Damaged })
+}
+
+fn chosen<'a>(view: &'a View, channel: Option<&str>) -> Result<Vec<Held<'a>>, CareError> {
+    let channels = view.channels();
+    let Some(channel) = channel else { return Ok(channels) };
+    let names: Vec<_> = channels.iter().map(|held| held.entry.config.qualified_name()).collect();
+    let chosen: Vec<_> =
+        channels.into_iter().filter(|held| held.entry.config.qualified_name() == channel).collect();
+    if chosen.is_empty() {
+        return Err(CareError::NoChannel {
+            folder: view.folder.path().display().to_string(),
+            channel: channel.to_owned(),
+            known: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+        });
+    }
+    Ok(chosen)
+}
+
+fn write_messages(view: &View, held: Held<'_>, to: &mut impl Write) -> Result<(), CareError> {
+    for (sequence, message) in held.messages() {
+        let bytes = view.log.read(message.stored.position)?;
+        // It was read a moment ago, and nobody has changed the folder since.
+        let Ok(record) = Record::decode(&bytes) else { continue };
+        write_line(&Dumped::of(held, sequence, message, &record), to).map_err(CareError::Output)?;
+    }
+    Ok(())
+}
+
+fn write_records(view: &View, to: &mut impl Write) -> Result<(), CareError> {
+    let mut outcome = Ok(());
+    view.log.records(|seen, record| {
+        if outcome.is_ok() {
+            let raw = Raw {
+                file: in_log(seen.file),
+                offset: seen.offset,
+                frame: seen.frame,
+                kind: kind(record),
+                record: &fields(record),
+            };
+            outcome = write_line(&raw, to);
+        }
+    })?;
+    outcome.map_err(CareError::Output)
+}
+
+fn write_line(line: &impl Serialize, to: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, line)?;
+    writeln!(to)
+}
+
+/// A record's fields without what only its sender can read.
+fn fields(record: &Record<'_>) -> String {
+    match *record {
+        Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => format!(
+            "channel {channel}, sequence {sequence}, id {}, enqueued {enqueued_ms}, {idempotency:?}, {} bytes of \
+             headers, {} bytes of body",
+            uuid::Uuid::from_u128(message_id),
+            headers.len(),
+            body.len()
+        ),
+        Record::Message {
+            targets,
+            message_id,
+            enqueued_ms,
+            idempotency,
+            due_ms,
+            group,
+            moved_from,
+            headers,
+            body,
+        } => {
+            format!(
+                "{targets:?}, id {}, enqueued {enqueued_ms}, {idempotency:?}, due {due_ms:?}, group {group:?}, moved from \
+                 {moved_from:?}, {} bytes of headers, {} bytes of body",
+                uuid::Uuid::from_u128(message_id),
+                headers.len(),
+                body.len()
+            )
+        }
+        ref other => format!("{other:?}"),
+    }
+}

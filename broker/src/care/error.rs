@@ -1,0 +1,105 @@
+//! Why a command of data care cannot be carried out.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::backup::BackupError;
+use crate::{address_store, backup::ArchiveError, data_folder::DataFolderError, log};
+
+/// Why it cannot be carried out. The folder that was read is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CareError {
+    /// The data folder cannot be had.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// The address store cannot be read at all.
+    #[error(transparent)]
+    AddressStore(#[from] address_store::OpenError),
+    /// The log cannot be read at all.
+    #[error(transparent)]
+    Log(#[from] log::OpenError),
+    /// There is no such channel.
+    #[error("{folder} has no channel {channel}: it has {known}")]
+    NoChannel {
+        /// The folder.
+        folder: String,
+        /// The channel that was asked for.
+        channel: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// No backup was taken.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// What should be restored is no backup.
+    #[error("{} is no whole backup: {source}. Nothing was restored", file.display())]
+    NoBackup {
+        /// What should be restored.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// There is no room for a copy.
+    #[error(
+        "the new folder's log takes no more: {0}. Make room for as much as the damaged folder takes, and try again"
+    )]
+    NoRoom(log::AppendError),
+    /// The new folder's log cannot be written.
+    #[error(transparent)]
+    Write(#[from] log::LogError),
+    /// The copy is not what was read, which is a defect.
+    #[error(
+        "{read} messages were read and {written} are in the copy: nothing was made, and this is a defect of Restante"
+    )]
+    NotSalvaged {
+        /// Messages that were read.
+        read: u64,
+        /// Messages in the copy.
+        written: u64,
+    },
+    /// Something is there already.
+    #[error("{} is not empty: name a folder that does not exist, or say where this one goes (--move-old-to)", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The place for the old folder is taken.
+    #[error("{} is there already, and the old folder is to have that name (--move-old-to): choose another", path.display())]
+    OldIsThere {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path without a last name.
+    #[error("{} does not end with a name: name the folder that is to be made", path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder that cannot be replaced.
+    #[error("{} is where a volume is mounted: name a folder in it, such as {}/data", path.display(), path.display())]
+    MountPoint {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// What was found out cannot be told.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+impl CareError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+}

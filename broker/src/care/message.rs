@@ -1,0 +1,118 @@
+//! A message as it is dumped.
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use restante_wire::{
+    Address,
+    batch::{Content, DeadLetterNote, HeaderValues, Headers},
+};
+use serde::Serialize;
+
+use super::view::Held;
+use crate::{
+    channel::{Death, Message, Phase, Sequence, State},
+    clock::rfc3339,
+    log::Record,
+    message::decode_kept,
+};
+
+/// A message that is still needed. Fields that a pull or a peek has as well are called the same.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Dumped {
+    /// `namespace/name`.
+    channel: String,
+    /// Where it would be asked for.
+    source: Address,
+    /// Its place in the channel.
+    sequence: Sequence,
+    id: String,
+    state: &'static str,
+    enqueued_at: String,
+    deliveries: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<DeadLetterNote>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<String>,
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: Headers,
+    #[serde(flatten)]
+    content: Content,
+}
+
+impl Dumped {
+    /// A message of a channel, and the record of its push.
+    pub(super) fn of(held: Held<'_>, sequence: Sequence, message: &Message, record: &Record<'_>) -> Self {
+        let (kept, body) = match record {
+            Record::Push { headers, body, .. } | Record::Message { headers, body, .. } => (*headers, *body),
+            _ => Default::default(),
+        };
+        let mut headers = HeaderMap::new();
+        decode_kept(&kept.to_vec().into(), &mut headers);
+        let mut take = |name| headers.remove(name).map(|value| text(value.as_bytes()));
+        let (content_type, content_encoding) = (take(CONTENT_TYPE), take(CONTENT_ENCODING));
+        let config = &held.entry.config;
+        Self {
+            channel: config.qualified_name(),
+            source: config.source.clone(),
+            sequence,
+            id: message.stored.id.to_string(),
+            state: match message.state() {
+                State::Ready => "ready",
+                State::Leased => "leased",
+                State::Delayed => "delayed",
+                State::Dead => "dead",
+            },
+            enqueued_at: rfc3339(message.stored.enqueued_at),
+            // What a damaged log adds up to may not add up.
+            deliveries: message.handouts.last.saturating_sub(message.handouts.uncounted),
+            due_at: match message.phase {
+                Phase::Delayed { until, .. } => Some(rfc3339(until)),
+                _ => None,
+            },
+            expires_at: message.expires_at.map(rfc3339),
+            lease_expires_at: match message.phase {
+                Phase::Leased(until) => Some(rfc3339(until)),
+                _ => None,
+            },
+            dead_letter: match &message.phase {
+                Phase::Dead(Death { cause, since, reason }) => Some(DeadLetterNote {
+                    cause: *cause,
+                    reason: reason.as_deref().map(Into::into),
+                    since: rfc3339(*since),
+                }),
+                _ => None,
+            },
+            group: message.group.as_deref().map(Into::into),
+            content_type,
+            content_encoding,
+            headers: by_name(&headers),
+            content: Content(body.to_vec()),
+        }
+    }
+}
+
+fn by_name(headers: &HeaderMap) -> Headers {
+    let values = |name| headers.get_all(name).iter().map(|value| text(value.as_bytes()));
+    let by_name = headers.keys().map(|name| {
+        let mut values: Vec<String> = values(name).collect();
+        let values =
+            if values.len() == 1 { HeaderValues::One(values.remove(0)) } else { HeaderValues::Many(values) };
+        (name.to_string(), values)
+    });
+    by_name.collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,58 @@
+//! Data care: what people do with a data folder besides running a broker on it. Looking at it, saving what is readable of
+//! a damaged one, and restoring a backup.
+//!
+//! Nothing here changes a folder that it reads.
+
+mod backup;
+mod check;
+mod damage;
+mod dump;
+mod error;
+mod fresh;
+mod message;
+mod report;
+mod restore;
+mod salvage;
+mod text;
+mod view;
+
+use std::{io::Write as _, process::ExitCode};
+
+pub use backup::BackupError;
+pub use error::CareError;
+
+use crate::config::CareCommand;
+
+/// How a command ended that could do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// All is well.
+    Sound,
+    /// Something is damaged, and was told of.
+    Damaged,
+}
+
+/// Runs a command. 0: all is well; 1: something is damaged, and was told of; 2: it could not be done.
+pub fn run(command: CareCommand) -> ExitCode {
+    let outcome = match command {
+        CareCommand::Check(arguments) => check::run(&arguments),
+        CareCommand::Dump(arguments) => dump::run(&arguments),
+        CareCommand::Backup(arguments) => backup::run(&arguments),
+        CareCommand::Salvage(arguments) => salvage::run(&arguments),
+        CareCommand::Restore(arguments) => restore::run(&arguments),
+    };
+    match outcome {
+        Ok(Verdict::Sound) => ExitCode::SUCCESS,
+        Ok(Verdict::Damaged) => ExitCode::from(1),
+        Err(error) => {
+            say(&format!("restante-broker: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says something on standard error.
+fn say(text: &str) {
+    // Nobody is left to be told when it is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

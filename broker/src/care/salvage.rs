@@ -1,0 +1,111 @@
+//! `restante-broker salvage`: a new data folder with everything that can be read of a damaged one.
+//!
+//! All good records are written anew, in their order, into a log of their own: so whatever was said of a message after it
+//! was stored holds as far as it can be read. What lay in the damage is lost, pushes and settles alike; a message is
+//! delivered at least once, and one whose settle is lost comes again. As with a restored backup, it is a store of its own.
+
+use std::{
+    fs::OpenOptions,
+    future::poll_fn,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{CareError, Verdict, fresh::Fresh, report::Report, text, view::View};
+use crate::{
+    clock::{Clock, rfc3339},
+    config::SalvageArguments,
+    data_folder,
+    log::{DiskLog, Log, LogError, Options, Sync},
+};
+
+/// How much is written before it is synced: enough that syncs cost little.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Makes the new folder, and says what could not be taken.
+pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
+    let SalvageArguments { folder, new_folder, move_old_to } = arguments;
+    let view = View::of(folder)?;
+    let fresh = Fresh::begin(new_folder, move_old_to.as_deref())?;
+    let addresses = Path::new(data_folder::ADDRESSES);
+    fresh.make_folder(addresses)?;
+    let addresses = fresh.folder().join(addresses);
+    view.addresses.write(&addresses).map_err(|error| CareError::io("write to", &addresses, error))?;
+    if let Some(key) = view.folder.lease_key() {
+        write_key(&fresh.folder().join(data_folder::LEASE_KEY), key)?;
+    }
+    write_log(&view, &fresh.folder().join(data_folder::LOG))?;
+    let now = rfc3339(Clock::start(0).now());
+    let from = data_folder::Origin { store_id: view.folder.store_id(), taken_at: now };
+    data_folder::write_version(fresh.folder(), Some(from))?;
+    let (before, after) = (Report::of(&view), Report::of(&View::of(fresh.folder())?));
+    if !after.sound || after.messages() != before.messages() {
+        return Err(CareError::NotSalvaged { read: before.messages(), written: after.messages() });
+    }
+    fresh.finish()?;
+    let after = Report { folder: new_folder.display().to_string(), ..after };
+    let left = move_old_to.as_ref().filter(|_| folder == new_folder).unwrap_or(folder);
+    let before = Report { folder: left.display().to_string(), ..before };
+    tell(&before, &after, &mut io::stdout().lock()).map_err(CareError::Output)?;
+    Ok(if before.sound { Verdict::Sound } else { Verdict::Damaged })
+}
+
+fn tell(before: &Report, after: &Report, to: &mut impl Write) -> io::Result<()> {
+    text::write(after, to)?;
+    let (messages, folder) = (after.messages(), &after.folder);
+    writeln!(to, "salvaged: {messages} messages are in {folder}, which is a store of its own")?;
+    if before.sound {
+        return writeln!(to, "nothing was left behind: {} is not damaged", before.folder);
+    }
+    writeln!(to, "left behind in {}:", before.folder)?;
+    for found in &before.damage {
+        writeln!(to, "  {}", found.damage.line())?;
+        writeln!(to, "    {}", found.damage.means)?;
+    }
+    writeln!(to, "Messages whose settle lay in a damaged range come again: tell whoever receives them.")
+}
+
+fn write_key(path: &Path, key: &[u8]) -> Result<(), CareError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| {
+        file.write_all(key)?;
+        file.sync_all()
+    });
+    written.map_err(|error| CareError::io("write", path, error))
+}
+
+/// Writes all good records into a new log.
+fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
+    let runtime =
+        Builder::new_current_thread().build().map_err(|error| CareError::io("begin", folder, error))?;
+    // Whatever fitted into a segment fits again.
+    let largest = view.log.segments().iter().map(|segment| segment.bytes).max();
+    let segment_bytes = largest.unwrap_or(Options::default().segment_bytes);
+    let mut log = DiskLog::open(folder, Options { segment_bytes })?;
+    let mut written = Ok(());
+    view.log.records(|_, record| {
+        if written.is_ok() {
+            written = log.append_reserved(record).map_err(CareError::NoRoom).and_then(|_| {
+                if log.open_bytes() < GROUP_BYTES { Ok(()) } else { Ok(commit(&runtime, &mut log)?) }
+            });
+        }
+    })?;
+    written?;
+    Ok(commit(&runtime, &mut log)?)
+}
+
+/// Commits the open group, and waits until it is on disk.
+fn commit(runtime: &Runtime, log: &mut DiskLog) -> Result<(), LogError> {
+    let number = log.commit(Sync::Now);
+    runtime.block_on(async {
+        loop {
+            let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;
+            if outcome? == Sync::Now && told == number {
+                return Ok(());
+            }
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! What a check finds out, for people.
+
+use std::io::{self, Write};
+
+use bytesize::ByteSize;
+
+use super::report::{Channel, Found, Report};
+
+/// Writes the report, and what can be done.
+pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
+    let Report { folder, store_id, addresses, log, channels, damage, .. } = report;
+    writeln!(to, "data folder {folder}")?;
+    let store_id = store_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    writeln!(to, "  store id   {store_id}")?;
+    let (channels_count, orphans) = (addresses.channels as u64, addresses.orphans as u64);
+    writeln!(to, "  addresses  {}, {}", count(channels_count, "channel"), count(orphans, "orphan"))?;
+    if let Some(at) = addresses.cut_at {
+        writeln!(to, "             addresses/journal is cut at {at}: a change was being written at a crash")?;
+    }
+    let bytes = log.segments.iter().map(|segment| segment.bytes).sum::<u64>() + log.spare_bytes;
+    writeln!(
+        to,
+        "  log        {} in use, {} ready for use, {}; {}",
+        count(log.segments.len() as u64, "segment"),
+        log.spares,
+        ByteSize(bytes),
+        count(log.frames, "group commit")
+    )?;
+    let records: Vec<_> = log.records.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if !records.is_empty() {
+        writeln!(to, "  records    {}", records.join(", "))?;
+    }
+    if log.unsynced_frames > 0 {
+        writeln!(
+            to,
+            "  tail       {} of {} may be in memory only; the next start writes it once more",
+            count(log.unsynced_frames, "group commit"),
+            ByteSize(log.unsynced_bytes)
+        )?;
+    }
+    if let Some(cut) = &log.cut {
+        writeln!(
+            to,
+            "  cut        {} at {}: a power cut tore the tail; {} behind it, none of it acknowledged, counts for nothing",
+            cut.file,
+            cut.offset,
+            count(cut.void_frames, "group commit")
+        )?;
+    }
+    writeln!(to)?;
+    write_segments(report, to)?;
+    write_channels(channels, to)?;
+    for found in damage {
+        write_damage(found, to)?;
+    }
+    if report.sound {
+        return writeln!(to, "sound: nothing is damaged");
+    }
+    writeln!(to, "what can be done:")?;
+    writeln!(to, "  keep this folder as it is until all is well again")?;
+    writeln!(to, "  restante-broker restore BACKUP NEW_DIR    if there is a backup: as it was then")?;
+    writeln!(
+        to,
+        "  restante-broker salvage {folder} NEW_DIR    everything that can be read, as it was last"
+    )?;
+    writeln!(to, "  restante-broker dump {folder}    the messages that can be read, as JSON, one a line")
+}
+
+fn write_segments(report: &Report, to: &mut impl Write) -> io::Result<()> {
+    if report.log.segments.is_empty() {
+        return Ok(());
+    }
+    let head = ["SEGMENT", "EPOCH", "FIRST FRAME", "FRAMES", "USED", "OF"].map(str::to_owned);
+    let rows = report.log.segments.iter().map(|segment| {
+        let sizes = [segment.used_bytes, segment.bytes].map(|bytes| ByteSize(bytes).to_string());
+        let numbers = [segment.epoch, segment.first_frame, segment.frames].map(|number| number.to_string());
+        [vec![segment.file.clone()], numbers.into(), sizes.into()].concat()
+    });
+    write_table(head.into(), rows, to)
+}
+
+fn write_channels(channels: &[Channel], to: &mut impl Write) -> io::Result<()> {
+    if channels.is_empty() {
+        return Ok(());
+    }
+    let head = ["CHANNEL", "NUMBER", "READY", "LEASED", "DELAYED", "DEAD", "BYTES"].map(str::to_owned);
+    let rows = channels.iter().map(|channel| {
+        let name =
+            if channel.orphan { format!("{} (orphan)", channel.channel) } else { channel.channel.clone() };
+        let counts = [channel.ready, channel.leased, channel.delayed, channel.dead, channel.bytes];
+        let counts = counts.map(|count| count.to_string());
+        [vec![name, channel.number.to_string()], counts.into()].concat()
+    });
+    write_table(head.into(), rows, to)
+}
+
+fn write_damage(found: &Found, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "DAMAGED {}", found.damage.line())?;
+    if let Some(frames) = found.damage.frames {
+        writeln!(to, "  lost     {}", count(frames, "group commit"))?;
+    }
+    writeln!(to, "  means    {}", found.damage.means)?;
+    for savable in &found.savable {
+        writeln!(
+            to,
+            "  savable  {}: {} from before it, {} from after it",
+            savable.channel,
+            count(savable.before, "message"),
+            savable.after
+        )?;
+    }
+    writeln!(to)
+}
+
+/// So many things.
+fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// Columns as wide as their widest cell; the first is for names, the others for numbers.
+fn write_table(
+    head: Vec<String>,
+    rows: impl Iterator<Item = Vec<String>>,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    for row in &rows {
+        write!(to, "  {:<width$}", row[0], width = width(0))?;
+        for (column, cell) in row.iter().enumerate().skip(1) {
+            write!(to, "  {cell:>width$}", width = width(column))?;
+        }
+        writeln!(to)?;
+    }
+    writeln!(to)
+}

@@ -1,0 +1,242 @@
+//! `POST /control/v1/backup`: the data folder as one archive, while traffic goes on.
+//!
+//! The cut is made when the answer has begun: so everything that was acknowledged before its first byte is in it, and
+//! nothing comes back that was settled before. The log's segments are copied oldest first, each let go of when it is read;
+//! one archive at a time, a few pieces of it in memory.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use http::header;
+use restante_wire::ProblemType;
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
+
+use super::{Channels, Control, errors};
+use crate::{
+    address_store::AddressStore,
+    backup::{Manifest, Writer},
+    clock,
+    core::WorkFailed,
+    data_folder,
+    http::error::HttpError,
+    log::disk::{CopyError, Part},
+};
+
+/// How much is read and sent at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// Pieces that wait for the client.
+const PIECES_MAX: usize = 2;
+/// A client takes at least so much a second, on average, or the backup ends: what it has not taken yet is kept from being
+/// given back to the disk.
+const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+/// Beside that: how long a client may take nothing.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Why a backup ended before its end. The client sees an archive that is cut off.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(
+        "the client took less than {} MiB a second, and its backup holds up the reuse of the disk: take it on a faster way",
+        BYTES_PER_SECOND_MIN >> 20
+    )]
+    Slow,
+    #[error("the client hung up")]
+    HungUp,
+    #[error(transparent)]
+    Work(#[from] WorkFailed),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error("failed to read {}: {source}", file.display())]
+    Io { file: PathBuf, source: io::Error },
+}
+
+/// Answers with the archive.
+pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Result<Response, HttpError> {
+    let Ok(turn) = control.backup_turn.clone().try_lock_owned() else {
+        let detail = "another backup is under way, and there is one at a time: try again when it is over";
+        return Err(HttpError::new(ProblemType::Busy, detail));
+    };
+    // A log that has failed says so here, where it can be told by a status code.
+    let probe = control.channels.cut().await.map_err(errors::not_done)?;
+    drop(probe);
+    let (pieces, mut sent) = mpsc::channel(PIECES_MAX);
+    let archive = Archive { pieces, allowed_until: Instant::now() + STALL, sent_bytes: 0 };
+    control.tasks.spawn(async move {
+        let _turn = turn;
+        let Control { store, channels, folder, .. } = control;
+        match archive.write(&store, &channels, &folder).await {
+            Ok(bytes) => tracing::info!(bytes, "a backup was taken"),
+            Err(error) => tracing::warn!(%error, "a backup was not finished"),
+        }
+    });
+    // Without the last piece the body ends in an error, or a transport would take it for whole.
+    let body = stream::poll_fn(move |context| {
+        sent.poll_recv(context).map(|piece| match piece {
+            Some(Piece::Bytes(bytes)) => Some(Ok(bytes)),
+            Some(Piece::Last) => None,
+            None => Some(Err(io::Error::other("the backup ended early: the broker's log says why"))),
+        })
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-tar"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"restante-backup.tar\""),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// What the connection is given.
+enum Piece {
+    Bytes(Bytes),
+    Last,
+}
+
+/// An archive on its way.
+struct Archive {
+    pieces: mpsc::Sender<Piece>,
+    /// When the client must have taken what was given so far.
+    allowed_until: Instant,
+    sent_bytes: u64,
+}
+
+impl Archive {
+    /// Sends all of it; returns its length.
+    async fn write(
+        mut self,
+        store: &AddressStore,
+        channels: &impl Channels,
+        folder: &Arc<Path>,
+    ) -> Result<u64, Ended> {
+        let now = channels.now();
+        let manifest = Manifest::new(store.state().store_id, clock::rfc3339(now));
+        let mut writer = Writer::new(manifest, now / 1000);
+        for name in [data_folder::VERSION, data_folder::LEASE_KEY] {
+            let path = folder.join(name);
+            let contents =
+                on_disk(move || std::fs::read(&path).map_err(|source| Ended::Io { file: path, source }));
+            let contents = contents.await?;
+            self.send(writer.begin(name, contents.len() as u64, None)).await?;
+            writer.contents(&contents);
+            self.send(contents.into()).await?;
+            self.send(writer.end()).await?;
+        }
+        // The client has the first byte when there is room again: the connection writes what it has before it waits.
+        self.all_taken().await?;
+        let cut = channels.cut().await?;
+        writer.taken_at(clock::rfc3339(channels.now()));
+        // After the cut: the store knows every channel that the log has messages of.
+        let (files, addresses) = (store.clone(), folder.join(data_folder::ADDRESSES));
+        let files =
+            on_disk(move || files.files().map_err(|source| Ended::Io { file: addresses, source })).await?;
+        for (name, file, bytes) in files {
+            let name = format!("{}/{name}", data_folder::ADDRESSES);
+            let copied = Copied::File(file, folder.join(&name));
+            self.send_file(&mut writer, &name, Arc::new(copied), bytes, None).await?;
+        }
+        for part in cut.parts {
+            let name = format!("{}/{}", data_folder::LOG, part.name());
+            let (bytes, padded) = (part.bytes, Some(part.file_bytes).filter(|padded| *padded > part.bytes));
+            self.send_file(&mut writer, &name, Arc::new(Copied::Part(part)), bytes, padded).await?;
+        }
+        self.send(writer.finish()).await?;
+        self.give(Piece::Last).await?;
+        Ok(self.sent_bytes)
+    }
+
+    async fn send_file(
+        &mut self,
+        writer: &mut Writer,
+        name: &str,
+        file: Arc<Copied>,
+        bytes: u64,
+        padded: Option<u64>,
+    ) -> Result<(), Ended> {
+        self.send(writer.begin(name, bytes, padded)).await?;
+        let mut offset = 0;
+        while offset < bytes {
+            let length = (PIECE_BYTES as u64).min(bytes - offset) as usize;
+            let file = file.clone();
+            let piece = on_disk(move || {
+                let mut piece = vec![0; length];
+                file.read(&mut piece, offset).map(|()| piece)
+            });
+            let piece = piece.await?;
+            writer.contents(&piece);
+            self.send(piece.into()).await?;
+            offset += length as u64;
+        }
+        self.send(writer.end()).await
+    }
+
+    async fn send(&mut self, piece: Bytes) -> Result<(), Ended> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let bytes = piece.len() as u64;
+        self.give(Piece::Bytes(piece)).await?;
+        self.sent_bytes += bytes;
+        // A client that was fast has no more time in hand for it than any other.
+        let allowed =
+            self.allowed_until + Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND_MIN as f64);
+        self.allowed_until = allowed.min(Instant::now() + STALL);
+        Ok(())
+    }
+
+    async fn give(&self, piece: Piece) -> Result<(), Ended> {
+        match timeout_at(self.allowed_until, self.pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::HungUp),
+            Err(_) => Err(Ended::Slow),
+        }
+    }
+
+    /// Waits until the connection has taken all pieces, and written them.
+    async fn all_taken(&mut self) -> Result<(), Ended> {
+        match timeout_at(self.allowed_until, self.pieces.reserve_many(PIECES_MAX)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Ended::HungUp),
+            Err(_) => Err(Ended::Slow),
+        }
+    }
+}
+
+/// What is copied.
+enum Copied {
+    File(File, PathBuf),
+    Part(Part),
+}
+
+impl Copied {
+    fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), Ended> {
+        match self {
+            Self::File(file, path) => {
+                file.read_exact_at(bytes, offset).map_err(|source| Ended::Io { file: path.clone(), source })
+            }
+            Self::Part(part) => Ok(part.read(bytes, offset)?),
+        }
+    }
+}
+
+/// Waits for the disk where nobody else does.
+async fn on_disk<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Ended> + Send + 'static,
+) -> Result<T, Ended> {
+    let done = spawn_blocking(act).await;
+    // A runtime that ends drops what it was about to do.
+    done.unwrap_or(Err(Ended::HungUp))
+}

@@ -1,0 +1,135 @@
+//! What strangers' bytes meet, and what a disk may have made of our own: entries for fuzzing. Each takes any bytes and must
+//! neither panic nor take memory out of proportion to them.
+//!
+//! `fuzz/` runs them for as long as one likes, guided by coverage (`make fuzz`). The tests here run them on every commit,
+//! over the same seeds and over mutations of them.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use restante_wire::{
+    Address,
+    batch::{ItemHead, PushBatch, Settlements, decode_frames, encode_frame},
+};
+
+use crate::{
+    address_store,
+    backup::{self, Sink},
+    channel::LeaseSealer,
+    core::Replay,
+    http::{header, query::Query},
+    log::{Position, Record, RecordHead, disk},
+    message,
+};
+
+/// An entry, by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them; `fuzz/seeds` has a folder for each.
+pub const TARGETS: [Target; 6] = [
+    ("segment", segment),
+    ("records", records),
+    ("request", request),
+    ("frames", frames),
+    ("addresses", addresses),
+    ("archive", archive),
+];
+
+/// A segment file of the log, as recovery and salvage read it; as it is, and with checksums that match.
+pub fn segment(bytes: &[u8]) {
+    disk::examine::fuzz(bytes);
+}
+
+/// The records of a frame, and the channels that they add up to.
+pub fn records(bytes: &[u8]) {
+    let (mut rest, mut replay) = (bytes, Replay::default());
+    while let Ok((record, length)) = Record::decode_first(rest) {
+        let mut encoded = Vec::new();
+        record.encode(&mut encoded);
+        assert_eq!(Record::decode(&encoded), Ok(record), "what is written is what was read");
+        let head = RecordHead::of(&record);
+        let read = RecordHead::decode_first(rest).map(|(head, extent)| (head, extent.record));
+        assert_eq!(read, Ok((head, length)), "a record begins with its head");
+        replay.record(Position::START, &head);
+        rest = &rest[length..];
+    }
+    replay.finish();
+}
+
+/// A request: an address, a query, and then headers, a line each; and all of it as a body.
+pub fn request(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.split('\n');
+    let path = lines.next().unwrap_or_default();
+    if let Ok(address) = path.parse::<Address>() {
+        assert_eq!(address.to_string(), path, "an address is taken as it is");
+    }
+    let known = ["wait", "lease", "delay", "max", "reason", "uncounted", "after"];
+    if let Ok(query) = Query::parse(lines.next(), &known) {
+        for name in known {
+            let _ = (query.seconds(name, 1), query.number(name, 1, 1000), query.flag(name), query.text(name));
+        }
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    let _ = (header::idempotency_key(&headers), header::receive_attempt_id(&headers));
+    let _ = (header::message_group(&headers), header::message_delay(&headers), header::message_ttl(&headers));
+    let _ = (header::prefer_wait(&headers), header::content_type(&headers), header::wants_events(&headers));
+    let sealer = LeaseSealer::new(&[7; crate::data_folder::LEASE_KEY_BYTES]);
+    for lease in header::acknowledge(&headers).unwrap_or_default() {
+        let _ = sealer.open(&lease);
+    }
+    if let Ok(kept) = message::encode_kept(&headers) {
+        let mut back = HeaderMap::new();
+        message::decode_kept(&kept, &mut back);
+        assert_eq!(message::encode_kept(&back), Ok(kept), "kept headers come back");
+    }
+    let _ = (serde_json::from_slice::<PushBatch>(bytes), serde_json::from_slice::<Settlements>(bytes));
+}
+
+/// A framed batch.
+pub fn frames(bytes: &[u8]) {
+    let Ok(frames) = decode_frames::<ItemHead>(bytes) else { return };
+    let mut encoded = Vec::new();
+    frames.iter().for_each(|(head, content)| encode_frame(head, content, &mut encoded));
+    assert_eq!(decode_frames(&encoded), Ok(frames), "what is written is what was read");
+}
+
+/// A journal of the address store; its first byte says whether it is a snapshot.
+pub fn addresses(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    address_store::look::fuzz(first.is_multiple_of(2), bytes);
+}
+
+/// A backup.
+pub fn archive(bytes: &[u8]) {
+    let _ = backup::read(bytes, &mut Counted::default());
+}
+
+/// Bytes of files, counted.
+#[derive(Default)]
+struct Counted(BTreeMap<String, usize>, String);
+
+impl Sink for Counted {
+    fn begin(&mut self, name: &str) -> std::io::Result<()> {
+        assert!(!name.contains(".."), "{name} leads elsewhere");
+        name.clone_into(&mut self.1);
+        Ok(())
+    }
+
+    fn contents(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        *self.0.entry(self.1.clone()).or_default() += bytes.len();
+        Ok(())
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Any bytes as a segment file, for [`crate::fuzz`].
+
+use std::{collections::BTreeMap, io};
+
+use super::super::{
+    frame::{self, ALIGNMENT},
+    recovery::{self, Found, Survey, scan},
+    segment::{FileKind, HEAD_BYTES, Head, SegmentFile, read_head},
+    storage::StorageFile,
+};
+use super::{
+    headless::{Fit, Headless},
+    walk,
+};
+use crate::log::Record;
+
+/// A file in memory.
+struct InMemory(Vec<u8>);
+
+impl StorageFile for InMemory {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let from = self.0.get(offset as usize..).and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn read_cached_at(&self, _: &mut [u8], _: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn read_ahead(&self, _: u64, _: u64) {}
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// Reads bytes as a segment: as they are, and with checksums that match, which no chance would find.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    read(bytes.to_vec());
+    let mut sealed = bytes.to_vec();
+    let mut offset = HEAD_BYTES as usize;
+    while let Some(rest) = sealed.get_mut(offset..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
+        offset += frame::reseal(rest).unwrap_or(ALIGNMENT) as usize;
+    }
+    read(sealed);
+}
+
+fn read(bytes: Vec<u8>) {
+    let length = bytes.len() as u64;
+    let kind = read_head(&InMemory(bytes.clone()));
+    let empty = || Survey::<InMemory> {
+        segments: BTreeMap::new(),
+        spares: Vec::new(),
+        next_file: 1,
+        unusable: Vec::new(),
+        heads: BTreeMap::new(),
+        unfit: Vec::new(),
+        frames: BTreeMap::new(),
+    };
+    let file = SegmentFile::new("00000001.seg".to_owned(), InMemory(bytes.clone()), length);
+    let mut survey = empty();
+    match kind {
+        Ok(FileKind::Segment(head)) => {
+            scan(&bytes, head, &mut survey.frames);
+            survey.segments.insert(head.epoch, (head, file));
+        }
+        _ => {
+            if let Some(found) = Headless::find(&bytes, &survey, Fit::Anywhere) {
+                found.adopt(file, &mut survey);
+            }
+        }
+    }
+    let first = walk::first_frame(&survey);
+    let _ = recovery::end(first, &survey.frames);
+    let synced = recovery::synced(first, &survey.frames);
+    let _ = (walk::lost(&survey, synced), walk::end(&survey, synced));
+    for Found { offset, bytes: length, .. } in survey.frames.values() {
+        let mut rest =
+            bytes.get(*offset as usize + frame::HEAD_BYTES..(offset + length) as usize).unwrap_or(&[]);
+        while let Ok((_, length)) = Record::decode_first(rest) {
+            rest = &rest[length..];
+        }
+    }
+    // Whatever the head says: the frames' own mark as well.
+    let mut frames = BTreeMap::new();
+    let mark = bytes.get(HEAD_BYTES as usize + frame::MARK.start..).and_then(|rest| rest.first_chunk());
+    let mark = mark.map_or(0, |mark| u64::from_le_bytes(*mark));
+    scan(&bytes, Head { epoch: 1, first_frame: 1, mark }, &mut frames);
+    let _ = recovery::end(1, &frames);
+}

@@ -1,0 +1,245 @@
+//! What a log's files hold, looked at without changing anything, and past any damage: for people in trouble.
+//!
+//! The same reading as at a start ([`recovery`]), which stops where this goes on: it names every damage instead of the
+//! first, and knows what lies around it.
+
+mod fuzz;
+mod headless;
+mod read_only;
+mod walk;
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    OpenError, frame,
+    place::Place,
+    recovery::{self, Found, Indexes, Reason, Survey, Unfit},
+    segment::{self, SegmentFile},
+    storage::{Storage, StorageFile},
+};
+use crate::log::{Position, Record};
+pub(crate) use fuzz::fuzz;
+use headless::{Fit, Headless};
+use read_only::ReadOnly;
+pub use walk::{Cut, Harm, What};
+
+/// A segment file in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSeen {
+    /// Its name.
+    pub file: String,
+    /// Which use of a segment this is.
+    pub epoch: u64,
+    /// The number of its first frame.
+    pub first_frame: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Where its last good frame ends.
+    pub end: u64,
+    /// Good frames in it.
+    pub frames: u64,
+}
+
+/// Where a record was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// The number of its frame.
+    pub frame: u64,
+    /// The file.
+    pub file: &'a str,
+    /// Where in the file.
+    pub offset: u64,
+    /// What a message's content is found by.
+    pub position: Position,
+}
+
+/// A log as it was found. Nothing of it was changed, and nobody may change it meanwhile: whoever has this has the data
+/// folder's lock.
+pub struct Examination {
+    storage: ReadOnly,
+    survey: Survey<read_only::Lenient>,
+    /// Frames before this are known to have been on disk.
+    synced: u64,
+    /// The number after the last good frame.
+    next_frame: u64,
+    harm: Vec<Harm>,
+    cut: Option<Cut>,
+}
+
+/// Looks at the log in a folder. A folder that is not there is an empty log.
+pub fn examine(folder: &Path) -> Result<Examination, OpenError> {
+    Examination::of(ReadOnly::open(folder))
+}
+
+/// Takes what can be had of a segment without a head.
+fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: Fit) -> Harm {
+    let found = Headless::find(bytes, survey, fit);
+    let what = What::Head { kept: found.is_some() };
+    let to = if found.is_some() { segment::HEAD_BYTES } else { file.bytes };
+    let harm = Harm { to, ..Harm::whole(&file.name, file.bytes, what) };
+    if let Some(found) = found {
+        found.adopt(file, survey);
+    }
+    harm
+}
+
+impl Examination {
+    fn of(storage: ReadOnly) -> Result<Self, OpenError> {
+        let mut survey = recovery::list(&storage, None)?;
+        survey.find_frames(&storage, Indexes::Ignored)?;
+        let mut harm = Vec::new();
+        for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
+            let read = || file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error));
+            let bytes = match reason {
+                Reason::Twice(other) => {
+                    harm.push(Harm::whole(&file.name, file.bytes, What::Twice(other)));
+                    continue;
+                }
+                Reason::Headless => read()?,
+                Reason::Newer(version) => {
+                    let bytes = read()?;
+                    if !segment::is_damaged_version(&bytes, version) {
+                        return Err(OpenError::Newer { file: storage.path().join(file.name), version });
+                    }
+                    bytes
+                }
+            };
+            harm.push(headless(file, &bytes, &mut survey, Fit::Anywhere));
+        }
+        // Zeros in the place of a head look like a file ready for use; but such a file has no frames that are missing.
+        let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
+        if !walk::lost(&survey, synced).is_empty() {
+            for file in std::mem::take(&mut survey.spares) {
+                let bytes = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+                if Headless::find(&bytes, &survey, Fit::Between).is_some() {
+                    harm.push(headless(file, &bytes, &mut survey, Fit::Between));
+                } else {
+                    survey.spares.push(file);
+                }
+            }
+        }
+        let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
+        let lost = walk::lost(&survey, synced);
+        if lost.iter().any(|harm| harm.what == What::FramesOrFile) {
+            let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
+            harm.extend(empty.map(|name| Harm::whole(name, 0, What::Empty)));
+        }
+        harm.extend(lost);
+        let (next_frame, cut) = walk::end(&survey, synced);
+        survey.frames.split_off(&next_frame);
+        harm.extend(
+            storage
+                .unreadable()
+                .into_iter()
+                .filter(|unreadable| {
+                    // Where frames are missing, the range is named already.
+                    !harm.iter().any(|harm| harm.covers(unreadable))
+                })
+                .collect::<Vec<_>>(),
+        );
+        Ok(Self { storage, survey, synced, next_frame, harm, cut })
+    }
+
+    /// What is damaged, in no order.
+    pub fn harm(&self) -> &[Harm] {
+        &self.harm
+    }
+
+    /// What the next start cuts off, or the last has left: the torn tail of a power cut.
+    pub fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
+    /// The number after the last good frame.
+    pub fn next_frame(&self) -> u64 {
+        self.next_frame
+    }
+
+    /// Good frames that no later frame knows to be on disk: how many, and their bytes.
+    pub fn unsynced(&self) -> (u64, u64) {
+        let tail = self.survey.frames.range(self.synced..);
+        tail.fold((0, 0), |(count, bytes), (_, found)| (count + 1, bytes + found.bytes))
+    }
+
+    /// Files ready for use, and their bytes.
+    pub fn spares(&self) -> (u64, u64) {
+        let spares = self.survey.spares.iter();
+        spares.fold((0, 0), |(count, bytes), spare| (count + 1, bytes + spare.bytes))
+    }
+
+    /// The segments in use, oldest first.
+    pub fn segments(&self) -> Vec<SegmentSeen> {
+        let mut frames: BTreeMap<u64, u64> = BTreeMap::new();
+        self.survey.frames.values().for_each(|found| *frames.entry(found.epoch).or_default() += 1);
+        let ends = self.survey.ends();
+        let seen = |(epoch, (head, file)): (&u64, &(segment::Head, SegmentFile<_>))| SegmentSeen {
+            file: file.name.clone(),
+            epoch: *epoch,
+            first_frame: head.first_frame,
+            bytes: file.bytes,
+            end: ends.get(epoch).copied().unwrap_or(segment::HEAD_BYTES),
+            frames: frames.get(epoch).copied().unwrap_or(0),
+        };
+        self.survey.segments.iter().map(seen).collect()
+    }
+
+    /// Goes through all good records in their order. Returns where a whole frame holds what this version cannot read.
+    pub fn records(&self, mut visit: impl FnMut(Seen<'_>, &Record<'_>)) -> Result<Vec<Harm>, OpenError> {
+        let mut harm = Vec::new();
+        for (number, found) in &self.survey.frames {
+            let (_, file) = &self.survey.segments[&found.epoch];
+            let bytes = self.frame(found)?;
+            let mut rest = &bytes[frame::HEAD_BYTES..];
+            while !rest.is_empty() {
+                let offset = found.offset + (bytes.len() - rest.len()) as u64;
+                match Record::decode_first(rest) {
+                    Ok((record, length)) => {
+                        let position = Place { epoch: found.epoch, offset, length }.into();
+                        let seen = Seen { frame: *number, file: &file.name, offset, position };
+                        visit(seen, &record);
+                        rest = &rest[length..];
+                    }
+                    Err(error) => {
+                        harm.push(Harm {
+                            file: file.name.clone(),
+                            from: offset,
+                            to: found.offset + found.bytes,
+                            frames: Some(*number..number + 1),
+                            what: What::Record(error),
+                        });
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(harm)
+    }
+
+    /// A record's bytes, at a position that [`Self::records`] told.
+    pub fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
+        let Place { epoch, offset, length } = at.into();
+        let (_, segment) = &self.survey.segments[&epoch];
+        let mut bytes = vec![0; length];
+        let read = segment.file.read_at(&mut bytes, offset);
+        read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
+        Ok(bytes)
+    }
+
+    /// A place in a file of the log, to be compared with where records lie.
+    pub fn position(&self, file: &str, offset: u64) -> Option<Position> {
+        let (epoch, _) = self.survey.segments.iter().find(|(_, (_, segment))| segment.name == file)?;
+        Some(Place::start(*epoch, offset).into())
+    }
+
+    /// The frame without what fills it up.
+    fn frame(&self, found: &Found) -> Result<Vec<u8>, OpenError> {
+        let (head, segment) = &self.survey.segments[&found.epoch];
+        let mut bytes = vec![0; found.bytes as usize];
+        let read = segment.file.read_at(&mut bytes, found.offset);
+        read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
+        // Whoever has this has the lock, so it is as whole as it was a moment ago.
+        let length = frame::parse(&bytes, head.mark).map_or(0, |(head, _)| head.length as usize);
+        bytes.truncate(frame::HEAD_BYTES + length);
+        Ok(bytes)
+    }
+}

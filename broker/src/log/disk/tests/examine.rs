@@ -1,0 +1,173 @@
+//! A log that is looked at is the log that a start finds: what one calls damaged the other refuses, and where nothing is
+//! damaged both find the same.
+
+use std::{cell::Cell, fs, ops::Range, path::Path};
+
+use proptest::{
+    prelude::{Just, Strategy, prop_oneof},
+    test_runner::{Config, TestRunner},
+};
+
+use super::owner::{SEGMENT, body};
+use crate::log::{
+    DiskLog, Log, Options, Record, Sync,
+    conformance::Patient,
+    disk::examine::{Examination, Harm, What, examine},
+};
+
+const OPTIONS: Options = Options { segment_bytes: SEGMENT };
+/// Through several segments; the last two groups are not known to be on disk.
+const MESSAGES: u64 = 200;
+
+fn written(folder: &Path) {
+    let mut log = DiskLog::open(folder, OPTIONS).unwrap();
+    log.replayed(|_, record| panic!("{record:?} in a new log")).unwrap();
+    for sequence in 1..=MESSAGES {
+        let body = body(sequence);
+        let push = Record::Push {
+            channel: 1,
+            sequence,
+            message_id: sequence.into(),
+            enqueued_ms: 0,
+            idempotency: None,
+            headers: &[],
+            body: &body,
+        };
+        log.append(&push).unwrap();
+        log.committed(if sequence + 2 > MESSAGES { Sync::Later } else { Sync::Now }).unwrap();
+    }
+}
+
+/// Sequences in the order in which they are found.
+fn looked_at(examination: &Examination) -> Vec<u64> {
+    let mut sequences = Vec::new();
+    let unreadable = examination.records(|_, record| match record {
+        Record::Push { sequence, body: found, .. } => {
+            assert_eq!(*found, body(*sequence));
+            sequences.push(*sequence);
+        }
+        other => panic!("nobody wrote {other:?}"),
+    });
+    assert_eq!(unreadable.unwrap(), []);
+    sequences
+}
+
+fn opened(folder: &Path) -> Option<Vec<u64>> {
+    let mut log = DiskLog::open(folder, OPTIONS).ok()?;
+    let mut sequences = Vec::new();
+    let replayed = log.replayed(|_, head| {
+        if let Record::Push { sequence, .. } = head.record {
+            sequences.push(sequence);
+        }
+    });
+    replayed.unwrap();
+    Some(sequences)
+}
+
+/// A copy without indexes, which hide from a start what this looks for.
+fn copied(from: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let files = fs::read_dir(from).unwrap().map(|file| file.unwrap());
+    for file in files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    copy
+}
+
+#[derive(Debug, Clone)]
+enum Damage {
+    Flipped(Range<usize>),
+    Zeroed(Range<usize>),
+    Truncated(usize),
+}
+
+impl Damage {
+    fn to(&self, bytes: &mut Vec<u8>) {
+        let within = |range: &Range<usize>| range.start.min(bytes.len())..range.end.min(bytes.len());
+        match self {
+            Self::Flipped(range) => {
+                let range = within(range);
+                bytes[range].iter_mut().for_each(|byte| *byte = !*byte);
+            }
+            Self::Zeroed(range) => {
+                let range = within(range);
+                bytes[range].fill(0);
+            }
+            Self::Truncated(length) => bytes.truncate(*length),
+        }
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let start = prop_oneof![0..200_usize, 0..SEGMENT as usize];
+    let range = (start, prop_oneof![Just(1), 1..5000_usize]).prop_map(|(from, length)| from..from + length);
+    prop_oneof![
+        4 => range.clone().prop_map(Damage::Flipped),
+        2 => range.prop_map(Damage::Zeroed),
+        1 => (0..SEGMENT as usize).prop_map(Damage::Truncated),
+    ]
+}
+
+#[test]
+fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_same_to_both() {
+    let whole = tempfile::tempdir().unwrap();
+    written(whole.path());
+    let examination = examine(whole.path()).unwrap();
+    assert_eq!((examination.harm(), looked_at(&examination).len()), (&[][..], MESSAGES as usize));
+    assert!(examination.unsynced().0 > 0 && examination.cut().is_none());
+    let files: Vec<_> = examination.segments().into_iter().map(|segment| segment.file).collect();
+    assert!(files.len() > 4);
+    let (refused, cut) = (Cell::new(0), Cell::new(0));
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(120) });
+    let outcome = runner.run(&(proptest::sample::select(files), damage()), |(file, damage)| {
+        let copy = copied(whole.path());
+        let path = copy.path().join(&file);
+        let mut bytes = fs::read(&path).unwrap();
+        damage.to(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let examination = examine(copy.path()).unwrap();
+        let found = looked_at(&examination);
+        let again = opened(copy.path());
+        assert_eq!(
+            examination.harm().is_empty(),
+            again.is_some(),
+            "{file} {damage:?}: {:?}",
+            examination.harm()
+        );
+        match again {
+            Some(again) => {
+                assert_eq!(found, again, "{file} {damage:?}");
+                cut.set(cut.get() + u32::from(again.len() < MESSAGES as usize));
+            }
+            None => {
+                refused.set(refused.get() + 1);
+                // The frames of a file that is as good as gone are missing after the one before.
+                let named = |harm: &Harm| harm.file == file || harm.what == What::FramesOrFile;
+                assert!(examination.harm().iter().all(named), "{file} {damage:?}: {:?}", examination.harm());
+                assert!(examination.harm().iter().any(|harm| harm.file == file), "{:?}", examination.harm());
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(refused.get() > 20 && cut.get() > 0, "{refused:?} refused, {cut:?} cut");
+}
+
+#[test]
+fn frames_in_a_body_are_not_taken_for_those_of_a_segment_without_a_head() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let examination = examine(folder.path()).unwrap();
+    let [first, second, ..] = &examination.segments()[..] else { panic!("several segments") };
+    // The second segment's file, as a body in the first would have it: whole, with another mark.
+    let mut bytes = fs::read(folder.path().join(&first.file)).unwrap();
+    let stolen = fs::read(folder.path().join(&second.file)).unwrap();
+    let (middle, room) = (bytes.len() / 2, 8192);
+    bytes[middle..middle + room].copy_from_slice(&stolen[4096..4096 + room]);
+    bytes[20] ^= 1;
+    fs::write(folder.path().join(&first.file), bytes).unwrap();
+    let examination = examine(folder.path()).unwrap();
+    assert!(examination.harm().iter().any(|harm| matches!(harm.what, What::Head { kept: true })));
+    let found = looked_at(&examination);
+    assert!(found.is_sorted(), "each message once, in its place: {found:?}");
+}

@@ -1,0 +1,222 @@
+//! What can be saved of a damaged folder is saved, and what cannot is said.
+
+use std::{collections::BTreeSet, fs};
+
+use proptest::{
+    prelude::{Strategy, any, prop},
+    test_runner::{Config, TestRunner},
+};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    broker::Broker,
+    care::{bytes_of, care, dumped, on, status, stderr, stdout, used},
+    operator::{channel, with_channels_and_flags},
+};
+
+/// Salvages a folder into another beside it, which must work; what it said.
+fn salvaged(broker: &Broker, to: &str) -> String {
+    let target = broker.folder.path().join(to);
+    let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
+    assert!(status(&output) < 2, "{}", stderr(&output));
+    stdout(&output).to_owned()
+}
+
+#[tokio::test]
+async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_is_as_it_was() {
+    let mut broker = used().await;
+    let segment = broker.data_folder().join("log/00000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let place = bytes.windows(12).position(|window| window == b"meta-number4").unwrap();
+    bytes[place] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let before = bytes_of(&broker.data_folder());
+    let (folder, damaged) = (broker.data_folder(), broker.folder.path().join("damaged"));
+    let flags = [folder.to_str().unwrap(), "--move-old-to", damaged.to_str().unwrap()];
+    let output = on(&folder, "salvage", &flags);
+    let said = stdout(&output);
+    assert_eq!(status(&output), 1, "{said}{}", stderr(&output));
+    assert!(said.contains("5 messages are in") && said.contains("left behind"), "{said}");
+    assert!(said.contains("log/00000001.seg, bytes") && said.contains("come again"), "{said}");
+    assert_eq!(bytes_of(&damaged), before);
+    assert_eq!(status(&on(&folder, "check", &[])), 0);
+    assert!(stderr(&on(&damaged, "salvage", &flags)).contains("there already"));
+    broker.start();
+    for content in ["2", "6"] {
+        assert_eq!(broker.pulled("acme/orders").await.0, content.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_settle_that_lay_in_the_damage_is_not_known_and_its_message_comes_again() {
+    let mut broker = with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await;
+    broker.pushed("acme/orders", "settled and lost").await;
+    let (_, lease) = broker.pulled("acme/orders").await;
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
+    broker.pushed("acme/orders", "after").await;
+    broker.pushed("acme/orders", "later").await;
+    broker.kill();
+    let records = dumped(&broker.data_folder(), &["--records"]);
+    let settle = records.iter().find(|record| record["kind"] == "settle").unwrap();
+    let segment = broker.data_folder().join(settle["file"].as_str().unwrap());
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[settle["offset"].as_u64().unwrap() as usize] ^= 0x10;
+    fs::write(&segment, bytes).unwrap();
+    let said = salvaged(&broker, "salvaged");
+    assert!(said.contains("Messages whose settle lay in a damaged range come again"), "{said}");
+    let contents: Vec<_> = dumped(&broker.folder.path().join("salvaged"), &[]);
+    let contents: Vec<_> = contents.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    assert_eq!(contents, ["settled and lost", "after", "later"]);
+}
+
+/// A folder whose log has several segments, with one message a frame: the number is its content.
+async fn several_segments() -> Broker {
+    let mut broker = with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await;
+    for number in 0..60_u64 {
+        let content = format!("{number} {}", "x".repeat(40 << 10));
+        broker.push("acme/orders", content).header("idempotency-key", number).send().await.unwrap();
+    }
+    broker.kill();
+    broker
+}
+
+/// The numbers of messages, each with the file and the bytes where its record lies.
+fn places(broker: &Broker) -> Vec<(String, std::ops::Range<usize>, u64)> {
+    let records = dumped(&broker.data_folder(), &["--records"]);
+    let pushes = records.iter().filter(|record| record["kind"] == "message");
+    let place = |(number, record): (usize, &Value)| {
+        let from = record["offset"].as_u64().unwrap() as usize;
+        // The frame's head lies before it.
+        (record["file"].as_str().unwrap().to_owned(), from - 32..from + (40 << 10) + 300, number as u64)
+    };
+    pushes.enumerate().map(place).collect()
+}
+
+fn numbers(folder: &std::path::Path) -> BTreeSet<u64> {
+    let number =
+        |message: &Value| message["content"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap();
+    dumped(folder, &[]).iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn whatever_range_is_damaged_it_is_named_and_nothing_outside_of_it_is_lost() {
+    let broker = several_segments().await;
+    let (places, whole) = (places(&broker), bytes_of(&broker.data_folder()));
+    let last = places.len() as u64 - 1;
+    let names: Vec<String> = whole.keys().filter(|name| name.ends_with(".seg")).cloned().collect();
+    let used: Vec<String> =
+        names.into_iter().filter(|name| places.iter().any(|(file, ..)| file == name)).collect();
+    assert!(used.len() > 2, "{used:?}");
+    let lengths = prop::sample::select(vec![1, 8, 100, 5000, 200_000]);
+    let damage = (prop::sample::select(used), 0..1_usize << 20, lengths, any::<bool>());
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&damage.no_shrink(), |(name, from, length, zeroed)| {
+        let path = broker.data_folder().join(&name);
+        let mut bytes = whole[&name].clone();
+        let range = from..(from + length).min(bytes.len());
+        bytes[range.clone()].iter_mut().for_each(|byte| *byte = if zeroed { 0 } else { !*byte });
+        fs::write(&path, &bytes).unwrap();
+        let report: Value =
+            serde_json::from_slice(&on(&broker.data_folder(), "check", &["--json"]).stdout).unwrap();
+        let hit: BTreeSet<u64> = places
+            .iter()
+            .filter(|(file, place, _)| *file == name && place.start < range.end && range.start < place.end)
+            .map(|(.., number)| *number)
+            .collect();
+        let target = broker.folder.path().join("salvaged");
+        salvaged(&broker, "salvaged");
+        let saved = numbers(&target);
+        let missing: BTreeSet<u64> =
+            places.iter().map(|(.., number)| *number).filter(|n| !saved.contains(n)).collect();
+        assert!(missing.is_subset(&hit), "{name} {range:?}: {missing:?} lost, {hit:?} hit");
+        let named = report["damage"].as_array().unwrap().iter().any(|damage| {
+            let [from, to] = ["from", "to"].map(|end| damage[end].as_u64().unwrap() as usize);
+            damage["file"] == name.as_str() && from < range.end && range.start < to
+        });
+        // Where nothing is left that was written later, nothing tells that there was more.
+        let knows =
+            (0..=last).any(|number| missing.iter().any(|lost| *lost < number) && !missing.contains(&number));
+        assert!(named || !knows, "{name} {range:?}: {missing:?} lost, and told: {}", report["damage"]);
+        fs::write(&path, &whole[&name]).unwrap();
+        fs::remove_dir_all(target).unwrap();
+        Ok(())
+    });
+    outcome.unwrap();
+    assert_eq!(bytes_of(&broker.data_folder()), whole);
+}
+
+#[tokio::test]
+async fn a_segment_without_its_head_gives_up_its_frames() {
+    let broker = several_segments().await;
+    let places = places(&broker);
+    let used: BTreeSet<&String> = places.iter().map(|(file, ..)| file).collect();
+    for name in used {
+        let path = broker.data_folder().join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[20] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let said = salvaged(&broker, "salvaged");
+        assert!(said.contains("the head of a segment cannot be read; its frames can"), "{said}");
+        let target = broker.folder.path().join("salvaged");
+        assert_eq!(numbers(&target).len(), 60, "{name}");
+        fs::remove_dir_all(target).unwrap();
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_address_store_gives_up_what_it_has_and_no_message_is_lost() {
+    let mut broker = with_channels_and_flags(&[channel("one")], &["--segment-size", "1MiB"]).await;
+    for name in ["two", "three"] {
+        crate::operator::put(&broker, &channel(name)).await;
+    }
+    for name in ["one", "two", "three"] {
+        broker.pushed(&format!("acme/{name}"), name).await;
+    }
+    broker.kill();
+    let journal = broker.data_folder().join("addresses/journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    let place = bytes.windows(10).position(|window| window == b"\"acme/two\"").unwrap();
+    bytes[place + 3] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let report: Value =
+        serde_json::from_slice(&on(&broker.data_folder(), "check", &["--json"]).stdout).unwrap();
+    let damage = &report["damage"][0];
+    assert_eq!(damage["file"], "addresses/journal");
+    let [from, to] = ["from", "to"].map(|end| damage[end].as_u64().unwrap() as usize);
+    assert!((from..to).contains(&place), "{damage}");
+    salvaged(&broker, "salvaged");
+    let messages = dumped(&broker.folder.path().join("salvaged"), &[]);
+    let of = |message: &Value| {
+        [&message["channel"], &message["content"]].map(|text| text.as_str().unwrap().to_owned())
+    };
+    let all: Vec<_> = messages.iter().map(of).collect();
+    assert_eq!(all, [["acme/one", "one"], ["restante-lost/channel-2", "two"], ["acme/three", "three"]]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_twice_there_is_told() {
+    let broker = several_segments().await;
+    let log = broker.data_folder().join("log");
+    let report = on(&broker.data_folder(), "check", &["--json"]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let second = broker.data_folder().join(report["log"]["segments"][1]["file"].as_str().unwrap());
+    let damage = || {
+        let report = on(&broker.data_folder(), "check", &["--json"]);
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        report["damage"].to_string()
+    };
+    fs::copy(&second, log.join("00000099.seg")).unwrap();
+    assert!(damage().contains("the same segment"), "{}", damage());
+    fs::remove_file(log.join("00000099.seg")).unwrap();
+    fs::rename(&second, broker.folder.path().join("away")).unwrap();
+    assert!(damage().contains("is missing"), "{}", damage());
+    fs::rename(broker.folder.path().join("away"), &second).unwrap();
+    fs::remove_file(broker.data_folder().join("restante.json")).unwrap();
+    assert!(damage().contains("restante.json"), "{}", damage());
+    let target = broker.folder.path().join("new");
+    let output = care(&["salvage", broker.data_folder().to_str().unwrap(), target.to_str().unwrap()]);
+    assert_eq!((status(&output), numbers(&target).len()), (1, 60));
+}

@@ -6,7 +6,7 @@ use restante_wire::{header, path};
 use super::{ascii, asked::Wait};
 use crate::{
     clock::rfc3339,
-    core::{Content, Delivery},
+    core::{Delivery, Recorded},
     message,
 };
 
@@ -32,11 +32,11 @@ pub(super) fn with_content(headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the message, its content apart.
-pub(super) fn message(delivery: &Delivery<Content>, headers: &mut HeaderMap) {
-    let Delivery { granted, content, .. } = delivery;
+pub(super) fn message(delivery: &Delivery<Recorded>, headers: &mut HeaderMap) {
+    let Delivery { granted, content: Recorded { id, content }, .. } = delivery;
     message::decode_kept(&content.headers, headers);
     let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
-    insert(header::MESSAGE_ID, ascii(granted.stored.id.to_string()));
+    insert(header::MESSAGE_ID, ascii(id.to_string()));
     insert(header::MESSAGE_ENQUEUED_AT, ascii(rfc3339(granted.stored.enqueued_at)));
     insert(header::MESSAGE_DELIVERIES, HeaderValue::from(granted.deliveries()));
     if let Some(group) = &granted.group {
@@ -45,7 +45,7 @@ pub(super) fn message(delivery: &Delivery<Content>, headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the lease.
-pub(super) fn lease(delivery: &Delivery<Content>, lease_seconds: u64, headers: &mut HeaderMap) {
+pub(super) fn lease(delivery: &Delivery<Recorded>, lease_seconds: u64, headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease_seconds));
     let ends_at = ascii(rfc3339(delivery.granted.ends_at));
     headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ends_at);

@@ -103,7 +103,7 @@ impl PullAdapter {
         let now = self.context.core.with(|core| core.clock().now());
         let items = held.deliveries().iter().map(|delivery| {
             let lease = (!auto).then(|| item::lease_seconds(delivery, now));
-            (item::delivered(delivery, lease), &delivery.content.body)
+            (item::delivered(delivery, lease), &delivery.content.content.body)
         });
         let mut bytes = Vec::new();
         if accepts(request, FRAMES_CONTENT_TYPE) {

@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     channel::Claim,
-    core::{Content, Delivery, SharedCore, StoreFailed, Ticket},
+    core::{Delivery, Recorded, SharedCore, StoreFailed, Ticket},
 };
 
 /// Messages on their way to a receiver.
 pub(super) struct Held {
     core: SharedCore,
-    deliveries: Vec<Delivery<Content>>,
+    deliveries: Vec<Delivery<Recorded>>,
     /// Those whose contents have not come from the log yet.
     coming: VecDeque<Delivery>,
 }
@@ -31,7 +31,7 @@ impl Held {
     }
 
     /// The messages.
-    pub(super) fn deliveries(&self) -> &[Delivery<Content>] {
+    pub(super) fn deliveries(&self) -> &[Delivery<Recorded>] {
         &self.deliveries
     }
 
@@ -49,7 +49,7 @@ impl Held {
 
     /// Bytes of contents and kept headers.
     pub(super) fn bytes(&self) -> u64 {
-        self.deliveries.iter().map(|delivery| delivery.content.bytes() as u64).sum()
+        self.deliveries.iter().map(|delivery| delivery.content.content.bytes() as u64).sum()
     }
 
     /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.

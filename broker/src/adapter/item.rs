@@ -6,15 +6,15 @@ use restante_wire::batch::{Content, DeadLetterNote, DeliveredHead, DeliveredItem
 use crate::{
     channel::{Death, Message, Phase},
     clock::{Millis, rfc3339},
-    core::{self, Delivery, Seen},
+    core::{Delivery, Recorded, Seen},
     message,
 };
 
 /// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
-pub(super) fn delivered(delivery: &Delivery<core::Content>, lease_seconds: Option<u64>) -> DeliveredHead {
-    let Delivery { granted, token, content, .. } = delivery;
+pub(super) fn delivered(delivery: &Delivery<Recorded>, lease_seconds: Option<u64>) -> DeliveredHead {
+    let Delivery { granted, token, content: Recorded { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
-        id: granted.stored.id.to_string(),
+        id: id.to_string(),
         enqueued_at: rfc3339(granted.stored.enqueued_at),
         deliveries: granted.deliveries(),
         group: granted.group.as_deref().map(Into::into),
@@ -31,11 +31,11 @@ pub(super) fn delivered(delivery: &Delivery<core::Content>, lease_seconds: Optio
 }
 
 /// A message that was looked at.
-pub(super) fn seen(seen: &Seen, content: &core::Content) -> DeliveredItem {
+pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> DeliveredItem {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase } = message;
     let mut head = DeliveredHead {
-        id: stored.id.to_string(),
+        id: id.to_string(),
         enqueued_at: rfc3339(stored.enqueued_at),
         deliveries: handouts.deliveries(),
         group: group.as_deref().map(Into::into),

@@ -65,7 +65,7 @@ impl PullAdapter {
         let Some(delivery) = held.deliveries().first() else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
-        let content = delivery.content.body.clone();
+        let content = delivery.content.content.body.clone();
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
         if !auto {

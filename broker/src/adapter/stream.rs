@@ -121,7 +121,7 @@ impl Messages {
         let now = self.source.context.core.with(|core| core.clock().now());
         let head = item::delivered(delivery, Some(item::lease_seconds(delivery, now)));
         let event = Event::default().id(head.id.clone());
-        let item = DeliveredItem { content: Content(delivery.content.body.to_vec()), head };
+        let item = DeliveredItem { content: Content(delivery.content.content.body.to_vec()), head };
         let bytes = item.content.0.len();
         let event = event.json_data(item).expect("an item has only JSON's own types");
         let claims = held.into_claims();

@@ -7,6 +7,7 @@ use restante_wire::{
     batch::{Content, DeadLetterNote, HeaderValues, Headers},
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::view::Held;
 use crate::{
@@ -53,8 +54,9 @@ pub(super) struct Dumped {
 impl Dumped {
     /// A message of a channel, and the record of its push.
     pub(super) fn of(held: Held<'_>, sequence: Sequence, message: &Message, record: &Record<'_>) -> Self {
-        let (kept, body) = match record {
-            Record::Push { headers, body, .. } | Record::Message { headers, body, .. } => (*headers, *body),
+        let (id, kept, body) = match record {
+            Record::Push { message_id, headers, body, .. }
+            | Record::Message { message_id, headers, body, .. } => (*message_id, *headers, *body),
             _ => Default::default(),
         };
         let mut headers = HeaderMap::new();
@@ -66,7 +68,7 @@ impl Dumped {
             channel: config.qualified_name(),
             source: config.source.clone(),
             sequence,
-            id: message.stored.id.to_string(),
+            id: Uuid::from_u128(id).to_string(),
             state: match message.state() {
                 State::Ready => "ready",
                 State::Leased => "leased",

@@ -1,6 +1,6 @@
 //! A data folder as it is seen without a broker: its parts, and what they add up to.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use restante_wire::{Address, ChannelConfig, channel::Durability};
 use uuid::Uuid;
@@ -74,7 +74,7 @@ impl View {
 
 impl<'a> Held<'a> {
     /// The messages that a start would find in it, by sequence.
-    pub(super) fn messages(self) -> impl Iterator<Item = (Sequence, &'a Message)> {
+    pub(super) fn messages(self) -> impl Iterator<Item = (Sequence, Cow<'a, Message>)> {
         let kept = self.entry.config.durability != Durability::Memory;
         self.state.filter(|_| kept).into_iter().flat_map(ChannelState::messages)
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use restante_wire::DeadLetterCause;
-use uuid::Uuid;
 
 use super::lease::{Claim, Ended};
 use crate::{clock::Millis, log::Position};
@@ -14,7 +13,7 @@ pub type Sequence = u64;
 /// The name of a group. One allocation for all of its messages.
 pub type Group = Arc<str>;
 
-/// What a channel remembers of a message's content.
+/// What a channel remembers of a message's content. All else that was stored is told by its record in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// Where the content lies in the log.
@@ -23,8 +22,6 @@ pub struct Stored {
     pub bytes: u32,
     /// When it was stored.
     pub enqueued_at: Millis,
-    /// Its id, a UUIDv7.
-    pub id: Uuid,
 }
 
 /// How often a message was handed out, and by which start of the broker the last time.

@@ -2,11 +2,15 @@
 //!
 //! Architecture Invariant: nothing here does IO, reads a clock or awaits. [`state`] decides, and the core acts.
 
+mod backlog;
 mod bury;
+mod chunk;
 pub mod counters;
 pub mod lease;
 pub mod message;
+mod packed;
 mod places;
+mod plain;
 mod policy;
 mod receive;
 mod senders;

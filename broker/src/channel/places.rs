@@ -1,5 +1,5 @@
-//! Where each message of a channel stands: in line, behind its group, leased, delayed or dead. Derived from the messages,
-//! so that none is ever searched for.
+//! Where each message of a channel stands that is not plain: in line, behind its group, leased, delayed or dead. Derived
+//! from the messages, so that none is ever searched for.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,8 +19,8 @@ pub(super) struct Places {
     /// When time next changes something about each.
     events: BTreeSet<(Millis, Sequence)>,
     groups: HashMap<Group, Members>,
-    /// The group that the whole channel is, in the strict order.
-    whole: Option<Group>,
+    /// Groups are not looked at: the whole channel is one.
+    strict: bool,
 }
 
 /// The messages of a group that are no dead letters.
@@ -35,12 +35,12 @@ struct Members {
 impl Places {
     /// Whether the whole channel is one group.
     pub(super) fn is_strict(&self) -> bool {
-        self.whole.is_some()
+        self.strict
     }
 
     /// Another order: nothing may be listed.
     pub(super) fn empty(strict: bool) -> Self {
-        Self { whole: strict.then(|| Group::from("")), ..Self::default() }
+        Self { strict, ..Self::default() }
     }
 
     /// Puts a message where it belongs.
@@ -96,7 +96,8 @@ impl Places {
     fn group(&self, message: &Message) -> Option<Group> {
         match message.phase {
             Phase::Dead(_) => None,
-            _ => self.whole.as_ref().or(message.group.as_ref()).cloned(),
+            _ if self.strict => None,
+            _ => message.group.clone(),
         }
     }
 
@@ -123,12 +124,12 @@ impl Places {
         }
     }
 
-    /// The next message to be leased.
-    pub(super) fn next(&self) -> Option<Sequence> {
+    /// The first message in line.
+    pub(super) fn first_in_line(&self) -> Option<Sequence> {
         self.line.first().copied()
     }
 
-    /// How many may be leased now.
+    /// How many are in line.
     pub(super) fn in_line(&self) -> u64 {
         self.line.len() as u64
     }

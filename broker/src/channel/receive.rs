@@ -10,11 +10,11 @@ impl ChannelState {
     /// The next message goes to a receiver.
     pub fn lease_next(&mut self, ends_at: Millis, start: u64) -> Option<Granted> {
         let sequence = self.next()?;
-        let message = self.change(sequence, |message| {
+        self.change(sequence, |message| {
             message.handouts.last += 1;
             message.handouts.start = start;
             message.phase = Phase::Leased(ends_at);
-        })?;
-        Some(Granted::of(sequence, message, ends_at))
+            Granted::of(sequence, message, ends_at)
+        })
     }
 }

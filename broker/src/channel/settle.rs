@@ -1,5 +1,7 @@
 //! What a receiver says of its lease: the table of states of the HTTP contract, section *Settle*.
 
+use std::borrow::Cow;
+
 use restante_wire::DeadLetterCause;
 
 use super::{
@@ -83,12 +85,15 @@ impl ChannelState {
     /// The receiver wants the message until `ends_at`.
     pub fn renew(&mut self, claim: Claim, ends_at: Millis, now: Millis) -> Result<Granted, Refusal> {
         self.held(claim, now)?;
-        let message = self.change(claim.sequence, |message| message.phase = Phase::Leased(ends_at));
-        message.map(|message| Granted::of(claim.sequence, message, ends_at)).ok_or(Refusal::Settled)
+        let renewed = self.change(claim.sequence, |message| {
+            message.phase = Phase::Leased(ends_at);
+            Granted::of(claim.sequence, message, ends_at)
+        });
+        renewed.ok_or(Refusal::Settled)
     }
 
     /// The message that a claim is good for.
-    fn held(&self, claim: Claim, now: Millis) -> Result<&Message, Refusal> {
+    fn held(&self, claim: Claim, now: Millis) -> Result<Cow<'_, Message>, Refusal> {
         let Some(message) = self.message(claim.sequence) else { return Err(Refusal::Settled) };
         if claim.handout > message.handouts.last {
             // A power cut may forget the lease records of the last second: the lease is over, and nobody has it since.

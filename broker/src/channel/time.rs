@@ -26,12 +26,13 @@ impl ChannelState {
     pub fn elapse(&mut self, policy: &Policy, now: Millis) -> Option<Elapsed> {
         let sequence = self.due(now)?;
         let message = self.message(sequence)?;
-        if matches!(message.phase, Phase::Leased(_)) && message.handouts.deliveries() >= policy.max_deliveries
-        {
+        let was_leased = matches!(message.phase, Phase::Leased(_));
+        let (deliveries, is_expired) = (message.handouts.deliveries(), message.is_expired(now));
+        if was_leased && deliveries >= policy.max_deliveries {
             self.bury(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
             return Some(Elapsed::Buried(sequence));
         }
-        if message.is_expired(now) {
+        if is_expired {
             return self.expire(sequence, policy, now);
         }
         self.change(sequence, |message| {

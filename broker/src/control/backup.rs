@@ -240,3 +240,47 @@ async fn on_disk<T: Send + 'static>(
     // A runtime that ends drops what it was about to do.
     done.unwrap_or(Err(Ended::HungUp))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> (Archive, mpsc::Receiver<Piece>) {
+        let (pieces, taken) = mpsc::channel(PIECES_MAX);
+        (Archive { pieces, allowed_until: Instant::now() + STALL, sent_bytes: 0 }, taken)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_and_one_that_hangs_up_at_once() {
+        let (mut archive, taken) = archive();
+        let began = Instant::now();
+        let ended = loop {
+            if let Err(ended) = archive.send(Bytes::from(vec![0; PIECE_BYTES])).await {
+                break ended;
+            }
+        };
+        assert!(matches!(ended, Ended::Slow), "{ended}");
+        assert!((STALL..STALL + Duration::from_secs(2)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        drop(taken);
+        assert!(matches!(archive.give(Piece::Last).await, Err(Ended::HungUp)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_slow_but_steady_has_all_the_time_it_needs() {
+        let (mut archive, mut taken) = archive();
+        let taking = tokio::spawn(async move {
+            // A little faster than it must be.
+            let mut every = tokio::time::interval(Duration::from_millis(240));
+            while let Some(Piece::Bytes(_)) = taken.recv().await {
+                every.tick().await;
+            }
+        });
+        let began = Instant::now();
+        for _ in 0..2000 {
+            archive.send(Bytes::from(vec![0; PIECE_BYTES])).await.unwrap();
+        }
+        assert!(began.elapsed() > 10 * STALL);
+        archive.give(Piece::Last).await.unwrap();
+        taking.await.unwrap();
+    }
+}

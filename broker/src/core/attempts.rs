@@ -26,6 +26,11 @@ impl Attempts {
         self.by_id.get(id)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// An attempt waits.
     pub(super) fn waits(&mut self, id: &AttemptId, waiter: WaiterId) {
         self.by_id.insert(id.clone(), Attempt::Waiting(waiter));

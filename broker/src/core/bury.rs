@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Content, Core, Reading, StoreFailed, records};
+use super::{Core, Reading, Recorded, StoreFailed, records};
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Handouts, Message, Phase, Sequence, Stored},
@@ -21,8 +21,8 @@ impl<L: Log> Core<L> {
         let Some(to) = self.dead_letter_channel(number) else { return self.stays(number, sequence) };
         match self.content_of(number, sequence)? {
             None => Ok(()),
-            Some(Reading::Here(content)) => {
-                if self.move_message(number, sequence, &to, content, Moved::GivenUp)? {
+            Some(Reading::Here(recorded)) => {
+                if self.move_message(number, sequence, &to, recorded, Moved::GivenUp)? {
                     return Ok(());
                 }
                 self.stays(number, sequence)
@@ -56,7 +56,7 @@ impl<L: Log> Core<L> {
         number: u32,
         sequence: Sequence,
         to: &Arc<ChannelEntry>,
-        content: Content,
+        Recorded { id, content }: Recorded,
         moved: Moved,
     ) -> Result<bool, StoreFailed> {
         let now = self.alive()?;
@@ -78,7 +78,7 @@ impl<L: Log> Core<L> {
         Target { channel: to.number, sequence: place, expires_ms: expires_at }.encode(&mut targets);
         let record = Record::Message {
             targets: Targets::new(&targets),
-            message_id: message.stored.id.as_u128(),
+            message_id: id.as_u128(),
             enqueued_ms: now,
             idempotency: None,
             due_ms: None,
@@ -94,8 +94,8 @@ impl<L: Log> Core<L> {
             channel.state.remove(sequence);
         }
         self.forget(number, sequence, &message);
-        let stored = Stored { position, bytes: bytes as u32, enqueued_at: now, id: message.stored.id };
-        self.contents.insert(to.number, place, content);
+        let stored = Stored { position, bytes: bytes as u32, enqueued_at: now };
+        self.contents.insert(to.number, place, Recorded { id, content });
         if let Some(target) = self.channels.get_mut(&to.number) {
             target.counters.pushed.fetch_add(1, Relaxed);
             let (handouts, phase) = (Handouts::default(), records::first_phase(None));
@@ -110,7 +110,7 @@ impl<L: Log> Core<L> {
     /// A message and the name of its channel.
     fn whole(&self, number: u32, sequence: Sequence) -> Option<Channel> {
         let channel = self.channels.get(&number)?;
-        let message = channel.state.message(sequence)?.clone();
+        let message = channel.state.message(sequence)?.into_owned();
         Some(Channel { name: channel.entry.config.qualified_name(), message })
     }
 }

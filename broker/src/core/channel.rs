@@ -59,6 +59,7 @@ impl Channel {
             attempts: Default::default(),
             lease_ended: Arc::default(),
             wakes_at: None,
+            listed_as_idle: false,
         };
         channel.publish();
         channel
@@ -93,13 +94,13 @@ impl<L: Log> Core<L> {
             // The request may be older than the newest configuration.
             self.configure(entry.number, entry);
         }
-        self.channels.get_mut(&entry.number)
+        self.channels.get_mut(&entry.number).map(|channel| &mut **channel)
     }
 
     /// These channels may have another configuration.
     pub fn changed(&mut self, entries: &[Arc<ChannelEntry>]) {
         for entry in entries {
-            // One that was never used is made when it is.
+            // One that rests or was never used is made when it is.
             if self.channels.contains_key(&entry.number) && !self.closed.contains(&entry.number) {
                 self.configure(entry.number, entry);
                 self.serve_waiting(entry.number);
@@ -115,7 +116,8 @@ impl<L: Log> Core<L> {
             Some(channel) if Arc::ptr_eq(&channel.entry, &newest) => {}
             Some(channel) => channel.configure(newest),
             None => {
-                self.channels.insert(number, Channel::new(newest, ChannelState::default(), &self.counters));
+                let state = self.resting.wake(number);
+                self.channels.insert(number, Box::new(Channel::new(newest, state, &self.counters)));
             }
         }
     }
@@ -139,6 +141,8 @@ impl<L: Log> Core<L> {
     /// Ends a channel's deletion, once the address store has forgotten it for ever: at the next start the log's records
     /// of its number belong to nobody.
     pub fn remove(&mut self, number: u32) {
+        self.counters.remove(number);
+        self.resting.forget(number);
         let Some(mut channel) = self.channels.remove(&number) else { return };
         self.timers.remove(number, channel.wakes_at);
         channel.receivers.dismiss();
@@ -148,7 +152,6 @@ impl<L: Log> Core<L> {
             self.contents.remove(number, sequence);
             self.release_position(message.stored.position);
         }
-        self.counters.remove(number);
         self.wakers.commit.notify_one();
     }
 
@@ -158,7 +161,7 @@ impl<L: Log> Core<L> {
             channel.receivers.dismiss();
             channel.attempts.nobody_waits();
             channel.senders.wake_all();
-            channel.publish();
+            self.touch(number);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::channel::Sequence;
 
@@ -22,13 +23,22 @@ impl Content {
     }
 }
 
+/// What the record of a message tells of it that its channel need not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The message's id, a UUIDv7.
+    pub id: Uuid,
+    /// What was sent.
+    pub content: Content,
+}
+
 /// The contents in memory, up to a limit. A full one takes no more until messages leave: those that came first are asked
 /// for first, so there is nothing better to throw out.
 #[derive(Debug)]
 pub(super) struct HotContents {
     // Messages come in order of their sequences: cheap to append to, and it never moves all that it holds, as a hash table
     // does when it grows.
-    contents: BTreeMap<(u32, Sequence), Content>,
+    contents: BTreeMap<(u32, Sequence), Recorded>,
     bytes: usize,
     max_bytes: usize,
 }
@@ -40,10 +50,11 @@ impl HotContents {
     }
 
     /// Keeps a content, if there is room.
-    pub(super) fn insert(&mut self, channel: u32, sequence: Sequence, content: Content) {
-        if self.bytes + content.bytes() <= self.max_bytes {
-            self.bytes += content.bytes();
-            self.contents.insert((channel, sequence), content);
+    pub(super) fn insert(&mut self, channel: u32, sequence: Sequence, recorded: Recorded) {
+        let bytes = recorded.content.bytes();
+        if self.bytes + bytes <= self.max_bytes {
+            self.bytes += bytes;
+            self.contents.insert((channel, sequence), recorded);
         }
     }
 
@@ -53,14 +64,14 @@ impl HotContents {
     }
 
     /// A content, if it was kept.
-    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<Content> {
+    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<Recorded> {
         self.contents.get(&(channel, sequence)).cloned()
     }
 
     /// The message left.
     pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
-        if let Some(content) = self.contents.remove(&(channel, sequence)) {
-            self.bytes -= content.bytes();
+        if let Some(recorded) = self.contents.remove(&(channel, sequence)) {
+            self.bytes -= recorded.content.bytes();
         }
     }
 }
@@ -71,7 +82,10 @@ mod tests {
 
     #[test]
     fn a_full_memory_keeps_what_came_first_and_takes_more_when_that_left() {
-        let content = |bytes: usize| Content { headers: Bytes::new(), body: vec![0; bytes].into() };
+        let content = |bytes: usize| Recorded {
+            id: Uuid::nil(),
+            content: Content { headers: Bytes::new(), body: vec![0; bytes].into() },
+        };
         let mut hot = HotContents::new(100);
         hot.insert(1, 1, content(60));
         hot.insert(1, 2, content(60));

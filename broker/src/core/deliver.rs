@@ -154,7 +154,7 @@ impl<L: Log> Core<L> {
             if let Some(attempt) = channel.receivers.remove(id).and_then(|waiter| waiter.attempt) {
                 channel.attempts.stops_waiting(&attempt, id);
             }
-            channel.publish();
+            self.touch(number);
         }
     }
 

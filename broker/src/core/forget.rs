@@ -39,6 +39,7 @@ impl<L: Log> Core<L> {
         if let Some(at) = channel.state.next_event() {
             self.wake_at(number, at);
         }
+        self.rest_if_idle(number);
     }
 
     /// A channel wakes at this time at the latest.

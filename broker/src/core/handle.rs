@@ -5,7 +5,7 @@ use std::sync::Arc;
 use restante_wire::ChannelStats;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Content, Core, CounterRegistry, SharedCore, StoreFailed};
+use super::{Core, CounterRegistry, Recorded, SharedCore, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
@@ -121,7 +121,7 @@ impl<L: Log> CoreHandle<L> {
             brought = match turn.coming {
                 Some(coming) => {
                     let came = coming.await;
-                    Some(Content::of_record(&self.run(|core| core.came(came)).await??))
+                    Some(Recorded::of(&self.run(|core| core.came(came)).await??))
                 }
                 None => None,
             };

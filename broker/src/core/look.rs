@@ -1,6 +1,6 @@
 //! Looking at messages without taking them.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Core, Reading, StoreFailed};
 use crate::{
@@ -39,7 +39,7 @@ impl<L: Log> Core<L> {
         for sequence in sequences {
             let message =
                 self.channels.get(&entry.number).and_then(|channel| channel.state.message(sequence));
-            let Some(message) = message.cloned() else { continue };
+            let Some(message) = message.map(Cow::into_owned) else { continue };
             let size = u64::from(message.stored.bytes);
             if size > bytes && !seen.is_empty() {
                 return Ok((seen, true));

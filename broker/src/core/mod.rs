@@ -26,6 +26,7 @@ mod reclaim;
 mod records;
 mod recovery;
 mod redrive;
+mod rest;
 mod room;
 mod settle;
 mod shared;
@@ -41,7 +42,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use channel::CounterRegistry;
-pub use contents::Content;
+pub use contents::{Content, Recorded};
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
@@ -71,6 +72,7 @@ use in_flight::InFlight;
 use moves::Moves;
 use positions::SharedPositions;
 use reclaim::Reclaim;
+use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
 
@@ -130,6 +132,8 @@ struct Channel {
     counters: Arc<ChannelCounters>,
     /// When the channel wakes.
     wakes_at: Option<Millis>,
+    /// Whether it is among the idle ones that are kept.
+    listed_as_idle: bool,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -141,7 +145,8 @@ pub struct Core<L = DiskLog> {
     start: u64,
     sealer: LeaseSealer,
     limits: Limits,
-    channels: HashMap<u32, Channel>,
+    channels: HashMap<u32, Box<Channel>>,
+    resting: Resting,
     /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
     closed: HashSet<u32>,
     counters: Arc<CounterRegistry>,

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use super::{Content, Core, StoreFailed, bury::Moved, read::Came};
+use super::{Core, Recorded, StoreFailed, bury::Moved, read::Came};
 use crate::{
     channel::{Phase, Sequence},
     log::{Coming, Log},
@@ -59,12 +59,12 @@ impl<L: Log> Core<L> {
     }
 
     fn move_now(&mut self, number: u32, sequence: Sequence, came: Came) -> Result<(), StoreFailed> {
-        let content = Content::of_record(&self.came(came)?);
+        let recorded = Recorded::of(&self.came(came)?);
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
         // Somebody may have redriven or purged it meanwhile.
         let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
         if let Some(to) = self.dead_letter_channel(number).filter(|_| is_dead) {
-            self.move_message(number, sequence, &to, content, Moved::GivenUp)?;
+            self.move_message(number, sequence, &to, recorded, Moved::GivenUp)?;
         }
         Ok(())
     }

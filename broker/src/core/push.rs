@@ -6,7 +6,8 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled, records, room::Fullness,
+    Content, Core, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled, records,
+    room::Fullness,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -168,9 +169,10 @@ impl<L: Log> Core<L> {
         let ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
-        let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now, id };
+        let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
+        let recorded = Recorded { id, content: content.clone() };
         for Target { channel: number, sequence, expires_ms } in targets.iter() {
-            self.contents.insert(number, sequence, content.clone());
+            self.contents.insert(number, sequence, recorded.clone());
             let Some(channel) = self.channels.get_mut(&number) else { continue };
             channel.counters.pushed.fetch_add(1, Relaxed);
             channel.state.store(Message {

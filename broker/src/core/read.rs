@@ -2,18 +2,19 @@
 
 use bytes::Bytes;
 use tokio::sync::oneshot::error::RecvError;
+use uuid::Uuid;
 
-use super::{Content, Core, SharedCore, StoreFailed};
+use super::{Content, Core, Recorded, SharedCore, StoreFailed};
 use crate::{
     channel::Sequence,
     log::{Coming, Log, LogError, Position, Read, Record},
 };
 
-/// A message's content: here, or on its way.
+/// What a message's record tells: here, or on its way.
 #[derive(Debug)]
 pub enum Reading {
     /// It was in memory.
-    Here(Content),
+    Here(Recorded),
     /// It comes from the log; [`SharedCore::content`] waits for it.
     Coming(Coming),
 }
@@ -29,11 +30,11 @@ impl<L: Log> Core<L> {
         sequence: Sequence,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
-        if let Some(content) = self.contents.get(number, sequence) {
-            return Ok(Reading::Here(content));
+        if let Some(recorded) = self.contents.get(number, sequence) {
+            return Ok(Reading::Here(recorded));
         }
         Ok(match self.read(position)? {
-            Read::Here(bytes) => Reading::Here(Content::of_record(&bytes)),
+            Read::Here(bytes) => Reading::Here(Recorded::of(&bytes)),
             Read::Coming(coming) => Reading::Coming(coming),
         })
     }
@@ -62,10 +63,10 @@ impl<L: Log> Core<L> {
 
 impl<L: Log> SharedCore<L> {
     /// Waits for a content.
-    pub async fn content(&self, reading: &mut Reading) -> Result<Content, StoreFailed> {
+    pub async fn content(&self, reading: &mut Reading) -> Result<Recorded, StoreFailed> {
         match reading {
-            Reading::Here(content) => Ok(content.clone()),
-            Reading::Coming(coming) => Ok(Content::of_record(&self.bytes(coming).await?)),
+            Reading::Here(recorded) => Ok(recorded.clone()),
+            Reading::Coming(coming) => Ok(Recorded::of(&self.bytes(coming).await?)),
         }
     }
 
@@ -76,13 +77,17 @@ impl<L: Log> SharedCore<L> {
     }
 }
 
-impl Content {
-    /// The content in a message's record.
-    pub(super) fn of_record(bytes: &Bytes) -> Self {
+impl Recorded {
+    /// What a message's record tells.
+    pub(super) fn of(bytes: &Bytes) -> Self {
         match Record::decode(bytes) {
-            Ok(Record::Push { headers, body, .. } | Record::Message { headers, body, .. }) => {
-                Self { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) }
-            }
+            Ok(
+                Record::Push { message_id, headers, body, .. }
+                | Record::Message { message_id, headers, body, .. },
+            ) => Self {
+                id: Uuid::from_u128(message_id),
+                content: Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) },
+            },
             _ => unreachable!("a message's position is that of its own record, which the log has checked"),
         }
     }

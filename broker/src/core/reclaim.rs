@@ -3,6 +3,7 @@
 //! In small steps between the requests, so that nobody waits for more than one.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     task::{Context, Poll},
 };
@@ -218,7 +219,7 @@ impl<L: Log> Core<L> {
         self.reclaim.pacer.wrote(bytes as u64, self.clock.now());
     }
 
-    pub(super) fn message(&self, number: u32, sequence: Sequence) -> Option<&Message> {
+    pub(super) fn message(&self, number: u32, sequence: Sequence) -> Option<Cow<'_, Message>> {
         self.channels.get(&number)?.state.message(sequence)
     }
 }

@@ -12,11 +12,10 @@ use std::{
 };
 
 use restante_wire::channel::Durability;
-use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records,
+    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records, rest::Resting,
     timers::ChannelTimers,
 };
 use crate::{
@@ -79,15 +78,15 @@ impl Replay {
             }
         }
         match *record {
-            Record::Push { channel, sequence, message_id, enqueued_ms, .. } => {
-                let stored = self.stored(position, message_id, enqueued_ms, *content_bytes);
+            Record::Push { channel, sequence, enqueued_ms, .. } => {
+                let stored = self.stored(position, enqueued_ms, *content_bytes);
                 self.message(channel, sequence, Message::new(stored));
             }
-            Record::Message { targets, message_id, enqueued_ms, due_ms, group, moved_from, .. } => {
+            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
-                let stored = self.stored(position, message_id, enqueued_ms, *content_bytes);
+                let stored = self.stored(position, enqueued_ms, *content_bytes);
                 let group = group.map(|group| self.group(group));
                 self.shared.share(position, targets.count());
                 for Target { channel, sequence, expires_ms } in targets.iter() {
@@ -127,10 +126,9 @@ impl Replay {
         }
     }
 
-    fn stored(&mut self, position: Position, id: u128, enqueued_at: Millis, content_bytes: usize) -> Stored {
+    fn stored(&mut self, position: Position, enqueued_at: Millis, content_bytes: usize) -> Stored {
         self.newest = self.newest.max(enqueued_at);
-        let bytes = content_bytes as u32;
-        Stored { position, bytes, enqueued_at, id: Uuid::from_u128(id) }
+        Stored { position, bytes: content_bytes as u32, enqueued_at }
     }
 
     fn group(&mut self, name: &str) -> Group {
@@ -230,21 +228,21 @@ impl<L: Log> Core<L> {
             idempotency.insert(hash, expires_at, position, now);
         }
         let counters = Arc::new(CounterRegistry::default());
-        let mut channels = HashMap::new();
+        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
                     if entry.config.durability == Durability::Memory {
                         replay.empty(&mut state);
                     }
-                    channels.insert(number, Channel::new(entry, state, &counters));
+                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
                 }
                 // Its addresses are lost, not its deletion known: nothing may be dropped.
                 None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
                 None => replay.empty(&mut state),
             }
         }
-        let messages: u64 = channels.values().map(|channel: &Channel| channel.state.messages_count()).sum();
+        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
         let mut core = Self {
             log,
@@ -254,6 +252,7 @@ impl<L: Log> Core<L> {
             sealer,
             limits,
             channels,
+            resting: Resting::default(),
             closed: HashSet::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Content, Core, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, bury::Moved};
+use super::{Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
@@ -33,7 +33,7 @@ impl<L: Log> Core<L> {
         to: Option<&Arc<ChannelEntry>>,
         from: Sequence,
         max: u64,
-        mut brought: Option<Content>,
+        mut brought: Option<Recorded>,
     ) -> Result<Redriven, StoreFailed> {
         let now = self.alive()?;
         let number = entry.number;
@@ -48,10 +48,10 @@ impl<L: Log> Core<L> {
         for sequence in dead {
             let done = match to {
                 Some(to) => {
-                    let content = match brought.take().filter(|_| sequence == from) {
-                        Some(content) => content,
+                    let recorded = match brought.take().filter(|_| sequence == from) {
+                        Some(recorded) => recorded,
                         None => match self.content_of(number, sequence)? {
-                            Some(Reading::Here(content)) => content,
+                            Some(Reading::Here(recorded)) => recorded,
                             Some(Reading::Coming(its)) => {
                                 (next, coming) = (Some(sequence), Some(its));
                                 break;
@@ -59,13 +59,12 @@ impl<L: Log> Core<L> {
                             None => continue,
                         },
                     };
-                    self.move_message(number, sequence, to, content, Moved::Redriven)?
+                    self.move_message(number, sequence, to, recorded, Moved::Redriven)?
                 }
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
                     let channel = self.channels.get_mut(&number);
-                    let revived =
-                        channel.is_some_and(|channel| channel.state.revive(sequence, expires_at).is_some());
+                    let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
                     self.record_state(number, sequence)?;
                     revived
                 }

@@ -160,7 +160,7 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get_mut(&turn.channel) {
             channel.senders.remove(turn.id);
             channel.senders.wake();
-            channel.publish();
+            self.touch(turn.channel);
         }
     }
 }

@@ -151,7 +151,7 @@ impl<L: Log> Core<L> {
         {
             let _ = self.channel(&entry);
         }
-        self.channels.get_mut(&number).ok_or(SettleRefusal::ChannelDeleted)
+        self.channels.get_mut(&number).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
     }
 
     /// Writes down everything about a message that changes.
@@ -160,7 +160,7 @@ impl<L: Log> Core<L> {
         else {
             return Ok(());
         };
-        let appended = self.log.append_reserved(&records::state(number, sequence, message)).map(drop);
+        let appended = self.log.append_reserved(&records::state(number, sequence, &message)).map(drop);
         self.reserve_held(appended)
     }
 

@@ -17,12 +17,13 @@ impl Position {
     pub const START: Self = Self([0; 3]);
 
     /// A place of a log. Earlier parts count first in the order.
-    pub(in crate::log) fn new(parts: [u32; 3]) -> Self {
+    pub(crate) fn new(parts: [u32; 3]) -> Self {
         Self(parts)
     }
 
-    /// What [`Self::new`] was given.
-    pub(in crate::log) fn parts(self) -> [u32; 3] {
+    /// What [`Self::new`] was given. What the parts mean is the log's own affair; for whoever holds many positions they are
+    /// numbers to be packed, of which neighbours have much in common.
+    pub(crate) fn parts(self) -> [u32; 3] {
         self.0
     }
 }

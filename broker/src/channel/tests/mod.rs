@@ -7,7 +7,6 @@ mod rules;
 mod table;
 
 use restante_wire::channel::{Backoff, BackoffPolicy, Expired};
-use uuid::Uuid;
 
 use super::{ChannelState, Claim, Message, Policy, Stored};
 use crate::{clock::Millis, log::Position};
@@ -25,13 +24,12 @@ fn policy() -> Policy {
     }
 }
 
-/// A message whose number is when it was stored.
+/// A message whose number is when it was stored, and says how large it is.
 fn message(number: u64) -> Message {
     Message::new(Stored {
         position: Position::default(),
-        bytes: 10,
+        bytes: 10 + (number % 3) as u32,
         enqueued_at: number,
-        id: Uuid::from_u128(number.into()),
     })
 }
 

@@ -1,15 +1,22 @@
 //! Random operations against a model: a plain list, searched from its beginning each time.
 
 use proptest::prelude::*;
+use restante_wire::channel::Order;
 
 use super::{
-    super::{Released, State, message::Phase},
+    super::{Released, Sequence, State, message::Phase},
     *,
 };
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
-    Push { group: Option<u8>, delay: Option<Millis>, ttl: Option<Millis> },
+    Push {
+        group: Option<u8>,
+        delay: Option<Millis>,
+        ttl: Option<Millis>,
+    },
+    /// Many of which nothing is to be said but their time to live.
+    Fill(u8, Option<Millis>),
     Pull(Millis),
     Settle(usize),
     Reject(usize),
@@ -17,6 +24,13 @@ enum Operation {
     Renew(usize, Millis),
     Revive,
     Pass(Millis),
+    /// One leaves though nobody settled it.
+    Drop(usize),
+    /// Its content was copied in the log.
+    Relocate(usize, u32),
+    Order(Order),
+    /// All are found again in the log, in an order that depends on a number.
+    Restore(u64),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -31,6 +45,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..8_usize, 1..50_u64).prop_map(|(index, lease)| Operation::Renew(index, lease)),
         1 => Just(Operation::Revive),
         3 => (1..40_u64).prop_map(Operation::Pass),
+        2 => (2..12_u8, prop::option::of(30..120_u64)).prop_map(|(count, ttl)| Operation::Fill(count, ttl)),
+        1 => (0..40_usize).prop_map(Operation::Drop),
+        3 => (0..40_usize, any::<u32>()).prop_map(|(index, to)| Operation::Relocate(index, to)),
+        1 => prop_oneof![Just(Order::Fifo), Just(Order::Strict)].prop_map(Operation::Order),
+        1 => any::<u64>().prop_map(Operation::Restore),
     ]
 }
 
@@ -51,23 +70,40 @@ struct Modelled {
     handouts: u32,
     deliveries: u32,
     place: Where,
+    position: Position,
 }
 
 #[derive(Debug, Default)]
 struct Model {
     messages: Vec<Modelled>,
     pushed: u64,
+    strict: bool,
+}
+
+/// One that the log gave one sequence after another: the first message has the number 1.
+fn sequence(number: u64) -> Sequence {
+    number - 1
 }
 
 impl Model {
+    fn push(&mut self, group: Option<u8>, expires: Option<Millis>, place: Where) -> u64 {
+        self.pushed += 1;
+        let (number, position) = (self.pushed, Position::default());
+        self.messages.push(Modelled { number, group, expires, handouts: 0, deliveries: 0, place, position });
+        number
+    }
+
     /// The first that is ready and whose group lets it go.
     fn pull(&mut self, until: Millis) -> Option<(u64, u32)> {
         let waits = |index: usize| {
             let message = self.messages[index];
-            let alive = |other: &&Modelled| other.group == message.group && other.place != Where::Dead;
-            message.group.is_some() && self.messages[..index].iter().any(|other| alive(&other))
-                || message.group.is_some()
-                    && self.messages.iter().filter(alive).any(|other| matches!(other.place, Where::Leased(_)))
+            let is_one = |other: &Modelled| self.strict || other.group == message.group;
+            let alive = |other: &&Modelled| is_one(other) && other.place != Where::Dead;
+            let grouped = self.strict || message.group.is_some();
+            let is_leased = |other: &&Modelled| matches!(other.place, Where::Leased(_));
+            let others_come_first = || self.messages[..index].iter().any(|other| alive(&other));
+            let one_is_leased = || self.messages.iter().filter(alive).any(|other| is_leased(&other));
+            grouped && (others_come_first() || one_is_leased())
         };
         let next = (0..self.messages.len())
             .find(|index| self.messages[*index].place == Where::Ready && !waits(*index))?;
@@ -125,19 +161,30 @@ impl Model {
         });
     }
 
-    fn count(&self, state: State) -> u64 {
+    /// The sequences of the messages in a state.
+    fn all(&self, state: State) -> Vec<Sequence> {
         let is = |message: &&Modelled| match message.place {
             Where::Ready => state == State::Ready,
             Where::Delayed(_) => state == State::Delayed,
             Where::Leased(_) => state == State::Leased,
             Where::Dead => state == State::Dead,
         };
-        self.messages.iter().filter(is).count() as u64
+        self.messages.iter().filter(is).map(|message| sequence(message.number)).collect()
+    }
+
+    /// When time next changes something.
+    fn next_event(&self) -> Option<Millis> {
+        let next = |message: &Modelled| match message.place {
+            Where::Leased(until) => Some(until),
+            Where::Delayed(until) => Some(message.expires.map_or(until, |expires| expires.min(until))),
+            Where::Ready | Where::Dead => message.expires,
+        };
+        self.messages.iter().filter_map(next).min()
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn a_channel_does_what_a_list_of_messages_would(operations in prop::collection::vec(operation(), 1..80)) {
@@ -147,11 +194,9 @@ proptest! {
             let pick = |index: usize| handed_out.iter().rev().nth(index).copied();
             match operation {
                 Operation::Push { group, delay, ttl } => {
-                    model.pushed += 1;
                     let expires = ttl.map(|ttl| now + ttl);
                     let place = delay.map_or(Where::Ready, |delay| Where::Delayed(now + delay));
-                    let number = model.pushed;
-                    model.messages.push(Modelled { number, group, expires, handouts: 0, deliveries: 0, place });
+                    let number = model.push(group, expires, place);
                     state.store(Message {
                         group: group.map(|group| group.to_string().into()),
                         expires_at: expires,
@@ -194,22 +239,63 @@ proptest! {
                     prop_assert_eq!(dead.is_some(), sequence.is_some());
                     if let Some((dead, sequence)) = dead.zip(sequence) {
                         (dead.place, dead.deliveries) = (Where::Ready, 0);
-                        prop_assert_eq!(state.revive(sequence, None).unwrap().stored.enqueued_at, dead.number);
+                        prop_assert!(state.revive(sequence, None));
+                        prop_assert_eq!(state.message(sequence).unwrap().stored.enqueued_at, dead.number);
                     }
                 }
                 Operation::Pass(time) => {
                     now += time;
                     model.pass(now, &policy);
                     while state.elapse(&policy, now).is_some() {}
+                    prop_assert!(state.next_event().is_none_or(|at| at > now));
+                }
+                Operation::Fill(count, ttl) => for _ in 0..count {
+                    let expires_at = ttl.map(|ttl| now + ttl);
+                    let number = model.push(None, expires_at, Where::Ready);
+                    state.store(Message { expires_at, ..message(number) });
+                },
+                Operation::Drop(index) => if index < model.messages.len() {
+                    let gone = model.messages.remove(index);
+                    let removed = state.remove(sequence(gone.number)).unwrap();
+                    prop_assert_eq!((removed.stored.enqueued_at, removed.expires_at), (gone.number, gone.expires));
+                },
+                Operation::Relocate(index, to) => if let Some(message) = model.messages.get_mut(index) {
+                    message.position = Position::for_test(to);
+                    state.relocate(sequence(message.number), message.position);
+                },
+                Operation::Order(order) => {
+                    model.strict = order == Order::Strict;
+                    state.set_order(order);
+                }
+                Operation::Restore(chance) => {
+                    let mut found: Vec<_> = state.messages().map(|(at, message)| (at, message.into_owned())).collect();
+                    found.sort_by_key(|(at, _)| (at + 1).wrapping_mul(chance | 1));
+                    let before = std::mem::take(&mut state);
+                    state.set_order(if model.strict { Order::Strict } else { Order::Fifo });
+                    before.next_sequence().checked_sub(1).into_iter().for_each(|last| state.saw_sequence(last));
+                    found.into_iter().for_each(|(at, message)| state.restore(at, message));
                 }
             }
             for kind in [State::Ready, State::Leased, State::Delayed, State::Dead] {
-                prop_assert_eq!(state.count(kind), model.count(kind), "{:?}", kind);
+                let all = model.all(kind);
+                prop_assert_eq!(state.count(kind), all.len() as u64, "{:?}", kind);
+                let some: Vec<_> = all.iter().copied().filter(|at| *at >= model.pushed / 2).take(3).collect();
+                prop_assert_eq!(state.in_state(kind, model.pushed / 2, 3), some, "{:?}", kind);
+                prop_assert!(kind != State::Ready || state.oldest_ready() == all.first().copied());
             }
             prop_assert_eq!(state.messages_count(), model.messages.len() as u64);
-            prop_assert_eq!(state.bytes(), model.messages.len() as u64 * 10);
+            prop_assert_eq!(state.bytes(), model.messages.iter().map(|message| 10 + message.number % 3).sum::<u64>());
             let oldest = model.messages.iter().find(|message| message.place != Where::Dead);
             prop_assert_eq!(state.oldest(), oldest.map(|message| message.number));
+            prop_assert!(state.next_event().is_none_or(|at| model.next_event().is_none_or(|exactly| at <= exactly)));
+            prop_assert!(state.next_event().is_some() || model.next_event().is_none());
+            let mut found = state.messages();
+            for message in &model.messages {
+                let (at, found) = found.next().unwrap();
+                prop_assert_eq!((at, found.stored.position), (sequence(message.number), message.position));
+                prop_assert_eq!((found.stored.enqueued_at, found.expires_at), (message.number, message.expires));
+            }
+            prop_assert!(found.next().is_none());
         }
     }
 }

@@ -194,7 +194,7 @@ impl World {
 
     fn pull(&mut self, channel: usize) {
         let Some(delivery) = self.bench.pull(channel, 3_600_000) else { return };
-        let name = name(channel, &self.bench.content(delivery.content));
+        let name = name(channel, &self.bench.content(delivery.content).content);
         self.leases.push((name, delivery.channel, delivery.granted.claim()));
         self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
     }
@@ -207,11 +207,11 @@ impl World {
         for (channel, entry) in self.bench.entries.clone().into_iter().enumerate() {
             let Some(there) = self.bench.core.channels.get(&entry.number) else { continue };
             let messages: Vec<_> =
-                there.state.messages().map(|(sequence, message)| (sequence, message.clone())).collect();
+                there.state.messages().map(|(sequence, message)| (sequence, message.into_owned())).collect();
             assert_eq!(there.counters.ready(), there.state.count(State::Ready));
             for (sequence, message) in messages {
                 let content = self.bench.core.content(entry.number, sequence, message.stored.position);
-                let name = name(channel, &self.bench.content(content.unwrap()));
+                let name = name(channel, &self.bench.content(content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.handouts.deliveries());
                 found.push(Found { name, channel, state, deliveries });
             }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failure;
+mod rest;
 mod restart;
 mod slow_disk;
 mod turns;
@@ -142,16 +143,16 @@ impl<P: Place> Bench<P> {
     }
 
     /// A content, when it has come from the log.
-    fn content(&mut self, reading: Reading) -> Content {
+    fn content(&mut self, reading: Reading) -> Recorded {
         match reading {
-            Reading::Here(content) => content,
+            Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
         }
     }
 
-    fn came(&mut self, mut coming: Coming) -> Content {
+    fn came(&mut self, mut coming: Coming) -> Recorded {
         let came = wait(|context| Pin::new(&mut coming).poll(context));
-        Content::of_record(&self.core.came(came).unwrap())
+        Recorded::of(&self.core.came(came).unwrap())
     }
 
     /// Up to `max` dead letters of a channel go to another.

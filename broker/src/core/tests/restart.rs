@@ -1,6 +1,8 @@
 //! Whatever was done, a restart finds it as it was: random operations on channels of every kind, with segments that are
 //! reclaimed all the time.
 
+use std::borrow::Cow;
+
 use proptest::{prelude::*, test_runner::TestRunner};
 use restante_wire::channel::{Expired, WhenFull};
 
@@ -71,8 +73,8 @@ fn bench<P: Place>() -> Bench<P> {
 fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     let of = |entry: &Arc<ChannelEntry>| -> Vec<_> {
         let Some(channel) = bench.core.channels.get(&entry.number) else { return Vec::new() };
-        let anywhere = |message: &Message| {
-            let mut message = message.clone();
+        let anywhere = |message: Cow<'_, Message>| {
+            let mut message = message.into_owned();
             message.stored.position = Default::default();
             message
         };
@@ -96,7 +98,7 @@ fn check_contents<P: Place>(bench: &mut Bench<P>) {
             let position =
                 bench.core.channels[&entry.number].state.message(sequence).unwrap().stored.position;
             let content = bench.core.content(entry.number, sequence, position).unwrap();
-            let content = bench.content(content);
+            let content = bench.content(content).content;
             let text = std::str::from_utf8(&content.body).unwrap();
             let (length, _) = text.split_once(' ').unwrap();
             assert_eq!(text.len(), length.parse::<usize>().unwrap());

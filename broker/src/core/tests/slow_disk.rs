@@ -70,7 +70,7 @@ impl Running {
     /// Waits until a delivery may leave: what is in it.
     async fn answer(&self, mut delivery: Delivery) -> Bytes {
         delivery.ticket.wait().await.unwrap();
-        self.core.content(&mut delivery.content).await.unwrap().body
+        self.core.content(&mut delivery.content).await.unwrap().content.body
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {

@@ -1,0 +1,76 @@
+//! A core on a real disk, without HTTP, that keeps no content in memory.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use restante_broker::{
+    address_store::{AddressStore, ChannelEntry},
+    channel::LeaseSealer,
+    core::{Content, Core, Limits, Push, SharedCore, tasks},
+    data_folder::DataFolder,
+    log::{DiskLog, Options},
+    metrics::Metrics,
+};
+use restante_wire::{Address, ChannelConfig};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Small, so that what a restart reads at a time is little beside what it finds.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// The folders, and what is said of the channels.
+pub(crate) struct Bench {
+    pub(crate) entries: Vec<Arc<ChannelEntry>>,
+    store: AddressStore,
+    folder: DataFolder,
+    data: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(channels: usize) -> Self {
+        let data = TempDir::new().unwrap();
+        let folder = DataFolder::open(&data.path().join("data"), Duration::ZERO).unwrap();
+        let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
+        let entries = store.sync((0..channels).map(channel).collect()).unwrap().changed;
+        Self { entries, store, folder, data }
+    }
+
+    /// The broker starts.
+    pub(crate) async fn start(&self) -> SharedCore {
+        let log: &Path = &self.data.path().join("log");
+        std::fs::create_dir_all(log).unwrap();
+        let limits =
+            Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 0 };
+        let sealer = LeaseSealer::new(self.folder.lease_key());
+        let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
+        let core = Core::start(log, &self.store, sealer, limits, Arc::new(Metrics::new().unwrap()));
+        SharedCore::new(core.await.unwrap())
+    }
+
+    /// Pushes as many messages as `push` gives, each into the channel that it says.
+    pub(crate) async fn push(&self, core: &SharedCore, pushes: impl Iterator<Item = (usize, Push)>) {
+        for (index, (channel, push)) in pushes.enumerate() {
+            let entries = [self.entries[channel].clone()];
+            core.with(|core| core.push(&entries, push, None)).unwrap();
+            if index % 1000 == 999 {
+                tasks::commit_everything(core).await;
+            }
+        }
+        tasks::commit_everything(core).await;
+    }
+}
+
+/// A channel with nothing said of it, but for its size.
+fn channel(number: usize) -> ChannelConfig {
+    let name = format!("channel-{number}");
+    let address = Address::new("acme", &name).unwrap();
+    let mut config = ChannelConfig::new(Uuid::from_u128(number as u128 + 1), "acme", &name, address);
+    config.limits.messages = 100_000_000;
+    config
+}
+
+/// A message of so many bytes.
+pub(crate) fn message(bytes: usize) -> Push {
+    let content = Content { headers: Bytes::new(), body: vec![0; bytes].into() };
+    Push { content, key: None, group: None, delay: None, ttl: None, recalled: Vec::new() }
+}

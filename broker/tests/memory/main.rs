@@ -1,0 +1,11 @@
+//! What messages and channels take in memory, counted by an allocator that counts.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod bench;
+mod counting;
+mod idle_channels;
+mod queued_messages;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;

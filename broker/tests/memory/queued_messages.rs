@@ -1,0 +1,71 @@
+//! What a queued message takes when its content is on disk: what `docs/limits.md` says.
+
+use restante_broker::core::Push;
+
+use super::{
+    bench::{Bench, message},
+    counting::Measured,
+};
+
+const MILLION: usize = 1_000_000;
+/// What a message may take, all that holds it included, however its neighbours differ from it.
+const BYTES_MAX: f64 = 24.0;
+/// What it may take among others of about its size that are kept as long.
+const ALIKE_BYTES_MAX: f64 = 8.0;
+/// What it may take when more is to be said of it than when and where it was stored.
+const OTHER_BYTES_MAX: usize = 300;
+
+#[tokio::test]
+async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_restart() {
+    let bench = Bench::new(1);
+    let core = bench.start().await;
+    bench.push(&core, std::iter::once((0, message(20)))).await;
+    let mut measured = Measured::begin();
+    bench.push(&core, (0..MILLION).map(|index| (0, message(20 + index % 50)))).await;
+    let each = measured.bytes() as f64 / MILLION as f64;
+    assert!(each <= ALIKE_BYTES_MAX, "{each} bytes a message");
+
+    drop(core);
+    measured.again();
+    let core = bench.start().await;
+    assert_eq!(core.with(|core| core.counters()).get(bench.entries[0].number).ready(), MILLION as u64 + 1);
+    let (each, most) = (measured.bytes() as f64 / MILLION as f64, measured.most() as f64 / MILLION as f64);
+    assert!(each <= ALIKE_BYTES_MAX, "{each} bytes a message after a restart");
+    assert!(most <= BYTES_MAX, "{most} bytes a message during a restart");
+}
+
+#[tokio::test]
+async fn messages_of_every_size_and_time_to_live_in_many_channels_take_what_is_said() {
+    const CHANNELS: usize = 100;
+    let bench = Bench::new(CHANNELS);
+    let core = bench.start().await;
+    bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
+    let measured = Measured::begin();
+    // Multiples of large primes: as good as chance.
+    let pushes = (0..MILLION / 4).map(|index| {
+        let chance = index * 7_368_787;
+        let ttl = (index % 2 == 0).then_some(1000 * (3600 + (chance % 31_000_000) as u64));
+        (chance % CHANNELS, Push { ttl, ..message(1 + chance / 7 % 500) })
+    });
+    bench.push(&core, pushes).await;
+    let each = measured.bytes() as f64 / (MILLION / 4) as f64;
+    assert!(each <= BYTES_MAX, "{each} bytes a message");
+}
+
+#[tokio::test]
+async fn messages_of_groups_and_delayed_ones_take_what_is_said() {
+    const MESSAGES: usize = 100_000;
+    let bench = Bench::new(2);
+    let core = bench.start().await;
+    bench.push(&core, (0..2).map(|channel| (channel, message(1)))).await;
+    let mut measured = Measured::begin();
+    let group = |index: usize| Some(format!("group-{}", index % (MESSAGES / 10)).into());
+    bench.push(&core, (0..MESSAGES).map(|index| (0, Push { group: group(index), ..message(1) }))).await;
+    let of_groups = measured.bytes() / MESSAGES;
+    measured.again();
+    let delay = |index: usize| Some(3_600_000 + (index * 7_368_787 % 1_000_000) as u64);
+    bench.push(&core, (0..MESSAGES).map(|index| (1, Push { delay: delay(index), ..message(1) }))).await;
+    let delayed = measured.bytes() / MESSAGES;
+    assert!(of_groups <= OTHER_BYTES_MAX, "{of_groups} bytes a message of a group");
+    assert!(delayed <= OTHER_BYTES_MAX, "{delayed} bytes a delayed message");
+}

@@ -77,7 +77,8 @@ pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| head[at + index]));
     let parsed = Head { length: u32_at(0), mark: u64_at(8), number: u64_at(16), synced: u64_at(24) };
-    if parsed.mark != mark || parsed.synced > parsed.number {
+    // No log has so many frames, and every number has one that follows.
+    if parsed.mark != mark || parsed.synced > parsed.number || parsed.number == u64::MAX {
         return None;
     }
     let records = bytes.get(HEAD_BYTES..HEAD_BYTES + parsed.length as usize)?;

@@ -19,7 +19,7 @@ use super::{
     storage::Storage,
     work::{Settle, Settled, Step, Write, Written},
 };
-use crate::log::{GroupNumber, LogError, Sync};
+use crate::log::{GroupNumber, Log, LogError, Sync};
 
 /// The group that is being written.
 pub(super) struct Writing<F> {
@@ -93,7 +93,7 @@ impl<F> Progress<F> {
 impl<S: Storage> DiskLog<S> {
     /// Begins to commit the open group.
     pub(super) fn begin_commit(&mut self, sync: Sync) -> GroupNumber {
-        assert!(self.progress.writing.is_none(), "one group at a time is written");
+        assert!(self.takes_group(), "one group at a time is written, when its segments are there");
         self.newest_group = self.newest_group.next();
         let number = self.newest_group;
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };

@@ -5,6 +5,7 @@ mod compaction;
 mod cut;
 mod error;
 pub mod examine;
+mod find;
 mod frame;
 mod group;
 mod heads;

@@ -9,12 +9,12 @@ use std::{collections::BTreeMap, io};
 
 use super::{
     OpenError,
+    find::Indexes,
     frame::{self, ALIGNMENT},
-    heads::{Extent, Heads},
+    heads::Heads,
     index,
     segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
-    sweep::{Swept, sweep},
 };
 
 /// A frame that was found whole; or all those that the index of a segment vouches for.
@@ -68,15 +68,6 @@ pub(super) struct Kept {
     pub(super) heads: Heads,
     /// The number after its last frame.
     pub(super) next_frame: u64,
-}
-
-/// Whether an index may stand for its segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Indexes {
-    /// Where it says what the segment's head says.
-    Believed,
-    /// Never: all segments are read.
-    Ignored,
 }
 
 /// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
@@ -175,62 +166,6 @@ impl<F> Unfit<F> {
             Reason::Headless => OpenError::DamagedHead { file },
             Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
         }
-    }
-}
-
-impl<F: StorageFile> Survey<F> {
-    /// Finds the frames of all segments in use.
-    pub(super) fn find_frames<S: Storage<File = F>>(
-        &mut self,
-        storage: &S,
-        indexes: Indexes,
-    ) -> Result<(), OpenError> {
-        let mut told = match indexes {
-            Indexes::Believed => self.indexed_frames(storage),
-            Indexes::Ignored => BTreeMap::new(),
-        };
-        let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
-        let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
-        let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
-        for (epoch, Swept { frames, heads }) in swept {
-            let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
-            self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));
-            told.insert(epoch, frames);
-        }
-        for (epoch, frames) in told {
-            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-            self.frames.split_off(&self.segments[&epoch].0.first_frame);
-            self.frames.extend(frames);
-        }
-        Ok(())
-    }
-
-    /// What indexes tell of their segments' frames.
-    ///
-    /// Only of segments that later ones go on from: what counts of a segment ends where the lowest number of a later one
-    /// begins, and an index that says otherwise was written before that was so.
-    fn indexed_frames<S: Storage<File = F>>(&self, storage: &S) -> BTreeMap<u64, Vec<(u64, Found)>> {
-        let mut indexed = BTreeMap::new();
-        let mut next_frame = None;
-        for (epoch, (head, segment)) in self.segments.iter().rev() {
-            let index = next_frame.and_then(|_| index::read_head(storage, &segment.name));
-            let fits = |extent: &Extent| {
-                let of_this = extent.head == *head && extent.end <= segment.bytes;
-                of_this && Some(extent.next_frame) == next_frame
-            };
-            if let Some(extent) = index.map(|index| index.extent).filter(fits) {
-                let found = Found {
-                    epoch: *epoch,
-                    offset: HEAD_BYTES,
-                    bytes: extent.end - HEAD_BYTES,
-                    synced: extent.next_frame,
-                    frames: extent.next_frame - head.first_frame,
-                };
-                indexed.insert(*epoch, vec![(head.first_frame, found)]);
-            }
-            next_frame = Some(next_frame.unwrap_or(u64::MAX).min(head.first_frame));
-        }
-        indexed
     }
 }
 

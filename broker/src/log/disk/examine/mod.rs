@@ -11,9 +11,11 @@ mod walk;
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    OpenError, frame,
+    OpenError,
+    find::Indexes,
+    frame,
     place::Place,
-    recovery::{self, Found, Indexes, Reason, Survey, Unfit},
+    recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
     storage::{Storage, StorageFile},
 };

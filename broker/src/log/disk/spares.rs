@@ -126,8 +126,8 @@ impl<S: Storage> Spares<S> {
         self.order();
         let may_take = if reserved { !self.ready.is_empty() } else { reserve::leaves_enough(self.room()) };
         let may_wait = self.ordered > 0 && !self.full && (reserved || self.has_room_for_one_more());
-        // Whoever comes next should find one.
-        self.hurry.store(self.ready.len() <= reserve::SPARES, Relaxed);
+        // Somebody waits, or is about to.
+        self.hurry.store(self.ready.len() < reserve::SPARES, Relaxed);
         match self.ready.pop_if(|_| may_take) {
             Some(spare) => {
                 self.order();

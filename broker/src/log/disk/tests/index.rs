@@ -9,6 +9,7 @@ use crate::log::{
     disk::{
         heads::{Extent, Heads},
         index,
+        segment::Head,
         simulated::{Chance, Simulated},
         storage::{Storage, StorageFile},
     },
@@ -155,6 +156,21 @@ fn an_index_that_ends_elsewhere_than_its_segment_is_not_believed() {
         let extent = Extent { next_frame: whole.next_frame.wrapping_add_signed(change), ..whole.clone() };
         index::write(&disk, &segment, extent, &Heads::default()).unwrap();
         opens_and_mends(&disk, &messages, &name, &bytes, &format!("{change}"));
+    }
+}
+
+#[test]
+fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment() {
+    let (disk, _) = indexed();
+    let (name, _) = indexes(&disk).pop_first().unwrap();
+    let segment = index::segment(&name).unwrap();
+    let whole = index::read_head(&disk, &segment).unwrap().extent;
+    damage_body(&disk, &name);
+    let other_mark = Head { mark: !whole.head.mark, ..whole.head };
+    let other_epoch = Head { epoch: whole.head.epoch + 1, ..whole.head };
+    for head in [other_mark, other_epoch] {
+        index::write(&disk, &segment, Extent { head, ..whole.clone() }, &Heads::default()).unwrap();
+        assert!(matches!(Owner::open(disk.clone()), Err(OpenError::Damaged { .. })));
     }
 }
 

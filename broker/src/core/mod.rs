@@ -17,6 +17,7 @@ pub mod idempotency;
 mod in_flight;
 mod look;
 mod moves;
+mod pacer;
 mod positions;
 mod push;
 mod read;

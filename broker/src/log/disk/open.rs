@@ -1,6 +1,10 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
     DiskLog, OpenError, Options, Segment,
@@ -8,9 +12,11 @@ use super::{
     cut::Pins,
     group::Group,
     helper::Helper,
+    indexing::Indexer,
     pace::Pace,
     readers::Readers,
     recovery::{self, Missing, Survey},
+    replay::Replay,
     segment::{self, blank},
     spares::Spares,
     storage::{Folder, Storage},
@@ -64,7 +70,7 @@ impl<S: Storage> DiskLog<S> {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
-                    segments.insert(epoch, Segment { file: Arc::new(file), head, end, live: 0 });
+                    segments.insert(epoch, Segment::new(Arc::new(file), head, end));
                 }
                 // Nothing in it counts any more.
                 None => {
@@ -87,11 +93,15 @@ impl<S: Storage> DiskLog<S> {
         let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
-        let uncounted = (0, 0)..(active.head.epoch, active.end);
+        let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
+        // The tail's copy is read again: it is short, and where it lies is new.
+        let written = segments.iter().filter(|(_, segment)| segment.end > segment::HEAD_BYTES);
+        let replay = Replay::of(written.map(|(epoch, _)| *epoch), survey.heads);
         Ok(Self {
             storage,
             segments,
             spares,
+            awaited: VecDeque::new(),
             segment_bytes,
             live_bytes: 0,
             group,
@@ -102,10 +112,11 @@ impl<S: Storage> DiskLog<S> {
             writer,
             settler,
             readers,
+            indexer,
+            replay,
             scanning: None,
             freeing: None,
             freed: None,
-            uncounted,
             walked: None,
             pins: Pins::default(),
             poisoned: false,

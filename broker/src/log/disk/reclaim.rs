@@ -19,10 +19,11 @@ impl<S: Storage> DiskLog<S> {
             live: self.live_bytes,
             oldest_live: oldest.live,
             segment: self.segment_bytes,
-            room: self.active().file.bytes.saturating_sub(self.group.end())
+            room: self.active_bytes().saturating_sub(self.group.end())
                 + self.spares.len() as u64 * self.segment_bytes,
             sealed: self.is_sealed(*epoch),
             scarce: self.spares.are_scarce(),
+            fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
         (wanted && !self.is_pinned(*epoch)).then(|| Place::start(*next, 0).into())

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    ops::Range,
     path::Path,
     pin::Pin,
     task::{Context, Poll},
@@ -18,10 +17,7 @@ use super::{
     segment,
     storage::{Storage, StorageFile},
 };
-use crate::log::{Position, Record, Scanned, contract::counts_as_live, record::RecordError};
-
-/// Records of owners before, of which nobody has counted yet which are needed: from a segment's epoch and offset up to others.
-pub(super) type Uncounted = Range<(u64, u64)>;
+use crate::log::{Position, Record, Scanned, record::RecordError};
 
 /// Part of a segment that is being read.
 pub(super) struct Scanning {
@@ -44,8 +40,6 @@ struct Asked {
 struct Part {
     /// Each record with where it lies.
     records: Vec<(Position, Bytes)>,
-    /// Each frame's offset, and the bytes of its records that are needed until they are released.
-    frames: Vec<(u64, u64)>,
     /// Where the last frame ends.
     end: u64,
 }
@@ -73,14 +67,13 @@ impl<S: Storage> DiskLog<S> {
             self.scanning = Some(scanning);
             return Poll::Pending;
         };
-        let Part { records, frames, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
+        let Part { records, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
             Ok(part) => part,
             Err(error) => {
                 self.poison();
                 return Poll::Ready(Err(error));
             }
         };
-        self.count(asked.epoch, frames);
         let next = Place::start(asked.epoch, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
@@ -121,17 +114,6 @@ impl<S: Storage> DiskLog<S> {
         });
         Scanning { asked, part }
     }
-
-    /// Takes account of records of owners before, each frame once.
-    fn count(&mut self, epoch: u64, frames: Vec<(u64, u64)>) {
-        for (offset, needed) in frames {
-            if self.uncounted.contains(&(epoch, offset)) {
-                self.uncounted.start = (epoch, offset + 1);
-                self.live_bytes += needed;
-                self.segments.entry(epoch).and_modify(|segment| segment.live += needed);
-            }
-        }
-    }
 }
 
 /// Reads whole frames: as many as are in so many bytes, or one that is longer.
@@ -154,7 +136,7 @@ fn read_part<F: StorageFile>(
     if first > bytes.len() as u64 {
         bytes = read(first)?;
     }
-    let mut part = Part { records: Vec::new(), frames: Vec::new(), end: offset };
+    let mut part = Part { records: Vec::new(), end: offset };
     loop {
         let rest = bytes.slice((part.end - offset) as usize..);
         if frame::frame_bytes(&rest).is_none_or(|whole| whole > rest.len() as u64) {
@@ -162,22 +144,23 @@ fn read_part<F: StorageFile>(
         }
         let (head, records) = frame::parse(&rest, mark).ok_or_else(|| damaged(part.end))?;
         let place = Place::start(asked.epoch, part.end + frame::HEAD_BYTES as u64);
-        let needed = split(&rest.slice_ref(records), place, &mut part.records)
-            .map_err(|source| LogError::Record { file: folder.join(&file.name), offset: part.end, source })?;
-        part.frames.push((part.end, needed));
+        split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| LogError::Record {
+            file: folder.join(&file.name),
+            offset: part.end,
+            source,
+        })?;
         part.end += head.frame_bytes();
     }
 }
 
-/// The records of a frame, which begin at `start`: each with its place. Returns the bytes of those that are needed.
-fn split(records: &Bytes, start: Place, into: &mut Vec<(Position, Bytes)>) -> Result<u64, RecordError> {
-    let (mut at, mut needed) = (0, 0);
+/// The records of a frame, which begin at `start`: each with its place.
+fn split(records: &Bytes, start: Place, into: &mut Vec<(Position, Bytes)>) -> Result<(), RecordError> {
+    let mut at = 0;
     while at < records.len() {
-        let (record, length) = Record::decode_first(&records[at..])?;
-        needed += if counts_as_live(&record) { length as u64 } else { 0 };
+        let (_, length) = Record::decode_first(&records[at..])?;
         let place = Place { offset: start.offset + at as u64, length, ..start };
         into.push((place.into(), records.slice(at..at + length)));
         at += length;
     }
-    Ok(needed)
+    Ok(())
 }

@@ -55,18 +55,20 @@ fn looked_at(examination: &Examination) -> Vec<u64> {
 fn opened(folder: &Path) -> Option<Vec<u64>> {
     let mut log = DiskLog::open(folder, OPTIONS).ok()?;
     let mut sequences = Vec::new();
-    let each = |_, record: Record<'_>| {
-        if let Record::Push { sequence, .. } = record {
+    let replayed = log.replayed(|_, head| {
+        if let Record::Push { sequence, .. } = head.record {
             sequences.push(sequence);
         }
-    };
-    log.replayed(each).unwrap();
+    });
+    replayed.unwrap();
     Some(sequences)
 }
 
+/// A copy without indexes, which hide from a start what this looks for.
 fn copied(from: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+    let files = fs::read_dir(from).unwrap().map(|file| file.unwrap());
+    for file in files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     copy

@@ -9,15 +9,15 @@ use std::fmt::{self, Write};
 use crate::report::{row::Row, table::figure};
 
 /// Of the whole, in pixels.
-const WIDTH: f64 = 980.0;
+const WIDTH: f64 = 1060.0;
 const HEAD: f64 = 58.0;
 const FOOT: f64 = 34.0;
 const LINE: f64 = 27.0;
 const BAR: f64 = 13.0;
 /// Where names end, bars begin and end, and figures end.
-const NAMES: f64 = 476.0;
-const BARS: (f64, f64) = (490.0, 790.0);
-const FIGURES: f64 = 876.0;
+const NAMES: f64 = 530.0;
+const BARS: (f64, f64) = (546.0, 846.0);
+const FIGURES: f64 = 936.0;
 /// A bar that goes further than this many goals ends there.
 const MOST: f64 = 2.0;
 

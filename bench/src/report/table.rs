@@ -46,6 +46,15 @@ pub(crate) fn figure(value: Option<f64>) -> String {
     }
 }
 
+/// `10M`, `250k`, `7`.
+pub(crate) fn in_words(number: usize) -> String {
+    match number {
+        _ if number >= 1_000_000 && number.is_multiple_of(1_000_000) => format!("{}M", number / 1_000_000),
+        _ if number >= 1_000 && number.is_multiple_of(1_000) => format!("{}k", number / 1_000),
+        _ => number.to_string(),
+    }
+}
+
 fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
@@ -74,6 +83,11 @@ mod tests {
         let texts = [1_234_567.8, 56_457.0, 123.4, 15.61, 1.5, 0.4974, 0.0, -2_000.0]
             .map(|value| figure(Some(value)));
         assert_eq!(texts, ["1,234,568", "56,457", "123", "15.6", "1.50", "0.497", "0.00", "-2,000"]);
+    }
+
+    #[test]
+    fn round_numbers_are_said_in_few_letters() {
+        assert_eq!([10_000_000, 250_000, 1_500_001, 7].map(in_words), ["10M", "250k", "1500001", "7"]);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::{
     broker::{Broker, Options, SPARES, http, operator},
     load::{self, Turn, Work, alone},
     memory,
-    report::row::{Goal, Row},
+    report::{
+        row::{Goal, Row},
+        table::in_words,
+    },
     rounds::{Contestant, of, play},
     stream::Stream,
 };
@@ -21,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let many = arguments.channels;
     let (few_bytes, few) = with_channels(arguments, FEW)?;
     let (many_bytes, with_many) = with_channels(arguments, many)?;
-    let name = format!("cost of a push with {many} channels ÷ with {FEW}");
+    let name = format!("cost of a push with {} channels ÷ with {FEW}", in_words(many));
     let turns = play(
         &name,
         arguments.rounds,
@@ -35,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok(vec![
         // Once: setting up so many takes longer than all turns, and memory hardly differs.
         Row::measured(
-            format!("memory per idle channel, {many} of them"),
+            format!("memory per idle channel, {} of them", in_words(many)),
             Goal::at_most(1024.0, 400.0),
             "bytes",
             [(many_bytes - few_bytes) / (many - FEW) as f64],

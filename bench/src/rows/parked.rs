@@ -15,6 +15,7 @@ use crate::{
     report::{
         row::{Goal, Row},
         said,
+        table::in_words,
     },
 };
 
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let per_window = format!("ms of CPU in {} s", arguments.seconds);
     Ok(vec![
         Row::measured(
-            format!("memory per parked receiver, {RECEIVERS} of them"),
+            format!("memory per parked receiver, {} of them", in_words(RECEIVERS)),
             Goal::at_most(8.0, 1.0),
             "KiB",
             of(|(none, all)| (all.resident_kib as f64 - none.resident_kib as f64) / RECEIVERS as f64),

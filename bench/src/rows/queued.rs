@@ -11,6 +11,7 @@ use crate::{
     report::{
         row::{Goal, Row},
         said,
+        table::in_words,
     },
 };
 
@@ -29,7 +30,7 @@ pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
         rounds.push((after(&broker, MESSAGES, |_| ItemHead::default())? - before) / MESSAGES as f64);
         said(&format!("queued: {:.1} bytes of memory per message", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per queued message, its body on disk, {MESSAGES} of them");
+    let name = format!("memory per queued message, its body on disk, {} of them", in_words(MESSAGES));
     Ok(vec![Row::measured(name, Goal::at_most(24.0, 16.0), "bytes", rounds)])
 }
 
@@ -41,7 +42,7 @@ pub(super) fn keys(arguments: &Arguments) -> Result<Vec<Row>> {
         rounds.push((with - without) / KEYS as f64);
         said(&format!("keys: {:.1} bytes of memory per key", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per idempotency key of 36 characters, {KEYS} of them");
+    let name = format!("memory per idempotency key of 36 characters, {} of them", in_words(KEYS));
     Ok(vec![Row::measured(name, Goal::none(true), "bytes", rounds)])
 }
 

@@ -10,7 +10,7 @@ use crate::{
     broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
     load::{self, Turn, alone},
     report::row::Row,
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 const CLIENTS: usize = 64;
@@ -34,7 +34,9 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
         turn(arguments, &deep)?;
     }
     let (mut written, mut groups) = (Vec::new(), Vec::new());
-    let mut contestants = [
+    let rounds = duel(
+        &names.cost,
+        arguments.rounds,
         Contestant::new("deep", || {
             let counts = || anyhow::Ok([written_bytes(&deep)?, pushed(&deep)?, synced(&deep)?]);
             let before = counts()?;
@@ -46,19 +48,15 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
             Ok(turn)
         }),
         Contestant::new("short", || turn(arguments, &short)),
-    ];
-    let turns = play(&names.cost, arguments.rounds, &mut contestants)?;
-    drop(contestants);
-    let [deep, short] = &turns[..] else { unreachable!("two took turns") };
-    let cpu = deep.iter().zip(short).map(|(deep, short)| (deep.server_cpu_us, short.server_cpu_us));
-    let rates = deep.iter().zip(short).map(|(deep, short)| short.rate / deep.rate);
+    )?;
+    let cpu = of(&rounds, |(deep, short)| (deep.server_cpu_us, short.server_cpu_us));
     Ok(vec![
         Row::compared(&names.cost, COST, "µs of CPU per message", cpu)
-            .with("ratio of time per message", rates)
-            .with("deep: messages/s", of(deep, |turn| turn.rate))
-            .with("short: messages/s", of(short, |turn| turn.rate))
-            .with("deep: p99 µs of a push and a pull", of(deep, |turn| turn.p99_us))
-            .with("short: p99 µs of a push and a pull", of(short, |turn| turn.p99_us)),
+            .with("ratio of time per message", of(&rounds, |(deep, short)| short.rate / deep.rate))
+            .with("deep: messages/s", of(&rounds, |(deep, _)| deep.rate))
+            .with("short: messages/s", of(&rounds, |(_, short)| short.rate))
+            .with("deep: p99 µs of a push and a pull", of(&rounds, |(deep, _)| deep.p99_us))
+            .with("short: p99 µs of a push and a pull", of(&rounds, |(_, short)| short.p99_us)),
         Row::measured(&names.written, WRITTEN, "bytes per byte of content", written)
             .with("messages per sync", groups),
     ])

@@ -49,8 +49,6 @@ pub(crate) struct Turn {
     pub(crate) rate: f64,
     /// The server's CPU time per request, in microseconds.
     pub(crate) server_cpu_us: f64,
-    /// The clients' CPU time per request, in microseconds.
-    pub(crate) load_cpu_us: f64,
     /// The part of its core that the load took: near 1, it is the load that was measured and not the server.
     pub(crate) load_busy: f64,
     /// From the first byte of a request to the last of its answer, in microseconds: the median.
@@ -82,11 +80,9 @@ pub(crate) fn run<W: Work>(work: W, server_id: u32, clients: usize, window: Dura
             let (server, load) = (cpu_time(server_id)? - before.1, cpu_time(process::id())? - before.2);
             let times = times.take();
             ensure!(!times.is_empty(), "nothing was answered in {window:?}");
-            let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / times.len() as f64;
             Ok(Turn {
                 rate: times.len() as f64 / wall,
-                server_cpu_us: each(server),
-                load_cpu_us: each(load),
+                server_cpu_us: server.as_secs_f64() * 1e6 / times.len() as f64,
                 load_busy: load.as_secs_f64() / wall,
                 p50_us: median(&times),
                 p99_us: percentile(&times, 0.99),

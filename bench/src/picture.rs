@@ -6,7 +6,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::{row::Row, table::figure};
+use crate::{
+    report::{row::Row, table::figure},
+    statistics::Spread,
+};
 
 /// Of the whole, in pixels.
 const WIDTH: f64 = 1060.0;
@@ -33,6 +36,7 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-s
 .missed { fill: #d98a1f }
 .goal { stroke: #1f2933; stroke-width: 1.5 }
 .stretch { stroke: #66737f; stroke-width: 1.5; stroke-dasharray: 2 2 }
+.spread { stroke: #1f2933; stroke-opacity: .55; stroke-width: 1.5 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e4e9ee }
 .quiet { fill: #94a1ad }
@@ -40,6 +44,7 @@ text { fill: #e4e9ee }
 .missed { fill: #eda53f }
 .goal { stroke: #e4e9ee }
 .stretch { stroke: #94a1ad }
+.spread { stroke: #e4e9ee }
 }
 ";
 
@@ -84,6 +89,13 @@ fn line(svg: &mut String, row: &Row, top: f64) -> fmt::Result {
         Some(figure) => {
             let part = reached(row, figure);
             writeln!(svg, "{}", rect(row.verdict(), place(part) - BARS.0))?;
+            if let Some(Spread { min, max, .. }) = row.spread {
+                let (y, [from, to]) = (bar + BAR / 2.0, [min, max].map(|figure| place(reached(row, figure))));
+                writeln!(
+                    svg,
+                    "<line class=\"spread\" x1=\"{from:.1}\" y1=\"{y}\" x2=\"{to:.1}\" y2=\"{y}\"/>"
+                )?;
+            }
         }
         None => {
             let x = BARS.0 + 6.0;

@@ -39,9 +39,21 @@ pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -
     Ok(turns)
 }
 
-/// A figure of each turn.
-pub(crate) fn of(turns: &[Turn], figure: fn(&Turn) -> f64) -> Vec<f64> {
-    turns.iter().map(figure).collect()
+/// The same of two: what each did in each round.
+pub(crate) fn duel(
+    row: &str,
+    rounds: u32,
+    one: Contestant<'_>,
+    other: Contestant<'_>,
+) -> Result<Vec<(Turn, Turn)>> {
+    let mut turns = play(row, rounds, &mut [one, other])?.into_iter();
+    let (ones, others) = (turns.next().unwrap_or_default(), turns.next().unwrap_or_default());
+    Ok(ones.into_iter().zip(others).collect())
+}
+
+/// A figure of each round, or two.
+pub(crate) fn of<T, F>(rounds: &[T], figure: impl Fn(&T) -> F) -> Vec<F> {
+    rounds.iter().map(figure).collect()
 }
 
 /// Who is when: another begins in each round.

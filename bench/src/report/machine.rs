@@ -52,8 +52,8 @@ impl Machine {
     pub(crate) fn caption(&self) -> String {
         let Self { processor, cores, rounds, .. } = self;
         format!(
-            "Dashed: what would be better still. Medians of {rounds} alternating rounds, server and load on a core each; \
-             {processor}, {cores} cores."
+            "Medians of {rounds} alternating rounds, thin lines their spread, dashed what would be better still. Server and \
+             load on a core each: {processor}, {cores} cores."
         )
     }
 

@@ -8,7 +8,7 @@ use crate::{
     broker::{ADDRESS, Broker, Options, http::push_batch, work::Repeat},
     load::{self, Turn},
     report::row::{Goal, Row},
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 const CLIENTS: usize = 64;
@@ -19,23 +19,21 @@ const SPARES: u32 = 24;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let name = format!("durable batched push, {MESSAGES} a request ÷ no-op POST, {CLIENTS} clients");
-    let turns = play(
+    let rounds = duel(
         &name,
         arguments.rounds,
-        &mut [
-            Contestant::new("ours", || ours(arguments)),
-            Contestant::new("no-op", || no_op(arguments, CLIENTS)),
-        ],
+        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("no-op", || no_op(arguments, CLIENTS)),
     )?;
-    let [ours, no_op] = &turns[..] else { unreachable!("two took turns") };
     let messages = MESSAGES as f64;
-    let rates = ours.iter().zip(no_op).map(|(ours, no_op)| (ours.rate * messages, no_op.rate));
+    let rates = of(&rounds, |(ours, no_op)| (ours.rate * messages, no_op.rate));
     Ok(vec![
         Row::compared(name, Goal::at_least(2.5, 5.0), "messages/s ÷ requests/s", rates)
-            .with("ours: CPU µs per message", of(ours, |turn| turn.server_cpu_us / MESSAGES as f64))
-            .with("no-op: CPU µs per request", of(no_op, |turn| turn.server_cpu_us))
-            .with("ours: p50 µs of a request", of(ours, |turn| turn.p50_us))
-            .with("ours: part of its core that the load takes", of(ours, |turn| turn.load_busy)),
+            .with("ours: CPU µs per message", of(&rounds, |(ours, _)| ours.server_cpu_us / messages))
+            .with("no-op: CPU µs per request", of(&rounds, |(_, no_op)| no_op.server_cpu_us))
+            .with("ours: p50 µs of a request", of(&rounds, |(ours, _)| ours.p50_us))
+            .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
+            .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)),
     ])
 }
 

@@ -13,7 +13,7 @@ use crate::{
         row::{Goal, Row},
         table::in_words,
     },
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
     stream::Stream,
 };
 
@@ -22,19 +22,16 @@ const FEW: usize = 10;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let many = arguments.channels;
-    let (few_bytes, few) = with_channels(arguments, FEW)?;
+    let (few_bytes, with_few) = with_channels(arguments, FEW)?;
     let (many_bytes, with_many) = with_channels(arguments, many)?;
     let name = format!("cost of a push with {} channels ÷ with {FEW}", in_words(many));
-    let turns = play(
+    let rounds = duel(
         &name,
         arguments.rounds,
-        &mut [
-            Contestant::new("many", || turn(arguments, &with_many, many)),
-            Contestant::new("few", || turn(arguments, &few, FEW)),
-        ],
+        Contestant::new("many", || turn(arguments, &with_many, many)),
+        Contestant::new("few", || turn(arguments, &with_few, FEW)),
     )?;
-    let [with_many, few] = &turns[..] else { unreachable!("two took turns") };
-    let cpu = with_many.iter().zip(few).map(|(many, few)| (many.server_cpu_us, few.server_cpu_us));
+    let cpu = of(&rounds, |(many, few)| (many.server_cpu_us, few.server_cpu_us));
     Ok(vec![
         // Once: setting up so many takes longer than all turns, and memory hardly differs.
         Row::measured(
@@ -44,8 +41,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
             [(many_bytes - few_bytes) / (many - FEW) as f64],
         ),
         Row::compared(name, Goal::at_most(1.2, 1.05), "µs of CPU per push", cpu)
-            .with("many: pushes/s", of(with_many, |turn| turn.rate))
-            .with("few: pushes/s", of(few, |turn| turn.rate)),
+            .with("many: pushes/s", of(&rounds, |(many, _)| many.rate))
+            .with("few: pushes/s", of(&rounds, |(_, few)| few.rate)),
     ])
 }
 

@@ -8,7 +8,7 @@ use crate::{
     broker::{self, Broker, Options, SPARES, work::Repeat},
     load::{self, Turn},
     report::row::{Goal, Row},
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 const CLIENTS: usize = 64;
@@ -20,20 +20,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     if !broker::has_flag(FLAG)? {
         return Ok(vec![Row::skipped(NAME, GOAL, format!("this broker has no {FLAG}"))]);
     }
-    let turns = play(
+    let rounds = duel(
         NAME,
         arguments.rounds,
-        &mut [
-            Contestant::new("two runtimes", || turn(arguments, 2)),
-            Contestant::new("one", || turn(arguments, 1)),
-        ],
+        Contestant::new("two runtimes", || turn(arguments, 2)),
+        Contestant::new("one", || turn(arguments, 1)),
     )?;
-    let [two, one] = &turns[..] else { unreachable!("two took turns") };
-    let cpu = two.iter().zip(one).map(|(two, one)| (two.server_cpu_us, one.server_cpu_us));
+    let cpu = of(&rounds, |(two, one)| (two.server_cpu_us, one.server_cpu_us));
     Ok(vec![
         Row::compared(NAME, GOAL, "µs of CPU per push", cpu)
-            .with("two runtimes: pushes/s", of(two, |turn| turn.rate))
-            .with("one runtime: pushes/s", of(one, |turn| turn.rate)),
+            .with("two runtimes: pushes/s", of(&rounds, |(two, _)| two.rate))
+            .with("one runtime: pushes/s", of(&rounds, |(_, one)| one.rate)),
     ])
 }
 

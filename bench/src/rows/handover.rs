@@ -11,7 +11,7 @@ use crate::{
         nats::{self, Sync},
     },
     report::row::{Goal, Row},
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 const NAME: &str = "push → waiting receiver, durable, p50 ÷ NATS sync always";
@@ -28,19 +28,18 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
         server.keep(folder);
         load::run(nats::work::HandOver { server: server.address }, server.id(), PAIRS, arguments.window())
     };
-    let turns = play(
+    let rounds = duel(
         NAME,
         arguments.rounds,
-        &mut [Contestant::new("ours", || ours(arguments)), Contestant::new("NATS", theirs)],
+        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("NATS", theirs),
     )?;
-    let [ours, theirs] = &turns[..] else { unreachable!("two took turns") };
-    let times = ours.iter().zip(theirs).map(|(ours, theirs)| (ours.p50_us, theirs.p50_us));
     Ok(vec![
-        Row::compared(NAME, GOAL, "µs", times)
-            .with("ours: p99 µs", of(ours, |turn| turn.p99_us))
-            .with("NATS: p99 µs", of(theirs, |turn| turn.p99_us))
-            .with("ours: CPU µs per message", of(ours, |turn| turn.server_cpu_us))
-            .with("NATS: CPU µs per message", of(theirs, |turn| turn.server_cpu_us)),
+        Row::compared(NAME, GOAL, "µs", of(&rounds, |(ours, theirs)| (ours.p50_us, theirs.p50_us)))
+            .with("ours: p99 µs", of(&rounds, |(ours, _)| ours.p99_us))
+            .with("NATS: p99 µs", of(&rounds, |(_, theirs)| theirs.p99_us))
+            .with("ours: CPU µs per message", of(&rounds, |(ours, _)| ours.server_cpu_us))
+            .with("NATS: CPU µs per message", of(&rounds, |(_, theirs)| theirs.server_cpu_us)),
     ])
 }
 

@@ -13,7 +13,7 @@ use crate::{
         nats::{self, Sync, work::PullAndAck},
     },
     report::row::{Goal, Row},
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 /// Receivers, each with one request under way.
@@ -26,24 +26,20 @@ const GOAL: Goal = Goal::at_least(2.0, 3.0);
 
 pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let Some(nats) = &peers.nats else { return Ok(vec![Row::missing(NAME, GOAL, "NATS")]) };
-    let turns = play(
+    let rounds = duel(
         NAME,
         arguments.rounds,
-        &mut [
-            Contestant::new("ours", || ours(arguments)),
-            Contestant::new("NATS", || theirs(arguments, nats)),
-        ],
+        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("NATS", || theirs(arguments, nats)),
     )?;
-    let [ours, theirs] = &turns[..] else { unreachable!("two took turns") };
-    let rates = ours.iter().zip(theirs).map(|(ours, theirs)| (ours.rate, theirs.rate));
     Ok(vec![
-        Row::compared(NAME, GOAL, "messages/s", rates)
-            .with("ours: CPU µs per message", of(ours, |turn| turn.server_cpu_us))
-            .with("NATS: CPU µs per message", of(theirs, |turn| turn.server_cpu_us))
-            .with("ours: p50 µs", of(ours, |turn| turn.p50_us))
-            .with("NATS: p50 µs", of(theirs, |turn| turn.p50_us))
-            .with("ours: part of its core that the load takes", of(ours, |turn| turn.load_busy))
-            .with("NATS: part of its core that the load takes", of(theirs, |turn| turn.load_busy)),
+        Row::compared(NAME, GOAL, "messages/s", of(&rounds, |(ours, theirs)| (ours.rate, theirs.rate)))
+            .with("ours: CPU µs per message", of(&rounds, |(ours, _)| ours.server_cpu_us))
+            .with("NATS: CPU µs per message", of(&rounds, |(_, theirs)| theirs.server_cpu_us))
+            .with("ours: p50 µs", of(&rounds, |(ours, _)| ours.p50_us))
+            .with("NATS: p50 µs", of(&rounds, |(_, theirs)| theirs.p50_us))
+            .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
+            .with("NATS: part of its core that the load takes", of(&rounds, |(_, theirs)| theirs.load_busy)),
     ])
 }
 

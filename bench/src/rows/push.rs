@@ -8,7 +8,7 @@ use crate::{
     load::{self, Turn},
     no_op,
     report::row::{Goal, Row},
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 /// Keep-alive clients, each with one request under way, and what the ratio is to reach.
@@ -20,24 +20,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 
 fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
     let name = format!("durable push ÷ no-op POST, {clients} clients");
-    let turns = play(
+    let rounds = duel(
         &name,
         arguments.rounds,
-        &mut [
-            Contestant::new("ours", || ours(arguments, clients)),
-            Contestant::new("no-op", || no_op(arguments, clients)),
-        ],
+        Contestant::new("ours", || ours(arguments, clients)),
+        Contestant::new("no-op", || no_op(arguments, clients)),
     )?;
-    let [ours, no_op] = &turns[..] else { unreachable!("two took turns") };
-    let rates = ours.iter().zip(no_op).map(|(ours, no_op)| (ours.rate, no_op.rate));
-    let cpu = ours.iter().zip(no_op).map(|(ours, no_op)| no_op.server_cpu_us / ours.server_cpu_us);
-    Ok(Row::compared(name, goal, "requests/s", rates)
-        .with("ours: CPU µs per push", of(ours, |turn| turn.server_cpu_us))
-        .with("no-op: CPU µs per request", of(no_op, |turn| turn.server_cpu_us))
-        .with("ratio of CPU per request, no-op ÷ ours", cpu)
-        .with("ours: p50 µs", of(ours, |turn| turn.p50_us))
-        .with("ours: p99 µs", of(ours, |turn| turn.p99_us))
-        .with("load: CPU µs per push", of(ours, |turn| turn.load_cpu_us)))
+    Ok(Row::compared(name, goal, "requests/s", of(&rounds, |(ours, no_op)| (ours.rate, no_op.rate)))
+        .with("ours: CPU µs per push", of(&rounds, |(ours, _)| ours.server_cpu_us))
+        .with("no-op: CPU µs per request", of(&rounds, |(_, no_op)| no_op.server_cpu_us))
+        .with(
+            "ratio of CPU per request, no-op ÷ ours",
+            of(&rounds, |(ours, no_op)| no_op.server_cpu_us / ours.server_cpu_us),
+        )
+        .with("ours: p50 µs", of(&rounds, |(ours, _)| ours.p50_us))
+        .with("ours: p99 µs", of(&rounds, |(ours, _)| ours.p99_us))
+        .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
+        .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)))
 }
 
 /// A turn of our broker: durable pushes of one message a request.

@@ -10,7 +10,7 @@ use crate::{
     broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
     load::{self, Turn, alone},
     report::row::Row,
-    rounds::{Contestant, of, play},
+    rounds::{Contestant, duel, of},
 };
 
 const CLIENTS: usize = 64;
@@ -33,30 +33,32 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
     while pushed(&deep)? < begun + UNTIL_SEGMENTS_COME_BACK {
         turn(arguments, &deep)?;
     }
-    let mut written = Vec::new();
-    let mut contestants = [
+    let (mut written, mut groups) = (Vec::new(), Vec::new());
+    let rounds = duel(
+        &names.cost,
+        arguments.rounds,
         Contestant::new("deep", || {
-            let before = (written_bytes(&deep)?, pushed(&deep)?);
+            let counts = || anyhow::Ok([written_bytes(&deep)?, pushed(&deep)?, synced(&deep)?]);
+            let before = counts()?;
             let turn = turn(arguments, &deep)?;
-            let after = (written_bytes(&deep)?, pushed(&deep)?);
-            written.push((after.0 - before.0) / ((after.1 - before.1) * MESSAGE_BYTES as f64));
+            let after = counts()?;
+            let [bytes, messages, syncs] = [0, 1, 2].map(|count| after[count] - before[count]);
+            written.push(bytes / (messages * MESSAGE_BYTES as f64));
+            groups.push(messages / syncs);
             Ok(turn)
         }),
         Contestant::new("short", || turn(arguments, &short)),
-    ];
-    let turns = play(&names.cost, arguments.rounds, &mut contestants)?;
-    drop(contestants);
-    let [deep, short] = &turns[..] else { unreachable!("two took turns") };
-    let cpu = deep.iter().zip(short).map(|(deep, short)| (deep.server_cpu_us, short.server_cpu_us));
-    let rates = deep.iter().zip(short).map(|(deep, short)| short.rate / deep.rate);
+    )?;
+    let cpu = of(&rounds, |(deep, short)| (deep.server_cpu_us, short.server_cpu_us));
     Ok(vec![
         Row::compared(&names.cost, COST, "µs of CPU per message", cpu)
-            .with("ratio of time per message", rates)
-            .with("deep: messages/s", of(deep, |turn| turn.rate))
-            .with("short: messages/s", of(short, |turn| turn.rate))
-            .with("deep: p99 µs of a push and a pull", of(deep, |turn| turn.p99_us))
-            .with("short: p99 µs of a push and a pull", of(short, |turn| turn.p99_us)),
-        Row::measured(&names.written, WRITTEN, "bytes per byte of content", written),
+            .with("ratio of time per message", of(&rounds, |(deep, short)| short.rate / deep.rate))
+            .with("deep: messages/s", of(&rounds, |(deep, _)| deep.rate))
+            .with("short: messages/s", of(&rounds, |(_, short)| short.rate))
+            .with("deep: p99 µs of a push and a pull", of(&rounds, |(deep, _)| deep.p99_us))
+            .with("short: p99 µs of a push and a pull", of(&rounds, |(_, short)| short.p99_us)),
+        Row::measured(&names.written, WRITTEN, "bytes per byte of content", written)
+            .with("messages per sync", groups),
     ])
 }
 
@@ -69,6 +71,10 @@ fn written_bytes(broker: &Broker) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{}/io", broker.server.id()))?;
     let value = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
     Ok(value.context("there is no write_bytes in /proc/ID/io")?.parse()?)
+}
+
+fn synced(broker: &Broker) -> Result<f64> {
+    alone(broker.metric("restante_store_sync_seconds_count"))
 }
 
 fn pushed(broker: &Broker) -> Result<f64> {

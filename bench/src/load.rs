@@ -17,7 +17,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::statistics::{median, percentile};
+use crate::{
+    cores,
+    statistics::{median, percentile},
+};
 
 /// Before a turn is measured: connections are made, and caches are as they will be.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
@@ -51,6 +54,9 @@ pub(crate) struct Turn {
     pub(crate) server_cpu_us: f64,
     /// The part of its core that the load took: near 1, it is the load that was measured and not the server.
     pub(crate) load_busy: f64,
+    /// The part of the server's core that others took, who have no part in this. A server that waits for its disk may then
+    /// wait for its core as well, for milliseconds.
+    pub(crate) others_busy: f64,
     /// From the first byte of a request to the last of its answer, in microseconds: the median.
     pub(crate) p50_us: f64,
     /// The same: 99 of 100 are below.
@@ -74,16 +80,18 @@ pub(crate) fn run<W: Work>(work: W, server_id: u32, clients: usize, window: Dura
         let measured = async {
             sleep(WARM_UP).await;
             times.borrow_mut().clear();
-            let before = (Instant::now(), cpu_time(server_id)?, cpu_time(process::id())?);
+            let before = (Instant::now(), cpu_time(server_id)?, cpu_time(process::id())?, cores::busy()?);
             sleep(window).await;
             let wall = before.0.elapsed().as_secs_f64();
             let (server, load) = (cpu_time(server_id)? - before.1, cpu_time(process::id())? - before.2);
+            let busy = cores::busy()? - before.3;
             let times = times.take();
             ensure!(!times.is_empty(), "nothing was answered in {window:?}");
             Ok(Turn {
                 rate: times.len() as f64 / wall,
                 server_cpu_us: server.as_secs_f64() * 1e6 / times.len() as f64,
                 load_busy: load.as_secs_f64() / wall,
+                others_busy: busy.saturating_sub(server).as_secs_f64() / wall,
                 p50_us: median(&times),
                 p99_us: percentile(&times, 0.99),
             })

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result};
 
-use crate::{load::Turn, report::said};
+use crate::{load::Turn, report::said, statistics::median};
+
+/// The part of the server's core that something else may have: the kernel's own work, for sockets and disks, is most of it.
+const OTHERS_MAX: f64 = 0.15;
 
 /// What takes turns with others.
 pub(crate) struct Contestant<'a> {
@@ -35,6 +38,13 @@ pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -
             turns[number].push(turn);
         }
         said(line.trim_end_matches(';'));
+    }
+    let others = median(&of(&turns.concat(), |turn| turn.others_busy));
+    if others > OTHERS_MAX {
+        said(&format!(
+            "{row}: something else had {:.0} % of the server's core; these figures are not to be relied on",
+            others * 100.0
+        ));
     }
     Ok(turns)
 }

@@ -6,6 +6,7 @@
 mod arguments;
 mod broker;
 mod cores;
+mod disk;
 mod load;
 mod memory;
 mod no_op;

@@ -45,7 +45,7 @@ impl Arguments {
 /// Another part of the benchmark.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Draws the picture of the last run.
+    /// Draws the picture of the last run, and shows its table again.
     Picture {
         /// The file that it is written to.
         #[arg(long, default_value = "docs/benchmarks.svg")]

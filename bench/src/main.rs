@@ -6,6 +6,7 @@
 mod arguments;
 mod broker;
 mod cores;
+mod disk;
 mod load;
 mod memory;
 mod no_op;
@@ -61,5 +62,6 @@ fn draw(output: &Path, to: &Path) -> Result<()> {
     let rows: Vec<report::row::Row> = report::read(output, report::RESULTS)?;
     let machine: Machine = report::read(output, report::MACHINE)?;
     fs::write(to, picture::draw(&rows, &machine.caption())?)
-        .with_context(|| format!("{} cannot be written (--to)", to.display()))
+        .with_context(|| format!("{} cannot be written (--to)", to.display()))?;
+    report::show(&machine, &rows, output)
 }

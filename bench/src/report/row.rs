@@ -34,11 +34,6 @@ impl Goal {
         Self { goal: None, stretch: None, less_is_better }
     }
 
-    /// The same without a stretch.
-    pub(crate) const fn without_stretch(self) -> Self {
-        Self { stretch: None, ..self }
-    }
-
     /// Whether a figure reaches the goal; nothing if there is none.
     pub(crate) fn is_reached_by(&self, figure: f64) -> Option<bool> {
         self.goal.map(|goal| if self.less_is_better { figure <= goal } else { figure >= goal })

@@ -1,13 +1,12 @@
 //! What a message costs that goes through a deep queue ÷ through a short one, and what the disk writes for it.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{COST, Names, WRITTEN};
 use crate::{
     arguments::Arguments,
     broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
+    disk::written_bytes,
     load::{self, Turn, alone},
     report::row::Row,
     rounds::{Contestant, duel, of},
@@ -38,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
         &names.cost,
         arguments.rounds,
         Contestant::new("deep", || {
-            let counts = || anyhow::Ok([written_bytes(&deep)?, pushed(&deep)?, synced(&deep)?]);
+            let counts = || anyhow::Ok([written_bytes(&arguments.output)?, pushed(&deep)?, synced(&deep)?]);
             let before = counts()?;
             let turn = turn(arguments, &deep)?;
             let after = counts()?;
@@ -64,13 +63,6 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
 
 fn turn(arguments: &Arguments, Broker { server, .. }: &Broker) -> Result<Turn> {
     load::run(PushAndPull { server: server.address }, server.id(), CLIENTS, arguments.window())
-}
-
-/// Bytes that it has made the disk write, in whole pages: `write_bytes` of `/proc/ID/io`, which counts no sockets.
-fn written_bytes(broker: &Broker) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/io", broker.server.id()))?;
-    let value = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    Ok(value.context("there is no write_bytes in /proc/ID/io")?.parse()?)
 }
 
 fn synced(broker: &Broker) -> Result<f64> {

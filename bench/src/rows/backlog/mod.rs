@@ -31,8 +31,8 @@ struct Names {
 
 const COST: Goal = Goal::at_most(1.10, 1.02);
 const WRITTEN: Goal = Goal::at_most(1.20, 1.10);
-const SEALED: Goal = Goal::at_least(5.0, 5.0).without_stretch();
-const SCAN: Goal = Goal::at_least(1.5, 1.5).without_stretch();
+const SEALED: Goal = Goal { goal: Some(5.0), stretch: None, less_is_better: false };
+const SCAN: Goal = Goal { goal: Some(1.5), stretch: None, less_is_better: false };
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let names = Names::of(arguments.backlog);

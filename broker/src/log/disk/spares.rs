@@ -250,3 +250,16 @@ impl<S: Storage> Spares<S> {
 fn with_more(volume: Volume, bytes: u64) -> Volume {
     Volume { available: volume.total.min(volume.available + bytes), ..volume }
 }
+
+#[cfg(test)]
+impl<S: Storage> Spares<S> {
+    /// Waits until the thread has done all that it was asked for. Whether there are more spares then.
+    pub(super) fn wait(&mut self) -> bool {
+        let before = self.ready.len();
+        while self.ordered > 0 || self.looking {
+            let filled = crate::log::conformance::wait(|context| self.maker.poll_report(context));
+            self.filled(filled);
+        }
+        self.ready.len() > before
+    }
+}

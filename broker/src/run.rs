@@ -24,9 +24,10 @@ use crate::{
     address_store::{self, AddressStore},
     admin::{self, Admin, Health},
     channel::LeaseSealer,
+    clock::Clock,
     config::Config,
     control::{self, Token},
-    core::{self, Core, CoreHandle, Jobs, Limits, SharedCore, tasks},
+    core::{self, Common, Core, CoreHandle, Found, Here, Jobs, Limits, SharedCore, tasks},
     data_folder::{DataFolder, DataFolderError},
     http::{
         self, BrowserRules, ConnectionCounts, ConnectionLimits, Server,
@@ -162,7 +163,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let options = log::Options { segment_bytes: segment_size.as_u64() };
     let log = DiskLog::open(&folder.log(), options)?;
     let sealer = LeaseSealer::new(folder.lease_key());
-    let core = current_thread()?.block_on(Core::start(log, &store, sealer, limits, metrics.clone()))?;
+    let common = Common::new(&store, sealer, limits, metrics.clone())?;
+    let found = current_thread()?.block_on(Found::read(log, Here::ALONE)).map_err(core::StartError::from)?;
+    let clock = Clock::start(found.newest());
+    let core = Core::start(found, common, clock)?;
     let core = SharedCore::new(core);
     let (handle, jobs) = CoreHandle::new(&core);
     let body_memory = BodyMemory::new(body_memory.as_u64());

@@ -3,7 +3,7 @@
 mod channels;
 mod health;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Router,
@@ -84,6 +84,12 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.answer_memory_bytes.set(admin.answers.used() as i64);
     sampled.waiting_receivers.set(admin.core.waiting_receivers() as i64);
     sampled.waiting_senders.set(admin.core.waiting_senders() as i64);
+    let store = admin.core.samples();
+    sampled.store_segments.set(store.segments.load(Relaxed) as i64);
+    sampled.store_bytes.set(store.bytes.load(Relaxed) as i64);
+    sampled.store_live_bytes.set(store.live_bytes.load(Relaxed) as i64);
+    sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
+    sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
     sampled.clock_skew_seconds.set(admin.core.clock().skew_seconds());
     let encoder = TextEncoder::new();
     let mut text = Vec::new();

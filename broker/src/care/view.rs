@@ -107,7 +107,7 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         Record::Lease { .. } => "lease",
         Record::Release { .. } => "release",
         Record::Settle { .. } => "settle",
-        Record::IdempotencyKey { .. } | Record::Key { .. } => "key",
+        Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use restante_wire::ChannelStats;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Core, CounterRegistry, Recorded, SharedCore, StoreFailed};
+use super::{Core, CounterRegistry, Recorded, Samples, SharedCore, StoreFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
@@ -37,6 +37,7 @@ pub struct CoreHandle<L = DiskLog> {
     // Unbounded, because its only users are the control API's requests, which wait for the answer.
     jobs: mpsc::UnboundedSender<Job<L>>,
     counters: Arc<CounterRegistry>,
+    samples: Arc<Samples>,
     clock: Clock,
 }
 
@@ -45,7 +46,12 @@ pub struct Jobs<L = DiskLog>(mpsc::UnboundedReceiver<Job<L>>);
 
 impl<L> Clone for CoreHandle<L> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone(), counters: self.counters.clone(), clock: self.clock }
+        Self {
+            jobs: self.jobs.clone(),
+            counters: self.counters.clone(),
+            samples: self.samples.clone(),
+            clock: self.clock,
+        }
     }
 }
 
@@ -53,13 +59,18 @@ impl<L: Log> CoreHandle<L> {
     /// A handle for a core, and the jobs that it will send.
     pub fn new(core: &SharedCore<L>) -> (Self, Jobs<L>) {
         let (jobs, receiver) = mpsc::unbounded_channel();
-        let (counters, clock) = core.with(|core| (core.counters(), core.clock()));
-        (Self { jobs, counters, clock }, Jobs(receiver))
+        let (counters, samples, clock) = core.with(|core| (core.counters(), core.samples(), core.clock()));
+        (Self { jobs, counters, samples, clock }, Jobs(receiver))
     }
 
     /// A channel's counters.
     pub fn counters(&self, number: u32) -> Arc<ChannelCounters> {
         self.counters.get(number)
+    }
+
+    /// What its log and tables hold.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// Senders that wait for room, on all channels.

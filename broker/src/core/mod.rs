@@ -17,6 +17,7 @@ pub mod idempotency;
 mod in_flight;
 mod look;
 mod moves;
+mod placement;
 mod positions;
 mod push;
 mod read;
@@ -27,8 +28,10 @@ mod recovery;
 mod redrive;
 mod rest;
 mod room;
+mod samples;
 mod settle;
 mod shared;
+mod start;
 pub mod tasks;
 mod time;
 mod timers;
@@ -46,6 +49,7 @@ pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
+pub use placement::Here;
 pub use push::{Push, PushRefusal, Pushed};
 pub use read::Reading;
 pub use recall::Recalled;
@@ -53,8 +57,10 @@ pub use reclaim::Progress;
 pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
 pub use room::{Fullness, Turn, WaitRefusal};
+pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
 pub use shared::SharedCore;
+pub use start::{Common, Found};
 
 use crate::{
     address_store::{AddressStore, ChannelEntry},
@@ -138,6 +144,7 @@ struct Channel {
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
 pub struct Core<L = DiskLog> {
     log: L,
+    here: Here,
     store: AddressStore,
     clock: Clock,
     /// Drawn at each start; part of every lease, so that none is issued twice.
@@ -170,6 +177,7 @@ pub struct Core<L = DiskLog> {
     durable_group: GroupNumber,
     failed: bool,
     metrics: Arc<Metrics>,
+    samples: Arc<Samples>,
     wakers: Wakers,
 }
 

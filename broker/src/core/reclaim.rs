@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     task::{Context, Poll},
 };
 
@@ -23,6 +23,15 @@ pub(super) struct Reclaim {
     stage: Stage,
     /// Messages whose state was written anew on this walk: once is enough, however often it changed.
     states: HashSet<(u32, Sequence)>,
+    /// The sequences that channels had not given yet when the broker started, if there were older logs.
+    new_from: HashMap<u32, Sequence>,
+}
+
+impl Reclaim {
+    /// Of a core whose channels had given the sequences before these.
+    pub(super) fn since(new_from: HashMap<u32, Sequence>) -> Self {
+        Self { new_from, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,8 +63,8 @@ impl<L: Log> Core<L> {
         }
         match self.reclaim.stage {
             Stage::Idle => {
-                let Some(below) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
-                self.walk(Position::START, below, context)
+                let Some(part) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
+                self.walk(part.start, part.end, context)
             }
             Stage::Walking { from, below } => self.walk(from, below, context),
             Stage::Copied { below, copies } => self.free(below, copies, context),
@@ -139,28 +148,35 @@ impl<L: Log> Core<L> {
             Record::Lease { channel, sequence, .. }
             | Record::Release { channel, sequence, .. }
             | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence),
-            Record::IdempotencyKey { .. } | Record::Key { .. } => self.keep_key(position, record),
-            // A settle outlives every copy of its message without help: segments leave from the oldest end only.
-            Record::Settle { .. } => Ok(()),
+            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {
+                self.keep_key(position, record)
+            }
+            Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
         }
     }
 
     /// Copies a message for those of its channels that still have it.
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
-        let Record::Message { targets, .. } = *record else { return Ok(()) };
+        let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
-        if live.is_empty() {
+        let Some(first) = live.first().map(|target| target.channel) else {
+            if let Some((channel, sequence)) = moved_from {
+                self.keep_settle(channel, sequence)?;
+            }
             return self.keep_key(position, record);
-        }
+        };
         let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
         live.iter().for_each(|target| target.encode(&mut bytes));
+        // The first of a message's channels is its key's.
+        let with_key = record.key_channel() == Some(first) && self.is_key_at(position, record);
         let mut copy = *record;
-        if let Record::Message { targets, .. } = &mut copy {
+        if let Record::Message { targets, idempotency, .. } = &mut copy {
             *targets = Targets::new(&bytes);
+            *idempotency = idempotency.filter(|_| with_key);
         }
         let to = self.append_copy(&copy)?;
         for Target { channel, sequence, .. } in live {
@@ -170,8 +186,26 @@ impl<L: Log> Core<L> {
         }
         self.shared.relocate(position, to);
         self.log.release(position);
-        if let Some((key, _)) = record.key() {
-            self.idempotency.relocate(key.hash, position, to);
+        match record.key().filter(|_| with_key) {
+            Some((key, _)) => self.idempotency.relocate(key.hash, position, to),
+            None => self.keep_key(position, record)?,
+        }
+        Ok(())
+    }
+
+    /// A settle outlives every copy of its message in its own log without help: segments leave from the oldest end only. As
+    /// long as there are older logs, what they may have is settled once more.
+    fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        if self.reclaim.new_from.is_empty() || !self.here.has(channel) {
+            return Ok(());
+        }
+        if !self.log.has_older() {
+            self.reclaim.new_from = HashMap::new();
+            return Ok(());
+        }
+        let is_new = self.reclaim.new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
+        if !is_new && self.message(channel, sequence).is_none() {
+            self.append_copy(&Record::Settle { channel, sequence })?;
         }
         Ok(())
     }
@@ -187,14 +221,21 @@ impl<L: Log> Core<L> {
 
     /// Writes an idempotency key down again while its window is open, without its message.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
-        let now = self.clock.now();
-        if let Some((idempotency, message_id)) = record.key()
-            && self.idempotency.is_at(idempotency.hash, position, now)
-        {
-            let to = self.append_copy(&Record::Key { idempotency, message_id })?;
+        if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
+            let key = match record.key_channel() {
+                Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
+                None => Record::Key { idempotency, message_id },
+            };
+            let to = self.append_copy(&key)?;
             self.idempotency.relocate(idempotency.hash, position, to);
         }
         Ok(())
+    }
+
+    /// Whether a record's key is remembered by this very record.
+    fn is_key_at(&self, position: Position, record: &Record<'_>) -> bool {
+        let now = self.clock.now();
+        record.key().is_some_and(|(key, _)| self.idempotency.is_at(key.hash, position, now))
     }
 
     fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {

@@ -3,27 +3,19 @@
 //! A record may come after others that it precedes in time, because what is live in the oldest segment is copied to the
 //! newest before the oldest is freed. So a lease may come before its message: it is kept until the message comes. A
 //! settle never does: copies are made of live messages only. Of two records that tell a message's state, the later one in
-//! the log is the later one in time, because a copy is written of the state as it is then.
+//! the log is the later one in time, because a copy is written of the state as it is then. Older logs, of other numbers of
+//! cores, come first; in each of them all records of a channel are in one log.
 
 use std::{
     collections::{HashMap, HashSet},
     future::poll_fn,
-    sync::Arc,
 };
 
-use restante_wire::channel::Durability;
-
-use super::{
-    Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records, rest::Resting,
-    timers::ChannelTimers,
-};
+use super::{Here, positions::SharedPositions, records};
 use crate::{
-    address_store::AddressStore,
-    channel::{ChannelState, Ended, Group, Handouts, LeaseSealer, Message, Phase, Sequence, Stored},
-    clock::{Clock, Millis},
-    log::{GroupNumber, Idempotency, Log, LogError, Position, Record, Scanned, Sync, Target},
-    metrics::Metrics,
+    channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
+    clock::Millis,
+    log::{Idempotency, Log, LogError, Position, Record, Scanned, Target},
 };
 
 /// How much of the log is read at a time.
@@ -40,29 +32,50 @@ struct Changed {
 
 /// Where a key's record lies, and when the key is forgotten.
 #[derive(Debug, Clone, Copy)]
-struct Key {
-    position: Position,
-    expires_at: Millis,
+pub(super) struct Key {
+    pub(super) position: Position,
+    pub(super) expires_at: Millis,
 }
 
-/// Collects the log's records, in the order in which they lie there.
-#[derive(Debug, Default)]
+/// Collects the log's records, in the order in which they lie there: those of the channels of one core.
+#[derive(Debug)]
 pub(crate) struct Replay {
-    channels: HashMap<u32, ChannelState>,
+    here: Here,
+    pub(super) channels: HashMap<u32, ChannelState>,
     changes: HashMap<(u32, Sequence), Changed>,
-    keys: HashMap<u128, Key>,
-    shared: SharedPositions,
+    pub(super) keys: HashMap<u128, Key>,
+    pub(super) shared: SharedPositions,
     /// Records of messages that are gone, or that lie elsewhere as well.
-    dead: Vec<Position>,
-    newest: Millis,
+    pub(super) dead: Vec<Position>,
+    pub(super) newest: Millis,
     /// Names of groups, each once.
     groups: HashSet<Group>,
 }
 
+impl Default for Replay {
+    fn default() -> Self {
+        Self::of(Here::ALONE)
+    }
+}
+
 impl Replay {
-    /// Everything in a log.
-    async fn read(log: &mut impl Log) -> Result<Self, LogError> {
-        let mut replay = Self::default();
+    /// Of the channels of one core.
+    fn of(here: Here) -> Self {
+        Self {
+            here,
+            channels: HashMap::new(),
+            changes: HashMap::new(),
+            keys: HashMap::new(),
+            shared: SharedPositions::default(),
+            dead: Vec::new(),
+            newest: 0,
+            groups: HashSet::new(),
+        }
+    }
+
+    /// Everything in a log that is one core's.
+    pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
+        let mut replay = Self::of(here);
         let mut from = Some(Position::START);
         while let Some(position) = from {
             let scan = poll_fn(|context| log.poll_scan(position, None, READ_BYTES, context));
@@ -78,27 +91,24 @@ impl Replay {
 
     /// One more record.
     pub(crate) fn record(&mut self, position: Position, record: &Record<'_>) {
-        if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
-            let key = Key { position, expires_at: expires_ms };
-            let known = self.keys.entry(hash).or_insert(key);
-            // A key may be used again when its window is over, and the first message be copied after that.
-            if known.expires_at <= key.expires_at {
-                *known = key;
-            }
-        }
+        self.key(position, record);
         match *record {
             Record::Push { channel, sequence, enqueued_ms, headers, body, .. } => {
                 let stored = self.stored(position, enqueued_ms, headers, body);
-                self.message(channel, sequence, Message::new(stored));
+                if self.here.has(channel) {
+                    self.message(channel, sequence, Message::new(stored));
+                }
             }
             Record::Message { targets, enqueued_ms, due_ms, group, moved_from, headers, body, .. } => {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
                 let stored = self.stored(position, enqueued_ms, headers, body);
+                let here = self.here;
+                let targets = || targets.iter().filter(|target| here.has(target.channel));
                 let group = group.map(|group| self.group(group));
-                self.shared.share(position, targets.count());
-                for Target { channel, sequence, expires_ms } in targets.iter() {
+                self.shared.share(position, targets().count());
+                for Target { channel, sequence, expires_ms } in targets() {
                     let message = Message {
                         stored,
                         group: group.clone(),
@@ -114,24 +124,45 @@ impl Replay {
                 self.changed(channel, sequence, handouts, Phase::Leased(ends_ms), None);
             }
             Record::Release { channel, sequence, delivery, counted } => {
-                self.saw(channel, sequence);
-                let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
-                    handouts: Handouts { last: delivery, ..Handouts::default() },
-                    phase: Phase::Leased(0),
-                    expires_at: None,
-                });
-                if matches!(changed.phase, Phase::Leased(_)) {
-                    let uncounted = &mut changed.handouts.uncounted;
-                    *uncounted = uncounted.saturating_add(u32::from(!counted));
-                    changed.phase = Phase::Ready(Some(Ended::Released));
-                }
+                self.given_back(channel, sequence, delivery, counted);
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
                 self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
-            Record::IdempotencyKey { .. } | Record::Key { .. } => {}
+            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+        }
+    }
+
+    fn key(&mut self, position: Position, record: &Record<'_>) {
+        let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() else { return };
+        // Whose it is was not always written down: then it may be anybody's.
+        if record.key_channel().is_some_and(|channel| !self.here.has(channel)) {
+            return;
+        }
+        let key = Key { position, expires_at: expires_ms };
+        let known = self.keys.entry(hash).or_insert(key);
+        // A key may be used again when its window is over, and the first message be copied after that.
+        if known.expires_at <= key.expires_at {
+            *known = key;
+        }
+    }
+
+    fn given_back(&mut self, channel: u32, sequence: Sequence, delivery: u32, counted: bool) {
+        if !self.here.has(channel) {
+            return;
+        }
+        self.saw(channel, sequence);
+        let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
+            handouts: Handouts { last: delivery, ..Handouts::default() },
+            phase: Phase::Leased(0),
+            expires_at: None,
+        });
+        if matches!(changed.phase, Phase::Leased(_)) {
+            let uncounted = &mut changed.handouts.uncounted;
+            *uncounted = uncounted.saturating_add(u32::from(!counted));
+            changed.phase = Phase::Ready(Some(Ended::Released));
         }
     }
 
@@ -165,6 +196,9 @@ impl Replay {
         phase: Phase,
         expires_at: Option<Option<Millis>>,
     ) {
+        if !self.here.has(channel) {
+            return;
+        }
         self.saw(channel, sequence);
         let before = self.changes.get(&(channel, sequence)).and_then(|changed| changed.expires_at);
         let changed = Changed { handouts, phase, expires_at: expires_at.or(before) };
@@ -172,6 +206,9 @@ impl Replay {
     }
 
     fn gone(&mut self, channel: u32, sequence: Sequence) {
+        if !self.here.has(channel) {
+            return;
+        }
         self.saw(channel, sequence);
         self.changes.remove(&(channel, sequence));
         let message = self.channels.entry(channel).or_default().remove(sequence);
@@ -209,82 +246,11 @@ impl Replay {
     }
 
     /// Nothing of a channel is kept but the sequences that it has given.
-    fn empty(&mut self, state: &mut ChannelState) {
+    pub(super) fn empty(&mut self, state: &mut ChannelState) {
         let sequences: Vec<_> = state.messages().map(|(sequence, _)| sequence).collect();
         for sequence in sequences {
             let message = state.remove(sequence);
             self.release(message);
         }
-    }
-}
-
-impl<L: Log> Core<L> {
-    /// Rebuilds the channels from a log that was just opened. Messages of channels that the address store has forgotten for
-    /// ever are dropped, and those of channels that are kept in memory only.
-    pub async fn start(
-        mut log: L,
-        store: &AddressStore,
-        sealer: LeaseSealer,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let mut replay = Replay::read(&mut log).await?;
-        let clock = Clock::start(replay.newest);
-        let now = clock.now();
-        let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
-        for (hash, Key { position, expires_at }) in
-            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
-        {
-            idempotency.insert(hash, expires_at, position, now);
-        }
-        let counters = Arc::new(CounterRegistry::default());
-        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
-        for (number, mut state) in std::mem::take(&mut replay.channels) {
-            match store.by_number(number) {
-                Some(entry) => {
-                    if entry.config.durability == Durability::Memory {
-                        replay.empty(&mut state);
-                    }
-                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
-                }
-                // Its addresses are lost, not its deletion known: nothing may be dropped.
-                None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
-                None => replay.empty(&mut state),
-            }
-        }
-        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
-        tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
-        let mut core = Self {
-            log,
-            store: store.clone(),
-            clock,
-            start: getrandom::u64().map_err(StartError::Random)?,
-            sealer,
-            limits,
-            channels,
-            resting: Resting::default(),
-            closed: HashSet::new(),
-            counters,
-            contents: HotContents::new(limits.hot_bytes),
-            shared: replay.shared,
-            idempotency,
-            waiting_keys: HashSet::new(),
-            moves: Moves::new(),
-            timers: ChannelTimers::default(),
-            reclaim: Reclaim::default(),
-            group: Arc::default(),
-            group_sync: Sync::Later,
-            sync_wanted: false,
-            in_flight: InFlight::default(),
-            newest_group: GroupNumber::default(),
-            durable_group: GroupNumber::default(),
-            failed: false,
-            metrics,
-            wakers: super::Wakers::default(),
-        };
-        replay.dead.into_iter().for_each(|position| core.log.release(position));
-        let numbers: Vec<_> = core.channels.keys().copied().collect();
-        numbers.into_iter().for_each(|number| core.touch(number));
-        Ok(core)
     }
 }

@@ -190,9 +190,11 @@ fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core
     let limits =
         Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
     let sealer = LeaseSealer::new(folder.lease_key());
-    let mut starting =
-        Box::pin(Core::start(place.open(), store, sealer, limits, Arc::new(Metrics::new().unwrap())));
-    wait(|context| starting.as_mut().poll(context)).unwrap()
+    let common = Common::new(store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
+    let mut reading = Box::pin(Found::read(place.open(), Here::ALONE));
+    let found = wait(|context| reading.as_mut().poll(context)).unwrap();
+    let clock = Clock::start(found.newest());
+    Core::start(found, common, clock).unwrap()
 }
 
 fn channel(name: &str) -> ChannelConfig {

@@ -35,10 +35,15 @@ pub(super) fn wanted(usage: Use) -> bool {
     if oldest_live == 0 {
         return sealed;
     }
-    // The reserve must not be spent on copies, or nothing could be settled until they are done.
-    let fits = oldest_live + segment / 4 <= room;
+    let fits = fits(oldest_live, segment, room);
     let pays = total > 2 * live + SLACK_SEGMENTS * segment || (scarce && used > live + segment);
     sealed && fits && pays
+}
+
+/// Whether so many bytes can be copied. The reserve must not be spent on copies, or nothing could be settled until they are
+/// done.
+pub(super) fn fits(live: u64, segment: u64, room: u64) -> bool {
+    live + segment / 4 <= room
 }
 
 #[cfg(test)]

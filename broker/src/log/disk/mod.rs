@@ -8,6 +8,7 @@ pub mod examine;
 mod frame;
 mod group;
 mod helper;
+mod older;
 mod open;
 mod pace;
 mod place;
@@ -23,6 +24,7 @@ mod work;
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -35,9 +37,11 @@ pub use cut::{CopyError, Cut, Part};
 pub use error::OpenError;
 use group::Group;
 use helper::Helper;
+pub use older::Older;
 use pace::Pace;
-use place::Place;
+use place::{In, Place};
 use readers::{Readers, Reading};
+use reclaim::Freeing;
 use scan::{Scanning, Uncounted};
 use segment::{Head, SegmentFile};
 use spares::Spares;
@@ -97,8 +101,8 @@ pub struct DiskLog<S: Storage = Folder> {
     /// Read what is not in memory.
     readers: Readers,
     scanning: Option<Scanning>,
-    /// The segment that is being given back, and whether it becomes a spare.
-    freeing: Option<(Arc<SegmentFile<S::File>>, bool)>,
+    /// The segment that is being given back.
+    freeing: Option<Freeing<S::File>>,
     /// How that went, until the owner asks.
     freed: Option<Result<(), LogError>>,
     uncounted: Uncounted,
@@ -106,6 +110,9 @@ pub struct DiskLog<S: Storage = Folder> {
     walked: Option<u64>,
     /// Segments that somebody copies.
     pins: cut::Pins,
+    /// Logs before this one, and the first of their segments that is still needed here.
+    older: Arc<Older<S>>,
+    older_next: u32,
     poisoned: bool,
 }
 
@@ -125,7 +132,7 @@ impl<S: Storage> DiskLog<S> {
             self.rotate(spare);
         }
         let (epoch, offset) = self.group.append(record);
-        let position = Place { epoch, offset, length }.into();
+        let position = Place { segment: In::Own(epoch), offset, length }.into();
         if counts_as_live(record) {
             self.live_bytes += length as u64;
             self.active_mut().live += length as u64;
@@ -186,16 +193,25 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn read(&mut self, at: Position) -> Result<Read, LogError> {
-        let place @ Place { epoch, offset, length } = at.into();
-        let in_memory = self.group.read(epoch, offset, length);
-        if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
-            return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
-        }
-        let segment = &self.segments.get(&epoch).expect("a live record's segment is in use").file;
-        if let Some(bytes) = readers::read_now(segment, place, self.storage.path())? {
+        let place @ Place { offset, length, .. } = at.into();
+        let (segment, folder) = match place.segment {
+            In::Own(epoch) => {
+                let in_memory = self.group.read(epoch, offset, length);
+                if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
+                    return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
+                }
+                (
+                    self.segments.get(&epoch).map(|segment| segment.file.clone()),
+                    self.storage.path().to_owned(),
+                )
+            }
+            In::Older(index) => (self.older.segment(index).file(), self.older.folder(index)),
+        };
+        let segment = segment.expect("a live record's segment is in use");
+        if let Some(bytes) = readers::read_now(&segment, place, &folder)? {
             return Ok(Read::Here(bytes));
         }
-        let (reading, folder) = (Reading::of(segment), self.storage.path().to_owned());
+        let reading = Reading::of(&segment);
         let (answer, coming) = oneshot::channel();
         self.readers.give(move || {
             // Whoever asked may have given up.
@@ -205,8 +221,11 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn release(&mut self, at: Position) {
-        let Place { epoch, length, .. } = at.into();
-        if let Some(segment) = self.segments.get_mut(&epoch) {
+        let Place { segment, length, .. } = at.into();
+        // Older logs are left segment by segment, whatever is needed of them.
+        if let In::Own(epoch) = segment
+            && let Some(segment) = self.segments.get_mut(&epoch)
+        {
             segment.live -= length as u64;
             self.live_bytes -= length as u64;
         }
@@ -221,8 +240,12 @@ impl<S: Storage> Log for DiskLog<S> {
         }
     }
 
-    fn reclaim_wanted(&self) -> Option<Position> {
-        self.oldest_worth_freeing()
+    fn has_older(&self) -> bool {
+        self.older.held().0 > 0
+    }
+
+    fn reclaim_wanted(&self) -> Option<Range<Position>> {
+        self.oldest_worth_freeing().or_else(|| self.older_worth_leaving())
     }
 
     fn poll_scan(
@@ -237,11 +260,11 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn poll_free(
         &mut self,
-        _below: Position,
+        below: Position,
         copies: GroupNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
-        self.poll_freed(copies, context)
+        self.poll_freed(below, copies, context)
     }
 }
 

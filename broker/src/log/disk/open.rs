@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    DiskLog, OpenError, Options, Segment,
+    DiskLog, Older, OpenError, Options, Segment,
     commit::Progress,
     cut::Pins,
     group::Group,
@@ -30,6 +30,11 @@ impl DiskLog<Folder> {
 impl<S: Storage> DiskLog<S> {
     /// The same on any storage.
     pub fn open_in(storage: S, options: Options) -> Result<Self, OpenError> {
+        Self::open_after(Arc::default(), storage, options)
+    }
+
+    /// Opens a log that comes after others.
+    pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
         let Options { segment_bytes } = options;
         let mut survey = recovery::survey(&storage, segment_bytes)?;
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
@@ -108,12 +113,14 @@ impl<S: Storage> DiskLog<S> {
             uncounted,
             walked: None,
             pins: Pins::default(),
+            older,
+            older_next: 0,
             poisoned: false,
         })
     }
 }
 
-fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {
+pub(super) fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {
     let Missing { number, after } = missing;
     // The frame began a segment, or followed another in the same.
     let begins = survey.segments.values().find(|(head, _)| head.first_frame == number);

@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record, RecordError,
-    RecordedPhase, SETTLE, STATE, Target, Targets, flag, phase,
+    CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
+    RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag, phase,
 };
 
 impl<'a> Record<'a> {
@@ -78,11 +78,13 @@ impl<'a> Record<'a> {
                 phase: recorded_phase(from)?,
             },
             KEY => {
-                let (hash, fingerprint) =
-                    (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
-                let message_id = get(from, Buf::try_get_u128_le)?;
-                let expires_ms = get(from, Buf::try_get_u64_le)?;
-                Self::Key { idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id }
+                let (idempotency, message_id) = key(from)?;
+                Self::Key { idempotency, message_id }
+            }
+            CHANNEL_KEY => {
+                let channel = get(from, Buf::try_get_u32_le)?;
+                let (idempotency, message_id) = key(from)?;
+                Self::ChannelKey { channel, idempotency, message_id }
             }
             kind => return Err(RecordError::UnknownKind(kind)),
         };
@@ -91,6 +93,14 @@ impl<'a> Record<'a> {
             bytes => Err(RecordError::TooLong { kind, bytes }),
         }
     }
+}
+
+/// A key, and the id of its message.
+fn key(from: &mut &[u8]) -> Result<(Idempotency, u128), RecordError> {
+    let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
+    let message_id = get(from, Buf::try_get_u128_le)?;
+    let expires_ms = get(from, Buf::try_get_u64_le)?;
+    Ok((Idempotency { hash, fingerprint, expires_ms }, message_id))
 }
 
 fn message<'a>(from: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {

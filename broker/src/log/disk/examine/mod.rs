@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     OpenError, frame,
-    place::Place,
+    place::{In, Place},
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
     storage::{Storage, StorageFile},
@@ -194,7 +194,7 @@ impl Examination {
                 let offset = found.offset + (bytes.len() - rest.len()) as u64;
                 match Record::decode_first(rest) {
                     Ok((record, length)) => {
-                        let position = Place { epoch: found.epoch, offset, length }.into();
+                        let position = Place { segment: In::Own(found.epoch), offset, length }.into();
                         let seen = Seen { frame: *number, file: &file.name, offset, position };
                         visit(seen, &record);
                         rest = &rest[length..];
@@ -217,7 +217,8 @@ impl Examination {
 
     /// A record's bytes, at a position that [`Self::records`] told.
     pub fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
-        let Place { epoch, offset, length } = at.into();
+        let Place { segment, offset, length } = at.into();
+        let In::Own(epoch) = segment else { unreachable!("it was told of a segment of this log") };
         let (_, segment) = &self.survey.segments[&epoch];
         let mut bytes = vec![0; length];
         let read = segment.file.read_at(&mut bytes, offset);
@@ -228,7 +229,7 @@ impl Examination {
     /// A place in a file of the log, to be compared with where records lie.
     pub fn position(&self, file: &str, offset: u64) -> Option<Position> {
         let (epoch, _) = self.survey.segments.iter().find(|(_, (_, segment))| segment.name == file)?;
-        Some(Place::start(*epoch, offset).into())
+        Some(Place::own(*epoch, offset).into())
     }
 
     /// The frame without what fills it up.

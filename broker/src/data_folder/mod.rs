@@ -11,6 +11,7 @@
 pub(crate) mod durable;
 mod error;
 mod lock;
+pub(crate) mod logs;
 pub(crate) mod look;
 
 use std::{

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failure;
+mod many;
 mod rest;
 mod restart;
 mod slow_disk;
@@ -171,26 +172,32 @@ impl<P: Place> Bench<P> {
 
     /// Gives back all that is worth it.
     fn reclaim(&mut self) {
-        wait(|context: &mut Context<'_>| {
-            loop {
-                match self.core.reclaim_step(context).unwrap() {
-                    Progress::Idle => return Poll::Ready(()),
-                    Progress::More => {}
-                    Progress::Waiting => match self.core.poll_commits(context) {
-                        Poll::Ready(()) => self.core.commit(),
-                        Poll::Pending => return Poll::Pending,
-                    },
-                }
-            }
-        });
+        reclaim(&mut self.core);
     }
 }
 
+fn reclaim<L: Log>(core: &mut Core<L>) {
+    wait(|context: &mut Context<'_>| {
+        loop {
+            match core.reclaim_step(context).unwrap() {
+                Progress::Idle => return Poll::Ready(()),
+                Progress::More => {}
+                Progress::Waiting => match core.poll_commits(context) {
+                    Poll::Ready(()) => core.commit(),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    });
+}
+
+/// Few of everything.
+const LIMITS: Limits =
+    Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
+
 fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core<P::Log> {
-    let limits =
-        Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
     let sealer = LeaseSealer::new(folder.lease_key());
-    let common = Common::new(store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
+    let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
     let mut reading = Box::pin(Found::read(place.open(), Here::ALONE));
     let found = wait(|context| reading.as_mut().poll(context)).unwrap();
     let clock = Clock::start(found.newest());

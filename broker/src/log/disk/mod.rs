@@ -117,6 +117,11 @@ pub struct DiskLog<S: Storage = Folder> {
 }
 
 impl<S: Storage> DiskLog<S> {
+    /// The logs before this one.
+    pub fn older(&self) -> &Older<S> {
+        &self.older
+    }
+
     fn append_to_group(&mut self, record: &Record<'_>, reserved: bool) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);

@@ -60,7 +60,7 @@ impl Server {
         Self::start("restante-broker", within, |data, admin, folder| {
             let manifest = folder.join("channel.yaml");
             fs::write(&manifest, CHANNEL)?;
-            make_spares(&DataFolder::open(&folder.join("data"), Duration::ZERO)?.log())?;
+            make_spares(&DataFolder::open(&folder.join("data"), Duration::ZERO)?.logs(1)?.current[0])?;
             let mut broker = pinned(&program);
             broker.arg("--listen").arg(data.to_string()).arg("--admin-listen").arg(admin.to_string());
             broker.arg("--data-dir").arg(folder.join("data")).arg("--manifests").arg(manifest);

@@ -94,13 +94,18 @@ impl PullAdapter {
     ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
-        let more = self.context.core.with(|core| core.pull_more(self.channel.number, asked, left, bytes));
-        held.extend(more.map_err(|_| refusal::store_failed())?).await.map_err(|_| refusal::store_failed())
+        let (number, back) = (self.channel.number, self.context.cores.clone());
+        let more = self.context.cores.ask(number, asked, move |core, asked| {
+            core.pull_more(number, asked, left, bytes).map(|more| Held::new(back, more))
+        });
+        let more = more.await.map_err(|_| refusal::draining())?.map_err(|_| refusal::store_failed())?;
+        held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);
+        Ok(())
     }
 
     /// The body: frames for whoever accepts them, else JSON.
     fn print(&self, held: &Held, auto: bool, request: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
-        let now = self.context.core.with(|core| core.clock().now());
+        let now = self.context.clock.now();
         let items = held.deliveries().iter().map(|delivery| {
             let lease = (!auto).then(|| item::lease_seconds(delivery, now));
             (item::delivered(delivery, lease), &delivery.content.content.body)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Core, Samples, StoreFailed, Ticket, in_flight::Flight};
-use crate::log::{AppendError, DiskLog, GroupNumber, Log, LogError, Position, Record, Sync, disk::Cut};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open group, if there is something in it and the log takes one more. Everybody who waits for it
@@ -158,13 +158,5 @@ impl<L: Log> Core<L> {
     /// Every channel's counters, for other threads.
     pub fn counters(&self) -> Arc<super::CounterRegistry> {
         self.counters.clone()
-    }
-}
-
-impl Core<DiskLog> {
-    /// The log as it is now: see [`DiskLog::cut`].
-    pub fn cut(&mut self) -> Result<Cut, StoreFailed> {
-        self.alive()?;
-        Ok(self.log.cut())
     }
 }

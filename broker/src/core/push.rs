@@ -6,8 +6,8 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled, records,
-    room::Fullness,
+    Content, Core, CoreGone, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled,
+    records, room::Fullness,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -29,7 +29,7 @@ pub struct Push {
     pub delay: Option<Millis>,
     /// How long it is kept; absent, as long as the channel says.
     pub ttl: Option<Millis>,
-    /// What was read of the key: see [`super::SharedCore::recall`].
+    /// What was read of the key: see [`super::Reach::recall`].
     pub recalled: Recalled,
 }
 
@@ -75,11 +75,19 @@ pub enum PushRefusal {
     StoreFull,
     /// The log failed.
     StoreFailed,
+    /// The broker is shutting down.
+    Gone,
 }
 
 impl From<StoreFailed> for PushRefusal {
     fn from(_: StoreFailed) -> Self {
         Self::StoreFailed
+    }
+}
+
+impl From<CoreGone> for PushRefusal {
+    fn from(_: CoreGone) -> Self {
+        Self::Gone
     }
 }
 

@@ -5,14 +5,14 @@
 //! generations, what the later one says of a message is later. `log` is the first one, of one core; the others have names
 //! such as `log-2-1of4`: the second of four logs of generation 2.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fs, io, path::Path, str::FromStr};
 
 /// The name of the log that every data folder has.
 const FIRST: &str = "log";
 
 /// A log's folder, by its name. Ordered as their records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogFolder {
+pub(crate) struct LogFolder {
     generation: u32,
     /// How many logs the generation has.
     cores: u32,
@@ -22,20 +22,20 @@ pub struct LogFolder {
 
 /// What a start does with the logs that there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// The logs that are written, one for each core; not all of them may be there yet.
-    pub current: Vec<LogFolder>,
+    pub(crate) current: Vec<LogFolder>,
     /// Those that are read only, the oldest first.
-    pub older: Vec<LogFolder>,
+    pub(crate) older: Vec<LogFolder>,
 }
 
 /// The name is that of no log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoLog;
+pub(crate) struct NoLog;
 
 impl LogFolder {
     /// The log that every data folder has.
-    pub const FIRST: Self = Self { generation: 1, cores: 1, core: 0 };
+    pub(crate) const FIRST: Self = Self { generation: 1, cores: 1, core: 0 };
 
     fn generation(generation: u32, cores: u32) -> Vec<Self> {
         (0..cores).map(|core| Self { generation, cores, core }).collect()
@@ -44,7 +44,7 @@ impl LogFolder {
 
 impl Logs {
     /// Of a broker with so many cores, in a folder with these logs.
-    pub fn of(mut there: Vec<LogFolder>, cores: u32) -> Self {
+    pub(crate) fn of(mut there: Vec<LogFolder>, cores: u32) -> Self {
         there.sort_unstable();
         let newest = there.last().map_or(0, |log| log.generation);
         // Nothing is written before all of a generation are there: one that was left half made by a crash is empty, and made
@@ -83,6 +83,20 @@ impl FromStr for LogFolder {
         // There is one way to write each.
         if log.to_string() == name && log.core < log.cores { Ok(log) } else { Err(NoLog) }
     }
+}
+
+/// The logs in a data folder.
+pub(super) fn names(folder: &Path) -> io::Result<Vec<LogFolder>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Ok(log) = entry.file_name().to_string_lossy().parse()
+            && entry.file_type()?.is_dir()
+        {
+            logs.push(log);
+        }
+    }
+    Ok(logs)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
     let first = open(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(first.addresses().is_dir() && first.log().is_dir());
+    assert!(first.addresses().is_dir() && path.join("log").is_dir());
     let (store_id, lease_key) = (first.store_id(), *first.lease_key());
     drop(first);
     let again = open(&path).unwrap();

@@ -39,6 +39,8 @@ pub(super) struct OlderSegment<F> {
 pub struct Older<S: Storage> {
     logs: Vec<S>,
     segments: Vec<OlderSegment<S::File>>,
+    /// Files that were ready for use: the log that they are of, and their names.
+    spares: Mutex<Vec<(usize, String)>>,
     /// The next one to remove.
     removed: Mutex<usize>,
     /// The file system failed.
@@ -50,6 +52,7 @@ impl<S: Storage> Default for Older<S> {
         Self {
             logs: Vec::new(),
             segments: Vec::new(),
+            spares: Mutex::default(),
             removed: Mutex::default(),
             failed: AtomicBool::new(false),
         }
@@ -60,15 +63,15 @@ impl<S: Storage> Older<S> {
     /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
     /// and nobody knows to be on disk is written once more and synced.
     pub fn open(logs: Vec<S>, cores: u32) -> Result<Self, OpenError> {
-        let mut segments = Vec::new();
+        let (mut segments, mut spares) = (Vec::new(), Vec::new());
         for (index, storage) in logs.iter().enumerate() {
-            // No spare is of use here: they make room for the logs that are written now.
+            // No spare is of use here.
             let mut survey = recovery::survey(storage, 0)?;
+            spares.extend(survey.unusable.drain(..).map(|name| (index, name)));
             let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
             let end = recovery::end(first_frame, &survey.frames)
                 .map_err(|missing| damaged(storage, &survey, missing))?;
             survey.frames.split_off(&end.next_frame);
-            survey.tidy(storage)?;
             let ends = survey.ends();
             let unsynced = survey.frames.split_off(&end.synced);
             tail::write_again(storage, &survey, &unsynced)?;
@@ -83,7 +86,18 @@ impl<S: Storage> Older<S> {
                 });
             }
         }
-        Ok(Self { logs, segments, ..Self::default() })
+        Ok(Self { logs, segments, spares: Mutex::new(spares), ..Self::default() })
+    }
+
+    /// What was ready for use makes room, once the logs are open that are written from now on. Not before: a disk that has no
+    /// room for those is left as it was.
+    pub fn make_room(&self) {
+        let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
+        for (log, name) in spares {
+            if let Err(error) = self.logs[log].remove(&name) {
+                tracing::warn!(%error, file = name, "failed to remove a file of an old log");
+            }
+        }
     }
 
     /// Segments that are still there, and their bytes.

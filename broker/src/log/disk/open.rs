@@ -12,7 +12,7 @@ use super::{
     readers::Readers,
     recovery::{self, Missing, Survey},
     segment::{self, blank},
-    spares::Spares,
+    spares::{self, Spares},
     storage::{Folder, Storage},
     tail::{self, Place},
     work::{Settle, Write},
@@ -37,6 +37,9 @@ impl<S: Storage> DiskLog<S> {
     pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
         let Options { segment_bytes } = options;
         let mut survey = recovery::survey(&storage, segment_bytes)?;
+        if survey.segments.is_empty() && older.count() > 0 {
+            begin_beside(&storage, &mut survey, segment_bytes)?;
+        }
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
         let end = recovery::end(first_frame, &survey.frames)
             .map_err(|missing| damaged(&storage, &survey, missing))?;
@@ -118,6 +121,28 @@ impl<S: Storage> DiskLog<S> {
             poisoned: false,
         })
     }
+}
+
+/// A log that begins beside older ones has its reserve before it takes anything: those may have filled the disk, and only
+/// what is settled empties it. If there is no room for it, nothing has changed.
+fn begin_beside<S: Storage>(
+    storage: &S,
+    survey: &mut Survey<S::File>,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    while survey.spares.len() <= spares::RESERVE {
+        let number = survey.next_file;
+        survey.next_file += 1;
+        let made = segment::make_spare(storage, number, segment_bytes);
+        survey.spares.push(made.map_err(|source| {
+            if tail::is_full(&source) {
+                OpenError::NoRoomBeside { folder: storage.path().to_owned(), segment_bytes, source }
+            } else {
+                OpenError::io(storage.path(), &segment::name(number), source)
+            }
+        })?);
+    }
+    Ok(())
 }
 
 pub(super) fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {

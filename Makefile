@@ -10,7 +10,7 @@ E2E := $(WORKSPACE) --features restante-tests/e2e
 
 .PHONY: help
 help: ## Lists these targets.
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: run
 run: ## Builds the broker and runs it on examples/, data in ./restante-data.
@@ -41,9 +41,13 @@ fuzz: ## Fuzzes every entry of broker/src/fuzz.rs for SECONDS_PER_TARGET=600 eac
 	fuzz/run.sh "$${SECONDS_PER_TARGET:-600}" "$${TARGETS:-all}"
 
 .PHONY: bench
-bench: ## Compares the broker with its limits, on two cores. ROWS=push,parked and ROUNDS=7 say what and how often.
+bench: ## The broker against its limits and other brokers, on two cores. ROWS=push,peers and ROUNDS=5 say what and how often.
 	cargo build --locked --release --package restante-broker --package restante-bench
-	"$${CARGO_TARGET_DIR:-target}/release/restante-bench"
+	PATH="$$(bench/install.sh):$$PATH" "$${CARGO_TARGET_DIR:-target}/release/restante-bench"
+
+.PHONY: bench-picture
+bench-picture: ## docs/benchmarks.svg, which the README shows, from the last run of all rows.
+	cargo run --locked --release --package restante-bench -- picture
 
 .PHONY: fmt
 fmt: ## Formats everything.

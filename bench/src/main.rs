@@ -4,24 +4,31 @@
 //! `make bench` runs all rows, `ROWS=push make bench` some.
 
 mod arguments;
+mod broker;
 mod cores;
+mod disk;
 mod load;
+mod memory;
 mod no_op;
+mod peers;
+mod picture;
 mod report;
-mod request;
+mod rounds;
 mod rows;
 mod server;
 mod statistics;
+mod stream;
 
-use std::fs;
+use std::{fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
 use self::{
     arguments::{Arguments, Command},
-    report::{Machine, Report},
+    peers::Peers,
+    report::machine::Machine,
 };
 
 /// The broker's: what is compared with it has the same.
@@ -30,14 +37,31 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Command::NoOp { listen }) = arguments.command {
-        return no_op::serve_until_ended(listen);
+    match arguments.command {
+        Some(Command::NoOp { listen }) => no_op::serve_until_ended(listen),
+        Some(Command::Picture { ref to }) => draw(&arguments.output, to),
+        None => measure(&arguments),
     }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&arguments.output)
         .with_context(|| format!("{} cannot be made (--output)", arguments.output.display()))?;
+    let peers = Peers::find(&arguments.path);
     // Before this process keeps to one core.
-    let machine = Machine::here(&arguments.output)?;
+    let machine = Machine::here(arguments, &peers)?;
+    report::write(&arguments.output, report::MACHINE, &machine)?;
     cores::prepare()?;
-    let rows = rows::run(&arguments)?;
-    Report { machine, rows }.write(&arguments.output)
+    let rows = rows::run(arguments, &peers)?;
+    report::show(&machine, &rows, &arguments.output)?;
+    ensure!(!rows.iter().any(report::row::Row::failed), "some rows failed: see the table");
+    Ok(())
+}
+
+fn draw(output: &Path, to: &Path) -> Result<()> {
+    let rows: Vec<report::row::Row> = report::read(output, report::RESULTS)?;
+    let machine: Machine = report::read(output, report::MACHINE)?;
+    fs::write(to, picture::draw(&rows, &machine.caption())?)
+        .with_context(|| format!("{} cannot be written (--to)", to.display()))?;
+    report::show(&machine, &rows, output)
 }

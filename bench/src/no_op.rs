@@ -1,7 +1,7 @@
 //! What the broker is compared with: its own server, hyper and axum, reading a message and answering 201 at once. What a
 //! push costs beyond this is the broker's.
 
-use std::net::SocketAddr;
+use std::{env, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -15,6 +15,8 @@ use restante_broker::http::{ConnectionCounts, ConnectionLimits, Server, serve};
 use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 
+use crate::server::{Server as Process, free_port, pinned};
+
 /// As long as the headers of a real answer.
 const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
     StatusCode::CREATED,
@@ -23,6 +25,18 @@ const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
         (HeaderName::from_static("message-durability"), "fsync"),
     ],
 );
+
+/// A process of it, under load.
+pub(crate) fn start(within: &Path) -> Result<Process> {
+    let folder = tempfile::tempdir_in(within)?;
+    let address = free_port()?;
+    let mut command = pinned(&env::current_exe()?);
+    command.arg("no-op").arg("--listen").arg(address.to_string());
+    let mut server = Process::start("no-op", &command, folder.path(), address)?;
+    server.keep(folder);
+    server.wait_until_idle()?;
+    Ok(server)
+}
 
 /// Serves until the process is ended.
 pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
@@ -38,7 +52,7 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
             limits: ConnectionLimits::default(),
             counts: ConnectionCounts::unread(),
             drain,
-            drain_timeout: std::time::Duration::ZERO,
+            drain_timeout: Duration::ZERO,
         })
         .await;
         Ok(())

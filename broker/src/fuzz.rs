@@ -18,7 +18,7 @@ use crate::{
     channel::LeaseSealer,
     core::Replay,
     http::{header, query::Query},
-    log::{Position, Record, disk},
+    log::{Position, Record, RecordHead, disk},
     message,
 };
 
@@ -47,7 +47,10 @@ pub fn records(bytes: &[u8]) {
         let mut encoded = Vec::new();
         record.encode(&mut encoded);
         assert_eq!(Record::decode(&encoded), Ok(record), "what is written is what was read");
-        replay.record(Position::START, &record);
+        let head = RecordHead::of(&record);
+        let read = RecordHead::decode_first(rest).map(|(head, extent)| (head, extent.record));
+        assert_eq!(read, Ok((head, length)), "a record begins with its head");
+        replay.record(Position::START, &head);
         rest = &rest[length..];
     }
     replay.finish();

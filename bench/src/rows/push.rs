@@ -4,67 +4,51 @@ use anyhow::Result;
 
 use crate::{
     arguments::Arguments,
+    broker::{Broker, Options, SPARES, work::Repeat},
     load::{self, Turn},
-    report::{Row, said},
-    request,
-    server::{ADDRESS, Server},
-    statistics::Spread,
+    no_op,
+    report::row::{Goal, Row},
+    rounds::{Contestant, duel, of},
 };
 
-/// The content of a message.
-const MESSAGE_BYTES: usize = 1024;
 /// Keep-alive clients, each with one request under way, and what the ratio is to reach.
-const CASES: [(usize, f64); 2] = [(64, 0.65), (256, 0.80)];
+const CASES: [(usize, Goal); 2] = [(64, Goal::at_least(0.65, 0.75)), (256, Goal::at_least(0.80, 0.90))];
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
+pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     CASES.into_iter().map(|(clients, goal)| case(arguments, clients, goal)).collect()
 }
 
-fn case(arguments: &Arguments, clients: usize, goal: f64) -> Result<Row> {
-    let turn = |server: Server| {
-        load::run(
-            server.data,
-            server.id(),
-            request::push(ADDRESS, MESSAGE_BYTES),
-            clients,
-            arguments.window(),
+fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
+    let name = format!("durable push ÷ no-op POST, {clients} clients");
+    let rounds = duel(
+        &name,
+        arguments.rounds,
+        Contestant::new("ours", || ours(arguments, clients)),
+        Contestant::new("no-op", || no_op(arguments, clients)),
+    )?;
+    Ok(Row::compared(name, goal, "requests/s", of(&rounds, |(ours, no_op)| (ours.rate, no_op.rate)))
+        .with("ours: CPU µs per push", of(&rounds, |(ours, _)| ours.server_cpu_us))
+        .with("no-op: CPU µs per request", of(&rounds, |(_, no_op)| no_op.server_cpu_us))
+        .with(
+            "ratio of CPU per request, no-op ÷ ours",
+            of(&rounds, |(ours, no_op)| no_op.server_cpu_us / ours.server_cpu_us),
         )
-    };
-    let mut turns: Vec<(Turn, Turn)> = Vec::new();
-    for round in 0..arguments.rounds {
-        // Each begins as often as the other: what drifts while the machine runs hits both.
-        let broker_first = round % 2 == 0;
-        let before = if broker_first { Some(turn(Server::broker(&arguments.output)?)?) } else { None };
-        let no_op = turn(Server::no_op(&arguments.output)?)?;
-        let broker = match before {
-            Some(broker) => broker,
-            None => turn(Server::broker(&arguments.output)?)?,
-        };
-        said(&format!(
-            "push, {clients} clients, round {}: {:.0}/s ÷ {:.0}/s = {:.3}",
-            round + 1,
-            broker.rate,
-            no_op.rate,
-            broker.rate / no_op.rate
-        ));
-        turns.push((broker, no_op));
-    }
-    let of = |value: fn(&(Turn, Turn)) -> f64| Spread::of(turns.iter().map(value));
-    Ok(Row {
-        name: format!("durable push of 1 KiB ÷ no-op POST, {clients} clients"),
-        goal: Some(goal),
-        result: ("ratio of requests per second".to_owned(), of(|(broker, no_op)| broker.rate / no_op.rate)),
-        details: [
-            ("broker: pushes/s", of(|(broker, _)| broker.rate)),
-            ("no-op: requests/s", of(|(_, no_op)| no_op.rate)),
-            ("broker: CPU µs per push", of(|(broker, _)| broker.server_cpu_us)),
-            ("no-op: CPU µs per request", of(|(_, no_op)| no_op.server_cpu_us)),
-            ("ratio of CPU per request", of(|(broker, no_op)| no_op.server_cpu_us / broker.server_cpu_us)),
-            ("load: CPU µs per push", of(|(broker, _)| broker.load_cpu_us)),
-            ("broker: p50 µs", of(|(broker, _)| broker.p50_us)),
-            ("broker: p99 µs", of(|(broker, _)| broker.p99_us)),
-        ]
-        .map(|(name, spread)| (name.to_owned(), spread))
-        .to_vec(),
-    })
+        .with("ours: p50 µs", of(&rounds, |(ours, _)| ours.p50_us))
+        .with("ours: p99 µs", of(&rounds, |(ours, _)| ours.p99_us))
+        .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
+        .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)))
+}
+
+/// A turn of our broker: durable pushes of one message a request.
+pub(super) fn ours(arguments: &Arguments, clients: usize) -> Result<Turn> {
+    let options = Options { spares: SPARES, ..Options::default() };
+    let broker = Broker::start(&arguments.output, &options)?;
+    let Broker { server, .. } = &broker;
+    load::run(Repeat::push(server.address), server.id(), clients, arguments.window())
+}
+
+/// A turn of the server that does nothing with the same requests.
+pub(super) fn no_op(arguments: &Arguments, clients: usize) -> Result<Turn> {
+    let server = no_op::start(&arguments.output)?;
+    load::run(Repeat::push(server.address), server.id(), clients, arguments.window())
 }

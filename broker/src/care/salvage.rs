@@ -99,8 +99,9 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
 
 /// Commits the open group, and waits until it is on disk.
 fn commit(runtime: &Runtime, log: &mut DiskLog) -> Result<(), LogError> {
-    let number = log.commit(Sync::Now);
     runtime.block_on(async {
+        poll_fn(|context| log.poll_takes_group(context)).await;
+        let number = log.commit(Sync::Now);
         loop {
             let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;
             if outcome? == Sync::Now && told == number {

@@ -12,7 +12,7 @@ use crate::{
     core::Replay,
     data_folder,
     log::{
-        Record,
+        Record, RecordHead,
         disk::examine::{Examination, examine},
     },
 };
@@ -48,7 +48,7 @@ impl View {
         let (mut replay, mut kinds) = (Replay::default(), BTreeMap::new());
         let unreadable = log.records(|seen, record| {
             *kinds.entry(kind(record)).or_default() += 1;
-            replay.record(seen.position, record);
+            replay.record(seen.position, &RecordHead::of(record));
         })?;
         replay.finish();
         let mut damage: Vec<_> =

@@ -16,18 +16,28 @@ impl<L: Log> Core<L> {
         if self.failed {
             return self.fail_everybody();
         }
-        let something = !self.log.group_is_empty() || (self.sync_wanted && self.log.needs_sync());
-        if !something || !self.log.takes_group() {
+        if !self.has_to_commit() || !self.log.takes_group() {
             return;
         }
         let group = std::mem::take(&mut self.group);
         let sync = std::mem::replace(&mut self.group_sync, Sync::Later);
         self.sync_wanted = false;
+        self.pace(self.log.open_bytes());
         let began = Instant::now();
         let number = self.log.commit(sync);
         self.newest_group = number;
         self.in_flight.begin(Flight { number, group, sync, began });
         let _ = self.poll_commits(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Whether there is something to commit.
+    pub(super) fn has_to_commit(&self) -> bool {
+        !self.log.group_is_empty() || (self.sync_wanted && self.log.needs_sync())
+    }
+
+    /// Ready when there is something to commit and the log takes it.
+    pub(super) fn poll_may_commit(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.has_to_commit() && !self.failed { self.log.poll_takes_group(context) } else { Poll::Pending }
     }
 
     /// Tells those who wait for them how groups in flight went. Ready when there was news.

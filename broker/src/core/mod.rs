@@ -19,6 +19,7 @@ pub mod idempotency;
 mod in_flight;
 mod look;
 mod moves;
+mod pacer;
 mod placement;
 mod positions;
 mod push;

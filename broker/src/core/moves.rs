@@ -40,9 +40,12 @@ impl<L: Log> Core<L> {
         self.wakers.commit.notify_one();
     }
 
-    /// Sees to what the log has done meanwhile. Ready when it was something.
+    /// Sees to what the log has done meanwhile. Ready when it was something, or when the log takes what is to be committed.
     pub fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.poll_moves(context).is_ready() { Poll::Ready(()) } else { self.poll_commits(context) }
+        if self.poll_moves(context).is_ready() || self.poll_commits(context).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_may_commit(context)
     }
 
     /// Moves a dead letter whose content has come. Ready when there was one.

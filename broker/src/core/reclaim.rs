@@ -8,9 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Core, StoreFailed};
+use super::{Core, StoreFailed, pacer::Pacer};
 use crate::{
     channel::{Message, Sequence},
+    clock::Millis,
     log::{GroupNumber, Log, Position, Record, Scanned, Sync, Target, Targets},
 };
 
@@ -21,6 +22,7 @@ const STEP_BYTES: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     stage: Stage,
+    pacer: Pacer,
     /// Messages whose state was written anew on this walk: once is enough, however often it changed.
     states: HashSet<(u32, Sequence)>,
     /// The sequences that channels had not given yet when the broker started, if there were older logs.
@@ -53,6 +55,8 @@ pub enum Progress {
     More,
     /// Another step, when the log has read, committed or freed something.
     Waiting,
+    /// Another step, but not before so many milliseconds: enough was copied for now.
+    Later(Millis),
 }
 
 impl<L: Log> Core<L> {
@@ -77,7 +81,7 @@ impl<L: Log> Core<L> {
             // The step may have begun a commit, which has to wake this task as well.
             Ok(Progress::Waiting) => self.poll_commits(context),
             // A failure is remembered, and whoever asks next is told.
-            Ok(Progress::Idle | Progress::More) | Err(StoreFailed) => Poll::Ready(()),
+            Ok(Progress::Idle | Progress::More | Progress::Later(_)) | Err(StoreFailed) => Poll::Ready(()),
         }
     }
 
@@ -88,6 +92,11 @@ impl<L: Log> Core<L> {
         context: &mut Context<'_>,
     ) -> Result<Progress, StoreFailed> {
         self.reclaim.stage = Stage::Walking { from, below };
+        if let Some(pause) =
+            self.reclaim.pacer.pause(self.clock.now()).filter(|_| !self.log.stats().is_scarce)
+        {
+            return Ok(Progress::Later(pause));
+        }
         let Poll::Ready(scanned) = self.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
             return Ok(Progress::Waiting);
         };
@@ -240,9 +249,15 @@ impl<L: Log> Core<L> {
 
     fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
         let position = self.append_reserved(record)?;
+        self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.
         let _ = self.appended(Sync::Later);
         Ok(position)
+    }
+
+    /// A group is written, with copies in it or without.
+    pub(super) fn pace(&mut self, bytes: usize) {
+        self.reclaim.pacer.wrote(bytes as u64, self.clock.now());
     }
 
     pub(super) fn message(&self, number: u32, sequence: Sequence) -> Option<Cow<'_, Message>> {

@@ -15,11 +15,8 @@ use super::{Here, positions::SharedPositions, records};
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
     clock::Millis,
-    log::{Idempotency, Log, LogError, Position, Record, Scanned, Target},
+    log::{Idempotency, Log, LogError, Position, Record, RecordHead, Replayed, Target},
 };
-
-/// How much of the log is read at a time.
-const READ_BYTES: usize = 1 << 20;
 
 /// What the log says of one message since it was stored.
 #[derive(Debug, Clone)]
@@ -76,34 +73,28 @@ impl Replay {
     /// Everything in a log that is one core's.
     pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
         let mut replay = Self::of(here);
-        let mut from = Some(Position::START);
-        while let Some(position) = from {
-            let scan = poll_fn(|context| log.poll_scan(position, None, READ_BYTES, context));
-            let Scanned { records, next } = scan.await?;
-            for (position, bytes) in records {
-                replay.record(position, &Record::decode(&bytes).expect("the log has checked the record"));
-            }
-            from = next;
-        }
+        let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
+        while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
         Ok(replay)
     }
 
     /// One more record.
-    pub(crate) fn record(&mut self, position: Position, record: &Record<'_>) {
+    pub(crate) fn record(&mut self, position: Position, head: &RecordHead<'_>) {
+        let RecordHead { record, content_bytes } = head;
         self.key(position, record);
         match *record {
-            Record::Push { channel, sequence, enqueued_ms, headers, body, .. } => {
-                let stored = self.stored(position, enqueued_ms, headers, body);
+            Record::Push { channel, sequence, enqueued_ms, .. } => {
+                let stored = self.stored(position, enqueued_ms, *content_bytes);
                 if self.here.has(channel) {
                     self.message(channel, sequence, Message::new(stored));
                 }
             }
-            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, headers, body, .. } => {
+            Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
                 if let Some((channel, sequence)) = moved_from {
                     self.gone(channel, sequence);
                 }
-                let stored = self.stored(position, enqueued_ms, headers, body);
+                let stored = self.stored(position, enqueued_ms, *content_bytes);
                 let here = self.here;
                 let targets = || targets.iter().filter(|target| here.has(target.channel));
                 let group = group.map(|group| self.group(group));
@@ -166,10 +157,9 @@ impl Replay {
         }
     }
 
-    fn stored(&mut self, position: Position, enqueued_at: Millis, headers: &[u8], body: &[u8]) -> Stored {
+    fn stored(&mut self, position: Position, enqueued_at: Millis, content_bytes: usize) -> Stored {
         self.newest = self.newest.max(enqueued_at);
-        let bytes = (headers.len() + body.len()) as u32;
-        Stored { position, bytes, enqueued_at }
+        Stored { position, bytes: content_bytes as u32, enqueued_at }
     }
 
     fn group(&mut self, name: &str) -> Group {

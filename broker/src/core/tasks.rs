@@ -2,7 +2,7 @@
 
 use std::{
     future::{pending, poll_fn},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, SharedCore};
+use super::{Core, Progress, SharedCore};
 use crate::log::Log;
 
 /// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
@@ -70,6 +70,7 @@ async fn next_step<L: Log>(core: &SharedCore<L>, reclaiming: Progress) {
         // Requests have their turn in between.
         Progress::More => yield_now().await,
         Progress::Waiting => poll_fn(|context| core.with(|core| core.poll_reclaim(context))).await,
+        Progress::Later(pause) => sleep(Duration::from_millis(pause)).await,
     }
 }
 
@@ -82,7 +83,14 @@ pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
         })
     };
     while !begun() {
-        poll_fn(|context| core.with(|core| core.poll_commits(context))).await;
+        let news = |core: &mut Core<L>, context: &mut Context<'_>| {
+            if core.poll_commits(context).is_ready() {
+                Poll::Ready(())
+            } else {
+                core.poll_may_commit(context)
+            }
+        };
+        poll_fn(|context| core.with(|core| news(core, context))).await;
     }
     core.with(|core| core.commit());
 }

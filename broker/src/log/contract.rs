@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{AppendError, LogError, Position, Record};
+use super::{AppendError, LogError, Position, Record, RecordHead};
 
 /// What a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,21 @@ pub struct LogStats {
     pub live_bytes: u64,
     /// Segments ready for use.
     pub spares: u64,
+    /// Whether pushes are refused until something was freed.
+    pub is_scarce: bool,
 }
+
+/// How far a new owner has come through what owners before have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    /// There is more.
+    Part,
+    /// That was all.
+    All,
+}
+
+/// What is told of the records that owners before have left: where each lies, and its head.
+pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 
 /// Records as they follow one another in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +102,9 @@ pub trait Log: Send + 'static {
     /// Whether one more group may be in flight.
     fn takes_group(&self) -> bool;
 
+    /// Ready when [`Self::takes_group`] says so. If too many are in flight, [`Self::poll_commit`] has news before.
+    fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
     /// Begins to commit the open group, which may be empty: then only what was written before is synced. Called when
     /// [`Self::takes_group`]. The next group is open when it returns.
     fn commit(&mut self, sync: Sync) -> GroupNumber;
@@ -121,10 +138,18 @@ pub trait Log: Send + 'static {
     /// Which part of the log is worth freeing: the owner walks it, appends again what is still needed, and frees it.
     fn reclaim_wanted(&self) -> Option<Range<Position>>;
 
-    /// Reads committed records from a position on, up to another or to the log's end, about `max_bytes` at a time.
+    /// Tells the next part of the records that owners before have left, in the order in which they lie there. An owner begins
+    /// by asking until it has been told all; they count as needed until they are released.
     ///
-    /// An owner begins by going through the whole log once, from [`Position::START`]; those are the records of owners before,
-    /// and count as needed until they are released. One scan is under way at a time: it is asked for until it is ready.
+    /// Without their contents, so that a log may keep the heads where they are read faster. Whoever needs a content reads it.
+    fn poll_replay(
+        &mut self,
+        tell: &mut Tell<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replayed, LogError>>;
+
+    /// Reads committed records from a position on, up to another or to the log's end, about `max_bytes` at a time. One scan is
+    /// under way at a time: it is asked for until it is ready.
     fn poll_scan(
         &mut self,
         from: Position,

@@ -16,8 +16,8 @@ pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use contract::{Coming, GroupNumber, Log, LogStats, Read, Scanned, Sync};
+pub use contract::{Coming, GroupNumber, Log, LogStats, Read, Replayed, Scanned, Sync, Tell};
 pub use disk::{DiskLog, OpenError, Options};
 pub use error::{AppendError, LogError};
 pub use position::Position;
-pub use record::{Ended, Idempotency, Record, RecordedPhase, Target, Targets};
+pub use record::{Ended, Idempotency, Record, RecordHead, RecordedPhase, Target, Targets};

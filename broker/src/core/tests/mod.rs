@@ -134,7 +134,8 @@ impl<P: Place> Bench<P> {
             while self.core.poll_news(context).is_ready() {
                 self.core.commit();
             }
-            if self.core.in_flight.is_empty() && self.core.moves.is_empty() {
+            let is_committed = self.core.failed || !self.core.has_to_commit();
+            if is_committed && self.core.in_flight.is_empty() && self.core.moves.is_empty() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -181,7 +182,7 @@ fn reclaim<L: Log>(core: &mut Core<L>) {
         loop {
             match core.reclaim_step(context).unwrap() {
                 Progress::Idle => return Poll::Ready(()),
-                Progress::More => {}
+                Progress::More | Progress::Later(_) => {}
                 Progress::Waiting => match core.poll_commits(context) {
                     Poll::Ready(()) => core.commit(),
                     Poll::Pending => return Poll::Pending,

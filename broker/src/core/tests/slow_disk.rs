@@ -10,12 +10,13 @@ use restante_wire::channel::Durability;
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
-/// A disk with gates before its syncs and its reads.
+/// A disk with gates before its syncs and its reads, and before the pieces of its spare segments.
 #[derive(Default, Clone)]
 struct Slow {
     disk: Simulated,
     syncs: Gate,
     reads: Gate,
+    spares: Gate,
 }
 
 impl Place for Slow {
@@ -27,6 +28,8 @@ impl Place for Slow {
         let log = DiskLog::open_in(self.disk.clone(), Options { segment_bytes: 64 << 10 }).unwrap();
         let reads = self.reads.clone();
         self.disk.before_read(move || reads.pass());
+        let spares = self.spares.clone();
+        self.disk.before_spares(move || spares.pass());
         log
     }
 }
@@ -154,8 +157,8 @@ async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
         let cut = running.place.disk.after_power_cut(&mut Chance::new(round));
         let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
         let mut messages = 0;
-        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, record| {
-            messages += u64::from(matches!(record, crate::log::Record::Message { .. }));
+        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, head| {
+            messages += u64::from(matches!(head.record, crate::log::Record::Message { .. }));
         });
         replayed.unwrap();
         assert_eq!(messages, 2 * (round + 1));
@@ -269,6 +272,35 @@ async fn a_segment_is_given_back_when_what_was_asked_of_it_has_been_read() {
     reads.open();
     assert_eq!(running.answer(cold).await, "c".repeat(COLD_BYTES));
     until(|| segments() < 4).await;
+}
+
+#[tokio::test]
+async fn while_a_spare_segment_is_being_made_only_those_wait_who_write() {
+    let running = Running::new(vec![channel("one"), in_memory("two")]);
+    let spares = running.place.spares.clone();
+    spares.close();
+    let content = "x".repeat(20_000);
+    let mut pushed = Vec::new();
+    let refused = loop {
+        let entries = [running.entries[0].clone()];
+        match running.core.with(|core| core.push(&entries, message(&content), None)) {
+            Ok(push) => pushed.push(tokio::spawn(push.ticket.wait())),
+            Err(refused) => break refused,
+        }
+        yield_now().await;
+    };
+    assert_eq!(refused, PushRefusal::StoreFull);
+    until(|| spares.holds_up()).await;
+    // Channels that need no disk, and other threads, do not notice.
+    running.push(1, "two").wait().await.unwrap();
+    assert!(matches!(running.pull(1), Delivered::Now(_)));
+    assert_eq!(running.cores.close(running.entries[1].number, false).await.unwrap(), Err(1));
+    spares.open();
+    for push in pushed {
+        push.await.unwrap().unwrap();
+    }
+    assert_eq!(running.pulled(0).await, content);
+    running.push(0, "more").wait().await.unwrap();
 }
 
 #[tokio::test]

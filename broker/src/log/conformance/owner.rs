@@ -23,9 +23,10 @@ fn body(sequence: u64) -> Vec<u8> {
 impl<L: Log> Owner<L> {
     pub(super) fn new(mut log: L) -> Self {
         let (mut messages, mut next, mut gone) = (BTreeMap::new(), 1, Vec::new());
-        let replayed = log.replayed(|position, record| match record {
-            Record::Push { sequence, body: found, .. } => {
-                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+        let replayed = log.replayed(|position, head| match head.record {
+            Record::Push { sequence, headers, body: none, .. } => {
+                assert!(headers.is_empty() && none.is_empty(), "contents are not told");
+                assert_eq!(head.content_bytes, body(sequence).len());
                 gone.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }
@@ -113,15 +114,18 @@ impl<L: Log> Owner<L> {
     /// Waits until the log takes one more group; how those went that were told meanwhile.
     pub(super) fn make_way(&mut self) -> Vec<(GroupNumber, Result<(), LogError>)> {
         let mut ended = Vec::new();
-        while !self.log.takes_group() {
-            let (number, outcome) = wait(|context| self.log.poll_commit(context));
+        loop {
+            let news = wait(|context| {
+                let makes_way = self.log.poll_takes_group(context).map(|()| None);
+                if makes_way.is_ready() { makes_way } else { self.log.poll_commit(context).map(Some) }
+            });
+            let Some((number, outcome)) = news else { return ended };
             match outcome {
                 Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
                 Ok(Sync::Now) => ended.push((self.ended(number), Ok(()))),
                 Err(error) => ended.push((self.ended(number), Err(error))),
             }
         }
-        ended
     }
 
     /// Commits everything.

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::log::{Log, LogError, Position, Read, Record, Scanned, Sync};
+use crate::log::{Log, LogError, Position, Read, RecordHead, Replayed, Scanned, Sync};
 
 struct Unpark(Thread);
 
@@ -35,6 +35,7 @@ pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
 pub(crate) trait Patient: Log {
     /// Commits the open group.
     fn committed(&mut self, sync: Sync) -> Result<(), LogError> {
+        wait(|context| self.poll_takes_group(context));
         let number = self.commit(sync);
         loop {
             let (told, outcome) = wait(|context| self.poll_commit(context));
@@ -73,11 +74,9 @@ pub(crate) trait Patient: Log {
         Ok(all)
     }
 
-    /// All records, told one by one.
-    fn replayed(&mut self, mut tell: impl FnMut(Position, Record<'_>)) -> Result<(), LogError> {
-        for (position, bytes) in self.scanned(Position::START, None)? {
-            tell(position, Record::decode(&bytes).unwrap());
-        }
+    /// Everything that owners before have left, told one by one.
+    fn replayed(&mut self, mut tell: impl FnMut(Position, &RecordHead<'_>)) -> Result<(), LogError> {
+        while wait(|context| self.poll_replay(&mut tell, context))? == Replayed::Part {}
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use super::{
     storage::Storage,
     work::{Settle, Settled, Step, Write, Written},
 };
-use crate::log::{GroupNumber, LogError, Sync};
+use crate::log::{GroupNumber, Log, LogError, Sync};
 
 /// The group that is being written.
 pub(super) struct Writing<F> {
@@ -93,7 +93,7 @@ impl<F> Progress<F> {
 impl<S: Storage> DiskLog<S> {
     /// Begins to commit the open group.
     pub(super) fn begin_commit(&mut self, sync: Sync) -> GroupNumber {
-        assert!(self.progress.writing.is_none(), "one group at a time is written");
+        assert!(self.takes_group(), "one group at a time is written, when its segments are there");
         self.newest_group = self.newest_group.next();
         let number = self.newest_group;
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };
@@ -110,6 +110,7 @@ impl<S: Storage> DiskLog<S> {
 
     /// The open group becomes frames in their places.
     fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Write<S::File>, LogError> {
+        self.lacks_segment()?;
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
         let first_epoch = self.group.first_epoch();
         let mut last = self.segments[&first_epoch].file.clone();
@@ -168,9 +169,13 @@ impl<S: Storage> DiskLog<S> {
                 self.group.reuse(frame);
             }
         }
+        let has_rotated = !Arc::ptr_eq(&self.progress.last, &group.last);
         self.progress.last = group.last;
         self.progress.written = group.next_frame;
         self.progress.synced = self.progress.synced.max(group.synced);
+        if has_rotated {
+            self.index_sealed();
+        }
         if !group.durable || self.pace.mode() == Mode::Helped {
             self.progress.news.push_back((number, Ok(Sync::Later)));
         }

@@ -4,7 +4,7 @@
 const SLACK_SEGMENTS: u64 = 4;
 
 /// What the decision depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Use {
     /// Bytes of all segments in use.
     pub(super) total: u64,
@@ -22,28 +22,42 @@ pub(super) struct Use {
     pub(super) sealed: bool,
     /// Whether the disk is full and pushes are refused.
     pub(super) scarce: bool,
+    /// How full the volume is, from 0 to 1.
+    pub(super) fill: f64,
 }
 
 /// Whether the oldest segment should be freed now.
 ///
-/// At once when nothing in it is live; by copying when more than half of the log is dead, so that each byte is copied about
-/// once on average; and on a full disk already when a segment can be won by going through all of them, for otherwise one
-/// old message would keep a full disk full for ever. What segments leave free at their ends is not counted there: it cannot
-/// be won, as the copies would leave it free again.
+/// At once when nothing in it is live; by copying when less of the log is live than [`worth`] says; and on a full disk
+/// already when a segment can be won by going through all of them, for otherwise one old message would keep a full disk
+/// full for ever. What segments leave free at their ends is not counted there: it cannot be won, as the copies would leave
+/// it free again.
+///
+/// The whole log is looked at, and not the one segment: segments leave in their order, so that one that is all live stands
+/// before others that are all dead; and the oldest of a deep queue is hardly live just before its receivers are done with
+/// it, when copying what is left would be for nothing.
 pub(super) fn wanted(usage: Use) -> bool {
-    let Use { total, used, live, oldest_live, segment, room, sealed, scarce } = usage;
+    let Use { total, used, live, oldest_live, segment, room, sealed, scarce, fill } = usage;
     if oldest_live == 0 {
         return sealed;
     }
-    let fits = fits(oldest_live, segment, room);
-    let pays = total > 2 * live + SLACK_SEGMENTS * segment || (scarce && used > live + segment);
-    sealed && fits && pays
+    let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
+    let pays = worth_it || (scarce && used > live + segment);
+    sealed && fits(oldest_live, segment, room) && pays
 }
 
 /// Whether so many bytes can be copied. The reserve must not be spent on copies, or nothing could be settled until they are
 /// done.
 pub(super) fn fits(live: u64, segment: u64, room: u64) -> bool {
     live + segment / 4 <= room
+}
+
+/// The share of a log that is live below which copying pays, on a volume that is so full: a quarter on one that is half
+/// empty, where each byte that is won costs a third of one that is copied; nine tenths on one that is nine tenths full.
+fn worth(fill: f64) -> f64 {
+    let (empty, full) = ((0.5, 0.25), (0.9, 0.9));
+    let risen = ((fill - empty.0) / (full.0 - empty.0)).clamp(0.0, 1.0);
+    empty.1 + risen * (full.1 - empty.1)
 }
 
 #[cfg(test)]
@@ -59,20 +73,29 @@ mod tests {
         room: 200,
         sealed: true,
         scarce: false,
+        fill: 0.0,
     };
 
     #[test]
     fn a_dead_segment_goes_at_once_and_a_live_one_when_most_is_dead() {
         assert!(!wanted(MOSTLY_LIVE));
         assert!(wanted(Use { oldest_live: 0, ..MOSTLY_LIVE }));
-        assert!(wanted(Use { live: 299, ..MOSTLY_LIVE }));
-        assert!(!wanted(Use { live: 300, ..MOSTLY_LIVE }));
+        assert!(wanted(Use { live: 149, ..MOSTLY_LIVE }));
+        assert!(!wanted(Use { live: 150, ..MOSTLY_LIVE }));
+    }
+
+    #[test]
+    fn the_fuller_the_volume_the_more_is_copied() {
+        assert_eq!((worth(0.0), worth(0.5), worth(0.9), worth(1.0)), (0.25, 0.25, 0.9, 0.9));
+        assert!((worth(0.7) - 0.575).abs() < 1e-9);
+        let half = Use { live: 300, ..MOSTLY_LIVE };
+        assert!(!wanted(Use { fill: 0.6, ..half }) && wanted(Use { fill: 0.8, ..half }));
     }
 
     #[test]
     fn a_segment_that_is_still_appended_to_stays() {
         assert!(!wanted(Use { oldest_live: 0, sealed: false, ..MOSTLY_LIVE }));
-        assert!(!wanted(Use { live: 299, sealed: false, ..MOSTLY_LIVE }));
+        assert!(!wanted(Use { live: 149, sealed: false, ..MOSTLY_LIVE }));
     }
 
     #[test]
@@ -85,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_not_copied_when_the_copies_would_take_all_room() {
-        let dead = Use { live: 200, oldest_live: 100, ..MOSTLY_LIVE };
+        let dead = Use { live: 149, oldest_live: 100, ..MOSTLY_LIVE };
         assert!(wanted(Use { room: 125, ..dead }));
         assert!(!wanted(Use { room: 124, ..dead }));
         assert!(wanted(Use { room: 0, oldest_live: 0, ..dead }), "nothing is copied");

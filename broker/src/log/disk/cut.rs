@@ -92,7 +92,13 @@ impl<S: Storage> DiskLog<S> {
             let segment = self.older.segment(index);
             let file = segment.file()?;
             let file_bytes = file.bytes;
-            Some(Part { file, folder: self.older.folder(index), bytes: segment.end, file_bytes, pin: None })
+            Some(Part {
+                file,
+                folder: self.older.log(index).path().to_owned(),
+                bytes: segment.extent.end,
+                file_bytes,
+                pin: None,
+            })
         });
         Cut { parts: parts.collect() }
     }

@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
 
 /// A thread that does one thing after another, and tells how each went. Ends with its log, after what it was given: whoever
 /// opens the folder next has it alone.
@@ -48,6 +48,15 @@ impl<Job: Send + 'static, Report: Send + 'static> Helper<Job, Report> {
     /// How the next thing went; none when the thread is gone.
     pub(super) fn poll_report(&mut self, context: &mut Context<'_>) -> Poll<Option<Report>> {
         self.reports.poll_recv(context)
+    }
+
+    /// The same, if it is over: whoever waits for it by [`Self::poll_report`] goes on waiting for the next.
+    pub(super) fn try_report(&mut self) -> Option<Option<Report>> {
+        match self.reports.try_recv() {
+            Ok(report) => Some(Some(report)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(None),
+        }
     }
 }
 

@@ -5,9 +5,13 @@ mod compaction;
 mod cut;
 mod error;
 pub mod examine;
+mod find;
 mod frame;
 mod group;
+mod heads;
 mod helper;
+mod index;
+mod indexing;
 mod older;
 mod open;
 mod pace;
@@ -15,15 +19,20 @@ mod place;
 mod readers;
 mod reclaim;
 mod recovery;
+mod replay;
+mod reserve;
+mod rotate;
 mod scan;
 mod segment;
 mod spares;
 pub mod storage;
+mod sweep;
 mod tail;
+mod window;
 mod work;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     ops::Range,
     sync::Arc,
     task::{Context, Poll},
@@ -37,19 +46,22 @@ pub use cut::{CopyError, Cut, Part};
 pub use error::OpenError;
 use group::Group;
 use helper::Helper;
+use indexing::Indexer;
 pub use older::Older;
 use pace::Pace;
 use place::{In, Place};
 use readers::{Readers, Reading};
 use reclaim::Freeing;
-use scan::{Scanning, Uncounted};
+use replay::Replay;
+use rotate::Awaited;
+use scan::Scanning;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
 use work::{Settle, Settled, Write, Written};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Scanned, Sync,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Replayed, Scanned, Sync, Tell,
     contract::counts_as_live,
 };
 
@@ -80,6 +92,15 @@ struct Segment<F> {
     end: u64,
     /// Bytes of its records that are still needed.
     live: u64,
+    /// Whether it has an index, or will have one soon if nothing goes wrong.
+    is_indexed: bool,
+}
+
+impl<F> Segment<F> {
+    /// A segment of which nothing is known to be needed.
+    fn new(file: Arc<SegmentFile<F>>, head: Head, end: u64) -> Self {
+        Self { file, head, end, live: 0, is_indexed: false }
+    }
 }
 
 /// A log on disk. One owner appends and commits; after any failure it is of no more use.
@@ -87,6 +108,8 @@ pub struct DiskLog<S: Storage = Folder> {
     storage: S,
     segments: BTreeMap<u64, Segment<S::File>>,
     spares: Spares<S>,
+    /// Segments that the open group goes on in, and whose files are being made.
+    awaited: VecDeque<Awaited>,
     segment_bytes: u64,
     live_bytes: u64,
     group: Group,
@@ -100,12 +123,15 @@ pub struct DiskLog<S: Storage = Folder> {
     settler: Helper<Settle<S::File>, Settled>,
     /// Read what is not in memory.
     readers: Readers,
+    /// Writes indexes.
+    indexer: Indexer<S::File>,
+    /// What owners before have left, until the owner was told.
+    replay: Replay,
     scanning: Option<Scanning>,
     /// The segment that is being given back.
     freeing: Option<Freeing<S::File>>,
     /// How that went, until the owner asks.
     freed: Option<Result<(), LogError>>,
-    uncounted: Uncounted,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
     /// Segments that somebody copies.
@@ -127,40 +153,48 @@ impl<S: Storage> DiskLog<S> {
             return Err(AppendError::Poisoned);
         }
         let length = record.encoded_len();
-        if !self.group.has_room(length, self.active().file.bytes) {
+        if !self.group.has_room(length, self.active_bytes()) {
             let longest =
                 self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT;
             if length as u64 > longest {
                 return Err(AppendError::TooLarge(longest));
             }
-            let spare = self.spares.take(reserved).ok_or(AppendError::Full)?;
-            self.rotate(spare);
+            self.rotate(reserved)?;
         }
         let (epoch, offset) = self.group.append(record);
         let position = Place { segment: In::Own(epoch), offset, length }.into();
         if counts_as_live(record) {
             self.live_bytes += length as u64;
-            self.active_mut().live += length as u64;
+            *self.live_of(epoch).expect("the group goes on in a segment in use") += length as u64;
         }
         Ok(position)
     }
 
-    /// The rest of the group goes to a new segment. Its head is written when the group is committed.
-    fn rotate(&mut self, spare: Arc<SegmentFile<S::File>>) {
-        // The frame in the old segment, if there is one, has the number before.
-        let first_frame = self.next_frame + self.group.frames();
-        // The mark is drawn when the head is written.
-        let head = Head { epoch: self.group.epoch() + 1, first_frame, mark: 0 };
-        self.group.rotate(head.epoch);
-        self.segments.insert(head.epoch, Segment { file: spare, head, end: segment::HEAD_BYTES, live: 0 });
+    /// The log that a segment is of, and its file.
+    fn place_of(&self, segment: In) -> (&S, Arc<SegmentFile<S::File>>) {
+        match segment {
+            In::Own(epoch) => (&self.storage, self.segments[&epoch].file.clone()),
+            In::Older(index) => {
+                let file = self.older.segment(index).file();
+                (self.older.log(index), file.expect("an older segment stays until every core has left it"))
+            }
+        }
+    }
+
+    /// The bytes of the records in a segment that are still needed.
+    fn live_of(&mut self, epoch: u64) -> Option<&mut u64> {
+        let awaited = self.awaited.iter_mut().find(|awaited| awaited.head.epoch == epoch);
+        let in_use = self.segments.get_mut(&epoch).map(|segment| &mut segment.live);
+        in_use.or_else(|| awaited.map(|awaited| &mut awaited.live))
     }
 
     fn active(&self) -> &Segment<S::File> {
         self.segments.values().next_back().expect("a log always has a segment")
     }
 
-    fn active_mut(&mut self) -> &mut Segment<S::File> {
-        self.segments.values_mut().next_back().expect("a log always has a segment")
+    /// Bytes of the segment that the open group goes on in.
+    fn active_bytes(&self) -> u64 {
+        if self.awaited.is_empty() { self.active().file.bytes } else { self.segment_bytes }
     }
 }
 
@@ -182,7 +216,11 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn takes_group(&self) -> bool {
-        self.progress.writing.is_none()
+        self.progress.writing.is_none() && (self.awaited.is_empty() || self.spares.are_over())
+    }
+
+    fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.progress.writing.is_some() { Poll::Pending } else { self.poll_awaited(context) }
     }
 
     fn commit(&mut self, sync: Sync) -> GroupNumber {
@@ -199,20 +237,14 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn read(&mut self, at: Position) -> Result<Read, LogError> {
         let place @ Place { offset, length, .. } = at.into();
-        let (segment, folder) = match place.segment {
-            In::Own(epoch) => {
-                let in_memory = self.group.read(epoch, offset, length);
-                if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
-                    return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
-                }
-                (
-                    self.segments.get(&epoch).map(|segment| segment.file.clone()),
-                    self.storage.path().to_owned(),
-                )
+        if let In::Own(epoch) = place.segment {
+            let in_memory = self.group.read(epoch, offset, length);
+            if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
+                return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
             }
-            In::Older(index) => (self.older.segment(index).file(), self.older.folder(index)),
-        };
-        let segment = segment.expect("a live record's segment is in use");
+        }
+        let (storage, segment) = self.place_of(place.segment);
+        let folder = storage.path().to_owned();
         if let Some(bytes) = readers::read_now(&segment, place, &folder)? {
             return Ok(Read::Here(bytes));
         }
@@ -229,9 +261,9 @@ impl<S: Storage> Log for DiskLog<S> {
         let Place { segment, length, .. } = at.into();
         // Older logs are left segment by segment, whatever is needed of them.
         if let In::Own(epoch) = segment
-            && let Some(segment) = self.segments.get_mut(&epoch)
+            && let Some(live) = self.live_of(epoch)
         {
-            segment.live -= length as u64;
+            *live -= length as u64;
             self.live_bytes -= length as u64;
         }
     }
@@ -242,6 +274,7 @@ impl<S: Storage> Log for DiskLog<S> {
             total_bytes: self.segments.values().map(|segment| segment.file.bytes).sum(),
             live_bytes: self.live_bytes,
             spares: self.spares.len() as u64,
+            is_scarce: self.spares.are_scarce(),
         }
     }
 
@@ -251,6 +284,14 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn reclaim_wanted(&self) -> Option<Range<Position>> {
         self.oldest_worth_freeing().or_else(|| self.older_worth_leaving())
+    }
+
+    fn poll_replay(
+        &mut self,
+        tell: &mut Tell<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replayed, LogError>> {
+        self.poll_segment(tell, context)
     }
 
     fn poll_scan(

@@ -4,16 +4,15 @@
 //! Architecture Invariant: a segment of an older log never changes. It is read by all cores at once, without a lock, and it
 //! is removed when the last of them has no need of it any more.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
 };
 
 use super::{
     OpenError,
+    heads::Extent,
+    index,
     open::damaged,
     recovery,
     segment::{self, SegmentFile},
@@ -27,9 +26,8 @@ pub(super) struct OlderSegment<F> {
     file: Mutex<Option<Arc<SegmentFile<F>>>>,
     /// The log that it is of.
     log: u32,
-    pub(super) mark: u64,
-    /// Where its last frame ends.
-    pub(super) end: u64,
+    /// What of it counts.
+    pub(super) extent: Extent,
     bytes: u64,
     /// How many cores still have records here.
     needed_by: AtomicU32,
@@ -64,10 +62,10 @@ impl<S: Storage> Older<S> {
     /// and nobody knows to be on disk is written once more and synced.
     pub fn open(logs: Vec<S>, cores: u32) -> Result<Self, OpenError> {
         let (mut segments, mut spares) = (Vec::new(), Vec::new());
-        for (index, storage) in logs.iter().enumerate() {
+        for (log, storage) in logs.iter().enumerate() {
             // No spare is of use here.
             let mut survey = recovery::survey(storage, 0)?;
-            spares.extend(survey.unusable.drain(..).map(|name| (index, name)));
+            spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
             let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
             let end = recovery::end(first_frame, &survey.frames)
                 .map_err(|missing| damaged(storage, &survey, missing))?;
@@ -75,16 +73,25 @@ impl<S: Storage> Older<S> {
             let ends = survey.ends();
             let unsynced = survey.frames.split_off(&end.synced);
             tail::write_again(storage, &survey, &unsynced)?;
-            for (epoch, (head, file)) in survey.segments {
+            let mut next_frame = end.next_frame;
+            let begins = segments.len();
+            for (epoch, (head, file)) in survey.segments.into_iter().rev() {
+                let extent = match ends.get(&epoch) {
+                    Some(end) => Extent { head, next_frame, end: *end },
+                    None => Extent { head, next_frame: head.first_frame, end: segment::HEAD_BYTES },
+                };
+                if !extent.frames().is_empty() {
+                    next_frame = head.first_frame;
+                }
                 segments.push(OlderSegment {
-                    log: index as u32,
-                    mark: head.mark,
-                    end: ends.get(&epoch).copied().unwrap_or(segment::HEAD_BYTES),
+                    log: log as u32,
+                    extent,
                     bytes: file.bytes,
                     needed_by: AtomicU32::new(cores),
                     file: Mutex::new(Some(Arc::new(file))),
                 });
             }
+            segments[begins..].reverse();
         }
         Ok(Self { logs, segments, spares: Mutex::new(spares), ..Self::default() })
     }
@@ -116,9 +123,9 @@ impl<S: Storage> Older<S> {
         &self.segments[index as usize]
     }
 
-    /// The folder of the log that a segment is of, for errors.
-    pub(super) fn folder(&self, index: u32) -> PathBuf {
-        self.logs[self.segment(index).log as usize].path().to_owned()
+    /// The log that a segment is of.
+    pub(super) fn log(&self, index: u32) -> &S {
+        &self.logs[self.segment(index).log as usize]
     }
 
     /// One core needs a segment no longer: all that was its own is copied, and on disk. Every core tells that of the segments
@@ -135,7 +142,8 @@ impl<S: Storage> Older<S> {
         {
             let file = segment.file().expect("it is removed once");
             let storage = &self.logs[segment.log as usize];
-            if let Err(error) = storage.remove(&file.name).and_then(|()| storage.sync_folder()) {
+            let removed = index::remove(storage, &file.name).and_then(|()| storage.remove(&file.name));
+            if let Err(error) = removed.and_then(|()| storage.sync_folder()) {
                 // The next start goes on with it: nothing is lost, and nothing that follows may go before it.
                 tracing::error!(%error, file = file.name, folder = %storage.path().display(), "failed to remove an old segment of the log");
                 self.failed.store(true, SeqCst);

@@ -1,6 +1,10 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::{
     DiskLog, Older, OpenError, Options, Segment,
@@ -8,11 +12,14 @@ use super::{
     cut::Pins,
     group::Group,
     helper::Helper,
+    indexing::Indexer,
     pace::Pace,
     readers::Readers,
     recovery::{self, Missing, Survey},
+    replay::Replay,
+    reserve,
     segment::{self, blank},
-    spares::{self, Spares},
+    spares::Spares,
     storage::{Folder, Storage},
     tail::{self, Place},
     work::{Settle, Write},
@@ -72,7 +79,7 @@ impl<S: Storage> DiskLog<S> {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
                 Some(end) => {
-                    segments.insert(epoch, Segment { file: Arc::new(file), head, end, live: 0 });
+                    segments.insert(epoch, Segment::new(Arc::new(file), head, end));
                 }
                 // Nothing in it counts any more.
                 None => {
@@ -95,11 +102,15 @@ impl<S: Storage> DiskLog<S> {
         let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
-        let uncounted = (0, 0)..(active.head.epoch, active.end);
+        let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
+        // The tail's copy is read again: it is short, and where it lies is new.
+        let written = segments.iter().filter(|(_, segment)| segment.end > segment::HEAD_BYTES);
+        let replay = Replay::of(older.count(), written.map(|(epoch, _)| *epoch), survey.heads);
         Ok(Self {
             storage,
             segments,
             spares,
+            awaited: VecDeque::new(),
             segment_bytes,
             live_bytes: 0,
             group,
@@ -110,10 +121,11 @@ impl<S: Storage> DiskLog<S> {
             writer,
             settler,
             readers,
+            indexer,
+            replay,
             scanning: None,
             freeing: None,
             freed: None,
-            uncounted,
             walked: None,
             pins: Pins::default(),
             older,
@@ -130,10 +142,10 @@ fn begin_beside<S: Storage>(
     survey: &mut Survey<S::File>,
     segment_bytes: u64,
 ) -> Result<(), OpenError> {
-    while survey.spares.len() <= spares::RESERVE {
+    while survey.spares.len() <= reserve::SPARES {
         let number = survey.next_file;
         survey.next_file += 1;
-        let made = segment::make_spare(storage, number, segment_bytes);
+        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
         survey.spares.push(made.map_err(|source| {
             if tail::is_full(&source) {
                 OpenError::NoRoomBeside { folder: storage.path().to_owned(), segment_bytes, source }

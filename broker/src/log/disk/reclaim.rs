@@ -40,6 +40,7 @@ impl<S: Storage> DiskLog<S> {
             room: self.room(),
             sealed: self.is_sealed(*epoch),
             scarce: self.spares.are_scarce(),
+            fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
         (wanted && !self.is_pinned(*epoch)).then(|| Place::own(*epoch, 0).into()..Place::own(*next, 0).into())
@@ -53,14 +54,13 @@ impl<S: Storage> DiskLog<S> {
         }
         let begin = |index| Place::start(In::Older(index), 0).into();
         // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
-        let copied = self.older.segment(index).end.min(2 * self.segment_bytes);
+        let copied = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
         compaction::fits(copied, self.segment_bytes, self.room()).then(|| begin(index)..begin(index + 1))
     }
 
     /// Bytes that copies may take without a new block of the disk.
     fn room(&self) -> u64 {
-        self.active().file.bytes.saturating_sub(self.group.end())
-            + self.spares.len() as u64 * self.segment_bytes
+        self.active_bytes().saturating_sub(self.group.end()) + self.spares.len() as u64 * self.segment_bytes
     }
 
     /// Whether all that will ever be in a segment is written.

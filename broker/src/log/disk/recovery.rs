@@ -9,12 +9,15 @@ use std::{collections::BTreeMap, io};
 
 use super::{
     OpenError,
+    find::Indexes,
     frame::{self, ALIGNMENT},
+    heads::Heads,
+    index,
     segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
 };
 
-/// A frame that was found whole.
+/// A frame that was found whole; or all those that the index of a segment vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) epoch: u64,
@@ -22,6 +25,8 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     /// All frames before this were on disk when it was written.
     pub(super) synced: u64,
+    /// How many there are, numbered without a gap.
+    pub(super) frames: u64,
 }
 
 /// A file that keeps a log from being opened.
@@ -54,15 +59,25 @@ pub(super) struct Survey<F> {
     pub(super) unfit: Vec<Unfit<F>>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
+    /// The heads of all records in segments that were read, as far as they were kept.
+    pub(super) heads: BTreeMap<u64, Kept>,
 }
 
-/// Reads all files of the folder. Changes nothing, so that a log that is refused is as it was.
+/// The heads of all records in a segment.
+pub(super) struct Kept {
+    pub(super) heads: Heads,
+    /// The number after its last frame.
+    pub(super) next_frame: u64,
+}
+
+/// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
+/// as it was.
 pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
     let mut survey = list(storage, Some(segment_bytes))?;
     if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
-    survey.find_frames(storage)?;
+    survey.find_frames(storage, Indexes::Believed)?;
     Ok(survey)
 }
 
@@ -79,11 +94,17 @@ pub(super) fn list<S: Storage>(
         unusable: Vec::new(),
         unfit: Vec::new(),
         frames: BTreeMap::new(),
+        heads: BTreeMap::new(),
     };
+    let mut indexes = Vec::new();
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
             survey.unusable.push(name);
+            continue;
+        }
+        if let Some(segment) = index::segment(&name) {
+            indexes.push((segment, name));
             continue;
         }
         let Some(number) = segment::number(&name) else { continue };
@@ -107,8 +128,8 @@ pub(super) fn list<S: Storage>(
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
-                let contents = file.read().map_err(|error| failed(&file.name, error))?;
-                if contents.iter().skip(HEAD_BYTES as usize).any(|byte| *byte != 0) {
+                let is_empty = is_empty(&file).map_err(|error| failed(&file.name, error))?;
+                if !is_empty {
                     survey.unfit.push(Unfit { file, reason: Reason::Headless });
                 } else {
                     survey.unusable.push(file.name);
@@ -116,7 +137,25 @@ pub(super) fn list<S: Storage>(
             }
         }
     }
+    // What is left of a segment that was given back.
+    indexes.retain(|(segment, _)| !survey.segments.values().any(|(_, file)| file.name == *segment));
+    survey.unusable.extend(indexes.into_iter().map(|(_, index)| index));
     Ok(survey)
+}
+
+/// Whether nothing was ever written to a segment but perhaps its head.
+fn is_empty(segment: &SegmentFile<impl StorageFile>) -> io::Result<bool> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut offset = HEAD_BYTES;
+    while offset < segment.bytes {
+        let part = &mut bytes[..(segment.bytes - offset).min(1 << 20) as usize];
+        segment.file.read_at(part, offset)?;
+        if part.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        offset += part.len() as u64;
+    }
+    Ok(true)
 }
 
 impl<F> Unfit<F> {
@@ -127,20 +166,6 @@ impl<F> Unfit<F> {
             Reason::Headless => OpenError::DamagedHead { file },
             Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
         }
-    }
-}
-
-impl<F: StorageFile> Survey<F> {
-    /// Finds the frames of all segments in use.
-    pub(super) fn find_frames(&mut self, storage: &impl Storage) -> Result<(), OpenError> {
-        for (head, segment) in self.segments.values() {
-            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-            self.frames.split_off(&head.first_frame);
-            let bytes =
-                segment.read().map_err(|error| OpenError::io(storage.path(), &segment.name, error))?;
-            scan(&bytes, *head, &mut self.frames);
-        }
-        Ok(())
     }
 }
 
@@ -177,7 +202,10 @@ pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) 
         {
             Some((found, _)) => {
                 let bytes = found.frame_bytes();
-                frames.insert(found.number, Found { epoch: head.epoch, offset, bytes, synced: found.synced });
+                frames.insert(
+                    found.number,
+                    Found { epoch: head.epoch, offset, bytes, synced: found.synced, frames: 1 },
+                );
                 offset += bytes;
             }
             None => offset += ALIGNMENT,
@@ -219,7 +247,7 @@ pub(super) fn end(first_frame: u64, frames: &BTreeMap<u64, Found>) -> Result<End
         if *number != next_frame {
             break;
         }
-        next_frame += 1;
+        next_frame += found.frames;
         after = Some(*found);
     }
     if next_frame < synced {
@@ -233,7 +261,7 @@ mod tests {
     use super::*;
 
     fn frames(numbers: &[(u64, u64)]) -> BTreeMap<u64, Found> {
-        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced };
+        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced, frames: 1 };
         numbers.iter().map(|(number, synced)| (*number, found(*synced))).collect()
     }
 

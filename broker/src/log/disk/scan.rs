@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    ops::Range,
     path::Path,
     pin::Pin,
     task::{Context, Poll},
@@ -18,10 +17,7 @@ use super::{
     segment,
     storage::{Storage, StorageFile},
 };
-use crate::log::{Position, Record, Scanned, contract::counts_as_live, record::RecordError};
-
-/// Records of owners before, of which nobody has counted yet which are needed: from a segment's epoch and offset up to others.
-pub(super) type Uncounted = Range<(u64, u64)>;
+use crate::log::{Position, Record, Scanned, record::RecordError};
 
 /// Part of a segment that is being read.
 pub(super) struct Scanning {
@@ -44,8 +40,6 @@ struct Asked {
 struct Part {
     /// Each record with where it lies.
     records: Vec<(Position, Bytes)>,
-    /// Each frame's offset, and the bytes of its records that are needed until they are released.
-    frames: Vec<(u64, u64)>,
     /// Where the last frame ends.
     end: u64,
 }
@@ -73,16 +67,13 @@ impl<S: Storage> DiskLog<S> {
             self.scanning = Some(scanning);
             return Poll::Pending;
         };
-        let Part { records, frames, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
+        let Part { records, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
             Ok(part) => part,
             Err(error) => {
                 self.poison();
                 return Poll::Ready(Err(error));
             }
         };
-        if let In::Own(epoch) = asked.segment {
-            self.count(epoch, frames);
-        }
         let next = Place::start(asked.segment, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
@@ -100,7 +91,7 @@ impl<S: Storage> DiskLog<S> {
         };
         if let In::Older(first) = from.segment {
             for index in first..self.older.count() {
-                if let Some(asked) = part(In::Older(index), self.older.segment(index).end) {
+                if let Some(asked) = part(In::Older(index), self.older.segment(index).extent.end) {
                     return asked;
                 }
             }
@@ -119,17 +110,12 @@ impl<S: Storage> DiskLog<S> {
     }
 
     fn begin_scan(&self, asked: Asked) -> Scanning {
-        let (file, mark, folder) = match asked.segment {
-            In::Own(epoch) => {
-                let segment = &self.segments[&epoch];
-                (Some(segment.file.clone()), segment.head.mark, self.storage.path().to_owned())
-            }
-            In::Older(index) => {
-                let segment = self.older.segment(index);
-                (segment.file(), segment.mark, self.older.folder(index))
-            }
+        let mark = match asked.segment {
+            In::Own(epoch) => self.segments[&epoch].head.mark,
+            In::Older(index) => self.older.segment(index).extent.head.mark,
         };
-        let reading = Reading::of(&file.expect("what is asked for is still needed"));
+        let (storage, file) = self.place_of(asked.segment);
+        let (folder, reading) = (storage.path().to_owned(), Reading::of(&file));
         let (answer, part) = oneshot::channel();
         self.readers.give(move || {
             let part = read_part(&reading, mark, asked, &folder);
@@ -138,17 +124,6 @@ impl<S: Storage> DiskLog<S> {
             let _ = answer.send(part);
         });
         Scanning { asked, part }
-    }
-
-    /// Takes account of records of owners before, each frame once.
-    fn count(&mut self, epoch: u64, frames: Vec<(u64, u64)>) {
-        for (offset, needed) in frames {
-            if self.uncounted.contains(&(epoch, offset)) {
-                self.uncounted.start = (epoch, offset + 1);
-                self.live_bytes += needed;
-                self.segments.entry(epoch).and_modify(|segment| segment.live += needed);
-            }
-        }
     }
 }
 
@@ -172,7 +147,7 @@ fn read_part<F: StorageFile>(
     if first > bytes.len() as u64 {
         bytes = read(first)?;
     }
-    let mut part = Part { records: Vec::new(), frames: Vec::new(), end: offset };
+    let mut part = Part { records: Vec::new(), end: offset };
     loop {
         let rest = bytes.slice((part.end - offset) as usize..);
         if frame::frame_bytes(&rest).is_none_or(|whole| whole > rest.len() as u64) {
@@ -180,22 +155,23 @@ fn read_part<F: StorageFile>(
         }
         let (head, records) = frame::parse(&rest, mark).ok_or_else(|| damaged(part.end))?;
         let place = Place::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
-        let needed = split(&rest.slice_ref(records), place, &mut part.records)
-            .map_err(|source| LogError::Record { file: folder.join(&file.name), offset: part.end, source })?;
-        part.frames.push((part.end, needed));
+        split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| LogError::Record {
+            file: folder.join(&file.name),
+            offset: part.end,
+            source,
+        })?;
         part.end += head.frame_bytes();
     }
 }
 
-/// The records of a frame, which begin at `start`: each with its place. Returns the bytes of those that are needed.
-fn split(records: &Bytes, start: Place, into: &mut Vec<(Position, Bytes)>) -> Result<u64, RecordError> {
-    let (mut at, mut needed) = (0, 0);
+/// The records of a frame, which begin at `start`: each with its place.
+fn split(records: &Bytes, start: Place, into: &mut Vec<(Position, Bytes)>) -> Result<(), RecordError> {
+    let mut at = 0;
     while at < records.len() {
-        let (record, length) = Record::decode_first(&records[at..])?;
-        needed += if counts_as_live(&record) { length as u64 } else { 0 };
+        let (_, length) = Record::decode_first(&records[at..])?;
         let place = Place { offset: start.offset + at as u64, length, ..start };
         into.push((place.into(), records.slice(at..at + length)));
         at += length;
     }
-    Ok(needed)
+    Ok(())
 }

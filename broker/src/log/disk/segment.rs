@@ -12,7 +12,10 @@
 //! | 24–32 | number of the first frame, `u64`: frames of earlier epochs with this number or a higher one are void |
 //! | 32–40 | mark, `u64`: random; each frame of this use of the segment has it |
 
-use std::io;
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use super::{
     readers::Reads,
@@ -140,17 +143,23 @@ pub(super) fn number(name: &str) -> Option<u64> {
     name.strip_suffix(".seg")?.parse().ok()
 }
 
-/// Makes a spare: zeros, so that later writes convert no extents and need no new blocks.
+/// Makes a spare: zeros, so that later writes convert no extents and need no new blocks. As soon as somebody is in a `hurry`
+/// the rest is only reserved: a segment that is slower to sync is better than none.
 pub(super) fn make_spare<S: Storage>(
     storage: &S,
     number: u64,
     bytes: u64,
+    hurry: &AtomicBool,
 ) -> io::Result<SegmentFile<S::File>> {
     let (name, unfinished) = (name(number), format!("{number:08}.tmp"));
     let made = (|| {
         let file = storage.create(&unfinished)?;
         let mut offset = 0;
         while offset < bytes {
+            if hurry.load(Relaxed) && file.allocate(bytes).is_ok() {
+                file.sync_data()?;
+                break;
+            }
             let length = ZEROS.len().min((bytes - offset) as usize);
             file.write_at(&ZEROS[..length], offset)?;
             offset += length as u64;

@@ -9,7 +9,9 @@ use std::{
     thread,
 };
 
-use super::storage::{Storage, StorageFile};
+use super::storage::{Storage, Volume};
+
+mod file;
 
 const SECTOR: usize = 512;
 
@@ -59,15 +61,23 @@ struct World {
     syncs_fail: bool,
     /// Every read of a file fails.
     reads_fail: bool,
+    /// How often room was reserved without being written.
+    allocations: u64,
     /// Names that were ever removed or renamed: the disk may have them still.
     gone: BTreeSet<String>,
 }
 
-/// What a thread goes through before the disk does something for it; not those that make spares.
+/// The thread that makes spares.
+const SPARES: &str = "spare-segments";
+/// Threads that work ahead of what anybody waits for.
+const AHEAD: [&str; 2] = [SPARES, "log-indexes"];
+
+/// What a thread goes through before the disk does something for it; not those that work ahead.
 type Before = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone, Default)]
 struct Slowness {
+    spare: Option<Before>,
     sync: Option<Before>,
     read: Option<Before>,
 }
@@ -120,11 +130,23 @@ impl Simulated {
         self.slowness.lock().unwrap().read = Some(Arc::new(before));
     }
 
+    /// Whoever makes a spare goes through this before each piece of it.
+    pub(crate) fn before_spares(&self, before: impl Fn() + Send + Sync + 'static) {
+        self.slowness.lock().unwrap().spare = Some(Arc::new(before));
+    }
+
     fn slow_down(&self, which: impl Fn(&Slowness) -> Option<Before>) {
         let before = which(&self.slowness.lock().unwrap());
-        if let Some(before) = before.filter(|_| thread::current().name() != Some("spare-segments")) {
+        if let Some(before) =
+            before.filter(|_| !thread::current().name().is_some_and(|name| AHEAD.contains(&name)))
+        {
             before();
         }
+    }
+
+    /// How often room was reserved without being written.
+    pub(crate) fn allocations(&self) -> u64 {
+        self.world().allocations
     }
 
     /// How many bytes all files have.
@@ -296,73 +318,14 @@ impl Storage for Simulated {
         Ok(world.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    fn volume(&self) -> io::Result<Volume> {
+        let world = self.world();
+        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
+        let total = world.room.unwrap_or(1 << 40);
+        Ok(Volume { total: total as u64, available: total.saturating_sub(used) as u64 })
+    }
+
     fn path(&self) -> &Path {
         Path::new("simulated")
-    }
-}
-
-impl StorageFile for SimulatedFile {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.disk.world().contents[&self.id].bytes.len() as u64)
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.disk.slow_down(|slowness| slowness.read.clone());
-        let world = self.disk.world();
-        if world.reads_fail {
-            return Err(io::ErrorKind::Other.into());
-        }
-        let offset = offset as usize;
-        let content = &world.contents[&self.id].bytes;
-        let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.copy_from_slice(from);
-        Ok(())
-    }
-
-    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-        let cached = self.disk.slowness.lock().unwrap().read.is_none();
-        if cached {
-            self.read_at(bytes, offset)?;
-        }
-        Ok(cached)
-    }
-
-    fn read_ahead(&self, _: u64, _: u64) {}
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.operate()?;
-        let (start, end) = (offset as usize, offset as usize + bytes.len());
-        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
-        let room = world.room;
-        let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
-        let grown = end.saturating_sub(content.bytes.len());
-        if room.is_some_and(|room| used + grown > room) && grown > 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        if grown > 0 {
-            content.bytes.resize(end, 0);
-        }
-        for sector in start / SECTOR..end.div_ceil(SECTOR) {
-            let whole = sector * SECTOR..content.bytes.len().min((sector + 1) * SECTOR);
-            let old = content.bytes[whole].to_vec();
-            let old = content.forgotten.remove(&sector).unwrap_or(old);
-            content.on_disk.entry(sector).or_insert(old);
-        }
-        content.bytes[start..end].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.slow_down(|slowness| slowness.sync.clone());
-        let mut world = self.disk.world();
-        world.operate()?;
-        if world.syncs_fail {
-            return Err(io::ErrorKind::Other.into());
-        }
-        if let Some(content) = world.contents.get_mut(&self.id) {
-            content.on_disk.clear();
-        }
-        Ok(())
     }
 }

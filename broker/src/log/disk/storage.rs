@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Advice, fadvise},
+    fs::{Advice, FallocateFlags, StatVfs, fadvise, fallocate, statvfs},
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
@@ -32,8 +32,19 @@ pub trait Storage: Send + Sync + Clone + 'static {
     fn sync_folder(&self) -> io::Result<()>;
     /// A random number, which nobody else can guess.
     fn random(&self) -> io::Result<u64>;
+    /// How full the volume is that the folder is on. Others may use it as well.
+    fn volume(&self) -> io::Result<Volume>;
     /// The folder, as errors name it.
     fn path(&self) -> &Path;
+}
+
+/// How full a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Volume {
+    /// Its bytes.
+    pub total: u64,
+    /// Those that can still be had.
+    pub available: u64,
 }
 
 /// What a log asks of a file.
@@ -46,6 +57,9 @@ pub trait StorageFile: Send + Sync + 'static {
     fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Says that so many bytes will be read soon. Waits for nothing.
     fn read_ahead(&self, offset: u64, bytes: u64);
+    /// Makes room for so many bytes from the file's beginning on; what was not written reads as zeros. At once, and not with
+    /// every file system.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
     /// Writes all bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written last.
@@ -102,6 +116,11 @@ impl Storage for Folder {
         Ok(getrandom::u64()?)
     }
 
+    fn volume(&self) -> io::Result<Volume> {
+        let StatVfs { f_frsize, f_blocks, f_bavail, .. } = statvfs(&self.0)?;
+        Ok(Volume { total: f_frsize.saturating_mul(f_blocks), available: f_frsize.saturating_mul(f_bavail) })
+    }
+
     fn path(&self) -> &Path {
         &self.0
     }
@@ -129,6 +148,10 @@ impl StorageFile for File {
     fn read_ahead(&self, offset: u64, bytes: u64) {
         // Only advice.
         let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::WillNeed);
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        Ok(fallocate(self, FallocateFlags::empty(), 0, bytes)?)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -1,13 +1,17 @@
 //! Bringing a log's tail to safety: the frames that no later frame knows to be on disk may be in the page cache only, so
 //! they are written once more and synced before anybody is told of them.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::{
     OpenError, Segment, frame,
     recovery::{End, Found, Survey},
+    reserve::SPARES as RESERVE,
     segment::{self, Head, SegmentFile, make_spare},
-    spares::RESERVE,
     storage::{Storage, StorageFile},
 };
 
@@ -38,7 +42,7 @@ pub(super) fn place<S: Storage>(
     }
     let number = survey.next_file;
     survey.next_file += 1;
-    match make_spare(storage, number, bytes) {
+    match make_spare(storage, number, bytes, &AtomicBool::new(false)) {
         Ok(file) => Ok(Place::Fresh(file)),
         Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
         Err(_) if ends_clean(survey, end) => Ok(Place::Same),
@@ -96,7 +100,7 @@ pub(super) fn copy<S: Storage>(
         head.first_frame = end.synced;
         head.write(&fresh.file).map_err(failed)?;
     }
-    Ok(Segment { file: Arc::new(fresh), head, end: offset, live: 0 })
+    Ok(Segment::new(Arc::new(fresh), head, offset))
 }
 
 /// Writes the tail once more where it is: what the page cache took for written is written then.

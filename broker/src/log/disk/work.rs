@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     group::OpenFrame,
+    index,
     segment::{Head, SegmentFile, blank},
     storage::{Storage, StorageFile},
 };
@@ -85,7 +86,7 @@ impl<F: StorageFile> Settle<F> {
                 Settled::Freed(Ok(()))
             }
             Self::Free { file, keep } => {
-                let mut freed = blank(&file);
+                let mut freed = index::remove(storage, &file.name).and_then(|()| blank(&file));
                 if !keep {
                     freed =
                         freed.and_then(|()| storage.remove(&file.name)).and_then(|()| storage.sync_folder());

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Scanned, Sync,
-    contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, RecordHead, Replayed, Scanned,
+    Sync, Tell, contract::counts_as_live,
 };
 use place::Place;
 pub(crate) use stream::Stream;
@@ -46,8 +46,8 @@ pub(crate) struct MemoryLog {
     in_flight: VecDeque<Request>,
     /// Bytes that are needed, by group.
     live: BTreeMap<u64, u64>,
-    /// Groups of owners before that were not looked at yet.
-    uncounted: Range<u64>,
+    /// Groups of owners before that were not told yet.
+    untold: Range<u64>,
     poisoned: bool,
 }
 
@@ -62,7 +62,7 @@ impl MemoryLog {
             newest: GroupNumber::default(),
             in_flight: VecDeque::new(),
             live: BTreeMap::new(),
-            uncounted: 0..sequence,
+            untold: 0..sequence,
             poisoned: false,
         }
     }
@@ -97,18 +97,34 @@ impl MemoryLog {
             read += bytes.len();
             let mut offset = 0;
             while offset < bytes.len() {
-                let (record, length) = Record::decode_first(&bytes[offset..])
+                let (_, length) = Record::decode_first(&bytes[offset..])
                     .map_err(|_| Self::no_record(Place::start(sequence).into()))?;
-                if self.uncounted.contains(&sequence) && counts_as_live(&record) {
-                    *self.live.entry(sequence).or_default() += length as u64;
-                }
                 let place = Place { sequence, offset: offset as u32, length: length as u32 };
                 records.push((place.into(), bytes.slice(offset..offset + length)));
                 offset += length;
             }
-            self.uncounted.start = self.uncounted.start.max(sequence + 1);
         }
         Ok(Scanned { records, next: None })
+    }
+
+    /// Tells the records of one group.
+    fn replay(&mut self, tell: &mut Tell<'_>) -> Result<Replayed, LogError> {
+        let Some((sequence, bytes)) = self.stream.groups(self.untold.clone()).into_iter().next() else {
+            return Ok(Replayed::All);
+        };
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let (head, extent) = RecordHead::decode_first(&bytes[offset..])
+                .map_err(|_| Self::no_record(Place::start(sequence).into()))?;
+            if counts_as_live(&head.record) {
+                *self.live.entry(sequence).or_default() += extent.record as u64;
+            }
+            let place = Place { sequence, offset: offset as u32, length: extent.record as u32 };
+            tell(place.into(), &head);
+            offset += extent.record;
+        }
+        self.untold.start = sequence + 1;
+        Ok(Replayed::Part)
     }
 }
 
@@ -143,6 +159,10 @@ impl Log for MemoryLog {
 
     fn takes_group(&self) -> bool {
         self.in_flight.len() < IN_FLIGHT_MAX
+    }
+
+    fn poll_takes_group(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if self.takes_group() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn commit(&mut self, _: Sync) -> GroupNumber {
@@ -214,6 +234,7 @@ impl Log for MemoryLog {
             total_bytes: groups.iter().map(|(_, group)| group.len() as u64).sum(),
             live_bytes: self.live.values().sum(),
             spares: 0,
+            is_scarce: false,
         }
     }
 
@@ -225,6 +246,19 @@ impl Log for MemoryLog {
         let told = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
         let pays = groups.len() >= GROUPS_WORTH_FREEING && total_bytes > 2 * live_bytes;
         (told && pays).then(|| Position::START..Place::start(*middle).into())
+    }
+
+    fn poll_replay(
+        &mut self,
+        tell: &mut Tell<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replayed, LogError>> {
+        if self.stream.chance(2) == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let replayed = self.replay(tell);
+        Poll::Ready(self.act(replayed))
     }
 
     fn poll_scan(

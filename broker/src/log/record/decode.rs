@@ -4,95 +4,142 @@ use bytes::Buf;
 
 use super::{
     CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
-    RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag, phase,
+    RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    head::{CHECKSUM_BYTES, Extent},
+    phase,
 };
+
+/// Bytes of a record's length.
+const LENGTH_BYTES: usize = 4;
 
 impl<'a> Record<'a> {
     /// The record at the start of some bytes, and how many of them it takes.
     pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, usize), RecordError> {
-        let (length, rest) = bytes.split_first_chunk::<4>().ok_or(RecordError::Truncated)?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let fields = rest.get(..length).ok_or(RecordError::Truncated)?;
-        Ok((Self::decode_fields(fields)?, 4 + length))
+        let (length, rest) = split_length(bytes)?;
+        let mut left = rest.get(..length).ok_or(RecordError::Truncated)?;
+        let kind = left.first().copied().unwrap_or_default();
+        let (mut record, headers_bytes, _) = fields(&mut left)?;
+        if let Self::Push { headers, body, .. } | Self::Message { headers, body, .. } = &mut record {
+            *headers = take(&mut left, headers_bytes)?;
+            *body = std::mem::take(&mut left);
+        }
+        match left.len() {
+            0 => Ok((record, LENGTH_BYTES + length)),
+            bytes => Err(RecordError::TooLong { kind, bytes }),
+        }
     }
 
     /// The record that some bytes are.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
         Self::decode_first(bytes).map(|(record, _)| record)
     }
+}
 
-    fn decode_fields(mut bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let from = &mut bytes;
-        let kind = get(from, Buf::try_get_u8)?;
-        let record = match kind {
-            PUSH => {
-                let channel = get(from, Buf::try_get_u32_le)?;
-                let sequence = get(from, Buf::try_get_u64_le)?;
-                let message_id = get(from, Buf::try_get_u128_le)?;
-                let enqueued_ms = get(from, Buf::try_get_u64_le)?;
-                let idempotency = if get_flag(from, kind)? {
-                    Some(Idempotency {
-                        hash: get(from, Buf::try_get_u128_le)?,
-                        fingerprint: 0,
-                        expires_ms: get(from, Buf::try_get_u64_le)?,
-                    })
-                } else {
-                    None
-                };
-                let (headers, body) = headers_and_body(from)?;
-                Self::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body }
-            }
-            LEASE => Self::Lease {
-                channel: get(from, Buf::try_get_u32_le)?,
-                sequence: get(from, Buf::try_get_u64_le)?,
-                delivery: get(from, Buf::try_get_u32_le)?,
-                uncounted: get(from, Buf::try_get_u32_le)?,
-                start: get(from, Buf::try_get_u64_le)?,
-                ends_ms: get(from, Buf::try_get_u64_le)?,
-            },
-            RELEASE => Self::Release {
-                channel: get(from, Buf::try_get_u32_le)?,
-                sequence: get(from, Buf::try_get_u64_le)?,
-                delivery: get(from, Buf::try_get_u32_le)?,
-                counted: get_flag(from, kind)?,
-            },
-            SETTLE => Self::Settle {
-                channel: get(from, Buf::try_get_u32_le)?,
-                sequence: get(from, Buf::try_get_u64_le)?,
-            },
-            IDEMPOTENCY_KEY => Self::IdempotencyKey {
-                channel: get(from, Buf::try_get_u32_le)?,
-                hash: get(from, Buf::try_get_u128_le)?,
-                message_id: get(from, Buf::try_get_u128_le)?,
-                sequence: get(from, Buf::try_get_u64_le)?,
-                expires_ms: get(from, Buf::try_get_u64_le)?,
-            },
-            MESSAGE => message(from)?,
-            STATE => Self::State {
-                channel: get(from, Buf::try_get_u32_le)?,
-                sequence: get(from, Buf::try_get_u64_le)?,
-                delivery: get(from, Buf::try_get_u32_le)?,
-                uncounted: get(from, Buf::try_get_u32_le)?,
-                start: get(from, Buf::try_get_u64_le)?,
-                expires_ms: Some(get(from, Buf::try_get_u64_le)?).filter(|expires| *expires != 0),
-                phase: recorded_phase(from)?,
-            },
-            KEY => {
-                let (idempotency, message_id) = key(from)?;
-                Self::Key { idempotency, message_id }
-            }
-            CHANNEL_KEY => {
-                let channel = get(from, Buf::try_get_u32_le)?;
-                let (idempotency, message_id) = key(from)?;
-                Self::ChannelKey { channel, idempotency, message_id }
-            }
-            kind => return Err(RecordError::UnknownKind(kind)),
-        };
-        match bytes.len() {
-            0 => Ok(record),
-            bytes => Err(RecordError::TooLong { kind, bytes }),
-        }
+/// The head at the start of some bytes, the bytes of its record's content, and where what ends.
+pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, Extent), RecordError> {
+    let (length, rest) = split_length(bytes)?;
+    let there = &rest[..length.min(rest.len())];
+    let mut left = there;
+    let (record, headers_bytes, checksum) = fields(&mut left)?;
+    let head = there.len() - left.len();
+    let content_bytes = length - head;
+    let has_content = matches!(record, Record::Push { .. } | Record::Message { .. });
+    if headers_bytes > content_bytes || (!has_content && there.len() < length) {
+        return Err(RecordError::Truncated);
     }
+    if !has_content && content_bytes > 0 {
+        return Err(RecordError::TooLong { kind: there[0], bytes: content_bytes });
+    }
+    let extent = Extent {
+        head: LENGTH_BYTES + head,
+        record: LENGTH_BYTES + length,
+        checksum: checksum.map(|left| LENGTH_BYTES + there.len() - left),
+    };
+    Ok((record, content_bytes, extent))
+}
+
+/// The length of a record, and what follows that.
+fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), RecordError> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or(RecordError::Truncated)?;
+    Ok((u32::from_le_bytes(*length) as usize, rest))
+}
+
+/// Reads everything but a content, of which it reads how long the headers are. The last is how many bytes are left where
+/// the checksum begins, if there is one.
+fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>), RecordError> {
+    let kind = get(from, Buf::try_get_u8)?;
+    let (mut headers_bytes, mut checksum) = (0, None);
+    let record = match kind {
+        PUSH => {
+            let channel = get(from, Buf::try_get_u32_le)?;
+            let sequence = get(from, Buf::try_get_u64_le)?;
+            let message_id = get(from, Buf::try_get_u128_le)?;
+            let enqueued_ms = get(from, Buf::try_get_u64_le)?;
+            let idempotency = if get_flag(from, kind)? {
+                Some(Idempotency {
+                    hash: get(from, Buf::try_get_u128_le)?,
+                    fingerprint: 0,
+                    expires_ms: get(from, Buf::try_get_u64_le)?,
+                })
+            } else {
+                None
+            };
+            headers_bytes = get(from, Buf::try_get_u32_le)? as usize;
+            let (headers, body): (&[u8], &[u8]) = (&[], &[]);
+            Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body }
+        }
+        LEASE => Record::Lease {
+            channel: get(from, Buf::try_get_u32_le)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+            delivery: get(from, Buf::try_get_u32_le)?,
+            uncounted: get(from, Buf::try_get_u32_le)?,
+            start: get(from, Buf::try_get_u64_le)?,
+            ends_ms: get(from, Buf::try_get_u64_le)?,
+        },
+        RELEASE => Record::Release {
+            channel: get(from, Buf::try_get_u32_le)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+            delivery: get(from, Buf::try_get_u32_le)?,
+            counted: get_flag(from, kind)?,
+        },
+        SETTLE => Record::Settle {
+            channel: get(from, Buf::try_get_u32_le)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+        },
+        IDEMPOTENCY_KEY => Record::IdempotencyKey {
+            channel: get(from, Buf::try_get_u32_le)?,
+            hash: get(from, Buf::try_get_u128_le)?,
+            message_id: get(from, Buf::try_get_u128_le)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+            expires_ms: get(from, Buf::try_get_u64_le)?,
+        },
+        MESSAGE => {
+            let (message, left) = message(from)?;
+            headers_bytes = get(from, Buf::try_get_u32_le)? as usize;
+            checksum = left;
+            message
+        }
+        STATE => Record::State {
+            channel: get(from, Buf::try_get_u32_le)?,
+            sequence: get(from, Buf::try_get_u64_le)?,
+            delivery: get(from, Buf::try_get_u32_le)?,
+            uncounted: get(from, Buf::try_get_u32_le)?,
+            start: get(from, Buf::try_get_u64_le)?,
+            expires_ms: Some(get(from, Buf::try_get_u64_le)?).filter(|expires| *expires != 0),
+            phase: recorded_phase(from)?,
+        },
+        KEY => {
+            let (idempotency, message_id) = key(from)?;
+            Record::Key { idempotency, message_id }
+        }
+        CHANNEL_KEY => {
+            let channel = get(from, Buf::try_get_u32_le)?;
+            let (idempotency, message_id) = key(from)?;
+            Record::ChannelKey { channel, idempotency, message_id }
+        }
+        kind => return Err(RecordError::UnknownKind(kind)),
+    };
+    Ok((record, headers_bytes, checksum))
 }
 
 /// A key, and the id of its message.
@@ -103,7 +150,8 @@ fn key(from: &mut &[u8]) -> Result<(Idempotency, u128), RecordError> {
     Ok((Idempotency { hash, fingerprint, expires_ms }, message_id))
 }
 
-fn message<'a>(from: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
+/// A message up to where the length of its headers is, and how many bytes are left where its checksum begins.
+fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), RecordError> {
     let count = usize::from(get(from, Buf::try_get_u8)?);
     if count == 0 {
         return Err(RecordError::UnknownFlag { kind: MESSAGE, flag: 0 });
@@ -130,8 +178,12 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
     if flags & flag::MOVED != 0 {
         moved_from = Some((get(from, Buf::try_get_u32_le)?, get(from, Buf::try_get_u64_le)?));
     }
-    let (headers, body) = headers_and_body(from)?;
-    Ok(Record::Message {
+    let mut checksum = None;
+    if flags & flag::CHECKSUM != 0 {
+        checksum = Some(from.len());
+        take(from, CHECKSUM_BYTES)?;
+    }
+    let message = Record::Message {
         targets,
         message_id,
         enqueued_ms,
@@ -139,9 +191,10 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
         due_ms,
         group,
         moved_from,
-        headers,
-        body,
-    })
+        headers: &[],
+        body: &[],
+    };
+    Ok((message, checksum))
 }
 
 /// The last field of a state: its reason goes to the end.
@@ -166,12 +219,6 @@ fn recorded_phase<'a>(from: &mut &'a [u8]) -> Result<RecordedPhase<'a>, RecordEr
         }
         (flag, ..) => Err(unknown(flag)),
     }
-}
-
-fn headers_and_body<'a>(from: &mut &'a [u8]) -> Result<(&'a [u8], &'a [u8]), RecordError> {
-    let length = get(from, Buf::try_get_u32_le)? as usize;
-    let headers = take(from, length)?;
-    Ok((headers, std::mem::take(from)))
 }
 
 fn take<'a>(from: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], RecordError> {

@@ -4,7 +4,9 @@ use bytes::BufMut;
 
 use super::{
     CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
-    RecordedPhase, SETTLE, STATE, Target, flag, phase,
+    RecordedPhase, SETTLE, STATE, Target, flag,
+    head::{CHECKSUM_BYTES, checksum},
+    phase,
 };
 
 impl Record<'_> {
@@ -26,7 +28,7 @@ impl Record<'_> {
                     let group = group.map_or(0, |group| 1 + group.len());
                     let moved = if moved_from.is_some() { 4 + 8 } else { 0 };
                     let fixed = 1 + targets.count() * Target::BYTES + 16 + 8 + 1;
-                    fixed + key + due + group + moved + 4 + headers.len() + body.len()
+                    fixed + key + due + group + moved + CHECKSUM_BYTES + 4 + headers.len() + body.len()
                 }
                 Self::State { phase, .. } => {
                     let reason =
@@ -40,6 +42,7 @@ impl Record<'_> {
 
     /// Appends the record's bytes.
     pub fn encode(&self, to: &mut Vec<u8>) {
+        let start = to.len();
         to.put_u32_le((self.encoded_len() - 4) as u32);
         match *self {
             Self::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
@@ -107,7 +110,8 @@ impl Record<'_> {
                     said(flag::KEY, idempotency.is_some())
                         | said(flag::DUE, due_ms.is_some())
                         | said(flag::GROUP, group.is_some())
-                        | said(flag::MOVED, moved_from.is_some()),
+                        | said(flag::MOVED, moved_from.is_some())
+                        | flag::CHECKSUM,
                 );
                 if let Some(Idempotency { hash, fingerprint, expires_ms }) = idempotency {
                     to.put_u128_le(hash);
@@ -125,9 +129,14 @@ impl Record<'_> {
                     to.put_u32_le(channel);
                     to.put_u64_le(sequence);
                 }
+                let at = to.len() - start;
+                to.put_bytes(0, CHECKSUM_BYTES);
                 to.put_u32_le(headers.len() as u32);
                 to.put_slice(headers);
                 to.put_slice(body);
+                let record = &mut to[start..];
+                let checksum = checksum(record, at);
+                record[at..at + CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
             }
             Self::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 to.put_u8(STATE);

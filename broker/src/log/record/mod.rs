@@ -5,6 +5,9 @@
 //! something by it; so are a flag that it does not know, and bytes after the last field. What a later version adds is
 //! therefore a new kind.
 //!
+//! A message has a checksum of its own, so that damage is found when one is read by itself, years after it was written and
+//! without the frame or group that it was written with. The first builds of 0.2.0 wrote none; all later ones do.
+//!
 //! | kind | fields |
 //! |---|---|
 //! | 1 push, of 0.1.0 | channel `u32`, sequence `u64`, message id `u128`, enqueued ms `u64`, flags `u8` (1: a key follows), [key hash `u128`, key expires ms `u64`], headers length `u32`, headers, body to the end |
@@ -12,15 +15,17 @@
 //! | 3 release, of 0.1.0 | channel `u32`, sequence `u64`, delivery `u32`, counted `u8` |
 //! | 4 settle | channel `u32`, sequence `u64` |
 //! | 5 idempotency key, of 0.1.0 | channel `u32`, key hash `u128`, message id `u128`, sequence `u64`, expires ms `u64` |
-//! | 6 message | targets `u8`, each: [channel `u32`, sequence `u64`, expires ms `u64`, 0 for never]; message id `u128`, enqueued ms `u64`, flags `u8`, [1: key hash `u128`, fingerprint `u128`, key expires ms `u64`], [2: due ms `u64`], [4: group length `u8`, group], [8: moved from channel `u32`, sequence `u64`], headers length `u32`, headers, body to the end |
+//! | 6 message | targets `u8`, each: [channel `u32`, sequence `u64`, expires ms `u64`, 0 for never]; message id `u128`, enqueued ms `u64`, flags `u8`, [1: key hash `u128`, fingerprint `u128`, key expires ms `u64`], [2: due ms `u64`], [4: group length `u8`, group], [8: moved from channel `u32`, sequence `u64`], [16: crc32c `u32` over the rest of the record], headers length `u32`, headers, body to the end |
 //! | 7 state | channel `u32`, sequence `u64`, handout `u32`, uncounted `u32`, start `u64`, expires ms `u64`, phase `u8` (0 ready, 1 delayed, 2 leased, 3 dead), last lease ended `u8` (0 none, 1 released, 2 expired), at ms `u64`, cause `u8`, reason to the end |
 //! | 8 key | key hash `u128`, fingerprint `u128`, message id `u128`, expires ms `u64` |
 //! | 9 key of a channel | channel `u32`, then as 8 |
 
 mod decode;
 mod encode;
+mod head;
 mod targets;
 
+pub use head::{Extent, RecordHead, is_whole};
 pub use targets::{Target, Targets};
 
 /// One record.
@@ -278,7 +283,8 @@ mod flag {
     pub(super) const DUE: u8 = 2;
     pub(super) const GROUP: u8 = 4;
     pub(super) const MOVED: u8 = 8;
-    pub(super) const ALL: u8 = KEY | DUE | GROUP | MOVED;
+    pub(super) const CHECKSUM: u8 = 16;
+    pub(super) const ALL: u8 = KEY | DUE | GROUP | MOVED | CHECKSUM;
 }
 
 /// A message's phase in its state's record.

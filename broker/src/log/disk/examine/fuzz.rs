@@ -34,6 +34,10 @@ impl StorageFile for InMemory {
 
     fn read_ahead(&self, _: u64, _: u64) {}
 
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
@@ -62,6 +66,7 @@ fn read(bytes: Vec<u8>) {
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
+        heads: BTreeMap::new(),
         unfit: Vec::new(),
         frames: BTreeMap::new(),
     };

@@ -11,7 +11,9 @@ mod walk;
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    OpenError, frame,
+    OpenError,
+    find::Indexes,
+    frame,
     place::{In, Place},
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
@@ -86,7 +88,7 @@ fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: 
 impl Examination {
     fn of(storage: ReadOnly) -> Result<Self, OpenError> {
         let mut survey = recovery::list(&storage, None)?;
-        survey.find_frames(&storage)?;
+        survey.find_frames(&storage, Indexes::Ignored)?;
         let mut harm = Vec::new();
         for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
             let read = || file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error));

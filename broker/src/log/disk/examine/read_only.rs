@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Harm, What};
-use crate::log::disk::storage::{Storage, StorageFile};
+use crate::log::disk::storage::{Storage, StorageFile, Volume};
 
 /// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
 const PIECE_BYTES: usize = 4096;
@@ -93,6 +93,10 @@ impl Storage for ReadOnly {
         Err(ErrorKind::Unsupported.into())
     }
 
+    fn volume(&self) -> io::Result<Volume> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }
@@ -128,6 +132,10 @@ impl StorageFile for Lenient {
     }
 
     fn read_ahead(&self, _: u64, _: u64) {}
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
 
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
         Err(ErrorKind::ReadOnlyFilesystem.into())

@@ -1,9 +1,13 @@
 //! Bytes that are not what was written.
 
 use super::owner::Owner;
-use crate::log::{Log, OpenError, Sync, conformance::Patient, disk::simulated::Simulated};
+use crate::log::{
+    Log, OpenError, Sync,
+    conformance::Patient,
+    disk::{simulated::Simulated, storage::Storage},
+};
 
-/// A log of `count` messages, one group each.
+/// A log of `count` messages, one group each, and no index.
 fn filled(count: u64) -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -11,7 +15,10 @@ fn filled(count: u64) -> Simulated {
         owner.push().unwrap();
         owner.log.committed(Sync::Now).unwrap();
     }
-    disk.after_kill()
+    let disk = disk.after_kill();
+    let names = disk.list().unwrap();
+    names.iter().filter(|name| name.ends_with(".idx")).for_each(|name| disk.remove(name).unwrap());
+    disk
 }
 
 fn flip_in_message(disk: &Simulated, sequence: u64) -> (String, usize) {

@@ -133,7 +133,7 @@ fn a_sync_covers_what_was_written_before_the_group_that_went_on_in_a_new_segment
         owner.push().unwrap();
         owner.log.committed(Sync::Later).unwrap();
         assert!(owner.log.needs_sync());
-        while owner.log.stats().segments == 1 || owner.log.group_is_empty() {
+        while owner.log.group.epoch() == owner.log.group.first_epoch() {
             owner.push().unwrap();
         }
         owner.log.committed(Sync::Now).unwrap();

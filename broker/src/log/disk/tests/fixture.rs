@@ -12,7 +12,7 @@ use crate::log::{
     conformance::Patient,
     disk::{
         DiskLog, Options,
-        storage::{Folder, Storage},
+        storage::{Folder, Storage, Volume},
     },
 };
 
@@ -54,14 +54,19 @@ impl Storage for Repeatable {
         Ok(0x1817_1615_1413_1211)
     }
 
+    fn volume(&self) -> io::Result<Volume> {
+        self.0.volume()
+    }
+
     fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
-/// What each version wrote: one of each kind that was new in it, in two groups, the second not synced.
+/// What each version wrote that this one still writes: one of each kind that was new in it, in two groups, the second not
+/// synced. What builds before 0.2.0 wrote, messages without a checksum, is only read.
 type Write = fn(&mut DiskLog<Repeatable>);
-const VERSIONS: [(&str, Write); 2] = [("0.1.0", write_0_1_0), ("0.2.0", write_0_2_0)];
+const VERSIONS: [(&str, Write); 2] = [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0)];
 
 fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
@@ -152,7 +157,12 @@ fn write_to(folder: &Path, write: Write) {
 fn read(folder: &Path) -> String {
     let mut text = String::new();
     let mut log = DiskLog::open(folder, OPTIONS).unwrap();
-    log.replayed(|_, record| text.push_str(&format!("{record:?}\n"))).unwrap();
+    let mut told = Vec::new();
+    log.replayed(|position, head| told.push((position, format!("{:?}", head.record)))).unwrap();
+    for (position, _) in told {
+        let bytes = log.fetched(position).unwrap();
+        text.push_str(&format!("{:?}\n", Record::decode(&bytes).unwrap()));
+    }
     text
 }
 

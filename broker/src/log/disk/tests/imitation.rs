@@ -52,7 +52,7 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
         let mut again = DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT })
             .expect("a sender must not be able to make a log look damaged");
         again
-            .replayed(|_, record| records.push(matches!(record, Record::Settle { channel: 1, .. })))
+            .replayed(|_, head| records.push(matches!(head.record, Record::Settle { channel: 1, .. })))
             .unwrap();
         assert!(!records.contains(&true), "a sender must not be able to write records");
     }

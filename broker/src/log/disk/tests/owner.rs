@@ -1,10 +1,15 @@
 //! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their
 //! segment is freed.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    task::{Context, Waker},
+    thread,
+};
 
 use crate::log::{
-    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync,
+    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync, Target,
+    Targets,
     conformance::{Patient, wait},
     disk::{place::Place, simulated::Simulated},
 };
@@ -26,13 +31,18 @@ pub(super) fn body(sequence: u64) -> Vec<u8> {
     body
 }
 
+fn sequence_of(targets: Targets<'_>) -> u64 {
+    targets.iter().next().unwrap().sequence
+}
+
 impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
         let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
         let mut log = DiskLog::open_in(disk, Options { segment_bytes: SEGMENT })?;
-        let replayed = log.replayed(|position, record| match record {
-            Record::Push { sequence, body: found, .. } => {
-                assert_eq!(found, body(sequence), "message {sequence} is not what was pushed");
+        let replayed = log.replayed(|position, head| match head.record {
+            Record::Message { targets, .. } => {
+                let sequence = sequence_of(targets);
+                assert_eq!(head.content_bytes, body(sequence).len());
                 doubles.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
             }
@@ -49,12 +59,16 @@ impl Owner {
 
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
         let (sequence, body) = (self.next, body(self.next));
-        let record = Record::Push {
-            channel: 1,
-            sequence,
+        let mut target = Vec::new();
+        Target { channel: 1, sequence, expires_ms: None }.encode(&mut target);
+        let record = Record::Message {
+            targets: Targets::new(&target),
             message_id: sequence.into(),
             enqueued_ms: 0,
             idempotency: None,
+            due_ms: None,
+            group: None,
+            moved_from: None,
             headers: &[],
             body: &body,
         };
@@ -83,7 +97,8 @@ impl Owner {
             let Scanned { records, next } = self.log.part(position, Some(below), 10_000)?;
             for (position, bytes) in records {
                 let record = Record::decode(&bytes).unwrap();
-                let Record::Push { sequence, .. } = record else { continue };
+                let Record::Message { targets, .. } = record else { continue };
+                let sequence = sequence_of(targets);
                 if self.messages.get(&sequence) == Some(&position) {
                     let Ok(copy) = self.log.append_reserved(&record) else { return Ok(()) };
                     self.messages.insert(sequence, copy);
@@ -94,6 +109,18 @@ impl Owner {
         }
         self.log.committed(Sync::Now)?;
         self.free()
+    }
+
+    /// Waits until every segment has its index that is to have one.
+    pub(super) fn wait_for_indexes(&self) {
+        let indexed = self.log.segments.values().filter(|segment| segment.is_indexed);
+        for segment in indexed {
+            let mut context = Context::from_waker(Waker::noop());
+            // Whoever writes an index reads the segment until it is done.
+            while segment.file.reads.poll_over(&mut context).is_pending() {
+                thread::yield_now();
+            }
+        }
     }
 
     /// Where the second segment begins.
@@ -111,7 +138,7 @@ impl Owner {
     pub(super) fn check(&mut self) {
         for (sequence, position) in &self.messages {
             let bytes = self.log.fetched(*position).unwrap();
-            let Ok(Record::Push { body: found, .. }) = Record::decode(&bytes) else {
+            let Ok(Record::Message { body: found, .. }) = Record::decode(&bytes) else {
                 panic!("no message at {position:?}")
             };
             assert_eq!(found, body(*sequence));

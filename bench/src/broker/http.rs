@@ -1,0 +1,133 @@
+//! Requests as bytes, and the ends of their answers.
+
+use anyhow::{Result, bail};
+use httparse::{EMPTY_HEADER, Response, Status};
+use restante_wire::batch::{FRAMES_CONTENT_TYPE, ItemHead, encode_frame};
+
+use crate::stream::Stream;
+
+/// The content of every message, of ours and of the others.
+pub(crate) const MESSAGE_BYTES: usize = 1024;
+
+/// What is wanted of an answer.
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    /// Where it leads: the lease, for a message.
+    pub(crate) location: Option<String>,
+}
+
+/// The content: any bytes.
+pub(crate) fn content() -> Vec<u8> {
+    (0..MESSAGE_BYTES).map(|index| index as u8).collect()
+}
+
+/// A POST of one message.
+pub(crate) fn push(address: &str) -> Vec<u8> {
+    post(&format!("/v1/messages/{address}"), "application/octet-stream", &content())
+}
+
+/// A POST of so many messages, in the compact framing. Each has what `head` gives it.
+pub(crate) fn push_batch(address: &str, messages: usize, head: impl Fn(usize) -> ItemHead) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for message in 0..messages {
+        encode_frame(&head(message), &content(), &mut frames);
+    }
+    post(&format!("/v1/batches/{address}"), FRAMES_CONTENT_TYPE, &frames)
+}
+
+fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend(body);
+    request
+}
+
+/// A GET.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+/// A pull with this query that settles what the same receiver got before.
+pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8> {
+    let acknowledge = settles.map(|lease| format!("Acknowledge: {lease}\r\n")).unwrap_or_default();
+    format!("GET /v1/messages/{address}{query} HTTP/1.1\r\nHost: localhost\r\n{acknowledge}\r\n").into_bytes()
+}
+
+/// Reads an answer of this status to its end, and throws it away.
+pub(crate) async fn status(stream: &mut Stream, expected: u16) -> Result<()> {
+    stream.answer(|bytes| Ok(whole(bytes, expected)?.map(|whole| (whole.end, ())))).await
+}
+
+/// Reads an answer of this status to its end.
+pub(crate) async fn answer(stream: &mut Stream, expected: u16) -> Result<Answer> {
+    stream
+        .answer(|bytes| {
+            let Some(Whole { head, end, location }) = whole(bytes, expected)? else { return Ok(None) };
+            let location =
+                location.map(|(from, to)| std::str::from_utf8(&bytes[from..to]).map(str::to_owned));
+            Ok(Some((end, Answer { body: bytes[head..end].to_vec(), location: location.transpose()? })))
+        })
+        .await
+}
+
+/// Where the parts of an answer are.
+struct Whole {
+    head: usize,
+    end: usize,
+    location: Option<(usize, usize)>,
+}
+
+/// Of an answer that is whole.
+fn whole(bytes: &[u8], expected: u16) -> Result<Option<Whole>> {
+    let mut headers = [EMPTY_HEADER; 32];
+    let mut response = Response::new(&mut headers);
+    let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
+    if response.code != Some(expected) {
+        bail!("expected {expected}: {}", String::from_utf8_lossy(bytes));
+    }
+    let (mut body, mut location) = (0, None);
+    for header in response.headers.iter() {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            body = std::str::from_utf8(header.value)?.parse()?;
+        } else if header.name.eq_ignore_ascii_case("location") {
+            let from = header.value.as_ptr().addr() - bytes.as_ptr().addr();
+            location = Some((from, from + header.value.len()));
+        }
+    }
+    let end = head + body;
+    Ok((bytes.len() >= end).then_some(Whole { head, end, location }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nLocation: /v1/leases/abc\r\nContent-Length: 5\r\n\r\nseven";
+
+    #[test]
+    fn an_answer_is_whole_when_all_of_its_body_has_come() {
+        for length in 0..ANSWER.len() {
+            assert!(whole(&ANSWER[..length], 200).unwrap().is_none(), "{length}");
+        }
+        let Whole { head, end, location } = whole(ANSWER, 200).unwrap().unwrap();
+        assert_eq!(&ANSWER[head..end], b"seven");
+        let (from, to) = location.unwrap();
+        assert_eq!(&ANSWER[from..to], b"/v1/leases/abc");
+    }
+
+    #[test]
+    fn another_status_than_expected_is_an_error_that_shows_the_answer() {
+        let error = whole(ANSWER, 201).err().unwrap().to_string();
+        assert!(error.contains("expected 201: HTTP/1.1 200 OK"), "{error}");
+    }
+
+    #[test]
+    fn a_pull_names_the_lease_that_it_settles() {
+        let text = String::from_utf8(pull("acme/bench", "?wait=0", Some("/v1/leases/abc"))).unwrap();
+        assert!(text.starts_with("GET /v1/messages/acme/bench?wait=0 HTTP/1.1\r\n"), "{text}");
+        assert!(text.contains("\r\nAcknowledge: /v1/leases/abc\r\n\r\n"), "{text}");
+    }
+}

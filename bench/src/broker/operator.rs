@@ -1,0 +1,59 @@
+//! What an operator does: tells a broker its channels, over the control port.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use restante_wire::{Address, ChannelConfig, path};
+use uuid::Uuid;
+
+use super::{Broker, http};
+use crate::{load::alone, stream::Stream};
+
+/// The credential, in a file that the broker reads.
+pub(super) const TOKEN: &str = "a-credential-of-the-benchmark";
+/// Channels of one chunk of the request.
+const CHUNK: usize = 1000;
+const NAMESPACE: &str = "acme";
+
+/// The address of a channel.
+pub(crate) fn address(number: u64) -> String {
+    format!("{NAMESPACE}/{}", name(number))
+}
+
+/// The first is that of all other rows.
+fn name(number: u64) -> String {
+    if number == 0 { "bench".to_owned() } else { format!("c{number}") }
+}
+
+/// Tells it so many channels, and waits until it has stored them.
+pub(crate) fn tell(broker: &Broker, channels: usize) -> Result<()> {
+    let control = broker.control.context("this broker was not started for an operator")?;
+    alone(sync(control, channels))
+}
+
+async fn sync(control: SocketAddr, channels: usize) -> Result<()> {
+    let mut stream = Stream::open(control).await?;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        path::CONTROL_SYNC
+    );
+    stream.send(head.as_bytes()).await?;
+    for first in (0..channels).step_by(CHUNK) {
+        let mut lines = Vec::new();
+        for number in first..channels.min(first + CHUNK) {
+            serde_json::to_writer(&mut lines, &channel(number as u64)?)?;
+            lines.push(b'\n');
+        }
+        stream.send(format!("{:x}\r\n", lines.len()).as_bytes()).await?;
+        lines.extend(b"\r\n");
+        stream.send(&lines).await?;
+    }
+    stream.send(b"0\r\n\r\n").await?;
+    http::status(&mut stream, 200).await
+}
+
+fn channel(number: u64) -> Result<ChannelConfig> {
+    let name = name(number);
+    let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+    Ok(ChannelConfig::new(uid, NAMESPACE, &name, Address::new(NAMESPACE, &name)?))
+}

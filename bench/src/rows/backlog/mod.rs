@@ -1,0 +1,86 @@
+//! A deep queue: what a message costs that goes through it, and how long a broker takes to start over it.
+
+mod cost;
+mod recovery;
+
+use anyhow::Result;
+use nix::sys::statvfs::statvfs;
+
+use crate::{
+    arguments::Arguments,
+    broker::{Broker, Options, fill::fill},
+    load::alone,
+    report::{
+        row::{Goal, Row},
+        said,
+        table::in_words,
+    },
+};
+
+/// Room on the disk for each message of the backlog: 25 GB for ten million. The log holds it all, what is settled meanwhile,
+/// and copies.
+const ROOM_BYTES: u64 = 2_500;
+
+/// The rows, also when there is no room for them.
+struct Names {
+    cost: String,
+    written: String,
+    sealed: String,
+    scan: String,
+}
+
+const COST: Goal = Goal::at_most(1.10, 1.02);
+const WRITTEN: Goal = Goal::at_most(1.20, 1.10);
+const SEALED: Goal = Goal { goal: Some(5.0), stretch: None, less_is_better: false };
+const SCAN: Goal = Goal { goal: Some(1.5), stretch: None, less_is_better: false };
+
+pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
+    let names = Names::of(arguments.backlog);
+    let (free, needed) = (free_bytes(arguments)?, arguments.backlog as u64 * ROOM_BYTES);
+    if free < needed {
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        let reason = format!("{:.0} GB are free and {:.1} are needed", gigabytes(free), gigabytes(needed));
+        let skipped = |name, goal| Row::skipped(name, goal, reason.clone() + ": BACKLOG=1000000 takes less");
+        return Ok(vec![
+            skipped(names.cost, COST),
+            skipped(names.written, WRITTEN),
+            skipped(names.sealed, SEALED),
+            skipped(names.scan, SCAN),
+        ]);
+    }
+
+    let folder = tempfile::tempdir_in(&arguments.output)?;
+    let deep = Broker::start_in(folder.path(), &Options::default())?;
+    said(&format!("backlog: pushing {} messages", arguments.backlog));
+    alone(fill(deep.server.address, arguments.backlog, |_| Default::default()))?;
+    let mut rows = cost::run(arguments, deep, &names)?;
+    rows.extend(recovery::run(arguments, folder.path(), &names)?);
+    Ok(rows)
+}
+
+impl Names {
+    fn of(backlog: usize) -> Self {
+        let backlog = in_words(backlog);
+        Self {
+            cost: format!("cost of push, pull and settle at {backlog} backlog ÷ at 1k"),
+            written: format!("bytes written per byte at {backlog} backlog"),
+            sealed: format!("recovery of sealed segments, {backlog} messages"),
+            scan: format!("recovery by full scan, {backlog} messages"),
+        }
+    }
+}
+
+fn free_bytes(arguments: &Arguments) -> Result<u64> {
+    let disk = statvfs(&arguments.output)?;
+    Ok(disk.blocks_available() * disk.fragment_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_backlog_is_named_in_its_rows() {
+        assert_eq!(Names::of(1_000_000).written, "bytes written per byte at 1M backlog");
+    }
+}

@@ -1,0 +1,46 @@
+//! Durable pushes of many messages a request ÷ the rate at which our stack answers requests that do nothing.
+
+use anyhow::Result;
+
+use super::push::no_op;
+use crate::{
+    arguments::Arguments,
+    broker::{ADDRESS, Broker, Options, http::push_batch, work::Repeat},
+    load::{self, Turn},
+    report::row::{Goal, Row},
+    rounds::{Contestant, duel, of},
+};
+
+const CLIENTS: usize = 64;
+/// Messages of one request.
+const MESSAGES: usize = 64;
+/// More segments than a turn fills at twice what the stretch asks for.
+const SPARES: u32 = 24;
+
+pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
+    let name = format!("durable batched push, {MESSAGES} a request ÷ no-op POST, {CLIENTS} clients");
+    let rounds = duel(
+        &name,
+        arguments.rounds,
+        Contestant::new("ours", || ours(arguments)),
+        Contestant::new("no-op", || no_op(arguments, CLIENTS)),
+    )?;
+    let messages = MESSAGES as f64;
+    let rates = of(&rounds, |(ours, no_op)| (ours.rate * messages, no_op.rate));
+    Ok(vec![
+        Row::compared(name, Goal::at_least(2.5, 5.0), "messages/s ÷ requests/s", rates)
+            .with("ours: CPU µs per message", of(&rounds, |(ours, _)| ours.server_cpu_us / messages))
+            .with("no-op: CPU µs per request", of(&rounds, |(_, no_op)| no_op.server_cpu_us))
+            .with("ours: p50 µs of a request", of(&rounds, |(ours, _)| ours.p50_us))
+            .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
+            .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)),
+    ])
+}
+
+fn ours(arguments: &Arguments) -> Result<Turn> {
+    let options = Options { spares: SPARES, ..Options::default() };
+    let Broker { server, .. } = &Broker::start(&arguments.output, &options)?;
+    let request = push_batch(ADDRESS, MESSAGES, |_| restante_wire::batch::ItemHead::default());
+    let work = Repeat { server: server.address, request, status: 200 };
+    load::run(work, server.id(), CLIENTS, arguments.window())
+}

@@ -1,0 +1,43 @@
+//! What a second runtime costs: CPU per durable push when half of the requests hop from one to the other. Both on one core,
+//! so that it is about work and not about rates.
+
+use anyhow::Result;
+
+use crate::{
+    arguments::Arguments,
+    broker::{self, Broker, Options, SPARES, work::Repeat},
+    load::{self, Turn},
+    report::row::{Goal, Row},
+    rounds::{Contestant, duel, of},
+};
+
+const CLIENTS: usize = 64;
+const FLAG: &str = "--cores";
+const NAME: &str = "CPU per durable push, two runtimes ÷ one, 64 clients of one channel";
+const GOAL: Goal = Goal::at_most(1.15, 1.05);
+
+pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
+    if !broker::has_flag(FLAG)? {
+        return Ok(vec![Row::skipped(NAME, GOAL, format!("this broker has no {FLAG}"))]);
+    }
+    let rounds = duel(
+        NAME,
+        arguments.rounds,
+        Contestant::new("two runtimes", || turn(arguments, 2)),
+        Contestant::new("one", || turn(arguments, 1)),
+    )?;
+    let cpu = of(&rounds, |(two, one)| (two.server_cpu_us, one.server_cpu_us));
+    Ok(vec![
+        Row::compared(NAME, GOAL, "µs of CPU per push", cpu)
+            .with("two runtimes: pushes/s", of(&rounds, |(two, _)| two.rate))
+            .with("one runtime: pushes/s", of(&rounds, |(_, one)| one.rate)),
+    ])
+}
+
+/// The channel lives on one runtime and the kernel spreads connections over both: half of the requests hop.
+fn turn(arguments: &Arguments, cores: usize) -> Result<Turn> {
+    let flags = vec![FLAG.to_owned(), cores.to_string()];
+    let Broker { server, .. } =
+        &Broker::start(&arguments.output, &Options { spares: SPARES, flags, ..Options::default() })?;
+    load::run(Repeat::push(server.address), server.id(), CLIENTS, arguments.window())
+}

@@ -1,0 +1,118 @@
+//! Finding the frames of a log: in its segments, or as their indexes tell.
+
+use std::collections::BTreeMap;
+
+use super::{
+    OpenError,
+    heads::Extent,
+    index,
+    recovery::{Found, Kept, Survey},
+    segment::HEAD_BYTES,
+    storage::{Storage, StorageFile},
+    sweep::{Swept, sweep},
+};
+
+/// Whether an index may stand for its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Indexes {
+    /// Where it says what the segment's head says.
+    Believed,
+    /// Never: all segments are read.
+    Ignored,
+}
+
+impl<F: StorageFile> Survey<F> {
+    /// Finds the frames of all segments in use.
+    pub(super) fn find_frames<S: Storage<File = F>>(
+        &mut self,
+        storage: &S,
+        indexes: Indexes,
+    ) -> Result<(), OpenError> {
+        let mut told = match indexes {
+            Indexes::Believed => self.indexed_frames(storage),
+            Indexes::Ignored => BTreeMap::new(),
+        };
+        let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
+        let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
+        let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
+        for (epoch, Swept { frames, heads }) in swept {
+            let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
+            self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));
+            // Whoever looks for damage wants each of them.
+            told.insert(epoch, if indexes == Indexes::Believed { runs(frames) } else { frames });
+        }
+        for (epoch, frames) in told {
+            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
+            self.frames.split_off(&self.segments[&epoch].0.first_frame);
+            self.frames.extend(frames);
+        }
+        Ok(())
+    }
+
+    /// What indexes tell of their segments' frames.
+    ///
+    /// Only of segments that later ones go on from: what counts of a segment ends where the lowest number of a later one
+    /// begins, and an index that says otherwise was written before that was so.
+    fn indexed_frames<S: Storage<File = F>>(&self, storage: &S) -> BTreeMap<u64, Vec<(u64, Found)>> {
+        let mut indexed = BTreeMap::new();
+        let mut next_frame = None;
+        for (epoch, (head, segment)) in self.segments.iter().rev() {
+            let index = next_frame.and_then(|_| index::read_head(storage, &segment.name));
+            let fits = |extent: &Extent| {
+                let of_this = extent.head == *head && extent.end <= segment.bytes;
+                of_this && Some(extent.next_frame) == next_frame
+            };
+            if let Some(extent) = index.map(|index| index.extent).filter(fits) {
+                let found = Found {
+                    epoch: *epoch,
+                    offset: HEAD_BYTES,
+                    bytes: extent.end - HEAD_BYTES,
+                    synced: extent.next_frame,
+                    frames: extent.next_frame - head.first_frame,
+                };
+                indexed.insert(*epoch, vec![(head.first_frame, found)]);
+            }
+            next_frame = Some(next_frame.unwrap_or(u64::MAX).min(head.first_frame));
+        }
+        indexed
+    }
+}
+
+/// A segment's frames, in their order, with those as one that follow one another and are known to be on disk: a log of
+/// millions of frames has a few thousand of these. The others are told one by one, as they may have to be copied.
+fn runs(frames: Vec<(u64, Found)>) -> Vec<(u64, Found)> {
+    let synced = frames.iter().map(|(_, found)| found.synced).max().unwrap_or(0);
+    let mut runs: Vec<(u64, Found)> = Vec::new();
+    for (number, found) in frames {
+        match runs.last_mut() {
+            Some((first, run)) if number < synced && number == *first + run.frames => {
+                run.frames += 1;
+                run.bytes = found.offset + found.bytes - run.offset;
+                run.synced = run.synced.max(found.synced);
+            }
+            _ => runs.push((number, found)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::recovery::end;
+
+    #[test]
+    fn frames_that_follow_one_another_and_are_on_disk_are_one_run_and_no_gap_is_hidden() {
+        let at = |number| Found { epoch: 1, offset: number * 8, bytes: 8, synced: number - 1, frames: 1 };
+        let found = [2, 3, 4, 6, 7, 8, 9].map(|number| (number, at(number)));
+        let told = runs(found.to_vec());
+        let expected = [(2, 3, 16..40), (6, 2, 48..64), (8, 1, 64..72), (9, 1, 72..80)];
+        let told: Vec<_> = told
+            .iter()
+            .map(|(number, run)| (*number, run.frames, run.offset..run.offset + run.bytes))
+            .collect();
+        assert_eq!(told, expected);
+        let missing = end(2, &runs(found.to_vec()).into_iter().collect()).unwrap_err();
+        assert_eq!((missing.number, missing.after.unwrap().bytes), (5, 24));
+    }
+}

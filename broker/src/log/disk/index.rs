@@ -1,0 +1,143 @@
+//! Index files: the heads of a sealed segment's records beside it, so that a start reads a tenth of the log.
+//!
+//! `00000001.idx` belongs to `00000001.seg`. A head of 80 bytes and the heads of the records ([`Heads`]); all numbers are
+//! little-endian:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–8 | `RESTIDX1` |
+//! | 8–12 | version of the format, `u32`: 1 |
+//! | 12–16 | crc32c over bytes 0–12 and 16–80, `u32` |
+//! | 16–24 | epoch of the segment, `u64` |
+//! | 24–32 | its mark, `u64` |
+//! | 32–40 | number of its first frame, `u64` |
+//! | 40–48 | the number after its last frame, `u64` |
+//! | 48–56 | where that frame ends, `u64` |
+//! | 56–64 | bytes of its records that are needed until they are released, `u64` |
+//! | 64–72 | bytes of the heads, `u64` |
+//! | 72–76 | crc32c over the heads, `u32` |
+//! | 76–80 | 0 |
+//!
+//! An index says nothing that its segment does not say, and one that is missing, torn, damaged or of another version, use or
+//! extent is as good as none: the segment is read instead, and the index is written anew. Nothing waits for an index
+//! therefore, nobody counts on its sync, and a failure to write one is no failure of the log. It is written after its segment
+//! was synced; so one that is whole says of every frame before its last that it is on disk.
+
+use std::io;
+
+use super::{
+    heads::{Extent, Heads},
+    segment,
+    storage::{Storage, StorageFile},
+};
+
+const MAGIC: &[u8; 8] = b"RESTIDX1";
+const VERSION: u32 = 1;
+const HEAD_BYTES: usize = 80;
+
+/// What the head of an index says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IndexHead {
+    /// What of which segment it is about.
+    pub(super) extent: Extent,
+    /// Bytes of records that are needed until they are released.
+    needed: u64,
+    heads_bytes: u64,
+    heads_crc: u32,
+}
+
+impl IndexHead {
+    fn encode(&self) -> [u8; HEAD_BYTES] {
+        let Self { extent: Extent { head, next_frame, end }, needed, heads_bytes, heads_crc } = self;
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[0..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let numbers = [head.epoch, head.mark, head.first_frame, *next_frame, *end, *needed, *heads_bytes];
+        for (field, number) in bytes[16..72].chunks_exact_mut(8).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[72..76].copy_from_slice(&heads_crc.to_le_bytes());
+        let crc = checksum(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
+        let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+        if &bytes[0..8] != MAGIC || u32_at(8) != VERSION || checksum(bytes) != u32_at(12) {
+            return None;
+        }
+        let head = segment::Head { epoch: u64_at(16), first_frame: u64_at(32), mark: u64_at(24) };
+        Some(Self {
+            extent: Extent { head, next_frame: u64_at(40), end: u64_at(48) },
+            needed: u64_at(56),
+            heads_bytes: u64_at(64),
+            heads_crc: u32_at(72),
+        })
+    }
+}
+
+fn checksum(head: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&head[0..12]), &head[16..HEAD_BYTES])
+}
+
+/// The name of a segment's index.
+pub(super) fn name(segment: &str) -> String {
+    format!("{}.idx", segment.trim_end_matches(".seg"))
+}
+
+/// The name of an index's segment.
+pub(super) fn segment(name: &str) -> Option<String> {
+    Some(format!("{}.seg", name.strip_suffix(".idx")?))
+}
+
+/// What the index of a segment is about, if it has one with a whole head.
+pub(super) fn read_head<S: Storage>(storage: &S, segment: &str) -> Option<IndexHead> {
+    open(storage, segment).map(|(_, head)| head)
+}
+
+/// The heads in a segment's index, if it is whole and of this extent.
+pub(super) fn read<S: Storage>(storage: &S, segment: &str, extent: &Extent) -> Option<Heads> {
+    let (file, head) = open(storage, segment).filter(|(_, head)| head.extent == *extent)?;
+    let mut bytes = vec![0; head.heads_bytes as usize];
+    file.read_at(&mut bytes, HEAD_BYTES as u64).ok()?;
+    (crc32c::crc32c(&bytes) == head.heads_crc).then_some(Heads { bytes, needed: head.needed })
+}
+
+fn open<S: Storage>(storage: &S, segment: &str) -> Option<(S::File, IndexHead)> {
+    let file = storage.open(&name(segment)).ok()?;
+    let mut bytes = [0; HEAD_BYTES];
+    file.read_at(&mut bytes, 0).ok()?;
+    let head = IndexHead::decode(&bytes)?;
+    (file.size().ok()? == HEAD_BYTES as u64 + head.heads_bytes).then_some((file, head))
+}
+
+/// Writes a segment's index. The segment is on disk.
+pub(super) fn write<S: Storage>(storage: &S, segment: &str, extent: Extent, heads: &Heads) -> io::Result<()> {
+    let head = IndexHead {
+        extent,
+        needed: heads.needed,
+        heads_bytes: heads.bytes.len() as u64,
+        heads_crc: crc32c::crc32c(&heads.bytes),
+    };
+    let name = name(segment);
+    let written = storage.create(&name).and_then(|file| {
+        file.write_at(&heads.bytes, HEAD_BYTES as u64)?;
+        file.write_at(&head.encode(), 0)?;
+        file.sync_data()
+    });
+    if written.is_err() {
+        // Half of one takes room and is of no use.
+        let _ = storage.remove(&name);
+    }
+    written
+}
+
+/// Removes a segment's index, if it has one.
+pub(super) fn remove<S: Storage>(storage: &S, segment: &str) -> io::Result<()> {
+    match storage.remove(&name(segment)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,145 @@
+//! Telling a new owner what owners before have left: from the indexes, from what the survey kept in memory, and where there
+//! is neither, from the segments.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    DiskLog, LogError, Segment,
+    heads::{Extent, Heads, HeadsError},
+    index,
+    place::In,
+    readers::{Reading, failed},
+    recovery::Kept,
+    segment::SegmentFile,
+    storage::{Storage, StorageFile},
+};
+use crate::log::{Replayed, Tell};
+
+/// Segments whose heads are on their way while the owner is told those of one: a disk reads them faster than they are told.
+const AHEAD: usize = 2;
+
+/// What was not told yet, oldest first.
+pub(super) struct Replay {
+    /// The heads that the survey kept.
+    kept: BTreeMap<u64, Kept>,
+    /// Segments that nobody reads yet.
+    untold: VecDeque<In>,
+    coming: VecDeque<(In, Arrival)>,
+}
+
+type Arrival = oneshot::Receiver<Result<Come, LogError>>;
+
+/// The heads of a segment.
+struct Come {
+    heads: Heads,
+    /// Whether they come from its index.
+    is_indexed: bool,
+}
+
+impl Replay {
+    /// Everything in so many older segments, and in these.
+    pub(super) fn of(older: u32, own: impl Iterator<Item = u64>, kept: BTreeMap<u64, Kept>) -> Self {
+        let untold = (0..older).map(In::Older).chain(own.map(In::Own)).collect();
+        Self { kept, untold, coming: VecDeque::new() }
+    }
+
+    /// Whether everything was told.
+    pub(super) fn is_over(&self) -> bool {
+        self.untold.is_empty() && self.coming.is_empty()
+    }
+}
+
+impl<S: Storage> DiskLog<S> {
+    /// Tells the heads of one segment.
+    pub(super) fn poll_segment(
+        &mut self,
+        tell: &mut Tell<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Replayed, LogError>> {
+        if self.poisoned {
+            return Poll::Ready(Err(LogError::Poisoned));
+        }
+        while self.replay.coming.len() <= AHEAD
+            && let Some(segment) = self.replay.untold.pop_front()
+        {
+            let arrival = self.begin_segment(segment);
+            self.replay.coming.push_back((segment, arrival));
+        }
+        let Some((segment, arrival)) = self.replay.coming.front_mut() else {
+            return Poll::Ready(Ok(Replayed::All));
+        };
+        let segment = *segment;
+        let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
+        self.replay.coming.pop_front();
+        let told = arrived.and_then(|come| self.tell(segment, come, tell));
+        if told.is_err() {
+            self.poison();
+        } else if self.replay.is_over() {
+            self.index_sealed();
+        }
+        Poll::Ready(told.map(|()| Replayed::Part))
+    }
+
+    fn tell(&mut self, segment: In, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
+        let Come { heads, is_indexed } = come;
+        if let In::Own(epoch) = segment {
+            let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
+            segment.is_indexed = is_indexed;
+            segment.live += heads.needed;
+            self.live_bytes += heads.needed;
+        }
+        let (storage, file) = self.place_of(segment);
+        heads.tell(segment, tell).map_err(|error| error_of(&file, storage.path(), error))
+    }
+
+    fn begin_segment(&mut self, segment: In) -> Arrival {
+        let (answer, arrival) = oneshot::channel();
+        let extent = match segment {
+            In::Own(epoch) => self.extent(epoch),
+            In::Older(index) => self.older.segment(index).extent.clone(),
+        };
+        let kept = if let In::Own(epoch) = segment { self.replay.kept.remove(&epoch) } else { None };
+        if let Some(Kept { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
+            let _ = answer.send(Ok(Come { heads, is_indexed: false }));
+            return arrival;
+        }
+        let (storage, file) = self.place_of(segment);
+        let (storage, reading) = (storage.clone(), Reading::of(&file));
+        self.readers.give(move || {
+            let come = match index::read(&storage, &reading.name, &extent) {
+                Some(heads) => Ok(Come { heads, is_indexed: true }),
+                None => Heads::of(&reading, &extent).map(|heads| Come { heads, is_indexed: false }),
+            };
+            let come = come.map_err(|error| error_of(&reading, storage.path(), error));
+            drop(reading);
+            // Whoever asked may have given up.
+            let _ = answer.send(come);
+        });
+        arrival
+    }
+
+    /// Which part of a segment counts, of all that is written.
+    pub(super) fn extent(&self, epoch: u64) -> Extent {
+        let Segment { head, end, .. } = &self.segments[&epoch];
+        let next = self.segments.range(epoch + 1..).next();
+        let next_frame = next.map_or(self.next_frame, |(_, next)| next.head.first_frame);
+        Extent { head: *head, next_frame, end: *end }
+    }
+}
+
+fn error_of<F: StorageFile>(segment: &SegmentFile<F>, folder: &Path, error: HeadsError) -> LogError {
+    let file = folder.join(&segment.name);
+    match error {
+        HeadsError::Io(error) => failed(segment, folder, error),
+        HeadsError::Damaged(offset) => LogError::Damaged { file, offset },
+        HeadsError::Record(offset, source) => LogError::Record { file, offset, source },
+    }
+}

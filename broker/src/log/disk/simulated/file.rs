@@ -1,0 +1,82 @@
+//! A file on the simulated disk.
+
+use std::{io, thread};
+
+use super::{SECTOR, SPARES, SimulatedFile};
+use crate::log::disk::storage::StorageFile;
+
+impl StorageFile for SimulatedFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.world().contents[&self.id].bytes.len() as u64)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.slow_down(|slowness| slowness.read.clone());
+        let world = self.disk.world();
+        if world.reads_fail {
+            return Err(io::ErrorKind::Other.into());
+        }
+        let offset = offset as usize;
+        let content = &world.contents[&self.id].bytes;
+        let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
+        let cached = self.disk.slowness.lock().unwrap().read.is_none();
+        if cached {
+            self.read_at(bytes, offset)?;
+        }
+        Ok(cached)
+    }
+
+    fn read_ahead(&self, _: u64, _: u64) {}
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.disk.world().allocations += 1;
+        let size = self.size()?;
+        self.write_at(&vec![0; bytes.saturating_sub(size) as usize], size)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if thread::current().name() == Some(SPARES) {
+            let before = self.disk.slowness.lock().unwrap().spare.clone();
+            before.into_iter().for_each(|before| before());
+        }
+        let mut world = self.disk.world();
+        world.operate()?;
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
+        let room = world.room;
+        let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        let grown = end.saturating_sub(content.bytes.len());
+        if room.is_some_and(|room| used + grown > room) && grown > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if grown > 0 {
+            content.bytes.resize(end, 0);
+        }
+        for sector in start / SECTOR..end.div_ceil(SECTOR) {
+            let whole = sector * SECTOR..content.bytes.len().min((sector + 1) * SECTOR);
+            let old = content.bytes[whole].to_vec();
+            let old = content.forgotten.remove(&sector).unwrap_or(old);
+            content.on_disk.entry(sector).or_insert(old);
+        }
+        content.bytes[start..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.slow_down(|slowness| slowness.sync.clone());
+        let mut world = self.disk.world();
+        world.operate()?;
+        if world.syncs_fail {
+            return Err(io::ErrorKind::Other.into());
+        }
+        if let Some(content) = world.contents.get_mut(&self.id) {
+            content.on_disk.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Finding the whole frames of segments, several segments at once: each byte is read once, its checksum looked at, and the
+//! heads of its records kept for the start that follows.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use super::{
+    frame,
+    heads::Heads,
+    recovery::Found,
+    segment::{Head, SegmentFile},
+    storage::StorageFile,
+    window::each_frame,
+};
+
+/// Segments that are read at once, at most: more bring nothing, not even of a volume far away.
+const THREADS_MAX: usize = 8;
+/// Bytes of heads that are kept in memory in all: those of 4 GB of messages of 1 KiB. What is beyond is read once more.
+const KEPT_BYTES_MAX: u64 = 256 << 20;
+
+/// What was found in a segment.
+pub(super) struct Swept {
+    /// Its frames in their order, by number.
+    pub(super) frames: Vec<(u64, Found)>,
+    /// The heads of all their records, unless there were too many, or one that this version cannot read.
+    pub(super) heads: Option<Heads>,
+}
+
+/// Finds the frames of these segments, by epoch. The first that cannot be read is named.
+pub(super) fn sweep<F: StorageFile>(
+    segments: &[(&Head, &SegmentFile<F>)],
+) -> Result<BTreeMap<u64, Swept>, (String, io::Error)> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).clamp(2, THREADS_MAX);
+    let (next, kept_bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let work = || {
+        let mut swept = Vec::new();
+        while let Some((head, segment)) = segments.get(next.fetch_add(1, Relaxed)) {
+            let found = sweep_one(segment, head, &kept_bytes).map_err(|error| (segment.name.clone(), error));
+            swept.push(found.map(|found| (head.epoch, found)));
+        }
+        swept
+    };
+    let swept: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(segments.len())).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let others = others
+            .into_iter()
+            .flat_map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        mine.into_iter().chain(others).collect()
+    });
+    swept.into_iter().collect()
+}
+
+fn sweep_one<F: StorageFile>(
+    segment: &SegmentFile<F>,
+    head: &Head,
+    kept_bytes: &AtomicU64,
+) -> io::Result<Swept> {
+    let mut frames = Vec::new();
+    let mut heads = Some(Heads::default());
+    each_frame(segment, head.mark, |offset, found, records| {
+        let Head { epoch, .. } = *head;
+        let (bytes, synced) = (found.frame_bytes(), found.synced);
+        frames.push((found.number, Found { epoch, offset, bytes, synced, frames: 1 }));
+        let first_record = offset + frame::HEAD_BYTES as u64;
+        heads = heads.take().and_then(|mut heads| {
+            let before = heads.bytes.len();
+            heads.add(first_record, records).ok()?;
+            let added = (heads.bytes.len() - before) as u64;
+            let kept = kept_bytes.fetch_add(added, Relaxed) + added;
+            (kept <= KEPT_BYTES_MAX).then_some(heads)
+        });
+    })?;
+    Ok(Swept { frames, heads })
+}

@@ -1,0 +1,100 @@
+//! Nobody waits for a spare segment that is being made.
+
+use super::owner::{Owner, SEGMENT};
+use crate::log::{
+    AppendError, Log, Sync,
+    conformance::Patient,
+    disk::{gate::Gate, simulated::Simulated, storage::Storage},
+};
+
+fn segments(disk: &Simulated) -> usize {
+    disk.list().unwrap().iter().filter(|name| name.ends_with(".seg")).count()
+}
+
+/// A log with all its spares, on a disk that from now on makes none until the gate is opened.
+fn gated() -> (Simulated, Gate, Owner) {
+    let (disk, gate) = (Simulated::default(), Gate::default());
+    let owner = Owner::open(disk.clone()).unwrap();
+    while segments(&disk) < 4 {
+        std::thread::yield_now();
+    }
+    let spares = gate.clone();
+    disk.before_spares(move || spares.pass());
+    gate.close();
+    (disk, gate, owner)
+}
+
+/// Pushes until there is no room, committing what the log takes: how many were taken.
+fn push_on(owner: &mut Owner) -> usize {
+    let mut pushed = 0;
+    while owner.push().is_ok() {
+        pushed += 1;
+        if owner.log.takes_group() {
+            owner.log.committed(Sync::Now).unwrap();
+        }
+    }
+    pushed
+}
+
+#[test]
+fn while_a_spare_is_being_made_pushes_take_of_the_reserve_and_then_wait_in_memory_and_no_thread_does() {
+    let (disk, gate, mut owner) = gated();
+    let pushed = push_on(&mut owner);
+    assert_eq!(owner.push(), Err(AppendError::Full), "a segment of them waits");
+    assert!(gate.holds_up());
+    // The first segment, two spares, and what waits.
+    let bytes: usize = (1..=pushed as u64).map(|sequence| super::owner::body(sequence).len()).sum();
+    assert!(bytes as u64 > 7 * SEGMENT / 2, "{bytes} bytes");
+    assert_eq!(owner.log.stats().spares, 1, "one is left for when the disk turns out to be full");
+    // What empties the log is taken, and everything can be read.
+    owner.settle(1).unwrap();
+    owner.settle(pushed as u64).unwrap();
+    owner.check();
+    gate.open();
+    owner.log.committed(Sync::Now).unwrap();
+    owner.push().unwrap();
+    owner.log.committed(Sync::Now).unwrap();
+    owner.check();
+    let again = Owner::open(disk.after_kill()).unwrap();
+    assert!(again.messages.keys().eq(owner.messages.keys()));
+}
+
+#[test]
+fn what_empties_the_log_is_taken_however_long_a_spare_takes() {
+    let (disk, gate, mut owner) = gated();
+    push_on(&mut owner);
+    let settle = crate::log::Record::Settle { channel: 9, sequence: 0 };
+    for _ in 0..3 * SEGMENT / 17 {
+        owner.log.append_reserved(&settle).unwrap();
+    }
+    gate.open();
+    owner.log.committed(Sync::Now).unwrap();
+    assert!(Owner::open(disk.after_kill()).unwrap().messages.keys().eq(owner.messages.keys()));
+}
+
+#[test]
+fn if_the_disk_turns_out_to_be_full_what_waits_takes_of_the_reserve() {
+    let (disk, gate, mut owner) = gated();
+    push_on(&mut owner);
+    disk.limit(disk.used());
+    gate.open();
+    owner.log.committed(Sync::Now).unwrap();
+    assert_eq!(owner.push(), Err(AppendError::Full));
+    let oldest = *owner.messages.keys().next().unwrap();
+    owner.settle(oldest).unwrap();
+    owner.log.committed(Sync::Now).unwrap();
+    assert!(Owner::open(disk.after_kill()).unwrap().messages.keys().eq(owner.messages.keys()));
+}
+
+#[test]
+fn in_a_hurry_a_spare_is_only_reserved() {
+    let (disk, gate, mut owner) = gated();
+    push_on(&mut owner);
+    gate.open();
+    owner.log.committed(Sync::Now).unwrap();
+    // The one that was begun before, and another.
+    while segments(&disk) < 6 {
+        std::thread::yield_now();
+    }
+    assert!(disk.allocations() > 0);
+}

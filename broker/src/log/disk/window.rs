@@ -1,0 +1,96 @@
+//! Reading a segment from one end to the other without having all of it in memory.
+
+use std::io;
+
+use super::{
+    frame,
+    segment::{HEAD_BYTES, SegmentFile},
+    storage::StorageFile,
+};
+
+/// Bytes that are read at once: they stay in the processor's cache until they were looked at.
+const READ_BYTES: usize = 1 << 20;
+
+/// Part of a segment that is in memory.
+pub(super) struct Window<'a, F> {
+    segment: &'a SegmentFile<F>,
+    /// Where in the segment `bytes` begin.
+    base: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a, F: StorageFile> Window<'a, F> {
+    pub(super) fn new(segment: &'a SegmentFile<F>) -> Self {
+        Self { segment, base: 0, bytes: Vec::new() }
+    }
+
+    /// What lies from `offset` on: so many bytes and perhaps more, or fewer at the segment's end. Offsets only rise.
+    fn at(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
+        let wanted = wanted.min((self.segment.bytes - offset) as usize);
+        let there = (offset - self.base).min(self.bytes.len() as u64) as usize;
+        if self.bytes.len() - there < wanted {
+            self.bytes.drain(..there);
+            self.base = offset;
+            let kept = self.bytes.len();
+            let from = offset + kept as u64;
+            let more = (wanted - kept).max(READ_BYTES).min((self.segment.bytes - from) as usize);
+            self.bytes.resize(kept + more, 0);
+            self.segment.file.read_at(&mut self.bytes[kept..], from)?;
+        }
+        Ok(&self.bytes[(offset - self.base) as usize..])
+    }
+
+    /// The whole frame that begins at `offset`, if one does: its head and its records.
+    pub(super) fn frame(&mut self, offset: u64, mark: u64) -> io::Result<Option<(frame::Head, &[u8])>> {
+        let room = self.segment.bytes - offset;
+        let head = self.at(offset, frame::HEAD_BYTES)?;
+        // The mark alone tells most places apart, and what a wrong head says of a length is not worth reading.
+        let has_mark = head.get(frame::MARK) == Some(&mark.to_le_bytes());
+        match frame::frame_bytes(head).filter(|bytes| has_mark && *bytes <= room) {
+            Some(bytes) => Ok(frame::parse(self.at(offset, bytes as usize)?, mark)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next place after `offset` where a frame may begin, by its mark; none up to the end.
+    fn candidate(&mut self, offset: u64, mark: u64) -> io::Result<Option<u64>> {
+        let mut mark_at = offset + frame::ALIGNMENT + frame::MARK.start as u64;
+        loop {
+            let width = frame::MARK.len();
+            if mark_at + width as u64 > self.segment.bytes {
+                return Ok(None);
+            }
+            let words = self.at(mark_at, width)?.chunks_exact(width);
+            let count = words.len() as u64;
+            let found = words.into_iter().position(|word| word == mark.to_le_bytes());
+            mark_at += found.map_or(count, |words| words as u64) * width as u64;
+            if found.is_some() {
+                return Ok(Some(mark_at - frame::MARK.start as u64));
+            }
+        }
+    }
+}
+
+// Frames and their marks lie at multiples of the same.
+const _: () = assert!(frame::ALIGNMENT as usize == frame::MARK.end - frame::MARK.start);
+
+/// Goes through all whole frames of a segment, searching on past damage: each with where it begins.
+pub(super) fn each_frame<F: StorageFile>(
+    segment: &SegmentFile<F>,
+    mark: u64,
+    mut visit: impl FnMut(u64, frame::Head, &[u8]),
+) -> io::Result<()> {
+    let mut window = Window::new(segment);
+    let mut offset = Some(HEAD_BYTES);
+    while let Some(at) = offset.filter(|at| *at < segment.bytes) {
+        let frame_bytes = window.frame(at, mark)?.map(|(head, records)| {
+            visit(at, head, records);
+            head.frame_bytes()
+        });
+        offset = match frame_bytes {
+            Some(bytes) => Some(at + bytes),
+            None => window.candidate(at, mark)?,
+        };
+    }
+    Ok(())
+}

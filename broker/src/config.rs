@@ -7,6 +7,8 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Durat
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
+use crate::core::CORES_MAX;
+
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
 };
@@ -165,8 +167,6 @@ fn segment_size(text: &str) -> Result<ByteSize, String> {
     }
 }
 
-/// The most cores: each takes four segment files at least, and what a message costs does not fall any more by then.
-const CORES_MAX: usize = 64;
 /// Cores of a broker that was not told how many: more are of use to few, and each takes its room on the volume.
 const CORES_DEFAULT_MAX: usize = 4;
 

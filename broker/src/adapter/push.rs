@@ -84,10 +84,8 @@ impl PushAdapter {
     }
 
     /// Stores a message, or says why not.
-    pub(super) async fn push(&self, mut push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
-        let (cores, first) = (&self.context.cores, self.channels[0].number);
-        cores.recall(first, &mut push).await?;
-        cores.ask(first, &self.channels, move |core, channels| core.push(channels, push, turn)).await?
+    pub(super) async fn push(&self, push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+        self.context.cores.push(&self.channels, push, turn).await
     }
 
     /// Stores messages, each on its own.
@@ -96,6 +94,13 @@ impl PushAdapter {
         mut pushes: Vec<Push>,
     ) -> Result<Vec<Result<Pushed, PushRefusal>>, PushRefusal> {
         let (cores, first) = (&self.context.cores, self.channels[0].number);
+        if cores.are_apart(&self.channels) {
+            let mut stored = Vec::with_capacity(pushes.len());
+            for push in pushes {
+                stored.push(self.push(push, None).await);
+            }
+            return Ok(stored);
+        }
         for push in &mut pushes {
             cores.recall(first, push).await?;
         }

@@ -17,8 +17,10 @@ mod group;
 mod handle;
 pub mod idempotency;
 mod in_flight;
+mod inbox;
 mod look;
 mod moves;
+pub mod outbox;
 mod pacer;
 mod placement;
 mod positions;
@@ -36,6 +38,7 @@ mod samples;
 mod settle;
 mod shared;
 mod start;
+mod store;
 pub mod tasks;
 mod time;
 mod timers;
@@ -54,7 +57,7 @@ pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
-pub use placement::Here;
+pub use placement::{CORES_MAX, Here};
 pub use push::{Push, PushRefusal, Pushed};
 pub use reach::Reach;
 pub use read::Reading;
@@ -80,7 +83,9 @@ use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
 use in_flight::InFlight;
+use inbox::Inbox;
 use moves::Moves;
+use outbox::Outbox;
 use positions::SharedPositions;
 use reclaim::Reclaim;
 use rest::Resting;
@@ -127,6 +132,8 @@ pub struct Wakers {
     pub commit: Arc<Notify>,
     /// A channel wakes earlier than any before.
     pub timer: Arc<Notify>,
+    /// There is a message for another core.
+    pub outbox: Arc<Notify>,
 }
 
 /// One channel of the core.
@@ -168,6 +175,8 @@ pub struct Core<L = DiskLog> {
     /// Keys of the pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: Moves,
+    outbox: Outbox,
+    inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
     /// The open group.

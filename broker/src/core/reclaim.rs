@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Core, StoreFailed, pacer::Pacer};
+use super::{Core, StoreFailed, pacer::Pacer, placement::is_outbox};
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
@@ -26,12 +26,12 @@ pub(super) struct Reclaim {
     /// Messages whose state was written anew on this walk: once is enough, however often it changed.
     states: HashSet<(u32, Sequence)>,
     /// The sequences that channels had not given yet when the broker started, if there were older logs.
-    new_from: HashMap<u32, Sequence>,
+    new_from: Option<HashMap<u32, Sequence>>,
 }
 
 impl Reclaim {
     /// Of a core whose channels had given the sequences before these.
-    pub(super) fn since(new_from: HashMap<u32, Sequence>) -> Self {
+    pub(super) fn since(new_from: Option<HashMap<u32, Sequence>>) -> Self {
         Self { new_from, ..Self::default() }
     }
 }
@@ -167,9 +167,12 @@ impl<L: Log> Core<L> {
     /// Copies a message for those of its channels that still have it.
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
         let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
+        self.keep_taken(record)?;
+        let goes_out = targets.iter().any(|target| self.goes_out(&target, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
+                || (goes_out && (target.is_to_come() || is_outbox(target.channel)))
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
         let Some(first) = live.first().map(|target| target.channel) else {
@@ -188,9 +191,10 @@ impl<L: Log> Core<L> {
             *idempotency = idempotency.filter(|_| with_key);
         }
         let to = self.append_copy(&copy)?;
-        for Target { channel, sequence, .. } in live {
-            if let Some(channel) = self.channels.get_mut(&channel) {
-                channel.state.relocate(sequence, to);
+        for Target { channel, sequence, .. } in live.iter().filter(|target| !target.is_to_come()) {
+            match self.channels.get_mut(channel) {
+                Some(channel) => channel.state.relocate(*sequence, to),
+                None => self.outbox.relocate((*channel, *sequence), to),
             }
         }
         self.shared.relocate(position, to);
@@ -202,18 +206,29 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
+    /// Whether a target is the outbox, which has a message by this very record.
+    fn goes_out(&self, target: &Target, position: Position) -> bool {
+        is_outbox(target.channel) && self.outbox.is_at((target.channel, target.sequence), Some(position))
+    }
+
     /// A settle outlives every copy of its message in its own log without help: segments leave from the oldest end only. As
     /// long as there are older logs, what they may have is settled once more.
     fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        if self.reclaim.new_from.is_empty() || !self.here.has(channel) {
+        let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.has(channel)) else {
             return Ok(());
-        }
+        };
         if !self.log.has_older() {
-            self.reclaim.new_from = HashMap::new();
+            self.reclaim.new_from = None;
             return Ok(());
         }
-        let is_new = self.reclaim.new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
-        if !is_new && self.message(channel, sequence).is_none() {
+        let message = (channel, sequence);
+        let (is_new, is_there) = if is_outbox(channel) {
+            (self.outbox.has_given(message), self.outbox.is_at(message, None))
+        } else {
+            let is_new = new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
+            (is_new, self.message(channel, sequence).is_some())
+        };
+        if !is_new && !is_there {
             self.append_copy(&Record::Settle { channel, sequence })?;
         }
         Ok(())
@@ -247,7 +262,7 @@ impl<L: Log> Core<L> {
         record.key().is_some_and(|(key, _)| self.idempotency.is_at(key.hash, position, now))
     }
 
-    fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
+    pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
         let position = self.append_reserved(record)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.

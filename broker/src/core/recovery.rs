@@ -11,7 +11,14 @@ use std::{
     future::poll_fn,
 };
 
-use super::{Here, positions::SharedPositions, records};
+use super::{
+    Here,
+    inbox::{Inbox, came_from},
+    outbox::Outgoing,
+    placement::is_outbox,
+    positions::SharedPositions,
+    records,
+};
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
     clock::Millis,
@@ -47,6 +54,18 @@ pub(crate) struct Replay {
     pub(super) newest: Millis,
     /// Names of groups, each once.
     groups: HashSet<Group>,
+    /// What is in the outboxes that are this core's.
+    pub(super) leaving: HashMap<Outgoing, Leaving>,
+    /// What was taken of other outboxes.
+    pub(super) inbox: Inbox,
+}
+
+/// A message of an outbox.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) message: Message,
+    /// The channels that were still to have it when it was stored.
+    to_come: Vec<Target>,
 }
 
 impl Default for Replay {
@@ -67,6 +86,8 @@ impl Replay {
             dead: Vec::new(),
             newest: 0,
             groups: HashSet::new(),
+            leaving: HashMap::new(),
+            inbox: Inbox::default(),
         }
     }
 
@@ -91,15 +112,21 @@ impl Replay {
                 }
             }
             Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
-                if let Some((channel, sequence)) = moved_from {
-                    self.gone(channel, sequence);
+                let here = self.here;
+                match (moved_from, came_from(moved_from)) {
+                    (_, Some(from)) => {
+                        let own = targets.iter().filter(|target| here.has(target.channel));
+                        own.for_each(|target| self.inbox.add(from, target.channel));
+                    }
+                    (Some((channel, sequence)), None) => self.gone(channel, sequence),
+                    (None, None) => {}
                 }
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
-                let here = self.here;
-                let targets = || targets.iter().filter(|target| here.has(target.channel));
+                let stored_by_this = |target: &Target| here.has(target.channel) && !target.is_to_come();
+                let own = || targets.iter().filter(stored_by_this);
                 let group = group.map(|group| self.group(group));
-                self.shared.share(position, targets().count());
-                for Target { channel, sequence, expires_ms } in targets() {
+                self.shared.share(position, own().count());
+                for Target { channel, sequence, expires_ms } in own() {
                     let message = Message {
                         stored,
                         group: group.clone(),
@@ -107,7 +134,16 @@ impl Replay {
                         handouts: Handouts::default(),
                         phase: records::first_phase(due_ms),
                     };
-                    self.message(channel, sequence, message);
+                    if is_outbox(channel) {
+                        let to_come = targets.iter().filter(Target::is_to_come).collect();
+                        self.goes_out((channel, sequence), Leaving { message, to_come });
+                    } else {
+                        self.message(channel, sequence, message);
+                    }
+                }
+                if own().next().is_none() && came_from(moved_from).is_some() {
+                    // It says only that it was taken.
+                    self.dead.push(position);
                 }
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
@@ -178,6 +214,11 @@ impl Replay {
         self.release(older);
     }
 
+    fn goes_out(&mut self, message: Outgoing, leaving: Leaving) {
+        let older = self.leaving.insert(message, leaving);
+        self.release(older.map(|older| older.message));
+    }
+
     fn changed(
         &mut self,
         channel: u32,
@@ -198,6 +239,10 @@ impl Replay {
     fn gone(&mut self, channel: u32, sequence: Sequence) {
         if !self.here.has(channel) {
             return;
+        }
+        if is_outbox(channel) {
+            let gone = self.leaving.remove(&(channel, sequence));
+            return self.release(gone.map(|gone| gone.message));
         }
         self.saw(channel, sequence);
         self.changes.remove(&(channel, sequence));

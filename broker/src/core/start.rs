@@ -14,6 +14,7 @@ use super::{
     idempotency::IdempotencyTable,
     in_flight::InFlight,
     moves::Moves,
+    outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
     recovery::{Key, Replay},
     rest::Resting,
@@ -75,6 +76,13 @@ impl<L: Log> Found<L> {
     pub fn newest(&self) -> Millis {
         self.replay.newest
     }
+
+    /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
+    pub fn settle_outboxes(all: &mut [Self]) {
+        let leaving: HashSet<Outgoing> =
+            all.iter().flat_map(|found| found.replay.leaving.keys()).copied().collect();
+        all.iter_mut().for_each(|found| found.replay.inbox.retain(|message| leaving.contains(message)));
+    }
 }
 
 impl Limits {
@@ -116,7 +124,10 @@ impl<L: Log> Core<L> {
             }
         }
         let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
-        let before = if log.has_older() { before.collect() } else { HashMap::new() };
+        let before = log.has_older().then(|| before.collect());
+        let leaving =
+            replay.leaving.iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+        let outbox = Outbox::new(here.outbox(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
             core = here.core,
@@ -142,6 +153,8 @@ impl<L: Log> Core<L> {
             idempotency,
             waiting_keys: HashSet::new(),
             moves: Moves::new(),
+            outbox,
+            inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
             group: Arc::default(),

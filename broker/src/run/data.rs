@@ -19,7 +19,7 @@ use super::{RunError, current_thread};
 use crate::{
     adapter::Context,
     admin::CoreHealth,
-    core::{Jobs, tasks},
+    core::{Jobs, outbox, tasks},
     http::{self, ConnectionLimits, Server},
 };
 
@@ -76,6 +76,7 @@ impl Data {
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
+            let carry = outbox::carry(context.cores.clone());
             let counts = context.metrics.connections.clone();
             let service = http::service(context);
             let server = Server { listener, service, limits, counts, drain, drain_timeout };
@@ -89,6 +90,7 @@ impl Data {
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
                 () = tasks::follow_time(core.clone()) => {}
                 () = jobs.run(core.clone()) => {}
+                () = carry => {}
                 () = health.tick() => {}
             }
             tasks::commit_everything(&core).await;

@@ -36,11 +36,12 @@ pub(super) fn open(
     let logs = folder.logs(cores as u32)?;
     let older = logs.older.into_iter().map(Folder::at).collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
-    let found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
+    let mut found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
         let log = DiskLog::open_after(older.clone(), Folder::at(path), options)?;
         let found = Found::read(log, Here { core, cores });
         Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
     })?;
+    Found::settle_outboxes(&mut found);
     older.make_room();
     let clock = Clock::start(found.iter().map(Found::newest).max().unwrap_or(0));
     let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock)?))?;

@@ -23,6 +23,8 @@ enum Operation {
     Release(usize),
     Renew(usize),
     Redrive,
+    /// What cores have for one another goes a step on.
+    GoOn,
     Begin,
     Commit,
     /// On one of the cores.
@@ -44,6 +46,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (0..8_usize).prop_map(Operation::Release),
         1 => (0..8_usize).prop_map(Operation::Renew),
         1 => Just(Operation::Redrive),
+        6 => Just(Operation::GoOn),
         6 => Just(Operation::Begin),
         4 => Just(Operation::Commit),
         3 => (0..8_usize).prop_map(Operation::Reclaim),
@@ -63,6 +66,8 @@ struct Told {
     handed_out: Vec<Ticket>,
     /// It got another chance, at the end of its channel.
     redriven: bool,
+    /// Messages to its channel that were not told as stored when it was pushed: they may come before it or after it.
+    beside: Vec<u64>,
 }
 
 fn is_kept(ticket: &Ticket) -> bool {
@@ -95,7 +100,7 @@ impl World {
     /// Two channels that may share a message. What the first gives up goes to the third.
     fn new(alone: bool) -> Self {
         let [mut one, mut two, dead] = ["one", "two", "dead"].map(channel);
-        one.dead_letter.channel = alone.then(|| "dead".into());
+        one.dead_letter.channel = Some("dead".into());
         one.delivery.max_deliveries = 3;
         two.delivery.max_deliveries = 3;
         let many = Many::new(vec![one, two, dead], 1);
@@ -140,6 +145,7 @@ impl World {
                 let _ = self.many.core(channel).renew(channel, claim, Some(3600)).map(drop);
             }
             Operation::Redrive => {
+                self.many.commit();
                 for Found { name, channel, .. } in self.found() {
                     let told = self.told.get_mut(&name).unwrap();
                     told.redriven |= channel == 2;
@@ -149,7 +155,8 @@ impl World {
                 }
                 self.many.redrive(2, 0);
             }
-            Operation::Begin => self.many.cores.iter_mut().for_each(Core::commit),
+            Operation::GoOn => self.many.go_on(),
+            Operation::Begin => self.many.cores.iter().for_each(|core| core.lock().commit()),
             Operation::Commit => self.many.commit(),
             Operation::Reclaim(core) => self.many.reclaim(core % self.many.cores.len()),
             Operation::Kill(..) | Operation::PowerCut(..) => unreachable!("the caller crashes"),
@@ -168,12 +175,12 @@ impl World {
     }
 
     fn push(&mut self, channels: &[usize], bytes: usize) {
-        let channels = if self.alone { channels } else { &channels[..1] };
         self.pushed += 1;
         let content = format!("{} {}", self.pushed, "x".repeat(bytes));
         let Pushed { ticket: pushed, .. } = self.many.push(channels, message(&content)).unwrap();
         for channel in channels {
             let told = Told {
+                beside: self.beside(*channel),
                 pushed: pushed.clone(),
                 settled: None,
                 rejected: None,
@@ -183,6 +190,12 @@ impl World {
             };
             self.told.insert((self.pushed, *channel), told);
         }
+    }
+
+    /// Messages to a channel that were not told as stored yet.
+    fn beside(&self, channel: usize) -> Vec<u64> {
+        let told = self.told.iter().filter(|(name, told)| name.1 == channel && !is_kept(&told.pushed));
+        told.map(|(name, _)| name.0).collect()
     }
 
     fn pull(&mut self, channel: usize) {
@@ -195,13 +208,15 @@ impl World {
     /// Every message, channel by channel, in order.
     fn found(&mut self) -> Vec<Found> {
         // A channel that others move messages to shows them at its next turn.
-        self.many.cores.iter_mut().for_each(Core::elapse);
+        self.many.cores.iter().for_each(|core| core.lock().elapse());
         let mut found = Vec::new();
         for (channel, entry) in self.many.entries.clone().into_iter().enumerate() {
-            let Some(there) = self.many.core(entry.number).channels.get(&entry.number) else { continue };
+            let core = self.many.core(entry.number);
+            let Some(there) = core.channels.get(&entry.number) else { continue };
             let messages: Vec<_> =
                 there.state.messages().map(|(sequence, message)| (sequence, message.into_owned())).collect();
             assert_eq!(there.counters.ready(), there.state.count(State::Ready));
+            drop(core);
             for (sequence, message) in messages {
                 let position = message.stored.position;
                 let content = self.many.core(entry.number).content(entry.number, sequence, position);
@@ -223,14 +238,22 @@ impl World {
             told.into_iter().map(|(name, told)| (name, told.promised(power_cut.is_none()))).collect();
         let left = self.many.left(power_cut);
         self.many = self.many.start(left, cores);
+        // What was on its way to another core arrives.
+        self.many.commit();
         let mut found: BTreeMap<Name, Found> = BTreeMap::new();
-        let mut last = [0; 3];
+        let mut before: [Vec<u64>; 2] = Default::default();
         for one in self.found() {
             let promised = promises.iter().find(|(name, _)| *name == one.name);
             let Some((_, promised)) = promised else { panic!("message {:?} was never pushed", one.name) };
             if one.channel < 2 && !promised.redriven {
-                assert!(last[one.channel] < one.name.0, "{:?} is out of order", one.name);
-                last[one.channel] = one.name.0;
+                let number = one.name.0;
+                let may_follow = |earlier: &u64| {
+                    let (_, other) =
+                        promises.iter().find(|(name, _)| *name == (*earlier, one.channel)).unwrap();
+                    *earlier < number || (!self.alone && other.beside.contains(&number))
+                };
+                assert!(before[one.channel].iter().all(may_follow), "{:?} is out of order", one.name);
+                before[one.channel].push(number);
             }
             let twice = found.insert(one.name, one);
             assert!(twice.is_none(), "{:?} is in two places", twice.map(|one| one.name));
@@ -259,6 +282,7 @@ struct Promised {
     dead: bool,
     deliveries: std::ops::RangeInclusive<u32>,
     redriven: bool,
+    beside: Vec<u64>,
 }
 
 impl Told {
@@ -272,6 +296,7 @@ impl Told {
             dead: self.rejected.as_ref().is_some_and(is_kept),
             deliveries: self.delivered + told..=self.delivered + self.handed_out.len() as u32,
             redriven: self.redriven,
+            beside: self.beside.clone(),
         }
     }
 }
@@ -297,6 +322,7 @@ impl Promised {
             delivered: found.deliveries,
             handed_out: Vec::new(),
             redriven: self.redriven,
+            beside: self.beside,
         })
     }
 }

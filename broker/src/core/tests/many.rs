@@ -1,6 +1,6 @@
 //! The cores of one broker on simulated disks, driven by a test: on each start as many as it says.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::MutexGuard, task::Waker};
 
 use super::*;
 use crate::{
@@ -15,7 +15,9 @@ use crate::{
 pub(super) type Disks = BTreeMap<LogFolder, Simulated>;
 
 pub(super) struct Many {
-    pub(super) cores: Vec<Core<DiskLog<Simulated>>>,
+    pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
+    /// What runs on the threads of the cores: it goes on when the test says so.
+    tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     pub(super) disks: Disks,
     pub(super) store: AddressStore,
     pub(super) entries: Vec<Arc<ChannelEntry>>,
@@ -30,7 +32,8 @@ impl Many {
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
         let entries = store.sync(channels).unwrap().changed;
         let disks = Disks::from([(LogFolder::FIRST, Simulated::default())]);
-        let many = Self { cores: Vec::new(), disks: disks.clone(), store, entries, folder, _data: data };
+        let (cores_of, tasks) = (Vec::new(), Vec::new());
+        let many = Self { cores: cores_of, tasks, disks: disks.clone(), store, entries, folder, _data: data };
         many.start(disks, cores)
     }
 
@@ -48,13 +51,13 @@ impl Many {
 
     /// The broker is gone and starts again, on these disks.
     pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
-        let Self { cores: gone, store, entries, folder, _data, .. } = self;
-        drop(gone);
+        let Self { cores: gone, tasks, store, entries, folder, _data, .. } = self;
+        drop((tasks, gone));
         let options = Options { segment_bytes: 64 << 10 };
         let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
         let older = logs.older.iter().map(|log| disks[log].clone()).collect();
         let older = Arc::new(Older::open(older, cores as u32).unwrap());
-        let found: Vec<_> = logs
+        let mut found: Vec<_> = logs
             .current
             .iter()
             .enumerate()
@@ -65,27 +68,41 @@ impl Many {
                 wait(|context| reading.as_mut().poll(context)).unwrap()
             })
             .collect();
+        Found::settle_outboxes(&mut found);
         let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-        let cores =
-            found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap()).collect();
-        Self { cores, disks, store, entries, folder, _data }
+        let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
+        let cores: Vec<_> = started.map(SharedCore::new).collect();
+        let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
+        let all = Cores::new(handles, common.counters.clone(), clock);
+        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        for (core, (own, jobs)) in cores.iter().zip(jobs).enumerate() {
+            tasks.push(Box::pin(jobs.run(own.clone())));
+            let here = Here { core, cores: cores.len() };
+            tasks.push(Box::pin(outbox::carry(Reach::new(here, own.clone(), all.clone()))));
+        }
+        Self { cores, tasks, disks, store, entries, folder, _data }
     }
 
     /// The core of a channel.
-    pub(super) fn core(&mut self, number: u32) -> &mut Core<DiskLog<Simulated>> {
-        let core = Here { core: 0, cores: self.cores.len() }.core_of(number);
-        &mut self.cores[core]
+    pub(super) fn core(&self, number: u32) -> MutexGuard<'_, Core<DiskLog<Simulated>>> {
+        self.cores[self.core_of(number)].lock()
     }
 
-    pub(super) fn number(&self, channel: usize) -> u32 {
-        self.entries[channel].number
+    fn core_of(&self, number: u32) -> usize {
+        Here { core: 0, cores: self.cores.len() }.core_of(number)
+    }
+
+    /// What runs beside the requests goes on, one step.
+    pub(super) fn go_on(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.tasks.iter_mut().for_each(|task| assert!(task.as_mut().poll(&mut context).is_pending()));
     }
 
     pub(super) fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
         let entry = self.entries[channel].clone();
-        let core = self.core(entry.number);
+        let mut core = self.core(entry.number);
         match core.pull(&entry, &Asked { lease, attempt: None }).unwrap() {
             Delivered::Now(delivery) => Some(delivery),
             Delivered::Again(_) => None,
@@ -98,7 +115,11 @@ impl Many {
 
     pub(super) fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
         let entries: Vec<_> = channels.iter().map(|index| self.entries[*index].clone()).collect();
-        self.core(entries[0].number).push(&entries, push, None)
+        let first = entries[0].number;
+        for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
+            self.core(entry.number).admit_from_afar(entry, push.content.bytes() as u64, None)?;
+        }
+        self.core(first).push(&entries, push, None)
     }
 
     /// All dead letters of a channel go to another.
@@ -115,26 +136,33 @@ impl Many {
         }
     }
 
-    /// Commits everything, and waits for it.
+    /// Commits everything, and waits for it: also until each core has what others have for it.
     pub(super) fn commit(&mut self) {
-        for core in &mut self.cores {
-            core.commit();
-            wait(|context| {
-                while core.poll_news(context).is_ready() {
-                    core.commit();
-                }
-                if core.in_flight.is_empty() && core.moves.is_empty() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                }
-            });
+        loop {
+            for core in &self.cores {
+                let mut core = core.lock();
+                core.commit();
+                wait(|context| {
+                    while core.poll_news(context).is_ready() {
+                        core.commit();
+                    }
+                    if core.in_flight.is_empty() && core.moves.is_empty() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                });
+            }
+            if self.cores.iter().all(|core| core.lock().outbox.is_empty() && !core.lock().has_to_commit()) {
+                return;
+            }
+            self.go_on();
         }
     }
 
     /// Gives back all that is worth it, on one core.
     pub(super) fn reclaim(&mut self, core: usize) {
-        reclaim(&mut self.cores[core]);
+        reclaim(&mut *self.cores[core].lock());
     }
 
     /// A content, when it has come from the log.
@@ -146,10 +174,5 @@ impl Many {
                 Recorded::of(&self.core(number).came(came).unwrap())
             }
         }
-    }
-
-    /// Segments of older logs that are still there.
-    pub(super) fn older(&self) -> u64 {
-        self.cores[0].log.older().held().0
     }
 }

@@ -2,7 +2,7 @@
 
 mod care;
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
@@ -126,10 +126,10 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_SEGMENT_SIZE", value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
     pub segment_size: ByteSize,
 
-    /// How many cores take and give messages: threads with a part of the channels and a log each. Absent, as many as the system
-    /// gives, and at most 4. May be another number at each start: what is in the logs of before is copied by and by.
-    #[arg(long, env = "RESTANTE_CORES", value_name = "NUMBER", value_parser = cores)]
-    pub cores: Option<NonZeroUsize>,
+    /// How many cores take and give messages: threads, each with a part of the channels and a log of its own, which is four
+    /// segment files at least. May be another number at each start: what is in the logs of before is copied by and by.
+    #[arg(long, env = "RESTANTE_CORES", value_name = "NUMBER", default_value = "1", value_parser = cores)]
+    pub cores: NonZeroUsize,
 
     /// How long open requests have after SIGTERM, in seconds.
     #[arg(long, env = "RESTANTE_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
@@ -167,17 +167,9 @@ fn segment_size(text: &str) -> Result<ByteSize, String> {
     }
 }
 
-/// Cores of a broker that was not told how many: more are of use to few, and each takes its room on the volume.
-const CORES_DEFAULT_MAX: usize = 4;
-
 fn cores(text: &str) -> Result<NonZeroUsize, String> {
     let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= CORES_MAX);
     cores.ok_or(format!("must be 1 to {CORES_MAX}"))
-}
-
-/// As many cores as the system gives to this process, with the limits of its container, within reason.
-pub(crate) fn default_cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(CORES_DEFAULT_MAX)
 }
 
 /// Seconds that may have a fraction: 0.5 is half of one.

@@ -275,6 +275,20 @@ impl Replay {
         }
     }
 
+    /// What is in outboxes goes to the channels that are still to have it, as after a start.
+    pub(crate) fn hand_over(&mut self) {
+        let mut leaving: Vec<_> = self.leaving.drain().collect();
+        leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
+        for (from, Leaving { message, to_come }) in leaving {
+            for Target { channel, expires_ms, .. } in to_come {
+                if !self.inbox.knows(from, channel) {
+                    let sequence = self.channels.entry(channel).or_default().next_sequence();
+                    self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
+                }
+            }
+        }
+    }
+
     /// The messages of each channel, by the channels' numbers.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
         self.channels.iter().map(|(number, state)| (*number, state))

@@ -9,7 +9,7 @@ mod listen;
 mod open;
 mod ports;
 
-use std::{io, mem, num::NonZeroUsize, sync::Arc};
+use std::{io, mem, sync::Arc};
 
 use futures_util::future::join_all;
 use tokio::runtime;
@@ -20,7 +20,7 @@ use crate::{
     address_store::AddressStore,
     admin::{Admin, Health},
     channel::LeaseSealer,
-    config::{self, Config},
+    config::Config,
     control::Token,
     core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
     data_folder::DataFolder,
@@ -69,8 +69,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         log_format: _,
     } = config;
 
-    let cores = cores.map_or_else(config::default_cores, NonZeroUsize::get);
-    let data_listeners = bind_for(cores, listen, "--listen")?;
+    let data_listeners = bind_for(cores.get(), listen, "--listen")?;
     let admin_listener = bind(admin_listen, "--admin-listen")?;
     let control = match (control_listen, control_token_file) {
         (Some(address), Some(file)) => Some((bind(address, "--control-listen")?, Token::read(&file)?)),
@@ -93,7 +92,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let options = log::Options { segment_bytes: segment_size.as_u64() };
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
-    let Opened { cores, clock, older } = open(&folder, cores, options, &common)?;
+    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock);

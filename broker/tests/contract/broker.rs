@@ -88,6 +88,19 @@ impl Broker {
         self.folder.path().join("data")
     }
 
+    /// The file of a log, in the data folder, in which these bytes are; and where.
+    pub(crate) fn segment_with(&self, bytes: &[u8]) -> (String, usize) {
+        let folders = std::fs::read_dir(self.data_folder()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = folders.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("log"));
+        let files = logs.flat_map(|log| std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()));
+        let found = files.filter_map(|file| {
+            let content = std::fs::read(&file).unwrap();
+            let at = content.windows(bytes.len()).position(|window| window == bytes)?;
+            Some((file.strip_prefix(self.data_folder()).unwrap().display().to_string(), at))
+        });
+        found.min().expect("some segment has it")
+    }
+
     pub(crate) fn write_manifests(&self, text: &str) {
         std::fs::write(self.manifests().join("channels.yaml"), text).unwrap();
     }

@@ -75,6 +75,11 @@ impl<L: Log> Core<L> {
         }
     }
 
+    /// Whether there are logs of another number of cores, which go when what is in them is copied.
+    pub(super) fn has_older_log(&self) -> bool {
+        self.log.has_older()
+    }
+
     /// The same, ready when the step was done.
     pub fn poll_reclaim(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.reclaim_step(context) {

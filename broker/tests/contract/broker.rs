@@ -80,6 +80,12 @@ impl Broker {
         self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     }
 
+    /// A flag has another value from its next start on.
+    pub(crate) fn set_flag(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == flag).expect("it has the flag");
+        self.arguments[at + 1] = value.to_owned();
+    }
+
     pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
     }

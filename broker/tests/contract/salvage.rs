@@ -94,7 +94,7 @@ fn places(broker: &Broker) -> Vec<(String, std::ops::Range<usize>, u64)> {
     pushes.enumerate().map(place).collect()
 }
 
-fn numbers(folder: &std::path::Path) -> BTreeSet<u64> {
+fn numbers(folder: &Path) -> BTreeSet<u64> {
     let number =
         |message: &Value| message["content"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap();
     dumped(folder, &[]).iter().map(number).collect()

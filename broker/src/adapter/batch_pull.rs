@@ -53,6 +53,10 @@ impl PullAdapter {
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
+        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
+        drop(query);
+        drop((parts, body));
         let PullRequest { asked, wait, auto, acknowledge } = &request;
         let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
@@ -79,7 +83,7 @@ impl PullAdapter {
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        let bytes = self.print(&held, *auto, &parts.headers, &mut headers);
+        let bytes = self.print(&held, *auto, in_frames, &mut headers);
         answer::with_content(&mut headers);
         let body = held.into_body(&self.context, bytes, &request);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
@@ -104,14 +108,14 @@ impl PullAdapter {
     }
 
     /// The body: frames for whoever accepts them, else JSON.
-    fn print(&self, held: &Held, auto: bool, request: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
+    fn print(&self, held: &Held, auto: bool, in_frames: bool, headers: &mut HeaderMap) -> Bytes {
         let now = self.context.clock.now();
         let items = held.deliveries().iter().map(|delivery| {
             let lease = (!auto).then(|| item::lease_seconds(delivery, now));
             (item::delivered(delivery, lease), &delivery.content.content.body)
         });
         let mut bytes = Vec::new();
-        if accepts(request, FRAMES_CONTENT_TYPE) {
+        if in_frames {
             items.for_each(|(head, content)| encode_frame(&head, content, &mut bytes));
             headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
         } else {

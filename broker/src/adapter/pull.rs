@@ -46,6 +46,9 @@ impl PullAdapter {
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
+        drop(query);
+        drop((parts, body));
         let PullRequest { asked, wait, auto, acknowledge } = &request;
         let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 

@@ -25,7 +25,8 @@ enum Operation {
     Redrive,
     /// What cores have for one another goes a step on.
     GoOn,
-    Begin,
+    /// On one of the cores.
+    Begin(usize),
     Commit,
     /// On one of the cores.
     Reclaim(usize),
@@ -47,7 +48,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..8_usize).prop_map(Operation::Renew),
         1 => Just(Operation::Redrive),
         6 => Just(Operation::GoOn),
-        6 => Just(Operation::Begin),
+        8 => (0..8_usize).prop_map(Operation::Begin),
         4 => Just(Operation::Commit),
         3 => (0..8_usize).prop_map(Operation::Reclaim),
         2 => (1..4_usize).prop_map(Operation::Kill),
@@ -68,12 +69,6 @@ struct Told {
     redriven: bool,
     /// Messages to its channel that were not told as stored when it was pushed: they may come before it or after it.
     beside: Vec<u64>,
-}
-
-fn is_kept(ticket: &Ticket) -> bool {
-    let mut waiting = Box::pin(ticket.clone().wait());
-    let told = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
-    matches!(told, Poll::Ready(Ok(())))
 }
 
 /// A message: its number, and the channel that it was pushed to.
@@ -156,7 +151,7 @@ impl World {
                 self.many.redrive(2, 0);
             }
             Operation::GoOn => self.many.go_on(),
-            Operation::Begin => self.many.cores.iter().for_each(|core| core.lock().commit()),
+            Operation::Begin(core) => self.many.cores[core % self.many.cores.len()].lock().commit(),
             Operation::Commit => self.many.commit(),
             Operation::Reclaim(core) => self.many.reclaim(core % self.many.cores.len()),
             Operation::Kill(..) | Operation::PowerCut(..) => unreachable!("the caller crashes"),

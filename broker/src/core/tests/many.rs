@@ -16,7 +16,7 @@ pub(super) type Disks = BTreeMap<LogFolder, Simulated>;
 
 pub(super) struct Many {
     pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
-    /// What runs on the threads of the cores: it goes on when the test says so.
+    /// What runs on the threads of the cores, two on each: it goes on when the test says so.
     tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     pub(super) disks: Disks,
     pub(super) store: AddressStore,
@@ -90,14 +90,21 @@ impl Many {
         self.cores[self.core_of(number)].lock()
     }
 
-    fn core_of(&self, number: u32) -> usize {
+    pub(super) fn core_of(&self, number: u32) -> usize {
         Here { core: 0, cores: self.cores.len() }.core_of(number)
     }
 
     /// What runs beside the requests goes on, one step.
     pub(super) fn go_on(&mut self) {
+        (0..self.cores.len()).for_each(|core| self.go_on_alone(core));
+    }
+
+    /// The same on one core.
+    pub(super) fn go_on_alone(&mut self, core: usize) {
         let mut context = Context::from_waker(Waker::noop());
-        self.tasks.iter_mut().for_each(|task| assert!(task.as_mut().poll(&mut context).is_pending()));
+        self.tasks[2 * core..][..2].iter_mut().for_each(|task| {
+            assert!(task.as_mut().poll(&mut context).is_pending());
+        });
     }
 
     pub(super) fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
@@ -139,25 +146,25 @@ impl Many {
     /// Commits everything, and waits for it: also until each core has what others have for it.
     pub(super) fn commit(&mut self) {
         loop {
-            for core in &self.cores {
-                let mut core = core.lock();
-                core.commit();
-                wait(|context| {
-                    while core.poll_news(context).is_ready() {
-                        core.commit();
-                    }
-                    if core.in_flight.is_empty() && core.moves.is_empty() {
-                        Poll::Ready(())
-                    } else {
-                        Poll::Pending
-                    }
-                });
-            }
+            (0..self.cores.len()).for_each(|core| self.commit_one(core));
             if self.cores.iter().all(|core| core.lock().outbox.is_empty() && !core.lock().has_to_commit()) {
                 return;
             }
             self.go_on();
         }
+    }
+
+    /// Commits everything that one core has, and waits for it.
+    pub(super) fn commit_one(&mut self, core: usize) {
+        let mut core = self.cores[core].lock();
+        core.commit();
+        wait(|context| {
+            while core.poll_news(context).is_ready() {
+                core.commit();
+            }
+            let is_committed = !core.has_to_commit() && core.in_flight.is_empty() && core.moves.is_empty();
+            if is_committed { Poll::Ready(()) } else { Poll::Pending }
+        });
     }
 
     /// Gives back all that is worth it, on one core.

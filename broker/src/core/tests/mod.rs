@@ -1,5 +1,6 @@
 //! A core on a log of the test's own, without HTTP; on every kind of log.
 
+mod apart;
 mod crash;
 mod failure;
 mod many;
@@ -175,6 +176,13 @@ impl<P: Place> Bench<P> {
     fn reclaim(&mut self) {
         reclaim(&mut self.core);
     }
+}
+
+/// Whether what a ticket promises is so.
+fn is_kept(ticket: &Ticket) -> bool {
+    let mut waiting = Box::pin(ticket.clone().wait());
+    let told = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+    matches!(told, Poll::Ready(Ok(())))
 }
 
 fn reclaim<L: Log>(core: &mut Core<L>) {

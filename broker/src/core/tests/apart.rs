@@ -123,3 +123,18 @@ fn what_has_left_an_outbox_of_an_older_log_does_not_go_out_again() {
     many.commit();
     assert!(contents(&mut many, 0).is_empty() && contents(&mut many, 1).is_empty());
 }
+
+#[test]
+fn a_message_is_not_taken_for_one_of_a_start_before() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("before")).unwrap();
+    many.commit();
+    let left = many.left(None);
+    many = many.start(left, 2);
+    let _ = many.push(&[0, 1], message("after")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}

@@ -27,6 +27,7 @@ test: ## Everything that CI runs; installs what is missing. With root: on a real
 .PHONY: test-unit
 test-unit: ## All tests but those that take a Kubernetes or a firewall.
 	cargo test $(WORKSPACE)
+	RESTANTE_CORES=2 cargo test $(WORKSPACE) --test contract
 
 .PHONY: test-e2e
 test-e2e: tools images ## The end-to-end tests. Without root those that need it are skipped, and say so.

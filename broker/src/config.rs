@@ -2,10 +2,12 @@
 
 mod care;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
+
+use crate::core::CORES_MAX;
 
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
@@ -124,6 +126,11 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_SEGMENT_SIZE", value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
     pub segment_size: ByteSize,
 
+    /// How many cores take and give messages: threads, each with a part of the channels and a log of its own, which is four
+    /// segment files at least. May be another number at each start: what is in the logs of before is copied by and by.
+    #[arg(long, env = "RESTANTE_CORES", value_name = "NUMBER", default_value = "1", value_parser = cores)]
+    pub cores: NonZeroUsize,
+
     /// How long open requests have after SIGTERM, in seconds.
     #[arg(long, env = "RESTANTE_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub drain_seconds: Duration,
@@ -158,6 +165,11 @@ fn segment_size(text: &str) -> Result<ByteSize, String> {
     } else {
         Err("must be 1MiB to 2GiB".into())
     }
+}
+
+fn cores(text: &str) -> Result<NonZeroUsize, String> {
+    let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= CORES_MAX);
+    cores.ok_or(format!("must be 1 to {CORES_MAX}"))
 }
 
 /// Seconds that may have a fraction: 0.5 is half of one.

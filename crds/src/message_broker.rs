@@ -94,7 +94,7 @@ pub struct Engine {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { embedded: Embedded { storage: Storage::default() } }
+        Self { embedded: Embedded { cores: cores(), storage: Storage::default() } }
     }
 }
 
@@ -102,6 +102,12 @@ impl Default for Engine {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Embedded {
+    /// How many cores take and give messages, 1 to 64 (default: 1). Each has a part of the channels, and on the volume a log
+    /// of its own, of four segments of 64Mi at least; its container needs as much CPU. May be changed: the pod starts again,
+    /// and keeps what it has.
+    #[serde(default = "cores")]
+    #[schemars(range(min = 1, max = 64))]
+    pub cores: i32,
     /// The volume.
     #[serde(default)]
     pub storage: Storage,
@@ -223,6 +229,10 @@ pub struct MessageBrokerStatus {
 }
 
 fn replicas() -> i32 {
+    1
+}
+
+fn cores() -> i32 {
     1
 }
 

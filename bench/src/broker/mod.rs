@@ -10,7 +10,6 @@ use std::{
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -53,6 +52,8 @@ pub(crate) struct Broker {
 pub(crate) struct Options {
     /// Segments to write over.
     pub(crate) spares: u32,
+    /// Cores that take and give messages; one if it is not said.
+    pub(crate) cores: Option<u32>,
     /// Flags besides those that every one of them has.
     pub(crate) flags: Vec<String>,
     /// Whether it is told its channels by an operator, and not by the manifest of one.
@@ -72,12 +73,14 @@ impl Broker {
     /// One whose folder stays: it serves as soon as this returns.
     pub(crate) fn start_in(folder: &Path, options: &Options) -> Result<Self> {
         if options.spares > 0 {
-            make_spares(&DataFolder::open(&data(folder), Duration::ZERO)?.log(), options.spares)?;
+            let logs = DataFolder::open(&data(folder), Duration::ZERO)?.logs(options.cores.unwrap_or(1))?;
+            logs.current.iter().try_for_each(|log| make_spares(log, options.spares))?;
         }
         let [listen, admin, control] = free_ports()?;
         let mut command = pinned(&program()?);
         command.arg("--listen").arg(listen.to_string()).arg("--admin-listen").arg(admin.to_string());
         command.arg("--data-dir").arg(data(folder)).args(&options.flags);
+        command.args(options.cores.map(|cores| format!("--cores={cores}")));
         if options.operated {
             let token = folder.join("token");
             fs::write(&token, operator::TOKEN)?;
@@ -109,12 +112,6 @@ pub(crate) fn data(folder: &Path) -> PathBuf {
 /// The broker that was built with us.
 pub(crate) fn program() -> Result<PathBuf> {
     beside_us("restante-broker")
-}
-
-/// Whether it knows a flag.
-pub(crate) fn has_flag(flag: &str) -> Result<bool> {
-    let help = Command::new(program()?).arg("--help").output()?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains(flag))
 }
 
 /// Segments as a log has them whose messages were settled: it writes over them again and again. A turn is about that, and

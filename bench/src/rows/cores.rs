@@ -5,21 +5,17 @@ use anyhow::Result;
 
 use crate::{
     arguments::Arguments,
-    broker::{self, Broker, Options, SPARES, work::Repeat},
+    broker::{Broker, Options, SPARES, work::Repeat},
     load::{self, Turn},
     report::row::{Goal, Row},
     rounds::{Contestant, duel, of},
 };
 
 const CLIENTS: usize = 64;
-const FLAG: &str = "--cores";
 const NAME: &str = "CPU per durable push, two runtimes ÷ one, 64 clients of one channel";
 const GOAL: Goal = Goal::at_most(1.15, 1.05);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
-    if !broker::has_flag(FLAG)? {
-        return Ok(vec![Row::skipped(NAME, GOAL, format!("this broker has no {FLAG}"))]);
-    }
     let rounds = duel(
         NAME,
         arguments.rounds,
@@ -35,9 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 }
 
 /// The channel lives on one runtime and the kernel spreads connections over both: half of the requests hop.
-fn turn(arguments: &Arguments, cores: usize) -> Result<Turn> {
-    let flags = vec![FLAG.to_owned(), cores.to_string()];
-    let Broker { server, .. } =
-        &Broker::start(&arguments.output, &Options { spares: SPARES, flags, ..Options::default() })?;
+fn turn(arguments: &Arguments, cores: u32) -> Result<Turn> {
+    let options = Options { spares: SPARES, cores: Some(cores), ..Options::default() };
+    let Broker { server, .. } = &Broker::start(&arguments.output, &options)?;
     load::run(Repeat::push(server.address), server.id(), CLIENTS, arguments.window())
 }

@@ -53,6 +53,10 @@ impl PullAdapter {
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
+        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
+        drop(query);
+        drop((parts, body));
         let PullRequest { asked, wait, auto, acknowledge } = &request;
         let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
@@ -79,7 +83,7 @@ impl PullAdapter {
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        let bytes = self.print(&held, *auto, &parts.headers, &mut headers);
+        let bytes = self.print(&held, *auto, in_frames, &mut headers);
         answer::with_content(&mut headers);
         let body = held.into_body(&self.context, bytes, &request);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
@@ -94,19 +98,24 @@ impl PullAdapter {
     ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
-        let more = self.context.core.with(|core| core.pull_more(self.channel.number, asked, left, bytes));
-        held.extend(more.map_err(|_| refusal::store_failed())?).await.map_err(|_| refusal::store_failed())
+        let (number, back) = (self.channel.number, self.context.cores.clone());
+        let more = self.context.cores.ask(number, asked, move |core, asked| {
+            core.pull_more(number, asked, left, bytes).map(|more| Held::new(back, more))
+        });
+        let more = more.await.map_err(|_| refusal::draining())?.map_err(|_| refusal::store_failed())?;
+        held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);
+        Ok(())
     }
 
     /// The body: frames for whoever accepts them, else JSON.
-    fn print(&self, held: &Held, auto: bool, request: &HeaderMap, headers: &mut HeaderMap) -> Bytes {
-        let now = self.context.core.with(|core| core.clock().now());
+    fn print(&self, held: &Held, auto: bool, in_frames: bool, headers: &mut HeaderMap) -> Bytes {
+        let now = self.context.clock.now();
         let items = held.deliveries().iter().map(|delivery| {
             let lease = (!auto).then(|| item::lease_seconds(delivery, now));
             (item::delivered(delivery, lease), &delivery.content.content.body)
         });
         let mut bytes = Vec::new();
-        if accepts(request, FRAMES_CONTENT_TYPE) {
+        if in_frames {
             items.for_each(|(head, content)| encode_frame(&head, content, &mut bytes));
             headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
         } else {

@@ -18,7 +18,7 @@ use restante_wire::{
 
 use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
 use crate::{
-    core::{Content, Push, Pushed},
+    core::{Content, Push, PushRefusal, Pushed},
     http::{HttpError, body, header::content_type, query::Query},
     message,
 };
@@ -33,15 +33,20 @@ impl PushAdapter {
         let items = kind.read(&body.bytes)?;
         let pushes: Vec<_> =
             items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();
-        let mut stored: Vec<Result<Pushed, HttpError>> = Vec::with_capacity(pushes.len());
-        for push in pushes {
-            stored.push(match push {
-                Ok(push) => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal)),
-                Err(error) => Err(error),
-            });
-        }
+        let mut good = Vec::with_capacity(pushes.len());
+        let pushes: Vec<Result<(), HttpError>> =
+            pushes.into_iter().map(|push| push.map(|push| good.push(push))).collect();
+        let mut done =
+            self.push_all(good).await.map_err(|refusal| self.refused(address, refusal))?.into_iter();
+        let stored = pushes.into_iter().map(|push| {
+            push?;
+            let done = done.next().unwrap_or(Err(PushRefusal::Gone));
+            done.map_err(|refusal| self.refused(address, refusal))
+        });
+        let stored: Vec<Result<Pushed, HttpError>> = stored.collect();
         let tickets = stored.iter().flatten().map(|pushed| pushed.ticket.clone()).collect();
-        wait_for_all(tickets).await.map_err(|_| refusal::store_failed())?;
+        let (cores, channel) = (&self.context.cores, self.channels[0].number);
+        wait_for_all(cores, channel, tickets).await.map_err(|_| refusal::store_failed())?;
 
         let results = stored.into_iter().map(result).collect();
         let durability = HeaderValue::from_static(self.durability().as_str());

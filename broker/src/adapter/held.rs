@@ -11,23 +11,32 @@ use super::{
 };
 use crate::{
     channel::Claim,
-    core::{Delivery, Recorded, SharedCore, StoreFailed, Ticket},
+    core::{Delivery, Reach, Recorded, StoreFailed, Ticket},
 };
 
-/// Messages on their way to a receiver.
+/// Messages of one channel on their way to a receiver.
 pub(super) struct Held {
-    core: SharedCore,
+    cores: Reach,
     deliveries: Vec<Delivery<Recorded>>,
     /// Those whose contents have not come from the log yet.
     coming: VecDeque<Delivery>,
 }
 
 impl Held {
-    /// Messages that were just leased, when their contents are there.
-    pub(super) async fn new(core: &SharedCore, deliveries: Vec<Delivery>) -> Result<Self, StoreFailed> {
-        let mut held = Self { core: core.clone(), deliveries: Vec::new(), coming: VecDeque::new() };
-        held.extend(deliveries).await?;
-        Ok(held)
+    /// Messages that were just leased; [`Self::filled`] follows.
+    pub(super) fn new(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
+        Self { cores, deliveries: Vec::new(), coming: deliveries.into() }
+    }
+
+    /// The same when their contents are there.
+    pub(super) async fn filled(mut self) -> Result<Self, StoreFailed> {
+        self.deliveries.reserve(self.coming.len());
+        while let Some(next) = self.coming.front_mut() {
+            let content = self.cores.content(next.channel, &mut next.content).await?;
+            let next = self.coming.pop_front().map(|next| next.with(content));
+            self.deliveries.extend(next);
+        }
+        Ok(self)
     }
 
     /// The messages.
@@ -35,16 +44,9 @@ impl Held {
         &self.deliveries
     }
 
-    /// More messages, when their contents are there.
-    pub(super) async fn extend(&mut self, more: Vec<Delivery>) -> Result<(), StoreFailed> {
-        self.coming.extend(more);
-        self.deliveries.reserve(self.coming.len());
-        while let Some(next) = self.coming.front_mut() {
-            let content = self.core.content(&mut next.content).await?;
-            let next = self.coming.pop_front().map(|next| next.with(content));
-            self.deliveries.extend(next);
-        }
-        Ok(())
+    /// More messages, whose contents are there.
+    pub(super) fn extend(&mut self, mut more: Self) {
+        self.deliveries.append(&mut more.deliveries);
     }
 
     /// Bytes of contents and kept headers.
@@ -55,19 +57,21 @@ impl Held {
     /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
     /// One whose lease has ended meanwhile is another's, and not among them any more.
     pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
-        let mut tickets = Vec::with_capacity(self.deliveries.len());
-        self.core.with(|core| {
-            self.deliveries.retain(|Delivery { channel, granted, .. }| {
-                core.settle(*channel, granted.claim()).map(|ticket| tickets.push(ticket)).is_ok()
-            });
+        let Some(channel) = self.deliveries.first().map(|delivery| delivery.channel) else { return Ok(()) };
+        let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
+        let settled = self.cores.ask(channel, &claims, move |core, claims| {
+            claims.iter().map(|claim| core.settle(channel, *claim).ok()).collect::<Vec<_>>()
         });
-        wait_for_all(tickets).await
+        let mut settled = settled.await.map_err(|_| StoreFailed)?.into_iter();
+        let mut tickets = Vec::with_capacity(claims.len());
+        self.deliveries.retain(|_| settled.next().flatten().map(|ticket| tickets.push(ticket)).is_some());
+        wait_for_all(&self.cores, channel, tickets).await
     }
 
     /// Waits until their leases are written.
     pub(super) async fn written(&self) -> Result<(), StoreFailed> {
         for delivery in &self.deliveries {
-            delivery.ticket.clone().wait().await?;
+            self.cores.kept(delivery.channel, delivery.ticket.clone()).await?;
         }
         Ok(())
     }
@@ -95,15 +99,19 @@ impl Drop for Held {
         let here = self.deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         let coming = self.coming.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         for (channel, claim) in here.chain(coming) {
-            self.core.with(|core| core.take_back(channel, claim));
+            self.cores.tell(channel, move |core| core.take_back(channel, claim));
         }
     }
 }
 
-/// Waits for all of some promises; nearly always they are of one group.
-pub(super) async fn wait_for_all(tickets: Vec<Ticket>) -> Result<(), StoreFailed> {
+/// Waits for all of some promises of a channel's core; nearly always they are of one group.
+pub(super) async fn wait_for_all(
+    cores: &Reach,
+    channel: u32,
+    tickets: Vec<Ticket>,
+) -> Result<(), StoreFailed> {
     for ticket in tickets {
-        ticket.wait().await?;
+        cores.kept(channel, ticket).await?;
     }
     Ok(())
 }

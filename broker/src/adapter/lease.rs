@@ -13,7 +13,7 @@ use super::{Context, ascii, refusal};
 use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
-    core::{Release, Renewed},
+    core::{Release, Renewed, SettleRefusal, Ticket},
     http::{HttpError, body, header::is_reason, query::Query},
 };
 
@@ -21,8 +21,8 @@ use crate::{
 pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     Query::parse(request.uri().query(), &[])?;
     let (channel, claim) = claim(&context, &request, "")?;
-    let ticket = context.core.with(|core| core.settle(channel, claim)).map_err(refusal::settle)?;
-    ticket.wait().await.map_err(|_| refusal::store_failed())?;
+    let settled = context.cores.ask(channel, &claim, move |core, claim| core.settle(channel, *claim));
+    kept(&context, channel, settled.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -32,8 +32,9 @@ pub async fn release(State(context): State<Arc<Context>>, request: Request) -> R
     let delay = query.seconds("delay", 0)?.map(|seconds| Millis::from(seconds) * 1000);
     let release = Release { counted: !query.flag("uncounted")?, delay };
     let (channel, claim) = claim(&context, &request, "/release")?;
-    let ticket = context.core.with(|core| core.release(channel, claim, release)).map_err(refusal::settle)?;
-    ticket.wait().await.map_err(|_| refusal::store_failed())?;
+    let released =
+        context.cores.ask(channel, &claim, move |core, claim| core.release(channel, *claim, release));
+    kept(&context, channel, released.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -45,9 +46,10 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
         check_reason(reason)?;
     }
     let (channel, claim) = claim(&context, &request, "/reject")?;
-    let ticket =
-        context.core.with(|core| core.reject(channel, claim, reason.as_deref())).map_err(refusal::settle)?;
-    ticket.wait().await.map_err(|_| refusal::store_failed())?;
+    let rejected = context
+        .cores
+        .ask(channel, &reason, move |core, reason| core.reject(channel, claim, reason.as_deref()));
+    kept(&context, channel, rejected.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -55,14 +57,20 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
 pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let seconds = Query::parse(request.uri().query(), &["lease"])?.seconds("lease", 1)?;
     let (channel, claim) = claim(&context, &request, "/renew")?;
-    let Renewed { granted, lease, ticket } =
-        context.core.with(|core| core.renew(channel, claim, seconds)).map_err(refusal::settle)?;
-    ticket.wait().await.map_err(|_| refusal::store_failed())?;
+    let renewed = context.cores.ask(channel, &claim, move |core, claim| core.renew(channel, *claim, seconds));
+    let Renewed { granted, lease, ticket } = renewed.await?.map_err(refusal::settle)?;
+    kept(&context, channel, Ok(ticket)).await?;
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease / 1000));
     headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ascii(rfc3339(granted.ends_at)));
     headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((StatusCode::OK, headers).into_response())
+}
+
+/// Waits until what was said is on disk.
+async fn kept(context: &Context, channel: u32, said: Result<Ticket, SettleRefusal>) -> Result<(), HttpError> {
+    let ticket = said.map_err(refusal::settle)?;
+    context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())
 }
 
 /// A reason must fit a header, in which it is told again.
@@ -83,5 +91,5 @@ fn claim(context: &Context, request: &Request, suffix: &str) -> Result<(u32, Cla
     let path = request.uri().path();
     let token =
         path.strip_prefix(path::LEASES).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or_default();
-    context.core.with(|core| core.sealer().open(token)).ok_or_else(refusal::lease_unknown)
+    context.sealer.open(token).ok_or_else(refusal::lease_unknown)
 }

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     channel::Claim,
-    core::SharedCore,
+    core::Reach,
     http::{
         body::Reservation,
         outbox::{self, Parcel},
@@ -21,7 +21,7 @@ use crate::{
 
 /// Messages on their way to a receiver. Dropped before they were sent, they take their old places.
 pub(super) struct Leased {
-    core: SharedCore,
+    cores: Reach,
     claims: Vec<(u32, Claim)>,
     _memory: Reservation,
 }
@@ -36,7 +36,7 @@ pub(super) struct LeasedBody {
 impl Leased {
     /// The messages of these claims, in so many bytes.
     pub(super) fn new(context: &super::Context, claims: Vec<(u32, Claim)>, bytes: usize) -> Box<Self> {
-        Box::new(Self { core: context.core.clone(), claims, _memory: context.answers.keep(bytes) })
+        Box::new(Self { cores: context.cores.clone(), claims, _memory: context.answers.keep(bytes) })
     }
 }
 
@@ -48,8 +48,8 @@ impl Parcel for Leased {
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        for (channel, claim) in &self.claims {
-            self.core.with(|core| core.take_back(*channel, *claim));
+        for (channel, claim) in self.claims.drain(..) {
+            self.cores.tell(channel, move |core| core.take_back(channel, claim));
         }
     }
 }

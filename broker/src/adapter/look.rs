@@ -47,14 +47,16 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     };
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let first = query.word("after").map_or(Ok(0), read_cursor)?;
-    let (mut seen, more) = context
-        .core
-        .with(|core| core.peek(&source.channel, state, first, max, BATCH_BYTES_MAX))
-        .map_err(|_| refusal::store_failed())?;
+    let number = source.channel.number;
+    let peeked = context.cores.ask(number, &source.channel, move |core, channel| {
+        core.peek(channel, state, first, max, BATCH_BYTES_MAX)
+    });
+    let (mut seen, more) = peeked.await?.map_err(|_| refusal::store_failed())?;
     let next = seen.last().filter(|_| more).map(|last| cursor(last.sequence + 1));
     let mut messages = Vec::with_capacity(seen.len());
     for seen in &mut seen {
-        let content = context.core.content(&mut seen.content).await.map_err(|_| refusal::store_failed())?;
+        let content = context.cores.content(number, &mut seen.content).await;
+        let content = content.map_err(|_| refusal::store_failed())?;
         messages.push(item::seen(seen, &content));
     }
     let peeked = PeekedBatch { messages, next };
@@ -75,7 +77,7 @@ pub async fn channel(
         None => None,
     };
     let entry = entry.ok_or_else(|| refusal::unknown(&context, &name, "no channel is named"))?;
-    let now = context.core.with(|core| core.clock().now());
+    let now = context.clock.now();
     Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
 }
 

@@ -37,7 +37,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     address_store::AddressStore,
-    core::{CounterRegistry, SharedCore},
+    channel::LeaseSealer,
+    clock::Clock,
+    core::{CounterRegistry, Reach},
     http::{
         BrowserRules, HttpError,
         body::{BodyLimits, BodyMemory},
@@ -49,8 +51,12 @@ use crate::{
 pub struct Context {
     /// Which channel an address belongs to.
     pub store: AddressStore,
-    /// The channels.
-    pub core: SharedCore,
+    /// The channels, on their cores.
+    pub cores: Reach,
+    /// The clock that all times are by.
+    pub clock: Clock,
+    /// The seal of lease tokens.
+    pub sealer: LeaseSealer,
     /// Their counters.
     pub counters: Arc<CounterRegistry>,
     /// Which browsers are let in.

@@ -42,10 +42,13 @@ impl PullAdapter {
             return Ok(self.count());
         }
         if wants_events(&parts.headers) {
-            return stream::events(self, &parts);
+            return stream::events(self, &parts).await;
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
+        drop(query);
+        drop((parts, body));
         let PullRequest { asked, wait, auto, acknowledge } = &request;
         let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
 
@@ -69,7 +72,7 @@ impl PullAdapter {
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
         if !auto {
-            let now = self.context.core.with(|core| core.clock().now());
+            let now = self.context.clock.now();
             answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         }
         let body = held.into_body(&self.context, content, &request);

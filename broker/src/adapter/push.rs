@@ -17,7 +17,7 @@ use tokio::{
 use super::{Context, ascii, refusal, said::Said};
 use crate::{
     address_store::ChannelEntry,
-    core::{Content, Push, PushRefusal, Pushed, SharedCore, Turn, idempotency::KeyHash},
+    core::{Content, Push, PushRefusal, Pushed, Reach, Turn, WaitRefusal, idempotency::KeyHash},
     http::{HttpError, body, header::prefer_wait, query::Query},
     message,
 };
@@ -31,7 +31,7 @@ pub struct PushAdapter {
 
 /// A sender's place among those who wait for room; given up when the sender hangs up.
 struct Place {
-    core: SharedCore,
+    cores: Reach,
     turn: Turn,
     key: Option<KeyHash>,
     wake: Arc<Notify>,
@@ -39,7 +39,8 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.core.with(|core| core.stop_sending(self.turn, self.key));
+        let (turn, key) = (self.turn, self.key);
+        self.cores.tell(turn.channel, move |core| core.stop_sending(turn, key));
     }
 }
 
@@ -64,7 +65,8 @@ impl PushAdapter {
             Some(wait) if wait > 0 => self.push_when_there_is_room(address, push, wait).await?,
             _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
-        ticket.wait().await.map_err(|_| refusal::store_failed())?;
+        let kept = self.context.cores.kept(self.channels[0].number, ticket).await;
+        kept.map_err(|_| refusal::store_failed())?;
 
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(HeaderName::from_static(header::MESSAGE_ID), ascii(id.to_string()));
@@ -82,9 +84,30 @@ impl PushAdapter {
     }
 
     /// Stores a message, or says why not.
-    pub(super) async fn push(&self, mut push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
-        self.context.core.recall(&mut push).await?;
-        self.context.core.with(|core| core.push(&self.channels, push, turn))
+    pub(super) async fn push(&self, push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+        self.context.cores.push(&self.channels, push, turn).await
+    }
+
+    /// Stores messages, each on its own.
+    pub(super) async fn push_all(
+        &self,
+        mut pushes: Vec<Push>,
+    ) -> Result<Vec<Result<Pushed, PushRefusal>>, PushRefusal> {
+        let (cores, first) = (&self.context.cores, self.channels[0].number);
+        if cores.are_apart(&self.channels) {
+            let mut stored = Vec::with_capacity(pushes.len());
+            for push in pushes {
+                stored.push(self.push(push, None).await);
+            }
+            return Ok(stored);
+        }
+        for push in &mut pushes {
+            cores.recall(first, push).await?;
+        }
+        let stored = cores.ask(first, &self.channels, move |core, channels| {
+            pushes.into_iter().map(|push| core.push(channels, push, None)).collect()
+        });
+        Ok(stored.await?)
     }
 
     /// Stores a message; while a channel is full it waits for its turn.
@@ -106,7 +129,7 @@ impl PushAdapter {
             if place.as_ref().is_none_or(|place| place.turn.channel != number) {
                 // The key is free for a moment, and nobody else runs in it.
                 drop(place.take());
-                place = self.wait_in(number, &push)?;
+                place = self.wait_in(number, &push).await?;
             }
             let Some(Place { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
             tokio::select! {
@@ -118,11 +141,13 @@ impl PushAdapter {
     }
 
     /// A place among the senders that wait for room in a channel; none when the channel is gone.
-    fn wait_in(&self, number: u32, push: &Push) -> Result<Option<Place>, HttpError> {
-        let core = self.context.core.clone();
-        let key = push.key.map(|key| key.hash);
-        let place = core.with(|core| core.wait_for_room(number, key)).map_err(refusal::too_many_senders)?;
-        Ok(place.map(|(turn, wake)| Place { core, turn, key, wake }))
+    async fn wait_in(&self, number: u32, push: &Push) -> Result<Option<Place>, HttpError> {
+        let (cores, key) = (self.context.cores.clone(), push.key.map(|key| key.hash));
+        let place = self.context.cores.ask(number, &(), move |core, ()| {
+            let place = core.wait_for_room(number, key)?;
+            Ok::<_, WaitRefusal>(place.map(|(turn, wake)| Place { cores, turn, key, wake }))
+        });
+        place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)
     }
 
     /// What a 201 promises: what the weakest of the channels does.

@@ -6,20 +6,16 @@ use http::HeaderValue;
 use restante_wire::{ProblemType, path};
 use tokio::time::sleep;
 
-use super::{
-    PullAdapter,
-    held::{self, Held},
-    refusal,
-};
+use super::{Context, PullAdapter, held::Held, refusal};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
-    core::{Asked, Delivered, Delivery, PullRefusal, SharedCore},
+    core::{Asked, Delivered, Delivery, PullRefusal, Reach},
     http::HttpError,
 };
 
 /// A receiver's place among those who wait; given up when the receiver hangs up.
 struct Place {
-    core: SharedCore,
+    cores: Reach,
     channel: u32,
     id: WaiterId,
     arrival: Arrival<Delivery>,
@@ -27,12 +23,22 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.core.with(|core| core.stop_waiting(self.channel, self.id));
+        let (channel, id) = (self.channel, self.id);
         // A message that came at this very moment finds nobody: it takes its old place.
-        if let Ok(Ok(delivery)) = self.arrival.try_recv() {
-            self.core.with(|core| core.take_back(delivery.channel, delivery.granted.claim()));
-        }
+        self.arrival.close();
+        let came = self.arrival.try_recv().ok().and_then(Result::ok);
+        let came = came.map(|delivery| delivery.granted.claim());
+        self.cores.tell(channel, move |core| {
+            core.stop_waiting(channel, id);
+            came.into_iter().for_each(|claim| core.take_back(channel, claim));
+        });
     }
+}
+
+/// What a pull met. On its way from another core it may find that nobody waits for it any more: then it is undone.
+enum Pulled {
+    Held(Held),
+    Waits(Place),
 }
 
 impl PullAdapter {
@@ -41,34 +47,43 @@ impl PullAdapter {
         if self.context.answers.is_full() {
             return Err(refusal::busy());
         }
-        let core = &self.context.core;
-        let pulled = core.with(|core| core.pull(&self.channel, asked));
-        let (id, arrival) = match pulled.map_err(|refusal| self.refused(refusal))? {
-            Delivered::Now(delivery) => return self.held(vec![delivery]).await,
-            Delivered::Again(deliveries) => return self.held(deliveries).await,
-            Delivered::Later(id, arrival) => (id, arrival),
+        let (cores, number) = (&self.context.cores, self.channel.number);
+        let (asked, back) = (asked.clone(), cores.clone());
+        let pulled = cores.ask(number, &self.channel, move |core, channel| {
+            Ok(match core.pull(channel, &asked)? {
+                Delivered::Now(delivery) => Pulled::Held(Held::new(back, [delivery])),
+                Delivered::Again(deliveries) => Pulled::Held(Held::new(back, deliveries)),
+                Delivered::Later(id, arrival) => {
+                    Pulled::Waits(Place { cores: back, channel: channel.number, id, arrival })
+                }
+            })
+        });
+        let pulled = pulled.await.unwrap_or(Err(PullRefusal::Gone)).map_err(|refusal| self.refused(refusal));
+        let mut place = match pulled? {
+            Pulled::Held(held) => return filled(held).await,
+            Pulled::Waits(place) => place,
         };
-        let mut place = Place { core: core.clone(), channel: self.channel.number, id, arrival };
         if wait_seconds == 0 {
             return Ok(None);
         }
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
-                Ok(Ok(delivery)) => self.held(vec![delivery]).await,
+                Ok(Ok(delivery)) => filled(Held::new(cores.clone(), [delivery])).await,
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
-                Err(_) if core.with(|core| core.has_failed()) => Err(refusal::store_failed()),
-                Err(_) => Err(self.refused(PullRefusal::Closed)),
+                Err(_) => {
+                    let failed = cores.ask(number, &(), |core, ()| core.has_failed()).await;
+                    Err(self.refused(match failed {
+                        Ok(false) => PullRefusal::Closed,
+                        Ok(true) => PullRefusal::StoreFailed,
+                        Err(_) => PullRefusal::Gone,
+                    }))
+                }
             },
             () = self.context.drain.cancelled() => Ok(None),
             () = sleep(Duration::from_secs(wait_seconds.into())) => Ok(None),
         }
-    }
-
-    async fn held(&self, deliveries: Vec<Delivery>) -> Result<Option<Held>, HttpError> {
-        let held = Held::new(&self.context.core, deliveries).await;
-        held.map(Some).map_err(|_| refusal::store_failed())
     }
 
     /// Settles the leases that a pull acknowledges, durably. Returns the header that names those that failed.
@@ -76,27 +91,38 @@ impl PullAdapter {
         if leases.is_empty() {
             return Ok(None);
         }
+        let Context { cores, sealer, .. } = &*self.context;
+        let claims =
+            leases.iter().map(|lease| sealer.open(lease.strip_prefix(path::LEASES).unwrap_or(lease)));
+        let claims: Vec<_> = claims.collect();
+        let known: Vec<_> = claims.iter().flatten().copied().collect();
+        let settled = cores
+            .each(known, |core, channel, claim| core.settle(channel, claim).map(|ticket| (channel, ticket)));
+        let mut settled = settled.await.map_err(|_| refusal::draining())?.into_iter();
         let (mut failed, mut tickets) = (Vec::new(), Vec::new());
-        self.context.core.with(|core| {
-            for lease in leases {
-                let token = lease.strip_prefix(path::LEASES).unwrap_or(lease);
-                let settled = match core.sealer().open(token) {
-                    Some((channel, claim)) => core.settle(channel, claim).map_err(refusal::settle),
-                    None => Err(refusal::lease_unknown()),
-                };
-                match settled {
-                    Ok(ticket) => tickets.push(ticket),
-                    Err(error) => failed.push(format!("{lease};reason={}", error.kind().name())),
-                }
+        for (lease, claim) in leases.iter().zip(claims) {
+            let outcome = match claim.and_then(|_| settled.next()) {
+                Some(settled) => settled.map_err(refusal::settle),
+                None => Err(refusal::lease_unknown()),
+            };
+            match outcome {
+                Ok(ticket) => tickets.push(ticket),
+                Err(error) => failed.push(format!("{lease};reason={}", error.kind().name())),
             }
-        });
-        held::wait_for_all(tickets).await.map_err(|_| refusal::store_failed())?;
+        }
+        for (channel, ticket) in tickets {
+            cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())?;
+        }
         Ok((!failed.is_empty()).then(|| super::ascii(failed.join(", "))))
     }
 
     pub(super) fn refused(&self, refusal: PullRefusal) -> HttpError {
         refusal::pull(&self.channel.config.qualified_name(), refusal)
     }
+}
+
+async fn filled(held: Held) -> Result<Option<Held>, HttpError> {
+    held.filled().await.map(Some).map_err(|_| refusal::store_failed())
 }
 
 fn repeated() -> HttpError {

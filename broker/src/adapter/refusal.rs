@@ -5,7 +5,7 @@ use restante_wire::{Address, ProblemType};
 use super::Context;
 use crate::{
     channel::Refusal,
-    core::{Fullness, PullRefusal, PushRefusal, SettleRefusal, StoreFailed, WaitRefusal},
+    core::{CoreGone, Fullness, PullRefusal, PushRefusal, SettleRefusal, StoreFailed, WaitRefusal},
     http::HttpError,
 };
 
@@ -57,6 +57,7 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
                 .into(),
         ),
         PushRefusal::StoreFailed => return store_failed(),
+        PushRefusal::Gone => return draining(),
     };
     HttpError::new(kind, detail)
 }
@@ -75,6 +76,12 @@ fn full(fullness: &Fullness) -> String {
          takes {} with {} bytes (limits){waiting}: send again when receivers have made room, or with Prefer: wait=20",
         limits.messages, limits.bytes
     )
+}
+
+impl From<CoreGone> for HttpError {
+    fn from(_: CoreGone) -> Self {
+        draining()
+    }
 }
 
 /// As many senders wait as may.
@@ -98,6 +105,7 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
             HttpError::new(ProblemType::TooManyReceivers, detail)
         }
         PullRefusal::StoreFailed => store_failed(),
+        PullRefusal::Gone => draining(),
     }
 }
 
@@ -106,6 +114,7 @@ pub(super) fn settle(refusal: SettleRefusal) -> HttpError {
     let refusal = match refusal {
         SettleRefusal::Lease(refusal) => refusal,
         SettleRefusal::StoreFailed => return store_failed(),
+        SettleRefusal::Gone => return draining(),
         SettleRefusal::ChannelDeleted => {
             let detail = "the channel was deleted, and the message with it";
             return HttpError::new(ProblemType::ChannelDeleted, detail);

@@ -15,11 +15,11 @@ use restante_wire::{
     path,
 };
 
-use super::{Context, held::wait_for_all, lease::check_reason, refusal};
+use super::{Context, lease::check_reason, refusal};
 use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
-    core::{self, Core, Ticket},
+    core::{self, Core, SettleRefusal, Ticket},
     http::{HttpError, body, header::content_type, query::Query},
 };
 
@@ -47,85 +47,108 @@ pub async fn settle_many(
         let detail = format!("{count} leases are more than {SETTLEMENTS_MAX}: send several requests");
         return Err(HttpError::new(ProblemType::BatchTooLarge, detail));
     }
+    let asked = ack.iter().map(Asked::ack);
+    let asked = asked.chain(release.iter().map(Asked::release)).chain(reject.iter().map(Asked::reject));
+    let asked: Vec<_> = asked.chain(renew.iter().map(Asked::renew)).map(|asked| asked.of(&context)).collect();
+    let good: Vec<_> = asked.iter().flatten().cloned().collect();
+    let done = context.cores.each(good, |core, channel, (claim, what)| what.done(core, channel, claim));
+    let mut done = done.await.map_err(|_| refusal::draining())?.into_iter();
+    let mut results = Vec::with_capacity(count);
     let mut tickets = Vec::with_capacity(count);
-    let results = context.core.with(|core| {
-        let mut work = Work { core, tickets: &mut tickets };
-        SettlementResults {
-            ack: ack.iter().map(|lease| work.ack(lease)).collect(),
-            release: release.iter().map(|release| work.release(release)).collect(),
-            reject: reject.iter().map(|reject| work.reject(reject)).collect(),
-            renew: renew.iter().map(|renew| work.renew(renew)).collect(),
-        }
-    });
-    wait_for_all(tickets).await.map_err(|_| refusal::store_failed())?;
-    Ok(Json(results))
+    for asked in asked {
+        results.push(match asked {
+            Ok((channel, _)) => match done.next() {
+                Some(Ok((ticket, result))) => {
+                    tickets.push((channel, ticket));
+                    result
+                }
+                Some(Err(refusal)) => refused(&refusal::settle(refusal)),
+                None => refused(&refusal::draining()),
+            },
+            Err(error) => refused(&error),
+        });
+    }
+    for (channel, ticket) in tickets {
+        context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())?;
+    }
+    let mut results = results.into_iter();
+    let mut part = |count: usize| results.by_ref().take(count).collect();
+    Ok(Json(SettlementResults {
+        ack: part(ack.len()),
+        release: part(release.len()),
+        reject: part(reject.len()),
+        renew: part(renew.len()),
+    }))
 }
 
-/// Settles one lease after the other.
-struct Work<'a> {
-    core: &'a mut Core,
-    tickets: &'a mut Vec<Ticket>,
+/// What is said of one lease.
+struct Asked<'a> {
+    lease: &'a str,
+    what: Result<What, HttpError>,
 }
 
-impl Work<'_> {
-    fn ack(&mut self, lease: &str) -> LeaseResult {
-        let done = self
-            .claim(lease)
-            .and_then(|(channel, claim)| self.core.settle(channel, claim).map_err(refusal::settle));
-        self.result(done)
+/// What is to be done.
+#[derive(Debug, Clone)]
+enum What {
+    Settle,
+    Release(core::Release),
+    Reject(Option<String>),
+    Renew(Option<u32>),
+}
+
+impl<'a> Asked<'a> {
+    fn ack(lease: &'a String) -> Self {
+        Self { lease, what: Ok(What::Settle) }
     }
 
-    fn release(&mut self, release: &Release) -> LeaseResult {
+    fn release(release: &'a Release) -> Self {
         let delay = release.delay.map(|seconds| Millis::from(seconds) * 1000);
         let how = core::Release { counted: !release.uncounted, delay };
-        let done = self
-            .claim(&release.lease)
-            .and_then(|(channel, claim)| self.core.release(channel, claim, how).map_err(refusal::settle));
-        self.result(done)
+        Self { lease: &release.lease, what: Ok(What::Release(how)) }
     }
 
-    fn reject(&mut self, reject: &Reject) -> LeaseResult {
-        let reason = reject.reason.as_deref();
-        let done = reason.map_or(Ok(()), check_reason).and_then(|()| {
-            let (channel, claim) = self.claim(&reject.lease)?;
-            self.core.reject(channel, claim, reason).map_err(refusal::settle)
-        });
-        self.result(done)
+    fn reject(reject: &'a Reject) -> Self {
+        let checked = reject.reason.as_deref().map_or(Ok(()), check_reason);
+        Self { lease: &reject.lease, what: checked.map(|()| What::Reject(reject.reason.clone())) }
     }
 
-    fn renew(&mut self, renew: &Renew) -> LeaseResult {
-        let seconds = renew.seconds.map(|seconds| seconds.max(1));
-        let done = self
-            .claim(&renew.lease)
-            .and_then(|(channel, claim)| self.core.renew(channel, claim, seconds).map_err(refusal::settle));
-        match done {
-            Ok(core::Renewed { granted, lease, ticket }) => {
-                self.tickets.push(ticket);
-                LeaseResult {
+    fn renew(renew: &'a Renew) -> Self {
+        Self { lease: &renew.lease, what: Ok(What::Renew(renew.seconds.map(|seconds| seconds.max(1)))) }
+    }
+
+    /// The channel, and what is done there.
+    fn of(self, context: &Context) -> Result<(u32, (Claim, What)), HttpError> {
+        let what = self.what?;
+        let token = self.lease.strip_prefix(path::LEASES).unwrap_or(self.lease);
+        let (channel, claim) = context.sealer.open(token).ok_or_else(refusal::lease_unknown)?;
+        Ok((channel, (claim, what)))
+    }
+}
+
+impl What {
+    fn done(
+        self,
+        core: &mut Core,
+        channel: u32,
+        claim: Claim,
+    ) -> Result<(Ticket, LeaseResult), SettleRefusal> {
+        let ticket = match self {
+            Self::Settle => core.settle(channel, claim)?,
+            Self::Release(how) => core.release(channel, claim, how)?,
+            Self::Reject(reason) => core.reject(channel, claim, reason.as_deref())?,
+            Self::Renew(seconds) => {
+                let core::Renewed { granted, lease, ticket } = core.renew(channel, claim, seconds)?;
+                let result = LeaseResult {
                     status: StatusCode::OK.as_u16(),
                     lease_seconds: Some(lease / 1000),
                     lease_expires_at: Some(rfc3339(granted.ends_at)),
                     problem: None,
-                }
+                };
+                return Ok((ticket, result));
             }
-            Err(error) => refused(&error),
-        }
-    }
-
-    fn claim(&self, lease: &str) -> Result<(u32, Claim), HttpError> {
-        let token = lease.strip_prefix(path::LEASES).unwrap_or(lease);
-        self.core.sealer().open(token).ok_or_else(refusal::lease_unknown)
-    }
-
-    fn result(&mut self, done: Result<Ticket, HttpError>) -> LeaseResult {
-        match done {
-            Ok(ticket) => {
-                self.tickets.push(ticket);
-                let status = StatusCode::NO_CONTENT.as_u16();
-                LeaseResult { status, lease_seconds: None, lease_expires_at: None, problem: None }
-            }
-            Err(error) => refused(&error),
-        }
+        };
+        let status = StatusCode::NO_CONTENT.as_u16();
+        Ok((ticket, LeaseResult { status, lease_seconds: None, lease_expires_at: None, problem: None }))
     }
 }
 

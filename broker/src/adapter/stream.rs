@@ -44,11 +44,14 @@ struct Messages {
 }
 
 /// Answers with a stream.
-pub(super) fn events(source: PullAdapter, parts: &Parts) -> Result<Response, HttpError> {
+pub(super) async fn events(source: PullAdapter, parts: &Parts) -> Result<Response, HttpError> {
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
     let in_flight = query.number("in_flight", 1, IN_FLIGHT_MAX)?.unwrap_or(1) as usize;
     let lease = bounded_lease(&source.channel.config.delivery, query.seconds("lease", 1)?);
-    let lease_ended = source.context.core.with(|core| core.lease_ends(&source.channel));
+    let number = source.channel.number;
+    let lease_ended =
+        source.context.cores.ask(number, &source.channel, |core, channel| core.lease_ends(channel));
+    let lease_ended = lease_ended.await?;
     let lease_ended = lease_ended.ok_or_else(|| source.refused(crate::core::PullRefusal::Closed))?;
     let messages = Messages {
         asked: Asked { lease, attempt: None },
@@ -106,9 +109,13 @@ impl Messages {
         loop {
             let ended = self.lease_ended.clone();
             let ended = ended.notified();
-            self.source.context.core.with(|core| {
-                self.sent.retain(|(channel, claim)| core.holds(*channel, *claim));
+            let cores = &self.source.context.cores;
+            let held = cores.ask(self.source.channel.number, &self.sent, |core, sent| {
+                sent.iter().map(|(channel, claim)| core.holds(*channel, *claim)).collect::<Vec<_>>()
             });
+            // A core that is gone holds nothing: the drain ends the stream.
+            let mut held = held.await.unwrap_or_default().into_iter();
+            self.sent.retain(|_| held.next().unwrap_or(false));
             if self.sent.len() < self.in_flight {
                 return;
             }
@@ -118,7 +125,7 @@ impl Messages {
 
     fn event(&mut self, held: Held) -> Option<Event> {
         let delivery = held.deliveries().first()?;
-        let now = self.source.context.core.with(|core| core.clock().now());
+        let now = self.source.context.clock.now();
         let head = item::delivered(delivery, Some(item::lease_seconds(delivery, now)));
         let event = Event::default().id(head.id.clone());
         let item = DeliveredItem { content: Content(delivery.content.content.body.to_vec()), head };

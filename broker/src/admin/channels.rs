@@ -112,8 +112,8 @@ pub(super) fn sample(admin: &Admin) -> Vec<Sample> {
         );
         channels.truncate(admin.channels_max);
     }
-    let now = admin.core.clock().now();
-    channels.into_iter().map(|entry| (entry.clone(), admin.core.counters(entry.number), now)).collect()
+    let now = admin.cores.clock().now();
+    channels.into_iter().map(|entry| (entry.clone(), admin.cores.counters(entry.number), now)).collect()
 }
 
 /// The text, one family at a time, so that no scrape needs the whole in memory.

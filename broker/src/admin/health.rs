@@ -21,31 +21,51 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Health {
     started: Instant,
-    /// Milliseconds since `started` when the core's thread last ran.
-    ticked: Arc<AtomicU64>,
+    /// Milliseconds since `started` when each core's thread last ran.
+    ticked: Arc<[AtomicU64]>,
     store: AddressStore,
     drain: CancellationToken,
     failed: CancellationToken,
 }
 
-impl Health {
-    /// The health of a broker that has just started.
-    pub fn new(store: AddressStore, drain: CancellationToken, failed: CancellationToken) -> Self {
-        Self { started: Instant::now(), ticked: Arc::default(), store, drain, failed }
-    }
+/// What one core shows of its health.
+pub struct CoreHealth {
+    core: usize,
+    started: Instant,
+    ticked: Arc<[AtomicU64]>,
+}
 
+impl CoreHealth {
     /// Shows, as a task on the core's thread, that the thread runs.
     pub async fn tick(self) {
         loop {
-            self.ticked.store(self.started.elapsed().as_millis() as u64, Relaxed);
+            self.ticked[self.core].store(self.started.elapsed().as_millis() as u64, Relaxed);
             sleep(TICK).await;
         }
     }
+}
 
-    /// Whether the core's thread runs.
+impl Health {
+    /// The health of a broker that has just started, and what each of its cores shows of it.
+    pub fn new(
+        cores: usize,
+        store: AddressStore,
+        drain: CancellationToken,
+        failed: CancellationToken,
+    ) -> (Self, Vec<CoreHealth>) {
+        let started = Instant::now();
+        let ticked: Arc<[_]> = (0..cores).map(|_| AtomicU64::default()).collect();
+        let of_each = (0..cores).map(|core| CoreHealth { core, started, ticked: ticked.clone() }).collect();
+        (Self { started, ticked, store, drain, failed }, of_each)
+    }
+
+    /// Whether the threads of all cores run.
     pub fn alive(&self) -> Result<(), &'static str> {
-        let silent = self.started.elapsed().saturating_sub(Duration::from_millis(self.ticked.load(Relaxed)));
-        if silent > TICK_MAX { Err("the thread of the channels has not run for 30 s") } else { Ok(()) }
+        let silent = |ticked: &AtomicU64| {
+            self.started.elapsed().saturating_sub(Duration::from_millis(ticked.load(Relaxed)))
+        };
+        let all_run = self.ticked.iter().all(|ticked| silent(ticked) <= TICK_MAX);
+        if all_run { Ok(()) } else { Err("a thread of the channels has not run for 30 s") }
     }
 
     /// Whether messages are taken and given.

@@ -3,7 +3,7 @@
 mod channels;
 mod health;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Router,
@@ -12,15 +12,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-pub use health::Health;
+pub use health::{CoreHealth, Health};
 use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus::{Encoder, TextEncoder};
 use restante_wire::ProblemType;
 
 use crate::{
     address_store::AddressStore,
-    core::CoreHandle,
+    core::Cores,
     http::{HttpError, body::BodyMemory},
+    log::disk::{Older, storage::Folder},
     metrics::Metrics,
 };
 
@@ -33,8 +34,10 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The channels there are.
     pub store: AddressStore,
-    /// Their counters.
-    pub core: CoreHandle,
+    /// Their counters, and what their logs hold.
+    pub cores: Cores,
+    /// Logs of other numbers of cores.
+    pub older: Arc<Older<Folder>>,
     /// The memory for bodies in flight.
     pub body_memory: BodyMemory,
     /// The memory for answers in flight.
@@ -82,9 +85,16 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.orphan_channels.set(state.orphans as i64);
     sampled.body_memory_bytes.set(admin.body_memory.used() as i64);
     sampled.answer_memory_bytes.set(admin.answers.used() as i64);
-    sampled.waiting_receivers.set(admin.core.waiting_receivers() as i64);
-    sampled.waiting_senders.set(admin.core.waiting_senders() as i64);
-    sampled.clock_skew_seconds.set(admin.core.clock().skew_seconds());
+    sampled.waiting_receivers.set(admin.cores.waiting_receivers() as i64);
+    sampled.waiting_senders.set(admin.cores.waiting_senders() as i64);
+    let store = admin.cores.samples();
+    let (older_segments, older_bytes) = admin.older.held();
+    sampled.store_segments.set((older_segments + store.segments.load(Relaxed)) as i64);
+    sampled.store_bytes.set((older_bytes + store.bytes.load(Relaxed)) as i64);
+    sampled.store_live_bytes.set(store.live_bytes.load(Relaxed) as i64);
+    sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
+    sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
+    sampled.clock_skew_seconds.set(admin.cores.clock().skew_seconds());
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&admin.metrics.gather(), &mut text) {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::manifest::{FORMAT, FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
-use crate::{data_folder, log::disk::is_segment_name};
+use crate::{
+    data_folder::{self, logs::LogFolder},
+    log::disk::is_segment_name,
+};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -134,10 +137,11 @@ fn compare(manifest: &Manifest, mut files: BTreeMap<String, FileRead>) -> Result
 
 /// Whether a data folder has a file of this name. No other is ever written, wherever its name would lead.
 fn is_known(name: &str) -> bool {
-    let [addresses, log] = [data_folder::ADDRESSES, data_folder::LOG].map(|folder| format!("{folder}/"));
-    [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name)
-        || name.strip_prefix(&addresses).is_some_and(|file| crate::address_store::look::FILES.contains(&file))
-        || name.strip_prefix(&log).is_some_and(is_segment_name)
+    match name.split_once('/') {
+        None => [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name),
+        Some((data_folder::ADDRESSES, file)) => crate::address_store::look::FILES.contains(&file),
+        Some((log, file)) => log.parse::<LogFolder>().is_ok() && is_segment_name(file),
+    }
 }
 
 fn small(entry: &mut impl Read) -> Result<Vec<u8>, ArchiveError> {

@@ -68,7 +68,7 @@ impl Damage {
             | What::Head { kept: false }
             | What::Unreadable => FRAMES,
         };
-        let mut damage = Self::new(format!("log/{file}"), *from..*to, &what.to_string(), means);
+        let mut damage = Self::new(file.clone(), *from..*to, &what.to_string(), means);
         damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);
         damage
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{
     CareError, Verdict,
     message::Dumped,
-    report::in_log,
     say,
     view::{Held, View, kind},
 };
@@ -59,7 +58,7 @@ fn chosen<'a>(view: &'a View, channel: Option<&str>) -> Result<Vec<Held<'a>>, Ca
 
 fn write_messages(view: &View, held: Held<'_>, to: &mut impl Write) -> Result<(), CareError> {
     for (sequence, message) in held.messages() {
-        let bytes = view.log.read(message.stored.position)?;
+        let bytes = view.logs.read(message.stored.position)?;
         // It was read a moment ago, and nobody has changed the folder since.
         let Ok(record) = Record::decode(&bytes) else { continue };
         write_line(&Dumped::of(held, sequence, &message, &record), to).map_err(CareError::Output)?;
@@ -69,10 +68,10 @@ fn write_messages(view: &View, held: Held<'_>, to: &mut impl Write) -> Result<()
 
 fn write_records(view: &View, to: &mut impl Write) -> Result<(), CareError> {
     let mut outcome = Ok(());
-    view.log.records(|seen, record| {
+    view.logs.records(|seen, record| {
         if outcome.is_ok() {
             let raw = Raw {
-                file: in_log(seen.file),
+                file: seen.file.to_owned(),
                 offset: seen.offset,
                 frame: seen.frame,
                 kind: kind(record),

@@ -9,6 +9,7 @@ mod damage;
 mod dump;
 mod error;
 mod fresh;
+mod logs;
 mod message;
 mod report;
 mod restore;

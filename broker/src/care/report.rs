@@ -7,7 +7,10 @@ use super::{
     damage::Damage,
     view::{Held, View},
 };
-use crate::channel::State;
+use crate::{
+    channel::State,
+    log::disk::examine::{self, SegmentSeen},
+};
 
 /// What is in a data folder.
 #[derive(Debug, Serialize)]
@@ -37,7 +40,7 @@ pub(super) struct Addresses {
     pub(super) cut_at: Option<u64>,
 }
 
-/// The log.
+/// The logs: one of each core, and those of other numbers of cores.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Log {
@@ -51,9 +54,9 @@ pub(super) struct Log {
     /// Group commits at the end that nothing shows to be on disk. The next start writes them once more.
     pub(super) unsynced_frames: u64,
     pub(super) unsynced_bytes: u64,
-    /// Where a power cut tore the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cut: Option<Cut>,
+    /// Where a power cut tore a log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) cuts: Vec<Cut>,
 }
 
 /// A segment in use.
@@ -118,9 +121,9 @@ pub(super) struct Savable {
 impl Report {
     pub(super) fn of(view: &View) -> Self {
         let channels = view.channels();
-        let (unsynced_frames, unsynced_bytes) = view.log.unsynced();
-        let (spares, spare_bytes) = view.log.spares();
-        let segments: Vec<_> = view.log.segments().into_iter().map(segment).collect();
+        let (unsynced_frames, unsynced_bytes) = view.logs.unsynced();
+        let (spares, spare_bytes) = view.logs.spares();
+        let segments: Vec<_> = view.logs.segments().into_iter().map(segment).collect();
         let orphans = channels.iter().filter(|held| held.orphan).count();
         Self {
             folder: view.folder.path().display().to_string(),
@@ -139,11 +142,7 @@ impl Report {
                 records: view.kinds.clone(),
                 unsynced_frames,
                 unsynced_bytes,
-                cut: view.log.cut().map(|cut| Cut {
-                    file: in_log(&cut.file),
-                    offset: cut.offset,
-                    void_frames: cut.void_frames,
-                }),
+                cuts: view.logs.cuts().into_iter().map(cut).collect(),
             },
             channels: channels.iter().map(|held| channel(*held)).collect(),
             damage: view.damage.iter().map(|damage| found(view, damage, &channels)).collect(),
@@ -159,14 +158,13 @@ impl Report {
     }
 }
 
-/// A file of the log, in the data folder.
-pub(super) fn in_log(file: &str) -> String {
-    format!("log/{file}")
+fn cut(seen: examine::Cut) -> Cut {
+    Cut { file: seen.file, offset: seen.offset, void_frames: seen.void_frames }
 }
 
-fn segment(seen: crate::log::disk::examine::SegmentSeen) -> Segment {
+fn segment(seen: SegmentSeen) -> Segment {
     Segment {
-        file: in_log(&seen.file),
+        file: seen.file,
         epoch: seen.epoch,
         first_frame: seen.first_frame,
         frames: seen.frames,
@@ -201,7 +199,7 @@ fn channel(held: Held<'_>) -> Channel {
 }
 
 fn found(view: &View, damage: &Damage, channels: &[Held<'_>]) -> Found {
-    let at = damage.file.strip_prefix("log/").and_then(|file| view.log.position(file, damage.from));
+    let at = view.logs.position(&damage.file, damage.from);
     let savable = at.into_iter().flat_map(|at| {
         channels.iter().map(move |held| {
             let count = |before| {

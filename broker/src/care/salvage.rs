@@ -82,11 +82,11 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
     let runtime =
         Builder::new_current_thread().build().map_err(|error| CareError::io("begin", folder, error))?;
     // Whatever fitted into a segment fits again.
-    let largest = view.log.segments().iter().map(|segment| segment.bytes).max();
+    let largest = view.logs.segments().iter().map(|segment| segment.bytes).max();
     let segment_bytes = largest.unwrap_or(Options::default().segment_bytes);
     let mut log = DiskLog::open(folder, Options { segment_bytes })?;
     let mut written = Ok(());
-    view.log.records(|_, record| {
+    view.logs.records(|_, record| {
         if written.is_ok() {
             written = log.append_reserved(record).map_err(CareError::NoRoom).and_then(|_| {
                 if log.open_bytes() < GROUP_BYTES { Ok(()) } else { Ok(commit(&runtime, &mut log)?) }

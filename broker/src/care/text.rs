@@ -38,7 +38,7 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
             ByteSize(log.unsynced_bytes)
         )?;
     }
-    if let Some(cut) = &log.cut {
+    for cut in &log.cuts {
         writeln!(
             to,
             "  cut        {} at {}: a power cut tore the tail; {} behind it, none of it acknowledged, counts for nothing",

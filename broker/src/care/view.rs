@@ -5,16 +5,13 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 use restante_wire::{Address, ChannelConfig, channel::Durability};
 use uuid::Uuid;
 
-use super::{CareError, damage::Damage};
+use super::{CareError, damage::Damage, logs::Logs};
 use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
     core::Replay,
     data_folder,
-    log::{
-        Record, RecordHead,
-        disk::examine::{Examination, examine},
-    },
+    log::{Record, RecordHead},
 };
 
 /// The namespace of channels whose entries are lost. No namespace of Kubernetes has this name: it would have to be made.
@@ -24,7 +21,7 @@ const LOST_NAMESPACE: &str = "restante-lost";
 pub(super) struct View {
     pub(super) folder: data_folder::look::Looked,
     pub(super) addresses: address_store::look::Looked,
-    pub(super) log: Examination,
+    pub(super) logs: Logs,
     pub(super) damage: Vec<Damage>,
     /// How many records there are of each kind.
     pub(super) kinds: BTreeMap<&'static str, u64>,
@@ -44,21 +41,22 @@ impl View {
     pub(super) fn of(path: &Path) -> Result<Self, CareError> {
         let folder = data_folder::look::Looked::open(path)?;
         let mut addresses = address_store::look::look(&folder.addresses())?;
-        let log = examine(&folder.log())?;
+        let logs = Logs::look(&folder)?;
         let (mut replay, mut kinds) = (Replay::default(), BTreeMap::new());
-        let unreadable = log.records(|seen, record| {
+        let unreadable = logs.records(|seen, record| {
             *kinds.entry(kind(record)).or_default() += 1;
             replay.record(seen.position, &RecordHead::of(record));
         })?;
         replay.finish();
+        replay.hand_over();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
         let apart = adopt_lost(&mut addresses, &replay);
         damage.extend(apart);
-        damage.extend(log.harm().iter().chain(&unreadable).map(Damage::of_log));
+        damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
-        Ok(Self { folder, addresses, log, damage, kinds, replay })
+        Ok(Self { folder, addresses, logs, damage, kinds, replay })
     }
 
     /// The channels, by number. Those that were deleted are none.
@@ -107,7 +105,7 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         Record::Lease { .. } => "lease",
         Record::Release { .. } => "release",
         Record::Settle { .. } => "settle",
-        Record::IdempotencyKey { .. } | Record::Key { .. } => "key",
+        Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",
     }

@@ -148,8 +148,8 @@ impl Archive {
             let copied = Copied::File(file, folder.join(&name));
             self.send_file(&mut writer, &name, Arc::new(copied), bytes, None).await?;
         }
-        for part in cut.parts {
-            let name = format!("{}/{}", data_folder::LOG, part.name());
+        for part in cut.into_iter().flat_map(|cut| cut.parts) {
+            let name = part.name();
             let (bytes, padded) = (part.bytes, Some(part.file_bytes).filter(|padded| *padded > part.bytes));
             self.send_file(&mut writer, &name, Arc::new(Copied::Part(part)), bytes, padded).await?;
         }

@@ -8,7 +8,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::State,
     clock::Millis,
-    core::{CoreGone, CoreHandle, WorkFailed},
+    core::{CoreGone, Cores, WorkFailed},
     log::disk::Cut,
 };
 
@@ -53,7 +53,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
 
     /// The log as it is now: all that was answered by now is in it.
-    fn cut(&self) -> impl Future<Output = Result<Cut, WorkFailed>> + Send;
+    fn cut(&self) -> impl Future<Output = Result<Vec<Cut>, WorkFailed>> + Send;
 
     /// The time now, by the broker's clock.
     fn now(&self) -> Millis;
@@ -62,25 +62,25 @@ pub trait Channels: Clone + Send + Sync + 'static {
     fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
 }
 
-impl Channels for CoreHandle {
+impl Channels for Cores {
     async fn stats(&self, channels: Vec<Arc<ChannelEntry>>) -> Result<Vec<ChannelStats>, CoreGone> {
-        CoreHandle::stats(self, channels).await
+        Cores::stats(self, channels).await
     }
 
     async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
-        CoreHandle::close(self, number, force).await
+        Cores::close(self, number, force).await
     }
 
     async fn reopen(&self, number: u32) {
-        CoreHandle::reopen(self, number).await;
+        Cores::reopen(self, number).await;
     }
 
     async fn removed(&self, number: u32) {
-        CoreHandle::removed(self, number).await;
+        Cores::removed(self, number).await;
     }
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
-        CoreHandle::changed(self, entries).await;
+        Cores::changed(self, entries).await;
     }
 
     async fn redrive(
@@ -89,15 +89,15 @@ impl Channels for CoreHandle {
         to: Option<Arc<ChannelEntry>>,
         limit: u64,
     ) -> Result<(u64, u64), WorkFailed> {
-        CoreHandle::redrive(self, entry, to, limit).await
+        Cores::redrive(self, entry, to, limit).await
     }
 
     async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {
-        CoreHandle::purge(self, entry, states).await
+        Cores::purge(self, entry, states).await
     }
 
-    async fn cut(&self) -> Result<Cut, WorkFailed> {
-        CoreHandle::cut(self).await
+    async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
+        Cores::cut(self).await
     }
 
     fn now(&self) -> Millis {
@@ -105,6 +105,6 @@ impl Channels for CoreHandle {
     }
 
     async fn withdrawn(&self, numbers: Vec<u32>) {
-        CoreHandle::withdrawn(self, numbers).await;
+        Cores::withdrawn(self, numbers).await;
     }
 }

@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, Reading, Recorded, StoreFailed, records};
+use super::{Core, Reading, Recorded, StoreFailed, store::Arrived};
 use crate::{
     address_store::ChannelEntry,
-    channel::{Death, Handouts, Message, Phase, Sequence, Stored},
+    channel::{Death, Message, Phase, Sequence, Stored},
+    clock::Millis,
     log::{Log, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
@@ -69,13 +70,13 @@ impl<L: Log> Core<L> {
         };
         let content = message::with_note(content, note);
         let bytes = content.bytes() as u64;
-        let takes =
-            self.channel(to).is_some_and(|channel| !channel.entry.config.closing && channel.has_room(bytes));
-        let Some(target) = self.channels.get(&to.number).filter(|_| takes) else { return Ok(false) };
-        let expires_at = target.entry.config.limits.ttl_ms().map(|ttl| now + ttl);
-        let place = target.state.next_sequence();
-        let mut targets = Vec::with_capacity(Target::BYTES);
-        Target { channel: to.number, sequence: place, expires_ms: expires_at }.encode(&mut targets);
+        let Some(target) = self.place_in(to, bytes, now) else { return Ok(false) };
+        let mut targets = Vec::with_capacity(2 * Target::BYTES);
+        if target.is_to_come() {
+            let (channel, sequence) = self.outbox.next();
+            Target { channel, sequence, expires_ms: None }.encode(&mut targets);
+        }
+        target.encode(&mut targets);
         let record = Record::Message {
             targets: Targets::new(&targets),
             message_id: id.as_u128(),
@@ -89,22 +90,38 @@ impl<L: Log> Core<L> {
         };
         // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
         let Ok(position) = self.log.append(&record) else { return Ok(false) };
-        let _ = self.appended(Sync::Later);
+        let decided = self.appended(Sync::Later);
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.state.remove(sequence);
         }
         self.forget(number, sequence, &message);
-        let stored = Stored { position, bytes: bytes as u32, enqueued_at: now };
-        self.contents.insert(to.number, place, Recorded { id, content });
-        if let Some(target) = self.channels.get_mut(&to.number) {
-            target.counters.pushed.fetch_add(1, Relaxed);
-            let (handouts, phase) = (Handouts::default(), records::first_phase(None));
-            target.state.store(Message { stored, group: message.group, expires_at, handouts, phase });
+        if target.is_to_come() {
+            // It is in the outbox by then, and nobody waits for it.
+            let _ = self.put_out(position, decided);
+        } else {
+            let stored = Stored { position, bytes: bytes as u32, enqueued_at: now };
+            let recorded = Recorded { id, content };
+            self.arrive(target, &Arrived { stored, recorded, group: message.group, due_ms: None });
+            // Whoever waits there has its turn when this is done: a move may be part of something larger.
+            self.wake_at(to.number, 0);
         }
-        // Whoever waits there has its turn when this is done: a move may be part of something larger.
-        self.wake_at(to.number, 0);
         self.touch(number);
         Ok(true)
+    }
+
+    /// The next place in another channel, if it takes a message of so many bytes. That of another core's channel is still to
+    /// come, and what it holds is known as it was a moment ago.
+    fn place_in(&mut self, to: &Arc<ChannelEntry>, bytes: u64, now: Millis) -> Option<Target> {
+        let limits = &to.config.limits;
+        let expires_ms = limits.ttl_ms().map(|ttl| now + ttl);
+        if !self.here.has(to.number) {
+            let held = self.counters.get(to.number).stats(&to.config, now);
+            let has_room = held.messages() < limits.messages && held.bytes + bytes <= limits.bytes;
+            return (has_room && !to.config.closing).then(|| Target::to_come(to.number, expires_ms));
+        }
+        let there =
+            self.channel(to).filter(|channel| !channel.entry.config.closing && channel.has_room(bytes))?;
+        Some(Target { channel: to.number, sequence: there.state.next_sequence(), expires_ms })
     }
 
     /// A message and the name of its channel.

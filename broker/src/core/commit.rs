@@ -1,13 +1,13 @@
 //! What goes to the log, and when it is committed.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
-use super::{Core, StoreFailed, Ticket, in_flight::Flight};
-use crate::log::{AppendError, DiskLog, GroupNumber, Log, LogError, Position, Record, Sync, disk::Cut};
+use super::{Core, Samples, StoreFailed, Ticket, in_flight::Flight};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open group, if there is something in it and the log takes one more. Everybody who waits for it
@@ -80,12 +80,12 @@ impl<L: Log> Core<L> {
     /// Shows scrapes what the log and the tables hold.
     fn show_store(&self) {
         let stats = self.log.stats();
-        let sampled = &self.metrics.sampled;
-        sampled.store_segments.set(stats.segments as i64);
-        sampled.store_bytes.set(stats.total_bytes as i64);
-        sampled.store_live_bytes.set(stats.live_bytes as i64);
-        sampled.idempotency_keys.set(self.idempotency.count() as i64);
-        sampled.hot_body_memory_bytes.set(self.contents.bytes() as i64);
+        let Samples { segments, bytes, live_bytes, keys, hot_bytes } = &*self.samples;
+        segments.store(stats.segments, Relaxed);
+        bytes.store(stats.total_bytes, Relaxed);
+        live_bytes.store(stats.live_bytes, Relaxed);
+        keys.store(self.idempotency.count() as u64, Relaxed);
+        hot_bytes.store(self.contents.bytes() as u64, Relaxed);
     }
 
     /// Sees to it that everything so far is synced, and says which group that will be.
@@ -160,16 +160,13 @@ impl<L: Log> Core<L> {
         })
     }
 
+    /// What the log and the tables hold, for other threads.
+    pub fn samples(&self) -> Arc<Samples> {
+        self.samples.clone()
+    }
+
     /// Every channel's counters, for other threads.
     pub fn counters(&self) -> Arc<super::CounterRegistry> {
         self.counters.clone()
-    }
-}
-
-impl Core<DiskLog> {
-    /// The log as it is now: see [`DiskLog::cut`].
-    pub fn cut(&mut self) -> Result<Cut, StoreFailed> {
-        self.alive()?;
-        Ok(self.log.cut())
     }
 }

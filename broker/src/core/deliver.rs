@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-use super::{Core, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Attempt, records};
+use super::{Core, CoreGone, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Attempt, records};
 use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
@@ -67,11 +67,19 @@ pub enum PullRefusal {
     },
     /// The log failed.
     StoreFailed,
+    /// The broker is shutting down.
+    Gone,
 }
 
 impl From<StoreFailed> for PullRefusal {
     fn from(_: StoreFailed) -> Self {
         Self::StoreFailed
+    }
+}
+
+impl From<CoreGone> for PullRefusal {
+    fn from(_: CoreGone) -> Self {
+        Self::Gone
     }
 }
 

@@ -85,12 +85,17 @@ impl Ticket {
 
     /// Waits until the promise is kept.
     pub async fn wait(self) -> Result<(), StoreFailed> {
+        self.wait_by(Waker::clone).await
+    }
+
+    /// The same, woken by a waker that is made of the task's.
+    pub(super) async fn wait_by(self, make: impl Fn(&Waker) -> Waker) -> Result<(), StoreFailed> {
         let Some((group, sync)) = self.0 else { return Ok(()) };
         poll_fn(|context| {
             if let Some(outcome) = group.outcome(sync) {
                 return Poll::Ready(outcome);
             }
-            let waker = context.waker().clone();
+            let waker = make(context.waker());
             match sync {
                 Sync::Later => group.waiting().written.push(waker),
                 Sync::Now => group.waiting().committed.push(waker),

@@ -9,17 +9,23 @@ mod bury;
 mod channel;
 mod commit;
 mod contents;
+mod cores;
+mod cut;
 mod deliver;
 mod forget;
 mod group;
 mod handle;
 pub mod idempotency;
 mod in_flight;
+mod inbox;
 mod look;
 mod moves;
+pub mod outbox;
 mod pacer;
+mod placement;
 mod positions;
 mod push;
+mod reach;
 mod read;
 mod recall;
 mod reclaim;
@@ -28,8 +34,11 @@ mod recovery;
 mod redrive;
 mod rest;
 mod room;
+mod samples;
 mod settle;
 mod shared;
+mod start;
+mod store;
 pub mod tasks;
 mod time;
 mod timers;
@@ -43,19 +52,24 @@ use tokio::sync::Notify;
 
 pub use channel::CounterRegistry;
 pub use contents::{Content, Recorded};
+pub use cores::Cores;
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
 pub use look::Seen;
+pub use placement::{CORES_MAX, Here};
 pub use push::{Push, PushRefusal, Pushed};
+pub use reach::Reach;
 pub use read::Reading;
 pub use recall::Recalled;
 pub use reclaim::Progress;
 pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
 pub use room::{Fullness, Turn, WaitRefusal};
+pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
 pub use shared::SharedCore;
+pub use start::{Common, Found};
 
 use crate::{
     address_store::{AddressStore, ChannelEntry},
@@ -69,7 +83,9 @@ use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
 use in_flight::InFlight;
+use inbox::Inbox;
 use moves::Moves;
+use outbox::Outbox;
 use positions::SharedPositions;
 use reclaim::Reclaim;
 use rest::Resting;
@@ -116,6 +132,8 @@ pub struct Wakers {
     pub commit: Arc<Notify>,
     /// A channel wakes earlier than any before.
     pub timer: Arc<Notify>,
+    /// There is a message for another core.
+    pub outbox: Arc<Notify>,
 }
 
 /// One channel of the core.
@@ -139,6 +157,7 @@ struct Channel {
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
 pub struct Core<L = DiskLog> {
     log: L,
+    here: Here,
     store: AddressStore,
     clock: Clock,
     /// Drawn at each start; part of every lease, so that none is issued twice.
@@ -156,6 +175,8 @@ pub struct Core<L = DiskLog> {
     /// Keys of the pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: Moves,
+    outbox: Outbox,
+    inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
     /// The open group.
@@ -171,6 +192,7 @@ pub struct Core<L = DiskLog> {
     durable_group: GroupNumber,
     failed: bool,
     metrics: Arc<Metrics>,
+    samples: Arc<Samples>,
     wakers: Wakers,
 }
 

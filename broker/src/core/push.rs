@@ -1,17 +1,17 @@
 //! Into a channel, or into several that share a destination.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey, recall::Recalled, records,
-    room::Fullness,
+    Content, Core, CoreGone, Reach, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey,
+    recall::Recalled, room::Fullness, store::Arrived,
 };
 use crate::{
     address_store::ChannelEntry,
-    channel::{Group, Handouts, Message, Stored},
+    channel::{Group, Stored},
     clock::Millis,
     log::{AppendError, Idempotency, Log, Record, Sync, Target, Targets},
 };
@@ -29,7 +29,7 @@ pub struct Push {
     pub delay: Option<Millis>,
     /// How long it is kept; absent, as long as the channel says.
     pub ttl: Option<Millis>,
-    /// What was read of the key: see [`super::SharedCore::recall`].
+    /// What was read of the key: see [`super::Reach::recall`].
     pub recalled: Recalled,
 }
 
@@ -75,6 +75,8 @@ pub enum PushRefusal {
     StoreFull,
     /// The log failed.
     StoreFailed,
+    /// The broker is shutting down.
+    Gone,
 }
 
 impl From<StoreFailed> for PushRefusal {
@@ -83,9 +85,17 @@ impl From<StoreFailed> for PushRefusal {
     }
 }
 
+impl From<CoreGone> for PushRefusal {
+    fn from(_: CoreGone) -> Self {
+        Self::Gone
+    }
+}
+
 impl<L: Log> Core<L> {
     /// Stores a message in all of some channels or in none, or finds the answer that its key got before. Receivers that
     /// wait get it in the same group. `turn` is the place of a sender that waited for room.
+    ///
+    /// The first of the channels is this core's. Those that are not have admitted it.
     pub fn push(
         &mut self,
         entries: &[Arc<ChannelEntry>],
@@ -93,20 +103,20 @@ impl<L: Log> Core<L> {
         turn: Option<Turn>,
     ) -> Result<Pushed, PushRefusal> {
         let now = self.alive()?;
-        let window = entries.iter().map(|entry| entry.config.deduplication_window_seconds).max().unwrap_or(0);
-        push.key = push.key.filter(|_| window > 0);
-        if let Some(key) = push.key
-            && let Some(answered) = self.answered(key, &push.recalled, turn, now)?
-        {
+        if let Some(answered) = self.repeated(entries, &push, turn)? {
             return Ok(answered);
         }
+        let window = window_seconds(entries);
+        push.key = push.key.filter(|_| window > 0);
         let bytes = push.content.bytes() as u64;
+        let here = self.here;
+        let own = || entries.iter().filter(|entry| here.has(entry.number));
         let mut goes = Vec::new();
-        for entry in entries {
+        for entry in own() {
             let sequences = self.admit(entry, bytes, turn)?;
             goes.extend(sequences.into_iter().map(|sequence| (entry.number, sequence)));
         }
-        for entry in entries {
+        for entry in own() {
             self.spend_rate(entry)?;
         }
         let key = push.key.map(|PushKey { hash, fingerprint }| Idempotency {
@@ -118,11 +128,23 @@ impl<L: Log> Core<L> {
         for (number, sequence) in goes {
             self.drop_message(number, sequence)?;
         }
-        for entry in entries {
+        for entry in own() {
             self.serve_waiting(entry.number);
             self.touch(entry.number);
         }
         Ok(pushed)
+    }
+
+    /// The answer that a push's key got before.
+    fn repeated(
+        &mut self,
+        entries: &[Arc<ChannelEntry>],
+        push: &Push,
+        turn: Option<Turn>,
+    ) -> Result<Option<Pushed>, PushRefusal> {
+        let now = self.alive()?;
+        let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
+        self.answered(key, &push.recalled, turn, now)
     }
 
     /// Appends a message that all of its channels take.
@@ -136,15 +158,25 @@ impl<L: Log> Core<L> {
         let Push { content, group, delay, ttl, .. } = push;
         let id = Uuid::now_v7();
         let due_ms = delay.filter(|delay| *delay > 0).map(|delay| now + delay);
-        let mut targets = [0; SHARED_DESTINATION_CHANNELS_MAX * Target::BYTES];
+        // The outbox may be among them.
+        let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
         let mut rest = &mut targets[..];
-        for entry in entries {
+        let (here, out) = (self.here, self.outbox.next());
+        let own = entries.iter().filter(|entry| here.has(entry.number));
+        let others = || entries.iter().filter(|entry| !here.has(entry.number));
+        let expires =
+            |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| now + ttl);
+        for entry in own {
             let sequence = self.channels[&entry.number].state.next_sequence();
-            let ttl = ttl.or_else(|| entry.config.limits.ttl_ms());
-            Target { channel: entry.number, sequence, expires_ms: ttl.map(|ttl| now + ttl) }
-                .encode(&mut rest);
+            Target { channel: entry.number, sequence, expires_ms: expires(entry) }.encode(&mut rest);
         }
-        let targets = Targets::new(&targets[..entries.len() * Target::BYTES]);
+        let goes_out = others().next().is_some();
+        if goes_out {
+            Target { channel: out.0, sequence: out.1, expires_ms: None }.encode(&mut rest);
+            others().for_each(|entry| Target::to_come(entry.number, expires(entry)).encode(&mut rest));
+        }
+        let encoded = (entries.len() + usize::from(goes_out)) * Target::BYTES;
+        let targets = Targets::new(&targets[..encoded]);
         let record = Record::Message {
             targets,
             message_id: id.as_u128(),
@@ -164,25 +196,59 @@ impl<L: Log> Core<L> {
         if let Some(Idempotency { hash, expires_ms, .. }) = key {
             self.idempotency.insert(hash, expires_ms, position, now);
         }
-        self.shared.share(position, entries.len());
+        let stored_here = targets.iter().filter(|target| here.has(target.channel)).count();
+        self.shared.share(position, stored_here);
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
-        let ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
+        let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
+        if goes_out {
+            ticket = self.put_out(position, ticket);
+        }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
         let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
         let recorded = Recorded { id, content: content.clone() };
-        for Target { channel: number, sequence, expires_ms } in targets.iter() {
-            self.contents.insert(number, sequence, recorded.clone());
-            let Some(channel) = self.channels.get_mut(&number) else { continue };
-            channel.counters.pushed.fetch_add(1, Relaxed);
-            channel.state.store(Message {
-                stored,
-                group: group.clone(),
-                expires_at: expires_ms,
-                handouts: Handouts::default(),
-                phase: records::first_phase(due_ms),
-            });
-        }
+        let arrived = Arrived { stored, recorded, group, due_ms };
+        let own = targets.iter().filter(|target| here.has(target.channel) && target.channel != out.0);
+        own.for_each(|target| self.arrive(target, &arrived));
         Ok(Pushed { id, replayed: false, ticket: if durable { ticket } else { Ticket::committed() } })
+    }
+}
+
+/// For how long a key is remembered.
+fn window_seconds(entries: &[Arc<ChannelEntry>]) -> u32 {
+    entries.iter().map(|entry| entry.config.deduplication_window_seconds).max().unwrap_or(0)
+}
+
+impl<L: Log> Reach<L> {
+    /// Stores a message in all of some channels or in none, by the core of the first: see [`Core::push`].
+    pub async fn push(
+        &self,
+        entries: &Vec<Arc<ChannelEntry>>,
+        mut push: Push,
+        turn: Option<Turn>,
+    ) -> Result<Pushed, PushRefusal> {
+        let first = entries[0].number;
+        self.recall(first, &mut push).await?;
+        if self.are_apart(entries) {
+            let asked = (entries.clone(), push);
+            let repeated =
+                self.ask(first, &asked, move |core, (entries, push)| core.repeated(entries, push, turn));
+            if let Some(answered) = repeated.await?? {
+                return Ok(answered);
+            }
+            push = asked.1;
+            let bytes = push.content.bytes() as u64;
+            for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
+                let admitted = self
+                    .ask(entry.number, entry, move |core, entry| core.admit_from_afar(entry, bytes, turn));
+                admitted.await??;
+            }
+        }
+        self.ask(first, entries, move |core, entries| core.push(entries, push, turn)).await?
+    }
+
+    /// Whether channels are of several cores.
+    pub fn are_apart(&self, entries: &[Arc<ChannelEntry>]) -> bool {
+        entries.iter().any(|entry| self.core_of(entry.number) != self.core_of(entries[0].number))
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot::error::RecvError;
 use uuid::Uuid;
 
-use super::{Content, Core, Recorded, SharedCore, StoreFailed};
+use super::{Content, Core, Recorded, StoreFailed};
 use crate::{
     channel::Sequence,
     log::{Coming, Log, LogError, Position, Read, Record},
@@ -15,7 +15,7 @@ use crate::{
 pub enum Reading {
     /// It was in memory.
     Here(Recorded),
-    /// It comes from the log; [`SharedCore::content`] waits for it.
+    /// It comes from the log; [`super::Reach::content`] waits for it.
     Coming(Coming),
 }
 
@@ -58,22 +58,6 @@ impl<L: Log> Core<L> {
     /// Takes note of how a read ended.
     pub(super) fn came(&mut self, came: Came) -> Result<Bytes, StoreFailed> {
         self.survive(came.unwrap_or(Err(LogError::Poisoned)))
-    }
-}
-
-impl<L: Log> SharedCore<L> {
-    /// Waits for a content.
-    pub async fn content(&self, reading: &mut Reading) -> Result<Recorded, StoreFailed> {
-        match reading {
-            Reading::Here(recorded) => Ok(recorded.clone()),
-            Reading::Coming(coming) => Ok(Recorded::of(&self.bytes(coming).await?)),
-        }
-    }
-
-    /// Waits for a record's bytes.
-    pub(super) async fn bytes(&self, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
-        let came = coming.await;
-        self.with(|core| core.came(came))
     }
 }
 

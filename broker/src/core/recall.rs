@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Core, Push, PushRefusal, Pushed, SharedCore, StoreFailed, Turn, idempotency::PushKey};
+use super::{Core, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey};
 use crate::{
     clock::Millis,
     log::{Coming, Log, Position, Read, Record, Sync},
@@ -13,22 +13,15 @@ use crate::{
 /// Records that tell of a key and were read for a push.
 pub type Recalled = Vec<(Position, Bytes)>;
 
-impl<L: Log> SharedCore<L> {
-    /// Reads what is known of a push's key. The push follows before anything else is awaited.
-    pub async fn recall(&self, push: &mut Push) -> Result<(), StoreFailed> {
-        while let Some((position, mut coming)) = self.with(|core| core.unread(push))? {
-            push.recalled.push((position, self.bytes(&mut coming).await?));
-        }
-        Ok(())
-    }
-}
-
 impl<L: Log> Core<L> {
-    /// A record that tells of a push's key and is not in memory.
-    fn unread(&mut self, push: &Push) -> Result<Option<(Position, Coming)>, StoreFailed> {
-        let Some(key) = push.key else { return Ok(None) };
+    /// A record that tells of a push's key and is neither in memory nor among those that were read.
+    pub(super) fn unread(
+        &mut self,
+        key: PushKey,
+        recalled: &Recalled,
+    ) -> Result<Option<(Position, Coming)>, StoreFailed> {
         for position in self.idempotency.candidates(key.hash, self.clock.now()) {
-            if push.recalled.iter().all(|(recalled, _)| *recalled != position)
+            if recalled.iter().all(|(recalled, _)| *recalled != position)
                 && let Read::Coming(coming) = self.read(position)?
             {
                 return Ok(Some((position, coming)));

@@ -4,11 +4,11 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     task::{Context, Poll},
 };
 
-use super::{Core, StoreFailed, pacer::Pacer};
+use super::{Core, StoreFailed, pacer::Pacer, placement::is_outbox};
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
@@ -25,6 +25,15 @@ pub(super) struct Reclaim {
     pacer: Pacer,
     /// Messages whose state was written anew on this walk: once is enough, however often it changed.
     states: HashSet<(u32, Sequence)>,
+    /// The sequences that channels had not given yet when the broker started, if there were older logs.
+    new_from: Option<HashMap<u32, Sequence>>,
+}
+
+impl Reclaim {
+    /// Of a core whose channels had given the sequences before these.
+    pub(super) fn since(new_from: Option<HashMap<u32, Sequence>>) -> Self {
+        Self { new_from, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,12 +67,17 @@ impl<L: Log> Core<L> {
         }
         match self.reclaim.stage {
             Stage::Idle => {
-                let Some(below) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
-                self.walk(Position::START, below, context)
+                let Some(part) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
+                self.walk(part.start, part.end, context)
             }
             Stage::Walking { from, below } => self.walk(from, below, context),
             Stage::Copied { below, copies } => self.free(below, copies, context),
         }
+    }
+
+    /// Whether there are logs of another number of cores, which go when what is in them is copied.
+    pub(super) fn has_older_log(&self) -> bool {
+        self.log.has_older()
     }
 
     /// The same, ready when the step was done.
@@ -148,39 +162,79 @@ impl<L: Log> Core<L> {
             Record::Lease { channel, sequence, .. }
             | Record::Release { channel, sequence, .. }
             | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence),
-            Record::IdempotencyKey { .. } | Record::Key { .. } => self.keep_key(position, record),
-            // A settle outlives every copy of its message without help: segments leave from the oldest end only.
-            Record::Settle { .. } => Ok(()),
+            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {
+                self.keep_key(position, record)
+            }
+            Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
         }
     }
 
     /// Copies a message for those of its channels that still have it.
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
-        let Record::Message { targets, .. } = *record else { return Ok(()) };
+        let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
+        self.keep_taken(record)?;
+        let goes_out = targets.iter().any(|target| self.goes_out(&target, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
+                || (goes_out && (target.is_to_come() || is_outbox(target.channel)))
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
-        if live.is_empty() {
+        let Some(first) = live.first().map(|target| target.channel) else {
+            if let Some((channel, sequence)) = moved_from {
+                self.keep_settle(channel, sequence)?;
+            }
             return self.keep_key(position, record);
-        }
+        };
         let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
         live.iter().for_each(|target| target.encode(&mut bytes));
+        // The first of a message's channels is its key's.
+        let with_key = record.key_channel() == Some(first) && self.is_key_at(position, record);
         let mut copy = *record;
-        if let Record::Message { targets, .. } = &mut copy {
+        if let Record::Message { targets, idempotency, .. } = &mut copy {
             *targets = Targets::new(&bytes);
+            *idempotency = idempotency.filter(|_| with_key);
         }
         let to = self.append_copy(&copy)?;
-        for Target { channel, sequence, .. } in live {
-            if let Some(channel) = self.channels.get_mut(&channel) {
-                channel.state.relocate(sequence, to);
+        for Target { channel, sequence, .. } in live.iter().filter(|target| !target.is_to_come()) {
+            match self.channels.get_mut(channel) {
+                Some(channel) => channel.state.relocate(*sequence, to),
+                None => self.outbox.relocate((*channel, *sequence), to),
             }
         }
         self.shared.relocate(position, to);
         self.log.release(position);
-        if let Some((key, _)) = record.key() {
-            self.idempotency.relocate(key.hash, position, to);
+        match record.key().filter(|_| with_key) {
+            Some((key, _)) => self.idempotency.relocate(key.hash, position, to),
+            None => self.keep_key(position, record)?,
+        }
+        Ok(())
+    }
+
+    /// Whether a target is the outbox, which has a message by this very record.
+    fn goes_out(&self, target: &Target, position: Position) -> bool {
+        is_outbox(target.channel) && self.outbox.is_at((target.channel, target.sequence), Some(position))
+    }
+
+    /// A settle outlives every copy of its message in its own log without help: segments leave from the oldest end only. As
+    /// long as there are older logs, what they may have is settled once more.
+    fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+        let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.has(channel)) else {
+            return Ok(());
+        };
+        if !self.log.has_older() {
+            self.reclaim.new_from = None;
+            return Ok(());
+        }
+        let message = (channel, sequence);
+        let (is_new, is_there) = if is_outbox(channel) {
+            (self.outbox.has_given(message), self.outbox.is_at(message, None))
+        } else {
+            let is_new = new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
+            (is_new, self.message(channel, sequence).is_some())
+        };
+        if !is_new && !is_there {
+            self.append_copy(&Record::Settle { channel, sequence })?;
         }
         Ok(())
     }
@@ -196,17 +250,24 @@ impl<L: Log> Core<L> {
 
     /// Writes an idempotency key down again while its window is open, without its message.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
-        let now = self.clock.now();
-        if let Some((idempotency, message_id)) = record.key()
-            && self.idempotency.is_at(idempotency.hash, position, now)
-        {
-            let to = self.append_copy(&Record::Key { idempotency, message_id })?;
+        if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
+            let key = match record.key_channel() {
+                Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
+                None => Record::Key { idempotency, message_id },
+            };
+            let to = self.append_copy(&key)?;
             self.idempotency.relocate(idempotency.hash, position, to);
         }
         Ok(())
     }
 
-    fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
+    /// Whether a record's key is remembered by this very record.
+    fn is_key_at(&self, position: Position, record: &Record<'_>) -> bool {
+        let now = self.clock.now();
+        record.key().is_some_and(|(key, _)| self.idempotency.is_at(key.hash, position, now))
+    }
+
+    pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
         let position = self.append_reserved(record)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.

@@ -3,27 +3,26 @@
 //! A record may come after others that it precedes in time, because what is live in the oldest segment is copied to the
 //! newest before the oldest is freed. So a lease may come before its message: it is kept until the message comes. A
 //! settle never does: copies are made of live messages only. Of two records that tell a message's state, the later one in
-//! the log is the later one in time, because a copy is written of the state as it is then.
+//! the log is the later one in time, because a copy is written of the state as it is then. Older logs, of other numbers of
+//! cores, come first; in each of them all records of a channel are in one log.
 
 use std::{
     collections::{HashMap, HashSet},
     future::poll_fn,
-    sync::Arc,
 };
-
-use restante_wire::channel::Durability;
 
 use super::{
-    Channel, Core, CounterRegistry, Limits, StartError, contents::HotContents, idempotency::IdempotencyTable,
-    in_flight::InFlight, moves::Moves, positions::SharedPositions, reclaim::Reclaim, records, rest::Resting,
-    timers::ChannelTimers,
+    Here,
+    inbox::{Inbox, came_from},
+    outbox::Outgoing,
+    placement::is_outbox,
+    positions::SharedPositions,
+    records,
 };
 use crate::{
-    address_store::AddressStore,
-    channel::{ChannelState, Ended, Group, Handouts, LeaseSealer, Message, Phase, Sequence, Stored},
-    clock::{Clock, Millis},
-    log::{GroupNumber, Idempotency, Log, LogError, Position, Record, RecordHead, Replayed, Sync, Target},
-    metrics::Metrics,
+    channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
+    clock::Millis,
+    log::{Idempotency, Log, LogError, Position, Record, RecordHead, Replayed, Target},
 };
 
 /// What the log says of one message since it was stored.
@@ -37,29 +36,64 @@ struct Changed {
 
 /// Where a key's record lies, and when the key is forgotten.
 #[derive(Debug, Clone, Copy)]
-struct Key {
-    position: Position,
-    expires_at: Millis,
+pub(super) struct Key {
+    pub(super) position: Position,
+    pub(super) expires_at: Millis,
 }
 
-/// Collects the log's records, in the order in which they lie there.
-#[derive(Debug, Default)]
+/// Collects the log's records, in the order in which they lie there: those of the channels of one core.
+#[derive(Debug)]
 pub(crate) struct Replay {
-    channels: HashMap<u32, ChannelState>,
+    here: Here,
+    pub(super) channels: HashMap<u32, ChannelState>,
     changes: HashMap<(u32, Sequence), Changed>,
-    keys: HashMap<u128, Key>,
-    shared: SharedPositions,
+    pub(super) keys: HashMap<u128, Key>,
+    pub(super) shared: SharedPositions,
     /// Records of messages that are gone, or that lie elsewhere as well.
-    dead: Vec<Position>,
-    newest: Millis,
+    pub(super) dead: Vec<Position>,
+    pub(super) newest: Millis,
     /// Names of groups, each once.
     groups: HashSet<Group>,
+    /// What is in the outboxes that are this core's.
+    pub(super) leaving: HashMap<Outgoing, Leaving>,
+    /// What was taken of other outboxes.
+    pub(super) inbox: Inbox,
+}
+
+/// A message of an outbox.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) message: Message,
+    /// The channels that were still to have it when it was stored.
+    to_come: Vec<Target>,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self::of(Here::ALONE)
+    }
 }
 
 impl Replay {
-    /// Everything in a log.
-    async fn read(log: &mut impl Log) -> Result<Self, LogError> {
-        let mut replay = Self::default();
+    /// Of the channels of one core.
+    fn of(here: Here) -> Self {
+        Self {
+            here,
+            channels: HashMap::new(),
+            changes: HashMap::new(),
+            keys: HashMap::new(),
+            shared: SharedPositions::default(),
+            dead: Vec::new(),
+            newest: 0,
+            groups: HashSet::new(),
+            leaving: HashMap::new(),
+            inbox: Inbox::default(),
+        }
+    }
+
+    /// Everything in a log that is one core's.
+    pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
+        let mut replay = Self::of(here);
         let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
@@ -69,27 +103,30 @@ impl Replay {
     /// One more record.
     pub(crate) fn record(&mut self, position: Position, head: &RecordHead<'_>) {
         let RecordHead { record, content_bytes } = head;
-        if let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() {
-            let key = Key { position, expires_at: expires_ms };
-            let known = self.keys.entry(hash).or_insert(key);
-            // A key may be used again when its window is over, and the first message be copied after that.
-            if known.expires_at <= key.expires_at {
-                *known = key;
-            }
-        }
+        self.key(position, record);
         match *record {
             Record::Push { channel, sequence, enqueued_ms, .. } => {
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
-                self.message(channel, sequence, Message::new(stored));
+                if self.here.has(channel) {
+                    self.message(channel, sequence, Message::new(stored));
+                }
             }
             Record::Message { targets, enqueued_ms, due_ms, group, moved_from, .. } => {
-                if let Some((channel, sequence)) = moved_from {
-                    self.gone(channel, sequence);
+                let here = self.here;
+                match (moved_from, came_from(moved_from)) {
+                    (_, Some(from)) => {
+                        let own = targets.iter().filter(|target| here.has(target.channel));
+                        own.for_each(|target| self.inbox.add(from, target.channel));
+                    }
+                    (Some((channel, sequence)), None) => self.gone(channel, sequence),
+                    (None, None) => {}
                 }
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
+                let stored_by_this = |target: &Target| here.has(target.channel) && !target.is_to_come();
+                let own = || targets.iter().filter(stored_by_this);
                 let group = group.map(|group| self.group(group));
-                self.shared.share(position, targets.count());
-                for Target { channel, sequence, expires_ms } in targets.iter() {
+                self.shared.share(position, own().count());
+                for Target { channel, sequence, expires_ms } in own() {
                     let message = Message {
                         stored,
                         group: group.clone(),
@@ -97,7 +134,16 @@ impl Replay {
                         handouts: Handouts::default(),
                         phase: records::first_phase(due_ms),
                     };
-                    self.message(channel, sequence, message);
+                    if is_outbox(channel) {
+                        let to_come = targets.iter().filter(Target::is_to_come).collect();
+                        self.goes_out((channel, sequence), Leaving { message, to_come });
+                    } else {
+                        self.message(channel, sequence, message);
+                    }
+                }
+                if own().next().is_none() && came_from(moved_from).is_some() {
+                    // It says only that it was taken.
+                    self.dead.push(position);
                 }
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
@@ -105,24 +151,45 @@ impl Replay {
                 self.changed(channel, sequence, handouts, Phase::Leased(ends_ms), None);
             }
             Record::Release { channel, sequence, delivery, counted } => {
-                self.saw(channel, sequence);
-                let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
-                    handouts: Handouts { last: delivery, ..Handouts::default() },
-                    phase: Phase::Leased(0),
-                    expires_at: None,
-                });
-                if matches!(changed.phase, Phase::Leased(_)) {
-                    let uncounted = &mut changed.handouts.uncounted;
-                    *uncounted = uncounted.saturating_add(u32::from(!counted));
-                    changed.phase = Phase::Ready(Some(Ended::Released));
-                }
+                self.given_back(channel, sequence, delivery, counted);
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
                 self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
-            Record::IdempotencyKey { .. } | Record::Key { .. } => {}
+            Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+        }
+    }
+
+    fn key(&mut self, position: Position, record: &Record<'_>) {
+        let Some((Idempotency { hash, expires_ms, .. }, _)) = record.key() else { return };
+        // Whose it is was not always written down: then it may be anybody's.
+        if record.key_channel().is_some_and(|channel| !self.here.has(channel)) {
+            return;
+        }
+        let key = Key { position, expires_at: expires_ms };
+        let known = self.keys.entry(hash).or_insert(key);
+        // A key may be used again when its window is over, and the first message be copied after that.
+        if known.expires_at <= key.expires_at {
+            *known = key;
+        }
+    }
+
+    fn given_back(&mut self, channel: u32, sequence: Sequence, delivery: u32, counted: bool) {
+        if !self.here.has(channel) {
+            return;
+        }
+        self.saw(channel, sequence);
+        let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
+            handouts: Handouts { last: delivery, ..Handouts::default() },
+            phase: Phase::Leased(0),
+            expires_at: None,
+        });
+        if matches!(changed.phase, Phase::Leased(_)) {
+            let uncounted = &mut changed.handouts.uncounted;
+            *uncounted = uncounted.saturating_add(u32::from(!counted));
+            changed.phase = Phase::Ready(Some(Ended::Released));
         }
     }
 
@@ -147,6 +214,11 @@ impl Replay {
         self.release(older);
     }
 
+    fn goes_out(&mut self, message: Outgoing, leaving: Leaving) {
+        let older = self.leaving.insert(message, leaving);
+        self.release(older.map(|older| older.message));
+    }
+
     fn changed(
         &mut self,
         channel: u32,
@@ -155,6 +227,9 @@ impl Replay {
         phase: Phase,
         expires_at: Option<Option<Millis>>,
     ) {
+        if !self.here.has(channel) {
+            return;
+        }
         self.saw(channel, sequence);
         let before = self.changes.get(&(channel, sequence)).and_then(|changed| changed.expires_at);
         let changed = Changed { handouts, phase, expires_at: expires_at.or(before) };
@@ -162,6 +237,13 @@ impl Replay {
     }
 
     fn gone(&mut self, channel: u32, sequence: Sequence) {
+        if !self.here.has(channel) {
+            return;
+        }
+        if is_outbox(channel) {
+            let gone = self.leaving.remove(&(channel, sequence));
+            return self.release(gone.map(|gone| gone.message));
+        }
         self.saw(channel, sequence);
         self.changes.remove(&(channel, sequence));
         let message = self.channels.entry(channel).or_default().remove(sequence);
@@ -193,88 +275,31 @@ impl Replay {
         }
     }
 
+    /// What is in outboxes goes to the channels that are still to have it, as after a start.
+    pub(crate) fn hand_over(&mut self) {
+        let mut leaving: Vec<_> = self.leaving.drain().collect();
+        leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
+        for (from, Leaving { message, to_come }) in leaving {
+            for Target { channel, expires_ms, .. } in to_come {
+                if !self.inbox.knows(from, channel) {
+                    let sequence = self.channels.entry(channel).or_default().next_sequence();
+                    self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
+                }
+            }
+        }
+    }
+
     /// The messages of each channel, by the channels' numbers.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
         self.channels.iter().map(|(number, state)| (*number, state))
     }
 
     /// Nothing of a channel is kept but the sequences that it has given.
-    fn empty(&mut self, state: &mut ChannelState) {
+    pub(super) fn empty(&mut self, state: &mut ChannelState) {
         let sequences: Vec<_> = state.messages().map(|(sequence, _)| sequence).collect();
         for sequence in sequences {
             let message = state.remove(sequence);
             self.release(message);
         }
-    }
-}
-
-impl<L: Log> Core<L> {
-    /// Rebuilds the channels from a log that was just opened. Messages of channels that the address store has forgotten for
-    /// ever are dropped, and those of channels that are kept in memory only.
-    pub async fn start(
-        mut log: L,
-        store: &AddressStore,
-        sealer: LeaseSealer,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let mut replay = Replay::read(&mut log).await?;
-        let clock = Clock::start(replay.newest);
-        let now = clock.now();
-        let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
-        for (hash, Key { position, expires_at }) in
-            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
-        {
-            idempotency.insert(hash, expires_at, position, now);
-        }
-        let counters = Arc::new(CounterRegistry::default());
-        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
-        for (number, mut state) in std::mem::take(&mut replay.channels) {
-            match store.by_number(number) {
-                Some(entry) => {
-                    if entry.config.durability == Durability::Memory {
-                        replay.empty(&mut state);
-                    }
-                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
-                }
-                // Its addresses are lost, not its deletion known: nothing may be dropped.
-                None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
-                None => replay.empty(&mut state),
-            }
-        }
-        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
-        tracing::info!(channels = channels.len(), messages, keys = idempotency.count(), "the log is open");
-        let mut core = Self {
-            log,
-            store: store.clone(),
-            clock,
-            start: getrandom::u64().map_err(StartError::Random)?,
-            sealer,
-            limits,
-            channels,
-            resting: Resting::default(),
-            closed: HashSet::new(),
-            counters,
-            contents: HotContents::new(limits.hot_bytes),
-            shared: replay.shared,
-            idempotency,
-            waiting_keys: HashSet::new(),
-            moves: Moves::new(),
-            timers: ChannelTimers::default(),
-            reclaim: Reclaim::default(),
-            group: Arc::default(),
-            group_sync: Sync::Later,
-            sync_wanted: false,
-            in_flight: InFlight::default(),
-            newest_group: GroupNumber::default(),
-            durable_group: GroupNumber::default(),
-            failed: false,
-            metrics,
-            wakers: super::Wakers::default(),
-        };
-        replay.dead.into_iter().for_each(|position| core.log.release(position));
-        let numbers: Vec<_> = core.channels.keys().copied().collect();
-        numbers.into_iter().for_each(|number| core.touch(number));
-        Ok(core)
     }
 }

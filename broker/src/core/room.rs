@@ -124,6 +124,21 @@ impl<L: Log> Core<L> {
         channel.make_room(bytes, turn)
     }
 
+    /// Whether a channel takes a message of so many bytes that another core stores for several.
+    pub(super) fn admit_from_afar(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        bytes: u64,
+        turn: Option<Turn>,
+    ) -> Result<(), PushRefusal> {
+        self.alive()?;
+        self.admit(entry, bytes, turn)?;
+        if self.log.stats().is_scarce {
+            return Err(PushRefusal::StoreFull);
+        }
+        self.spend_rate(entry)
+    }
+
     /// Takes one push off a channel's rate.
     pub(super) fn spend_rate(&self, entry: &ChannelEntry) -> Result<(), PushRefusal> {
         let Some(rate) = self.channels.get(&entry.number).and_then(|channel| channel.rate.as_ref()) else {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use restante_wire::channel::{Delivery, Durability};
 
-use super::{Channel, Core, StoreFailed, Ticket, records};
+use super::{Channel, Core, CoreGone, StoreFailed, Ticket, records};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::Millis,
@@ -45,6 +45,8 @@ pub enum SettleRefusal {
     Lease(Refusal),
     /// The log failed.
     StoreFailed,
+    /// The broker is shutting down.
+    Gone,
 }
 
 /// The lease that a receiver gets: what it asks for, within the channel's bounds, or the channel's own.
@@ -56,6 +58,12 @@ pub fn bounded_lease(delivery: &Delivery, seconds: Option<u32>) -> Millis {
 impl From<Refusal> for SettleRefusal {
     fn from(refusal: Refusal) -> Self {
         Self::Lease(refusal)
+    }
+}
+
+impl From<CoreGone> for SettleRefusal {
+    fn from(_: CoreGone) -> Self {
+        Self::Gone
     }
 }
 

@@ -38,6 +38,12 @@ impl<L: Log> SharedCore<L> {
         Self(Arc::new(Mutex::new(core)))
     }
 
+    /// The core, for a test that does one thing after another.
+    #[cfg(test)]
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Core<L>> {
+        self.0.lock().unwrap()
+    }
+
     /// Does something with the core, to the end: there is nothing to await in it.
     pub fn with<T>(&self, act: impl FnOnce(&mut Core<L>) -> T) -> T {
         let mut core = self.0.lock().expect("a panic under this lock ends the process");

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, Progress, SharedCore};
-use crate::log::Log;
+use crate::{clock::Millis, log::Log};
 
 /// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
 /// so a few turns gather all requests that are already in the sockets; more turns would only delay them.
@@ -22,11 +22,15 @@ const GATHER_TURNS: usize = 8;
 /// What was written without a sync (leases, releases) is synced within this.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
+/// When older logs are looked at again for which there was no room, in milliseconds.
+const OLDER_AGAIN_AFTER: Millis = 500;
+
 /// Commits the open group whenever it has records and the log takes it, tells who waits when groups are committed, and
 /// copies live records in between. Ends when the log fails, and then cancels `failed`.
 pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToken) {
     let wake = core.with(|core| core.wakers().commit);
-    let mut reclaiming = Progress::Idle;
+    // There may be older logs, which nobody writes to.
+    let mut reclaiming = Progress::More;
     let mut sync_at: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -43,8 +47,11 @@ pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToke
         let (has_failed, needs_sync, more) = core.with(|core| {
             core.commit();
             // Under load nothing else comes before the next wake. What it waits for wakes this task above.
-            let more = core.reclaim_step(&mut Context::from_waker(Waker::noop()));
-            (core.has_failed(), core.needs_sync(), more.unwrap_or(Progress::Idle))
+            let more = match core.reclaim_step(&mut Context::from_waker(Waker::noop())) {
+                Ok(Progress::Idle) if core.has_older_log() => Progress::Later(OLDER_AGAIN_AFTER),
+                more => more.unwrap_or(Progress::Idle),
+            };
+            (core.has_failed(), core.needs_sync(), more)
         });
         if has_failed {
             core.with(|core| core.commit());

@@ -12,6 +12,7 @@ use super::{
     ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, VERSION, Version,
     error::{io_error, step},
     lock,
+    logs::{self, LogFolder},
 };
 
 /// A data folder that nobody changes for as long as the value lives.
@@ -77,9 +78,11 @@ impl Looked {
         self.path.join(ADDRESSES)
     }
 
-    /// The log's folder.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.path.join(LOG)
+    /// The names of the logs' folders, in the order of what they say of a message.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        let mut logs = logs::names(&self.path).unwrap_or_default();
+        logs.sort_unstable();
+        logs.iter().map(LogFolder::to_string).collect()
     }
 
     fn version(&mut self, text: &[u8]) -> Result<Option<Uuid>, DataFolderError> {

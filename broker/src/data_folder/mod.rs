@@ -5,12 +5,14 @@
 //! restante.json   {"format": 1, "storeId": "…"}, written once, first of all
 //! lease-key       the key of the lease tokens' seal, readable by the owner alone
 //! addresses/      the address store
-//! log/            the messages
+//! log/            the messages, of a broker with one core from its beginning
+//! log-2-0of4/ …   the logs of a broker with several: see [`logs`]
 //! ```
 
 pub(crate) mod durable;
 mod error;
 mod lock;
+pub(crate) mod logs;
 pub(crate) mod look;
 
 use std::{
@@ -27,9 +29,12 @@ use uuid::Uuid;
 pub use error::DataFolderError;
 
 use error::{io_error, step};
+use logs::{LogFolder, Logs};
 
-/// The format of the whole folder. A version that cannot read an older one's files in place counts it up.
-const FORMAT: u32 = 1;
+/// The format of the whole folder. A version that cannot read an older one's files in place counts it up. 2 has several logs.
+const FORMAT: u32 = 2;
+/// The format of a folder with one log.
+const FORMAT_OF_ONE_LOG: u32 = 1;
 /// Bytes of the lease key: the length of SHA-256, the longest that HMAC-SHA-256 uses whole without gain beyond (RFC 2104
 /// section 3).
 pub const LEASE_KEY_BYTES: usize = 32;
@@ -39,6 +44,15 @@ pub(crate) const VERSION: &str = "restante.json";
 pub(crate) const LEASE_KEY: &str = "lease-key";
 pub(crate) const ADDRESSES: &str = "addresses";
 pub(crate) const LOG: &str = "log";
+
+/// The folders of logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFolders {
+    /// One for each core.
+    pub current: Vec<PathBuf>,
+    /// Those of starts with another number of cores, the oldest first.
+    pub older: Vec<PathBuf>,
+}
 
 /// A data folder that is this process's own for as long as the value lives.
 #[derive(Debug)]
@@ -102,9 +116,24 @@ impl DataFolder {
         self.path.join(ADDRESSES)
     }
 
-    /// The log's folder.
-    pub fn log(&self) -> PathBuf {
-        self.path.join(LOG)
+    /// The folders of the logs of a broker with so many cores: those of the cores, which are made if they are not there, and
+    /// the older ones in their order.
+    pub fn logs(&self, cores: u32) -> Result<LogFolders, DataFolderError> {
+        let there = step("list", &self.path, || logs::names(&self.path))?;
+        let Logs { current, older } = Logs::of(there.clone(), cores);
+        let path = |log: &LogFolder| self.path.join(log.to_string());
+        if current.iter().any(|log| !there.contains(log)) {
+            // A version that does not know of it must not take the folder for an empty one.
+            Version { format: FORMAT, ..version(&self.path)? }.write(&self.path)?;
+            current.iter().try_for_each(|log| make_folder(&path(log)))?;
+            step("sync", &self.path, || durable::sync_folder_of(&path(&LogFolder::FIRST)))?;
+        }
+        for log in older.iter().filter(|log| **log != LogFolder::FIRST) {
+            // Only an empty one goes: what it held is copied.
+            let _ = fs::remove_dir(path(log));
+        }
+        let older = older.iter().map(path).filter(|path| path.exists()).collect();
+        Ok(LogFolders { current: current.iter().map(path).collect(), older })
     }
 }
 
@@ -152,10 +181,18 @@ pub(crate) fn write_version(
     folder: &Path,
     restored_from: Option<Origin>,
 ) -> Result<Version, DataFolderError> {
-    let version = Version { format: FORMAT, store_id: Uuid::from_bytes(random(folder)?), restored_from };
-    let text = serde_json::to_vec(&version).expect("a version has numbers and texts");
-    write(&folder.join(VERSION), 0o644, &text)?;
+    let logs = step("list", folder, || logs::names(folder))?;
+    let format = if logs.iter().all(|log| *log == LogFolder::FIRST) { FORMAT_OF_ONE_LOG } else { FORMAT };
+    let version = Version { format, store_id: Uuid::from_bytes(random(folder)?), restored_from };
+    version.write(folder)?;
     Ok(version)
+}
+
+impl Version {
+    fn write(&self, folder: &Path) -> Result<(), DataFolderError> {
+        let text = serde_json::to_vec(self).expect("a version has numbers and texts");
+        write(&folder.join(VERSION), 0o644, &text)
+    }
 }
 
 /// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.

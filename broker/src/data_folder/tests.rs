@@ -17,7 +17,7 @@ fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
     let first = open(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(first.addresses().is_dir() && first.log().is_dir());
+    assert!(first.addresses().is_dir() && path.join("log").is_dir());
     let (store_id, lease_key) = (first.store_id(), *first.lease_key());
     drop(first);
     let again = open(&path).unwrap();
@@ -63,9 +63,9 @@ fn a_file_in_the_place_of_the_folder_or_above_it_is_refused() {
 #[test]
 fn a_newer_format_is_refused_whatever_else_it_has() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("restante.json"), r#"{"format": 2, "shards": []}"#).unwrap();
+    fs::write(folder.path().join("restante.json"), r#"{"format": 3, "shards": []}"#).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, DataFolderError::Newer { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, DataFolderError::Newer { found: 3, supported: 2, .. }), "{error}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What the channels ask of a log.
 
-use std::task::{Context, Poll};
+use std::{
+    ops::Range,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -126,9 +129,14 @@ pub trait Log: Send + 'static {
     /// What the log holds.
     fn stats(&self) -> LogStats;
 
-    /// Whether the beginning of the log is worth freeing, and up to where: the owner walks it, appends again what is still
-    /// needed, and frees it.
-    fn reclaim_wanted(&self) -> Option<Position>;
+    /// Whether there are records of older logs, which were written by others as well and are freed by and by. What says that
+    /// one of them is over is needed until then.
+    fn has_older(&self) -> bool {
+        false
+    }
+
+    /// Which part of the log is worth freeing: the owner walks it, appends again what is still needed, and frees it.
+    fn reclaim_wanted(&self) -> Option<Range<Position>>;
 
     /// Tells the next part of the records that owners before have left, in the order in which they lie there. An owner begins
     /// by asking until it has been told all; they count as needed until they are released.
@@ -150,7 +158,7 @@ pub trait Log: Send + 'static {
         context: &mut Context<'_>,
     ) -> Poll<Result<Scanned, LogError>>;
 
-    /// Frees what lies before `below`, which [`Self::reclaim_wanted`] said and which was scanned to its end. `copies` is the
+    /// Frees a part that ends at `below`, which [`Self::reclaim_wanted`] said and which was scanned to its end. `copies` is the
     /// group with the last of what was appended again: it was committed with [`Sync::Now`].
     fn poll_free(
         &mut self,
@@ -167,6 +175,10 @@ pub trait Log: Send + 'static {
 pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
     matches!(
         record,
-        Record::Push { .. } | Record::Message { .. } | Record::IdempotencyKey { .. } | Record::Key { .. }
+        Record::Push { .. }
+            | Record::Message { .. }
+            | Record::IdempotencyKey { .. }
+            | Record::Key { .. }
+            | Record::ChannelKey { .. }
     )
 }

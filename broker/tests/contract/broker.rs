@@ -80,12 +80,31 @@ impl Broker {
         self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     }
 
+    /// A flag has another value from its next start on.
+    pub(crate) fn set_flag(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == flag).expect("it has the flag");
+        self.arguments[at + 1] = value.to_owned();
+    }
+
     pub(crate) fn manifests(&self) -> PathBuf {
         self.folder.path().join("manifests")
     }
 
     pub(crate) fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The file of a log, in the data folder, in which these bytes are; and where.
+    pub(crate) fn segment_with(&self, bytes: &[u8]) -> (String, usize) {
+        let folders = std::fs::read_dir(self.data_folder()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = folders.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("log"));
+        let files = logs.flat_map(|log| std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()));
+        let found = files.filter_map(|file| {
+            let content = std::fs::read(&file).unwrap();
+            let at = content.windows(bytes.len()).position(|window| window == bytes)?;
+            Some((file.strip_prefix(self.data_folder()).unwrap().display().to_string(), at))
+        });
+        found.min().expect("some segment has it")
     }
 
     pub(crate) fn write_manifests(&self, text: &str) {

@@ -90,14 +90,8 @@ async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as
         broker.pushed("acme/orders", format!("message {number}")).await;
     }
     broker.kill();
-    let log = broker.data_folder().join("log");
-    let segment = fs::read_dir(&log)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| fs::read(path).unwrap().windows(10).any(|bytes| bytes == b"message 10"));
-    let segment = segment.expect("some segment has the message");
-    let bytes = fs::read(&segment).unwrap();
-    let offset = bytes.windows(10).position(|bytes| bytes == b"message 10").unwrap();
+    let (file, offset) = broker.segment_with(b"message 10");
+    let segment = broker.data_folder().join(file);
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
     file.write_at(b"M", offset as u64).unwrap();
     let damaged = fs::read(&segment).unwrap();

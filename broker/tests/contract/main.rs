@@ -15,6 +15,7 @@ mod browsers;
 mod care;
 mod combined;
 mod control;
+mod cores;
 mod data_folder;
 mod dead_letters;
 mod delivered;

@@ -1,6 +1,6 @@
 //! What can be saved of a damaged folder is saved, and what cannot is said.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use proptest::{
     prelude::{Strategy, any, prop},
@@ -26,9 +26,9 @@ fn salvaged(broker: &Broker, to: &str) -> String {
 #[tokio::test]
 async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_is_as_it_was() {
     let mut broker = used().await;
-    let segment = broker.data_folder().join("log/00000001.seg");
+    let (file, place) = broker.segment_with(b"meta-number4");
+    let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();
-    let place = bytes.windows(12).position(|window| window == b"meta-number4").unwrap();
     bytes[place] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let before = bytes_of(&broker.data_folder());
@@ -38,7 +38,7 @@ async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_
     let said = stdout(&output);
     assert_eq!(status(&output), 1, "{said}{}", stderr(&output));
     assert!(said.contains("5 messages are in") && said.contains("left behind"), "{said}");
-    assert!(said.contains("log/00000001.seg, bytes") && said.contains("come again"), "{said}");
+    assert!(said.contains(&format!("{file}, bytes")) && said.contains("come again"), "{said}");
     assert_eq!(bytes_of(&damaged), before);
     assert_eq!(bytes_of(&folder)["lease-key"], before["lease-key"], "leases that are out can be settled");
     assert_eq!(status(&on(&folder, "check", &[])), 0);
@@ -94,7 +94,7 @@ fn places(broker: &Broker) -> Vec<(String, std::ops::Range<usize>, u64)> {
     pushes.enumerate().map(place).collect()
 }
 
-fn numbers(folder: &std::path::Path) -> BTreeSet<u64> {
+fn numbers(folder: &Path) -> BTreeSet<u64> {
     let number =
         |message: &Value| message["content"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap();
     dumped(folder, &[]).iter().map(number).collect()
@@ -200,15 +200,19 @@ async fn a_damaged_address_store_gives_up_what_it_has_and_no_message_is_lost() {
 #[tokio::test]
 async fn a_file_that_is_missing_or_twice_there_is_told() {
     let broker = several_segments().await;
-    let log = broker.data_folder().join("log");
     let report = on(&broker.data_folder(), "check", &["--json"]);
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
-    let second = broker.data_folder().join(report["log"]["segments"][1]["file"].as_str().unwrap());
+    let segments = report["log"]["segments"].as_array().unwrap().iter();
+    let files: Vec<_> = segments.map(|segment| Path::new(segment["file"].as_str().unwrap())).collect();
+    // One with others before and after it in its log.
+    let between = files.windows(3).find(|files| files[0].parent() == files[2].parent()).unwrap()[1];
+    let second = broker.data_folder().join(between);
     let damage = || {
         let report = on(&broker.data_folder(), "check", &["--json"]);
         let report: Value = serde_json::from_slice(&report.stdout).unwrap();
         report["damage"].to_string()
     };
+    let log = second.parent().unwrap();
     fs::copy(&second, log.join("00000099.seg")).unwrap();
     assert!(damage().contains("the same segment"), "{}", damage());
     fs::remove_file(log.join("00000099.seg")).unwrap();

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
-    core::{Content, Core, Limits, Push, SharedCore, tasks},
+    clock::Clock,
+    core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore, tasks},
     data_folder::DataFolder,
     log::{DiskLog, Options},
     metrics::Metrics,
@@ -43,8 +44,10 @@ impl Bench {
             Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 0 };
         let sealer = LeaseSealer::new(self.folder.lease_key());
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
-        let core = Core::start(log, &self.store, sealer, limits, Arc::new(Metrics::new().unwrap()));
-        SharedCore::new(core.await.unwrap())
+        let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
+        let found = Found::read(log, Here::ALONE).await.unwrap();
+        let clock = Clock::start(found.newest());
+        SharedCore::new(Core::start(found, common, clock).unwrap())
     }
 
     /// Pushes as many messages as `push` gives, each into the channel that it says.

@@ -133,6 +133,7 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
         format!("--data-dir={VOLUME_PATH}/data"),
         format!("--lock-wait={LOCK_WAIT_SECONDS}"),
         format!("--drain-seconds={DRAIN_SECONDS}"),
+        format!("--cores={}", broker.cores),
         format!("--allowed-hosts={}", broker.allowed_hosts.join(",")),
         "--log-format=json".to_owned(),
     ];
@@ -285,6 +286,17 @@ mod tests {
             (retention.when_deleted.as_deref(), retention.when_scaled.as_deref()),
             (Some("Retain"), Some("Retain"))
         );
+    }
+
+    #[test]
+    fn the_broker_has_the_cores_that_its_resource_names() {
+        let flags = |spec| {
+            let children = children(&validate(&broker("mq", spec), &args()).unwrap(), &kept());
+            children.workload.spec.unwrap().template.spec.unwrap().containers[0].args.clone().unwrap()
+        };
+        assert!(flags(json!({})).contains(&"--cores=1".to_owned()));
+        let four = flags(json!({ "engine": { "embedded": { "cores": 4 } } }));
+        assert!(four.contains(&"--cores=4".to_owned()), "{four:?}");
     }
 
     #[test]

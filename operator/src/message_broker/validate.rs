@@ -25,6 +25,8 @@ pub struct Broker {
     pub image_pull_policy: String,
     /// With what it is pulled.
     pub image_pull_secrets: Vec<String>,
+    /// Threads of the broker that take and give messages.
+    pub cores: i32,
     /// The volume.
     pub storage: Storage,
     /// CPU and memory.
@@ -73,6 +75,7 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         image: args.broker_image.clone(),
         image_pull_policy: args.broker_image_pull_policy.clone(),
         image_pull_secrets: args.broker_image_pull_secrets.clone(),
+        cores: spec.engine.embedded.cores,
         storage: spec.engine.embedded.storage.clone(),
         resources: spec.template.resources.requirements(),
         url: url.trim_end_matches('/').to_owned(),

@@ -42,6 +42,7 @@ pub(crate) fn channel(name: &str, fields: &str) -> String {
 pub(crate) struct Broker {
     folder: TempDir,
     flags: Vec<String>,
+    cores: Option<u32>,
     pub(crate) data: SocketAddrV4,
     pub(crate) admin: SocketAddrV4,
     control: SocketAddrV4,
@@ -70,7 +71,7 @@ impl Broker {
         let folder = tempfile::tempdir()?;
         let [data, admin, control] = free_ports()?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let broker = Self { folder, flags, data, admin, control, process: None, http: http()? };
+        let broker = Self { folder, flags, cores: None, data, admin, control, process: None, http: http()? };
         fs::write(broker.token_file(), TOKEN)?;
         Ok(broker)
     }
@@ -89,6 +90,11 @@ impl Broker {
         self.http.post(url).bearer_auth(TOKEN).body(body)
     }
 
+    /// It has so many cores from its next start on.
+    pub(crate) fn on_cores(&mut self, cores: u32) {
+        self.cores = Some(cores);
+    }
+
     /// Starts it, and does not wait until it serves. Ends when the calling thread does.
     pub(crate) fn start(&mut self) -> Result<()> {
         let mut broker = Command::new(programs::folder()?.join("restante-broker"));
@@ -99,7 +105,7 @@ impl Broker {
         if self.manifests().exists() {
             broker.arg("--manifests").arg(self.manifests());
         }
-        broker.args(&self.flags);
+        broker.args(&self.flags).args(self.cores.map(|cores| format!("--cores={cores}")));
         self.process = Some(Process::start("restante-broker", &broker, &self.folder().join("log"))?);
         Ok(())
     }

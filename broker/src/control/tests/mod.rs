@@ -105,7 +105,7 @@ impl Channels for Counting {
         Ok(states.len() as u64)
     }
 
-    async fn cut(&self) -> Result<Cut, WorkFailed> {
+    async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
         Err(CoreGone.into())
     }
 

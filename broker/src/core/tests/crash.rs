@@ -1,14 +1,14 @@
 //! Random operations on a core whose process is killed or whose power is cut at any moment, against what it told: what was
 //! told as stored is there, what was told as settled stays away, and nothing is in two places or out of order.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{many::Many, *};
 use crate::{
     channel::{Claim, State},
-    log::disk::simulated::{Chance, Simulated},
+    log::disk::simulated::Chance,
 };
 
 #[derive(Debug, Clone)]
@@ -23,12 +23,17 @@ enum Operation {
     Release(usize),
     Renew(usize),
     Redrive,
-    Begin,
+    /// What cores have for one another goes a step on.
+    GoOn,
+    /// On one of the cores.
+    Begin(usize),
     Commit,
-    Reclaim,
-    Kill,
-    /// A power cut, by chance.
-    PowerCut(u64),
+    /// On one of the cores.
+    Reclaim(usize),
+    /// The next start has so many cores.
+    Kill(usize),
+    /// The same after a power cut, by chance.
+    PowerCut(usize, u64),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -42,24 +47,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (0..8_usize).prop_map(Operation::Release),
         1 => (0..8_usize).prop_map(Operation::Renew),
         1 => Just(Operation::Redrive),
-        6 => Just(Operation::Begin),
+        6 => Just(Operation::GoOn),
+        8 => (0..8_usize).prop_map(Operation::Begin),
         4 => Just(Operation::Commit),
-        3 => Just(Operation::Reclaim),
-        2 => Just(Operation::Kill),
-        2 => any::<u64>().prop_map(Operation::PowerCut),
+        3 => (0..8_usize).prop_map(Operation::Reclaim),
+        2 => (1..4_usize).prop_map(Operation::Kill),
+        2 => (1..4_usize, any::<u64>()).prop_map(|(cores, seed)| Operation::PowerCut(cores, seed)),
     ]
-}
-
-/// A simulated disk that a crash replaces by what is left of it.
-#[derive(Default)]
-struct Crashing(RefCell<Simulated>);
-
-impl Place for Crashing {
-    type Log = DiskLog<Simulated>;
-
-    fn open(&self) -> DiskLog<Simulated> {
-        DiskLog::open_in(self.0.borrow().clone(), Options { segment_bytes: 64 << 10 }).unwrap()
-    }
 }
 
 /// A message as it was told of. A ticket that is kept is a promise.
@@ -73,12 +67,8 @@ struct Told {
     handed_out: Vec<Ticket>,
     /// It got another chance, at the end of its channel.
     redriven: bool,
-}
-
-fn is_kept(ticket: &Ticket) -> bool {
-    let mut waiting = Box::pin(ticket.clone().wait());
-    let told = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
-    matches!(told, Poll::Ready(Ok(())))
+    /// Messages to its channel that were not told as stored when it was pushed: they may come before it or after it.
+    beside: Vec<u64>,
 }
 
 /// A message: its number, and the channel that it was pushed to.
@@ -93,7 +83,9 @@ struct Found {
 }
 
 struct World {
-    bench: Bench<Crashing>,
+    many: Many,
+    /// The broker has one core at each start.
+    alone: bool,
     told: BTreeMap<Name, Told>,
     leases: Vec<(Name, u32, Claim)>,
     pushed: u64,
@@ -101,25 +93,25 @@ struct World {
 
 impl World {
     /// Two channels that may share a message. What the first gives up goes to the third.
-    fn new() -> Self {
+    fn new(alone: bool) -> Self {
         let [mut one, mut two, dead] = ["one", "two", "dead"].map(channel);
         one.dead_letter.channel = Some("dead".into());
         one.delivery.max_deliveries = 3;
         two.delivery.max_deliveries = 3;
-        let bench = Bench::new(vec![one, two, dead]);
-        Self { bench, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
+        let many = Many::new(vec![one, two, dead], 1);
+        Self { many, alone, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
     }
 
-    fn run(operations: &[Operation]) {
-        let mut world = Self::new();
+    fn run(alone: bool, operations: &[Operation]) {
+        let mut world = Self::new(alone);
         for operation in operations {
             match *operation {
-                Operation::Kill => world = world.crash(None),
-                Operation::PowerCut(seed) => world = world.crash(Some(Chance::new(seed))),
+                Operation::Kill(cores) => world = world.crash(None, cores),
+                Operation::PowerCut(cores, seed) => world = world.crash(Some(Chance::new(seed)), cores),
                 _ => world.do_one(operation),
             }
         }
-        world.crash(None);
+        world.crash(None, 1);
     }
 
     fn do_one(&mut self, operation: &Operation) {
@@ -128,26 +120,27 @@ impl World {
             Operation::Pull(channel) => self.pull(*channel),
             Operation::Settle(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
-                if let Ok(ticket) = self.bench.core.settle(channel, claim) {
+                if let Ok(ticket) = self.many.core(channel).settle(channel, claim) {
                     self.told.get_mut(&name).unwrap().settled.get_or_insert(ticket);
                 }
             }
             Operation::Reject(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
-                if let Ok(ticket) = self.bench.core.reject(channel, claim, Some("no")) {
+                if let Ok(ticket) = self.many.core(channel).reject(channel, claim, Some("no")) {
                     self.told.get_mut(&name).unwrap().rejected.get_or_insert(ticket);
                 }
             }
             Operation::Release(index) => {
                 let Some((_, channel, claim)) = self.lease(*index) else { return };
                 let release = Release { counted: true, delay: None };
-                let _ = self.bench.core.release(channel, claim, release).map(drop);
+                let _ = self.many.core(channel).release(channel, claim, release).map(drop);
             }
             Operation::Renew(index) => {
                 let Some((_, channel, claim)) = self.lease(*index) else { return };
-                let _ = self.bench.core.renew(channel, claim, Some(3600)).map(drop);
+                let _ = self.many.core(channel).renew(channel, claim, Some(3600)).map(drop);
             }
             Operation::Redrive => {
+                self.many.commit();
                 for Found { name, channel, .. } in self.found() {
                     let told = self.told.get_mut(&name).unwrap();
                     told.redriven |= channel == 2;
@@ -155,12 +148,13 @@ impl World {
                         told.rejected = None;
                     }
                 }
-                self.bench.redrive(2, 0, u64::MAX);
+                self.many.redrive(2, 0);
             }
-            Operation::Begin => self.bench.core.commit(),
-            Operation::Commit => self.bench.commit(),
-            Operation::Reclaim => self.bench.reclaim(),
-            Operation::Kill | Operation::PowerCut(_) => unreachable!("the caller crashes"),
+            Operation::GoOn => self.many.go_on(),
+            Operation::Begin(core) => self.many.cores[core % self.many.cores.len()].lock().commit(),
+            Operation::Commit => self.many.commit(),
+            Operation::Reclaim(core) => self.many.reclaim(core % self.many.cores.len()),
+            Operation::Kill(..) | Operation::PowerCut(..) => unreachable!("the caller crashes"),
         }
     }
 
@@ -171,16 +165,17 @@ impl World {
     }
 
     /// The same if it is good: who settles a dead letter that is his own is told that it is gone, and it is not.
-    fn held(&self, index: usize) -> Option<(Name, u32, Claim)> {
-        self.lease(index).filter(|(_, channel, claim)| self.bench.core.holds(*channel, *claim))
+    fn held(&mut self, index: usize) -> Option<(Name, u32, Claim)> {
+        self.lease(index).filter(|(_, channel, claim)| self.many.core(*channel).holds(*channel, *claim))
     }
 
     fn push(&mut self, channels: &[usize], bytes: usize) {
         self.pushed += 1;
         let content = format!("{} {}", self.pushed, "x".repeat(bytes));
-        let Pushed { ticket: pushed, .. } = self.bench.push(channels, message(&content)).unwrap();
+        let Pushed { ticket: pushed, .. } = self.many.push(channels, message(&content)).unwrap();
         for channel in channels {
             let told = Told {
+                beside: self.beside(*channel),
                 pushed: pushed.clone(),
                 settled: None,
                 rejected: None,
@@ -192,9 +187,15 @@ impl World {
         }
     }
 
+    /// Messages to a channel that were not told as stored yet.
+    fn beside(&self, channel: usize) -> Vec<u64> {
+        let told = self.told.iter().filter(|(name, told)| name.1 == channel && !is_kept(&told.pushed));
+        told.map(|(name, _)| name.0).collect()
+    }
+
     fn pull(&mut self, channel: usize) {
-        let Some(delivery) = self.bench.pull(channel, 3_600_000) else { return };
-        let name = name(channel, &self.bench.content(delivery.content).content);
+        let Some(delivery) = self.many.pull(channel, 3_600_000) else { return };
+        let name = name(channel, &self.many.content(delivery.channel, delivery.content).content);
         self.leases.push((name, delivery.channel, delivery.granted.claim()));
         self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
     }
@@ -202,16 +203,19 @@ impl World {
     /// Every message, channel by channel, in order.
     fn found(&mut self) -> Vec<Found> {
         // A channel that others move messages to shows them at its next turn.
-        self.bench.core.elapse();
+        self.many.cores.iter().for_each(|core| core.lock().elapse());
         let mut found = Vec::new();
-        for (channel, entry) in self.bench.entries.clone().into_iter().enumerate() {
-            let Some(there) = self.bench.core.channels.get(&entry.number) else { continue };
+        for (channel, entry) in self.many.entries.clone().into_iter().enumerate() {
+            let core = self.many.core(entry.number);
+            let Some(there) = core.channels.get(&entry.number) else { continue };
             let messages: Vec<_> =
                 there.state.messages().map(|(sequence, message)| (sequence, message.into_owned())).collect();
             assert_eq!(there.counters.ready(), there.state.count(State::Ready));
+            drop(core);
             for (sequence, message) in messages {
-                let content = self.bench.core.content(entry.number, sequence, message.stored.position);
-                let name = name(channel, &self.bench.content(content.unwrap()).content);
+                let position = message.stored.position;
+                let content = self.many.core(entry.number).content(entry.number, sequence, position);
+                let name = name(channel, &self.many.content(entry.number, content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.handouts.deliveries());
                 found.push(Found { name, channel, state, deliveries });
             }
@@ -221,26 +225,30 @@ impl World {
 
     /// The process is killed, or the power is cut, and the broker starts again: what it has is held against what was told,
     /// and is the truth from then on.
-    fn crash(mut self, power_cut: Option<Chance>) -> Self {
+    fn crash(mut self, power_cut: Option<Chance>, cores: usize) -> Self {
+        let cores = if self.alone { 1 } else { cores };
         // First what was told, then the disk: it may have more.
         let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
         let promises: Vec<_> =
             told.into_iter().map(|(name, told)| (name, told.promised(power_cut.is_none()))).collect();
-        let disk = self.bench.place.0.borrow().clone();
-        let left = match power_cut {
-            None => disk.after_kill(),
-            Some(mut chance) => disk.after_power_cut(&mut chance),
-        };
-        self.bench.place.0.replace(left);
-        self.bench = self.bench.restart();
+        let left = self.many.left(power_cut);
+        self.many = self.many.start(left, cores);
+        // What was on its way to another core arrives.
+        self.many.commit();
         let mut found: BTreeMap<Name, Found> = BTreeMap::new();
-        let mut last = [0; 3];
+        let mut before: [Vec<u64>; 2] = Default::default();
         for one in self.found() {
             let promised = promises.iter().find(|(name, _)| *name == one.name);
             let Some((_, promised)) = promised else { panic!("message {:?} was never pushed", one.name) };
             if one.channel < 2 && !promised.redriven {
-                assert!(last[one.channel] < one.name.0, "{:?} is out of order", one.name);
-                last[one.channel] = one.name.0;
+                let number = one.name.0;
+                let may_follow = |earlier: &u64| {
+                    let (_, other) =
+                        promises.iter().find(|(name, _)| *name == (*earlier, one.channel)).unwrap();
+                    *earlier < number || (!self.alone && other.beside.contains(&number))
+                };
+                assert!(before[one.channel].iter().all(may_follow), "{:?} is out of order", one.name);
+                before[one.channel].push(number);
             }
             let twice = found.insert(one.name, one);
             assert!(twice.is_none(), "{:?} is in two places", twice.map(|one| one.name));
@@ -269,6 +277,7 @@ struct Promised {
     dead: bool,
     deliveries: std::ops::RangeInclusive<u32>,
     redriven: bool,
+    beside: Vec<u64>,
 }
 
 impl Told {
@@ -282,6 +291,7 @@ impl Told {
             dead: self.rejected.as_ref().is_some_and(is_kept),
             deliveries: self.delivered + told..=self.delivered + self.handed_out.len() as u32,
             redriven: self.redriven,
+            beside: self.beside.clone(),
         }
     }
 }
@@ -307,6 +317,7 @@ impl Promised {
             delivered: found.deliveries,
             handed_out: Vec::new(),
             redriven: self.redriven,
+            beside: self.beside,
         })
     }
 }
@@ -318,6 +329,13 @@ proptest! {
     fn what_was_told_before_a_crash_is_true_after_it(
         operations in prop::collection::vec(operation(), 1..250)
     ) {
-        World::run(&operations);
+        World::run(true, &operations);
+    }
+
+    #[test]
+    fn what_was_told_is_true_whatever_the_number_of_cores(
+        operations in prop::collection::vec(operation(), 1..250)
+    ) {
+        World::run(false, &operations);
     }
 }

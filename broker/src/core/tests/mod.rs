@@ -1,7 +1,9 @@
 //! A core on a log of the test's own, without HTTP; on every kind of log.
 
+mod apart;
 mod crash;
 mod failure;
+mod many;
 mod rest;
 mod restart;
 mod slow_disk;
@@ -172,28 +174,43 @@ impl<P: Place> Bench<P> {
 
     /// Gives back all that is worth it.
     fn reclaim(&mut self) {
-        wait(|context: &mut Context<'_>| {
-            loop {
-                match self.core.reclaim_step(context).unwrap() {
-                    Progress::Idle => return Poll::Ready(()),
-                    Progress::More | Progress::Later(_) => {}
-                    Progress::Waiting => match self.core.poll_commits(context) {
-                        Poll::Ready(()) => self.core.commit(),
-                        Poll::Pending => return Poll::Pending,
-                    },
-                }
-            }
-        });
+        reclaim(&mut self.core);
     }
 }
 
+/// Whether what a ticket promises is so.
+fn is_kept(ticket: &Ticket) -> bool {
+    let mut waiting = Box::pin(ticket.clone().wait());
+    let told = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+    matches!(told, Poll::Ready(Ok(())))
+}
+
+fn reclaim<L: Log>(core: &mut Core<L>) {
+    wait(|context: &mut Context<'_>| {
+        loop {
+            match core.reclaim_step(context).unwrap() {
+                Progress::Idle => return Poll::Ready(()),
+                Progress::More | Progress::Later(_) => {}
+                Progress::Waiting => match core.poll_commits(context) {
+                    Poll::Ready(()) => core.commit(),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    });
+}
+
+/// Few of everything.
+const LIMITS: Limits =
+    Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
+
 fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core<P::Log> {
-    let limits =
-        Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
     let sealer = LeaseSealer::new(folder.lease_key());
-    let mut starting =
-        Box::pin(Core::start(place.open(), store, sealer, limits, Arc::new(Metrics::new().unwrap())));
-    wait(|context| starting.as_mut().poll(context)).unwrap()
+    let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
+    let mut reading = Box::pin(Found::read(place.open(), Here::ALONE));
+    let found = wait(|context| reading.as_mut().poll(context)).unwrap();
+    let clock = Clock::start(found.newest());
+    Core::start(found, common, clock).unwrap()
 }
 
 fn channel(name: &str) -> ChannelConfig {

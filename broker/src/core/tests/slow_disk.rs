@@ -37,7 +37,8 @@ impl Place for Slow {
 /// A core as the broker runs it.
 struct Running {
     core: SharedCore<DiskLog<Simulated>>,
-    handle: CoreHandle<DiskLog<Simulated>>,
+    cores: Cores<DiskLog<Simulated>>,
+    reach: Reach<DiskLog<Simulated>>,
     entries: Vec<Arc<ChannelEntry>>,
     place: Slow,
     tasks: Vec<JoinHandle<()>>,
@@ -54,7 +55,10 @@ impl Running {
             tokio::spawn(tasks::follow_time(core.clone())),
             tokio::spawn(jobs.run(core.clone())),
         ];
-        Self { core, handle, entries, place, tasks, _on: (folder, _data) }
+        let (counters, clock) = core.with(|core| (core.counters(), core.clock()));
+        let cores = Cores::new(vec![handle], counters, clock);
+        let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
+        Self { core, cores, reach, entries, place, tasks, _on: (folder, _data) }
     }
 
     fn push(&self, channel: usize, content: &str) -> Ticket {
@@ -70,7 +74,7 @@ impl Running {
     /// Waits until a delivery may leave: what is in it.
     async fn answer(&self, mut delivery: Delivery) -> Bytes {
         delivery.ticket.wait().await.unwrap();
-        self.core.content(&mut delivery.content).await.unwrap().content.body
+        self.reach.content(delivery.channel, &mut delivery.content).await.unwrap().content.body
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {
@@ -124,7 +128,7 @@ async fn while_a_sync_takes_its_time_only_those_wait_who_need_one() {
     let number = running.entries[1].number;
     let settled = running.core.with(|core| core.settle(number, claim)).unwrap();
     // Another thread that asks, as probes and the operator do.
-    assert_eq!(running.handle.close(number, false).await.unwrap(), Ok(0));
+    assert_eq!(running.cores.close(number, false).await.unwrap(), Ok(0));
 
     assert!(!stuck.is_finished() && !next.is_finished());
     syncs.open();
@@ -194,7 +198,7 @@ async fn while_a_cold_message_is_read_only_its_receiver_waits() {
     assert_eq!(running.pulled(0).await, "hot");
     running.push(1, "two").wait().await.unwrap();
     assert_eq!(running.pulled(1).await, "two");
-    assert_eq!(running.handle.close(running.entries[1].number, false).await.unwrap(), Err(1));
+    assert_eq!(running.cores.close(running.entries[1].number, false).await.unwrap(), Err(1));
     reads.open();
     assert_eq!(running.answer(cold).await.len(), COLD_BYTES);
 }
@@ -207,7 +211,7 @@ async fn while_an_idempotency_key_is_read_others_push() {
         ..message(&"k".repeat(COLD_BYTES))
     };
     let push = async |mut push: Push| {
-        running.core.recall(&mut push).await.unwrap();
+        running.reach.recall(0, &mut push).await.unwrap();
         let pushed = running.core.with(|core| core.push(&running.entries, push, None)).unwrap();
         pushed.ticket.wait().await.unwrap();
         (pushed.id, pushed.replayed)
@@ -290,7 +294,7 @@ async fn while_a_spare_segment_is_being_made_only_those_wait_who_write() {
     // Channels that need no disk, and other threads, do not notice.
     running.push(1, "two").wait().await.unwrap();
     assert!(matches!(running.pull(1), Delivered::Now(_)));
-    assert_eq!(running.handle.close(running.entries[1].number, false).await.unwrap(), Err(1));
+    assert_eq!(running.cores.close(running.entries[1].number, false).await.unwrap(), Err(1));
     spares.open();
     for push in pushed {
         push.await.unwrap().unwrap();
@@ -304,6 +308,6 @@ async fn a_read_that_fails_stops_the_broker() {
     let running = cold_and_hot(vec![]).await;
     running.place.disk.fail_reads();
     let Delivered::Now(mut cold) = running.pull(0) else { panic!("there is a message") };
-    assert_eq!(running.core.content(&mut cold.content).await, Err(StoreFailed));
+    assert_eq!(running.reach.content(0, &mut cold.content).await, Err(StoreFailed));
     assert!(running.core.with(|core| core.has_failed()));
 }

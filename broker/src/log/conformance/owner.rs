@@ -67,7 +67,7 @@ impl<L: Log> Owner<L> {
 
     /// Gives back what is worth it.
     pub(super) fn reclaim(&mut self) {
-        while let Some(below) = self.log.reclaim_wanted() {
+        while let Some(below) = self.log.reclaim_wanted().map(|part| part.end) {
             let mut from = Some(Position::START);
             while let Some(position) = from {
                 let scanned = self.log.part(position, Some(below), 10_000).unwrap();

@@ -41,11 +41,15 @@ pub(super) fn wanted(usage: Use) -> bool {
     if oldest_live == 0 {
         return sealed;
     }
-    // The reserve must not be spent on copies, or nothing could be settled until they are done.
-    let fits = oldest_live + segment / 4 <= room;
     let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
     let pays = worth_it || (scarce && used > live + segment);
-    sealed && fits && pays
+    sealed && fits(oldest_live, segment, room) && pays
+}
+
+/// Whether so many bytes can be copied. The reserve must not be spent on copies, or nothing could be settled until they are
+/// done.
+pub(super) fn fits(live: u64, segment: u64, room: u64) -> bool {
+    live + segment / 4 <= room
 }
 
 /// The share of a log that is live below which copying pays, on a volume that is so full: a quarter on one that is half

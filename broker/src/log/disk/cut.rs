@@ -32,7 +32,8 @@ pub struct Part<S: Storage = Folder> {
     pub bytes: u64,
     /// Bytes of the whole file. What follows is room for frames to come.
     pub file_bytes: u64,
-    pin: Pin,
+    /// None is needed for what never changes.
+    pin: Option<Pin>,
 }
 
 /// Why a part cannot be copied.
@@ -54,16 +55,17 @@ pub enum CopyError {
 }
 
 impl<S: Storage> Part<S> {
-    /// The file's name.
-    pub fn name(&self) -> &str {
-        &self.file.name
+    /// The name of the log's folder, and the file's in it.
+    pub fn name(&self) -> String {
+        let folder = self.folder.file_name().unwrap_or_default();
+        format!("{}/{}", folder.display(), self.file.name)
     }
 
     /// Reads some of the part. Blocks on the disk.
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CopyError> {
         let read = self.file.file.read_at(bytes, offset);
         // Looked at afterwards: what was read while the pin held was not overwritten by then.
-        if !self.pin.holds() {
+        if self.pin.as_ref().is_some_and(|pin| !pin.holds()) {
             return Err(CopyError::TornOut);
         }
         read.map_err(|source| CopyError::Io { file: self.folder.join(&self.file.name), source })
@@ -79,7 +81,24 @@ impl<S: Storage> DiskLog<S> {
             folder: self.storage.path().to_owned(),
             bytes: segment.end,
             file_bytes: segment.file.bytes,
-            pin: self.pins.pin(*epoch),
+            pin: Some(self.pins.pin(*epoch)),
+        });
+        Cut { parts: parts.collect() }
+    }
+
+    /// All that is left of older logs.
+    pub fn cut_older(&self) -> Cut<S> {
+        let parts = (0..self.older.count()).filter_map(|index| {
+            let segment = self.older.segment(index);
+            let file = segment.file()?;
+            let file_bytes = file.bytes;
+            Some(Part {
+                file,
+                folder: self.older.log(index).path().to_owned(),
+                bytes: segment.extent.end,
+                file_bytes,
+                pin: None,
+            })
         });
         Cut { parts: parts.collect() }
     }

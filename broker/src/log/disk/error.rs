@@ -32,6 +32,21 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
+    /// There is no room for a log beside those of another number of cores.
+    #[error(
+        "failed to begin the log in {}: the volume has no room for a log for each core beside the logs that are there, which \
+         take segments of {segment_bytes} bytes: start with the number of cores of before (--cores), or enlarge the volume \
+         ({source})",
+        folder.display()
+    )]
+    NoRoomBeside {
+        /// The log's folder.
+        folder: PathBuf,
+        /// Bytes of a segment.
+        segment_bytes: u64,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A newer version wrote the log.
     #[error("{} has version {version} of the log's format, which this version does not know: run the newer one", file.display())]
     Newer {

@@ -7,7 +7,7 @@ use std::{io, ops::Range};
 
 use super::{
     frame,
-    place::Place,
+    place::{In, Place},
     segment::{self, HEAD_BYTES, SegmentFile},
     storage::StorageFile,
     window::Window,
@@ -94,11 +94,11 @@ impl Heads {
     }
 
     /// Tells them all. The error's offset is that of the frame's first record in the segment.
-    pub(super) fn tell(&self, epoch: u64, tell: &mut Tell<'_>) -> Result<(), HeadsError> {
+    pub(super) fn tell(&self, segment: In, tell: &mut Tell<'_>) -> Result<(), HeadsError> {
         let mut rest = self.bytes.as_slice();
         while let Some((fields, after)) = rest.split_first_chunk::<FRAME_BYTES>() {
             let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| fields[at + index]));
-            let mut place = Place::start(epoch, u32_at(0).into());
+            let mut place = Place::start(segment, u32_at(0).into());
             let broken = |error| HeadsError::Record(u32_at(0).into(), error);
             let (mut heads, after) =
                 after.split_at_checked(u32_at(4) as usize).ok_or(broken(RecordError::Truncated))?;

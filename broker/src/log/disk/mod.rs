@@ -12,6 +12,7 @@ mod heads;
 mod helper;
 mod index;
 mod indexing;
+mod older;
 mod open;
 mod pace;
 mod place;
@@ -32,6 +33,7 @@ mod work;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -45,9 +47,11 @@ pub use error::OpenError;
 use group::Group;
 use helper::Helper;
 use indexing::Indexer;
+pub use older::Older;
 use pace::Pace;
-use place::Place;
+use place::{In, Place};
 use readers::{Readers, Reading};
+use reclaim::Freeing;
 use replay::Replay;
 use rotate::Awaited;
 use scan::Scanning;
@@ -124,18 +128,26 @@ pub struct DiskLog<S: Storage = Folder> {
     /// What owners before have left, until the owner was told.
     replay: Replay,
     scanning: Option<Scanning>,
-    /// The segment that is being given back, and whether it becomes a spare.
-    freeing: Option<(Arc<SegmentFile<S::File>>, bool)>,
+    /// The segment that is being given back.
+    freeing: Option<Freeing<S::File>>,
     /// How that went, until the owner asks.
     freed: Option<Result<(), LogError>>,
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
     /// Segments that somebody copies.
     pins: cut::Pins,
+    /// Logs before this one, and the first of their segments that is still needed here.
+    older: Arc<Older<S>>,
+    older_next: u32,
     poisoned: bool,
 }
 
 impl<S: Storage> DiskLog<S> {
+    /// The logs before this one.
+    pub fn older(&self) -> &Older<S> {
+        &self.older
+    }
+
     fn append_to_group(&mut self, record: &Record<'_>, reserved: bool) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
@@ -150,12 +162,23 @@ impl<S: Storage> DiskLog<S> {
             self.rotate(reserved)?;
         }
         let (epoch, offset) = self.group.append(record);
-        let position = Place { epoch, offset, length }.into();
+        let position = Place { segment: In::Own(epoch), offset, length }.into();
         if counts_as_live(record) {
             self.live_bytes += length as u64;
             *self.live_of(epoch).expect("the group goes on in a segment in use") += length as u64;
         }
         Ok(position)
+    }
+
+    /// The log that a segment is of, and its file.
+    fn place_of(&self, segment: In) -> (&S, Arc<SegmentFile<S::File>>) {
+        match segment {
+            In::Own(epoch) => (&self.storage, self.segments[&epoch].file.clone()),
+            In::Older(index) => {
+                let file = self.older.segment(index).file();
+                (self.older.log(index), file.expect("an older segment stays until every core has left it"))
+            }
+        }
     }
 
     /// The bytes of the records in a segment that are still needed.
@@ -213,16 +236,19 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn read(&mut self, at: Position) -> Result<Read, LogError> {
-        let place @ Place { epoch, offset, length } = at.into();
-        let in_memory = self.group.read(epoch, offset, length);
-        if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
-            return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
+        let place @ Place { offset, length, .. } = at.into();
+        if let In::Own(epoch) = place.segment {
+            let in_memory = self.group.read(epoch, offset, length);
+            if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
+                return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
+            }
         }
-        let segment = &self.segments.get(&epoch).expect("a live record's segment is in use").file;
-        if let Some(bytes) = readers::read_now(segment, place, self.storage.path())? {
+        let (storage, segment) = self.place_of(place.segment);
+        let folder = storage.path().to_owned();
+        if let Some(bytes) = readers::read_now(&segment, place, &folder)? {
             return Ok(Read::Here(bytes));
         }
-        let (reading, folder) = (Reading::of(segment), self.storage.path().to_owned());
+        let reading = Reading::of(&segment);
         let (answer, coming) = oneshot::channel();
         self.readers.give(move || {
             // Whoever asked may have given up.
@@ -232,8 +258,11 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn release(&mut self, at: Position) {
-        let Place { epoch, length, .. } = at.into();
-        if let Some(live) = self.live_of(epoch) {
+        let Place { segment, length, .. } = at.into();
+        // Older logs are left segment by segment, whatever is needed of them.
+        if let In::Own(epoch) = segment
+            && let Some(live) = self.live_of(epoch)
+        {
             *live -= length as u64;
             self.live_bytes -= length as u64;
         }
@@ -249,8 +278,12 @@ impl<S: Storage> Log for DiskLog<S> {
         }
     }
 
-    fn reclaim_wanted(&self) -> Option<Position> {
-        self.oldest_worth_freeing()
+    fn has_older(&self) -> bool {
+        self.older.held().0 > 0
+    }
+
+    fn reclaim_wanted(&self) -> Option<Range<Position>> {
+        self.oldest_worth_freeing().or_else(|| self.older_worth_leaving())
     }
 
     fn poll_replay(
@@ -273,11 +306,11 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn poll_free(
         &mut self,
-        _below: Position,
+        below: Position,
         copies: GroupNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
-        self.poll_freed(copies, context)
+        self.poll_freed(below, copies, context)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use super::{
-    DiskLog, OpenError, Options, Segment,
+    DiskLog, Older, OpenError, Options, Segment,
     commit::Progress,
     cut::Pins,
     group::Group,
@@ -17,6 +17,7 @@ use super::{
     readers::Readers,
     recovery::{self, Missing, Survey},
     replay::Replay,
+    reserve,
     segment::{self, blank},
     spares::Spares,
     storage::{Folder, Storage},
@@ -36,8 +37,16 @@ impl DiskLog<Folder> {
 impl<S: Storage> DiskLog<S> {
     /// The same on any storage.
     pub fn open_in(storage: S, options: Options) -> Result<Self, OpenError> {
+        Self::open_after(Arc::default(), storage, options)
+    }
+
+    /// Opens a log that comes after others.
+    pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
         let Options { segment_bytes } = options;
         let mut survey = recovery::survey(&storage, segment_bytes)?;
+        if survey.segments.is_empty() && older.count() > 0 {
+            begin_beside(&storage, &mut survey, segment_bytes)?;
+        }
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
         let end = recovery::end(first_frame, &survey.frames)
             .map_err(|missing| damaged(&storage, &survey, missing))?;
@@ -96,7 +105,7 @@ impl<S: Storage> DiskLog<S> {
         let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
         // The tail's copy is read again: it is short, and where it lies is new.
         let written = segments.iter().filter(|(_, segment)| segment.end > segment::HEAD_BYTES);
-        let replay = Replay::of(written.map(|(epoch, _)| *epoch), survey.heads);
+        let replay = Replay::of(older.count(), written.map(|(epoch, _)| *epoch), survey.heads);
         Ok(Self {
             storage,
             segments,
@@ -119,12 +128,36 @@ impl<S: Storage> DiskLog<S> {
             freed: None,
             walked: None,
             pins: Pins::default(),
+            older,
+            older_next: 0,
             poisoned: false,
         })
     }
 }
 
-fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {
+/// A log that begins beside older ones has its reserve before it takes anything: those may have filled the disk, and only
+/// what is settled empties it. If there is no room for it, nothing has changed.
+fn begin_beside<S: Storage>(
+    storage: &S,
+    survey: &mut Survey<S::File>,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    while survey.spares.len() <= reserve::SPARES {
+        let number = survey.next_file;
+        survey.next_file += 1;
+        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
+        survey.spares.push(made.map_err(|source| {
+            if tail::is_full(&source) {
+                OpenError::NoRoomBeside { folder: storage.path().to_owned(), segment_bytes, source }
+            } else {
+                OpenError::io(storage.path(), &segment::name(number), source)
+            }
+        })?);
+    }
+    Ok(())
+}
+
+pub(super) fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {
     let Missing { number, after } = missing;
     // The frame began a segment, or followed another in the same.
     let begins = survey.segments.values().find(|(head, _)| head.first_frame == number);

@@ -2,11 +2,24 @@
 
 use crate::log::Position;
 
+/// Positions whose first number has this bit lie in a segment of the log itself, and the others in older logs: those come
+/// first. 31 bits of 64 MiB segments are 128 PiB of writes.
+const OWN: u32 = 1 << 31;
+
+/// Which segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum In {
+    /// One of an older log: its place among all of them, as this start found them.
+    Older(u32),
+    /// One of this log, by its epoch.
+    Own(u64),
+}
+
 /// What a [`Position`] is to the log on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// The segment's epoch. 32 bits of 64 MiB segments are 256 PiB of writes.
-    pub(super) epoch: u64,
+    /// The segment.
+    pub(super) segment: In,
     /// Where in the segment.
     pub(super) offset: u64,
     /// Bytes of the record; none for the place where something begins.
@@ -15,20 +28,50 @@ pub(super) struct Place {
 
 impl Place {
     /// Where something begins.
-    pub(super) fn start(epoch: u64, offset: u64) -> Self {
-        Self { epoch, offset, length: 0 }
+    pub(super) fn start(segment: In, offset: u64) -> Self {
+        Self { segment, offset, length: 0 }
+    }
+
+    /// Where something begins in a segment of the log itself.
+    pub(super) fn own(epoch: u64, offset: u64) -> Self {
+        Self::start(In::Own(epoch), offset)
     }
 }
 
 impl From<Place> for Position {
-    fn from(Place { epoch, offset, length }: Place) -> Self {
-        Self::new([epoch as u32, offset as u32, length as u32])
+    fn from(Place { segment, offset, length }: Place) -> Self {
+        let segment = match segment {
+            In::Older(index) => index,
+            In::Own(epoch) => OWN | epoch as u32,
+        };
+        Self::new([segment, offset as u32, length as u32])
     }
 }
 
 impl From<Position> for Place {
     fn from(position: Position) -> Self {
-        let [epoch, offset, length] = position.parts();
-        Self { epoch: epoch.into(), offset: offset.into(), length: length as usize }
+        let [segment, offset, length] = position.parts();
+        let segment = if segment & OWN == 0 { In::Older(segment) } else { In::Own((segment & !OWN).into()) };
+        Self { segment, offset: offset.into(), length: length as usize }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_logs_come_before_the_log_itself() {
+        let segments = [In::Older(0), In::Older(1), In::Older(OWN - 1), In::Own(1), In::Own(2)];
+        let mut last = None;
+        for segment in segments {
+            for offset in [0, 1 << 30] {
+                let place = Place { segment, offset, length: 7 };
+                let position = Position::from(place);
+                assert_eq!(Place::from(position), place);
+                assert!(last < Some(position) && Position::START <= position);
+                last = Some(position);
+            }
+        }
     }
 }

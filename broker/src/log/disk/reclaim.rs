@@ -3,14 +3,32 @@
 //! Segments leave from the oldest end only. A settle comes after every copy of its message, because copies are made of
 //! live messages only; so as long as any copy is in the log, its settle is as well.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    ops::Range,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use super::{DiskLog, LogError, Segment, compaction, place::Place, segment, storage::Storage, work::Settle};
+use super::{
+    DiskLog, LogError, Segment, compaction,
+    place::{In, Place},
+    segment::{self, SegmentFile},
+    storage::Storage,
+    work::Settle,
+};
 use crate::log::{GroupNumber, Log, Position};
+
+/// What is being given back.
+pub(super) enum Freeing<F> {
+    /// The oldest segment, and whether it becomes a spare.
+    Own(Arc<SegmentFile<F>>, bool),
+    /// A segment of an older log.
+    Older,
+}
 
 impl<S: Storage> DiskLog<S> {
     /// Whether the oldest segment should be walked and freed: up to where the next begins.
-    pub(super) fn oldest_worth_freeing(&self) -> Option<Position> {
+    pub(super) fn oldest_worth_freeing(&self) -> Option<Range<Position>> {
         let mut segments = self.segments.iter();
         let (epoch, oldest) = segments.next().expect("a log always has a segment");
         let wanted = compaction::wanted(compaction::Use {
@@ -19,14 +37,30 @@ impl<S: Storage> DiskLog<S> {
             live: self.live_bytes,
             oldest_live: oldest.live,
             segment: self.segment_bytes,
-            room: self.active_bytes().saturating_sub(self.group.end())
-                + self.spares.len() as u64 * self.segment_bytes,
+            room: self.room(),
             sealed: self.is_sealed(*epoch),
             scarce: self.spares.are_scarce(),
             fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
-        (wanted && !self.is_pinned(*epoch)).then(|| Place::start(*next, 0).into())
+        (wanted && !self.is_pinned(*epoch)).then(|| Place::own(*epoch, 0).into()..Place::own(*next, 0).into())
+    }
+
+    /// Whether a segment of an older log should be walked and left: at once, while there is room for what is copied of it.
+    pub(super) fn older_worth_leaving(&self) -> Option<Range<Position>> {
+        let index = self.older_next;
+        if index >= self.older.count() {
+            return None;
+        }
+        let begin = |index| Place::start(In::Older(index), 0).into();
+        // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
+        let copied = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
+        compaction::fits(copied, self.segment_bytes, self.room()).then(|| begin(index)..begin(index + 1))
+    }
+
+    /// Bytes that copies may take without a new block of the disk.
+    fn room(&self) -> u64 {
+        self.active_bytes().saturating_sub(self.group.end()) + self.spares.len() as u64 * self.segment_bytes
     }
 
     /// Whether all that will ever be in a segment is written.
@@ -38,12 +72,17 @@ impl<S: Storage> DiskLog<S> {
     /// whatever the disk: it is two syncs or three.
     pub(super) fn poll_freed(
         &mut self,
+        below: Position,
         copies: GroupNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
         if self.freeing.is_none() && self.freed.is_none() {
             if self.poisoned {
                 return Poll::Ready(Err(LogError::Poisoned));
+            }
+            if let In::Older(next) = Place::from(below).segment {
+                self.begin_leaving(next - 1, copies);
+                return self.poll_freed(below, copies, context);
             }
             // Before the look, so that a pin that goes in between is not missed.
             self.pins.wake(context);
@@ -75,15 +114,26 @@ impl<S: Storage> DiskLog<S> {
         self.live_bytes -= live;
         let keep = self.spares.want_one();
         self.settler.give(Settle::Free { file: file.clone(), keep });
-        self.freeing = Some((file, keep));
+        self.freeing = Some(Freeing::Own(file, keep));
+    }
+
+    fn begin_leaving(&mut self, index: u32, copies: GroupNumber) {
+        assert!(index == self.older_next, "older segments are left in their order");
+        assert!(copies <= self.progress.durable_group, "copies are on disk before the originals go");
+        self.older_next += 1;
+        let older = self.older.clone();
+        self.settler.give(Settle::Leave(Box::new(move || older.leave(index))));
+        self.freeing = Some(Freeing::Older);
     }
 
     /// A segment was given back, or could not be.
     pub(super) fn freed(&mut self, outcome: Result<(), LogError>) {
-        let Some((file, keep)) = self.freeing.take() else { return };
-        match &outcome {
-            Ok(()) => self.spares.give_back(file, keep),
-            Err(_) => self.poison(),
+        match (self.freeing.take(), &outcome) {
+            (Some(Freeing::Own(file, keep)), Ok(())) => self.spares.give_back(file, keep),
+            // The disk has room again.
+            (Some(Freeing::Older), Ok(())) => self.spares.try_again(),
+            (Some(_), Err(_)) => self.poison(),
+            (None, _) => return,
         }
         self.freed = Some(outcome);
     }

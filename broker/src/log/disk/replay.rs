@@ -15,6 +15,7 @@ use super::{
     DiskLog, LogError, Segment,
     heads::{Extent, Heads, HeadsError},
     index,
+    place::In,
     readers::{Reading, failed},
     recovery::Kept,
     segment::SegmentFile,
@@ -30,8 +31,8 @@ pub(super) struct Replay {
     /// The heads that the survey kept.
     kept: BTreeMap<u64, Kept>,
     /// Segments that nobody reads yet.
-    untold: VecDeque<u64>,
-    coming: VecDeque<(u64, Arrival)>,
+    untold: VecDeque<In>,
+    coming: VecDeque<(In, Arrival)>,
 }
 
 type Arrival = oneshot::Receiver<Result<Come, LogError>>;
@@ -44,9 +45,10 @@ struct Come {
 }
 
 impl Replay {
-    /// Everything in these segments.
-    pub(super) fn of(segments: impl Iterator<Item = u64>, kept: BTreeMap<u64, Kept>) -> Self {
-        Self { kept, untold: segments.collect(), coming: VecDeque::new() }
+    /// Everything in so many older segments, and in these.
+    pub(super) fn of(older: u32, own: impl Iterator<Item = u64>, kept: BTreeMap<u64, Kept>) -> Self {
+        let untold = (0..older).map(In::Older).chain(own.map(In::Own)).collect();
+        Self { kept, untold, coming: VecDeque::new() }
     }
 
     /// Whether everything was told.
@@ -66,18 +68,18 @@ impl<S: Storage> DiskLog<S> {
             return Poll::Ready(Err(LogError::Poisoned));
         }
         while self.replay.coming.len() <= AHEAD
-            && let Some(epoch) = self.replay.untold.pop_front()
+            && let Some(segment) = self.replay.untold.pop_front()
         {
-            let arrival = self.begin_segment(epoch);
-            self.replay.coming.push_back((epoch, arrival));
+            let arrival = self.begin_segment(segment);
+            self.replay.coming.push_back((segment, arrival));
         }
-        let Some((epoch, arrival)) = self.replay.coming.front_mut() else {
+        let Some((segment, arrival)) = self.replay.coming.front_mut() else {
             return Poll::Ready(Ok(Replayed::All));
         };
-        let epoch = *epoch;
+        let segment = *segment;
         let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
         self.replay.coming.pop_front();
-        let told = arrived.and_then(|come| self.tell(epoch, come, tell));
+        let told = arrived.and_then(|come| self.tell(segment, come, tell));
         if told.is_err() {
             self.poison();
         } else if self.replay.is_over() {
@@ -86,26 +88,31 @@ impl<S: Storage> DiskLog<S> {
         Poll::Ready(told.map(|()| Replayed::Part))
     }
 
-    fn tell(&mut self, epoch: u64, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
+    fn tell(&mut self, segment: In, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
         let Come { heads, is_indexed } = come;
-        let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
-        segment.is_indexed = is_indexed;
-        segment.live += heads.needed;
-        self.live_bytes += heads.needed;
-        let failed = |error| error_of(&segment.file, self.storage.path(), error);
-        heads.tell(epoch, tell).map_err(failed)
+        if let In::Own(epoch) = segment {
+            let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
+            segment.is_indexed = is_indexed;
+            segment.live += heads.needed;
+            self.live_bytes += heads.needed;
+        }
+        let (storage, file) = self.place_of(segment);
+        heads.tell(segment, tell).map_err(|error| error_of(&file, storage.path(), error))
     }
 
-    fn begin_segment(&mut self, epoch: u64) -> Arrival {
+    fn begin_segment(&mut self, segment: In) -> Arrival {
         let (answer, arrival) = oneshot::channel();
-        let segment = &self.segments[&epoch];
-        let extent = self.extent(epoch);
-        let kept = self.replay.kept.remove(&epoch);
+        let extent = match segment {
+            In::Own(epoch) => self.extent(epoch),
+            In::Older(index) => self.older.segment(index).extent.clone(),
+        };
+        let kept = if let In::Own(epoch) = segment { self.replay.kept.remove(&epoch) } else { None };
         if let Some(Kept { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
             let _ = answer.send(Ok(Come { heads, is_indexed: false }));
             return arrival;
         }
-        let (storage, reading) = (self.storage.clone(), Reading::of(&segment.file));
+        let (storage, file) = self.place_of(segment);
+        let (storage, reading) = (storage.clone(), Reading::of(&file));
         self.readers.give(move || {
             let come = match index::read(&storage, &reading.name, &extent) {
                 Some(heads) => Ok(Come { heads, is_indexed: true }),

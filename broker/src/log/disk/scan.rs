@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     DiskLog, LogError, frame,
-    place::Place,
+    place::{In, Place},
     readers::{self, Reading},
     segment,
     storage::{Storage, StorageFile},
@@ -29,7 +29,7 @@ pub(super) struct Scanning {
 /// What to read: frames of one segment, about so many bytes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Asked {
-    epoch: u64,
+    segment: In,
     offset: u64,
     /// Where the last of them ends, at the latest.
     end: u64,
@@ -74,7 +74,7 @@ impl<S: Storage> DiskLog<S> {
                 return Poll::Ready(Err(error));
             }
         };
-        let next = Place::start(asked.epoch, end);
+        let next = Place::start(asked.segment, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
         Poll::Ready(Ok(Scanned { records, next: ahead.map(|_| next.into()) }))
@@ -82,17 +82,25 @@ impl<S: Storage> DiskLog<S> {
 
     /// What is to be read next; nothing at the end.
     fn ask(&mut self, from: Place, below: Option<Position>, max_bytes: usize) -> Option<Asked> {
-        let below = below.map_or((u64::MAX, 0), |below| {
-            let Place { epoch, offset, .. } = below.into();
-            (epoch, offset)
-        });
-        let epochs: Vec<u64> = self.segments.range(from.epoch..).map(|(epoch, _)| *epoch).collect();
+        let below = below.map_or(Place::own(u64::MAX, 0), Place::from);
+        let part = |segment, end: u64| {
+            let offset = if segment == from.segment { from.offset } else { 0 }.max(segment::HEAD_BYTES);
+            let begin = Place::start(segment, offset);
+            let end = if segment == below.segment { end.min(below.offset) } else { end };
+            (offset < end).then_some((begin < below).then_some(Asked { segment, offset, end, max_bytes }))
+        };
+        if let In::Older(first) = from.segment {
+            for index in first..self.older.count() {
+                if let Some(asked) = part(In::Older(index), self.older.segment(index).extent.end) {
+                    return asked;
+                }
+            }
+        }
+        let first = if let In::Own(epoch) = from.segment { epoch } else { 0 };
+        let epochs: Vec<u64> = self.segments.range(first..).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
-            let offset = if epoch == from.epoch { from.offset } else { 0 }.max(segment::HEAD_BYTES);
-            let end = self.segments[&epoch].end;
-            if offset < end {
-                let end = if epoch == below.0 { end.min(below.1) } else { end };
-                return ((epoch, offset) < below).then_some(Asked { epoch, offset, end, max_bytes });
+            if let Some(asked) = part(In::Own(epoch), self.segments[&epoch].end) {
+                return asked;
             }
             if self.is_sealed(epoch) && self.segments.keys().next() == Some(&epoch) {
                 self.walked = Some(epoch);
@@ -102,9 +110,12 @@ impl<S: Storage> DiskLog<S> {
     }
 
     fn begin_scan(&self, asked: Asked) -> Scanning {
-        let segment = &self.segments[&asked.epoch];
-        let (reading, mark) = (Reading::of(&segment.file), segment.head.mark);
-        let folder = self.storage.path().to_owned();
+        let mark = match asked.segment {
+            In::Own(epoch) => self.segments[&epoch].head.mark,
+            In::Older(index) => self.older.segment(index).extent.head.mark,
+        };
+        let (storage, file) = self.place_of(asked.segment);
+        let (folder, reading) = (storage.path().to_owned(), Reading::of(&file));
         let (answer, part) = oneshot::channel();
         self.readers.give(move || {
             let part = read_part(&reading, mark, asked, &folder);
@@ -143,7 +154,7 @@ fn read_part<F: StorageFile>(
             return Ok(part);
         }
         let (head, records) = frame::parse(&rest, mark).ok_or_else(|| damaged(part.end))?;
-        let place = Place::start(asked.epoch, part.end + frame::HEAD_BYTES as u64);
+        let place = Place::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
         split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| LogError::Record {
             file: folder.join(&file.name),
             offset: part.end,

@@ -208,6 +208,12 @@ impl<S: Storage> Spares<S> {
         }
     }
 
+    /// The disk may have room again.
+    pub(super) fn try_again(&mut self) {
+        self.full = false;
+        self.order();
+    }
+
     /// Orders what is missing, unless the disk said that it is full.
     fn order(&mut self) {
         while !self.full && self.ready.len() + self.ordered < READY {

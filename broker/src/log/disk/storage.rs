@@ -71,6 +71,11 @@ pub trait StorageFile: Send + Sync + 'static {
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// A folder that is there.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// A folder, made if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;

@@ -64,7 +64,7 @@ fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
     })
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

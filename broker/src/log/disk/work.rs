@@ -37,6 +37,8 @@ pub(super) enum Settle<F> {
     Sync(Arc<SegmentFile<F>>),
     /// Makes a segment a spare; or removes it as well, when there are enough.
     Free { file: Arc<SegmentFile<F>>, keep: bool },
+    /// Leaves a segment of an older log.
+    Leave(Box<dyn FnOnce() + Send>),
 }
 
 /// How a group's writing went.
@@ -78,6 +80,10 @@ impl<F: StorageFile> Settle<F> {
                 let took = began.elapsed();
                 let failed = |error| failed(storage.path(), "sync", &file.name, error);
                 Settled::Synced(synced.map(|()| took).map_err(failed))
+            }
+            Self::Leave(leave) => {
+                leave();
+                Settled::Freed(Ok(()))
             }
             Self::Free { file, keep } => {
                 let mut freed = index::remove(storage, &file.name).and_then(|()| blank(&file));

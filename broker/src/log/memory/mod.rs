@@ -7,6 +7,7 @@ mod stream;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     path::PathBuf,
     task::{Context, Poll},
 };
@@ -46,7 +47,7 @@ pub(crate) struct MemoryLog {
     /// Bytes that are needed, by group.
     live: BTreeMap<u64, u64>,
     /// Groups of owners before that were not told yet.
-    untold: std::ops::Range<u64>,
+    untold: Range<u64>,
     poisoned: bool,
 }
 
@@ -237,14 +238,14 @@ impl Log for MemoryLog {
         }
     }
 
-    fn reclaim_wanted(&self) -> Option<Position> {
+    fn reclaim_wanted(&self) -> Option<Range<Position>> {
         let groups = self.stream.groups(0..u64::MAX);
         let LogStats { total_bytes, live_bytes, .. } = self.stats();
         let (middle, _) = groups.get(GROUPS_WORTH_FREEING / 2)?;
         // What has arrived and was not told yet might still have to be read from the requests.
         let told = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
         let pays = groups.len() >= GROUPS_WORTH_FREEING && total_bytes > 2 * live_bytes;
-        (told && pays).then(|| Place::start(*middle).into())
+        (told && pays).then(|| Position::START..Place::start(*middle).into())
     }
 
     fn poll_replay(

@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record, RecordError,
-    RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
+    RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, Extent},
     phase,
 };
@@ -129,14 +129,25 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             phase: recorded_phase(from)?,
         },
         KEY => {
-            let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
-            let message_id = get(from, Buf::try_get_u128_le)?;
-            let expires_ms = get(from, Buf::try_get_u64_le)?;
-            Record::Key { idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id }
+            let (idempotency, message_id) = key(from)?;
+            Record::Key { idempotency, message_id }
+        }
+        CHANNEL_KEY => {
+            let channel = get(from, Buf::try_get_u32_le)?;
+            let (idempotency, message_id) = key(from)?;
+            Record::ChannelKey { channel, idempotency, message_id }
         }
         kind => return Err(RecordError::UnknownKind(kind)),
     };
     Ok((record, headers_bytes, checksum))
+}
+
+/// A key, and the id of its message.
+fn key(from: &mut &[u8]) -> Result<(Idempotency, u128), RecordError> {
+    let (hash, fingerprint) = (get(from, Buf::try_get_u128_le)?, get(from, Buf::try_get_u128_le)?);
+    let message_id = get(from, Buf::try_get_u128_le)?;
+    let expires_ms = get(from, Buf::try_get_u64_le)?;
+    Ok((Idempotency { hash, fingerprint, expires_ms }, message_id))
 }
 
 /// A message up to where the length of its headers is, and how many bytes are left where its checksum begins.

@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record, RecordedPhase, SETTLE,
-    STATE, Target, flag,
+    CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
+    RecordedPhase, SETTLE, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
@@ -36,6 +36,7 @@ impl Record<'_> {
                     4 + 8 + 4 + 4 + 8 + 8 + 1 + 1 + 8 + 1 + reason
                 }
                 Self::Key { .. } => 16 + 16 + 16 + 8,
+                Self::ChannelKey { .. } => 4 + 16 + 16 + 16 + 8,
             }
     }
 
@@ -147,15 +148,28 @@ impl Record<'_> {
                 to.put_u64_le(expires_ms.unwrap_or(0));
                 encode_phase(phase, to);
             }
-            Self::Key { idempotency: Idempotency { hash, fingerprint, expires_ms }, message_id } => {
+            Self::Key { idempotency, message_id } => {
                 to.put_u8(KEY);
-                to.put_u128_le(hash);
-                to.put_u128_le(fingerprint);
-                to.put_u128_le(message_id);
-                to.put_u64_le(expires_ms);
+                encode_key(idempotency, message_id, to);
+            }
+            Self::ChannelKey { channel, idempotency, message_id } => {
+                to.put_u8(CHANNEL_KEY);
+                to.put_u32_le(channel);
+                encode_key(idempotency, message_id, to);
             }
         }
     }
+}
+
+fn encode_key(
+    Idempotency { hash, fingerprint, expires_ms }: Idempotency,
+    message_id: u128,
+    to: &mut Vec<u8>,
+) {
+    to.put_u128_le(hash);
+    to.put_u128_le(fingerprint);
+    to.put_u128_le(message_id);
+    to.put_u64_le(expires_ms);
 }
 
 fn encode_phase(phase: RecordedPhase<'_>, to: &mut Vec<u8>) {

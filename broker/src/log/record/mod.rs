@@ -18,6 +18,7 @@
 //! | 6 message | targets `u8`, each: [channel `u32`, sequence `u64`, expires ms `u64`, 0 for never]; message id `u128`, enqueued ms `u64`, flags `u8`, [1: key hash `u128`, fingerprint `u128`, key expires ms `u64`], [2: due ms `u64`], [4: group length `u8`, group], [8: moved from channel `u32`, sequence `u64`], [16: crc32c `u32` over the rest of the record], headers length `u32`, headers, body to the end |
 //! | 7 state | channel `u32`, sequence `u64`, handout `u32`, uncounted `u32`, start `u64`, expires ms `u64`, phase `u8` (0 ready, 1 delayed, 2 leased, 3 dead), last lease ended `u8` (0 none, 1 released, 2 expired), at ms `u64`, cause `u8`, reason to the end |
 //! | 8 key | key hash `u128`, fingerprint `u128`, message id `u128`, expires ms `u64` |
+//! | 9 key of a channel | channel `u32`, then as 8 |
 
 mod decode;
 mod encode;
@@ -138,6 +139,15 @@ pub enum Record<'a> {
         /// The id that its first push was answered with.
         message_id: u128,
     },
+    /// The same, and whose it is.
+    ChannelKey {
+        /// The number of the channel that it belongs to.
+        channel: u32,
+        /// The key.
+        idempotency: Idempotency,
+        /// The id that its first push was answered with.
+        message_id: u128,
+    },
 }
 
 impl Record<'_> {
@@ -150,8 +160,25 @@ impl Record<'_> {
             Self::IdempotencyKey { hash, message_id, expires_ms, .. } => {
                 Some((Idempotency { hash, fingerprint: 0, expires_ms }, message_id))
             }
-            Self::Key { idempotency, message_id } => Some((idempotency, message_id)),
+            Self::Key { idempotency, message_id } | Self::ChannelKey { idempotency, message_id, .. } => {
+                Some((idempotency, message_id))
+            }
             Self::Lease { .. } | Self::Release { .. } | Self::Settle { .. } | Self::State { .. } => None,
+        }
+    }
+
+    /// The number of the channel that the key belongs to: of several, the first. It was not always written down.
+    pub fn key_channel(&self) -> Option<u32> {
+        match *self {
+            Self::Push { channel, .. }
+            | Self::IdempotencyKey { channel, .. }
+            | Self::ChannelKey { channel, .. } => Some(channel),
+            Self::Message { targets, .. } => targets.iter().next().map(|target| target.channel),
+            Self::Key { .. }
+            | Self::Lease { .. }
+            | Self::Release { .. }
+            | Self::Settle { .. }
+            | Self::State { .. } => None,
         }
     }
 }
@@ -248,6 +275,7 @@ const IDEMPOTENCY_KEY: u8 = 5;
 const MESSAGE: u8 = 6;
 const STATE: u8 = 7;
 const KEY: u8 = 8;
+const CHANNEL_KEY: u8 = 9;
 
 /// What follows in a message's record.
 mod flag {

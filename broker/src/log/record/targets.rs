@@ -18,6 +18,19 @@ pub struct Target {
 pub struct Targets<'a>(&'a [u8]);
 
 impl Target {
+    /// The place of one that does not have the message yet: another record will say that it has.
+    const TO_COME: u64 = u64::MAX;
+
+    /// A channel that is still to have the message.
+    pub fn to_come(channel: u32, expires_ms: Option<u64>) -> Self {
+        Self { channel, sequence: Self::TO_COME, expires_ms }
+    }
+
+    /// Whether the channel does not have the message by this record.
+    pub fn is_to_come(&self) -> bool {
+        self.sequence == Self::TO_COME
+    }
+
     /// Bytes of one in a record.
     pub const BYTES: usize = 4 + 8 + 8;
 

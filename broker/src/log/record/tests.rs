@@ -54,6 +54,7 @@ fn each_kind() -> Vec<Record<'static>> {
         Record::Settle { channel, sequence },
         Record::IdempotencyKey { channel, hash: u128::MAX - 8, message_id, sequence, expires_ms },
         Record::Key { idempotency: key(u128::MAX - 9).unwrap(), message_id },
+        Record::ChannelKey { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
     ]
 }
 

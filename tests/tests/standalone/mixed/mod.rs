@@ -8,7 +8,9 @@ mod receiver;
 mod sender;
 
 use std::{
+    iter::Cycle,
     os::unix::process::ExitStatusExt,
+    slice,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -51,6 +53,8 @@ const LONG_SECONDS: u32 = 600;
 /// The broker, its clients, and what they know.
 struct Test {
     broker: Broker,
+    /// How many cores it has, start by start, and again from the beginning.
+    cores: Cycle<slice::Iter<'static, u32>>,
     api: Arc<Api>,
     plan: Plan,
     random: Random,
@@ -60,25 +64,38 @@ struct Test {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_everything_that_clients_do_and_killed_in_a_loop_it_loses_nothing_and_counts_exactly()
 -> Result<()> {
-    let seed = getrandom::u64()?;
-    let mut test = Test::start(seed).await?;
-    let outcome = test.run().await;
-    let wrongs = test.wrongs();
-    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {wrongs:?}"))?;
-    eprintln!("{summary}");
-    ensure!(wrongs.is_empty(), "with seed {seed}: {wrongs:?}");
+    eprintln!("{}", under_everything(&[1]).await?);
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_on_another_number_of_cores_at_each_start() -> Result<()> {
+    eprintln!("{}", under_everything(&[1, 2, 1, 4, 3]).await?);
+    Ok(())
+}
+
+/// What there was, in words.
+async fn under_everything(cores: &'static [u32]) -> Result<String> {
+    let seed = getrandom::u64()?;
+    let mut test = Test::start(seed, cores).await?;
+    let outcome = test.run().await;
+    let wrongs = test.wrongs();
+    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {wrongs:?}"))?;
+    ensure!(wrongs.is_empty(), "with seed {seed}: {wrongs:?}");
+    Ok(summary)
+}
+
 impl Test {
-    async fn start(seed: u64) -> Result<Self> {
+    async fn start(seed: u64, cores: &'static [u32]) -> Result<Self> {
         let mut broker = Broker::unprogrammed(&FLAGS)?;
+        let mut cores = cores.iter().cycle();
+        cores.next().into_iter().for_each(|cores| broker.on_cores(*cores));
         broker.start()?;
         let plan = Plan::new()?;
         wait::until_async("the control port", DEADLINE, || broker.sync(&plan.configs)).await?;
         broker.ready().await?;
         let api = Arc::new(Api::new(http()?, broker.url()));
-        Ok(Self { broker, api, plan, random: Random::new(seed), redrives: Arc::default() })
+        Ok(Self { broker, cores, api, plan, random: Random::new(seed), redrives: Arc::default() })
     }
 
     async fn run(&mut self) -> Result<String> {
@@ -131,7 +148,7 @@ impl Test {
             }
             let status = self.broker.kill()?;
             ensure!(status.signal() == Some(9), "before kill {number} the broker had ended: {status}");
-            self.broker.start()?;
+            self.start_again()?;
         }
         self.broker.ready().await?;
         // Receivers make room for those who still wait to send.
@@ -248,8 +265,13 @@ impl Test {
     /// One more kill, with nothing under way.
     async fn kill(&mut self) -> Result<()> {
         self.broker.kill()?;
-        self.broker.start()?;
+        self.start_again()?;
         self.broker.ready().await
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        self.cores.next().into_iter().for_each(|cores| self.broker.on_cores(*cores));
+        self.broker.start()
     }
 
     fn receiver(&self, name: &str) -> Receiver {

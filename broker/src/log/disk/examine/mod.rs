@@ -14,7 +14,7 @@ use super::{
     OpenError,
     find::Indexes,
     frame,
-    place::Place,
+    place::{In, Place},
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
     storage::{Storage, StorageFile},
@@ -60,6 +60,8 @@ pub struct Seen<'a> {
 pub struct Examination {
     storage: ReadOnly,
     survey: Survey<read_only::Lenient>,
+    /// Its first segment among those of several logs that are looked at together.
+    first: u32,
     /// Frames before this are known to have been on disk.
     synced: u64,
     /// The number after the last good frame.
@@ -68,9 +70,10 @@ pub struct Examination {
     cut: Option<Cut>,
 }
 
-/// Looks at the log in a folder. A folder that is not there is an empty log.
-pub fn examine(folder: &Path) -> Result<Examination, OpenError> {
-    Examination::of(ReadOnly::open(folder))
+/// Looks at the log in a folder, of several whose segments are counted together: this one's from `first` on. A folder that is
+/// not there is an empty log.
+pub fn examine(folder: &Path, first: u32) -> Result<Examination, OpenError> {
+    Examination::of(ReadOnly::open(folder), first)
 }
 
 /// Takes what can be had of a segment without a head.
@@ -86,7 +89,7 @@ fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: 
 }
 
 impl Examination {
-    fn of(storage: ReadOnly) -> Result<Self, OpenError> {
+    fn of(storage: ReadOnly, first: u32) -> Result<Self, OpenError> {
         let mut survey = recovery::list(&storage, None)?;
         survey.find_frames(&storage, Indexes::Ignored)?;
         let mut harm = Vec::new();
@@ -139,7 +142,7 @@ impl Examination {
                 })
                 .collect::<Vec<_>>(),
         );
-        Ok(Self { storage, survey, synced, next_frame, harm, cut })
+        Ok(Self { storage, survey, first, synced, next_frame, harm, cut })
     }
 
     /// What is damaged, in no order.
@@ -188,6 +191,8 @@ impl Examination {
     /// Goes through all good records in their order. Returns where a whole frame holds what this version cannot read.
     pub fn records(&self, mut visit: impl FnMut(Seen<'_>, &Record<'_>)) -> Result<Vec<Harm>, OpenError> {
         let mut harm = Vec::new();
+        let places: BTreeMap<u64, In> =
+            self.survey.segments.keys().copied().zip((self.first..).map(In::Older)).collect();
         for (number, found) in &self.survey.frames {
             let (_, file) = &self.survey.segments[&found.epoch];
             let bytes = self.frame(found)?;
@@ -196,7 +201,7 @@ impl Examination {
                 let offset = found.offset + (bytes.len() - rest.len()) as u64;
                 match Record::decode_first(rest) {
                     Ok((record, length)) => {
-                        let position = Place { epoch: found.epoch, offset, length }.into();
+                        let position = Place { segment: places[&found.epoch], offset, length }.into();
                         let seen = Seen { frame: *number, file: &file.name, offset, position };
                         visit(seen, &record);
                         rest = &rest[length..];
@@ -219,8 +224,8 @@ impl Examination {
 
     /// A record's bytes, at a position that [`Self::records`] told.
     pub fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
-        let Place { epoch, offset, length } = at.into();
-        let (_, segment) = &self.survey.segments[&epoch];
+        let Place { offset, length, .. } = at.into();
+        let (_, segment) = self.segment_of(at).expect("it was told of a segment of this log");
         let mut bytes = vec![0; length];
         let read = segment.file.read_at(&mut bytes, offset);
         read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
@@ -229,8 +234,18 @@ impl Examination {
 
     /// A place in a file of the log, to be compared with where records lie.
     pub fn position(&self, file: &str, offset: u64) -> Option<Position> {
-        let (epoch, _) = self.survey.segments.iter().find(|(_, (_, segment))| segment.name == file)?;
-        Some(Place::start(*epoch, offset).into())
+        let index = self.survey.segments.values().position(|(_, segment)| segment.name == file)?;
+        Some(Place::start(In::Older(self.first + index as u32), offset).into())
+    }
+
+    /// Whether a position is in this log.
+    pub fn has(&self, at: Position) -> bool {
+        self.segment_of(at).is_some()
+    }
+
+    fn segment_of(&self, at: Position) -> Option<&(segment::Head, SegmentFile<read_only::Lenient>)> {
+        let In::Older(index) = Place::from(at).segment else { return None };
+        self.survey.segments.values().nth(index.checked_sub(self.first)? as usize)
     }
 
     /// The frame without what fills it up.

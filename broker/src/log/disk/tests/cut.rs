@@ -33,7 +33,7 @@ fn copy(cut: Cut<Simulated>, to: &Simulated) -> Result<(), CopyError> {
         let mut bytes = vec![0; part.bytes as usize];
         part.read(&mut bytes, 0)?;
         bytes.resize(part.file_bytes as usize, 0);
-        let file = to.create(part.name()).unwrap();
+        let file = to.create(part.name().rsplit('/').next().unwrap()).unwrap();
         file.write_at(&bytes, 0).unwrap();
         file.sync_data().unwrap();
         to.sync_folder().unwrap();

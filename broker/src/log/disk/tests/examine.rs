@@ -119,7 +119,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_same_to_both() {
     let whole = tempfile::tempdir().unwrap();
     written(whole.path());
-    let examination = examine(whole.path()).unwrap();
+    let examination = examine(whole.path(), 0).unwrap();
     assert_eq!((examination.harm(), looked_at(&examination).len()), (&[][..], MESSAGES as usize));
     assert!(examination.unsynced().0 > 0 && examination.cut().is_none());
     let files: Vec<_> = examination.segments().into_iter().map(|segment| segment.file).collect();
@@ -135,7 +135,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
         let mut bytes = fs::read(&path).unwrap();
         damage.to(&mut bytes);
         fs::write(&path, bytes).unwrap();
-        let examination = examine(copy.path()).unwrap();
+        let examination = examine(copy.path(), 0).unwrap();
         let found = looked_at(&examination);
         let again = opened(copy.path());
         assert_eq!(
@@ -167,7 +167,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
 fn frames_in_a_body_are_not_taken_for_those_of_a_segment_without_a_head() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path());
-    let examination = examine(folder.path()).unwrap();
+    let examination = examine(folder.path(), 0).unwrap();
     let [first, second, ..] = &examination.segments()[..] else { panic!("several segments") };
     // The second segment's file, as a body in the first would have it: whole, with another mark.
     let mut bytes = fs::read(folder.path().join(&first.file)).unwrap();
@@ -176,7 +176,7 @@ fn frames_in_a_body_are_not_taken_for_those_of_a_segment_without_a_head() {
     bytes[middle..middle + room].copy_from_slice(&stolen[4096..4096 + room]);
     bytes[20] ^= 1;
     fs::write(folder.path().join(&first.file), bytes).unwrap();
-    let examination = examine(folder.path()).unwrap();
+    let examination = examine(folder.path(), 0).unwrap();
     assert!(examination.harm().iter().any(|harm| matches!(harm.what, What::Head { kept: true })));
     let found = looked_at(&examination);
     assert!(found.is_sorted(), "each message once, in its place: {found:?}");

@@ -125,7 +125,7 @@ impl Owner {
 
     /// Where the second segment begins.
     pub(super) fn second_segment(&self) -> Position {
-        Place::start(*self.log.segments.keys().nth(1).unwrap(), 0).into()
+        Place::own(*self.log.segments.keys().nth(1).unwrap(), 0).into()
     }
 
     /// Frees the oldest segment. What was committed last is the last copy.

@@ -1,0 +1,103 @@
+//! The logs of a data folder: those of all cores, and older ones. Their files are told by their names in the data folder.
+
+use std::path::Path;
+
+use crate::{
+    data_folder::look::Looked,
+    log::{
+        OpenError, Position, Record,
+        disk::examine::{Cut, Examination, Harm, Seen, SegmentSeen, examine},
+    },
+};
+
+/// All logs, in the order of what they say of a message.
+pub(super) struct Logs(Vec<(String, Examination)>);
+
+impl Logs {
+    /// Looks at all of them.
+    pub(super) fn look(folder: &Looked) -> Result<Self, OpenError> {
+        let mut logs = Vec::new();
+        let mut segments = 0;
+        for name in folder.logs() {
+            let log = examine(&folder.path().join(&name), segments)?;
+            segments += log.segments().len() as u32;
+            logs.push((name, log));
+        }
+        Ok(Self(logs))
+    }
+
+    /// What is damaged, in no order.
+    pub(super) fn harm(&self) -> Vec<Harm> {
+        let of_log = |(name, log): &(String, Examination)| {
+            log.harm().iter().map(|harm| in_log(name, harm)).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_log).collect()
+    }
+
+    /// What the next start cuts off.
+    pub(super) fn cuts(&self) -> Vec<Cut> {
+        let cut = |(name, log): &(String, Examination)| {
+            log.cut().map(|cut| Cut { file: path(name, &cut.file), ..cut.clone() })
+        };
+        self.0.iter().filter_map(cut).collect()
+    }
+
+    /// Good frames that no later frame knows to be on disk: how many, and their bytes.
+    pub(super) fn unsynced(&self) -> (u64, u64) {
+        sum(self.0.iter().map(|(_, log)| log.unsynced()))
+    }
+
+    /// Files ready for use, and their bytes.
+    pub(super) fn spares(&self) -> (u64, u64) {
+        sum(self.0.iter().map(|(_, log)| log.spares()))
+    }
+
+    /// The segments in use, oldest first.
+    pub(super) fn segments(&self) -> Vec<SegmentSeen> {
+        let of_log = |(name, log): &(String, Examination)| {
+            let seen = |segment: SegmentSeen| SegmentSeen { file: path(name, &segment.file), ..segment };
+            log.segments().into_iter().map(seen).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_log).collect()
+    }
+
+    /// Goes through all good records, log by log. Returns where a whole frame holds what this version cannot read.
+    pub(super) fn records(
+        &self,
+        mut visit: impl FnMut(Seen<'_>, &Record<'_>),
+    ) -> Result<Vec<Harm>, OpenError> {
+        let mut harm = Vec::new();
+        for (name, log) in &self.0 {
+            let unreadable =
+                log.records(|seen, record| visit(Seen { file: &path(name, seen.file), ..seen }, record))?;
+            harm.extend(unreadable.iter().map(|harm| in_log(name, harm)));
+        }
+        Ok(harm)
+    }
+
+    /// A record's bytes, at a position that [`Self::records`] told.
+    pub(super) fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
+        let log = self.0.iter().map(|(_, log)| log).find(|log| log.has(at));
+        log.expect("it was told of one of the logs").read(at)
+    }
+
+    /// A place in a file of a log, to be compared with where records lie.
+    pub(super) fn position(&self, file: &str, offset: u64) -> Option<Position> {
+        let (folder, file) = file.split_once('/')?;
+        let (_, log) = self.0.iter().find(|(name, _)| name == folder)?;
+        log.position(file, offset)
+    }
+}
+
+/// A file of a log, in the data folder.
+fn path(log: &str, file: &str) -> String {
+    Path::new(log).join(file).display().to_string()
+}
+
+fn in_log(log: &str, harm: &Harm) -> Harm {
+    Harm { file: path(log, &harm.file), ..harm.clone() }
+}
+
+fn sum(all: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
+    all.fold((0, 0), |(count, bytes), (more, their_bytes)| (count + more, bytes + their_bytes))
+}

@@ -1,0 +1,165 @@
+//! Taking messages that other cores have for channels of this one: each once. See [`super::outbox`].
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, store::Arrived};
+use crate::{
+    channel::{Sequence, Stored},
+    log::{AppendError, Log, Position, Record, Sync, Target, Targets},
+};
+
+/// When a message comes again for which the log had no room.
+pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// What was taken and may come again: until the message has left its outbox.
+#[derive(Debug, Default)]
+pub(super) struct Inbox(BTreeSet<(Outgoing, u32)>);
+
+/// What came of a message that another core has.
+#[derive(Debug)]
+pub(super) enum TakenIn {
+    /// It is in its channels, now or since before.
+    Stored(Ticket),
+    /// The log has room only for what empties it.
+    NoRoom,
+}
+
+impl Inbox {
+    /// A channel has it.
+    pub(super) fn add(&mut self, message: Outgoing, channel: u32) {
+        self.0.insert((message, channel));
+    }
+
+    /// Whether a channel has, or had, a message that may come again.
+    pub(super) fn knows(&self, message: Outgoing, channel: u32) -> bool {
+        self.0.contains(&(message, channel))
+    }
+
+    /// Keeps what may come again.
+    pub(super) fn retain(&mut self, is_in_outbox: impl Fn(&Outgoing) -> bool) {
+        self.0.retain(|(message, _)| is_in_outbox(message));
+    }
+
+    fn forget(&mut self, message: Outgoing) {
+        let channels: Vec<_> = self.0.range((message, 0)..=(message, u32::MAX)).copied().collect();
+        channels.iter().for_each(|known| {
+            self.0.remove(known);
+        });
+    }
+}
+
+/// The place of an outbox that a record's message came from.
+pub(super) fn came_from(moved_from: Option<Outgoing>) -> Option<Outgoing> {
+    moved_from.filter(|(number, _)| is_outbox(*number))
+}
+
+impl<L: Log> Core<L> {
+    /// Stores a message of another core's in those of its channels that are here and do not have it. It was admitted
+    /// there; so a channel that has become full since has one more than it may.
+    pub(super) fn take_in(&mut self, from: Outgoing, bytes: &Bytes) -> Result<TakenIn, StoreFailed> {
+        self.alive()?;
+        let Ok(Record::Message { targets, enqueued_ms, due_ms, group, message_id, headers, body, .. }) =
+            Record::decode(bytes)
+        else {
+            unreachable!("what is in an outbox is a message")
+        };
+        let recorded = Recorded::of(bytes);
+        let size = recorded.content.bytes();
+        let to_come = targets.iter().filter(Target::is_to_come);
+        let (mut there, mut goes) = (Vec::new(), Vec::new());
+        for target in to_come {
+            let Some(sequence) = self.place_for(from, target.channel) else { continue };
+            there.push(Target { sequence, ..target });
+            if let Some(entry) = self.store.by_number(target.channel) {
+                let makes_room = self.admit(&entry, size as u64, None).unwrap_or_default();
+                goes.extend(makes_room.into_iter().map(|sequence| (target.channel, sequence)));
+            }
+        }
+        if there.is_empty() {
+            return Ok(TakenIn::Stored(self.everything_so_far(Sync::Now)));
+        }
+        let mut encoded = Vec::with_capacity(there.len() * Target::BYTES);
+        there.iter().for_each(|target| target.encode(&mut encoded));
+        let record = Record::Message {
+            targets: Targets::new(&encoded),
+            message_id,
+            enqueued_ms,
+            idempotency: None,
+            due_ms,
+            group,
+            moved_from: Some(from),
+            headers,
+            body,
+        };
+        let position = match self.log.append(&record) {
+            Ok(position) => position,
+            Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
+            Err(error @ (AppendError::TooLarge(_) | AppendError::Poisoned)) => {
+                tracing::error!(%error, "a message of another core is not taken; the next start tries again");
+                return Err(StoreFailed);
+            }
+        };
+        self.shared.share(position, there.len());
+        let ticket = self.appended(Sync::Now);
+        let stored = Stored { position, bytes: size as u32, enqueued_at: enqueued_ms };
+        let arrived = Arrived { stored, recorded, group: group.map(Into::into), due_ms };
+        for target in &there {
+            self.inbox.add(from, target.channel);
+            self.arrive(*target, &arrived);
+        }
+        for (number, sequence) in goes {
+            self.drop_message(number, sequence)?;
+        }
+        for target in there {
+            self.serve_waiting(target.channel);
+            self.touch(target.channel);
+        }
+        Ok(TakenIn::Stored(ticket))
+    }
+
+    /// The next place in a channel that is here and does not have a message yet; none if it is being deleted.
+    fn place_for(&mut self, from: Outgoing, number: u32) -> Option<Sequence> {
+        if !self.here.has(number) || self.inbox.knows(from, number) {
+            return None;
+        }
+        let entry = self.store.by_number(number)?;
+        self.channel(&entry).map(|channel| channel.state.next_sequence())
+    }
+
+    /// A message has left its outbox, and does not come again.
+    pub(super) fn is_over(&mut self, message: Outgoing) {
+        self.inbox.forget(message);
+    }
+
+    /// Says again of a message that is gone from its channels that it was taken, if it may come again.
+    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), StoreFailed> {
+        let Record::Message { targets, message_id, enqueued_ms, moved_from, .. } = *record else {
+            return Ok(());
+        };
+        let Some(from) = came_from(moved_from) else { return Ok(()) };
+        let gone = targets.iter().filter(|target| self.message(target.channel, target.sequence).is_none());
+        let owed: Vec<_> = gone.filter(|target| self.inbox.knows(from, target.channel)).collect();
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let mut encoded = Vec::with_capacity(owed.len() * Target::BYTES);
+        owed.iter().for_each(|target| Target::to_come(target.channel, None).encode(&mut encoded));
+        let taken = Record::Message {
+            targets: Targets::new(&encoded),
+            message_id,
+            enqueued_ms,
+            idempotency: None,
+            due_ms: None,
+            group: None,
+            moved_from,
+            headers: &[],
+            body: &[],
+        };
+        let position: Position = self.append_copy(&taken)?;
+        // Nobody needs it for its content.
+        self.log.release(position);
+        Ok(())
+    }
+}

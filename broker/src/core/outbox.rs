@@ -1,0 +1,205 @@
+//! Messages that channels of other cores are to have: a message to channels of several cores, and a dead letter whose new
+//! channel is another core's.
+//!
+//! The core that takes such a message stores it for its own channels, and for itself: as a message of its outbox, with the
+//! others as targets that are still to come. The commit of that is the decision. Then every other core is given the record,
+//! and stores the message for its channels by one of its own, which says from which place of which outbox it came: so it is
+//! taken once ([`super::inbox`]), however often it is given. When all of that is on disk, the message leaves the outbox. A
+//! start goes on with what it finds there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn};
+use crate::{
+    channel::Sequence,
+    log::{Log, Position, Read, Record, Sync},
+};
+
+/// A message of an outbox: the outbox's number, and the place in it.
+pub(super) type Outgoing = (u32, Sequence);
+
+/// What a core has for others.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// The core's own.
+    number: u32,
+    /// Places are drawn anew at each start, so that none is given twice whatever the log remembers.
+    first: Sequence,
+    given: Sequence,
+    messages: BTreeMap<Outgoing, Held>,
+    /// Those that nobody carries yet.
+    waiting: Vec<Errand>,
+}
+
+#[derive(Debug)]
+struct Held {
+    position: Position,
+}
+
+/// A message that is to be given to other cores.
+#[derive(Debug)]
+pub(super) struct Errand {
+    message: Outgoing,
+    /// When it is decided.
+    decided: Ticket,
+    /// Is told when every core has it.
+    given: Arc<Group>,
+}
+
+impl Outbox {
+    /// Of a start with this number, with what earlier ones have left.
+    pub(super) fn new(number: u32, start: u64, left: impl Iterator<Item = (Outgoing, Position)>) -> Self {
+        let messages: BTreeMap<_, _> = left.map(|(message, position)| (message, Held { position })).collect();
+        let errand = |message: &Outgoing| Errand {
+            message: *message,
+            decided: Ticket::committed(),
+            given: Arc::default(),
+        };
+        let waiting = messages.keys().map(errand).collect();
+        Self { number, first: start, given: 0, messages, waiting }
+    }
+
+    /// The next place.
+    pub(super) fn next(&self) -> Outgoing {
+        (self.number, self.first.wrapping_add(self.given))
+    }
+
+    /// Whether every core has what it is to have.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether a place was given by this start.
+    pub(super) fn has_given(&self, (number, sequence): Outgoing) -> bool {
+        number == self.number && sequence.wrapping_sub(self.first) < self.given
+    }
+
+    /// Whether a message is there, or is there by this very record.
+    pub(super) fn is_at(&self, message: Outgoing, position: Option<Position>) -> bool {
+        let held = self.messages.get(&message);
+        held.is_some_and(|held| position.is_none_or(|position| held.position == position))
+    }
+
+    /// A message's record was copied to another place of the log.
+    pub(super) fn relocate(&mut self, message: Outgoing, to: Position) {
+        if let Some(held) = self.messages.get_mut(&message) {
+            held.position = to;
+        }
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// A message was stored at the outbox's next place. The promise that every core has it.
+    pub(super) fn put_out(&mut self, position: Position, decided: Ticket) -> Ticket {
+        let (message, given) = (self.outbox.next(), Arc::<Group>::default());
+        self.outbox.given += 1;
+        self.outbox.messages.insert(message, Held { position });
+        let ticket = Ticket::of(&given, Sync::Later);
+        self.outbox.waiting.push(Errand { message, decided, given });
+        self.wakers.outbox.notify_one();
+        ticket
+    }
+
+    /// What nobody carries yet.
+    pub(super) fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.outbox.waiting)
+    }
+
+    /// The record of a message that is to go.
+    pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
+        self.alive()?;
+        let position = self.outbox.messages.get(&message).map(|held| held.position);
+        position.map(|position| self.read(position)).transpose()
+    }
+
+    /// Every core has a message, on disk.
+    pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Ticket, StoreFailed> {
+        self.alive()?;
+        let Some(Held { position }) = self.outbox.messages.remove(&message) else {
+            return Ok(Ticket::committed());
+        };
+        let (channel, sequence) = message;
+        self.append_reserved(&Record::Settle { channel, sequence })?;
+        self.release_position(position);
+        Ok(self.appended(Sync::Now))
+    }
+}
+
+/// Carries messages to other cores, as a task of the core that has them. Never ends.
+pub async fn carry<L: Log>(cores: Reach<L>) {
+    let wake = cores.own().with(|core| core.wakers().outbox);
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        let errands = cores.own().with(Core::take_errands);
+        under_way.extend(errands.into_iter().map(|errand| run(&cores, errand)));
+        tokio::select! {
+            () = wake.notified() => {}
+            Some(()) = under_way.next() => {}
+        }
+    }
+}
+
+async fn run<L: Log>(cores: &Reach<L>, Errand { message, decided, given }: Errand) {
+    if deliver(cores, message, decided, &given).await.is_err() {
+        // The next start goes on with it.
+        given.finish(false);
+    }
+}
+
+async fn deliver<L: Log>(
+    cores: &Reach<L>,
+    message: Outgoing,
+    decided: Ticket,
+    given: &Group,
+) -> Result<(), StoreFailed> {
+    decided.wait().await?;
+    let bytes = match cores.own().with(|core| core.outgoing(message))? {
+        Some(Read::Here(bytes)) => bytes,
+        Some(Read::Coming(coming)) => {
+            let came = coming.await;
+            cores.own().with(|core| core.came(came))?
+        }
+        None => return Ok(()),
+    };
+    let mut taken = Vec::new();
+    for channel in one_of_each_core(cores, &bytes) {
+        taken.push((channel, give(cores, channel, message, &bytes).await?));
+    }
+    given.finish(true);
+    for (channel, ticket) in &taken {
+        cores.kept(*channel, ticket.clone()).await?;
+    }
+    cores.own().with(|core| core.went_out(message))?.wait().await?;
+    for (channel, _) in taken {
+        cores.tell(channel, move |core| core.is_over(message));
+    }
+    Ok(())
+}
+
+/// Of the channels that are still to have a message, one of each core.
+fn one_of_each_core<L: Log>(cores: &Reach<L>, bytes: &Bytes) -> Vec<u32> {
+    let Ok(Record::Message { targets, .. }) = Record::decode(bytes) else { return Vec::new() };
+    let to_come = targets.iter().filter(|target| target.is_to_come()).map(|target| target.channel);
+    let of_each: BTreeMap<usize, u32> = to_come.map(|channel| (cores.core_of(channel), channel)).collect();
+    of_each.into_values().collect()
+}
+
+/// Gives a message to the core of a channel, which takes it as soon as its log has room.
+async fn give<L: Log>(
+    cores: &Reach<L>,
+    channel: u32,
+    message: Outgoing,
+    bytes: &Bytes,
+) -> Result<Ticket, StoreFailed> {
+    loop {
+        let taken = cores.ask(channel, bytes, move |core, bytes| core.take_in(message, bytes));
+        match taken.await.map_err(|_| StoreFailed)?? {
+            TakenIn::Stored(ticket) => return Ok(ticket),
+            TakenIn::NoRoom => tokio::time::sleep(super::inbox::TRY_AGAIN_AFTER).await,
+        }
+    }
+}

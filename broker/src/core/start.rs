@@ -1,0 +1,176 @@
+//! At start: from what the logs say to cores that serve. All read at the same time, each its own; then the broker's clock
+//! starts, for all of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use restante_wire::channel::Durability;
+
+use super::{
+    Channel, Core, CounterRegistry, Here, Limits, StartError,
+    contents::HotContents,
+    idempotency::IdempotencyTable,
+    in_flight::InFlight,
+    moves::Moves,
+    outbox::{Outbox, Outgoing},
+    reclaim::Reclaim,
+    recovery::{Key, Replay},
+    rest::Resting,
+    timers::ChannelTimers,
+};
+use crate::{
+    address_store::AddressStore,
+    channel::LeaseSealer,
+    clock::{Clock, Millis},
+    log::{GroupNumber, Log, LogError, Sync},
+    metrics::Metrics,
+};
+
+/// What all cores of a broker have in common.
+#[derive(Clone)]
+pub struct Common {
+    /// The channels there are.
+    pub store: AddressStore,
+    /// The seal of the lease tokens.
+    pub sealer: LeaseSealer,
+    /// The limits of the whole broker.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What each channel counts.
+    pub counters: Arc<CounterRegistry>,
+    /// Drawn at each start; part of every lease, so that none is issued twice.
+    start: u64,
+}
+
+/// What a core has found in its log.
+pub struct Found<L> {
+    log: L,
+    here: Here,
+    replay: Replay,
+}
+
+impl Common {
+    /// For a broker that starts now.
+    pub fn new(
+        store: &AddressStore,
+        sealer: LeaseSealer,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let start = getrandom::u64().map_err(StartError::Random)?;
+        Ok(Self { store: store.clone(), sealer, limits, metrics, counters: Arc::default(), start })
+    }
+}
+
+impl<L: Log> Found<L> {
+    /// Reads a log that was just opened, and all older ones.
+    pub async fn read(mut log: L, here: Here) -> Result<Self, LogError> {
+        let replay = Replay::read(&mut log, here).await?;
+        Ok(Self { log, here, replay })
+    }
+
+    /// The newest time that was written down.
+    pub fn newest(&self) -> Millis {
+        self.replay.newest
+    }
+
+    /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
+    pub fn settle_outboxes(all: &mut [Self]) {
+        let leaving: HashSet<Outgoing> =
+            all.iter().flat_map(|found| found.replay.leaving.keys()).copied().collect();
+        all.iter_mut().for_each(|found| found.replay.inbox.retain(|message| leaving.contains(message)));
+    }
+}
+
+impl Limits {
+    /// What one of so many cores may take of what is shared.
+    fn of_each(self, cores: usize) -> Self {
+        Self {
+            idempotency_keys: self.idempotency_keys.div_ceil(cores),
+            hot_bytes: self.hot_bytes / cores,
+            ..self
+        }
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// Rebuilds the channels from what was found. Messages of channels that the address store has forgotten for ever are
+    /// dropped, and those of channels that are kept in memory only.
+    pub fn start(found: Found<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
+        let Found { log, here, mut replay } = found;
+        let Common { store, sealer, limits, metrics, counters, start } = common;
+        let (limits, now) = (limits.of_each(here.cores), clock.now());
+        let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
+        for (hash, Key { position, expires_at }) in
+            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
+        {
+            idempotency.insert(hash, expires_at, position, now);
+        }
+        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
+        for (number, mut state) in std::mem::take(&mut replay.channels) {
+            match store.by_number(number) {
+                Some(entry) => {
+                    if entry.config.durability == Durability::Memory {
+                        replay.empty(&mut state);
+                    }
+                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
+                }
+                // Its addresses are lost, not its deletion known: nothing may be dropped.
+                None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
+                None => replay.empty(&mut state),
+            }
+        }
+        let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
+        let before = log.has_older().then(|| before.collect());
+        let leaving =
+            replay.leaving.iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+        let outbox = Outbox::new(here.outbox(), start, leaving);
+        let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
+        tracing::info!(
+            core = here.core,
+            channels = channels.len(),
+            messages,
+            keys = idempotency.count(),
+            "the log is open"
+        );
+        let mut core = Self {
+            log,
+            here,
+            store,
+            clock,
+            start,
+            sealer,
+            limits,
+            channels,
+            resting: Resting::default(),
+            closed: HashSet::new(),
+            counters,
+            contents: HotContents::new(limits.hot_bytes),
+            shared: replay.shared,
+            idempotency,
+            waiting_keys: HashSet::new(),
+            moves: Moves::new(),
+            outbox,
+            inbox: replay.inbox,
+            timers: ChannelTimers::default(),
+            reclaim: Reclaim::since(before),
+            group: Arc::default(),
+            group_sync: Sync::Later,
+            sync_wanted: false,
+            in_flight: InFlight::default(),
+            newest_group: GroupNumber::default(),
+            durable_group: GroupNumber::default(),
+            failed: false,
+            metrics,
+            samples: Arc::default(),
+            wakers: super::Wakers::default(),
+        };
+        replay.dead.into_iter().for_each(|position| core.log.release(position));
+        let numbers: Vec<_> = core.channels.keys().copied().collect();
+        numbers.into_iter().for_each(|number| core.touch(number));
+        Ok(core)
+    }
+}

@@ -1,0 +1,36 @@
+//! A message whose record was appended arrives in its channels.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Core, Recorded, records};
+use crate::{
+    channel::{Group, Handouts, Message, Stored},
+    clock::Millis,
+    log::{Log, Target},
+};
+
+/// What its channels get.
+pub(super) struct Arrived {
+    pub(super) stored: Stored,
+    pub(super) recorded: Recorded,
+    pub(super) group: Option<Group>,
+    pub(super) due_ms: Option<Millis>,
+}
+
+impl<L: Log> Core<L> {
+    /// Stores it in one of them, which is there.
+    pub(super) fn arrive(&mut self, target: Target, arrived: &Arrived) {
+        let Target { channel: number, sequence, expires_ms } = target;
+        let Arrived { stored, recorded, group, due_ms } = arrived;
+        self.contents.insert(number, sequence, recorded.clone());
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        channel.counters.pushed.fetch_add(1, Relaxed);
+        channel.state.store(Message {
+            stored: *stored,
+            group: group.clone(),
+            expires_at: expires_ms,
+            handouts: Handouts::default(),
+            phase: records::first_phase(*due_ms),
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! A message to channels of two cores, of which one or the other is behind when the broker ends.
+
+use super::{many::Many, *};
+use crate::log::disk::simulated::Chance;
+
+/// Two channels, and the core of each.
+fn two() -> (Many, [usize; 2]) {
+    let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
+    let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].number));
+    assert_ne!(cores[0], cores[1]);
+    (many, cores)
+}
+
+/// Contents of a channel, none of which anybody has.
+fn contents(many: &mut Many, channel: usize) -> Vec<String> {
+    let mut contents = Vec::new();
+    while let Some(delivery) = many.pull(channel, 3_600_000) {
+        let content = many.content(delivery.channel, delivery.content).content;
+        contents.push(String::from_utf8(content.body.to_vec()).unwrap());
+    }
+    contents
+}
+
+fn settle_next(many: &mut Many, channel: usize) {
+    let delivery = many.pull(channel, 3_600_000).unwrap();
+    let _ = many.core(delivery.channel).settle(delivery.channel, delivery.granted.claim()).unwrap();
+}
+
+/// All that is in the log of a channel's core by now is given back, or copied.
+fn rotate(many: &mut Many, channel: usize) {
+    let core = many.core_of(many.entries[channel].number);
+    for _ in 0..30 {
+        let _ = many.push(&[channel], message(&"x".repeat(20_000))).unwrap();
+        settle_next(many, channel);
+        many.commit_one(core);
+        many.go_on_alone(core);
+    }
+    many.reclaim(core);
+    assert!(many.cores[core].lock().log.stats().segments < 3, "what was there is gone");
+}
+
+#[test]
+fn what_the_other_core_does_not_have_on_disk_stays_in_the_outbox() {
+    for seed in 0..20 {
+        let (mut many, [first, _]) = two();
+        let pushed = many.push(&[0, 1], message("to both")).unwrap();
+        // The other core has it in its open group, and commits nothing.
+        for _ in 0..4 {
+            many.commit_one(first);
+            many.go_on();
+        }
+        assert!(is_kept(&pushed.ticket), "every core has it");
+        let left = many.left(Some(Chance::new(seed)));
+        many = many.start(left, 2);
+        many.commit();
+        for channel in [0, 1] {
+            assert_eq!(contents(&mut many, channel), ["to both"], "with seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_is_known_until_it_has_left_the_outbox_on_disk() {
+    let (mut many, [first, _]) = two();
+    let pushed = many.push(&[0, 1], message("to both")).unwrap();
+    while !many.cores[first].lock().outbox.is_empty() {
+        (0..2).for_each(|core| many.commit_one(core));
+        many.go_on();
+    }
+    assert!(is_kept(&pushed.ticket));
+    // That it has left is not written yet, when its copy is settled and given back.
+    settle_next(&mut many, 1);
+    rotate(&mut many, 1);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert_eq!(contents(&mut many, 0), ["to both"]);
+    assert!(contents(&mut many, 1).is_empty(), "it was settled");
+}
+
+#[test]
+fn a_message_is_admitted_by_every_core_or_stored_by_none() {
+    let mut full = channel("two");
+    full.limits.messages = 1;
+    let mut many = Many::new(vec![channel("one"), full], 2);
+    let _ = many.push(&[0, 1], message("first")).unwrap();
+    many.commit();
+    assert!(matches!(many.push(&[0, 1], message("second")), Err(PushRefusal::Full(_))));
+    many.commit();
+    assert_eq!(
+        (contents(&mut many, 0), contents(&mut many, 1)),
+        (vec!["first".into()], vec!["first".into()])
+    );
+}
+
+#[test]
+fn what_is_in_the_outbox_outlives_the_compaction_of_its_log() {
+    let (mut many, _) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    settle_next(&mut many, 0);
+    rotate(&mut many, 0);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert!(contents(&mut many, 0).is_empty());
+    assert_eq!(contents(&mut many, 1), ["to both"]);
+}
+
+#[test]
+fn what_has_left_an_outbox_of_an_older_log_does_not_go_out_again() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    many = many.start(left, 3);
+    many.commit();
+    (0..2).for_each(|channel| settle_next(&mut many, channel));
+    many.commit();
+    // The older log stays for as long as the third core needs it; what was written since goes.
+    (0..2).for_each(|channel| rotate(&mut many, channel));
+    let left = many.left(None);
+    many = many.start(left, 3);
+    many.commit();
+    assert!(contents(&mut many, 0).is_empty() && contents(&mut many, 1).is_empty());
+}
+
+#[test]
+fn a_message_is_not_taken_for_one_of_a_start_before() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("before")).unwrap();
+    many.commit();
+    let left = many.left(None);
+    many = many.start(left, 2);
+    let _ = many.push(&[0, 1], message("after")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}

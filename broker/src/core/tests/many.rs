@@ -1,0 +1,185 @@
+//! The cores of one broker on simulated disks, driven by a test: on each start as many as it says.
+
+use std::{collections::BTreeMap, sync::MutexGuard, task::Waker};
+
+use super::*;
+use crate::{
+    data_folder::logs::{LogFolder, Logs},
+    log::disk::{
+        Older,
+        simulated::{Chance, Simulated},
+    },
+};
+
+/// The disks of a data folder's logs.
+pub(super) type Disks = BTreeMap<LogFolder, Simulated>;
+
+pub(super) struct Many {
+    pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
+    /// What runs on the threads of the cores, two on each: it goes on when the test says so.
+    tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
+    pub(super) disks: Disks,
+    pub(super) store: AddressStore,
+    pub(super) entries: Vec<Arc<ChannelEntry>>,
+    folder: DataFolder,
+    _data: TempDir,
+}
+
+impl Many {
+    pub(super) fn new(channels: Vec<ChannelConfig>, cores: usize) -> Self {
+        let data = TempDir::new().unwrap();
+        let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
+        let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
+        let entries = store.sync(channels).unwrap().changed;
+        let disks = Disks::from([(LogFolder::FIRST, Simulated::default())]);
+        let (cores_of, tasks) = (Vec::new(), Vec::new());
+        let many = Self { cores: cores_of, tasks, disks: disks.clone(), store, entries, folder, _data: data };
+        many.start(disks, cores)
+    }
+
+    /// The disks, once nobody can do anything to them any more.
+    pub(super) fn left(&self, mut power_cut: Option<Chance>) -> Disks {
+        let left = self.disks.iter().map(|(log, disk)| {
+            let left = match &mut power_cut {
+                None => disk.after_kill(),
+                Some(chance) => disk.after_power_cut(chance),
+            };
+            (*log, left)
+        });
+        left.collect()
+    }
+
+    /// The broker is gone and starts again, on these disks.
+    pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
+        let Self { cores: gone, tasks, store, entries, folder, _data, .. } = self;
+        drop((tasks, gone));
+        let options = Options { segment_bytes: 64 << 10 };
+        let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
+        let older = logs.older.iter().map(|log| disks[log].clone()).collect();
+        let older = Arc::new(Older::open(older, cores as u32).unwrap());
+        let mut found: Vec<_> = logs
+            .current
+            .iter()
+            .enumerate()
+            .map(|(core, log)| {
+                let disk = disks.entry(*log).or_default().clone();
+                let log = DiskLog::open_after(older.clone(), disk, options).unwrap();
+                let mut reading = Box::pin(Found::read(log, Here { core, cores }));
+                wait(|context| reading.as_mut().poll(context)).unwrap()
+            })
+            .collect();
+        Found::settle_outboxes(&mut found);
+        let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
+        let sealer = LeaseSealer::new(folder.lease_key());
+        let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
+        let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
+        let cores: Vec<_> = started.map(SharedCore::new).collect();
+        let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
+        let all = Cores::new(handles, common.counters.clone(), clock);
+        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        for (core, (own, jobs)) in cores.iter().zip(jobs).enumerate() {
+            tasks.push(Box::pin(jobs.run(own.clone())));
+            let here = Here { core, cores: cores.len() };
+            tasks.push(Box::pin(outbox::carry(Reach::new(here, own.clone(), all.clone()))));
+        }
+        Self { cores, tasks, disks, store, entries, folder, _data }
+    }
+
+    /// The core of a channel.
+    pub(super) fn core(&self, number: u32) -> MutexGuard<'_, Core<DiskLog<Simulated>>> {
+        self.cores[self.core_of(number)].lock()
+    }
+
+    pub(super) fn core_of(&self, number: u32) -> usize {
+        Here { core: 0, cores: self.cores.len() }.core_of(number)
+    }
+
+    /// What runs beside the requests goes on, one step.
+    pub(super) fn go_on(&mut self) {
+        (0..self.cores.len()).for_each(|core| self.go_on_alone(core));
+    }
+
+    /// The same on one core.
+    pub(super) fn go_on_alone(&mut self, core: usize) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.tasks[2 * core..][..2].iter_mut().for_each(|task| {
+            assert!(task.as_mut().poll(&mut context).is_pending());
+        });
+    }
+
+    pub(super) fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
+        let entry = self.entries[channel].clone();
+        let mut core = self.core(entry.number);
+        match core.pull(&entry, &Asked { lease, attempt: None }).unwrap() {
+            Delivered::Now(delivery) => Some(delivery),
+            Delivered::Again(_) => None,
+            Delivered::Later(id, _) => {
+                core.stop_waiting(entry.number, id);
+                None
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
+        let entries: Vec<_> = channels.iter().map(|index| self.entries[*index].clone()).collect();
+        let first = entries[0].number;
+        for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
+            self.core(entry.number).admit_from_afar(entry, push.content.bytes() as u64, None)?;
+        }
+        self.core(first).push(&entries, push, None)
+    }
+
+    /// All dead letters of a channel go to another.
+    pub(super) fn redrive(&mut self, from: usize, to: usize) {
+        let (entry, to) = (self.entries[from].clone(), self.entries[to].clone());
+        let (mut at, mut brought) = (0, None);
+        loop {
+            let turn = self.core(entry.number).redrive(&entry, Some(&to), at, u64::MAX, brought).unwrap();
+            brought = turn.coming.map(|coming| self.content(entry.number, Reading::Coming(coming)));
+            match turn.next {
+                Some(next) => at = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Commits everything, and waits for it: also until each core has what others have for it.
+    pub(super) fn commit(&mut self) {
+        loop {
+            (0..self.cores.len()).for_each(|core| self.commit_one(core));
+            if self.cores.iter().all(|core| core.lock().outbox.is_empty() && !core.lock().has_to_commit()) {
+                return;
+            }
+            self.go_on();
+        }
+    }
+
+    /// Commits everything that one core has, and waits for it.
+    pub(super) fn commit_one(&mut self, core: usize) {
+        let mut core = self.cores[core].lock();
+        core.commit();
+        wait(|context| {
+            while core.poll_news(context).is_ready() {
+                core.commit();
+            }
+            let is_committed = !core.has_to_commit() && core.in_flight.is_empty() && core.moves.is_empty();
+            if is_committed { Poll::Ready(()) } else { Poll::Pending }
+        });
+    }
+
+    /// Gives back all that is worth it, on one core.
+    pub(super) fn reclaim(&mut self, core: usize) {
+        reclaim(&mut *self.cores[core].lock());
+    }
+
+    /// A content, when it has come from the log.
+    pub(super) fn content(&mut self, number: u32, reading: Reading) -> Recorded {
+        match reading {
+            Reading::Here(recorded) => recorded,
+            Reading::Coming(mut coming) => {
+                let came = wait(|context| Pin::new(&mut coming).poll(context));
+                Recorded::of(&self.core(number).came(came).unwrap())
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Which logs a data folder has. A broker has one for each of its cores; those of a start with another number of cores are
+//! older ones, which are read until what they hold is copied. Pure.
+//!
+//! All logs that were begun together are a generation: within one, all that there is of a channel is in one log; and of two
+//! generations, what the later one says of a message is later. `log` is the first one, of one core; the others have names
+//! such as `log-2-1of4`: the second of four logs of generation 2.
+
+use std::{fmt, fs, io, path::Path, str::FromStr};
+
+/// The name of the log that every data folder has.
+const FIRST: &str = "log";
+
+/// A log's folder, by its name. Ordered as their records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LogFolder {
+    generation: u32,
+    /// How many logs the generation has.
+    cores: u32,
+    /// Which of them it is, from 0.
+    core: u32,
+}
+
+/// What a start does with the logs that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Logs {
+    /// The logs that are written, one for each core; not all of them may be there yet.
+    pub(crate) current: Vec<LogFolder>,
+    /// Those that are read only, the oldest first.
+    pub(crate) older: Vec<LogFolder>,
+}
+
+/// The name is that of no log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoLog;
+
+impl LogFolder {
+    /// The log that every data folder has.
+    pub(crate) const FIRST: Self = Self { generation: 1, cores: 1, core: 0 };
+
+    fn generation(generation: u32, cores: u32) -> Vec<Self> {
+        (0..cores).map(|core| Self { generation, cores, core }).collect()
+    }
+}
+
+impl Logs {
+    /// Of a broker with so many cores, in a folder with these logs.
+    pub(crate) fn of(mut there: Vec<LogFolder>, cores: u32) -> Self {
+        there.sort_unstable();
+        let newest = there.last().map_or(0, |log| log.generation);
+        // Nothing is written before all of a generation are there: one that was left half made by a crash is empty, and made
+        // whole by the same number of cores, or otherwise has nothing to read.
+        let goes_on = there.last().is_some_and(|log| log.cores == cores);
+        let current = LogFolder::generation(if goes_on { newest } else { newest + 1 }, cores);
+        there.retain(|log| !current.contains(log));
+        Self { current, older: there }
+    }
+}
+
+impl fmt::Display for LogFolder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, cores, core } = self;
+        match *self == Self::FIRST {
+            true => formatter.write_str(FIRST),
+            false => write!(formatter, "{FIRST}-{generation}-{core}of{cores}"),
+        }
+    }
+}
+
+impl FromStr for LogFolder {
+    type Err = NoLog;
+
+    fn from_str(name: &str) -> Result<Self, NoLog> {
+        let number = |text: &str| text.parse::<u32>().map_err(|_| NoLog);
+        let log = match name.strip_prefix(FIRST).ok_or(NoLog)? {
+            "" => Self::FIRST,
+            rest => {
+                let (generation, rest) =
+                    rest.strip_prefix('-').and_then(|rest| rest.split_once('-')).ok_or(NoLog)?;
+                let (core, cores) = rest.split_once("of").ok_or(NoLog)?;
+                Self { generation: number(generation)?, cores: number(cores)?, core: number(core)? }
+            }
+        };
+        // There is one way to write each.
+        if log.to_string() == name && log.core < log.cores { Ok(log) } else { Err(NoLog) }
+    }
+}
+
+/// The logs in a data folder.
+pub(super) fn names(folder: &Path) -> io::Result<Vec<LogFolder>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Ok(log) = entry.file_name().to_string_lossy().parse()
+            && entry.file_type()?.is_dir()
+        {
+            logs.push(log);
+        }
+    }
+    Ok(logs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs(names: &[&str]) -> Vec<LogFolder> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn of(there: &[&str], cores: u32) -> (Vec<String>, Vec<String>) {
+        let Logs { current, older } = Logs::of(logs(there), cores);
+        let names = |logs: Vec<LogFolder>| logs.iter().map(LogFolder::to_string).collect();
+        (names(current), names(older))
+    }
+
+    fn named(current: &[&str], older: &[&str]) -> (Vec<String>, Vec<String>) {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        (names(current), names(older))
+    }
+
+    #[test]
+    fn the_name_of_a_log_reads_as_it_was_written_and_nothing_else_is_one() {
+        assert_eq!("log".parse(), Ok(LogFolder::FIRST));
+        for name in ["log", "log-2-0of1", "log-2-1of4", "log-30-63of64"] {
+            assert_eq!(name.parse::<LogFolder>().unwrap().to_string(), name);
+        }
+        for name in ["", "lock", "log-", "log-2", "log-2-4of4", "log-02-1of4", "log-1-0of1", "log-2-1of4.old"]
+        {
+            assert_eq!(name.parse::<LogFolder>(), Err(NoLog), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_number_of_cores_goes_on_with_the_same_logs() {
+        assert_eq!(of(&["log"], 1), named(&["log"], &[]));
+        let two = ["log-2-0of2", "log-2-1of2"];
+        assert_eq!(of(&["log", two[1], two[0]], 2), named(&two, &["log"]));
+        assert_eq!(of(&[two[1]], 2), named(&two, &[]), "half made");
+    }
+
+    #[test]
+    fn another_number_of_cores_begins_new_logs_and_reads_the_others_in_their_order() {
+        let two = ["log-2-0of2", "log-2-1of2"];
+        assert_eq!(of(&["log"], 2), named(&two, &["log"]));
+        assert_eq!(of(&["log", two[0], two[1]], 1), named(&["log-3-0of1"], &["log", two[0], two[1]]));
+        assert_eq!(of(&["log-10-0of1", "log-9-0of1"], 2).1, ["log-9-0of1", "log-10-0of1"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! Logs that take no record any more: those of a broker that ran on another number of cores. They are read until every core
+//! has copied what is its own; then they are removed, the oldest segment first.
+//!
+//! Architecture Invariant: a segment of an older log never changes. It is read by all cores at once, without a lock, and it
+//! is removed when the last of them has no need of it any more.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+};
+
+use super::{
+    OpenError,
+    heads::Extent,
+    index,
+    open::damaged,
+    recovery,
+    segment::{self, SegmentFile},
+    storage::Storage,
+    tail,
+};
+
+/// A segment of an older log.
+pub(super) struct OlderSegment<F> {
+    /// Its file, until it is removed.
+    file: Mutex<Option<Arc<SegmentFile<F>>>>,
+    /// The log that it is of.
+    log: u32,
+    /// What of it counts.
+    pub(super) extent: Extent,
+    bytes: u64,
+    /// How many cores still have records here.
+    needed_by: AtomicU32,
+}
+
+/// All segments of all older logs, in the order in which they were written as far as any one channel is concerned.
+pub struct Older<S: Storage> {
+    logs: Vec<S>,
+    segments: Vec<OlderSegment<S::File>>,
+    /// Files that were ready for use: the log that they are of, and their names.
+    spares: Mutex<Vec<(usize, String)>>,
+    /// The next one to remove.
+    removed: Mutex<usize>,
+    /// The file system failed.
+    failed: AtomicBool,
+}
+
+impl<S: Storage> Default for Older<S> {
+    fn default() -> Self {
+        Self {
+            logs: Vec::new(),
+            segments: Vec::new(),
+            spares: Mutex::default(),
+            removed: Mutex::default(),
+            failed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<S: Storage> Older<S> {
+    /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
+    /// and nobody knows to be on disk is written once more and synced.
+    pub fn open(logs: Vec<S>, cores: u32) -> Result<Self, OpenError> {
+        let (mut segments, mut spares) = (Vec::new(), Vec::new());
+        for (log, storage) in logs.iter().enumerate() {
+            // No spare is of use here.
+            let mut survey = recovery::survey(storage, 0)?;
+            spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
+            let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
+            let end = recovery::end(first_frame, &survey.frames)
+                .map_err(|missing| damaged(storage, &survey, missing))?;
+            survey.frames.split_off(&end.next_frame);
+            let ends = survey.ends();
+            let unsynced = survey.frames.split_off(&end.synced);
+            tail::write_again(storage, &survey, &unsynced)?;
+            let mut next_frame = end.next_frame;
+            let begins = segments.len();
+            for (epoch, (head, file)) in survey.segments.into_iter().rev() {
+                let extent = match ends.get(&epoch) {
+                    Some(end) => Extent { head, next_frame, end: *end },
+                    None => Extent { head, next_frame: head.first_frame, end: segment::HEAD_BYTES },
+                };
+                if !extent.frames().is_empty() {
+                    next_frame = head.first_frame;
+                }
+                segments.push(OlderSegment {
+                    log: log as u32,
+                    extent,
+                    bytes: file.bytes,
+                    needed_by: AtomicU32::new(cores),
+                    file: Mutex::new(Some(Arc::new(file))),
+                });
+            }
+            segments[begins..].reverse();
+        }
+        Ok(Self { logs, segments, spares: Mutex::new(spares), ..Self::default() })
+    }
+
+    /// What was ready for use makes room, once the logs are open that are written from now on. Not before: a disk that has no
+    /// room for those is left as it was.
+    pub fn make_room(&self) {
+        let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
+        for (log, name) in spares {
+            if let Err(error) = self.logs[log].remove(&name) {
+                tracing::warn!(%error, file = name, "failed to remove a file of an old log");
+            }
+        }
+    }
+
+    /// Segments that are still there, and their bytes.
+    pub fn held(&self) -> (u64, u64) {
+        let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = &self.segments[removed..];
+        (left.len() as u64, left.iter().map(|segment| segment.bytes).sum())
+    }
+
+    /// How many segments there were at the start.
+    pub(super) fn count(&self) -> u32 {
+        self.segments.len() as u32
+    }
+
+    pub(super) fn segment(&self, index: u32) -> &OlderSegment<S::File> {
+        &self.segments[index as usize]
+    }
+
+    /// The log that a segment is of.
+    pub(super) fn log(&self, index: u32) -> &S {
+        &self.logs[self.segment(index).log as usize]
+    }
+
+    /// One core needs a segment no longer: all that was its own is copied, and on disk. Every core tells that of the segments
+    /// in their order, so they are removed in their order; by the thread that tells it last.
+    pub(super) fn leave(&self, index: u32) {
+        if self.segment(index).needed_by.fetch_sub(1, SeqCst) > 1 {
+            return;
+        }
+        // A thread that holds this up removes what comes before.
+        let mut next = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(segment) = self.segments.get(*next)
+            && segment.needed_by.load(SeqCst) == 0
+            && !self.failed.load(SeqCst)
+        {
+            let file = segment.file().expect("it is removed once");
+            let storage = &self.logs[segment.log as usize];
+            let removed = index::remove(storage, &file.name).and_then(|()| storage.remove(&file.name));
+            if let Err(error) = removed.and_then(|()| storage.sync_folder()) {
+                // The next start goes on with it: nothing is lost, and nothing that follows may go before it.
+                tracing::error!(%error, file = file.name, folder = %storage.path().display(), "failed to remove an old segment of the log");
+                self.failed.store(true, SeqCst);
+                return;
+            }
+            *segment.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *next += 1;
+        }
+    }
+}
+
+impl<F> OlderSegment<F> {
+    /// Its file; none once it is removed.
+    pub(super) fn file(&self) -> Option<Arc<SegmentFile<F>>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

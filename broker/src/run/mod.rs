@@ -1,0 +1,155 @@
+//! From flags to a serving broker, and from a signal to its end.
+//!
+//! A thread for each core: its channels, their log and its share of the data port's connections; and one more for the admin
+//! and control ports and the signals, so that a slow disk answers probes.
+
+mod data;
+mod error;
+mod listen;
+mod open;
+mod ports;
+
+use std::{io, mem, sync::Arc};
+
+use futures_util::future::join_all;
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapter::Context,
+    address_store::AddressStore,
+    admin::{Admin, Health},
+    channel::LeaseSealer,
+    config::Config,
+    control::Token,
+    core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
+    data_folder::DataFolder,
+    http::{
+        BrowserRules, ConnectionLimits,
+        body::{BodyLimits, BodyMemory},
+    },
+    log, manifests,
+    metrics::Metrics,
+    open_files,
+};
+use data::{Data, Last};
+pub use error::RunError;
+use listen::{bind, bind_for};
+use open::{Opened, open};
+use ports::{Lifetime, Ports};
+
+/// Runs a broker until a signal or a failed log ends it.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let Config {
+        listen,
+        admin_listen,
+        control_listen,
+        control_token_file,
+        data_dir,
+        manifests,
+        lock_wait,
+        allowed_hosts,
+        allowed_origins,
+        connections_max,
+        head_timeout,
+        body_timeout,
+        write_timeout,
+        h2_streams_max,
+        body_memory,
+        answer_memory,
+        hot_body_memory,
+        waiting_receivers_max,
+        waiting_senders_max,
+        idempotency_keys_max,
+        segment_size,
+        cores,
+        drain_seconds,
+        metrics_channels_max,
+        log: _,
+        log_format: _,
+    } = config;
+
+    let data_listeners = bind_for(cores.get(), listen, "--listen")?;
+    let admin_listener = bind(admin_listen, "--admin-listen")?;
+    let control = match (control_listen, control_token_file) {
+        (Some(address), Some(file)) => Some((bind(address, "--control-listen")?, Token::read(&file)?)),
+        _ => None,
+    };
+    let channels = manifests.as_deref().map(manifests::load).transpose()?;
+
+    let folder = DataFolder::open(&data_dir, lock_wait)?;
+    let store = AddressStore::open(&folder.addresses(), folder.store_id())?;
+    if let Some(channels) = channels {
+        store.sync(channels)?;
+    }
+    let metrics = Arc::new(Metrics::new()?);
+    let limits = Limits {
+        waiting_receivers: waiting_receivers_max,
+        waiting_senders: waiting_senders_max,
+        idempotency_keys: idempotency_keys_max,
+        hot_bytes: hot_body_memory.as_u64() as usize,
+    };
+    let options = log::Options { segment_bytes: segment_size.as_u64() };
+    let sealer = LeaseSealer::new(folder.lease_key());
+    let common = Common::new(&store, sealer, limits, metrics.clone())?;
+    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common)?;
+    let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
+    let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
+    let all = Cores::new(handles, common.counters.clone(), clock);
+    let body_memory = BodyMemory::new(body_memory.as_u64());
+    let answers = BodyMemory::new(answer_memory.as_u64());
+    let (drain, failed) = (CancellationToken::new(), CancellationToken::new());
+    let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
+
+    let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
+    open_files::raise(connections_max);
+    let (last, count) = (Last::of(cores.len()), cores.len());
+    let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
+    let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
+    let started = of_each.map(|(index, (((core, jobs), listener), health))| {
+        let context = Arc::new(Context {
+            store: store.clone(),
+            cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
+            clock,
+            sealer: common.sealer.clone(),
+            counters: common.counters.clone(),
+            browsers: browsers.clone(),
+            answers: answers.clone(),
+            bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        });
+        let (limits, last) = (limits.clone(), last.clone());
+        let data = Data { listener, context, jobs, health, limits, drain_timeout: drain_seconds, last };
+        data.start(index, failed.clone())
+    });
+    let data_ended = join_all(started.collect::<io::Result<Vec<_>>>().map_err(RunError::Thread)?);
+
+    let admin = Admin {
+        health,
+        metrics,
+        store: store.clone(),
+        cores: all.clone(),
+        older,
+        body_memory,
+        answers,
+        channels_max: metrics_channels_max,
+    };
+    let ports = Ports { admin: (admin_listener, admin), control };
+    let outcome = current_thread()?.block_on(ports.run(Lifetime {
+        drain,
+        failed,
+        data_ended,
+        store,
+        cores: all,
+        manifests,
+        data_dir,
+    }));
+    // The lock ends with the process: until then a thread of it may be making a segment.
+    mem::forget(folder);
+    outcome
+}
+
+fn current_thread() -> Result<runtime::Runtime, RunError> {
+    runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)
+}

@@ -1,0 +1,69 @@
+//! From the logs of a data folder to the cores: all are read at the same time, each by a thread.
+
+use std::{
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+};
+
+use super::{RunError, current_thread};
+use crate::{
+    clock::Clock,
+    core::{Common, Core, Found, Here, StartError},
+    data_folder::DataFolder,
+    log::{
+        DiskLog, Options,
+        disk::{Older, storage::Folder},
+    },
+};
+
+/// What was opened.
+pub(super) struct Opened {
+    /// The cores, in their order.
+    pub(super) cores: Vec<Core>,
+    /// The broker's clock.
+    pub(super) clock: Clock,
+    /// Logs of other numbers of cores.
+    pub(super) older: Arc<Older<Folder>>,
+}
+
+/// Opens the logs of a data folder, for so many cores.
+pub(super) fn open(
+    folder: &DataFolder,
+    cores: usize,
+    options: Options,
+    common: &Common,
+) -> Result<Opened, RunError> {
+    let logs = folder.logs(cores as u32)?;
+    let older = logs.older.into_iter().map(Folder::at).collect();
+    let older = Arc::new(Older::open(older, cores as u32)?);
+    let mut found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
+        let log = DiskLog::open_after(older.clone(), Folder::at(path), options)?;
+        let found = Found::read(log, Here { core, cores });
+        Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
+    })?;
+    Found::settle_outboxes(&mut found);
+    older.make_room();
+    let clock = Clock::start(found.iter().map(Found::newest).max().unwrap_or(0));
+    let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock)?))?;
+    if older.held().0 > 0 {
+        let (segments, bytes) = older.held();
+        tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+    }
+    Ok(Opened { cores, clock, older })
+}
+
+/// Does something with each, by a thread of its own if there are several.
+fn in_parallel<T: Send, U: Send>(
+    all: Vec<T>,
+    act: impl Fn(usize, T) -> Result<U, RunError> + Sync,
+) -> Result<Vec<U>, RunError> {
+    let act = &act;
+    thread::scope(|scope| {
+        let threads: Vec<ScopedJoinHandle<'_, _>> =
+            all.into_iter().enumerate().map(|(index, one)| scope.spawn(move || act(index, one))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}

@@ -1,0 +1,152 @@
+//! The thread of the ports that a slow disk must not hold up, and of the signals.
+
+use std::{net::TcpListener as BlockingListener, path::PathBuf, time::Duration};
+
+use futures_util::future::JoinAll;
+use hyper_util::service::TowerToHyperService;
+use tokio::{net::TcpListener, sync::oneshot, task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::RunError;
+use crate::{
+    address_store::AddressStore,
+    admin::{self, Admin},
+    control::{self, Token},
+    core::Cores,
+    http::{self, ConnectionCounts, ConnectionLimits, Server},
+    manifests,
+    signals::{Said, Signals},
+};
+
+/// How long a failed log leaves for its last answers before the process exits.
+const FAILED_EXIT_WITHIN: Duration = Duration::from_secs(2);
+/// How long the admin port's open requests may hold up the end.
+const ADMIN_DRAIN: Duration = Duration::from_millis(200);
+
+/// The ports of the other thread.
+pub(super) struct Ports {
+    pub(super) admin: (BlockingListener, Admin),
+    pub(super) control: Option<(BlockingListener, Token)>,
+}
+
+/// What decides when the broker ends.
+pub(super) struct Lifetime {
+    pub(super) drain: CancellationToken,
+    pub(super) failed: CancellationToken,
+    /// Of each core.
+    pub(super) data_ended: JoinAll<oneshot::Receiver<Result<(), RunError>>>,
+    pub(super) store: AddressStore,
+    pub(super) cores: Cores,
+    pub(super) manifests: Option<PathBuf>,
+    pub(super) data_dir: PathBuf,
+}
+
+impl Ports {
+    pub(super) async fn run(self, mut lifetime: Lifetime) -> Result<(), RunError> {
+        let mut signals = Signals::listen().map_err(RunError::Thread)?;
+        let end = CancellationToken::new();
+        let serve = |listener, router| -> Result<_, RunError> {
+            let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
+            Ok(http::serve(Server {
+                listener,
+                service: TowerToHyperService::new(router),
+                limits: ConnectionLimits::default(),
+                counts: ConnectionCounts::unread(),
+                drain: end.clone(),
+                drain_timeout: ADMIN_DRAIN,
+            }))
+        };
+        let (listener, admin) = self.admin;
+        let admin = serve(listener, admin::router(admin))?;
+        let control = match self.control {
+            Some((listener, token)) => {
+                let manifests_rule = lifetime.manifests.is_some();
+                let router = control::router(
+                    lifetime.store.clone(),
+                    lifetime.cores.clone(),
+                    token,
+                    manifests_rule,
+                    &lifetime.data_dir,
+                );
+                Some(serve(listener, router)?)
+            }
+            None => None,
+        };
+        let control = async {
+            if let Some(control) = control {
+                control.await
+            }
+        };
+        let life = async {
+            let outcome = lifetime.run(&mut signals).await;
+            end.cancel();
+            outcome
+        };
+        let (outcome, (), ()) = tokio::join!(life, admin, control);
+        outcome
+    }
+}
+
+impl Lifetime {
+    /// Obeys signals until the threads of the cores have ended.
+    async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
+        tracing::info!("the broker serves");
+        let (log, addresses) = (self.failed.clone(), self.store.failed());
+        loop {
+            tokio::select! {
+                said = signals.next() => match said {
+                    Said::Reload => self.reload().await,
+                    Said::Stop if self.drain.is_cancelled() => {
+                        tracing::warn!("told to stop twice: what is open ends now; every answer given is on disk");
+                        return Ok(());
+                    }
+                    Said::Stop => {
+                        tracing::info!("told to stop: settles are served, and nothing else any more");
+                        self.drain.cancel();
+                    }
+                },
+                () = either(&log, &addresses) => {
+                    self.failed.cancel();
+                    self.drain.cancel();
+                    // The answers that say so may leave; nothing else matters any more.
+                    let _ = timeout(FAILED_EXIT_WITHIN, &mut self.data_ended).await;
+                    return Err(RunError::StoreFailed);
+                }
+                ended = &mut self.data_ended => {
+                    return ended.into_iter().try_for_each(|core| core.unwrap_or(Err(RunError::StoreFailed)));
+                }
+            }
+        }
+    }
+
+    /// Takes the manifests as they are now; if they cannot be obeyed, what was taken before goes on.
+    async fn reload(&self) {
+        let Some(path) = &self.manifests else {
+            tracing::warn!("SIGHUP reads the manifests again, and there are none (--manifests)");
+            return;
+        };
+        let (path, store) = (path.clone(), self.store.clone());
+        // The disk may be slow, and this thread answers probes.
+        let taken =
+            spawn_blocking(move || -> Result<_, RunError> { Ok(store.sync(manifests::load(&path)?)?) });
+        match taken.await.map_err(|error| RunError::Thread(error.into())).flatten() {
+            Ok(changes) => {
+                tracing::info!(
+                    changed = changes.changed.len(),
+                    withdrawn = changes.withdrawn.len(),
+                    "took the manifests"
+                );
+                self.cores.changed(changes.changed).await;
+                self.cores.withdrawn(changes.withdrawn).await;
+            }
+            Err(error) => tracing::error!(%error, "kept the channels as they were"),
+        }
+    }
+}
+
+async fn either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
+    }
+}

@@ -22,7 +22,8 @@ const REJECTED: u64 = 37;
 const FORGOTTEN: u64 = 211;
 /// A receiver hangs up while it waits, and comes again, once in so many pulls.
 const HUNG_UP: u64 = 97;
-const GROUPS: u64 = 16;
+/// So many that one which waits for a lease to end holds up few others.
+const GROUPS: u64 = 5000;
 
 /// What the clients have counted since it was last taken.
 #[derive(Debug, Default)]
@@ -49,13 +50,13 @@ fn size(count: u64) -> usize {
 }
 
 impl Clients {
-    /// Sends for ever; by turns to each destination.
+    /// Sends for ever.
     pub(super) async fn send(&self, sender: u64) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
         let content: Vec<u8> = (0..64 << 10).map(|index| index as u8).collect();
-        for count in sender.. {
-            let destination = DESTINATIONS[(count % DESTINATIONS.len() as u64) as usize];
-            let path = format!("/v1/messages/{NAMESPACE}/{destination}");
+        let destination = DESTINATIONS[(sender % DESTINATIONS.len() as u64) as usize];
+        let path = format!("/v1/messages/{NAMESPACE}/{destination}");
+        for count in 1.. {
             let request = http::post(&path, &headers(sender, count, destination), &content[..size(count)]);
             loop {
                 let began = Instant::now();
@@ -132,7 +133,7 @@ fn headers(sender: u64, count: u64, destination: &str) -> String {
         headers += &format!("{}: {sender}-{count}\r\n", header::IDEMPOTENCY_KEY);
     }
     if destination == "groups" {
-        headers += &format!("{}: g{}\r\n", header::MESSAGE_GROUP, count / 3 % GROUPS);
+        headers += &format!("{}: g{}\r\n", header::MESSAGE_GROUP, count % GROUPS);
     } else if count.is_multiple_of(DELAYED) {
         headers += &format!("{}: 1\r\n", header::MESSAGE_DELAY);
     } else if count.is_multiple_of(SHORT_LIVED) {

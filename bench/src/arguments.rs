@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// How many channels the broker with many channels has.
     #[arg(long, env = "CHANNELS", default_value_t = 1_000_000, value_parser = number(1_000))]
     pub(crate) channels: usize,
+    /// How long the soak lasts, in seconds.
+    #[arg(long, env = "SOAK", default_value_t = 300, value_parser = clap::value_parser!(u64).range(40..=604_800))]
+    pub(crate) soak: u64,
     /// The folder of results.json, and of the brokers' data while it runs: on the disk that is to be measured.
     #[arg(long, env = "RESTANTE_BENCH_OUTPUT", default_value = "target/bench")]
     pub(crate) output: PathBuf,

@@ -11,6 +11,7 @@ pub(crate) const MESSAGE_BYTES: usize = 1024;
 
 /// What is wanted of an answer.
 pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     /// Where it leads: the lease, for a message.
     pub(crate) location: Option<String>,
@@ -23,7 +24,7 @@ pub(crate) fn content() -> Vec<u8> {
 
 /// A POST of one message.
 pub(crate) fn push(address: &str) -> Vec<u8> {
-    post(&format!("/v1/messages/{address}"), "application/octet-stream", &content())
+    post(&format!("/v1/messages/{address}"), "Content-Type: application/octet-stream\r\n", &content())
 }
 
 /// A POST of so many messages, in the compact framing. Each has what `head` gives it.
@@ -32,15 +33,14 @@ pub(crate) fn push_batch(address: &str, messages: usize, head: impl Fn(usize) ->
     for message in 0..messages {
         encode_frame(&head(message), &content(), &mut frames);
     }
-    post(&format!("/v1/batches/{address}"), FRAMES_CONTENT_TYPE, &frames)
+    post(&format!("/v1/batches/{address}"), &format!("Content-Type: {FRAMES_CONTENT_TYPE}\r\n"), &frames)
 }
 
-fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
-    let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
+/// A POST with these header lines.
+pub(crate) fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
     request.extend(body);
     request
 }
@@ -58,34 +58,50 @@ pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8>
 
 /// Reads an answer of this status to its end, and throws it away.
 pub(crate) async fn status(stream: &mut Stream, expected: u16) -> Result<()> {
-    stream.answer(|bytes| Ok(whole(bytes, expected)?.map(|whole| (whole.end, ())))).await
+    stream.answer(|bytes| Ok(whole(bytes, Some(expected))?.map(|whole| (whole.end, ())))).await
 }
 
 /// Reads an answer of this status to its end.
 pub(crate) async fn answer(stream: &mut Stream, expected: u16) -> Result<Answer> {
+    read(stream, Some(expected)).await
+}
+
+/// Reads an answer of any status to its end.
+pub(crate) async fn any_answer(stream: &mut Stream) -> Result<Answer> {
+    read(stream, None).await
+}
+
+async fn read(stream: &mut Stream, expected: Option<u16>) -> Result<Answer> {
     stream
         .answer(|bytes| {
-            let Some(Whole { head, end, location }) = whole(bytes, expected)? else { return Ok(None) };
+            let Some(Whole { status, head, end, location }) = whole(bytes, expected)? else {
+                return Ok(None);
+            };
             let location =
                 location.map(|(from, to)| std::str::from_utf8(&bytes[from..to]).map(str::to_owned));
-            Ok(Some((end, Answer { body: bytes[head..end].to_vec(), location: location.transpose()? })))
+            Ok(Some((
+                end,
+                Answer { status, body: bytes[head..end].to_vec(), location: location.transpose()? },
+            )))
         })
         .await
 }
 
 /// Where the parts of an answer are.
 struct Whole {
+    status: u16,
     head: usize,
     end: usize,
     location: Option<(usize, usize)>,
 }
 
 /// Of an answer that is whole.
-fn whole(bytes: &[u8], expected: u16) -> Result<Option<Whole>> {
+fn whole(bytes: &[u8], expected: Option<u16>) -> Result<Option<Whole>> {
     let mut headers = [EMPTY_HEADER; 32];
     let mut response = Response::new(&mut headers);
     let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    if response.code != Some(expected) {
+    let status = response.code.unwrap_or_default();
+    if let Some(expected) = expected.filter(|expected| *expected != status) {
         bail!("expected {expected}: {}", String::from_utf8_lossy(bytes));
     }
     let (mut body, mut location) = (0, None);
@@ -98,7 +114,7 @@ fn whole(bytes: &[u8], expected: u16) -> Result<Option<Whole>> {
         }
     }
     let end = head + body;
-    Ok((bytes.len() >= end).then_some(Whole { head, end, location }))
+    Ok((bytes.len() >= end).then_some(Whole { status, head, end, location }))
 }
 
 #[cfg(test)]
@@ -110,9 +126,9 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_all_of_its_body_has_come() {
         for length in 0..ANSWER.len() {
-            assert!(whole(&ANSWER[..length], 200).unwrap().is_none(), "{length}");
+            assert!(whole(&ANSWER[..length], Some(200)).unwrap().is_none(), "{length}");
         }
-        let Whole { head, end, location } = whole(ANSWER, 200).unwrap().unwrap();
+        let Whole { head, end, location, .. } = whole(ANSWER, Some(200)).unwrap().unwrap();
         assert_eq!(&ANSWER[head..end], b"seven");
         let (from, to) = location.unwrap();
         assert_eq!(&ANSWER[from..to], b"/v1/leases/abc");
@@ -120,7 +136,7 @@ mod tests {
 
     #[test]
     fn another_status_than_expected_is_an_error_that_shows_the_answer() {
-        let error = whole(ANSWER, 201).err().unwrap().to_string();
+        let error = whole(ANSWER, Some(201)).err().unwrap().to_string();
         assert!(error.contains("expected 201: HTTP/1.1 200 OK"), "{error}");
     }
 

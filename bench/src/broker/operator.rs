@@ -13,7 +13,7 @@ use crate::{load::alone, stream::Stream};
 pub(super) const TOKEN: &str = "a-credential-of-the-benchmark";
 /// Channels of one chunk of the request.
 const CHUNK: usize = 1000;
-const NAMESPACE: &str = "acme";
+pub(crate) const NAMESPACE: &str = "acme";
 
 /// The address of a channel.
 pub(crate) fn address(number: u64) -> String {
@@ -25,24 +25,32 @@ fn name(number: u64) -> String {
     if number == 0 { "bench".to_owned() } else { format!("c{number}") }
 }
 
-/// Tells it so many channels, and waits until it has stored them.
-pub(crate) fn tell(broker: &Broker, channels: usize) -> Result<()> {
+/// Tells it so many plain channels, and waits until it has stored them.
+pub(crate) fn tell_many(broker: &Broker, channels: usize) -> Result<()> {
+    tell(broker, (0..channels as u64).map(|number| channel(&name(number))))
+}
+
+/// Tells it its channels, and waits until it has stored them.
+pub(crate) fn tell(broker: &Broker, channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {
     let control = broker.control.context("this broker was not started for an operator")?;
     alone(sync(control, channels))
 }
 
-async fn sync(control: SocketAddr, channels: usize) -> Result<()> {
+async fn sync(control: SocketAddr, mut channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {
     let mut stream = Stream::open(control).await?;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n",
         path::CONTROL_SYNC
     );
     stream.send(head.as_bytes()).await?;
-    for first in (0..channels).step_by(CHUNK) {
+    loop {
         let mut lines = Vec::new();
-        for number in first..channels.min(first + CHUNK) {
-            serde_json::to_writer(&mut lines, &channel(number as u64)?)?;
+        for channel in channels.by_ref().take(CHUNK) {
+            serde_json::to_writer(&mut lines, &channel?)?;
             lines.push(b'\n');
+        }
+        if lines.is_empty() {
+            break;
         }
         stream.send(format!("{:x}\r\n", lines.len()).as_bytes()).await?;
         lines.extend(b"\r\n");
@@ -52,8 +60,8 @@ async fn sync(control: SocketAddr, channels: usize) -> Result<()> {
     http::status(&mut stream, 200).await
 }
 
-fn channel(number: u64) -> Result<ChannelConfig> {
-    let name = name(number);
+/// A plain channel of this name.
+pub(crate) fn channel(name: &str) -> Result<ChannelConfig> {
     let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-    Ok(ChannelConfig::new(uid, NAMESPACE, &name, Address::new(NAMESPACE, &name)?))
+    Ok(ChannelConfig::new(uid, NAMESPACE, name, Address::new(NAMESPACE, name)?))
 }

@@ -51,7 +51,7 @@ fn with_channels(arguments: &Arguments, channels: usize) -> Result<(f64, Broker)
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let options = Options { operated: true, spares: SPARES, ..Options::default() };
     let mut broker = Broker::start_in(folder.path(), &options)?;
-    operator::tell(&broker, channels)?;
+    operator::tell_many(&broker, channels)?;
     broker.server.kill()?;
     let mut broker = Broker::start_in(folder.path(), &Options { spares: 0, ..options })?;
     broker.server.keep(folder);

@@ -10,6 +10,7 @@ mod peers;
 mod pull;
 mod push;
 mod queued;
+mod soak;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -45,11 +46,13 @@ pub(crate) enum Rows {
     Cores,
     /// Memory per idempotency key.
     Keys,
+    /// Everything that clients do, for a while: whether memory, disk and latency stay what they are.
+    Soak,
 }
 
 impl Rows {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Push,
         Self::Peers,
         Self::Batch,
@@ -61,6 +64,7 @@ impl Rows {
         Self::Channels,
         Self::Cores,
         Self::Keys,
+        Self::Soak,
     ];
 
     fn run(self, arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
@@ -76,6 +80,7 @@ impl Rows {
             Self::Channels => channels::run(arguments),
             Self::Cores => cores::run(arguments),
             Self::Keys => queued::keys(arguments),
+            Self::Soak => soak::run(arguments),
         }
     }
 

@@ -58,11 +58,12 @@ impl PullAdapter {
         drop(query);
         drop((parts, body));
         let PullRequest { asked, wait, auto, acknowledge } = &request;
-        let mut headers = answer::common(*wait, self.acknowledge(acknowledge).await?);
+        let failed = self.acknowledge(acknowledge).await?;
 
         let started = Instant::now();
         let held = self.next(asked, wait.seconds).await?;
         self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
+        let mut headers = answer::common(*wait, failed);
         let Some(mut held) = held else {
             self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());

@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
 
 use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn};
 use crate::{
@@ -130,32 +131,46 @@ impl<L: Log> Core<L> {
 }
 
 /// Carries messages to other cores, as a task of the core that has them. Never ends.
+///
+/// One after the other, so that they come in their order; what follows when every core has one goes on beside that.
 pub async fn carry<L: Log>(cores: Reach<L>) {
     let wake = cores.own().with(|core| core.wakers().outbox);
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        let errands = cores.own().with(Core::take_errands);
-        under_way.extend(errands.into_iter().map(|errand| run(&cores, errand)));
-        tokio::select! {
-            () = wake.notified() => {}
-            Some(()) = under_way.next() => {}
+    // Unbounded, because each is of a message that is in the outbox.
+    let (given, mut leave) = mpsc::unbounded_channel();
+    let give = async {
+        loop {
+            for errand in cores.own().with(Core::take_errands) {
+                // The other end is below.
+                let _ = given.send((errand.message, run(&cores, errand).await));
+            }
+            wake.notified().await;
         }
-    }
+    };
+    let leave = async {
+        let mut leaving = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some((message, taken)) = leave.recv() => leaving.push(leave_when_safe(&cores, message, taken)),
+                // After a failure the next start goes on with it.
+                Some(Ok(()) | Err(StoreFailed)) = leaving.next() => {}
+            }
+        }
+    };
+    tokio::join!(give, leave);
 }
 
-async fn run<L: Log>(cores: &Reach<L>, Errand { message, decided, given }: Errand) {
-    if deliver(cores, message, decided, &given).await.is_err() {
-        // The next start goes on with it.
-        given.finish(false);
-    }
+/// What each core has promised, by one of its channels.
+type Taken = Vec<(u32, Ticket)>;
+
+/// Gives a message to every core, and tells who waits for that.
+async fn run<L: Log>(cores: &Reach<L>, errand: Errand) -> Result<Taken, StoreFailed> {
+    let Errand { message, decided, given } = errand;
+    let taken = deliver(cores, message, decided).await;
+    given.finish(taken.is_ok());
+    taken
 }
 
-async fn deliver<L: Log>(
-    cores: &Reach<L>,
-    message: Outgoing,
-    decided: Ticket,
-    given: &Group,
-) -> Result<(), StoreFailed> {
+async fn deliver<L: Log>(cores: &Reach<L>, message: Outgoing, decided: Ticket) -> Result<Taken, StoreFailed> {
     decided.wait().await?;
     let bytes = match cores.own().with(|core| core.outgoing(message))? {
         Some(Read::Here(bytes)) => bytes,
@@ -163,13 +178,22 @@ async fn deliver<L: Log>(
             let came = coming.await;
             cores.own().with(|core| core.came(came))?
         }
-        None => return Ok(()),
+        None => return Ok(Vec::new()),
     };
     let mut taken = Vec::new();
     for channel in one_of_each_core(cores, &bytes) {
         taken.push((channel, give(cores, channel, message, &bytes).await?));
     }
-    given.finish(true);
+    Ok(taken)
+}
+
+/// A message leaves the outbox when every core has it on disk, and when that is on disk, they need not know it any more.
+async fn leave_when_safe<L: Log>(
+    cores: &Reach<L>,
+    message: Outgoing,
+    taken: Result<Taken, StoreFailed>,
+) -> Result<(), StoreFailed> {
+    let taken = taken?;
     for (channel, ticket) in &taken {
         cores.kept(*channel, ticket.clone()).await?;
     }

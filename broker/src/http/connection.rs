@@ -8,10 +8,10 @@ use hyper_util::{
     server::conn::auto,
 };
 use prometheus::{IntCounter, IntGauge};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Serve, outbox::Outbox, watched::Watched};
+use super::{Serve, outbox::Outbox, version::Version, watched::Watched};
 
 /// The largest head of an HTTP/1 request, and what is read ahead of a body: hyper takes no less, and the largest head that
 /// makes sense has 2 KiB of kept headers and a lease or two.
@@ -97,8 +97,16 @@ pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
     }
+    let version = tokio::select! {
+        version = timeout(limits.head_timeout, Version::of(&stream)) => match version {
+            Ok(Ok(version)) => version,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        // A connection that comes during the drain has a request to bring.
+        () = drain.cancelled(), if !drain.is_cancelled() => return,
+    };
     let outbox = Outbox::default();
-    let builder = builder(&limits, Streams { tasks, outbox: outbox.clone() });
+    let builder = version.told(builder(&limits, Streams { tasks, outbox: outbox.clone() }));
     let stream = Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts);
     let mut connection = pin!(outbox.scope(drained(builder, TokioIo::new(stream), service, drain)));
     // The outbox that is left is the connection's own: what is in it when that ends was never sent.

@@ -13,6 +13,7 @@ mod router;
 mod routes;
 mod server;
 mod service;
+mod version;
 mod watched;
 
 pub use browsers::BrowserRules;

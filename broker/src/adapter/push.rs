@@ -91,23 +91,9 @@ impl PushAdapter {
     /// Stores messages, each on its own.
     pub(super) async fn push_all(
         &self,
-        mut pushes: Vec<Push>,
+        pushes: Vec<Push>,
     ) -> Result<Vec<Result<Pushed, PushRefusal>>, PushRefusal> {
-        let (cores, first) = (&self.context.cores, self.channels[0].number);
-        if cores.are_apart(&self.channels) {
-            let mut stored = Vec::with_capacity(pushes.len());
-            for push in pushes {
-                stored.push(self.push(push, None).await);
-            }
-            return Ok(stored);
-        }
-        for push in &mut pushes {
-            cores.recall(first, push).await?;
-        }
-        let stored = cores.ask(first, &self.channels, move |core, channels| {
-            pushes.into_iter().map(|push| core.push(channels, push, None)).collect()
-        });
-        Ok(stored.await?)
+        self.context.cores.push_all(&self.channels, pushes).await
     }
 
     /// Stores a message; while a channel is full it waits for its turn.

@@ -1,6 +1,6 @@
 //! Into a channel, or into several that share a destination.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Group, Stored},
     clock::Millis,
-    log::{AppendError, Idempotency, Log, Record, Sync, Target, Targets},
+    log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
 
 /// A message on its way into a channel.
@@ -29,7 +29,7 @@ pub struct Push {
     pub delay: Option<Millis>,
     /// How long it is kept; absent, as long as the channel says.
     pub ttl: Option<Millis>,
-    /// What was read of the key: see [`super::Reach::recall`].
+    /// What was read of the key: see [`super::Reach::push`].
     pub recalled: Recalled,
 }
 
@@ -219,6 +219,29 @@ fn window_seconds(entries: &[Arc<ChannelEntry>]) -> u32 {
     entries.iter().map(|entry| entry.config.deduplication_window_seconds).max().unwrap_or(0)
 }
 
+/// A push that is not decided yet: a record that tells of its key is on its way.
+struct Undecided {
+    push: Push,
+    position: Position,
+    coming: Coming,
+}
+
+impl<L: Log> Core<L> {
+    /// Pushes, unless its key has to be read before.
+    fn try_push(
+        &mut self,
+        entries: &[Arc<ChannelEntry>],
+        push: Push,
+        turn: Option<Turn>,
+    ) -> Result<Result<Pushed, PushRefusal>, Box<Undecided>> {
+        match self.unread_of(&push) {
+            Ok(None) => Ok(self.push(entries, push, turn)),
+            Ok(Some((position, coming))) => Err(Box::new(Undecided { push, position, coming })),
+            Err(failed) => Ok(Err(failed.into())),
+        }
+    }
+}
+
 impl<L: Log> Reach<L> {
     /// Stores a message in all of some channels or in none, by the core of the first: see [`Core::push`].
     pub async fn push(
@@ -227,28 +250,97 @@ impl<L: Log> Reach<L> {
         mut push: Push,
         turn: Option<Turn>,
     ) -> Result<Pushed, PushRefusal> {
+        if self.are_apart(entries)
+            && let Some(answered) = self.admitted_elsewhere(entries, &mut push, turn).await?
+        {
+            return Ok(answered);
+        }
         let first = entries[0].number;
-        self.recall(first, &mut push).await?;
-        if self.are_apart(entries) {
-            let asked = (entries.clone(), push);
-            let repeated =
-                self.ask(first, &asked, move |core, (entries, push)| core.repeated(entries, push, turn));
-            if let Some(answered) = repeated.await?? {
-                return Ok(answered);
-            }
-            push = asked.1;
-            let bytes = push.content.bytes() as u64;
-            for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
-                let admitted = self
-                    .ask(entry.number, entry, move |core, entry| core.admit_from_afar(entry, bytes, turn));
-                admitted.await??;
+        loop {
+            let tried = self.ask(first, entries, move |core, entries| core.try_push(entries, push, turn));
+            match tried.await? {
+                Ok(done) => return done,
+                Err(undecided) => push = self.read_for(first, *undecided).await?,
             }
         }
-        self.ask(first, entries, move |core, entries| core.push(entries, push, turn)).await?
+    }
+
+    /// Stores messages, each on its own: in one turn of the core, as far as no key has to be read.
+    pub async fn push_all(
+        &self,
+        entries: &Vec<Arc<ChannelEntry>>,
+        pushes: Vec<Push>,
+    ) -> Result<Vec<Result<Pushed, PushRefusal>>, PushRefusal> {
+        let mut all = Vec::with_capacity(pushes.len());
+        let mut left = VecDeque::from(pushes);
+        if self.are_apart(entries) {
+            for push in left {
+                all.push(self.push(entries, push, None).await);
+            }
+            return Ok(all);
+        }
+        let first = entries[0].number;
+        while !left.is_empty() {
+            let tried = self.ask(first, entries, move |core, entries| {
+                let mut done = Vec::with_capacity(left.len());
+                while let Some(push) = left.pop_front() {
+                    match core.try_push(entries, push, None) {
+                        Ok(outcome) => done.push(outcome),
+                        Err(undecided) => return (done, left, Some(undecided)),
+                    }
+                }
+                (done, left, None)
+            });
+            let (done, rest, undecided) = tried.await?;
+            all.extend(done);
+            left = rest;
+            if let Some(undecided) = undecided {
+                left.push_front(self.read_for(first, *undecided).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The push again, with what was to be read.
+    async fn read_for(&self, first: u32, undecided: Undecided) -> Result<Push, StoreFailed> {
+        let Undecided { mut push, position, mut coming } = undecided;
+        push.recalled.push((position, self.bytes(first, &mut coming).await?));
+        Ok(push)
+    }
+
+    /// Asks those channels that are of other cores whether they take a message, unless its key was answered before.
+    async fn admitted_elsewhere(
+        &self,
+        entries: &[Arc<ChannelEntry>],
+        push: &mut Push,
+        turn: Option<Turn>,
+    ) -> Result<Option<Pushed>, PushRefusal> {
+        let first = entries[0].number;
+        loop {
+            let asked = (entries.to_vec(), push.clone());
+            let known = self.ask(first, &asked, move |core, (entries, push)| match core.unread_of(push)? {
+                Some(unread) => Ok::<_, PushRefusal>(Err(unread)),
+                None => core.repeated(entries, push, turn).map(Ok),
+            });
+            match known.await?? {
+                Ok(Some(answered)) => return Ok(Some(answered)),
+                Ok(None) => break,
+                Err((position, mut coming)) => {
+                    push.recalled.push((position, self.bytes(first, &mut coming).await?));
+                }
+            }
+        }
+        let bytes = push.content.bytes() as u64;
+        for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
+            let admitted =
+                self.ask(entry.number, entry, move |core, entry| core.admit_from_afar(entry, bytes, turn));
+            admitted.await??;
+        }
+        Ok(None)
     }
 
     /// Whether channels are of several cores.
-    pub fn are_apart(&self, entries: &[Arc<ChannelEntry>]) -> bool {
+    fn are_apart(&self, entries: &[Arc<ChannelEntry>]) -> bool {
         entries.iter().any(|entry| self.core_of(entry.number) != self.core_of(entries[0].number))
     }
 }

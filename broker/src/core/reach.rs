@@ -14,10 +14,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
-use super::{
-    Core, CoreGone, CoreHandle, Cores, Here, Push, PushRefusal, Reading, Recorded, SharedCore, StoreFailed,
-    Ticket,
-};
+use super::{Core, CoreGone, CoreHandle, Cores, Here, Reading, Recorded, SharedCore, StoreFailed, Ticket};
 use crate::log::{Coming, DiskLog, Log};
 
 /// The cores, from the thread of one of them. Cheap to clone.
@@ -143,19 +140,7 @@ impl<L: Log> Reach<L> {
         }
     }
 
-    /// Reads what is known of a push's key. The push follows before anything else is awaited.
-    pub async fn recall(&self, channel: u32, push: &mut Push) -> Result<(), PushRefusal> {
-        let Some(key) = push.key else { return Ok(()) };
-        loop {
-            let known = (key, std::mem::take(&mut push.recalled));
-            let unread = self.ask(channel, &known, |core, (key, recalled)| core.unread(*key, recalled)).await;
-            push.recalled = known.1;
-            let Some((position, mut coming)) = unread?? else { return Ok(()) };
-            push.recalled.push((position, self.bytes(channel, &mut coming).await?));
-        }
-    }
-
-    async fn bytes(&self, channel: u32, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
+    pub(super) async fn bytes(&self, channel: u32, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
         let came = coming.await;
         self.ask(channel, &(), |core, ()| core.came(came)).await.unwrap_or(Err(StoreFailed))
     }

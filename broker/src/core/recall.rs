@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Core, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey};
+use super::{Core, Push, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey};
 use crate::{
     clock::Millis,
     log::{Coming, Log, Position, Read, Record, Sync},
@@ -15,13 +15,10 @@ pub type Recalled = Vec<(Position, Bytes)>;
 
 impl<L: Log> Core<L> {
     /// A record that tells of a push's key and is neither in memory nor among those that were read.
-    pub(super) fn unread(
-        &mut self,
-        key: PushKey,
-        recalled: &Recalled,
-    ) -> Result<Option<(Position, Coming)>, StoreFailed> {
+    pub(super) fn unread_of(&mut self, push: &Push) -> Result<Option<(Position, Coming)>, StoreFailed> {
+        let Some(key) = push.key else { return Ok(None) };
         for position in self.idempotency.candidates(key.hash, self.clock.now()) {
-            if recalled.iter().all(|(recalled, _)| *recalled != position)
+            if push.recalled.iter().all(|(recalled, _)| *recalled != position)
                 && let Read::Coming(coming) = self.read(position)?
             {
                 return Ok(Some((position, coming)));

@@ -210,9 +210,8 @@ async fn while_an_idempotency_key_is_read_others_push() {
         key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }),
         ..message(&"k".repeat(COLD_BYTES))
     };
-    let push = async |mut push: Push| {
-        running.reach.recall(0, &mut push).await.unwrap();
-        let pushed = running.core.with(|core| core.push(&running.entries, push, None)).unwrap();
+    let push = async |push: Push| {
+        let pushed = running.reach.push(&running.entries, push, None).await.unwrap();
         pushed.ticket.wait().await.unwrap();
         (pushed.id, pushed.replayed)
     };

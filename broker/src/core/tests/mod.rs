@@ -1,6 +1,7 @@
 //! A core on a log of the test's own, without HTTP; on every kind of log.
 
 mod apart;
+mod clock;
 mod crash;
 mod failure;
 mod many;

@@ -1,10 +1,15 @@
 //! Freeing segments: what may go, and when it is worth it.
 
-use super::owner::{Owner, SEGMENT};
+use std::{
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use super::owner::{Owner, SEGMENT, body};
 use crate::log::{
-    DiskLog, Log, Options, Position, Record, Sync,
+    DiskLog, Log, Options, Position, Read, Record, Sync,
     conformance::{Patient, wait},
-    disk::simulated::Simulated,
+    disk::{gate::Gate, simulated::Simulated},
 };
 
 #[test]
@@ -66,4 +71,31 @@ fn a_segment_is_not_freed_before_the_copies_are_on_disk() {
     owner.push().unwrap();
     owner.log.committed(Sync::Later).unwrap();
     let _ = owner.free();
+}
+
+#[test]
+fn a_segment_is_not_freed_while_somebody_reads_in_it() {
+    let (disk, reads) = (Simulated::default(), Gate::default());
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    while owner.log.stats().segments == 1 {
+        owner.push().unwrap();
+        owner.log.committed(Sync::Now).unwrap();
+    }
+    let (below, copies) = (owner.second_segment(), owner.log.newest_group);
+    // Walked before somebody reads: what walks it reads as well.
+    owner.log.scanned(Position::START, Some(below)).unwrap();
+    let gate = reads.clone();
+    disk.before_read(move || gate.pass());
+    reads.close();
+    let first = owner.messages[&1];
+    let Read::Coming(mut coming) = owner.log.read(first).unwrap() else { panic!("nothing is in memory") };
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(owner.log.poll_free(below, copies, &mut context).is_pending());
+    assert_eq!(owner.log.stats().segments, 2, "it is in use until it was read");
+    reads.open();
+    let bytes = wait(|context| Pin::new(&mut coming).poll(context)).unwrap().unwrap();
+    let Ok(Record::Message { body: content, .. }) = Record::decode(&bytes) else { panic!("no message") };
+    assert_eq!(content, body(1));
+    owner.free().unwrap();
+    assert_eq!(owner.log.stats().segments, 1);
 }

@@ -11,9 +11,11 @@ use axum::{
     routing::post,
 };
 use hyper_util::service::TowerToHyperService;
-use restante_broker::http::{ConnectionCounts, ConnectionLimits, Server, serve};
+use restante_broker::{
+    drain::Drain,
+    http::{ConnectionCounts, ConnectionLimits, Server, serve},
+};
 use tokio::{net::TcpListener, runtime};
-use tokio_util::sync::CancellationToken;
 
 use crate::server::{Server as Process, free_port, pinned};
 
@@ -45,7 +47,7 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
         let router = Router::new().route("/v1/messages/{*address}", post(async |_: Bytes| ANSWER));
-        let drain = CancellationToken::new();
+        let drain = Drain::new();
         serve(Server {
             listener,
             service: TowerToHyperService::new(router),

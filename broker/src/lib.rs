@@ -14,6 +14,7 @@ pub mod config;
 pub mod control;
 pub mod core;
 pub mod data_folder;
+pub mod drain;
 pub mod fuzz;
 pub mod http;
 pub mod log;

@@ -25,6 +25,9 @@ pub struct HeadersTooLarge {
     pub bytes: usize,
 }
 
+/// Bytes of the lengths before each header.
+const LENGTHS_BYTES: usize = 4;
+
 /// The headers of a push that are kept, encoded: for each, the lengths of name and value (u16 each, little-endian),
 /// then both.
 pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
@@ -34,11 +37,12 @@ pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
     if count > KEPT_HEADERS_MAX || bytes > KEPT_HEADERS_BYTES_MAX {
         return Err(HeadersTooLarge { count, bytes });
     }
-    Ok(encode(kept()))
+    Ok(encode(kept(), bytes + count * LENGTHS_BYTES))
 }
 
-fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) -> Bytes {
-    let mut encoded = BytesMut::new();
+/// Encodes headers, which take so many bytes or a few more or less.
+fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>, bytes: usize) -> Bytes {
+    let mut encoded = BytesMut::with_capacity(bytes);
     for (name, value) in headers {
         encoded.put_u16_le(name.as_str().len() as u16);
         encoded.put_u16_le(value.len() as u16);
@@ -51,7 +55,7 @@ fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>) 
 /// Hands the kept headers back.
 pub fn decode_kept(encoded: &Bytes, headers: &mut HeaderMap) {
     let mut rest = &encoded[..];
-    while let Some((lengths, after)) = rest.split_first_chunk::<4>() {
+    while let Some((lengths, after)) = rest.split_first_chunk::<LENGTHS_BYTES>() {
         let name_bytes = usize::from(u16::from_le_bytes([lengths[0], lengths[1]]));
         let value_bytes = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
         let Some((name, after)) = after.split_at_checked(name_bytes) else { return };
@@ -93,7 +97,7 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
         insert(MESSAGE_DEAD_LETTER_CHANNEL, channel);
         reason.into_iter().for_each(|reason| insert(MESSAGE_DEAD_LETTER_REASON, reason));
     }
-    Content { headers: encode(headers.iter()), body: content.body }
+    Content { headers: encode(headers.iter(), content.headers.len()), body: content.body }
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl PullAdapter {
         if linger > 0 && held.deliveries().len() < max {
             tokio::select! {
                 () = sleep_until(until) => self.take_more(&mut held, asked, max).await?,
-                () = self.context.drain.cancelled() => {}
+                () = self.context.drain.begun() => {}
             }
         }
         if *auto {

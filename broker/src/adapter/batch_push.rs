@@ -19,7 +19,7 @@ use restante_wire::{
 use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
-    http::{HttpError, body, header::content_type, query::Query},
+    http::{HttpError, body::Announced, header::content_type, query::Query},
     message,
 };
 
@@ -29,7 +29,9 @@ impl PushAdapter {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
-        let body = body::read_batch(body, &parts.headers, BATCH_BYTES_MAX, &self.context.bodies).await?;
+        let body = Announced::new(body, &parts.headers);
+        drop(parts);
+        let body = body.read_batch(BATCH_BYTES_MAX, &self.context.bodies).await?;
         let items = kind.read(&body.bytes)?;
         let pushes: Vec<_> =
             items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();

@@ -1,11 +1,11 @@
 //! The combined adapter of a bi-directional link: the first adapter of one channel and the second of another, as one
 //! module at one address. A client at that end sends by POST and receives by GET, and needs to know no other address.
 
-use axum::{extract::Request, response::Response};
+use axum::extract::Request;
 use http::Method;
 use restante_wire::Address;
 
-use super::{PullAdapter, PushAdapter};
+use super::{Answering, PullAdapter, PushAdapter};
 use crate::http::HttpError;
 
 /// Both sides of an address.
@@ -26,11 +26,11 @@ impl CombinedAdapter {
     }
 
     /// Answers a request to the address: a POST is a message for the other end, a GET asks for one of its messages.
-    pub async fn handle(self, address: &Address, request: Request) -> Result<Response, HttpError> {
+    pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
         if *request.method() == Method::POST {
-            self.push.handle(address, request).await
+            self.push.handle(address, request)
         } else {
-            self.pull.handle(request).await
+            self.pull.handle(request)
         }
     }
 }

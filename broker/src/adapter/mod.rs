@@ -27,25 +27,30 @@ use axum::{extract::Request, response::Response};
 pub(crate) use batch_pull::LINGER_MS_MAX;
 pub use batch_pull::batches;
 pub use combined::CombinedAdapter;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method};
 pub use pull::PullAdapter;
 pub use push::PushAdapter;
 use restante_wire::{Address, ProblemType};
 pub use settlements::settle_many;
 pub(crate) use stream::IN_FLIGHT_MAX;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     address_store::AddressStore,
     channel::LeaseSealer,
     clock::Clock,
     core::{CounterRegistry, Reach},
+    drain::Drain,
     http::{
         BrowserRules, HttpError,
         body::{BodyLimits, BodyMemory},
     },
     metrics::Metrics,
 };
+
+/// An answer on its way. What the request says is known to be in order by then, and its head is gone: a connection reads into
+/// the place where the last head was, and a receiver that waits holds nothing that it does not need.
+pub type Answering = BoxFuture<'static, Result<Response, HttpError>>;
 
 /// What every adapter works with. Shared, because each request has it.
 pub struct Context {
@@ -66,7 +71,7 @@ pub struct Context {
     /// The memory for answers in flight.
     pub answers: BodyMemory,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.
-    pub drain: CancellationToken,
+    pub drain: Drain,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -84,7 +89,7 @@ pub enum Adapter {
 impl Adapter {
     /// Finds what serves an address.
     pub fn at(context: &Arc<Context>, address: &Address) -> Result<Self, HttpError> {
-        if context.drain.is_cancelled() {
+        if context.drain.has_begun() {
             return Err(refusal::draining());
         }
         let push = PushAdapter::new(context, context.store.destination(address.as_str()));
@@ -98,11 +103,11 @@ impl Adapter {
     }
 
     /// Answers a request to the address: a POST is a message, anything else asks for one.
-    pub async fn handle(self, address: Address, request: Request) -> Result<Response, HttpError> {
+    pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
         match (self, request.method() == Method::POST) {
-            (Self::Push(push), true) => push.handle(&address, request).await,
-            (Self::Pull(pull), false) => pull.handle(request).await,
-            (Self::Combined(combined), _) => combined.handle(&address, request).await,
+            (Self::Push(push), true) => push.handle(address, request),
+            (Self::Pull(pull), false) => pull.handle(request),
+            (Self::Combined(combined), _) => combined.handle(address, request),
             (Self::Push(_), false) => Err(only_sent_to(&address)),
             (Self::Pull(_), true) => Err(only_asked_for(&address)),
         }

@@ -1,7 +1,7 @@
 //! The second channel adapter: takes a request by GET, finds the channel that its source belongs to, and answers with a
 //! message's content or, when none comes within the predetermined time period, with the time-out response.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use axum::{
     body::Body,
@@ -13,7 +13,7 @@ use restante_wire::header;
 use tokio::time::Instant;
 
 use super::{
-    Context, answer,
+    Answering, Context, answer,
     asked::{PARAMETERS, PullRequest},
     item, refusal, stream,
 };
@@ -35,21 +35,22 @@ impl PullAdapter {
     }
 
     /// Answers a request for a message, for a stream of them, or for how many there are.
-    pub async fn handle(self, request: Request) -> Result<Response, HttpError> {
+    pub fn handle(self, request: Request) -> Result<Answering, HttpError> {
         let (parts, body) = request.into_parts();
         body::expect_none(&body)?;
         if parts.method == Method::HEAD {
-            return Ok(self.count());
+            return Ok(Box::pin(ready(Ok(self.count()))));
         }
         if wants_events(&parts.headers) {
-            return stream::events(self, &parts).await;
+            return stream::events(self, &parts);
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
-        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
-        drop(query);
-        drop((parts, body));
-        let PullRequest { asked, wait, auto, acknowledge } = &request;
+        Ok(Box::pin(async move { self.give(&request).await }))
+    }
+
+    async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {
+        let PullRequest { asked, wait, auto, acknowledge } = request;
         let failed = self.acknowledge(acknowledge).await?;
 
         let started = Instant::now();
@@ -76,7 +77,7 @@ impl PullAdapter {
             let now = self.context.clock.now();
             answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         }
-        let body = held.into_body(&self.context, content, &request);
+        let body = held.into_body(&self.context, content, request);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 

@@ -7,18 +7,25 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use restante_wire::{Address, ProblemType, channel::Durability, header};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use uuid::Uuid;
 
-use super::{Context, ascii, refusal, said::Said};
+use super::{Answering, Context, ascii, refusal, said::Said};
 use crate::{
     address_store::ChannelEntry,
     core::{Content, Push, PushRefusal, Pushed, Reach, Turn, WaitRefusal, idempotency::KeyHash},
-    http::{HttpError, body, header::prefer_wait, query::Query},
+    http::{
+        HttpError,
+        body::{Announced, WholeBody},
+        header::prefer_wait,
+        query::Query,
+    },
     message,
 };
 
@@ -27,6 +34,16 @@ pub struct PushAdapter {
     pub(super) context: Arc<Context>,
     /// One channel, or all that share the destination.
     pub(super) channels: Vec<Arc<ChannelEntry>>,
+}
+
+/// What a sender asks for, its body to come.
+struct Asked {
+    said: Said,
+    /// How long it waits for room, in seconds.
+    wait: Option<u32>,
+    /// The kept headers.
+    headers: Bytes,
+    body: Announced,
 }
 
 /// A sender's place among those who wait for room; given up when the sender hangs up.
@@ -51,23 +68,42 @@ impl PushAdapter {
     }
 
     /// Takes the message in a request.
-    pub async fn handle(self, address: &Address, request: Request) -> Result<Response, HttpError> {
-        let (parts, body) = request.into_parts();
-        Query::parse(parts.uri.query(), &[])?;
-        let said = Said::in_headers(&parts.headers)?;
-        let wait = prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max()));
-        let headers = message::encode_kept(&parts.headers)
-            .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
-        let body = body::read(body, &parts.headers, self.message_bytes_max(), &self.context.bodies).await?;
-        let content = Content { headers, body: body.bytes.clone() };
+    pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
+        let asked = self.asked(request)?;
+        Ok(Box::pin(async move { self.take(&address, asked).await }))
+    }
+
+    async fn take(&self, address: &Address, asked: Asked) -> Result<Response, HttpError> {
+        let Asked { said, wait, headers, body } = asked;
+        let WholeBody { bytes: body, reservation: _in_flight } =
+            body.read(self.message_bytes_max(), &self.context.bodies).await?;
+        let content = Content { headers, body };
         let push = said.push(address, &self.channels, content)?;
         let Pushed { id, replayed, ticket } = match wait {
-            Some(wait) if wait > 0 => self.push_when_there_is_room(address, push, wait).await?,
+            // On the heap, because few ask for it and every request would have room for it.
+            Some(wait) if wait > 0 => Box::pin(self.push_when_there_is_room(address, push, wait)).await?,
             _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
         let kept = self.context.cores.kept(self.channels[0].number, ticket).await;
         kept.map_err(|_| refusal::store_failed())?;
+        Ok(self.stored(id, replayed, wait))
+    }
 
+    /// What a request asks for.
+    fn asked(&self, request: Request) -> Result<Asked, HttpError> {
+        let (parts, body) = request.into_parts();
+        Query::parse(parts.uri.query(), &[])?;
+        Ok(Asked {
+            said: Said::in_headers(&parts.headers)?,
+            wait: prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max())),
+            headers: message::encode_kept(&parts.headers)
+                .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?,
+            body: Announced::new(body, &parts.headers),
+        })
+    }
+
+    /// The answer to a message that is stored.
+    fn stored(&self, id: Uuid, replayed: bool, wait: Option<u32>) -> Response {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(HeaderName::from_static(header::MESSAGE_ID), ascii(id.to_string()));
         let durability = HeaderName::from_static(header::MESSAGE_DURABILITY);
@@ -80,7 +116,7 @@ impl PushAdapter {
             let applied = HeaderName::from_static(header::PREFERENCE_APPLIED);
             headers.insert(applied, ascii(format!("wait={wait}")));
         }
-        Ok((StatusCode::CREATED, headers).into_response())
+        (StatusCode::CREATED, headers).into_response()
     }
 
     /// Stores a message, or says why not.
@@ -120,7 +156,7 @@ impl PushAdapter {
             let Some(Place { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
             tokio::select! {
                 () = wake.notified() => {}
-                () = self.context.drain.cancelled() => return Err(refusal::draining()),
+                () = self.context.drain.begun() => return Err(refusal::draining()),
                 () = sleep_until(until) => return Err(self.refused(address, refusal)),
             }
         }

@@ -42,8 +42,14 @@ enum Pulled {
 }
 
 impl PullAdapter {
-    /// The next message, or all that an attempt got before; nothing when none comes within the wait.
+    /// The next message, or all that an attempt got before, with their contents; nothing when none comes within the wait.
     pub(super) async fn next(&self, asked: &Asked, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
+        // By two futures, one after the other: one that did both would have room for both.
+        let Some(held) = self.arrived(asked, wait_seconds).await? else { return Ok(None) };
+        held.filled().await.map(Some).map_err(|_| refusal::store_failed())
+    }
+
+    async fn arrived(&self, asked: &Asked, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
         if self.context.answers.is_full() {
             return Err(refusal::busy());
         }
@@ -60,7 +66,7 @@ impl PullAdapter {
         });
         let pulled = pulled.await.unwrap_or(Err(PullRefusal::Gone)).map_err(|refusal| self.refused(refusal));
         let mut place = match pulled? {
-            Pulled::Held(held) => return filled(held).await,
+            Pulled::Held(held) => return Ok(Some(held)),
             Pulled::Waits(place) => place,
         };
         if wait_seconds == 0 {
@@ -69,7 +75,7 @@ impl PullAdapter {
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
-                Ok(Ok(delivery)) => filled(Held::new(cores.clone(), [delivery])).await,
+                Ok(Ok(delivery)) => Ok(Some(Held::new(cores.clone(), [delivery]))),
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
                 Err(_) => {
@@ -81,7 +87,7 @@ impl PullAdapter {
                     }))
                 }
             },
-            () = self.context.drain.cancelled() => Ok(None),
+            () = self.context.drain.begun() => Ok(None),
             () = sleep(Duration::from_secs(wait_seconds.into())) => Ok(None),
         }
     }
@@ -119,10 +125,6 @@ impl PullAdapter {
     pub(super) fn refused(&self, refusal: PullRefusal) -> HttpError {
         refusal::pull(&self.channel.config.qualified_name(), refusal)
     }
-}
-
-async fn filled(held: Held) -> Result<Option<Held>, HttpError> {
-    held.filled().await.map(Some).map_err(|_| refusal::store_failed())
 }
 
 fn repeated() -> HttpError {

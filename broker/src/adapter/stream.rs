@@ -14,9 +14,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{PullAdapter, held::Held, item, leased_body::Leased};
+use super::{Answering, PullAdapter, held::Held, item, leased_body::Leased};
 use crate::{
     channel::Claim,
+    clock::Millis,
     core::{Asked, bounded_lease},
     http::{HttpError, outbox, query::Query},
 };
@@ -44,10 +45,14 @@ struct Messages {
 }
 
 /// Answers with a stream.
-pub(super) async fn events(source: PullAdapter, parts: &Parts) -> Result<Response, HttpError> {
+pub(super) fn events(source: PullAdapter, parts: &Parts) -> Result<Answering, HttpError> {
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
     let in_flight = query.number("in_flight", 1, IN_FLIGHT_MAX)?.unwrap_or(1) as usize;
     let lease = bounded_lease(&source.channel.config.delivery, query.seconds("lease", 1)?);
+    Ok(Box::pin(begun(source, in_flight, lease)))
+}
+
+async fn begun(source: PullAdapter, in_flight: usize, lease: Millis) -> Result<Response, HttpError> {
     let number = source.channel.number;
     let lease_ended =
         source.context.cores.ask(number, &source.channel, |core, channel| core.lease_ends(channel));
@@ -95,7 +100,7 @@ impl Messages {
         };
         let held = first_of(next, async {
             tokio::select! {
-                () = drain.cancelled() => {}
+                () = drain.begun() => {}
                 () = sleep_until(until) => {}
             }
         });

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::address_store::AddressStore;
+use crate::{address_store::AddressStore, drain::Drain};
 
 /// A core whose thread has not run for this long does not live: longer than any sync of a disk that still works.
 const TICK_MAX: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub struct Health {
     /// Milliseconds since `started` when each core's thread last ran.
     ticked: Arc<[AtomicU64]>,
     store: AddressStore,
-    drain: CancellationToken,
+    drain: Drain,
     failed: CancellationToken,
 }
 
@@ -50,7 +50,7 @@ impl Health {
     pub fn new(
         cores: usize,
         store: AddressStore,
-        drain: CancellationToken,
+        drain: Drain,
         failed: CancellationToken,
     ) -> (Self, Vec<CoreHealth>) {
         let started = Instant::now();
@@ -72,7 +72,7 @@ impl Health {
     pub fn ready(&self) -> Result<(), &'static str> {
         if self.failed.is_cancelled() {
             Err("the disk failed")
-        } else if self.drain.is_cancelled() {
+        } else if self.drain.has_begun() {
             Err("shutting down")
         } else if !self.store.is_programmed() {
             Err("not programmed: no operator and no manifest has told the channels yet")

@@ -101,7 +101,7 @@ impl<L: Log> Core<L> {
         } else {
             let stored = Stored { position, bytes: bytes as u32, enqueued_at: now };
             let recorded = Recorded { id, content };
-            self.arrive(target, &Arrived { stored, recorded, group: message.group, due_ms: None });
+            self.arrive(target, Arrived { stored, recorded, group: message.group, due_ms: None });
             // Whoever waits there has its turn when this is done: a move may be part of something larger.
             self.wake_at(to.number, 0);
         }

@@ -1,6 +1,6 @@
 //! Taking messages that other cores have for channels of this one: each once. See [`super::outbox`].
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, iter::repeat_n, time::Duration};
 
 use bytes::Bytes;
 
@@ -105,9 +105,9 @@ impl<L: Log> Core<L> {
         let ticket = self.appended(Sync::Now);
         let stored = Stored { position, bytes: size as u32, enqueued_at: enqueued_ms };
         let arrived = Arrived { stored, recorded, group: group.map(Into::into), due_ms };
-        for target in &there {
+        for (target, arrived) in there.iter().zip(repeat_n(arrived, there.len())) {
             self.inbox.add(from, target.channel);
-            self.arrive(*target, &arrived);
+            self.arrive(*target, arrived);
         }
         for (number, sequence) in goes {
             self.drop_message(number, sequence)?;

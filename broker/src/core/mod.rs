@@ -92,6 +92,9 @@ use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
 
+/// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
+type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;
+
 /// How much is done for one channel before the next channel has its turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -164,7 +167,7 @@ pub struct Core<L = DiskLog> {
     start: u64,
     sealer: LeaseSealer,
     limits: Limits,
-    channels: HashMap<u32, Box<Channel>>,
+    channels: Numbered<Box<Channel>>,
     resting: Resting,
     /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
     closed: HashSet<u32>,

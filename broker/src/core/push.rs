@@ -1,6 +1,6 @@
 //! Into a channel, or into several that share a destination.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, iter::repeat_n, sync::Arc};
 
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
@@ -206,10 +206,11 @@ impl<L: Log> Core<L> {
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
         let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
-        let recorded = Recorded { id, content: content.clone() };
-        let arrived = Arrived { stored, recorded, group, due_ms };
-        let own = targets.iter().filter(|target| here.has(target.channel) && target.channel != out.0);
-        own.for_each(|target| self.arrive(target, &arrived));
+        let arrived = Arrived { stored, recorded: Recorded { id, content }, group, due_ms };
+        let own = || targets.iter().filter(|target| here.has(target.channel) && target.channel != out.0);
+        own()
+            .zip(repeat_n(arrived, own().count()))
+            .for_each(|(target, arrived)| self.arrive(target, arrived));
         Ok(Pushed { id, replayed: false, ticket: if durable { ticket } else { Ticket::committed() } })
     }
 }
@@ -251,7 +252,8 @@ impl<L: Log> Reach<L> {
         turn: Option<Turn>,
     ) -> Result<Pushed, PushRefusal> {
         if self.are_apart(entries)
-            && let Some(answered) = self.admitted_elsewhere(entries, &mut push, turn).await?
+            // On the heap, as what follows: few need it, and every request would have room for it.
+            && let Some(answered) = Box::pin(self.admitted_elsewhere(entries, &mut push, turn)).await?
         {
             return Ok(answered);
         }
@@ -260,7 +262,7 @@ impl<L: Log> Reach<L> {
             let tried = self.ask(first, entries, move |core, entries| core.try_push(entries, push, turn));
             match tried.await? {
                 Ok(done) => return done,
-                Err(undecided) => push = self.read_for(first, *undecided).await?,
+                Err(undecided) => push = Box::pin(self.read_for(first, *undecided)).await?,
             }
         }
     }

@@ -1,15 +1,12 @@
 //! At start: from what the logs say to cores that serve. All read at the same time, each its own; then the broker's clock
 //! starts, for all of them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use restante_wire::channel::Durability;
 
 use super::{
-    Channel, Core, CounterRegistry, Here, Limits, StartError,
+    Channel, Core, CounterRegistry, Here, Limits, Numbered, StartError,
     contents::HotContents,
     idempotency::IdempotencyTable,
     in_flight::InFlight,
@@ -109,7 +106,7 @@ impl<L: Log> Core<L> {
         {
             idempotency.insert(hash, expires_at, position, now);
         }
-        let mut channels: HashMap<u32, Box<Channel>> = HashMap::new();
+        let mut channels = Numbered::<Box<Channel>>::default();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {

@@ -9,7 +9,8 @@ use crate::{
     log::{Log, Target},
 };
 
-/// What its channels get.
+/// What each of its channels gets.
+#[derive(Clone)]
 pub(super) struct Arrived {
     pub(super) stored: Stored,
     pub(super) recorded: Recorded,
@@ -19,18 +20,18 @@ pub(super) struct Arrived {
 
 impl<L: Log> Core<L> {
     /// Stores it in one of them, which is there.
-    pub(super) fn arrive(&mut self, target: Target, arrived: &Arrived) {
+    pub(super) fn arrive(&mut self, target: Target, arrived: Arrived) {
         let Target { channel: number, sequence, expires_ms } = target;
         let Arrived { stored, recorded, group, due_ms } = arrived;
-        self.contents.insert(number, sequence, recorded.clone());
+        self.contents.insert(number, sequence, recorded);
         let Some(channel) = self.channels.get_mut(&number) else { return };
         channel.counters.pushed.fetch_add(1, Relaxed);
         channel.state.store(Message {
-            stored: *stored,
-            group: group.clone(),
+            stored,
+            group,
             expires_at: expires_ms,
             handouts: Handouts::default(),
-            phase: records::first_phase(*due_ms),
+            phase: records::first_phase(due_ms),
         });
     }
 }

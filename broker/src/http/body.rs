@@ -57,12 +57,20 @@ pub struct Reservation {
     bytes: u64,
 }
 
+/// A request's body, and how long its head says that it is.
+#[derive(Debug)]
+pub struct Announced {
+    body: Body,
+    bytes: Option<u64>,
+}
+
 /// A body, whole.
 #[derive(Debug)]
 pub struct WholeBody {
     /// Its bytes.
     pub bytes: Bytes,
-    _reservation: Reservation,
+    /// The memory that they take, for as long as the request goes on.
+    pub reservation: Reservation,
 }
 
 impl BodyMemory {
@@ -113,63 +121,78 @@ impl Drop for Reservation {
     }
 }
 
-/// Reads a message's content of at most `max` bytes. What is announced too large is refused before it is read.
-pub async fn read(
-    body: Body,
-    headers: &HeaderMap,
-    max: u64,
-    limits: &BodyLimits,
-) -> Result<WholeBody, HttpError> {
-    read_up_to(body, headers, max, limits, message_too_large).await
-}
-
-/// Reads a batch of at most `max` bytes.
-pub async fn read_batch(
-    body: Body,
-    headers: &HeaderMap,
-    max: u64,
-    limits: &BodyLimits,
-) -> Result<WholeBody, HttpError> {
-    read_up_to(body, headers, max, limits, batch_too_large).await
-}
-
-async fn read_up_to(
-    mut body: Body,
-    headers: &HeaderMap,
-    max: u64,
-    limits: &BodyLimits,
-    too_large: fn(u64, u64) -> HttpError,
-) -> Result<WholeBody, HttpError> {
-    let announced = announced(headers);
-    let mut reservation = limits.memory.reserve();
-    if let Some(announced) = announced {
-        if announced > max {
-            discard(body, limits).await;
-            return Err(too_large(announced, max));
-        }
-        reservation.grow(announced)?;
+impl Announced {
+    /// A request's body.
+    pub fn new(body: Body, headers: &HeaderMap) -> Self {
+        let bytes = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { body, bytes }
     }
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
-    let started = Instant::now();
-    loop {
-        let Ok(frame) = timeout_at(started + limits.patience(bytes.len()), body.frame()).await else {
-            return Err(too_slow(bytes.len(), started));
+
+    /// Reads a message's content of at most `max` bytes. What is announced too large is refused before it is read.
+    pub async fn read(self, max: u64, limits: &BodyLimits) -> Result<WholeBody, HttpError> {
+        self.read_up_to(max, limits, message_too_large).await
+    }
+
+    /// Reads a batch of at most `max` bytes.
+    pub async fn read_batch(self, max: u64, limits: &BodyLimits) -> Result<WholeBody, HttpError> {
+        self.read_up_to(max, limits, batch_too_large).await
+    }
+
+    async fn read_up_to(
+        mut self,
+        max: u64,
+        limits: &BodyLimits,
+        too_large: fn(u64, u64) -> HttpError,
+    ) -> Result<WholeBody, HttpError> {
+        let announced = self.bytes;
+        let mut reservation = limits.memory.reserve();
+        if let Some(announced) = announced {
+            if announced > max {
+                self.discard(limits).await;
+                return Err(too_large(announced, max));
+            }
+            reservation.grow(announced)?;
+        }
+        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+        let started = Instant::now();
+        loop {
+            let until = started + limits.patience(bytes.len());
+            let Ok(frame) = timeout_at(until, self.body.frame()).await else {
+                return Err(too_slow(bytes.len(), started));
+            };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let size = bytes.len() as u64 + data.len() as u64;
+            if size > max {
+                self.discard(limits).await;
+                return Err(too_large(size, max));
+            }
+            if announced.is_none() {
+                reservation.grow(data.len() as u64)?;
+            }
+            // Copied, because a frame may hold on to a read buffer many times its size.
+            bytes.extend_from_slice(&data);
+        }
+        Ok(WholeBody { bytes: bytes.freeze(), reservation })
+    }
+
+    /// Reads the rest of a body that is refused, as far as is worth while. On the heap, because it is rare and every request
+    /// would have room for it.
+    fn discard<'a>(&'a mut self, limits: &'a BodyLimits) -> impl Future<Output = ()> + 'a {
+        let rest = async {
+            let mut discarded = 0;
+            while let Some(Ok(frame)) = self.body.frame().await {
+                discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if discarded > DISCARD_BYTES_MAX {
+                    break;
+                }
+            }
         };
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
-        let Ok(data) = frame.into_data() else { continue };
-        let size = bytes.len() as u64 + data.len() as u64;
-        if size > max {
-            discard(body, limits).await;
-            return Err(too_large(size, max));
-        }
-        if announced.is_none() {
-            reservation.grow(data.len() as u64)?;
-        }
-        // Copied, because a frame may hold on to a read buffer many times its size.
-        bytes.extend_from_slice(&data);
+        Box::pin(async move {
+            let _ = timeout(limits.timeout, rest).await;
+        })
     }
-    Ok(WholeBody { bytes: bytes.freeze(), _reservation: reservation })
 }
 
 /// Refuses a request that has a body and should have none.
@@ -181,28 +204,10 @@ pub fn expect_none(body: &Body) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::BodyUnexpected, detail))
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpError {
     let of = announced.map(|announced| format!(" of {announced}")).unwrap_or_default();
     let detail = format!("the body ended after {got}{of} bytes ({error}); nothing was stored: send it again");
     HttpError::new(ProblemType::BodyIncomplete, detail)
-}
-
-/// Reads the rest of a body that is refused, as far as is worth while.
-async fn discard(mut body: Body, limits: &BodyLimits) {
-    let rest = async {
-        let mut discarded = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if discarded > DISCARD_BYTES_MAX {
-                break;
-            }
-        }
-    };
-    let _ = timeout(limits.timeout, rest).await;
 }
 
 fn too_slow(got: usize, started: Instant) -> HttpError {
@@ -248,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_in_chunks_is_put_together_and_its_memory_given_back() {
         let limits = limits(100);
-        let whole = read(chunks(&[30, 0, 40]), &HeaderMap::new(), 70, &limits).await.unwrap();
+        let whole = Announced::new(chunks(&[30, 0, 40]), &HeaderMap::new()).read(70, &limits).await.unwrap();
         assert_eq!((whole.bytes.len(), limits.memory.used()), (70, 70));
         drop(whole);
         assert_eq!(limits.memory.used(), 0);
@@ -258,7 +263,7 @@ mod tests {
     async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
         let limits = limits(1000);
         for headers in [HeaderMap::new(), length(71)] {
-            let error = read(chunks(&[30, 41]), &headers, 70, &limits).await.unwrap_err();
+            let error = Announced::new(chunks(&[30, 41]), &headers).read(70, &limits).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::MessageTooLarge);
         }
         assert_eq!(limits.memory.used(), 0);
@@ -267,13 +272,13 @@ mod tests {
     #[tokio::test]
     async fn when_the_memory_is_in_use_the_broker_is_busy() {
         let limits = limits(100);
-        let first = read(chunks(&[80]), &length(80), 100, &limits).await.unwrap();
+        let first = Announced::new(chunks(&[80]), &length(80)).read(100, &limits).await.unwrap();
         for headers in [HeaderMap::new(), length(30)] {
-            let error = read(chunks(&[30]), &headers, 100, &limits).await.unwrap_err();
+            let error = Announced::new(chunks(&[30]), &headers).read(100, &limits).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::Busy);
         }
         drop(first);
-        assert!(read(chunks(&[30]), &length(30), 100, &limits).await.is_ok());
+        assert!(Announced::new(chunks(&[30]), &length(30)).read(100, &limits).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -285,9 +290,11 @@ mod tests {
             }))
         };
         let limits = limits(1 << 20);
-        let error = read(dripping(1, 5), &HeaderMap::new(), 1 << 20, &limits).await.unwrap_err();
+        let error =
+            Announced::new(dripping(1, 5), &HeaderMap::new()).read(1 << 20, &limits).await.unwrap_err();
         assert_eq!(error.kind(), ProblemType::BodyTimeout);
-        let whole = read(dripping(20_480, 5), &HeaderMap::new(), 1 << 20, &limits).await.unwrap();
+        let whole =
+            Announced::new(dripping(20_480, 5), &HeaderMap::new()).read(1 << 20, &limits).await.unwrap();
         assert_eq!(whole.bytes.len(), 20 * 20_480);
     }
 }

@@ -2,11 +2,12 @@
 
 use axum::response::Response;
 use http::{HeaderValue, Version, header::CONNECTION};
-use tokio_util::sync::CancellationToken;
+
+use crate::drain::Drain;
 
 /// Says `Connection: close` once the drain has begun. HTTP/2 has GOAWAY for that, which the server sends.
-pub(super) fn close_when_draining(drain: &CancellationToken, version: Version, response: &mut Response) {
-    if drain.is_cancelled() && version <= Version::HTTP_11 {
+pub(super) fn close_when_draining(drain: &Drain, version: Version, response: &mut Response) {
+    if drain.has_begun() && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }

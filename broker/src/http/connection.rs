@@ -1,17 +1,26 @@
 //! One connection: HTTP/1.1 or cleartext HTTP/2, within its limits, to its end.
 
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
-use hyper::rt::Executor;
+use hyper::{
+    rt::Executor,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::conn::auto,
+    server::graceful::GracefulConnection,
 };
 use prometheus::{IntCounter, IntGauge};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{Serve, outbox::Outbox, version::Version, watched::Watched};
+use crate::drain::Drain;
 
 /// The largest head of an HTTP/1 request, and what is read ahead of a body: hyper takes no less, and the largest head that
 /// makes sense has 2 KiB of kept headers and a lease or two.
@@ -62,7 +71,7 @@ pub(super) struct Serving<S> {
     pub(super) service: S,
     pub(super) limits: ConnectionLimits,
     pub(super) counts: ConnectionCounts,
-    pub(super) drain: CancellationToken,
+    pub(super) drain: Drain,
     pub(super) tasks: TaskTracker,
 }
 
@@ -103,30 +112,42 @@ pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving
             Ok(Err(_)) | Err(_) => return,
         },
         // A connection that comes during the drain has a request to bring.
-        () = drain.cancelled(), if !drain.is_cancelled() => return,
+        () = drain.begun(), if !drain.has_begun() => return,
     };
+    // The outbox is the connection's own: what is in it when that ends was never sent.
     let outbox = Outbox::default();
-    let builder = version.told(builder(&limits, Streams { tasks, outbox: outbox.clone() }));
-    let stream = Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts);
-    let mut connection = pin!(outbox.scope(drained(builder, TokioIo::new(stream), service, drain)));
-    // The outbox that is left is the connection's own: what is in it when that ends was never sent.
-    drop(outbox);
-    if let Err(error) = connection.as_mut().await {
-        tracing::debug!(%peer, error, "a connection ended early");
+    let io = TokioIo::new(Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts));
+    // On the heap, because a future that is given one to run keeps room for it twice.
+    let ended = match version {
+        Version::Http1 => {
+            let connection = Box::pin(http1(&limits).serve_connection(io, service));
+            outbox.scope(drained(connection, drain)).await
+        }
+        Version::Http2 => {
+            let streams = Streams { tasks, outbox: outbox.clone() };
+            let connection = Box::pin(http2(&limits, streams).serve_connection(io, service));
+            outbox.scope(drained(connection, drain)).await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
 
-fn builder(limits: &ConnectionLimits, streams: Streams) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(streams);
+fn http1(limits: &ConnectionLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(H1_BUFFER_BYTES_MAX)
         .pipeline_flush(true);
     builder
-        .http2()
+}
+
+fn http2(limits: &ConnectionLimits, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams_max)
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
@@ -141,22 +162,23 @@ fn builder(limits: &ConnectionLimits, streams: Streams) -> auto::Builder<Streams
 }
 
 /// Serves until the peer has no more requests, or until the drain lets it have none.
-async fn drained<S: Serve>(
-    builder: auto::Builder<Streams>,
-    io: TokioIo<Watched<TcpStream>>,
-    service: S,
-    drain: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = pin!(builder.serve_connection(io, service));
+async fn drained<C: GracefulConnection>(mut connection: Pin<Box<C>>, drain: Drain) -> Result<(), C::Error> {
     // A connection that comes during the drain has a request to bring: it ends with that, because the answer says so.
-    if drain.is_cancelled() {
+    if drain.has_begun() {
         return connection.await;
     }
-    tokio::select! {
-        served = connection.as_mut() => served,
-        () = drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut begun = pin!(drain.begun());
+    let (mut waits, mut told) = (false, false);
+    poll_fn(|context| {
+        // Asked for once, and again when it has begun: this is run twice for each request.
+        if !told && (!waits || drain.has_begun()) {
+            waits = true;
+            if begun.as_mut().poll(context).is_ready() {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
-    }
+        connection.as_mut().poll(context)
+    })
+    .await
 }

@@ -54,12 +54,12 @@ pub fn routes() -> Routes {
 
 async fn messages(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let address = address_in(&request, path::MESSAGES)?;
-    Adapter::at(&context, &address)?.handle(address, request).await
+    Adapter::at(&context, &address)?.handle(address, request)?.await
 }
 
 async fn receive(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let address = address_in(&request, path::RECEIVE)?;
-    Adapter::at(&context, &address)?.source(&address)?.handle(request).await
+    Adapter::at(&context, &address)?.source(&address)?.handle(request)?.await
 }
 
 async fn route_unknown(request: Request) -> HttpError {

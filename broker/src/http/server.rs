@@ -7,12 +7,13 @@ use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     Serve,
     connection::{self, ConnectionCounts, ConnectionLimits, Serving},
 };
+use crate::drain::Drain;
 
 /// How long to wait when the system has no more file descriptors: connections end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ pub struct Server<S> {
     /// What is counted of them.
     pub counts: ConnectionCounts,
     /// Ends idle connections, and the others after the request that they are in.
-    pub drain: CancellationToken,
+    pub drain: Drain,
     /// How long connections have after that.
     pub drain_timeout: Duration,
 }
@@ -80,7 +81,7 @@ pub async fn serve<S: Serve>(server: Server<S>) {
         }
     };
     let drained = async {
-        drain.cancelled().await;
+        drain.begun().await;
         tasks.close();
         if timeout(drain_timeout, tasks.wait()).await.is_err() {
             tracing::warn!(connections = tasks.len(), "connections are still open at the end of the drain");

@@ -24,6 +24,7 @@ use crate::{
     control::Token,
     core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
     data_folder::DataFolder,
+    drain::Drain,
     http::{
         BrowserRules, ConnectionLimits,
         body::{BodyLimits, BodyMemory},
@@ -98,7 +99,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let all = Cores::new(handles, common.counters.clone(), clock);
     let body_memory = BodyMemory::new(body_memory.as_u64());
     let answers = BodyMemory::new(answer_memory.as_u64());
-    let (drain, failed) = (CancellationToken::new(), CancellationToken::new());
+    let (drain, failed) = (Drain::new(), CancellationToken::new());
     let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
 
     let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };

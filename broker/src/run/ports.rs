@@ -13,6 +13,7 @@ use crate::{
     admin::{self, Admin},
     control::{self, Token},
     core::Cores,
+    drain::Drain,
     http::{self, ConnectionCounts, ConnectionLimits, Server},
     manifests,
     signals::{Said, Signals},
@@ -31,7 +32,7 @@ pub(super) struct Ports {
 
 /// What decides when the broker ends.
 pub(super) struct Lifetime {
-    pub(super) drain: CancellationToken,
+    pub(super) drain: Drain,
     pub(super) failed: CancellationToken,
     /// Of each core.
     pub(super) data_ended: JoinAll<oneshot::Receiver<Result<(), RunError>>>,
@@ -44,7 +45,7 @@ pub(super) struct Lifetime {
 impl Ports {
     pub(super) async fn run(self, mut lifetime: Lifetime) -> Result<(), RunError> {
         let mut signals = Signals::listen().map_err(RunError::Thread)?;
-        let end = CancellationToken::new();
+        let end = Drain::new();
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             Ok(http::serve(Server {
@@ -79,7 +80,7 @@ impl Ports {
         };
         let life = async {
             let outcome = lifetime.run(&mut signals).await;
-            end.cancel();
+            end.begin();
             outcome
         };
         let (outcome, (), ()) = tokio::join!(life, admin, control);
@@ -96,18 +97,18 @@ impl Lifetime {
             tokio::select! {
                 said = signals.next() => match said {
                     Said::Reload => self.reload().await,
-                    Said::Stop if self.drain.is_cancelled() => {
+                    Said::Stop if self.drain.has_begun() => {
                         tracing::warn!("told to stop twice: what is open ends now; every answer given is on disk");
                         return Ok(());
                     }
                     Said::Stop => {
                         tracing::info!("told to stop: settles are served, and nothing else any more");
-                        self.drain.cancel();
+                        self.drain.begin();
                     }
                 },
                 () = either(&log, &addresses) => {
                     self.failed.cancel();
-                    self.drain.cancel();
+                    self.drain.begin();
                     // The answers that say so may leave; nothing else matters any more.
                     let _ = timeout(FAILED_EXIT_WITHIN, &mut self.data_ended).await;
                     return Err(RunError::StoreFailed);

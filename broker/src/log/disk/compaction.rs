@@ -3,6 +3,11 @@
 /// Segments beyond which a log that is mostly dead is made smaller: the active one, the reserve, and one to copy into.
 const SLACK_SEGMENTS: u64 = 4;
 
+/// A segment of which so small a part is live goes whatever lies behind it: it costs next to nothing, and one old record
+/// would otherwise keep all segments after it, however dead, until most of a deep queue is read. So the log would take new
+/// blocks of the disk, and write them with zeros first, while old ones wait to be written over.
+const HARDLY: u64 = 64;
+
 /// What the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Use {
@@ -28,12 +33,12 @@ pub(super) struct Use {
 
 /// Whether the oldest segment should be freed now.
 ///
-/// At once when nothing in it is live; by copying when less of the log is live than [`worth`] says; and on a full disk
-/// already when a segment can be won by going through all of them, for otherwise one old message would keep a full disk
+/// At once when nothing in it is live; by copying when [hardly](HARDLY) anything in it is, or when less of the log is live
+/// than [`worth`] says; and on a full disk already when a segment can be won by going through all of them, for otherwise one old message would keep a full disk
 /// full for ever. What segments leave free at their ends is not counted there: it cannot be won, as the copies would leave
 /// it free again.
 ///
-/// The whole log is looked at, and not the one segment: segments leave in their order, so that one that is all live stands
+/// Else the whole log is looked at, and not the one segment: segments leave in their order, so that one that is all live stands
 /// before others that are all dead; and the oldest of a deep queue is hardly live just before its receivers are done with
 /// it, when copying what is left would be for nothing.
 pub(super) fn wanted(usage: Use) -> bool {
@@ -42,7 +47,7 @@ pub(super) fn wanted(usage: Use) -> bool {
         return sealed;
     }
     let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
-    let pays = worth_it || (scarce && used > live + segment);
+    let pays = worth_it || oldest_live <= segment / HARDLY || (scarce && used > live + segment);
     sealed && fits(oldest_live, segment, room) && pays
 }
 
@@ -82,6 +87,14 @@ mod tests {
         assert!(wanted(Use { oldest_live: 0, ..MOSTLY_LIVE }));
         assert!(wanted(Use { live: 149, ..MOSTLY_LIVE }));
         assert!(!wanted(Use { live: 150, ..MOSTLY_LIVE }));
+    }
+
+    #[test]
+    fn a_few_old_records_do_not_keep_the_segments_behind_them() {
+        let segment = 64 * 20;
+        let deep = Use { oldest_live: 20, segment, room: 2 * segment, ..MOSTLY_LIVE };
+        assert!(wanted(deep));
+        assert!(!wanted(Use { oldest_live: 21, ..deep }));
     }
 
     #[test]

@@ -100,11 +100,12 @@ impl Said {
 
     /// A bound is never silently moved to: what cannot be obeyed is refused.
     fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
-        let (limits, name) = (&channel.config.limits, channel.config.qualified_name());
+        let limits = &channel.config.limits;
         let (delay_name, ttl_name) = self.problem.names();
         let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| match said {
             Some(said) if said > max => Err(self.problem.error(format!(
-                "{what} is {said} s, and {name} takes at most {max} s ({field}): say less, or raise the limit"
+                "{what} is {said} s, and {} takes at most {max} s ({field}): say less, or raise the limit",
+                channel.config.qualified_name()
             ))),
             _ => Ok(()),
         };

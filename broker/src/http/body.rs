@@ -10,6 +10,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -154,11 +155,17 @@ impl Announced {
             reservation.grow(announced)?;
         }
         let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
-        let started = Instant::now();
+        // Most bodies are there with their heads, and need no clock.
+        let mut waits_since = None;
         loop {
-            let until = started + limits.patience(bytes.len());
-            let Ok(frame) = timeout_at(until, self.body.frame()).await else {
-                return Err(too_slow(bytes.len(), started));
+            let frame = match self.body.frame().now_or_never() {
+                Some(frame) => frame,
+                None => {
+                    let started = *waits_since.get_or_insert_with(Instant::now);
+                    let until = started + limits.patience(bytes.len());
+                    let come = timeout_at(until, self.body.frame()).await;
+                    come.map_err(|_| too_slow(bytes.len(), started))?
+                }
             };
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;

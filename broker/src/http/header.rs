@@ -1,42 +1,51 @@
 //! Request headers with a meaning to the broker.
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use restante_wire::{ProblemType, header};
 
 use super::{HttpError, query};
 
+// Names as they are looked up by: to make one of its text takes longer than to look it up.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(header::IDEMPOTENCY_KEY);
+static RECEIVE_ATTEMPT_ID: HeaderName = HeaderName::from_static(header::RECEIVE_ATTEMPT_ID);
+static MESSAGE_GROUP: HeaderName = HeaderName::from_static(header::MESSAGE_GROUP);
+static MESSAGE_DELAY: HeaderName = HeaderName::from_static(header::MESSAGE_DELAY);
+static MESSAGE_TTL: HeaderName = HeaderName::from_static(header::MESSAGE_TTL);
+static ACKNOWLEDGE: HeaderName = HeaderName::from_static(header::ACKNOWLEDGE);
+static PREFER: HeaderName = HeaderName::from_static(header::PREFER);
+
 /// The `Idempotency-Key`: see [`string`].
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
-    string(headers, header::IDEMPOTENCY_KEY, "Idempotency-Key", header::KEY_CHARACTERS_MAX)
+    string(headers, &IDEMPOTENCY_KEY, "Idempotency-Key", header::KEY_CHARACTERS_MAX)
 }
 
 /// The `Receive-Attempt-Id`: see [`string`].
 pub fn receive_attempt_id(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
-    string(headers, header::RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", header::KEY_CHARACTERS_MAX)
+    string(headers, &RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", header::KEY_CHARACTERS_MAX)
 }
 
 /// The `Message-Group`: see [`string`].
 pub fn message_group(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
-    string(headers, header::MESSAGE_GROUP, "Message-Group", header::GROUP_CHARACTERS_MAX)
+    string(headers, &MESSAGE_GROUP, "Message-Group", header::GROUP_CHARACTERS_MAX)
 }
 
 /// The `Message-Delay`, in whole seconds.
 pub fn message_delay(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
-    whole_seconds(headers, header::MESSAGE_DELAY, "Message-Delay")
+    whole_seconds(headers, &MESSAGE_DELAY, "Message-Delay")
 }
 
 /// The `Message-TTL`, in whole seconds.
 pub fn message_ttl(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
-    whole_seconds(headers, header::MESSAGE_TTL, "Message-TTL")
+    whole_seconds(headers, &MESSAGE_TTL, "Message-TTL")
 }
 
 /// The leases in `Acknowledge`, as they were said: tokens, or the paths of a `Location`.
 pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     let mut leases = Vec::new();
-    for value in headers.get_all(header::ACKNOWLEDGE) {
+    for value in headers.get_all(&ACKNOWLEDGE) {
         let value =
             value.to_str().map_err(|_| malformed("Acknowledge", "must be visible ASCII characters"))?;
         leases.extend(value.split(',').map(str::trim).filter(|lease| !lease.is_empty()).map(str::to_owned));
@@ -93,7 +102,12 @@ pub fn wants_events(headers: &HeaderMap) -> bool {
 
 /// A structured-field string (RFC 9651 section 3.3.3); without quotes it is taken as it is. 1 to `max` visible ASCII
 /// characters.
-fn string(headers: &HeaderMap, name: &str, called: &str, max: usize) -> Result<Option<String>, HttpError> {
+fn string(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    called: &str,
+    max: usize,
+) -> Result<Option<String>, HttpError> {
     let Some(value) = single(headers, name)? else { return Ok(None) };
     let malformed = |reason: &str| malformed(called, reason);
     let text = value.to_str().map_err(|_| malformed("must be visible ASCII characters"))?.trim();
@@ -114,7 +128,7 @@ fn string(headers: &HeaderMap, name: &str, called: &str, max: usize) -> Result<O
     Ok(Some(string))
 }
 
-fn whole_seconds(headers: &HeaderMap, name: &str, called: &str) -> Result<Option<u32>, HttpError> {
+fn whole_seconds(headers: &HeaderMap, name: &HeaderName, called: &str) -> Result<Option<u32>, HttpError> {
     let Some(value) = single(headers, name)? else { return Ok(None) };
     let seconds = value.to_str().ok().and_then(|text| query::seconds(text.trim()));
     seconds.map(Some).ok_or_else(|| malformed(called, "must be whole seconds"))
@@ -127,7 +141,7 @@ fn malformed(called: &str, reason: &str) -> HttpError {
 /// The `wait` preference of `Prefer` (RFC 7240 section 4.3), in whole seconds. Other preferences are ignored, as the RFC
 /// asks.
 pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
-    for value in headers.get_all(header::PREFER) {
+    for value in headers.get_all(&PREFER) {
         let Ok(value) = value.to_str() else { continue };
         for preference in value.split(',') {
             // Parameters of a preference follow a semicolon; `wait` has none.
@@ -147,7 +161,7 @@ pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
     Ok(None)
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, HttpError> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, HttpError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

@@ -18,7 +18,7 @@ struct Place {
     cores: Reach,
     channel: u32,
     id: WaiterId,
-    arrival: Arrival<Delivery>,
+    arrival: Arrival<Box<Delivery>>,
 }
 
 impl Drop for Place {
@@ -75,7 +75,7 @@ impl PullAdapter {
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
-                Ok(Ok(delivery)) => Ok(Some(Held::new(cores.clone(), [delivery]))),
+                Ok(Ok(delivery)) => Ok(Some(Held::new(cores.clone(), [*delivery]))),
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
                 Err(_) => {

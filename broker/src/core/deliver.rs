@@ -52,7 +52,7 @@ pub enum Delivered {
     /// What the attempt got before.
     Again(Vec<Delivery>),
     /// Nothing yet: the message comes here.
-    Later(WaiterId, Arrival<Delivery>),
+    Later(WaiterId, Arrival<Box<Delivery>>),
 }
 
 /// Why nothing is given.
@@ -189,7 +189,7 @@ impl<L: Log> Core<L> {
             let asked = Asked { lease: waiter.lease, attempt: waiter.attempt };
             // After a failure the waiter's channel closes, and its answer says that the store failed.
             let Ok(delivery) = self.hand_out(number, &asked) else { return };
-            if let Err(Ok(delivery)) = waiter.sender.send(Ok(delivery)) {
+            if let Err(Ok(delivery)) = waiter.sender.send(Ok(Box::new(delivery))) {
                 self.take_back(number, delivery.granted.claim());
             }
         }

@@ -145,7 +145,8 @@ struct Channel {
     policy: Policy,
     rate: Option<RateLimiter>,
     state: ChannelState,
-    receivers: WaitingReceivers<Delivery>,
+    /// A box is what they have room for while they wait.
+    receivers: WaitingReceivers<Box<Delivery>>,
     senders: WaitingSenders,
     attempts: Attempts,
     /// A message that was leased is not any more; for whoever may have only so many at a time.

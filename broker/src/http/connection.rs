@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::Arc,
     time::Duration,
 };
 
@@ -65,8 +66,7 @@ pub struct ConnectionCounts {
     pub write_timeouts: IntCounter,
 }
 
-/// What a connection is served with.
-#[derive(Clone)]
+/// What all connections of a listener are served with.
 pub(super) struct Serving<S> {
     pub(super) service: S,
     pub(super) limits: ConnectionLimits,
@@ -98,39 +98,42 @@ impl Drop for Open {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Serving<S>) {
-    let Serving { service, limits, counts, drain, tasks } = serving;
+pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
+    let Serving { service, limits, counts, drain, tasks } = &*serving;
     counts.open.inc();
-    let _open = Open(counts.open);
+    let _open = Open(counts.open.clone());
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
     }
-    let version = tokio::select! {
-        version = timeout(limits.head_timeout, Version::of(&stream)) => match version {
-            Ok(Ok(version)) => version,
-            Ok(Err(_)) | Err(_) => return,
-        },
-        // A connection that comes during the drain has a request to bring.
-        () = drain.begun(), if !drain.has_begun() => return,
-    };
+    // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
+    let Some(version) = Box::pin(version(&stream, limits, drain)).await else { return };
     // The outbox is the connection's own: what is in it when that ends was never sent.
     let outbox = Outbox::default();
-    let io = TokioIo::new(Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts));
-    // On the heap, because a future that is given one to run keeps room for it twice.
+    let watched = Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts.clone());
+    let (io, service) = (TokioIo::new(watched), service.clone());
     let ended = match version {
         Version::Http1 => {
-            let connection = Box::pin(http1(&limits).serve_connection(io, service));
-            outbox.scope(drained(connection, drain)).await
+            let connection = Box::pin(http1(limits).serve_connection(io, service));
+            outbox.scope(drained(connection, drain.clone())).await
         }
         Version::Http2 => {
-            let streams = Streams { tasks, outbox: outbox.clone() };
-            let connection = Box::pin(http2(&limits, streams).serve_connection(io, service));
-            outbox.scope(drained(connection, drain)).await
+            let streams = Streams { tasks: tasks.clone(), outbox: outbox.clone() };
+            let connection = Box::pin(http2(limits, streams).serve_connection(io, service));
+            outbox.scope(drained(connection, drain.clone())).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+/// What a connection begins with; none if it brings nothing.
+async fn version(stream: &TcpStream, limits: &ConnectionLimits, drain: &Drain) -> Option<Version> {
+    tokio::select! {
+        version = timeout(limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
+        // A connection that comes during the drain has a request to bring.
+        () = drain.begun(), if !drain.has_begun() => None,
     }
 }
 

@@ -1,17 +1,16 @@
 //! The routes of the data port.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use axum::{
     Router,
     extract::{Request, State},
-    response::Response,
 };
 use restante_wire::{ProblemType, path};
 
 use super::{HttpError, Route, Routes};
 use crate::{
-    adapter::{Adapter, Context, address_in, batches, lease, look, settle_many},
+    adapter::{Adapter, Answering, Context, address_in, batches, lease, look, settle_many},
     openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS},
 };
 
@@ -52,14 +51,25 @@ pub fn routes() -> Routes {
         .at(path::OPENAPI, &NO_PARAMETERS, "", document)
 }
 
-async fn messages(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
-    let address = address_in(&request, path::MESSAGES)?;
-    Adapter::at(&context, &address)?.handle(address, request)?.await
+fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering {
+    let asked = || {
+        let address = address_in(&request, path::MESSAGES)?;
+        Adapter::at(&context, &address)?.handle(address, request)
+    };
+    asked().unwrap_or_else(refused)
 }
 
-async fn receive(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
-    let address = address_in(&request, path::RECEIVE)?;
-    Adapter::at(&context, &address)?.source(&address)?.handle(request)?.await
+fn receive(State(context): State<Arc<Context>>, request: Request) -> Answering {
+    let asked = || {
+        let address = address_in(&request, path::RECEIVE)?;
+        Adapter::at(&context, &address)?.source(&address)?.handle(request)
+    };
+    asked().unwrap_or_else(refused)
+}
+
+/// What cannot be obeyed is answered at once.
+fn refused(error: HttpError) -> Answering {
+    Box::pin(ready(Err(error)))
 }
 
 async fn route_unknown(request: Request) -> HttpError {

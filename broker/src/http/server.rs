@@ -1,6 +1,6 @@
 //! Accepting connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prometheus::{IntCounter, IntGauge};
 use tokio::{
@@ -62,7 +62,7 @@ impl ConnectionCounts {
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, counts, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
-    let serving = Serving { service, limits, counts, drain: drain.clone(), tasks: tasks.clone() };
+    let serving = Arc::new(Serving { service, limits, counts, drain: drain.clone(), tasks: tasks.clone() });
     let accepting = async {
         loop {
             match listener.accept().await {

@@ -1,7 +1,13 @@
 //! What every request of the data port is in. Around the router, and not layers of it: each layer costs every request an
 //! allocation, and some copies at every poll.
 
-use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    convert::Infallible,
+    future::{Future, ready},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -22,7 +28,11 @@ use crate::adapter::Context;
 
 /// What a server serves.
 pub trait Serve:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -30,6 +40,7 @@ impl<S> Serve for S where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }
@@ -41,27 +52,29 @@ pub fn service(context: Arc<Context>) -> impl Serve {
     let router = super::router::router(routes, context.clone());
     let all = Arc::new((context, measures));
     service_fn(move |request: Request<Incoming>| {
-        let (all, router) = (all.clone(), router.clone());
-        async move {
+        let all = all.clone();
+        let (context, measures) = &*all;
+        let (measure, version) = (measures.start(&request), request.version());
+        let answer = match context.browsers.check(&request) {
+            Ok(()) => routed(router.clone(), request.map(Body::new)).left_future(),
+            Err(error) => ready(error.into_response()).right_future(),
+        };
+        answer.map(move |mut response| {
             let (context, measures) = &*all;
-            let (measure, version) = (measures.start(&request), request.version());
-            let mut response = match context.browsers.check(&request) {
-                Ok(()) => routed(router, request.map(Body::new)).await,
-                Err(error) => error.into_response(),
-            };
             close_when_draining(&context.drain, version, &mut response);
             measures.end(measure, &response);
             Ok(response)
-        }
+        })
     })
 }
 
-/// What the router answers; a defect that panics is an answer too.
-async fn routed(mut router: Router, request: Request<Body>) -> Response {
-    match AssertUnwindSafe(router.call(request)).catch_unwind().await {
+/// What the router answers; a defect that panics is an answer too. No `async` function, which would have room for the request
+/// for as long as its answer takes.
+fn routed(mut router: Router, request: Request<Body>) -> impl Future<Output = Response> + Send {
+    AssertUnwindSafe(router.call(request)).catch_unwind().map(|answered| match answered {
         Ok(Ok(response)) => response,
         Err(panic) => panicked(&*panic),
-    }
+    })
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Response {

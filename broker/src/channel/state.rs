@@ -171,11 +171,13 @@ impl ChannelState {
         sequence
     }
 
-    /// A message was found in the log at start. A sequence that is there already is replaced.
-    pub fn restore(&mut self, sequence: Sequence, message: Message) {
+    /// A message was found in the log at start. Returns the one that it takes the place of: what it was found as before.
+    pub fn restore(&mut self, sequence: Sequence, message: Message) -> Option<Message> {
+        // Nearly all follow those before them, and need not be looked for.
+        let older = if sequence < self.next_sequence { self.remove(sequence) } else { None };
         self.saw_sequence(sequence);
-        self.remove(sequence);
         self.put(sequence, message);
+        older
     }
 
     /// The content was copied to another place of the log.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Here,
+    Here, Numbered,
     inbox::{Inbox, came_from},
     outbox::Outgoing,
     placement::is_outbox,
@@ -45,7 +45,7 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(crate) struct Replay {
     here: Here,
-    pub(super) channels: HashMap<u32, ChannelState>,
+    pub(super) channels: Numbered<ChannelState>,
     changes: HashMap<(u32, Sequence), Changed>,
     pub(super) keys: HashMap<u128, Key>,
     pub(super) shared: SharedPositions,
@@ -79,7 +79,7 @@ impl Replay {
     fn of(here: Here) -> Self {
         Self {
             here,
-            channels: HashMap::new(),
+            channels: Numbered::default(),
             changes: HashMap::new(),
             keys: HashMap::new(),
             shared: SharedPositions::default(),
@@ -208,9 +208,7 @@ impl Replay {
     }
 
     fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
-        let state = self.channels.entry(channel).or_default();
-        let older = state.remove(sequence);
-        state.restore(sequence, message);
+        let older = self.channels.entry(channel).or_default().restore(sequence, message);
         self.release(older);
     }
 

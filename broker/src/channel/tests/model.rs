@@ -273,7 +273,9 @@ proptest! {
                     let before = std::mem::take(&mut state);
                     state.set_order(if model.strict { Order::Strict } else { Order::Fifo });
                     before.next_sequence().checked_sub(1).into_iter().for_each(|last| state.saw_sequence(last));
-                    found.into_iter().for_each(|(at, message)| state.restore(at, message));
+                    for (at, message) in found {
+                        assert!(state.restore(at, message).is_none());
+                    }
                 }
             }
             for kind in [State::Ready, State::Leased, State::Delayed, State::Dead] {

@@ -164,9 +164,4 @@ impl<L: Log> Core<L> {
     pub fn samples(&self) -> Arc<Samples> {
         self.samples.clone()
     }
-
-    /// Every channel's counters, for other threads.
-    pub fn counters(&self) -> Arc<super::CounterRegistry> {
-        self.counters.clone()
-    }
 }

@@ -1,6 +1,6 @@
 //! Taking messages that other cores have for channels of this one: each once. See [`super::outbox`].
 
-use std::{collections::BTreeSet, iter::repeat_n, time::Duration};
+use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
@@ -9,9 +9,6 @@ use crate::{
     channel::{Sequence, Stored},
     log::{AppendError, Log, Position, Record, Sync, Target, Targets},
 };
-
-/// When a message comes again for which the log had no room.
-pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What was taken and may come again: until the message has left its outbox.
 #[derive(Debug, Default)]

@@ -68,6 +68,11 @@ impl Outbox {
         (self.number, self.first.wrapping_add(self.given))
     }
 
+    /// How many messages other cores are still to have.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Whether every core has what it is to have.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

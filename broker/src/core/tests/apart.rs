@@ -78,6 +78,23 @@ fn what_was_taken_is_known_until_it_has_left_the_outbox_on_disk() {
     assert!(contents(&mut many, 1).is_empty(), "it was settled");
 }
 
+#[test]
+fn messages_of_an_outbox_come_in_their_order_also_after_a_start() {
+    for starts_anew in [false, true] {
+        let (mut many, [first, _]) = two();
+        for content in ["first", "second", "third"] {
+            let _ = many.push(&[0, 1], message(content)).unwrap();
+        }
+        many.commit_one(first);
+        if starts_anew {
+            let left = many.left(None);
+            many = many.start(left, 2);
+        }
+        many.commit();
+        assert_eq!(contents(&mut many, 1), ["first", "second", "third"], "after a start: {starts_anew}");
+    }
+}
+
 /// How many messages scrapes are told of that cores have for others.
 fn outgoing(many: &Many) -> u64 {
     let sum = Samples::default();

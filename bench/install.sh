@@ -3,6 +3,7 @@
 # get it names: the benchmark then names it in its table.
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+. "$(dirname "$0")/../tests/debian-packages.sh"
 
 nats=v2.15.2
 # Beside the tests' Kubernetes. Named by the version, so that a second run costs nothing, from any clone.
@@ -20,31 +21,12 @@ if [ ! -x "$out/nats-server" ]; then
   fi
 fi
 
-missing=()
-# needs PACKAGE PROGRAM: the package, unless the program is there.
-needs() {
-  if ! [ -x "$2" ]; then missing+=("$1"); fi
-}
-needs redis-server /usr/bin/redis-server
-needs rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
-needs beanstalkd /usr/bin/beanstalkd
+needs redis-server test -x /usr/bin/redis-server
+needs rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server
+needs beanstalkd test -x /usr/bin/beanstalkd
 
-if [ ${#missing[@]} = 0 ]; then exit 0; fi
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "bench/install.sh: these Debian packages are missing, and so will be their rows: ${missing[*]}" >&2
-  exit 0
-fi
-
-echo "bench/install.sh: installing ${missing[*]}" >&2
-# The packages would start their servers, and keep them; a run starts its own, on a core and a port of its choice.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  trap 'rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-fi
-export DEBIAN_FRONTEND=noninteractive
-{
-  apt-get update --quiet --quiet
-  apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
-} >&2 || echo "bench/install.sh: the packages could not be installed, see above: their rows will be missing" >&2
+will_install bench/install.sh 'these Debian packages are missing, and so will be their rows' || exit 0
+# A run starts its own servers, on a core and a port of its choice.
+keep_servers_down
+install_missing >&2 ||
+  echo "bench/install.sh: the packages could not be installed, see above: their rows will be missing" >&2

@@ -3,13 +3,7 @@
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-missing=()
-# needs PACKAGE TEST...: the package, unless the test holds.
-needs() {
-  local package=$1
-  shift
-  if ! "$@" >/dev/null 2>&1; then missing+=("$package"); fi
-}
+. "$(dirname "$0")/debian-packages.sh"
 
 needs gcc command -v gcc
 # Static programs are linked with this.
@@ -29,20 +23,6 @@ if [ "$(id -u)" = 0 ] && ! command -v go >/dev/null; then
   echo "tests/install.sh: Go is missing, to build the tests' Kubernetes: install 1.26 or newer from https://go.dev/dl/" >&2
   exit 1
 fi
-if [ ${#missing[@]} = 0 ]; then exit 0; fi
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "tests/install.sh: what is in these Debian packages is missing, and tests that need it will fail: ${missing[*]}" >&2
-  exit 0
-fi
-
-echo "tests/install.sh: installing ${missing[*]}" >&2
-# Packages of servers would start them; the tests start their own.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  trap 'rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod 755 "$policy"
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get update --quiet --quiet
-apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
+will_install tests/install.sh 'what is in these Debian packages is missing, and tests that need it will fail' || exit 0
+keep_servers_down
+install_missing

@@ -64,6 +64,8 @@ pub struct Sampled {
     pub store_bytes: IntGauge,
     /// Bytes in them that are still needed.
     pub store_live_bytes: IntGauge,
+    /// Messages that wait in outboxes for other cores to have them.
+    pub store_outbox_messages: IntGauge,
     /// The low 53 bits of the address store's revision.
     pub address_revision: Gauge,
     /// Channels in the address store.
@@ -185,6 +187,10 @@ impl Metrics {
                 store_live_bytes: gauge(
                     "restante_store_live_bytes",
                     "Bytes in the log that are still needed",
+                )?,
+                store_outbox_messages: gauge(
+                    "restante_store_outbox_messages",
+                    "Messages that another core is still to have",
                 )?,
                 address_revision: float(
                     "restante_address_revision",

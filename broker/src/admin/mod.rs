@@ -92,6 +92,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.store_segments.set((older_segments + store.segments.load(Relaxed)) as i64);
     sampled.store_bytes.set((older_bytes + store.bytes.load(Relaxed)) as i64);
     sampled.store_live_bytes.set(store.live_bytes.load(Relaxed) as i64);
+    sampled.store_outbox_messages.set(store.outgoing.load(Relaxed) as i64);
     sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
     sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
     sampled.clock_skew_seconds.set(admin.cores.clock().skew_seconds());

@@ -78,12 +78,13 @@ impl<L: Log> Core<L> {
     }
 
     /// Shows scrapes what the log and the tables hold.
-    fn show_store(&self) {
+    pub(super) fn show_store(&self) {
         let stats = self.log.stats();
-        let Samples { segments, bytes, live_bytes, keys, hot_bytes } = &*self.samples;
+        let Samples { segments, bytes, live_bytes, outgoing, keys, hot_bytes } = &*self.samples;
         segments.store(stats.segments, Relaxed);
         bytes.store(stats.total_bytes, Relaxed);
         live_bytes.store(stats.live_bytes, Relaxed);
+        outgoing.store(self.outbox.len() as u64, Relaxed);
         keys.store(self.idempotency.count() as u64, Relaxed);
         hot_bytes.store(self.contents.bytes() as u64, Relaxed);
     }
@@ -163,10 +164,5 @@ impl<L: Log> Core<L> {
     /// What the log and the tables hold, for other threads.
     pub fn samples(&self) -> Arc<Samples> {
         self.samples.clone()
-    }
-
-    /// Every channel's counters, for other threads.
-    pub fn counters(&self) -> Arc<super::CounterRegistry> {
-        self.counters.clone()
     }
 }

@@ -1,6 +1,6 @@
 //! Taking messages that other cores have for channels of this one: each once. See [`super::outbox`].
 
-use std::{collections::BTreeSet, iter::repeat_n, time::Duration};
+use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
@@ -9,9 +9,6 @@ use crate::{
     channel::{Sequence, Stored},
     log::{AppendError, Log, Position, Record, Sync, Target, Targets},
 };
-
-/// When a message comes again for which the log had no room.
-pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What was taken and may come again: until the message has left its outbox.
 #[derive(Debug, Default)]
@@ -96,7 +93,17 @@ impl<L: Log> Core<L> {
         let position = match self.log.append(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
-            Err(error @ (AppendError::TooLarge(_) | AppendError::Poisoned)) => {
+            // An earlier start had larger segments.
+            Err(error @ AppendError::TooLarge(_)) => {
+                tracing::error!(
+                    %error,
+                    bytes = record.encoded_len(),
+                    "a message of another core is not taken and stays there: restart the broker with the --segment-size \
+                     that the message was stored with, or a larger one"
+                );
+                return Err(StoreFailed);
+            }
+            Err(error @ AppendError::Poisoned) => {
                 tracing::error!(%error, "a message of another core is not taken; the next start tries again");
                 return Err(StoreFailed);
             }

@@ -211,11 +211,6 @@ impl<L: Log> Core<L> {
         self.wakers.clone()
     }
 
-    /// The seal of this core's lease tokens.
-    pub fn sealer(&self) -> &LeaseSealer {
-        &self.sealer
-    }
-
     /// Whether the log failed; then nothing is taken or given any more.
     pub fn has_failed(&self) -> bool {
         self.failed

@@ -7,7 +7,7 @@
 //! taken once ([`super::inbox`]), however often it is given. When all of that is on disk, the message leaves the outbox. A
 //! start goes on with what it finds there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -18,6 +18,10 @@ use crate::{
     channel::Sequence,
     log::{Log, Position, Read, Record, Sync},
 };
+
+/// When a message comes again for which the other core's log had no room. Nobody tells when it has some again; to ask twice a
+/// second costs nothing, and is soon enough for what waits for a disk to be emptied.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A message of an outbox: the outbox's number, and the place in it.
 pub(super) type Outgoing = (u32, Sequence);
@@ -30,14 +34,10 @@ pub(super) struct Outbox {
     /// Places are drawn anew at each start, so that none is given twice whatever the log remembers.
     first: Sequence,
     given: Sequence,
-    messages: BTreeMap<Outgoing, Held>,
+    /// Where the record of each is.
+    messages: BTreeMap<Outgoing, Position>,
     /// Those that nobody carries yet.
     waiting: Vec<Errand>,
-}
-
-#[derive(Debug)]
-struct Held {
-    position: Position,
 }
 
 /// A message that is to be given to other cores.
@@ -53,7 +53,7 @@ pub(super) struct Errand {
 impl Outbox {
     /// Of a start with this number, with what earlier ones have left.
     pub(super) fn new(number: u32, start: u64, left: impl Iterator<Item = (Outgoing, Position)>) -> Self {
-        let messages: BTreeMap<_, _> = left.map(|(message, position)| (message, Held { position })).collect();
+        let messages: BTreeMap<_, _> = left.collect();
         let errand = |message: &Outgoing| Errand {
             message: *message,
             decided: Ticket::committed(),
@@ -66,6 +66,11 @@ impl Outbox {
     /// The next place.
     pub(super) fn next(&self) -> Outgoing {
         (self.number, self.first.wrapping_add(self.given))
+    }
+
+    /// How many messages other cores are still to have.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
     }
 
     /// Whether every core has what it is to have.
@@ -81,14 +86,13 @@ impl Outbox {
 
     /// Whether a message is there, or is there by this very record.
     pub(super) fn is_at(&self, message: Outgoing, position: Option<Position>) -> bool {
-        let held = self.messages.get(&message);
-        held.is_some_and(|held| position.is_none_or(|position| held.position == position))
+        self.messages.get(&message).is_some_and(|held| position.is_none_or(|position| *held == position))
     }
 
     /// A message's record was copied to another place of the log.
     pub(super) fn relocate(&mut self, message: Outgoing, to: Position) {
-        if let Some(held) = self.messages.get_mut(&message) {
-            held.position = to;
+        if let Some(position) = self.messages.get_mut(&message) {
+            *position = to;
         }
     }
 }
@@ -98,7 +102,7 @@ impl<L: Log> Core<L> {
     pub(super) fn put_out(&mut self, position: Position, decided: Ticket) -> Ticket {
         let (message, given) = (self.outbox.next(), Arc::<Group>::default());
         self.outbox.given += 1;
-        self.outbox.messages.insert(message, Held { position });
+        self.outbox.messages.insert(message, position);
         let ticket = Ticket::of(&given, Sync::Later);
         self.outbox.waiting.push(Errand { message, decided, given });
         self.wakers.outbox.notify_one();
@@ -113,14 +117,14 @@ impl<L: Log> Core<L> {
     /// The record of a message that is to go.
     pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
-        let position = self.outbox.messages.get(&message).map(|held| held.position);
+        let position = self.outbox.messages.get(&message).copied();
         position.map(|position| self.read(position)).transpose()
     }
 
     /// Every core has a message, on disk.
     pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Ticket, StoreFailed> {
         self.alive()?;
-        let Some(Held { position }) = self.outbox.messages.remove(&message) else {
+        let Some(position) = self.outbox.messages.remove(&message) else {
             return Ok(Ticket::committed());
         };
         let (channel, sequence) = message;
@@ -223,7 +227,7 @@ async fn give<L: Log>(
         let taken = cores.ask(channel, bytes, move |core, bytes| core.take_in(message, bytes));
         match taken.await.map_err(|_| StoreFailed)?? {
             TakenIn::Stored(ticket) => return Ok(ticket),
-            TakenIn::NoRoom => tokio::time::sleep(super::inbox::TRY_AGAIN_AFTER).await,
+            TakenIn::NoRoom => tokio::time::sleep(TRY_AGAIN_AFTER).await,
         }
     }
 }

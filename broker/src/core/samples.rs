@@ -11,6 +11,8 @@ pub struct Samples {
     pub bytes: AtomicU64,
     /// Bytes in them that are still needed.
     pub live_bytes: AtomicU64,
+    /// Messages that other cores are still to have.
+    pub outgoing: AtomicU64,
     /// Idempotency keys that are remembered.
     pub keys: AtomicU64,
     /// Bytes of contents in memory for the receivers to come.
@@ -24,6 +26,7 @@ impl Samples {
             (&self.segments, &other.segments),
             (&self.bytes, &other.bytes),
             (&self.live_bytes, &other.live_bytes),
+            (&self.outgoing, &other.outgoing),
             (&self.keys, &other.keys),
             (&self.hot_bytes, &other.hot_bytes),
         ];

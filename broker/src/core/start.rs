@@ -168,6 +168,8 @@ impl<L: Log> Core<L> {
         replay.dead.into_iter().for_each(|position| core.log.release(position));
         let numbers: Vec<_> = core.channels.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.touch(number));
+        // Nothing may be committed for long: what is stuck in the outbox is to be seen before.
+        core.show_store();
         Ok(core)
     }
 }

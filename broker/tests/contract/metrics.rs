@@ -40,6 +40,7 @@ async fn what_happens_is_counted() {
         ("restante_messages_released_total", 1.0),
         ("restante_message_size_bytes_sum", 15.0),
         ("restante_message_residence_seconds_count", 1.0),
+        ("restante_store_outbox_messages", 0.0),
         ("restante_address_channels", 1.0),
         ("restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"ready\"}", 1.0),
         ("restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"leased\"}", 1.0),

@@ -79,6 +79,43 @@ fn what_was_taken_is_known_until_it_has_left_the_outbox_on_disk() {
 }
 
 #[test]
+fn messages_of_an_outbox_come_in_their_order_also_after_a_start() {
+    for starts_anew in [false, true] {
+        let (mut many, [first, _]) = two();
+        for content in ["first", "second", "third"] {
+            let _ = many.push(&[0, 1], message(content)).unwrap();
+        }
+        many.commit_one(first);
+        if starts_anew {
+            let left = many.left(None);
+            many = many.start(left, 2);
+        }
+        many.commit();
+        assert_eq!(contents(&mut many, 1), ["first", "second", "third"], "after a start: {starts_anew}");
+    }
+}
+
+/// How many messages scrapes are told of that cores have for others.
+fn outgoing(many: &Many) -> u64 {
+    let sum = Samples::default();
+    many.cores.iter().for_each(|core| sum.add(&core.lock().samples()));
+    sum.outgoing.into_inner()
+}
+
+#[test]
+fn scrapes_see_what_is_in_an_outbox_also_after_a_start() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    many.commit_one(first);
+    assert_eq!(outgoing(&many), 1);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    assert_eq!(outgoing(&many), 1, "before anything is committed");
+    many.commit();
+    assert_eq!(outgoing(&many), 0);
+}
+
+#[test]
 fn a_message_is_admitted_by_every_core_or_stored_by_none() {
     let mut full = channel("two");
     full.limits.messages = 1;

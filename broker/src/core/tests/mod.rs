@@ -2,6 +2,7 @@
 
 mod apart;
 mod clock;
+mod copies;
 mod crash;
 mod failure;
 mod many;

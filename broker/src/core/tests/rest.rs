@@ -24,7 +24,7 @@ fn a_channel_that_rested_gives_no_sequence_twice_and_counts_on() {
     let mut bench = rested();
     let number = bench.entries[0].number;
     assert_eq!(come_and_go(&mut bench, 0).granted.sequence, 1);
-    let counters = bench.core.counters().get(number);
+    let counters = bench.core.counters.get(number);
     assert_eq!(counters.pushed.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
 
@@ -77,6 +77,6 @@ fn a_channel_that_is_deleted_while_it_rests_leaves_nothing_behind() {
     let mut bench = rested();
     let number = bench.entries[0].number;
     bench.core.remove(number);
-    assert_eq!(bench.core.counters().get(number).pushed.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(bench.core.counters.get(number).pushed.load(std::sync::atomic::Ordering::Relaxed), 0);
     assert!(!bench.core.resting.rests(number));
 }

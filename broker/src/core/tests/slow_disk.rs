@@ -55,7 +55,7 @@ impl Running {
             tokio::spawn(tasks::follow_time(core.clone())),
             tokio::spawn(jobs.run(core.clone())),
         ];
-        let (counters, clock) = core.with(|core| (core.counters(), core.clock()));
+        let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
         let cores = Cores::new(vec![handle], counters, clock);
         let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
         Self { core, cores, reach, entries, place, tasks, _on: (folder, _data) }

@@ -1,0 +1,42 @@
+//! What the log counts as needed of a message that compaction copies.
+
+use super::*;
+use crate::log::Position;
+
+/// Where the first channel's only message is.
+fn place<P: Place>(bench: &Bench<P>) -> Position {
+    let channel = &bench.core.channels[&bench.entries[0].number];
+    channel.state.messages().next().unwrap().1.stored.position
+}
+
+fn a_message_is_needed_once_while_its_original_is_there_and_after<P: Place>() {
+    let mut bench = Bench::<P>::new(["stays", "goes"].map(channel).to_vec());
+    bench.push(&[0], message("stays")).unwrap();
+    for _ in 0..30 {
+        bench.push(&[1], message(&"x".repeat(20_000))).unwrap();
+        let delivery = bench.pull(1, 3_600_000).unwrap();
+        let _ = bench.core.settle(delivery.channel, delivery.granted.claim()).unwrap();
+        bench.commit();
+    }
+    let needed = bench.core.log.stats().live_bytes;
+    let original = place(&bench);
+    wait(|context| {
+        loop {
+            let progress = bench.core.reclaim_step(context).unwrap();
+            if place(&bench) != original {
+                return Poll::Ready(());
+            }
+            match progress {
+                Progress::Idle => panic!("nearly all before the message and after it is dead"),
+                Progress::Waiting => return Poll::Pending,
+                Progress::More | Progress::Later(_) => {}
+            }
+        }
+    });
+    // The copy is not on disk yet, so its original is not given back.
+    assert_eq!(bench.core.log.stats().live_bytes, needed);
+    bench.reclaim();
+    assert_eq!(bench.core.log.stats().live_bytes, needed);
+}
+
+on_every_log!(a_message_is_needed_once_while_its_original_is_there_and_after);

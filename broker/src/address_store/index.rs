@@ -34,6 +34,13 @@ struct Slot {
     entry: Arc<ChannelEntry>,
 }
 
+impl Slot {
+    /// Whether this is the channel that is looked for. Others are not looked at: their tags alone are the same.
+    fn has(&self, hash: u64, matches: impl FnOnce(&ChannelEntry) -> bool) -> bool {
+        self.hash == hash && matches(&self.entry)
+    }
+}
+
 type Table = HashTable<Slot>;
 
 /// An index by one kind of key.
@@ -60,14 +67,16 @@ impl<K: Key> Index<K> {
     pub(super) fn get(&self, query: K::Query<'_>) -> Option<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
-        table.find(hash, |slot| K::matches(&slot.entry, query)).map(|slot| Arc::clone(&slot.entry))
+        table
+            .find(hash, |slot| slot.has(hash, |entry| K::matches(entry, query)))
+            .map(|slot| Arc::clone(&slot.entry))
     }
 
     /// The channels that have this key, of an index in which several may; the lowest number first.
     pub(super) fn get_all(&self, query: K::Query<'_>) -> Vec<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
-        let found = table.iter_hash(hash).filter(|slot| K::matches(&slot.entry, query));
+        let found = table.iter_hash(hash).filter(|slot| slot.has(hash, |entry| K::matches(entry, query)));
         let mut found: Vec<_> = found.map(|slot| Arc::clone(&slot.entry)).collect();
         found.sort_unstable_by_key(|entry| entry.number);
         found

@@ -123,6 +123,17 @@ pub enum StartError {
          'log' of the data folder are not of one time; restore both from one backup"
     )]
     StoresApart(u32),
+    /// The log could not copy a message, and so could never give back the segment that it is in.
+    #[error(
+        "the log has a message that takes {bytes} bytes of a segment, and segments of this start take at most {longest}: start \
+         with the --segment-size that it was stored with, or a larger one"
+    )]
+    TooLong {
+        /// Bytes that it takes.
+        bytes: u64,
+        /// Bytes that there are.
+        longest: u64,
+    },
     /// The system gives no random number.
     #[error("failed to draw a random number from the system: {0}")]
     Random(getrandom::Error),

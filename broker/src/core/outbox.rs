@@ -51,15 +51,13 @@ pub(super) struct Errand {
 }
 
 impl Outbox {
-    /// Of a start with this number, with what earlier ones have left.
+    /// Of a start with this number, with what earlier ones have left, in the order in which it goes on.
     pub(super) fn new(number: u32, start: u64, left: impl Iterator<Item = (Outgoing, Position)>) -> Self {
-        let messages: BTreeMap<_, _> = left.collect();
-        let errand = |message: &Outgoing| Errand {
-            message: *message,
-            decided: Ticket::committed(),
-            given: Arc::default(),
-        };
-        let waiting = messages.keys().map(errand).collect();
+        let mut waiting = Vec::new();
+        let messages = left.inspect(|(message, _)| {
+            waiting.push(Errand { message: *message, decided: Ticket::committed(), given: Arc::default() });
+        });
+        let messages = messages.collect();
         Self { number, first: start, given: 0, messages, waiting }
     }
 

@@ -58,7 +58,14 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
+    /// Bytes of the longest record that the log takes.
+    longest_record: u64,
+    /// Messages whose records are longer, with how long: an earlier start had larger segments.
+    too_long: Vec<(u32, Sequence, u64)>,
 }
+
+/// What a copy of a record may say that the record did not: 0.1.0 had another form of a message.
+const COPY_ADDS_BYTES: usize = 64;
 
 /// A message of an outbox.
 #[derive(Debug)]
@@ -88,12 +95,14 @@ impl Replay {
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
+            longest_record: u64::MAX,
+            too_long: Vec::new(),
         }
     }
 
     /// Everything in a log that is one core's.
     pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
-        let mut replay = Self::of(here);
+        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here) };
         let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
@@ -108,6 +117,7 @@ impl Replay {
             Record::Push { channel, sequence, enqueued_ms, .. } => {
                 let stored = self.stored(position, enqueued_ms, *content_bytes);
                 if self.here.has(channel) {
+                    self.measure(channel, sequence, head);
                     self.message(channel, sequence, Message::new(stored));
                 }
             }
@@ -127,6 +137,7 @@ impl Replay {
                 let group = group.map(|group| self.group(group));
                 self.shared.share(position, own().count());
                 for Target { channel, sequence, expires_ms } in own() {
+                    self.measure(channel, sequence, head);
                     let message = Message {
                         stored,
                         group: group.clone(),
@@ -196,6 +207,28 @@ impl Replay {
     fn stored(&mut self, position: Position, enqueued_at: Millis, content_bytes: usize) -> Stored {
         self.newest = self.newest.max(enqueued_at);
         Stored { position, bytes: content_bytes as u32, enqueued_at }
+    }
+
+    /// Takes note of a message that could not be copied.
+    fn measure(&mut self, channel: u32, sequence: Sequence, head: &RecordHead<'_>) {
+        // Nearly none: a head is far shorter than half of a segment.
+        if (head.content_bytes as u64) < self.longest_record / 2 {
+            return;
+        }
+        let bytes = (head.record.encoded_len() + head.content_bytes + COPY_ADDS_BYTES) as u64;
+        if bytes > self.longest_record {
+            self.too_long.push((channel, sequence, bytes));
+        }
+    }
+
+    /// How long the longest message is that the log could not copy, of those that are still in a channel or an outbox.
+    pub(super) fn too_long(&self, is_there: impl Fn(u32, Sequence) -> bool) -> Option<u64> {
+        let leaves = |message| self.leaving.contains_key(&message);
+        let there = self
+            .too_long
+            .iter()
+            .filter(|(channel, sequence, _)| is_there(*channel, *sequence) || leaves((*channel, *sequence)));
+        there.map(|(.., bytes)| *bytes).max()
     }
 
     fn group(&mut self, name: &str) -> Group {

@@ -120,10 +120,19 @@ impl<L: Log> Core<L> {
                 None => replay.empty(&mut state),
             }
         }
+        let is_there = |number, sequence| {
+            channels.get(&number).is_some_and(|channel| channel.state.message(sequence).is_some())
+        };
+        if let Some(bytes) = replay.too_long(is_there) {
+            return Err(StartError::TooLong { bytes, longest: log.longest_record() });
+        }
         let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());
+        let mut leaving: Vec<_> = replay.leaving.iter().collect();
+        // Places are drawn anew at each start, and so tell the order of what one start has left, and not of what several have.
+        leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
         let leaving =
-            replay.leaving.iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+            leaving.into_iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
         let outbox = Outbox::new(here.outbox(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(

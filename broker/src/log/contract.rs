@@ -93,6 +93,9 @@ pub trait Log: Send + 'static {
     /// Appends a record that must have room even in a full log: all that helps to empty it.
     fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError>;
 
+    /// Bytes of the longest record that it takes.
+    fn longest_record(&self) -> u64;
+
     /// Bytes of the open group.
     fn open_bytes(&self) -> usize;
 

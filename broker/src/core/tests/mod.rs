@@ -9,6 +9,7 @@ mod many;
 mod rest;
 mod restart;
 mod slow_disk;
+mod smaller_segments;
 mod turns;
 
 use std::{
@@ -207,12 +208,16 @@ const LIMITS: Limits =
     Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
 
 fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core<P::Log> {
+    start_over(place.open(), folder, store).unwrap()
+}
+
+fn start_over<L: Log>(log: L, folder: &DataFolder, store: &AddressStore) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-    let mut reading = Box::pin(Found::read(place.open(), Here::ALONE));
+    let mut reading = Box::pin(Found::read(log, Here::ALONE));
     let found = wait(|context| reading.as_mut().poll(context)).unwrap();
     let clock = Clock::start(found.newest());
-    Core::start(found, common, clock).unwrap()
+    Core::start(found, common, clock)
 }
 
 fn channel(name: &str) -> ChannelConfig {

@@ -117,13 +117,13 @@ async fn while_a_sync_takes_its_time_only_those_wait_who_need_one() {
     let Delivered::Later(_, arrival) = running.pull(2) else { panic!("there is no message yet") };
     running.push(2, "three").wait().await.unwrap();
     let delivery = arrival.await.unwrap().unwrap();
-    assert_eq!(running.answer(delivery).await, "three");
+    assert_eq!(running.answer(*delivery).await, "three");
     // A receiver that waits for a message whose sender waits for the sync after this one.
     let Delivered::Later(_, arrival) = running.pull(1) else { panic!("there is no message yet") };
     let next = tokio::spawn(running.push(1, "two").wait());
     let delivery = arrival.await.unwrap().unwrap();
     let claim = delivery.granted.claim();
-    assert_eq!(running.answer(delivery).await, "two");
+    assert_eq!(running.answer(*delivery).await, "two");
     // What that receiver says needs a sync again, and is taken.
     let number = running.entries[1].number;
     let settled = running.core.with(|core| core.settle(number, claim)).unwrap();
@@ -246,7 +246,7 @@ async fn a_cold_dead_letter_goes_to_its_channel_when_it_has_been_read() {
     let Delivered::Later(_, arrival) = running.pull(1) else { panic!("it was not read yet") };
     reads.open();
     let delivery = arrival.await.unwrap().unwrap();
-    assert_eq!(running.answer(delivery).await.len(), COLD_BYTES);
+    assert_eq!(running.answer(*delivery).await.len(), COLD_BYTES);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     config.paused = false;
     let changed = bench.store.put(config).unwrap().changed;
     bench.core.changed(&changed);
-    let served = |waiting: &mut Vec<crate::channel::Arrival<Delivery>>| {
+    let served = |waiting: &mut Vec<crate::channel::Arrival<Box<Delivery>>>| {
         waiting.iter_mut().filter_map(|arrival| arrival.try_recv().ok()).count()
     };
     assert_eq!(served(&mut waiting), EVENTS_PER_TURN);

@@ -154,8 +154,7 @@ impl<S: Storage> DiskLog<S> {
         }
         let length = record.encoded_len();
         if !self.group.has_room(length, self.active_bytes()) {
-            let longest =
-                self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT;
+            let longest = self.longest_record();
             if length as u64 > longest {
                 return Err(AppendError::TooLarge(longest));
             }
@@ -205,6 +204,10 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
         self.append_to_group(record, true)
+    }
+
+    fn longest_record(&self) -> u64 {
+        self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT
     }
 
     fn open_bytes(&self) -> usize {

@@ -149,6 +149,10 @@ impl Log for MemoryLog {
         self.append(record)
     }
 
+    fn longest_record(&self) -> u64 {
+        u32::MAX.into()
+    }
+
     fn open_bytes(&self) -> usize {
         self.open.len()
     }

@@ -1,0 +1,36 @@
+//! A start with smaller segments than those that messages lie in.
+
+use super::*;
+
+/// The core over the same folder with segments of so many bytes, after the one before was killed.
+fn started(bench: Bench, segment_bytes: u64) -> Result<Bench, StartError> {
+    let Bench { core, store, entries, place, folder, _data } = bench;
+    drop(core);
+    let log = DiskLog::open(place.0.path(), Options { segment_bytes }).unwrap();
+    let core = start_over(log, &folder, &store)?;
+    Ok(Bench { core, store, entries, place, folder, _data })
+}
+
+#[test]
+fn a_message_that_could_not_be_copied_is_refused_at_the_start_and_not_met_later() {
+    let mut bench = Bench::<Folder>::new(vec![channel("large")]);
+    for bytes in [20_000, 40_000] {
+        bench.push(&[0], message(&"x".repeat(bytes))).unwrap();
+    }
+    bench.commit();
+    let error = started(bench, 32 << 10).err().unwrap();
+    assert!(matches!(error, StartError::TooLong { bytes: 40_001.., longest: ..32_768 }), "{error}");
+}
+
+#[test]
+fn smaller_segments_do_for_the_messages_that_are_left() {
+    let mut bench = Bench::<Folder>::new(vec![channel("large")]);
+    bench.push(&[0], message(&"x".repeat(40_000))).unwrap();
+    bench.push(&[0], message(&"y".repeat(20_000))).unwrap();
+    let delivery = bench.pull(0, 3_600_000).unwrap();
+    let _ = bench.core.settle(delivery.channel, delivery.granted.claim()).unwrap();
+    bench.commit();
+    let mut bench = started(bench, 32 << 10).unwrap();
+    assert_eq!(bench.core.channels[&bench.entries[0].number].state.messages_count(), 1);
+    assert!(bench.pull(0, 1000).is_some());
+}

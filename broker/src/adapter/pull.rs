@@ -51,18 +51,20 @@ impl PullAdapter {
 
     async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {
         let PullRequest { asked, wait, auto, acknowledge } = request;
-        let failed = self.acknowledge(acknowledge).await?;
+        let (settled, failed) = self.acknowledge(acknowledge).await?;
 
         let started = Instant::now();
-        let held = self.next(asked, wait.seconds).await?;
+        let held = self.next(asked, wait.seconds, &settled).await?;
         self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
         let mut headers = answer::common(*wait, failed);
-        let Some(mut held) = held else {
+        let Some(held) = held else {
             self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
+        let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
         if *auto {
-            held.settle().await.map_err(|_| refusal::store_failed())?;
+            // On the heap, because few ask for it and every receiver that waits would have room for it.
+            Box::pin(held.settle()).await.map_err(|_| refusal::store_failed())?;
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }

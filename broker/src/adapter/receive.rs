@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{Context, PullAdapter, held::Held, refusal};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
-    core::{Asked, Delivered, Delivery, PullRefusal, Reach},
+    core::{Asked, Delivered, Delivery, PullRefusal, Reach, Ticket},
     http::HttpError,
 };
 
@@ -35,6 +35,10 @@ impl Drop for Place {
     }
 }
 
+/// What was settled: the promises of the channels' cores.
+#[derive(Default)]
+pub(super) struct Settled(Vec<(u32, Ticket)>);
+
 /// What a pull met. On its way from another core it may find that nobody waits for it any more: then it is undone.
 enum Pulled {
     Held(Held),
@@ -42,14 +46,25 @@ enum Pulled {
 }
 
 impl PullAdapter {
-    /// The next message, or all that an attempt got before, with their contents; nothing when none comes within the wait.
-    pub(super) async fn next(&self, asked: &Asked, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
-        // By two futures, one after the other: one that did both would have room for both.
-        let Some(held) = self.arrived(asked, wait_seconds).await? else { return Ok(None) };
-        held.filled().await.map(Some).map_err(|_| refusal::store_failed())
+    /// The next message, or all that an attempt got before; nothing when none comes within the wait. [`Held::filled`] follows.
+    /// What was settled is on disk before the wait begins, and when this returns.
+    pub(super) async fn next(
+        &self,
+        asked: &Asked,
+        wait_seconds: u32,
+        settled: &Settled,
+    ) -> Result<Option<Held>, HttpError> {
+        let pulled = self.pull(asked).await;
+        // One sync for what is settled and for the lease of what comes next.
+        self.kept(settled).await?;
+        match pulled? {
+            Pulled::Held(held) => Ok(Some(held)),
+            Pulled::Waits(_) if wait_seconds == 0 => Ok(None),
+            Pulled::Waits(mut place) => self.arrived(&mut place, wait_seconds).await,
+        }
     }
 
-    async fn arrived(&self, asked: &Asked, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
+    async fn pull(&self, asked: &Asked) -> Result<Pulled, HttpError> {
         if self.context.answers.is_full() {
             return Err(refusal::busy());
         }
@@ -64,14 +79,11 @@ impl PullAdapter {
                 }
             })
         });
-        let pulled = pulled.await.unwrap_or(Err(PullRefusal::Gone)).map_err(|refusal| self.refused(refusal));
-        let mut place = match pulled? {
-            Pulled::Held(held) => return Ok(Some(held)),
-            Pulled::Waits(place) => place,
-        };
-        if wait_seconds == 0 {
-            return Ok(None);
-        }
+        pulled.await.unwrap_or(Err(PullRefusal::Gone)).map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn arrived(&self, place: &mut Place, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
+        let (cores, number) = (&self.context.cores, self.channel.number);
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
@@ -92,10 +104,23 @@ impl PullAdapter {
         }
     }
 
-    /// Settles the leases that a pull acknowledges, durably. Returns the header that names those that failed.
-    pub(super) async fn acknowledge(&self, leases: &[String]) -> Result<Option<HeaderValue>, HttpError> {
+    /// Waits until what was settled is on disk.
+    async fn kept(&self, Settled(tickets): &Settled) -> Result<(), HttpError> {
+        for (channel, ticket) in tickets {
+            let kept = self.context.cores.kept(*channel, ticket.clone()).await;
+            kept.map_err(|_| refusal::store_failed())?;
+        }
+        Ok(())
+    }
+
+    /// Settles the leases that a pull acknowledges; [`Self::next`] waits until that is on disk. Returns the header that names
+    /// those that failed as well.
+    pub(super) async fn acknowledge(
+        &self,
+        leases: &[String],
+    ) -> Result<(Settled, Option<HeaderValue>), HttpError> {
         if leases.is_empty() {
-            return Ok(None);
+            return Ok(Default::default());
         }
         let Context { cores, sealer, .. } = &*self.context;
         let claims =
@@ -116,10 +141,8 @@ impl PullAdapter {
                 Err(error) => failed.push(format!("{lease};reason={}", error.kind().name())),
             }
         }
-        for (channel, ticket) in tickets {
-            cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())?;
-        }
-        Ok((!failed.is_empty()).then(|| super::ascii(failed.join(", "))))
+        let failed = (!failed.is_empty()).then(|| super::ascii(failed.join(", ")));
+        Ok((Settled(tickets), failed))
     }
 
     pub(super) fn refused(&self, refusal: PullRefusal) -> HttpError {

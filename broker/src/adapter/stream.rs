@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Answering, PullAdapter, held::Held, item, leased_body::Leased};
+use super::{Answering, PullAdapter, held::Held, item, leased_body::Leased, receive::Settled};
 use crate::{
     channel::Claim,
     clock::Millis,
@@ -93,7 +93,9 @@ impl Messages {
             self.wait_for_a_settle().await;
             loop {
                 // A refusal has no place in a stream that has begun: the receiver comes again and is told.
-                if let Some(held) = self.source.next(&self.asked, WAIT_SECONDS).await.ok()? {
+                if let Some(held) =
+                    self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await.ok()?
+                {
                     return Some(held);
                 }
             }
@@ -104,7 +106,7 @@ impl Messages {
                 () = sleep_until(until) => {}
             }
         });
-        let held = held.await?;
+        let held = held.await?.filled().await.ok()?;
         held.written().await.ok()?;
         self.event(held)
     }

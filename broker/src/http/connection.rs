@@ -99,28 +99,26 @@ impl Drop for Open {
 
 /// Serves a connection to its end.
 pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
-    let Serving { service, limits, counts, drain, tasks } = &*serving;
-    counts.open.inc();
-    let _open = Open(counts.open.clone());
+    serving.counts.open.inc();
+    let _open = Open(serving.counts.open.clone());
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
     }
     // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
-    let Some(version) = Box::pin(version(&stream, limits, drain)).await else { return };
+    let Some(version) = Box::pin(version(&stream, &serving)).await else { return };
     // The outbox is the connection's own: what is in it when that ends was never sent.
     let outbox = Outbox::default();
-    let watched = Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts.clone());
-    let (io, service) = (TokioIo::new(watched), service.clone());
+    let io = io(stream, &outbox, &serving);
     let ended = match version {
         Version::Http1 => {
-            let connection = Box::pin(http1(limits).serve_connection(io, service));
-            outbox.scope(drained(connection, drain.clone())).await
+            let connection = http1(&serving.limits).serve_connection(io, serving.service.clone());
+            outbox.scope(drained(Box::pin(connection), serving.drain.clone())).await
         }
         Version::Http2 => {
-            let streams = Streams { tasks: tasks.clone(), outbox: outbox.clone() };
-            let connection = Box::pin(http2(limits, streams).serve_connection(io, service));
-            outbox.scope(drained(connection, drain.clone())).await
+            let streams = Streams { tasks: serving.tasks.clone(), outbox: outbox.clone() };
+            let connection = http2(&serving.limits, streams).serve_connection(io, serving.service.clone());
+            outbox.scope(drained(Box::pin(connection), serving.drain.clone())).await
         }
     };
     if let Err(error) = ended {
@@ -128,8 +126,13 @@ pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving
     }
 }
 
+fn io<S>(stream: TcpStream, outbox: &Outbox, serving: &Serving<S>) -> TokioIo<Watched<TcpStream>> {
+    let Serving { limits, counts, .. } = serving;
+    TokioIo::new(Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts.clone()))
+}
+
 /// What a connection begins with; none if it brings nothing.
-async fn version(stream: &TcpStream, limits: &ConnectionLimits, drain: &Drain) -> Option<Version> {
+async fn version<S>(stream: &TcpStream, Serving { limits, drain, .. }: &Serving<S>) -> Option<Version> {
     tokio::select! {
         version = timeout(limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
         // A connection that comes during the drain has a request to bring.

@@ -57,17 +57,11 @@ impl PullAdapter {
         // A receiver that waits holds its connection's buffer for as long as the request's head is there.
         drop(query);
         drop((parts, body));
-        let PullRequest { asked, wait, auto, acknowledge } = &request;
-        let (settled, failed) = self.acknowledge(acknowledge).await?;
-
-        let started = Instant::now();
-        let held = self.next(asked, wait.seconds, &settled).await?;
-        self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
-        let mut headers = answer::common(*wait, failed);
+        let (held, mut headers) = self.waited(&request).await?;
         let Some(held) = held else {
-            self.context.metrics.pull_timeouts.inc();
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
+        let PullRequest { asked, auto, .. } = &request;
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
         let until = Instant::now() + Duration::from_millis(linger.into());
         self.take_more(&mut held, asked, max).await?;

@@ -8,13 +8,13 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header as standard};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as standard};
 use restante_wire::header;
-use tokio::time::Instant;
 
 use super::{
     Answering, Context, answer,
     asked::{PARAMETERS, PullRequest},
+    held::Held,
     item, refusal, stream,
 };
 use crate::{
@@ -50,21 +50,22 @@ impl PullAdapter {
     }
 
     async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {
-        let PullRequest { asked, wait, auto, acknowledge } = request;
-        let (settled, failed) = self.acknowledge(acknowledge).await?;
+        match self.waited(request).await? {
+            // On the heap: a receiver that waits has no room for its answer yet.
+            (Some(held), headers) => Box::pin(self.answer(held, headers, request)).await,
+            (None, headers) => Ok((StatusCode::NO_CONTENT, headers).into_response()),
+        }
+    }
 
-        let started = Instant::now();
-        let held = self.next(asked, wait.seconds, &settled).await?;
-        self.context.metrics.pull_wait_seconds.observe(started.elapsed().as_secs_f64());
-        let mut headers = answer::common(*wait, failed);
-        let Some(held) = held else {
-            self.context.metrics.pull_timeouts.inc();
-            return Ok((StatusCode::NO_CONTENT, headers).into_response());
-        };
+    async fn answer(
+        &self,
+        held: Held,
+        mut headers: HeaderMap,
+        request: &PullRequest,
+    ) -> Result<Response, HttpError> {
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
-        if *auto {
-            // On the heap, because few ask for it and every receiver that waits would have room for it.
-            Box::pin(held.settle()).await.map_err(|_| refusal::store_failed())?;
+        if request.auto {
+            held.settle().await.map_err(|_| refusal::store_failed())?;
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
@@ -75,7 +76,7 @@ impl PullAdapter {
         let content = delivery.content.content.body.clone();
         answer::message(delivery, &mut headers);
         answer::with_content(&mut headers);
-        if !auto {
+        if !request.auto {
             let now = self.context.clock.now();
             answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use restante_wire::{ProblemType, path};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::{Context, PullAdapter, held::Held, refusal};
+use super::{Context, PullAdapter, answer, asked::PullRequest, held::Held, refusal};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
     core::{Asked, Delivered, Delivery, PullRefusal, Reach, Ticket},
     http::HttpError,
+    metrics::Metrics,
 };
 
 /// A receiver's place among those who wait; given up when the receiver hangs up.
@@ -46,6 +47,20 @@ enum Pulled {
 }
 
 impl PullAdapter {
+    /// Settles what a pull acknowledges, and waits for the next message; [`Held::filled`] follows. The headers are those of any
+    /// answer.
+    pub(super) async fn waited(&self, request: &PullRequest) -> Result<(Option<Held>, HeaderMap), HttpError> {
+        let (settled, failed) = self.acknowledge(&request.acknowledge).await?;
+        let started = Instant::now();
+        let held = self.next(&request.asked, request.wait.seconds, &settled).await?;
+        let Metrics { pull_wait_seconds, pull_timeouts, .. } = &*self.context.metrics;
+        pull_wait_seconds.observe(started.elapsed().as_secs_f64());
+        if held.is_none() {
+            pull_timeouts.inc();
+        }
+        Ok((held, answer::common(request.wait, failed)))
+    }
+
     /// The next message, or all that an attempt got before; nothing when none comes within the wait. [`Held::filled`] follows.
     /// What was settled is on disk before the wait begins, and when this returns.
     pub(super) async fn next(
@@ -115,10 +130,7 @@ impl PullAdapter {
 
     /// Settles the leases that a pull acknowledges; [`Self::next`] waits until that is on disk. Returns the header that names
     /// those that failed as well.
-    pub(super) async fn acknowledge(
-        &self,
-        leases: &[String],
-    ) -> Result<(Settled, Option<HeaderValue>), HttpError> {
+    async fn acknowledge(&self, leases: &[String]) -> Result<(Settled, Option<HeaderValue>), HttpError> {
         if leases.is_empty() {
             return Ok(Default::default());
         }

@@ -95,6 +95,25 @@ fn messages_of_an_outbox_come_in_their_order_also_after_a_start() {
     }
 }
 
+#[test]
+fn what_several_starts_have_left_in_an_outbox_comes_in_its_order() {
+    // Places are drawn at each start: eight in their order by chance are one run of forty thousand.
+    let numbers: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+    let (mut many, [first, _]) = two();
+    for number in &numbers {
+        let _ = many.push(&[0, 1], message(number)).unwrap();
+        many.commit_one(first);
+        let pushed_at = many.cores[first].lock().clock().now();
+        let left = many.left(None);
+        many = many.start(left, 2);
+        while many.cores[first].lock().clock().now() == pushed_at {
+            std::thread::yield_now();
+        }
+    }
+    many.commit();
+    assert_eq!(contents(&mut many, 1), numbers);
+}
+
 /// How many messages scrapes are told of that cores have for others.
 fn outgoing(many: &Many) -> u64 {
     let sum = Samples::default();

@@ -93,7 +93,7 @@ impl Adapter {
             return Err(refusal::draining());
         }
         let channels = context.store.destination(address.as_str());
-        // Most channels have one address on both sides, and among very many a second look in the store costs a push a tenth.
+        // Most channels have one address on both sides, and among very many a second look in the store is a twentieth of a push.
         let both = channels.iter().find(|channel| channel.config.source == *address).cloned();
         let source = both.or_else(|| context.store.source(address.as_str()));
         let push = PushAdapter::new(context, channels);

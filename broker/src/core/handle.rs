@@ -1,13 +1,13 @@
 //! A core as other threads reach it: by messages to its own, so that none waits behind its disk.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Core, Samples, SharedCore, StoreFailed};
+use super::{Core, Reach, Samples, SharedCore, StoreFailed};
 use crate::log::{DiskLog, Log};
 
-/// How many messages are taken at a time. Requests of the core's own thread have their turn in between.
+/// How many jobs another core does at a time. Requests of its own thread have their turn in between.
 const JOBS_PER_TURN: usize = 128;
 
 /// Something to be done with the core, on its thread.
@@ -31,25 +31,32 @@ pub enum WorkFailed {
 
 /// Reaches a core from another thread.
 pub struct CoreHandle<L = DiskLog> {
-    // Unbounded, because each is of a request that waits for it, or ends it.
-    jobs: mpsc::UnboundedSender<Job<L>>,
+    // Both unbounded, because each job is of a request that waits for it, or ends it.
+    jobs: mpsc::UnboundedSender<Vec<Job<L>>>,
+    /// With the cores that are to do them.
+    outgoing: mpsc::UnboundedSender<(usize, Job<L>)>,
     samples: Arc<Samples>,
 }
 
-/// The jobs of a core's handles, to be done by [`Jobs::run`].
-pub struct Jobs<L = DiskLog>(mpsc::UnboundedReceiver<Job<L>>);
+/// What comes to a core and what goes from it to others, for [`Jobs::run`].
+pub struct Jobs<L = DiskLog> {
+    incoming: mpsc::UnboundedReceiver<Vec<Job<L>>>,
+    outgoing: mpsc::UnboundedReceiver<(usize, Job<L>)>,
+}
 
 impl<L> Clone for CoreHandle<L> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone(), samples: self.samples.clone() }
+        Self { jobs: self.jobs.clone(), outgoing: self.outgoing.clone(), samples: self.samples.clone() }
     }
 }
 
 impl<L: Log> CoreHandle<L> {
-    /// A handle for a core, and the jobs that it will send.
+    /// A handle for a core, and the jobs that it will bring.
     pub fn new(core: &SharedCore<L>) -> (Self, Jobs<L>) {
-        let (jobs, receiver) = mpsc::unbounded_channel();
-        (Self { jobs, samples: core.with(|core| core.samples()) }, Jobs(receiver))
+        let (jobs, incoming) = mpsc::unbounded_channel();
+        let (to_others, outgoing) = mpsc::unbounded_channel();
+        let samples = core.with(|core| core.samples());
+        (Self { jobs, outgoing: to_others, samples }, Jobs { incoming, outgoing })
     }
 
     /// What its log and tables hold.
@@ -59,7 +66,20 @@ impl<L: Log> CoreHandle<L> {
 
     /// Does something with the core, when its thread comes to it; whoever is gone by then is not told.
     pub fn tell(&self, act: impl FnOnce(&mut Core<L>) + Send + 'static) -> Result<(), CoreGone> {
-        self.jobs.send(Box::new(act)).map_err(|_| CoreGone)
+        self.send(vec![Box::new(act)])
+    }
+
+    /// The same with another core, from this one's thread: with all else that this turn of it has for the other.
+    pub(super) fn tell_other(
+        &self,
+        other: usize,
+        act: impl FnOnce(&mut Core<L>) + Send + 'static,
+    ) -> Result<(), CoreGone> {
+        self.outgoing.send((other, Box::new(act))).map_err(|_| CoreGone)
+    }
+
+    fn send(&self, jobs: Vec<Job<L>>) -> Result<(), CoreGone> {
+        self.jobs.send(jobs).map_err(|_| CoreGone)
     }
 
     /// The same, and waits for it.
@@ -77,11 +97,28 @@ impl<L: Log> CoreHandle<L> {
 }
 
 impl<L: Log> Jobs<L> {
-    /// Does the jobs, on the core's thread, until every handle is gone: all that have come meanwhile in one turn.
-    pub async fn run(mut self, core: SharedCore<L>) {
-        let mut jobs = Vec::new();
-        while self.0.recv_many(&mut jobs, JOBS_PER_TURN).await > 0 {
-            core.with(|core| jobs.drain(..).for_each(|job| job(core)));
-        }
+    /// Does what comes, on the core's thread, and sends what the thread has for others. Never ends.
+    ///
+    /// What it has for one of them goes at once, when the tasks had their turn: to wake a thread is most of what a hop costs.
+    pub async fn run(self, cores: Reach<L>) {
+        let Self { mut incoming, mut outgoing } = self;
+        let take = async {
+            while let Some(jobs) = incoming.recv().await {
+                cores.own().with(|core| jobs.into_iter().for_each(|job| job(core)));
+            }
+        };
+        let give = async {
+            let mut jobs = Vec::new();
+            while outgoing.recv_many(&mut jobs, JOBS_PER_TURN).await > 0 {
+                let mut of_each: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+                jobs.drain(..).for_each(|(core, job)| of_each.entry(core).or_default().push(job));
+                for (core, jobs) in of_each {
+                    // A core that has ended does nothing any more; whoever waits for it learns that.
+                    let _ = cores.handle(core).send(jobs);
+                }
+            }
+        };
+        // In this order, so that the answers to what came go with the rest.
+        tokio::join!(biased; take, give);
     }
 }

@@ -1,6 +1,6 @@
 //! The cores as a thread reaches them that has one of its own. What concerns a channel is done by its core: at once, without a
-//! message and without an allocation, if that is this thread's; else one hop away. What a thread has for another travels by
-//! messages of which the other takes all at once, and so do the answers: one wake for many.
+//! message and without an allocation, if that is this thread's; else one hop away. What a turn of a thread has for another
+//! travels at once when the turn ends, and so do the answers: one wake for many.
 //!
 //! Architecture Invariant: no thread waits for another. A lock of another thread's core is never taken.
 
@@ -65,13 +65,12 @@ impl<L: Log> Reach<L> {
         if self.0.here.has(channel) {
             return Ok(self.0.own.with(|core| act(core, with)));
         }
-        let (with, back) = (with.clone(), self.back().clone());
+        let (with, back) = (with.clone(), self.back_from(channel));
         let (sender, receiver) = oneshot::channel();
-        self.0.cores.of(channel).tell(move |core| {
+        self.tell_other(channel, move |core| {
             let answer = act(core, &with);
-            // A thread that has ended waits for nothing any more.
-            let _ = back.tell(move |_| drop(sender.send(answer)));
-        })?;
+            back.tell(move |_| drop(sender.send(answer)));
+        });
         receiver.await.map_err(|_| CoreGone)
     }
 
@@ -117,8 +116,7 @@ impl<L: Log> Reach<L> {
         if self.0.here.has(channel) {
             return self.0.own.with(act);
         }
-        // A core that has ended knows of nothing any more; its log will say what is to be done.
-        let _ = self.0.cores.of(channel).tell(act);
+        self.tell_other(channel, act);
     }
 
     /// Waits until a promise of a channel's core is kept.
@@ -126,10 +124,8 @@ impl<L: Log> Reach<L> {
         if self.0.here.has(channel) {
             return ticket.wait().await;
         }
-        let back = self.back();
-        ticket
-            .wait_by(|waker| Waker::from(Arc::new(Woken { back: back.clone(), waker: waker.clone() })))
-            .await
+        let wake = |waker: &Waker| Woken { back: self.back_from(channel), waker: waker.clone() };
+        ticket.wait_by(|waker| Waker::from(Arc::new(wake(waker)))).await
     }
 
     /// Waits for a content of a channel's message.
@@ -145,22 +141,46 @@ impl<L: Log> Reach<L> {
         self.ask(channel, &(), |core, ()| core.came(came)).await.unwrap_or(Err(StoreFailed))
     }
 
-    /// Where answers of other cores come.
-    fn back(&self) -> &CoreHandle<L> {
-        self.0.cores.core(self.0.here.core)
+    /// One of the cores, from outside.
+    pub(super) fn handle(&self, core: usize) -> &CoreHandle<L> {
+        self.0.cores.core(core)
+    }
+
+    /// Does something with the core of a channel, which is another's.
+    fn tell_other(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        // A thread that ends does nothing more for anybody; the logs will say what is to be done.
+        let _ = self.handle(self.0.here.core).tell_other(self.core_of(channel), act);
+    }
+
+    /// The way back from the thread that has a channel.
+    fn back_from(&self, channel: u32) -> Back<L> {
+        Back { there: self.core_of(channel), here: self.clone() }
+    }
+}
+
+/// The way back from another thread to the one that asked.
+struct Back<L> {
+    there: usize,
+    here: Reach<L>,
+}
+
+impl<L: Log> Back<L> {
+    /// Does something here, from there.
+    fn tell(&self, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        // A thread that has ended waits for nothing any more.
+        let _ = self.here.handle(self.there).tell_other(self.here.0.here.core, act);
     }
 }
 
 /// Wakes a task of another thread with all others that are to be woken there.
 struct Woken<L> {
-    back: CoreHandle<L>,
+    back: Back<L>,
     waker: Waker,
 }
 
 impl<L: Log> Wake for Woken<L> {
     fn wake(self: Arc<Self>) {
         let waker = self.waker.clone();
-        // A thread that has ended has no tasks.
-        let _ = self.back.tell(move |_| waker.wake());
+        self.back.tell(move |_| waker.wake());
     }
 }

@@ -76,7 +76,7 @@ impl Data {
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
-            let carry = outbox::carry(context.cores.clone());
+            let (jobs, carry) = (jobs.run(context.cores.clone()), outbox::carry(context.cores.clone()));
             let counts = context.metrics.connections.clone();
             let service = http::service(context);
             let server = Server { listener, service, limits, counts, drain, drain_timeout };
@@ -89,7 +89,7 @@ impl Data {
                 // After a failure the last answers leave; the process ends by the other thread.
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
                 () = tasks::follow_time(core.clone()) => {}
-                () = jobs.run(core.clone()) => {}
+                () = jobs => {}
                 () = carry => {}
                 () = health.tick() => {}
             }

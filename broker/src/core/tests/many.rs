@@ -78,9 +78,10 @@ impl Many {
         let all = Cores::new(handles, common.counters.clone(), clock);
         let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
         for (core, (own, jobs)) in cores.iter().zip(jobs).enumerate() {
-            tasks.push(Box::pin(jobs.run(own.clone())));
             let here = Here { core, cores: cores.len() };
-            tasks.push(Box::pin(outbox::carry(Reach::new(here, own.clone(), all.clone()))));
+            let reach = Reach::new(here, own.clone(), all.clone());
+            tasks.push(Box::pin(jobs.run(reach.clone())));
+            tasks.push(Box::pin(outbox::carry(reach)));
         }
         Self { cores, tasks, disks, store, entries, folder, _data }
     }

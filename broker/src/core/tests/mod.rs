@@ -5,6 +5,7 @@ mod clock;
 mod copies;
 mod crash;
 mod failure;
+mod hop;
 mod many;
 mod rest;
 mod restart;

@@ -50,14 +50,14 @@ impl Running {
         let Bench { core, entries, place, folder, _data, .. } = Bench::<Slow>::new(channels);
         let core = SharedCore::new(core);
         let (handle, jobs) = CoreHandle::new(&core);
-        let tasks = vec![
-            tokio::spawn(tasks::commit_groups(core.clone(), CancellationToken::new())),
-            tokio::spawn(tasks::follow_time(core.clone())),
-            tokio::spawn(jobs.run(core.clone())),
-        ];
         let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
         let cores = Cores::new(vec![handle], counters, clock);
         let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
+        let tasks = vec![
+            tokio::spawn(tasks::commit_groups(core.clone(), CancellationToken::new())),
+            tokio::spawn(tasks::follow_time(core.clone())),
+            tokio::spawn(jobs.run(reach.clone())),
+        ];
         Self { core, cores, reach, entries, place, tasks, _on: (folder, _data) }
     }
 

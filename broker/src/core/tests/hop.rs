@@ -1,0 +1,107 @@
+//! What goes from the thread of one core to that of another: many jobs, one wake.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::{Wake, Waker},
+};
+
+use futures_util::future::join_all;
+
+use super::{many::Many, *};
+use crate::log::disk::simulated::Simulated;
+
+type CoreReach = Reach<DiskLog<Simulated>>;
+
+/// Counts how often a thread is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// A thread of a core, which has its turn when the test says so.
+struct Thread {
+    cores: CoreReach,
+    jobs: Pin<Box<dyn Future<Output = ()>>>,
+    wakes: Arc<Wakes>,
+}
+
+impl Thread {
+    fn turn(&mut self) {
+        let waker = Waker::from(self.wakes.clone());
+        assert!(self.jobs.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+
+    /// How often it was woken since it was asked the last time.
+    fn was_woken(&self) -> usize {
+        self.wakes.0.swap(0, SeqCst)
+    }
+}
+
+/// Two cores and their threads, both asleep; and a channel of the second.
+fn two() -> (Many, [Thread; 2], Arc<ChannelEntry>) {
+    let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
+    let (handles, jobs): (Vec<_>, Vec<_>) = many.cores.iter().map(CoreHandle::new).unzip();
+    let (counters, clock) = many.cores[0].with(|core| (core.counters.clone(), core.clock()));
+    let all = Cores::new(handles, counters, clock);
+    let threads = many.cores.iter().zip(jobs).enumerate().map(|(core, (own, jobs))| {
+        let cores = Reach::new(Here { core, cores: 2 }, own.clone(), all.clone());
+        let mut thread = Thread { jobs: Box::pin(jobs.run(cores.clone())), cores, wakes: Arc::default() };
+        thread.turn();
+        thread
+    });
+    let threads = threads.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are two"));
+    let entry = many.entries.iter().find(|entry| many.core_of(entry.number) == 1).unwrap().clone();
+    (many, threads, entry)
+}
+
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_thread_is_woken_once_for_all_that_another_asks_of_it_in_a_turn_and_the_other_once_for_the_answers() {
+    let (_many, [mut asking, mut asked], entry) = two();
+    let cores = asking.cores.clone();
+    let ask = |number: usize| cores.ask(entry.number, &(), move |_, ()| number);
+    let mut answers = Box::pin(join_all((0..3).map(ask)));
+    assert!(poll(&mut answers).is_pending());
+    assert_eq!(asked.was_woken(), 0, "before the turn ends that asks");
+    asking.turn();
+    assert_eq!(asked.was_woken(), 1);
+    asking.was_woken();
+    asked.turn();
+    assert_eq!(asking.was_woken(), 1);
+    asking.turn();
+    assert_eq!(poll(&mut answers), Poll::Ready(vec![Ok(0), Ok(1), Ok(2)]));
+}
+
+#[test]
+fn a_thread_is_woken_once_for_all_who_wait_there_for_a_group_of_another() {
+    let (mut many, [mut waiting, mut committing], entry) = two();
+    let push = |_| many.core(entry.number).push(&[entry.clone()], message("waits"), None).unwrap().ticket;
+    let tickets: Vec<_> = (0..3).map(push).collect();
+    let cores = waiting.cores.clone();
+    let mut kept = Box::pin(join_all(tickets.into_iter().map(|ticket| cores.kept(entry.number, ticket))));
+    assert!(poll(&mut kept).is_pending());
+    many.commit_one(1);
+    assert_eq!(waiting.was_woken(), 0, "before the turn ends that commits");
+    committing.turn();
+    assert_eq!(waiting.was_woken(), 1);
+    waiting.turn();
+    assert_eq!(poll(&mut kept), Poll::Ready(vec![Ok(()); 3]));
+}
+
+#[test]
+fn who_asks_a_core_that_has_ended_is_told() {
+    let (_many, [mut asking, asked], entry) = two();
+    let cores = asking.cores.clone();
+    let mut answer = Box::pin(cores.ask(entry.number, &(), |_, ()| ()));
+    assert!(poll(&mut answer).is_pending());
+    drop(asked);
+    asking.turn();
+    assert_eq!(poll(&mut answer), Poll::Ready(Err(CoreGone)));
+}

@@ -82,7 +82,9 @@ fn a_thread_is_woken_once_for_all_that_another_asks_of_it_in_a_turn_and_the_othe
 #[test]
 fn a_thread_is_woken_once_for_all_who_wait_there_for_a_group_of_another() {
     let (mut many, [mut waiting, mut committing], entry) = two();
-    let push = |_| many.core(entry.number).push(&[entry.clone()], message("waits"), None).unwrap().ticket;
+    let push = |_| {
+        many.core(entry.number).push(std::slice::from_ref(&entry), message("waits"), None).unwrap().ticket
+    };
     let tickets: Vec<_> = (0..3).map(push).collect();
     let cores = waiting.cores.clone();
     let mut kept = Box::pin(join_all(tickets.into_iter().map(|ticket| cores.kept(entry.number, ticket))));

@@ -20,6 +20,8 @@ mod refusal;
 mod said;
 mod settlements;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -109,3 +109,51 @@ async fn channels(State(admin): State<Admin>) -> Response {
     let samples = channels::sample(&admin);
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], Body::from_stream(channels::print(samples))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use http::Request;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        core::tests::{Bench, Folder},
+        drain::Drain,
+    };
+
+    #[tokio::test]
+    async fn a_scrape_shows_what_the_logs_and_tables_hold() {
+        let on = Bench::<Folder>::new(Vec::new()).reached();
+        let samples = on.core.with(|core| core.samples());
+        let shown = [
+            ("restante_store_segments", &samples.segments),
+            ("restante_store_bytes", &samples.bytes),
+            ("restante_store_live_bytes", &samples.live_bytes),
+            ("restante_store_outbox_messages", &samples.outgoing),
+            ("restante_idempotency_keys", &samples.keys),
+            ("restante_hot_body_memory_bytes", &samples.hot_bytes),
+        ];
+        for (value, (_, sample)) in (101..).zip(shown) {
+            sample.store(value, Relaxed);
+        }
+        let admin = Admin {
+            health: Health::new(1, on.store.clone(), Drain::new(), CancellationToken::new()).0,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            store: on.store.clone(),
+            cores: on.cores.clone(),
+            older: Arc::default(),
+            body_memory: BodyMemory::new(0),
+            answers: BodyMemory::new(0),
+            channels_max: 0,
+        };
+        let scrape = Request::get("/metrics").body(Body::empty()).unwrap();
+        let response = router(admin).oneshot(scrape).await.unwrap();
+        let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        for (value, (name, _)) in (101..).zip(shown) {
+            assert!(text.contains(&format!("\n{name} {value}\n")), "{name} is not {value}:\n{text}");
+        }
+    }
+}

@@ -93,17 +93,8 @@ impl<L: Log> Core<L> {
         let position = match self.log.append(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
-            // An earlier start had larger segments.
-            Err(error @ AppendError::TooLarge(_)) => {
-                tracing::error!(
-                    %error,
-                    bytes = record.encoded_len(),
-                    "a message of another core is not taken and stays there: restart the broker with the --segment-size \
-                     that the message was stored with, or a larger one"
-                );
-                return Err(StoreFailed);
-            }
-            Err(error @ AppendError::Poisoned) => {
+            // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.
+            Err(error @ (AppendError::TooLarge(_) | AppendError::Poisoned)) => {
                 tracing::error!(%error, "a message of another core is not taken; the next start tries again");
                 return Err(StoreFailed);
             }

@@ -125,10 +125,12 @@ pub enum StartError {
     StoresApart(u32),
     /// The log could not copy a message, and so could never give back the segment that it is in.
     #[error(
-        "the log has a message that takes {bytes} bytes of a segment, and segments of this start take at most {longest}: start \
-         with the --segment-size that it was stored with, or a larger one"
+        "the log has a message of channel {channel} that takes {bytes} bytes of a segment, and segments of this start take at \
+         most {longest}: start with the --segment-size that it was stored with, or a larger one"
     )]
     TooLong {
+        /// The channel, or one of several, by its name.
+        channel: String,
         /// Bytes that it takes.
         bytes: u64,
         /// Bytes that there are.
@@ -234,4 +236,4 @@ impl<L: Log> Core<L> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -221,14 +221,16 @@ impl Replay {
         }
     }
 
-    /// How long the longest message is that the log could not copy, of those that are still in a channel or an outbox.
-    pub(super) fn too_long(&self, is_there: impl Fn(u32, Sequence) -> bool) -> Option<u64> {
-        let leaves = |message| self.leaving.contains_key(&message);
-        let there = self
-            .too_long
-            .iter()
-            .filter(|(channel, sequence, _)| is_there(*channel, *sequence) || leaves((*channel, *sequence)));
-        there.map(|(.., bytes)| *bytes).max()
+    /// The longest message that the log could not copy, of those that are still in a channel or an outbox: a channel that it
+    /// is for, and its bytes.
+    pub(super) fn too_long(&self, is_there: impl Fn(u32, Sequence) -> bool) -> Option<(u32, u64)> {
+        let there = self.too_long.iter().filter_map(|&(channel, sequence, bytes)| {
+            let leaving = self.leaving.get(&(channel, sequence)).and_then(|leaving| leaving.to_come.first());
+            let of = leaving.map(|target| target.channel);
+            let of = of.or_else(|| is_there(channel, sequence).then_some(channel))?;
+            Some((of, bytes))
+        });
+        there.max_by_key(|(_, bytes)| *bytes)
     }
 
     fn group(&mut self, name: &str) -> Group {

@@ -123,8 +123,10 @@ impl<L: Log> Core<L> {
         let is_there = |number, sequence| {
             channels.get(&number).is_some_and(|channel| channel.state.message(sequence).is_some())
         };
-        if let Some(bytes) = replay.too_long(is_there) {
-            return Err(StartError::TooLong { bytes, longest: log.longest_record() });
+        if let Some((number, bytes)) = replay.too_long(is_there) {
+            let channel = store.by_number(number).map(|entry| entry.config.qualified_name());
+            let channel = channel.unwrap_or_else(|| format!("number {number}"));
+            return Err(StartError::TooLong { channel, bytes, longest: log.longest_record() });
         }
         let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());

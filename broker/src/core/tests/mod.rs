@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What a log lies on.
-trait Place: Default {
+pub(crate) trait Place: Default {
     type Log: Log;
 
     /// Opens the log after whoever had it before is gone.
@@ -42,7 +42,7 @@ trait Place: Default {
 }
 
 /// A folder, for the log on disk.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Default for Folder {
     fn default() -> Self {
@@ -87,7 +87,7 @@ macro_rules! on_every_log {
 use on_every_log;
 
 /// A core and what it lives on.
-struct Bench<P: Place = Folder> {
+pub(crate) struct Bench<P: Place = Folder> {
     core: Core<P::Log>,
     store: AddressStore,
     entries: Vec<Arc<ChannelEntry>>,
@@ -96,8 +96,21 @@ struct Bench<P: Place = Folder> {
     _data: TempDir,
 }
 
+/// A core as the threads of a broker reach it, on its own thread. Nothing is committed unless a task does it.
+pub(crate) struct Reached<P: Place = Folder> {
+    pub(crate) core: SharedCore<P::Log>,
+    pub(crate) cores: Cores<P::Log>,
+    pub(crate) reach: Reach<P::Log>,
+    pub(crate) store: AddressStore,
+    pub(crate) folder: DataFolder,
+    entries: Vec<Arc<ChannelEntry>>,
+    place: P,
+    jobs: Option<Jobs<P::Log>>,
+    _data: TempDir,
+}
+
 impl<P: Place> Bench<P> {
-    fn new(channels: Vec<ChannelConfig>) -> Self {
+    pub(crate) fn new(channels: Vec<ChannelConfig>) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
@@ -105,6 +118,16 @@ impl<P: Place> Bench<P> {
         let place = P::default();
         let core = start(&place, &folder, &store);
         Self { core, store, entries, place, folder, _data: data }
+    }
+
+    pub(crate) fn reached(self) -> Reached<P> {
+        let Self { core, store, entries, place, folder, _data } = self;
+        let core = SharedCore::new(core);
+        let (handle, jobs) = CoreHandle::new(&core);
+        let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
+        let cores = Cores::new(vec![handle], counters, clock);
+        let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
+        Reached { core, cores, reach, store, folder, entries, place, jobs: Some(jobs), _data }
     }
 
     /// The broker is killed and starts again.

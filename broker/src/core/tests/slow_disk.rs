@@ -1,6 +1,8 @@
 //! A slow disk holds up nobody who does not need it. Its slowness is a gate that the test opens when everything else has
 //! happened: whoever waited for the disk would have waited for ever.
 
+use std::ops::Deref;
+
 use super::*;
 use crate::log::disk::{
     gate::Gate,
@@ -36,29 +38,28 @@ impl Place for Slow {
 
 /// A core as the broker runs it.
 struct Running {
-    core: SharedCore<DiskLog<Simulated>>,
-    cores: Cores<DiskLog<Simulated>>,
-    reach: Reach<DiskLog<Simulated>>,
-    entries: Vec<Arc<ChannelEntry>>,
-    place: Slow,
+    on: Reached<Slow>,
     tasks: Vec<JoinHandle<()>>,
-    _on: (DataFolder, TempDir),
+}
+
+impl Deref for Running {
+    type Target = Reached<Slow>;
+
+    fn deref(&self) -> &Reached<Slow> {
+        &self.on
+    }
 }
 
 impl Running {
     fn new(channels: Vec<ChannelConfig>) -> Self {
-        let Bench { core, entries, place, folder, _data, .. } = Bench::<Slow>::new(channels);
-        let core = SharedCore::new(core);
-        let (handle, jobs) = CoreHandle::new(&core);
-        let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
-        let cores = Cores::new(vec![handle], counters, clock);
-        let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
+        let mut on = Bench::<Slow>::new(channels).reached();
+        let jobs = on.jobs.take().unwrap();
         let tasks = vec![
-            tokio::spawn(tasks::commit_groups(core.clone(), CancellationToken::new())),
-            tokio::spawn(tasks::follow_time(core.clone())),
-            tokio::spawn(jobs.run(reach.clone())),
+            tokio::spawn(tasks::commit_groups(on.core.clone(), CancellationToken::new())),
+            tokio::spawn(tasks::follow_time(on.core.clone())),
+            tokio::spawn(jobs.run(on.reach.clone())),
         ];
-        Self { core, cores, reach, entries, place, tasks, _on: (folder, _data) }
+        Self { on, tasks }
     }
 
     fn push(&self, channel: usize, content: &str) -> Ticket {

@@ -19,7 +19,8 @@ fn a_message_that_could_not_be_copied_is_refused_at_the_start_and_not_met_later(
     }
     bench.commit();
     let error = started(bench, 32 << 10).err().unwrap();
-    assert!(matches!(error, StartError::TooLong { bytes: 40_001.., longest: ..32_768 }), "{error}");
+    assert!(matches!(error, StartError::TooLong { bytes: 40_001.., longest: ..32_768, .. }), "{error}");
+    assert!(error.to_string().contains("of channel acme/large that takes"), "{error}");
 }
 
 #[test]

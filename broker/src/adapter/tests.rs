@@ -1,0 +1,182 @@
+//! No answer leaves before what it promises is on disk: requests over the router, to a core whose groups are committed only
+//! when the test says so.
+
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+};
+use http::{
+    HeaderMap, Request, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
+use restante_wire::{ChannelConfig, channel::Durability, header::ACKNOWLEDGE, path};
+use serde_json::json;
+use tokio::task::yield_now;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    core::{
+        tasks::commit_groups,
+        tests::{Bench, Folder, Reached},
+    },
+    http::routes,
+};
+
+/// A channel with both sides at one address.
+const ADDRESS: &str = "acme/orders";
+
+/// What a client is told.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+/// A broker without a committer.
+struct Broker {
+    router: Router,
+    on: Reached,
+}
+
+impl Broker {
+    fn new(durability: Durability) -> Self {
+        let config = ChannelConfig::new(Uuid::nil(), "acme", "orders", ADDRESS.parse().unwrap());
+        let on = Bench::<Folder>::new([ChannelConfig { durability, ..config }].to_vec()).reached();
+        let context = Context {
+            store: on.store.clone(),
+            cores: on.reach.clone(),
+            clock: on.cores.clock(),
+            sealer: LeaseSealer::new(on.folder.lease_key()),
+            counters: Arc::default(),
+            browsers: BrowserRules::default(),
+            bodies: BodyLimits { memory: BodyMemory::new(1 << 20), timeout: Duration::from_secs(30) },
+            answers: BodyMemory::new(1 << 20),
+            drain: Drain::new(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+        };
+        Self { router: routes().router().with_state(Arc::new(context)), on }
+    }
+
+    /// Sends a request; its answer, as far as its head.
+    fn ask(&self, request: Request<Body>) -> Pin<Box<impl Future<Output = Answer> + use<>>> {
+        let router = self.router.clone();
+        Box::pin(async move {
+            let response = router.oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            to_bytes(body, usize::MAX).await.unwrap();
+            Answer { status: parts.status, headers: parts.headers }
+        })
+    }
+
+    /// An answer that waits for the disk, when it has what it waits for.
+    async fn stored(&self, what: &str, request: Request<Body>) -> Answer {
+        let mut answer = self.ask(request);
+        for _ in 0..100 {
+            assert!(poll_once(&mut answer).await.is_pending(), "{what} is answered before it is on disk");
+            yield_now().await;
+        }
+        self.committing(answer).await
+    }
+
+    /// What comes while groups are committed.
+    async fn committing<T>(&self, awaited: impl Future<Output = T>) -> T {
+        tokio::select! {
+            came = awaited => came,
+            () = commit_groups(self.on.core.clone(), CancellationToken::new()) => panic!("the log failed"),
+        }
+    }
+
+    /// A lease of a message that was just pushed.
+    async fn leased(&self) -> String {
+        let pushed = self.committing(self.ask(push("/v1/messages/", "a message"))).await;
+        assert_eq!(pushed.status, StatusCode::CREATED);
+        let pulled = self.committing(self.ask(get("/v1/messages/", "wait=0"))).await;
+        assert_eq!(pulled.status, StatusCode::OK);
+        pulled.headers[LOCATION].to_str().unwrap().to_owned()
+    }
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+}
+
+fn push(prefix: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(format!("{prefix}{ADDRESS}")).body(body.into()).unwrap()
+}
+
+fn get(prefix: &str, query: &str) -> Request<Body> {
+    Request::get(format!("{prefix}{ADDRESS}?{query}")).body(Body::empty()).unwrap()
+}
+
+fn with_json(request: Request<Body>, body: &serde_json::Value) -> Request<Body> {
+    let (mut parts, _) = request.into_parts();
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request::from_parts(parts, body.to_string().into())
+}
+
+#[tokio::test]
+async fn a_push_and_a_batch_are_answered_when_they_are_on_disk() {
+    let broker = Broker::new(Durability::Fsync);
+    let answer = broker.stored("a push", push(path::MESSAGES, "a message")).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let batch = with_json(push(path::BATCHES, ""), &json!({"messages": [{"body": "one"}, {"body": "two"}]}));
+    assert_eq!(broker.stored("a batch", batch).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_message_leaves_when_its_lease_is_written() {
+    let broker = Broker::new(Durability::Fsync);
+    let pulls = [
+        ("a pull", get(path::MESSAGES, "wait=0")),
+        ("a pull that settles", get(path::MESSAGES, "wait=0&ack=auto")),
+        ("a pull by POST", push(path::RECEIVE, Body::empty())),
+        ("a batch", get(path::BATCHES, "wait=0")),
+        ("a batch that settles", get(path::BATCHES, "wait=0&ack=auto")),
+    ];
+    for (what, pull) in pulls {
+        broker.committing(broker.ask(push(path::MESSAGES, "a message"))).await;
+        assert_eq!(broker.stored(what, pull).await.status, StatusCode::OK, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_lease_is_answered_when_it_is_on_disk() {
+    let broker = Broker::new(Durability::Fsync);
+    let post =
+        |lease: &str, what: &str| Request::post(format!("{lease}/{what}")).body(Body::empty()).unwrap();
+    let settle = |lease: &str| Request::delete(lease).body(Body::empty()).unwrap();
+    let many = |lease: &str| {
+        let token = lease.strip_prefix(path::LEASES).unwrap();
+        with_json(Request::post(path::SETTLEMENTS).body(Body::empty()).unwrap(), &json!({"ack": [token]}))
+    };
+    assert!(broker.stored("a settle", settle(&broker.leased().await)).await.status.is_success());
+    assert!(broker.stored("settlements", many(&broker.leased().await)).await.status.is_success());
+    for what in ["renew", "release", "reject"] {
+        let answer = broker.stored(what, post(&broker.leased().await, what)).await;
+        assert!(answer.status.is_success(), "{what}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_finds_nothing_is_answered_when_what_it_acknowledges_is_on_disk() {
+    let broker = Broker::new(Durability::Fsync);
+    for prefix in [path::MESSAGES, path::BATCHES] {
+        let lease = broker.leased().await;
+        let mut pull = get(prefix, "wait=0");
+        pull.headers_mut().insert(ACKNOWLEDGE, lease.parse().unwrap());
+        let answer = broker.stored(prefix, pull).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_kept_in_memory_waits_for_no_disk() {
+    let broker = Broker::new(Durability::Memory);
+    let pushed = broker.ask(push(path::MESSAGES, "a message")).await;
+    assert_eq!(pushed.status, StatusCode::CREATED);
+}

@@ -27,7 +27,7 @@ fn settle_next(many: &mut Many, channel: usize) {
 }
 
 /// All that is in the log of a channel's core by now is given back, or copied.
-fn rotate(many: &mut Many, channel: usize) {
+pub(super) fn rotate(many: &mut Many, channel: usize) {
     let core = many.core_of(many.entries[channel].number);
     for _ in 0..30 {
         let _ = many.push(&[channel], message(&"x".repeat(20_000))).unwrap();

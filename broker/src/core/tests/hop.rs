@@ -3,11 +3,12 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     task::{Wake, Waker},
+    thread::yield_now,
 };
 
 use futures_util::future::join_all;
 
-use super::{many::Many, *};
+use super::{apart::rotate, many::Many, *};
 use crate::log::disk::simulated::Simulated;
 
 type CoreReach = Reach<DiskLog<Simulated>>;
@@ -106,4 +107,47 @@ fn who_asks_a_core_that_has_ended_is_told() {
     drop(asked);
     asking.turn();
     assert_eq!(poll(&mut answer), Poll::Ready(Err(CoreGone)));
+}
+
+#[test]
+fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
+    // More than stays in memory: the key has to be read.
+    let keyed = || Push {
+        key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }),
+        ..message(&"k".repeat(LIMITS.hot_bytes))
+    };
+    for copied_before in 0.. {
+        let (mut many, [mut asking, mut asked], entry) = two();
+        many.disks.values().for_each(|disk| disk.before_read(|| ()));
+        let index =
+            |entry: &ChannelEntry| many.entries.iter().position(|of| of.number == entry.number).unwrap();
+        let first = index(&entry);
+        let pushed = many.push(&[first, 1 - first], keyed()).unwrap().id;
+        many.commit();
+        let entries = vec![entry, many.entries[1 - first].clone()];
+        let cores = asking.cores.clone();
+        let mut again = Box::pin(cores.push(&entries, keyed(), None));
+        let mut hops = 0;
+        let again = loop {
+            if let Poll::Ready(again) = poll(&mut again) {
+                break again.unwrap();
+            }
+            if asking.was_woken() + asked.was_woken() == 0 {
+                // It waits for the disk.
+                yield_now();
+                continue;
+            }
+            if hops == copied_before {
+                rotate(&mut many, first);
+            }
+            asking.turn();
+            asked.turn();
+            hops += 1;
+        };
+        assert_eq!((again.id, again.replayed), (pushed, true), "copied before hop {copied_before}");
+        if hops <= copied_before {
+            assert!(hops > 2, "the key was read");
+            return;
+        }
+    }
 }

@@ -69,19 +69,6 @@ impl<L: Log> CoreHandle<L> {
         self.send(vec![Box::new(act)])
     }
 
-    /// The same with another core, from this one's thread: with all else that this turn of it has for the other.
-    pub(super) fn tell_other(
-        &self,
-        other: usize,
-        act: impl FnOnce(&mut Core<L>) + Send + 'static,
-    ) -> Result<(), CoreGone> {
-        self.outgoing.send((other, Box::new(act))).map_err(|_| CoreGone)
-    }
-
-    fn send(&self, jobs: Vec<Job<L>>) -> Result<(), CoreGone> {
-        self.jobs.send(jobs).map_err(|_| CoreGone)
-    }
-
     /// The same, and waits for it.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -93,6 +80,19 @@ impl<L: Log> CoreHandle<L> {
             let _ = sender.send(act(core));
         })?;
         receiver.await.map_err(|_| CoreGone)
+    }
+
+    /// Does something with another core, from this one's thread: with all else that this turn of it has for the other.
+    pub(super) fn tell_other(
+        &self,
+        other: usize,
+        act: impl FnOnce(&mut Core<L>) + Send + 'static,
+    ) -> Result<(), CoreGone> {
+        self.outgoing.send((other, Box::new(act))).map_err(|_| CoreGone)
+    }
+
+    fn send(&self, jobs: Vec<Job<L>>) -> Result<(), CoreGone> {
+        self.jobs.send(jobs).map_err(|_| CoreGone)
     }
 }
 

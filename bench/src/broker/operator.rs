@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use restante_wire::{Address, ChannelConfig, path};
+use restante_wire::{Address, ChannelConfig, channel::MESSAGES_MAX, path};
 use uuid::Uuid;
 
 use super::{Broker, http};
@@ -60,8 +60,10 @@ async fn sync(control: SocketAddr, mut channels: impl Iterator<Item = Result<Cha
     http::status(&mut stream, 200).await
 }
 
-/// A plain channel of this name.
+/// A plain channel of this name, which holds more than any row pushes.
 pub(crate) fn channel(name: &str) -> Result<ChannelConfig> {
     let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-    Ok(ChannelConfig::new(uid, NAMESPACE, name, Address::new(NAMESPACE, name)?))
+    let mut config = ChannelConfig::new(uid, NAMESPACE, name, Address::new(NAMESPACE, name)?);
+    (config.limits.messages, config.limits.bytes) = (MESSAGES_MAX, u64::MAX);
+    Ok(config)
 }

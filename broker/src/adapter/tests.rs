@@ -62,7 +62,7 @@ impl Broker {
         Self { router: routes().router().with_state(Arc::new(context)), on }
     }
 
-    /// Sends a request; its answer, as far as its head.
+    /// Sends a request, and reads its answer.
     fn ask(&self, request: Request<Body>) -> Pin<Box<impl Future<Output = Answer> + use<>>> {
         let router = self.router.clone();
         Box::pin(async move {
@@ -93,9 +93,9 @@ impl Broker {
 
     /// A lease of a message that was just pushed.
     async fn leased(&self) -> String {
-        let pushed = self.committing(self.ask(push("/v1/messages/", "a message"))).await;
+        let pushed = self.committing(self.ask(push(path::MESSAGES, "a message"))).await;
         assert_eq!(pushed.status, StatusCode::CREATED);
-        let pulled = self.committing(self.ask(get("/v1/messages/", "wait=0"))).await;
+        let pulled = self.committing(self.ask(get(path::MESSAGES, "wait=0"))).await;
         assert_eq!(pulled.status, StatusCode::OK);
         pulled.headers[LOCATION].to_str().unwrap().to_owned()
     }

@@ -125,6 +125,7 @@ impl<L: Log> Core<L> {
         };
         if let Some((number, bytes)) = replay.too_long(is_there) {
             let channel = store.by_number(number).map(|entry| entry.config.qualified_name());
+            // What goes out to a channel that is gone meanwhile has to be copied until it has.
             let channel = channel.unwrap_or_else(|| format!("number {number}"));
             return Err(StartError::TooLong { channel, bytes, longest: log.longest_record() });
         }

@@ -11,8 +11,6 @@ use futures_util::future::join_all;
 use super::{apart::rotate, many::Many, *};
 use crate::log::disk::simulated::Simulated;
 
-type CoreReach = Reach<DiskLog<Simulated>>;
-
 /// Counts how often a thread is woken.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -25,7 +23,7 @@ impl Wake for Wakes {
 
 /// A thread of a core, which has its turn when the test says so.
 struct Thread {
-    cores: CoreReach,
+    cores: Reach<DiskLog<Simulated>>,
     jobs: Pin<Box<dyn Future<Output = ()>>>,
     wakes: Arc<Wakes>,
 }
@@ -119,9 +117,7 @@ fn a_key_whose_record_is_copied_between_two_hops_is_replayed() {
     for copied_before in 0.. {
         let (mut many, [mut asking, mut asked], entry) = two();
         many.disks.values().for_each(|disk| disk.before_read(|| ()));
-        let index =
-            |entry: &ChannelEntry| many.entries.iter().position(|of| of.number == entry.number).unwrap();
-        let first = index(&entry);
+        let first = many.entries.iter().position(|of| of.number == entry.number).unwrap();
         let pushed = many.push(&[first, 1 - first], keyed()).unwrap().id;
         many.commit();
         let entries = vec![entry, many.entries[1 - first].clone()];

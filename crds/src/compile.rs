@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use restante_wire::{
     Address, AddressError, ChannelConfig,
-    channel::{Access, Backoff, ConfigError, DeadLetter, Delivery, Limits},
+    channel::{Access, Backoff, ConfigError, DeadLetter, Delivery, Destinations, Limits},
 };
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
     };
     let destinations = match &spec.destinations {
         Some(list) => list.iter().map(|one| address("destinations", one)).collect::<Result<_, _>>()?,
-        None => vec![address("destinations", &name)?],
+        None => Destinations::from([address("destinations", &name)?]),
     };
     let source = address("source", spec.source.as_deref().unwrap_or(&name))?;
     let config = ChannelConfig {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_channel_that_says_nothing_gets_every_default() {
         let config = compile(&channel(json!({ "access": { "anonymous": true } }))).unwrap();
-        assert_eq!(config.destinations, ["acme/orders".parse().unwrap()]);
+        assert_eq!(config.destinations[..], ["acme/orders".parse().unwrap()]);
         assert_eq!(config.source, "acme/orders".parse().unwrap());
         assert_eq!(config.generation, 3);
         assert_eq!(config.delivery, Delivery::default());
@@ -174,7 +174,7 @@ mod tests {
             "access": { "anonymous": true },
         })))
         .unwrap();
-        assert_eq!(config.destinations, ["acme/in".parse().unwrap(), "acme/in/second".parse().unwrap()]);
+        assert_eq!(config.destinations[..], ["acme/in".parse().unwrap(), "acme/in/second".parse().unwrap()]);
         assert_eq!(config.source.as_str(), "acme/out");
     }
 

@@ -167,7 +167,7 @@ mod tests {
 
     fn config(uid: u128, name: &str, destination: &str, source: &str) -> ChannelConfig {
         ChannelConfig {
-            destinations: vec![Address::new("acme", destination).unwrap()],
+            destinations: [Address::new("acme", destination).unwrap()].into(),
             ..ChannelConfig::new(Uuid::from_u128(uid), "acme", name, Address::new("acme", source).unwrap())
         }
     }

@@ -1,10 +1,15 @@
 //! What the broker needs to know of a channel.
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
 use super::policy::{Backoff, Durability, Expired, Order, WhenFull};
 use crate::Address;
+
+/// Addresses that messages are sent to. Nearly every channel has one, which lies in its configuration: among very many channels
+/// each look elsewhere waits for the memory.
+pub type Destinations = SmallVec<[Address; 1]>;
 
 /// What the broker needs to know of a channel: a `MessageChannel` with every default filled in and every address made
 /// absolute.
@@ -23,7 +28,7 @@ pub struct ChannelConfig {
     /// `metadata.generation` of the resource that this was made from.
     pub generation: i64,
     /// Where messages to this channel are sent; at least one, all in the channel's namespace.
-    pub destinations: Vec<Address>,
+    pub destinations: Destinations,
     /// Whether other channels may have the same destinations: each message is stored in all of them or in none.
     #[serde(default)]
     pub shared_destination: bool,
@@ -165,7 +170,7 @@ impl ChannelConfig {
             namespace: namespace.into(),
             name: name.into(),
             generation: 1,
-            destinations: vec![address.clone()],
+            destinations: smallvec![address.clone()],
             shared_destination: false,
             source: address,
             paused: false,

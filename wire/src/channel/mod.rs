@@ -10,6 +10,6 @@ pub use bounds::*;
 pub use check::ConfigError;
 #[cfg(test)]
 pub(crate) use check::example;
-pub use config::{Access, ChannelConfig, DeadLetter, Delivery, Limits};
+pub use config::{Access, ChannelConfig, DeadLetter, Delivery, Destinations, Limits};
 pub use policy::{Backoff, BackoffPolicy, Durability, Expired, Order, WhenFull};
 pub use stats::ChannelStats;

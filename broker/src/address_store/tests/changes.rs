@@ -24,7 +24,8 @@ fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let mut orders = config("orders");
-    orders.destinations = vec!["acme/in".parse().unwrap(), "acme/in/two".parse().unwrap()];
+    orders.destinations =
+        ["acme/in", "acme/in/two"].map(|address| address.parse().unwrap()).into_iter().collect();
     orders.source = "acme/out".parse().unwrap();
     store.put(orders.clone()).unwrap();
     let found = [

@@ -28,7 +28,7 @@ fn any_config() -> impl Strategy<Value = ChannelConfig> {
             let mut config = config(&format!("n{}", pick(name)));
             config.uid = Uuid::from_u128(uid);
             config.source = format!("acme/s{}", pick(source)).parse().unwrap();
-            config.destinations = vec![format!("acme/d{}", pick(destination)).parse().unwrap()];
+            config.destinations = [format!("acme/d{}", pick(destination)).parse().unwrap()].into();
             config.delivery.wait_seconds = wait_seconds;
             config
         },

@@ -95,7 +95,7 @@ impl Plan {
         });
         for name in ["shared-a", "shared-b", "shared-c"] {
             let mut config = config(name)?;
-            config.destinations = vec![Address::new("acme", "shared")?];
+            config.destinations = [Address::new("acme", "shared")?].into();
             config.shared_destination = true;
             plan.configs.push(config);
             plan.loads.push(Load::new(name, rejects));

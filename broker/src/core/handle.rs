@@ -1,4 +1,4 @@
-//! A core as other threads reach it: by messages to its own, so that none waits behind its disk.
+//! A core as other threads reach it: by messages to its own, so that none waits behind its disk; and what its own has for theirs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -83,12 +83,9 @@ impl<L: Log> CoreHandle<L> {
     }
 
     /// Does something with another core, from this one's thread: with all else that this turn of it has for the other.
-    pub(super) fn tell_other(
-        &self,
-        other: usize,
-        act: impl FnOnce(&mut Core<L>) + Send + 'static,
-    ) -> Result<(), CoreGone> {
-        self.outgoing.send((other, Box::new(act))).map_err(|_| CoreGone)
+    pub(super) fn tell_other(&self, other: usize, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        // A thread that ends does nothing more for anybody, and waits for nothing; the logs will say what is to be done.
+        let _ = self.outgoing.send((other, Box::new(act)));
     }
 
     fn send(&self, jobs: Vec<Job<L>>) -> Result<(), CoreGone> {

@@ -148,8 +148,7 @@ impl<L: Log> Reach<L> {
 
     /// Does something with the core of a channel, which is another's.
     fn tell_other(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
-        // A thread that ends does nothing more for anybody; the logs will say what is to be done.
-        let _ = self.handle(self.0.here.core).tell_other(self.core_of(channel), act);
+        self.handle(self.0.here.core).tell_other(self.core_of(channel), act);
     }
 
     /// The way back from the thread that has a channel.
@@ -167,8 +166,7 @@ struct Back<L> {
 impl<L: Log> Back<L> {
     /// Does something here, from there.
     fn tell(&self, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
-        // A thread that has ended waits for nothing any more.
-        let _ = self.here.handle(self.there).tell_other(self.here.0.here.core, act);
+        self.here.handle(self.there).tell_other(self.here.0.here.core, act);
     }
 }
 

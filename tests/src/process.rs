@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    future,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -86,12 +87,18 @@ impl Process {
 
     /// Waits until it ends by itself.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
-        let Self { name, child, .. } = self;
-        wait::until(&format!("the end of {name}"), within, || match child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            Ok(None) => Err("it runs".to_owned()),
-            Err(error) => Err(error.to_string()),
-        })
+        let what = format!("the end of {}", self.name);
+        wait::until(&what, within, || self.status())
+    }
+
+    /// The same, while other tasks of this thread go on.
+    pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        wait::until_async(&what, within, || future::ready(self.status())).await
+    }
+
+    fn status(&mut self) -> Result<ExitStatus> {
+        self.child.try_wait()?.context("it runs")
     }
 
     /// Sends it a signal. One that has ended already gets none: its id may be another's by now.

@@ -8,7 +8,9 @@ use restante_tests::wait;
 
 use crate::broker::DEADLINE;
 
-/// The data port, as clients reach it.
+/// The data port, as clients reach it. All of them in one thread: where hyper's connection is of another thread than the task
+/// that sends on it, a request that is sent just when the peer closes may hang until it is given up (it is counted in the
+/// channel between the two, and not yet in it, when the connection empties that for the last time).
 pub(crate) struct Api {
     http: reqwest::Client,
     base: String,

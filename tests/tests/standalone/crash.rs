@@ -125,7 +125,7 @@ fn came_back(load: &Load) -> Vec<Fault> {
     load.ledger.faults().into_iter().filter(|fault| !matches!(fault, Fault::Lost(_))).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn killed_again_and_again_it_loses_nothing_acknowledged_and_brings_back_nothing_settled() -> Result<()>
 {
     let delivery = format!("delivery: {{waitSeconds: 1, leaseSeconds: {LEASE_SECONDS}}}");

@@ -167,7 +167,7 @@ fn is_draining(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles() -> Result<()> {
     let manifests = [
         channel("orders", "limits: {messages: 100}"),
@@ -231,7 +231,7 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     let answer = half_pushed.finish().await?;
     ensure!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     ensure!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
-    ensure!(predecessor.wait(DEADLINE)?.success());
+    ensure!(predecessor.ended(DEADLINE).await?.success());
 
     broker.ready().await?;
     forwarder.lead_to(broker.data);

@@ -61,14 +61,14 @@ struct Test {
     redrives: Arc<RwLock<()>>,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn under_everything_that_clients_do_and_killed_in_a_loop_it_loses_nothing_and_counts_exactly()
 -> Result<()> {
     eprintln!("{}", under_everything(&[1]).await?);
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_same_on_another_number_of_cores_at_each_start() -> Result<()> {
     eprintln!("{}", under_everything(&[1, 2, 1, 4, 3]).await?);
     Ok(())

@@ -1,16 +1,16 @@
 //! The receiver module: asks, gives out the content, and on a time-out response asks again.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt};
 use restante_client::{
-    Counts, Event, Link, Message, ProblemType, ReceiveError, Receiver, ReceiverOptions, RequestError,
+    Client, Counts, Event, Link, Message, ProblemType, ReceiveError, Receiver, ReceiverOptions, RequestError,
 };
 
 use crate::support::{
     address,
     broker::Broker,
-    client,
+    client, options,
     reply::{ID, LEASE, Reply, answer, content, half_content, nothing, problem, stored},
     soon,
 };
@@ -63,6 +63,20 @@ async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
     let receiver = receiver(&broker);
     assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
     assert_eq!(receiver.counts(), Counts { retrying: 4, received: 1, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_answered_in_time_is_given_up_and_made_again_as_the_same_attempt() {
+    let broker =
+        Broker::start(|_, number| if number == 0 { Reply::Hang } else { content("hello", 30) }).await;
+    let mut options = options(&broker.url);
+    options.answer_timeout = Duration::from_millis(200);
+    let mut at_once = ReceiverOptions::default();
+    at_once.wait_seconds = Some(0);
+    let receiver = Receiver::new(&Client::new(options).unwrap(), address(), at_once);
+    assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
+    let log = broker.until(|log| log.hung_up >= 1).await;
+    assert_eq!(log.seen[0].header("receive-attempt-id"), log.seen[1].header("receive-attempt-id"));
 }
 
 #[tokio::test]

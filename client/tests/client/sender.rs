@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use restante_client::{Message, ProblemType, RequestError, SendError, SendOptions, Sender};
+use restante_client::{Client, Message, ProblemType, RequestError, SendError, SendOptions, Sender};
 
 use crate::support::{
     address,
     broker::Broker,
-    client,
+    client, options,
     reply::{ID, Reply, answer, problem, stored},
     soon,
 };
@@ -125,6 +125,17 @@ async fn a_message_that_was_cut_on_the_way_is_sent_again() {
     })
     .await;
     sender(&broker).send(Message::new("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_try_that_is_not_answered_in_time_is_given_up_and_made_again_under_the_same_key() {
+    let broker = Broker::start(|_, number| if number == 0 { Reply::Hang } else { stored() }).await;
+    let mut options = options(&broker.url);
+    options.answer_timeout = Duration::from_millis(200);
+    let sender = Sender::new(&Client::new(options).unwrap(), address());
+    soon(sender.send(Message::new("x"))).await.unwrap();
+    let log = broker.until(|log| log.hung_up >= 1).await;
+    assert_eq!(log.seen[0].header("idempotency-key"), log.seen[1].header("idempotency-key"));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! A core as other threads reach it: by messages to its own, so that none waits behind its disk; and what its own has for theirs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, iter, sync::Arc};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Barrier, mpsc, oneshot};
 
 use super::{Core, Reach, Samples, SharedCore, StoreFailed};
 use crate::log::{DiskLog, Log};
@@ -97,25 +97,44 @@ impl<L: Log> Jobs<L> {
     /// Does what comes, on the core's thread, and sends what the thread has for others. Never ends.
     ///
     /// What it has for one of them goes at once, when the tasks had their turn: to wake a thread is most of what a hop costs.
-    pub async fn run(self, cores: Reach<L>) {
-        let Self { mut incoming, mut outgoing } = self;
+    pub async fn run(&mut self, cores: &Reach<L>) {
+        let Self { incoming, outgoing } = self;
         let take = async {
             while let Some(jobs) = incoming.recv().await {
-                cores.own().with(|core| jobs.into_iter().for_each(|job| job(core)));
+                run_all(cores.own(), jobs);
             }
         };
         let give = async {
             let mut jobs = Vec::new();
             while outgoing.recv_many(&mut jobs, JOBS_PER_TURN).await > 0 {
-                let mut of_each: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-                jobs.drain(..).for_each(|(core, job)| of_each.entry(core).or_default().push(job));
-                for (core, jobs) in of_each {
-                    // A core that has ended does nothing any more; whoever waits for it learns that.
-                    let _ = cores.handle(core).send(jobs);
-                }
+                send_all(cores, jobs.drain(..));
             }
         };
         // In this order, so that the answers to what came go with the rest.
         tokio::join!(biased; take, give);
+    }
+
+    /// Does what is left when the connections of all threads are over, once all threads have come to this.
+    pub async fn finish(mut self, cores: &Reach<L>, all: &Barrier) {
+        send_all(cores, iter::from_fn(|| self.outgoing.try_recv().ok()));
+        all.wait().await;
+        while let Ok(jobs) = self.incoming.try_recv() {
+            run_all(cores.own(), jobs);
+        }
+    }
+}
+
+/// Does jobs, on the core's thread.
+fn run_all<L: Log>(core: &SharedCore<L>, jobs: Vec<Job<L>>) {
+    core.with(|core| jobs.into_iter().for_each(|job| job(core)));
+}
+
+/// Sends each core its jobs, all at once.
+fn send_all<L: Log>(cores: &Reach<L>, jobs: impl Iterator<Item = (usize, Job<L>)>) {
+    let mut of_each: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+    jobs.for_each(|(core, job)| of_each.entry(core).or_default().push(job));
+    for (core, jobs) in of_each {
+        // A core that has ended does nothing any more; whoever waits for it learns that.
+        let _ = cores.handle(core).send(jobs);
     }
 }

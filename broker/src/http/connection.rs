@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use hyper_util::{
 };
 use prometheus::{IntCounter, IntGauge};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Serve, outbox::Outbox, version::Version, watched::Watched};
 use crate::drain::Drain;
@@ -72,6 +73,8 @@ pub(super) struct Serving<S> {
     pub(super) limits: ConnectionLimits,
     pub(super) counts: ConnectionCounts,
     pub(super) drain: Drain,
+    /// The drain has lasted long enough: connections that are still open end.
+    pub(super) over: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
@@ -97,15 +100,31 @@ impl Drop for Open {
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end, or to that of the drain: then what it has not sent is undone.
 pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
+    let mut served = Box::pin(serve_to_its_end(stream, peer, serving.clone()));
+    let mut over = None;
+    poll_fn(|context| {
+        // Looked at in a drain only, whose beginning wakes every connection: this is run twice for each request.
+        if serving.drain.has_begun() {
+            let over = over.get_or_insert_with(|| Box::pin(serving.over.cancelled()));
+            if over.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        served.as_mut().poll(context)
+    })
+    .await;
+}
+
+async fn serve_to_its_end<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
     serving.counts.open.inc();
     let _open = Open(serving.counts.open.clone());
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
     }
-    // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
+    // On the heap, as the connection, because a future has room for all that it ever runs, and twice for what it is given to run.
     let Some(version) = Box::pin(version(&stream, &serving)).await else { return };
     // The outbox is the connection's own: what is in it when that ends was never sent.
     let outbox = Outbox::default();

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Serve,
@@ -62,7 +62,10 @@ impl ConnectionCounts {
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, counts, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
-    let serving = Arc::new(Serving { service, limits, counts, drain: drain.clone(), tasks: tasks.clone() });
+    let over = CancellationToken::new();
+    let serving =
+        Serving { service, limits, counts, drain: drain.clone(), over: over.clone(), tasks: tasks.clone() };
+    let serving = Arc::new(serving);
     let accepting = async {
         loop {
             match listener.accept().await {
@@ -85,6 +88,8 @@ pub async fn serve<S: Serve>(server: Server<S>) {
         tasks.close();
         if timeout(drain_timeout, tasks.wait()).await.is_err() {
             tracing::warn!(connections = tasks.len(), "connections are still open at the end of the drain");
+            over.cancel();
+            tasks.wait().await;
         }
     };
     tokio::select! {

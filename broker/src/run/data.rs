@@ -1,18 +1,11 @@
 //! The thread of a core: its channels, and the connections that the system gives to it.
 
-use std::{
-    future::pending,
-    io,
-    net::TcpListener as BlockingListener,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
-    time::Duration,
-};
+use std::{future::pending, io, net::TcpListener as BlockingListener, sync::Arc, thread, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{Barrier, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{RunError, current_thread};
@@ -31,28 +24,8 @@ pub(super) struct Data {
     pub(super) health: CoreHealth,
     pub(super) limits: ConnectionLimits,
     pub(super) drain_timeout: Duration,
-    pub(super) last: Last,
-}
-
-/// Tells when the connections of all cores are over: until then each is there for the others.
-#[derive(Clone)]
-pub(super) struct Last {
-    serving: Arc<AtomicUsize>,
-    over: CancellationToken,
-}
-
-impl Last {
-    /// Of so many cores.
-    pub(super) fn of(cores: usize) -> Self {
-        Self { serving: Arc::new(AtomicUsize::new(cores)), over: CancellationToken::new() }
-    }
-
-    async fn serves_no_more(&self) {
-        if self.serving.fetch_sub(1, SeqCst) == 1 {
-            self.over.cancel();
-        }
-        self.over.cancelled().await;
-    }
+    /// Where the threads of all cores meet.
+    pub(super) all: Arc<Barrier>,
 }
 
 impl Data {
@@ -71,28 +44,30 @@ impl Data {
     }
 
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
-        let Self { listener, context, jobs, health, limits, drain_timeout, last } = self;
+        let Self { listener, context, mut jobs, health, limits, drain_timeout, all } = self;
         let core = context.cores.own().clone();
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
-            let (jobs, carry) = (jobs.run(context.cores.clone()), outbox::carry(context.cores.clone()));
+            let cores = context.cores.clone();
             let counts = context.metrics.connections.clone();
             let service = http::service(context);
             let server = Server { listener, service, limits, counts, drain, drain_timeout };
             let served = async {
                 http::serve(server).await;
-                last.serves_no_more().await;
+                // Until the connections of all cores are over, each is there for the others.
+                all.wait().await;
             };
             tokio::select! {
                 () = served => {}
                 // After a failure the last answers leave; the process ends by the other thread.
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
                 () = tasks::follow_time(core.clone()) => {}
-                () = jobs => {}
-                () = carry => {}
+                () = jobs.run(&cores) => {}
+                () = outbox::carry(cores.clone()) => {}
                 () = health.tick() => {}
             }
+            jobs.finish(&cores, &all).await;
             tasks::commit_everything(&core).await;
             if core.with(|core| core.has_failed()) { Err(RunError::StoreFailed) } else { Ok(()) }
         })

@@ -12,7 +12,7 @@ mod ports;
 use std::{io, mem, sync::Arc};
 
 use futures_util::future::join_all;
-use tokio::runtime;
+use tokio::{runtime, sync::Barrier};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     metrics::Metrics,
     open_files,
 };
-use data::{Data, Last};
+use data::Data;
 pub use error::RunError;
 use listen::{bind, bind_for};
 use open::{Opened, open};
@@ -104,7 +104,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
     let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
     open_files::raise(connections_max);
-    let (last, count) = (Last::of(cores.len()), cores.len());
+    let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
     let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
     let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
     let started = of_each.map(|(index, (((core, jobs), listener), health))| {
@@ -120,8 +120,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
             drain: drain.clone(),
             metrics: metrics.clone(),
         });
-        let (limits, last) = (limits.clone(), last.clone());
-        let data = Data { listener, context, jobs, health, limits, drain_timeout: drain_seconds, last };
+        let (limits, all) = (limits.clone(), all_threads.clone());
+        let data = Data { listener, context, jobs, health, limits, drain_timeout: drain_seconds, all };
         data.start(index, failed.clone())
     });
     let data_ended = join_all(started.collect::<io::Result<Vec<_>>>().map_err(RunError::Thread)?);

@@ -53,6 +53,25 @@ async fn an_answer_that_was_not_written_whole_when_its_receiver_hung_up_brings_t
 }
 
 #[tokio::test]
+async fn answers_that_were_not_written_whole_when_the_drain_was_over_bring_their_messages_back_uncounted() {
+    const RECEIVERS: usize = 4;
+    let mut broker = for_large_messages(&["--drain-seconds", "1"]).await;
+    let mut streams = Vec::new();
+    for _ in 0..RECEIVERS {
+        broker.pushed("acme/orders", vec![7; LARGE]).await;
+        streams.push(asked(&broker).await);
+    }
+    assert!(broker.stop().success());
+    broker.start();
+    for _ in 0..RECEIVERS {
+        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(header(&response, "message-deliveries"), "1");
+        assert_eq!(response.bytes().await.unwrap().len(), LARGE);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_was_written_whole_is_the_receivers_though_it_hung_up() {
     let broker = with_orders(|_| ()).await;
     for content in ["x", ""] {

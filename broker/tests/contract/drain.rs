@@ -37,6 +37,28 @@ async fn a_drain_answers_who_waits_takes_no_more_and_serves_settles() {
     assert!(broker.wait_for_end().success());
 }
 
+#[tokio::test]
+async fn requests_that_are_open_when_the_drain_is_over_are_cut_off_and_the_broker_ends() {
+    let mut broker = Broker::with_flags(ORDERS, &["--drain-seconds", "1"]);
+    let url = format!("http://{}/v1/messages/acme/orders", broker.data());
+    let clients = [reqwest::Client::builder(), reqwest::Client::builder().http2_prior_knowledge()];
+    let mut open = Vec::new();
+    for client in clients {
+        let (body, chunks) = chunks_to_send();
+        let push = client.build().unwrap().post(&url).body(reqwest::Body::wrap_stream(chunks));
+        open.push((tokio::spawn(push.send()), body.clone()));
+        body.send(Ok("half")).await.unwrap();
+    }
+    broker.wait_for_metric("restante_body_memory_bytes", 8.0).await;
+    assert!(broker.stop().success());
+    for (push, _body) in open {
+        push.await.unwrap().unwrap_err();
+    }
+    broker.start();
+    let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT, "what was not there whole is not stored");
+}
+
 type Chunk = Result<&'static str, std::io::Error>;
 
 /// A body that the test sends piece by piece.

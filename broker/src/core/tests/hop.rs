@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tokio::sync::Barrier;
 
 use super::{apart::rotate, many::Many, *};
 use crate::log::disk::simulated::Simulated;
@@ -21,9 +22,11 @@ impl Wake for Wakes {
     }
 }
 
+type OnDisk = DiskLog<Simulated>;
+
 /// A thread of a core, which has its turn when the test says so.
 struct Thread {
-    cores: Reach<DiskLog<Simulated>>,
+    cores: Reach<OnDisk>,
     jobs: Pin<Box<dyn Future<Output = ()>>>,
     wakes: Arc<Wakes>,
 }
@@ -40,20 +43,36 @@ impl Thread {
     }
 }
 
-/// Two cores and their threads, both asleep; and a channel of the second.
-fn two() -> (Many, [Thread; 2], Arc<ChannelEntry>) {
+/// A core as its thread has it.
+type Own = (Reach<OnDisk>, Jobs<OnDisk>);
+
+/// Two cores, and a channel of the second.
+fn two_cores() -> (Many, [Own; 2], Arc<ChannelEntry>) {
     let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
     let (handles, jobs): (Vec<_>, Vec<_>) = many.cores.iter().map(CoreHandle::new).unzip();
     let (counters, clock) = many.cores[0].with(|core| (core.counters.clone(), core.clock()));
     let all = Cores::new(handles, counters, clock);
-    let threads = many.cores.iter().zip(jobs).enumerate().map(|(core, (own, jobs))| {
-        let cores = Reach::new(Here { core, cores: 2 }, own.clone(), all.clone());
-        let mut thread = Thread { jobs: Box::pin(jobs.run(cores.clone())), cores, wakes: Arc::default() };
+    let cores = many
+        .cores
+        .iter()
+        .zip(jobs)
+        .enumerate()
+        .map(|(core, (own, jobs))| (Reach::new(Here { core, cores: 2 }, own.clone(), all.clone()), jobs));
+    let cores = cores.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are two"));
+    let entry = many.entries.iter().find(|entry| many.core_of(entry.number) == 1).unwrap().clone();
+    (many, cores, entry)
+}
+
+/// The same with their threads, both asleep.
+fn two() -> (Many, [Thread; 2], Arc<ChannelEntry>) {
+    let (many, cores, entry) = two_cores();
+    let threads = cores.map(|(cores, mut jobs)| {
+        let own = cores.clone();
+        let jobs = Box::pin(async move { jobs.run(&own).await });
+        let mut thread = Thread { cores, jobs, wakes: Arc::default() };
         thread.turn();
         thread
     });
-    let threads = threads.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are two"));
-    let entry = many.entries.iter().find(|entry| many.core_of(entry.number) == 1).unwrap().clone();
     (many, threads, entry)
 }
 
@@ -105,6 +124,23 @@ fn who_asks_a_core_that_has_ended_is_told() {
     drop(asked);
     asking.turn();
     assert_eq!(poll(&mut answer), Poll::Ready(Err(CoreGone)));
+}
+
+#[tokio::test]
+async fn what_a_thread_has_for_another_is_done_when_both_end() {
+    let (_many, cores, entry) = two_cores();
+    let done = Arc::new(AtomicUsize::new(0));
+    for (cores, _) in &cores {
+        let done = done.clone();
+        cores.tell(entry.number, move |_| {
+            done.fetch_add(1, SeqCst);
+        });
+    }
+    assert_eq!(done.load(SeqCst), 1, "what is the second's own");
+    let all = Barrier::new(2);
+    // The second comes first, and waits.
+    join_all(cores.into_iter().rev().map(async |(cores, jobs)| jobs.finish(&cores, &all).await)).await;
+    assert_eq!(done.load(SeqCst), 2);
 }
 
 #[test]

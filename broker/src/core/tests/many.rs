@@ -77,10 +77,11 @@ impl Many {
         let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
         let all = Cores::new(handles, common.counters.clone(), clock);
         let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
-        for (core, (own, jobs)) in cores.iter().zip(jobs).enumerate() {
+        for (core, (own, mut jobs)) in cores.iter().zip(jobs).enumerate() {
             let here = Here { core, cores: cores.len() };
             let reach = Reach::new(here, own.clone(), all.clone());
-            tasks.push(Box::pin(jobs.run(reach.clone())));
+            let cores = reach.clone();
+            tasks.push(Box::pin(async move { jobs.run(&cores).await }));
             tasks.push(Box::pin(outbox::carry(reach)));
         }
         Self { cores, tasks, disks, store, entries, folder, _data }

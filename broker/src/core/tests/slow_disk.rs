@@ -53,11 +53,11 @@ impl Deref for Running {
 impl Running {
     fn new(channels: Vec<ChannelConfig>) -> Self {
         let mut on = Bench::<Slow>::new(channels).reached();
-        let jobs = on.jobs.take().unwrap();
+        let (mut jobs, reach) = (on.jobs.take().unwrap(), on.reach.clone());
         let tasks = vec![
             tokio::spawn(tasks::commit_groups(on.core.clone(), CancellationToken::new())),
             tokio::spawn(tasks::follow_time(on.core.clone())),
-            tokio::spawn(jobs.run(on.reach.clone())),
+            tokio::spawn(async move { jobs.run(&reach).await }),
         ];
         Self { on, tasks }
     }

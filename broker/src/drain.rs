@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Whether the end has begun. Every clone tells the same.
 ///
@@ -35,8 +35,8 @@ impl Drain {
     }
 
     /// Waits until it begins.
-    pub async fn begun(&self) {
-        self.token.cancelled().await;
+    pub fn begun(&self) -> WaitForCancellationFuture<'_> {
+        self.token.cancelled()
     }
 }
 

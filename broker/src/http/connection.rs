@@ -19,7 +19,10 @@ use hyper_util::{
 };
 use prometheus::{IntCounter, IntGauge};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFuture},
+    task::TaskTracker,
+};
 
 use super::{Serve, outbox::Outbox, version::Version, watched::Watched};
 use crate::drain::Drain;
@@ -78,6 +81,13 @@ pub(super) struct Serving<S> {
     pub(super) tasks: TaskTracker,
 }
 
+impl<S> Serving<S> {
+    /// Until the drain begins, or, of one that has begun, until it is over.
+    fn next_stage(&self, draining: bool) -> WaitForCancellationFuture<'_> {
+        if draining { self.over.cancelled() } else { self.drain.begun() }
+    }
+}
+
 /// Runs HTTP/2 streams as tasks that the server waits for.
 #[derive(Clone)]
 struct Streams {
@@ -102,29 +112,13 @@ impl Drop for Open {
 
 /// Serves a connection to its end, or to that of the drain: then what it has not sent is undone.
 pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
-    let mut served = Box::pin(serve_to_its_end(stream, peer, serving.clone()));
-    let mut over = None;
-    poll_fn(|context| {
-        // Looked at in a drain only, whose beginning wakes every connection: this is run twice for each request.
-        if serving.drain.has_begun() {
-            let over = over.get_or_insert_with(|| Box::pin(serving.over.cancelled()));
-            if over.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-        }
-        served.as_mut().poll(context)
-    })
-    .await;
-}
-
-async fn serve_to_its_end<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
     serving.counts.open.inc();
     let _open = Open(serving.counts.open.clone());
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
     }
-    // On the heap, as the connection, because a future has room for all that it ever runs, and twice for what it is given to run.
+    // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
     let Some(version) = Box::pin(version(&stream, &serving)).await else { return };
     // The outbox is the connection's own: what is in it when that ends was never sent.
     let outbox = Outbox::default();
@@ -132,12 +126,12 @@ async fn serve_to_its_end<S: Serve>(stream: TcpStream, peer: SocketAddr, serving
     let ended = match version {
         Version::Http1 => {
             let connection = http1(&serving.limits).serve_connection(io, serving.service.clone());
-            outbox.scope(drained(Box::pin(connection), serving.drain.clone())).await
+            outbox.scope(drained(Box::pin(connection), &serving)).await
         }
         Version::Http2 => {
             let streams = Streams { tasks: serving.tasks.clone(), outbox: outbox.clone() };
             let connection = http2(&serving.limits, streams).serve_connection(io, serving.service.clone());
-            outbox.scope(drained(Box::pin(connection), serving.drain.clone())).await
+            outbox.scope(drained(Box::pin(connection), &serving)).await
         }
     };
     if let Err(error) = ended {
@@ -151,11 +145,10 @@ fn io<S>(stream: TcpStream, outbox: &Outbox, serving: &Serving<S>) -> TokioIo<Wa
 }
 
 /// What a connection begins with; none if it brings nothing.
-async fn version<S>(stream: &TcpStream, Serving { limits, drain, .. }: &Serving<S>) -> Option<Version> {
+async fn version<S>(stream: &TcpStream, serving: &Serving<S>) -> Option<Version> {
     tokio::select! {
-        version = timeout(limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
-        // A connection that comes during the drain has a request to bring.
-        () = drain.begun(), if !drain.has_begun() => None,
+        version = timeout(serving.limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
+        () = serving.next_stage(serving.drain.has_begun()) => None,
     }
 }
 
@@ -186,21 +179,26 @@ fn http2(limits: &ConnectionLimits, streams: Streams) -> http2::Builder<Streams>
     builder
 }
 
-/// Serves until the peer has no more requests, or until the drain lets it have none.
-async fn drained<C: GracefulConnection>(mut connection: Pin<Box<C>>, drain: Drain) -> Result<(), C::Error> {
-    // A connection that comes during the drain has a request to bring: it ends with that, because the answer says so.
-    if drain.has_begun() {
-        return connection.await;
-    }
-    let mut begun = pin!(drain.begun());
-    let (mut waits, mut told) = (false, false);
+/// Serves until the peer has no more requests, until the drain lets it have none, or until that is over.
+async fn drained<C, S>(mut connection: Pin<Box<C>>, serving: &Serving<S>) -> Result<(), C::Error>
+where
+    C: GracefulConnection,
+{
+    // A connection that comes during the drain ends with the request that it brings, because the answer says so.
+    let mut draining = serving.drain.has_begun();
+    let mut next_stage = pin!(serving.next_stage(draining));
+    let mut waits = false;
     poll_fn(|context| {
-        // Asked for once, and again when it has begun: this is run twice for each request.
-        if !told && (!waits || drain.has_begun()) {
+        // Asked for once, and again in a drain: this is run twice for each request.
+        if !waits || serving.drain.has_begun() {
             waits = true;
-            if begun.as_mut().poll(context).is_ready() {
-                told = true;
+            while next_stage.as_mut().poll(context).is_ready() {
+                if draining {
+                    return Poll::Ready(Ok(()));
+                }
+                draining = true;
                 connection.as_mut().graceful_shutdown();
+                next_stage.set(serving.next_stage(draining));
             }
         }
         connection.as_mut().poll(context)

@@ -50,7 +50,12 @@ async fn requests_that_are_open_when_the_drain_is_over_are_cut_off_and_the_broke
         body.send(Ok("half")).await.unwrap();
     }
     broker.wait_for_metric("restante_body_memory_bytes", 8.0).await;
-    assert!(broker.stop().success());
+    let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    broker.signal(rustix::process::Signal::TERM);
+    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT, "the drain has begun");
+    let _brings_nothing = tokio::net::TcpStream::connect(broker.data()).await.unwrap();
+    assert!(broker.wait_for_end().success());
     for (push, _body) in open {
         push.await.unwrap().unwrap_err();
     }

@@ -44,7 +44,7 @@ pub struct ClientOptions {
     pub ca_certificates: Vec<CertificateDer<'static>>,
     /// How long a connection may take to come about: [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
-    /// How long an answer may take beyond the wait that the request asks for: [`ANSWER_TIMEOUT`].
+    /// How long an answer may take beyond the wait that the request asks for, before the request is made again: [`ANSWER_TIMEOUT`].
     pub answer_timeout: Duration,
     /// How long to pause between tries.
     pub retry: RetryOptions,

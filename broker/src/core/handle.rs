@@ -114,7 +114,8 @@ impl<L: Log> Jobs<L> {
         tokio::join!(biased; take, give);
     }
 
-    /// Does what is left when the connections of all threads are over, once all threads have come to this.
+    /// When the connections of all threads are over: sends what is left for others, and does what is left for this core, once
+    /// all have sent theirs.
     pub async fn finish(mut self, cores: &Reach<L>, all: &Barrier) {
         send_all(cores, iter::from_fn(|| self.outgoing.try_recv().ok()));
         all.wait().await;

@@ -9,7 +9,11 @@ use std::{
 use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
-use super::{apart::rotate, many::Many, *};
+use super::{
+    apart::rotate,
+    many::{Many, Own},
+    *,
+};
 use crate::log::disk::simulated::Simulated;
 
 /// Counts how often a thread is woken.
@@ -22,11 +26,9 @@ impl Wake for Wakes {
     }
 }
 
-type OnDisk = DiskLog<Simulated>;
-
 /// A thread of a core, which has its turn when the test says so.
 struct Thread {
-    cores: Reach<OnDisk>,
+    cores: Reach<DiskLog<Simulated>>,
     jobs: Pin<Box<dyn Future<Output = ()>>>,
     wakes: Arc<Wakes>,
 }
@@ -43,22 +45,10 @@ impl Thread {
     }
 }
 
-/// A core as its thread has it.
-type Own = (Reach<OnDisk>, Jobs<OnDisk>);
-
 /// Two cores, and a channel of the second.
 fn two_cores() -> (Many, [Own; 2], Arc<ChannelEntry>) {
     let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
-    let (handles, jobs): (Vec<_>, Vec<_>) = many.cores.iter().map(CoreHandle::new).unzip();
-    let (counters, clock) = many.cores[0].with(|core| (core.counters.clone(), core.clock()));
-    let all = Cores::new(handles, counters, clock);
-    let cores = many
-        .cores
-        .iter()
-        .zip(jobs)
-        .enumerate()
-        .map(|(core, (own, jobs))| (Reach::new(Here { core, cores: 2 }, own.clone(), all.clone()), jobs));
-    let cores = cores.collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("there are two"));
+    let cores = many.owned().try_into().unwrap_or_else(|_| panic!("there are two"));
     let entry = many.entries.iter().find(|entry| many.core_of(entry.number) == 1).unwrap().clone();
     (many, cores, entry)
 }

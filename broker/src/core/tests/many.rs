@@ -25,6 +25,9 @@ pub(super) struct Many {
     _data: TempDir,
 }
 
+/// A core as its thread has it.
+pub(super) type Own = (Reach<DiskLog<Simulated>>, Jobs<DiskLog<Simulated>>);
+
 impl Many {
     pub(super) fn new(channels: Vec<ChannelConfig>, cores: usize) -> Self {
         let data = TempDir::new().unwrap();
@@ -74,17 +77,25 @@ impl Many {
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
         let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
         let cores: Vec<_> = started.map(SharedCore::new).collect();
-        let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
-        let all = Cores::new(handles, common.counters.clone(), clock);
-        let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
-        for (core, (own, mut jobs)) in cores.iter().zip(jobs).enumerate() {
-            let here = Here { core, cores: cores.len() };
-            let reach = Reach::new(here, own.clone(), all.clone());
-            let cores = reach.clone();
-            tasks.push(Box::pin(async move { jobs.run(&cores).await }));
-            tasks.push(Box::pin(outbox::carry(reach)));
+        let mut many = Self { cores, tasks: Vec::new(), disks, store, entries, folder, _data };
+        for (cores, mut jobs) in many.owned() {
+            let own = cores.clone();
+            many.tasks.push(Box::pin(async move { jobs.run(&own).await }));
+            many.tasks.push(Box::pin(outbox::carry(cores)));
         }
-        Self { cores, tasks, disks, store, entries, folder, _data }
+        many
+    }
+
+    /// The cores, each as a thread of its own has it.
+    pub(super) fn owned(&self) -> Vec<Own> {
+        let (handles, jobs): (Vec<_>, Vec<_>) = self.cores.iter().map(CoreHandle::new).unzip();
+        let (counters, clock) = self.cores[0].with(|core| (core.counters.clone(), core.clock()));
+        let all = Cores::new(handles, counters, clock);
+        let own = self.cores.iter().zip(jobs).enumerate().map(|(core, (own, jobs))| {
+            let here = Here { core, cores: self.cores.len() };
+            (Reach::new(here, own.clone(), all.clone()), jobs)
+        });
+        own.collect()
     }
 
     /// The core of a channel.

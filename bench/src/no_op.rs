@@ -10,10 +10,9 @@ use axum::{
     http::{HeaderName, StatusCode},
     routing::post,
 };
-use hyper_util::service::TowerToHyperService;
 use restante_broker::{
     drain::Drain,
-    http::{ConnectionCounts, ConnectionLimits, Server, serve},
+    http::{ConnectionCounts, ConnectionLimits, Places, Server, serve},
 };
 use tokio::{net::TcpListener, runtime};
 
@@ -27,6 +26,9 @@ const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
         (HeaderName::from_static("message-durability"), "fsync"),
     ],
 );
+
+/// More than any row has clients.
+const CONNECTIONS_MAX: usize = 100_000;
 
 /// A process of it, under load.
 pub(crate) fn start(within: &Path) -> Result<Process> {
@@ -50,8 +52,9 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
         let drain = Drain::new();
         serve(Server {
             listener,
-            service: TowerToHyperService::new(router),
+            service: router,
             limits: ConnectionLimits::default(),
+            places: Places::uncounted(CONNECTIONS_MAX),
             counts: ConnectionCounts::unread(),
             drain,
             drain_timeout: Duration::ZERO,

@@ -81,16 +81,21 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
     pub connections_max: usize,
 
-    /// How long a connection may take for the head of its first or next request, in seconds. Longer than the keep-alive of common
-    /// clients and proxies, 60 s, so that they close idle connections and not the broker.
-    #[arg(long, env = "RESTANTE_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "75", value_parser = moments)]
+    /// Time for the head of a request, in seconds: from the connection to the first, and from the beginning of each next one.
+    #[arg(long, env = "RESTANTE_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = moments)]
     pub head_timeout: Duration,
+
+    /// Time that a connection may be idle between two requests, in seconds. Longer than the 600 s of common load balancers, so that
+    /// they close idle connections and not the broker.
+    #[arg(long, env = "RESTANTE_KEEP_ALIVE", value_name = "SECONDS", default_value = "620", value_parser = moments)]
+    pub keep_alive: Duration,
 
     /// How long a body may take, in seconds, besides 1 s for each 4 KiB of it; over it the request is answered 408.
     #[arg(long, env = "RESTANTE_BODY_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
     pub body_timeout: Duration,
 
-    /// How long a client may take nothing of its answer before it is given up, in seconds.
+    /// Time that a client may take for its answer, in seconds, besides 1 s for each 4 KiB that it takes; over it its connection, or its
+    /// HTTP/2 stream, is closed.
     #[arg(long, env = "RESTANTE_WRITE_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
     pub write_timeout: Duration,
 
@@ -113,6 +118,10 @@ pub struct Config {
     /// How many receivers may wait on one channel; over it pulls are answered 429.
     #[arg(long, env = "RESTANTE_WAITING_RECEIVERS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
     pub waiting_receivers_max: usize,
+
+    /// Requests that are answered at a time, waiting pulls included; over it they are answered 503. One client may have three quarters.
+    #[arg(long, env = "RESTANTE_REQUESTS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
+    pub requests_max: usize,
 
     /// How many senders may wait for room in one channel; over it pushes with Prefer: wait are answered 429.
     #[arg(long, env = "RESTANTE_WAITING_SENDERS_MAX", value_name = "NUMBER", default_value_t = 64)]

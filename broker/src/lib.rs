@@ -24,6 +24,7 @@ pub mod metrics;
 mod open_files;
 pub mod openapi;
 mod run;
+pub mod shared;
 mod signals;
 
 pub use config::{Arguments, Config};

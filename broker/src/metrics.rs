@@ -9,7 +9,7 @@ use prometheus::{
     register_histogram_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
-use crate::http::ConnectionCounts;
+use crate::http::{CallerCounts, ConnectionCounts};
 
 /// The broker's aggregates.
 pub struct Metrics {
@@ -52,6 +52,12 @@ pub struct Metrics {
     pub sync_seconds: Histogram,
     /// Of the data port.
     pub connections: ConnectionCounts,
+    /// Connections for which there was no place.
+    pub connections_refused: IntCounter,
+    /// Idle connections that gave way.
+    pub connections_closed_idle: IntCounter,
+    /// What callers were refused.
+    pub callers: CallerCounts,
     /// Sampled when asked for, so that they cannot drift.
     pub sampled: Sampled,
 }
@@ -78,6 +84,8 @@ pub struct Sampled {
     pub body_memory_bytes: IntGauge,
     /// Bytes of answers in flight.
     pub answer_memory_bytes: IntGauge,
+    /// Requests that are answered.
+    pub requests: IntGauge,
     /// Receivers that wait, on all channels.
     pub waiting_receivers: IntGauge,
     /// Senders that wait for room, on all channels.
@@ -172,13 +180,31 @@ impl Metrics {
             )?,
             connections: ConnectionCounts {
                 open: gauge("restante_connections", "Clients that are connected")?,
-                refused: counter(
-                    "restante_connections_refused_total",
-                    "Connections closed at once because there were too many",
-                )?,
                 write_timeouts: counter(
                     "restante_write_timeouts_total",
-                    "Connections given up because their client took nothing of its answer",
+                    "Connections and HTTP/2 streams closed because their client took too little of its answer",
+                )?,
+            },
+            connections_refused: counter(
+                "restante_connections_refused_total",
+                "Connections closed at once because of the limit of connections",
+            )?,
+            connections_closed_idle: counter(
+                "restante_connections_closed_idle_total",
+                "Idle connections closed to make room for others",
+            )?,
+            callers: CallerCounts {
+                requests_refused: counter(
+                    "restante_requests_refused_total",
+                    "Requests refused because of the limit of open requests",
+                )?,
+                bodies_refused: counter(
+                    "restante_bodies_refused_total",
+                    "Requests refused because of the memory limit of request bodies",
+                )?,
+                answers_refused: counter(
+                    "restante_answers_refused_total",
+                    "Requests refused because of the memory limit of answers",
                 )?,
             },
             sampled: Sampled {
@@ -204,6 +230,7 @@ impl Metrics {
                 idempotency_keys: gauge("restante_idempotency_keys", "Idempotency keys that are remembered")?,
                 body_memory_bytes: gauge("restante_body_memory_bytes", "Bytes of request bodies in flight")?,
                 answer_memory_bytes: gauge("restante_answer_memory_bytes", "Bytes of answers in flight")?,
+                requests: gauge("restante_requests_open", "Requests that are being answered")?,
                 waiting_receivers: gauge("restante_waiting_receivers", "Receivers that wait for a message")?,
                 waiting_senders: gauge(
                     "restante_waiting_senders",

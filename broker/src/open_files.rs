@@ -2,23 +2,29 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are open besides connections: the log's segments, the address store, listeners, the runtime's own.
-const BESIDES: u64 = 200;
+use crate::run::PLACES;
 
-/// Raises the process's own limit to what the system allows, and says so if that is too few for the connections that may
-/// come. Beyond it connections wait to be accepted: none is lost, and none is served.
-pub(crate) fn raise(connections_max: usize) {
+/// Files that are open besides the clients' connections: the log's segments, the address store, listeners, the runtime's own, and
+/// the connections of the admin and the control port.
+const BESIDES: usize = 200 + 2 * PLACES;
+
+/// Raises the process's own limit to what the system allows, and returns how many of `connections_max` clients may be connected,
+/// so that the log, the operator and probes never lack a file.
+pub(crate) fn places(connections_max: usize) -> usize {
     let mut limits = getrlimit(Resource::Nofile);
     limits.current = limits.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limits) {
         tracing::warn!(%error, "failed to raise the limit of open files (RLIMIT_NOFILE)");
     }
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if allowed < connections_max as u64 + BESIDES {
+    let allowed = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
+    let places = allowed.saturating_sub(BESIDES).max(1);
+    if places < connections_max {
         tracing::warn!(
             allowed,
             connections_max,
-            "the system allows fewer open files than --connections-max needs: raise its limit (RLIMIT_NOFILE), or lower the flag"
+            places,
+            "the limit of open files (RLIMIT_NOFILE) allows fewer connections than --connections-max: raise it, or lower the flag"
         );
     }
+    connections_max.min(places)
 }

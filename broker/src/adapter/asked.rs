@@ -5,7 +5,7 @@ use restante_wire::{ProblemType, channel::Delivery};
 
 use crate::{
     core::{self, bounded_lease},
-    http::{HttpError, header, query::Query},
+    http::{Caller, HttpError, header, query::Query},
 };
 
 /// The parameters of every kind of pull.
@@ -32,11 +32,18 @@ pub(super) struct Wait {
 }
 
 impl PullRequest {
+    /// Whether messages that do not leave go back. What was settled is gone, whatever becomes of the answer; and an attempt that has
+    /// an id keeps its messages: its repeat gets them again, under the same leases.
+    pub(super) fn is_given_back(&self) -> bool {
+        !self.auto && self.asked.attempt.is_none()
+    }
+
     /// What the query and headers of a pull say, within the channel's bounds.
     pub(super) fn parse(
         query: &Query<'_>,
         headers: &HeaderMap,
         delivery: &Delivery,
+        caller: &Caller,
     ) -> Result<Self, HttpError> {
         let preferred = header::prefer_wait(headers)?;
         let said = query.seconds("wait", 0)?;
@@ -59,6 +66,7 @@ impl PullRequest {
         let asked = core::Asked {
             lease: bounded_lease(delivery, query.seconds("lease", 1)?),
             attempt: attempt.map(Into::into),
+            answers: caller.answers().clone(),
         };
         Ok(Self { asked, wait, auto, acknowledge: header::acknowledge(headers)? })
     }

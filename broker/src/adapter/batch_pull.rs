@@ -3,17 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header as standard};
+use http::{HeaderValue, Method, StatusCode, header as standard};
 use restante_wire::{
-    batch::{
-        BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Content, DeliveredItem, FRAMES_CONTENT_TYPE, PulledBatch,
-        encode_frame,
-    },
+    batch::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, FRAMES_CONTENT_TYPE},
     path,
 };
 use tokio::time::{Instant, sleep_until};
@@ -22,9 +17,15 @@ use super::{
     Adapter, Context, PullAdapter, address_in, answer,
     asked::{PARAMETERS, PullRequest},
     held::Held,
-    item, refusal,
+    item,
+    pieces::{self, Messages, Printer, Stopped},
+    printing::Printing,
+    refusal,
 };
-use crate::http::{HttpError, body, header::accepts, query::Query};
+use crate::{
+    clock::Clock,
+    http::{Caller, HttpError, body, header::accepts, query::Query},
+};
 
 /// The longest time that a batch waits for more messages, in milliseconds: longer, and the first ones grow stale.
 pub(crate) const LINGER_MS_MAX: u32 = 5000;
@@ -52,7 +53,8 @@ impl PullAdapter {
         let query = Query::parse(parts.uri.query(), &[&PARAMETERS[..], &["max", "linger_ms"]].concat())?;
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
-        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let caller = Caller::in_extensions(&parts.extensions);
+        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery, &caller)?;
         let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
         // A receiver that waits holds its connection's buffer for as long as the request's head is there.
         drop(query);
@@ -79,10 +81,19 @@ impl PullAdapter {
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        let bytes = self.print(&held, *auto, in_frames, &mut headers);
         answer::with_content(&mut headers);
-        let body = held.into_body(&self.context, bytes, &request);
-        Ok((StatusCode::OK, headers, Body::new(body)).into_response())
+        let media_type = if in_frames { FRAMES_CONTENT_TYPE } else { "application/json" };
+        headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        let batch = Batch {
+            held: held.given_back(request.is_given_back()),
+            clock: self.context.clock,
+            leases: !request.auto,
+            in_frames,
+            place: BatchPlace::Start,
+        };
+        let printer = Printer::new(&self.context.cores, caller.answers());
+        let body = pieces::body(printer, batch).await?;
+        Ok((StatusCode::OK, headers, body).into_response())
     }
 
     /// What may be had besides, up to `max` messages and the bytes of a batch.
@@ -102,26 +113,46 @@ impl PullAdapter {
         held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);
         Ok(())
     }
+}
 
-    /// The body: frames for whoever accepts them, else JSON.
-    fn print(&self, held: &Held, auto: bool, in_frames: bool, headers: &mut HeaderMap) -> Bytes {
-        let now = self.context.clock.now();
-        let items = held.deliveries().iter().map(|delivery| {
-            let lease = (!auto).then(|| item::lease_seconds(delivery, now));
-            (item::delivered(delivery, lease), &delivery.content.content.body)
-        });
-        let mut bytes = Vec::new();
-        if in_frames {
-            items.for_each(|(head, content)| encode_frame(&head, content, &mut bytes));
-            headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
+/// The messages of one answer: frames, or one JSON object with a list.
+struct Batch {
+    held: Held,
+    clock: Clock,
+    /// Its messages are the receiver's for a time, and not settled already.
+    leases: bool,
+    in_frames: bool,
+    place: BatchPlace,
+}
+
+/// What is printed next of a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BatchPlace {
+    Start,
+    Between,
+    End,
+}
+
+impl Messages for Batch {
+    async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
+        let Some((delivery, leased)) = self.held.leaves() else {
+            let is_open = !self.in_frames && self.place == BatchPlace::Between;
+            if is_open {
+                printer.put(b"]}");
+                self.place = BatchPlace::End;
+            }
+            return Ok(is_open);
+        };
+        let lease = self.leases.then(|| item::lease_seconds(&delivery, self.clock.now()));
+        let head = item::delivered(&delivery, lease);
+        let body = delivery.content.content.body;
+        if self.in_frames {
+            printer.start(Printing::frame(&head, body), leased);
         } else {
-            let messages = items
-                .map(|(head, content)| DeliveredItem { content: Content(content.to_vec()), head })
-                .collect();
-            serde_json::to_writer(&mut bytes, &PulledBatch { messages })
-                .expect("items have only JSON's own types");
-            headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            printer.put(if self.place == BatchPlace::Start { br#"{"messages":["# } else { b"," });
+            self.place = BatchPlace::Between;
+            printer.start(Printing::json(&head, body), leased);
         }
-        bytes.into()
+        Ok(true)
     }
 }

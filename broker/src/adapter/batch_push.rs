@@ -19,7 +19,7 @@ use restante_wire::{
 use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
-    http::{HttpError, body::Announced, header::content_type, query::Query},
+    http::{Caller, HttpError, body::Announced, header::content_type, query::Query},
     message,
 };
 
@@ -30,8 +30,9 @@ impl PushAdapter {
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
         let body = Announced::new(body, &parts.headers);
+        let caller = Caller::in_extensions(&parts.extensions);
         drop(parts);
-        let body = body.read_batch(BATCH_BYTES_MAX, &self.context.bodies).await?;
+        let body = body.read_batch(BATCH_BYTES_MAX, &caller, self.context.body_timeout).await?;
         let items = kind.read(&body.bytes)?;
         let pushes: Vec<_> =
             items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();

@@ -4,28 +4,23 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{
-    Context,
-    asked::PullRequest,
-    leased_body::{Leased, LeasedBody},
-};
-use crate::{
-    channel::Claim,
-    core::{Delivery, Reach, Recorded, StoreFailed, Ticket},
-};
+use super::leased_body::{Leased, LeasedBody};
+use crate::core::{Delivery, Reach, Recorded, StoreFailed, Ticket};
 
 /// Messages of one channel on their way to a receiver.
 pub(super) struct Held {
     cores: Reach,
-    deliveries: Vec<Delivery<Recorded>>,
+    deliveries: VecDeque<Delivery<Recorded>>,
     /// Those whose contents have not come from the log yet.
     coming: VecDeque<Delivery>,
+    /// Whether those that do not leave take their old places.
+    is_given_back: bool,
 }
 
 impl Held {
     /// Messages that were just leased; [`Self::filled`] follows.
     pub(super) fn new(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
-        Self { cores, deliveries: Vec::new(), coming: deliveries.into() }
+        Self { cores, deliveries: VecDeque::new(), coming: deliveries.into(), is_given_back: true }
     }
 
     /// The same when their contents are there.
@@ -39,8 +34,14 @@ impl Held {
         Ok(self)
     }
 
+    /// The same, whose messages go back or not if they do not leave.
+    pub(super) fn given_back(mut self, is_given_back: bool) -> Self {
+        self.is_given_back = is_given_back;
+        self
+    }
+
     /// The messages.
-    pub(super) fn deliveries(&self) -> &[Delivery<Recorded>] {
+    pub(super) fn deliveries(&self) -> &VecDeque<Delivery<Recorded>> {
         &self.deliveries
     }
 
@@ -57,7 +58,7 @@ impl Held {
     /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
     /// One whose lease has ended meanwhile is another's, and not among them any more.
     pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
-        let Some(channel) = self.deliveries.first().map(|delivery| delivery.channel) else { return Ok(()) };
+        let Some(channel) = self.deliveries.front().map(|delivery| delivery.channel) else { return Ok(()) };
         let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
         let settled = self.cores.ask(channel, &claims, move |core, claims| {
             claims.iter().map(|claim| core.settle(channel, *claim).ok()).collect::<Vec<_>>()
@@ -76,26 +77,26 @@ impl Held {
         Ok(())
     }
 
-    /// The body of the answer: with it, the messages leave. What was settled is gone, whatever becomes of the answer; and an
-    /// attempt that has an id keeps its messages: its repeat gets them again, under the same leases.
-    pub(super) fn into_body(self, context: &Context, bytes: Bytes, request: &PullRequest) -> LeasedBody {
-        let claims = self.into_claims();
-        let kept = request.auto || request.asked.attempt.is_some();
-        let given_back = if kept { Vec::new() } else { claims };
-        LeasedBody::new(Leased::new(context, given_back, bytes.len()), bytes)
+    /// The first message leaves: what it was, and how it is given back if it does not arrive.
+    pub(super) fn leaves(&mut self) -> Option<(Delivery<Recorded, ()>, Leased)> {
+        let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
+        let mut leased = Leased::new(&self.cores);
+        leased.add(self.is_given_back.then(|| (channel, granted.claim())), memory);
+        Some((Delivery { channel, granted, token, content, ticket, memory: () }, leased))
     }
 
-    /// The claims of the messages, which leave otherwise.
-    pub(super) fn into_claims(mut self) -> Vec<(u32, Claim)> {
-        std::mem::take(&mut self.deliveries)
-            .iter()
-            .map(|delivery| (delivery.channel, delivery.granted.claim()))
-            .collect()
+    /// The body of an answer that is the first message's content.
+    pub(super) fn into_body(mut self, content: Bytes) -> LeasedBody {
+        let leased = self.leaves().map(|(_, leased)| leased);
+        LeasedBody::new(leased.unwrap_or_else(|| Leased::new(&self.cores)), content)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if !self.is_given_back {
+            return;
+        }
         let here = self.deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         let coming = self.coming.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         for (channel, claim) in here.chain(coming) {

@@ -1,7 +1,7 @@
 //! Messages as items of a batch, of a stream or of a look: the headers of an answer as fields.
 
 use http::HeaderMap;
-use restante_wire::batch::{Content, DeadLetterNote, DeliveredHead, DeliveredItem, HeaderValues};
+use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
 
 use crate::{
     channel::{Death, Message, Phase},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
-pub(super) fn delivered(delivery: &Delivery<Recorded>, lease_seconds: Option<u64>) -> DeliveredHead {
+pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, lease_seconds: Option<u64>) -> DeliveredHead {
     let Delivery { granted, token, content: Recorded { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
         id: id.to_string(),
@@ -31,7 +31,7 @@ pub(super) fn delivered(delivery: &Delivery<Recorded>, lease_seconds: Option<u64
 }
 
 /// A message that was looked at.
-pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> DeliveredItem {
+pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> DeliveredHead {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase } = message;
     let mut head = DeliveredHead {
@@ -52,11 +52,11 @@ pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> Delivere
         }
     }
     tell_headers(&content.headers, &mut head);
-    DeliveredItem { content: Content(content.body.to_vec()), head }
+    head
 }
 
 /// How long a lease is from now, in whole seconds.
-pub(super) fn lease_seconds<C>(delivery: &Delivery<C>, now: Millis) -> u64 {
+pub(super) fn lease_seconds<C, M>(delivery: &Delivery<C, M>, now: Millis) -> u64 {
     delivery.granted.ends_at.saturating_sub(now).div_ceil(1000)
 }
 

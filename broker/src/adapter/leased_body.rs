@@ -1,5 +1,5 @@
-//! The body of an answer that holds messages: when the connection ends before the last byte went to the kernel, the messages
-//! are released at once and the hand-outs do not count.
+//! Messages on their way to a receiver, and the body of an answer that is one message: when the connection ends before the last
+//! byte went to the kernel, the messages are released at once and the hand-outs do not count.
 
 use std::{
     convert::Infallible,
@@ -9,24 +9,23 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use smallvec::SmallVec;
 
 use crate::{
     channel::Claim,
     core::Reach,
-    http::{
-        body::Reservation,
-        outbox::{self, Parcel},
-    },
+    http::undelivered::{self, Parcel},
+    shared::Taken,
 };
 
-/// Messages on their way to a receiver. Dropped before they were sent, they take their old places.
+/// Messages on their way to a receiver, and the memory that they take. Dropped before they were sent, they take their old places.
 pub(super) struct Leased {
     cores: Reach,
-    claims: Vec<(u32, Claim)>,
-    _memory: Reservation,
+    claims: SmallVec<[(u32, Claim); 1]>,
+    memory: SmallVec<[Taken; 1]>,
 }
 
-/// Messages' contents on their way to the receiver.
+/// A message's content on its way to the receiver.
 pub(super) struct LeasedBody {
     content: Bytes,
     /// Until the content was taken.
@@ -34,9 +33,26 @@ pub(super) struct LeasedBody {
 }
 
 impl Leased {
-    /// The messages of these claims, in so many bytes.
-    pub(super) fn new(context: &super::Context, claims: Vec<(u32, Claim)>, bytes: usize) -> Box<Self> {
-        Box::new(Self { cores: context.cores.clone(), claims, _memory: context.answers.keep(bytes) })
+    /// Nothing yet.
+    pub(super) fn new(cores: &Reach) -> Self {
+        Self { cores: cores.clone(), claims: SmallVec::new(), memory: SmallVec::new() }
+    }
+
+    /// One more message; without a claim, one that is not given back.
+    pub(super) fn add(&mut self, claim: Option<(u32, Claim)>, memory: Taken) {
+        self.claims.extend(claim);
+        self.memory.push(memory);
+    }
+
+    /// The messages of another.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.claims.append(&mut other.claims);
+        self.memory.append(&mut other.memory);
+    }
+
+    /// What has left stays with the receiver, whatever becomes of the rest.
+    pub(super) fn claims(&self) -> &[(u32, Claim)] {
+        &self.claims
     }
 }
 
@@ -56,8 +72,8 @@ impl Drop for Leased {
 
 impl LeasedBody {
     /// The bytes that hold these messages.
-    pub(super) fn new(leased: Box<Leased>, content: Bytes) -> Self {
-        Self { content, leased: Some(leased) }
+    pub(super) fn new(leased: Leased, content: Bytes) -> Self {
+        Self { content, leased: Some(Box::new(leased)) }
     }
 }
 
@@ -70,8 +86,12 @@ impl Body for LeasedBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let Some(leased) = self.leased.take() else { return Poll::Ready(None) };
-        outbox::hold(leased);
+        undelivered::hold(leased);
         Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.content)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -85,7 +105,7 @@ impl Drop for LeasedBody {
         if self.content.is_empty()
             && let Some(leased) = self.leased.take()
         {
-            outbox::hold(leased);
+            undelivered::hold(leased);
         }
     }
 }

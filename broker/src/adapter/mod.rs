@@ -8,11 +8,14 @@ mod asked;
 mod batch_pull;
 mod batch_push;
 mod combined;
+mod comments;
 mod held;
 mod item;
 pub mod lease;
 mod leased_body;
 pub mod look;
+mod pieces;
+mod printing;
 mod pull;
 mod push;
 mod receive;
@@ -23,7 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::Request, response::Response};
 pub(crate) use batch_pull::LINGER_MS_MAX;
@@ -43,10 +46,7 @@ use crate::{
     clock::Clock,
     core::{CounterRegistry, Reach},
     drain::Drain,
-    http::{
-        BrowserRules, HttpError,
-        body::{BodyLimits, BodyMemory},
-    },
+    http::{BrowserRules, Callers, HttpError},
     metrics::Metrics,
 };
 
@@ -68,10 +68,10 @@ pub struct Context {
     pub counters: Arc<CounterRegistry>,
     /// Which browsers are let in.
     pub browsers: BrowserRules,
-    /// What bodies in flight may take.
-    pub bodies: BodyLimits,
-    /// The memory for answers in flight.
-    pub answers: BodyMemory,
+    /// What callers share.
+    pub callers: Callers,
+    /// How long a request's body has, besides the time that its bytes are worth.
+    pub body_timeout: Duration,
     /// The broker is shutting down: no message is taken or given any more, and settles go on.
     pub drain: Drain,
     /// What is counted.

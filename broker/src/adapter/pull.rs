@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     address_store::ChannelEntry,
-    http::{HttpError, body, header::wants_events, query::Query},
+    http::{Caller, HttpError, body, header::wants_events, query::Query},
 };
 
 /// The source side of an address.
@@ -45,7 +45,8 @@ impl PullAdapter {
             return stream::events(self, &parts);
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
-        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        let caller = Caller::in_extensions(&parts.extensions);
+        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery, &caller)?;
         Ok(Box::pin(async move { self.give(&request).await }))
     }
 
@@ -70,7 +71,7 @@ impl PullAdapter {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
         // What could not be settled any more is not given.
-        let Some(delivery) = held.deliveries().first() else {
+        let Some(delivery) = held.deliveries().front() else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let content = delivery.content.content.body.clone();
@@ -80,7 +81,7 @@ impl PullAdapter {
             let now = self.context.clock.now();
             answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
         }
-        let body = held.into_body(&self.context, content, request);
+        let body = held.given_back(request.is_given_back()).into_body(content);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 

@@ -21,7 +21,7 @@ use crate::{
     address_store::ChannelEntry,
     core::{Content, Push, PushRefusal, Pushed, Reach, Turn, WaitRefusal, idempotency::KeyHash},
     http::{
-        HttpError,
+        Caller, HttpError,
         body::{Announced, WholeBody},
         header::prefer_wait,
         query::Query,
@@ -44,6 +44,7 @@ struct Asked {
     /// The kept headers.
     headers: Bytes,
     body: Announced,
+    caller: Caller,
 }
 
 /// A sender's place among those who wait for room; given up when the sender hangs up.
@@ -74,14 +75,16 @@ impl PushAdapter {
     }
 
     async fn take(&self, address: &Address, asked: Asked) -> Result<Response, HttpError> {
-        let Asked { said, wait, headers, body } = asked;
-        let WholeBody { bytes: body, reservation: _in_flight } =
-            body.read(self.message_bytes_max(), &self.context.bodies).await?;
+        let Asked { said, wait, headers, body, caller } = asked;
+        let WholeBody { bytes: body, memory: _in_flight } =
+            body.read(self.message_bytes_max(), &caller, self.context.body_timeout).await?;
         let content = Content { headers, body };
         let push = said.push(address, &self.channels, content)?;
         let Pushed { id, replayed, ticket } = match wait {
             // On the heap, because few ask for it and every request would have room for it.
-            Some(wait) if wait > 0 => Box::pin(self.push_when_there_is_room(address, push, wait)).await?,
+            Some(wait) if wait > 0 => {
+                Box::pin(self.push_when_there_is_room(address, push, wait, &caller)).await?
+            }
             _ => self.push(push, None).await.map_err(|refusal| self.refused(address, refusal))?,
         };
         let kept = self.context.cores.kept(self.channels[0].number, ticket).await;
@@ -99,6 +102,7 @@ impl PushAdapter {
             headers: message::encode_kept(&parts.headers)
                 .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?,
             body: Announced::new(body, &parts.headers),
+            caller: Caller::in_extensions(&parts.extensions),
         })
     }
 
@@ -138,6 +142,7 @@ impl PushAdapter {
         address: &Address,
         push: Push,
         wait_seconds: u32,
+        caller: &Caller,
     ) -> Result<Pushed, HttpError> {
         let until = Instant::now() + Duration::from_secs(wait_seconds.into());
         let mut place: Option<Place> = None;
@@ -151,7 +156,7 @@ impl PushAdapter {
             if place.as_ref().is_none_or(|place| place.turn.channel != number) {
                 // The key is free for a moment, and nobody else runs in it.
                 drop(place.take());
-                place = self.wait_in(number, &push).await?;
+                place = self.wait_in(number, &push, caller).await?;
             }
             let Some(Place { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
             tokio::select! {
@@ -163,10 +168,10 @@ impl PushAdapter {
     }
 
     /// A place among the senders that wait for room in a channel; none when the channel is gone.
-    async fn wait_in(&self, number: u32, push: &Push) -> Result<Option<Place>, HttpError> {
+    async fn wait_in(&self, number: u32, push: &Push, caller: &Caller) -> Result<Option<Place>, HttpError> {
         let (cores, key) = (self.context.cores.clone(), push.key.map(|key| key.hash));
-        let place = self.context.cores.ask(number, &(), move |core, ()| {
-            let place = core.wait_for_room(number, key)?;
+        let place = self.context.cores.ask(number, caller.bodies(), move |core, sender| {
+            let place = core.wait_for_room(number, key, sender)?;
             Ok::<_, WaitRefusal>(place.map(|(turn, wake)| Place { cores, turn, key, wake }))
         });
         place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)

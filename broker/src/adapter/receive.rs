@@ -80,9 +80,6 @@ impl PullAdapter {
     }
 
     async fn pull(&self, asked: &Asked) -> Result<Pulled, HttpError> {
-        if self.context.answers.is_full() {
-            return Err(refusal::busy());
-        }
         let (cores, number) = (&self.context.cores, self.channel.number);
         let (asked, back) = (asked.clone(), cores.clone());
         let pulled = cores.ask(number, &self.channel, move |core, channel| {

@@ -104,6 +104,7 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
             );
             HttpError::new(ProblemType::TooManyReceivers, detail)
         }
+        PullRefusal::NoMemory => busy(),
         PullRefusal::StoreFailed => store_failed(),
         PullRefusal::Gone => draining(),
     }
@@ -170,7 +171,8 @@ pub(super) fn draining() -> HttpError {
 
 /// Answers that nobody takes fill their memory.
 pub(super) fn busy() -> HttpError {
-    let detail = "answers on their way to slow receivers fill their memory (--answer-memory): ask again";
+    let detail =
+        "the limit of answers on their way is reached, by this client or by all (--answer-memory); ask again";
     HttpError::new(ProblemType::Busy, detail)
 }
 

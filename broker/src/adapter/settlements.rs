@@ -20,7 +20,7 @@ use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
     core::{self, Core, SettleRefusal, Ticket},
-    http::{HttpError, body::Announced, header::content_type, query::Query},
+    http::{Caller, HttpError, body::Announced, header::content_type, query::Query},
 };
 
 /// `POST /v1/settlements`
@@ -34,7 +34,9 @@ pub async fn settle_many(
         let detail = "settlements are application/json: say so in Content-Type";
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
-    let body = Announced::new(body, &parts.headers).read_batch(BATCH_BYTES_MAX, &context.bodies).await?;
+    let caller = Caller::in_extensions(&parts.extensions);
+    let body = Announced::new(body, &parts.headers);
+    let body = body.read_batch(BATCH_BYTES_MAX, &caller, context.body_timeout).await?;
     let settlements: Settlements = serde_json::from_slice(&body.bytes).map_err(|error| {
         HttpError::new(
             ProblemType::BodyMalformed,

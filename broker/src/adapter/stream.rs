@@ -1,25 +1,32 @@
 //! Messages as Server-Sent Events: one after another on one connection, as fast as the receiver settles them.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::response::{
-    IntoResponse, Response,
-    sse::{Event, KeepAlive, Sse},
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
 };
-use futures_util::{Stream, stream};
 use http::{HeaderName, HeaderValue, header as standard, request::Parts};
-use restante_wire::batch::{Content, DeliveredItem};
+use restante_wire::ProblemType;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
-use super::{Answering, PullAdapter, held::Held, item, leased_body::Leased, receive::Settled};
+use super::{
+    Answering, PullAdapter,
+    comments::with_comments,
+    held::Held,
+    item,
+    pieces::{Messages, Printer, Stopped},
+    printing::Printing,
+    receive::Settled,
+};
 use crate::{
     channel::Claim,
     clock::Millis,
     core::{Asked, bounded_lease},
-    http::{HttpError, outbox, query::Query},
+    http::{Caller, HttpError, query::Query},
 };
 
 /// How often a comment tells proxies and the receiver that the stream lives: well within the 60 s after which proxies give
@@ -32,8 +39,11 @@ const WAIT_SECONDS: u32 = 300;
 /// The most unsettled messages of one stream.
 pub(crate) const IN_FLIGHT_MAX: u32 = 100;
 
+/// How long a stream without memory for the next message waits before it looks again.
+const MEMORY_AGAIN: Duration = Duration::from_secs(1);
+
 /// One receiver's stream.
-struct Messages {
+struct Events {
     source: PullAdapter,
     asked: Asked,
     /// How many messages may be unsettled.
@@ -42,6 +52,8 @@ struct Messages {
     sent: Vec<(u32, Claim)>,
     lease_ended: Arc<Notify>,
     until: Instant,
+    /// The data of an event has begun.
+    event_is_open: bool,
 }
 
 /// Answers with a stream.
@@ -49,26 +61,34 @@ pub(super) fn events(source: PullAdapter, parts: &Parts) -> Result<Answering, Ht
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
     let in_flight = query.number("in_flight", 1, IN_FLIGHT_MAX)?.unwrap_or(1) as usize;
     let lease = bounded_lease(&source.channel.config.delivery, query.seconds("lease", 1)?);
-    Ok(Box::pin(begun(source, in_flight, lease)))
+    let caller = Caller::in_extensions(&parts.extensions);
+    Ok(Box::pin(begun(source, in_flight, lease, caller)))
 }
 
-async fn begun(source: PullAdapter, in_flight: usize, lease: Millis) -> Result<Response, HttpError> {
+async fn begun(
+    source: PullAdapter,
+    in_flight: usize,
+    lease: Millis,
+    caller: Caller,
+) -> Result<Response, HttpError> {
     let number = source.channel.number;
     let lease_ended =
         source.context.cores.ask(number, &source.channel, |core, channel| core.lease_ends(channel));
     let lease_ended = lease_ended.await?;
     let lease_ended = lease_ended.ok_or_else(|| source.refused(crate::core::PullRefusal::Closed))?;
-    let messages = Messages {
-        asked: Asked { lease, attempt: None },
+    let events = Events {
+        asked: Asked { lease, attempt: None, answers: caller.answers().clone() },
         in_flight,
         sent: Vec::new(),
         lease_ended,
         until: Instant::now() + LASTS,
+        event_is_open: false,
         source,
     };
-    let mut response =
-        Sse::new(messages.stream()).keep_alive(KeepAlive::new().interval(COMMENT_EVERY)).into_response();
+    let printer = Printer::new(&events.source.context.cores, caller.answers());
+    let mut response = Body::from_stream(with_comments(COMMENT_EVERY, events, printer)).into_response();
     let headers = response.headers_mut();
+    headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(standard::VARY, HeaderValue::from_static("Prefer"));
     // nginx holds answers back unless it is told not to.
@@ -77,26 +97,24 @@ async fn begun(source: PullAdapter, in_flight: usize, lease: Millis) -> Result<R
     Ok(response)
 }
 
-impl Messages {
-    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        stream::unfold(self, |mut messages| async move {
-            let event = messages.next().await?;
-            Some((Ok(event), messages))
-        })
-    }
-
-    /// The next event; none when the stream ends: its time is over, the broker drains, or the channel is gone.
-    async fn next(&mut self) -> Option<Event> {
+impl Events {
+    /// The next message; none when the stream ends: its time is over, the broker drains, or the channel is gone.
+    async fn next(&mut self) -> Option<Held> {
         let drain = self.source.context.drain.clone();
         let until = self.until;
         let next = async {
             self.wait_for_a_settle().await;
             loop {
-                // A refusal has no place in a stream that has begun: the receiver comes again and is told.
-                if let Some(held) =
-                    self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await.ok()?
-                {
-                    return Some(held);
+                let freed = self.asked.answers.purse().freed();
+                match self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await {
+                    Ok(Some(held)) => return Some(held),
+                    Ok(None) => {}
+                    // The memory is that of answers before, which leave or are given up.
+                    Err(refusal) if refusal.kind() == ProblemType::Busy => {
+                        let _ = timeout(MEMORY_AGAIN, freed).await;
+                    }
+                    // A refusal has no place in a stream that has begun: the receiver comes again and is told.
+                    Err(_) => return None,
                 }
             }
         };
@@ -108,7 +126,7 @@ impl Messages {
         });
         let held = held.await?.filled().await.ok()?;
         held.written().await.ok()?;
-        self.event(held)
+        Some(held)
     }
 
     /// Waits until fewer messages are unsettled than may be.
@@ -129,19 +147,25 @@ impl Messages {
             ended.await;
         }
     }
+}
 
-    fn event(&mut self, held: Held) -> Option<Event> {
-        let delivery = held.deliveries().first()?;
+impl Messages for Events {
+    /// One event. `false` when it is whole, so that it leaves at once, and again at the end of the stream.
+    async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
+        if std::mem::take(&mut self.event_is_open) {
+            printer.put(b"\n\n");
+            return Ok(false);
+        }
+        let Some((delivery, leased)) = self.next().await.and_then(|mut held| held.leaves()) else {
+            return Ok(false);
+        };
         let now = self.source.context.clock.now();
-        let head = item::delivered(delivery, Some(item::lease_seconds(delivery, now)));
-        let event = Event::default().id(head.id.clone());
-        let item = DeliveredItem { content: Content(delivery.content.content.body.to_vec()), head };
-        let bytes = item.content.0.len();
-        let event = event.json_data(item).expect("an item has only JSON's own types");
-        let claims = held.into_claims();
-        self.sent.extend_from_slice(&claims);
-        outbox::hold(Leased::new(&self.source.context, claims, bytes));
-        Some(event)
+        let head = item::delivered(&delivery, Some(item::lease_seconds(&delivery, now)));
+        self.sent.extend_from_slice(leased.claims());
+        printer.put(format!("id: {}\ndata: ", head.id).as_bytes());
+        printer.start(Printing::json(&head, delivery.content.content.body), leased);
+        self.event_is_open = true;
+        Ok(true)
     }
 }
 

@@ -1,7 +1,7 @@
 //! No answer leaves before what it promises is on disk: requests over the router, to a core whose groups are committed only
 //! when the test says so.
 
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, net::Ipv4Addr, pin::Pin, task::Poll, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +24,7 @@ use crate::{
         tasks::commit_groups,
         tests::{Bench, Folder, Reached},
     },
-    http::routes,
+    http::{Caller, CallerCounts, CallerLimits, routes},
 };
 
 /// A channel with both sides at one address.
@@ -40,6 +40,7 @@ struct Answer {
 /// A broker without a committer.
 struct Broker {
     router: Router,
+    caller: Caller,
     on: Reached,
 }
 
@@ -54,18 +55,24 @@ impl Broker {
             sealer: LeaseSealer::new(on.folder.lease_key()),
             counters: Arc::default(),
             browsers: BrowserRules::default(),
-            bodies: BodyLimits { memory: BodyMemory::new(1 << 20), timeout: Duration::from_secs(30) },
-            answers: BodyMemory::new(1 << 20),
+            callers: Callers::new(
+                CallerLimits { requests: 10, body_bytes: 1 << 20, answer_bytes: 1 << 20 },
+                &CallerCounts::unread(),
+            ),
+            body_timeout: Duration::from_secs(30),
             drain: Drain::new(),
             metrics: Arc::new(Metrics::new().unwrap()),
         };
-        Self { router: routes().router().with_state(Arc::new(context)), on }
+        let caller = context.callers.at(Ipv4Addr::LOCALHOST.into());
+        Self { router: routes().router().with_state(Arc::new(context)), caller, on }
     }
 
     /// Sends a request, and reads its answer.
     fn ask(&self, request: Request<Body>) -> Pin<Box<impl Future<Output = Answer> + use<>>> {
-        let router = self.router.clone();
+        let (router, caller) = (self.router.clone(), self.caller.clone());
         Box::pin(async move {
+            let mut request = request;
+            request.extensions_mut().insert(caller);
             let response = router.oneshot(request).await.unwrap();
             let (parts, body) = response.into_parts();
             to_bytes(body, usize::MAX).await.unwrap();

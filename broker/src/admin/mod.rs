@@ -20,7 +20,7 @@ use restante_wire::ProblemType;
 use crate::{
     address_store::AddressStore,
     core::Cores,
-    http::{HttpError, body::BodyMemory},
+    http::{Callers, HttpError},
     log::disk::{Older, storage::Folder},
     metrics::Metrics,
 };
@@ -38,10 +38,8 @@ pub struct Admin {
     pub cores: Cores,
     /// Logs of other numbers of cores.
     pub older: Arc<Older<Folder>>,
-    /// The memory for bodies in flight.
-    pub body_memory: BodyMemory,
-    /// The memory for answers in flight.
-    pub answers: BodyMemory,
+    /// What callers share.
+    pub callers: Callers,
     /// How many channels are told of.
     pub channels_max: usize,
 }
@@ -83,8 +81,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.address_revision.set(state.revision.low_bits() as f64);
     sampled.address_channels.set(state.channels as i64);
     sampled.orphan_channels.set(state.orphans as i64);
-    sampled.body_memory_bytes.set(admin.body_memory.used() as i64);
-    sampled.answer_memory_bytes.set(admin.answers.used() as i64);
+    sampled.body_memory_bytes.set(admin.callers.bodies().used() as i64);
+    sampled.answer_memory_bytes.set(admin.callers.answers().used() as i64);
+    sampled.requests.set(admin.callers.requests().used() as i64);
     sampled.waiting_receivers.set(admin.cores.waiting_receivers() as i64);
     sampled.waiting_senders.set(admin.cores.waiting_senders() as i64);
     let store = admin.cores.samples();
@@ -121,6 +120,7 @@ mod tests {
     use crate::{
         core::tests::{Bench, Folder},
         drain::Drain,
+        http::{CallerCounts, CallerLimits},
     };
 
     #[tokio::test]
@@ -144,8 +144,10 @@ mod tests {
             store: on.store.clone(),
             cores: on.cores.clone(),
             older: Arc::default(),
-            body_memory: BodyMemory::new(0),
-            answers: BodyMemory::new(0),
+            callers: Callers::new(
+                CallerLimits { requests: 0, body_bytes: 0, answer_bytes: 0 },
+                &CallerCounts::unread(),
+            ),
             channels_max: 0,
         };
         let scrape = Request::get("/metrics").body(Body::empty()).unwrap();

@@ -25,13 +25,16 @@ pub enum Dismissed {
     Repeated,
 }
 
-/// A receiver that waits: how long it wants the message, and where to send it. Generic over what is sent.
+/// A receiver that waits: how long it wants the message, and where to send it. Generic over what is sent, and whose share of what
+/// all receivers share it takes.
 #[derive(Debug)]
-pub struct Waiter<T> {
+pub struct Waiter<T, H> {
     /// How long the message will be the receiver's.
     pub lease: Millis,
     /// Under which its repeat is recognised.
     pub attempt: Option<AttemptId>,
+    /// Whose it is.
+    pub holder: H,
     /// Where the message is sent.
     pub sender: oneshot::Sender<Result<T, Dismissed>>,
     takeovers: u32,
@@ -39,22 +42,22 @@ pub struct Waiter<T> {
 
 /// The receivers that wait on one channel. Costs nothing while nobody waits: no task, no timer, no thread.
 #[derive(Debug)]
-pub struct WaitingReceivers<T> {
+pub struct WaitingReceivers<T, H> {
     // Places only grow, so the map's order is the order of arrival, and one that gives up leaves from anywhere.
-    waiters: BTreeMap<u64, Waiter<T>>,
+    waiters: BTreeMap<u64, Waiter<T, H>>,
     next: u64,
 }
 
 /// Where a waiting receiver's message comes.
 pub type Arrival<T> = oneshot::Receiver<Result<T, Dismissed>>;
 
-impl<T> Default for WaitingReceivers<T> {
+impl<T, H> Default for WaitingReceivers<T, H> {
     fn default() -> Self {
         Self { waiters: BTreeMap::new(), next: 0 }
     }
 }
 
-impl<T> WaitingReceivers<T> {
+impl<T, H> WaitingReceivers<T, H> {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiters.len()
@@ -66,11 +69,11 @@ impl<T> WaitingReceivers<T> {
     }
 
     /// One more receiver waits.
-    pub fn push(&mut self, lease: Millis, attempt: Option<AttemptId>) -> (WaiterId, Arrival<T>) {
+    pub fn push(&mut self, lease: Millis, attempt: Option<AttemptId>, holder: H) -> (WaiterId, Arrival<T>) {
         let (sender, arrival) = oneshot::channel();
         let place = self.next;
         self.next += 1;
-        self.waiters.insert(place, Waiter { lease, attempt, sender, takeovers: 0 });
+        self.waiters.insert(place, Waiter { lease, attempt, holder, sender, takeovers: 0 });
         (WaiterId { place, takeovers: 0 }, arrival)
     }
 
@@ -85,14 +88,21 @@ impl<T> WaitingReceivers<T> {
         Some((WaiterId { takeovers: waiter.takeovers, ..id }, arrival))
     }
 
-    /// The receiver whose turn it is waits no longer.
-    pub fn pop(&mut self) -> Option<(WaiterId, Waiter<T>)> {
-        let (place, waiter) = self.waiters.pop_first()?;
-        Some((WaiterId { place, takeovers: waiter.takeovers }, waiter))
+    /// The first receiver that has what it takes to be served waits no longer; the others keep their places.
+    pub fn pop<R>(&mut self, mut has: impl FnMut(&H) -> Option<R>) -> Option<(WaiterId, Waiter<T, H>, R)> {
+        let (place, what) =
+            self.waiters.iter().find_map(|(place, waiter)| Some((*place, has(&waiter.holder)?)))?;
+        let waiter = self.waiters.remove(&place)?;
+        Some((WaiterId { place, takeovers: waiter.takeovers }, waiter, what))
+    }
+
+    /// Whose the waiting receivers are.
+    pub fn holders(&self) -> impl Iterator<Item = &H> {
+        self.waiters.values().map(|waiter| &waiter.holder)
     }
 
     /// A receiver gives up; unless its place was taken over.
-    pub fn remove(&mut self, id: WaiterId) -> Option<Waiter<T>> {
+    pub fn remove(&mut self, id: WaiterId) -> Option<Waiter<T, H>> {
         self.waiters.get(&id.place).filter(|waiter| waiter.takeovers == id.takeovers)?;
         self.waiters.remove(&id.place)
     }
@@ -111,29 +121,38 @@ mod tests {
 
     #[test]
     fn receivers_are_served_in_the_order_in_which_they_came() {
-        let mut waiting = WaitingReceivers::<u8>::default();
-        let (_, mut first) = waiting.push(1, None);
-        let (second, _gone) = waiting.push(2, None);
-        let (_, mut third) = waiting.push(3, None);
+        let mut waiting = WaitingReceivers::<u8, u8>::default();
+        let (_, mut first) = waiting.push(1, None, 0);
+        let (second, _gone) = waiting.push(2, None, 0);
+        let (_, mut third) = waiting.push(3, None, 0);
         waiting.remove(second);
-        waiting.pop().unwrap().1.sender.send(Ok(10)).unwrap();
-        waiting.pop().unwrap().1.sender.send(Ok(30)).unwrap();
+        waiting.pop(|_| Some(())).unwrap().1.sender.send(Ok(10)).unwrap();
+        waiting.pop(|_| Some(())).unwrap().1.sender.send(Ok(30)).unwrap();
         assert_eq!((first.try_recv(), third.try_recv()), (Ok(Ok(10)), Ok(Ok(30))));
         assert!(waiting.is_empty());
     }
 
     #[test]
     fn a_repeat_has_the_place_of_the_first_which_cannot_give_it_up_any_more() {
-        let mut waiting = WaitingReceivers::<u8>::default();
-        let (first, mut dismissed) = waiting.push(1, None);
-        let (_, _later) = waiting.push(1, None);
+        let mut waiting = WaitingReceivers::<u8, u8>::default();
+        let (first, mut dismissed) = waiting.push(1, None, 0);
+        let (_, _later) = waiting.push(1, None, 0);
         let (repeat, mut arrival) = waiting.take_over(first, 2).unwrap();
         assert_eq!(dismissed.try_recv(), Ok(Err(Dismissed::Repeated)));
         waiting.remove(first);
         assert!(waiting.take_over(first, 3).is_none());
-        waiting.pop().unwrap().1.sender.send(Ok(7)).unwrap();
+        waiting.pop(|_| Some(())).unwrap().1.sender.send(Ok(7)).unwrap();
         assert_eq!(arrival.try_recv(), Ok(Ok(7)));
         assert!(waiting.remove(repeat).is_none());
         assert_eq!(waiting.len(), 1);
+    }
+
+    #[test]
+    fn a_receiver_that_lacks_what_it_takes_keeps_its_place_and_the_next_is_served() {
+        let mut waiting = WaitingReceivers::<u8, u8>::default();
+        let (first, _first) = waiting.push(1, None, 7);
+        let (second, _second) = waiting.push(1, None, 8);
+        assert_eq!(waiting.pop(|holder| (*holder == 8).then_some(())).unwrap().0, second);
+        assert_eq!(waiting.pop(|_| Some(())).unwrap().0, first);
     }
 }

@@ -60,6 +60,7 @@ impl Channel {
             lease_ended: Arc::default(),
             wakes_at: None,
             listed_as_idle: false,
+            lacks_memory: false,
         };
         channel.publish();
         channel

@@ -10,11 +10,12 @@ use crate::{
     channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
     clock::Millis,
     log::{Log, Sync},
+    shared::{self, Share, Taken},
 };
 
 /// A message handed out; its content may be on its way.
 #[derive(Debug)]
-pub struct Delivery<C = Reading> {
+pub struct Delivery<C = Reading, M = Taken> {
     /// The number of its channel.
     pub channel: u32,
     /// Which message, and the lease on it.
@@ -25,13 +26,15 @@ pub struct Delivery<C = Reading> {
     pub content: C,
     /// When the answer may leave.
     pub ticket: Ticket,
+    /// The memory that it takes until it has left.
+    pub memory: M,
 }
 
 impl<C> Delivery<C> {
     /// The same with its content in another shape.
     pub fn with<D>(self, content: D) -> Delivery<D> {
-        let Self { channel, granted, token, ticket, content: _ } = self;
-        Delivery { channel, granted, token, content, ticket }
+        let Self { channel, granted, token, ticket, memory, content: _ } = self;
+        Delivery { channel, granted, token, content, ticket, memory }
     }
 }
 
@@ -42,10 +45,13 @@ pub struct Asked {
     pub lease: Millis,
     /// Under which a repeat is recognised.
     pub attempt: Option<AttemptId>,
+    /// What the receiver has of the memory of answers. A message is leased only if there is some for it.
+    pub answers: Share,
 }
 
 /// What a pull met.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would cost each pull an allocation")]
 pub enum Delivered {
     /// A message.
     Now(Delivery),
@@ -65,6 +71,8 @@ pub enum PullRefusal {
         /// How many that is.
         max: usize,
     },
+    /// There is no memory for the answer.
+    NoMemory,
     /// The log failed.
     StoreFailed,
     /// The broker is shutting down.
@@ -93,7 +101,9 @@ impl<L: Log> Core<L> {
         if let Some(attempt) = asked.attempt.as_ref().and_then(|id| channel.attempts.get(id)) {
             match attempt.clone() {
                 // There is at least one, or the attempt would be forgotten.
-                Attempt::Given(messages) => return Ok(Delivered::Again(self.give_again(number, &messages)?)),
+                Attempt::Given(messages) => {
+                    return Ok(Delivered::Again(self.give_again(number, &messages, &asked.answers)?));
+                }
                 Attempt::Waiting(first) => {
                     if let Some((id, arrival)) = channel.receivers.take_over(first, asked.lease) {
                         channel.attempts.waits(asked.attempt.as_ref().expect("it was looked up"), id);
@@ -102,16 +112,17 @@ impl<L: Log> Core<L> {
                 }
             }
         }
-        // Whoever waits came earlier; and nobody waits while something may be had.
-        if channel.may_give() && channel.receivers.is_empty() {
-            let delivery = self.hand_out(number, asked)?;
+        // Whoever waits came earlier; and nobody waits while something may be had, but for those that lack memory.
+        if channel.may_give() && (channel.receivers.is_empty() || channel.lacks_memory) {
+            let memory = asked.answers.take(channel.next_bytes()).ok_or(PullRefusal::NoMemory)?;
+            let delivery = self.hand_out(number, asked, memory)?;
             self.touch(number);
             return Ok(Delivered::Now(delivery));
         }
-        if channel.receivers.len() >= max {
+        if !may_wait(channel.receivers.len(), channel.receivers.holders(), &asked.answers, max) {
             return Err(PullRefusal::TooManyReceivers { max });
         }
-        let (id, arrival) = channel.receivers.push(asked.lease, asked.attempt.clone());
+        let (id, arrival) = channel.receivers.push(asked.lease, asked.attempt.clone(), asked.answers.clone());
         if let Some(attempt) = &asked.attempt {
             channel.attempts.waits(attempt, id);
         }
@@ -131,12 +142,13 @@ impl<L: Log> Core<L> {
         while deliveries.len() < max
             && let Some(channel) = self.channels.get(&number)
             && channel.may_give()
-            && channel.receivers.is_empty()
-            && let Some(size) = channel.state.next_bytes()
-            && u64::from(size) <= bytes
+            && (channel.receivers.is_empty() || channel.lacks_memory)
+            && let size = channel.next_bytes()
+            && size <= bytes
+            && let Some(memory) = asked.answers.take_uncounted(size)
         {
-            bytes -= u64::from(size);
-            deliveries.push(self.hand_out(number, asked)?);
+            bytes -= size;
+            deliveries.push(self.hand_out(number, asked, memory)?);
         }
         self.touch(number);
         Ok(deliveries)
@@ -179,16 +191,18 @@ impl<L: Log> Core<L> {
             if !channel.may_give() {
                 return;
             }
-            let Some((id, waiter)) = channel.receivers.pop() else { return };
+            let size = channel.next_bytes();
+            let served = channel.receivers.pop(|answers| answers.take_uncounted(size));
+            let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(number) };
             if waiter.sender.is_closed() {
                 if let Some(attempt) = &waiter.attempt {
                     channel.attempts.stops_waiting(attempt, id);
                 }
                 continue;
             }
-            let asked = Asked { lease: waiter.lease, attempt: waiter.attempt };
+            let asked = Asked { lease: waiter.lease, attempt: waiter.attempt, answers: waiter.holder };
             // After a failure the waiter's channel closes, and its answer says that the store failed.
-            let Ok(delivery) = self.hand_out(number, &asked) else { return };
+            let Ok(delivery) = self.hand_out(number, &asked, memory) else { return };
             if let Err(Ok(delivery)) = waiter.sender.send(Ok(Box::new(delivery))) {
                 self.take_back(number, delivery.granted.claim());
             }
@@ -197,8 +211,30 @@ impl<L: Log> Core<L> {
         self.wake_at(number, 0);
     }
 
+    /// Nobody who waits could be served: there is nobody, or they lack memory, of which some may be free later.
+    fn note_lack_of_memory(&mut self, number: u32) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        if !channel.receivers.is_empty() && !channel.lacks_memory {
+            channel.lacks_memory = true;
+            self.lack_memory.push(number);
+            self.wakers.memory.notify_one();
+        }
+    }
+
+    /// Serves those who lacked memory, as far as there is some now. Whether there are still some of them.
+    pub fn serve_those_without_memory(&mut self) -> bool {
+        for number in std::mem::take(&mut self.lack_memory) {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.lacks_memory = false;
+                self.serve_waiting(number);
+                self.touch(number);
+            }
+        }
+        !self.lack_memory.is_empty()
+    }
+
     /// Leases the next message. The caller has made sure that there is one.
-    fn hand_out(&mut self, number: u32, asked: &Asked) -> Result<Delivery, StoreFailed> {
+    fn hand_out(&mut self, number: u32, asked: &Asked, memory: Taken) -> Result<Delivery, StoreFailed> {
         let ends_at = self.clock.now() + asked.lease;
         let channel = self.channels.get_mut(&number).expect("the caller found the channel");
         let granted =
@@ -212,25 +248,37 @@ impl<L: Log> Core<L> {
             self.metrics.redelivered.inc();
         }
         let ticket = self.record_lease(number, &granted)?;
-        self.delivery(number, granted, ticket)
+        self.delivery(number, granted, ticket, memory)
     }
 
     /// What an attempt got before, once more: the same leases, and nothing is counted.
-    fn give_again(&mut self, number: u32, messages: &[Sequence]) -> Result<Vec<Delivery>, StoreFailed> {
+    fn give_again(
+        &mut self,
+        number: u32,
+        messages: &[Sequence],
+        answers: &Share,
+    ) -> Result<Vec<Delivery>, PullRefusal> {
         let mut deliveries = Vec::with_capacity(messages.len());
         for sequence in messages {
             let channel = &self.channels[&number];
             let Some(granted) = channel.state.granted(*sequence) else { continue };
+            let memory = answers.take(granted.stored.bytes.into()).ok_or(PullRefusal::NoMemory)?;
             let ticket = self.everything_so_far(Sync::Later);
-            deliveries.push(self.delivery(number, granted, ticket)?);
+            deliveries.push(self.delivery(number, granted, ticket, memory)?);
         }
         Ok(deliveries)
     }
 
-    fn delivery(&mut self, number: u32, granted: Granted, ticket: Ticket) -> Result<Delivery, StoreFailed> {
+    fn delivery(
+        &mut self,
+        number: u32,
+        granted: Granted,
+        ticket: Ticket,
+        memory: Taken,
+    ) -> Result<Delivery, StoreFailed> {
         let content = self.content(number, granted.sequence, granted.stored.position)?;
         let token = self.sealer.seal(number, granted.claim());
-        Ok(Delivery { channel: number, granted, token, content, ticket })
+        Ok(Delivery { channel: number, granted, token, content, ticket, memory })
     }
 
     /// Writes down a lease that was granted or renewed.
@@ -240,9 +288,32 @@ impl<L: Log> Core<L> {
     }
 }
 
+/// Whether one more of a holder may wait where so many do already, at most `max`: nobody takes all places, by the rule of
+/// [`shared`].
+pub(super) fn may_wait<'a>(
+    waiting: usize,
+    holders: impl Iterator<Item = &'a Share>,
+    holder: &Share,
+    max: usize,
+) -> bool {
+    let left = max.saturating_sub(waiting);
+    // While there is much room nobody can have too much of it.
+    let bound = (left.saturating_sub(1)).saturating_mul(shared::TIMES as usize);
+    left > 0
+        && (waiting < bound || {
+            let own = holders.filter(|other| other.is(holder)).count();
+            own == 0 || own < bound
+        })
+}
+
 impl super::Channel {
     /// Whether the next message may be given to a receiver.
     fn may_give(&self) -> bool {
         self.state.in_line() > 0 && !self.entry.config.paused
+    }
+
+    /// Bytes of the next message, if there is one.
+    fn next_bytes(&self) -> u64 {
+        self.state.next_bytes().map_or(0, u64::from)
     }
 }

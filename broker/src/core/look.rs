@@ -7,6 +7,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Message, Sequence, State},
     log::Log,
+    shared::{Share, Taken},
 };
 
 /// A message that was looked at.
@@ -18,36 +19,45 @@ pub struct Seen {
     pub message: Message,
     /// What was sent.
     pub content: Reading,
+    /// The memory that it takes.
+    pub memory: Taken,
+}
+
+/// What there is to look at.
+#[derive(Debug)]
+pub enum Look {
+    /// A message.
+    Seen(Box<Seen>),
+    /// A message that is larger than it may be.
+    TooLarge(Sequence),
+    /// A message for which there is no memory now.
+    NoMemory,
+    /// No more messages.
+    End,
 }
 
 impl<L: Log> Core<L> {
-    /// Up to `max` messages of a state from the sequence `first` on, in order, of at most `bytes` in all but at least one.
-    /// True when there may be more.
-    pub fn peek(
+    /// The first message of a state from the sequence `first` on, of at most `bytes`.
+    pub fn look(
         &mut self,
         entry: &Arc<ChannelEntry>,
         state: State,
         first: Sequence,
-        max: usize,
-        mut bytes: u64,
-    ) -> Result<(Vec<Seen>, bool), StoreFailed> {
+        bytes: u64,
+        answers: &Share,
+    ) -> Result<Look, StoreFailed> {
         self.alive()?;
-        let Some(channel) = self.channel(entry) else { return Ok((Vec::new(), false)) };
-        let sequences = channel.state.in_state(state, first, max);
-        let full = sequences.len() == max;
-        let mut seen = Vec::with_capacity(sequences.len());
-        for sequence in sequences {
-            let message =
-                self.channels.get(&entry.number).and_then(|channel| channel.state.message(sequence));
-            let Some(message) = message.map(Cow::into_owned) else { continue };
-            let size = u64::from(message.stored.bytes);
-            if size > bytes && !seen.is_empty() {
-                return Ok((seen, true));
-            }
-            bytes = bytes.saturating_sub(size);
-            let content = self.content(entry.number, sequence, message.stored.position)?;
-            seen.push(Seen { sequence, message, content });
+        let Some(channel) = self.channel(entry) else { return Ok(Look::End) };
+        let Some(sequence) = channel.state.in_state(state, first, 1).pop() else { return Ok(Look::End) };
+        let Some(message) = channel.state.message(sequence).map(Cow::into_owned) else {
+            return Ok(Look::End);
+        };
+        let size = u64::from(message.stored.bytes);
+        if size > bytes {
+            return Ok(Look::TooLarge(sequence));
         }
-        Ok((seen, full))
+        let Some(memory) = answers.take_uncounted(size) else { return Ok(Look::NoMemory) };
+        let content = self.content(entry.number, sequence, message.stored.position)?;
+        Ok(Look::Seen(Box::new(Seen { sequence, message, content, memory })))
     }
 }

@@ -56,7 +56,7 @@ pub use cores::Cores;
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
-pub use look::Seen;
+pub use look::{Look, Seen};
 pub use placement::{CORES_MAX, Here};
 pub use push::{Push, PushRefusal, Pushed};
 pub use reach::Reach;
@@ -77,6 +77,7 @@ use crate::{
     clock::{Clock, Millis},
     log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
+    shared::Share,
 };
 use attempts::Attempts;
 use contents::HotContents;
@@ -150,6 +151,8 @@ pub struct Wakers {
     pub timer: Arc<Notify>,
     /// There is a message for another core.
     pub outbox: Arc<Notify>,
+    /// Receivers wait for memory, and not for a message.
+    pub memory: Arc<Notify>,
 }
 
 /// One channel of the core.
@@ -159,8 +162,8 @@ struct Channel {
     rate: Option<RateLimiter>,
     state: ChannelState,
     /// A box is what they have room for while they wait.
-    receivers: WaitingReceivers<Box<Delivery>>,
-    senders: WaitingSenders,
+    receivers: WaitingReceivers<Box<Delivery>, Share>,
+    senders: WaitingSenders<Share>,
     attempts: Attempts,
     /// A message that was leased is not any more; for whoever may have only so many at a time.
     lease_ended: Arc<Notify>,
@@ -169,6 +172,8 @@ struct Channel {
     wakes_at: Option<Millis>,
     /// Whether it is among the idle ones that are kept.
     listed_as_idle: bool,
+    /// All receivers that wait lack the memory for the next message.
+    lacks_memory: bool,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -196,6 +201,8 @@ pub struct Core<L = DiskLog> {
     inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
+    /// Channels whose waiting receivers lack memory.
+    lack_memory: Vec<u32>,
     /// The open group.
     group: Arc<Group>,
     /// What it promises.

@@ -11,11 +11,12 @@ use governor::{
 use restante_wire::channel::{Limits, WhenFull};
 use tokio::sync::Notify;
 
-use super::{Channel, Core, PushRefusal, idempotency::KeyHash};
+use super::{Channel, Core, PushRefusal, deliver::may_wait, idempotency::KeyHash};
 use crate::{
     address_store::ChannelEntry,
     channel::{SenderId, Sequence, State},
     log::Log,
+    shared::Share,
 };
 
 /// What measures out a channel's pushes.
@@ -155,13 +156,14 @@ impl<L: Log> Core<L> {
         &mut self,
         number: u32,
         key: Option<KeyHash>,
+        sender: &Share,
     ) -> Result<Option<(Turn, Arc<Notify>)>, WaitRefusal> {
         let max = self.limits.waiting_senders;
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(None) };
-        if channel.senders.len() >= max {
+        if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
             return Err(WaitRefusal { max });
         }
-        let (id, wake) = channel.senders.push();
+        let (id, wake) = channel.senders.push(sender.clone());
         channel.publish();
         self.waiting_keys.extend(key);
         Ok(Some((Turn { channel: number, id }, wake)))

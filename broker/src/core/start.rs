@@ -166,6 +166,7 @@ impl<L: Log> Core<L> {
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
+            lack_memory: Vec::new(),
             group: Arc::default(),
             group_sync: Sync::Later,
             sync_wanted: false,

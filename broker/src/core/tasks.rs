@@ -2,6 +2,7 @@
 
 use std::{
     future::{pending, poll_fn},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, Progress, SharedCore};
-use crate::{clock::Millis, log::Log};
+use crate::{clock::Millis, log::Log, shared::Purse};
 
 /// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
 /// so a few turns gather all requests that are already in the sockets; more turns would only delay them.
@@ -112,6 +113,22 @@ async fn gather<L: Log>(core: &SharedCore<L>) {
         }
         bytes = grown;
         yield_now().await;
+    }
+}
+
+/// Serves receivers that wait for memory, when some is free.
+pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<Purse>) {
+    let lacking = core.with(|core| core.wakers().memory);
+    loop {
+        lacking.notified().await;
+        loop {
+            // What is given back from here on is told.
+            let freed = memory.freed();
+            if !core.with(|core| core.serve_those_without_memory()) {
+                break;
+            }
+            freed.await;
+        }
     }
 }
 

@@ -1,62 +1,21 @@
-//! Reading a request's body, within the message's limit and the broker's memory.
+//! Reading a request's body, within the message's limit and its caller's memory.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use restante_wire::ProblemType;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::HttpError;
+use super::{Caller, HttpError, progress};
+use crate::shared::{Purse, Taken};
 
-/// How much of a body that is refused is read and thrown away, so that the client finishes sending and reads why. More
-/// than that and the connection is closed on it.
-const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// How fast a body must come after its first moments, in bytes a second: slower than any link in use, and fast enough that
-/// nobody holds the memory of others for long with next to nothing.
-const BODY_BYTES_PER_SECOND_MIN: u64 = 4096;
-
-/// What bodies may take: memory and time.
-#[derive(Debug, Clone)]
-pub struct BodyLimits {
-    /// The memory of all.
-    pub memory: BodyMemory,
-    /// How long each has, besides the time that its bytes are worth.
-    pub timeout: Duration,
-}
-
-impl BodyLimits {
-    /// How long a body has of which so many bytes have come.
-    fn patience(&self, bytes: usize) -> Duration {
-        self.timeout + Duration::from_millis(bytes as u64 * 1000 / BODY_BYTES_PER_SECOND_MIN)
-    }
-}
-
-/// The bytes of all bodies that are being read, up to `--body-memory`; or of all answers that are being sent, up to
-/// `--answer-memory`.
-#[derive(Debug, Clone)]
-pub struct BodyMemory {
-    used: Arc<AtomicU64>,
-    max: u64,
-}
-
-/// A part of the memory, given back when dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    memory: BodyMemory,
-    bytes: u64,
-}
+/// How often the patience with a body that does not come is looked at again: it is less, the less memory is left.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// A request's body, and how long its head says that it is.
 #[derive(Debug)]
@@ -71,55 +30,7 @@ pub struct WholeBody {
     /// Its bytes.
     pub bytes: Bytes,
     /// The memory that they take, for as long as the request goes on.
-    pub reservation: Reservation,
-}
-
-impl BodyMemory {
-    /// Memory for `max` bytes.
-    pub fn new(max: u64) -> Self {
-        Self { used: Arc::default(), max }
-    }
-
-    /// Bytes in use.
-    pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
-    }
-
-    /// Whether all of it is in use.
-    pub fn is_full(&self) -> bool {
-        self.used() >= self.max
-    }
-
-    /// Takes a part of it that is needed in any case.
-    pub fn keep(&self, bytes: usize) -> Reservation {
-        self.used.fetch_add(bytes as u64, Relaxed);
-        Reservation { memory: self.clone(), bytes: bytes as u64 }
-    }
-
-    fn reserve(&self) -> Reservation {
-        Reservation { memory: self.clone(), bytes: 0 }
-    }
-}
-
-impl Reservation {
-    /// Takes more; refused when all is in use.
-    fn grow(&mut self, bytes: u64) -> Result<(), HttpError> {
-        let used = self.memory.used.fetch_add(bytes, Relaxed) + bytes;
-        self.bytes += bytes;
-        if used > self.memory.max {
-            let max = self.memory.max;
-            let detail =
-                format!("bodies in flight fill their memory of {max} bytes (--body-memory): send again");
-            return Err(HttpError::new(ProblemType::Busy, detail));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Relaxed);
-    }
+    pub memory: Taken,
 }
 
 impl Announced {
@@ -129,32 +40,35 @@ impl Announced {
         Self { body, bytes }
     }
 
-    /// Reads a message's content of at most `max` bytes. What is announced too large is refused before it is read.
-    pub async fn read(self, max: u64, limits: &BodyLimits) -> Result<WholeBody, HttpError> {
-        self.read_up_to(max, limits, message_too_large).await
+    /// Reads a message's content of at most `max` bytes. What is announced too large is refused before any of it is read.
+    pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
+        self.read_up_to(max, caller, timeout, message_too_large).await
     }
 
     /// Reads a batch of at most `max` bytes.
-    pub async fn read_batch(self, max: u64, limits: &BodyLimits) -> Result<WholeBody, HttpError> {
-        self.read_up_to(max, limits, batch_too_large).await
+    pub async fn read_batch(
+        self,
+        max: u64,
+        caller: &Caller,
+        timeout: Duration,
+    ) -> Result<WholeBody, HttpError> {
+        self.read_up_to(max, caller, timeout, batch_too_large).await
     }
 
     async fn read_up_to(
         mut self,
         max: u64,
-        limits: &BodyLimits,
+        caller: &Caller,
+        timeout: Duration,
         too_large: fn(u64, u64) -> HttpError,
     ) -> Result<WholeBody, HttpError> {
         let announced = self.bytes;
-        let mut reservation = limits.memory.reserve();
-        if let Some(announced) = announced {
-            if announced > max {
-                self.discard(limits).await;
-                return Err(too_large(announced, max));
-            }
-            reservation.grow(announced)?;
+        // Nothing of it is asked for, so that a client that asks first, by Expect, need not send it.
+        if let Some(announced) = announced.filter(|announced| *announced > max) {
+            return Err(too_large(announced, max));
         }
-        let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+        let mut memory = caller.bodies().take_anyway(0);
+        let mut bytes: Vec<u8> = Vec::new();
         // Most bodies are there with their heads, and need no clock.
         let mut waits_since = None;
         loop {
@@ -162,44 +76,58 @@ impl Announced {
                 Some(frame) => frame,
                 None => {
                     let started = *waits_since.get_or_insert_with(Instant::now);
-                    let until = started + limits.patience(bytes.len());
-                    let come = timeout_at(until, self.body.frame()).await;
-                    come.map_err(|_| too_slow(bytes.len(), started))?
+                    self.next_frame(bytes.len(), started, timeout, caller.bodies().purse()).await?
                 }
             };
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
             let Ok(data) = frame.into_data() else { continue };
-            let size = bytes.len() as u64 + data.len() as u64;
-            if size > max {
-                self.discard(limits).await;
-                return Err(too_large(size, max));
+            let size = bytes.len() + data.len();
+            if size as u64 > max {
+                return Err(too_large(size as u64, max));
             }
-            if announced.is_none() {
-                reservation.grow(data.len() as u64)?;
+            if size > bytes.capacity() {
+                // Memory is counted as it is taken: bytes that are only announced take none.
+                let room = (bytes.capacity() * 2).min(announced.unwrap_or(max) as usize).max(size);
+                if !memory.grow((room - bytes.capacity()) as u64) {
+                    return Err(busy(caller));
+                }
+                bytes.reserve_exact(room - bytes.len());
             }
             // Copied, because a frame may hold on to a read buffer many times its size.
             bytes.extend_from_slice(&data);
         }
-        Ok(WholeBody { bytes: bytes.freeze(), reservation })
+        // What is kept of a message may be kept for long.
+        bytes.shrink_to_fit();
+        memory.shrink_to(bytes.len() as u64);
+        Ok(WholeBody { bytes: bytes.into(), memory })
     }
 
-    /// Reads the rest of a body that is refused, as far as is worth while. On the heap, because it is rare and every request
-    /// would have room for it.
-    fn discard<'a>(&'a mut self, limits: &'a BodyLimits) -> impl Future<Output = ()> + 'a {
-        let rest = async {
-            let mut discarded = 0;
-            while let Some(Ok(frame)) = self.body.frame().await {
-                discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if discarded > DISCARD_BYTES_MAX {
-                    break;
-                }
+    /// The next part, when it comes in time.
+    async fn next_frame(
+        &mut self,
+        got: usize,
+        started: Instant,
+        timeout: Duration,
+        memory: &Purse,
+    ) -> Result<Option<Result<http_body::Frame<Bytes>, axum::Error>>, HttpError> {
+        loop {
+            let ends_at = started + patience(timeout, memory) + progress::worth(got as u64);
+            let look_again = Instant::now() + LOOK_AGAIN_EVERY;
+            match timeout_at(ends_at.min(look_again), self.body.frame()).await {
+                Ok(frame) => return Ok(frame),
+                Err(_) if Instant::now() >= ends_at => return Err(too_slow(got, started)),
+                Err(_) => {}
             }
-        };
-        Box::pin(async move {
-            let _ = timeout(limits.timeout, rest).await;
-        })
+        }
     }
+}
+
+/// How long a body may take besides the time that its bytes are worth: as long as it is told while half of the memory is left,
+/// and down to a tenth of that as it fills.
+fn patience(timeout: Duration, memory: &Purse) -> Duration {
+    let left = memory.left() as f64 * 2.0 / memory.max().max(1) as f64;
+    timeout.mul_f64(left.clamp(0.1, 1.0))
 }
 
 /// Refuses a request that has a body and should have none.
@@ -211,6 +139,17 @@ pub fn expect_none(body: &Body) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::BodyUnexpected, detail))
 }
 
+fn busy(caller: &Caller) -> HttpError {
+    let (own, all) = (caller.bodies().used(), caller.bodies().purse());
+    let detail = format!(
+        "the limit of request bodies in flight is reached: {} of {} bytes, {own} of them from this client (--body-memory); try \
+         again",
+        all.used(),
+        all.max()
+    );
+    HttpError::new(ProblemType::Busy, detail)
+}
+
 fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpError {
     let of = announced.map(|announced| format!(" of {announced}")).unwrap_or_default();
     let detail = format!("the body ended after {got}{of} bytes ({error}); nothing was stored: send it again");
@@ -219,9 +158,10 @@ fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpEr
 
 fn too_slow(got: usize, started: Instant) -> HttpError {
     let detail = format!(
-        "{got} bytes of the body came in {} s, and a body must come at {BODY_BYTES_PER_SECOND_MIN} bytes a second after its \
-         first moments (--body-timeout); nothing was stored: send it again",
-        started.elapsed().as_secs()
+        "{got} bytes of the body came in {} s, and a body must come at {} bytes a second after its first moments \
+         (--body-timeout); nothing was stored: send it again",
+        started.elapsed().as_secs(),
+        progress::BYTES_PER_SECOND_MIN
     );
     HttpError::new(ProblemType::BodyTimeout, detail)
 }
@@ -240,17 +180,34 @@ fn batch_too_large(size: u64, max: u64) -> HttpError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use futures_util::stream;
 
     use super::*;
+    use crate::http::{CallerCounts, CallerLimits, Callers};
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn chunks(sizes: &[usize]) -> Body {
         let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, std::io::Error>(vec![7_u8; *size])).collect();
         Body::from_stream(stream::iter(chunks))
     }
 
-    fn limits(bytes: u64) -> BodyLimits {
-        BodyLimits { memory: BodyMemory::new(bytes), timeout: Duration::from_secs(30) }
+    /// A part now and then.
+    fn dripping(bytes: usize, every: u64) -> Body {
+        Body::from_stream(stream::unfold((), move |()| async move {
+            tokio::time::sleep(Duration::from_secs(every)).await;
+            Some((Ok::<_, std::io::Error>(vec![7_u8; bytes]), ()))
+        }))
+    }
+
+    fn callers(bytes: u64) -> Callers {
+        Callers::new(
+            CallerLimits { requests: 10, body_bytes: bytes, answer_bytes: 0 },
+            &CallerCounts::unread(),
+        )
     }
 
     fn length(bytes: u64) -> HeaderMap {
@@ -259,49 +216,99 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_in_chunks_is_put_together_and_its_memory_given_back() {
-        let limits = limits(100);
-        let whole = Announced::new(chunks(&[30, 0, 40]), &HeaderMap::new()).read(70, &limits).await.unwrap();
-        assert_eq!((whole.bytes.len(), limits.memory.used()), (70, 70));
+        let callers = callers(1000);
+        let body = Announced::new(chunks(&[30, 0, 40]), &HeaderMap::new());
+        let whole = body.read(70, &callers.at(ME), TIMEOUT).await.unwrap();
+        assert_eq!((whole.bytes.len(), callers.bodies().used()), (70, 70));
         drop(whole);
-        assert_eq!(limits.memory.used(), 0);
+        assert_eq!(callers.bodies().used(), 0);
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_whether_announced_or_not() {
-        let limits = limits(1000);
+        let callers = callers(1000);
         for headers in [HeaderMap::new(), length(71)] {
-            let error = Announced::new(chunks(&[30, 41]), &headers).read(70, &limits).await.unwrap_err();
+            let body = Announced::new(chunks(&[30, 41]), &headers);
+            let error = body.read(70, &callers.at(ME), TIMEOUT).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::MessageTooLarge);
         }
-        assert_eq!(limits.memory.used(), 0);
+        assert_eq!(callers.bodies().used(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_for_of_a_body_that_is_announced_too_large() {
+        let parts = stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
+            panic!("it was asked for")
+        });
+        let body = Announced::new(Body::from_stream(parts), &length(71));
+        assert!(body.read(70, &callers(1000).at(ME), TIMEOUT).await.is_err());
     }
 
     #[tokio::test]
     async fn when_the_memory_is_in_use_the_broker_is_busy() {
-        let limits = limits(100);
-        let first = Announced::new(chunks(&[80]), &length(80)).read(100, &limits).await.unwrap();
+        let callers = callers(100);
+        let caller = callers.at(ME);
+        let first = Announced::new(chunks(&[80]), &length(80)).read(100, &caller, TIMEOUT).await.unwrap();
         for headers in [HeaderMap::new(), length(30)] {
-            let error = Announced::new(chunks(&[30]), &headers).read(100, &limits).await.unwrap_err();
+            let error =
+                Announced::new(chunks(&[30]), &headers).read(100, &caller, TIMEOUT).await.unwrap_err();
             assert_eq!(error.kind(), ProblemType::Busy);
         }
         drop(first);
-        assert!(Announced::new(chunks(&[30]), &length(30)).read(100, &limits).await.is_ok());
+        assert!(Announced::new(chunks(&[30]), &length(30)).read(100, &caller, TIMEOUT).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_client_leaves_memory_to_others() {
+        let callers = callers(1000);
+        let greedy = callers.at(ME);
+        let mut held = Vec::new();
+        while let Ok(whole) = Announced::new(chunks(&[50]), &length(50)).read(100, &greedy, TIMEOUT).await {
+            held.push(whole);
+        }
+        assert_eq!(held.len(), 15);
+        let other = callers.at(Ipv4Addr::new(10, 0, 0, 1).into());
+        assert!(Announced::new(chunks(&[50]), &length(50)).read(100, &other, TIMEOUT).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_too_slowly_is_408_and_one_that_comes_at_a_walk_is_taken() {
-        let dripping = |bytes: usize, every: u64| {
-            Body::from_stream(stream::unfold(0, move |sent| async move {
-                tokio::time::sleep(Duration::from_secs(every)).await;
-                (sent < 20).then(|| (Ok::<_, std::io::Error>(vec![7_u8; bytes]), sent + 1))
-            }))
-        };
-        let limits = limits(1 << 20);
-        let error =
-            Announced::new(dripping(1, 5), &HeaderMap::new()).read(1 << 20, &limits).await.unwrap_err();
+    async fn bytes_that_are_only_announced_take_no_memory() {
+        let callers = callers(100);
+        let (caller, other) = (callers.at(ME), callers.at(Ipv4Addr::new(10, 0, 0, 1).into()));
+        let announcing = Announced::new(dripping(1, 1), &length(100));
+        let announcing = announcing.read(100, &caller, TIMEOUT);
+        tokio::select! {
+            _ = announcing => panic!("it takes longer"),
+            whole = Announced::new(chunks(&[90]), &length(90)).read(100, &other, TIMEOUT) => {
+                assert!(whole.is_ok());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_408() {
+        let body = Announced::new(dripping(1, 5), &HeaderMap::new());
+        let error = body.read(1 << 20, &callers(4 << 20).at(ME), TIMEOUT).await.unwrap_err();
         assert_eq!(error.kind(), ProblemType::BodyTimeout);
-        let whole =
-            Announced::new(dripping(20_480, 5), &HeaderMap::new()).read(1 << 20, &limits).await.unwrap();
-        assert_eq!(whole.bytes.len(), 20 * 20_480);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_at_the_least_rate_is_taken() {
+        let body = Announced::new(dripping(20_480, 5), &length(20 * 20_480));
+        let error = body.read(20 * 20_480 - 1, &callers(4 << 20).at(ME), TIMEOUT).await.unwrap_err();
+        assert_eq!(error.kind(), ProblemType::MessageTooLarge);
+        let body = Announced::new(dripping(20_480, 5), &HeaderMap::new());
+        let error = body.read(20 * 20_480, &callers(4 << 20).at(ME), TIMEOUT).await.unwrap_err();
+        assert_eq!(error.kind(), ProblemType::MessageTooLarge, "it came that far");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_makes_no_progress_has_less_time_when_memory_is_short() {
+        let callers = callers(1000);
+        let _held = callers.at(Ipv4Addr::new(10, 0, 0, 1).into()).bodies().take(950).unwrap();
+        let began = Instant::now();
+        let body = Announced::new(dripping(1, 60), &HeaderMap::new());
+        let error = body.read(100, &callers.at(ME), TIMEOUT).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (ProblemType::BodyTimeout, 3));
     }
 }

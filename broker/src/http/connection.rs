@@ -1,8 +1,7 @@
 //! One connection: HTTP/1.1 or cleartext HTTP/2, within its limits, to its end.
 
 use std::{
-    future::poll_fn,
-    net::SocketAddr,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -18,13 +17,25 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use prometheus::{IntCounter, IntGauge};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
     task::TaskTracker,
 };
 
-use super::{Serve, outbox::Outbox, version::Version, watched::Watched};
+use super::{
+    Serve,
+    line::{Line, Patience},
+    places::{Place, Places},
+    requests::requests,
+    stream::within_progress,
+    undelivered::Undelivered,
+    version::Version,
+    watched::Watched,
+};
 use crate::drain::Drain;
 
 /// The largest head of an HTTP/1 request, and what is read ahead of a body: hyper takes no less, and the largest head that
@@ -46,14 +57,17 @@ const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it has to answer.
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 
+/// How long an idle HTTP/2 connection that ends has to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What each connection may take.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// Connections at a time.
-    pub connections_max: usize,
-    /// A connection has this long to send the head of its first or next request.
+    /// A connection has this long to send the head of its first request, and to send each next head once it has begun.
     pub head_timeout: Duration,
-    /// A peer that takes nothing of an answer for this long is given up.
+    /// A connection may be idle for this long between two requests.
+    pub keep_alive: Duration,
+    /// A peer has this long to take an answer, besides the time that its bytes are worth.
     pub write_timeout: Duration,
     /// The most streams of one HTTP/2 connection.
     pub h2_streams_max: u32,
@@ -64,9 +78,7 @@ pub struct ConnectionLimits {
 pub struct ConnectionCounts {
     /// Those that are open.
     pub open: IntGauge,
-    /// Those that were closed at once because there were too many.
-    pub refused: IntCounter,
-    /// Those that were given up because their peer took nothing.
+    /// Connections and streams that were given up because their peer took too little.
     pub write_timeouts: IntCounter,
 }
 
@@ -74,6 +86,7 @@ pub struct ConnectionCounts {
 pub(super) struct Serving<S> {
     pub(super) service: S,
     pub(super) limits: ConnectionLimits,
+    pub(super) places: Places,
     pub(super) counts: ConnectionCounts,
     pub(super) drain: Drain,
     /// The drain has lasted long enough: connections that are still open end.
@@ -92,12 +105,13 @@ impl<S> Serving<S> {
 #[derive(Clone)]
 struct Streams {
     tasks: TaskTracker,
-    outbox: Outbox,
+    write_timeout: Duration,
+    write_timeouts: IntCounter,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, future: F) {
-        self.tasks.spawn(self.outbox.scope(future));
+        self.tasks.spawn(within_progress(future, self.write_timeout, self.write_timeouts.clone()));
     }
 }
 
@@ -111,59 +125,71 @@ impl Drop for Open {
 }
 
 /// Serves a connection to its end, or to that of the drain: then what it has not sent is undone.
-pub(super) async fn serve<S: Serve>(stream: TcpStream, peer: SocketAddr, serving: Arc<Serving<S>>) {
+pub(super) async fn serve<S: Serve>(
+    stream: TcpStream,
+    line: Arc<Line>,
+    _place: Place,
+    serving: Arc<Serving<S>>,
+) {
     serving.counts.open.inc();
     let _open = Open(serving.counts.open.clone());
     // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
+        tracing::debug!(peer = %line.peer, %error, "failed to set TCP_NODELAY");
     }
     // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
-    let Some(version) = Box::pin(version(&stream, &serving)).await else { return };
-    // The outbox is the connection's own: what is in it when that ends was never sent.
-    let outbox = Outbox::default();
-    let io = io(stream, &outbox, &serving);
+    let Some(version) = Box::pin(version(&stream, &line, &serving)).await else { return };
+    // The connection's own: what is in it when that ends was never sent.
+    let undelivered = Undelivered::default();
+    let patience = (serving.limits.write_timeout, serving.counts.write_timeouts.clone());
+    let io = TokioIo::new(Watched::new(stream, &line, &undelivered, version, patience));
+    let requests = requests(&serving.service, &line, &undelivered, &serving.drain);
     let ended = match version {
         Version::Http1 => {
-            let connection = http1(&serving.limits).serve_connection(io, serving.service.clone());
-            outbox.scope(drained(Box::pin(connection), &serving)).await
+            let connection = http1().serve_connection(io, requests);
+            lasting(Box::pin(connection), version, &line, &serving).await
         }
         Version::Http2 => {
-            let streams = Streams { tasks: serving.tasks.clone(), outbox: outbox.clone() };
-            let connection = http2(&serving.limits, streams).serve_connection(io, serving.service.clone());
-            outbox.scope(drained(Box::pin(connection), &serving)).await
+            let connection = http2(&serving).serve_connection(io, requests);
+            lasting(Box::pin(connection), version, &line, &serving).await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
+        tracing::debug!(peer = %line.peer, %error, "a connection ended early");
     }
-}
-
-fn io<S>(stream: TcpStream, outbox: &Outbox, serving: &Serving<S>) -> TokioIo<Watched<TcpStream>> {
-    let Serving { limits, counts, .. } = serving;
-    TokioIo::new(Watched::new(stream, outbox.clone(), limits.write_timeout, counts.write_timeouts.clone()))
 }
 
 /// What a connection begins with; none if it brings nothing.
-async fn version<S>(stream: &TcpStream, serving: &Serving<S>) -> Option<Version> {
+async fn version<S>(stream: &TcpStream, line: &Line, serving: &Serving<S>) -> Option<Version> {
+    let gives_way = poll_fn(|context| {
+        line.wakes(context.waker());
+        if line.is_to_give_way() { Poll::Ready(()) } else { Poll::Pending }
+    });
     tokio::select! {
         version = timeout(serving.limits.head_timeout, Version::of(stream)) => version.ok()?.ok(),
         () = serving.next_stage(serving.drain.has_begun()) => None,
+        () = gives_way => None,
     }
 }
 
-fn http1(limits: &ConnectionLimits) -> http1::Builder {
+fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        // The line's patience holds for it.
+        .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(H1_BUFFER_BYTES_MAX)
-        .pipeline_flush(true);
+        .max_buf_size(H1_BUFFER_BYTES_MAX);
     builder
 }
 
-fn http2(limits: &ConnectionLimits, streams: Streams) -> http2::Builder<Streams> {
+fn http2<S>(serving: &Serving<S>) -> http2::Builder<Streams> {
+    let Serving { tasks, limits, counts, .. } = serving;
+    let streams = Streams {
+        tasks: tasks.clone(),
+        write_timeout: limits.write_timeout,
+        write_timeouts: counts.write_timeouts.clone(),
+    };
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
@@ -179,19 +205,30 @@ fn http2(limits: &ConnectionLimits, streams: Streams) -> http2::Builder<Streams>
     builder
 }
 
-/// Serves until the peer has no more requests, until the drain lets it have none, or until that is over.
-async fn drained<C, S>(mut connection: Pin<Box<C>>, serving: &Serving<S>) -> Result<(), C::Error>
+/// Serves until the peer has no more requests or has been silent for too long, until the drain lets it have none, or until that
+/// is over.
+async fn lasting<C, S>(
+    mut connection: Pin<Box<C>>,
+    version: Version,
+    line: &Line,
+    serving: &Serving<S>,
+) -> Result<(), C::Error>
 where
     C: GracefulConnection,
 {
+    let ConnectionLimits { head_timeout, keep_alive, .. } = serving.limits;
+    let patience = Patience { head: head_timeout, idle: keep_alive };
     // A connection that comes during the drain ends with the request that it brings, because the answer says so.
     let mut draining = serving.drain.has_begun();
     let mut next_stage = pin!(serving.next_stage(draining));
     let mut waits = false;
+    let mut silence = pin!(sleep_until(Instant::now() + head_timeout));
+    let mut says_goodbye = false;
     poll_fn(|context| {
         // Asked for once, and again in a drain: this is run twice for each request.
         if !waits || serving.drain.has_begun() {
             waits = true;
+            line.wakes(context.waker());
             while next_stage.as_mut().poll(context).is_ready() {
                 if draining {
                     return Poll::Ready(Ok(()));
@@ -201,7 +238,36 @@ where
                 next_stage.set(serving.next_stage(draining));
             }
         }
-        connection.as_mut().poll(context)
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(ended);
+        }
+        // The timer is set again only if the line ends earlier than it thought, or when it rings.
+        let gives_way = line.is_to_give_way();
+        loop {
+            let Some(ends_at) = line.ends_at(patience) else { return Poll::Pending };
+            if !gives_way && ends_at < silence.deadline() {
+                silence.as_mut().reset(ends_at);
+            }
+            if !gives_way && silence.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if !gives_way && Instant::now() < ends_at {
+                silence.as_mut().reset(ends_at);
+                continue;
+            }
+            // Of HTTP/1, closing says it all.
+            if version == Version::Http1 || says_goodbye {
+                return Poll::Ready(Ok(()));
+            }
+            says_goodbye = true;
+            connection.as_mut().graceful_shutdown();
+            silence.as_mut().reset(Instant::now() + GOODBYE);
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            let _ = silence.as_mut().poll(context);
+            return Poll::Pending;
+        }
     })
     .await
 }

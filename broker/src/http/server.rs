@@ -12,6 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Serve,
     connection::{self, ConnectionCounts, ConnectionLimits, Serving},
+    line::Line,
+    places::Places,
 };
 use crate::drain::Drain;
 
@@ -26,6 +28,8 @@ pub struct Server<S> {
     pub service: S,
     /// What each connection may take.
     pub limits: ConnectionLimits,
+    /// How many there may be; the same of all listeners of a port.
+    pub places: Places,
     /// What is counted of them.
     pub counts: ConnectionCounts,
     /// Ends idle connections, and the others after the request that they are in.
@@ -37,11 +41,9 @@ pub struct Server<S> {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            // Ports for operators and probes: a few dozen peers.
-            connections_max: 1000,
-            // Longer than the keep-alive time-outs of common clients and proxies (60 s), so that they and not we close an
-            // idle connection.
-            head_timeout: Duration::from_secs(75),
+            // Ports for operators and probes, which are near.
+            head_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             // The least that RFC 9113 section 6.5.2 recommends.
             h2_streams_max: 100,
@@ -54,27 +56,28 @@ impl ConnectionCounts {
     pub fn unread() -> Self {
         let counter = || IntCounter::new("unread", "unread").expect("the name is one");
         let open = IntGauge::new("unread", "unread").expect("the name is one");
-        Self { open, refused: counter(), write_timeouts: counter() }
+        Self { open, write_timeouts: counter() }
     }
 }
 
 /// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
 pub async fn serve<S: Serve>(server: Server<S>) {
-    let Server { listener, service, limits, counts, drain, drain_timeout } = server;
+    let Server { listener, service, limits, places, counts, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
     let over = CancellationToken::new();
+    let (drain_end, tasks_of) = (over.clone(), tasks.clone());
     let serving =
-        Serving { service, limits, counts, drain: drain.clone(), over: over.clone(), tasks: tasks.clone() };
+        Serving { service, limits, places, counts, drain: drain.clone(), over: drain_end, tasks: tasks_of };
     let serving = Arc::new(serving);
     let accepting = async {
         loop {
             match listener.accept().await {
-                // Closed at once, before it takes memory: the peer sees a connection that ended and tries again.
-                Ok(_) if serving.counts.open.get() >= serving.limits.connections_max as i64 => {
-                    serving.counts.refused.inc();
-                }
                 Ok((stream, peer)) => {
-                    tasks.spawn(connection::serve(stream, peer, serving.clone()));
+                    let line = Line::new(peer.ip().to_canonical());
+                    // Without a place it is closed at once, before it takes memory: the peer tries again.
+                    if let Some(place) = serving.places.enter(&line, false) {
+                        tasks.spawn(connection::serve(stream, line, place, serving.clone()));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a connection");

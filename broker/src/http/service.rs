@@ -3,8 +3,8 @@
 
 use std::{
     any::Any,
-    convert::Infallible,
     future::{Future, ready},
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
 };
@@ -16,56 +16,71 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use http::Request;
-use hyper::{
-    body::Incoming,
-    service::{Service, service_fn},
-};
 use restante_wire::ProblemType;
 use tower::Service as _;
 
-use super::{HttpError, closing::close_when_draining, measure::Measures, router::routes};
-use crate::adapter::Context;
+use super::{Caller, HttpError, Serve, measure::Measures, router::routes};
+use crate::{adapter::Context, shared::Taken};
 
-/// What a server serves.
-pub trait Serve:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
+/// A router alone, which needs to know nobody.
+impl Serve for Router {
+    type Client = ();
+    type Open = ();
 
-impl<S> Serve for S where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
+    fn connected(&self, _: IpAddr) {}
+
+    fn answer(&self, (): &(), request: Request<Body>) -> impl Future<Output = (Response, ())> + Send + use<> {
+        routed(self.clone(), request).map(|answer| (answer, ()))
+    }
 }
 
 /// What the data port serves.
-pub fn service(context: Arc<Context>) -> impl Serve {
-    let routes = routes();
-    let measures = Measures::new(context.metrics.http_seconds.clone(), routes.names().to_vec());
-    let router = super::router::router(routes, context.clone());
-    let all = Arc::new((context, measures));
-    service_fn(move |request: Request<Incoming>| {
-        let all = all.clone();
-        let (context, measures) = &*all;
-        let (measure, version) = (measures.start(&request), request.version());
-        let answer = match context.browsers.check(&request) {
-            Ok(()) => routed(router.clone(), request.map(Body::new)).left_future(),
-            Err(error) => ready(error.into_response()).right_future(),
+#[derive(Clone)]
+pub struct DataPort(Arc<Parts>);
+
+struct Parts {
+    context: Arc<Context>,
+    measures: Measures,
+    router: Router,
+}
+
+impl DataPort {
+    /// What the data port serves.
+    pub fn new(context: Arc<Context>) -> Self {
+        let routes = routes();
+        let measures = Measures::new(context.metrics.http_seconds.clone(), routes.names().to_vec());
+        let router = super::router::router(routes, context.clone());
+        Self(Arc::new(Parts { context, measures, router }))
+    }
+}
+
+impl Serve for DataPort {
+    type Client = Caller;
+    type Open = Option<Taken>;
+
+    fn connected(&self, peer: IpAddr) -> Caller {
+        self.0.context.callers.at(peer)
+    }
+
+    fn answer(
+        &self,
+        client: &Caller,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = (Response, Option<Taken>)> + Send + use<> {
+        let parts = self.0.clone();
+        let measure = parts.measures.start(&request);
+        let answer = match parts.context.browsers.check(&request).and_then(|()| client.request()) {
+            Ok(open) => {
+                request.extensions_mut().insert(client.clone());
+                routed(parts.router.clone(), request).map(|answer| (answer, Some(open))).left_future()
+            }
+            Err(error) => ready((error.into_response(), None)).right_future(),
         };
-        answer.map(move |mut response| {
-            let (context, measures) = &*all;
-            close_when_draining(&context.drain, version, &mut response);
-            measures.end(measure, &response);
-            Ok(response)
+        answer.map(move |(answer, open)| {
+            parts.measures.end(measure, &answer);
+            (answer, open)
         })
-    })
+    }
 }
 
 /// What the router answers; a defect that panics is an answer too. No `async` function, which would have room for the request

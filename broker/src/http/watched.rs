@@ -1,8 +1,10 @@
-//! A connection's stream, watched: what was written is known to be, and a peer that takes nothing is not waited for.
+//! A connection's stream, watched: what was written is known to be, a peer that takes nothing is not waited for, and one that
+//! still sends what nobody wants is heard out, so that it reads the answer that it got.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,29 +12,61 @@ use std::{
 use prometheus::IntCounter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
 
-use super::outbox::Outbox;
+use super::{
+    control_frames::ControlFrames, line::Line, progress::Stall, undelivered::Undelivered, version::Version,
+};
 
-/// A stream that tells its outbox of flushes, and fails when a write is stuck for too long.
+/// What is read and thrown away of a request that was refused: four times the largest message.
+const DISCARD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long that may take, and how long the peer may be silent: nginx's `lingering_time` and `lingering_timeout`.
+const DISCARD_FOR: Duration = Duration::from_secs(30);
+const DISCARD_SILENCE: Duration = Duration::from_secs(5);
+
+/// A stream that tells of flushes and of what it hears, and fails when a write is stuck for too long.
 pub(super) struct Watched<S> {
     stream: S,
-    outbox: Outbox,
+    line: Arc<Line>,
+    undelivered: Undelivered,
     write_timeout: Duration,
     write_timeouts: IntCounter,
-    /// Since a write was stuck.
-    stuck: Option<Pin<Box<Sleep>>>,
+    /// Of HTTP/2.
+    frames: Option<ControlFrames>,
+    /// Since the peer did not take more.
+    stall: Option<Stall>,
+    discard: Option<Discard>,
+    /// When the stall, or the discarding, ends at the earliest.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Reading on after the last answer.
+struct Discard {
+    bytes: usize,
+    ends_at: Instant,
+    silent_since: Instant,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(
         stream: S,
-        outbox: Outbox,
-        write_timeout: Duration,
-        write_timeouts: IntCounter,
+        line: &Arc<Line>,
+        undelivered: &Undelivered,
+        version: Version,
+        (write_timeout, write_timeouts): (Duration, IntCounter),
     ) -> Self {
-        Self { stream, outbox, write_timeout, write_timeouts, stuck: None }
+        Self {
+            stream,
+            line: line.clone(),
+            undelivered: undelivered.clone(),
+            write_timeout,
+            write_timeouts,
+            frames: (version == Version::Http2).then(ControlFrames::new),
+            stall: None,
+            discard: None,
+            timer: None,
+        }
     }
 
     /// Takes note of how a write went.
@@ -41,15 +75,51 @@ impl<S> Watched<S> {
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stuck = None;
-            return written;
+        if let Poll::Ready(written) = written {
+            if let Ok(bytes) = &written {
+                self.stall.iter_mut().for_each(|stall| stall.took(*bytes));
+                self.frames.iter_mut().for_each(|frames| frames.wrote(*bytes));
+            }
+            return Poll::Ready(written);
         }
-        let write_timeout = self.write_timeout;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(write_timeout)));
-        ready!(stuck.as_mut().poll(context));
+        let stall = *self.stall.get_or_insert_with(Stall::begun);
+        ready!(self.poll_until(context, stall.ends_at(self.write_timeout)));
         self.write_timeouts.inc();
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer took nothing for too long")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer took its answer too slowly")))
+    }
+
+    fn poll_until(&mut self, context: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Reads on until the peer has no more to send, within bounds.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 16 * 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+            let Some(discard) = &mut self.discard else { return Poll::Ready(()) };
+            match read {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    discard.bytes += buffer.filled().len();
+                    discard.silent_since = Instant::now();
+                    if discard.bytes > DISCARD_BYTES_MAX || discard.silent_since >= discard.ends_at {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let until = discard.ends_at.min(discard.silent_since + DISCARD_SILENCE);
+                    return self.poll_until(context, until);
+                }
+            }
+        }
     }
 }
 
@@ -59,11 +129,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let heard = &buffer.filled()[before..];
+        match &mut self.frames {
+            Some(frames) => frames.read(heard).map_err(io::Error::other)?,
+            None if !heard.is_empty() => self.line.heard(),
+            None => {}
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -88,35 +166,129 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.outbox.flushed();
+        self.stall = None;
+        self.undelivered.flushed();
         Poll::Ready(Ok(()))
     }
 
+    /// Closing a connection on bytes that nobody has read resets it, and the peer loses the answer that it has not read yet (RFC
+    /// 9112 section 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.discard.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            if !self.line.has_unread() {
+                return Poll::Ready(Ok(()));
+            }
+            let now = Instant::now();
+            self.discard = Some(Discard { bytes: 0, ends_at: now + DISCARD_FOR, silent_since: now });
+        }
+        ready!(self.poll_discard(context));
+        Poll::Ready(Ok(()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use std::net::Ipv4Addr;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+        time::sleep,
+    };
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    struct Test {
+        ours: Watched<DuplexStream>,
+        theirs: DuplexStream,
+        line: Arc<Line>,
+        timeouts: IntCounter,
+    }
+
+    fn connection(bytes: usize) -> Test {
         let timeouts = IntCounter::new("timeouts", "of the test").unwrap();
-        let (ours, mut theirs) = duplex(10);
-        let patience = Duration::from_secs(30);
-        let mut watched = Watched::new(ours, Outbox::default(), patience, timeouts.clone());
-        let writing = tokio::spawn(async move { watched.write_all(&[7; 100]).await });
-        for _ in 0..5 {
-            sleep(Duration::from_secs(29)).await;
-            theirs.read_exact(&mut [0; 10]).await.unwrap();
-        }
-        assert!(!writing.is_finished());
-        sleep(Duration::from_secs(31)).await;
-        assert_eq!(writing.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let line = Line::new(Ipv4Addr::LOCALHOST.into());
+        let (ours, theirs) = duplex(bytes);
+        let patience = (PATIENCE, timeouts.clone());
+        let ours = Watched::new(ours, &line, &Undelivered::default(), Version::Http1, patience);
+        Test { ours, theirs, line, timeouts }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let Test { mut ours, theirs, timeouts, .. } = connection(10);
+        let began = Instant::now();
+        assert_eq!(ours.write_all(&[7; 100]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!((PATIENCE..PATIENCE + Duration::from_secs(1)).contains(&began.elapsed()));
         assert_eq!(timeouts.get(), 1);
+        drop(theirs);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_little_now_and_then_is_given_up_as_well() {
+        let Test { mut ours, mut theirs, .. } = connection(10);
+        let writing = tokio::spawn(async move { ours.write_all(&[7; 1000]).await });
+        sleep(PATIENCE / 2).await;
+        theirs.read_exact(&mut [0; 10]).await.unwrap();
+        sleep(PATIENCE / 2 + Duration::from_secs(1)).await;
+        assert_eq!(writing.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_its_answer_at_the_least_rate_gets_it_whole() {
+        let Test { mut ours, mut theirs, .. } = connection(4096);
+        let writing = tokio::spawn(async move { ours.write_all(&[7; 100 * 4096]).await });
+        for _ in 0..100 {
+            sleep(Duration::from_secs(1)).await;
+            theirs.read_exact(&mut [0; 4096]).await.unwrap();
+        }
+        assert!(writing.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_still_sends_is_heard_out_before_its_connection_closes() {
+        let Test { mut ours, mut theirs, line, .. } = connection(1024);
+        drop(line.answering());
+        line.leaves_unread(None);
+        let closing = tokio::spawn(async move { ours.shutdown().await });
+        theirs.write_all(&[7; 5 << 20]).await.unwrap();
+        assert!(!closing.is_finished());
+        theirs.shutdown().await.unwrap();
+        closing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_more_is_heard_out_for_a_few_seconds() {
+        let Test { mut ours, theirs, line, .. } = connection(1024);
+        line.leaves_unread(None);
+        let began = Instant::now();
+        ours.shutdown().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), DISCARD_SILENCE.as_secs());
+        drop(theirs);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_ends_is_heard_out_for_so_many_bytes() {
+        let Test { mut ours, mut theirs, line, .. } = connection(1 << 20);
+        line.leaves_unread(None);
+        let closing = tokio::spawn(async move { ours.shutdown().await });
+        let mut sent = 0;
+        while theirs.write_all(&[7; 1 << 20]).await.is_ok() {
+            sent += 1 << 20;
+        }
+        assert!((DISCARD_BYTES_MAX..DISCARD_BYTES_MAX + (4 << 20)).contains(&sent), "{sent}");
+        closing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_nothing_unread_closes_at_once() {
+        let Test { mut ours, theirs, line, .. } = connection(1024);
+        drop(line.answering());
+        let began = Instant::now();
+        ours.shutdown().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 0);
+        drop(theirs);
     }
 }

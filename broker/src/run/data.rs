@@ -13,7 +13,7 @@ use crate::{
     adapter::Context,
     admin::CoreHealth,
     core::{Jobs, outbox, tasks},
-    http::{self, ConnectionLimits, Server},
+    http::{self, ConnectionLimits, DataPort, Places, Server},
 };
 
 /// What a core's thread needs.
@@ -23,6 +23,7 @@ pub(super) struct Data {
     pub(super) jobs: Jobs,
     pub(super) health: CoreHealth,
     pub(super) limits: ConnectionLimits,
+    pub(super) places: Places,
     pub(super) drain_timeout: Duration,
     /// Where the threads of all cores meet.
     pub(super) all: Arc<Barrier>,
@@ -44,15 +45,16 @@ impl Data {
     }
 
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
-        let Self { listener, context, mut jobs, health, limits, drain_timeout, all } = self;
+        let Self { listener, context, mut jobs, health, limits, places, drain_timeout, all } = self;
         let core = context.cores.own().clone();
         current_thread()?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
             let cores = context.cores.clone();
             let counts = context.metrics.connections.clone();
-            let service = http::service(context);
-            let server = Server { listener, service, limits, counts, drain, drain_timeout };
+            let answers = context.callers.answers().clone();
+            let service = DataPort::new(context);
+            let server = Server { listener, service, limits, places, counts, drain, drain_timeout };
             let served = async {
                 http::serve(server).await;
                 // Until the connections of all cores are over, each is there for the others.
@@ -63,6 +65,7 @@ impl Data {
                 // After a failure the last answers leave; the process ends by the other thread.
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
                 () = tasks::follow_time(core.clone()) => {}
+                () = tasks::serve_when_memory_is_free(core.clone(), answers) => {}
                 () = jobs.run(&cores) => {}
                 () = outbox::carry(cores.clone()) => {}
                 () = health.tick() => {}

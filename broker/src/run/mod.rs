@@ -25,10 +25,7 @@ use crate::{
     core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
     data_folder::DataFolder,
     drain::Drain,
-    http::{
-        BrowserRules, ConnectionLimits,
-        body::{BodyLimits, BodyMemory},
-    },
+    http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places},
     log, manifests,
     metrics::Metrics,
     open_files,
@@ -37,6 +34,7 @@ use data::Data;
 pub use error::RunError;
 use listen::{bind, bind_for};
 use open::{Opened, open};
+pub(crate) use ports::PLACES;
 use ports::{Lifetime, Ports};
 
 /// Runs a broker until a signal or a failed log ends it.
@@ -52,7 +50,9 @@ pub fn run(config: Config) -> Result<(), RunError> {
         allowed_hosts,
         allowed_origins,
         connections_max,
+        requests_max,
         head_timeout,
+        keep_alive,
         body_timeout,
         write_timeout,
         h2_streams_max,
@@ -97,13 +97,19 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock);
-    let body_memory = BodyMemory::new(body_memory.as_u64());
-    let answers = BodyMemory::new(answer_memory.as_u64());
+    let shares = CallerLimits {
+        requests: requests_max as u64,
+        body_bytes: body_memory.as_u64(),
+        answer_bytes: answer_memory.as_u64(),
+    };
+    let callers = Callers::new(shares, &metrics.callers);
     let (drain, failed) = (Drain::new(), CancellationToken::new());
     let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
 
-    let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
-    open_files::raise(connections_max);
+    let limits = ConnectionLimits { head_timeout, keep_alive, write_timeout, h2_streams_max };
+    let places = open_files::places(connections_max);
+    let places =
+        Places::new(places, metrics.connections_refused.clone(), metrics.connections_closed_idle.clone());
     let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
     let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
     let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
@@ -115,13 +121,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
             browsers: browsers.clone(),
-            answers: answers.clone(),
-            bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
+            callers: callers.clone(),
+            body_timeout,
             drain: drain.clone(),
             metrics: metrics.clone(),
         });
-        let (limits, all) = (limits.clone(), all_threads.clone());
-        let data = Data { listener, context, jobs, health, limits, drain_timeout: drain_seconds, all };
+        let (limits, places, all) = (limits.clone(), places.clone(), all_threads.clone());
+        let data =
+            Data { listener, context, jobs, health, limits, places, drain_timeout: drain_seconds, all };
         data.start(index, failed.clone())
     });
     let data_ended = join_all(started.collect::<io::Result<Vec<_>>>().map_err(RunError::Thread)?);
@@ -132,8 +139,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         store: store.clone(),
         cores: all.clone(),
         older,
-        body_memory,
-        answers,
+        callers,
         channels_max: metrics_channels_max,
     };
     let ports = Ports { admin: (admin_listener, admin), control };

@@ -3,7 +3,6 @@
 use std::{net::TcpListener as BlockingListener, path::PathBuf, time::Duration};
 
 use futures_util::future::JoinAll;
-use hyper_util::service::TowerToHyperService;
 use tokio::{net::TcpListener, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,13 +13,16 @@ use crate::{
     control::{self, Token},
     core::Cores,
     drain::Drain,
-    http::{self, ConnectionCounts, ConnectionLimits, Server},
+    http::{self, ConnectionCounts, ConnectionLimits, Places, Server},
     manifests,
     signals::{Said, Signals},
 };
 
 /// How long a failed log leaves for its last answers before the process exits.
 const FAILED_EXIT_WITHIN: Duration = Duration::from_secs(2);
+/// Connections of the admin port, and of the control port: an operator has one, Prometheus one, a probe one for a moment. Whoever
+/// comes when all are taken takes the place of the one that has been idle longest.
+pub(crate) const PLACES: usize = 256;
 /// How long the admin port's open requests may hold up the end.
 const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 
@@ -50,8 +52,9 @@ impl Ports {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             Ok(http::serve(Server {
                 listener,
-                service: TowerToHyperService::new(router),
+                service: router,
                 limits: ConnectionLimits::default(),
+                places: Places::uncounted(PLACES),
                 counts: ConnectionCounts::unread(),
                 drain: end.clone(),
                 drain_timeout: ADMIN_DRAIN,

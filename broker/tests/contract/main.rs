@@ -7,6 +7,7 @@
 )]
 
 mod acknowledging;
+mod answers_sent;
 mod backup;
 mod bad_input;
 mod batches;
@@ -33,6 +34,8 @@ mod operator;
 mod policies;
 mod pull;
 mod push;
+mod raw;
 mod recovery;
+mod refused_bodies;
 mod salvage;
 mod settle;

@@ -1,6 +1,9 @@
 //! What a channel takes that nothing happens in: what `docs/limits.md` says.
 
-use restante_broker::core::{Asked, Delivered, tasks};
+use restante_broker::{
+    core::{Asked, Delivered, tasks},
+    shared::Share,
+};
 
 use super::{
     bench::{Bench, message},
@@ -23,7 +26,7 @@ async fn a_channel_that_was_used_and_is_empty_takes_less_than_a_kilobyte() {
     measured.again();
     bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let full = unused + measured.bytes() / CHANNELS;
-    let asked = Asked { lease: 60_000, attempt: None };
+    let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
     for (index, entry) in bench.entries.iter().enumerate() {
         core.with(|core| {
             let Ok(Delivered::Now(delivery)) = core.pull(entry, &asked) else { panic!("it has a message") };

@@ -123,7 +123,7 @@ impl Many {
     pub(super) fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
         let entry = self.entries[channel].clone();
         let mut core = self.core(entry.number);
-        match core.pull(&entry, &Asked { lease, attempt: None }).unwrap() {
+        match core.pull(&entry, &Asked { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
             Delivered::Now(delivery) => Some(delivery),
             Delivered::Again(_) => None,
             Delivered::Later(id, _) => {

@@ -145,7 +145,7 @@ impl<P: Place> Bench<P> {
 
     fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
         let entry = self.entries[channel].clone();
-        match self.core.pull(&entry, &Asked { lease, attempt: None }).unwrap() {
+        match self.core.pull(&entry, &Asked { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
             Delivered::Now(delivery) => Some(delivery),
             Delivered::Again(_) => None,
             Delivered::Later(id, _) => {

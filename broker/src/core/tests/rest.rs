@@ -55,7 +55,7 @@ fn a_channel_where_somebody_waits_or_listens_or_is_measured_does_not_rest() {
         channel("c"),
     ]);
     let (waits, listens) = (bench.entries[0].clone(), bench.entries[1].clone());
-    let asked = Asked { lease: 60_000, attempt: None };
+    let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
     let Delivered::Later(_, mut arrival) = bench.core.pull(&waits, &asked).unwrap() else {
         panic!("it is empty")
     };

@@ -68,7 +68,7 @@ impl Running {
     }
 
     fn pull(&self, channel: usize) -> Delivered {
-        let asked = Asked { lease: 60_000, attempt: None };
+        let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
         self.core.with(|core| core.pull(&self.entries[channel], &asked)).unwrap()
     }
 

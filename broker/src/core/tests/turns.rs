@@ -34,7 +34,8 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     config.paused = true;
     let mut bench: Bench = Bench::new(vec![config.clone()]);
     bench.core.limits.waiting_receivers = usize::MAX;
-    let (entry, asked) = (bench.entries[0].clone(), Asked { lease: 1000, attempt: None });
+    let (entry, asked) =
+        (bench.entries[0].clone(), Asked { lease: 1000, attempt: None, answers: Share::unbounded() });
     let mut waiting = Vec::new();
     for number in 0..EVENTS_PER_TURN + 5 {
         bench.push(&[0], message(&number.to_string())).unwrap();

@@ -1,0 +1,164 @@
+//! The connections of a port: how many there may be, whose they are, and which give way to others.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::IntCounter;
+
+use super::{holder::Holder, line::Line};
+use crate::shared::{Share, Shared, Taken};
+
+/// What part of all connections gives way at a time: finding the oldest ones is a look at all of them.
+const GIVE_WAY_AT_A_TIME: usize = 64;
+
+/// The places of a port. Clones are the same places.
+#[derive(Clone)]
+pub struct Places {
+    shares: Shared<Holder>,
+    lines: Arc<Mutex<Lines>>,
+    closed_idle: IntCounter,
+}
+
+#[derive(Default)]
+struct Lines {
+    // What leaves makes room for what comes, so that a place is found without a search.
+    lines: Vec<Option<(Arc<Line>, Share)>>,
+    free: Vec<usize>,
+}
+
+/// A connection's place, given up when dropped.
+pub(super) struct Place {
+    places: Places,
+    index: usize,
+    _taken: Taken,
+}
+
+impl Places {
+    /// `max` places. Peers that were refused are counted, and idle connections that gave way.
+    pub fn new(max: usize, refused: IntCounter, closed_idle: IntCounter) -> Self {
+        Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), closed_idle }
+    }
+
+    /// `max` places, of which nobody reads the counts.
+    pub fn uncounted(max: usize) -> Self {
+        let counter = || IntCounter::new("unread", "unread").expect("the name is one");
+        Self::new(max, counter(), counter())
+    }
+
+    /// A place for a line. When its peer has as many as it may, or all are taken, idle lines give way: the peer's own, or anybody's.
+    /// None if there is none idle. A peer that stands for many, such as a proxy, may take all.
+    pub(super) fn enter(&self, line: &Arc<Line>, of_many: bool) -> Option<Place> {
+        let share =
+            if of_many { self.shares.share_of_many() } else { self.shares.share(Holder::of(line.peer)) };
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = share.take_uncounted(1).or_else(|| {
+            let is_full = share.purse().left() == 0;
+            let gave_way = lines.give_way(|of| is_full || of.is(&share));
+            self.closed_idle.inc_by(gave_way as u64);
+            if gave_way == 0 {
+                share.count_refusal();
+            }
+            (gave_way > 0).then(|| share.take_anyway(1))
+        })?;
+        let index = lines.insert(line.clone(), share);
+        Some(Place { places: self.clone(), index, _taken: taken })
+    }
+
+    /// Connections that are open.
+    pub fn used(&self) -> u64 {
+        self.shares.purse().used()
+    }
+}
+
+impl Lines {
+    fn insert(&mut self, line: Arc<Line>, share: Share) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.lines.push(None);
+            self.lines.len() - 1
+        });
+        self.lines[index] = Some((line, share));
+        index
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.lines[index] = None;
+        self.free.push(index);
+    }
+
+    /// The lines that have been idle longest, of those shares, give way. Returns how many did.
+    fn give_way(&self, of: impl Fn(&Share) -> bool) -> usize {
+        let idle = self.lines.iter().flatten().filter(|(line, share)| !line.has_given_way() && of(share));
+        let mut idle: Vec<_> = idle.filter_map(|(line, _)| Some((line.idle_since()?, line))).collect();
+        let count = (idle.len() / GIVE_WAY_AT_A_TIME).max(1).min(idle.len());
+        if count == 0 {
+            return 0;
+        }
+        idle.select_nth_unstable_by_key(count - 1, |(since, _)| *since);
+        idle[..count].iter().for_each(|(_, line)| line.give_way());
+        count
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn line(peer: u8) -> Arc<Line> {
+        Line::new(IpAddr::from([10, 0, 0, peer]))
+    }
+
+    #[test]
+    fn one_peer_leaves_places_to_others() {
+        let places = Places::uncounted(16);
+        let greedy: Vec<_> = (0..16).map(|_| line(1)).collect();
+        let busy: Vec<_> = greedy.iter().map(Line::answering).collect();
+        let held: Vec<_> = greedy.iter().filter_map(|line| places.enter(line, false)).collect();
+        assert_eq!(held.len(), 12);
+        assert!(places.enter(&line(2), false).is_some());
+        drop(busy);
+    }
+
+    #[test]
+    fn a_peer_that_stands_for_many_may_take_all_places() {
+        let places = Places::uncounted(16);
+        let lines: Vec<_> = (0..16).map(|_| line(1)).collect();
+        let held: Vec<_> = lines.iter().filter_map(|line| places.enter(line, true)).collect();
+        assert_eq!(held.len(), 16);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_places_are_taken_the_line_that_has_been_idle_longest_gives_way() {
+        let places = Places::uncounted(2);
+        let (first, second) = (line(1), line(2));
+        let _busy = first.answering();
+        let _held = [places.enter(&first, false).unwrap(), places.enter(&second, false).unwrap()];
+        assert!(places.enter(&line(3), false).is_some());
+        assert!(second.is_to_give_way() && !first.is_to_give_way());
+    }
+
+    #[test]
+    fn when_all_lines_are_busy_a_newcomer_is_refused() {
+        let places = Places::uncounted(1);
+        let first = line(1);
+        let _busy = first.answering();
+        let _held = places.enter(&first, false).unwrap();
+        assert!(places.enter(&line(2), false).is_none());
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_ends() {
+        let places = Places::uncounted(1);
+        drop(places.enter(&line(1), false).unwrap());
+        assert_eq!(places.used(), 0);
+        let line = line(2);
+        let _busy = line.answering();
+        assert!(places.enter(&line, false).is_some());
+    }
+}

@@ -1,0 +1,53 @@
+//! The body of an HTTP/1 request: its connection is told when the rest of it is not wanted.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::line::Line;
+
+/// A request's body.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    line: Arc<Line>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, line: &Arc<Line>) -> Self {
+        Self { incoming, line: line.clone() }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.incoming).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.incoming.is_end_stream() {
+            self.line.leaves_unread(self.incoming.size_hint().upper());
+        }
+    }
+}

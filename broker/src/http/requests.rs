@@ -1,0 +1,72 @@
+//! The requests of one connection, on their way to what answers them and back.
+
+use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc};
+
+use axum::{body::Body, response::Response as Answer};
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
+
+use super::{
+    answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody,
+    undelivered::Undelivered,
+};
+use crate::drain::Drain;
+
+tokio::task_local! {
+    /// Of the HTTP/2 stream that this task serves.
+    pub(super) static PROGRESS: Arc<Progress>;
+}
+
+/// What a server serves.
+pub trait Serve: Clone + Send + Sync + 'static {
+    /// What it knows of a connection.
+    type Client: Send + Sync + 'static;
+    /// What it keeps for as long as an answer goes on.
+    type Open: Send + Unpin + 'static;
+
+    /// A connection begins.
+    fn connected(&self, peer: IpAddr) -> Self::Client;
+
+    /// Answers a request of a connection.
+    fn answer(
+        &self,
+        client: &Self::Client,
+        request: Request<Body>,
+    ) -> impl Future<Output = (Answer, Self::Open)> + Send + use<Self>;
+}
+
+/// What hyper asks for answers, for one connection.
+pub(super) fn requests<S: Serve>(
+    service: &S,
+    line: &Arc<Line>,
+    undelivered: &Undelivered,
+    drain: &Drain,
+) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<S::Open>>, Error = Infallible, Future: Send>
++ use<S> {
+    let client = service.connected(line.peer);
+    let (service, line) = (service.clone(), line.clone());
+    let (undelivered, drain) = (undelivered.clone(), drain.clone());
+    service_fn(move |request: Request<Incoming>| {
+        let answering = line.answering();
+        let version = request.version();
+        let request = request.map(|body| match version {
+            // Streams end one by one; h2 tells the peer that the rest of a body is not wanted.
+            Version::HTTP_2 => Body::new(body),
+            _ => Body::new(RequestBody::new(body, &line)),
+        });
+        let (drain, line, undelivered) = (drain.clone(), line.clone(), undelivered.clone());
+        service.answer(&client, request).map(move |(mut answer, open)| {
+            let closes = drain.has_begun() || line.leaves_much_unread();
+            if closes && version <= Version::HTTP_11 {
+                // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let progress = PROGRESS.try_with(Arc::clone).ok();
+            Ok(answer.map(|body| AnswerBody::new(body, &undelivered, progress, (answering, open))))
+        })
+    })
+}

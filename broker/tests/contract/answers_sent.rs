@@ -1,0 +1,130 @@
+//! An answer that was made is always sent: whatever follows its request, and however its connection ends.
+
+use reqwest::StatusCode;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::{
+    broker::{Broker, ORDERS},
+    raw::{Answer, answer, connect, sent, status, until_closed},
+};
+
+/// What a peer may send behind a request.
+const TAILS: [(&str, &str); 6] = [
+    ("nothing", ""),
+    ("an empty line", "\r\n"),
+    ("rubbish", "\0\x01rubbish"),
+    ("half a head", "GET /v1/mess"),
+    ("most of a head", "GET /v1/messages/acme/orders HTTP/1.1\r\nHost: loc"),
+    ("a whole request", "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+];
+
+/// How a request may ask for its connection to go on.
+const ENDS: [(&str, &str); 3] = [("HTTP/1.1", ""), ("HTTP/1.1", "Connection: close\r\n"), ("HTTP/1.0", "")];
+
+/// Sends a request in every form with everything behind it. The first answer is always this one.
+async fn always(at: impl AsyncFn() -> TcpStream, method_and_path: &str, rest: &str, wanted: StatusCode) {
+    for (version, connection) in ENDS {
+        for (what, tail) in TAILS {
+            let mut stream = at().await;
+            let request =
+                format!("{method_and_path} {version}\r\nHost: localhost\r\n{connection}{rest}{tail}");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let Answer { status, .. } = answer(&mut stream).await;
+            assert_eq!(status, wanted.as_u16(), "{version} {connection:?} with {what} behind it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_answered_whatever_follows_it() {
+    let broker = Broker::serving(ORDERS);
+    let rest = "Content-Length: 1\r\n\r\nx";
+    always(async || connect(&broker).await, "POST /v1/messages/acme/orders", rest, StatusCode::CREATED).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_settled_as_it_is_given_arrives_whatever_follows_its_request() {
+    let broker = Broker::serving(ORDERS);
+    for _ in 0..TAILS.len() * ENDS.len() {
+        broker.pushed("acme/orders", "x").await;
+    }
+    let request = "POST /v1/receive/acme/orders?ack=auto&wait=5";
+    always(async || connect(&broker).await, request, "Content-Length: 0\r\n\r\n", StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_is_answered_whatever_followed_its_request() {
+    let broker = Broker::serving(ORDERS);
+    let request = "GET /v1/messages/acme/orders?wait=0";
+    always(async || connect(&broker).await, request, "\r\n", StatusCode::NO_CONTENT).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_sends_more_while_it_waits_gets_its_message() {
+    let broker = Broker::serving(ORDERS);
+    for (what, tail) in TAILS {
+        let request = "GET /v1/messages/acme/orders?wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let mut waiting = sent(&broker, request).await;
+        broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+        waiting.write_all(tail.as_bytes()).await.unwrap();
+        broker.pushed("acme/orders", what).await;
+        let answer = answer(&mut waiting).await;
+        assert_eq!((answer.status, answer.body), (200, what.as_bytes().to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_sent_whatever_follows_its_request() {
+    let broker = Broker::serving(ORDERS);
+    let at = async || connect(&broker).await;
+    always(at, "GET /v1/nothing", "\r\n", StatusCode::NOT_FOUND).await;
+}
+
+#[tokio::test]
+async fn the_admin_port_answers_whatever_follows_a_request() {
+    let broker = Broker::serving(ORDERS);
+    let at = async || TcpStream::connect(broker.address("--admin-listen")).await.unwrap();
+    always(at, "GET /livez", "\r\n", StatusCode::OK).await;
+}
+
+/// What a head that is no head is answered, after which the connection closes.
+async fn refused(head: &[u8]) -> u16 {
+    let broker = Broker::serving(ORDERS);
+    let mut stream = connect(&broker).await;
+    // The broker may have read enough before all of it is sent.
+    let _ = stream.write_all(head).await;
+    status(&until_closed(&mut stream).await)
+}
+
+#[tokio::test]
+async fn a_header_whose_name_is_none_is_400() {
+    assert_eq!(refused(b"GET / HTTP/1.1\r\nHost: localhost\r\nbad name: x\r\n\r\n").await, 400);
+}
+
+#[tokio::test]
+async fn a_folded_header_is_400() {
+    assert_eq!(refused(b"GET / HTTP/1.1\r\nHost: localhost\r\nx: y\r\n z\r\n\r\n").await, 400);
+}
+
+#[tokio::test]
+async fn a_tls_client_hello_is_400() {
+    assert_eq!(refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on\r\n\r\n").await, 400);
+}
+
+#[tokio::test]
+async fn more_headers_than_may_be_are_431() {
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: y\r\n".repeat(128));
+    assert_eq!(refused(head.as_bytes()).await, 431);
+}
+
+#[tokio::test]
+async fn a_url_longer_than_a_head_may_be_is_414() {
+    let head = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(70_000));
+    assert_eq!(refused(head.as_bytes()).await, 414);
+}
+
+#[tokio::test]
+async fn a_head_longer_than_may_be_is_431() {
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
+    assert_eq!(refused(head.as_bytes()).await, 431);
+}

@@ -58,6 +58,10 @@ pub struct Metrics {
     pub connections_closed_idle: IntCounter,
     /// What callers were refused.
     pub callers: CallerCounts,
+    /// Pushes for whose keys there was no room.
+    pub keys_refused: IntCounter,
+    /// Pushes of channels that have their share of the disk.
+    pub disk_refused: IntCounter,
     /// Sampled when asked for, so that they cannot drift.
     pub sampled: Sampled,
 }
@@ -192,6 +196,14 @@ impl Metrics {
             connections_closed_idle: counter(
                 "restante_connections_closed_idle_total",
                 "Idle connections closed to make room for others",
+            )?,
+            keys_refused: counter(
+                "restante_idempotency_keys_refused_total",
+                "Pushes refused because of the limit of remembered idempotency keys",
+            )?,
+            disk_refused: counter(
+                "restante_store_share_refused_total",
+                "Pushes refused because their channel has its share of the volume",
             )?,
             callers: CallerCounts {
                 requests_refused: counter(

@@ -159,6 +159,11 @@ impl Purse {
         self.max().saturating_sub(self.used())
     }
 
+    /// Counts a refusal that was decided by [`Share::may_take`].
+    pub fn count_refusal(&self) {
+        self.refused.inc();
+    }
+
     /// What somebody gives back from now on. Look again after this was called, and wait for it then.
     pub fn freed(&self) -> Notified<'_> {
         let freed = self.freed.notified();
@@ -263,9 +268,10 @@ impl Share {
         }
     }
 
-    /// Counts a refusal that was decided by [`Self::may_take`].
-    pub fn count_refusal(&self) {
-        self.purse().refused.inc();
+    /// The holder has this much from now on, whether or not it may.
+    pub fn set(&self, amount: u64) {
+        let before = self.used();
+        if amount > before { self.add(amount - before) } else { self.give_back(before - amount) }
     }
 
     /// Whether two are the same account.

@@ -47,14 +47,22 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         ),
         PushRefusal::IdempotencyFull => (
             ProblemType::IdempotencyFull,
-            "as many idempotency keys are remembered as may be (--idempotency-keys-max): send again later, or without a \
-             key"
+            "the limit of remembered idempotency keys is reached, by this channel, its namespace or all \
+             (--idempotency-keys-max); try again later, or without a key"
                 .into(),
         ),
         PushRefusal::StoreFull => (
             ProblemType::StoreFull,
             "the broker's disk has room only for what empties it: receive and settle messages, or enlarge the volume"
                 .into(),
+        ),
+        PushRefusal::DiskShare { entry, stored, left } => (
+            ProblemType::StoreFull,
+            format!(
+                "{} stores {stored} bytes, and the {left} bytes that are left on the volume are for others; receive and settle \
+                 its messages, or enlarge the volume",
+                entry.config.qualified_name()
+            ),
         ),
         PushRefusal::StoreFailed => return store_failed(),
         PushRefusal::Gone => return draining(),

@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, room};
+use super::{Channel, Core, by_channel, by_channel::Holder, room};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
     log::Log,
+    shared::{Share, Shared},
 };
 
 /// Every channel's counters, for the threads that read them. Written only when a channel comes or goes.
@@ -45,13 +46,29 @@ impl CounterRegistry {
     }
 }
 
+/// What a channel stores, as its share of the disk.
+#[derive(Debug)]
+pub(super) struct Stored(pub(super) Share);
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.0.set(0);
+    }
+}
+
 impl Channel {
-    pub(super) fn new(entry: Arc<ChannelEntry>, mut state: ChannelState, counters: &CounterRegistry) -> Self {
+    pub(super) fn new(
+        entry: Arc<ChannelEntry>,
+        mut state: ChannelState,
+        counters: &CounterRegistry,
+        disk: &Shared<Holder>,
+    ) -> Self {
         state.set_order(entry.config.delivery.order);
         let channel = Self {
             policy: Policy::of(&entry.config),
             rate: room::rate_limiter(&entry.config.limits),
             counters: counters.get_or_insert(entry.number),
+            disk: Stored(by_channel::share(disk, entry.number, &entry.config.namespace)),
             entry,
             state,
             receivers: Default::default(),
@@ -80,6 +97,7 @@ impl Channel {
     /// Shows other threads what the channel holds now.
     pub(super) fn publish(&self) {
         self.counters.publish(&self.state, self.receivers.len(), self.senders.len());
+        self.disk.0.set(self.state.bytes());
     }
 }
 
@@ -118,7 +136,8 @@ impl<L: Log> Core<L> {
             Some(channel) => channel.configure(newest),
             None => {
                 let state = self.resting.wake(number);
-                self.channels.insert(number, Box::new(Channel::new(newest, state, &self.counters)));
+                self.channels
+                    .insert(number, Box::new(Channel::new(newest, state, &self.counters, &self.disk)));
             }
         }
     }

@@ -86,7 +86,9 @@ impl<L: Log> Core<L> {
         live_bytes.store(stats.live_bytes, Relaxed);
         outgoing.store(self.outbox.len() as u64, Relaxed);
         keys.store(self.idempotency.count() as u64, Relaxed);
-        hot_bytes.store(self.contents.bytes() as u64, Relaxed);
+        hot_bytes.store(self.contents.bytes(), Relaxed);
+        let purse = self.disk.purse();
+        purse.set_max(stats.room_bytes.map_or(u64::MAX, |room| purse.used().saturating_add(room)));
     }
 
     /// Sees to it that everything so far is synced, and says which group that will be.

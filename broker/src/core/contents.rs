@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prometheus::IntCounter;
 use uuid::Uuid;
 
-use crate::channel::Sequence;
+use super::by_channel::ByChannel;
+use crate::{channel::Sequence, shared::Shared};
 
 /// A message's content and its kept headers, encoded by [`crate::message`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,35 +34,41 @@ pub struct Recorded {
     pub content: Content,
 }
 
-/// The contents in memory, up to a limit. A full one takes no more until messages leave: those that came first are asked
-/// for first, so there is nothing better to throw out.
+/// The contents in memory, up to a limit of all and a share of each channel. When there is no room, those that come are not kept
+/// until others leave: those that came first are asked for first, so there is nothing better to throw out.
 #[derive(Debug)]
 pub(super) struct HotContents {
     // Messages come in order of their sequences: cheap to append to, and it never moves all that it holds, as a hash table
     // does when it grows.
     contents: BTreeMap<(u32, Sequence), Recorded>,
-    bytes: usize,
-    max_bytes: usize,
+    by_channel: ByChannel,
 }
 
 impl HotContents {
     /// Room for `max_bytes`.
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { contents: BTreeMap::new(), bytes: 0, max_bytes }
+    pub(super) fn new(max_bytes: u64) -> Self {
+        // Nobody is refused anything by it.
+        let refused = IntCounter::new("refused", "none").expect("the name is one");
+        Self { contents: BTreeMap::new(), by_channel: ByChannel::of(Shared::new(max_bytes, refused)) }
     }
 
-    /// Keeps a content, if there is room.
-    pub(super) fn insert(&mut self, channel: u32, sequence: Sequence, recorded: Recorded) {
-        let bytes = recorded.content.bytes();
-        if self.bytes + bytes <= self.max_bytes {
-            self.bytes += bytes;
+    /// Keeps a content of a channel of a namespace, if there is room.
+    pub(super) fn insert(
+        &mut self,
+        (channel, namespace): (u32, &str),
+        sequence: Sequence,
+        recorded: Recorded,
+    ) {
+        let bytes = recorded.content.bytes() as u64;
+        if self.by_channel.may_take(channel, namespace, bytes) {
+            self.by_channel.add(channel, namespace, bytes);
             self.contents.insert((channel, sequence), recorded);
         }
     }
 
     /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn bytes(&self) -> u64 {
+        self.by_channel.used()
     }
 
     /// A content, if it was kept.
@@ -71,7 +79,7 @@ impl HotContents {
     /// The message left.
     pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
         if let Some(recorded) = self.contents.remove(&(channel, sequence)) {
-            self.bytes -= recorded.content.bytes();
+            self.by_channel.give_back(channel, recorded.content.bytes() as u64);
         }
     }
 }
@@ -80,18 +88,28 @@ impl HotContents {
 mod tests {
     use super::*;
 
+    fn content(bytes: usize) -> Recorded {
+        let content = Content { headers: Bytes::new(), body: vec![0; bytes].into() };
+        Recorded { id: Uuid::nil(), content }
+    }
+
     #[test]
     fn a_full_memory_keeps_what_came_first_and_takes_more_when_that_left() {
-        let content = |bytes: usize| Recorded {
-            id: Uuid::nil(),
-            content: Content { headers: Bytes::new(), body: vec![0; bytes].into() },
-        };
+        let orders = (1, "acme");
         let mut hot = HotContents::new(100);
-        hot.insert(1, 1, content(60));
-        hot.insert(1, 2, content(60));
+        hot.insert(orders, 1, content(60));
+        hot.insert(orders, 2, content(60));
         assert!(hot.get(1, 1).is_some() && hot.get(1, 2).is_none());
         hot.remove(1, 1);
-        hot.insert(1, 3, content(60));
+        hot.insert(orders, 3, content(60));
         assert!(hot.get(1, 1).is_none() && hot.get(1, 3).is_some());
+    }
+
+    #[test]
+    fn one_channel_leaves_memory_to_others() {
+        let mut hot = HotContents::new(1000);
+        (0..100).for_each(|sequence| hot.insert((1, "acme"), sequence, content(10)));
+        hot.insert((2, "other"), 0, content(10));
+        assert!(hot.get(2, 0).is_some());
     }
 }

@@ -1,13 +1,14 @@
 //! Idempotency keys: which pushes were answered, for as long as their channel's window says.
 //!
-//! A key takes 20 bytes of memory: part of its hash, when it is forgotten, and where in the log the record is that tells
-//! the rest. So a key that was seen before costs a read of the log, and one that was not costs one in a billion times.
+//! A key takes 24 bytes of memory: part of its hash, when it is forgotten, whose it is, and where in the log the record is that
+//! tells the rest. So a key that was seen before costs a read of the log, and one that was not costs one in a billion times.
 
 use hashbrown::HashTable;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::{clock::Millis, log::Position};
+use super::by_channel::{ByChannel, Holder};
+use crate::{clock::Millis, log::Position, shared::Shared};
 
 /// A key as it is remembered: 128 bits of SHA-256 over its scope and itself, so that nobody can find two that collide.
 pub type KeyHash = u128;
@@ -58,14 +59,15 @@ struct Slot {
     /// Whole seconds, so that they fit; rounded down, so that a slot is never older than its record.
     expires_at_seconds: u32,
     position: Position,
+    /// Whose share it counts in.
+    channel: u32,
 }
 
 /// The keys that are still remembered.
 #[derive(Debug)]
 pub struct IdempotencyTable {
     shards: Vec<HashTable<Slot>>,
-    count: usize,
-    max: usize,
+    by_channel: ByChannel,
     since_sweep: usize,
     next_sweep: usize,
     /// When all were last swept because the table was full.
@@ -73,25 +75,31 @@ pub struct IdempotencyTable {
 }
 
 impl IdempotencyTable {
-    /// A table of at most `max` keys.
-    pub fn new(max: usize) -> Self {
+    /// A table of as many keys as there are to share.
+    pub fn new(keys: Shared<Holder>) -> Self {
         let shards = (0..SHARDS).map(|_| HashTable::new()).collect();
-        Self { shards, count: 0, max, since_sweep: 0, next_sweep: 0, swept_at: 0 }
+        let by_channel = ByChannel::of(keys);
+        Self { shards, by_channel, since_sweep: 0, next_sweep: 0, swept_at: 0 }
     }
 
     /// How many keys are remembered; some of them may have expired.
     pub fn count(&self) -> usize {
-        self.count
+        self.by_channel.used() as usize
     }
 
-    /// Whether one more key would be too many, once the expired ones are gone.
-    pub fn is_full(&mut self, now: Millis) -> bool {
+    /// Whether a channel of a namespace may have one more key, once the expired ones are gone.
+    pub fn has_room(&mut self, (channel, namespace): (u32, &str), now: Millis) -> bool {
+        let mut has_room = self.by_channel.may_take(channel, namespace, 1);
         // A full table is looked through once a second at most: what expires in between waits.
-        if self.count >= self.max && self.swept_at + 1000 <= now {
+        if !has_room && self.swept_at + 1000 <= now {
             self.swept_at = now;
             (0..SHARDS).for_each(|shard| self.sweep(shard, now));
+            has_room = self.by_channel.may_take(channel, namespace, 1);
         }
-        self.count >= self.max
+        if !has_room {
+            self.by_channel.count_refusal();
+        }
+        has_room
     }
 
     /// Where the records lie that may be of this key and have not expired: nearly always one or none.
@@ -101,13 +109,20 @@ impl IdempotencyTable {
         slots.filter(|slot| slot.tag == tag && !slot.has_expired(now)).map(|slot| slot.position).collect()
     }
 
-    /// Remembers a key whose record lies at `position`.
-    pub fn insert(&mut self, hash: KeyHash, expires_at: Millis, position: Position, now: Millis) {
+    /// Remembers a key of a channel, whose record lies at `position`.
+    pub fn insert(
+        &mut self,
+        hash: KeyHash,
+        expires_at: Millis,
+        position: Position,
+        (channel, namespace): (u32, &str),
+        now: Millis,
+    ) {
         let (shard, tag) = place(hash);
         let expires_at_seconds = u32::try_from(expires_at / 1000).unwrap_or(u32::MAX);
-        let slot = Slot { tag, expires_at_seconds, position };
+        let slot = Slot { tag, expires_at_seconds, position, channel };
         self.shards[shard].insert_unique(spread(tag), slot, |slot| spread(slot.tag));
-        self.count += 1;
+        self.by_channel.add(channel, namespace, 1);
         self.since_sweep += 1;
         if self.since_sweep >= SWEEP_EVERY {
             self.since_sweep = 0;
@@ -131,9 +146,14 @@ impl IdempotencyTable {
     }
 
     fn sweep(&mut self, shard: usize, now: Millis) {
-        let before = self.shards[shard].len();
-        self.shards[shard].retain(|slot| !slot.has_expired(now));
-        self.count -= before - self.shards[shard].len();
+        let by_channel = &mut self.by_channel;
+        self.shards[shard].retain(|slot| {
+            let stays = !slot.has_expired(now);
+            if !stays {
+                by_channel.give_back(slot.channel, 1);
+            }
+            stays
+        });
     }
 }
 
@@ -155,7 +175,16 @@ fn spread(tag: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::IntCounter;
+
     use super::*;
+
+    /// A channel of a namespace.
+    const ORDERS: (u32, &str) = (1, "acme");
+
+    fn table(max: u64) -> IdempotencyTable {
+        IdempotencyTable::new(Shared::new(max, IntCounter::new("refused", "of the test").unwrap()))
+    }
 
     fn at(number: u32) -> Position {
         Position::for_test(number)
@@ -163,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_key_is_remembered_until_its_window_closes() {
-        let mut table = IdempotencyTable::new(10);
-        table.insert(1, 5_000, at(1), 0);
+        let mut table = table(10);
+        table.insert(1, 5_000, at(1), ORDERS, 0);
         assert_eq!(table.candidates(1, 4_999), [at(1)]);
         assert!(table.candidates(1, 5_000).is_empty());
         assert!(table.candidates(2, 0).is_empty());
@@ -174,20 +203,36 @@ mod tests {
 
     #[test]
     fn a_full_table_has_room_again_when_windows_close() {
-        let mut table = IdempotencyTable::new(2);
-        table.insert(1, 10_000, at(1), 0);
-        table.insert(2, 20_000, at(2), 0);
-        assert!(table.is_full(9_000));
-        assert!(!table.is_full(10_000));
+        let mut table = table(2);
+        table.insert(1, 10_000, at(1), ORDERS, 0);
+        table.insert(2, 20_000, at(2), ORDERS, 0);
+        assert!(!table.has_room(ORDERS, 9_000));
+        assert!(table.has_room((2, "other"), 10_000));
         assert_eq!(table.count(), 1);
     }
 
     #[test]
+    fn one_channel_leaves_keys_to_others() {
+        let mut table = table(1600);
+        let mut fill = |of: (u32, &str)| {
+            let mut keys = 0;
+            while table.has_room(of, 0) {
+                keys += 1;
+                let hash = u128::from(of.0) << 64 | u128::from(keys as u32) << 32 | u128::from(keys as u32);
+                table.insert(hash, 10_000, at(keys as u32), of, 0);
+            }
+            keys
+        };
+        let (greedy, same_namespace, other) = (fill(ORDERS), fill((2, "acme")), fill((3, "other")));
+        assert!(greedy > 1000 && same_namespace > 50 && other > 50, "{greedy}, {same_namespace}, {other}");
+    }
+
+    #[test]
     fn expired_keys_are_swept_out_as_others_come() {
-        let mut table = IdempotencyTable::new(usize::MAX);
+        let mut table = table(u64::MAX);
         for number in 0..100_000_u32 {
             let hash = u128::from(number) << 32 | u128::from(number);
-            table.insert(hash, (u64::from(number) + 1) * 1000, at(number), u64::from(number) * 1000);
+            table.insert(hash, (u64::from(number) + 1) * 1000, at(number), ORDERS, u64::from(number) * 1000);
         }
         assert!(table.count() < 2 * SHARDS * SWEEP_EVERY, "{}", table.count());
     }

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod bury;
+mod by_channel;
 mod channel;
 mod commit;
 mod contents;
@@ -50,6 +51,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use by_channel::Holder;
 pub use channel::CounterRegistry;
 pub use contents::{Content, Recorded};
 pub use cores::Cores;
@@ -77,9 +79,10 @@ use crate::{
     clock::{Clock, Millis},
     log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
-    shared::Share,
+    shared::{Share, Shared},
 };
 use attempts::Attempts;
+use channel::Stored;
 use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
@@ -174,6 +177,8 @@ struct Channel {
     listed_as_idle: bool,
     /// All receivers that wait lack the memory for the next message.
     lacks_memory: bool,
+    /// What it has of the disk.
+    disk: Stored,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -194,6 +199,8 @@ pub struct Core<L = DiskLog> {
     contents: HotContents,
     shared: SharedPositions,
     idempotency: IdempotencyTable,
+    /// The disk, which the channels of all cores share.
+    disk: Shared<Holder>,
     /// Keys of the pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
     moves: Moves,

@@ -73,6 +73,15 @@ pub enum PushRefusal {
     IdempotencyFull,
     /// The disk has room only for what empties it.
     StoreFull,
+    /// The channel has as much of the disk as it may while others need some.
+    DiskShare {
+        /// The channel.
+        entry: Arc<ChannelEntry>,
+        /// Bytes that it stores.
+        stored: u64,
+        /// Bytes that are left for all.
+        left: u64,
+    },
     /// The log failed.
     StoreFailed,
     /// The broker is shutting down.
@@ -144,7 +153,7 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        self.answered(key, &push.recalled, turn, now)
+        self.answered(key, &push.recalled, turn, holder(entries), now)
     }
 
     /// Appends a message that all of its channels take.
@@ -194,7 +203,7 @@ impl<L: Log> Core<L> {
             AppendError::Poisoned => PushRefusal::StoreFailed,
         })?;
         if let Some(Idempotency { hash, expires_ms, .. }) = key {
-            self.idempotency.insert(hash, expires_ms, position, now);
+            self.idempotency.insert(hash, expires_ms, position, holder(entries), now);
         }
         let stored_here = targets.iter().filter(|target| here.has(target.channel)).count();
         self.shared.share(position, stored_here);
@@ -219,6 +228,11 @@ impl<L: Log> Core<L> {
 fn id_at(now: Millis) -> Uuid {
     let (seconds, nanos) = (now / 1000, (now % 1000) as u32 * 1_000_000);
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+/// In whose share a key counts: of several channels, the first's.
+fn holder(entries: &[Arc<ChannelEntry>]) -> (u32, &str) {
+    entries.first().map_or((0, ""), |entry| (entry.number, &entry.config.namespace))
 }
 
 /// For how long a key is remembered.

@@ -33,6 +33,7 @@ impl<L: Log> Core<L> {
         key: PushKey,
         recalled: &Recalled,
         turn: Option<Turn>,
+        of: (u32, &str),
         now: Millis,
     ) -> Result<Option<Pushed>, PushRefusal> {
         for position in self.idempotency.candidates(key.hash, now) {
@@ -61,7 +62,7 @@ impl<L: Log> Core<L> {
         if turn.is_none() && self.waiting_keys.contains(&key.hash) {
             return Err(PushRefusal::KeyInProgress);
         }
-        if self.idempotency.is_full(now) {
+        if !self.idempotency.has_room(of, now) {
             return Err(PushRefusal::IdempotencyFull);
         }
         Ok(None)

@@ -39,6 +39,8 @@ struct Changed {
 pub(super) struct Key {
     pub(super) position: Position,
     pub(super) expires_at: Millis,
+    /// The number of the channel that it belongs to, or none's.
+    pub(super) channel: u32,
 }
 
 /// Collects the log's records, in the order in which they lie there: those of the channels of one core.
@@ -179,7 +181,8 @@ impl Replay {
         if record.key_channel().is_some_and(|channel| !self.here.has(channel)) {
             return;
         }
-        let key = Key { position, expires_at: expires_ms };
+        let channel = record.key_channel().unwrap_or_default();
+        let key = Key { position, expires_at: expires_ms, channel };
         let known = self.keys.entry(hash).or_insert(key);
         // A key may be used again when its window is over, and the first message be copied after that.
         if known.expires_at <= key.expires_at {

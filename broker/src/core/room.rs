@@ -122,6 +122,11 @@ impl<L: Log> Core<L> {
         if channel.entry.config.closing {
             return Err(PushRefusal::Closing(channel.entry.clone()));
         }
+        if !channel.disk.0.may_take(bytes) {
+            channel.disk.0.purse().count_refusal();
+            let (stored, left) = (channel.state.bytes(), channel.disk.0.purse().left());
+            return Err(PushRefusal::DiskShare { entry: channel.entry.clone(), stored, left });
+        }
         channel.make_room(bytes, turn)
     }
 

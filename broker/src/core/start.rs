@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc};
 use restante_wire::channel::Durability;
 
 use super::{
-    Channel, Core, CounterRegistry, Here, Limits, Numbered, StartError,
+    Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
     contents::HotContents,
     idempotency::IdempotencyTable,
     in_flight::InFlight,
@@ -23,6 +23,7 @@ use crate::{
     clock::{Clock, Millis},
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
+    shared::Shared,
 };
 
 /// What all cores of a broker have in common.
@@ -38,9 +39,15 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     /// What each channel counts.
     pub counters: Arc<CounterRegistry>,
+    /// What channels have of the disk.
+    pub disk: Shared<Holder>,
     /// Drawn at each start; part of every lease, so that none is issued twice.
     start: u64,
 }
+
+/// What one channel may have of the volume, as a multiple of what is left: beside the reserve for what empties it, little is kept
+/// from a channel that is alone.
+const DISK_TIMES: u64 = 15;
 
 /// What a core has found in its log.
 pub struct Found<L> {
@@ -58,7 +65,9 @@ impl Common {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let start = getrandom::u64().map_err(StartError::Random)?;
-        Ok(Self { store: store.clone(), sealer, limits, metrics, counters: Arc::default(), start })
+        // How much there is, the logs tell.
+        let disk = Shared::with_times(u64::MAX, DISK_TIMES, metrics.disk_refused.clone());
+        Ok(Self { store: store.clone(), sealer, limits, metrics, counters: Arc::default(), start, disk })
     }
 }
 
@@ -98,13 +107,16 @@ impl<L: Log> Core<L> {
     /// dropped, and those of channels that are kept in memory only.
     pub fn start(found: Found<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
         let Found { log, here, mut replay } = found;
-        let Common { store, sealer, limits, metrics, counters, start } = common;
+        let Common { store, sealer, limits, metrics, counters, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
-        let mut idempotency = IdempotencyTable::new(limits.idempotency_keys);
-        for (hash, Key { position, expires_at }) in
+        let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
+        let mut idempotency = IdempotencyTable::new(keys);
+        for (hash, Key { position, expires_at, channel }) in
             replay.keys.drain().filter(|(_, key)| key.expires_at > now)
         {
-            idempotency.insert(hash, expires_at, position, now);
+            let entry = store.by_number(channel);
+            let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
+            idempotency.insert(hash, expires_at, position, (channel, namespace), now);
         }
         let mut channels = Numbered::<Box<Channel>>::default();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
@@ -113,7 +125,7 @@ impl<L: Log> Core<L> {
                     if entry.config.durability == Durability::Memory {
                         replay.empty(&mut state);
                     }
-                    channels.insert(number, Box::new(Channel::new(entry, state, &counters)));
+                    channels.insert(number, Box::new(Channel::new(entry, state, &counters, &disk)));
                 }
                 // Its addresses are lost, not its deletion known: nothing may be dropped.
                 None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
@@ -157,7 +169,8 @@ impl<L: Log> Core<L> {
             resting: Resting::default(),
             closed: HashSet::new(),
             counters,
-            contents: HotContents::new(limits.hot_bytes),
+            contents: HotContents::new(limits.hot_bytes as u64),
+            disk,
             shared: replay.shared,
             idempotency,
             waiting_keys: HashSet::new(),

@@ -23,8 +23,8 @@ impl<L: Log> Core<L> {
     pub(super) fn arrive(&mut self, target: Target, arrived: Arrived) {
         let Target { channel: number, sequence, expires_ms } = target;
         let Arrived { stored, recorded, group, due_ms } = arrived;
-        self.contents.insert(number, sequence, recorded);
         let Some(channel) = self.channels.get_mut(&number) else { return };
+        self.contents.insert((number, &channel.entry.config.namespace), sequence, recorded);
         channel.counters.pushed.fetch_add(1, Relaxed);
         channel.state.store(Message {
             stored,

@@ -55,7 +55,7 @@ impl Places {
             let gave_way = lines.give_way(|of| is_full || of.is(&share));
             self.closed_idle.inc_by(gave_way as u64);
             if gave_way == 0 {
-                share.count_refusal();
+                share.purse().count_refusal();
             }
             (gave_way > 0).then(|| share.take_anyway(1))
         })?;

@@ -43,6 +43,8 @@ pub struct LogStats {
     pub spares: u64,
     /// Whether pushes are refused until something was freed.
     pub is_scarce: bool,
+    /// Bytes of records that there is room for besides, as far as is known.
+    pub room_bytes: Option<u64>,
 }
 
 /// How far a new owner has come through what owners before have left.

@@ -9,6 +9,7 @@ mod hop;
 mod many;
 mod rest;
 mod restart;
+mod shares;
 mod slow_disk;
 mod smaller_segments;
 mod turns;

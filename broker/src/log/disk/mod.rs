@@ -272,12 +272,16 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn stats(&self) -> LogStats {
+        let total_bytes = self.segments.values().map(|segment| segment.file.bytes).sum();
+        // What is not needed any more is room as well, once the rest of its segment is copied.
+        let not_live = u64::saturating_sub(total_bytes, self.live_bytes);
         LogStats {
             segments: self.segments.len() as u64,
-            total_bytes: self.segments.values().map(|segment| segment.file.bytes).sum(),
+            total_bytes,
             live_bytes: self.live_bytes,
             spares: self.spares.len() as u64,
             is_scarce: self.spares.are_scarce(),
+            room_bytes: self.spares.room_bytes().map(|room| room + not_live),
         }
     }
 

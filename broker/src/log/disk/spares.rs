@@ -115,6 +115,11 @@ impl<S: Storage> Spares<S> {
         !waits_for_more && !reserve::leaves_enough(self.room())
     }
 
+    /// Bytes of segments that there are or could be, as far as the volume tells.
+    pub(super) fn room_bytes(&self) -> Option<u64> {
+        self.volume.map(|volume| volume.available + self.ready.len() as u64 * self.bytes)
+    }
+
     /// How full the volume is, from 0 to 1, as far as it tells.
     pub(super) fn fill(&self) -> f64 {
         self.volume.map_or(0.0, reserve::fill)

@@ -239,6 +239,7 @@ impl Log for MemoryLog {
             live_bytes: self.live.values().sum(),
             spares: 0,
             is_scarce: false,
+            room_bytes: None,
         }
     }
 

@@ -206,6 +206,36 @@ impl Broker {
         }
     }
 
+    /// The most memory that the broker has had, in bytes (`VmHWM` in proc(5)).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let pid = self.process.as_ref().unwrap().child.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Waits until nothing changes any more in what is open and in memory.
+    pub(crate) async fn wait_for_quiet(&self) {
+        let metrics = [
+            "restante_requests_open",
+            "restante_body_memory_bytes",
+            "restante_answer_memory_bytes",
+            "restante_messages_delivered_total",
+            "restante_waiting_receivers",
+        ];
+        let mut before = Vec::new();
+        let mut since = Instant::now();
+        while since.elapsed() < Duration::from_millis(300) {
+            let mut now = Vec::new();
+            for metric in metrics {
+                now.push(self.metric(metric).await);
+            }
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+        }
+    }
+
     /// Sends a signal to the broker.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let child = &self.process.as_ref().unwrap().child;

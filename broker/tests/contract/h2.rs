@@ -1,0 +1,73 @@
+//! HTTP/2 as frames, for what no client library would do (RFC 9113 section 4.1).
+
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+
+use crate::broker::DEADLINE;
+
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// The types of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Headers = 1,
+    ResetStream = 3,
+    Settings = 4,
+}
+
+/// A frame that came.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub(crate) stream: u32,
+}
+
+/// A frame.
+pub(crate) fn frame(kind: Frame, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind as u8, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// What a client sends first, which takes so many bytes of each answer before it says that it takes more.
+pub(crate) fn preface_with_window(bytes: u32) -> Vec<u8> {
+    // SETTINGS_INITIAL_WINDOW_SIZE is setting 4.
+    let settings = [&[0, 4][..], &bytes.to_be_bytes()].concat();
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(Frame::Settings, 0, 0, &settings)].concat()
+}
+
+/// The pseudo-header fields of a request.
+pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
+}
+
+/// Header fields in HPACK: each as a literal that is not indexed (RFC 7541 section 6.2.2).
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127, "its length takes one byte");
+            block.push(text.len() as u8);
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The next frame of a type.
+pub(crate) async fn next_of(stream: &mut TcpStream, kind: Frame) -> Came {
+    let next = async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.expect("a frame's head");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            stream.read_exact(&mut vec![0; length]).await.expect("a frame's payload");
+            if head[3] == kind as u8 {
+                return Came { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) };
+            }
+        }
+    };
+    timeout(DEADLINE, next).await.expect("the frame comes")
+}

@@ -6,7 +6,7 @@ use restante_wire::{
     DeadLetterCause,
     header::{
         KEPT_HEADERS_BYTES_MAX, KEPT_HEADERS_MAX, MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL,
-        MESSAGE_DEAD_LETTER_REASON, is_kept,
+        MESSAGE_DEAD_LETTER_REASON,
     },
 };
 
@@ -30,7 +30,7 @@ const LENGTHS_BYTES: usize = 4;
 
 /// The headers of a push that are kept, encoded: for each, the lengths of name and value (u16 each, little-endian),
 /// then both.
-pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
+pub fn encode_kept(headers: &HeaderMap, is_kept: impl Fn(&str) -> bool) -> Result<Bytes, HeadersTooLarge> {
     let kept = || headers.iter().filter(|(name, _)| is_kept(name.as_str()));
     let (count, bytes) = kept()
         .fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.as_str().len() + value.len()));
@@ -102,6 +102,8 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
 
 #[cfg(test)]
 mod tests {
+    use restante_wire::header::is_kept;
+
     use super::*;
 
     #[test]
@@ -118,7 +120,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let mut back = HeaderMap::new();
-        decode_kept(&encode_kept(&headers).unwrap(), &mut back);
+        decode_kept(&encode_kept(&headers, is_kept).unwrap(), &mut back);
         assert_eq!(back["content-type"], "text/plain; charset=utf-8");
         assert_eq!(back.get_all("meta-colour").iter().collect::<Vec<_>>(), ["red", "blue"]);
         assert_eq!(back.len(), 4);
@@ -128,7 +130,8 @@ mod tests {
     fn a_note_says_why_a_message_was_given_up_and_is_taken_off_when_it_gets_another_chance() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
-        let content = Content { headers: encode_kept(&headers).unwrap(), body: Bytes::from_static(b"body") };
+        let content =
+            Content { headers: encode_kept(&headers, is_kept).unwrap(), body: Bytes::from_static(b"body") };
         let note = |cause| DeadLetterNote { cause, channel: "acme/orders", reason: Some("no such part") };
         let once = with_note(content.clone(), Some(note(DeadLetterCause::Expired)));
         let twice = with_note(once, Some(note(DeadLetterCause::Rejected)));
@@ -145,11 +148,11 @@ mod tests {
     fn more_headers_than_a_proxy_lets_through_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("meta-large", HeaderValue::from_str(&"v".repeat(KEPT_HEADERS_BYTES_MAX)).unwrap());
-        assert!(encode_kept(&headers).is_err());
+        assert!(encode_kept(&headers, is_kept).is_err());
         let mut headers = HeaderMap::new();
         (0..=KEPT_HEADERS_MAX).for_each(|_| {
             headers.append("meta-a", HeaderValue::from_static("v"));
         });
-        assert_eq!(encode_kept(&headers), Err(HeadersTooLarge { count: 65, bytes: 65 * 7 }));
+        assert_eq!(encode_kept(&headers, is_kept), Err(HeadersTooLarge { count: 65, bytes: 65 * 7 }));
     }
 }

@@ -1,8 +1,9 @@
 //! The CEL rules of the definitions, run as an API server runs them. Schema rules are run by the manifests' tests.
 
+use restante_wire::channel::{KeepHeaders, NEVER_KEPT, NEVER_KEPT_PREFIXES};
 use serde_json::{Value, json};
 
-use crate::{MessageBroker, MessageChannel};
+use crate::{MessageBroker, MessageChannel, compile};
 
 fn channel(name: &str, spec: Value) -> MessageChannel {
     serde_json::from_value(json!({
@@ -74,6 +75,46 @@ fn dead_letters_go_to_another_channel() {
     to("orders-dead").validate_cel().unwrap();
     let error = to("orders").validate_cel().unwrap_err();
     assert!(error.to_string().contains("must name another channel"), "{error}");
+}
+
+#[test]
+fn a_header_that_is_never_kept_is_refused_by_the_rule_as_by_the_broker() {
+    let kept = ["stripe-signature", "x-github-*", "webhook-*", "content-disposition", "c", "x-f"];
+    let never = ["content-*", "x-*", "x-f*", "x-forwarded-for", "message-id", "m*", "if-none-match"];
+    let prefixes = NEVER_KEPT_PREFIXES.iter().map(|prefix| format!("{prefix}*"));
+    let names = kept.iter().chain(&never).chain(NEVER_KEPT).map(|name| (*name).to_owned());
+    for name in names.chain(prefixes) {
+        let spec = json!({ "keepHeaders": [name], "access": { "anonymous": true } });
+        let mut channel = channel("orders", spec);
+        channel.metadata.uid = Some("0190a7e8-0000-7000-8000-000000000001".into());
+        let (by_rule, by_broker) = (channel.validate_cel(), compile(&channel));
+        assert_eq!(by_rule.is_ok(), kept.contains(&name.as_str()), "{name}: {by_rule:?}");
+        assert_eq!(by_broker.is_ok(), by_rule.is_ok(), "{name}: {by_broker:?}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_no_header_name_is_refused_by_the_schema_as_by_the_broker() {
+    for (name, fits) in [
+        ("webhook-id", true),
+        ("webhook-*", true),
+        ("Webhook-Id", false),
+        ("*", false),
+        ("a b", false),
+        ("", false),
+        ("a*b", false),
+        ("a-", false),
+    ] {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {{name: orders, namespace: acme}}\n\
+             spec: {{access: {{anonymous: true}}, keepHeaders: [{name:?}]}}\n"
+        );
+        assert_eq!(crate::manifest::parse(&text).is_ok(), fits, "{name}");
+        let keep: KeepHeaders = [name].into_iter().collect();
+        let mut channel = channel("orders", json!({ "keepHeaders": keep, "access": { "anonymous": true } }));
+        channel.metadata.uid = Some("0190a7e8-0000-7000-8000-000000000001".into());
+        assert_eq!(compile(&channel).is_ok(), fits, "{name}");
+    }
 }
 
 #[test]

@@ -46,12 +46,13 @@ pub const REPLY_TO: &str = "reply-to";
 pub const CORRELATION_ID: &str = "correlation-id";
 
 /// Headers that are part of the message's content and handed back unchanged.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 8] = [
     "content-type",
     "content-encoding",
     "content-language",
     "traceparent",
     "tracestate",
+    "baggage",
     REPLY_TO,
     CORRELATION_ID,
 ];

@@ -25,7 +25,7 @@ pub fn push() -> Operation {
         TAG,
         "Send a message to an address",
         "The body is the content, kept byte for byte with its Content-Type; nothing looks inside. Headers `ce-*` and \
-         `Meta-*` are kept with it: at most 64 kept headers, and 2 KiB of them. The query takes nothing.",
+         `Meta-*` are kept with it, and those that the channel names (keepHeaders): at most 64 kept headers, and 2 KiB of them. The query takes nothing.",
     );
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
@@ -151,6 +151,7 @@ fn delivered() -> ResponseBuilder {
         .header("Correlation-Id", optional("As it was sent.", schemas::text()))
         .header("traceparent", optional("As it was sent.", schemas::text()))
         .header("tracestate", optional("As it was sent.", schemas::text()))
+        .header("baggage", optional("As it was sent.", schemas::text()))
 }
 
 fn answered(operation: OperationBuilder, delivered: ResponseBuilder) -> Operation {

@@ -25,6 +25,7 @@ mod error_pages;
 mod fan_out;
 mod full;
 mod hostile;
+mod keep_headers;
 mod looking;
 mod manifests;
 mod metrics;

@@ -7,7 +7,9 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
-use crate::core::CORES_MAX;
+use ipnet::IpNet;
+
+use crate::{core::CORES_MAX, http::ExternalUrl};
 
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
@@ -77,6 +79,14 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
 
+    /// What clients outside use to reach the broker, such as https://example.com/mq: what its answers lead to begins with that path.
+    #[arg(long, env = "RESTANTE_EXTERNAL_URL", value_name = "URL")]
+    pub external_url: Option<ExternalUrl>,
+
+    /// Networks of the proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    #[arg(long, env = "RESTANTE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// How many clients may be connected; over it a new connection is closed at once.
     #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
     pub connections_max: usize,
@@ -85,6 +95,11 @@ pub struct Config {
     /// clients and proxies, 60 s, so that they close idle connections and not the broker.
     #[arg(long, env = "RESTANTE_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "75", value_parser = moments)]
     pub head_timeout: Duration,
+
+    /// How long a connection may be idle between two requests, in seconds. Longer than balancers keep theirs, 600 s, so that they
+    /// close idle connections and not the broker: what it closes may just be used.
+    #[arg(long, env = "RESTANTE_KEEP_ALIVE", value_name = "SECONDS", default_value = "620", value_parser = moments)]
+    pub keep_alive: Duration,
 
     /// How long a body may take, in seconds, besides 1 s for each 4 KiB of it; over it the request is answered 408.
     #[arg(long, env = "RESTANTE_BODY_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]

@@ -146,6 +146,23 @@ fn storage_is_immutable_and_not_tiny() {
 }
 
 #[test]
+fn a_trusted_proxy_is_a_network() {
+    let refused = |network: &str| {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
+             spec: {{trustedProxies: [{network:?}]}}\n"
+        );
+        crate::manifest::parse(&text).is_err()
+    };
+    for network in ["10.0.0.0/8", "203.0.113.7/32", "fd00::/8", "0.0.0.0/0"] {
+        assert!(!refused(network), "{network}");
+    }
+    for other in ["", "10.0.0.1", "10.0.0.0/33", "10.0.0/8", "proxy.example.com", "10.0.0.0/8,10.1.0.0/16"] {
+        assert!(refused(other), "{other}");
+    }
+}
+
+#[test]
 fn names_and_origins_of_a_broker_are_what_requests_bring() {
     let refused = |field: &str, value: &str| {
         let text = format!(

@@ -39,12 +39,13 @@ pub(crate) use stream::IN_FLIGHT_MAX;
 
 use crate::{
     address_store::AddressStore,
+    admin::Health,
     channel::LeaseSealer,
     clock::Clock,
     core::{CounterRegistry, Reach},
     drain::Drain,
     http::{
-        BrowserRules, HttpError,
+        BrowserRules, HttpError, Prefix, TrustedProxies,
         body::{BodyLimits, BodyMemory},
     },
     metrics::Metrics,
@@ -68,6 +69,12 @@ pub struct Context {
     pub counters: Arc<CounterRegistry>,
     /// Which browsers are let in.
     pub browsers: BrowserRules,
+    /// Which proxies are trusted to say for whom they ask.
+    pub proxies: TrustedProxies,
+    /// Under which path clients reach the broker.
+    pub prefix: Prefix,
+    /// Whether the broker lives and serves.
+    pub health: Health,
     /// What bodies in flight may take.
     pub bodies: BodyLimits,
     /// The memory for answers in flight.

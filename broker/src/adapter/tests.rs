@@ -24,7 +24,7 @@ use crate::{
         tasks::commit_groups,
         tests::{Bench, Folder, Reached},
     },
-    http::routes,
+    http::{Prefix, TrustedProxies, routes},
 };
 
 /// A channel with both sides at one address.
@@ -54,6 +54,9 @@ impl Broker {
             sealer: LeaseSealer::new(on.folder.lease_key()),
             counters: Arc::default(),
             browsers: BrowserRules::default(),
+            proxies: TrustedProxies::default(),
+            prefix: Prefix::default(),
+            health: Health::new(1, on.store.clone(), Drain::new(), CancellationToken::new()).0,
             bodies: BodyLimits { memory: BodyMemory::new(1 << 20), timeout: Duration::from_secs(30) },
             answers: BodyMemory::new(1 << 20),
             drain: Drain::new(),

@@ -13,14 +13,14 @@ use axum::{
     routing::get,
 };
 pub use health::{CoreHealth, Health};
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, TextEncoder};
 use restante_wire::ProblemType;
 
 use crate::{
     address_store::AddressStore,
     core::Cores,
-    http::{HttpError, body::BodyMemory},
+    http::{HttpError, body::BodyMemory, pages, probes::probe},
     log::disk::{Older, storage::Folder},
     metrics::Metrics,
 };
@@ -51,6 +51,7 @@ pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/errors/{name}", get(pages::page))
         .route("/metrics", get(metrics))
         .route("/metrics/channels", get(channels))
         .fallback(async || {
@@ -68,13 +69,6 @@ async fn livez(State(admin): State<Admin>) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     probe(admin.health.ready())
-}
-
-fn probe(outcome: Result<(), &'static str>) -> Response {
-    match outcome {
-        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

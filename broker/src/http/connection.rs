@@ -53,6 +53,8 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// A connection has this long to send the head of its first or next request.
     pub head_timeout: Duration,
+    /// A connection may be idle for this long between two requests.
+    pub keep_alive: Duration,
     /// A peer that takes nothing of an answer for this long is given up.
     pub write_timeout: Duration,
     /// The most streams of one HTTP/2 connection.

@@ -42,6 +42,7 @@ impl Default for ConnectionLimits {
             // Longer than the keep-alive time-outs of common clients and proxies (60 s), so that they and not we close an
             // idle connection.
             head_timeout: Duration::from_secs(75),
+            keep_alive: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             // The least that RFC 9113 section 6.5.2 recommends.
             h2_streams_max: 100,

@@ -23,7 +23,13 @@ use hyper::{
 use restante_wire::ProblemType;
 use tower::Service as _;
 
-use super::{HttpError, closing::close_when_draining, measure::Measures, router::routes};
+use super::{
+    HttpError,
+    closing::close_when_draining,
+    measure::Measures,
+    prefix::prepend,
+    router::{is_for_all, routes},
+};
 use crate::adapter::Context;
 
 /// What a server serves.
@@ -54,13 +60,20 @@ pub fn service(context: Arc<Context>) -> impl Serve {
     service_fn(move |request: Request<Incoming>| {
         let all = all.clone();
         let (context, measures) = &*all;
+        let prefix = context.prefix.of(&request);
+        let request = context.prefix.removed(request);
         let (measure, version) = (measures.start(&request), request.version());
-        let answer = match context.browsers.check(&request) {
+        let checked =
+            if is_for_all(request.uri().path()) { Ok(()) } else { context.browsers.check(&request) };
+        let answer = match checked {
             Ok(()) => routed(router.clone(), request.map(Body::new)).left_future(),
             Err(error) => ready(error.into_response()).right_future(),
         };
         answer.map(move |mut response| {
             let (context, measures) = &*all;
+            if let Some(prefix) = &prefix {
+                prepend(prefix, &mut response);
+            }
             close_when_draining(&context.drain, version, &mut response);
             measures.end(measure, &response);
             Ok(response)

@@ -26,7 +26,7 @@ use crate::{
     data_folder::DataFolder,
     drain::Drain,
     http::{
-        BrowserRules, ConnectionLimits,
+        BrowserRules, ConnectionLimits, Prefix, TrustedProxies,
         body::{BodyLimits, BodyMemory},
     },
     log, manifests,
@@ -51,8 +51,11 @@ pub fn run(config: Config) -> Result<(), RunError> {
         lock_wait,
         allowed_hosts,
         allowed_origins,
+        external_url,
+        trusted_proxies,
         connections_max,
         head_timeout,
+        keep_alive,
         body_timeout,
         write_timeout,
         h2_streams_max,
@@ -102,12 +105,15 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let (drain, failed) = (Drain::new(), CancellationToken::new());
     let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
 
-    let limits = ConnectionLimits { connections_max, head_timeout, write_timeout, h2_streams_max };
+    let limits =
+        ConnectionLimits { connections_max, head_timeout, keep_alive, write_timeout, h2_streams_max };
     open_files::raise(connections_max);
     let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
     let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
+    let proxies = TrustedProxies::new(trusted_proxies);
+    let prefix = Prefix::new(external_url.as_ref(), proxies.clone());
     let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
-    let started = of_each.map(|(index, (((core, jobs), listener), health))| {
+    let started = of_each.map(|(index, (((core, jobs), listener), ticks))| {
         let context = Arc::new(Context {
             store: store.clone(),
             cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
@@ -115,13 +121,16 @@ pub fn run(config: Config) -> Result<(), RunError> {
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
             browsers: browsers.clone(),
+            proxies: proxies.clone(),
+            prefix: prefix.clone(),
+            health: health.clone(),
             answers: answers.clone(),
             bodies: BodyLimits { memory: body_memory.clone(), timeout: body_timeout },
             drain: drain.clone(),
             metrics: metrics.clone(),
         });
         let (limits, all) = (limits.clone(), all_threads.clone());
-        let data = Data { listener, context, jobs, health, limits, drain_timeout: drain_seconds, all };
+        let data = Data { listener, context, jobs, health: ticks, limits, drain_timeout: drain_seconds, all };
         data.start(index, failed.clone())
     });
     let data_ended = join_all(started.collect::<io::Result<Vec<_>>>().map_err(RunError::Thread)?);

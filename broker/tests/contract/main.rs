@@ -10,6 +10,7 @@ mod acknowledging;
 mod backup;
 mod bad_input;
 mod batches;
+mod beside;
 mod broker;
 mod browsers;
 mod care;

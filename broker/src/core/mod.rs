@@ -16,6 +16,7 @@ mod forget;
 mod group;
 mod handle;
 pub mod idempotency;
+mod ids;
 mod in_flight;
 mod inbox;
 mod look;
@@ -82,6 +83,7 @@ use attempts::Attempts;
 use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
+use ids::Ids;
 use in_flight::InFlight;
 use inbox::Inbox;
 use moves::Moves;
@@ -185,6 +187,7 @@ pub struct Core<L = DiskLog> {
     resting: Resting,
     /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
     closed: HashSet<u32>,
+    ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
     shared: SharedPositions,

@@ -6,11 +6,14 @@ use restante_wire::{
     DeadLetterCause,
     header::{
         KEPT_HEADERS_BYTES_MAX, KEPT_HEADERS_MAX, MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL,
-        MESSAGE_DEAD_LETTER_REASON,
+        MESSAGE_DEAD_LETTER_REASON, MESSAGE_DEAD_LETTER_SINCE,
     },
 };
 
-use crate::core::Content;
+use crate::{
+    clock::{Millis, rfc3339},
+    core::Content,
+};
 
 /// More headers than a message may keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,16 +80,54 @@ pub struct DeadLetterNote<'a> {
     pub channel: &'a str,
     /// What the receiver said that rejected it.
     pub reason: Option<&'a str>,
+    /// Since when.
+    pub since: Millis,
 }
+
+/// What such a note says when it is read again. Nobody but the broker writes one: no channel keeps these names of a sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Why the message was given up.
+    pub cause: DeadLetterCause,
+    /// By which channel, `namespace/name`.
+    pub channel: String,
+    /// What the receiver said that rejected it.
+    pub reason: Option<String>,
+    /// Since when, RFC 3339. Absent from a note that an earlier version wrote.
+    pub since: Option<String>,
+}
+
+impl Origin {
+    /// The note among encoded headers; none where the message is no other channel's dead letter.
+    pub fn of(encoded: &Bytes) -> Option<Self> {
+        let mut headers = HeaderMap::new();
+        decode_kept(encoded, &mut headers);
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Some(Self {
+            cause: DeadLetterCause::from_name(&text(MESSAGE_DEAD_LETTER_CAUSE)?)?,
+            channel: text(MESSAGE_DEAD_LETTER_CHANNEL)?,
+            reason: text(MESSAGE_DEAD_LETTER_REASON),
+            since: text(MESSAGE_DEAD_LETTER_SINCE),
+        })
+    }
+}
+
+/// The headers of a note.
+const NOTE: [&str; 4] = [
+    MESSAGE_DEAD_LETTER_CAUSE,
+    MESSAGE_DEAD_LETTER_CHANNEL,
+    MESSAGE_DEAD_LETTER_REASON,
+    MESSAGE_DEAD_LETTER_SINCE,
+];
 
 /// A content that goes to another channel, with a note of why, or without: one that it had is taken off.
 pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content {
     let mut headers = HeaderMap::new();
     decode_kept(&content.headers, &mut headers);
-    for name in [MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL, MESSAGE_DEAD_LETTER_REASON] {
+    for name in NOTE {
         headers.remove(name);
     }
-    if let Some(DeadLetterNote { cause, channel, reason }) = note {
+    if let Some(DeadLetterNote { cause, channel, reason, since }) = note {
         let mut insert = |name, value: &str| {
             // What is no header value cannot be told in one.
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -95,6 +136,7 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
         };
         insert(MESSAGE_DEAD_LETTER_CAUSE, cause.as_str());
         insert(MESSAGE_DEAD_LETTER_CHANNEL, channel);
+        insert(MESSAGE_DEAD_LETTER_SINCE, &rfc3339(since));
         reason.into_iter().for_each(|reason| insert(MESSAGE_DEAD_LETTER_REASON, reason));
     }
     Content { headers: encode(headers.iter(), content.headers.len()), body: content.body }
@@ -132,15 +174,28 @@ mod tests {
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
         let content =
             Content { headers: encode_kept(&headers, is_kept).unwrap(), body: Bytes::from_static(b"body") };
-        let note = |cause| DeadLetterNote { cause, channel: "acme/orders", reason: Some("no such part") };
+        let note = |cause| DeadLetterNote {
+            cause,
+            channel: "acme/orders",
+            reason: Some("no such part"),
+            since: 1_700_000_000_123,
+        };
         let once = with_note(content.clone(), Some(note(DeadLetterCause::Expired)));
         let twice = with_note(once, Some(note(DeadLetterCause::Rejected)));
         let mut back = HeaderMap::new();
         decode_kept(&twice.headers, &mut back);
-        assert_eq!(back.len(), 4);
+        assert_eq!(back.len(), 5);
         assert_eq!(back[MESSAGE_DEAD_LETTER_CAUSE], "rejected");
         assert_eq!(back[MESSAGE_DEAD_LETTER_CHANNEL], "acme/orders");
         assert_eq!(back[MESSAGE_DEAD_LETTER_REASON], "no such part");
+        let origin = Origin {
+            cause: DeadLetterCause::Rejected,
+            channel: "acme/orders".into(),
+            reason: Some("no such part".into()),
+            since: Some("2023-11-14T22:13:20.123Z".into()),
+        };
+        assert_eq!(Origin::of(&twice.headers), Some(origin));
+        assert_eq!(Origin::of(&content.headers), None);
         assert_eq!(with_note(twice, None), content);
     }
 

@@ -15,14 +15,14 @@ use restante_wire::{
     path,
 };
 
-use super::{Adapter, Context, address_in, item, refusal};
+use super::{Adapter, Context, address_in, item, letters, refusal};
 use crate::{
     channel::{Sequence, State as MessageState},
     http::{HttpError, body, query::Query},
 };
 
 /// Messages of a look that names no `max`.
-const MESSAGES: u32 = 100;
+pub(super) const MESSAGES: u32 = 100;
 /// The first byte of a cursor of this layout; the sequence to go on at follows.
 const CURSOR_VERSION: u8 = 1;
 
@@ -35,13 +35,17 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
         return Ok(source.count());
     }
     let query = Query::parse(request.uri().query(), &["state", "after", "max"])?;
+    if query.word("state") == Some("dead-letters") {
+        return letters::peek(&context, &source.channel, &query).await;
+    }
     let state = match query.word("state") {
         None | Some("ready") => MessageState::Ready,
         Some("leased") => MessageState::Leased,
         Some("delayed") => MessageState::Delayed,
         Some("dead") => MessageState::Dead,
         Some(other) => {
-            let detail = format!("the parameter state={other} must be ready, leased, delayed or dead");
+            let detail =
+                format!("the parameter state={other} must be ready, leased, delayed, dead or dead-letters");
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
     };

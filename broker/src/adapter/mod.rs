@@ -12,6 +12,7 @@ mod held;
 mod item;
 pub mod lease;
 mod leased_body;
+mod letters;
 pub mod look;
 mod pull;
 mod push;

@@ -142,6 +142,7 @@ fn delivered() -> ResponseBuilder {
             "Message-Dead-Letter-Reason",
             optional("What was said when it was rejected.", schemas::text()),
         )
+        .header("Message-Dead-Letter-Since", optional("When another channel gave it up.", schemas::moment()))
         .header("Location", optional("The lease's path: DELETE settles it.", schemas::text()))
         .header("Lease-Duration", optional("Seconds that the lease was granted for.", schemas::count()))
         .header("Lease-Expires-At", optional("When it ends, by the broker's clock.", schemas::moment()))

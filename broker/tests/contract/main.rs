@@ -27,6 +27,7 @@ mod fan_out;
 mod full;
 mod hostile;
 mod keep_headers;
+mod letters_of_their_own;
 mod looking;
 mod manifests;
 mod metrics;

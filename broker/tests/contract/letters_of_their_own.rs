@@ -3,9 +3,10 @@
 use reqwest::{Method, StatusCode};
 use restante_wire::{
     ChannelConfig,
-    batch::{DeliveredItem, PeekedBatch},
+    batch::{DeliveredItem, PeekedBatch, PulledBatch},
     control::{LeftBecause, LettersLeft, Redriven},
 };
+use serde_json::json;
 
 use crate::{
     broker::{Broker, DEADLINE, header},
@@ -206,4 +207,27 @@ async fn letters_are_found_and_come_back_over_cores() {
     holds(&broker, "orders", 2).await;
     assert_eq!(redrive(&broker, "dead", String::new()).await, moved(1));
     holds(&broker, "bills", 1).await;
+}
+
+#[tokio::test]
+async fn many_letters_whose_contents_are_on_the_disk_are_found_and_come_back_in_their_order() {
+    let broker = with_channels_and_flags(&channels(), &["--hot-body-memory", "1B"]).await;
+    let wanted: Vec<_> = (0..150).map(|number| number.to_string()).collect();
+    let items: Vec<_> = wanted.iter().map(|content| json!({ "content": content })).collect();
+    let post = |path: &str, body| broker.request(Method::POST, path).json(&body).send();
+    post("/v1/batches/acme/orders", json!({ "messages": items })).await.unwrap();
+    let pull = broker.request(Method::GET, "/v1/batches/acme/orders?max=150").send().await.unwrap();
+    let pulled: PulledBatch = pull.json().await.unwrap();
+    let reject: Vec<_> = pulled.messages.iter().map(|item| json!({ "lease": item.lease })).collect();
+    assert_eq!(reject.len(), 150);
+    post("/v1/settlements", json!({ "reject": reject })).await.unwrap();
+    holds(&broker, "dead", 150).await;
+    let found = page(&broker, "orders", "&max=1000").await;
+    assert_eq!((contents(&found.messages), found.next), (wanted.iter().map(String::as_str).collect(), None));
+    assert_eq!(redrive(&broker, "dead", "{\"limit\": 100}".into()).await.moved, 100);
+    assert_eq!(redrive(&broker, "dead", String::new()).await, moved(50));
+    holds(&broker, "orders", 150).await;
+    let pull = broker.request(Method::GET, "/v1/batches/acme/orders?max=150").send().await.unwrap();
+    let pulled: PulledBatch = pull.json().await.unwrap();
+    assert_eq!(contents(&pulled.messages), wanted);
 }

@@ -7,7 +7,9 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
-use crate::core::CORES_MAX;
+use ipnet::IpNet;
+
+use crate::{core::CORES_MAX, http::ExternalUrl};
 
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
@@ -77,6 +79,14 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
 
+    /// What clients outside use to reach the broker, such as https://example.com/mq: what its answers lead to begins with that path.
+    #[arg(long, env = "RESTANTE_EXTERNAL_URL", value_name = "URL")]
+    pub external_url: Option<ExternalUrl>,
+
+    /// Networks of the proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    #[arg(long, env = "RESTANTE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// How many clients may be connected; over it a new connection is closed at once.
     #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
     pub connections_max: usize,
@@ -121,7 +131,7 @@ pub struct Config {
 
     /// Requests that are answered at a time, waiting pulls included; over it they are answered 503. One client may have three quarters.
     #[arg(long, env = "RESTANTE_REQUESTS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
-    pub requests_max: usize,
+    pub requests_max: u32,
 
     /// How many senders may wait for room in one channel; over it pushes with Prefer: wait are answered 429.
     #[arg(long, env = "RESTANTE_WAITING_SENDERS_MAX", value_name = "NUMBER", default_value_t = 64)]

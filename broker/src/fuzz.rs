@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use restante_wire::{
     Address,
     batch::{ItemHead, PushBatch, Settlements, decode_frames, encode_frame},
+    header::is_kept,
 };
 
 use crate::{
@@ -83,10 +84,10 @@ pub fn request(bytes: &[u8]) {
     for lease in header::acknowledge(&headers).unwrap_or_default() {
         let _ = sealer.open(&lease);
     }
-    if let Ok(kept) = message::encode_kept(&headers) {
+    if let Ok(kept) = message::encode_kept(&headers, is_kept) {
         let mut back = HeaderMap::new();
         message::decode_kept(&kept, &mut back);
-        assert_eq!(message::encode_kept(&back), Ok(kept), "kept headers come back");
+        assert_eq!(message::encode_kept(&back, is_kept), Ok(kept), "kept headers come back");
     }
     let _ = (serde_json::from_slice::<PushBatch>(bytes), serde_json::from_slice::<Settlements>(bytes));
 }

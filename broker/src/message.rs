@@ -6,11 +6,14 @@ use restante_wire::{
     DeadLetterCause,
     header::{
         KEPT_HEADERS_BYTES_MAX, KEPT_HEADERS_MAX, MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL,
-        MESSAGE_DEAD_LETTER_REASON, is_kept,
+        MESSAGE_DEAD_LETTER_REASON, MESSAGE_DEAD_LETTER_SINCE,
     },
 };
 
-use crate::core::Content;
+use crate::{
+    clock::{Millis, rfc3339},
+    core::Content,
+};
 
 /// More headers than a message may keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +33,7 @@ const LENGTHS_BYTES: usize = 4;
 
 /// The headers of a push that are kept, encoded: for each, the lengths of name and value (u16 each, little-endian),
 /// then both.
-pub fn encode_kept(headers: &HeaderMap) -> Result<Bytes, HeadersTooLarge> {
+pub fn encode_kept(headers: &HeaderMap, is_kept: impl Fn(&str) -> bool) -> Result<Bytes, HeadersTooLarge> {
     let kept = || headers.iter().filter(|(name, _)| is_kept(name.as_str()));
     let (count, bytes) = kept()
         .fold((0, 0), |(count, bytes), (name, value)| (count + 1, bytes + name.as_str().len() + value.len()));
@@ -77,16 +80,54 @@ pub struct DeadLetterNote<'a> {
     pub channel: &'a str,
     /// What the receiver said that rejected it.
     pub reason: Option<&'a str>,
+    /// Since when.
+    pub since: Millis,
 }
+
+/// What such a note says when it is read again. Nobody but the broker writes one: no channel keeps these names of a sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Why the message was given up.
+    pub cause: DeadLetterCause,
+    /// By which channel, `namespace/name`.
+    pub channel: String,
+    /// What the receiver said that rejected it.
+    pub reason: Option<String>,
+    /// Since when, RFC 3339. Absent from a note that an earlier version wrote.
+    pub since: Option<String>,
+}
+
+impl Origin {
+    /// The note among encoded headers; none where the message is no other channel's dead letter.
+    pub fn of(encoded: &Bytes) -> Option<Self> {
+        let mut headers = HeaderMap::new();
+        decode_kept(encoded, &mut headers);
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Some(Self {
+            cause: DeadLetterCause::from_name(&text(MESSAGE_DEAD_LETTER_CAUSE)?)?,
+            channel: text(MESSAGE_DEAD_LETTER_CHANNEL)?,
+            reason: text(MESSAGE_DEAD_LETTER_REASON),
+            since: text(MESSAGE_DEAD_LETTER_SINCE),
+        })
+    }
+}
+
+/// The headers of a note.
+const NOTE: [&str; 4] = [
+    MESSAGE_DEAD_LETTER_CAUSE,
+    MESSAGE_DEAD_LETTER_CHANNEL,
+    MESSAGE_DEAD_LETTER_REASON,
+    MESSAGE_DEAD_LETTER_SINCE,
+];
 
 /// A content that goes to another channel, with a note of why, or without: one that it had is taken off.
 pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content {
     let mut headers = HeaderMap::new();
     decode_kept(&content.headers, &mut headers);
-    for name in [MESSAGE_DEAD_LETTER_CAUSE, MESSAGE_DEAD_LETTER_CHANNEL, MESSAGE_DEAD_LETTER_REASON] {
+    for name in NOTE {
         headers.remove(name);
     }
-    if let Some(DeadLetterNote { cause, channel, reason }) = note {
+    if let Some(DeadLetterNote { cause, channel, reason, since }) = note {
         let mut insert = |name, value: &str| {
             // What is no header value cannot be told in one.
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -95,6 +136,7 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
         };
         insert(MESSAGE_DEAD_LETTER_CAUSE, cause.as_str());
         insert(MESSAGE_DEAD_LETTER_CHANNEL, channel);
+        insert(MESSAGE_DEAD_LETTER_SINCE, &rfc3339(since));
         reason.into_iter().for_each(|reason| insert(MESSAGE_DEAD_LETTER_REASON, reason));
     }
     Content { headers: encode(headers.iter(), content.headers.len()), body: content.body }
@@ -102,6 +144,8 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
 
 #[cfg(test)]
 mod tests {
+    use restante_wire::header::is_kept;
+
     use super::*;
 
     #[test]
@@ -118,7 +162,7 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let mut back = HeaderMap::new();
-        decode_kept(&encode_kept(&headers).unwrap(), &mut back);
+        decode_kept(&encode_kept(&headers, is_kept).unwrap(), &mut back);
         assert_eq!(back["content-type"], "text/plain; charset=utf-8");
         assert_eq!(back.get_all("meta-colour").iter().collect::<Vec<_>>(), ["red", "blue"]);
         assert_eq!(back.len(), 4);
@@ -128,16 +172,30 @@ mod tests {
     fn a_note_says_why_a_message_was_given_up_and_is_taken_off_when_it_gets_another_chance() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
-        let content = Content { headers: encode_kept(&headers).unwrap(), body: Bytes::from_static(b"body") };
-        let note = |cause| DeadLetterNote { cause, channel: "acme/orders", reason: Some("no such part") };
+        let content =
+            Content { headers: encode_kept(&headers, is_kept).unwrap(), body: Bytes::from_static(b"body") };
+        let note = |cause| DeadLetterNote {
+            cause,
+            channel: "acme/orders",
+            reason: Some("no such part"),
+            since: 1_700_000_000_123,
+        };
         let once = with_note(content.clone(), Some(note(DeadLetterCause::Expired)));
         let twice = with_note(once, Some(note(DeadLetterCause::Rejected)));
         let mut back = HeaderMap::new();
         decode_kept(&twice.headers, &mut back);
-        assert_eq!(back.len(), 4);
+        assert_eq!(back.len(), 5);
         assert_eq!(back[MESSAGE_DEAD_LETTER_CAUSE], "rejected");
         assert_eq!(back[MESSAGE_DEAD_LETTER_CHANNEL], "acme/orders");
         assert_eq!(back[MESSAGE_DEAD_LETTER_REASON], "no such part");
+        let origin = Origin {
+            cause: DeadLetterCause::Rejected,
+            channel: "acme/orders".into(),
+            reason: Some("no such part".into()),
+            since: Some("2023-11-14T22:13:20.123Z".into()),
+        };
+        assert_eq!(Origin::of(&twice.headers), Some(origin));
+        assert_eq!(Origin::of(&content.headers), None);
         assert_eq!(with_note(twice, None), content);
     }
 
@@ -145,11 +203,11 @@ mod tests {
     fn more_headers_than_a_proxy_lets_through_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("meta-large", HeaderValue::from_str(&"v".repeat(KEPT_HEADERS_BYTES_MAX)).unwrap());
-        assert!(encode_kept(&headers).is_err());
+        assert!(encode_kept(&headers, is_kept).is_err());
         let mut headers = HeaderMap::new();
         (0..=KEPT_HEADERS_MAX).for_each(|_| {
             headers.append("meta-a", HeaderValue::from_static("v"));
         });
-        assert_eq!(encode_kept(&headers), Err(HeadersTooLarge { count: 65, bytes: 65 * 7 }));
+        assert_eq!(encode_kept(&headers, is_kept), Err(HeadersTooLarge { count: 65, bytes: 65 * 7 }));
     }
 }

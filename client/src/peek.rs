@@ -21,8 +21,10 @@ pub enum PeekState {
     Leased,
     /// Those whose delay or back-off is not over.
     Delayed,
-    /// Dead letters.
+    /// Dead letters that stayed in their channel.
     Dead,
+    /// The channel's dead letters wherever they lie, and those of others that lie in it.
+    DeadLetters,
 }
 
 impl PeekState {
@@ -33,6 +35,7 @@ impl PeekState {
             Self::Leased => "leased",
             Self::Delayed => "delayed",
             Self::Dead => "dead",
+            Self::DeadLetters => "dead-letters",
         }
     }
 }

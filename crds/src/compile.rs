@@ -89,6 +89,7 @@ pub fn compile(channel: &MessageChannel) -> Result<ChannelConfig, CompileError> 
             spec.deduplication_window_seconds,
         )?,
         durability: spec.durability.into(),
+        keep_headers: spec.keep_headers.iter().map(String::as_str).collect(),
         access: Access { anonymous: spec.access.anonymous },
         ..ChannelConfig::new(uid, &namespace, &name, source)
     };

@@ -40,6 +40,8 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!has(self.engine.embedded) || self.replicas == 1")
         .message("replicas must be 1 with the embedded engine: one pod owns the volume"),
+    validation = Rule::new("!has(self.trustedProxies) || self.trustedProxies.all(c, isCIDR(c))")
+        .message("trustedProxies must be networks such as 10.0.0.0/8 or fd00::/8"),
 )]
 pub struct MessageBrokerSpec {
     /// Where messages are kept (default: the embedded engine with a volume of 10Gi).
@@ -79,6 +81,20 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allowed_origins: Vec<String>,
+    /// Networks of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. What they say in X-Forwarded-For and
+    /// X-Forwarded-Prefix is believed; what any other client says there is ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 4, max = 49), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub trusted_proxies: Vec<String>,
+    /// How long a connection may be idle between two requests, in seconds, 1 to 86400 (default: 620). Longer than the balancer
+    /// in front of the broker keeps its own, so that the balancer closes them and not the broker.
+    #[serde(default = "keep_alive_seconds")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub keep_alive_seconds: i32,
     /// What the broker pods are given.
     #[serde(default)]
     pub template: PodTemplate,
@@ -230,6 +246,11 @@ pub struct MessageBrokerStatus {
 
 fn replicas() -> i32 {
     1
+}
+
+/// GKE's balancers keep idle connections for 600 s, and others for less.
+fn keep_alive_seconds() -> i32 {
+    620
 }
 
 fn cores() -> i32 {

@@ -1,8 +1,9 @@
 //! The CEL rules of the definitions, run as an API server runs them. Schema rules are run by the manifests' tests.
 
+use restante_wire::channel::{KeepHeaders, NEVER_KEPT, NEVER_KEPT_PREFIXES};
 use serde_json::{Value, json};
 
-use crate::{MessageBroker, MessageChannel};
+use crate::{MessageBroker, MessageChannel, compile};
 
 fn channel(name: &str, spec: Value) -> MessageChannel {
     serde_json::from_value(json!({
@@ -77,6 +78,46 @@ fn dead_letters_go_to_another_channel() {
 }
 
 #[test]
+fn a_header_that_is_never_kept_is_refused_by_the_rule_as_by_the_broker() {
+    let kept = ["stripe-signature", "x-github-*", "webhook-*", "content-disposition", "c", "x-f"];
+    let never = ["content-*", "x-*", "x-f*", "x-forwarded-for", "message-id", "m*", "if-none-match"];
+    let prefixes = NEVER_KEPT_PREFIXES.iter().map(|prefix| format!("{prefix}*"));
+    let names = kept.iter().chain(&never).chain(NEVER_KEPT).map(|name| (*name).to_owned());
+    for name in names.chain(prefixes) {
+        let spec = json!({ "keepHeaders": [name], "access": { "anonymous": true } });
+        let mut channel = channel("orders", spec);
+        channel.metadata.uid = Some("0190a7e8-0000-7000-8000-000000000001".into());
+        let (by_rule, by_broker) = (channel.validate_cel(), compile(&channel));
+        assert_eq!(by_rule.is_ok(), kept.contains(&name.as_str()), "{name}: {by_rule:?}");
+        assert_eq!(by_broker.is_ok(), by_rule.is_ok(), "{name}: {by_broker:?}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_no_header_name_is_refused_by_the_schema_as_by_the_broker() {
+    for (name, fits) in [
+        ("webhook-id", true),
+        ("webhook-*", true),
+        ("Webhook-Id", false),
+        ("*", false),
+        ("a b", false),
+        ("", false),
+        ("a*b", false),
+        ("a-", false),
+    ] {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {{name: orders, namespace: acme}}\n\
+             spec: {{access: {{anonymous: true}}, keepHeaders: [{name:?}]}}\n"
+        );
+        assert_eq!(crate::manifest::parse(&text).is_ok(), fits, "{name}");
+        let keep: KeepHeaders = [name].into_iter().collect();
+        let mut channel = channel("orders", json!({ "keepHeaders": keep, "access": { "anonymous": true } }));
+        channel.metadata.uid = Some("0190a7e8-0000-7000-8000-000000000001".into());
+        assert_eq!(compile(&channel).is_ok(), fits, "{name}");
+    }
+}
+
+#[test]
 fn a_pause_is_no_longer_than_the_longest() {
     let with = |backoff: Value| {
         channel("orders", json!({ "delivery": { "backoff": backoff }, "access": { "anonymous": true } }))
@@ -102,6 +143,23 @@ fn storage_is_immutable_and_not_tiny() {
     assert!(sized(json!("64Mi")).validate_cel().is_ok());
     let error = sized(json!(1024)).validate_cel().unwrap_err();
     assert!(error.to_string().contains("64Mi to 100Ti"), "{error}");
+}
+
+#[test]
+fn a_trusted_proxy_is_a_network() {
+    let refused = |network: &str| {
+        let text = format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
+             spec: {{trustedProxies: [{network:?}]}}\n"
+        );
+        crate::manifest::parse(&text).is_err()
+    };
+    for network in ["10.0.0.0/8", "203.0.113.7/32", "fd00::/8", "0.0.0.0/0"] {
+        assert!(!refused(network), "{network}");
+    }
+    for other in ["", "10.0.0.1", "10.0.0.0/33", "10.0.0/8", "proxy.example.com", "10.0.0.0/8,10.1.0.0/16"] {
+        assert!(refused(other), "{other}");
+    }
 }
 
 #[test]

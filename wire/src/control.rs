@@ -43,11 +43,12 @@ pub struct ChannelDeleted {
 }
 
 /// The body of `POST /control/v1/channels/{uid}/redrive`: dead letters become ready again, oldest first, with a delivery
-/// count of zero.
+/// count of zero: those that are dead in the channel, those of it that lie in its dead-letter channel, and those of others that
+/// lie in it as in theirs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Redrive {
-    /// The channel that they go to; absent, their own.
+    /// The channel that they go to; absent, the one that gave each up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Uuid>,
     /// How many at the most; absent, all that are there now.
@@ -56,13 +57,54 @@ pub struct Redrive {
 }
 
 /// The answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Redriven {
     /// Dead letters that are ready again.
     pub moved: u64,
     /// Dead letters that are left.
     pub left: u64,
+    /// Where they are, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_in: Vec<LettersLeft>,
+}
+
+/// Dead letters that a redrive left where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LettersLeft {
+    /// The channel that they lie in, `namespace/name`.
+    pub channel: String,
+    /// How many.
+    pub messages: u64,
+    /// Why.
+    pub because: LeftBecause,
+}
+
+/// Why a redrive left a dead letter where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftBecause {
+    /// `limit` letters were moved.
+    Limit,
+    /// The channel that it would go to is full, or takes no messages any more.
+    NoRoom,
+    /// A receiver has it: its lease ends first.
+    Leased,
+    /// The channel that gave it up is not there: say `to`.
+    OriginUnknown,
+}
+
+impl LeftBecause {
+    /// Why, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "the limit was reached",
+            Self::NoRoom => "the channel that they would go to has no room",
+            Self::Leased => "receivers hold them",
+            Self::OriginUnknown => "the channel that gave them up is gone; name another with --to",
+        }
+    }
 }
 
 /// The body of `POST /control/v1/channels/{uid}/purge`: messages go for ever. Leased ones are never purged.

@@ -16,6 +16,14 @@ pub enum DeadLetterCause {
 }
 
 impl DeadLetterCause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::MaxDeliveries, Self::Rejected, Self::Expired];
+
+    /// The cause of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    }
+
     /// The cause's name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -26,6 +26,8 @@ pub const MESSAGE_DEAD_LETTER_CAUSE: &str = "message-dead-letter-cause";
 pub const MESSAGE_DEAD_LETTER_CHANNEL: &str = "message-dead-letter-channel";
 /// On a message that a receiver rejected: what it said.
 pub const MESSAGE_DEAD_LETTER_REASON: &str = "message-dead-letter-reason";
+/// On a message that another channel gave up: when it was given up, RFC 3339.
+pub const MESSAGE_DEAD_LETTER_SINCE: &str = "message-dead-letter-since";
 /// Pull: leases to settle before the wait begins, separated by commas.
 pub const ACKNOWLEDGE: &str = "acknowledge";
 /// Answer to [`ACKNOWLEDGE`]: each lease that was not settled, as `<lease>;reason=<problem type>`.
@@ -46,12 +48,13 @@ pub const REPLY_TO: &str = "reply-to";
 pub const CORRELATION_ID: &str = "correlation-id";
 
 /// Headers that are part of the message's content and handed back unchanged.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 8] = [
     "content-type",
     "content-encoding",
     "content-language",
     "traceparent",
     "tracestate",
+    "baggage",
     REPLY_TO,
     CORRELATION_ID,
 ];

@@ -18,6 +18,12 @@ pub const OPENAPI: &str = "/openapi.json";
 pub const LEASES: &str = "/v1/leases/";
 /// `GET` tells a channel's counts. `{namespace}/{name}` follows.
 pub const CHANNELS: &str = "/v1/channels/";
+/// `GET` says whether the broker lives.
+pub const LIVEZ: &str = "/livez";
+/// `GET` says whether the broker takes and gives messages.
+pub const READYZ: &str = "/readyz";
+/// `GET` tells what a problem type means and what to do. Its name follows.
+pub const ERRORS: &str = "/errors/";
 
 /// Control API: `GET` tells what the address store holds.
 pub const CONTROL_REVISION: &str = "/control/v1/revision";

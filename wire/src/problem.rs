@@ -4,9 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::path;
+
 /// The media type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
-/// What a problem's `type` begins with; the name of the [`ProblemType`] follows.
+/// What a problem's `type` begins with; the name of the [`ProblemType`] follows. It identifies the type, and never changes; it
+/// is compared, and not asked for: the page is where the answer's `Link` leads, at the broker itself.
 pub const TYPE_BASE: &str = "https://restante.dev/errors/";
 
 /// The body of an error answer.
@@ -167,6 +170,11 @@ impl ProblemType {
     /// The problem's `type`.
     pub fn uri(self) -> String {
         format!("{TYPE_BASE}{}", self.name())
+    }
+
+    /// The path of the problem's page, at every broker.
+    pub fn page(self) -> String {
+        format!("{}{}", path::ERRORS, self.name())
     }
 }
 

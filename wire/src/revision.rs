@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_came_later_and_is_not_used_leaves_the_revision_as_it_was() {
+        let mut config = example("orders");
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(!text.contains("keepHeaders"), "{text}");
+        let before = Revision::of([&config]);
+        config.keep_headers = ["x-github-*"].into_iter().collect();
+        assert_ne!(Revision::of([&config]), before);
+    }
+
+    #[test]
     fn a_revision_reads_as_it_prints() {
         let revision = Revision::of([&example("one")]);
         assert_eq!(revision.to_string().parse(), Ok(revision));

@@ -1,5 +1,6 @@
 //! The headers of answers to pulls.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header as standard};
 use restante_wire::{header, path};
 
@@ -34,7 +35,7 @@ pub(super) fn with_content(headers: &mut HeaderMap) {
 /// What the answer says of the message, its content apart.
 pub(super) fn message(delivery: &Delivery<Recorded>, headers: &mut HeaderMap) {
     let Delivery { granted, content: Recorded { id, content }, .. } = delivery;
-    message::decode_kept(&content.headers, headers);
+    under(headers, &content.headers);
     let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
     insert(header::MESSAGE_ID, ascii(id.to_string()));
     insert(header::MESSAGE_ENQUEUED_AT, ascii(rfc3339(granted.stored.enqueued_at)));
@@ -50,4 +51,31 @@ pub(super) fn lease(delivery: &Delivery<Recorded>, lease_seconds: u64, headers: 
     let ends_at = ascii(rfc3339(delivery.granted.ends_at));
     headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ends_at);
     headers.insert(standard::LOCATION, ascii(path::lease(&delivery.token)));
+}
+
+/// Adds the kept headers of a message. What a sender had kept never stands beside or in place of what the answer says itself.
+fn under(headers: &mut HeaderMap, kept: &Bytes) {
+    let own = std::mem::take(headers);
+    message::decode_kept(kept, headers);
+    headers.extend(own);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_header_does_not_change_what_the_answer_says_itself() {
+        let mut sent = HeaderMap::new();
+        for (name, value) in [("cache-control", "public"), ("vary", "*"), ("x-github-event", "push")] {
+            sent.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        // As a log of another version may have it: no channel of this one keeps such.
+        let kept = message::encode_kept(&sent, |_| true).unwrap();
+        let mut headers = common(Wait { seconds: 0, preferred: false }, None);
+        under(&mut headers, &kept);
+        assert_eq!(headers.get_all(standard::CACHE_CONTROL).iter().collect::<Vec<_>>(), ["no-store"]);
+        assert_eq!(headers.get_all(standard::VARY).iter().collect::<Vec<_>>(), ["Prefer"]);
+        assert_eq!(headers["x-github-event"], "push");
+    }
 }

@@ -13,7 +13,7 @@ use restante_wire::{
         BATCH_BYTES_MAX, BATCH_ITEMS_MAX, FRAMES_CONTENT_TYPE, FramesError, Item, ItemHead, PushBatch,
         PushResult, PushResults, decode_frames,
     },
-    header::{self, is_kept},
+    header,
 };
 
 use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
@@ -72,9 +72,40 @@ impl PushAdapter {
             return Err(HttpError::new(ProblemType::MessageTooLarge, detail));
         }
         let said = Said::in_item(&head)?;
-        let headers = message::encode_kept(&kept_headers(head)?)
+        let headers = message::encode_kept(&self.kept_headers(head)?, |name| self.keeps(name))
             .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
         said.push(address, &self.channels, Content { headers, body })
+    }
+
+    /// The kept headers that an item's fields say.
+    fn kept_headers(&self, head: ItemHead) -> Result<HeaderMap, HttpError> {
+        let ItemHead { content_type, content_encoding, headers: others, .. } = head;
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &str, value: &str| {
+            let malformed = |reason: &str| {
+                HttpError::new(
+                    ProblemType::ItemMalformed,
+                    format!("the header {name:?} of the item {reason}"),
+                )
+            };
+            let lower = name.to_ascii_lowercase();
+            if !self.keeps(&lower) {
+                return Err(malformed(
+                    "is not kept with messages: content-*, ce-*, meta-*, trace and reply headers are, \
+                     and what its channel names (keepHeaders)",
+                ));
+            }
+            let name = HeaderName::try_from(lower).map_err(|_| malformed("has no header's name"))?;
+            let value = HeaderValue::try_from(value).map_err(|_| malformed("has no header's value"))?;
+            headers.append(name, value);
+            Ok(())
+        };
+        content_type.iter().try_for_each(|value| add("content-type", value))?;
+        content_encoding.iter().try_for_each(|value| add("content-encoding", value))?;
+        for (name, values) in &others {
+            values.iter().try_for_each(|value| add(name, value))?;
+        }
+        Ok(headers)
     }
 }
 
@@ -92,33 +123,6 @@ fn result(stored: Result<Pushed, HttpError>) -> PushResult {
             PushResult { status: problem.status, id: None, replayed: false, problem: Some(problem) }
         }
     }
-}
-
-/// The kept headers that an item's fields say.
-fn kept_headers(head: ItemHead) -> Result<HeaderMap, HttpError> {
-    let ItemHead { content_type, content_encoding, headers: others, .. } = head;
-    let mut headers = HeaderMap::new();
-    let mut add = |name: &str, value: &str| {
-        let malformed = |reason: &str| {
-            HttpError::new(ProblemType::ItemMalformed, format!("the header {name:?} of the item {reason}"))
-        };
-        let lower = name.to_ascii_lowercase();
-        if !is_kept(&lower) {
-            return Err(malformed(
-                "is not kept with messages: content-*, ce-*, meta-*, trace and reply headers are",
-            ));
-        }
-        let name = HeaderName::try_from(lower).map_err(|_| malformed("has no header's name"))?;
-        let value = HeaderValue::try_from(value).map_err(|_| malformed("has no header's value"))?;
-        headers.append(name, value);
-        Ok(())
-    };
-    content_type.iter().try_for_each(|value| add("content-type", value))?;
-    content_encoding.iter().try_for_each(|value| add("content-encoding", value))?;
-    for (name, values) in &others {
-        values.iter().try_for_each(|value| add(name, value))?;
-    }
-    Ok(headers)
 }
 
 /// How a batch is written.

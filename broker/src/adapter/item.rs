@@ -7,7 +7,7 @@ use crate::{
     channel::{Death, Message, Phase},
     clock::{Millis, rfc3339},
     core::{Delivery, Recorded, Seen},
-    message,
+    message::{self, Origin},
 };
 
 /// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
@@ -48,8 +48,18 @@ pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> Delivere
         Phase::Leased(until) => head.lease_expires_at = Some(rfc3339(*until)),
         Phase::Dead(Death { cause, since, reason }) => {
             let reason = reason.as_deref().map(Into::into);
-            head.dead_letter = Some(DeadLetterNote { cause: *cause, reason, since: rfc3339(*since) });
+            let since = rfc3339(*since);
+            head.dead_letter =
+                Some(DeadLetterNote { cause: *cause, reason, since, channel: None, held_in: None });
         }
+    }
+    if head.dead_letter.is_none() {
+        head.dead_letter = Origin::of(&content.headers).map(|origin| {
+            let Origin { cause, channel, reason, since } = origin;
+            // What an earlier version moved was stored anew when it was given up.
+            let since = since.unwrap_or_else(|| head.enqueued_at.clone());
+            DeadLetterNote { cause, reason, since, channel: Some(channel), held_in: None }
+        });
     }
     tell_headers(&content.headers, &mut head);
     head

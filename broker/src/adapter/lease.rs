@@ -85,6 +85,11 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::ParameterMalformed, detail))
 }
 
+/// The token of a lease as a receiver names it: the token itself, or the path of a `Location`, whatever stands before it.
+pub(super) fn token(lease: &str) -> &str {
+    lease.rsplit_once(path::LEASES).map_or(lease, |(_, token)| token)
+}
+
 /// The channel number and claim of the token in the path.
 fn claim(context: &Context, request: &Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
     body::expect_none(request.body())?;

@@ -13,7 +13,9 @@ mod held;
 mod item;
 pub mod lease;
 mod leased_body;
+mod letters;
 pub mod look;
+mod peek;
 mod pieces;
 mod printing;
 mod pull;
@@ -42,11 +44,12 @@ pub(crate) use stream::IN_FLIGHT_MAX;
 
 use crate::{
     address_store::AddressStore,
+    admin::Health,
     channel::LeaseSealer,
     clock::Clock,
     core::{CounterRegistry, Reach},
     drain::Drain,
-    http::{BrowserRules, Callers, HttpError},
+    http::{BrowserRules, Callers, HttpError, Prefix},
     metrics::Metrics,
 };
 
@@ -68,6 +71,10 @@ pub struct Context {
     pub counters: Arc<CounterRegistry>,
     /// Which browsers are let in.
     pub browsers: BrowserRules,
+    /// Under which path clients reach the broker.
+    pub prefix: Prefix,
+    /// Whether the broker lives and serves.
+    pub health: Health,
     /// What callers share.
     pub callers: Callers,
     /// How long a request's body has, besides the time that its bytes are worth.

@@ -99,7 +99,7 @@ impl PushAdapter {
         Ok(Asked {
             said: Said::in_headers(&parts.headers)?,
             wait: prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max())),
-            headers: message::encode_kept(&parts.headers)
+            headers: message::encode_kept(&parts.headers, |name| self.keeps(name))
                 .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?,
             body: Announced::new(body, &parts.headers),
             caller: Caller::in_extensions(&parts.extensions),
@@ -175,6 +175,11 @@ impl PushAdapter {
             Ok::<_, WaitRefusal>(place.map(|(turn, wake)| Place { cores, turn, key, wake }))
         });
         place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)
+    }
+
+    /// Whether a header of this name is kept: what any of the channels keeps lies in the one record that all of them share.
+    pub(super) fn keeps(&self, name: &str) -> bool {
+        self.channels.iter().any(|channel| channel.config.keeps_header(name))
     }
 
     /// What a 201 promises: what the weakest of the channels does.

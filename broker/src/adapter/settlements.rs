@@ -12,10 +12,13 @@ use restante_wire::{
     batch::{
         BATCH_BYTES_MAX, LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements,
     },
-    path,
 };
 
-use super::{Context, lease::check_reason, refusal};
+use super::{
+    Context,
+    lease::{check_reason, token},
+    refusal,
+};
 use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
@@ -121,7 +124,7 @@ impl<'a> Asked<'a> {
     /// The channel, and what is done there.
     fn of(self, context: &Context) -> Result<(u32, (Claim, What)), HttpError> {
         let what = self.what?;
-        let token = self.lease.strip_prefix(path::LEASES).unwrap_or(self.lease);
+        let token = token(self.lease);
         let (channel, claim) = context.sealer.open(token).ok_or_else(refusal::lease_unknown)?;
         Ok((channel, (claim, what)))
     }

@@ -24,7 +24,7 @@ use crate::{
         tasks::commit_groups,
         tests::{Bench, Folder, Reached},
     },
-    http::{Caller, CallerCounts, CallerLimits, routes},
+    http::{Caller, CallerCounts, CallerLimits, Prefix, TrustedProxies, routes},
 };
 
 /// A channel with both sides at one address.
@@ -55,9 +55,12 @@ impl Broker {
             sealer: LeaseSealer::new(on.folder.lease_key()),
             counters: Arc::default(),
             browsers: BrowserRules::default(),
+            prefix: Prefix::default(),
+            health: Health::new(1, on.store.clone(), Drain::new(), CancellationToken::new()).0,
             callers: Callers::new(
                 CallerLimits { requests: 10, body_bytes: 1 << 20, answer_bytes: 1 << 20 },
                 &CallerCounts::unread(),
+                TrustedProxies::default(),
             ),
             body_timeout: Duration::from_secs(30),
             drain: Drain::new(),

@@ -13,14 +13,14 @@ use axum::{
     routing::get,
 };
 pub use health::{CoreHealth, Health};
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, TextEncoder};
 use restante_wire::ProblemType;
 
 use crate::{
     address_store::AddressStore,
     core::Cores,
-    http::{Callers, HttpError},
+    http::{Callers, HttpError, pages, probes::probe},
     log::disk::{Older, storage::Folder},
     metrics::Metrics,
 };
@@ -49,6 +49,7 @@ pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/errors/{name}", get(pages::page))
         .route("/metrics", get(metrics))
         .route("/metrics/channels", get(channels))
         .fallback(async || {
@@ -66,13 +67,6 @@ async fn livez(State(admin): State<Admin>) -> Response {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     probe(admin.health.ready())
-}
-
-fn probe(outcome: Result<(), &'static str>) -> Response {
-    match outcome {
-        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -120,7 +114,7 @@ mod tests {
     use crate::{
         core::tests::{Bench, Folder},
         drain::Drain,
-        http::{CallerCounts, CallerLimits},
+        http::{CallerCounts, CallerLimits, TrustedProxies},
     };
 
     #[tokio::test]
@@ -147,6 +141,7 @@ mod tests {
             callers: Callers::new(
                 CallerLimits { requests: 0, body_bytes: 0, answer_bytes: 0 },
                 &CallerCounts::unread(),
+                TrustedProxies::default(),
             ),
             channels_max: 0,
         };

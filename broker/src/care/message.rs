@@ -92,6 +92,8 @@ impl Dumped {
                     cause: *cause,
                     reason: reason.as_deref().map(Into::into),
                     since: rfc3339(*since),
+                    channel: None,
+                    held_in: None,
                 }),
                 _ => None,
             },

@@ -2,13 +2,13 @@
 
 use std::{future::Future, sync::Arc};
 
-use restante_wire::ChannelStats;
+use restante_wire::{ChannelStats, control::Redriven};
 
 use crate::{
     address_store::ChannelEntry,
     channel::State,
     clock::Millis,
-    core::{CoreGone, Cores, WorkFailed},
+    core::{CoreGone, Cores, Redrive, WorkFailed},
     log::disk::Cut,
 };
 
@@ -37,13 +37,8 @@ pub trait Channels: Clone + Send + Sync + 'static {
     /// Tells these channels that they may have another configuration.
     fn changed(&self, entries: Vec<Arc<ChannelEntry>>) -> impl Future<Output = ()> + Send;
 
-    /// Makes up to `limit` dead letters of a channel ready again, there or in `to`: how many, and how many are left.
-    fn redrive(
-        &self,
-        entry: Arc<ChannelEntry>,
-        to: Option<Arc<ChannelEntry>>,
-        limit: u64,
-    ) -> impl Future<Output = Result<(u64, u64), WorkFailed>> + Send;
+    /// Makes dead letters ready again: how many, how many are left, and where.
+    fn redrive(&self, redrive: Redrive) -> impl Future<Output = Result<Redriven, WorkFailed>> + Send;
 
     /// Drops all messages of some states: how many.
     fn purge(
@@ -83,13 +78,8 @@ impl Channels for Cores {
         Cores::changed(self, entries).await;
     }
 
-    async fn redrive(
-        &self,
-        entry: Arc<ChannelEntry>,
-        to: Option<Arc<ChannelEntry>>,
-        limit: u64,
-    ) -> Result<(u64, u64), WorkFailed> {
-        Cores::redrive(self, entry, to, limit).await
+    async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
+        Cores::redrive(self, redrive).await
     }
 
     async fn purge(&self, entry: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {

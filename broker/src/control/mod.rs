@@ -34,7 +34,7 @@ pub use token::{Token, TokenError};
 
 use crate::{
     address_store::{AddressStore, ApplyError},
-    http::error::HttpError,
+    http::{error::HttpError, pages},
 };
 
 /// What the handlers share.
@@ -108,6 +108,8 @@ pub fn router<C: Channels>(
         .with_state(control)
         // Outermost, so that whoever has no token learns nothing, not even which paths there are.
         .layer(middleware::from_fn_with_state(token, auth::require))
+        // But for what its refusals lead to.
+        .merge(Router::new().route(&format!("{}{{name}}", path::ERRORS), get(pages::page)))
 }
 
 impl<C: Channels> Control<C> {

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
 use restante_wire::{
     ProblemType,
-    control::{Purge, Purged, PurgedState, Redrive, Redriven},
+    control::{Purge, Purged, PurgedState, Redrive},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -23,8 +23,8 @@ use super::{
     ndjson::LINE_BYTES_MAX,
 };
 use crate::{
-    address_store::ChannelEntry,
-    channel,
+    address_store::{AddressStore, ChannelEntry},
+    channel, core,
     http::{error::HttpError, header::idempotency_key},
 };
 
@@ -38,11 +38,17 @@ pub(super) async fn redrive<C: Channels>(
     let (entry, body) = (entry(&control, &uid)?, read(body).await?);
     let Redrive { to, limit } = parse(&body)?;
     let to = to.map(|to| control.store.by_uid(to).ok_or_else(|| errors::unknown(to))).transpose()?;
+    let store = control.store.clone();
     once(control, "redrive", entry, &headers, body, move |channels: C, entry| async move {
         tracing::info!(channel = entry.config.qualified_name(), "redrives dead letters");
-        let (moved, left) =
-            channels.redrive(entry, to, limit.unwrap_or(u64::MAX)).await.map_err(errors::not_done)?;
-        Ok(Redriven { moved, left })
+        let redrive = core::Redrive {
+            dead_letter_channel: dead_letter_channel(&store, &entry),
+            takes_letters: takes_letters(&store, &entry),
+            entry,
+            to,
+            limit: limit.unwrap_or(u64::MAX),
+        };
+        channels.redrive(redrive).await.map_err(errors::not_done)
     })
     .await
 }
@@ -72,6 +78,20 @@ pub(super) async fn purge<C: Channels>(
         Ok(Purged { purged })
     })
     .await
+}
+
+/// The channel that takes another's dead letters, if it is there.
+fn dead_letter_channel(store: &AddressStore, entry: &ChannelEntry) -> Option<Arc<ChannelEntry>> {
+    let name = entry.config.dead_letter.channel.as_deref()?;
+    store.by_name(&entry.config.namespace, name).filter(|to| to.number != entry.number)
+}
+
+/// Whether some channel has its dead letters go to this one.
+fn takes_letters(store: &AddressStore, entry: &ChannelEntry) -> bool {
+    let (namespace, name) = (&entry.config.namespace, entry.config.name.as_str());
+    store.channels().iter().any(|other| {
+        other.config.namespace == *namespace && other.config.dead_letter.channel.as_deref() == Some(name)
+    })
 }
 
 /// Does a work once for each idempotency key, to its end whether or not the request lives on.

@@ -63,13 +63,16 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let Some(Channel { name, message }) = self.whole(number, sequence) else { return Ok(false) };
         let note = match (&message.phase, moved) {
-            (Phase::Dead(Death { cause, reason, .. }), Moved::GivenUp) => {
-                Some(DeadLetterNote { cause: *cause, channel: &name, reason: reason.as_deref() })
+            (Phase::Dead(Death { cause, since, reason }), Moved::GivenUp) => {
+                let reason = reason.as_deref();
+                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: *since })
             }
             _ => None,
         };
         let content = message::with_note(content, note);
         let bytes = content.bytes() as u64;
+        // It was stored when it was first stored; only its time to live begins anew, or it could be over at once.
+        let enqueued_at = message.stored.enqueued_at;
         let Some(target) = self.place_in(to, bytes, now) else { return Ok(false) };
         let mut targets = Vec::with_capacity(2 * Target::BYTES);
         if target.is_to_come() {
@@ -80,7 +83,7 @@ impl<L: Log> Core<L> {
         let record = Record::Message {
             targets: Targets::new(&targets),
             message_id: id.as_u128(),
-            enqueued_ms: now,
+            enqueued_ms: enqueued_at,
             idempotency: None,
             due_ms: None,
             group: message.group.as_deref(),
@@ -99,7 +102,7 @@ impl<L: Log> Core<L> {
             // It is in the outbox by then, and nobody waits for it.
             let _ = self.put_out(position, decided);
         } else {
-            let stored = Stored { position, bytes: bytes as u32, enqueued_at: now };
+            let stored = Stored { position, bytes: bytes as u32, enqueued_at };
             let recorded = Recorded { id, content };
             self.arrive(target, Arrived { stored, recorded, group: message.group, due_ms: None });
             // Whoever waits there has its turn when this is done: a move may be part of something larger.

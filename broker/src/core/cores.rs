@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use restante_wire::ChannelStats;
 
-use super::{CoreGone, CoreHandle, CounterRegistry, Here, Recorded, Samples, WorkFailed};
+use super::{CoreGone, CoreHandle, CounterRegistry, Here, Samples, WorkFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, State},
@@ -117,37 +117,6 @@ impl<L: Log> Cores<L> {
     pub async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
         for (core, entries) in self.spread(entries, |entry| entry.number) {
             let _ = core.run(move |core| core.changed(&entries)).await;
-        }
-    }
-
-    /// Makes up to `limit` dead letters of a channel ready again, there or in `to`: how many, and how many are left. A few
-    /// at a time, so that requests have their turn in between; on disk when it returns.
-    pub async fn redrive(
-        &self,
-        entry: Arc<ChannelEntry>,
-        to: Option<Arc<ChannelEntry>>,
-        limit: u64,
-    ) -> Result<(u64, u64), WorkFailed> {
-        let core = self.of(entry.number);
-        let (mut moved, mut from, mut brought) = (0, 0, None);
-        loop {
-            let (entry, to, max) = (entry.clone(), to.clone(), limit - moved);
-            let turn = core.run(move |core| core.redrive(&entry, to.as_ref(), from, max, brought)).await??;
-            moved += turn.moved;
-            brought = match turn.coming {
-                Some(coming) => {
-                    let came = coming.await;
-                    Some(Recorded::of(&core.run(|core| core.came(came)).await??))
-                }
-                None => None,
-            };
-            match turn.next.filter(|_| moved < limit) {
-                Some(next) => from = next,
-                None => {
-                    turn.ticket.wait().await?;
-                    return Ok((moved, turn.left));
-                }
-            }
         }
     }
 

@@ -17,8 +17,10 @@ mod forget;
 mod group;
 mod handle;
 pub mod idempotency;
+mod ids;
 mod in_flight;
 mod inbox;
+mod letters;
 mod look;
 mod moves;
 pub mod outbox;
@@ -33,6 +35,7 @@ mod reclaim;
 mod records;
 mod recovery;
 mod redrive;
+mod redriving;
 mod rest;
 mod room;
 mod samples;
@@ -58,6 +61,7 @@ pub use cores::Cores;
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
+pub use letters::{Return, Returned};
 pub use look::{Look, Seen};
 pub use placement::{CORES_MAX, Here};
 pub use push::{Push, PushRefusal, Pushed};
@@ -67,6 +71,7 @@ pub use recall::Recalled;
 pub use reclaim::Progress;
 pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
+pub use redriving::Redrive;
 pub use room::{Fullness, Turn, WaitRefusal};
 pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
@@ -86,6 +91,7 @@ use channel::Stored;
 use contents::HotContents;
 use group::Group;
 use idempotency::{IdempotencyTable, KeyHash};
+use ids::Ids;
 use in_flight::InFlight;
 use inbox::Inbox;
 use moves::Moves;
@@ -195,6 +201,7 @@ pub struct Core<L = DiskLog> {
     resting: Resting,
     /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
     closed: HashSet<u32>,
+    ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
     shared: SharedPositions,

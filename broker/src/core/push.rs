@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, iter::repeat_n, sync::Arc};
 
 use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::{
     Content, Core, CoreGone, Reach, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey,
@@ -165,7 +165,7 @@ impl<L: Log> Core<L> {
         now: Millis,
     ) -> Result<Pushed, PushRefusal> {
         let Push { content, group, delay, ttl, .. } = push;
-        let id = id_at(now);
+        let id = self.ids.next(now);
         let due_ms = delay.filter(|delay| *delay > 0).map(|delay| now + delay);
         // The outbox may be among them.
         let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
@@ -222,12 +222,6 @@ impl<L: Log> Core<L> {
             .for_each(|(target, arrived)| self.arrive(target, arrived));
         Ok(Pushed { id, replayed: false, ticket: if durable { ticket } else { Ticket::committed() } })
     }
-}
-
-/// The id of a message that comes now. By the broker's own clock: it is the time that receivers are told, and read already.
-fn id_at(now: Millis) -> Uuid {
-    let (seconds, nanos) = (now / 1000, (now % 1000) as u32 * 1_000_000);
-    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
 /// In whose share a key counts: of several channels, the first's.

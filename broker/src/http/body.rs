@@ -185,7 +185,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::http::{CallerCounts, CallerLimits, Callers};
+    use crate::http::{CallerCounts, CallerLimits, Callers, TrustedProxies};
 
     const TIMEOUT: Duration = Duration::from_secs(30);
     const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -207,6 +207,7 @@ mod tests {
         Callers::new(
             CallerLimits { requests: 10, body_bytes: bytes, answer_bytes: 0 },
             &CallerCounts::unread(),
+            TrustedProxies::default(),
         )
     }
 

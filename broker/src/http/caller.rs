@@ -3,11 +3,15 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::Request;
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use prometheus::IntCounter;
 use restante_wire::ProblemType;
 
-use super::{HttpError, holder::Holder};
+use super::{
+    HttpError,
+    holder::Holder,
+    proxies::{Peer, TrustedProxies},
+};
 use crate::shared::{Purse, Share, Shared, Taken};
 
 /// What all callers share.
@@ -16,6 +20,7 @@ pub struct Callers {
     requests: Shared<Holder>,
     bodies: Shared<Holder>,
     answers: Shared<Holder>,
+    proxies: TrustedProxies,
 }
 
 /// How much there is of it.
@@ -62,11 +67,12 @@ impl CallerCounts {
 
 impl Callers {
     /// So much for all callers.
-    pub fn new(limits: CallerLimits, counts: &CallerCounts) -> Self {
+    pub fn new(limits: CallerLimits, counts: &CallerCounts, proxies: TrustedProxies) -> Self {
         Self {
             requests: Shared::new(limits.requests, counts.requests_refused.clone()),
             bodies: Shared::new(limits.body_bytes, counts.bodies_refused.clone()),
             answers: Shared::new(limits.answer_bytes, counts.answers_refused.clone()),
+            proxies,
         }
     }
 
@@ -79,6 +85,17 @@ impl Callers {
             bodies: self.bodies.share(holder),
             answers: self.answers.share(holder),
         }))
+    }
+
+    /// Who asks over a connection, which is known already if it is the peer itself: for whom a trusted proxy asks, each request says.
+    pub fn asking(&self, known: &Caller, Peer(peer): Peer, headers: &HeaderMap) -> Caller {
+        match self.proxies.is_empty() {
+            true => known.clone(),
+            false => match self.proxies.client_address(peer, headers) {
+                address if address == known.address() => known.clone(),
+                address => self.at(address),
+            },
+        }
     }
 
     /// The memory of request bodies.

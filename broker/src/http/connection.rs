@@ -71,6 +71,8 @@ pub struct ConnectionLimits {
     pub write_timeout: Duration,
     /// The most streams of one HTTP/2 connection.
     pub h2_streams_max: u32,
+    /// The most streams of one of a trusted proxy: requests that may be open at all.
+    pub requests_max: u32,
 }
 
 /// What is counted of a listener's connections.
@@ -150,7 +152,7 @@ pub(super) async fn serve<S: Serve>(
             lasting(Box::pin(connection), version, &line, &serving).await
         }
         Version::Http2 => {
-            let connection = http2(&serving).serve_connection(io, requests);
+            let connection = http2(&serving, &line).serve_connection(io, requests);
             lasting(Box::pin(connection), version, &line, &serving).await
         }
     };
@@ -183,8 +185,10 @@ fn http1() -> http1::Builder {
     builder
 }
 
-fn http2<S>(serving: &Serving<S>) -> http2::Builder<Streams> {
-    let Serving { tasks, limits, counts, .. } = serving;
+fn http2<S>(serving: &Serving<S>, line: &Line) -> http2::Builder<Streams> {
+    let Serving { tasks, limits, counts, places, .. } = serving;
+    // A proxy has as many streams as requests may be open, and its clients share those.
+    let streams_max = if places.is_of_many(line) { limits.requests_max } else { limits.h2_streams_max };
     let streams = Streams {
         tasks: tasks.clone(),
         write_timeout: limits.write_timeout,
@@ -193,7 +197,7 @@ fn http2<S>(serving: &Serving<S>) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams_max)
+        .max_concurrent_streams(streams_max)
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
         .max_pending_accept_reset_streams(H2_RESETS_MAX)
         .max_local_error_reset_streams(H2_RESETS_MAX)

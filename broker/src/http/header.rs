@@ -66,8 +66,8 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     Ok(leases)
 }
 
-/// The longest lease with its path; a token has at most 256 characters.
-const LEASE_CHARACTERS_MAX: usize = 300;
+/// The longest lease with its path and what a proxy is reached under, 256 each.
+const LEASE_CHARACTERS_MAX: usize = 600;
 
 /// Whether a text is 1 to `max` visible ASCII characters, without spaces.
 pub fn is_visible(text: &str, max: usize) -> bool {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::{holder::Holder, line::Line};
+use super::{holder::Holder, line::Line, proxies::TrustedProxies};
 use crate::shared::{Share, Shared, Taken};
 
 /// What part of all connections gives way at a time: finding the oldest ones is a look at all of them.
@@ -16,6 +16,7 @@ pub struct Places {
     shares: Shared<Holder>,
     lines: Arc<Mutex<Lines>>,
     closed_idle: IntCounter,
+    proxies: TrustedProxies,
 }
 
 #[derive(Default)]
@@ -33,22 +34,26 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// `max` places. Peers that were refused are counted, and idle connections that gave way.
-    pub fn new(max: usize, refused: IntCounter, closed_idle: IntCounter) -> Self {
-        Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), closed_idle }
+    /// `max` places. Peers that were refused are counted, and idle connections that gave way. A trusted proxy stands for many peers
+    /// and may take all places.
+    pub fn new(max: usize, refused: IntCounter, closed_idle: IntCounter, proxies: TrustedProxies) -> Self {
+        Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), closed_idle, proxies }
     }
 
     /// `max` places, of which nobody reads the counts.
     pub fn uncounted(max: usize) -> Self {
         let counter = || IntCounter::new("unread", "unread").expect("the name is one");
-        Self::new(max, counter(), counter())
+        Self::new(max, counter(), counter(), TrustedProxies::default())
     }
 
     /// A place for a line. When its peer has as many as it may, or all are taken, idle lines give way: the peer's own, or anybody's.
-    /// None if there is none idle. A peer that stands for many, such as a proxy, may take all.
-    pub(super) fn enter(&self, line: &Arc<Line>, of_many: bool) -> Option<Place> {
-        let share =
-            if of_many { self.shares.share_of_many() } else { self.shares.share(Holder::of(line.peer)) };
+    /// None if there is none idle.
+    pub(super) fn enter(&self, line: &Arc<Line>) -> Option<Place> {
+        let share = if self.is_of_many(line) {
+            self.shares.share_of_many()
+        } else {
+            self.shares.share(Holder::of(line.peer))
+        };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = share.take_uncounted(1).or_else(|| {
             let is_full = share.purse().left() == 0;
@@ -61,6 +66,11 @@ impl Places {
         })?;
         let index = lines.insert(line.clone(), share);
         Some(Place { places: self.clone(), index, _taken: taken })
+    }
+
+    /// Whether a line is that of a trusted proxy.
+    pub(super) fn is_of_many(&self, line: &Line) -> bool {
+        self.proxies.contains(line.peer)
     }
 
     /// Connections that are open.
@@ -119,17 +129,18 @@ mod tests {
         let places = Places::uncounted(16);
         let greedy: Vec<_> = (0..16).map(|_| line(1)).collect();
         let busy: Vec<_> = greedy.iter().map(Line::answering).collect();
-        let held: Vec<_> = greedy.iter().filter_map(|line| places.enter(line, false)).collect();
+        let held: Vec<_> = greedy.iter().filter_map(|line| places.enter(line)).collect();
         assert_eq!(held.len(), 12);
-        assert!(places.enter(&line(2), false).is_some());
+        assert!(places.enter(&line(2)).is_some());
         drop(busy);
     }
 
     #[test]
     fn a_peer_that_stands_for_many_may_take_all_places() {
-        let places = Places::uncounted(16);
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let places = Places { proxies, ..Places::uncounted(16) };
         let lines: Vec<_> = (0..16).map(|_| line(1)).collect();
-        let held: Vec<_> = lines.iter().filter_map(|line| places.enter(line, true)).collect();
+        let held: Vec<_> = lines.iter().filter_map(|line| places.enter(line)).collect();
         assert_eq!(held.len(), 16);
     }
 
@@ -138,8 +149,8 @@ mod tests {
         let places = Places::uncounted(2);
         let (first, second) = (line(1), line(2));
         let _busy = first.answering();
-        let _held = [places.enter(&first, false).unwrap(), places.enter(&second, false).unwrap()];
-        assert!(places.enter(&line(3), false).is_some());
+        let _held = [places.enter(&first).unwrap(), places.enter(&second).unwrap()];
+        assert!(places.enter(&line(3)).is_some());
         assert!(second.is_to_give_way() && !first.is_to_give_way());
     }
 
@@ -148,17 +159,17 @@ mod tests {
         let places = Places::uncounted(1);
         let first = line(1);
         let _busy = first.answering();
-        let _held = places.enter(&first, false).unwrap();
-        assert!(places.enter(&line(2), false).is_none());
+        let _held = places.enter(&first).unwrap();
+        assert!(places.enter(&line(2)).is_none());
     }
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
         let places = Places::uncounted(1);
-        drop(places.enter(&line(1), false).unwrap());
+        drop(places.enter(&line(1)).unwrap());
         assert_eq!(places.used(), 0);
         let line = line(2);
         let _busy = line.answering();
-        assert!(places.enter(&line, false).is_some());
+        assert!(places.enter(&line).is_some());
     }
 }

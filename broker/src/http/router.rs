@@ -8,10 +8,10 @@ use axum::{
 };
 use restante_wire::{ProblemType, path};
 
-use super::{HttpError, Route, Routes};
+use super::{HttpError, Route, Routes, pages, probes};
 use crate::{
     adapter::{Adapter, Answering, Context, address_in, batches, lease, look, settle_many},
-    openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS},
+    openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS, PROBLEM},
 };
 
 /// Serves the routes, and has answers of our own for what the framework would answer itself.
@@ -37,6 +37,9 @@ pub fn routes() -> Routes {
         Route::new().get(look::channel, describe::channel).head(look::channel, describe::look_for_channel);
     let document =
         Route::new().get(describe::serve, describe::document).head(describe::serve, describe::document_head);
+    let live = Route::new().get(probes::live, describe::live).head(probes::live, describe::live_head);
+    let ready = Route::new().get(probes::ready, describe::ready).head(probes::ready, describe::ready_head);
+    let page = Route::new().get(pages::page, describe::page).head(pages::page, describe::page_head);
     Routes::default()
         .at_address(path::MESSAGES, messages)
         .at_address(path::RECEIVE, Route::new().post(receive, describe::receive))
@@ -49,6 +52,15 @@ pub fn routes() -> Routes {
         .at(path::SETTLEMENTS, &NO_PARAMETERS, "", Route::new().post(settle_many, describe::settle_many))
         .at(path::CHANNELS, &CHANNEL, "", channel)
         .at(path::OPENAPI, &NO_PARAMETERS, "", document)
+        .at(path::LIVEZ, &NO_PARAMETERS, "", live)
+        .at(path::READYZ, &NO_PARAMETERS, "", ready)
+        .at(path::ERRORS, &PROBLEM, "", page)
+}
+
+/// Whether a path is for all, by whatever name they ask and from whatever page: balancers' health checks have a Host of their
+/// own, and nothing of a channel is told or done.
+pub(super) fn is_for_all(asked: &str) -> bool {
+    [path::LIVEZ, path::READYZ].contains(&asked) || asked.starts_with(path::ERRORS)
 }
 
 fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering {

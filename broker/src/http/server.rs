@@ -47,6 +47,7 @@ impl Default for ConnectionLimits {
             write_timeout: Duration::from_secs(30),
             // The least that RFC 9113 section 6.5.2 recommends.
             h2_streams_max: 100,
+            requests_max: 100,
         }
     }
 }
@@ -75,7 +76,7 @@ pub async fn serve<S: Serve>(server: Server<S>) {
                 Ok((stream, peer)) => {
                     let line = Line::new(peer.ip().to_canonical());
                     // Without a place it is closed at once, before it takes memory: the peer tries again.
-                    if let Some(place) = serving.places.enter(&line, false) {
+                    if let Some(place) = serving.places.enter(&line) {
                         tasks.spawn(connection::serve(stream, line, place, serving.clone()));
                     }
                 }

@@ -19,7 +19,13 @@ use http::Request;
 use restante_wire::ProblemType;
 use tower::Service as _;
 
-use super::{Caller, HttpError, Serve, measure::Measures, router::routes};
+use super::{
+    Caller, HttpError, Serve,
+    measure::Measures,
+    prefix::prepend,
+    proxies::Peer,
+    router::{is_for_all, routes},
+};
 use crate::{adapter::Context, shared::Taken};
 
 /// A router alone, which needs to know nobody.
@@ -44,6 +50,13 @@ struct Parts {
     router: Router,
 }
 
+/// What a connection of the data port is known by.
+pub struct Client {
+    peer: Peer,
+    /// Whoever it is itself; of a trusted proxy, that is not who asks.
+    caller: Caller,
+}
+
 impl DataPort {
     /// What the data port serves.
     pub fn new(context: Arc<Context>) -> Self {
@@ -54,29 +67,48 @@ impl DataPort {
     }
 }
 
+impl Parts {
+    /// Whether a request may be answered, and what it takes meanwhile.
+    fn admitted(&self, caller: &Caller, request: &Request<Body>) -> Result<Option<Taken>, HttpError> {
+        // Probes are answered whoever asks, and whatever others do.
+        if is_for_all(request.uri().path()) {
+            return Ok(None);
+        }
+        self.context.browsers.check(request)?;
+        caller.request().map(Some)
+    }
+}
+
 impl Serve for DataPort {
-    type Client = Caller;
+    type Client = Client;
     type Open = Option<Taken>;
 
-    fn connected(&self, peer: IpAddr) -> Caller {
-        self.0.context.callers.at(peer)
+    fn connected(&self, peer: IpAddr) -> Client {
+        Client { peer: Peer(peer), caller: self.0.context.callers.at(peer) }
     }
 
     fn answer(
         &self,
-        client: &Caller,
+        client: &Client,
         mut request: Request<Body>,
     ) -> impl Future<Output = (Response, Option<Taken>)> + Send + use<> {
         let parts = self.0.clone();
+        let caller = parts.context.callers.asking(&client.caller, client.peer, request.headers());
+        request.extensions_mut().insert(client.peer);
+        let prefix = parts.context.prefix.of(&request);
+        let mut request = parts.context.prefix.removed(request);
         let measure = parts.measures.start(&request);
-        let answer = match parts.context.browsers.check(&request).and_then(|()| client.request()) {
+        let answer = match parts.admitted(&caller, &request) {
             Ok(open) => {
-                request.extensions_mut().insert(client.clone());
-                routed(parts.router.clone(), request).map(|answer| (answer, Some(open))).left_future()
+                request.extensions_mut().insert(caller);
+                routed(parts.router.clone(), request).map(|answer| (answer, open)).left_future()
             }
             Err(error) => ready((error.into_response(), None)).right_future(),
         };
-        answer.map(move |(answer, open)| {
+        answer.map(move |(mut answer, open)| {
+            if let Some(prefix) = &prefix {
+                prepend(prefix, &mut answer);
+            }
             parts.measures.end(measure, &answer);
             (answer, open)
         })

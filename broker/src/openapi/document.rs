@@ -105,14 +105,15 @@ const DESCRIPTION: &str = "\
 A message broker that is HTTP: POST an address and its destination side takes the message; GET an address and its source \
 side gives one back.
 
-Errors are application/problem+json (RFC 9457); their type leads to a page that says what to do, and x-problem-types lists \
-those of an answer. Within /v1, headers, fields and problem types are only added: clients ignore what they do not know. A \
+Errors are application/problem+json (RFC 9457); their type names the problem for programs, their header Link leads to \
+a page that says what to do, and x-problem-types lists those of an answer. Within /v1, headers, fields and problem types are only added: clients ignore what they do not know. A \
 path or method that is not described here is 404 route-unknown or 405 method-not-allowed.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("messages", "One message in, one message out."),
     ("batches", "Many messages at once."),
     ("leases", "What is done with a message that was received."),
     ("looks", "Looking without taking."),
+    ("beside", "Health checks, and the pages of problem types."),
     ("document", "What describes all of this."),
 ];

@@ -24,8 +24,9 @@ pub fn peek() -> Operation {
     let operation = operation
         .parameter(parameters::query(
             "state",
-            "Of which state; ready when it is not said.",
-            schemas::one_of(&["ready", "leased", "delayed", "dead"]),
+            "Of which state; ready when it is not said. dead-letters: the dead letters of the channel wherever they lie, and \
+             those of others that lie in it; an answer may have none and a next.",
+            schemas::one_of(&["ready", "leased", "delayed", "dead", "dead-letters"]),
         ))
         .parameter(parameters::query(
             "after",

@@ -25,7 +25,7 @@ pub fn push() -> Operation {
         TAG,
         "Send a message to an address",
         "The body is the content, kept byte for byte with its Content-Type; nothing looks inside. Headers `ce-*` and \
-         `Meta-*` are kept with it: at most 64 kept headers, and 2 KiB of them. The query takes nothing.",
+         `Meta-*` are kept with it, and those that the channel names (keepHeaders): at most 64 kept headers, and 2 KiB of them. The query takes nothing.",
     );
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
@@ -142,6 +142,7 @@ fn delivered() -> ResponseBuilder {
             "Message-Dead-Letter-Reason",
             optional("What was said when it was rejected.", schemas::text()),
         )
+        .header("Message-Dead-Letter-Since", optional("When another channel gave it up.", schemas::moment()))
         .header("Location", optional("The lease's path: DELETE settles it.", schemas::text()))
         .header("Lease-Duration", optional("Seconds that the lease was granted for.", schemas::count()))
         .header("Lease-Expires-At", optional("When it ends, by the broker's clock.", schemas::moment()))
@@ -151,6 +152,7 @@ fn delivered() -> ResponseBuilder {
         .header("Correlation-Id", optional("As it was sent.", schemas::text()))
         .header("traceparent", optional("As it was sent.", schemas::text()))
         .header("tracestate", optional("As it was sent.", schemas::text()))
+        .header("baggage", optional("As it was sent.", schemas::text()))
 }
 
 fn answered(operation: OperationBuilder, delivered: ResponseBuilder) -> Operation {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod batches;
+mod beside;
 mod document;
 mod leases;
 mod looks;
@@ -18,8 +19,9 @@ mod schemas;
 mod tests;
 
 pub use batches::{count_batch, pull_batch, push_batch};
+pub use beside::{live, live_head, page, page_head, ready, ready_head};
 pub use document::{document, document_head, serve, whole};
 pub use leases::{reject, release, renew, settle, settle_many};
 pub use looks::{channel, count_peek, look_for_channel, peek};
 pub use messages::{count, pull, push, receive};
-pub use path_forms::{ADDRESS_FORMS, CHANNEL, LEASE, NO_PARAMETERS, PathForm};
+pub use path_forms::{ADDRESS_FORMS, CHANNEL, LEASE, NO_PARAMETERS, PROBLEM, PathForm};

@@ -32,8 +32,8 @@ fn optional(name: &str, place: ParameterIn, description: &str, schema: Object) -
     parameter.description(Some(description)).schema(Some(schema)).build()
 }
 
-/// What a push says of its message. Kept headers (`ce-*`, `Meta-*`) have names of the sender's own, which OpenAPI cannot
-/// describe.
+/// What a push says of its message. Kept headers (`ce-*`, `Meta-*`, `keepHeaders`) have names of the sender's own, which OpenAPI
+/// cannot describe.
 pub(super) fn of_a_push() -> Vec<Parameter> {
     vec![
         header(
@@ -69,6 +69,7 @@ pub(super) fn of_a_push() -> Vec<Parameter> {
         header("Correlation-Id", "Kept with the message and handed back.", schemas::text()),
         header("traceparent", "Kept with the message and handed back (W3C Trace Context).", schemas::text()),
         header("tracestate", "Kept with the message and handed back (W3C Trace Context).", schemas::text()),
+        header("baggage", "Kept with the message and handed back (W3C Baggage).", schemas::text()),
     ]
 }
 

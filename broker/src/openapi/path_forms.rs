@@ -70,6 +70,12 @@ pub const LEASE: PathForm = fixed(&[PathParameter {
     description: "The lease's token: the end of the path in Location, or the field lease of an item.",
     schema: schemas::token,
 }]);
+/// The path of a problem type's page.
+pub const PROBLEM: PathForm = fixed(&[PathParameter {
+    name: "name",
+    description: "The problem type's name: the end of its type.",
+    schema: schemas::text,
+}]);
 /// The path of a channel.
 pub const CHANNEL: PathForm = fixed(&[
     NAMESPACE,

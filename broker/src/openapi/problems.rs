@@ -36,9 +36,17 @@ pub(super) const BODY: [ProblemType; 3] =
 
 /// The operation with an answer for each status code of these problems, and of those that everything can meet.
 pub(super) fn with_problems(operation: OperationBuilder, lists: &[&[ProblemType]]) -> OperationBuilder {
+    with_these_problems(operation, EVERYWHERE.iter().chain(lists.iter().copied().flatten()).copied())
+}
+
+/// The operation with an answer for each status code of these problems alone.
+pub(super) fn with_these_problems(
+    operation: OperationBuilder,
+    kinds: impl IntoIterator<Item = ProblemType>,
+) -> OperationBuilder {
     let mut by_status: BTreeMap<u16, Vec<ProblemType>> = BTreeMap::new();
-    for kind in EVERYWHERE.iter().chain(lists.iter().copied().flatten()) {
-        by_status.entry(status(*kind).as_u16()).or_default().push(*kind);
+    for kind in kinds {
+        by_status.entry(status(kind).as_u16()).or_default().push(kind);
     }
     by_status
         .into_iter()
@@ -47,14 +55,17 @@ pub(super) fn with_problems(operation: OperationBuilder, lists: &[&[ProblemType]
 
 /// The answer of one status code.
 fn answer(kinds: &[ProblemType]) -> Response {
-    let lines: Vec<_> =
-        kinds.iter().map(|kind| format!("* [`{}`]({}): {}", kind.name(), kind.uri(), kind.title())).collect();
+    let lines: Vec<_> = kinds
+        .iter()
+        .map(|kind| format!("* [`{}`]({}): {}", kind.name(), kind.page(), kind.title()))
+        .collect();
     let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
     let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
     let mut response = ResponseBuilder::new()
         .description(lines.join("\n"))
         .content(problem::CONTENT_TYPE, body)
         .header("Cache-Control", answers::required("Never stored.", schemas::one_of(&["no-store"])))
+        .header("Link", answers::required("The page of the problem's type: rel=help.", schemas::text()))
         // For programs, and for the fuzzer: an enum would break clients when a type is added.
         .extensions(Some(Extensions::from_iter([("x-problem-types", json!(names))])));
     let waits = kinds.iter().filter(|kind| retry_after_seconds(**kind).is_some()).count();

@@ -25,7 +25,7 @@ use crate::{
     core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
     data_folder::DataFolder,
     drain::Drain,
-    http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places},
+    http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places, Prefix, TrustedProxies},
     log, manifests,
     metrics::Metrics,
     open_files,
@@ -49,6 +49,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
         lock_wait,
         allowed_hosts,
         allowed_origins,
+        external_url,
+        trusted_proxies,
         connections_max,
         requests_max,
         head_timeout,
@@ -98,22 +100,28 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock);
     let shares = CallerLimits {
-        requests: requests_max as u64,
+        requests: requests_max.into(),
         body_bytes: body_memory.as_u64(),
         answer_bytes: answer_memory.as_u64(),
     };
-    let callers = Callers::new(shares, &metrics.callers);
+    let proxies = TrustedProxies::new(trusted_proxies);
+    let callers = Callers::new(shares, &metrics.callers, proxies.clone());
     let (drain, failed) = (Drain::new(), CancellationToken::new());
     let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
 
-    let limits = ConnectionLimits { head_timeout, keep_alive, write_timeout, h2_streams_max };
+    let limits = ConnectionLimits { head_timeout, keep_alive, write_timeout, h2_streams_max, requests_max };
     let places = open_files::places(connections_max);
-    let places =
-        Places::new(places, metrics.connections_refused.clone(), metrics.connections_closed_idle.clone());
+    let places = Places::new(
+        places,
+        metrics.connections_refused.clone(),
+        metrics.connections_closed_idle.clone(),
+        proxies.clone(),
+    );
     let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
     let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
+    let prefix = Prefix::new(external_url.as_ref(), proxies.clone());
     let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
-    let started = of_each.map(|(index, (((core, jobs), listener), health))| {
+    let started = of_each.map(|(index, (((core, jobs), listener), ticks))| {
         let context = Arc::new(Context {
             store: store.clone(),
             cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
@@ -121,14 +129,16 @@ pub fn run(config: Config) -> Result<(), RunError> {
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
             browsers: browsers.clone(),
+            prefix: prefix.clone(),
+            health: health.clone(),
             callers: callers.clone(),
             body_timeout,
             drain: drain.clone(),
             metrics: metrics.clone(),
         });
         let (limits, places, all) = (limits.clone(), places.clone(), all_threads.clone());
-        let data =
-            Data { listener, context, jobs, health, limits, places, drain_timeout: drain_seconds, all };
+        let drain_timeout = drain_seconds;
+        let data = Data { listener, context, jobs, health: ticks, limits, places, drain_timeout, all };
         data.start(index, failed.clone())
     });
     let data_ended = join_all(started.collect::<io::Result<Vec<_>>>().map_err(RunError::Thread)?);

@@ -274,3 +274,13 @@ fn an_item_reads_as_it_was_written() {
     };
     assert_eq!(serde_json::to_value(&item).unwrap(), json!({"content": "text", "group": "g"}));
 }
+
+#[tokio::test]
+async fn ids_of_one_millisecond_ascend() {
+    let broker = with_orders(|_| ()).await;
+    let items = vec![json!({ "content": "x" }); 500];
+    let results = pushed(&broker, &json!({ "messages": items })).await.results;
+    let ids: Vec<_> = results.into_iter().map(|result| result.id.unwrap()).collect();
+    assert_eq!(ids.len(), 500);
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}

@@ -5,7 +5,7 @@ use restante_wire::{
     ChannelConfig, ProblemType,
     batch::PeekedBatch,
     channel::{Backoff, BackoffPolicy},
-    control::{Purged, Redriven},
+    control::{LeftBecause, LettersLeft, Purged, Redriven},
 };
 
 use crate::{
@@ -90,7 +90,7 @@ async fn a_rejected_message_is_a_dead_letter_at_once_and_says_why_and_a_redrive_
     assert_eq!((note.cause.as_str(), note.reason.as_deref()), ("rejected", Some("no such part")));
     let path = format!("channels/{}/redrive", channel("orders").uid);
     let response = control(&broker, Method::POST, &path, String::new()).await;
-    assert_eq!(response.json::<Redriven>().await.unwrap(), Redriven { moved: 1, left: 0 });
+    assert_eq!(response.json::<Redriven>().await.unwrap(), Redriven { moved: 1, ..Redriven::default() });
     broker.kill();
     broker.start();
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
@@ -176,7 +176,9 @@ async fn dead_letters_are_redriven_to_another_channel_up_to_a_limit_and_purged()
     let (uid, to) = (channel("orders").uid, channel("again").uid);
     let redrive = format!("{{\"to\": \"{to}\", \"limit\": 2}}");
     let response = control(&broker, Method::POST, &format!("channels/{uid}/redrive"), redrive).await;
-    assert_eq!(response.json::<Redriven>().await.unwrap(), Redriven { moved: 2, left: 1 });
+    let left = LettersLeft { channel: "acme/orders".into(), messages: 1, because: LeftBecause::Limit };
+    let redriven = Redriven { moved: 2, left: 1, left_in: vec![left] };
+    assert_eq!(response.json::<Redriven>().await.unwrap(), redriven);
     broker.kill();
     broker.start();
     let response = broker.pull("acme/again", "wait=5").send().await.unwrap();

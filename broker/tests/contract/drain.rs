@@ -67,7 +67,8 @@ async fn requests_that_are_open_when_the_drain_is_over_are_cut_off_and_the_broke
 type Chunk = Result<&'static str, std::io::Error>;
 
 /// A body that the test sends piece by piece.
-fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl futures_util::Stream<Item = Chunk>) {
+pub(crate) fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl futures_util::Stream<Item = Chunk>)
+{
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let stream =
         futures_util::stream::unfold(receiver, async |mut receiver: tokio::sync::mpsc::Receiver<Chunk>| {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use restante_client::{Client, Control, DeliveredItem, PeekState, Purge, PurgedState, Redrive};
+use restante_client::{
+    Client, Control, DeliveredItem, LettersLeft, PeekState, Purge, PurgedState, Redrive, Redriven,
+};
 
 use super::{
     channel::stats,
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, say},
     form::{self, columns, or_dash},
     peek,
 };
@@ -26,7 +28,7 @@ pub(crate) async fn run(
 }
 
 async fn list(client: &Client, args: ListArgs, deadline: Duration) -> Result<Exit, Failure> {
-    let found = peek::list(client, &args, PeekState::Dead, deadline).await?;
+    let found = peek::list(client, &args, PeekState::DeadLetters, deadline).await?;
     peek::print(&found, &args, table).await
 }
 
@@ -42,7 +44,23 @@ async fn redrive(client: &Client, broker: &BrokerArgs, args: RedriveArgs) -> Res
     let row = [redriven.moved.to_string(), redriven.left.to_string()];
     let table = || columns([("MOVED", true), ("LEFT", true)], [row].into_iter());
     form::print(&redriven, args.form.output, table).await?;
-    Ok(Exit::Ok)
+    for line in said_of(&redriven, &args.channel) {
+        say(&line);
+    }
+    let all_stay = redriven.moved == 0 && redriven.left > 0;
+    Ok(if all_stay { Exit::Refused } else { Exit::Ok })
+}
+
+/// Where letters are that were not moved; or that there are none.
+fn said_of(redriven: &Redriven, (namespace, name): &(String, String)) -> Vec<String> {
+    if redriven.moved == 0 && redriven.left == 0 {
+        return vec![format!("no dead letters of {namespace}/{name} were found, and none of others in it")];
+    }
+    let left = redriven.left_in.iter();
+    left.map(|LettersLeft { channel, messages, because }| {
+        format!("{messages} left in {channel}: {}", because.as_str())
+    })
+    .collect()
 }
 
 async fn purge(client: &Client, broker: &BrokerArgs, args: PurgeArgs) -> Result<Exit, Failure> {
@@ -68,6 +86,8 @@ fn table(messages: &[DeliveredItem]) -> String {
         ("ID", false),
         ("SINCE", false),
         ("CAUSE", false),
+        ("FROM", false),
+        ("IN", false),
         ("DELIVERIES", true),
         ("BYTES", true),
         ("REASON", false),
@@ -78,6 +98,8 @@ fn table(messages: &[DeliveredItem]) -> String {
             item.id.clone(),
             or_dash(note.map(|note| note.since.as_str())),
             or_dash(note.map(|note| note.cause.as_str())),
+            or_dash(note.and_then(|note| note.channel.as_deref())),
+            or_dash(note.and_then(|note| note.held_in.as_deref())),
             item.deliveries.to_string(),
             item.content.0.len().to_string(),
             or_dash(note.and_then(|note| note.reason.as_deref())),

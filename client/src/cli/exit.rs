@@ -30,7 +30,8 @@ Exit codes:
     1  a file, standard output or something else on this machine failed
     2  the arguments cannot be used
     3  nothing came within the wait (pull), or no reply in time (request)
-    4  the broker refused: an unknown address, a lease that ended, a message that is too large, ...
+    4  the broker refused: an unknown address, a lease that ended, a message that is too large, ...;
+       or all dead letters stayed where they are (dead-letters redrive)
     5  the broker could not be reached, or did not answer, before the deadline
     6  the command of --exec failed; the message was given back, or up with --reject-on
   130  interrupted before a message came

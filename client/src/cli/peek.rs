@@ -35,10 +35,9 @@ pub(crate) async fn list(
         options.messages_max = Some(left.min(PAGE_MAX));
         let page = client.peek(&args.address, &options, deadline).await;
         let page = page.map_err(|source| Failure::Peek { address: args.address.clone(), source })?;
-        let empty = page.messages.is_empty();
         found.messages.extend(page.messages);
         found.next = page.next;
-        if empty || found.next.is_none() || found.messages.len() >= args.max as usize {
+        if found.next.is_none() || found.messages.len() >= args.max as usize {
             return Ok(found);
         }
     }

@@ -41,9 +41,9 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// Look at the dead letters of a source, and why they are there
+    /// Look at the dead letters of a source wherever they lie, those of others that lie in it, and why they are there
     List(ListArgs),
-    /// Make dead letters ready again, oldest first, with a delivery count of zero
+    /// Make dead letters ready again where they came from, oldest first, with a delivery count of zero
     Redrive(RedriveArgs),
     /// Take the dead letters away for ever
     Purge(PurgeArgs),
@@ -57,7 +57,7 @@ pub(crate) struct RedriveArgs {
     /// How many at the most; all that are there now without it
     #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// The channel that they go to, instead of their own
+    /// The channel that they go to, instead of the one that gave each up
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) to: Option<(String, String)>,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use http::{
 use jiff::Timestamp;
 use restante_wire::{
     batch::{DeliveredHead, PulledBatch, decode_frames},
+    channel::may_be_kept,
     header, path,
 };
 use tokio::time::Instant;
@@ -112,10 +113,11 @@ fn token(location: &str) -> Option<&str> {
     (!token.is_empty() && !token.contains(['/', '?', '#'])).then_some(token)
 }
 
-/// The headers that belong to the message and not to the answer.
+/// The headers that belong to the message and not to the answer: the standard ones, and what the channel may keep besides,
+/// which its receiver does not know. A header that a proxy adds may be among them.
 fn kept(headers: HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| header::is_kept(name.as_str())) {
+    for (name, value) in headers.iter().filter(|(name, _)| may_be_kept(name.as_str())) {
         kept.append(name.clone(), value.clone());
     }
     kept
@@ -132,5 +134,19 @@ mod tests {
         for bad in ["/v1/leases/", "/v1/leases/a/b", "/v1/leases/a?b", "/login", ""] {
             assert_eq!(token(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_a_channel_keeps_besides_belongs_to_the_message_and_what_the_answer_says_does_not() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["content-type", "x-github-event", "baggage", "message-id", "lease-duration", "date", "vary"]
+        {
+            headers.insert(name, HeaderValue::from_static("value"));
+        }
+        let kept = kept(headers);
+        let mut names: Vec<_> = kept.keys().map(|name| name.as_str()).collect();
+        names.sort();
+        assert_eq!(names, ["baggage", "content-type", "x-github-event"]);
     }
 }

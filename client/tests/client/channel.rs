@@ -21,6 +21,8 @@ async fn a_peek_asks_for_a_state_and_goes_on_where_the_last_ended() {
         cause: DeadLetterCause::Rejected,
         reason: Some("no bolts".into()),
         since: "2026-11-23T05:06:07Z".into(),
+        channel: Some("demo/orders".into()),
+        held_in: Some("demo/orders-dead".into()),
     };
     let mut dead = item(1, 30);
     (dead.head.lease, dead.head.dead_letter) = (None, Some(note.clone()));
@@ -45,7 +47,7 @@ async fn a_peek_asks_for_a_state_and_goes_on_where_the_last_ended() {
 async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
     let broker = Broker::start(|_, number| match number {
         0 => Reply::Cut,
-        1 => json(&Redriven { moved: 3, left: 1 }),
+        1 => json(&Redriven { moved: 3, left: 1, ..Redriven::default() }),
         _ => json(&Purged { purged: 1 }),
     })
     .await;

@@ -1,6 +1,6 @@
 //! `restante peek` and `dead-letters`.
 
-use restante_client::{ProblemType, Purged, Redriven};
+use restante_client::{LeftBecause, LettersLeft, ProblemType, Purged, Redriven};
 use restante_wire::{
     DeadLetterCause,
     batch::{DeadLetterNote, DeliveredHead, DeliveredItem, PeekedBatch},
@@ -18,6 +18,8 @@ fn dead(number: usize) -> DeliveredItem {
         cause: DeadLetterCause::Rejected,
         reason: Some("no bolts".into()),
         since: "2026-11-23T05:06:07Z".into(),
+        channel: Some("demo/orders".into()),
+        held_in: Some("demo/orders-dead".into()),
     };
     let DeliveredItem { content, head } = item(number, 30);
     let head = DeliveredHead { lease: None, lease_seconds: None, dead_letter: Some(note), ..head };
@@ -66,8 +68,10 @@ async fn dead_letters_are_listed_with_their_cause() {
     let shown = run(&broker.url, &["dead-letters", "list", "demo/orders"]).await;
     assert!(shown.status.success(), "{}", stderr(&shown));
     let table = String::from_utf8(shown.stdout).unwrap();
-    assert!(table.contains("rejected") && table.contains("no bolts"), "{table}");
-    assert!(broker.log().seen[0].path.contains("state=dead"));
+    for told in ["rejected", "no bolts", "demo/orders", "demo/orders-dead"] {
+        assert!(table.contains(told), "{told}: {table}");
+    }
+    assert!(broker.log().seen[0].path.contains("state=dead-letters"));
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let unknown = run(&broker.url, &["dead-letters", "list", "demo/orders"]).await;
     assert_eq!(unknown.status.code(), Some(4));
@@ -86,7 +90,7 @@ async fn dead_letters_are_redriven_and_purged_through_the_control_port() {
     let broker = Broker::start(move |seen: &Seen, _| match seen.path.as_str() {
         "/v1/channels/demo/orders" => stats(1, "orders"),
         "/v1/channels/demo/more" => stats(2, "more"),
-        path if path.ends_with("/redrive") => json(&Redriven { moved: 3, left: 4 }),
+        path if path.ends_with("/redrive") => json(&Redriven { moved: 3, left: 4, ..Redriven::default() }),
         _ => json(&Purged { purged: 5 }),
     })
     .await;
@@ -112,6 +116,43 @@ async fn dead_letters_are_redriven_and_purged_through_the_control_port() {
     assert_eq!(changes[0].body, r#"{"to":"00000000-0000-0000-0000-000000000002","limit":3}"#);
     assert_eq!(changes[0].header("authorization"), "Bearer a-token-of-the-control-port");
     assert_eq!(changes[1].path, format!("/control/v1/channels/{uid}/purge"));
+}
+
+#[tokio::test]
+async fn a_redrive_that_moves_nothing_says_where_the_letters_are_and_fails_if_there_are_any() {
+    let redriven = [
+        (Redriven::default(), 0, "no dead letters of demo/orders were found"),
+        (
+            Redriven {
+                moved: 0,
+                left: 2,
+                left_in: vec![LettersLeft {
+                    channel: "demo/orders-dead".into(),
+                    messages: 2,
+                    because: LeftBecause::Leased,
+                }],
+            },
+            4,
+            "2 left in demo/orders-dead: receivers hold them",
+        ),
+    ];
+    for (answered, code, said) in redriven {
+        let stats = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace":"demo","name":"orders","ready":0,
+                        "leased":0,"bytes":0,"waitingReceivers":0}"#;
+        let broker = Broker::start(move |seen: &Seen, _| match seen.path.as_str() {
+            "/v1/channels/demo/orders" => answer(200, &[("content-type", "application/json")], stats),
+            _ => json(&answered),
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "a-token").unwrap();
+        let mut run = command(&broker.url, &["dead-letters", "redrive", "demo/orders"]);
+        run.env("RESTANTE_CONTROL_URL", &broker.url).env("RESTANTE_CONTROL_TOKEN_FILE", text(&token));
+        let ended = soon(run.output()).await.unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{}", stderr(&ended));
+        assert!(stderr(&ended).contains(said), "{}", stderr(&ended));
+    }
 }
 
 #[tokio::test]

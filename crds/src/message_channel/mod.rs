@@ -2,12 +2,15 @@
 
 mod dead_letter;
 mod delivery;
+mod keep_headers;
 mod limits;
 mod policy;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
-use restante_wire::channel::{DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX};
+use restante_wire::channel::{
+    DEDUPLICATION_WINDOW_SECONDS_MAX, DESTINATIONS_MAX, KEEP_HEADER_BYTES_MAX, KEEP_HEADERS_MAX,
+};
 use serde::{Deserialize, Serialize};
 
 pub use dead_letter::{ChannelRef, DeadLetterSpec};
@@ -57,6 +60,8 @@ pub use status::{Backlog, MessageChannelStatus};
     validation = Rule::new("self.durability == oldSelf.durability")
         .message("durability is immutable: delete the channel and create it with the other")
         .reason(Reason::FieldValueForbidden),
+    validation = Rule::new(keep_headers::rule())
+        .message("keepHeaders must not cover a header that is never kept, such as authorization, cookie, host, x-forwarded-* and message-*: use longer names"),
     validation = Rule::new("self.access.anonymous")
         .message("access.anonymous must be true: this version of the broker checks no credentials, and anyone who reaches it may use the channel"),
 )]
@@ -116,6 +121,20 @@ pub struct MessageChannelSpec {
     /// stops, and a restart empties the channel. Immutable.
     #[serde(default)]
     pub durability: Durability,
+    /// Request headers that are kept with messages and handed back besides the standard ones, such as stripe-signature: at
+    /// most 16 names in lower case, or beginnings of names followed by `*`, such as x-github-*. Never kept are credentials,
+    /// the headers of one connection, those that proxies add (forwarded, x-forwarded-*), those that answers have, and the
+    /// broker's own (message-*, lease-*).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = KEEP_HEADERS_MAX),
+        inner(
+            length(min = 1, max = KEEP_HEADER_BYTES_MAX),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9*])?$")
+        ),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub keep_headers: Vec<String>,
     /// What happens to the messages when the channel is deleted (default: Block). Block: the channel stays, and goes on
     /// as it was, until it is empty. Drain: the same, but pushes are refused with 410. Delete: the messages go with it.
     #[serde(default)]

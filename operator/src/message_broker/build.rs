@@ -135,8 +135,15 @@ fn workload(broker: &Broker, credential: &Credential) -> StatefulSet {
         format!("--drain-seconds={DRAIN_SECONDS}"),
         format!("--cores={}", broker.cores),
         format!("--allowed-hosts={}", broker.allowed_hosts.join(",")),
+        format!("--keep-alive={}", broker.keep_alive_seconds),
         "--log-format=json".to_owned(),
     ];
+    if let Some(url) = &broker.external_url {
+        arguments.push(format!("--external-url={url}"));
+    }
+    if !broker.trusted_proxies.is_empty() {
+        arguments.push(format!("--trusted-proxies={}", broker.trusted_proxies.join(",")));
+    }
     if !broker.allowed_origins.is_empty() {
         arguments.push(format!("--allowed-origins={}", broker.allowed_origins.join(",")));
     }
@@ -319,5 +326,30 @@ mod tests {
             "--allowed-origins=https://app.example.com,http://localhost:3000",
         ];
         assert_eq!(flags(spec), told);
+    }
+
+    #[test]
+    fn what_stands_before_the_broker_is_told_to_it() {
+        let arguments = |spec| {
+            let valid = validate(&broker("mq", spec), &args()).unwrap();
+            let children = children(&valid, &Credential("token".into()));
+            children.workload.spec.unwrap().template.spec.unwrap().containers.remove(0).args.unwrap()
+        };
+        let of_nothing = arguments(json!({}));
+        assert!(of_nothing.contains(&"--keep-alive=620".to_owned()), "{of_nothing:?}");
+        let absent = |flag: &str| !of_nothing.iter().any(|argument| argument.starts_with(flag));
+        assert!(absent("--external-url") && absent("--trusted-proxies"), "{of_nothing:?}");
+        let of_all = arguments(json!({
+            "externalURL": "https://example.com/mq",
+            "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
+            "keepAliveSeconds": 4000,
+        }));
+        for flag in [
+            "--keep-alive=4000",
+            "--external-url=https://example.com/mq",
+            "--trusted-proxies=10.0.0.0/8,fd00::/8",
+        ] {
+            assert!(of_all.contains(&flag.to_owned()), "{flag}: {of_all:?}");
+        }
     }
 }

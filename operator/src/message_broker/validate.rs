@@ -37,6 +37,12 @@ pub struct Broker {
     pub allowed_hosts: Vec<String>,
     /// What a request's `Origin` may be.
     pub allowed_origins: Vec<String>,
+    /// What clients outside use, if its path is to be told to the broker.
+    pub external_url: Option<String>,
+    /// Networks of the proxies that are believed.
+    pub trusted_proxies: Vec<String>,
+    /// How long a connection may be idle, in seconds.
+    pub keep_alive_seconds: i32,
 }
 
 /// Why a MessageBroker cannot be served.
@@ -81,6 +87,9 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         url: url.trim_end_matches('/').to_owned(),
         allowed_hosts: allowed_hosts(broker, &name, &namespace),
         allowed_origins: spec.allowed_origins.clone(),
+        external_url: spec.external_url.as_deref().and_then(normalized),
+        trusted_proxies: spec.trusted_proxies.clone(),
+        keep_alive_seconds: spec.keep_alive_seconds,
         name,
         namespace,
     })
@@ -93,6 +102,11 @@ fn allowed_hosts(broker: &MessageBroker, name: &str, namespace: &str) -> Vec<Str
     let mut seen = HashSet::new();
     hosts.retain(|host| seen.insert(host.clone()));
     hosts
+}
+
+/// A URL as a flag of the broker takes it: what is not ASCII is encoded.
+fn normalized(url: &str) -> Option<String> {
+    reqwest::Url::parse(url).ok().map(String::from)
 }
 
 /// The host of a URL as a client sends it: in lower case, without the port. An IP address is allowed as it is.

@@ -162,6 +162,12 @@ pub struct DeadLetterNote {
     /// Since when, RFC 3339.
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     pub since: String,
+    /// The channel that gave the message up, `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// `state=dead-letters`: the channel that the message lies in, `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_in: Option<String>,
 }
 
 impl Serialize for Content {

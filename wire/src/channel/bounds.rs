@@ -24,5 +24,10 @@ pub const DEDUPLICATION_WINDOW_SECONDS_MAX: u32 = 604_800;
 pub const DESTINATIONS_MAX: usize = 16;
 /// The most channels of one shared destination: each message is stored in all of them or in none.
 pub const SHARED_DESTINATION_CHANNELS_MAX: usize = 32;
+/// The most request headers, or beginnings of such, that a channel keeps besides the standard ones: more than any sender of
+/// webhooks has.
+pub const KEEP_HEADERS_MAX: usize = 16;
+/// The longest of them, in bytes: the longest header name that is registered has 45.
+pub const KEEP_HEADER_BYTES_MAX: usize = 64;
 /// The longest namespace and the longest name of a channel, in bytes: one DNS label (RFC 1123 section 2.1).
 pub const NAME_BYTES_MAX: usize = 63;

@@ -93,6 +93,7 @@ impl ChannelConfig {
             self.deduplication_window_seconds,
             DEDUPLICATION_WINDOW_SECONDS_MAX,
         )?;
+        self.keep_headers.check().map_err(|reason| ("keepHeaders", reason))?;
         if !self.access.anonymous {
             return Err((
                 "access.anonymous",

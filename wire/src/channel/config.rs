@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use super::policy::{Backoff, Durability, Expired, Order, WhenFull};
-use crate::Address;
+use super::{
+    KeepHeaders,
+    policy::{Backoff, Durability, Expired, Order, WhenFull},
+};
+use crate::{Address, header::is_kept};
 
 /// Addresses that messages are sent to. Nearly every channel has one, which lies in its configuration: among very many channels
 /// each look elsewhere waits for the memory.
@@ -58,6 +61,10 @@ pub struct ChannelConfig {
     /// What a 201 promises.
     #[serde(default)]
     pub durability: Durability,
+    /// Request headers that are kept with messages besides the standard ones. Absent when there are none, so that a channel
+    /// of before has the revision that it had.
+    #[serde(default, skip_serializing_if = "KeepHeaders::is_empty")]
+    pub keep_headers: KeepHeaders,
     /// Who may use the channel.
     pub access: Access,
 }
@@ -183,8 +190,14 @@ impl ChannelConfig {
             // Longer than any sender should repeat one push; short enough that the keys of a busy channel fit in memory.
             deduplication_window_seconds: 300,
             durability: Durability::default(),
+            keep_headers: KeepHeaders::default(),
             access: Access { anonymous: true },
         }
+    }
+
+    /// Whether a request header of this name, in lower case, is kept with the channel's messages.
+    pub fn keeps_header(&self, name: &str) -> bool {
+        is_kept(name) || self.keep_headers.keeps(name)
     }
 
     /// `namespace/name`.

@@ -3,6 +3,7 @@
 mod bounds;
 mod check;
 mod config;
+mod keep_headers;
 mod policy;
 mod stats;
 
@@ -11,5 +12,6 @@ pub use check::ConfigError;
 #[cfg(test)]
 pub(crate) use check::example;
 pub use config::{Access, ChannelConfig, DeadLetter, Delivery, Destinations, Limits};
+pub use keep_headers::{KeepHeaders, NEVER_KEPT, NEVER_KEPT_PREFIXES, may_be_kept};
 pub use policy::{Backoff, BackoffPolicy, Durability, Expired, Order, WhenFull};
 pub use stats::ChannelStats;

@@ -17,7 +17,7 @@ use futures_util::stream;
 use http::{Method, Request, StatusCode, header};
 use restante_wire::{
     Address, ChannelConfig, ChannelStats, Problem, Revision,
-    control::{ChannelDeleted, StoreState},
+    control::{ChannelDeleted, Redriven, StoreState},
 };
 use tokio::sync::Notify;
 use tower::ServiceExt;
@@ -28,7 +28,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::State,
     clock::Millis,
-    core::{CoreGone, WorkFailed},
+    core::{CoreGone, Redrive, WorkFailed},
     log::disk::Cut,
 };
 
@@ -90,14 +90,9 @@ impl Channels for Counting {
         lock(&self.0.changed).extend(entries.iter().map(|entry| entry.number));
     }
 
-    async fn redrive(
-        &self,
-        _: Arc<ChannelEntry>,
-        _: Option<Arc<ChannelEntry>>,
-        limit: u64,
-    ) -> Result<(u64, u64), WorkFailed> {
+    async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
         *lock(&self.0.works) += 1;
-        Ok((limit.min(7), 0))
+        Ok(Redriven { moved: redrive.limit.min(7), ..Redriven::default() })
     }
 
     async fn purge(&self, _: Arc<ChannelEntry>, states: Vec<State>) -> Result<u64, WorkFailed> {

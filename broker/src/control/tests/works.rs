@@ -25,7 +25,7 @@ async fn a_work_is_done_once_for_each_key() {
     let _: StoreState = ok(port.sync(&[config("one")]).await).await;
     for _ in 0..2 {
         let redriven: Redriven = ok(port.work("redrive", Some("a"), "{\"limit\": 5}").await).await;
-        assert_eq!(redriven, Redriven { moved: 5, left: 0 });
+        assert_eq!(redriven, Redriven { moved: 5, ..Redriven::default() });
     }
     assert_eq!(*lock(&port.told.works), 1);
     let (status, kind, _) = problem(port.work("redrive", Some("a"), "").await).await;

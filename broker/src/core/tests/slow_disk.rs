@@ -167,6 +167,38 @@ async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
 }
 
 #[tokio::test]
+async fn a_receiver_may_have_a_message_before_it_is_on_disk_and_its_settle_is_told_only_after() {
+    let running = Running::new(vec![channel("one")]);
+    let syncs = running.place.syncs.clone();
+    syncs.close();
+    let pushed = tokio::spawn(running.push(0, "early").wait());
+    until(|| syncs.holds_up()).await;
+    let Delivered::Now(delivery) = running.pull(0) else { panic!("there is no message") };
+    let (number, claim) = (delivery.channel, delivery.granted.claim());
+    assert_eq!(running.answer(delivery).await, "early");
+    // A power cut now may take the message: its sender was told nothing yet, and sends it again, under another id.
+    let is_there = |chance| {
+        let cut = running.place.disk.after_power_cut(&mut Chance::new(chance));
+        let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
+        let mut is_there = false;
+        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, head| {
+            is_there |= matches!(head.record, crate::log::Record::Message { .. });
+        });
+        replayed.unwrap();
+        is_there
+    };
+    assert!((0..50).any(|chance| !is_there(chance)), "no power cut takes it");
+    let settled = running.core.with(|core| core.settle(number, claim)).unwrap();
+    let settled = tokio::spawn(settled.wait());
+    yield_now().await;
+    assert!(!pushed.is_finished() && !settled.is_finished());
+    syncs.open();
+    settled.await.unwrap().unwrap();
+    assert!((0..50).all(is_there), "a settle was told of what is not on disk");
+    pushed.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_sync_fails_those_who_wait_for_it_and_those_after_it() {
     let running = Running::new(vec![channel("one")]);
     let syncs = running.place.syncs.clone();

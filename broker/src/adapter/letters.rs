@@ -1,0 +1,100 @@
+//! Looking at the dead letters of a channel, wherever they lie.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use restante_wire::{ProblemType, batch::BATCH_ITEMS_MAX};
+
+use super::{
+    Context,
+    look::MESSAGES,
+    peek::{self, Asked, Span, Which},
+};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{Sequence, State},
+    http::{Caller, HttpError, query::Query},
+};
+
+/// The first byte of a cursor of this layout; the place, and the sequence to go on at there, follow.
+const CURSOR_VERSION: u8 = 2;
+
+/// Where a look goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Cursor {
+    place: u8,
+    sequence: Sequence,
+}
+
+/// `GET /v1/peek/{address}?state=dead-letters`: what is dead in the channel, what lies in its dead-letter channel, and the
+/// letters of others that lie in it.
+pub(super) async fn peek(
+    context: &Arc<Context>,
+    caller: &Caller,
+    channel: &Arc<ChannelEntry>,
+    query: &Query<'_>,
+) -> Result<Response, HttpError> {
+    let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
+    let Cursor { place, sequence } = query.word("after").map_or(Ok(Cursor::default()), Cursor::read)?;
+    let name = channel.config.qualified_name();
+    let span = |entry: &Arc<ChannelEntry>, state, which: &Which| Span {
+        entry: entry.clone(),
+        state,
+        which: which.clone(),
+    };
+    let waiting = [State::Ready, State::Leased, State::Delayed];
+    // The place in a cursor is that in this list.
+    let mut spans = vec![span(channel, State::Dead, &Which::GivenUpBy(name.clone()))];
+    spans.extend(waiting.map(|state| span(channel, state, &Which::Letters)));
+    if let Some(theirs) = dead_letter_channel(context, channel) {
+        let of_this = Which::LettersOf(name);
+        spans.extend(waiting.map(|state| span(&theirs, state, &of_this)));
+        spans.push(span(&theirs, State::Dead, &of_this));
+    }
+    let cursor = |place, sequence| Cursor { place: place as u8, sequence }.print();
+    peek::answer(context, caller, Asked { spans, from: (place.into(), sequence), max, cursor }).await
+}
+
+fn dead_letter_channel(context: &Context, channel: &ChannelEntry) -> Option<Arc<ChannelEntry>> {
+    let name = channel.config.dead_letter.channel.as_deref()?;
+    context.store.by_name(&channel.config.namespace, name).filter(|to| to.number != channel.number)
+}
+
+impl Cursor {
+    fn print(self) -> String {
+        let mut bytes = vec![CURSOR_VERSION, self.place];
+        bytes.extend(self.sequence.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(text: &str) -> Result<Self, HttpError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor = bytes.and_then(|bytes| match bytes.split_first_chunk()? {
+            (&[CURSOR_VERSION, place], sequence) => {
+                Some(Self { place, sequence: Sequence::from_be_bytes(sequence.try_into().ok()?) })
+            }
+            _ => None,
+        });
+        cursor.ok_or_else(|| {
+            let detail = format!(
+                "the parameter after={text} must be the field next of an answer before to the same state, as it is"
+            );
+            HttpError::new(ProblemType::ParameterMalformed, detail)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_as_it_was_written_and_nothing_else_is_one() {
+        let cursor = Cursor { place: 3, sequence: 77 };
+        assert_eq!(Cursor::read(&cursor.print()).unwrap(), cursor);
+        for bad in ["", "7", "AAAA", "nonsense", &format!("{}A", cursor.print())] {
+            assert_eq!(Cursor::read(bad).unwrap_err().kind(), ProblemType::ParameterMalformed, "{bad}");
+        }
+    }
+}

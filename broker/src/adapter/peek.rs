@@ -1,0 +1,222 @@
+//! A look at messages as an answer: each is read when the one before has left.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use restante_wire::batch::{BATCH_BYTES_MAX, DeliveredHead};
+use tokio::{task::yield_now, time::timeout};
+
+use super::{
+    Context, item,
+    pieces::{self, Messages, Printer, Stopped},
+    printing::Printing,
+};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{Sequence, State},
+    core::{Look, Recorded, Seen},
+    http::{Caller, HttpError},
+    message::Origin,
+    shared::Share,
+};
+
+/// How long a look that has begun waits for memory to go on: other answers leave, or are given up, within less.
+const MEMORY_WITHIN: Duration = Duration::from_secs(60);
+/// Messages that one answer looks at: those that are not told have to be read to know that.
+const LOOKED_AT_MAX: usize = 10_000;
+/// Messages that are looked at before other requests have their turn, when none of them is told.
+const TURN: usize = 100;
+
+/// Messages that are looked at, in the order of their sequences.
+#[derive(Debug, Clone)]
+pub(super) struct Span {
+    /// Where they lie.
+    pub(super) entry: Arc<ChannelEntry>,
+    /// In which state.
+    pub(super) state: State,
+    /// Which of them are told.
+    pub(super) which: Which,
+}
+
+/// Which messages are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// All, as dead letters of this channel, `namespace/name`.
+    GivenUpBy(String),
+    /// Dead letters of any other channel.
+    Letters,
+    /// Dead letters that came from this channel.
+    LettersOf(String),
+}
+
+/// What is asked for.
+pub(super) struct Asked {
+    /// One after the other.
+    pub(super) spans: Vec<Span>,
+    /// The span and the sequence to begin at.
+    pub(super) from: (usize, Sequence),
+    /// Messages that are told at most.
+    pub(super) max: usize,
+    /// How the place to go on at is told.
+    pub(super) cursor: fn(usize, Sequence) -> String,
+}
+
+/// One look.
+struct Peek {
+    context: Arc<Context>,
+    answers: Share,
+    asked: Asked,
+    bytes: u64,
+    looked_at: usize,
+    place: Place,
+}
+
+/// What is printed next of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Between,
+    End,
+}
+
+/// How a look went on.
+enum Looked {
+    Message(Box<Seen>, Recorded, DeliveredHead),
+    /// There may be more, for another request.
+    More,
+    End,
+}
+
+/// The messages that are asked for.
+pub(super) async fn answer(
+    context: &Arc<Context>,
+    caller: &Caller,
+    asked: Asked,
+) -> Result<Response, HttpError> {
+    let peek = Peek {
+        context: context.clone(),
+        answers: caller.answers().clone(),
+        asked,
+        bytes: BATCH_BYTES_MAX,
+        looked_at: 0,
+        place: Place::Start,
+    };
+    let printer = Printer::new(&context.cores, caller.answers());
+    let body = pieces::body(printer, peek).await?;
+    let headers = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+impl Peek {
+    /// The next message that is told.
+    async fn next(&mut self) -> Result<Looked, Stopped> {
+        loop {
+            let Some(span) = self.asked.spans.get(self.asked.from.0).cloned() else { return Ok(Looked::End) };
+            if self.asked.max == 0 || self.looked_at >= LOOKED_AT_MAX {
+                return Ok(Looked::More);
+            }
+            let (mut seen, sequence) = match self.look(&span).await? {
+                Look::Seen(seen) => (seen, self.asked.from.1),
+                Look::End => {
+                    self.asked.from = (self.asked.from.0 + 1, 0);
+                    continue;
+                }
+                Look::TooLarge(sequence) => {
+                    self.asked.from.1 = sequence;
+                    return Ok(Looked::More);
+                }
+                Look::NoMemory => return Err(Stopped::Busy),
+            };
+            let recorded = self.context.cores.content(span.entry.number, &mut seen.content).await?;
+            debug_assert!(seen.sequence >= sequence, "looks go on");
+            self.asked.from.1 = seen.sequence + 1;
+            self.looked_at += 1;
+            if self.looked_at.is_multiple_of(TURN) {
+                yield_now().await;
+            }
+            if let Some(head) = span.told(&seen, &recorded) {
+                self.asked.max -= 1;
+                self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
+                return Ok(Looked::Message(seen, recorded, head));
+            }
+        }
+    }
+
+    /// Looks for the next message of a span; once the answer has begun, as long as it takes until there is memory.
+    async fn look(&self, span: &Span) -> Result<Look, Stopped> {
+        let has_begun = self.place != Place::Start;
+        // One message is told whatever its size.
+        let bytes = if has_begun { self.bytes } else { u64::MAX };
+        let (state, first) = (span.state, self.asked.from.1);
+        let asked = (span.entry.clone(), self.answers.clone());
+        loop {
+            let freed = self.answers.purse().freed();
+            let look = self.context.cores.ask(span.entry.number, &asked, move |core, (entry, answers)| {
+                core.look(entry, state, first, bytes, answers)
+            });
+            match look.await.map_err(|_| Stopped::Gone)?? {
+                Look::NoMemory if has_begun => {
+                    timeout(MEMORY_WITHIN, freed).await.map_err(|_| Stopped::Busy)?
+                }
+                look => return Ok(look),
+            }
+        }
+    }
+}
+
+impl Span {
+    /// What is told of a message, if it is.
+    fn told(&self, seen: &Seen, recorded: &Recorded) -> Option<DeliveredHead> {
+        let origin = || Origin::of(&recorded.content.headers).map(|origin| origin.channel);
+        let given_up_by = match &self.which {
+            Which::All => return Some(item::seen(seen, recorded)),
+            Which::GivenUpBy(channel) => channel.clone(),
+            Which::Letters => origin()?,
+            Which::LettersOf(channel) => origin().filter(|origin| origin == channel)?,
+        };
+        let mut head = item::seen(seen, recorded);
+        if let Some(note) = &mut head.dead_letter {
+            note.channel = Some(given_up_by);
+            note.held_in = Some(self.entry.config.qualified_name());
+        }
+        Some(head)
+    }
+}
+
+impl Messages for Peek {
+    async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
+        if self.place == Place::End {
+            return Ok(false);
+        }
+        let looked = self.next().await?;
+        if self.place == Place::Start {
+            printer.put(br#"{"messages":["#);
+        } else if matches!(looked, Looked::Message(..)) {
+            printer.put(b",");
+        }
+        self.place = Place::Between;
+        match looked {
+            Looked::Message(seen, recorded, head) => {
+                let leased = pieces::looked_at(&self.context.cores, seen.memory);
+                printer.start(Printing::json(&head, recorded.content.body), leased);
+                return Ok(true);
+            }
+            Looked::More => {
+                let (span, sequence) = self.asked.from;
+                let next = (self.asked.cursor)(span, sequence);
+                printer.put(format!(r#"],"next":"{next}"}}"#).as_bytes());
+            }
+            Looked::End => printer.put(b"]}"),
+        }
+        self.place = Place::End;
+        Ok(true)
+    }
+}

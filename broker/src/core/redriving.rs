@@ -1,0 +1,156 @@
+//! A redrive as a whole: the dead letters of a channel wherever they lie, and those of others that lie in it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use restante_wire::control::{LeftBecause, LettersLeft, Redriven};
+
+use super::{Cores, Recorded, Return, WorkFailed};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{Sequence, State},
+    log::Log,
+};
+
+/// The states in which letters lie in a channel of their own. Leased ones are counted, and stay.
+const STATES: [State; 4] = [State::Ready, State::Delayed, State::Dead, State::Leased];
+
+/// What is redriven.
+#[derive(Debug, Clone)]
+pub struct Redrive {
+    /// The channel.
+    pub entry: Arc<ChannelEntry>,
+    /// The channel that takes its dead letters, if there is one.
+    pub dead_letter_channel: Option<Arc<ChannelEntry>>,
+    /// Whether it takes those of others.
+    pub takes_letters: bool,
+    /// Where they go; absent, to the channel that gave each up.
+    pub to: Option<Arc<ChannelEntry>>,
+    /// How many at the most.
+    pub limit: u64,
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Done {
+    moved: u64,
+    left: BTreeMap<(String, LeftBecause), u64>,
+}
+
+impl Done {
+    fn leave(&mut self, entry: &ChannelEntry, because: LeftBecause, messages: u64) {
+        if messages > 0 {
+            *self.left.entry((entry.config.qualified_name(), because)).or_default() += messages;
+        }
+    }
+
+    fn report(self) -> Redriven {
+        let left_in = self.left.into_iter();
+        let left_in: Vec<_> = left_in
+            .map(|((channel, because), messages)| LettersLeft { channel, messages, because })
+            .collect();
+        let left = left_in.iter().map(|left| left.messages).sum();
+        Redriven { moved: self.moved, left, left_in }
+    }
+}
+
+impl<L: Log> Cores<L> {
+    /// Makes dead letters ready again: a few at a time, so that requests have their turn in between; on disk when it returns.
+    pub async fn redrive(&self, redrive: Redrive) -> Result<Redriven, WorkFailed> {
+        let Redrive { entry, dead_letter_channel, takes_letters, to, limit } = redrive;
+        let mut done = Done::default();
+        // Those of others first: a letter that is dead in a channel of dead letters goes home rather than into line there.
+        if takes_letters {
+            self.return_all(&mut done, entry.clone(), None, to.clone(), limit).await?;
+        }
+        self.revive_all(&mut done, &entry, to.clone(), limit).await?;
+        if let Some(lies_in) = dead_letter_channel {
+            let to = to.clone().or_else(|| Some(entry.clone()));
+            let name = entry.config.qualified_name();
+            self.return_all(&mut done, lies_in, Some(name), to, limit).await?;
+        }
+        // A channel that nobody names any more may still hold letters: they are looked for where nothing else was found, because
+        // that reads every message of it.
+        if !takes_letters && done.moved == 0 && done.left.is_empty() {
+            self.return_all(&mut done, entry, None, to, limit).await?;
+        }
+        Ok(done.report())
+    }
+
+    /// Dead letters that stayed in their channel are ready again, there or in `to`.
+    async fn revive_all(
+        &self,
+        done: &mut Done,
+        entry: &Arc<ChannelEntry>,
+        to: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> Result<(), WorkFailed> {
+        let core = self.of(entry.number);
+        let (mut from, mut brought) = (0, None);
+        loop {
+            let (of, to, max) = (entry.clone(), to.clone(), limit - done.moved);
+            let turn = core.run(move |core| core.redrive(&of, to.as_ref(), from, max, brought)).await??;
+            done.moved += turn.moved;
+            brought = match turn.coming {
+                Some(coming) => {
+                    let came = coming.await;
+                    Some(Recorded::of(&core.run(|core| core.came(came)).await??))
+                }
+                None => None,
+            };
+            match turn.next.filter(|_| done.moved < limit) {
+                Some(next) => from = next,
+                None => {
+                    turn.ticket.wait().await?;
+                    let because = if done.moved == limit { LeftBecause::Limit } else { LeftBecause::NoRoom };
+                    done.leave(entry, because, turn.left);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Letters that lie in a channel go to where each came from, or to `to`.
+    async fn return_all(
+        &self,
+        done: &mut Done,
+        lies_in: Arc<ChannelEntry>,
+        came_from: Option<String>,
+        to: Option<Arc<ChannelEntry>>,
+        limit: u64,
+    ) -> Result<(), WorkFailed> {
+        let core = self.of(lies_in.number);
+        let entry = lies_in.clone();
+        let until = core.run(move |core| core.next_sequence(&entry)).await?;
+        let asked = Return { lies_in, came_from, to, until };
+        for state in STATES {
+            let (mut from, mut brought) = (Sequence::default(), None);
+            loop {
+                let (of, max) = (asked.clone(), limit - done.moved);
+                let turn =
+                    core.run(move |core| core.return_letters(&of, state, from, max, brought)).await??;
+                done.moved += turn.moved;
+                for (because, messages) in turn.left {
+                    // What is dead there and stays is counted with that channel's own.
+                    if state != State::Dead || asked.came_from.is_some() {
+                        done.leave(&asked.lies_in, because, messages);
+                    }
+                }
+                brought = match turn.coming {
+                    Some(coming) => {
+                        let came = coming.await;
+                        Some(Recorded::of(&core.run(|core| core.came(came)).await??))
+                    }
+                    None => None,
+                };
+                match turn.next {
+                    Some(next) => from = next,
+                    None => {
+                        turn.ticket.wait().await?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

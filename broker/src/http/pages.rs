@@ -1,0 +1,127 @@
+//! The pages of the problem types: every broker serves its own, so that each answer's `Link` leads to what this very version
+//! says of it.
+
+use axum::{
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header as standard};
+use restante_wire::{ProblemType, path};
+
+use super::header::accepts;
+
+/// A page of `docs/errors/`.
+macro_rules! page {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors/", $name, ".md"))
+    };
+}
+
+/// All of them.
+const OVERVIEW: &str = page!("README");
+
+/// A page as a browser shows it: as it is written. It asks for nothing else and runs nothing.
+const HTML: [&str; 3] = [
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+     content=\"width=device-width\">\n<title>",
+    "</title>\n<pre style=\"white-space: pre-wrap; max-width: 60em\">",
+    "</pre>\n</html>\n",
+];
+
+/// `GET` and `HEAD /errors/{name}`: HTML for a browser, else Markdown as it is written. What is not there is 404 with the
+/// list of all.
+pub async fn page(request: Request) -> Response {
+    let name = request.uri().path().strip_prefix(path::ERRORS).unwrap_or_default();
+    let (status, page) = match ProblemType::from_name(name) {
+        Some(kind) => (StatusCode::OK, text(kind)),
+        None => (StatusCode::NOT_FOUND, OVERVIEW),
+    };
+    let (media_type, body) = if accepts(request.headers(), "text/html") {
+        let title = page.lines().next().unwrap_or_default().trim_start_matches("# ");
+        let [before, between, after] = HTML;
+        ("text/html; charset=utf-8", [before, &escaped(title), between, &escaped(page), after].concat())
+    } else {
+        ("text/markdown; charset=utf-8", page.to_owned())
+    };
+    let headers = [
+        (standard::CONTENT_TYPE, media_type),
+        // Another version of the broker may answer the next time.
+        (standard::CACHE_CONTROL, "no-cache"),
+        (standard::VARY, "Accept"),
+        (standard::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            standard::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    (status, headers, body).into_response()
+}
+
+/// The page of a problem type. Matched exhaustively: a new type needs a page.
+fn text(kind: ProblemType) -> &'static str {
+    use ProblemType as P;
+    match kind {
+        P::AddressMalformed => page!("address-malformed"),
+        P::AddressUnknown => page!("address-unknown"),
+        P::ParameterMalformed => page!("parameter-malformed"),
+        P::ParameterUnknown => page!("parameter-unknown"),
+        P::HeaderMalformed => page!("header-malformed"),
+        P::HeadersTooLarge => page!("headers-too-large"),
+        P::BodyIncomplete => page!("body-incomplete"),
+        P::BodyUnexpected => page!("body-unexpected"),
+        P::BodyTimeout => page!("body-timeout"),
+        P::MediaTypeUnsupported => page!("media-type-unsupported"),
+        P::BodyMalformed => page!("body-malformed"),
+        P::ItemMalformed => page!("item-malformed"),
+        P::BatchTooLarge => page!("batch-too-large"),
+        P::OriginForbidden => page!("origin-forbidden"),
+        P::HostForbidden => page!("host-forbidden"),
+        P::MessageTooLarge => page!("message-too-large"),
+        P::ChannelFull => page!("channel-full"),
+        P::RateLimited => page!("rate-limited"),
+        P::TooManySenders => page!("too-many-senders"),
+        P::ChannelClosing => page!("channel-closing"),
+        P::IdempotencyInProgress => page!("idempotency-in-progress"),
+        P::IdempotencyMismatch => page!("idempotency-mismatch"),
+        P::TooManyReceivers => page!("too-many-receivers"),
+        P::AttemptRepeated => page!("attempt-repeated"),
+        P::LeaseUnknown => page!("lease-unknown"),
+        P::LeaseExpired => page!("lease-expired"),
+        P::LeaseReleased => page!("lease-released"),
+        P::LeaseSuperseded => page!("lease-superseded"),
+        P::MessageSettled => page!("message-settled"),
+        P::ChannelDeleted => page!("channel-deleted"),
+        P::NotProgrammed => page!("not-programmed"),
+        P::Busy => page!("busy"),
+        P::Draining => page!("draining"),
+        P::IdempotencyFull => page!("idempotency-full"),
+        P::StoreFull => page!("store-full"),
+        P::StoreFailed => page!("store-failed"),
+        P::RouteUnknown => page!("route-unknown"),
+        P::MethodNotAllowed => page!("method-not-allowed"),
+        P::Internal => page!("internal"),
+        P::Unauthorized => page!("unauthorized"),
+        P::ChannelInvalid => page!("channel-invalid"),
+        P::ChannelConflict => page!("channel-conflict"),
+        P::ManifestsRule => page!("manifests-rule"),
+        P::ChannelUnknown => page!("channel-unknown"),
+        P::ChannelNotEmpty => page!("channel-not-empty"),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_has_the_page_of_its_name() {
+        for kind in ProblemType::ALL {
+            assert!(text(*kind).starts_with(&format!("# {}\n", kind.name())), "{}", kind.name());
+        }
+    }
+}

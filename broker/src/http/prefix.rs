@@ -1,0 +1,151 @@
+//! A broker behind a path prefix: what leads to it begins with that prefix, and a request that brings it is served.
+
+use std::{str::FromStr, sync::Arc};
+
+use http::{
+    HeaderValue, Request, Uri,
+    header::{LINK, LOCATION},
+    response::Response,
+    uri::PathAndQuery,
+};
+
+use super::proxies::{Peer, TrustedProxies};
+
+/// What clients outside use to reach the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalUrl(Uri);
+
+impl FromStr for ExternalUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const INVALID: &str = "must be a URL such as https://mq.example.com/path, without a query";
+        let url: Uri = text.parse().map_err(|_| INVALID)?;
+        let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+        if is_http && url.host().is_some_and(|host| !host.is_empty()) && url.query().is_none() {
+            Ok(Self(url))
+        } else {
+            Err(INVALID)
+        }
+    }
+}
+
+/// Under which path clients reach the broker.
+#[derive(Debug, Clone, Default)]
+pub struct Prefix {
+    /// That of the external URL, without a slash at the end.
+    external: Option<Arc<str>>,
+    proxies: TrustedProxies,
+}
+
+impl Prefix {
+    /// The path of an external URL, and what trusted proxies say.
+    pub fn new(external: Option<&ExternalUrl>, proxies: TrustedProxies) -> Self {
+        let path = external.map(|url| url.0.path().trim_end_matches('/'));
+        Self { external: path.filter(|path| !path.is_empty()).map(Into::into), proxies }
+    }
+
+    /// What the paths of the answer to a request begin with.
+    pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Arc<str>> {
+        if self.external.is_some() || self.proxies.is_empty() {
+            return self.external.clone();
+        }
+        let Peer(peer) = request.extensions().get()?;
+        self.proxies.prefix(*peer, request.headers()).map(Into::into)
+    }
+
+    /// The request, as if it had come without the external URL's path: clients in the cluster ask at the broker itself, by the
+    /// paths that its answers name, and a proxy may pass them on as they are.
+    pub(super) fn removed<B>(&self, mut request: Request<B>) -> Request<B> {
+        let Some(external) = &self.external else { return request };
+        let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        let rest = path.strip_prefix(&**external).filter(|rest| rest.starts_with('/'));
+        if let Some(rest) = rest.and_then(|rest| rest.parse::<PathAndQuery>().ok()) {
+            let mut parts = request.uri().clone().into_parts();
+            parts.path_and_query = Some(rest);
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+        request
+    }
+}
+
+/// Has the paths in an answer's headers begin with a prefix.
+pub(super) fn prepend<B>(prefix: &str, response: &mut Response<B>) {
+    for (name, before) in [(LOCATION, ""), (LINK, "<")] {
+        let Some(value) = response.headers_mut().get_mut(name) else { continue };
+        let path = value.to_str().ok().and_then(|value| value.strip_prefix(before));
+        let Some(path) = path.filter(|path| path.starts_with('/')) else { continue };
+        if let Ok(prefixed) = HeaderValue::try_from(format!("{before}{prefix}{path}")) {
+            *value = prefixed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(url: &str) -> Prefix {
+        Prefix::new(Some(&url.parse().unwrap()), TrustedProxies::default())
+    }
+
+    fn request(uri: &str) -> Request<()> {
+        Request::builder().uri(uri).body(()).unwrap()
+    }
+
+    #[test]
+    fn the_path_of_the_external_url_is_the_prefix() {
+        for (url, path) in [
+            ("https://mq.example.com", None),
+            ("https://mq.example.com/", None),
+            ("https://example.com/mq", Some("/mq")),
+            ("http://example.com:8080/shared/mq/", Some("/shared/mq")),
+        ] {
+            assert_eq!(prefix(url).of(&request("/")).as_deref(), path, "{url}");
+        }
+        for bad in
+            ["", "mq.example.com", "/mq", "ftp://example.com/mq", "https://example.com/mq?x=1", "https:///mq"]
+        {
+            assert!(bad.parse::<ExternalUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_trusted_names_the_prefix_where_there_is_no_external_url() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let mut asked = request("/");
+        asked.headers_mut().insert("x-forwarded-prefix", HeaderValue::from_static("/by-proxy"));
+        let by_proxy = Prefix::new(None, proxies.clone());
+        assert_eq!(by_proxy.of(&asked), None, "nobody knows who is connected");
+        asked.extensions_mut().insert(Peer("10.0.0.1".parse().unwrap()));
+        assert_eq!(by_proxy.of(&asked).as_deref(), Some("/by-proxy"));
+        let external = "https://example.com/mq".parse().unwrap();
+        assert_eq!(Prefix::new(Some(&external), proxies).of(&asked).as_deref(), Some("/mq"));
+    }
+
+    #[test]
+    fn a_request_with_the_prefix_is_one_without_it() {
+        let mq = prefix("https://example.com/mq");
+        for (asked, served) in [
+            ("/mq/v1/leases/abc?x=1", "/v1/leases/abc?x=1"),
+            ("/v1/leases/abc", "/v1/leases/abc"),
+            ("/mqx/v1", "/mqx/v1"),
+            ("/mq", "/mq"),
+            ("http://h:1/mq/livez", "http://h:1/livez"),
+        ] {
+            assert_eq!(mq.removed(request(asked)).uri().to_string(), served, "{asked}");
+        }
+    }
+
+    #[test]
+    fn location_and_link_begin_with_the_prefix() {
+        let mut response = Response::new(());
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static("/v1/leases/abc"));
+        response.headers_mut().insert(LINK, HeaderValue::from_static("</errors/busy>; rel=\"help\""));
+        prepend("/mq", &mut response);
+        assert_eq!(response.headers()[LOCATION], "/mq/v1/leases/abc");
+        assert_eq!(response.headers()[LINK], "</mq/errors/busy>; rel=\"help\"");
+    }
+}

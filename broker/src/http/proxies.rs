@@ -1,0 +1,191 @@
+//! Proxies that are trusted to say for whom they ask, and under which path their clients reach the broker.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// The longest prefix that a proxy may name, in bytes.
+const PREFIX_BYTES_MAX: usize = 256;
+
+/// Who is connected: an extension of each request. Where it is absent, nobody is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// The networks of the proxies that are trusted.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+impl TrustedProxies {
+    /// The proxies in these networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks.into())
+    }
+
+    /// Whether no proxy is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a proxy of this address is trusted. An IPv4 address is the same when it is written as an IPv6 one, as sockets for
+    /// both have it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// For whom a peer asks: from a trusted one the rightmost entry of `X-Forwarded-For` that is not trusted itself. Everything
+    /// to the left of it was sent by a stranger.
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let lines = headers.get_all(&X_FORWARDED_FOR).iter().rev();
+        // A line that is no text ends the walk as an entry does that is no address.
+        let mut entries = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')).map(str::trim);
+        while self.contains(client)
+            && let Some(address) = entries.find(|entry| !entry.is_empty()).and_then(address)
+        {
+            client = address;
+        }
+        client
+    }
+
+    /// The path under which the clients of a trusted proxy reach the broker, if the proxy says so once and in good form. It
+    /// begins with a slash and ends without.
+    pub fn prefix(&self, peer: IpAddr, headers: &HeaderMap) -> Option<String> {
+        if !self.contains(peer) {
+            return None;
+        }
+        let mut lines = headers.get_all(&X_FORWARDED_PREFIX).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+        let prefix = line.to_str().ok()?;
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        is_path(prefix).then(|| prefix.to_owned())
+    }
+}
+
+/// An address as proxies write it: with or without a port, and IPv6 with or without brackets.
+fn address(entry: &str) -> Option<IpAddr> {
+    let bracketed = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address =
+        entry.parse().ok().or_else(|| entry.parse().ok().map(|with_port: SocketAddr| with_port.ip()));
+    address.or_else(|| bracketed?.parse().ok()).map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whether a text is a path of segments that need no encoding (RFC 3986 section 2.3), none of which leads elsewhere.
+fn is_path(text: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_segment =
+        |segment: &str| !["", ".", ".."].contains(&segment) && segment.bytes().all(is_unreserved);
+    text.len() <= PREFIX_BYTES_MAX
+        && text.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn proxies() -> TrustedProxies {
+        TrustedProxies::new(["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec())
+    }
+
+    fn headers(name: &'static str, lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn client(peer: &str, lines: &[&str]) -> String {
+        let headers = headers("x-forwarded-for", lines);
+        proxies().client_address(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn who_is_not_trusted_asks_for_itself_whatever_it_says() {
+        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        let nobody = TrustedProxies::default();
+        let said = headers("x-forwarded-for", &["198.51.100.1"]);
+        assert_eq!(nobody.client_address("10.0.0.1".parse().unwrap(), &said).to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_trusted_proxy_asks_for_the_rightmost_that_is_not_trusted() {
+        for (lines, expected) in [
+            (&["198.51.100.1"][..], "198.51.100.1"),
+            // What a client makes up stands to the left of what the first proxy saw.
+            (&["1.1.1.1, 198.51.100.1, 10.2.3.4"], "198.51.100.1"),
+            (&["1.1.1.1", "198.51.100.1,10.2.3.4", "10.2.3.5"], "198.51.100.1"),
+            (&["10.9.9.9, 10.2.3.4"], "10.9.9.9"),
+            (&["198.51.100.1, ,"], "198.51.100.1"),
+            (&[], "10.0.0.1"),
+            (&[""], "10.0.0.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_have_brackets_and_a_port() {
+        for (entry, expected) in [
+            ("198.51.100.1:4711", "198.51.100.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:4711", "2001:db8::1"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+        ] {
+            assert_eq!(client("fd00::1", &[entry]), expected, "{entry}");
+        }
+        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn an_entry_that_is_no_address_ends_the_walk_at_the_last_trusted_hop() {
+        for entry in
+            ["unknown", "_hidden", "198.51.100", "[2001:db8::1", "fe80::1%eth0", "198.51.100.1 x", "\u{ff}"]
+        {
+            assert_eq!(client("10.0.0.1", &["198.51.100.1", entry, "10.2.3.4"]), "10.2.3.4", "{entry}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_under_which_path_it_is_reached_and_only_in_good_form() {
+        let prefix = |peer: &str, lines: &[&str]| {
+            proxies().prefix(peer.parse().unwrap(), &headers("x-forwarded-prefix", lines))
+        };
+        assert_eq!(prefix("10.0.0.1", &["/mq"]).as_deref(), Some("/mq"));
+        assert_eq!(prefix("10.0.0.1", &["/shared/m-q_1.0~/"]).as_deref(), Some("/shared/m-q_1.0~"));
+        assert_eq!(prefix("203.0.113.9", &["/mq"]), None);
+        let long = format!("/{}", "x".repeat(PREFIX_BYTES_MAX));
+        for bad in [
+            "",
+            "/",
+            "mq",
+            "//evil.example",
+            "/mq//x",
+            "/..",
+            "/a/../b",
+            "/a/.",
+            "/a?b",
+            "/a#b",
+            "/a%2fb",
+            "/a b",
+            "/a, /b",
+            "https://evil.example",
+            "/a\\b",
+            long.as_str(),
+        ] {
+            assert_eq!(prefix("10.0.0.1", &[bad]), None, "{bad}");
+        }
+        assert_eq!(prefix("10.0.0.1", &["/a", "/b"]), None);
+        assert_eq!(prefix("10.0.0.1", &[]), None);
+    }
+}

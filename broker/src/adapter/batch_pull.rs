@@ -22,7 +22,7 @@ use super::{
     Adapter, Context, PullAdapter, address_in, answer,
     asked::{PARAMETERS, PullRequest},
     held::Held,
-    item, refusal,
+    item, refusal, settle_by_get,
 };
 use crate::http::{HttpError, body, header::accepts, query::Query};
 
@@ -53,6 +53,7 @@ impl PullAdapter {
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        settle_by_get::check(&request, &parts)?;
         let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
         // A receiver that waits holds its connection's buffer for as long as the request's head is there.
         drop(query);

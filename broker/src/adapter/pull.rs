@@ -15,7 +15,7 @@ use super::{
     Answering, Context, answer,
     asked::{PARAMETERS, PullRequest},
     held::Held,
-    item, refusal, stream,
+    item, refusal, settle_by_get, stream,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -46,6 +46,7 @@ impl PullAdapter {
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery)?;
+        settle_by_get::check(&request, &parts)?;
         Ok(Box::pin(async move { self.give(&request).await }))
     }
 

@@ -4,6 +4,7 @@ pub mod body;
 mod browsers;
 mod closing;
 mod connection;
+mod cors;
 pub mod error;
 pub mod header;
 mod measure;

@@ -23,7 +23,7 @@ use hyper::{
 use restante_wire::ProblemType;
 use tower::Service as _;
 
-use super::{HttpError, closing::close_when_draining, measure::Measures, router::routes};
+use super::{HttpError, closing::close_when_draining, cors::Cors, measure::Measures, router::routes};
 use crate::adapter::Context;
 
 /// What a server serves.
@@ -48,19 +48,26 @@ impl<S> Serve for S where
 /// What the data port serves.
 pub fn service(context: Arc<Context>) -> impl Serve {
     let routes = routes();
-    let measures = Measures::new(context.metrics.http_seconds.clone(), routes.names().to_vec());
+    let names = routes.names().to_vec();
+    let measures = Measures::new(context.metrics.http_seconds.clone(), names.clone());
     let router = super::router::router(routes, context.clone());
-    let all = Arc::new((context, measures));
+    let all = Arc::new((context, measures, names));
     service_fn(move |request: Request<Incoming>| {
         let all = all.clone();
-        let (context, measures) = &*all;
+        let (context, measures, names) = &*all;
         let (measure, version) = (measures.start(&request), request.version());
-        let answer = match context.browsers.check(&request) {
-            Ok(()) => routed(router.clone(), request.map(Body::new)).left_future(),
-            Err(error) => ready(error.into_response()).right_future(),
+        let cors = Cors::of(&context.browsers, &request);
+        let first = match context.browsers.check(&request) {
+            Ok(()) => cors.preflight(names, &request),
+            Err(error) => Some(error.into_response()),
+        };
+        let answer = match first {
+            None => routed(router.clone(), request.map(Body::new)).left_future(),
+            Some(response) => ready(response).right_future(),
         };
         answer.map(move |mut response| {
-            let (context, measures) = &*all;
+            let (context, measures, _) = &*all;
+            cors.allow(&mut response);
             close_when_draining(&context.drain, version, &mut response);
             measures.end(measure, &response);
             Ok(response)

@@ -14,7 +14,7 @@ use crate::{
     control::{self, Token},
     core::Cores,
     drain::Drain,
-    http::{self, ConnectionCounts, ConnectionLimits, Server},
+    http::{self, BrowserRules, ConnectionCounts, ConnectionLimits, Server},
     manifests,
     signals::{Said, Signals},
 };
@@ -27,6 +27,7 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 /// The ports of the other thread.
 pub(super) struct Ports {
     pub(super) admin: (BlockingListener, Admin),
+    pub(super) browsers: BrowserRules,
     pub(super) control: Option<(BlockingListener, Token)>,
 }
 
@@ -58,7 +59,7 @@ impl Ports {
             }))
         };
         let (listener, admin) = self.admin;
-        let admin = serve(listener, admin::router(admin))?;
+        let admin = serve(listener, admin::router(admin, &self.browsers))?;
         let control = match self.control {
             Some((listener, token)) => {
                 let manifests_rule = lifetime.manifests.is_some();

@@ -16,6 +16,7 @@ mod care;
 mod combined;
 mod control;
 mod cores;
+mod cors;
 mod data_folder;
 mod dead_letters;
 mod delivered;

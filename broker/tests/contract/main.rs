@@ -26,6 +26,7 @@ mod error_pages;
 mod fan_out;
 mod full;
 mod hostile;
+mod logging;
 mod looking;
 mod manifests;
 mod metrics;

@@ -3,7 +3,10 @@
 use reqwest::{Method, RequestBuilder, StatusCode};
 use restante_wire::ProblemType;
 
-use crate::broker::{Broker, ORDERS, assert_problem};
+use crate::{
+    broker::{Broker, ORDERS, assert_problem},
+    operator::with_orders,
+};
 
 #[tokio::test]
 async fn a_request_of_a_page_is_403_unless_its_origin_is_listed_and_takes_nothing() {
@@ -99,6 +102,18 @@ async fn metrics_are_for_no_page_and_no_strange_host_also_when_the_data_port_lis
         }
         let by_name = scrape(&broker, path, &[("host", "mq.example.com:8081")]).send().await.unwrap();
         assert_eq!(by_name.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_the_token_gets_nothing_of_the_control_port() {
+    let broker = with_orders(|_| ()).await;
+    let url = format!("http://{}/control/v1/revision", broker.address("--control-listen"));
+    for method in [Method::OPTIONS, Method::GET] {
+        let request = broker.client.request(method, &url).header("origin", "https://evil.example.com");
+        let response = request.header("access-control-request-method", "GET").send().await.unwrap();
+        assert!(response.headers().get("access-control-allow-origin").is_none());
+        assert_problem(response, 401, ProblemType::Unauthorized).await;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Log lines as text have no colours where nobody sees them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},

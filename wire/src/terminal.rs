@@ -208,7 +208,8 @@ mod tests {
     #[test]
     fn a_writer_escapes_what_goes_through_it() {
         let mut to = Vec::new();
-        write!(Escaped::new(&mut to, Form::Lines), "{} ü\n", "\u{9b}2J").unwrap();
+        let hostile = "\u{9b}2J";
+        writeln!(Escaped::new(&mut to, Form::Lines), "{hostile} ü").unwrap();
         assert_eq!(to, "\\u{9b}2J ü\n".as_bytes());
     }
 }

@@ -48,6 +48,7 @@ fn piped_log_lines_have_no_colours_and_nothing_that_a_terminal_obeys() {
         let obeyed =
             text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
         assert_eq!(obeyed, None, "{format}: {text:?}");
+        assert!(!text.contains(r"\x1b"), "colours that were escaped: {text:?}");
     }
 }
 

@@ -13,8 +13,8 @@ help: ## Lists these targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F '\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: ## Builds the broker and runs it on examples/, data in ./restante-data.
-	cargo run --locked --package restante-broker --bin restante-broker -- --manifests examples
+run: ## Builds the broker, optimised, and runs it on examples/, data in ./restante-data.
+	cargo run --locked --profile local --package restante-broker --bin restante-broker -- --manifests examples
 
 .PHONY: test
 # Cheap failures first, one after the other even with -j. Kubernetes is built when all that needs none has passed.

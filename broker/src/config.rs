@@ -170,7 +170,7 @@ pub struct Config {
 /// The form of log lines, on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// For people: in colours on a terminal, unless NO_COLOR is set.
     Text,
     /// For log collectors: one JSON object a line.
     Json,

@@ -18,6 +18,7 @@ pub mod drain;
 pub mod fuzz;
 pub mod http;
 pub mod log;
+pub mod logging;
 pub mod manifests;
 pub mod message;
 pub mod metrics;

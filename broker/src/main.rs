@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use restante_broker::{Arguments, care, config::LogFormat, run};
+use restante_broker::{Arguments, care, logging, run};
 use tikv_jemallocator::Jemalloc;
 
 /// Holds an idle connection at two thirds of what glibc's allocator takes.
@@ -15,11 +15,7 @@ fn main() -> ExitCode {
     if let Some(command) = command {
         return care::run(command);
     }
-    let log = tracing_subscriber::fmt().with_env_filter(&config.log).with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    logging::init(&config.log, config.log_format);
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,5 +1,8 @@
-//! Where log lines go: standard error, as text or JSON.
+//! Where log lines go: standard error, as text or JSON, coloured only on a terminal.
 
+use std::io::{self, IsTerminal as _};
+
+use restante_wire::terminal::{Escaped, Form};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use crate::config::LogFormat;
@@ -18,10 +21,16 @@ pub struct LoggingError {
 pub fn init(directives: &str, format: LogFormat) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| LoggingError { directives: directives.to_owned(), error })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Json => lines.json().with_writer(|| Escaped::new(io::stderr(), Form::Json)).init(),
+        // The subscriber's own choice, which honours NO_COLOR.
+        LogFormat::Text if io::stderr().is_terminal() => {
+            lines.with_writer(|| Escaped::new(io::stderr(), Form::Coloured)).init();
+        }
+        LogFormat::Text => {
+            lines.with_ansi(false).with_writer(|| Escaped::new(io::stderr(), Form::Lines)).init();
+        }
     }
     Ok(())
 }

@@ -1,14 +1,30 @@
 //! The operator's process: arguments, the crypto provider, logs, and then [`restante_operator::run`].
 
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use restante_operator::{
     config::{Cli, Command},
     logging, release_finalizers, run,
 };
+use restante_wire::terminal;
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match started(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What an API server or a broker said may be in it. Nobody is left to be told when standard error is closed.
+            let _ = writeln!(io::stderr().lock(), "Error: {}", terminal::lines(&format!("{error:?}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn started(cli: Cli) -> anyhow::Result<()> {
     logging::init(&cli.log, cli.log_format)?;
     rustls::crypto::ring::default_provider()
         .install_default()

@@ -61,12 +61,20 @@ pub fn service_url(broker: &str, namespace: &str) -> String {
 ///
 /// With the cluster's usual domain: where it is another, `allowedHosts` of the MessageBroker has the whole name.
 pub fn service_hosts(broker: &str, namespace: &str) -> [String; 4] {
-    let service = workload(broker);
+    from_its_namespace_on(&workload(broker), namespace)
+}
+
+/// What the broker's pod is called by the headless Service, which is how something that scrapes by name asks the admin port.
+pub fn pod_hosts(broker: &str, namespace: &str) -> [String; 4] {
+    from_its_namespace_on(&format!("{}-0.{}", workload(broker), headless(broker)), namespace)
+}
+
+fn from_its_namespace_on(name: &str, namespace: &str) -> [String; 4] {
     [
-        service.clone(),
-        format!("{service}.{namespace}"),
-        format!("{service}.{namespace}.svc"),
-        format!("{service}.{namespace}.svc.cluster.local"),
+        name.to_owned(),
+        format!("{name}.{namespace}"),
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
     ]
 }
 

@@ -24,9 +24,11 @@ def map_case(context, case):
             case.query = {name: query[name] for name in ("in_flight", "lease") if name in query}
         else:
             del query["in_flight"]
-    if query and "ack" in query and headers:
+    if query and "ack" in query and headers is not None:
         # What is settled at once cannot be had again.
         headers.pop("Receive-Attempt-Id", None)
+        # By GET it has to be meant.
+        headers["Restante-Settle"] = "yes"
     if query and "delay" in query:
         query["delay"] = str(int(query["delay"]) % DELAY_SECONDS_MAX)
     if headers and "Message-TTL" in headers:

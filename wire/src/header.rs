@@ -34,6 +34,8 @@ pub const ACKNOWLEDGE: &str = "acknowledge";
 pub const ACKNOWLEDGE_FAILED: &str = "acknowledge-failed";
 /// Pull: the structured-field string under which a repeat of a pull is recognised whose answer was lost.
 pub const RECEIVE_ATTEMPT_ID: &str = "receive-attempt-id";
+/// Pull by GET: `yes` says that `ack=auto` is meant, a header that a page's simple request cannot have.
+pub const RESTANTE_SETTLE: &str = "restante-settle";
 /// Seconds that the lease was granted for.
 pub const LEASE_DURATION: &str = "lease-duration";
 /// When the lease ends, RFC 3339, by the broker's clock.

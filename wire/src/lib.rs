@@ -13,6 +13,7 @@ pub mod header;
 pub mod path;
 pub mod problem;
 pub mod revision;
+pub mod terminal;
 
 pub use address::{Address, AddressError};
 pub use channel::{ChannelConfig, ChannelStats};

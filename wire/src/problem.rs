@@ -96,6 +96,8 @@ problem_types! {
     BatchTooLarge = "batch-too-large", "The batch is too large";
     /// A browser's page of an origin that is not listed.
     OriginForbidden = "origin-forbidden", "Pages of this origin may not use the broker";
+    /// A browser's request that no script of a listed origin makes: a link, an element of a page, a prefetch.
+    BrowserForbidden = "browser-forbidden", "A browser may not make this request";
     /// A host name that is not listed, under which a browser's page may have been led here.
     HostForbidden = "host-forbidden", "The broker is not asked for by this host name";
     /// The content is larger than the channel takes.

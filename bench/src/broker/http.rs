@@ -50,6 +50,11 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
+/// A GET that means its `ack=auto`.
+pub(crate) fn get_and_settle(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nRestante-Settle: yes\r\n\r\n").into_bytes()
+}
+
 /// A pull with this query that settles what the same receiver got before.
 pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8> {
     let acknowledge = settles.map(|lease| format!("Acknowledge: {lease}\r\n")).unwrap_or_default();

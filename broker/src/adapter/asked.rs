@@ -5,7 +5,8 @@ use restante_wire::{ProblemType, channel::Delivery};
 
 use crate::{
     core::{self, bounded_lease},
-    http::{Caller, HttpError, header, query::Query},
+    http::{HttpError, header, query::Query},
+    shared::Share,
 };
 
 /// The parameters of every kind of pull.
@@ -43,7 +44,7 @@ impl PullRequest {
         query: &Query<'_>,
         headers: &HeaderMap,
         delivery: &Delivery,
-        caller: &Caller,
+        answers: &Share,
     ) -> Result<Self, HttpError> {
         let preferred = header::prefer_wait(headers)?;
         let said = query.seconds("wait", 0)?;
@@ -66,7 +67,7 @@ impl PullRequest {
         let asked = core::Asked {
             lease: bounded_lease(delivery, query.seconds("lease", 1)?),
             attempt: attempt.map(Into::into),
-            answers: caller.answers().clone(),
+            answers: answers.clone(),
         };
         Ok(Self { asked, wait, auto, acknowledge: header::acknowledge(headers)? })
     }

@@ -20,7 +20,7 @@ use super::{
     item,
     pieces::{self, Messages, Printer, Stopped},
     printing::Printing,
-    refusal,
+    refusal, settle_by_get,
 };
 use crate::{
     clock::Clock,
@@ -54,7 +54,9 @@ impl PullAdapter {
         let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
         let caller = Caller::in_extensions(&parts.extensions);
-        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery, &caller)?;
+        let delivery = &self.channel.config.delivery;
+        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers())?;
+        settle_by_get::check(&request, &parts)?;
         let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
         // A receiver that waits holds its connection's buffer for as long as the request's head is there.
         drop(query);

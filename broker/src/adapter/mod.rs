@@ -23,6 +23,7 @@ mod push;
 mod receive;
 mod refusal;
 mod said;
+mod settle_by_get;
 mod settlements;
 mod stream;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     Answering, Context, answer,
     asked::{PARAMETERS, PullRequest},
     held::Held,
-    item, refusal, stream,
+    item, refusal, settle_by_get, stream,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -46,7 +46,9 @@ impl PullAdapter {
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let caller = Caller::in_extensions(&parts.extensions);
-        let request = PullRequest::parse(&query, &parts.headers, &self.channel.config.delivery, &caller)?;
+        let delivery = &self.channel.config.delivery;
+        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers())?;
+        settle_by_get::check(&request, &parts)?;
         Ok(Box::pin(async move { self.give(&request).await }))
     }
 

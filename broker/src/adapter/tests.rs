@@ -11,7 +11,12 @@ use http::{
     HeaderMap, Request, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
 };
-use restante_wire::{ChannelConfig, channel::Durability, header::ACKNOWLEDGE, path};
+use restante_wire::{
+    ChannelConfig,
+    channel::Durability,
+    header::{ACKNOWLEDGE, RESTANTE_SETTLE},
+    path,
+};
 use serde_json::json;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
@@ -123,6 +128,11 @@ fn get(prefix: &str, query: &str) -> Request<Body> {
     Request::get(format!("{prefix}{ADDRESS}?{query}")).body(Body::empty()).unwrap()
 }
 
+fn settling(mut pull: Request<Body>) -> Request<Body> {
+    pull.headers_mut().insert(RESTANTE_SETTLE, HeaderValue::from_static("yes"));
+    pull
+}
+
 fn with_json(request: Request<Body>, body: &serde_json::Value) -> Request<Body> {
     let (mut parts, _) = request.into_parts();
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -143,10 +153,10 @@ async fn a_message_leaves_when_its_lease_is_written() {
     let broker = Broker::new(Durability::Fsync);
     let pulls = [
         ("a pull", get(path::MESSAGES, "wait=0")),
-        ("a pull that settles", get(path::MESSAGES, "wait=0&ack=auto")),
+        ("a pull that settles", settling(get(path::MESSAGES, "wait=0&ack=auto"))),
         ("a pull by POST", push(path::RECEIVE, Body::empty())),
         ("a batch", get(path::BATCHES, "wait=0")),
-        ("a batch that settles", get(path::BATCHES, "wait=0&ack=auto")),
+        ("a batch that settles", settling(get(path::BATCHES, "wait=0&ack=auto"))),
     ];
     for (what, pull) in pulls {
         broker.committing(broker.ask(push(path::MESSAGES, "a message"))).await;

@@ -8,7 +8,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use axum::{
     Router,
     body::Body,
-    extract::State,
+    extract::{Request, State},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -20,7 +21,7 @@ use restante_wire::ProblemType;
 use crate::{
     address_store::AddressStore,
     core::Cores,
-    http::{Callers, HttpError, pages, probes::probe},
+    http::{BrowserRules, Callers, HttpError, pages, probes::probe},
     log::disk::{Older, storage::Folder},
     metrics::Metrics,
 };
@@ -44,8 +45,8 @@ pub struct Admin {
     pub channels_max: usize,
 }
 
-/// What the admin port serves.
-pub fn router(admin: Admin) -> Router {
+/// What the admin port serves, to pages of no origin: what the channels are called and hold is nothing for a browser's script.
+pub fn router(admin: Admin, browsers: &BrowserRules) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -59,6 +60,14 @@ pub fn router(admin: Admin) -> Router {
             )
         })
         .with_state(admin)
+        .layer(middleware::from_fn_with_state(browsers.without_origins(), keep_browsers_out))
+}
+
+async fn keep_browsers_out(State(rules): State<BrowserRules>, request: Request, next: Next) -> Response {
+    match rules.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn livez(State(admin): State<Admin>) -> Response {
@@ -106,7 +115,7 @@ async fn channels(State(admin): State<Admin>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use http::Request;
+    use http::header::HOST;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt as _;
 
@@ -145,8 +154,8 @@ mod tests {
             ),
             channels_max: 0,
         };
-        let scrape = Request::get("/metrics").body(Body::empty()).unwrap();
-        let response = router(admin).oneshot(scrape).await.unwrap();
+        let scrape = Request::get("/metrics").header(HOST, "localhost").body(Body::empty()).unwrap();
+        let response = router(admin, &BrowserRules::default()).oneshot(scrape).await.unwrap();
         let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let text = String::from_utf8(text.to_vec()).unwrap();
         for (value, (name, _)) in (101..).zip(shown) {

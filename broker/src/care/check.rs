@@ -1,14 +1,16 @@
 //! `restante-broker check`: what is in a data folder, and what is damaged.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use super::{CareError, Verdict, report::Report, text, view::View};
+use restante_wire::terminal::Form;
+
+use super::{CareError, Verdict, report::Report, stdout, text, view::View};
 use crate::config::CheckArguments;
 
 /// Looks at a data folder and tells what is there.
 pub(super) fn run(arguments: &CheckArguments) -> Result<Verdict, CareError> {
     let report = Report::of(&View::of(&arguments.folder)?);
-    let mut to = BufWriter::new(io::stdout().lock());
+    let mut to = stdout(if arguments.json { Form::Json } else { Form::Lines });
     let written = if arguments.json {
         serde_json::to_writer_pretty(&mut to, &report).map_err(io::Error::from).and_then(|()| writeln!(to))
     } else {

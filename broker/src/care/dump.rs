@@ -1,13 +1,14 @@
 //! `restante-broker dump`: what a data folder holds, as JSON, one line each.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
+use restante_wire::terminal::Form;
 use serde::Serialize;
 
 use super::{
     CareError, Verdict,
     message::Dumped,
-    say,
+    say, stdout,
     view::{Held, View, kind},
 };
 use crate::{config::DumpArguments, log::Record};
@@ -26,7 +27,7 @@ struct Raw<'a> {
 /// Writes what is there, past any damage, and tells of the damage.
 pub(super) fn run(arguments: &DumpArguments) -> Result<Verdict, CareError> {
     let view = View::of(&arguments.folder)?;
-    let mut to = BufWriter::new(io::stdout().lock());
+    let mut to = stdout(Form::Json);
     if arguments.records {
         write_records(&view, &mut to)?;
     } else {

@@ -17,10 +17,14 @@ mod salvage;
 mod text;
 mod view;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, BufWriter, StdoutLock, Write as _},
+    process::ExitCode,
+};
 
 pub use backup::BackupError;
 pub use error::CareError;
+use restante_wire::terminal::{self, Escaped, Form};
 
 use crate::config::CareCommand;
 
@@ -55,5 +59,10 @@ pub fn run(command: CareCommand) -> ExitCode {
 /// Says something on standard error.
 fn say(text: &str) {
     // Nobody is left to be told when it is closed.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", terminal::lines(text));
+}
+
+/// Standard output, for what a data folder holds: names and contents are of strangers.
+fn stdout(form: Form) -> Escaped<BufWriter<StdoutLock<'static>>> {
+    Escaped::new(BufWriter::new(io::stdout().lock()), form)
 }

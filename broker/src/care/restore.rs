@@ -12,7 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CareError, Verdict, fresh::Fresh, report::Report, say, text, view::View};
+use restante_wire::terminal::Form;
+
+use super::{CareError, Verdict, fresh::Fresh, report::Report, say, stdout, text, view::View};
 use crate::{
     backup::{self, Manifest, Sink},
     config::RestoreArguments,
@@ -54,9 +56,9 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
         manifest.store_id,
         manifest.taken_at
     ));
-    let mut to = io::stdout().lock();
+    let mut to = stdout(Form::Lines);
     let report = Report { folder: folder.display().to_string(), ..report };
-    text::write(&report, &mut to).map_err(CareError::Output)?;
+    text::write(&report, &mut to).and_then(|()| to.flush()).map_err(CareError::Output)?;
     // Damage that the broker had not met is in its backup as well.
     Ok(if report.sound { Verdict::Sound } else { Verdict::Damaged })
 }

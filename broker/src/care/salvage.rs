@@ -12,9 +12,10 @@ use std::{
     path::Path,
 };
 
+use restante_wire::terminal::Form;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{CareError, Verdict, fresh::Fresh, report::Report, text, view::View};
+use super::{CareError, Verdict, fresh::Fresh, report::Report, stdout, text, view::View};
 use crate::{
     clock::{Clock, rfc3339},
     config::SalvageArguments,
@@ -49,7 +50,8 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     let after = Report { folder: new_folder.display().to_string(), ..after };
     let left = move_old_to.as_ref().filter(|_| folder == new_folder).unwrap_or(folder);
     let before = Report { folder: left.display().to_string(), ..before };
-    tell(&before, &after, &mut io::stdout().lock()).map_err(CareError::Output)?;
+    let mut to = stdout(Form::Lines);
+    tell(&before, &after, &mut to).and_then(|()| to.flush()).map_err(CareError::Output)?;
     Ok(if before.sound { Verdict::Sound } else { Verdict::Damaged })
 }
 

@@ -1,17 +1,30 @@
 //! Keeping browsers out of an open broker: pages of strangers must not use it in their visitors' name.
 //!
 //! A browser says in `Origin` (RFC 6454 section 7) whose page it asks for, so a request with an origin that is not listed
-//! is refused. A page that had its own host name resolve to the broker's address (DNS rebinding) is of the same origin
-//! as what it asks, and its browser says nothing; but it says that name in `Host`, so names that are not listed are
-//! refused as well. Programs send no `Origin`, and ask by the address or by a name that the broker was told.
+//! is refused. An `<img>` or a link sends no `Origin`, but every browser of today says in `Sec-Fetch-Site` and
+//! `Sec-Fetch-Mode` (W3C Fetch Metadata) where the request comes from. A page that had its own host name resolve to the
+//! broker's address (DNS rebinding) is of the same origin as what it asks, and its browser says nothing; but it says that
+//! name in `Host`, so names that are not listed are refused as well. Programs send none of these headers: only Node's fetch
+//! sends `Sec-Fetch-Mode: cors`, which refuses nothing by itself.
 
 use http::{
-    HeaderMap, Request, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Version,
     header::{HOST, ORIGIN},
 };
 use restante_wire::ProblemType;
 
 use super::HttpError;
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+
+/// Probes answer everybody: balancers ask by any name, and what they get tells nothing.
+const PROBES: [&str; 2] = ["/livez", "/readyz"];
+/// Pages that are the same for everybody, so that links of any site may lead to them.
+const PUBLIC_PAGES: [&str; 2] = ["/errors/", "/openapi.json"];
+/// Pages that people open by their address; a link of another site does not lead to them.
+const OPENED_PAGES: [&str; 2] = ["/ui/", "/metrics"];
 
 /// What is listed; `*` lists everything.
 #[derive(Debug, Clone, Default)]
@@ -28,9 +41,28 @@ impl BrowserRules {
         Self { origins, hosts }
     }
 
+    /// The same hosts and no origin: for a port that answers no page.
+    pub fn without_origins(&self) -> Self {
+        Self { origins: Vec::new(), hosts: self.hosts.clone() }
+    }
+
+    /// Whether pages of some origin may use the broker, so that an answer depends on who asks.
+    pub(super) fn list_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
     /// Refuses what a browser may have sent for a stranger.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
+        let path = request.uri().path();
+        if PROBES.contains(&path) {
+            return Ok(());
+        }
         self.check_origin(request.headers())?;
+        self.check_fetch(path, request)?;
+        self.check_host(request)
+    }
+
+    fn check_host<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
         // HTTP/2 has the name in `:authority`, which is part of the URI here (RFC 9113 section 8.3.1).
         let host = match request.headers().get(HOST) {
             Some(host) => host.to_str().ok(),
@@ -58,7 +90,7 @@ impl BrowserRules {
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), HttpError> {
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.to_str().unwrap_or("?");
-            if !self.origins.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin)) {
+            if !self.lists_origin(origin) {
                 let detail = format!(
                     "pages of the origin {origin:?} may not use this broker: list it (--allowed-origins), or ask without a \
                      browser"
@@ -69,11 +101,67 @@ impl BrowserRules {
         Ok(())
     }
 
+    /// Refuses by what the browser says of the page and of the element or script that makes the request. An `Origin` that is
+    /// there is listed.
+    fn check_fetch<B>(&self, path: &str, request: &Request<B>) -> Result<(), HttpError> {
+        let headers = request.headers();
+        if headers.contains_key(&SEC_PURPOSE) {
+            return Err(browser_forbidden(
+                "the browser prefetches what nobody has asked for yet (Sec-Purpose); use fetch() when the answer is wanted"
+                    .into(),
+            ));
+        }
+        let mode = headers.get(&SEC_FETCH_MODE);
+        if mode.is_some_and(|mode| mode == "navigate") {
+            let is_read = request.method().is_safe();
+            if is_read && is_under(path, &PUBLIC_PAGES) {
+                return Ok(());
+            }
+            if !(is_read && is_under(path, &OPENED_PAGES)) {
+                return Err(browser_forbidden(format!(
+                    "{path} is not a page to open in a browser (Sec-Fetch-Mode: navigate); use curl or another client"
+                )));
+            }
+        }
+        for site in headers.get_all(&SEC_FETCH_SITE) {
+            let asked_by_script = mode.is_some_and(|mode| mode == "cors") && headers.contains_key(ORIGIN);
+            if site != "same-origin" && site != "none" && !asked_by_script {
+                return Err(browser_forbidden(
+                    "a link or an element of another site makes the request (Sec-Fetch-Site); use fetch() in a page whose \
+                     origin is listed (--allowed-origins), or ask without a browser"
+                        .into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The origin of a page that may use the broker, where one asks.
+    pub(super) fn listed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+        headers.get(ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| self.lists_origin(origin)))
+    }
+
+    fn lists_origin(&self, origin: &str) -> bool {
+        self.origins.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(origin))
+    }
+
     fn lists_host(&self, name: &str) -> bool {
         is_address(name)
             || name.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(|listed| listed == "*" || listed.eq_ignore_ascii_case(name))
     }
+}
+
+fn browser_forbidden(detail: String) -> HttpError {
+    HttpError::new(ProblemType::BrowserForbidden, detail)
+}
+
+/// Whether a path is one of these pages, or below one.
+fn is_under(path: &str, pages: &[&str]) -> bool {
+    pages.iter().any(|page| {
+        path.strip_prefix(page)
+            .is_some_and(|rest| page.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 /// A host without its port.
@@ -96,6 +184,8 @@ fn is_address(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     fn asked(host: Option<&str>, origin: Option<&str>) -> Result<(), ProblemType> {
@@ -136,6 +226,96 @@ mod tests {
             ["https://evil.example.com", "null", "http://app.example.com", "https://app.example.com:8443"]
         {
             assert_eq!(asked(Some("localhost"), Some(origin)), Err(ProblemType::OriginForbidden), "{origin}");
+        }
+    }
+
+    /// What becomes of a request with these headers besides its host.
+    fn fetched(method: Method, path: &str, headers: &[(&str, &str)]) -> Result<(), ProblemType> {
+        let rules = BrowserRules::new(vec!["https://app.example.com".into()], Vec::new());
+        let request = Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8080");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        rules.check(&request.body(()).unwrap()).map_err(|error| error.kind())
+    }
+
+    const MESSAGES: &str = "/v1/messages/acme/orders";
+    const FORBIDDEN: Result<(), ProblemType> = Err(ProblemType::BrowserForbidden);
+
+    #[test]
+    fn an_element_of_another_site_is_kept_out_whatever_it_asks_for() {
+        for site in ["cross-site", "same-site", "Same-Origin", ""] {
+            for mode in ["no-cors", "cors", "websocket"] {
+                let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+                for path in [MESSAGES, "/openapi.json", "/ui/", "/metrics"] {
+                    assert_eq!(fetched(Method::GET, path, &headers), FORBIDDEN, "{path} {headers:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_script_of_a_listed_origin_is_let_in_and_an_element_of_its_page_is_not() {
+        let from = |mode| {
+            let headers = [
+                ("origin", "https://app.example.com"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", mode),
+            ];
+            fetched(Method::POST, MESSAGES, &headers)
+        };
+        assert_eq!(from("cors"), Ok(()));
+        assert_eq!(from("no-cors"), FORBIDDEN);
+    }
+
+    #[test]
+    fn programs_are_let_in_with_the_mode_that_node_sends_always() {
+        for headers in [&[][..], &[("sec-fetch-mode", "cors")], &[("sec-fetch-mode", "no-cors")]] {
+            assert_eq!(fetched(Method::GET, MESSAGES, headers), Ok(()), "{headers:?}");
+        }
+        for site in ["same-origin", "none"] {
+            let headers = [("sec-fetch-site", site), ("sec-fetch-mode", "cors")];
+            assert_eq!(fetched(Method::GET, MESSAGES, &headers), Ok(()), "{site}");
+        }
+    }
+
+    #[test]
+    fn people_open_pages_and_nothing_else() {
+        let navigate = |method, path: &str, site| {
+            fetched(method, path, &[("sec-fetch-mode", "navigate"), ("sec-fetch-site", site)])
+        };
+        for path in ["/ui/", "/ui/channels", "/errors/busy", "/openapi.json", "/metrics", "/metrics/channels"]
+        {
+            assert_eq!(navigate(Method::GET, path, "none"), Ok(()), "{path}");
+            assert_eq!(navigate(Method::POST, path, "none"), FORBIDDEN, "{path}");
+        }
+        for path in [MESSAGES, "/v1/peek/acme/orders", "/uix", "/openapi.jsonx", "/errors", "/"] {
+            assert_eq!(navigate(Method::GET, path, "none"), FORBIDDEN, "{path}");
+        }
+        for (path, outcome) in [("/errors/busy", Ok(())), ("/openapi.json", Ok(())), ("/ui/", FORBIDDEN)] {
+            assert_eq!(navigate(Method::GET, path, "cross-site"), outcome, "{path}");
+        }
+        assert_eq!(fetched(Method::GET, MESSAGES, &[("sec-fetch-mode", "navigate")]), FORBIDDEN);
+    }
+
+    #[test]
+    fn what_a_browser_asks_for_in_advance_is_refused() {
+        for purpose in ["prefetch", "prefetch;prerender", "anything"] {
+            let headers = [("sec-purpose", purpose), ("sec-fetch-site", "none")];
+            assert_eq!(fetched(Method::GET, MESSAGES, &headers), FORBIDDEN, "{purpose}");
+        }
+    }
+
+    #[test]
+    fn probes_answer_whoever_asks() {
+        let headers = [
+            ("origin", "https://evil.example.com"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-purpose", "prefetch"),
+            ("sec-fetch-mode", "navigate"),
+        ];
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(fetched(Method::GET, path, &headers), Ok(()), "{path}");
+            let by_name = Request::builder().uri(path).header(HOST, "evil.example.com").body(()).unwrap();
+            assert!(BrowserRules::default().check(&by_name).is_ok(), "{path}");
         }
     }
 

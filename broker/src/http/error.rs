@@ -53,7 +53,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         | P::ItemMalformed
         | P::ChannelInvalid => StatusCode::BAD_REQUEST,
         P::Unauthorized => StatusCode::UNAUTHORIZED,
-        P::OriginForbidden | P::HostForbidden => StatusCode::FORBIDDEN,
+        P::OriginForbidden | P::BrowserForbidden | P::HostForbidden => StatusCode::FORBIDDEN,
         P::AddressUnknown | P::LeaseUnknown | P::ChannelUnknown | P::RouteUnknown => StatusCode::NOT_FOUND,
         P::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         P::BodyTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -21,10 +21,12 @@ pub(super) struct RouteName {
     pub(super) rest: &'static str,
     /// The path's template.
     pub(super) name: String,
+    /// What it takes.
+    pub(super) methods: Vec<&'static str>,
 }
 
 impl RouteName {
-    fn fits(&self, path: &str) -> bool {
+    pub(super) fn fits(&self, path: &str) -> bool {
         let between = path.strip_prefix(&*self.prefix).and_then(|path| path.strip_suffix(self.rest));
         match (between, self.segments) {
             (None, _) => false,

@@ -6,6 +6,7 @@ mod browsers;
 mod caller;
 mod connection;
 mod control_frames;
+mod cors;
 pub mod error;
 pub mod header;
 mod holder;

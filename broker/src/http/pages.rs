@@ -75,6 +75,7 @@ fn text(kind: ProblemType) -> &'static str {
         P::BodyMalformed => page!("body-malformed"),
         P::ItemMalformed => page!("item-malformed"),
         P::BatchTooLarge => page!("batch-too-large"),
+        P::BrowserForbidden => page!("browser-forbidden"),
         P::OriginForbidden => page!("origin-forbidden"),
         P::HostForbidden => page!("host-forbidden"),
         P::MessageTooLarge => page!("message-too-large"),

@@ -38,8 +38,8 @@ impl Routes {
         let Self { router, paths, mut names } = self;
         let path = format!("{prefix}{}{rest}", form.template());
         let item = route.described(form);
-        let segments = Some(form.segments());
-        names.push(RouteName { prefix: prefix.into(), segments, rest, name: path.clone() });
+        let (segments, methods) = (Some(form.segments()), route.methods());
+        names.push(RouteName { prefix: prefix.into(), segments, rest, name: path.clone(), methods });
         Self { router: router.route(&path, route.served), paths: paths.path(path, item), names }
     }
 
@@ -54,7 +54,8 @@ impl Routes {
         // No segment at all is an address too, and a malformed one.
         for (name, segments) in [(format!("{prefix}{{*address}}"), None), (prefix.to_owned(), Some(0))] {
             router = router.route(&name, route.served.clone());
-            names.push(RouteName { prefix: prefix.into(), segments, rest: "", name });
+            let methods = route.methods();
+            names.push(RouteName { prefix: prefix.into(), segments, rest: "", name, methods });
         }
         Self { router, paths, names }
     }
@@ -109,6 +110,21 @@ impl Route {
     ) -> Self {
         self.described.push((method, describe));
         Self { served: serve(self.served), described: self.described }
+    }
+
+    /// As they stand in a request.
+    fn methods(&self) -> Vec<&'static str> {
+        let name = |method: &HttpMethod| match method {
+            HttpMethod::Get => "GET",
+            HttpMethod::Put => "PUT",
+            HttpMethod::Post => "POST",
+            HttpMethod::Delete => "DELETE",
+            HttpMethod::Options => "OPTIONS",
+            HttpMethod::Head => "HEAD",
+            HttpMethod::Patch => "PATCH",
+            HttpMethod::Trace => "TRACE",
+        };
+        self.described.iter().map(|(method, _)| name(method)).collect()
     }
 
     fn described(&self, form: &PathForm) -> PathItem {

@@ -21,7 +21,8 @@ use tower::Service as _;
 
 use super::{
     Caller, HttpError, Serve,
-    measure::Measures,
+    cors::Cors,
+    measure::{Measures, RouteName},
     prefix::prepend,
     proxies::Peer,
     router::{is_for_all, routes},
@@ -47,6 +48,7 @@ pub struct DataPort(Arc<Parts>);
 struct Parts {
     context: Arc<Context>,
     measures: Measures,
+    routes: Vec<RouteName>,
     router: Router,
 }
 
@@ -60,22 +62,31 @@ pub struct Client {
 impl DataPort {
     /// What the data port serves.
     pub fn new(context: Arc<Context>) -> Self {
-        let routes = routes();
-        let measures = Measures::new(context.metrics.http_seconds.clone(), routes.names().to_vec());
-        let router = super::router::router(routes, context.clone());
-        Self(Arc::new(Parts { context, measures, router }))
+        let all = routes();
+        let routes = all.names().to_vec();
+        let measures = Measures::new(context.metrics.http_seconds.clone(), routes.clone());
+        let router = super::router::router(all, context.clone());
+        Self(Arc::new(Parts { context, measures, routes, router }))
     }
 }
 
 impl Parts {
-    /// Whether a request may be answered, and what it takes meanwhile.
-    fn admitted(&self, caller: &Caller, request: &Request<Body>) -> Result<Option<Taken>, HttpError> {
+    /// Whether a request may be answered, and what it takes meanwhile; or its answer, if it is one that needs no route.
+    fn admitted(
+        &self,
+        caller: &Caller,
+        cors: &Cors,
+        request: &Request<Body>,
+    ) -> Result<Option<Taken>, Response> {
         // Probes are answered whoever asks, and whatever others do.
         if is_for_all(request.uri().path()) {
             return Ok(None);
         }
-        self.context.browsers.check(request)?;
-        caller.request().map(Some)
+        self.context.browsers.check(request).map_err(HttpError::into_response)?;
+        match cors.preflight(&self.routes, request) {
+            Some(preflight) => Err(preflight),
+            None => caller.request().map(Some).map_err(HttpError::into_response),
+        }
     }
 }
 
@@ -98,17 +109,19 @@ impl Serve for DataPort {
         let prefix = parts.context.prefix.of(&request);
         let mut request = parts.context.prefix.removed(request);
         let measure = parts.measures.start(&request);
-        let answer = match parts.admitted(&caller, &request) {
+        let cors = Cors::of(&parts.context.browsers, &request);
+        let answer = match parts.admitted(&caller, &cors, &request) {
             Ok(open) => {
                 request.extensions_mut().insert(caller);
                 routed(parts.router.clone(), request).map(|answer| (answer, open)).left_future()
             }
-            Err(error) => ready((error.into_response(), None)).right_future(),
+            Err(answer) => ready((answer, None)).right_future(),
         };
         answer.map(move |(mut answer, open)| {
             if let Some(prefix) = &prefix {
                 prepend(prefix, &mut answer);
             }
+            cors.allow(&mut answer);
             parts.measures.end(measure, &answer);
             (answer, open)
         })

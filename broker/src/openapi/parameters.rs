@@ -85,8 +85,14 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         lease(),
         query(
             "ack",
-            "auto settles the messages before the first byte leaves: at most once. It excludes Receive-Attempt-Id.",
+            "auto settles the messages before the first byte leaves: at most once. It excludes Receive-Attempt-Id. By GET \
+             and without Authorization it needs Restante-Settle.",
             schemas::one_of(&["auto"]),
+        ),
+        header(
+            "Restante-Settle",
+            "yes, with ack=auto by GET: no page can make a browser send it unasked.",
+            schemas::one_of(&["yes"]),
         ),
         header("Prefer", "wait=N, where the query names no wait (RFC 7240).", schemas::text()),
         header(

@@ -14,10 +14,11 @@ use utoipa::{
 use super::{answers, schemas};
 use crate::http::error::{retry_after_seconds, status};
 
-/// Anything can meet these: the headers `Host` and `Origin` are looked at first.
-const EVERYWHERE: [ProblemType; 4] = [
+/// Anything can meet these: the headers by which a browser is known are looked at first.
+const EVERYWHERE: [ProblemType; 5] = [
     ProblemType::HeaderMalformed,
     ProblemType::OriginForbidden,
+    ProblemType::BrowserForbidden,
     ProblemType::HostForbidden,
     ProblemType::Internal,
 ];

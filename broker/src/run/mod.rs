@@ -152,7 +152,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         callers,
         channels_max: metrics_channels_max,
     };
-    let ports = Ports { admin: (admin_listener, admin), control };
+    let ports = Ports { admin: (admin_listener, admin), browsers, control };
     let outcome = current_thread()?.block_on(ports.run(Lifetime {
         drain,
         failed,

@@ -13,7 +13,7 @@ use crate::{
     control::{self, Token},
     core::Cores,
     drain::Drain,
-    http::{self, ConnectionCounts, ConnectionLimits, Places, Server},
+    http::{self, BrowserRules, ConnectionCounts, ConnectionLimits, Places, Server},
     manifests,
     signals::{Said, Signals},
 };
@@ -29,6 +29,7 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 /// The ports of the other thread.
 pub(super) struct Ports {
     pub(super) admin: (BlockingListener, Admin),
+    pub(super) browsers: BrowserRules,
     pub(super) control: Option<(BlockingListener, Token)>,
 }
 
@@ -61,7 +62,7 @@ impl Ports {
             }))
         };
         let (listener, admin) = self.admin;
-        let admin = serve(listener, admin::router(admin))?;
+        let admin = serve(listener, admin::router(admin, &self.browsers))?;
         let control = match self.control {
             Some((listener, token)) => {
                 let manifests_rule = lifetime.manifests.is_some();

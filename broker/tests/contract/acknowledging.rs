@@ -13,7 +13,7 @@ use crate::{
 async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
     let mut broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "once").await;
-    let response = broker.pull("acme/orders", "wait=5&ack=auto").send().await.unwrap();
+    let response = broker.take("acme/orders", "wait=5").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "1");
     for absent in ["location", "lease-duration", "lease-expires-at"] {
         assert!(response.headers().get(absent).is_none(), "{absent}");
@@ -25,11 +25,45 @@ async fn ack_auto_settles_before_the_answer_leaves_and_names_no_lease() {
 }
 
 #[tokio::test]
+async fn ack_auto_by_a_bare_get_is_400_takes_nothing_and_says_which_line_to_send() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "x").await;
+    for path in ["/v1/messages/acme/orders?wait=0&ack=auto", "/v1/batches/acme/orders?wait=0&ack=auto"] {
+        let response = broker.request(Method::GET, path).send().await.unwrap();
+        let problem = assert_problem(response, 400, ProblemType::HeaderMalformed).await;
+        assert!(problem.detail.contains("\"Restante-Settle: yes\""), "{}", problem.detail);
+    }
+    assert_eq!(stats(&broker, "orders").await.ready, 1);
+}
+
+#[tokio::test]
+async fn ack_auto_by_post_or_with_a_credential_needs_no_header() {
+    let broker = with_orders(|_| ()).await;
+    broker.pushed("acme/orders", "1").await;
+    broker.pushed("acme/orders", "2").await;
+    let by_post = broker.request(Method::POST, "/v1/receive/acme/orders?wait=0&ack=auto");
+    assert_eq!(by_post.send().await.unwrap().text().await.unwrap(), "1");
+    let with_credential = broker.pull("acme/orders", "wait=0&ack=auto").bearer_auth("token");
+    assert_eq!(with_credential.send().await.unwrap().text().await.unwrap(), "2");
+    assert_eq!(stats(&broker, "orders").await.messages(), 0);
+}
+
+#[tokio::test]
+async fn a_restante_settle_that_is_not_yes_is_400() {
+    let broker = with_orders(|_| ()).await;
+    for query in ["wait=0&ack=auto", "wait=0"] {
+        let pull = broker.pull("acme/orders", query).header("restante-settle", "true");
+        assert_problem(pull.send().await.unwrap(), 400, ProblemType::HeaderMalformed).await;
+    }
+}
+
+#[tokio::test]
 async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_message_twice() {
     let broker = with_orders(|_| ()).await;
     broker.pushed("acme/orders", "once").await;
     let path = "/v1/batches/acme/orders?wait=5&lease=1&ack=auto&linger_ms=2500";
-    let lingering = tokio::spawn(broker.request(Method::GET, path).send());
+    let lingering = broker.request(Method::GET, path).header("restante-settle", "yes");
+    let lingering = tokio::spawn(lingering.send());
     let other = broker.pull("acme/orders", "wait=20");
     // Asked for after the batch has the message, it comes when the lease of the batch has ended.
     broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
@@ -40,7 +74,7 @@ async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_messag
 #[tokio::test]
 async fn ack_auto_and_an_attempt_id_exclude_each_other() {
     let broker = with_orders(|_| ()).await;
-    let pull = broker.pull("acme/orders", "wait=0&ack=auto").header("receive-attempt-id", "a");
+    let pull = broker.take("acme/orders", "wait=0").header("receive-attempt-id", "a");
     assert_problem(pull.send().await.unwrap(), 400, ProblemType::ParameterMalformed).await;
 }
 

@@ -207,7 +207,10 @@ async fn a_batch_may_be_settled_before_it_leaves() {
     for content in ["1", "2"] {
         broker.pushed("acme/orders", content).await;
     }
-    let messages = pull(&broker, "wait=0&ack=auto").await.json::<PulledBatch>().await.unwrap().messages;
+    let ask = broker
+        .request(Method::GET, "/v1/batches/acme/orders?wait=0&ack=auto")
+        .header("restante-settle", "yes");
+    let messages = ask.send().await.unwrap().json::<PulledBatch>().await.unwrap().messages;
     assert_eq!(messages.len(), 2);
     assert!(messages.iter().all(|message| message.lease.is_none()));
     assert_eq!(stats(&broker, "orders").await.messages(), 0);

@@ -167,6 +167,11 @@ impl Broker {
         self.request(Method::GET, &format!("/v1/messages/{address}?{query}"))
     }
 
+    /// A pull that settles what it gets.
+    pub(crate) fn take(&self, address: &str, wait: &str) -> RequestBuilder {
+        self.pull(address, &format!("{wait}&ack=auto")).header("restante-settle", "yes")
+    }
+
     /// Pushes, which must succeed, and returns the message's id.
     pub(crate) async fn pushed(&self, address: &str, content: impl Into<reqwest::Body>) -> String {
         let response = self.push(address, content).send().await.unwrap();

@@ -1,9 +1,12 @@
 //! Who may learn what, of an open broker: browsers are kept out.
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use restante_wire::ProblemType;
 
-use crate::broker::{Broker, ORDERS, assert_problem};
+use crate::{
+    broker::{Broker, ORDERS, assert_problem},
+    operator::with_orders,
+};
 
 #[tokio::test]
 async fn a_request_of_a_page_is_403_unless_its_origin_is_listed_and_takes_nothing() {
@@ -29,5 +32,96 @@ async fn a_host_that_is_no_address_is_403_unless_its_name_is_listed() {
     assert_problem(ask("evil.example.com").await.unwrap(), 403, ProblemType::HostForbidden).await;
     for host in ["MQ.example.com:8080", "localhost", "[::1]:80", "192.0.2.7"] {
         assert_eq!(ask(host).await.unwrap().status(), StatusCode::NO_CONTENT, "{host}");
+    }
+}
+
+/// A pull with what a browser says of it.
+fn fetched(broker: &Broker, headers: &[(&'static str, &'static str)]) -> RequestBuilder {
+    let pull = broker.take("acme/orders", "wait=0");
+    headers.iter().fold(pull, |pull, (name, value)| pull.header(*name, *value))
+}
+
+#[tokio::test]
+async fn an_image_on_a_page_is_403_and_takes_nothing() {
+    let broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    let image =
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")];
+    let response = fetched(&broker, &image).send().await.unwrap();
+    assert_problem(response, 403, ProblemType::BrowserForbidden).await;
+    assert_eq!(broker.metric("restante_messages_delivered_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_link_to_a_message_and_what_a_browser_prefetches_are_403() {
+    let broker = Broker::serving(ORDERS);
+    for headers in [
+        [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
+        [("sec-fetch-site", "same-origin"), ("sec-purpose", "prefetch")],
+    ] {
+        let response = fetched(&broker, &headers).send().await.unwrap();
+        assert_problem(response, 403, ProblemType::BrowserForbidden).await;
+    }
+}
+
+#[tokio::test]
+async fn the_document_may_be_opened_in_a_browser() {
+    let broker = Broker::serving(ORDERS);
+    let open = broker.request(Method::GET, "/openapi.json").header("sec-fetch-mode", "navigate");
+    let response = open.header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_fetch_of_node_is_served() {
+    let broker = Broker::serving(ORDERS);
+    // What it sends, of all that a browser sends.
+    let headers = [("sec-fetch-mode", "cors"), ("accept-language", "*"), ("user-agent", "node")];
+    assert_eq!(fetched(&broker, &headers).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+fn scrape(broker: &Broker, path: &str, headers: &[(&'static str, &'static str)]) -> RequestBuilder {
+    let get = broker.client.get(format!("http://{}{path}", broker.address("--admin-listen")));
+    headers.iter().fold(get, |get, (name, value)| get.header(*name, *value))
+}
+
+#[tokio::test]
+async fn metrics_are_for_no_page_and_no_strange_host_also_when_the_data_port_lists_the_origin() {
+    let broker = Broker::with_flags(ORDERS, &["--allowed-origins", "*", "--allowed-hosts", "mq.example.com"]);
+    for path in ["/metrics", "/metrics/channels"] {
+        for (headers, kind) in [
+            (&[("host", "evil.example.com")][..], ProblemType::HostForbidden),
+            (&[("origin", "https://app.example.com")], ProblemType::OriginForbidden),
+            (
+                &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")],
+                ProblemType::BrowserForbidden,
+            ),
+        ] {
+            let response = scrape(&broker, path, headers).send().await.unwrap();
+            assert_problem(response, 403, kind).await;
+        }
+        let by_name = scrape(&broker, path, &[("host", "mq.example.com:8081")]).send().await.unwrap();
+        assert_eq!(by_name.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_the_token_gets_nothing_of_the_control_port() {
+    let broker = with_orders(|_| ()).await;
+    let url = format!("http://{}/control/v1/revision", broker.address("--control-listen"));
+    for method in [Method::OPTIONS, Method::GET] {
+        let request = broker.client.request(method, &url).header("origin", "https://evil.example.com");
+        let response = request.header("access-control-request-method", "GET").send().await.unwrap();
+        assert!(response.headers().get("access-control-allow-origin").is_none());
+        assert_problem(response, 401, ProblemType::Unauthorized).await;
+    }
+}
+
+#[tokio::test]
+async fn probes_of_the_admin_port_answer_by_any_name() {
+    let broker = Broker::serving(ORDERS);
+    for path in ["/livez", "/readyz"] {
+        let response = scrape(&broker, path, &[("host", "balancer.example.com")]).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
 }

@@ -126,6 +126,23 @@ async fn a_dump_has_every_message_that_is_needed_with_all_that_is_known_of_it() 
 }
 
 #[tokio::test]
+async fn a_dump_and_its_errors_hold_nothing_that_a_terminal_obeys_and_read_back_as_they_were() {
+    let mut broker = Broker::serving(ORDERS);
+    let hostile = "a\u{9b}2J\u{1b}[2J\u{202e}b";
+    broker.pushed("acme/orders", hostile).await;
+    assert!(broker.stop().success());
+    let shown = on(&broker.data_folder(), "dump", &[]);
+    let no_channel = on(&broker.data_folder(), "dump", &["--channel", hostile]);
+    for text in [stdout(&shown), stderr(&no_channel)] {
+        let obeyed =
+            text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
+        assert_eq!(obeyed, None, "{text:?}");
+    }
+    assert_eq!(dumped(&broker.data_folder(), &[])[0]["content"], hostile);
+    assert!(stderr(&no_channel).contains(r"a\u{9b}2J\x1b[2J\u{202e}b"), "{}", stderr(&no_channel));
+}
+
+#[tokio::test]
 async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
     let broker = Broker::serving(ORDERS);
     for command in ["check", "dump"] {

@@ -60,8 +60,7 @@ async fn logs_of_another_number_of_cores_are_copied_and_go_while_all_is_served()
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
     assert_eq!(settled.status(), StatusCode::NO_CONTENT, "the lease is as it was");
     for number in 1..120 {
-        let response =
-            broker.pull(&format!("acme/{}", names[number % 3]), "wait=5&ack=auto").send().await.unwrap();
+        let response = broker.take(&format!("acme/{}", names[number % 3]), "wait=5").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header(&response, "message-deliveries"), "1");
         let text = response.text().await.unwrap();

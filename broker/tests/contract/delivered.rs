@@ -64,7 +64,7 @@ async fn answers_that_were_not_written_whole_when_the_drain_was_over_bring_their
     assert!(broker.stop().success());
     broker.start();
     for _ in 0..RECEIVERS {
-        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header(&response, "message-deliveries"), "1");
         assert_eq!(response.bytes().await.unwrap().len(), LARGE);
@@ -126,7 +126,7 @@ async fn messages_of_a_batch_and_of_a_stream_that_were_not_written_come_back_as_
         assert_eq!(stream.read_u8().await.unwrap(), b'H');
         drop(stream);
         for _ in 0..2 {
-            let response = broker.pull("acme/orders", "wait=20&ack=auto").send().await.unwrap();
+            let response = broker.take("acme/orders", "wait=20").send().await.unwrap();
             assert_eq!(header(&response, "message-deliveries"), "1", "{path}");
         }
     }

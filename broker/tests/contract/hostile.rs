@@ -81,7 +81,7 @@ async fn slow_readers_are_given_up() {
     for _ in 0..5 {
         let mut stream = connect(&broker).await;
         stream
-            .write_all(b"GET /v1/messages/acme/orders?ack=auto HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .write_all(b"POST /v1/receive/acme/orders?ack=auto HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await
             .unwrap();
         slow.push(stream);
@@ -106,7 +106,7 @@ async fn answers_that_nobody_takes_are_bounded_and_pushes_go_on() {
     drop(stuck);
     broker.wait_for_metric("restante_answer_memory_bytes", 0.0).await;
     for bytes in [15 << 20, 1] {
-        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.bytes().await.unwrap().len(), bytes, "it came back");
     }
     others_are_served(&broker).await;
@@ -318,7 +318,7 @@ async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(status(&until_closed(&mut stream).await), 201);
-        let response = broker.pull("acme/orders", "wait=0&ack=auto").send().await.unwrap();
+        let response = broker.take("acme/orders", "wait=0").send().await.unwrap();
         assert_eq!(response.text().await.unwrap(), "x");
     }
     assert_eq!(broker.metric("restante_messages_pushed_total").await, 2.0);

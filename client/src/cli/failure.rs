@@ -5,6 +5,7 @@ use std::{io, io::Write, path::PathBuf, process::ExitCode};
 use restante_client::{
     Address, HeaderError, OptionsError, ReceiveError, RequestError, RequestReplyError, SendError, SettleError,
 };
+use restante_wire::terminal;
 
 use super::exit::Exit;
 
@@ -121,7 +122,7 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
     failure.exit().into()
 }
 
-/// One line on standard error. Nobody can be told when that fails.
+/// One line on standard error, in which texts of others are escaped. Nobody can be told when that fails.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "restante: {line}");
+    let _ = writeln!(io::stderr().lock(), "restante: {}", terminal::line(line));
 }

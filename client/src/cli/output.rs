@@ -1,7 +1,11 @@
 //! Where contents go: standard output or a file, whole before a message is settled.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
+use restante_wire::terminal;
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncWrite, AsyncWriteExt, Stdout, stdout},
@@ -24,24 +28,40 @@ pub(crate) async fn write(
 
 /// Where the contents of messages go.
 pub(crate) enum Output {
-    Stdout(Stdout),
-    File { path: PathBuf, append: bool },
+    /// On a terminal a content is shown, and else it is handed over: with `raw` on a terminal too.
+    Stdout {
+        stdout: Stdout,
+        raw: bool,
+    },
+    File {
+        path: PathBuf,
+        append: bool,
+    },
 }
 
 impl Output {
     /// A file or standard output. A file is opened when there is something to write: a pull that gets nothing must not
     /// empty it.
-    pub(crate) fn new(path: Option<PathBuf>, append: bool) -> Self {
+    pub(crate) fn new(path: Option<PathBuf>, append: bool, raw: bool) -> Self {
         match path {
-            None => Self::Stdout(stdout()),
+            None => Self::stdout(raw),
             Some(path) => Self::File { path, append },
         }
+    }
+
+    /// Standard output. A terminal gets contents with escapes in place of what it would obey: a stranger wrote them, and who
+    /// wants the bytes pipes them on or says `--raw`.
+    pub(crate) fn stdout(raw: bool) -> Self {
+        Self::Stdout { stdout: stdout(), raw: raw || !std::io::stdout().is_terminal() }
     }
 
     /// Writes a message's content. After this it is the system's, and where it is a file, on the disk.
     pub(crate) async fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Stdout(stdout) => write(stdout, content, "standard output").await,
+            Self::Stdout { stdout, raw: true } => write(stdout, content, "standard output").await,
+            Self::Stdout { stdout, raw: false } => {
+                write(stdout, terminal::bytes(content).as_bytes(), "standard output").await
+            }
             Self::File { path, append } => {
                 let what = path.display().to_string();
                 let mut file = open(path, *append)

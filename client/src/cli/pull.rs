@@ -6,6 +6,7 @@ use restante_client::{
     BatchOptions, Client, Event, NotDone, ReceiveError, Received, Receiver, ReceiverOptions, Verdict,
     WorkOptions,
 };
+use restante_wire::terminal;
 use tokio::{
     io::stdout,
     sync::broadcast::{self, error::RecvError},
@@ -70,12 +71,17 @@ async fn once(receiver: &Receiver, args: &PullArgs, deadline: Duration) -> Resul
     if let Some(command) = &args.exec {
         return exec_each(messages, command, args.reject_on).await;
     }
-    Output::new(args.output_file.clone(), false).write(&framed(&messages, args.lines)).await?;
+    Output::new(args.output_file.clone(), false, args.raw).write(&framed(&messages, args.lines)).await?;
     if args.no_settle {
         for message in messages {
             let lease = message.keep();
             if args.output_file.is_some() {
-                output::write(&mut stdout(), format!("{lease}\n").as_bytes(), "standard output").await?;
+                output::write(
+                    &mut stdout(),
+                    format!("{}\n", terminal::line(&lease)).as_bytes(),
+                    "standard output",
+                )
+                .await?;
             } else {
                 say(&format!("lease: {lease}"));
             }
@@ -111,7 +117,7 @@ async fn exec_each(
 async fn follow(receiver: &Receiver, args: &PullArgs) -> Result<Exit, Failure> {
     match &args.exec {
         Some(command) => follow_with(receiver, command, args).await,
-        None => follow_to(receiver, Output::new(args.output_file.clone(), true), args).await,
+        None => follow_to(receiver, Output::new(args.output_file.clone(), true, args.raw), args).await,
     }
 }
 

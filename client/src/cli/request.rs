@@ -9,7 +9,7 @@ use super::{
     exit::Exit,
     failure::{Failure, say},
     input::Input,
-    output,
+    output::Output,
     push::{dressed, print, retrying},
     signal,
 };
@@ -17,12 +17,12 @@ use crate::config::{ReplyArgs, RequestArgs};
 
 /// Sends a request and writes its reply.
 pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {
-    let RequestArgs { address, content, reply_to, timeout } = args;
+    let RequestArgs { address, content, reply_to, timeout, raw } = args;
     let asking = async {
         let message = dressed(&content, Input::open(content.file.clone()).await?.whole().await?.into())?;
         match client.request(&address, message, &reply_to, timeout).await {
             Ok(reply) => {
-                output::write(&mut stdout(), &reply.content, "standard output").await?;
+                Output::stdout(raw).write(&reply.content).await?;
                 let id = reply.id.to_string();
                 reply.settle().await.map_err(|source| Failure::Settle { id, source })?;
                 Ok(Exit::Ok)

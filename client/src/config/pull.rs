@@ -21,6 +21,10 @@ pub(crate) struct PullArgs {
     /// Write to this file instead of standard output; with --follow, append to it
     #[arg(long, short = 'O', value_name = "FILE", conflicts_with = "exec")]
     pub(crate) output_file: Option<PathBuf>,
+    /// Write contents to a terminal as they are. Without it, what a terminal would obey is escaped there (\x1b, \u{9b});
+    /// files and pipes always get the bytes
+    #[arg(long, conflicts_with_all = ["exec", "output_file"])]
+    pub(crate) raw: bool,
     /// End each message with a newline, as `push --lines` takes them
     #[arg(long, conflicts_with = "exec")]
     pub(crate) lines: bool,

@@ -20,6 +20,10 @@ pub(crate) struct RequestArgs {
     /// How long sending and waiting for the reply may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Write the reply to a terminal as it is. Without it, what a terminal would obey is escaped there (\x1b, \u{9b}); files and
+    /// pipes always get the bytes
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod cli_lease;
 mod cli_pull;
 mod cli_push;
 mod cli_request;
+mod cli_terminal;
 mod lease;
 mod proxy;
 mod receiver;

@@ -315,7 +315,11 @@ mod tests {
             flags.filter(|flag| flag.starts_with("--allowed-")).collect::<Vec<_>>()
         };
         let hosts = "--allowed-hosts=restante-default,restante-default.mq,restante-default.mq.svc,\
-                     restante-default.mq.svc.cluster.local";
+                     restante-default.mq.svc.cluster.local,\
+                     restante-default-0.restante-default-headless,\
+                     restante-default-0.restante-default-headless.mq,\
+                     restante-default-0.restante-default-headless.mq.svc,\
+                     restante-default-0.restante-default-headless.mq.svc.cluster.local";
         assert_eq!(flags(json!({})), [hosts]);
         let spec = json!({
             "allowedHosts": ["mq.internal"],

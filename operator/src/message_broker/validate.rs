@@ -97,6 +97,7 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
 
 fn allowed_hosts(broker: &MessageBroker, name: &str, namespace: &str) -> Vec<String> {
     let mut hosts = Vec::from(names::service_hosts(name, namespace));
+    hosts.extend(names::pod_hosts(name, namespace));
     hosts.extend(broker.spec.external_url.as_deref().and_then(host_name));
     hosts.extend(broker.spec.allowed_hosts.iter().cloned());
     let mut seen = HashSet::new();
@@ -149,13 +150,17 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_broker_answers_to_its_service_its_outside_name_and_what_is_listed() {
+    fn the_broker_answers_to_its_service_its_pods_name_its_outside_name_and_what_is_listed() {
         let hosts = |spec| validate(&broker("mq", spec), &args()).unwrap().allowed_hosts;
         let service = [
             "restante-default",
             "restante-default.mq",
             "restante-default.mq.svc",
             "restante-default.mq.svc.cluster.local",
+            "restante-default-0.restante-default-headless",
+            "restante-default-0.restante-default-headless.mq",
+            "restante-default-0.restante-default-headless.mq.svc",
+            "restante-default-0.restante-default-headless.mq.svc.cluster.local",
         ];
         assert_eq!(hosts(json!({})), service);
         let listed = json!({

@@ -71,6 +71,20 @@ fn make_run(folder: &Path) -> Result<Process> {
     Ok(broker)
 }
 
+#[test]
+fn make_run_starts_an_optimised_broker() -> Result<()> {
+    let mut make = command("make", ["--no-print-directory", "--dry-run", "run"]);
+    let recipe = run(make.current_dir(tools::workspace()))?;
+    ensure!(recipe.contains(" --profile local "), "{recipe}");
+    let manifest = fs::read_to_string(tools::workspace().join("Cargo.toml"))?;
+    let (_, profile) = manifest.split_once("\n[profile.local]\n").context("there is no such profile")?;
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    let settings: Vec<&str> = profile.lines().map(str::trim).collect();
+    ensure!(settings.contains(&"inherits = \"release\""), "{profile}");
+    ensure!(!profile.contains("opt-level = 0") && !profile.contains("opt-level = 1"), "{profile}");
+    Ok(())
+}
+
 /// The status line and the whole of one answer.
 fn status(answer: &str) -> &str {
     answer.lines().next().unwrap_or_default().trim_end()

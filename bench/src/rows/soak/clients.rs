@@ -109,7 +109,7 @@ impl Clients {
     /// Takes what was given up, many at once and settled at once.
     pub(super) async fn bury(&self) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
-        let request = http::get(&format!("/v1/batches/{NAMESPACE}/{DEAD}?wait=5&ack=auto&max=50"));
+        let request = http::get_and_settle(&format!("/v1/batches/{NAMESPACE}/{DEAD}?wait=5&ack=auto&max=50"));
         loop {
             stream.send(&request).await?;
             let answer = http::any_answer(&mut stream).await?;

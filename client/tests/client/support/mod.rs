@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod command;
 pub(crate) mod forwarder;
 pub(crate) mod reply;
+pub(crate) mod terminal;
 
 use std::time::Duration;
 

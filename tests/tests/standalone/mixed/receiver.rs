@@ -110,6 +110,9 @@ impl Receiver {
         } else {
             self.api.post(&format!("/v1/receive/{path}"))
         };
+        if self.habits.auto {
+            request = request.header("restante-settle", "yes");
+        }
         if !self.acknowledged.is_empty() {
             let leases: Vec<_> = self.acknowledged.iter().map(|message| message.lease.as_str()).collect();
             request = request.header("acknowledge", leases.join(", "));

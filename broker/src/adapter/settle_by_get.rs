@@ -1,0 +1,83 @@
+//! Whether a pull by GET may settle what it gets: an `<img>` of any page can make such a request, so it has to say so in a
+//! header that a page's simple request cannot have.
+
+use http::{Method, header as standard, request::Parts};
+use restante_wire::{ProblemType, header, path};
+
+use super::asked::PullRequest;
+use crate::http::HttpError;
+
+/// Refuses `ack=auto` by GET of a caller that neither means it nor has a credential.
+pub(super) fn check(request: &PullRequest, parts: &Parts) -> Result<(), HttpError> {
+    let mut is_meant = false;
+    for value in parts.headers.get_all(header::RESTANTE_SETTLE) {
+        if value != "yes" {
+            let detail = "the header Restante-Settle is invalid; the only value is Restante-Settle: yes";
+            return Err(malformed(detail.into()));
+        }
+        is_meant = true;
+    }
+    let by_get = request.auto && parts.method == Method::GET;
+    if !by_get || is_meant || parts.headers.contains_key(standard::AUTHORIZATION) {
+        return Ok(());
+    }
+    let detail = "ack=auto by GET has no header Restante-Settle; send the line \"Restante-Settle: yes\"";
+    Err(malformed(match parts.uri.path().strip_prefix(path::MESSAGES) {
+        Some(address) => format!("{detail}, or use POST {}{address}?ack=auto", path::RECEIVE),
+        None => detail.into(),
+    }))
+}
+
+fn malformed(detail: String) -> HttpError {
+    HttpError::new(ProblemType::HeaderMalformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use restante_wire::channel::Delivery;
+
+    use super::*;
+    use crate::{http::query::Query, shared::Share};
+
+    fn checked(method: Method, path_and_query: &str, headers: &[(&str, &str)]) -> Result<(), HttpError> {
+        let request = Request::builder().method(method).uri(path_and_query);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let query = Query::parse(parts.uri.query(), &super::super::asked::PARAMETERS).unwrap();
+        let request =
+            PullRequest::parse(&query, &parts.headers, &Delivery::default(), &Share::unbounded()).unwrap();
+        check(&request, &parts)
+    }
+
+    const AUTO: &str = "/v1/messages/acme/orders?ack=auto";
+
+    #[test]
+    fn ack_auto_by_get_is_meant_when_its_header_says_so_or_a_credential_is_there() {
+        for headers in [[("restante-settle", "yes")], [("authorization", "Bearer x")]] {
+            assert_eq!(checked(Method::GET, AUTO, &headers), Ok(()), "{headers:?}");
+        }
+        assert_eq!(checked(Method::POST, "/v1/receive/acme/orders?ack=auto", &[]), Ok(()));
+        assert_eq!(checked(Method::GET, "/v1/messages/acme/orders", &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_bare_get_that_would_settle_is_told_the_line_to_send() {
+        let detail = |path| checked(Method::GET, path, &[]).unwrap_err().problem().detail;
+        let line = "\"Restante-Settle: yes\"";
+        assert!(detail(AUTO).ends_with(&format!("{line}, or use POST /v1/receive/acme/orders?ack=auto")));
+        assert!(detail("/v1/batches/acme/orders?ack=auto").ends_with(line));
+    }
+
+    #[test]
+    fn another_value_is_refused_wherever_it_is_sent() {
+        for value in ["no", "Yes", "", "yes, yes"] {
+            for (method, path) in
+                [(Method::GET, AUTO), (Method::POST, "/v1/receive/a/b"), (Method::GET, "/v1/messages/a/b")]
+            {
+                let refused = checked(method, path, &[("restante-settle", value)]).unwrap_err();
+                assert_eq!(refused.kind(), ProblemType::HeaderMalformed, "{value} {path}");
+            }
+        }
+    }
+}

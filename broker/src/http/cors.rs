@@ -1,0 +1,240 @@
+//! Answers that scripts of a listed origin may read (Fetch standard, section 3.3, "HTTP extensions").
+//!
+//! Which origins are let in, [`super::browsers`] has decided before. Credentials of a browser (cookies, certificates) never
+//! count: `Access-Control-Allow-Credentials` is not sent.
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
+    header::{
+        self as standard, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+        ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, VARY,
+    },
+};
+use restante_wire::header;
+
+use super::{BrowserRules, measure::RouteName};
+
+/// How long a browser may remember a preflight, in seconds: the most that Chromium takes. It saves requests only: each
+/// request's origin is looked at again.
+const MAX_AGE_SECONDS: u32 = 7200;
+
+/// Headers of a request that mean something to the broker; kept headers (`Meta-*`, `ce-*`) besides.
+const REQUEST_HEADERS: [&str; 11] = [
+    "accept",
+    "authorization",
+    "cache-control",
+    header::ACKNOWLEDGE,
+    header::IDEMPOTENCY_KEY,
+    header::MESSAGE_DELAY,
+    header::MESSAGE_GROUP,
+    header::MESSAGE_TTL,
+    header::PREFER,
+    header::RECEIVE_ATTEMPT_ID,
+    header::RESTANTE_SETTLE,
+];
+
+/// Headers of an answer that a script reads without being told of them (Fetch standard, "CORS-safelisted response-header
+/// name"), or that mean nothing to one.
+const NOT_EXPOSED: [HeaderName; 11] = [
+    standard::CACHE_CONTROL,
+    standard::CONNECTION,
+    standard::CONTENT_LANGUAGE,
+    standard::CONTENT_LENGTH,
+    standard::CONTENT_SECURITY_POLICY,
+    standard::CONTENT_TYPE,
+    standard::EXPIRES,
+    standard::LAST_MODIFIED,
+    standard::PRAGMA,
+    VARY,
+    standard::X_CONTENT_TYPE_OPTIONS,
+];
+
+/// What is remembered of a request until its answer is there.
+pub(super) struct Cors {
+    /// The listed origin that asks.
+    origin: Option<HeaderValue>,
+    /// Other origins get other answers.
+    varies: bool,
+}
+
+impl Cors {
+    /// Of a request, before it is known whether it is let in.
+    pub(super) fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Self {
+        Self { origin: rules.listed_origin(request.headers()).cloned(), varies: rules.list_origins() }
+    }
+
+    /// Answers a preflight: what a browser asks before it sends what no form could. A path that is unknown has no methods, and
+    /// the router says so.
+    pub(super) fn preflight<B>(&self, routes: &[RouteName], request: &Request<B>) -> Option<Response> {
+        let headers = request.headers();
+        let asks = request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if self.origin.is_none() || !asks {
+            return None;
+        }
+        let route = routes.iter().find(|route| route.fits(request.uri().path()))?;
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let answer = response.headers_mut();
+        insert_list(answer, ACCESS_CONTROL_ALLOW_METHODS, &route.methods);
+        insert_list(answer, ACCESS_CONTROL_ALLOW_HEADERS, &known(headers));
+        answer.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS.into());
+        Some(response)
+    }
+
+    /// Lets the script read the answer, whatever it says.
+    pub(super) fn allow(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if self.varies {
+            vary_by_origin(headers);
+        }
+        if let Some(origin) = self.origin {
+            let exposed: Vec<_> = headers
+                .keys()
+                .filter(|name| !NOT_EXPOSED.contains(name) && !name.as_str().starts_with("access-control-"))
+                .map(|name| name.as_str().to_owned())
+                .collect();
+            let exposed: Vec<_> = exposed.iter().map(String::as_str).collect();
+            insert_list(headers, ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+    }
+}
+
+/// The asked headers that the contract knows, in lower case, each once.
+fn known(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut known = Vec::new();
+    // No request has more of them.
+    for name in asked.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
+        // Browsers send them in lower case, and what is echoed is compared without case.
+        if (REQUEST_HEADERS.contains(&name) || header::is_kept(name)) && !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    known
+}
+
+fn insert_list(headers: &mut HeaderMap, name: HeaderName, values: &[&str]) {
+    // Of names of methods and headers, which are visible ASCII.
+    if let (false, Ok(list)) = (values.is_empty(), HeaderValue::from_str(&values.join(", "))) {
+        headers.insert(name, list);
+    }
+}
+
+fn vary_by_origin(headers: &mut HeaderMap) {
+    let others = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let all: Vec<_> = ["Origin"].into_iter().chain(others).collect();
+    if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
+        headers.insert(VARY, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes;
+
+    const APP: &str = "https://app.example.com";
+
+    fn asked(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let request = Request::builder().method(method).uri(path);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
+    }
+
+    fn rules(origin: &str) -> BrowserRules {
+        BrowserRules::new(vec![origin.into()], Vec::new())
+    }
+
+    fn preflight(path: &str, headers: &[(&str, &str)]) -> Option<Response> {
+        let asking = [("origin", APP), ("access-control-request-method", "GET")];
+        let request = asked(Method::OPTIONS, path, &[&asking, headers].concat());
+        let routes = routes();
+        Cors::of(&rules(APP), &request).preflight(routes.names(), &request)
+    }
+
+    fn text(response: &Response, name: HeaderName) -> Option<&str> {
+        response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_preflight_names_the_methods_of_the_path() {
+        for (path, methods) in [
+            ("/v1/messages/acme/orders", "GET, HEAD, POST"),
+            ("/v1/leases/token", "DELETE"),
+            ("/v1/leases/token/renew", "POST"),
+        ] {
+            let response = preflight(path, &[]).unwrap();
+            assert_eq!(response.status(), StatusCode::NO_CONTENT);
+            assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_METHODS), Some(methods), "{path}");
+        }
+        assert!(preflight("/nothing", &[]).is_none());
+    }
+
+    #[test]
+    fn a_preflight_lets_headers_through_that_the_contract_knows_and_no_others() {
+        let wanted = "content-type, restante-settle,meta-colour, x-made-up, ce-id, cookie, meta-colour";
+        let response = preflight("/v1/messages/a/b", &[("access-control-request-headers", wanted)]).unwrap();
+        let allowed = text(&response, ACCESS_CONTROL_ALLOW_HEADERS);
+        assert_eq!(allowed, Some("content-type, restante-settle, meta-colour, ce-id"));
+        let response =
+            preflight("/v1/messages/a/b", &[("access-control-request-headers", "x-other")]).unwrap();
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_HEADERS), None);
+    }
+
+    #[test]
+    fn what_is_no_preflight_of_a_listed_origin_goes_to_the_router() {
+        let routes = routes();
+        let method = ("access-control-request-method", "GET");
+        for (asked_by, headers) in [
+            (Method::OPTIONS, &[("origin", APP)][..]),
+            (Method::GET, &[("origin", APP), method]),
+            (Method::OPTIONS, &[method]),
+        ] {
+            let request = asked(asked_by, "/v1/messages/a/b", headers);
+            assert!(Cors::of(&rules(APP), &request).preflight(routes.names(), &request).is_none());
+        }
+    }
+
+    fn allowed(rules: &BrowserRules, origin: &str, headers: &[(&'static str, &'static str)]) -> Response {
+        let mut response = StatusCode::OK.into_response();
+        for (name, value) in headers {
+            response.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        Cors::of(rules, &asked(Method::GET, "/", &[("origin", origin)])).allow(&mut response);
+        response
+    }
+
+    #[test]
+    fn an_answer_exposes_its_own_headers_and_none_that_it_has_not() {
+        let response = allowed(
+            &rules(APP),
+            APP,
+            &[("content-type", "text/plain"), ("location", "/v1/leases/x"), ("meta-a", "1"), ("meta-a", "2")],
+        );
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some(APP));
+        assert_eq!(text(&response, ACCESS_CONTROL_EXPOSE_HEADERS), Some("location, meta-a"));
+    }
+
+    #[test]
+    fn what_an_answer_varies_by_already_stays() {
+        let response = allowed(&rules(APP), APP, &[("vary", "Prefer")]);
+        assert_eq!(text(&response, VARY), Some("Origin, Prefer"));
+        assert_eq!(text(&allowed(&rules(APP), "https://b.example.com", &[]), VARY), Some("Origin"));
+        assert_eq!(text(&allowed(&BrowserRules::default(), APP, &[]), VARY), None);
+    }
+
+    #[test]
+    fn a_star_allows_the_origin_that_asks_and_not_a_star() {
+        let response = allowed(&rules("*"), "https://any.example.com", &[]);
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("https://any.example.com"));
+    }
+
+    #[test]
+    fn an_origin_that_is_not_listed_may_read_nothing() {
+        let response = allowed(&rules(APP), "https://b.example.com", &[("location", "/v1/leases/x")]);
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), None);
+        assert_eq!(text(&response, ACCESS_CONTROL_EXPOSE_HEADERS), None);
+    }
+}

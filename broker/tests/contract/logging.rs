@@ -1,0 +1,63 @@
+//! Log lines as text: no colours where nobody sees them, and nothing that a terminal obeys.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tempfile::TempDir;
+
+/// A broker that says why it cannot start, by a manifest whose name is hostile to terminals.
+fn refused(folder: &Path) -> Command {
+    let manifests = folder.join("manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    fs::write(manifests.join("a\u{9b}2J\u{202e}b.yaml"), "kind: [").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_restante-broker"));
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--manifests"]);
+    command.arg(manifests).arg("--data-dir").arg(folder.join("data")).env_remove("NO_COLOR");
+    command.stderr(Stdio::piped());
+    command
+}
+
+/// What it says on a terminal.
+fn shown(command: &mut Command) -> String {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let path = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let its: File = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    command.stderr(its);
+    assert!(!command.status().unwrap().success());
+    // The last of its ends: from now on a read fails when there is no more.
+    command.stderr(Stdio::null());
+    let mut text = Vec::new();
+    let _ = File::from(ours).read_to_end(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn piped_log_lines_have_no_colours_and_nothing_that_a_terminal_obeys() {
+    let folder = TempDir::new().unwrap();
+    for format in ["text", "json"] {
+        let output = refused(folder.path()).args(["--log-format", format]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("ERROR") && text.contains("b.yaml"), "{text:?}");
+        let obeyed =
+            text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
+        assert_eq!(obeyed, None, "{format}: {text:?}");
+        assert!(!text.contains(r"\x1b"), "colours that were escaped: {text:?}");
+    }
+}
+
+#[test]
+fn log_lines_on_a_terminal_have_colours_but_not_with_no_color() {
+    let folder = TempDir::new().unwrap();
+    for (no_color, coloured) in [("", true), ("1", false), ("0", false)] {
+        let text = shown(refused(folder.path()).env("NO_COLOR", no_color));
+        assert_eq!(text.contains('\u{1b}'), coloured, "NO_COLOR={no_color}: {text:?}");
+        assert!(text.contains(r"a\u{9b}2J\u{202e}b.yaml"), "{text:?}");
+    }
+}

@@ -1,0 +1,169 @@
+//! What strangers wrote reaches no terminal as a command, and a pipe as it is.
+
+use restante_client::ProblemType;
+use restante_wire::{
+    DeadLetterCause, Problem,
+    batch::{DeadLetterNote, DeliveredItem, PeekedBatch},
+};
+
+use crate::support::{
+    broker::Broker,
+    command::{command, run, stderr},
+    reply::{answer, content, item, json, nothing},
+    soon,
+    terminal::Terminal,
+};
+
+/// Clears the screen by C1 and by ESC, turns what follows around, hides a letter, and begins a line.
+const HOSTILE: &str = "a\u{9b}2J\u{1b}[2J\u{202e}b\u{200b}\u{2028}\nrestante: all is well";
+const SHOWN: &str = r"a\u{9b}2J\x1b[2J\u{202e}b\u{200b}\u{2028}\nrestante: all is well";
+
+/// Asserts that a terminal would show all of it, and obey nothing.
+fn assert_harmless(text: &str) {
+    let hostile = text.chars().find(|letter| {
+        (letter.is_control() && !"\n\t".contains(*letter)) || "\u{202e}\u{200b}\u{2028}".contains(*letter)
+    });
+    assert_eq!(hostile, None, "{text:?}");
+}
+
+fn hostile_item() -> DeliveredItem {
+    let mut item = item(1, 30);
+    item.head.id = HOSTILE.into();
+    item.head.enqueued_at = HOSTILE.into();
+    item.head.group = Some(HOSTILE.into());
+    item.head.content_type = Some(HOSTILE.into());
+    let (cause, reason) = (DeadLetterCause::Rejected, Some(HOSTILE.into()));
+    item.head.dead_letter = Some(DeadLetterNote {
+        cause,
+        reason,
+        since: HOSTILE.into(),
+        channel: Some(HOSTILE.into()),
+        held_in: Some(HOSTILE.into()),
+    });
+    item
+}
+
+/// A broker whose messages say what they want of a terminal.
+async fn hostile_broker() -> Broker {
+    Broker::start(|_, _| json(&PeekedBatch { messages: vec![hostile_item()], next: Some(HOSTILE.into()) }))
+        .await
+}
+
+#[tokio::test]
+async fn tables_show_what_messages_say_and_a_terminal_obeys_nothing() {
+    let broker = hostile_broker().await;
+    for arguments in [&["peek", "a/b", "--max", "1"][..], &["dead-letters", "list", "a/b", "--max", "1"]] {
+        let output = run(&broker.url, arguments).await;
+        let table = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(table.contains(SHOWN), "{table}");
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert_harmless(&table);
+        assert!(stderr(&output).contains(SHOWN), "the cursor");
+        assert_harmless(&stderr(&output));
+    }
+}
+
+#[tokio::test]
+async fn json_and_yaml_are_harmless_and_say_the_same() {
+    let broker = hostile_broker().await;
+    for form in ["json", "yaml"] {
+        let output = run(&broker.url, &["peek", "a/b", "--max", "1", "-o", form]).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_harmless(&text);
+        let found: PeekedBatch = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(found.messages[0].head.group.as_deref(), Some(HOSTILE), "{form}");
+    }
+}
+
+#[tokio::test]
+async fn errors_show_what_a_problem_says_in_one_line() {
+    let broker = Broker::start(|_, _| {
+        let problem = Problem {
+            type_uri: ProblemType::MessageTooLarge.uri(),
+            title: HOSTILE.into(),
+            status: 413,
+            detail: HOSTILE.into(),
+        };
+        let headers = [("content-type", "application/problem+json")];
+        answer(413, &headers, serde_json::to_vec(&problem).unwrap())
+    })
+    .await;
+    for arguments in
+        [&["push", "a/b"][..], &["pull", "a/b"], &["peek", "a/b"], &["settle", "x"], &["channel", "a/b"]]
+    {
+        let told = stderr(&run(&broker.url, arguments).await);
+        assert!(told.contains(SHOWN), "{told:?}");
+        assert_eq!(told.lines().count(), 1, "{told:?}");
+        assert_harmless(&told);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named_harmlessly() {
+    let told = stderr(&run("http://127.0.0.1:1", &["push", "a/b", "no\u{9b}2Jsuch"]).await);
+    assert!(told.contains(r"no\u{9b}2Jsuch"), "{told:?}");
+    assert_harmless(&told);
+}
+
+/// Bytes that are no UTF-8 besides.
+fn body() -> Vec<u8> {
+    [HOSTILE.as_bytes(), b"\xff\r\n"].concat()
+}
+
+async fn giving_once() -> Broker {
+    Broker::start(|seen, _| if seen.method == "GET" { content(body(), 30) } else { nothing() }).await
+}
+
+#[tokio::test]
+async fn a_pipe_gets_the_content_byte_for_byte() {
+    let broker = giving_once().await;
+    assert_eq!(run(&broker.url, &["pull", "a/b"]).await.stdout, body());
+}
+
+async fn pulled_to_a_terminal(arguments: &[&str]) -> String {
+    let broker = giving_once().await;
+    let terminal = Terminal::open();
+    let mut command = command(&broker.url, &[&["pull", "a/b"], arguments].concat());
+    let status = soon(command.stdout(terminal.for_a_command()).status()).await.unwrap();
+    assert!(status.success());
+    drop(command);
+    // The terminal itself makes CR LF of each LF.
+    String::from_utf8_lossy(&terminal.shown()).replace("\r\n", "\n")
+}
+
+#[tokio::test]
+async fn a_terminal_gets_the_content_escaped() {
+    let shown = pulled_to_a_terminal(&[]).await;
+    assert_harmless(&shown.replace('\r', ""));
+    assert!(shown.starts_with(r"a\u{9b}2J\x1b[2J\u{202e}b"), "{shown:?}");
+    assert!(shown.contains(r"all is well\xff"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_terminal_gets_the_bytes_when_raw_is_asked_for() {
+    let shown = pulled_to_a_terminal(&["--raw"]).await;
+    assert!(shown.starts_with("a\u{9b}2J\u{1b}[2J\u{202e}b"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn piped_help_and_errors_have_no_colours() {
+    for arguments in [&["--help"][..], &["pull", "--no-such-flag"]] {
+        let output = run("http://127.0.0.1:1", arguments).await;
+        for text in [output.stdout, output.stderr] {
+            assert!(!text.contains(&0x1b), "{}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_on_a_terminal_have_no_colours_with_no_color() {
+    let coloured = async |no_color: &str| {
+        let terminal = Terminal::open();
+        let mut command = command("http://127.0.0.1:1", &["pull", "--no-such-flag"]);
+        command.env("TERM", "xterm").env("NO_COLOR", no_color).stderr(terminal.for_a_command());
+        soon(command.status()).await.unwrap();
+        drop(command);
+        terminal.shown().contains(&0x1b)
+    };
+    assert!(!coloured("1").await);
+}

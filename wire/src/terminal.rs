@@ -1,0 +1,215 @@
+//! The one place between foreign text and a terminal.
+//!
+//! A message's headers, a problem's detail and a file's name are texts of strangers. A terminal obeys some of their characters
+//! (control codes, U+009B as well as ESC), shows others in another order (the bidirectional controls of CVE-2021-42574), and
+//! hides others. All of these are shown as escapes, so that what people see is what is there.
+//!
+//! An escape is not told apart from the same letters in the text: this is for reading, and not for reading back. [`json`] is
+//! for programs too: what it changes, a JSON parser changes back.
+
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+/// What a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Part of a line, such as a cell of a table: ends of lines and tabs are escaped too.
+    Line,
+    /// Whole lines: their ends and tabs stay.
+    Lines,
+    /// Whole lines that a formatter has coloured, which has escaped the ESC of others already.
+    Coloured,
+    /// A JSON document, whose parser reads the escapes back.
+    Json,
+}
+
+impl Form {
+    /// Whether a character must not come out as it is.
+    fn escapes(self, letter: char) -> bool {
+        match letter {
+            '\n' | '\t' => self == Self::Line,
+            '\u{1b}' if self == Self::Coloured => false,
+            // Controls: C0, DEL and C1.
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
+            // Controls of the direction of writing.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+            // Separators of lines and paragraphs.
+            '\u{2028}' | '\u{2029}' => true,
+            // What is not seen: soft hyphen, joiners, spaces without width, fillers, variation selectors, tags.
+            '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'..='\u{2065}'
+            | '\u{206a}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}' => true,
+            _ => false,
+        }
+    }
+
+    fn escape(self, letter: char, to: &mut String) {
+        let written = match (self, letter) {
+            (Self::Json, _) => {
+                let mut units = [0; 2];
+                letter.encode_utf16(&mut units).iter().try_for_each(|unit| write!(to, "\\u{unit:04x}"))
+            }
+            (_, '\n') => to.write_str("\\n"),
+            (_, '\r') => to.write_str("\\r"),
+            (_, '\t') => to.write_str("\\t"),
+            (_, '\0'..='\u{7f}') => write!(to, "\\x{:02x}", u32::from(letter)),
+            _ => write!(to, "\\u{{{:x}}}", u32::from(letter)),
+        };
+        debug_assert!(written.is_ok(), "a String takes everything");
+    }
+
+    /// The text with escapes in place of what a terminal would obey, reorder or hide.
+    pub fn of(self, text: &str) -> Cow<'_, str> {
+        if !text.contains(|letter| self.escapes(letter)) {
+            return Cow::Borrowed(text);
+        }
+        let mut escaped = String::with_capacity(text.len() + 16);
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            // The end of a line as HTTP and Windows have it; alone, a CR would write over the line.
+            let ends_line = self == Self::Lines && letter == '\r' && letters.peek() == Some(&'\n');
+            if self.escapes(letter) && !ends_line {
+                self.escape(letter, &mut escaped);
+            } else {
+                escaped.push(letter);
+            }
+        }
+        Cow::Owned(escaped)
+    }
+}
+
+/// Part of a line: see [`Form::Line`].
+pub fn line(text: &str) -> Cow<'_, str> {
+    Form::Line.of(text)
+}
+
+/// Whole lines: see [`Form::Lines`].
+pub fn lines(text: &str) -> Cow<'_, str> {
+    Form::Lines.of(text)
+}
+
+/// A JSON document: see [`Form::Json`].
+pub fn json(document: &str) -> Cow<'_, str> {
+    Form::Json.of(document)
+}
+
+/// Bytes that may be text, as whole lines; those that are no UTF-8 as `\xNN`.
+pub fn bytes(content: &[u8]) -> String {
+    let mut escaped = String::with_capacity(content.len());
+    for chunk in content.utf8_chunks() {
+        escaped.push_str(&lines(chunk.valid()));
+        for byte in chunk.invalid() {
+            let written = write!(escaped, "\\x{byte:02x}");
+            debug_assert!(written.is_ok(), "a String takes everything");
+        }
+    }
+    escaped
+}
+
+/// A writer of text that escapes it on its way. Each write ends between two characters, as those of `write!`, of serde_json and of
+/// log formatters do; bytes that are no UTF-8 come out as U+FFFD.
+#[derive(Debug)]
+pub struct Escaped<W> {
+    to: W,
+    form: Form,
+}
+
+impl<W: Write> Escaped<W> {
+    /// What is written goes there.
+    pub fn new(to: W, form: Form) -> Self {
+        Self { to, form }
+    }
+}
+
+impl<W: Write> Write for Escaped<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write_all(self.form.of(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a terminal obeys, reorders or hides, written down a second time.
+    fn is_hostile(letter: char) -> bool {
+        letter.is_control()
+            || matches!(u32::from(letter), 0x202a..=0x202e | 0x2066..=0x2069 | 0x200b..=0x200f | 0x61c)
+            || matches!(u32::from(letter), 0x2028 | 0x2029 | 0xfeff | 0x2060 | 0xad | 0xe0001..=0xe007f)
+    }
+
+    #[test]
+    fn of_all_characters_nothing_comes_out_that_a_terminal_would_obey_reorder_or_hide() {
+        for letter in '\0'..=char::MAX {
+            let text = letter.to_string();
+            for form in [Form::Line, Form::Lines, Form::Coloured, Form::Json] {
+                let stays = match form {
+                    Form::Line => "",
+                    Form::Lines | Form::Json => "\n\t",
+                    Form::Coloured => "\n\t\u{1b}",
+                };
+                let out = form.of(&text);
+                let hostile = out.chars().find(|out| is_hostile(*out) && !stays.contains(*out));
+                assert_eq!(hostile, None, "{letter:?} {form:?}");
+                assert!(out == text || out.is_ascii(), "{letter:?} became {out:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn letters_of_all_scripts_private_ones_and_emoji_stay() {
+        for text in
+            ["seven bolts", "Grüße, 你好, שלום, नमस्ते, Ελλάδα", "🚀 €", "\u{e000}\u{10fffd}\u{378}", "C:\\new"]
+        {
+            assert_eq!(line(text), text);
+            assert_eq!(json(text), text);
+        }
+    }
+
+    #[test]
+    fn an_escape_says_which_character_it_is() {
+        assert_eq!(line("a\u{1b}[31m\u{9b}2J\r\n\t\u{202e}"), r"a\x1b[31m\u{9b}2J\r\n\t\u{202e}");
+        assert_eq!(lines("a\tb\r\nc\rd\n"), "a\tb\r\nc\\rd\n");
+        assert_eq!(lines("a\r\r\n"), "a\\r\r\n");
+        assert_eq!(bytes(b"a\xff\x9b\xc2\x9bz\n"), "a\\xff\\x9b\\u{9b}z\n");
+    }
+
+    #[test]
+    fn a_json_parser_reads_back_what_was_there() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let document = serde_json::to_string_pretty(&[&all]).unwrap();
+        let escaped = json(&document);
+        assert_ne!(escaped, document);
+        assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).unwrap(), [all]);
+    }
+
+    #[test]
+    fn a_writer_escapes_what_goes_through_it() {
+        let mut to = Vec::new();
+        let hostile = "\u{9b}2J";
+        writeln!(Escaped::new(&mut to, Form::Lines), "{hostile} ü").unwrap();
+        assert_eq!(to, "\\u{9b}2J ü\n".as_bytes());
+    }
+}

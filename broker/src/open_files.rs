@@ -17,7 +17,7 @@ pub(crate) fn places(connections_max: usize) -> usize {
         tracing::warn!(%error, "failed to raise the limit of open files (RLIMIT_NOFILE)");
     }
     let allowed = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files as usize);
-    let places = allowed.saturating_sub(BESIDES).max(1);
+    let places = of(connections_max, allowed);
     if places < connections_max {
         tracing::warn!(
             allowed,
@@ -26,5 +26,22 @@ pub(crate) fn places(connections_max: usize) -> usize {
             "the limit of open files (RLIMIT_NOFILE) allows fewer connections than --connections-max: raise it, or lower the flag"
         );
     }
-    connections_max.min(places)
+    places
+}
+
+/// Connections that leave enough of the files that are allowed.
+fn of(connections_max: usize, allowed: usize) -> usize {
+    connections_max.min(allowed.saturating_sub(BESIDES).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_log_the_operator_and_probes() {
+        assert_eq!(of(16_000, 1 << 20), 16_000);
+        assert_eq!(of(16_000, 1024), 1024 - BESIDES);
+        assert_eq!(of(16_000, 100), 1, "and what little there is, for whoever comes");
+    }
 }

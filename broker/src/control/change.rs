@@ -21,7 +21,8 @@ pub(super) async fn sync<C: Channels>(
     State(control): State<Control<C>>,
     body: Body,
 ) -> Result<Json<StoreState>, HttpError> {
-    let _turn = control.sync_turn.clone().lock_owned().await;
+    // Each set takes as much memory as the store itself until it is applied. One that does not come holds up few others.
+    let _turn = control.sync_turns.clone().try_acquire_owned().map_err(|_| errors::too_many_syncs())?;
     let channels = ndjson::channels(body).await?;
     apply(control, move |store| store.sync(channels)).await
 }

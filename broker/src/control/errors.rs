@@ -4,6 +4,7 @@ use restante_wire::ProblemType;
 use tokio::task::JoinError;
 use uuid::Uuid;
 
+use super::SYNCS_AT_ONCE;
 use crate::{
     address_store::ApplyError,
     core::{CoreGone, WorkFailed},
@@ -42,6 +43,12 @@ pub(super) fn not_done(error: WorkFailed) -> HttpError {
 pub(super) fn other_work() -> HttpError {
     let detail = "something else was asked for under this Idempotency-Key: each work needs a key of its own";
     HttpError::new(ProblemType::IdempotencyMismatch, detail)
+}
+
+/// More whole sets are sent than may be.
+pub(super) fn too_many_syncs() -> HttpError {
+    let detail = format!("the limit of {SYNCS_AT_ONCE} syncs at a time is reached; try again");
+    HttpError::new(ProblemType::Busy, detail)
 }
 
 /// The channels come from manifests.

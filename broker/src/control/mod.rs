@@ -25,7 +25,7 @@ use axum::{
 };
 use http::Uri;
 use restante_wire::{ProblemType, path};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use answers::Answers;
@@ -37,14 +37,17 @@ use crate::{
     http::{error::HttpError, pages},
 };
 
+/// Whole sets that are sent at a time: an operator sends one, and its successor another.
+pub(crate) const SYNCS_AT_ONCE: usize = 3;
+
 /// What the handlers share.
 struct Control<C> {
     store: AddressStore,
     channels: C,
     /// Whose turn it is to change something.
     turn: Arc<Mutex<()>>,
-    /// Whose turn it is to send a whole set: each may take as much memory as the store itself.
-    sync_turn: Arc<Mutex<()>>,
+    /// Turns at sending a whole set: each may take as much memory as the store itself.
+    sync_turns: Arc<Semaphore>,
     /// Works on messages that were done, one at a time.
     answers: Arc<Mutex<Answers>>,
     /// The set is that of manifests, and cannot be changed from here.
@@ -58,13 +61,13 @@ struct Control<C> {
 
 impl<C: Clone> Clone for Control<C> {
     fn clone(&self) -> Self {
-        let Self { store, channels, turn, sync_turn, answers, manifests_rule, folder, backup_turn, tasks } =
+        let Self { store, channels, turn, sync_turns, answers, manifests_rule, folder, backup_turn, tasks } =
             self;
         Self {
             store: store.clone(),
             channels: channels.clone(),
             turn: turn.clone(),
-            sync_turn: sync_turn.clone(),
+            sync_turns: sync_turns.clone(),
             answers: answers.clone(),
             manifests_rule: *manifests_rule,
             folder: folder.clone(),
@@ -87,7 +90,7 @@ pub fn router<C: Channels>(
         store,
         channels,
         turn: Arc::default(),
-        sync_turn: Arc::default(),
+        sync_turns: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
         answers: Arc::default(),
         manifests_rule,
         folder: folder.into(),

@@ -1,54 +1,32 @@
 //! Channels as they come over the wire: one JSON object a line, read as they come.
 
-use std::time::Duration;
-
 use axum::body::Body;
-use http_body_util::BodyExt;
 use restante_wire::{ChannelConfig, ProblemType};
-use tokio::time::timeout;
 
-use crate::{address_store::CHANNELS_MAX, http::error::HttpError};
+use crate::{
+    address_store::CHANNELS_MAX,
+    http::{HttpError, body::read_parts},
+};
 
 /// The longest line: ten times a channel with sixteen of the longest destinations.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
-/// How long the sender may be silent: longer than any pause of a living network, short enough that a dead one does not
-/// hold up the next.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a whole set. An empty line is none; the last need not end.
 pub(super) async fn channels(body: Body) -> Result<Vec<ChannelConfig>, HttpError> {
     let mut lines = Lines::default();
-    read(body, |chunk| lines.push(chunk)).await?;
+    read_parts(body, |part| lines.push(part)).await?;
     lines.finish()
 }
 
 /// Reads one channel.
 pub(super) async fn channel(body: Body) -> Result<ChannelConfig, HttpError> {
     let mut text = Vec::new();
-    read(body, |chunk| {
-        text.extend_from_slice(chunk);
+    read_parts(body, |part| {
+        text.extend_from_slice(part);
         if text.len() > LINE_BYTES_MAX { Err(too_long("the body")) } else { Ok(()) }
     })
     .await?;
     parse(&text, "the body")
-}
-
-/// Hands out the body piece by piece. A body that ends early is an error, and what came of it counts for nothing.
-async fn read(mut body: Body, mut take: impl FnMut(&[u8]) -> Result<(), HttpError>) -> Result<(), HttpError> {
-    let incomplete = |reason: String| {
-        HttpError::new(
-            ProblemType::BodyIncomplete,
-            format!("the body ended early and nothing was applied: {reason}"),
-        )
-    };
-    loop {
-        let frame = timeout(SILENCE_MAX, body.frame()).await;
-        let frame = frame.map_err(|_| incomplete(format!("nothing came for {} s", SILENCE_MAX.as_secs())))?;
-        let Some(frame) = frame else { return Ok(()) };
-        if let Some(chunk) = frame.map_err(|error| incomplete(error.to_string()))?.data_ref() {
-            take(chunk)?;
-        }
-    }
 }
 
 /// Channels so far, and the line that is not whole yet.

@@ -8,7 +8,6 @@ use axum::{
     extract::{Path, State},
 };
 use http::HeaderMap;
-use http_body_util::{BodyExt as _, Limited};
 use restante_wire::{
     ProblemType,
     control::{Purge, Purged, PurgedState, Redrive},
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     address_store::{AddressStore, ChannelEntry},
     channel, core,
-    http::{error::HttpError, header::idempotency_key},
+    http::{HttpError, body::read_parts, header::idempotency_key},
 };
 
 /// `POST /control/v1/channels/{uid}/redrive`
@@ -131,10 +130,17 @@ fn entry<C>(control: &Control<C>, uid: &str) -> Result<Arc<ChannelEntry>, HttpEr
 }
 
 async fn read(body: Body) -> Result<Bytes, HttpError> {
-    let read = Limited::new(body, LINE_BYTES_MAX).collect().await;
-    read.map(|body| body.to_bytes()).map_err(|error| {
-        HttpError::new(ProblemType::BodyIncomplete, format!("the body cannot be read: {error}"))
+    let mut bytes = Vec::new();
+    read_parts(body, |part| {
+        bytes.extend_from_slice(part);
+        if bytes.len() <= LINE_BYTES_MAX {
+            return Ok(());
+        }
+        let detail = format!("the body exceeds {LINE_BYTES_MAX} bytes");
+        Err(HttpError::new(ProblemType::BodyMalformed, detail))
     })
+    .await?;
+    Ok(bytes.into())
 }
 
 /// An empty body says nothing, and everything has its default.

@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use restante_wire::ProblemType;
-use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, HttpError, progress};
+use super::{
+    Caller, HttpError,
+    paced::{Broken, Paced},
+    progress,
+};
 use crate::shared::{Purse, Taken};
 
-/// How often the patience with a body that does not come is looked at again: it is less, the less memory is left.
-const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+/// How long an operator's body may take besides the time that its bytes are worth: longer than any pause of a living network.
+const OPERATORS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request's body, and how long its head says that it is.
 #[derive(Debug)]
 pub struct Announced {
-    body: Body,
+    body: Paced,
     bytes: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ impl Announced {
     /// A request's body.
     pub fn new(body: Body, headers: &HeaderMap) -> Self {
         let bytes = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { body, bytes }
+        Self { body: Paced::new(body), bytes }
     }
 
     /// Reads a message's content of at most `max` bytes. What is announced too large is refused before any of it is read.
@@ -69,19 +70,8 @@ impl Announced {
         }
         let mut memory = caller.bodies().take_anyway(0);
         let mut bytes: Vec<u8> = Vec::new();
-        // Most bodies are there with their heads, and need no clock.
-        let mut waits_since = None;
-        loop {
-            let frame = match self.body.frame().now_or_never() {
-                Some(frame) => frame,
-                None => {
-                    let started = *waits_since.get_or_insert_with(Instant::now);
-                    self.next_frame(bytes.len(), started, timeout, caller.bodies().purse()).await?
-                }
-            };
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|error| incomplete(bytes.len(), announced, &error))?;
-            let Ok(data) = frame.into_data() else { continue };
+        let patience = || patience(timeout, caller.bodies().purse());
+        while let Some(data) = self.body.next(patience).await.map_err(|broken| self.broken(broken))? {
             let size = bytes.len() + data.len();
             if size as u64 > max {
                 return Err(too_large(size as u64, max));
@@ -103,22 +93,31 @@ impl Announced {
         Ok(WholeBody { bytes: bytes.into(), memory })
     }
 
-    /// The next part, when it comes in time.
-    async fn next_frame(
-        &mut self,
-        got: usize,
-        started: Instant,
-        timeout: Duration,
-        memory: &Purse,
-    ) -> Result<Option<Result<http_body::Frame<Bytes>, axum::Error>>, HttpError> {
-        loop {
-            let ends_at = started + patience(timeout, memory) + progress::worth(got as u64);
-            let look_again = Instant::now() + LOOK_AGAIN_EVERY;
-            match timeout_at(ends_at.min(look_again), self.body.frame()).await {
-                Ok(frame) => return Ok(frame),
-                Err(_) if Instant::now() >= ends_at => return Err(too_slow(got, started)),
-                Err(_) => {}
+    fn broken(&self, broken: Broken) -> HttpError {
+        match broken {
+            Broken::TooSlow { bytes, seconds } => too_slow(bytes, seconds, "nothing was stored"),
+            Broken::Incomplete { bytes, error } => {
+                let of = self.bytes.map(|announced| format!(" of {announced}")).unwrap_or_default();
+                incomplete(bytes, &of, &error, "nothing was stored")
             }
+        }
+    }
+}
+
+/// Reads a body that an operator sends, part by part.
+pub async fn read_parts(
+    body: Body,
+    mut take: impl FnMut(&[u8]) -> Result<(), HttpError>,
+) -> Result<(), HttpError> {
+    let mut body = Paced::new(body);
+    loop {
+        let part = body.next(|| OPERATORS_PATIENCE).await.map_err(|broken| match broken {
+            Broken::TooSlow { bytes, seconds } => too_slow(bytes, seconds, "nothing was applied"),
+            Broken::Incomplete { bytes, error } => incomplete(bytes, "", &error, "nothing was applied"),
+        })?;
+        match part {
+            Some(part) => take(&part)?,
+            None => return Ok(()),
         }
     }
 }
@@ -150,17 +149,15 @@ fn busy(caller: &Caller) -> HttpError {
     HttpError::new(ProblemType::Busy, detail)
 }
 
-fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpError {
-    let of = announced.map(|announced| format!(" of {announced}")).unwrap_or_default();
-    let detail = format!("the body ended after {got}{of} bytes ({error}); nothing was stored: send it again");
+fn incomplete(bytes: u64, of: &str, error: &axum::Error, outcome: &str) -> HttpError {
+    let detail = format!("the body ended after {bytes}{of} bytes ({error}); {outcome}: send it again");
     HttpError::new(ProblemType::BodyIncomplete, detail)
 }
 
-fn too_slow(got: usize, started: Instant) -> HttpError {
+fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
     let detail = format!(
-        "{got} bytes of the body came in {} s, and a body must come at {} bytes a second after its first moments \
-         (--body-timeout); nothing was stored: send it again",
-        started.elapsed().as_secs(),
+        "{bytes} bytes of the body came in {seconds} s, and a body must come at {} bytes a second after its first moments \
+         (--body-timeout); {outcome}: send it again",
         progress::BYTES_PER_SECOND_MIN
     );
     HttpError::new(ProblemType::BodyTimeout, detail)
@@ -183,6 +180,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use futures_util::stream;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::http::{CallerCounts, CallerLimits, Callers, TrustedProxies};

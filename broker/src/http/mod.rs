@@ -12,6 +12,7 @@ pub mod header;
 mod holder;
 mod line;
 mod measure;
+mod paced;
 pub mod pages;
 mod places;
 mod prefix;

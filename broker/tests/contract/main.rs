@@ -11,6 +11,7 @@ mod answers_sent;
 mod backup;
 mod bad_input;
 mod batches;
+mod behind_a_proxy;
 mod beside;
 mod bounds;
 mod broker;

@@ -9,7 +9,7 @@ use clap::{Args, Parser, ValueEnum};
 
 use ipnet::IpNet;
 
-use crate::{core::CORES_MAX, http::ExternalUrl};
+use crate::{core::CORES_MAX, http::ExternalUrl, memory::Memory};
 
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
@@ -113,16 +113,19 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_H2_STREAMS_MAX", value_name = "NUMBER", default_value_t = 100)]
     pub h2_streams_max: u32,
 
-    /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy.
-    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy. An eighth of the memory that the
+    /// process may have, from 32MiB to 256MiB, unless said.
+    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
     pub body_memory: ByteSize,
 
-    /// Memory for answers on their way to receivers; over it pulls are answered 503 busy.
-    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    /// Memory for answers on their way to receivers; over it pulls are answered 503 busy. An eighth of the memory that the
+    /// process may have, from 32MiB to 256MiB, unless said.
+    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
     pub answer_memory: ByteSize,
 
-    /// Memory for contents that receivers are likely to ask for next; others are read from the disk.
-    #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value = "256MiB")]
+    /// Memory for contents that receivers are likely to ask for next; others are read from the disk. An eighth of the memory that the
+    /// process may have, from 32MiB to 256MiB, unless said.
+    #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
     pub hot_body_memory: ByteSize,
 
     /// How many receivers may wait on one channel; over it pulls are answered 429.
@@ -137,8 +140,9 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_WAITING_SENDERS_MAX", value_name = "NUMBER", default_value_t = 64)]
     pub waiting_senders_max: usize,
 
-    /// How many idempotency keys are remembered; over it pushes with a key are answered 503.
-    #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = 8_000_000)]
+    /// How many idempotency keys are remembered; over it pushes with a key are answered 503. As many as an eighth of the memory
+    /// that the process may have holds, and at most 8000000, unless said.
+    #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = Memory::of_this_process().keys())]
     pub idempotency_keys_max: usize,
 
     /// Size of the log's segment files. At least three are kept, and a message must fit in one.

@@ -20,6 +20,7 @@ pub mod http;
 pub mod log;
 pub mod logging;
 pub mod manifests;
+pub mod memory;
 pub mod message;
 pub mod metrics;
 mod open_files;

@@ -1,7 +1,9 @@
 //! Many messages in one body: as JSON, or framed as [`FRAMES_CONTENT_TYPE`].
 
 mod frames;
+mod headers;
 mod item;
+mod read;
 #[cfg(feature = "schema")]
 mod schema;
 mod settlements;
@@ -9,10 +11,11 @@ mod whole;
 
 use serde::{Deserialize, Serialize};
 
-pub use frames::{FRAMES_CONTENT_TYPE, FramesError, decode_frames, encode_frame};
+pub use frames::{FRAMES_CONTENT_TYPE, Frame, FramesError, decode_frames, encode_frame, split_frames};
 pub use item::{
     Content, DeadLetterNote, DeliveredHead, DeliveredItem, HeaderValues, Headers, Item, ItemHead,
 };
+pub use read::{ReadBatch, read_batch};
 pub use settlements::{LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements};
 
 use crate::Problem;

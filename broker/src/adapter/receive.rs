@@ -135,8 +135,7 @@ impl PullAdapter {
             return Ok(Default::default());
         }
         let Context { cores, sealer, .. } = &*self.context;
-        let claims =
-            leases.iter().map(|lease| sealer.open(lease.strip_prefix(path::LEASES).unwrap_or(lease)));
+        let claims = leases.iter().map(|lease| sealer.open(path::lease_token(lease)));
         let claims: Vec<_> = claims.collect();
         let known: Vec<_> = claims.iter().flatten().copied().collect();
         let settled = cores

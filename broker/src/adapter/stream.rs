@@ -19,7 +19,13 @@ use crate::{
     channel::Claim,
     clock::Millis,
     core::{Asked, bounded_lease},
-    http::{HttpError, outbox, query::Query},
+    http::{
+        HttpError,
+        body::{self, NoBody},
+        meaning::expect_effects,
+        outbox,
+        query::Query,
+    },
 };
 
 /// How often a comment tells proxies and the receiver that the stream lives: well within the 60 s after which proxies give
@@ -45,11 +51,15 @@ struct Messages {
 }
 
 /// Answers with a stream.
-pub(super) fn events(source: PullAdapter, parts: &Parts) -> Result<Answering, HttpError> {
+pub(super) fn events(source: PullAdapter, parts: &Parts, no_body: NoBody) -> Result<Answering, HttpError> {
+    expect_effects(&parts.headers, &[])?;
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
     let in_flight = query.number("in_flight", 1, IN_FLIGHT_MAX)?.unwrap_or(1) as usize;
     let lease = bounded_lease(&source.channel.config.delivery, query.seconds("lease", 1)?);
-    Ok(Box::pin(begun(source, in_flight, lease)))
+    Ok(Box::pin(async move {
+        body::none(no_body).await?;
+        begun(source, in_flight, lease).await
+    }))
 }
 
 async fn begun(source: PullAdapter, in_flight: usize, lease: Millis) -> Result<Response, HttpError> {

@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -202,13 +202,46 @@ impl Announced {
     }
 }
 
-/// Refuses a request that has a body and should have none.
-pub fn expect_none(body: &Body) -> Result<(), HttpError> {
+/// What is left to see of a body that should not be there; nothing where the head says that it is not. On the heap, because
+/// it is rare and every request would have room for it.
+pub type NoBody = Option<BoxFuture<'static, Result<(), HttpError>>>;
+
+/// Refuses a request that has a body and should have none. A body without a byte is none, however it is framed: in chunks of
+/// which there are none, or by an empty frame of HTTP/2, which clients and proxies send for a POST without a body.
+pub fn expect_none(mut body: Body, limits: &BodyLimits) -> Result<NoBody, HttpError> {
     if body.is_end_stream() {
-        return Ok(());
+        return Ok(None);
     }
-    let detail = "this request says everything in its path, query and headers: send it without a body";
-    Err(HttpError::new(ProblemType::BodyUnexpected, detail))
+    if body.size_hint().lower() > 0 {
+        return Err(unexpected());
+    }
+    let limits = limits.clone();
+    Ok(Some(Box::pin(async move {
+        let started = Instant::now();
+        let seen = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| incomplete(0, None, &error))?;
+                if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+                    return Err(unexpected());
+                }
+            }
+            Ok(())
+        };
+        timeout(limits.timeout, seen).await.unwrap_or_else(|_| Err(too_slow(0, started)))
+    })))
+}
+
+/// Waits until it is seen that there is no body.
+pub async fn none(body: NoBody) -> Result<(), HttpError> {
+    match body {
+        Some(seen) => seen.await,
+        None => Ok(()),
+    }
+}
+
+fn unexpected() -> HttpError {
+    let detail = "this request takes no body; give everything in its path, query and headers";
+    HttpError::new(ProblemType::BodyUnexpected, detail)
 }
 
 fn incomplete(got: usize, announced: Option<u64>, error: &axum::Error) -> HttpError {
@@ -286,6 +319,24 @@ mod tests {
         }
         drop(first);
         assert!(Announced::new(chunks(&[30]), &length(30)).read(100, &limits).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_a_byte_is_none_however_it_is_framed() {
+        let seen = async |body: Body| match expect_none(body, &limits(0)) {
+            Ok(seen) => none(seen).await.map_err(|error| error.kind()),
+            Err(error) => Err(error.kind()),
+        };
+        for body in [Body::empty(), Body::from(""), chunks(&[]), chunks(&[0, 0])] {
+            assert_eq!(seen(body).await, Ok(()));
+        }
+        for body in [Body::from("x"), chunks(&[1]), chunks(&[0, 1])] {
+            assert_eq!(seen(body).await, Err(ProblemType::BodyUnexpected));
+        }
+        let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        assert_eq!(seen(never).await, Err(ProblemType::BodyTimeout));
+        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut off"))]));
+        assert_eq!(seen(broken).await, Err(ProblemType::BodyIncomplete));
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ pub fn routes() -> Routes {
 
 fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering {
     let asked = || {
-        let address = address_in(&request, path::MESSAGES)?;
+        let address = address_in(request.uri(), path::MESSAGES)?;
         Adapter::at(&context, &address)?.handle(address, request)
     };
     asked().unwrap_or_else(refused)
@@ -61,7 +61,7 @@ fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering 
 
 fn receive(State(context): State<Arc<Context>>, request: Request) -> Answering {
     let asked = || {
-        let address = address_in(&request, path::RECEIVE)?;
+        let address = address_in(request.uri(), path::RECEIVE)?;
         Adapter::at(&context, &address)?.source(&address)?.handle(request)
     };
     asked().unwrap_or_else(refused)

@@ -23,7 +23,7 @@ use hyper::{
 use restante_wire::ProblemType;
 use tower::Service as _;
 
-use super::{HttpError, closing::close_when_draining, measure::Measures, router::routes};
+use super::{HttpError, closing::close_when_draining, framing, measure::Measures, router::routes};
 use crate::adapter::Context;
 
 /// What a server serves.
@@ -55,7 +55,7 @@ pub fn service(context: Arc<Context>) -> impl Serve {
         let all = all.clone();
         let (context, measures) = &*all;
         let (measure, version) = (measures.start(&request), request.version());
-        let answer = match context.browsers.check(&request) {
+        let answer = match framing::check(&request).and_then(|()| context.browsers.check(&request)) {
             Ok(()) => routed(router.clone(), request.map(Body::new)).left_future(),
             Err(error) => ready(error.into_response()).right_future(),
         };

@@ -23,6 +23,7 @@ mod documented;
 mod drain;
 mod error_pages;
 mod fan_out;
+mod framing;
 mod full;
 mod hostile;
 mod looking;

@@ -25,8 +25,8 @@ pub const BATCH_ITEMS_MAX: usize = 1000;
 /// The most bytes of one batch: of its body when it is pushed, of its contents and kept headers when it is pulled.
 pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The body of `POST /v1/batches/{address}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The body of `POST /v1/batches/{address}`; [`read_batch`] reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PushBatch {

@@ -45,7 +45,7 @@ pub async fn batches(State(context): State<Arc<Context>>, request: Request) -> R
 impl PullAdapter {
     async fn give_batch(self, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
-        let no_body = body::expect_none(body, &self.context.bodies)?;
+        let no_body = body::expect_none(body, self.context.bodies.timeout)?;
         if parts.method == Method::HEAD {
             Query::parse(parts.uri.query(), &[])?;
             expect_effects(&parts.headers, &[])?;

@@ -89,7 +89,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
 /// The channel number and claim of the token in the path.
 async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
     let (parts, body) = request.into_parts();
-    let no_body = body::expect_none(body, &context.bodies)?;
+    let no_body = body::expect_none(body, context.bodies.timeout)?;
     // What is said of a lease may be said again: a key of its own changes nothing, and promises nothing that is not kept.
     expect_effects(&parts.headers, &[header::IDEMPOTENCY_KEY])?;
     let path = parts.uri.path();

@@ -29,7 +29,7 @@ const CURSOR_VERSION: u8 = 1;
 /// `GET /v1/peek/{address}`
 pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    let no_body = body::expect_none(body, &context.bodies)?;
+    let no_body = body::expect_none(body, context.bodies.timeout)?;
     let address = address_in(&parts.uri, path::PEEK)?;
     let source = Adapter::at(&context, &address)?.source(&address)?;
     expect_effects(&parts.headers, &[])?;
@@ -74,7 +74,7 @@ pub async fn channel(
     request: Request,
 ) -> Result<Json<ChannelStats>, HttpError> {
     let (parts, body) = request.into_parts();
-    let no_body = body::expect_none(body, &context.bodies)?;
+    let no_body = body::expect_none(body, context.bodies.timeout)?;
     Query::parse(parts.uri.query(), &[])?;
     expect_effects(&parts.headers, &[])?;
     // A channel's name is read as addresses are: as it stands in the path, with nothing decoded.

@@ -37,7 +37,7 @@ impl PullAdapter {
     /// Answers a request for a message, for a stream of them, or for how many there are.
     pub fn handle(self, request: Request) -> Result<Answering, HttpError> {
         let (parts, body) = request.into_parts();
-        let no_body = body::expect_none(body, &self.context.bodies)?;
+        let no_body = body::expect_none(body, self.context.bodies.timeout)?;
         if parts.method == Method::HEAD {
             Query::parse(parts.uri.query(), &[])?;
             expect_effects(&parts.headers, &[])?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::BodyExt;
-use restante_wire::{ChannelConfig, ProblemType};
+use restante_wire::{ChannelConfig, ProblemType, json};
 use tokio::time::timeout;
 
 use crate::{address_store::CHANNELS_MAX, http::error::HttpError};
@@ -99,7 +99,7 @@ impl Lines {
 }
 
 fn parse(text: &[u8], place: &str) -> Result<ChannelConfig, HttpError> {
-    serde_json::from_slice(text).map_err(|error| malformed(format!("{place} holds no channel: {error}")))
+    json::read(text).map_err(|fault| malformed(format!("{place} holds no valid channel: {fault}")))
 }
 
 fn too_long(place: &str) -> HttpError {

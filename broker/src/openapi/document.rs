@@ -58,7 +58,7 @@ pub fn whole(paths: Paths) -> OpenApi {
 /// `GET` and `HEAD /openapi.json`.
 pub async fn serve(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    let no_body = body::expect_none(body, &context.bodies)?;
+    let no_body = body::expect_none(body, context.bodies.timeout)?;
     Query::parse(parts.uri.query(), &[])?;
     expect_effects(&parts.headers, &[])?;
     body::none(no_body).await?;

@@ -68,7 +68,7 @@ async fn a_key_outlives_its_message_and_a_restart() {
     let first = broker.push("acme/orders", "once").header("idempotency-key", "k").send().await.unwrap();
     let first = header(&first, "message-id");
     let (_, lease) = broker.pulled("acme/orders").await;
-    broker.request(reqwest::Method::DELETE, &lease).send().await.unwrap();
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
     broker.kill();
     broker.start();
     let again = broker.push("acme/orders", "once").header("idempotency-key", "k").send().await.unwrap();
@@ -87,7 +87,7 @@ async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
     assert_eq!(header(&response, "retry-after"), "5");
     let problem = assert_problem(response, 429, ProblemType::ChannelFull).await;
     assert!(problem.detail.contains("1 ready, 1 leased, 0 delayed and 0 dead"), "{}", problem.detail);
-    broker.request(reqwest::Method::DELETE, &lease).send().await.unwrap();
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
     broker.pushed("acme/orders", "3").await;
 }
 

@@ -37,3 +37,4 @@ mod push;
 mod recovery;
 mod salvage;
 mod settle;
+mod sweep;

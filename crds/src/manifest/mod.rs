@@ -175,4 +175,6 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod tests;

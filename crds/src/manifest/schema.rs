@@ -15,7 +15,7 @@ use crate::{MessageBroker, MessageChannel};
 pub(super) struct Rules {
     schema: jsonschema::Validator,
     /// What it was made from, to look up which fields there are.
-    strict: Value,
+    pub(super) strict: Value,
     /// The definition as it is: CEL rules are in it.
     definition: Value,
 }

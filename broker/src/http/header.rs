@@ -235,7 +235,7 @@ mod tests {
         }
         assert_eq!(leases(&[]).unwrap(), Vec::<String>::new());
         let url = format!("https://example.com/{}/v1/leases/a", "p".repeat(500));
-        assert_eq!(leases(&[&url]).unwrap(), [url.clone()]);
+        assert_eq!(leases(&[&url]).unwrap(), [url.as_str()]);
         assert_eq!(leases(&[&"a,".repeat(65)]), Err(ProblemType::HeaderMalformed));
         assert!(leases(&[&"a,".repeat(64)]).is_ok());
     }

@@ -187,7 +187,8 @@ fn each_argument_is_refused_when_it_could_not_be_obeyed() {
     let (mut found, mut rows) = (Vec::new(), Vec::new());
     inputs(&Config::command(), "", &mut found);
     rows.extend(ROWS.iter().map(|row| format!("{} {}", row.of(), row.argument).trim().to_owned()));
-    (found.sort(), rows.sort());
+    found.sort();
+    rows.sort();
     assert_eq!(rows, found, "each argument has a row, and each row an argument");
     for row in ROWS {
         let cell = |more: &[String]| format!("restante {} {}", row.command, more.join(" "));

@@ -169,7 +169,8 @@ fn sweep(kind: &str, rules: &schema::Rules, rows: &[Row]) {
     let mut found = Vec::new();
     paths(&rules.strict["properties"]["spec"], "", &mut found);
     let mut known: Vec<_> = rows.iter().map(|(path, ..)| (*path).to_owned()).collect();
-    (found.sort(), known.sort());
+    found.sort();
+    known.sort();
     assert_eq!(known, found, "each field has a row, and each row a field");
     for (path, good, bad) in rows {
         let (parent, field) = path.rsplit_once('.').map_or(("", *path), |(parent, field)| (parent, field));

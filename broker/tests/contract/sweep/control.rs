@@ -230,7 +230,8 @@ async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() 
     // The value has all of them, none left out.
     let mut top: Vec<_> = good.as_object().unwrap().keys().cloned().collect();
     let mut read = fields::of::<ChannelConfig>();
-    (top.sort(), read.sort());
+    top.sort();
+    read.sort();
     assert_eq!(top, read);
     let bounds = bounds();
     assert_complete(inputs, bounds.iter().map(|(path, _)| (*path).to_owned()));

@@ -13,6 +13,7 @@ use restante_wire::{header::IDEMPOTENCY_KEY, path};
 
 use crate::http::{
     HttpError, body,
+    framing::check_codings,
     meaning::{expect_effects, expect_no_coding},
     query::Query,
 };
@@ -30,6 +31,7 @@ pub(super) async fn require(request: Request, next: Next) -> Response {
 }
 
 async fn checked(parts: &Parts, body: Body) -> Result<Body, HttpError> {
+    check_codings(&parts.headers)?;
     let known: &[&str] = if parts.method == Method::DELETE { &["force"] } else { &[] };
     Query::parse(parts.uri.query(), known)?;
     // What may be said twice needs no key, and may have one.

@@ -34,7 +34,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
 }
 
 /// The one transfer coding is `chunked`, once (RFC 9112 section 6.1). Another would be stored as the message's content.
-fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
+pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
     let mut chunked = 0;
     for value in headers.get_all(TRANSFER_ENCODING) {
         for coding in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {

@@ -5,7 +5,7 @@ mod browsers;
 mod closing;
 mod connection;
 pub mod error;
-mod framing;
+pub(crate) mod framing;
 pub mod header;
 pub mod meaning;
 mod measure;

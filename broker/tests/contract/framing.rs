@@ -1,6 +1,8 @@
 //! How requests are framed, byte by byte: what two readers could understand differently is refused, and a body without a byte
 //! is none.
 
+use std::net::SocketAddr;
+
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
 use tokio::{
@@ -17,7 +19,11 @@ use crate::{
 
 /// The status and the text of the answer to bytes that are sent as they are.
 async fn answered(broker: &Broker, request: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(broker.data()).await.unwrap();
+    answered_at(broker.data(), request).await
+}
+
+async fn answered_at(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = async {
@@ -61,6 +67,15 @@ async fn a_transfer_coding_besides_chunked_is_501_and_stores_nothing() {
             format!("POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n{codings}\r\n\r\n");
         assert_refused(&broker, &request, 501, ProblemType::TransferCodingUnsupported).await;
     }
+}
+
+#[tokio::test]
+async fn the_control_port_takes_no_other_transfer_coding_either() {
+    let broker = with_orders(|_| ()).await;
+    let request = "POST /control/v1/sync HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-credential-of-the-test\r\n\
+                   transfer-encoding: gzip, chunked\r\n\r\n";
+    let (status, answer) = answered_at(broker.address("--control-listen"), request).await;
+    assert!(status == 501 && answer.contains(&ProblemType::TransferCodingUnsupported.uri()), "{answer}");
 }
 
 #[tokio::test]

@@ -47,8 +47,8 @@ impl PartialSchema for Item {
         );
         if let RefOr::T(Schema::Object(item)) = &mut item {
             // `oneOf` would say it more simply, and many client generators make no one class of it.
-            let neither = json!({"properties": {"content": false, "content64": false}});
-            let not_one = json!({"anyOf": [{"required": ["content", "content64"]}, neither]});
+            let some = json!({"anyOf": [{"required": ["content"]}, {"required": ["content64"]}]});
+            let not_one = json!({"anyOf": [{"required": ["content", "content64"]}, {"not": some}]});
             item.extensions = Some(Extensions::from_iter([("not", not_one)]));
         }
         item

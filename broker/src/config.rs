@@ -62,7 +62,8 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_DATA_DIR", value_name = "FOLDER", default_value = "./restante-data")]
     pub data_dir: PathBuf,
 
-    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files. Read again on SIGHUP.
+    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files whose names do not begin with a dot.
+    /// Read again on SIGHUP.
     #[arg(long, env = "RESTANTE_MANIFESTS", value_name = "FILE OR FOLDER")]
     pub manifests: Option<PathBuf>,
 

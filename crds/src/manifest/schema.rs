@@ -127,11 +127,11 @@ fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<
             path.push(unexpected[0].as_str());
             let known = known_fields(rules, error.schema_path().as_str());
             let hint = did_you_mean(&unexpected[0], known.iter().copied());
-            let message = format!(
-                "unknown field {}{hint}; known are {}",
-                fields.into_iter().collect::<Vec<_>>().join(", "),
-                known.join(", ")
-            );
+            let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
+            let message = match hint {
+                hint if hint.is_empty() => format!("unknown field {fields}; known are {}", known.join(", ")),
+                hint => format!("unknown field {fields}{hint}"),
+            };
             node.error(&path, message)
         }
         ValidationErrorKind::Required { property } => {

@@ -51,10 +51,7 @@ mod tests {
             ("[]", "the JSON must be an object, not a list"),
             ("{}", "messages is missing"),
             (r#"{"items": []}"#, "items is an unknown field; known are messages"),
-            (
-                r#"{"message": []}"#,
-                "message is an unknown field (did you mean messages?); known are messages",
-            ),
+            (r#"{"message": []}"#, "message is an unknown field (did you mean messages?)"),
             (r#"{"messages": [], "messages": []}"#, "messages is given more than once"),
             (r#"{"messages": {}}"#, "messages must be a list, not an object"),
         ] {

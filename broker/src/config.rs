@@ -1,6 +1,7 @@
 //! Flags and environment variables: the only place that reads either.
 
 mod care;
+mod values;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -8,8 +9,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
 use ipnet::IpNet;
+use values::{cores, host, log, memory, moments, origin, seconds, segment_size, some};
 
-use crate::{core::CORES_MAX, http::ExternalUrl, memory::Memory};
+use crate::{http::ExternalUrl, memory::Memory};
 
 pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
@@ -63,7 +65,8 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_DATA_DIR", value_name = "FOLDER", default_value = "./restante-data")]
     pub data_dir: PathBuf,
 
-    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files. Read again on SIGHUP.
+    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files whose names do not begin with a dot.
+    /// Read again on SIGHUP.
     #[arg(long, env = "RESTANTE_MANIFESTS", value_name = "FILE OR FOLDER")]
     pub manifests: Option<PathBuf>,
 
@@ -72,11 +75,11 @@ pub struct Config {
     pub lock_wait: Duration,
 
     /// Host names that the broker may be asked for by, besides IP addresses and localhost; * for any.
-    #[arg(long, env = "RESTANTE_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, env = "RESTANTE_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host)]
     pub allowed_hosts: Vec<String>,
 
     /// Origins of pages that may use the broker in a browser, such as https://app.example.com; * for any.
-    #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allowed_origins: Vec<String>,
 
     /// What clients outside use to reach the broker, such as https://example.com/mq: what its answers lead to begins with that path.
@@ -88,7 +91,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
 
     /// How many clients may be connected; over it a new connection is closed at once.
-    #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
+    #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000, value_parser = some)]
     pub connections_max: usize,
 
     /// Time for the head of a request, in seconds: from the connection to the first, and from the beginning of each next one.
@@ -110,17 +113,17 @@ pub struct Config {
     pub write_timeout: Duration,
 
     /// How many requests one HTTP/2 connection may have open.
-    #[arg(long, env = "RESTANTE_H2_STREAMS_MAX", value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, env = "RESTANTE_H2_STREAMS_MAX", value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub h2_streams_max: u32,
 
     /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy. An eighth of the memory that the
     /// process may have, from 32MiB to 256MiB, unless said.
-    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
+    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
     pub body_memory: ByteSize,
 
     /// Memory for answers on their way to receivers; over it pulls are answered 503 busy. An eighth of the memory that the
     /// process may have, from 32MiB to 256MiB, unless said.
-    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
+    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
     pub answer_memory: ByteSize,
 
     /// Memory for contents that receivers are likely to ask for next; others are read from the disk. An eighth of the memory that the
@@ -162,8 +165,8 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_METRICS_CHANNELS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
     pub metrics_channels_max: usize,
 
-    /// What is logged: a level, or directives as RUST_LOG has them.
-    #[arg(long, env = "RESTANTE_LOG", value_name = "DIRECTIVES", default_value = "info")]
+    /// What is logged: a level, or targets with their levels, such as warn,restante_broker=debug.
+    #[arg(long, env = "RESTANTE_LOG", value_name = "DIRECTIVES", default_value = "info", value_parser = log)]
     pub log: String,
 
     /// How it is logged.
@@ -178,34 +181,6 @@ pub enum LogFormat {
     Text,
     /// For log collectors: one JSON object a line.
     Json,
-}
-
-/// From one block of many messages to what a 32-bit offset reaches.
-fn segment_size(text: &str) -> Result<ByteSize, String> {
-    let size: ByteSize = text.parse()?;
-    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) {
-        Ok(size)
-    } else {
-        Err("must be 1MiB to 2GiB".into())
-    }
-}
-
-fn cores(text: &str) -> Result<NonZeroUsize, String> {
-    let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= CORES_MAX);
-    cores.ok_or(format!("must be 1 to {CORES_MAX}"))
-}
-
-/// Seconds that may have a fraction: 0.5 is half of one.
-fn moments(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "must be seconds, such as 30 or 0.5")?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|time| !time.is_zero())
-        .ok_or("must be more than 0".into())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| "must be whole seconds".into())
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use restante_wire::{
     Address,
-    batch::{ItemHead, PushBatch, Settlements, decode_frames, encode_frame},
+    batch::{ItemHead, Settlements, decode_frames, encode_frame, read_batch},
     header::is_kept,
+    json,
 };
 
 use crate::{
@@ -79,7 +80,11 @@ pub fn request(bytes: &[u8]) {
     }
     let _ = (header::idempotency_key(&headers), header::receive_attempt_id(&headers));
     let _ = (header::message_group(&headers), header::message_delay(&headers), header::message_ttl(&headers));
-    let _ = (header::prefer_wait(&headers), header::content_type(&headers), header::wants_events(&headers));
+    let _ = (
+        header::prefer_wait(&headers),
+        header::content_type(&headers).is_ok(),
+        header::wants_events(&headers),
+    );
     let sealer = LeaseSealer::new(&[7; crate::data_folder::LEASE_KEY_BYTES]);
     for lease in header::acknowledge(&headers).unwrap_or_default() {
         let _ = sealer.open(&lease);
@@ -89,7 +94,7 @@ pub fn request(bytes: &[u8]) {
         message::decode_kept(&kept, &mut back);
         assert_eq!(message::encode_kept(&back, is_kept), Ok(kept), "kept headers come back");
     }
-    let _ = (serde_json::from_slice::<PushBatch>(bytes), serde_json::from_slice::<Settlements>(bytes));
+    let _ = (read_batch(bytes), json::read::<Settlements>(bytes));
 }
 
 /// A framed batch.

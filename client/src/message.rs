@@ -35,6 +35,9 @@ pub enum HeaderError {
     /// No HTTP header has this value.
     #[error("the value of the header {0:?} must be visible ASCII and spaces, on one line")]
     Value(String),
+    /// A header that a message has once.
+    #[error("the header {0:?} is given more than once; give it once")]
+    Twice(String),
     /// No group is called so.
     #[error("the group must be 1 to {GROUP_CHARACTERS_MAX} visible ASCII characters, and this one {0}")]
     Group(String),
@@ -76,6 +79,16 @@ impl Message {
             self.headers.append(header, value);
         } else {
             self.headers.insert(header, value);
+        }
+        Ok(self)
+    }
+
+    /// The same message, if a header of this name would be added to it and take no other's place.
+    pub fn once(self, name: &str) -> Result<Self, HeaderError> {
+        let name: HeaderName = name.parse().map_err(|_| HeaderError::Name(name.into()))?;
+        let is_one_of_many = name.as_str().starts_with("meta-") || name.as_str().starts_with("ce-");
+        if self.headers.contains_key(&name) && !is_one_of_many {
+            return Err(HeaderError::Twice(name.to_string()));
         }
         Ok(self)
     }
@@ -209,7 +222,7 @@ impl TryFrom<Item> for Message {
         }
         for (name, values) in &head.headers {
             for value in values.iter() {
-                message = message.header(name, value)?;
+                message = message.once(name)?.header(name, value)?;
             }
         }
         if let Some(group) = head.group {
@@ -258,6 +271,17 @@ mod tests {
             (&headers["message-group"], &headers["message-delay"], &headers["message-ttl"]),
             (&HeaderValue::from_static("g"), &HeaderValue::from_static("1"), &HeaderValue::from_static("2"))
         );
+    }
+
+    #[test]
+    fn an_item_that_gives_one_header_twice_is_refused() {
+        for json in [
+            r#"{"content": "a", "contentType": "a/b", "headers": {"Content-Type": "c/d"}}"#,
+            r#"{"content": "a", "headers": {"reply-to": ["a/b", "c/d"]}}"#,
+        ] {
+            let item: Item = serde_json::from_str(json).unwrap();
+            assert!(matches!(Message::try_from(item), Err(HeaderError::Twice(_))), "{json}");
+        }
     }
 
     #[test]

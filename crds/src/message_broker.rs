@@ -76,7 +76,7 @@ pub struct MessageBrokerSpec {
         length(max = 16),
         inner(
             length(min = 1, max = 267),
-            regex(pattern = r"^(\*|https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?)$")
+            regex(pattern = r"^(\*|https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)$")
         ),
         extend("x-kubernetes-list-type" = "set")
     )]

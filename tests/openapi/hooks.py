@@ -22,6 +22,9 @@ def map_case(context, case):
             case.path_parameters = dict(STREAMS)
             headers["Accept"] = "text/event-stream"
             case.query = {name: query[name] for name in ("in_flight", "lease") if name in query}
+            # What has no effect on a stream is refused.
+            for name in ("Acknowledge", "Receive-Attempt-Id"):
+                headers.pop(name, None)
         else:
             del query["in_flight"]
     if query and "ack" in query and headers is not None:
@@ -29,6 +32,9 @@ def map_case(context, case):
         headers.pop("Receive-Attempt-Id", None)
         # By GET it has to be meant.
         headers["Restante-Settle"] = "yes"
+    if query and "ack" in query:
+        # And has no lease.
+        query.pop("lease", None)
     if query and "delay" in query:
         query["delay"] = str(int(query["delay"]) % DELAY_SECONDS_MAX)
     if headers and "Message-TTL" in headers:

@@ -63,6 +63,26 @@ const KEPT: [&str; 8] = [
 /// Headers with one of these prefixes are kept as well: CloudEvents' attributes and the sender's own.
 const KEPT_PREFIXES: [&str; 2] = ["ce-", "meta-"];
 
+/// Headers of answers. Whoever passes a message on may send them along with a push, where they mean nothing.
+pub const ANSWERED: [&str; 13] = [
+    ACKNOWLEDGE_FAILED,
+    IDEMPOTENCY_REPLAYED,
+    MESSAGE_ID,
+    MESSAGE_DURABILITY,
+    MESSAGE_ENQUEUED_AT,
+    MESSAGE_DELIVERIES,
+    MESSAGE_READY,
+    MESSAGE_DEAD_LETTER_CAUSE,
+    MESSAGE_DEAD_LETTER_CHANNEL,
+    MESSAGE_DEAD_LETTER_REASON,
+    LEASE_DURATION,
+    LEASE_EXPIRES_AT,
+    PREFERENCE_APPLIED,
+];
+
+/// Kept headers that a message has once: of two, receivers would read one.
+pub const KEPT_ONCE: [&str; 3] = ["content-type", REPLY_TO, CORRELATION_ID];
+
 /// The most kept headers of one message.
 pub const KEPT_HEADERS_MAX: usize = 64;
 /// The most bytes of names and values of one message's kept headers: proxies drop answers with larger heads, and the

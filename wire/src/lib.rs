@@ -10,6 +10,8 @@ pub mod channel;
 pub mod control;
 mod dead_letter;
 pub mod header;
+pub mod json;
+pub mod near;
 pub mod path;
 pub mod problem;
 pub mod revision;

@@ -46,3 +46,28 @@ pub fn messages(address: &Address) -> String {
 pub fn lease(token: &str) -> String {
     format!("{LEASES}{token}")
 }
+
+/// The token of a lease that is given as its token, as the path in `Location`, or as that path's absolute URL, to which HTTP
+/// libraries resolve it: behind a proxy with the proxy's own prefix.
+pub fn lease_token(lease: &str) -> &str {
+    lease.rsplit_once(LEASES).map_or(lease, |(_, token)| token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_its_token_however_it_is_given() {
+        for lease in [
+            "aZ09-_",
+            "/v1/leases/aZ09-_",
+            "/prefix/v1/leases/aZ09-_",
+            "http://localhost:8080/v1/leases/aZ09-_",
+            "https://example.com/a/b/v1/leases/aZ09-_",
+        ] {
+            assert_eq!(lease_token(lease), "aZ09-_", "{lease}");
+        }
+        assert_eq!(lease_token("/v1/leases/a/renew"), "a/renew");
+    }
+}

@@ -88,6 +88,8 @@ problem_types! {
     BodyTimeout = "body-timeout", "The body came too slowly";
     /// The body is of a type that this path does not take.
     MediaTypeUnsupported = "media-type-unsupported", "The body's media type is not supported";
+    /// A body in a transfer coding besides `chunked`.
+    TransferCodingUnsupported = "transfer-coding-unsupported", "The transfer coding is not supported";
     /// A body that is not what the path takes.
     BodyMalformed = "body-malformed", "The body is malformed";
     /// An item of a batch that cannot be obeyed; the others are not affected.
@@ -118,6 +120,8 @@ problem_types! {
     TooManyReceivers = "too-many-receivers", "Too many receivers wait";
     /// The pull was repeated under its attempt id while it waited: the repeat has its place.
     AttemptRepeated = "attempt-repeated", "The pull was repeated";
+    /// The attempt id is that of another pull, which still has its messages or still waits.
+    AttemptMismatch = "attempt-mismatch", "The attempt id was used for another pull";
     /// The token was never issued, or was changed on the way.
     LeaseUnknown = "lease-unknown", "No such lease was issued";
     /// The lease ended; nobody has the message now.

@@ -1,11 +1,16 @@
 //! What a receiver asks for: how long it waits, how long the message is its own, and what it says of earlier ones.
 
 use http::HeaderMap;
-use restante_wire::{ProblemType, channel::Delivery};
+use restante_wire::{
+    ProblemType,
+    channel::Delivery,
+    header::{ACKNOWLEDGE, RECEIVE_ATTEMPT_ID},
+};
 
 use crate::{
+    channel::{Attempt, PullForm},
     core::{self, bounded_lease},
-    http::{HttpError, header, query::Query},
+    http::{HttpError, header, meaning::expect_effects, query::Query},
     shared::Share,
 };
 
@@ -39,13 +44,15 @@ impl PullRequest {
         !self.auto && self.asked.attempt.is_none()
     }
 
-    /// What the query and headers of a pull say, within the channel's bounds.
+    /// What the query and headers of a pull say, within the channel's bounds; of a batch of at most so many messages, or of one.
     pub(super) fn parse(
         query: &Query<'_>,
         headers: &HeaderMap,
         delivery: &Delivery,
         answers: &Share,
+        batch_max: Option<u32>,
     ) -> Result<Self, HttpError> {
+        expect_effects(headers, &[ACKNOWLEDGE, RECEIVE_ATTEMPT_ID])?;
         let preferred = header::prefer_wait(headers)?;
         let said = query.seconds("wait", 0)?;
         let seconds = said.or(preferred).unwrap_or(delivery.wait_seconds).min(delivery.max_wait_seconds);
@@ -64,9 +71,15 @@ impl PullRequest {
             let detail = "ack=auto and Receive-Attempt-Id exclude each other: what is settled at once cannot be had again";
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
+        let lease_seconds = query.seconds("lease", 1)?;
+        if auto && lease_seconds.is_some() {
+            let detail = "ack=auto and lease exclude each other: what is settled at once has no lease";
+            return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
+        }
+        let form = PullForm { batch_max, lease_seconds };
         let asked = core::Asked {
-            lease: bounded_lease(delivery, query.seconds("lease", 1)?),
-            attempt: attempt.map(Into::into),
+            lease: bounded_lease(delivery, lease_seconds),
+            attempt: attempt.map(|id| Attempt { id: id.into(), form }),
             answers: answers.clone(),
         };
         Ok(Self { asked, wait, auto, acknowledge: header::acknowledge(headers)? })

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http::{Caller, HttpError, body, header::accepts, query::Query},
+    http::{Caller, HttpError, body, header::accepts, meaning::expect_effects, query::Query},
 };
 
 /// The longest time that a batch waits for more messages, in milliseconds: longer, and the first ones grow stale.
@@ -34,7 +34,7 @@ const MESSAGES: u32 = 100;
 
 /// `GET` and `POST /v1/batches/{address}`.
 pub async fn batches(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
-    let address = address_in(&request, path::BATCHES)?;
+    let address = address_in(request.uri(), path::BATCHES)?;
     let adapter = Adapter::at(&context, &address)?;
     if request.method() == Method::POST {
         adapter.destination(&address)?.take_batch(&address, request).await
@@ -46,21 +46,26 @@ pub async fn batches(State(context): State<Arc<Context>>, request: Request) -> R
 impl PullAdapter {
     async fn give_batch(self, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
-        body::expect_none(&body)?;
+        let no_body = body::expect_none(body, self.context.body_timeout)?;
         if parts.method == Method::HEAD {
+            Query::parse(parts.uri.query(), &[])?;
+            expect_effects(&parts.headers, &[])?;
+            body::none(no_body).await?;
             return Ok(self.count());
         }
         let query = Query::parse(parts.uri.query(), &[&PARAMETERS[..], &["max", "linger_ms"]].concat())?;
-        let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
+        let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES);
         let linger = query.number("linger_ms", 0, LINGER_MS_MAX)?.unwrap_or(0);
         let caller = Caller::in_extensions(&parts.extensions);
         let delivery = &self.channel.config.delivery;
-        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers())?;
+        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers(), Some(max))?;
+        let max = max as usize;
         settle_by_get::check(&request, &parts)?;
         let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
         // A receiver that waits holds its connection's buffer for as long as the request's head is there.
         drop(query);
-        drop((parts, body));
+        drop(parts);
+        body::none(no_body).await?;
         let (held, mut headers) = self.waited(&request).await?;
         let Some(held) = held else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());

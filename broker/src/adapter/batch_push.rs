@@ -10,16 +10,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as standard};
 use restante_wire::{
     Address, ProblemType,
     batch::{
-        BATCH_BYTES_MAX, BATCH_ITEMS_MAX, FRAMES_CONTENT_TYPE, FramesError, Item, ItemHead, PushBatch,
-        PushResult, PushResults, decode_frames,
+        BATCH_BYTES_MAX, BATCH_ITEMS_MAX, FRAMES_CONTENT_TYPE, Frame, FramesError, Item, ItemHead,
+        PushResult, PushResults, read_batch, split_frames,
     },
     header,
+    json::{self, Fault},
 };
 
 use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
-    http::{Caller, HttpError, body::Announced, header::content_type, query::Query},
+    http::{Caller, HttpError, body::Announced, header::content_type, meaning, query::Query},
     message,
 };
 
@@ -29,13 +30,24 @@ impl PushAdapter {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
+        meaning::expect_no_coding(&parts.headers, "batches are")?;
+        meaning::expect_effects(&parts.headers, &[])?;
+        meaning::expect_none_kept(&parts.headers)?;
         let body = Announced::new(body, &parts.headers);
         let caller = Caller::in_extensions(&parts.extensions);
         drop(parts);
         let body = body.read_batch(BATCH_BYTES_MAX, &caller, self.context.body_timeout).await?;
         let items = kind.read(&body.bytes)?;
-        let pushes: Vec<_> =
-            items.into_iter().map(|(head, content)| self.prepare(address, head, content)).collect();
+        let pushes = items.into_iter().enumerate().map(|(index, item)| {
+            let (head, content) =
+                item.map_err(|fault| HttpError::new(ProblemType::ItemMalformed, fault.to_string()))?;
+            self.prepare(address, head, content).map_err(|error| match error.kind() {
+                // What is wrong with a field begins with its name.
+                ProblemType::ItemMalformed => error.within(&kind.item(index)),
+                _ => error,
+            })
+        });
+        let pushes: Vec<_> = pushes.collect();
         let mut good = Vec::with_capacity(pushes.len());
         let pushes: Vec<Result<(), HttpError>> =
             pushes.into_iter().map(|push| push.map(|push| good.push(push))).collect();
@@ -81,29 +93,39 @@ impl PushAdapter {
     fn kept_headers(&self, head: ItemHead) -> Result<HeaderMap, HttpError> {
         let ItemHead { content_type, content_encoding, headers: others, .. } = head;
         let mut headers = HeaderMap::new();
-        let mut add = |name: &str, value: &str| {
-            let malformed = |reason: &str| {
-                HttpError::new(
-                    ProblemType::ItemMalformed,
-                    format!("the header {name:?} of the item {reason}"),
-                )
-            };
-            let lower = name.to_ascii_lowercase();
-            if !self.keeps(&lower) {
-                return Err(malformed(
-                    "is not kept with messages: content-*, ce-*, meta-*, trace and reply headers are, \
-                     and what its channel names (keepHeaders)",
-                ));
+        let malformed = |field: &str, reason: &str| {
+            HttpError::new(ProblemType::ItemMalformed, format!("{field} {reason}"))
+        };
+        let mut add = |field: &str, name: &str, value: &str| {
+            let name = HeaderName::try_from(name).map_err(|_| malformed(field, "is not a header's name"))?;
+            if header::KEPT_ONCE.contains(&name.as_str()) && headers.contains_key(&name) {
+                return Err(malformed(field, "is given more than once; give it once"));
             }
-            let name = HeaderName::try_from(lower).map_err(|_| malformed("has no header's name"))?;
-            let value = HeaderValue::try_from(value).map_err(|_| malformed("has no header's value"))?;
+            let value = HeaderValue::try_from(value).map_err(|_| {
+                malformed(field, "is not a header's value; it must be visible characters and spaces")
+            })?;
             headers.append(name, value);
             Ok(())
         };
-        content_type.iter().try_for_each(|value| add("content-type", value))?;
-        content_encoding.iter().try_for_each(|value| add("content-encoding", value))?;
+        let fields = [
+            ("contentType", "content-type", &content_type),
+            ("contentEncoding", "content-encoding", &content_encoding),
+        ];
+        for (field, name, value) in fields {
+            value.iter().try_for_each(|value| add(field, name, value))?;
+        }
         for (name, values) in &others {
-            values.iter().try_for_each(|value| add(name, value))?;
+            let (field, lower) = (format!("headers.{name}"), name.to_ascii_lowercase());
+            if !self.keeps(&lower) {
+                let reason = "is not kept with messages; content-*, ce-*, meta-*, trace and reply headers are, and what its \
+                              channel names (keepHeaders)";
+                return Err(malformed(&field, reason));
+            }
+            if let Some((also, ..)) = fields.iter().find(|(_, kept, value)| *kept == lower && value.is_some())
+            {
+                return Err(malformed(&field, &format!("and {also} are both given; give one of them")));
+            }
+            values.iter().try_for_each(|value| add(&field, &lower, value))?;
         }
         Ok(headers)
     }
@@ -134,48 +156,64 @@ enum Kind {
 
 impl Kind {
     fn of(headers: &HeaderMap) -> Result<Self, HttpError> {
-        match content_type(headers) {
-            Some("application/json") => Ok(Self::Json),
-            Some(FRAMES_CONTENT_TYPE) => Ok(Self::Frames),
-            other => {
-                let detail = format!(
-                    "a batch is application/json or {FRAMES_CONTENT_TYPE}, and this one says {}",
-                    other.unwrap_or("nothing")
-                );
-                Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail))
-            }
+        let named = content_type(headers)?;
+        let is = |media_type: &str| named.is_some_and(|named| named.eq_ignore_ascii_case(media_type));
+        if is("application/json") {
+            Ok(Self::Json)
+        } else if is(FRAMES_CONTENT_TYPE) {
+            Ok(Self::Frames)
+        } else {
+            let detail = format!(
+                "a batch is application/json or {FRAMES_CONTENT_TYPE}, and this one says {}",
+                named.unwrap_or("nothing")
+            );
+            Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail))
         }
     }
 
-    /// The items; all or none.
-    fn read(self, bytes: &Bytes) -> Result<Vec<(ItemHead, Bytes)>, HttpError> {
-        let malformed = |reason: String| HttpError::new(ProblemType::BodyMalformed, reason);
+    /// The path of an item.
+    fn item(self, index: usize) -> String {
+        match self {
+            Self::Json => format!("messages[{index}]"),
+            Self::Frames => format!("frames[{index}]"),
+        }
+    }
+
+    /// The items, each with what is wrong with it; or what is wrong with all of it.
+    fn read(self, bytes: &Bytes) -> Result<Vec<ReadItem>, HttpError> {
+        meaning::expect_not_gzip(bytes, "batches are")?;
+        let malformed = |reason: &dyn std::fmt::Display| {
+            let detail = format!("the batch is malformed, and nothing was stored: {reason}");
+            HttpError::new(ProblemType::BodyMalformed, detail)
+        };
         match self {
             Self::Json => {
-                let batch: PushBatch = serde_json::from_slice(bytes).map_err(|error| {
-                    malformed(format!("the batch is malformed, and nothing was stored: {error}"))
+                let items = read_batch(bytes).map_err(|fault| match fault.is_too_many {
+                    true => too_many(),
+                    false => malformed(&fault),
                 })?;
-                if batch.messages.len() > BATCH_ITEMS_MAX {
-                    return Err(too_many());
-                }
-                Ok(batch
-                    .messages
-                    .into_iter()
-                    .map(|Item { content, head }| (head, content.0.into()))
-                    .collect())
+                let items = items.into_iter();
+                Ok(items.map(|item| item.map(|Item { content, head }| (head, content.0.into()))).collect())
             }
             Self::Frames => {
-                let frames = decode_frames::<ItemHead>(bytes).map_err(|error| match error {
+                let frames = split_frames(bytes).map_err(|error| match error {
                     FramesError::TooMany => too_many(),
-                    error => malformed(format!("the batch is malformed, and nothing was stored: {error}")),
+                    error => malformed(&error),
                 })?;
-                Ok(frames.into_iter().map(|(head, content)| (head, bytes.slice_ref(content))).collect())
+                let items = frames.into_iter().enumerate().map(|(index, Frame { head, content })| {
+                    let head = json::read(head).map_err(|fault| fault.within(&self.item(index)))?;
+                    Ok((head, bytes.slice_ref(content)))
+                });
+                Ok(items.collect())
             }
         }
     }
 }
 
+/// An item's head and content, or what is wrong with it.
+type ReadItem = Result<(ItemHead, Bytes), Fault>;
+
 fn too_many() -> HttpError {
-    let detail = format!("a batch has at most {BATCH_ITEMS_MAX} items: send several");
+    let detail = format!("the batch exceeds the limit of {BATCH_ITEMS_MAX} items; send several");
     HttpError::new(ProblemType::BatchTooLarge, detail)
 }

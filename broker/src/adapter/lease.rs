@@ -14,13 +14,13 @@ use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
     core::{Release, Renewed, SettleRefusal, Ticket},
-    http::{HttpError, body, header::is_reason, query::Query},
+    http::{HttpError, body, header::is_reason, meaning::expect_effects, query::Query},
 };
 
 /// `DELETE /v1/leases/{lease}`: the message is done with.
 pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     Query::parse(request.uri().query(), &[])?;
-    let (channel, claim) = claim(&context, &request, "")?;
+    let (channel, claim) = claim(&context, request, "").await?;
     let settled = context.cores.ask(channel, &claim, move |core, claim| core.settle(channel, *claim));
     kept(&context, channel, settled.await?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -31,7 +31,8 @@ pub async fn release(State(context): State<Arc<Context>>, request: Request) -> R
     let query = Query::parse(request.uri().query(), &["delay", "uncounted"])?;
     let delay = query.seconds("delay", 0)?.map(|seconds| Millis::from(seconds) * 1000);
     let release = Release { counted: !query.flag("uncounted")?, delay };
-    let (channel, claim) = claim(&context, &request, "/release")?;
+    drop(query);
+    let (channel, claim) = claim(&context, request, "/release").await?;
     let released =
         context.cores.ask(channel, &claim, move |core, claim| core.release(channel, *claim, release));
     kept(&context, channel, released.await?).await?;
@@ -45,7 +46,7 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
     if let Some(reason) = &reason {
         check_reason(reason)?;
     }
-    let (channel, claim) = claim(&context, &request, "/reject")?;
+    let (channel, claim) = claim(&context, request, "/reject").await?;
     let rejected = context
         .cores
         .ask(channel, &reason, move |core, reason| core.reject(channel, claim, reason.as_deref()));
@@ -56,7 +57,7 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
 /// `POST /v1/leases/{lease}/renew`: the message is needed for longer.
 pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let seconds = Query::parse(request.uri().query(), &["lease"])?.seconds("lease", 1)?;
-    let (channel, claim) = claim(&context, &request, "/renew")?;
+    let (channel, claim) = claim(&context, request, "/renew").await?;
     let renewed = context.cores.ask(channel, &claim, move |core, claim| core.renew(channel, *claim, seconds));
     let Renewed { granted, lease, ticket } = renewed.await?.map_err(refusal::settle)?;
     kept(&context, channel, Ok(ticket)).await?;
@@ -85,16 +86,16 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::ParameterMalformed, detail))
 }
 
-/// The token of a lease as a receiver names it: the token itself, or the path of a `Location`, whatever stands before it.
-pub(super) fn token(lease: &str) -> &str {
-    lease.rsplit_once(path::LEASES).map_or(lease, |(_, token)| token)
-}
-
 /// The channel number and claim of the token in the path.
-fn claim(context: &Context, request: &Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
-    body::expect_none(request.body())?;
-    let path = request.uri().path();
+async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
+    let (parts, body) = request.into_parts();
+    let no_body = body::expect_none(body, context.body_timeout)?;
+    // What is said of a lease may be said again: a key of its own changes nothing, and promises nothing that is not kept.
+    expect_effects(&parts.headers, &[header::IDEMPOTENCY_KEY])?;
+    let path = parts.uri.path();
     let token =
         path.strip_prefix(path::LEASES).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or_default();
-    context.sealer.open(token).ok_or_else(refusal::lease_unknown)
+    let claim = context.sealer.open(token).ok_or_else(refusal::lease_unknown)?;
+    body::none(no_body).await?;
+    Ok(claim)
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     channel::{Sequence, State as MessageState},
-    http::{Caller, HttpError, body, query::Query},
+    http::{Caller, HttpError, body, meaning::expect_effects, query::Query},
 };
 
 /// Messages of a look that names no `max`.
@@ -28,15 +28,20 @@ const CURSOR_VERSION: u8 = 1;
 
 /// `GET /v1/peek/{address}`
 pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
-    body::expect_none(request.body())?;
-    let address = address_in(&request, path::PEEK)?;
+    let (parts, body) = request.into_parts();
+    let no_body = body::expect_none(body, context.body_timeout)?;
+    let address = address_in(&parts.uri, path::PEEK)?;
     let source = Adapter::at(&context, &address)?.source(&address)?;
-    if *request.method() == Method::HEAD {
+    expect_effects(&parts.headers, &[])?;
+    if parts.method == Method::HEAD {
+        Query::parse(parts.uri.query(), &[])?;
+        body::none(no_body).await?;
         return Ok(source.count());
     }
-    let caller = Caller::of(&request);
-    let query = Query::parse(request.uri().query(), &["state", "after", "max"])?;
+    let caller = Caller::in_extensions(&parts.extensions);
+    let query = Query::parse(parts.uri.query(), &["state", "after", "max"])?;
     if query.word("state") == Some("dead-letters") {
+        body::none(no_body).await?;
         return letters::peek(&context, &caller, &source.channel, &query).await;
     }
     let state = match query.word("state") {
@@ -52,6 +57,7 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     };
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let first = query.word("after").map_or(Ok(0), read_cursor)?;
+    body::none(no_body).await?;
     let asked = Asked {
         spans: vec![Span { entry: source.channel, state, which: Which::All }],
         from: (0, first),
@@ -66,10 +72,13 @@ pub async fn channel(
     State(context): State<Arc<Context>>,
     request: Request,
 ) -> Result<Json<ChannelStats>, HttpError> {
-    body::expect_none(request.body())?;
-    Query::parse(request.uri().query(), &[])?;
+    let (parts, body) = request.into_parts();
+    let no_body = body::expect_none(body, context.body_timeout)?;
+    Query::parse(parts.uri.query(), &[])?;
+    expect_effects(&parts.headers, &[])?;
     // A channel's name is read as addresses are: as it stands in the path, with nothing decoded.
-    let name = address_in(&request, path::CHANNELS)?;
+    let name = address_in(&parts.uri, path::CHANNELS)?;
+    body::none(no_body).await?;
     let entry = match name.as_str().split_once('/') {
         Some((namespace, name)) => context.store.by_name(namespace, name),
         None => None,

@@ -36,7 +36,7 @@ pub(crate) use batch_pull::LINGER_MS_MAX;
 pub use batch_pull::batches;
 pub use combined::CombinedAdapter;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Uri};
 pub use pull::PullAdapter;
 pub use push::PushAdapter;
 use restante_wire::{Address, ProblemType};
@@ -147,8 +147,8 @@ impl Adapter {
 }
 
 /// The address in a path, as it stands there: nothing is decoded, so that there is one way to write each.
-pub fn address_in(request: &Request, prefix: &str) -> Result<Address, HttpError> {
-    let text = request.uri().path().strip_prefix(prefix).unwrap_or_default();
+pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
+    let text = uri.path().strip_prefix(prefix).unwrap_or_default();
     text.parse().map_err(|error| {
         HttpError::new(ProblemType::AddressMalformed, format!("{text:?} is no address: {error}"))
     })

@@ -1,7 +1,7 @@
 //! The second channel adapter: takes a request by GET, finds the channel that its source belongs to, and answers with a
 //! message's content or, when none comes within the predetermined time period, with the time-out response.
 
-use std::{future::ready, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     address_store::ChannelEntry,
-    http::{Caller, HttpError, body, header::wants_events, query::Query},
+    http::{Caller, HttpError, body, header::wants_events, meaning::expect_effects, query::Query},
 };
 
 /// The source side of an address.
@@ -37,19 +37,27 @@ impl PullAdapter {
     /// Answers a request for a message, for a stream of them, or for how many there are.
     pub fn handle(self, request: Request) -> Result<Answering, HttpError> {
         let (parts, body) = request.into_parts();
-        body::expect_none(&body)?;
+        let no_body = body::expect_none(body, self.context.body_timeout)?;
         if parts.method == Method::HEAD {
-            return Ok(Box::pin(ready(Ok(self.count()))));
+            Query::parse(parts.uri.query(), &[])?;
+            expect_effects(&parts.headers, &[])?;
+            return Ok(Box::pin(async move {
+                body::none(no_body).await?;
+                Ok(self.count())
+            }));
         }
         if wants_events(&parts.headers) {
-            return stream::events(self, &parts);
+            return stream::events(self, &parts, no_body);
         }
         let query = Query::parse(parts.uri.query(), &PARAMETERS)?;
         let caller = Caller::in_extensions(&parts.extensions);
         let delivery = &self.channel.config.delivery;
-        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers())?;
+        let request = PullRequest::parse(&query, &parts.headers, delivery, caller.answers(), None)?;
         settle_by_get::check(&request, &parts)?;
-        Ok(Box::pin(async move { self.give(&request).await }))
+        Ok(Box::pin(async move {
+            body::none(no_body).await?;
+            self.give(&request).await
+        }))
     }
 
     async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {

@@ -23,7 +23,8 @@ use crate::{
     http::{
         Caller, HttpError,
         body::{Announced, WholeBody},
-        header::prefer_wait,
+        header::{expect_kept_once, prefer_wait},
+        meaning::expect_effects,
         query::Query,
     },
     message,
@@ -96,6 +97,11 @@ impl PushAdapter {
     fn asked(&self, request: Request) -> Result<Asked, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
+        expect_effects(
+            &parts.headers,
+            &[header::IDEMPOTENCY_KEY, header::MESSAGE_GROUP, header::MESSAGE_DELAY, header::MESSAGE_TTL],
+        )?;
+        expect_kept_once(&parts.headers)?;
         Ok(Asked {
             said: Said::in_headers(&parts.headers)?,
             wait: prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max())),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use restante_wire::ProblemType;
+use restante_wire::{ProblemType, path};
 use tokio::time::{Instant, sleep};
 
-use super::{Context, PullAdapter, answer, asked::PullRequest, held::Held, lease::token, refusal};
+use super::{Context, PullAdapter, answer, asked::PullRequest, held::Held, refusal};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
     core::{Asked, Delivered, Delivery, PullRefusal, Reach, Ticket},
@@ -132,7 +132,7 @@ impl PullAdapter {
             return Ok(Default::default());
         }
         let Context { cores, sealer, .. } = &*self.context;
-        let claims = leases.iter().map(|lease| sealer.open(token(lease)));
+        let claims = leases.iter().map(|lease| sealer.open(path::lease_token(lease)));
         let claims: Vec<_> = claims.collect();
         let known: Vec<_> = claims.iter().flatten().copied().collect();
         let settled = cores

@@ -113,6 +113,11 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
             HttpError::new(ProblemType::TooManyReceivers, detail)
         }
         PullRefusal::NoMemory => busy(),
+        PullRefusal::OtherForm => {
+            let detail = "the Receive-Attempt-Id is that of another pull, which still has its messages: a repeat asks the \
+                          same path with the same max and lease, and another pull has an id of its own";
+            HttpError::new(ProblemType::AttemptMismatch, detail)
+        }
         PullRefusal::StoreFailed => store_failed(),
         PullRefusal::Gone => draining(),
     }

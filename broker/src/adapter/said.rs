@@ -45,7 +45,7 @@ impl Said {
         Ok(Self {
             key: header::idempotency_key(headers)?,
             group: header::message_group(headers)?,
-            delay_seconds: header::message_delay(headers)?,
+            delay_seconds: some_delay(header::message_delay(headers)?),
             ttl_seconds: header::message_ttl(headers)?,
             problem: Problem::Header,
         })
@@ -63,7 +63,7 @@ impl Said {
         Ok(Self {
             key: visible("idempotencyKey", &head.idempotency_key, KEY_CHARACTERS_MAX)?,
             group: visible("group", &head.group, GROUP_CHARACTERS_MAX)?,
-            delay_seconds: head.delay_seconds,
+            delay_seconds: some_delay(head.delay_seconds),
             ttl_seconds: head.ttl_seconds,
             problem: Problem::Item,
         })
@@ -118,7 +118,6 @@ impl Said {
         }
         let lives = self.ttl_seconds.or((limits.ttl_seconds > 0).then_some(limits.ttl_seconds));
         if let (Some(delay), Some(lives)) = (self.delay_seconds, lives)
-            && delay > 0
             && delay >= lives
         {
             return Err(self.problem.error(format!(
@@ -148,6 +147,11 @@ impl Said {
             said.into_iter().chain(kept.into_iter().flat_map(|(name, value)| [name.as_bytes(), value])),
         )
     }
+}
+
+/// A delay of 0 is no delay: a repeat may say either.
+fn some_delay(seconds: Option<u32>) -> Option<u32> {
+    seconds.filter(|seconds| *seconds > 0)
 }
 
 impl Problem {

@@ -46,7 +46,8 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let query = Query::parse(parts.uri.query(), &super::super::asked::PARAMETERS).unwrap();
         let request =
-            PullRequest::parse(&query, &parts.headers, &Delivery::default(), &Share::unbounded()).unwrap();
+            PullRequest::parse(&query, &parts.headers, &Delivery::default(), &Share::unbounded(), None)
+                .unwrap();
         check(&request, &parts)
     }
 

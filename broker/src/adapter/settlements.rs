@@ -12,18 +12,16 @@ use restante_wire::{
     batch::{
         BATCH_BYTES_MAX, LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements,
     },
+    header::IDEMPOTENCY_KEY,
+    json, path,
 };
 
-use super::{
-    Context,
-    lease::{check_reason, token},
-    refusal,
-};
+use super::{Context, lease::check_reason, refusal};
 use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
     core::{self, Core, SettleRefusal, Ticket},
-    http::{Caller, HttpError, body::Announced, header::content_type, query::Query},
+    http::{Caller, HttpError, body::Announced, header, meaning, query::Query},
 };
 
 /// `POST /v1/settlements`
@@ -33,24 +31,28 @@ pub async fn settle_many(
 ) -> Result<Json<SettlementResults>, HttpError> {
     let (parts, body) = request.into_parts();
     Query::parse(parts.uri.query(), &[])?;
-    if content_type(&parts.headers) != Some("application/json") {
-        let detail = "settlements are application/json: say so in Content-Type";
+    if !header::content_type(&parts.headers)?.is_some_and(|of| of.eq_ignore_ascii_case("application/json")) {
+        let detail = "settlements are application/json; name it in Content-Type";
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
+    meaning::expect_no_coding(&parts.headers, "settlements are")?;
+    // What is said of a lease may be said again.
+    meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);
     let body = body.read_batch(BATCH_BYTES_MAX, &caller, context.body_timeout).await?;
-    let settlements: Settlements = serde_json::from_slice(&body.bytes).map_err(|error| {
-        HttpError::new(
-            ProblemType::BodyMalformed,
-            format!("the body holds no settlements, and nothing was done: {error}"),
-        )
+    meaning::expect_not_gzip(&body.bytes, "settlements are")?;
+    let settlements: Settlements = json::read(&body.bytes).map_err(|fault| {
+        if fault.is_too_many {
+            return too_many();
+        }
+        let detail = format!("the settlements are malformed, and nothing was done: {fault}");
+        HttpError::new(ProblemType::BodyMalformed, detail)
     })?;
     let Settlements { ack, release, reject, renew } = &settlements;
     let count = ack.len() + release.len() + reject.len() + renew.len();
     if count > SETTLEMENTS_MAX {
-        let detail = format!("{count} leases are more than {SETTLEMENTS_MAX}: send several requests");
-        return Err(HttpError::new(ProblemType::BatchTooLarge, detail));
+        return Err(too_many());
     }
     let asked = ack.iter().map(Asked::ack);
     let asked = asked.chain(release.iter().map(Asked::release)).chain(reject.iter().map(Asked::reject));
@@ -86,6 +88,12 @@ pub async fn settle_many(
     }))
 }
 
+fn too_many() -> HttpError {
+    let detail =
+        format!("the settlements exceed the limit of {SETTLEMENTS_MAX} leases; send several requests");
+    HttpError::new(ProblemType::BatchTooLarge, detail)
+}
+
 /// What is said of one lease.
 struct Asked<'a> {
     lease: &'a str,
@@ -118,14 +126,21 @@ impl<'a> Asked<'a> {
     }
 
     fn renew(renew: &'a Renew) -> Self {
-        Self { lease: &renew.lease, what: Ok(What::Renew(renew.seconds.map(|seconds| seconds.max(1)))) }
+        let what = match renew.seconds {
+            Some(0) => {
+                let detail = "the seconds of a renewal are 0; give at least 1, or release the lease";
+                Err(HttpError::new(ProblemType::ParameterMalformed, detail))
+            }
+            seconds => Ok(What::Renew(seconds)),
+        };
+        Self { lease: &renew.lease, what }
     }
 
     /// The channel, and what is done there.
     fn of(self, context: &Context) -> Result<(u32, (Claim, What)), HttpError> {
         let what = self.what?;
-        let token = token(self.lease);
-        let (channel, claim) = context.sealer.open(token).ok_or_else(refusal::lease_unknown)?;
+        let (channel, claim) =
+            context.sealer.open(path::lease_token(self.lease)).ok_or_else(refusal::lease_unknown)?;
         Ok((channel, (claim, what)))
     }
 }

@@ -26,7 +26,12 @@ use crate::{
     channel::Claim,
     clock::Millis,
     core::{Asked, bounded_lease},
-    http::{Caller, HttpError, query::Query},
+    http::{
+        Caller, HttpError,
+        body::{self, NoBody},
+        meaning::expect_effects,
+        query::Query,
+    },
 };
 
 /// How often a comment tells proxies and the receiver that the stream lives: well within the 60 s after which proxies give
@@ -57,12 +62,16 @@ struct Events {
 }
 
 /// Answers with a stream.
-pub(super) fn events(source: PullAdapter, parts: &Parts) -> Result<Answering, HttpError> {
+pub(super) fn events(source: PullAdapter, parts: &Parts, no_body: NoBody) -> Result<Answering, HttpError> {
+    expect_effects(&parts.headers, &[])?;
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
     let in_flight = query.number("in_flight", 1, IN_FLIGHT_MAX)?.unwrap_or(1) as usize;
     let lease = bounded_lease(&source.channel.config.delivery, query.seconds("lease", 1)?);
     let caller = Caller::in_extensions(&parts.extensions);
-    Ok(Box::pin(begun(source, in_flight, lease, caller)))
+    Ok(Box::pin(async move {
+        body::none(no_body).await?;
+        begun(source, in_flight, lease, caller).await
+    }))
 }
 
 async fn begun(

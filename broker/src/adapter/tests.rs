@@ -144,7 +144,8 @@ async fn a_push_and_a_batch_are_answered_when_they_are_on_disk() {
     let broker = Broker::new(Durability::Fsync);
     let answer = broker.stored("a push", push(path::MESSAGES, "a message")).await;
     assert_eq!(answer.status, StatusCode::CREATED);
-    let batch = with_json(push(path::BATCHES, ""), &json!({"messages": [{"body": "one"}, {"body": "two"}]}));
+    let batch =
+        with_json(push(path::BATCHES, ""), &json!({"messages": [{"content": "one"}, {"content": "two"}]}));
     assert_eq!(broker.stored("a batch", batch).await.status, StatusCode::OK);
 }
 

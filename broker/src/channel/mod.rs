@@ -27,7 +27,7 @@ pub use senders::{SenderId, WaitingSenders};
 pub use settle::Released;
 pub use state::ChannelState;
 pub use time::Elapsed;
-pub use waiting::{Arrival, AttemptId, Dismissed, WaiterId, WaitingReceivers};
+pub use waiting::{Arrival, Attempt, AttemptId, Dismissed, PullForm, WaiterId, WaitingReceivers};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,25 @@ pub struct WaiterId {
 /// Names a pull whose answer may be lost, so that its repeat is recognised.
 pub type AttemptId = std::sync::Arc<str>;
 
+/// A pull under an attempt id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Under which a repeat is recognised.
+    pub id: AttemptId,
+    /// What a repeat must ask for again.
+    pub form: PullForm,
+}
+
+/// What a pull asks for besides its wait: a repeat in another form is another pull, and could not be answered by the same
+/// messages and leases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PullForm {
+    /// The most messages of a batch; none for a single message.
+    pub batch_max: Option<u32>,
+    /// The lease that was asked for, before the channel's bounds; none for the channel's own.
+    pub lease_seconds: Option<u32>,
+}
+
 /// Why a receiver waits no longer though no message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dismissed {
@@ -32,7 +51,7 @@ pub struct Waiter<T, H> {
     /// How long the message will be the receiver's.
     pub lease: Millis,
     /// Under which its repeat is recognised.
-    pub attempt: Option<AttemptId>,
+    pub attempt: Option<Attempt>,
     /// Whose it is.
     pub holder: H,
     /// Where the message is sent.
@@ -69,7 +88,7 @@ impl<T, H> WaitingReceivers<T, H> {
     }
 
     /// One more receiver waits.
-    pub fn push(&mut self, lease: Millis, attempt: Option<AttemptId>, holder: H) -> (WaiterId, Arrival<T>) {
+    pub fn push(&mut self, lease: Millis, attempt: Option<Attempt>, holder: H) -> (WaiterId, Arrival<T>) {
         let (sender, arrival) = oneshot::channel();
         let place = self.next;
         self.next += 1;

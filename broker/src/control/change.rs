@@ -13,7 +13,7 @@ use restante_wire::{
 use super::{Channels, Control, errors, look, ndjson};
 use crate::{
     address_store::{AddressStore, ApplyError, Changes},
-    http::error::HttpError,
+    http::{HttpError, query::Query},
 };
 
 /// `POST /control/v1/sync`
@@ -53,7 +53,7 @@ pub(super) async fn delete<C: Channels>(
     Path(uid): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ChannelDeleted>, HttpError> {
-    let (uid, force) = (look::uid(&uid)?, force(query.as_deref())?);
+    let (uid, force) = (look::uid(&uid)?, Query::parse(query.as_deref(), &["force"])?.flag("force")?);
     let deleted = control.in_turn(|control| async move {
         let entry = control.store.by_uid(uid);
         let mut messages = 0;
@@ -97,24 +97,4 @@ async fn apply<C: Channels>(
         Ok(control.store.state())
     });
     state.await.map(Json)
-}
-
-/// The query of a DELETE: `force=true`, `force=false`, or nothing.
-fn force(query: Option<&str>) -> Result<bool, HttpError> {
-    let mut force = false;
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        force = match pair.split_once('=').unwrap_or((pair, "")) {
-            ("force", "true") => true,
-            ("force", "false") => false,
-            ("force", value) => {
-                let detail = format!("force must be true or false, and is {value:?}");
-                return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
-            }
-            (name, _) => {
-                let detail = format!("{name:?} is no parameter of a DELETE: it has force");
-                return Err(HttpError::new(ProblemType::ParameterUnknown, detail));
-            }
-        };
-    }
-    Ok(force)
 }

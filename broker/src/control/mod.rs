@@ -11,6 +11,7 @@ mod channels;
 mod errors;
 mod look;
 mod ndjson;
+mod plain;
 mod redrive;
 mod token;
 
@@ -109,6 +110,7 @@ pub fn router<C: Channels>(
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(control)
+        .layer(middleware::from_fn(plain::require))
         // Outermost, so that whoever has no token learns nothing, not even which paths there are.
         .layer(middleware::from_fn_with_state(token, auth::require))
         // But for what its refusals lead to.

@@ -1,7 +1,7 @@
 //! Channels as they come over the wire: one JSON object a line, read as they come.
 
 use axum::body::Body;
-use restante_wire::{ChannelConfig, ProblemType};
+use restante_wire::{ChannelConfig, ProblemType, json};
 
 use crate::{
     address_store::CHANNELS_MAX,
@@ -77,7 +77,7 @@ impl Lines {
 }
 
 fn parse(text: &[u8], place: &str) -> Result<ChannelConfig, HttpError> {
-    serde_json::from_slice(text).map_err(|error| malformed(format!("{place} holds no channel: {error}")))
+    json::read(text).map_err(|fault| malformed(format!("{place} holds no valid channel: {fault}")))
 }
 
 fn too_long(place: &str) -> HttpError {

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use restante_wire::{
     ProblemType,
     control::{Purge, Purged, PurgedState, Redrive},
+    json,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -36,6 +37,10 @@ pub(super) async fn redrive<C: Channels>(
 ) -> Result<Json<serde_json::Value>, HttpError> {
     let (entry, body) = (entry(&control, &uid)?, read(body).await?);
     let Redrive { to, limit } = parse(&body)?;
+    if limit == Some(0) {
+        let detail = "limit is 0 and would move nothing; give at least 1, or leave it out for all";
+        return Err(HttpError::new(ProblemType::BodyMalformed, detail));
+    }
     let to = to.map(|to| control.store.by_uid(to).ok_or_else(|| errors::unknown(to))).transpose()?;
     let store = control.store.clone();
     once(control, "redrive", entry, &headers, body, move |channels: C, entry| async move {
@@ -62,7 +67,7 @@ pub(super) async fn purge<C: Channels>(
     let (entry, body) = (entry(&control, &uid)?, read(body).await?);
     let Purge { states } = parse(&body)?;
     if states.is_empty() {
-        let detail = "states says which messages go: ready, delayed, dead";
+        let detail = "states is empty and would purge nothing; give some of ready, delayed, dead";
         return Err(HttpError::new(ProblemType::BodyMalformed, detail));
     }
     let states = states.into_iter().map(|state| match state {
@@ -145,8 +150,7 @@ async fn read(body: Body) -> Result<Bytes, HttpError> {
 
 /// An empty body says nothing, and everything has its default.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        HttpError::new(ProblemType::BodyMalformed, format!("the body cannot be obeyed: {error}"))
-    })
+    let body = if json::without_mark(body).trim_ascii().is_empty() { b"{}" } else { body };
+    json::read(body)
+        .map_err(|fault| HttpError::new(ProblemType::BodyMalformed, format!("the body is invalid: {fault}")))
 }

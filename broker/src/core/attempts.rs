@@ -2,28 +2,35 @@
 
 use std::collections::HashMap;
 
-use crate::channel::{AttemptId, Sequence, WaiterId};
+use crate::channel::{Attempt, AttemptId, PullForm, Sequence, WaiterId};
 
 /// What a pull with an attempt id came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Attempt {
+pub(super) enum Outcome {
     /// It waits.
     Waiting(WaiterId),
     /// It got these messages, which it still has.
     Given(Vec<Sequence>),
 }
 
+/// A repeat asks for something else than the pull that it would repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OtherForm;
+
 /// The attempts of one channel: one for each receiver that waits, and one for each message that is leased, at the most.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    by_id: HashMap<AttemptId, Attempt>,
+    by_id: HashMap<AttemptId, (PullForm, Outcome)>,
     by_message: HashMap<Sequence, AttemptId>,
 }
 
 impl Attempts {
     /// What an attempt came to, unless it has nothing any more.
-    pub(super) fn get(&self, id: &AttemptId) -> Option<&Attempt> {
-        self.by_id.get(id)
+    pub(super) fn get(&self, attempt: &Attempt) -> Result<Option<&Outcome>, OtherForm> {
+        match self.by_id.get(&attempt.id) {
+            Some((form, _)) if *form != attempt.form => Err(OtherForm),
+            known => Ok(known.map(|(_, outcome)| outcome)),
+        }
     }
 
     /// Whether there are none.
@@ -32,29 +39,30 @@ impl Attempts {
     }
 
     /// An attempt waits.
-    pub(super) fn waits(&mut self, id: &AttemptId, waiter: WaiterId) {
-        self.by_id.insert(id.clone(), Attempt::Waiting(waiter));
+    pub(super) fn waits(&mut self, attempt: &Attempt, waiter: WaiterId) {
+        self.by_id.insert(attempt.id.clone(), (attempt.form, Outcome::Waiting(waiter)));
     }
 
     /// An attempt waits no longer, unless a repeat does.
-    pub(super) fn stops_waiting(&mut self, id: &AttemptId, waiter: WaiterId) {
-        if self.by_id.get(id) == Some(&Attempt::Waiting(waiter)) {
-            self.by_id.remove(id);
+    pub(super) fn stops_waiting(&mut self, attempt: &Attempt, waiter: WaiterId) {
+        let waits = |(_, outcome): &(PullForm, Outcome)| *outcome == Outcome::Waiting(waiter);
+        if self.by_id.get(&attempt.id).is_some_and(waits) {
+            self.by_id.remove(&attempt.id);
         }
     }
 
     /// Nobody waits any longer.
     pub(super) fn nobody_waits(&mut self) {
-        self.by_id.retain(|_, attempt| matches!(attempt, Attempt::Given(_)));
+        self.by_id.retain(|_, (_, outcome)| matches!(outcome, Outcome::Given(_)));
     }
 
     /// An attempt got a message.
-    pub(super) fn got(&mut self, id: &AttemptId, sequence: Sequence) {
-        self.by_message.insert(sequence, id.clone());
-        match self.by_id.get_mut(id) {
-            Some(Attempt::Given(messages)) => messages.push(sequence),
-            Some(Attempt::Waiting(_)) | None => {
-                self.by_id.insert(id.clone(), Attempt::Given(vec![sequence]));
+    pub(super) fn got(&mut self, attempt: &Attempt, sequence: Sequence) {
+        self.by_message.insert(sequence, attempt.id.clone());
+        match self.by_id.get_mut(&attempt.id) {
+            Some((_, Outcome::Given(messages))) => messages.push(sequence),
+            Some((_, Outcome::Waiting(_))) | None => {
+                self.by_id.insert(attempt.id.clone(), (attempt.form, Outcome::Given(vec![sequence])));
             }
         }
     }
@@ -62,7 +70,7 @@ impl Attempts {
     /// A message is not leased any more.
     pub(super) fn lost(&mut self, sequence: Sequence) {
         let Some(id) = self.by_message.remove(&sequence) else { return };
-        if let Some(Attempt::Given(messages)) = self.by_id.get_mut(&id) {
+        if let Some((_, Outcome::Given(messages))) = self.by_id.get_mut(&id) {
             messages.retain(|other| *other != sequence);
             if messages.is_empty() {
                 self.by_id.remove(&id);
@@ -77,15 +85,30 @@ mod tests {
 
     #[test]
     fn an_attempt_is_remembered_for_as_long_as_it_has_a_message() {
-        let (mut attempts, id) = (Attempts::default(), AttemptId::from("a"));
-        attempts.got(&id, 1);
-        attempts.got(&id, 2);
-        assert_eq!(attempts.get(&id), Some(&Attempt::Given(vec![1, 2])));
+        let (mut attempts, a) = (Attempts::default(), Attempt { id: "a".into(), form: PullForm::default() });
+        attempts.got(&a, 1);
+        attempts.got(&a, 2);
+        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Given(vec![1, 2]))));
         attempts.lost(1);
         attempts.lost(7);
-        assert_eq!(attempts.get(&id), Some(&Attempt::Given(vec![2])));
+        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Given(vec![2]))));
         attempts.lost(2);
-        assert_eq!(attempts.get(&id), None);
+        assert_eq!(attempts.get(&a), Ok(None));
         assert!(attempts.by_message.is_empty());
+    }
+
+    #[test]
+    fn an_id_is_one_form_of_pull_until_it_has_nothing_any_more() {
+        let of = |batch_max, lease_seconds| Attempt {
+            id: "a".into(),
+            form: PullForm { batch_max, lease_seconds },
+        };
+        let mut attempts = Attempts::default();
+        attempts.got(&of(Some(2), Some(30)), 1);
+        for other in [of(None, Some(30)), of(Some(3), Some(30)), of(Some(2), None), of(Some(2), Some(31))] {
+            assert_eq!(attempts.get(&other), Err(OtherForm), "{other:?}");
+        }
+        attempts.lost(1);
+        assert_eq!(attempts.get(&of(None, None)), Ok(None));
     }
 }

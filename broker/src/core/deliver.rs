@@ -4,10 +4,10 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-use super::{Core, CoreGone, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Attempt, records};
+use super::{Core, CoreGone, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Outcome, records};
 use crate::{
     address_store::ChannelEntry,
-    channel::{Arrival, AttemptId, Claim, Granted, Phase, Sequence, WaiterId},
+    channel::{Arrival, Attempt, Claim, Granted, Phase, Sequence, WaiterId},
     clock::Millis,
     log::{Log, Sync},
     shared::{self, Share, Taken},
@@ -44,7 +44,7 @@ pub struct Asked {
     /// How long the message will be the receiver's.
     pub lease: Millis,
     /// Under which a repeat is recognised.
-    pub attempt: Option<AttemptId>,
+    pub attempt: Option<Attempt>,
     /// What the receiver has of the memory of answers. A message is leased only if there is some for it.
     pub answers: Share,
 }
@@ -66,6 +66,8 @@ pub enum Delivered {
 pub enum PullRefusal {
     /// The channel's deletion has begun.
     Closed,
+    /// The attempt id is that of another form of pull.
+    OtherForm,
     /// As many receivers wait as may.
     TooManyReceivers {
         /// How many that is.
@@ -98,18 +100,20 @@ impl<L: Log> Core<L> {
         let number = entry.number;
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
-        if let Some(attempt) = asked.attempt.as_ref().and_then(|id| channel.attempts.get(id)) {
-            match attempt.clone() {
+        if let Some(attempt) = &asked.attempt {
+            let before = channel.attempts.get(attempt).map_err(|_| PullRefusal::OtherForm)?;
+            match before.cloned() {
                 // There is at least one, or the attempt would be forgotten.
-                Attempt::Given(messages) => {
+                Some(Outcome::Given(messages)) => {
                     return Ok(Delivered::Again(self.give_again(number, &messages, &asked.answers)?));
                 }
-                Attempt::Waiting(first) => {
+                Some(Outcome::Waiting(first)) => {
                     if let Some((id, arrival)) = channel.receivers.take_over(first, asked.lease) {
-                        channel.attempts.waits(asked.attempt.as_ref().expect("it was looked up"), id);
+                        channel.attempts.waits(attempt, id);
                         return Ok(Delivered::Later(id, arrival));
                     }
                 }
+                None => {}
             }
         }
         // Whoever waits came earlier; and nobody waits while something may be had, but for those that lack memory.

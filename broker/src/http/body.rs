@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use restante_wire::ProblemType;
@@ -129,13 +130,48 @@ fn patience(timeout: Duration, memory: &Purse) -> Duration {
     timeout.mul_f64(left.clamp(0.1, 1.0))
 }
 
-/// Refuses a request that has a body and should have none.
-pub fn expect_none(body: &Body) -> Result<(), HttpError> {
+/// What is left to see of a body that should not be there; nothing where the head says that it is not. On the heap, because
+/// it is rare and every request would have room for it.
+pub type NoBody = Option<BoxFuture<'static, Result<(), HttpError>>>;
+
+/// Refuses a request that has a body and should have none. A body without a byte is none, however it is framed: in chunks of
+/// which there are none, or by an empty frame of HTTP/2, which clients and proxies send for a POST without a body.
+pub fn expect_none(body: Body, within: Duration) -> Result<NoBody, HttpError> {
     if body.is_end_stream() {
-        return Ok(());
+        return Ok(None);
     }
-    let detail = "this request says everything in its path, query and headers: send it without a body";
-    Err(HttpError::new(ProblemType::BodyUnexpected, detail))
+    if body.size_hint().lower() > 0 {
+        return Err(unexpected());
+    }
+    Ok(Some(Box::pin(async move {
+        let mut body = Paced::new(body);
+        loop {
+            match body.next(|| within).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(part)) if part.is_empty() => {}
+                Ok(Some(_)) => return Err(unexpected()),
+                Err(Broken::TooSlow { bytes, seconds }) => {
+                    return Err(too_slow(bytes, seconds, "nothing was done"));
+                }
+                Err(Broken::Incomplete { bytes, error }) => {
+                    return Err(incomplete(bytes, "", &error, "nothing was done"));
+                }
+            }
+        }
+    })))
+}
+
+/// Waits until it is seen that there is no body.
+pub async fn none(body: NoBody) -> Result<(), HttpError> {
+    match body {
+        Some(seen) => seen.await,
+        None => Ok(()),
+    }
+}
+
+fn unexpected() -> HttpError {
+    let detail = "this request takes no body; give everything in its path, query and headers";
+    HttpError::new(ProblemType::BodyUnexpected, detail)
 }
 
 fn busy(caller: &Caller) -> HttpError {
@@ -268,6 +304,24 @@ mod tests {
         assert_eq!(held.len(), 15);
         let other = callers.at(Ipv4Addr::new(10, 0, 0, 1).into());
         assert!(Announced::new(chunks(&[50]), &length(50)).read(100, &other, TIMEOUT).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_a_byte_is_none_however_it_is_framed() {
+        let seen = async |body: Body| match expect_none(body, Duration::from_secs(30)) {
+            Ok(seen) => none(seen).await.map_err(|error| error.kind()),
+            Err(error) => Err(error.kind()),
+        };
+        for body in [Body::empty(), Body::from(""), chunks(&[]), chunks(&[0, 0])] {
+            assert_eq!(seen(body).await, Ok(()));
+        }
+        for body in [Body::from("x"), chunks(&[1]), chunks(&[0, 1])] {
+            assert_eq!(seen(body).await, Err(ProblemType::BodyUnexpected));
+        }
+        let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        assert_eq!(seen(never).await, Err(ProblemType::BodyTimeout));
+        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut off"))]));
+        assert_eq!(seen(broken).await, Err(ProblemType::BodyIncomplete));
     }
 
     #[tokio::test(start_paused = true)]

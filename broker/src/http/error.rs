@@ -23,6 +23,11 @@ impl HttpError {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
+    /// The same, of a part of something larger: `messages[3]` before `delaySeconds is …`.
+    pub fn within(self, path: &str) -> Self {
+        Self { detail: format!("{path}.{}", self.detail), ..self }
+    }
+
     /// The kind of problem.
     pub fn kind(&self) -> ProblemType {
         self.kind
@@ -61,7 +66,8 @@ pub fn status(kind: ProblemType) -> StatusCode {
         | P::ChannelNotEmpty
         | P::ManifestsRule
         | P::IdempotencyInProgress
-        | P::AttemptRepeated => StatusCode::CONFLICT,
+        | P::AttemptRepeated
+        | P::AttemptMismatch => StatusCode::CONFLICT,
         P::LeaseExpired
         | P::LeaseReleased
         | P::LeaseSuperseded
@@ -76,6 +82,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         }
         P::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         P::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        P::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
         P::NotProgrammed | P::Busy | P::Draining | P::IdempotencyFull | P::StoreFull | P::StoreFailed => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -16,6 +16,11 @@ static MESSAGE_DELAY: HeaderName = HeaderName::from_static(header::MESSAGE_DELAY
 static MESSAGE_TTL: HeaderName = HeaderName::from_static(header::MESSAGE_TTL);
 static ACKNOWLEDGE: HeaderName = HeaderName::from_static(header::ACKNOWLEDGE);
 static PREFER: HeaderName = HeaderName::from_static(header::PREFER);
+static KEPT_ONCE: [HeaderName; 3] = [
+    HeaderName::from_static(header::KEPT_ONCE[0]),
+    HeaderName::from_static(header::KEPT_ONCE[1]),
+    HeaderName::from_static(header::KEPT_ONCE[2]),
+];
 
 /// The `Idempotency-Key`: see [`string`].
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
@@ -42,7 +47,7 @@ pub fn message_ttl(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
     whole_seconds(headers, &MESSAGE_TTL, "Message-TTL")
 }
 
-/// The leases in `Acknowledge`, as they were said: tokens, or the paths of a `Location`.
+/// The leases in `Acknowledge`, as they were given: tokens, or what a `Location` said, resolved or not.
 pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     let mut leases = Vec::new();
     for value in headers.get_all(&ACKNOWLEDGE) {
@@ -52,11 +57,15 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     }
     // A lease that goes into the answer's header must not end it.
     if let Some(bad) = leases.iter().find(|lease| !is_visible(lease, LEASE_CHARACTERS_MAX)) {
-        return Err(malformed("Acknowledge", &format!("names {bad:?}, which is no lease")));
+        let reason = format!("names an invalid lease: {bad:?}; give its token, or what Location said");
+        return Err(malformed("Acknowledge", &reason));
+    }
+    if leases.is_empty() && headers.contains_key(&ACKNOWLEDGE) {
+        return Err(malformed("Acknowledge", "names no lease; leave it out"));
     }
     if leases.len() > header::ACKNOWLEDGED_LEASES_MAX {
         let reason = format!(
-            "names {} leases, and at most {} are taken: settle the others by POST {}",
+            "names {} leases and exceeds the limit of {}; settle the others by POST {}",
             leases.len(),
             header::ACKNOWLEDGED_LEASES_MAX,
             restante_wire::path::SETTLEMENTS
@@ -66,8 +75,8 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     Ok(leases)
 }
 
-/// The longest lease with its path and what a proxy is reached under, 256 each.
-const LEASE_CHARACTERS_MAX: usize = 600;
+/// The longest lease: a token of at most 256 characters behind the URL of a proxy.
+const LEASE_CHARACTERS_MAX: usize = 1024;
 
 /// Whether a text is 1 to `max` visible ASCII characters, without spaces.
 pub fn is_visible(text: &str, max: usize) -> bool {
@@ -80,10 +89,15 @@ pub fn is_reason(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
-/// The media type of the body, without its parameters, in the case in which it was sent.
-pub fn content_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    value.split(';').next().map(str::trim)
+/// The media type of the body, without its parameters. Its case means nothing (RFC 9110 section 8.3.1): compare it so.
+pub fn content_type(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
+    let value = single(headers, &CONTENT_TYPE)?.and_then(|value| value.to_str().ok());
+    Ok(value.and_then(|value| value.split(';').next()).map(str::trim))
+}
+
+/// Refuses what a message has once and is given more often: whoever receives both reads one of them.
+pub fn expect_kept_once(headers: &HeaderMap) -> Result<(), HttpError> {
+    KEPT_ONCE.iter().try_for_each(|name| single(headers, name).map(drop))
 }
 
 /// Whether `Accept` names this very media type (RFC 9110 section 12.5.1). Ranges such as `*/*` do not: what they get has
@@ -141,6 +155,7 @@ fn malformed(called: &str, reason: &str) -> HttpError {
 /// The `wait` preference of `Prefer` (RFC 7240 section 4.3), in whole seconds. Other preferences are ignored, as the RFC
 /// asks.
 pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
+    let mut found = None;
     for value in headers.get_all(&PREFER) {
         let Ok(value) = value.to_str() else { continue };
         for preference in value.split(',') {
@@ -149,24 +164,22 @@ pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
             let (name, wanted) = preference.split_once('=').unwrap_or((preference, ""));
             if name.trim().eq_ignore_ascii_case("wait") {
                 let wanted = wanted.trim().trim_matches('"');
-                return query::seconds(wanted).map(Some).ok_or_else(|| {
-                    HttpError::new(
-                        ProblemType::HeaderMalformed,
-                        format!("the header Prefer says wait={wanted}, which must be whole seconds"),
-                    )
-                });
+                let seconds = query::seconds(wanted)
+                    .ok_or_else(|| malformed("Prefer", &format!("says wait={wanted}; give whole seconds")))?;
+                if found.replace(seconds).is_some() {
+                    return Err(malformed("Prefer", "gives wait more than once; give it once"));
+                }
             }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, HttpError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        let detail = format!("the header {name} is said twice: say it once");
-        return Err(HttpError::new(ProblemType::HeaderMalformed, detail));
+        return Err(malformed(name.as_str(), "is given more than once; give it once"));
     }
     Ok(first)
 }
@@ -217,6 +230,12 @@ mod tests {
         };
         assert_eq!(leases(&["a, /v1/leases/b,", "c"]).unwrap(), ["a", "/v1/leases/b", "c"]);
         assert_eq!(leases(&["a b"]), Err(ProblemType::HeaderMalformed));
+        for empty in ["", ", ,"] {
+            assert_eq!(leases(&[empty]), Err(ProblemType::HeaderMalformed));
+        }
+        assert_eq!(leases(&[]).unwrap(), Vec::<String>::new());
+        let url = format!("https://example.com/{}/v1/leases/a", "p".repeat(500));
+        assert_eq!(leases(&[&url]).unwrap(), [url.as_str()]);
         assert_eq!(leases(&[&"a,".repeat(65)]), Err(ProblemType::HeaderMalformed));
         assert!(leases(&[&"a,".repeat(64)]).is_ok());
     }
@@ -235,7 +254,7 @@ mod tests {
         assert_eq!(wait("respond-async, Wait=10"), Ok(Some(10)));
         assert_eq!(wait("wait=\"7\"; x=y"), Ok(Some(7)));
         assert_eq!(wait("return=minimal"), Ok(None));
-        for bad in ["wait=-1", "wait=soon", "wait"] {
+        for bad in ["wait=-1", "wait=soon", "wait", "wait=1, wait=1"] {
             assert_eq!(wait(bad), Err(ProblemType::HeaderMalformed), "{bad}");
         }
     }

@@ -75,6 +75,8 @@ fn text(kind: ProblemType) -> &'static str {
         P::BodyMalformed => page!("body-malformed"),
         P::ItemMalformed => page!("item-malformed"),
         P::BatchTooLarge => page!("batch-too-large"),
+        P::TransferCodingUnsupported => page!("transfer-coding-unsupported"),
+        P::AttemptMismatch => page!("attempt-mismatch"),
         P::BrowserForbidden => page!("browser-forbidden"),
         P::OriginForbidden => page!("origin-forbidden"),
         P::HostForbidden => page!("host-forbidden"),

@@ -1,7 +1,7 @@
 //! Query parameters: few, numbers or words, and none that is not known.
 
 use percent_encoding::percent_decode_str;
-use restante_wire::ProblemType;
+use restante_wire::{ProblemType, near::did_you_mean};
 
 use super::HttpError;
 
@@ -18,17 +18,10 @@ impl<'a> Query<'a> {
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !known.contains(&name) {
-                let detail = match known {
-                    [] => format!("the parameter {name:?} is unknown here: this request takes none"),
-                    known => format!(
-                        "the parameter {name:?} is unknown here: this request takes {}",
-                        known.join(", ")
-                    ),
-                };
-                return Err(HttpError::new(ProblemType::ParameterUnknown, detail));
+                return Err(unknown(name, known));
             }
             if pairs.iter().any(|(before, _)| *before == name) {
-                return Err(malformed(name, value, "is said twice: say it once"));
+                return Err(malformed(name, value, "is given more than once; give it once"));
             }
             pairs.push((name, value));
         }
@@ -84,6 +77,16 @@ pub fn seconds(text: &str) -> Option<u32> {
         return None;
     }
     Some(text.parse().unwrap_or(u32::MAX))
+}
+
+fn unknown(name: &str, known: &[&str]) -> HttpError {
+    let takes = match known {
+        [] => "this request takes none".to_owned(),
+        known => format!("this request takes {}", known.join(", ")),
+    };
+    let hint = did_you_mean(name, known.iter().copied());
+    let detail = format!("the parameter {name:?} is unknown here{hint}; {takes}");
+    HttpError::new(ProblemType::ParameterUnknown, detail)
 }
 
 fn malformed(name: &str, value: &str, reason: &str) -> HttpError {

@@ -65,7 +65,7 @@ pub(super) fn is_for_all(asked: &str) -> bool {
 
 fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering {
     let asked = || {
-        let address = address_in(&request, path::MESSAGES)?;
+        let address = address_in(request.uri(), path::MESSAGES)?;
         Adapter::at(&context, &address)?.handle(address, request)
     };
     asked().unwrap_or_else(refused)
@@ -73,7 +73,7 @@ fn messages(State(context): State<Arc<Context>>, request: Request) -> Answering 
 
 fn receive(State(context): State<Arc<Context>>, request: Request) -> Answering {
     let asked = || {
-        let address = address_in(&request, path::RECEIVE)?;
+        let address = address_in(request.uri(), path::RECEIVE)?;
         Adapter::at(&context, &address)?.source(&address)?.handle(request)
     };
     asked().unwrap_or_else(refused)

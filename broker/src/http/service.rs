@@ -22,6 +22,7 @@ use tower::Service as _;
 use super::{
     Caller, HttpError, Serve,
     cors::Cors,
+    framing,
     measure::{Measures, RouteName},
     prefix::prepend,
     proxies::Peer,
@@ -78,6 +79,7 @@ impl Parts {
         cors: &Cors,
         request: &Request<Body>,
     ) -> Result<Option<Taken>, Response> {
+        framing::check(request).map_err(HttpError::into_response)?;
         // Probes are answered whoever asks, and whatever others do.
         if is_for_all(request.uri().path()) {
             return Ok(None);

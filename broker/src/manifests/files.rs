@@ -11,7 +11,7 @@ use super::ManifestError;
 /// The longest file that is read: a hundred thousand channels. A log or an image given by mistake is not read to its end.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The path itself if it is a file, else the `.yaml` and `.yml` files in it, sorted by name.
+/// The path itself if it is a file, else the `.yaml` and `.yml` files in it whose names do not begin with a dot, sorted by name.
 pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     let io = |source| ManifestError::Io { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {
@@ -21,8 +21,10 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     for entry in fs::read_dir(path).map_err(io)? {
         let file = entry.map_err(io)?.path();
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        // Editors and file systems keep copies under such names: .channels.yaml.swp, ._channels.yaml.
+        let is_hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // Follows links: a mounted ConfigMap is a folder of them.
-        if is_yaml && !file.is_dir() {
+        if is_yaml && !is_hidden && !file.is_dir() {
             files.push(file);
         }
     }

@@ -26,7 +26,8 @@ struct Said {
     line: u64,
 }
 
-/// Reads every channel from a file, or from the `.yaml` and `.yml` files of a folder; folders in it are not entered.
+/// Reads every channel from a file, or from the `.yaml` and `.yml` files of a folder; folders in it are not entered, and names
+/// that begin with a dot are passed over.
 ///
 /// It is all or nothing: one fault anywhere and there is no set, so that a slip of the pen takes no channel away. Every
 /// fault that can be told is in the error.

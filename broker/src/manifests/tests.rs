@@ -38,6 +38,7 @@ fn a_folder_is_its_yaml_files_in_order_and_a_file_is_itself() {
         ("a.yaml", &channel("one", "")),
         ("notes.txt", "no manifest"),
         ("of-another-name", &channel("four", "")),
+        (".hidden.yaml", "what an editor left behind"),
     ]);
     fs::create_dir(folder.path().join("deeper.yaml")).unwrap();
     assert_eq!(names(folder.path()), ["acme/one", "acme/two", "acme/three"]);
@@ -154,4 +155,18 @@ fn what_cannot_be_read_is_named_and_an_empty_folder_is_an_empty_set() {
     assert!(text.contains(missing.to_str().unwrap()) && text.contains("--manifests"), "{text}");
     fs::write(folder.path().join("a.yaml"), [0xff, 0xfe]).unwrap();
     assert!(matches!(load(folder.path()), Err(ManifestError::Io { .. })));
+}
+
+#[test]
+fn a_file_may_have_more_documents_than_a_thousand_and_a_byte_order_mark() {
+    let many: Vec<_> = (0..1100).map(|number| channel(&format!("c{number}"), "")).collect();
+    let folder = folder(&[("a.yaml", &format!("\u{feff}{}", many.join("---\n")))]);
+    assert_eq!(names(folder.path()).len(), 1100);
+}
+
+#[test]
+fn a_field_that_is_given_twice_is_refused() {
+    let folder = folder(&[("a.yaml", &channel("one", "  paused: true\n  paused: false\n"))]);
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("paused"), "{error}");
 }

@@ -1,9 +1,9 @@
 //! The document as a whole, and how it is served.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -22,8 +22,15 @@ use utoipa::{
     },
 };
 
-use super::{answers, problems::with_problems, schemas};
-use crate::http::{HttpError, body, query::Query, routes};
+use super::{
+    answers,
+    problems::{NO_BODY, with_problems},
+    schemas,
+};
+use crate::{
+    adapter::Context,
+    http::{HttpError, body, meaning::expect_effects, query::Query, routes},
+};
 
 /// The document, as it leaves.
 static JSON: LazyLock<Bytes> = LazyLock::new(|| {
@@ -49,9 +56,12 @@ pub fn whole(paths: Paths) -> OpenApi {
 }
 
 /// `GET` and `HEAD /openapi.json`.
-pub async fn serve(request: Request) -> Result<Response, HttpError> {
-    body::expect_none(request.body())?;
-    Query::parse(request.uri().query(), &[])?;
+pub async fn serve(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
+    let (parts, body) = request.into_parts();
+    let no_body = body::expect_none(body, context.body_timeout)?;
+    Query::parse(parts.uri.query(), &[])?;
+    expect_effects(&parts.headers, &[])?;
+    body::none(no_body).await?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         // Another version of the broker may answer the next time.
@@ -73,7 +83,7 @@ pub fn document() -> Operation {
         )
         .content("application/json", any);
     let operation = operation.response("200", itself.build());
-    with_problems(operation, &[&[P::ParameterUnknown, P::BodyUnexpected]]).build()
+    with_problems(operation, &[&NO_BODY, &[P::ParameterUnknown]]).build()
 }
 
 /// `HEAD /openapi.json`.

@@ -21,9 +21,11 @@ use super::{
 const TAG: &str = "leases";
 
 /// What whoever names a lease can meet.
-const LEASE: [P; 8] = [
+const LEASE: [P; 10] = [
     P::ParameterUnknown,
     P::BodyUnexpected,
+    P::BodyIncomplete,
+    P::BodyTimeout,
     P::LeaseUnknown,
     P::LeaseExpired,
     P::LeaseReleased,
@@ -96,7 +98,7 @@ pub fn settle_many() -> Operation {
         "Up to 1000 leases in one sync, each on its own: one result for each, in the order of the request.",
     );
     let body = RequestBodyBuilder::new()
-        .description(Some("Leases: tokens, or the paths that Location said."))
+        .description(Some("Leases: tokens, or the paths that Location said, also as absolute URLs."))
         .content("application/json", json::<Settlements>())
         .required(Some(Required::True));
     let results = ResponseBuilder::new()

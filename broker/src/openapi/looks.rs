@@ -37,7 +37,14 @@ pub fn peek() -> Operation {
     let seen = answers::not_stored("Messages, and where to go on.")
         .content("application/json", json::<PeekedBatch>());
     let operation = operation.response("200", seen.build());
-    let refused = [P::ParameterMalformed, P::ParameterUnknown, P::BodyUnexpected, P::StoreFailed];
+    let refused = [
+        P::ParameterMalformed,
+        P::ParameterUnknown,
+        P::BodyUnexpected,
+        P::BodyIncomplete,
+        P::BodyTimeout,
+        P::StoreFailed,
+    ];
     with_problems(operation, &[&ADDRESS, &refused]).build()
 }
 
@@ -53,8 +60,15 @@ pub fn channel() -> Operation {
         .description("The counts at this moment.")
         .content("application/json", json::<ChannelStats>());
     let operation = operation.response("200", counts.build());
-    let refused =
-        [P::AddressMalformed, P::AddressUnknown, P::NotProgrammed, P::ParameterUnknown, P::BodyUnexpected];
+    let refused = [
+        P::AddressMalformed,
+        P::AddressUnknown,
+        P::NotProgrammed,
+        P::ParameterUnknown,
+        P::BodyUnexpected,
+        P::BodyIncomplete,
+        P::BodyTimeout,
+    ];
     with_problems(operation, &[&refused]).build()
 }
 

@@ -11,7 +11,7 @@ use utoipa::openapi::{
 use super::{
     answers::{self, anything, bytes, operation, optional, required, with_parameters},
     parameters,
-    problems::{ADDRESS, BODY, with_problems},
+    problems::{ADDRESS, BODY, NO_BODY, with_problems},
     schemas,
 };
 use crate::adapter::IN_FLIGHT_MAX;
@@ -72,7 +72,7 @@ pub fn pull() -> Operation {
         "Ask an address for a message, or for a stream of them",
         "The next message is leased: it is the caller's until the lease ends, and gone once the lease is settled \
          (DELETE of the path in Location). With `Accept: text/event-stream` messages follow each other as Server-Sent \
-         Events, `in_flight` unsettled at a time; of the parameters only lease and in_flight are taken then. Without \
+         Events, `in_flight` unsettled at a time; of the parameters only lease and in_flight are taken then, and neither Acknowledge nor Receive-Attempt-Id. Without \
          it, in_flight is not taken.",
     );
     let in_flight = parameters::query(
@@ -113,7 +113,7 @@ pub fn count() -> Operation {
 pub(super) fn counted(id: &str, tag: &str) -> Operation {
     let operation = operation(id, tag, "Count an address's ready messages", "Nothing is taken.");
     let operation = operation.response("200", answers::of_a_count().build());
-    with_problems(operation, &[&ADDRESS, &[P::BodyUnexpected]]).build()
+    with_problems(operation, &[&ADDRESS, &NO_BODY, &[P::ParameterUnknown]]).build()
 }
 
 fn delivered() -> ResponseBuilder {
@@ -166,13 +166,16 @@ pub(super) fn timed_out() -> ResponseBuilder {
 }
 
 /// What every kind of pull can meet.
-pub(super) fn pull_problems() -> [P; 7] {
+pub(super) fn pull_problems() -> [P; 10] {
     [
         P::ParameterMalformed,
         P::ParameterUnknown,
         P::BodyUnexpected,
+        P::BodyIncomplete,
+        P::BodyTimeout,
         P::Busy,
         P::AttemptRepeated,
+        P::AttemptMismatch,
         P::TooManyReceivers,
         P::StoreFailed,
     ]

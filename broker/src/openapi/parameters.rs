@@ -85,8 +85,8 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         lease(),
         query(
             "ack",
-            "auto settles the messages before the first byte leaves: at most once. It excludes Receive-Attempt-Id. By GET \
-             and without Authorization it needs Restante-Settle.",
+            "auto settles the messages before the first byte leaves: at most once. It excludes lease and Receive-Attempt-Id. By \
+             GET and without Authorization it needs Restante-Settle.",
             schemas::one_of(&["auto"]),
         ),
         header(
@@ -97,13 +97,13 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         header("Prefer", "wait=N, where the query names no wait (RFC 7240).", schemas::text()),
         header(
             "Acknowledge",
-            "Leases to settle, durably, before the wait begins: at most 64, separated by commas.",
+            "Leases to settle, durably, before the wait begins: 1 to 64, separated by commas; tokens, or what Location said.",
             schemas::leases(),
         ),
         header(
             "Receive-Attempt-Id",
-            "A repeat of a pull whose answer was lost gets the same messages and leases: a structured-field string, bare \
-             accepted.",
+            "A repeat of a pull whose answer was lost gets the same messages and leases, if it asks for the same max and \
+             lease: a structured-field string, bare accepted.",
             schemas::key(),
         ),
     ]

@@ -14,8 +14,9 @@ use utoipa::{
 use super::{answers, schemas};
 use crate::http::error::{retry_after_seconds, status};
 
-/// Anything can meet these: the headers by which a browser is known are looked at first.
-const EVERYWHERE: [ProblemType; 5] = [
+/// Anything can meet these: the framing, and the headers by which a browser is known, are looked at first.
+const EVERYWHERE: [ProblemType; 6] = [
+    ProblemType::TransferCodingUnsupported,
     ProblemType::HeaderMalformed,
     ProblemType::OriginForbidden,
     ProblemType::BrowserForbidden,
@@ -34,6 +35,10 @@ pub(super) const ADDRESS: [ProblemType; 4] = [
 /// Whatever reads a body can meet these.
 pub(super) const BODY: [ProblemType; 3] =
     [ProblemType::BodyIncomplete, ProblemType::BodyTimeout, ProblemType::Busy];
+
+/// Whatever takes no body can meet these: in chunks, it is seen only when the body ends that there is none.
+pub(super) const NO_BODY: [ProblemType; 3] =
+    [ProblemType::BodyUnexpected, ProblemType::BodyIncomplete, ProblemType::BodyTimeout];
 
 /// The operation with an answer for each status code of these problems, and of those that everything can meet.
 pub(super) fn with_problems(operation: OperationBuilder, lists: &[&[ProblemType]]) -> OperationBuilder {

@@ -54,9 +54,9 @@ pub(super) fn lowered_seconds(min: u32) -> Object {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(f64::from(min))).build()
 }
 
-/// Leases, separated by commas: tokens, or the paths that Location said.
+/// Leases, separated by commas, at least one: tokens, or what Location said.
 pub(super) fn leases() -> Object {
-    let pattern = r"^[ \t]*([!-+\--~]{1,300})?[ \t]*(,[ \t]*([!-+\--~]{1,300})?[ \t]*)*$";
+    let pattern = r"^[ \t]*(,[ \t]*)*[!-+\--~]{1,1024}[ \t]*(,[ \t]*([!-+\--~]{1,1024})?[ \t]*)*$";
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
 }
 

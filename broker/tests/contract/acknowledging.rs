@@ -59,12 +59,12 @@ async fn a_restante_settle_that_is_not_yes_is_400() {
 
 #[tokio::test]
 async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_message_twice() {
-    let broker = with_orders(|_| ()).await;
+    let broker = with_orders(|orders| orders.delivery.lease_seconds = 1).await;
     broker.pushed("acme/orders", "once").await;
-    let path = "/v1/batches/acme/orders?wait=5&lease=1&ack=auto&linger_ms=2500";
+    let path = "/v1/batches/acme/orders?wait=5&ack=auto&linger_ms=2500";
     let lingering = broker.request(Method::GET, path).header("restante-settle", "yes");
     let lingering = tokio::spawn(lingering.send());
-    let other = broker.pull("acme/orders", "wait=20");
+    let other = broker.pull("acme/orders", "wait=20&lease=60");
     // Asked for after the batch has the message, it comes when the lease of the batch has ended.
     broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
     assert_eq!(other.send().await.unwrap().text().await.unwrap(), "once");
@@ -76,6 +76,75 @@ async fn ack_auto_and_an_attempt_id_exclude_each_other() {
     let broker = with_orders(|_| ()).await;
     let pull = broker.take("acme/orders", "wait=0").header("receive-attempt-id", "a");
     assert_problem(pull.send().await.unwrap(), 400, ProblemType::ParameterMalformed).await;
+}
+
+#[tokio::test]
+async fn ack_auto_and_a_lease_exclude_each_other() {
+    let broker = with_orders(|_| ()).await;
+    let pull = broker.pull("acme/orders", "wait=0&ack=auto&lease=5");
+    assert_problem(pull.send().await.unwrap(), 400, ProblemType::ParameterMalformed).await;
+}
+
+#[tokio::test]
+async fn a_lease_may_be_the_absolute_url_of_its_location() {
+    let broker = with_orders(|_| ()).await;
+    for content in ["1", "2", "3", "4"] {
+        broker.pushed("acme/orders", content).await;
+    }
+    let mut urls = Vec::new();
+    for _ in 0..4 {
+        let (_, lease) = broker.pulled("acme/orders").await;
+        urls.push(format!("https://broker.example.com/prefix{lease}"));
+    }
+    let pull = broker.pull("acme/orders", "wait=0").header("acknowledge", &urls[0]).send().await.unwrap();
+    assert_eq!(pull.status(), StatusCode::NO_CONTENT);
+    assert_eq!(pull.headers().get("acknowledge-failed"), None);
+    let settlements = serde_json::json!({
+        "ack": [urls[1]],
+        "release": [{"lease": urls[2], "delay": 3600}],
+        "renew": [{"lease": urls[3], "seconds": 60}],
+    });
+    let response = broker.request(Method::POST, "/v1/settlements").json(&settlements).send().await.unwrap();
+    let results: restante_wire::batch::SettlementResults = response.json().await.unwrap();
+    let all = results.ack.iter().chain(&results.release).chain(&results.renew);
+    assert_eq!(all.map(|result| result.status).collect::<Vec<_>>(), [204, 204, 200]);
+    let found = stats(&broker, "orders").await;
+    assert_eq!((found.leased, found.delayed, found.messages()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn a_repeat_of_an_attempt_in_another_form_is_409_and_gets_nothing() {
+    let broker = with_orders(|_| ()).await;
+    for content in ["1", "2", "3"] {
+        broker.pushed("acme/orders", content).await;
+    }
+    let ask = |path: &str| broker.request(Method::GET, path).header("receive-attempt-id", "a").send();
+    let first = ask("/v1/batches/acme/orders?max=2&lease=60&wait=0").await.unwrap();
+    assert_eq!(first.status(), StatusCode::OK);
+    for other in [
+        "/v1/messages/acme/orders?lease=60&wait=0",
+        "/v1/batches/acme/orders?max=1&lease=60&wait=0",
+        "/v1/batches/acme/orders?max=3&lease=60&wait=0",
+        "/v1/batches/acme/orders?max=2&lease=61&wait=0",
+        "/v1/batches/acme/orders?max=2&wait=0",
+    ] {
+        let problem = assert_problem(ask(other).await.unwrap(), 409, ProblemType::AttemptMismatch).await;
+        assert!(problem.detail.contains("Receive-Attempt-Id"), "{}", problem.detail);
+    }
+    assert_eq!(ask("/v1/batches/acme/orders?lease=60&max=2&wait=5").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(stats(&broker, "orders").await.leased, 2);
+}
+
+#[tokio::test]
+async fn a_repeat_in_another_form_does_not_take_the_place_of_a_pull_that_waits() {
+    let broker = with_orders(|_| ()).await;
+    let waiting = broker.pull("acme/orders", "wait=20&lease=60").header("receive-attempt-id", "a").send();
+    let waiting = tokio::spawn(waiting);
+    broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
+    let other = broker.pull("acme/orders", "wait=20").header("receive-attempt-id", "a").send();
+    assert_problem(other.await.unwrap(), 409, ProblemType::AttemptMismatch).await;
+    broker.pushed("acme/orders", "x").await;
+    assert_eq!(waiting.await.unwrap().unwrap().text().await.unwrap(), "x");
 }
 
 #[tokio::test]

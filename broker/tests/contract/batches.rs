@@ -4,8 +4,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use restante_wire::{
     ProblemType,
     batch::{
-        Content, DeliveredHead, FRAMES_CONTENT_TYPE, HeaderValues, Item, ItemHead, PulledBatch, PushResults,
-        SettlementResults, decode_frames, encode_frame,
+        Content, DeliveredHead, FRAMES_CONTENT_TYPE, HeaderValues, Item, ItemHead, PulledBatch, PushResult,
+        PushResults, SettlementResults, decode_frames, encode_frame,
     },
 };
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn a_batch_gives_each_item_its_own_answer_in_order_and_items_are_independe
         {"content": "header", "headers": {"host": "example.com"}},
         {"content64": "AP8=", "group": "g", "idempotencyKey": "k"},
         {"content": "other", "idempotencyKey": "k"},
-        {},
+        {"content": ""},
     ]});
     let results = pushed(&broker, &batch).await.results;
     let statuses: Vec<_> = results.iter().map(|result| result.status).collect();
@@ -79,9 +79,8 @@ async fn a_batch_gives_each_item_its_own_answer_in_order_and_items_are_independe
 async fn a_batch_that_does_not_parse_is_400_and_stores_nothing() {
     let broker = with_orders(|_| ()).await;
     for bad in [
-        json!({"messages": [{"content": "a"}, {"content": 5}]}),
-        json!({"messages": [{"content": "a", "content64": "YQ=="}]}),
-        json!({"messages": [{"content64": "not base64"}]}),
+        json!({"messages": {"content": "a"}}),
+        json!({"messages": [], "message": []}),
         json!({"items": []}),
         json!([]),
     ] {
@@ -98,6 +97,181 @@ async fn a_batch_that_does_not_parse_is_400_and_stores_nothing() {
     let large = json!({"messages": [{"content": "x".repeat(9 << 20)}]});
     assert_problem(push(&broker, &large).send().await.unwrap(), 413, ProblemType::BatchTooLarge).await;
     assert_eq!(stats(&broker, "orders").await.messages(), 0);
+}
+
+/// The detail of an item's problem, which is `item-malformed`; nothing of one that is stored.
+fn malformed(result: &PushResult) -> String {
+    let problem = result.problem.as_ref().unwrap_or_else(|| panic!("{result:?} is stored"));
+    assert_eq!((result.status, problem.problem_type()), (400, Some(ProblemType::ItemMalformed)), "{problem}");
+    problem.detail.clone()
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_others_are_stored() {
+    let broker = with_orders(|_| ()).await;
+    let bad = [
+        (json!({"body": "important"}), "messages[0].body is an unknown field; known are content, content64"),
+        (
+            json!({"content": "a", "delay": 60}),
+            "messages[1].delay is an unknown field (did you mean delaySeconds?)",
+        ),
+        (
+            json!({"content": "a", "key": "k"}),
+            "messages[2].key is an unknown field (did you mean idempotencyKey?)",
+        ),
+        (json!({}), "messages[3] is invalid: the content is missing"),
+        (json!({"content": "a", "content64": "YQ=="}), "content and content64 are both given"),
+        (json!({"content64": "not base64"}), "content64 is not base64"),
+        (json!({"content": 5}), "messages[6].content must be a text, not the number 5"),
+        (json!({"content": "a", "delaySeconds": "5"}), "messages[7].delaySeconds must be whole seconds"),
+        (json!({"content": "a", "delaySeconds": 99999999}), "messages[8].delaySeconds is 99999999 s"),
+        (json!({"content": "a", "ttlSeconds": 0}), "messages[9].ttlSeconds is 0"),
+        (
+            json!({"content": "a", "group": ""}),
+            "messages[10].group must be 1 to 128 visible ASCII characters",
+        ),
+        (json!({"content": "a", "headers": {"host": "x"}}), "messages[11].headers.host is not kept"),
+        (
+            json!({"content": "a", "contentType": "a/b", "headers": {"Content-Type": "c/d"}}),
+            "messages[12].headers.Content-Type and contentType are both given",
+        ),
+        (
+            json!({"content": "a", "contentEncoding": "br", "headers": {"content-encoding": "gzip"}}),
+            "messages[13].headers.content-encoding and contentEncoding are both given",
+        ),
+        (
+            json!({"content": "a", "headers": {"reply-to": ["a/b", "c/d"]}}),
+            "headers.reply-to is given more than once",
+        ),
+        (json!("content"), "messages[15] must be an object, not a text"),
+    ];
+    let mut items: Vec<_> = bad.iter().map(|(item, _)| item.clone()).collect();
+    items.push(json!({"content": "good"}));
+    let results = pushed(&broker, &json!({"messages": items})).await.results;
+    for ((item, told), result) in bad.iter().zip(&results) {
+        let detail = malformed(result);
+        assert!(detail.contains(told), "{item}: {detail}");
+    }
+    assert_eq!(results.last().map(|result| result.status), Some(201));
+    assert_eq!(stats(&broker, "orders").await.messages(), 1);
+}
+
+#[tokio::test]
+async fn a_frame_whose_head_cannot_be_obeyed_is_400_and_the_others_are_stored() {
+    let broker = with_orders(|_| ()).await;
+    let mut body = Vec::new();
+    for head in [
+        json!({"delay": 60}),
+        json!({"content": "a"}),
+        json!({"group": 5}),
+        json!([]),
+        json!({"contentType": "a/b", "headers": {"content-type": "c/d"}}),
+        json!({"group": "g"}),
+    ] {
+        encode_frame(&head, b"content", &mut body);
+    }
+    let request =
+        broker.request(Method::POST, "/v1/batches/acme/orders").header("content-type", FRAMES_CONTENT_TYPE);
+    let results: PushResults = request.body(body).send().await.unwrap().json().await.unwrap();
+    let results = results.results;
+    for (result, told) in results.iter().zip([
+        "frames[0].delay is an unknown field (did you mean delaySeconds?)",
+        "frames[1].content is an unknown field",
+        "frames[2].group must be a text, not the number 5",
+        "frames[3] must be an object, not a list",
+        "frames[4].headers.content-type and contentType are both given",
+    ]) {
+        let detail = malformed(result);
+        assert!(detail.contains(told), "{detail}");
+    }
+    assert_eq!((results.len(), results[5].status), (6, 201));
+    assert_eq!(stats(&broker, "orders").await.messages(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_of_more_items_than_a_thousand_is_refused_at_that_item_and_not_read_further() {
+    let broker = with_orders(|_| ()).await;
+    let send = |path: &str, body: String| {
+        broker.request(Method::POST, path).header("content-type", "application/json").body(body).send()
+    };
+    // What follows the item that is too much is no JSON, and nobody gets so far as to see it.
+    let batch =
+        format!("{{\"messages\": [{}{{\"content\": \"\"}}, oh no", "{\"content\": \"\"},".repeat(1000));
+    let response = send("/v1/batches/acme/orders", batch).await.unwrap();
+    assert_problem(response, 413, ProblemType::BatchTooLarge).await;
+    for kind in ["ack", "release", "reject", "renew"] {
+        let item = if kind == "ack" { "\"a\"" } else { "{\"lease\": \"a\"}" };
+        let settlements = format!("{{\"{kind}\": [{}{item}, oh no", format!("{item},").repeat(1000));
+        let response = send("/v1/settlements", settlements).await.unwrap();
+        assert_problem(response, 413, ProblemType::BatchTooLarge).await;
+    }
+    assert_eq!(stats(&broker, "orders").await.messages(), 0);
+}
+
+#[tokio::test]
+async fn media_types_are_compared_without_case_and_a_byte_order_mark_is_passed_over() {
+    let broker = with_orders(|_| ()).await;
+    let send = |path: &str, media_type: &str, body: Vec<u8>| {
+        broker.request(Method::POST, path).header("content-type", media_type).body(body).send()
+    };
+    let batch = b"\xef\xbb\xbf{\"messages\": [{\"content\": \"a\"}]}".to_vec();
+    let response = send("/v1/batches/acme/orders", "Application/JSON; charset=utf-8", batch).await.unwrap();
+    assert_eq!(response.json::<PushResults>().await.unwrap().results[0].status, 201);
+    let mut frame = Vec::new();
+    encode_frame(&ItemHead::default(), b"b", &mut frame);
+    let response = send("/v1/batches/acme/orders", "Application/Vnd.Restante.Batch", frame).await.unwrap();
+    assert_eq!(response.json::<PushResults>().await.unwrap().results[0].status, 201);
+    let settlements = b"\xef\xbb\xbf{\"ack\": []}".to_vec();
+    let response = send("/v1/settlements", "APPLICATION/JSON", settlements).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn compressed_batches_and_settlements_are_415_and_say_so() {
+    let broker = with_orders(|_| ()).await;
+    for path in ["/v1/batches/acme/orders", "/v1/settlements"] {
+        let request = || broker.request(Method::POST, path).header("content-type", "application/json");
+        let named = request().header("content-encoding", "gzip").body("x");
+        let unnamed = request().body(vec![0x1f, 0x8b, 8, 0]);
+        for request in [named, unnamed] {
+            let problem =
+                assert_problem(request.send().await.unwrap(), 415, ProblemType::MediaTypeUnsupported).await;
+            assert!(
+                problem.detail.contains("the body is gzip") && problem.detail.contains("not compressed"),
+                "{problem}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn settlements_that_cannot_be_obeyed_are_told_by_the_path_of_the_field() {
+    let broker = with_orders(|_| ()).await;
+    for (bad, told) in [
+        (json!({"acks": []}), "acks is an unknown field (did you mean ack?)"),
+        (
+            json!({"release": [{"lease": "a"}, {"lease": "a", "delaySeconds": 5}]}),
+            "release[1].delaySeconds is an unknown field (did you mean delay?)",
+        ),
+        (
+            json!({"release": [{"lease": "a", "delay": "5"}]}),
+            "release[0].delay must be whole seconds from 0 to 4294967295, not a text",
+        ),
+        (json!({"release": [["a", 5]]}), "release[0] must be an object, not a list"),
+        (json!({"reject": [{"reason": "r"}]}), "reject[0].lease is missing"),
+        (json!({"renew": {}}), "renew must be a list, not an object"),
+        (json!({"ack": [5]}), "ack[0] must be a text, not the number 5"),
+        (json!([]), "the JSON must be an object, not a list"),
+    ] {
+        let response = broker.request(Method::POST, "/v1/settlements").json(&bad).send().await.unwrap();
+        let problem = assert_problem(response, 400, ProblemType::BodyMalformed).await;
+        assert!(problem.detail.contains(told), "{bad}: {problem}");
+    }
+    let renew = json!({"renew": [{"lease": "a", "seconds": 0}]});
+    let response = broker.request(Method::POST, "/v1/settlements").json(&renew).send().await.unwrap();
+    let results: SettlementResults = response.json().await.unwrap();
+    let problem = results.renew[0].problem.as_ref().unwrap();
+    assert_eq!(problem.problem_type(), Some(ProblemType::ParameterMalformed));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The first channel adapter.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
 
 use crate::broker::{Broker, ORDERS, assert_problem, header};
@@ -68,7 +68,7 @@ async fn a_key_outlives_its_message_and_a_restart() {
     let first = broker.push("acme/orders", "once").header("idempotency-key", "k").send().await.unwrap();
     let first = header(&first, "message-id");
     let (_, lease) = broker.pulled("acme/orders").await;
-    broker.request(reqwest::Method::DELETE, &lease).send().await.unwrap();
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
     broker.kill();
     broker.start();
     let again = broker.push("acme/orders", "once").header("idempotency-key", "k").send().await.unwrap();
@@ -87,7 +87,7 @@ async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
     assert_eq!(header(&response, "retry-after"), "5");
     let problem = assert_problem(response, 429, ProblemType::ChannelFull).await;
     assert!(problem.detail.contains("1 ready, 1 leased, 0 delayed and 0 dead"), "{}", problem.detail);
-    broker.request(reqwest::Method::DELETE, &lease).send().await.unwrap();
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
     broker.pushed("acme/orders", "3").await;
 }
 
@@ -102,4 +102,24 @@ async fn a_channel_full_of_bytes_says_so() {
     )
     .await;
     broker.pushed("acme/orders", vec![0; 100]).await;
+}
+
+#[tokio::test]
+async fn a_delay_of_0_is_no_delay_for_a_repeat_of_a_key() {
+    let broker = Broker::serving(ORDERS);
+    let push = |delay: Option<u32>| {
+        let request = broker.push("acme/orders", "x").header("idempotency-key", "k");
+        delay.into_iter().fold(request, |request, delay| request.header("message-delay", delay)).send()
+    };
+    assert_eq!(push(None).await.unwrap().status(), StatusCode::CREATED);
+    let again = push(Some(0)).await.unwrap();
+    assert_eq!(again.status(), StatusCode::CREATED);
+    assert_eq!(header(&again, "idempotency-replayed"), "true");
+    let batch = r#"{"messages": [{"content": "x", "idempotencyKey": "k", "delaySeconds": 0}]}"#;
+    let request =
+        broker.request(Method::POST, "/v1/batches/acme/orders").header("content-type", "application/json");
+    let results: restante_wire::batch::PushResults =
+        request.body(batch).send().await.unwrap().json().await.unwrap();
+    assert!(results.results[0].replayed, "{results:?}");
+    assert_problem(push(Some(1)).await.unwrap(), 422, ProblemType::IdempotencyMismatch).await;
 }

@@ -6,6 +6,7 @@ use restante_client::{
     Client, HeaderError, Item, Message, Receipt, RequestError, SendOptions, Sender,
     sender::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX},
 };
+use restante_wire::{batch::ItemHead, json};
 use tokio::io::{AsyncWrite, stdout};
 
 use super::{
@@ -113,12 +114,30 @@ fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Mess
     if args.lines {
         return Ok(text.into());
     }
-    let item: Item = serde_json::from_slice(&text).map_err(|error| Failure::Item {
-        line,
-        sent,
-        reason: error.to_string(),
-    })?;
-    Message::try_from(item).map_err(|error| Failure::Item { line, sent, reason: error.to_string() })
+    let refused = |reason: String| Failure::Item { line, sent, reason };
+    let item: Item = json::read(&text).map_err(|fault| refused(fault.to_string()))?;
+    if let Some((field, option)) = given_twice(args, &item.head) {
+        return Err(refused(format!("{field} and the option {option} are both given; give one of them")));
+    }
+    Message::try_from(item).map_err(|error| refused(error.to_string()))
+}
+
+/// A field of a line that an option, which holds for every line, gives as well: one of them would have no effect.
+fn given_twice(args: &PushArgs, head: &ItemHead) -> Option<(&'static str, &'static str)> {
+    [
+        ("contentType", head.content_type.is_some(), "--content-type", args.content.content_type.is_some()),
+        (
+            "idempotencyKey",
+            head.idempotency_key.is_some(),
+            "--idempotency-key",
+            args.idempotency_key.is_some(),
+        ),
+        ("group", head.group.is_some(), "--group", args.group.is_some()),
+        ("delaySeconds", head.delay_seconds.is_some(), "--delay", args.delay.is_some()),
+        ("ttlSeconds", head.ttl_seconds.is_some(), "--ttl", args.ttl.is_some()),
+    ]
+    .into_iter()
+    .find_map(|(field, in_line, option, in_args)| (in_line && in_args).then_some((field, option)))
 }
 
 fn options(args: &PushArgs, deadline: Duration) -> SendOptions {
@@ -149,9 +168,9 @@ fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Mes
 /// The message with the type and the headers of the arguments.
 pub(crate) fn dressed(args: &ContentArgs, mut message: Message) -> Result<Message, HeaderError> {
     if let Some(content_type) = &args.content_type {
-        message = message.content_type(content_type)?;
+        message = message.once("Content-Type")?.content_type(content_type)?;
     }
-    args.header.iter().try_fold(message, |message, (name, value)| message.header(name, value))
+    args.header.iter().try_fold(message, |message, (name, value)| message.once(name)?.header(name, value))
 }
 
 pub(crate) async fn print(stdout: &mut (impl AsyncWrite + Unpin), receipt: &Receipt) -> Result<(), Failure> {

@@ -20,6 +20,8 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
     let RequestArgs { address, content, reply_to, timeout, raw } = args;
     let asking = async {
         let message = dressed(&content, Input::open(content.file.clone()).await?.whole().await?.into())?;
+        // What makes it a request is said by its options.
+        let message = message.once("Reply-To")?.once("Correlation-Id")?;
         match client.request(&address, message, &reply_to, timeout).await {
             Ok(reply) => {
                 Output::stdout(raw).write(&reply.content).await?;
@@ -44,7 +46,9 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
 pub(crate) async fn reply(client: &Client, args: ReplyArgs, deadline: Duration) -> Result<Exit, Failure> {
     let ReplyArgs { content, to, correlation_id, request } = args;
     let content_read = Input::open(content.file.clone()).await?.whole().await?;
-    let mut message = dressed(&content, content_read.into())?.header("Correlation-Id", &correlation_id)?;
+    let mut message = dressed(&content, content_read.into())?
+        .once("Correlation-Id")?
+        .header("Correlation-Id", &correlation_id)?;
     if let Some(request) = request {
         message = message.idempotency_key(reply_key(request))?;
     }

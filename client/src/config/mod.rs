@@ -5,6 +5,8 @@ mod lease;
 mod pull;
 mod push;
 mod request;
+#[cfg(test)]
+mod sweep;
 mod value;
 
 use std::{path::PathBuf, time::Duration};

@@ -24,7 +24,7 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) delay: Option<u32>,
     /// Seconds after which the message expires
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) ttl: Option<u32>,
     /// Where the channel is full, seconds that each request waits for room, first come first served
     #[arg(long, value_name = "SECONDS", conflicts_with = "batch")]

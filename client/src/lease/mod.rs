@@ -195,8 +195,10 @@ impl Client {
     }
 }
 
-/// The token, if it can be one: base64url. Anything else could change the path that it is put into.
+/// The token, if it can be one: base64url. Anything else could change the path that it is put into. A lease may also be given as
+/// the path in `Location` or its absolute URL.
 fn checked(lease: &str) -> Result<String, SettleError> {
+    let lease = path::lease_token(lease);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if lease.is_empty() || !lease.bytes().all(fits) {
         return Err(SettleError::Unknown);
@@ -218,6 +220,9 @@ mod tests {
         for bad in ["", "../messages/a/b", "a/b", "a?b", "a b", "ä"] {
             assert!(matches!(checked(bad), Err(SettleError::Unknown)), "{bad}");
         }
-        assert_eq!(checked("aZ09-_").unwrap(), "aZ09-_");
+        for good in ["aZ09-_", "/v1/leases/aZ09-_", "https://example.com/prefix/v1/leases/aZ09-_"] {
+            assert_eq!(checked(good).unwrap(), "aZ09-_");
+        }
+        assert!(checked("/v1/leases/a/renew").is_err());
     }
 }

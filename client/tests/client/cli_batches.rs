@@ -77,6 +77,72 @@ async fn a_refused_message_of_a_batch_is_told_by_its_line_and_the_others_are_sen
 }
 
 #[tokio::test]
+async fn a_line_that_cannot_be_obeyed_is_refused_by_its_number_and_nothing_of_the_batch_is_sent() {
+    let broker = Broker::start(|_, _| nothing()).await;
+    for (line, options, told) in [
+        (r#"{"body": "important"}"#, &[][..], "body is an unknown field"),
+        (r#"{"content": "a", "delay": 60}"#, &[], "delay is an unknown field (did you mean delaySeconds?)"),
+        (r#"{"content": "a", "key": "k"}"#, &[], "key is an unknown field (did you mean idempotencyKey?)"),
+        ("{}", &[], "the content is missing"),
+        (r#"{"content": "a", "content64": "YQ=="}"#, &[], "are both given"),
+        (r#"{"content": 5}"#, &[], "content must be a text, not the number 5"),
+        (
+            r#"{"content": "a", "contentType": "a/b", "headers": {"content-type": "c/d"}}"#,
+            &[],
+            "more than once",
+        ),
+        (
+            r#"{"content": "a", "contentType": "a/b"}"#,
+            &["-t", "c/d"],
+            "contentType and the option --content-type",
+        ),
+        (
+            r#"{"content": "a", "idempotencyKey": "k"}"#,
+            &["--idempotency-key", "l"],
+            "idempotencyKey and the option",
+        ),
+        (
+            r#"{"content": "a", "group": "g"}"#,
+            &["--group", "h"],
+            "group and the option --group are both given",
+        ),
+        (r#"{"content": "a", "delaySeconds": 1}"#, &["--delay", "2"], "delaySeconds and the option --delay"),
+        (
+            r#"{"content": "a", "ttlSeconds": 1}"#,
+            &["--ttl", "2"],
+            "ttlSeconds and the option --ttl are both given",
+        ),
+    ] {
+        let input = format!("{{\"content\": \"good\"}}\n{line}\n");
+        let arguments = [&["push", "demo/orders", "--batch"][..], options].concat();
+        let sent = run_with(&broker.url, &arguments, input.as_bytes()).await;
+        let said = stderr(&sent);
+        assert_eq!(sent.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("line 2 is no message") && said.contains(told), "{line}: {said}");
+    }
+    assert_eq!(broker.log().seen.len(), 0);
+}
+
+#[tokio::test]
+async fn a_header_that_a_message_has_once_is_given_once() {
+    let broker = Broker::start(|_, _| crate::support::reply::stored()).await;
+    for options in [
+        &["push", "demo/orders", "-t", "a/b", "-H", "Content-Type: c/d"][..],
+        &["push", "demo/orders", "-H", "Reply-To: a/b", "-H", "reply-to: c/d"],
+        &["request", "demo/orders", "--reply-to", "a/b", "-H", "Reply-To: c/d"],
+        &["request", "demo/orders", "--reply-to", "a/b", "-H", "Correlation-Id: c"],
+        &["reply", "--to", "a/b", "--correlation-id", "c", "-H", "Correlation-Id: d"],
+    ] {
+        let sent = run(&broker.url, options).await;
+        assert_eq!(sent.status.code(), Some(2), "{options:?}: {}", stderr(&sent));
+        assert!(stderr(&sent).contains("is given more than once"), "{}", stderr(&sent));
+    }
+    assert_eq!(broker.log().seen.len(), 0);
+    let sent = run(&broker.url, &["push", "demo/orders", "-H", "Meta-a: 1", "-H", "Meta-a: 2"]).await;
+    assert!(sent.status.success(), "{}", stderr(&sent));
+}
+
+#[tokio::test]
 async fn a_push_has_a_group_a_delay_a_time_to_live_and_may_wait_for_room() {
     let broker = Broker::start(|_, _| crate::support::reply::stored()).await;
     let options = ["--group", "g", "--delay", "5", "--ttl", "60", "--wait-for-room", "20"];

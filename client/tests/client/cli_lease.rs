@@ -41,6 +41,21 @@ async fn a_lease_is_settled_released_rejected_and_renewed_by_its_token() {
 }
 
 #[tokio::test]
+async fn a_lease_may_be_given_as_its_location_and_its_absolute_url() {
+    let broker = Broker::start(|_, _| nothing()).await;
+    for lease in
+        [format!("/v1/leases/{LEASE}"), format!("https://broker.example.com/prefix/v1/leases/{LEASE}")]
+    {
+        for command in ["settle", "release", "reject"] {
+            let ended = run(&broker.url, &[command, &lease]).await;
+            assert!(ended.status.success(), "{command} {lease}: {}", stderr(&ended));
+        }
+    }
+    let all = broker.log().seen.iter().all(|seen| seen.path.starts_with(&format!("/v1/leases/{LEASE}")));
+    assert!(all, "{:?}", broker.log().seen.iter().map(Seen::line).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_lease_that_is_over_is_exit_code_4_and_the_reason() {
     let broker = Broker::start(|_, _| problem(410, ProblemType::LeaseSuperseded)).await;
     let ended = run(&broker.url, &["settle", LEASE]).await;

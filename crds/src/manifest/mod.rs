@@ -20,6 +20,15 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 /// changed: a channel is its UID, and another one would make every channel of every standalone broker an orphan.
 const UID_NAMESPACE: Uuid = Uuid::from_u128(0x8a7f_2c41_5d0e_4b9a_9c36_e1f0_7b52_d84d);
 
+/// What some editors write before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The most documents of a file: as many as there are channels in the largest broker.
+const DOCUMENTS_MAX: usize = 1_000_000;
+
+/// The most names and values of a file, for its memory: those of two hundred thousand channels.
+const NODES_MAX: usize = 4_000_000;
+
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
@@ -67,7 +76,17 @@ impl fmt::Display for ManifestError {
 ///
 /// Documents are divided by `---`; empty ones are skipped. Lines count from the beginning of `text`.
 pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
-    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| vec![yaml_error(&error)])?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let options = serde_saphyr::options! {
+        // The library's own numbers are for a configuration of one program: 1,024 documents.
+        budget: serde_saphyr::budget! {
+            max_documents: DOCUMENTS_MAX,
+            max_nodes: NODES_MAX,
+            max_events: 2 * NODES_MAX,
+        },
+    };
+    let nodes: Vec<Node> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| vec![yaml_error(&error)])?;
     let mut documents = Vec::new();
     let mut errors = Vec::new();
     for node in nodes {
@@ -155,5 +174,7 @@ fn is_dns_label(text: &str) -> bool {
         && bytes.iter().all(|&byte| allowed(byte) || byte == b'-')
 }
 
+#[cfg(test)]
+mod sweep;
 #[cfg(test)]
 mod tests;

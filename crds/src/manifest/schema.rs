@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use jsonschema::error::ValidationErrorKind;
 use kube::{CustomResourceExt, core::cel};
+use restante_wire::near::did_you_mean;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +14,8 @@ use crate::{MessageBroker, MessageChannel};
 /// The rules of one kind.
 pub(super) struct Rules {
     schema: jsonschema::Validator,
+    /// What it was made from, to look up which fields there are.
+    pub(super) strict: Value,
     /// The definition as it is: CEL rules are in it.
     definition: Value,
 }
@@ -35,7 +38,7 @@ fn rules<K: CustomResourceExt>() -> Rules {
     strict["required"] = json!(["apiVersion", "kind", "metadata", "spec"]);
     make_strict(&mut strict);
     let schema = jsonschema::validator_for(&strict).expect("the definition is a schema; a test reads one");
-    Rules { schema, definition }
+    Rules { schema, strict, definition }
 }
 
 /// Any of the fields that an API server writes may be there, since people apply what they have exported.
@@ -102,7 +105,7 @@ where
 {
     let errors: Vec<_> = rules.schema.iter_errors(&value).take(ERRORS_MAX).collect();
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| schema_error(node, error)).collect());
+        return Err(errors.iter().map(|error| schema_error(rules, node, error)).collect());
     }
     let object: K =
         serde_json::from_value(value).map_err(|error| vec![node.error(&[], error.to_string())])?;
@@ -114,7 +117,7 @@ where
     }
 }
 
-fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> ManifestError {
+fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<'_>) -> ManifestError {
     let pointer = error.instance_path().as_str().to_owned();
     let mut path: Vec<&str> = pointer.split('/').skip(1).collect();
     match error.kind() {
@@ -122,7 +125,13 @@ fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> Manifes
         ValidationErrorKind::AdditionalProperties { unexpected } if !unexpected.is_empty() => {
             let fields: BTreeSet<&str> = unexpected.iter().map(String::as_str).collect();
             path.push(unexpected[0].as_str());
-            let message = format!("unknown field {}", fields.into_iter().collect::<Vec<_>>().join(", "));
+            let known = known_fields(rules, error.schema_path().as_str());
+            let hint = did_you_mean(&unexpected[0], known.iter().copied());
+            let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
+            let message = match hint {
+                hint if hint.is_empty() => format!("unknown field {fields}; known are {}", known.join(", ")),
+                hint => format!("unknown field {fields}{hint}"),
+            };
             node.error(&path, message)
         }
         ValidationErrorKind::Required { property } => {
@@ -132,6 +141,13 @@ fn schema_error(node: &Node, error: &jsonschema::ValidationError<'_>) -> Manifes
         }
         _ => node.error(&path, error.to_string()),
     }
+}
+
+/// The fields beside an `additionalProperties` of the schema.
+fn known_fields<'a>(rules: &'a Rules, additional: &str) -> Vec<&'a str> {
+    let holder = additional.rsplit_once('/').map_or("", |(holder, _)| holder);
+    let fields = rules.strict.pointer(&format!("{holder}/properties")).and_then(Value::as_object);
+    fields.map(|fields| fields.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
 fn cel_error(node: &Node, error: &cel::ValidationError) -> ManifestError {

@@ -13,6 +13,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::BATCH_ITEMS_MAX;
+use crate::json::{self, Fault};
 
 /// The media type of framed batches.
 pub const FRAMES_CONTENT_TYPE: &str = "application/vnd.restante.batch";
@@ -54,7 +55,7 @@ pub enum FramesError {
         /// Its number, from 0.
         frame: usize,
         /// What is wrong.
-        reason: String,
+        reason: Fault,
     },
     /// More frames than a batch may have.
     #[error("there are more than {BATCH_ITEMS_MAX} frames")]
@@ -73,8 +74,17 @@ pub fn encode_frame(head: &impl Serialize, content: &[u8], to: &mut Vec<u8>) {
     to[start + 4..start + 8].copy_from_slice(&(head as u32).to_be_bytes());
 }
 
-/// The heads and contents of all frames.
-pub fn decode_frames<Head: DeserializeOwned>(mut bytes: &[u8]) -> Result<Vec<(Head, &[u8])>, FramesError> {
+/// One frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The head, JSON if it is in order.
+    pub head: &'a [u8],
+    /// The content.
+    pub content: &'a [u8],
+}
+
+/// All frames, their heads not read yet.
+pub fn split_frames(mut bytes: &[u8]) -> Result<Vec<Frame<'_>>, FramesError> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
         let frame = frames.len();
@@ -95,12 +105,20 @@ pub fn decode_frames<Head: DeserializeOwned>(mut bytes: &[u8]) -> Result<Vec<(He
                 length: self::length(body).map_or(0, |(head, _)| head),
                 left: body.len().saturating_sub(4),
             })?;
-        let head = serde_json::from_slice(head)
-            .map_err(|error| FramesError::Head { frame, reason: error.to_string() })?;
-        frames.push((head, content));
+        frames.push(Frame { head, content });
         bytes = rest;
     }
     Ok(frames)
+}
+
+/// The heads and contents of all frames, if every head is in order.
+pub fn decode_frames<Head: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<(Head, &[u8])>, FramesError> {
+    let frames = split_frames(bytes)?.into_iter().enumerate();
+    let read = frames.map(|(frame, Frame { head, content })| {
+        let head = json::read(head).map_err(|reason| FramesError::Head { frame, reason })?;
+        Ok((head, content))
+    });
+    read.collect()
 }
 
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {

@@ -11,7 +11,7 @@ use crate::DeadLetterCause;
 pub type Headers = BTreeMap<String, HeaderValues>;
 
 /// The values of one header: nearly always one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum HeaderValues {
@@ -37,8 +37,10 @@ impl HeaderValues {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
-/// A message on its way into a channel.
+/// A message on its way into a channel. It is read by `Item::try_from(WrittenItem)`: all of its fields must be known, and one
+/// of them is its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenItem")]
 pub struct Item {
     /// The content.
     #[serde(flatten)]
@@ -51,7 +53,7 @@ pub struct Item {
 /// What is said of a message on its way into a channel: the headers of a push, as fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ItemHead {
     /// `Content-Type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +78,11 @@ pub struct ItemHead {
     #[serde(default, deserialize_with = "super::whole::seconds", skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
     /// The other kept headers.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "super::headers::each_once",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
 }
@@ -181,25 +187,74 @@ impl Serialize for Content {
     }
 }
 
-/// The two ways to write a content.
+/// The two ways to write a content. A message on its way out always has one of them.
 #[derive(Deserialize)]
-struct Written {
+struct WrittenContent {
     content: Option<String>,
     content64: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Written::deserialize(deserializer)? {
-            Written { content: Some(text), content64: None } => Ok(Self(text.into_bytes())),
-            Written { content: None, content64: Some(text) } => {
-                STANDARD.decode(text).map(Self).map_err(|error| {
-                    D::Error::custom(format!("content64 is no base64 (RFC 4648 section 4): {error}"))
-                })
-            }
-            Written { content: None, content64: None } => Ok(Self::default()),
-            Written { .. } => Err(D::Error::custom("content and content64 exclude each other")),
-        }
+        let WrittenContent { content, content64 } = WrittenContent::deserialize(deserializer)?;
+        content_of(content, content64).map_err(D::Error::custom)
+    }
+}
+
+/// An item as it is written: one object. serde cannot refuse unknown fields where a struct is put together of two.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenItem {
+    content: Option<String>,
+    content64: Option<String>,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+    idempotency_key: Option<String>,
+    group: Option<String>,
+    #[serde(default, deserialize_with = "super::whole::seconds")]
+    delay_seconds: Option<u32>,
+    #[serde(default, deserialize_with = "super::whole::seconds")]
+    ttl_seconds: Option<u32>,
+    #[serde(default, deserialize_with = "super::headers::each_once")]
+    headers: Headers,
+}
+
+impl TryFrom<WrittenItem> for Item {
+    type Error = String;
+
+    fn try_from(written: WrittenItem) -> Result<Self, String> {
+        let WrittenItem {
+            content,
+            content64,
+            content_type,
+            content_encoding,
+            idempotency_key,
+            group,
+            delay_seconds,
+            ttl_seconds,
+            headers,
+        } = written;
+        let head = ItemHead {
+            content_type,
+            content_encoding,
+            idempotency_key,
+            group,
+            delay_seconds,
+            ttl_seconds,
+            headers,
+        };
+        Ok(Self { content: content_of(content, content64)?, head })
+    }
+}
+
+fn content_of(content: Option<String>, content64: Option<String>) -> Result<Content, String> {
+    match (content, content64) {
+        (Some(text), None) => Ok(Content(text.into_bytes())),
+        (None, Some(text)) => STANDARD.decode(text).map(Content).map_err(|error| {
+            format!("content64 is not base64 ({error}); encode it by RFC 4648 section 4, with padding")
+        }),
+        (None, None) => Err("the content is missing; give content (text) or content64 (base64)".into()),
+        (Some(_), Some(_)) => Err("content and content64 are both given; give one of them".into()),
     }
 }
 
@@ -229,17 +284,57 @@ mod tests {
     #[test]
     fn a_header_may_be_there_several_times() {
         let item: Item =
-            serde_json::from_str(r#"{"headers": {"meta-a": "1", "meta-b": ["2", "3"]}}"#).unwrap();
+            serde_json::from_str(r#"{"content": "", "headers": {"meta-a": "1", "meta-b": ["2", "3"]}}"#)
+                .unwrap();
         let values: Vec<_> = item.head.headers.values().flat_map(HeaderValues::iter).collect();
         assert_eq!(values, ["1", "2", "3"]);
         assert_eq!(item.content, Content::default());
     }
 
     #[test]
-    fn two_contents_and_a_content64_that_is_none_are_refused() {
-        for bad in [r#"{"content": "a", "content64": "YQ=="}"#, r#"{"content64": "a"}"#, r#"{"content": 1}"#]
-        {
-            assert!(serde_json::from_str::<Item>(bad).is_err(), "{bad}");
+    fn an_item_without_a_content_with_two_or_with_an_unknown_field_is_refused() {
+        for (bad, told) in [
+            ("{}", "the content is missing"),
+            (r#"{"content": null}"#, "the content is missing"),
+            (r#"{"content": "a", "content64": "YQ=="}"#, "content and content64 are both given"),
+            (r#"{"content64": "a"}"#, "content64 is not base64"),
+            (r#"{"body": "important"}"#, "body is an unknown field; known are content, content64,"),
+            (r#"{"content": "a", "delay": 60}"#, "delay is an unknown field (did you mean delaySeconds?)"),
+            (r#"{"content": "a", "key": "k"}"#, "key is an unknown field (did you mean idempotencyKey?)"),
+            (r#"{"content": "a", "content": "b"}"#, "content is given more than once"),
+            (r#"{"content": 1}"#, "content must be a text, not the number 1"),
+            (
+                r#"{"content": "a", "delaySeconds": "5"}"#,
+                "delaySeconds must be whole seconds from 0 to 4294967295, not a text",
+            ),
+            (r#"{"content": "a", "headers": []}"#, "headers must be an object, not a list"),
+            (
+                r#"{"content": "a", "headers": {"meta-a": 1}}"#,
+                "headers.meta-a must be a text or a list of texts, not the number 1",
+            ),
+            (
+                r#"{"content": "a", "headers": {"meta-a": [1]}}"#,
+                "headers.meta-a[0] must be a text, not the number 1",
+            ),
+            (
+                r#"{"content": "a", "headers": {"meta-a": "1", "meta-a": "2"}}"#,
+                "headers.meta-a is given more than once",
+            ),
+            (r#"["a"]"#, "the JSON must be an object, not a list"),
+        ] {
+            let fault = crate::json::read::<Item>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(fault.contains(told), "{bad}: {fault}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_frame_has_no_content_and_no_unknown_field() {
+        for (bad, told) in [
+            (r#"{"content": "a"}"#, "content is an unknown field"),
+            (r#"{"ttl": 5}"#, "ttl is an unknown field (did you mean ttlSeconds?)"),
+        ] {
+            let fault = crate::json::read::<ItemHead>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(fault.starts_with(told), "{bad}: {fault}");
         }
     }
 }

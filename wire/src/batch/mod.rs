@@ -1,7 +1,9 @@
 //! Many messages in one body: as JSON, or framed as [`FRAMES_CONTENT_TYPE`].
 
 mod frames;
+mod headers;
 mod item;
+mod read;
 #[cfg(feature = "schema")]
 mod schema;
 mod settlements;
@@ -9,10 +11,11 @@ mod whole;
 
 use serde::{Deserialize, Serialize};
 
-pub use frames::{FRAMES_CONTENT_TYPE, FramesError, decode_frames, encode_frame};
+pub use frames::{FRAMES_CONTENT_TYPE, Frame, FramesError, decode_frames, encode_frame, split_frames};
 pub use item::{
     Content, DeadLetterNote, DeliveredHead, DeliveredItem, HeaderValues, Headers, Item, ItemHead,
 };
+pub use read::{ReadBatch, read_batch};
 pub use settlements::{LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, SettlementResults, Settlements};
 
 use crate::Problem;
@@ -22,8 +25,8 @@ pub const BATCH_ITEMS_MAX: usize = 1000;
 /// The most bytes of one batch: of its body when it is pushed, of its contents and kept headers when it is pulled.
 pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The body of `POST /v1/batches/{address}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The body of `POST /v1/batches/{address}`; [`read_batch`] reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PushBatch {

@@ -41,7 +41,17 @@ impl ToSchema for Content {
 
 impl PartialSchema for Item {
     fn schema() -> RefOr<Schema> {
-        with_content(ItemHead::schema(), "A message on its way into a channel.")
+        let mut item = with_content(
+            ItemHead::schema(),
+            "A message on its way into a channel: its content is in one of content and content64.",
+        );
+        if let RefOr::T(Schema::Object(item)) = &mut item {
+            // `oneOf` would say it more simply, and many client generators make no one class of it.
+            let some = json!({"anyOf": [{"required": ["content"]}, {"required": ["content64"]}]});
+            let not_one = json!({"anyOf": [{"required": ["content", "content64"]}, {"not": some}]});
+            item.extensions = Some(Extensions::from_iter([("not", not_one)]));
+        }
+        item
     }
 }
 

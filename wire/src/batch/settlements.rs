@@ -2,27 +2,43 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
+use crate::{Problem, json};
 
 /// The most leases of one request.
 pub const SETTLEMENTS_MAX: usize = super::BATCH_ITEMS_MAX;
 
-/// The body of `POST /v1/settlements`. A lease is its token, or the path in `Location`.
+/// The body of `POST /v1/settlements`. A lease is its token, or the path in `Location`, also as an absolute URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settlements {
     /// Done: these messages are gone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "json::at_most::<SETTLEMENTS_MAX, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub ack: Vec<String>,
     /// Given back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "json::objects::<SETTLEMENTS_MAX, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub release: Vec<Release>,
     /// To the dead letters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "json::objects::<SETTLEMENTS_MAX, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub reject: Vec<Reject>,
     /// Needed for longer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "json::objects::<SETTLEMENTS_MAX, _, _>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub renew: Vec<Renew>,
 }
 

@@ -1,16 +1,44 @@
 //! Whole numbers in JSON. To JSON Schema `5.0` is one (2020-12, section 6.1.1), and a sender whose language knows only
 //! floating-point numbers writes it so.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
 
 /// A number of seconds, which may be absent.
 pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    // Each u32 is a number of its own among the f64.
-    let Some(number) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
-    if number.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&number) {
-        return Err(D::Error::custom(format!("{number} is not a whole number of seconds")));
+    deserializer.deserialize_any(Seconds)
+}
+
+struct Seconds;
+
+impl Visitor<'_> for Seconds {
+    type Value = Option<u32>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "whole seconds from 0 to {}", u32::MAX)
     }
-    Ok(Some(number as u32))
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Option<u32>, E> {
+        let seconds =
+            u32::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
+        Ok(Some(seconds))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Option<u32>, E> {
+        // Each u32 is a number of its own among the f64.
+        if number.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&number) {
+            return Err(E::invalid_value(Unexpected::Float(number), &self));
+        }
+        Ok(Some(number as u32))
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<u32>, E> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -103,8 +103,9 @@ impl Receiver {
     /// Asks for a message, and acknowledges earlier ones with it.
     pub(super) async fn pull(&mut self, query: &str, lease_seconds: u32) -> Result<Option<Message>> {
         let (asked, asked_ms) = (self.account.now(), now_ms());
-        let auto = if self.habits.auto { "&ack=auto" } else { "" };
-        let path = format!("acme/{}?{query}&lease={lease_seconds}{auto}", self.name);
+        // What is settled at once has no lease.
+        let how = if self.habits.auto { "ack=auto".to_owned() } else { format!("lease={lease_seconds}") };
+        let path = format!("acme/{}?{query}&{how}", self.name);
         let mut request = if self.random.percent(80) {
             self.api.get(&format!("/v1/messages/{path}"))
         } else {

@@ -1,0 +1,191 @@
+//! Values of flags, read and checked: one that could never have an effect is refused at the start.
+
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+
+use bytesize::ByteSize;
+use tracing_subscriber::EnvFilter;
+
+use crate::core::CORES_MAX;
+
+/// The longest time that a flag may give: what is meant to be longer is meant to be for ever, and sums of times must not
+/// overflow.
+const SECONDS_MAX: u32 = 86_400;
+/// The longest host name (RFC 1035 section 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+/// What `--log` may name without a target.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// From one block of many messages to what a 32-bit offset reaches.
+pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) {
+        Ok(size)
+    } else {
+        Err("must be 1MiB to 2GiB".into())
+    }
+}
+
+/// Memory without which nothing could be served.
+pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if size.as_u64() > 0 { Ok(size) } else { Err("must be more than 0, such as 256MiB".into()) }
+}
+
+pub(super) fn cores(text: &str) -> Result<NonZeroUsize, String> {
+    let cores = text.parse().ok().filter(|cores: &NonZeroUsize| cores.get() <= CORES_MAX);
+    cores.ok_or(format!("must be 1 to {CORES_MAX}"))
+}
+
+/// A number of things without which nothing could be served.
+pub(super) fn some(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "must be a whole number, at least 1".into())
+}
+
+/// Seconds that may have a fraction: 0.5 is half of one.
+pub(super) fn moments(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be seconds, such as 30 or 0.5")?;
+    if !(seconds > 0.0 && seconds <= f64::from(SECONDS_MAX)) {
+        return Err(format!("must be more than 0 and at most {SECONDS_MAX}, a day"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &u32| *seconds <= SECONDS_MAX);
+    seconds
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(|| format!("must be whole seconds from 0 to {SECONDS_MAX}, a day"))
+}
+
+/// A name that `Host` may have: without scheme, port and path, which are not compared.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let is_name = (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
+    if text == "*" || is_name || bare.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let advice = match text {
+        "" => "leave the flag out, or list names",
+        _ if text.contains("://") || text.contains('/') => "leave out the scheme and the path",
+        _ if text.contains('*') => "* stands alone, for any name: list each name",
+        _ if text.contains(':') => "leave out the port",
+        _ => "it has letters, digits, hyphens, underscores and dots",
+    };
+    Err(format!("is not a host name; {advice}"))
+}
+
+/// An origin as browsers write it (RFC 6454 section 6.2): with a port only where it is not the scheme's own.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    if matches!(text, "*" | "null") {
+        return Ok(text.to_owned());
+    }
+    let bad =
+        |advice: &str| Err(format!("is not an origin; write it like https://app.example.com, {advice}"));
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return bad("with its scheme");
+    };
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    {
+        return bad("with a scheme of letters");
+    }
+    if rest.contains(['/', '?', '#']) {
+        return bad("without a path");
+    }
+    let (name, port) = match rest.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (rest, None),
+    };
+    if name == "*" || host(name).is_err() {
+        return bad("with a whole host name");
+    }
+    match port {
+        None => Ok(text.to_owned()),
+        // Browsers leave these out.
+        Some("80") if scheme.eq_ignore_ascii_case("http") => Ok(format!("{scheme}://{name}")),
+        Some("443") if scheme.eq_ignore_ascii_case("https") => Ok(format!("{scheme}://{name}")),
+        Some(port) if port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port) => {
+            Ok(text.to_owned())
+        }
+        Some(_) => bad("with a port from 1 to 65535"),
+    }
+}
+
+/// What is logged: a level, or targets with their levels.
+pub(super) fn log(text: &str) -> Result<String, String> {
+    let bad = |directive: &str| {
+        let hint = restante_wire::near::did_you_mean(directive, LEVELS);
+        Err(format!(
+            "{directive:?} is not a log level{hint}; give one of {}, or target=level",
+            LEVELS.join(", ")
+        ))
+    };
+    for directive in text.split(',').map(str::trim) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        // A bare word that is no level would be a target that nobody has, and then nothing would be logged.
+        if !directive.contains('[') && !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return bad(directive);
+        }
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_could_never_match_is_refused() {
+        for good in ["*", "broker", "a.b-c.example.com", "under_score", "127.0.0.1", "[::1]", "::1"] {
+            assert_eq!(host(good).as_deref(), Ok(good));
+        }
+        for (bad, advice) in [
+            ("", "leave the flag out"),
+            ("https://x", "the scheme"),
+            ("x/y", "the path"),
+            ("x:8080", "the port"),
+            ("*.example.com", "list each name"),
+            ("a b", "letters"),
+        ] {
+            assert!(host(bad).unwrap_err().contains(advice), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_that_could_never_match_is_refused_and_one_with_its_own_port_matches() {
+        for good in
+            ["*", "null", "https://app.example.com", "http://localhost:3000", "http://[::1]:3000", "app://x"]
+        {
+            assert_eq!(origin(good).as_deref(), Ok(good));
+        }
+        assert_eq!(origin("https://x:443").as_deref(), Ok("https://x"));
+        assert_eq!(origin("http://x:80").as_deref(), Ok("http://x"));
+        for bad in [
+            "",
+            "app.example.com",
+            "https://",
+            "https://x/",
+            "https://x/y",
+            "https://*.x",
+            "https://*",
+            "https://x:",
+            "https://x:0",
+            "https://x:65536",
+            "://x",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_directive_that_would_silence_the_log_is_refused() {
+        for good in ["info", "WARN", "warn,restante_broker=debug", "restante_broker::http=trace", "off"] {
+            assert_eq!(log(good).as_deref(), Ok(good));
+        }
+        assert!(log("debgu").unwrap_err().contains("did you mean debug?"));
+        for bad in ["", "verbose", "hyper", "hyper=loud", "info,"] {
+            assert!(log(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a request to the control API may not have: a query that means nothing, a body where none is read, a compressed one.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{Method, request::Parts};
+use restante_wire::{header::IDEMPOTENCY_KEY, path};
+
+use crate::http::{
+    HttpError, body,
+    framing::check_codings,
+    meaning::{expect_effects, expect_no_coding},
+    query::Query,
+};
+
+/// How long a body that should not be there is waited for.
+const NO_BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Refuses what would have no effect.
+pub(super) async fn require(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match checked(&parts, body).await {
+        Ok(body) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn checked(parts: &Parts, body: Body) -> Result<Body, HttpError> {
+    check_codings(&parts.headers)?;
+    let known: &[&str] = if parts.method == Method::DELETE { &["force"] } else { &[] };
+    Query::parse(parts.uri.query(), known)?;
+    // What may be said twice needs no key, and may have one.
+    expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
+    if takes_body(parts) {
+        expect_no_coding(&parts.headers, "bodies of the control API are")?;
+        return Ok(body);
+    }
+    body::none(body::expect_none(body, NO_BODY_WITHIN)?).await?;
+    Ok(Body::empty())
+}
+
+fn takes_body(parts: &Parts) -> bool {
+    let is_post = parts.method == Method::POST && parts.uri.path() != path::CONTROL_BACKUP;
+    is_post || parts.method == Method::PUT
+}

@@ -1,0 +1,164 @@
+//! How a request is framed and for whom it is: what two readers of the same bytes could understand differently is refused,
+//! before anything else is looked at.
+//!
+//! hyper refuses lengths that contradict each other and a body whose last transfer coding is not `chunked`. Of a request with
+//! both `Transfer-Encoding` and `Content-Length` it hides the length, reads the chunks and closes the connection after the
+//! answer, as RFC 9112 section 6.1 has it.
+
+use http::{
+    HeaderMap, HeaderValue, Request, Version,
+    header::{HOST, TRANSFER_ENCODING},
+    uri::{Authority, Scheme},
+};
+use restante_wire::ProblemType;
+
+use super::HttpError;
+
+/// Refuses a request whose body or whose host could be understood in two ways.
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
+    check_codings(request.headers())?;
+    let host = host(request.headers())?;
+    let (version, uri) = (request.version(), request.uri());
+    match (host, uri.authority()) {
+        (None, None) if version >= Version::HTTP_2 => Err(malformed("the request names no :authority")),
+        // HTTP/2 has the name in `:authority`, and needs no Host besides.
+        (None, _) if version == Version::HTTP_11 => {
+            Err(malformed("the header Host is missing (RFC 9112 section 3.2); send it once"))
+        }
+        (Some(host), Some(target)) if !is_same(host, target, uri.scheme()) => Err(malformed(&format!(
+            "the header Host says {host:?} and the request's target {:?}; send the same in both",
+            target.as_str()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The one transfer coding is `chunked`, once (RFC 9112 section 6.1). Another would be stored as the message's content.
+pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
+    let mut chunked = 0;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        for coding in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            match coding {
+                b"" => {}
+                coding if coding.eq_ignore_ascii_case(b"chunked") => chunked += 1,
+                coding => {
+                    let detail = format!(
+                        "the transfer coding {:?} is not supported; send the body plain or chunked, and name a compression of \
+                         the content in Content-Encoding",
+                        String::from_utf8_lossy(coding)
+                    );
+                    return Err(HttpError::new(ProblemType::TransferCodingUnsupported, detail));
+                }
+            }
+        }
+    }
+    if chunked > 1 {
+        return Err(malformed("the header Transfer-Encoding says chunked more than once; send it once"));
+    }
+    Ok(())
+}
+
+/// The one `Host`, which is a host and maybe a port.
+fn host(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
+    let mut values = headers.get_all(HOST).iter();
+    let host = values.next();
+    if values.next().is_some() {
+        return Err(malformed("the header Host is given more than once; send it once"));
+    }
+    host.map(read).transpose()
+}
+
+fn read(value: &HeaderValue) -> Result<&str, HttpError> {
+    let text = value.to_str().map_err(|_| malformed("the header Host is not visible ASCII"))?;
+    let port = match text.rsplit_once(':') {
+        // The colons of an IPv6 address are within brackets (RFC 3986 section 3.2.2).
+        Some((_, port)) if !port.ends_with(']') => port,
+        _ => "",
+    };
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    // Who names a user there wants to be taken for another host: http://localhost@example.com.
+    if !is_port || text.contains(['@', '/', '?', '#', '\\', ',']) {
+        return Err(malformed(&format!(
+            "the header Host is invalid: {text:?}; send a name or address, and maybe a port"
+        )));
+    }
+    Ok(text)
+}
+
+/// Whether Host and target are the same, a default port left out or not.
+fn is_same(host: &str, target: &Authority, scheme: Option<&Scheme>) -> bool {
+    let default = if scheme == Some(&Scheme::HTTPS) { ":443" } else { ":80" };
+    let without = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();
+    without(host) == without(target.as_str())
+}
+
+fn malformed(detail: &str) -> HttpError {
+    HttpError::new(ProblemType::HeaderMalformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(uri: &str, headers: &[(&'static str, &str)]) -> Result<(), ProblemType> {
+        let request = Request::builder().uri(uri);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        check(&request.body(()).unwrap()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn a_host_is_named_once_and_its_port_is_a_number() {
+        for host in
+            ["localhost", "localhost:8080", "localhost:", "127.0.0.1:1", "[::1]", "[::1]:8080", "a_b.example"]
+        {
+            assert_eq!(checked("/", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["localhost:evil", "localhost:99999", "localhost:-1", "u@localhost", "a/b", "a, b"] {
+            assert_eq!(checked("/", &[("host", host)]), Err(ProblemType::HeaderMalformed), "{host}");
+        }
+        let twice = [("host", "localhost"), ("host", "localhost")];
+        assert_eq!(checked("/", &twice), Err(ProblemType::HeaderMalformed));
+        assert_eq!(checked("/", &[]), Err(ProblemType::HeaderMalformed));
+    }
+
+    #[test]
+    fn a_target_that_names_a_host_names_the_same_as_the_header() {
+        for (uri, host) in [
+            ("http://localhost:8080/v1", "LocalHost:8080"),
+            ("http://localhost/v1", "localhost:80"),
+            ("https://localhost:443/v1", "localhost"),
+        ] {
+            assert_eq!(checked(uri, &[("host", host)]), Ok(()), "{uri} {host}");
+        }
+        for (uri, host) in [("http://evil.example/v1", "localhost"), ("http://localhost:1/v1", "localhost:2")]
+        {
+            assert_eq!(checked(uri, &[("host", host)]), Err(ProblemType::HeaderMalformed), "{uri} {host}");
+        }
+        assert_eq!(
+            checked("http://localhost/v1", &[]),
+            Err(ProblemType::HeaderMalformed),
+            "HTTP/1.1 without Host"
+        );
+        let h2 = Request::builder().uri("http://localhost/v1").version(Version::HTTP_2).body(()).unwrap();
+        assert!(check(&h2).is_ok());
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding_and_comes_once() {
+        let coded = |values: &[&str]| {
+            let headers = values.iter().map(|value| ("transfer-encoding", *value));
+            checked("/", &[("host", "localhost")].into_iter().chain(headers).collect::<Vec<_>>())
+        };
+        assert_eq!(coded(&["chunked"]), Ok(()));
+        assert_eq!(coded(&["Chunked,"]), Ok(()));
+        for codings in
+            [&["gzip, chunked"][..], &["gzip", "chunked"], &["identity, chunked"], &["x;q=1, chunked"]]
+        {
+            assert_eq!(coded(codings), Err(ProblemType::TransferCodingUnsupported), "{codings:?}");
+        }
+        for codings in [&["chunked, chunked"][..], &["chunked", "chunked"]] {
+            assert_eq!(coded(codings), Err(ProblemType::HeaderMalformed), "{codings:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Headers of the contract where they mean nothing: what has no effect on a request is refused, because its sender counts on
+//! it.
+
+use http::{HeaderMap, header::CONTENT_ENCODING};
+use restante_wire::{
+    ProblemType,
+    header::{
+        ACKNOWLEDGE, ANSWERED, IDEMPOTENCY_KEY, MESSAGE_DELAY, MESSAGE_GROUP, MESSAGE_TTL, RECEIVE_ATTEMPT_ID,
+    },
+    near::did_you_mean,
+};
+
+use super::HttpError;
+
+/// Request headers that some requests obey, and what to do where they mean nothing.
+const OBEYED: [(&str, &str, &str); 6] = [
+    (
+        IDEMPOTENCY_KEY,
+        "Idempotency-Key",
+        "a batch has idempotencyKey in each item, a pull has Receive-Attempt-Id",
+    ),
+    (MESSAGE_GROUP, "Message-Group", "send it with a push, or as group of an item"),
+    (MESSAGE_DELAY, "Message-Delay", "send it with a push, or as delaySeconds of an item"),
+    (MESSAGE_TTL, "Message-TTL", "send it with a push, or as ttlSeconds of an item"),
+    (ACKNOWLEDGE, "Acknowledge", "send it with a pull that is no stream, or settle by POST /v1/settlements"),
+    (RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", "send it with a pull that is no stream"),
+];
+/// What the contract's own headers begin with: a name that begins so and is not known is misspelt, or newer than this broker.
+const OWN_PREFIXES: [&str; 6] =
+    ["message-", "idempotency-", "acknowledge", "receive-attempt", "lease-", "preference-"];
+
+/// Refuses headers of the contract besides those that the request obeys.
+pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpError> {
+    for name in headers.keys() {
+        let name = name.as_str();
+        if !OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || obeyed.contains(&name) {
+            continue;
+        }
+        if let Some((_, called, instead)) = OBEYED.iter().find(|(known, ..)| *known == name) {
+            return Err(malformed(format!("the header {called} has no effect on this request; {instead}")));
+        }
+        // Whoever passes a message on may pass on all that came with it.
+        if !ANSWERED.contains(&name) {
+            let hint = did_you_mean(name, OBEYED.iter().map(|(_, called, _)| *called));
+            return Err(malformed(format!(
+                "the header {name:?} is unknown{hint}; leave it out, or begin it with Meta-"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses headers that a push keeps, where there is nothing to keep them with.
+pub fn expect_none_kept(headers: &HeaderMap) -> Result<(), HttpError> {
+    match headers.keys().find(|name| name.as_str().starts_with("meta-") || name.as_str().starts_with("ce-")) {
+        None => Ok(()),
+        Some(name) => Err(malformed(format!(
+            "the header {:?} has no effect on a batch; put it into the field headers of each item",
+            name.as_str()
+        ))),
+    }
+}
+
+/// Refuses a body that says that it is compressed. `what` begins the sentence: "batches are".
+pub fn expect_no_coding(headers: &HeaderMap, what: &str) -> Result<(), HttpError> {
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let mut codings =
+            codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        if let Some(coding) = codings.next() {
+            return Err(compressed(&String::from_utf8_lossy(coding), what));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a body that is gzip (RFC 1952 section 2.3.1) whatever its head says: as JSON it would only be malformed.
+pub fn expect_not_gzip(body: &[u8], what: &str) -> Result<(), HttpError> {
+    if body.starts_with(&[0x1f, 0x8b]) { Err(compressed("gzip", what)) } else { Ok(()) }
+}
+
+fn compressed(coding: &str, what: &str) -> HttpError {
+    let detail = format!("the body is {coding}: {what} not compressed; send it plain");
+    HttpError::new(ProblemType::MediaTypeUnsupported, detail)
+}
+
+fn malformed(detail: String) -> HttpError {
+    HttpError::new(ProblemType::HeaderMalformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn effects(names: &[&'static str], obeyed: &[&str]) -> Result<(), String> {
+        let headers = names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
+        expect_effects(&headers.collect(), obeyed).map_err(|error| error.problem().detail)
+    }
+
+    #[test]
+    fn a_header_of_the_contract_that_the_request_does_not_obey_is_refused() {
+        assert_eq!(
+            effects(&["message-delay", "host", "x-message-dely", "traceparent"], &[MESSAGE_DELAY]),
+            Ok(())
+        );
+        for (name, ..) in OBEYED {
+            assert!(effects(&[name], &[]).unwrap_err().contains("has no effect on this request"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_header_is_refused_and_those_of_an_answer_may_be_passed_on() {
+        let told = effects(&["message-dely"], &[MESSAGE_DELAY]).unwrap_err();
+        assert!(
+            told.contains(r#"the header "message-dely" is unknown (did you mean Message-Delay?)"#),
+            "{told}"
+        );
+        assert!(effects(&["idempotency-keys"], &[IDEMPOTENCY_KEY]).is_err());
+        assert_eq!(effects(&ANSWERED, &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused_by_its_header_and_by_its_first_bytes() {
+        let coded = |value: &'static str| {
+            expect_no_coding(
+                &HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]),
+                "batches are",
+            )
+        };
+        assert!(coded("identity").is_ok() && coded("").is_ok());
+        for bad in ["gzip", "identity, br"] {
+            assert_eq!(coded(bad).unwrap_err().kind(), ProblemType::MediaTypeUnsupported, "{bad}");
+        }
+        let told = expect_not_gzip(&[0x1f, 0x8b, 8], "batches are").unwrap_err().problem().detail;
+        assert_eq!(told, "the body is gzip: batches are not compressed; send it plain");
+        assert!(expect_not_gzip(b"{}", "batches are").is_ok());
+    }
+}

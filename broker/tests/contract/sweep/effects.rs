@@ -1,0 +1,63 @@
+//! Headers of the contract where they mean nothing, and names that only look like its own: on every route.
+
+use reqwest::header::ACCEPT;
+use restante_wire::{ProblemType as P, header::ANSWERED};
+
+use super::{
+    Outcome::{Obeyed, Refused},
+    assert_outcome,
+    requests::{broker, of, operations},
+};
+
+/// The headers that some routes obey.
+const OBEYED: [&str; 6] =
+    ["Idempotency-Key", "Message-Group", "Message-Delay", "Message-TTL", "Acknowledge", "Receive-Attempt-Id"];
+/// What these do may be done twice without a key.
+const REPEATABLE: [&str; 5] = ["settle", "release", "reject", "renew", "settleMany"];
+
+#[tokio::test]
+async fn a_header_without_effect_on_its_route_is_refused_and_so_is_an_unknown_one_of_the_contracts_own() {
+    let broker = broker().await;
+    let operations = operations(&broker).await;
+    for operation in &operations {
+        let described = operation.parameters("header");
+        for name in OBEYED.iter().chain(&["Message-Dely", "Message-Nonsense", "Idempotency-Keys"]) {
+            if described.iter().any(|known| known == name) {
+                continue;
+            }
+            let cell = format!("{} {name}", operation.id);
+            let response = operation.request(&broker, "").await.header(*name, "1").send().await.unwrap();
+            if *name == "Idempotency-Key" && REPEATABLE.contains(&&*operation.id) {
+                assert_outcome(&cell, response, Obeyed(operation.status())).await;
+            } else if operation.id.starts_with("count")
+                || ["documentHead", "lookForChannel"].contains(&&*operation.id)
+            {
+                // An answer to HEAD has no body.
+                assert_eq!(response.status(), 400, "{cell}");
+            } else {
+                assert_outcome(&cell, response, Refused(P::HeaderMalformed)).await;
+            }
+        }
+        // Whoever passes a message on sends what came with it.
+        let request = operation.request(&broker, "").await;
+        let request = ANSWERED.iter().fold(request, |request, name| request.header(*name, "1"));
+        assert_outcome(&operation.id, request.send().await.unwrap(), Obeyed(operation.status())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_and_a_batch_refuse_what_only_a_pull_or_a_push_obeys() {
+    let broker = broker().await;
+    let operations = operations(&broker).await;
+    for name in OBEYED {
+        let request = of(&operations, "pull").request(&broker, "").await;
+        let request = request.header(ACCEPT, "text/event-stream").header(name, "1");
+        assert_outcome(&format!("stream {name}"), request.send().await.unwrap(), Refused(P::HeaderMalformed))
+            .await;
+    }
+    for name in ["Meta-a", "ce-id"] {
+        let request = of(&operations, "pushBatch").request(&broker, "").await.header(name, "1");
+        assert_outcome(&format!("batch {name}"), request.send().await.unwrap(), Refused(P::HeaderMalformed))
+            .await;
+    }
+}

@@ -1,0 +1,234 @@
+//! Request headers that the contract gives a meaning, of every route.
+
+use reqwest::header::ACCEPT;
+use restante_wire::ProblemType as P;
+
+use super::{
+    Cell::{self, Nothing, Values},
+    Outcome::{self, Obeyed, Refused},
+    assert_complete, assert_outcome,
+    requests::{broker, of, operations},
+};
+
+/// A header of an operation; what becomes of an unknown name is in `effects.rs`.
+struct Row {
+    of: &'static str,
+    name: &'static str,
+    good: &'static str,
+    duplicate: Outcome,
+    empty: Outcome,
+    wrong_type: Cell<&'static str>,
+    unknown_value: Cell<&'static str>,
+    out_of_bounds: Cell<Value>,
+    without_effect: Cell<&'static str>,
+}
+
+/// A value that may be too long to be written out.
+enum Value {
+    Text(&'static str),
+    /// So many times a part.
+    Times(usize, &'static str),
+}
+
+const MALFORMED: Outcome = Refused(P::HeaderMalformed);
+const PUSHED: Outcome = Obeyed(201);
+const PULLED: Outcome = Obeyed(204);
+const ANY_TEXT: Cell<&str> = Nothing("it is any text");
+const NUMBER: Cell<&str> = Nothing("it is a number");
+const EFFECTIVE: Cell<&str> = Nothing("it has its effect with all others");
+
+const fn key(of: &'static str, name: &'static str, without_effect: Cell<&'static str>) -> Row {
+    Row {
+        of,
+        name,
+        good: "k",
+        duplicate: MALFORMED,
+        empty: MALFORMED,
+        wrong_type: Values(&[("\"open", MALFORMED), ("two words", MALFORMED), ("\"k\";", MALFORMED)]),
+        unknown_value: ANY_TEXT,
+        out_of_bounds: Values(&[(Value::Times(256, "k"), MALFORMED)]),
+        without_effect,
+    }
+}
+
+/// Kept with the message. What a proxy may add or repeat is taken as it comes; what a receiver reads once is given once.
+const fn kept(name: &'static str, duplicate: Outcome) -> Row {
+    Row {
+        of: "push",
+        name,
+        good: "a",
+        duplicate,
+        empty: PUSHED,
+        wrong_type: ANY_TEXT,
+        unknown_value: ANY_TEXT,
+        out_of_bounds: Values(&[(Value::Times(2100, "a"), Refused(P::HeadersTooLarge))]),
+        without_effect: EFFECTIVE,
+    }
+}
+
+/// Preferences that are not known are ignored (RFC 7240 section 2); the wait is lowered to the channel's bound.
+const fn prefer(
+    of: &'static str,
+    obeyed: Outcome,
+    values: &'static [(&'static str, Outcome)],
+    beyond: &'static [(Value, Outcome)],
+) -> Row {
+    Row {
+        of,
+        name: "Prefer",
+        good: "wait=0",
+        duplicate: MALFORMED,
+        empty: obeyed,
+        wrong_type: Values(&[("wait=soon", MALFORMED), ("wait", MALFORMED), ("wait=1.5", MALFORMED)]),
+        unknown_value: Values(values),
+        out_of_bounds: Values(beyond),
+        without_effect: Nothing("the query wins, as the contract says"),
+    }
+}
+
+const fn acknowledge(of: &'static str) -> Row {
+    Row {
+        of,
+        name: "Acknowledge",
+        good: "a",
+        // Leases add up (RFC 9110 section 5.3).
+        duplicate: PULLED,
+        empty: MALFORMED,
+        wrong_type: Values(&[("a b", MALFORMED), (", ,", MALFORMED)]),
+        // Named in Acknowledge-Failed.
+        unknown_value: Values(&[("nonsense", PULLED)]),
+        out_of_bounds: Values(&[(Value::Times(65, "a,"), MALFORMED), (Value::Times(1025, "a"), MALFORMED)]),
+        without_effect: EFFECTIVE,
+    }
+}
+
+const PUSH_PREFER: &[(&str, Outcome)] = &[("respond-async", PUSHED)];
+const PUSH_WAITS: &[(Value, Outcome)] =
+    &[(Value::Text("wait=4294967296"), PUSHED), (Value::Text("wait=-1"), MALFORMED)];
+const PULL_PREFER: &[(&str, Outcome)] = &[("return=minimal", PULLED)];
+const PULL_WAITS: &[(Value, Outcome)] =
+    &[(Value::Text("wait=4294967296"), PULLED), (Value::Text("wait=-1"), MALFORMED)];
+const WITH_ACK: Cell<&str> = Values(&[("ack=auto", Refused(P::ParameterMalformed))]);
+
+const ROWS: &[Row] = &[
+    key("push", "Idempotency-Key", EFFECTIVE),
+    Row {
+        out_of_bounds: Values(&[(Value::Times(129, "g"), MALFORMED)]),
+        ..key("push", "Message-Group", EFFECTIVE)
+    },
+    Row {
+        of: "push",
+        name: "Message-Delay",
+        good: "1",
+        duplicate: MALFORMED,
+        empty: MALFORMED,
+        wrong_type: Values(&[("soon", MALFORMED), ("1.5", MALFORMED), ("-1", MALFORMED)]),
+        unknown_value: NUMBER,
+        out_of_bounds: Values(&[(Value::Text("43201"), MALFORMED), (Value::Text("4294967296"), MALFORMED)]),
+        without_effect: EFFECTIVE,
+    },
+    Row {
+        of: "push",
+        name: "Message-TTL",
+        good: "60",
+        duplicate: MALFORMED,
+        empty: MALFORMED,
+        wrong_type: Values(&[("soon", MALFORMED), ("1.5", MALFORMED), ("-1", MALFORMED)]),
+        unknown_value: NUMBER,
+        out_of_bounds: Values(&[(Value::Text("0"), MALFORMED), (Value::Text("1209601"), MALFORMED)]),
+        without_effect: EFFECTIVE,
+    },
+    prefer("push", PUSHED, PUSH_PREFER, PUSH_WAITS),
+    kept("Content-Encoding", PUSHED),
+    kept("Content-Language", PUSHED),
+    kept("Reply-To", MALFORMED),
+    kept("Correlation-Id", MALFORMED),
+    kept("traceparent", PUSHED),
+    kept("tracestate", PUSHED),
+    prefer("pull", PULLED, PULL_PREFER, PULL_WAITS),
+    acknowledge("pull"),
+    key("pull", "Receive-Attempt-Id", WITH_ACK),
+    prefer("receive", PULLED, PULL_PREFER, PULL_WAITS),
+    acknowledge("receive"),
+    key("receive", "Receive-Attempt-Id", WITH_ACK),
+    prefer("pullBatch", PULLED, PULL_PREFER, PULL_WAITS),
+    acknowledge("pullBatch"),
+    key("pullBatch", "Receive-Attempt-Id", WITH_ACK),
+];
+
+#[tokio::test]
+async fn each_header_has_one_outcome_for_each_way_to_get_it_wrong() {
+    let broker = broker().await;
+    let operations = operations(&broker).await;
+    let inputs = operations.iter().flat_map(|operation| {
+        operation.parameters("header").into_iter().map(|name| format!("{} {name}", operation.id))
+    });
+    assert_complete(inputs, ROWS.iter().map(|row| format!("{} {}", row.of, row.name)));
+    for row in ROWS {
+        let Row { of: id, name, good, .. } = row;
+        let operation = of(&operations, id);
+        let ask = async |kind: &str, query: &str, values: &[&str], expected: Outcome| {
+            let request = operation.request(&broker, query).await;
+            let request = values.iter().fold(request, |request, value| request.header(*name, *value));
+            let cell = format!("{id}?{query} {name}: {values:.40?}, {kind}");
+            assert_outcome(&cell, request.send().await.unwrap(), expected).await;
+        };
+        ask("good", "", &[good], Obeyed(operation.status())).await;
+        ask("duplicate", "", &[good, good], row.duplicate).await;
+        ask("empty", "", &[""], row.empty).await;
+        for (value, expected) in row.wrong_type.values() {
+            ask("wrong type", "", &[value], *expected).await;
+        }
+        for (value, expected) in row.unknown_value.values() {
+            ask("unknown value", "", &[value], *expected).await;
+        }
+        for (value, expected) in row.out_of_bounds.values() {
+            let value = match value {
+                Value::Text(text) => (*text).to_owned(),
+                Value::Times(times, part) => part.repeat(*times),
+            };
+            ask("out of bounds", "", &[&value], *expected).await;
+        }
+        for (query, expected) in row.without_effect.values() {
+            ask("without effect", query, &[good], *expected).await;
+        }
+    }
+}
+
+/// `Content-Type` of a push is kept, whatever it is; that of a batch says how to read it. OpenAPI does not describe it as a
+/// parameter, nor `Accept`.
+#[tokio::test]
+async fn media_types_have_one_outcome_each() {
+    let broker = broker().await;
+    let operations = operations(&broker).await;
+    let unsupported = Refused(P::MediaTypeUnsupported);
+    for (id, values, expected) in [
+        ("push", &["a/b"][..], PUSHED),
+        ("push", &[""], PUSHED),
+        ("push", &["a/b", "a/b"], MALFORMED),
+        ("pushBatch", &["application/json"], Obeyed(200)),
+        ("pushBatch", &["APPLICATION/JSON;charset=utf-8"], Obeyed(200)),
+        ("pushBatch", &["text/plain"], unsupported),
+        ("pushBatch", &[""], unsupported),
+        ("pushBatch", &[], unsupported),
+        ("pushBatch", &["application/json", "application/json"], MALFORMED),
+        ("settleMany", &["text/plain"], unsupported),
+        ("settleMany", &[""], unsupported),
+        ("settleMany", &[], unsupported),
+        ("settleMany", &["application/json", "application/json"], MALFORMED),
+    ] {
+        let body = if id == "settleMany" { "{}" } else { "{\"messages\": []}" };
+        let mut request = of(&operations, id).request(&broker, "").await.build().unwrap();
+        request.headers_mut().remove("content-type");
+        *request.body_mut() = Some(body.into());
+        for value in values {
+            request.headers_mut().append("content-type", value.parse().unwrap());
+        }
+        assert_outcome(&format!("{id} {values:?}"), broker.client.execute(request).await.unwrap(), expected)
+            .await;
+    }
+    for accept in ["", "*/*", "image/png", "nonsense"] {
+        let request = of(&operations, "pull").request(&broker, "").await.header(ACCEPT, accept);
+        assert_outcome(&format!("pull Accept: {accept}"), request.send().await.unwrap(), PULLED).await;
+    }
+}

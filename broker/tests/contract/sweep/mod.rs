@@ -1,0 +1,94 @@
+//! The sweep: every input of the broker, each with what becomes of an unknown name, an unknown value, a duplicate, an empty
+//! value, one out of bounds, one of a wrong type, and one without effect. Each cell names one outcome.
+//!
+//! The inputs come from where they are defined: the OpenAPI document that is made of the routes, the lists of fields that
+//! serde reads, and clap's command. An input without a row fails the test, and so does a row without an input.
+
+mod control;
+mod effects;
+mod fields;
+mod flags;
+mod headers;
+mod items;
+mod query;
+mod requests;
+mod settlements;
+
+use std::collections::BTreeSet;
+
+use reqwest::Response;
+use restante_wire::{Problem, ProblemType};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It is refused by a problem of this type.
+    Refused(ProblemType),
+    /// It is obeyed, with this status.
+    Obeyed(u16),
+}
+
+/// A cell of a table: values, each with what becomes of it; or why there are none.
+enum Cell<T: 'static> {
+    Nothing(&'static str),
+    Values(&'static [(T, Outcome)]),
+}
+
+impl<T> Cell<T> {
+    fn values(&self) -> &'static [(T, Outcome)] {
+        match self {
+            Self::Nothing(why) => {
+                assert!(!why.is_empty(), "an empty cell says why");
+                &[]
+            }
+            Self::Values(values) => values,
+        }
+    }
+}
+
+/// The answer is the outcome that the cell names. The detail of a problem comes back.
+async fn assert_outcome(cell: &str, response: Response, expected: Outcome) -> String {
+    let status = response.status().as_u16();
+    if let Outcome::Obeyed(wanted) = expected {
+        assert_eq!(status, wanted, "{cell}: {response:?}");
+        return String::new();
+    }
+    let text = response.text().await.unwrap();
+    let problem: Problem = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{cell}: {status} {text}"));
+    let kind = problem.problem_type().unwrap_or_else(|| panic!("{cell}: {problem}"));
+    assert_eq!(Outcome::Refused(kind), expected, "{cell}: {problem}");
+    assert_speaks_plainly(cell, &problem.detail);
+    problem.detail
+}
+
+/// What is wrong is told in the words of HTTP and JSON, and never in those of Rust's types.
+fn assert_speaks_plainly(cell: &str, detail: &str) {
+    for word in [
+        "struct ",
+        "enum",
+        "invalid type",
+        "variant",
+        "u32",
+        "u64",
+        "i64",
+        "f64",
+        "usize",
+        "serde",
+        "sequence",
+        "a map",
+    ] {
+        assert!(!detail.contains(word), "{cell}: {word:?} in {detail}");
+    }
+}
+
+/// Each input has a row, and each row an input.
+fn assert_complete(inputs: impl IntoIterator<Item = String>, rows: impl IntoIterator<Item = String>) {
+    let inputs: BTreeSet<_> = inputs.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        assert!(inputs.contains(&row), "the sweep has a row for {row}, and there is no such input");
+        assert!(seen.insert(row.clone()), "the sweep has two rows for {row}");
+    }
+    let missing: Vec<_> = inputs.difference(&seen).collect();
+    assert!(missing.is_empty(), "the sweep has no row for {missing:?}");
+}

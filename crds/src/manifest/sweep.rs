@@ -1,0 +1,240 @@
+//! The sweep of the manifests: every field of both kinds, with a good value and with those that are refused. A field of the
+//! schema without a row fails the test.
+
+use serde_json::{Value, json};
+
+use super::{ManifestError, parse, schema};
+
+/// A field below `spec`, a good value, and values that are unknown, empty or out of bounds.
+type Row = (&'static str, Value, Vec<Value>);
+
+fn channel_rows() -> Vec<Row> {
+    let beyond =
+        |least: i64, most: i64| vec![json!(least - 1), json!(most + 1), json!(1.5), json!("5"), json!(null)];
+    let switch = || vec![json!("true"), json!(1), json!(null)];
+    let word = || vec![json!(""), json!("Nonsense"), json!(5), json!(null)];
+    let label = |most: usize| {
+        vec![json!(""), json!("Upper"), json!("-a"), json!("a/b"), json!("a".repeat(most + 1)), json!(5)]
+    };
+    let size = || vec![json!(""), json!("0"), json!("1Ei"), json!("much"), json!(-1), json!(true)];
+    let object = || vec![json!([]), json!("x"), json!(null)];
+    vec![
+        ("access", json!({"anonymous": true}), vec![json!({}), json!([]), json!(null)]),
+        ("access.anonymous", json!(true), vec![json!(false), json!("true"), json!(null)]),
+        ("brokerRef", json!({"name": "default"}), object()),
+        ("brokerRef.name", json!("default"), label(40)),
+        ("brokerRef.namespace", json!("mq"), label(63)),
+        ("deadLetter", json!({"ttlSeconds": 5}), object()),
+        ("deadLetter.channelRef", json!({"name": "dead"}), vec![json!({}), json!([]), json!("dead")]),
+        ("deadLetter.channelRef.name", json!("dead"), label(63)),
+        ("deadLetter.ttlSeconds", json!(5), beyond(0, 31_536_000)),
+        ("deduplicationWindowSeconds", json!(5), beyond(0, 604_800)),
+        ("deletionPolicy", json!("Drain"), word()),
+        ("delivery", json!({"waitSeconds": 5}), object()),
+        ("delivery.backoff", json!({"policy": "Constant"}), object()),
+        ("delivery.backoff.initialSeconds", json!(5), beyond(0, 300)),
+        ("delivery.backoff.maxSeconds", json!(400), beyond(1, 43_200)),
+        ("delivery.backoff.policy", json!("Constant"), word()),
+        ("delivery.leaseSeconds", json!(5), beyond(1, 3600)),
+        ("delivery.maxDeliveries", json!(5), beyond(1, 1000)),
+        ("delivery.maxLeaseSeconds", json!(60), beyond(30, 43_200)),
+        ("delivery.maxWaitSeconds", json!(60), beyond(10, 300)),
+        ("delivery.order", json!("Strict"), word()),
+        ("delivery.waitSeconds", json!(5), beyond(0, 20)),
+        (
+            "destinations",
+            json!(["a", "a/b"]),
+            vec![json!([]), json!([""]), json!(["A"]), json!(["/a"]), json!("a"), json!(vec!["a"; 17])],
+        ),
+        ("durability", json!("Memory"), word()),
+        ("expired", json!("DeadLetter"), word()),
+        ("limits", json!({"messages": 5}), object()),
+        ("limits.bytes", json!("1.5Gi"), size()),
+        ("limits.maxDelaySeconds", json!(5), beyond(0, 31_536_000)),
+        ("limits.messageBytes", json!(4096), size()),
+        ("limits.messages", json!(5), beyond(1, 100_000_000)),
+        ("limits.pushesPerSecond", json!(5), beyond(0, 1_000_000)),
+        ("limits.ttlSeconds", json!(5), beyond(0, 31_536_000)),
+        ("paused", json!(true), switch()),
+        ("sharedDestination", json!(true), switch()),
+        (
+            "source",
+            json!("a/b"),
+            vec![json!(""), json!("A"), json!("/a"), json!("a/"), json!("a".repeat(190)), json!(5)],
+        ),
+        ("whenFull", json!("DropOldest"), word()),
+    ]
+}
+
+fn broker_rows() -> Vec<Row> {
+    let object = || vec![json!([]), json!("x"), json!(null)];
+    let many: Vec<_> = (0..17).map(|number| format!("a{number}")).collect();
+    let origins: Vec<_> = many.iter().map(|host| format!("https://{host}")).collect();
+    vec![
+        (
+            "allowedHosts",
+            json!(["a.example", "*"]),
+            vec![
+                json!("a"),
+                json!([""]),
+                json!(["https://a"]),
+                json!(["a:8080"]),
+                json!(["*.a"]),
+                json!([5]),
+                json!(many),
+            ],
+        ),
+        (
+            "allowedOrigins",
+            json!(["https://a.example", "http://a:65535", "*"]),
+            vec![
+                json!("https://a"),
+                json!([""]),
+                json!(["a"]),
+                json!(["https://a/"]),
+                json!(["https://*.a"]),
+                json!(["https://a:0"]),
+                json!(["https://a:65536"]),
+                json!([5]),
+                json!(origins),
+            ],
+        ),
+        ("engine", json!({"embedded": {}}), vec![json!({}), json!([]), json!(null)]),
+        ("engine.embedded", json!({"cores": 2}), object()),
+        ("engine.embedded.cores", json!(2), vec![json!(0), json!(65), json!(1.5), json!("2"), json!(null)]),
+        ("engine.embedded.storage", json!({"size": "1Gi"}), object()),
+        (
+            "engine.embedded.storage.accessMode",
+            json!("ReadWriteOncePod"),
+            vec![json!(""), json!("ReadWriteMany"), json!(5)],
+        ),
+        (
+            "engine.embedded.storage.size",
+            json!("1Gi"),
+            vec![json!(""), json!("63Mi"), json!("much"), json!(-1), json!(true)],
+        ),
+        (
+            "engine.embedded.storage.storageClassName",
+            json!("fast"),
+            vec![json!(""), json!("a".repeat(254)), json!(5)],
+        ),
+        (
+            "externalURL",
+            json!("https://mq.example.com/a"),
+            vec![json!(""), json!("mq"), json!("ftp://mq"), json!("http://a?b"), json!(5)],
+        ),
+        ("replicas", json!(1), vec![json!(0), json!(2), json!(17), json!("1"), json!(null)]),
+        ("template", json!({"resources": {}}), object()),
+        ("template.resources", json!({"limits": {"cpu": "1"}}), object()),
+        ("template.resources.limits", json!({"cpu": "1"}), vec![json!([]), json!("x"), json!({"cpu": []})]),
+        ("template.resources.requests", json!({"cpu": "1"}), vec![json!([]), json!("x"), json!({"cpu": []})]),
+    ]
+}
+
+/// The paths of all fields of a schema, and of the objects in it.
+fn paths(schema: &Value, before: &str, found: &mut Vec<String>) {
+    for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if before.is_empty() { field.clone() } else { format!("{before}.{field}") };
+        paths(schema, &path, found);
+        found.push(path);
+    }
+}
+
+/// A manifest in JSON, which is YAML, with this at a path of its spec.
+fn manifest(kind: &str, path: &str, field: &str, value: &Value) -> Value {
+    let mut spec = if kind == "MessageChannel" { json!({"access": {"anonymous": true}}) } else { json!({}) };
+    let mut at = &mut spec;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        at = &mut at[part];
+    }
+    if at.is_null() {
+        *at = json!({});
+    }
+    // What its siblings need to be there for.
+    if path == "deadLetter.channelRef" {
+        at["name"] = json!("dead");
+    }
+    at[field] = value.clone();
+    json!({"apiVersion": "restante.dev/v1alpha1", "kind": kind, "metadata": {"name": "orders"}, "spec": spec})
+}
+
+fn refused(cell: &str, text: &str) -> Vec<ManifestError> {
+    match parse(text) {
+        Ok(documents) => panic!("{cell} is taken: {documents:?}"),
+        Err(errors) => errors,
+    }
+}
+
+fn sweep(kind: &str, rules: &schema::Rules, rows: &[Row]) {
+    let mut found = Vec::new();
+    paths(&rules.strict["properties"]["spec"], "", &mut found);
+    let mut known: Vec<_> = rows.iter().map(|(path, ..)| (*path).to_owned()).collect();
+    found.sort();
+    known.sort();
+    assert_eq!(known, found, "each field has a row, and each row a field");
+    for (path, good, bad) in rows {
+        let (parent, field) = path.rsplit_once('.').map_or(("", *path), |(parent, field)| (parent, field));
+        let text = |field: &str, value: &Value| manifest(kind, parent, field, value).to_string();
+        parse(&text(field, good)).unwrap_or_else(|errors| panic!("{path}: {good}: {errors:?}"));
+        let misspelt = format!("{field}x");
+        let errors = refused(&format!("{path}: unknown name"), &text(&misspelt, good));
+        let told = format!("unknown field {misspelt} (did you mean {field}?)");
+        assert!(errors.iter().any(|error| error.message.starts_with(&told)), "{path}: {errors:?}");
+        assert!(errors.iter().any(|error| error.field == format!("spec.{path}x")), "{path}: {errors:?}");
+        let twice = text(field, &json!("TWICE")).replace("\"TWICE\"", &format!("{good},\"{field}\":{good}"));
+        let errors = refused(&format!("{path}: duplicate"), &twice);
+        assert!(errors.iter().any(|error| error.message.contains(field)), "{path}: {errors:?}");
+        for value in [json!([[5]])].iter().chain(bad) {
+            let errors = refused(&format!("{path}: {value}"), &text(field, value));
+            // At the field, in it, or, for a rule of several fields, at what holds it.
+            let fits = |error: &ManifestError| {
+                let at = format!("spec.{path}");
+                error.field.starts_with(&at) || at.starts_with(&error.field)
+            };
+            assert!(errors.iter().all(fits), "{path}: {value}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn each_field_of_a_channel_is_refused_by_its_path_when_it_could_not_be_obeyed() {
+    sweep("MessageChannel", &schema::CHANNEL, &channel_rows());
+}
+
+#[test]
+fn each_field_of_a_broker_is_refused_by_its_path_when_it_could_not_be_obeyed() {
+    sweep("MessageBroker", &schema::BROKER, &broker_rows());
+}
+
+#[test]
+fn what_a_document_is_must_be_known_and_given_once() {
+    let good = manifest("MessageChannel", "", "paused", &json!(true));
+    for (pointer, value) in [
+        ("/apiVersion", json!("restante.dev/v1")),
+        ("/apiVersion", json!("")),
+        ("/kind", json!("MessageChannels")),
+        ("/kind", json!("")),
+        ("/kind", json!(5)),
+        ("/metadata", json!({})),
+        ("/metadata", json!({"nmae": "orders"})),
+        ("/metadata/name", json!("")),
+        ("/metadata/name", json!("Orders")),
+        ("/metadata/name", json!("a".repeat(64))),
+        ("/spec", json!(null)),
+        ("/spec", json!([])),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = value.clone();
+        refused(&format!("{pointer}: {value}"), &bad.to_string());
+    }
+    for field in ["apiVersion", "kind", "metadata", "spec"] {
+        let twice = good.to_string().replacen('{', &format!("{{\"{field}\":{},", good[field]), 1);
+        refused(&format!("{field} twice"), &twice);
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove(field);
+        refused(&format!("no {field}"), &without.to_string());
+    }
+    let mut more = good.clone();
+    more["specs"] = json!({});
+    assert!(refused("specs", &more.to_string())[0].message.contains("did you mean spec?"));
+}

@@ -1,0 +1,79 @@
+//! Kept headers in an item: by name, each once.
+
+use std::{collections::btree_map::Entry, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+
+use super::{
+    BATCH_ITEMS_MAX,
+    item::{HeaderValues, Headers},
+};
+
+/// Far more names and values than a message may keep: more of them are not read to their end.
+const READ_MAX: usize = BATCH_ITEMS_MAX;
+
+/// The headers of an item. A name that comes a second time would take the first one's place.
+pub(super) fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
+    struct ByName;
+
+    impl<'de> Visitor<'de> for ByName {
+        type Value = Headers;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+            let mut headers = Headers::new();
+            while let Some(name) = map.next_key::<String>()? {
+                if headers.len() == READ_MAX {
+                    return Err(A::Error::custom(format_args!("more than {READ_MAX} headers")));
+                }
+                match headers.entry(name) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(map.next_value()?);
+                    }
+                    // In the words of serde's own `duplicate_field`, which takes static names alone.
+                    Entry::Occupied(known) => {
+                        return Err(A::Error::custom(format_args!("duplicate field `{}`", known.key())));
+                    }
+                }
+            }
+            Ok(headers)
+        }
+    }
+
+    deserializer.deserialize_map(ByName)
+}
+
+impl<'de> Deserialize<'de> for HeaderValues {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = HeaderValues;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<HeaderValues, E> {
+                Ok(HeaderValues::One(value.into()))
+            }
+
+            fn visit_string<E>(self, value: String) -> Result<HeaderValues, E> {
+                Ok(HeaderValues::One(value))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<HeaderValues, A::Error> {
+                crate::json::at_most::<READ_MAX, _, _>(SeqAccessDeserializer::new(values))
+                    .map(HeaderValues::Many)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}

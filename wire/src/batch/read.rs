@@ -1,0 +1,72 @@
+//! Reading a batch of items: what is wrong with one of them is no fault of the others.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{BATCH_ITEMS_MAX, Item};
+use crate::json::{self, Fault};
+
+/// The items of a batch, each with what is wrong with it.
+pub type ReadBatch = Vec<Result<Item, Fault>>;
+
+/// A batch whose items are known to be JSON, and nothing more: they are read one by one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBatch<'a> {
+    #[serde(borrow, deserialize_with = "json::at_most::<BATCH_ITEMS_MAX, _, _>")]
+    messages: Vec<&'a RawValue>,
+}
+
+/// Reads the body of `POST /v1/batches/{address}`. It fails as a whole when it is no JSON, has other fields than `messages`, or
+/// has more than [`BATCH_ITEMS_MAX`] items: then it is read no further than that.
+pub fn read_batch(bytes: &[u8]) -> Result<ReadBatch, Fault> {
+    let RawBatch { messages } = json::read(bytes)?;
+    let items = messages.iter().enumerate().map(|(index, item)| {
+        json::read(item.get().as_bytes()).map_err(|fault| fault.within(&format!("messages[{index}]")))
+    });
+    Ok(items.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_item_is_its_own_and_the_others_are_read() {
+        let batch =
+            br#"{"messages": [{"body": "important"}, {"content": "a"}, 5, {"content": "b", "key": "k"}]}"#;
+        let read: Vec<_> = read_batch(batch).unwrap();
+        let told: Vec<_> = read.iter().map(|item| item.as_ref().map_err(ToString::to_string)).collect();
+        assert!(told[0].as_ref().unwrap_err().starts_with("messages[0].body is an unknown field"));
+        assert_eq!(told[1].as_ref().unwrap().content.0, b"a");
+        assert_eq!(told[2].as_ref().unwrap_err(), "messages[2] must be an object, not the number 5");
+        assert!(
+            told[3].as_ref().unwrap_err().starts_with("messages[3].key is an unknown field (did you mean")
+        );
+    }
+
+    #[test]
+    fn a_batch_that_is_none_is_refused_as_a_whole() {
+        for (bad, told) in [
+            ("[]", "the JSON must be an object, not a list"),
+            ("{}", "messages is missing"),
+            (r#"{"items": []}"#, "items is an unknown field; known are messages"),
+            (r#"{"message": []}"#, "message is an unknown field (did you mean messages?)"),
+            (r#"{"messages": [], "messages": []}"#, "messages is given more than once"),
+            (r#"{"messages": {}}"#, "messages must be a list, not an object"),
+        ] {
+            assert_eq!(read_batch(bad.as_bytes()).unwrap_err().to_string(), told, "{bad}");
+        }
+        let malformed = read_batch(br#"{"messages": [{"content": "a"}, {]}"#).unwrap_err().to_string();
+        assert!(malformed.contains("is malformed"), "{malformed}");
+    }
+
+    #[test]
+    fn a_batch_is_read_no_further_than_the_item_that_is_too_much() {
+        let items = |count| vec![r#"{"content": ""}"#; count].join(",");
+        let whole = read_batch(format!("{{\"messages\": [{}]}}", items(BATCH_ITEMS_MAX)).as_bytes()).unwrap();
+        assert!(whole.len() == BATCH_ITEMS_MAX && whole.iter().all(Result::is_ok));
+        let text = format!("{{\"messages\": [{}, and this is no JSON", items(BATCH_ITEMS_MAX + 1));
+        assert!(read_batch(text.as_bytes()).unwrap_err().is_too_many);
+    }
+}

@@ -1,0 +1,199 @@
+//! serde's errors in plain words. serde has no other form for them than text, and that text names Rust's types; its forms
+//! are those of the provided methods of `serde::de::Error`, and the tests below fail when one of them changes.
+
+use serde_json::error::Category;
+
+use super::{Fault, TOO_MANY};
+use crate::near::did_you_mean;
+
+/// What serde calls what it expected.
+const EXPECTED: [(&str, &str); 14] = [
+    ("a string", "a text"),
+    ("string", "a text"),
+    ("str", "a text"),
+    ("a boolean", "true or false"),
+    ("bool", "true or false"),
+    ("a sequence", "a list"),
+    ("a map", "an object"),
+    ("map", "an object"),
+    ("f64", "a number"),
+    ("i64", "a whole number"),
+    ("u16", "a whole number from 0 to 65535"),
+    ("u32", "a whole number from 0 to 4294967295"),
+    ("u64", "a whole number from 0"),
+    ("a formatted UUID string", "a UUID"),
+];
+
+/// The fault at a path of `serde_path_to_error`.
+pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
+    let path = if path == "." { "" } else { path };
+    let text = error.to_string();
+    if error.classify() != Category::Data {
+        return Fault::new(path.trim_end_matches(".?"), format!("is malformed: {text}"));
+    }
+    // The path says where; a column of a text that a program made says nothing to anybody.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    if text == TOO_MANY {
+        return Fault { is_too_many: true, ..Fault::new(path, TOO_MANY) };
+    }
+    for (form, reason) in [
+        ("unknown field ", "is an unknown field"),
+        ("missing field ", "is missing"),
+        ("duplicate field ", "is given more than once"),
+    ] {
+        if let Some((name, rest)) = text.strip_prefix(form).and_then(quoted) {
+            let parent = path.strip_suffix('?').or_else(|| path.strip_suffix(&*name)).unwrap_or(path);
+            let whole = Fault::new(name.clone(), format!("{reason}{}", choices(&name, rest)));
+            return match parent.trim_end_matches('.') {
+                "" => whole,
+                parent => whole.within(parent),
+            };
+        }
+    }
+    if let Some((name, rest)) = text.strip_prefix("unknown variant ").and_then(quoted) {
+        return Fault::new(path, format!("has the unknown value {name:?}{}", choices(&name, rest)));
+    }
+    let mismatch = ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .find_map(|form| text.strip_prefix(form)?.rsplit_once(", expected "));
+    match mismatch {
+        Some((found, wanted)) => {
+            Fault::new(path, format!("must be {}, not {}", expected(wanted), unexpected(found)))
+        }
+        None => Fault::new(path, format!("is invalid: {text}")),
+    }
+}
+
+/// What stands between backticks at the beginning, and what follows.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    // A name may have a backtick of its own; what serde puts behind it has a fixed form.
+    let inner = text.strip_prefix('`')?;
+    let end =
+        inner.find("`, expected ").or_else(|| inner.find("`, there are no")).or_else(|| inner.rfind('`'))?;
+    Some((inner[..end].to_owned(), &inner[end + 1..]))
+}
+
+/// The name that is near, or else all that there are.
+fn choices(said: &str, rest: &str) -> String {
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    if known.is_empty() {
+        return String::new();
+    }
+    match did_you_mean(said, known.iter().copied()) {
+        hint if hint.is_empty() => format!("; known are {}", known.join(", ")),
+        hint => hint,
+    }
+}
+
+fn expected(wanted: &str) -> &str {
+    let plain = EXPECTED.iter().find(|(serde, _)| *serde == wanted).map(|(_, plain)| *plain);
+    plain.unwrap_or(if wanted.starts_with("struct ") { "an object" } else { wanted })
+}
+
+/// What was there instead. A text is not told again: it may be long, and the path leads to it.
+fn unexpected(found: &str) -> String {
+    match found.split_once(' ') {
+        Some(("string", _)) => "a text".into(),
+        Some(("integer", number)) => format!("the number {}", number.trim_matches('`')),
+        Some(("boolean", value)) => value.trim_matches('`').into(),
+        Some(("floating", number)) => {
+            format!("the number {}", number.trim_start_matches("point ").trim_matches('`'))
+        }
+        _ => match found {
+            "map" => "an object".into(),
+            "sequence" => "a list".into(),
+            other => other.into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::super::read;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    struct Outer {
+        #[serde(default, deserialize_with = "super::super::objects::<9, _, _>")]
+        items: Vec<Inner>,
+        #[serde(default)]
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what cannot be read is looked at")]
+    struct Inner {
+        lease: String,
+        delay_seconds: Option<u32>,
+        uncounted: Option<bool>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Ready,
+        Dead,
+    }
+
+    #[test]
+    fn each_fault_is_told_by_its_path_and_without_a_word_of_rust() {
+        for (json, told) in [
+            ("[]", "the JSON must be an object, not a list"),
+            ("5", "the JSON must be an object, not the number 5"),
+            ("null", "the JSON must be an object, not null"),
+            (r#"{"item": []}"#, "item is an unknown field (did you mean items?)"),
+            (r#"{"items": {}}"#, "items must be a list, not an object"),
+            (r#"{"items": [["lease", 5]]}"#, "items[0] must be an object, not a list"),
+            (r#"{"items": [5]}"#, "items[0] must be an object, not the number 5"),
+            (r#"{"items": [{"lease": "a"}, {}]}"#, "items[1].lease is missing"),
+            (r#"{"items": [{"lease": {}}]}"#, "items[0].lease must be a text, not an object"),
+            (r#"{"items": [{"lease": "a", "lease": "b"}]}"#, "items[0].lease is given more than once"),
+            (
+                r#"{"items": [{"lease": "a", "delay": 5}]}"#,
+                "items[0].delay is an unknown field (did you mean delaySeconds?)",
+            ),
+            (
+                r#"{"items": [{"lease": "a", "o`h": 5}]}"#,
+                "items[0].o`h is an unknown field; known are lease, delaySeconds, uncounted",
+            ),
+            (
+                r#"{"items": [{"lease": "a", "delaySeconds": "5, expected 6"}]}"#,
+                "items[0].delaySeconds must be a whole number from 0 to 4294967295, not a text",
+            ),
+            (
+                r#"{"items": [{"lease": "a", "delaySeconds": 5.5}]}"#,
+                "items[0].delaySeconds must be a whole number from 0 to 4294967295, not the number 5.5",
+            ),
+            (
+                r#"{"items": [{"lease": "a", "delaySeconds": -1}]}"#,
+                "items[0].delaySeconds must be a whole number from 0 to 4294967295, not the number -1",
+            ),
+            (
+                r#"{"items": [{"lease": "a", "uncounted": []}]}"#,
+                "items[0].uncounted must be true or false, not a list",
+            ),
+            (r#"{"kind": "raedy"}"#, r#"kind has the unknown value "raedy" (did you mean ready?)"#),
+        ] {
+            assert_eq!(read::<Outer>(json.as_bytes()).unwrap_err().to_string(), told, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed_and_told_by_its_place() {
+        for bad in [
+            "",
+            "{",
+            r#"{"items": [}"#,
+            r#"{"items": []} x"#,
+            "{\"items\": \"\\ud800\"}",
+            "\u{feff}\u{feff}{}",
+        ] {
+            let told = read::<Outer>(bad.as_bytes()).unwrap_err().to_string();
+            assert!(told.contains("is malformed: ") && told.contains(" at line 1 column "), "{bad}: {told}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Which known name a misspelt one was probably meant to be: "did you mean delaySeconds?".
+
+/// Longer words are no slips of the pen, and comparing them costs the square of their length.
+const COMPARED_BYTES_MAX: usize = 64;
+/// A shorter word begins or ends too many others.
+const PART_BYTES_MIN: usize = 3;
+
+/// The known name that is nearest to `said`; none when none is near. Case, hyphens and underscores do not count, a part of
+/// a name stands for the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
+pub fn near<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let said = folded(said);
+    if said.is_empty() || said.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
+    let scored = known.into_iter().filter_map(|name| Some((score(&said, &folded(name))?, name)));
+    scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
+}
+
+/// " (did you mean …?)" for the end of an error, or nothing.
+pub fn did_you_mean<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    near(said, known).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
+fn folded(name: &str) -> Vec<u8> {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()).collect()
+}
+
+/// How far a word is from a name; none when too far. A part of a name is farther than any misspelling of another.
+fn score(said: &[u8], name: &[u8]) -> Option<usize> {
+    let wrong = distance(said, name);
+    if wrong <= (said.len().max(name.len()) / 3).max(1) {
+        return Some(wrong);
+    }
+    let (short, long) = if said.len() < name.len() { (said, name) } else { (name, said) };
+    let is_part = short.len() >= PART_BYTES_MIN && (long.starts_with(short) || long.ends_with(short));
+    is_part.then_some(COMPARED_BYTES_MAX + long.len() - short.len())
+}
+
+/// How many letters were inserted, left out, changed or swapped with their neighbour (optimal string alignment).
+fn distance(from: &[u8], to: &[u8]) -> usize {
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (row, letter) in from.iter().enumerate() {
+        let mut this = vec![row + 1];
+        for (column, other) in to.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != other);
+            let mut least = changed.min(last[column + 1] + 1).min(this[column] + 1);
+            if row > 0 && column > 0 && *letter == to[column - 1] && from[row - 1] == *other {
+                least = least.min(before_last[column - 1] + 1);
+            }
+            this.push(least);
+        }
+        before_last = std::mem::replace(&mut last, this);
+    }
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: [&str; 5] = ["content", "content64", "delaySeconds", "idempotencyKey", "ttlSeconds"];
+
+    #[test]
+    fn a_misspelling_a_part_and_another_way_to_write_a_name_lead_to_it() {
+        for (said, meant) in [
+            ("contnet", "content"),
+            ("Content", "content"),
+            ("content-64", "content64"),
+            ("delay", "delaySeconds"),
+            ("delay_seconds", "delaySeconds"),
+            ("delaySecond", "delaySeconds"),
+            ("key", "idempotencyKey"),
+            ("ttl", "ttlSeconds"),
+        ] {
+            assert_eq!(near(said, FIELDS), Some(meant), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_like_no_name_leads_to_none() {
+        let long = "content".repeat(100);
+        for said in ["body", "x", "", "-", "priority", &long] {
+            assert_eq!(near(said, FIELDS), None, "{said}");
+        }
+        assert_eq!(did_you_mean("body", FIELDS), "");
+        assert_eq!(did_you_mean("ttl", FIELDS), " (did you mean ttlSeconds?)");
+    }
+}

@@ -7,11 +7,7 @@ use http::{Extensions, HeaderMap};
 use prometheus::IntCounter;
 use restante_wire::ProblemType;
 
-use super::{
-    HttpError,
-    holder::Holder,
-    proxies::{Peer, TrustedProxies},
-};
+use super::{HttpError, holder::Holder, proxies::TrustedProxies};
 use crate::shared::{Purse, Share, Shared, Taken};
 
 /// What all callers share.
@@ -88,7 +84,7 @@ impl Callers {
     }
 
     /// Who asks over a connection, which is known already if it is the peer itself: for whom a trusted proxy asks, each request says.
-    pub fn asking(&self, known: &Caller, Peer(peer): Peer, headers: &HeaderMap) -> Caller {
+    pub fn asking(&self, known: &Caller, peer: IpAddr, headers: &HeaderMap) -> Caller {
         match self.proxies.is_empty() {
             true => known.clone(),
             false => match self.proxies.client_address(peer, headers) {

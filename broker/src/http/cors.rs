@@ -53,16 +53,14 @@ const NOT_EXPOSED: [HeaderName; 11] = [
 
 /// What is remembered of a request until its answer is there.
 pub(super) struct Cors {
-    /// The listed origin that asks.
+    /// The listed origin that asks. Other origins get other answers.
     origin: Option<HeaderValue>,
-    /// Other origins get other answers.
-    varies: bool,
 }
 
 impl Cors {
-    /// Of a request, before it is known whether it is let in.
-    pub(super) fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Self {
-        Self { origin: rules.listed_origin(request.headers()).cloned(), varies: rules.list_origins() }
+    /// Of a request, before it is known whether it is let in; nothing where no origin is listed.
+    pub(super) fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Option<Self> {
+        rules.list_origins().then(|| Self { origin: rules.listed_origin(request.headers()).cloned() })
     }
 
     /// Answers a preflight: what a browser asks before it sends what no form could. A path that is unknown has no methods, and
@@ -85,9 +83,7 @@ impl Cors {
     /// Lets the script read the answer, whatever it says.
     pub(super) fn allow(self, response: &mut Response) {
         let headers = response.headers_mut();
-        if self.varies {
-            vary_by_origin(headers);
-        }
+        vary_by_origin(headers);
         if let Some(origin) = self.origin {
             let exposed: Vec<_> = headers
                 .keys()
@@ -151,7 +147,7 @@ mod tests {
         let asking = [("origin", APP), ("access-control-request-method", "GET")];
         let request = asked(Method::OPTIONS, path, &[&asking, headers].concat());
         let routes = routes();
-        Cors::of(&rules(APP), &request).preflight(routes.names(), &request)
+        Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request)
     }
 
     fn text(response: &Response, name: HeaderName) -> Option<&str> {
@@ -193,7 +189,7 @@ mod tests {
             (Method::OPTIONS, &[method]),
         ] {
             let request = asked(asked_by, "/v1/messages/a/b", headers);
-            assert!(Cors::of(&rules(APP), &request).preflight(routes.names(), &request).is_none());
+            assert!(Cors::of(&rules(APP), &request).unwrap().preflight(routes.names(), &request).is_none());
         }
     }
 
@@ -202,7 +198,9 @@ mod tests {
         for (name, value) in headers {
             response.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        Cors::of(rules, &asked(Method::GET, "/", &[("origin", origin)])).allow(&mut response);
+        if let Some(cors) = Cors::of(rules, &asked(Method::GET, "/", &[("origin", origin)])) {
+            cors.allow(&mut response);
+        }
         response
     }
 

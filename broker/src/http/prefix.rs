@@ -1,15 +1,15 @@
 //! A broker behind a path prefix: what leads to it begins with that prefix, and a request that brings it is served.
 
-use std::{str::FromStr, sync::Arc};
+use std::{net::IpAddr, str::FromStr, sync::Arc};
 
 use http::{
-    HeaderValue, Request, Uri,
+    HeaderMap, HeaderValue, Request, Uri,
     header::{LINK, LOCATION},
     response::Response,
     uri::PathAndQuery,
 };
 
-use super::proxies::{Peer, TrustedProxies};
+use super::proxies::TrustedProxies;
 
 /// What clients outside use to reach the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,11 @@ impl Prefix {
     }
 
     /// What the paths of the answer to a request begin with.
-    pub(super) fn of<B>(&self, request: &Request<B>) -> Option<Arc<str>> {
+    pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<str>> {
         if self.external.is_some() || self.proxies.is_empty() {
             return self.external.clone();
         }
-        let Peer(peer) = request.extensions().get()?;
-        self.proxies.prefix(*peer, request.headers()).map(Into::into)
+        self.proxies.prefix(peer, headers).map(Into::into)
     }
 
     /// The request, as if it had come without the external URL's path: clients in the cluster ask at the broker itself, by the
@@ -85,7 +84,11 @@ pub(super) fn prepend<B>(prefix: &str, response: &mut Response<B>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn prefix(url: &str) -> Prefix {
         Prefix::new(Some(&url.parse().unwrap()), TrustedProxies::default())
@@ -103,7 +106,7 @@ mod tests {
             ("https://example.com/mq", Some("/mq")),
             ("http://example.com:8080/shared/mq/", Some("/shared/mq")),
         ] {
-            assert_eq!(prefix(url).of(&request("/")).as_deref(), path, "{url}");
+            assert_eq!(prefix(url).of(PROXY, &HeaderMap::new()).as_deref(), path, "{url}");
         }
         for bad in
             ["", "mq.example.com", "/mq", "ftp://example.com/mq", "https://example.com/mq?x=1", "https:///mq"]
@@ -115,14 +118,13 @@ mod tests {
     #[test]
     fn a_proxy_that_is_trusted_names_the_prefix_where_there_is_no_external_url() {
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
-        let mut asked = request("/");
-        asked.headers_mut().insert("x-forwarded-prefix", HeaderValue::from_static("/by-proxy"));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-prefix", HeaderValue::from_static("/by-proxy"));
         let by_proxy = Prefix::new(None, proxies.clone());
-        assert_eq!(by_proxy.of(&asked), None, "nobody knows who is connected");
-        asked.extensions_mut().insert(Peer("10.0.0.1".parse().unwrap()));
-        assert_eq!(by_proxy.of(&asked).as_deref(), Some("/by-proxy"));
+        assert_eq!(by_proxy.of(Ipv4Addr::LOCALHOST.into(), &headers), None, "it is no proxy's");
+        assert_eq!(by_proxy.of(PROXY, &headers).as_deref(), Some("/by-proxy"));
         let external = "https://example.com/mq".parse().unwrap();
-        assert_eq!(Prefix::new(Some(&external), proxies).of(&asked).as_deref(), Some("/mq"));
+        assert_eq!(Prefix::new(Some(&external), proxies).of(PROXY, &headers).as_deref(), Some("/mq"));
     }
 
     #[test]

@@ -14,10 +14,6 @@ static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pre
 /// The longest prefix that a proxy may name, in bytes.
 const PREFIX_BYTES_MAX: usize = 256;
 
-/// Who is connected: an extension of each request. Where it is absent, nobody is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
-
 /// The networks of the proxies that are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);

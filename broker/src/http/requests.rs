@@ -39,6 +39,13 @@ pub trait Serve: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = (Answer, Self::Open)> + Send + use<Self>;
 }
 
+/// What the answers of a connection have in common.
+struct Connection {
+    line: Arc<Line>,
+    undelivered: Undelivered,
+    drain: Drain,
+}
+
 /// What hyper asks for answers, for one connection.
 pub(super) fn requests<S: Serve>(
     service: &S,
@@ -48,25 +55,27 @@ pub(super) fn requests<S: Serve>(
 ) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<S::Open>>, Error = Infallible, Future: Send>
 + use<S> {
     let client = service.connected(line.peer);
-    let (service, line) = (service.clone(), line.clone());
-    let (undelivered, drain) = (undelivered.clone(), drain.clone());
+    let service = service.clone();
+    let connection =
+        Arc::new(Connection { line: line.clone(), undelivered: undelivered.clone(), drain: drain.clone() });
     service_fn(move |request: Request<Incoming>| {
-        let answering = line.answering();
+        let connection = connection.clone();
+        let answering = connection.line.answering();
         let version = request.version();
         let request = request.map(|body| match version {
             // Streams end one by one; h2 tells the peer that the rest of a body is not wanted.
             Version::HTTP_2 => Body::new(body),
-            _ => Body::new(RequestBody::new(body, &line)),
+            _ => Body::new(RequestBody::new(body, &connection.line)),
         });
-        let (drain, line, undelivered) = (drain.clone(), line.clone(), undelivered.clone());
         service.answer(&client, request).map(move |(mut answer, open)| {
+            let Connection { line, undelivered, drain } = &*connection;
             let closes = drain.has_begun() || line.leaves_much_unread();
             if closes && version <= Version::HTTP_11 {
                 // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             let progress = PROGRESS.try_with(Arc::clone).ok();
-            Ok(answer.map(|body| AnswerBody::new(body, &undelivered, progress, (answering, open))))
+            Ok(answer.map(|body| AnswerBody::new(body, undelivered, progress, (answering, open))))
         })
     })
 }

@@ -25,7 +25,6 @@ use super::{
     framing,
     measure::{Measures, RouteName},
     prefix::prepend,
-    proxies::Peer,
     router::{is_for_all, routes},
 };
 use crate::{adapter::Context, shared::Taken};
@@ -55,7 +54,7 @@ struct Parts {
 
 /// What a connection of the data port is known by.
 pub struct Client {
-    peer: Peer,
+    peer: IpAddr,
     /// Whoever it is itself; of a trusted proxy, that is not who asks.
     caller: Caller,
 }
@@ -76,7 +75,7 @@ impl Parts {
     fn admitted(
         &self,
         caller: &Caller,
-        cors: &Cors,
+        outside: Option<&Outside>,
         request: &Request<Body>,
     ) -> Result<Option<Taken>, Response> {
         framing::check(request).map_err(HttpError::into_response)?;
@@ -85,7 +84,8 @@ impl Parts {
             return Ok(None);
         }
         self.context.browsers.check(request).map_err(HttpError::into_response)?;
-        match cors.preflight(&self.routes, request) {
+        let cors = outside.and_then(|outside| outside.cors.as_ref());
+        match cors.and_then(|cors| cors.preflight(&self.routes, request)) {
             Some(preflight) => Err(preflight),
             None => caller.request().map(Some).map_err(HttpError::into_response),
         }
@@ -97,22 +97,21 @@ impl Serve for DataPort {
     type Open = Option<Taken>;
 
     fn connected(&self, peer: IpAddr) -> Client {
-        Client { peer: Peer(peer), caller: self.0.context.callers.at(peer) }
+        Client { peer, caller: self.0.context.callers.at(peer) }
     }
 
     fn answer(
         &self,
         client: &Client,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> impl Future<Output = (Response, Option<Taken>)> + Send + use<> {
         let parts = self.0.clone();
-        let caller = parts.context.callers.asking(&client.caller, client.peer, request.headers());
-        request.extensions_mut().insert(client.peer);
-        let prefix = parts.context.prefix.of(&request);
-        let mut request = parts.context.prefix.removed(request);
+        let Context { callers, prefix, browsers, .. } = &*parts.context;
+        let caller = callers.asking(&client.caller, client.peer, request.headers());
+        let outside = Outside::of(prefix.of(client.peer, request.headers()), Cors::of(browsers, &request));
+        let mut request = prefix.removed(request);
         let measure = parts.measures.start(&request);
-        let cors = Cors::of(&parts.context.browsers, &request);
-        let answer = match parts.admitted(&caller, &cors, &request) {
+        let answer = match parts.admitted(&caller, outside.as_deref(), &request) {
             Ok(open) => {
                 request.extensions_mut().insert(caller);
                 routed(parts.router.clone(), request).map(|answer| (answer, open)).left_future()
@@ -120,13 +119,34 @@ impl Serve for DataPort {
             Err(answer) => ready((answer, None)).right_future(),
         };
         answer.map(move |(mut answer, open)| {
-            if let Some(prefix) = &prefix {
-                prepend(prefix, &mut answer);
+            if let Some(outside) = outside {
+                outside.tell(&mut answer);
             }
-            cors.allow(&mut answer);
             parts.measures.end(measure, &answer);
             (answer, open)
         })
+    }
+}
+
+/// What an answer says besides, to those who come from elsewhere. On the heap, because few do and every request would have room for
+/// it while it waits.
+struct Outside {
+    prefix: Option<Arc<str>>,
+    cors: Option<Cors>,
+}
+
+impl Outside {
+    fn of(prefix: Option<Arc<str>>, cors: Option<Cors>) -> Option<Box<Self>> {
+        (prefix.is_some() || cors.is_some()).then(|| Box::new(Self { prefix, cors }))
+    }
+
+    fn tell(self, answer: &mut Response) {
+        if let Some(prefix) = &self.prefix {
+            prepend(prefix, answer);
+        }
+        if let Some(cors) = self.cors {
+            cors.allow(answer);
+        }
     }
 }
 

@@ -33,10 +33,10 @@ pub(super) struct Watched<S> {
     write_timeout: Duration,
     write_timeouts: IntCounter,
     /// Of HTTP/2.
-    frames: Option<ControlFrames>,
+    frames: Option<Box<ControlFrames>>,
     /// Since the peer did not take more.
     stall: Option<Stall>,
-    discard: Option<Discard>,
+    discard: Option<Box<Discard>>,
     /// When the stall, or the discarding, ends at the earliest.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -62,7 +62,7 @@ impl<S> Watched<S> {
             undelivered: undelivered.clone(),
             write_timeout,
             write_timeouts,
-            frames: (version == Version::Http2).then(ControlFrames::new),
+            frames: (version == Version::Http2).then(|| Box::new(ControlFrames::new())),
             stall: None,
             discard: None,
             timer: None,
@@ -156,7 +156,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let mut parts = slices.iter().filter(|slice| !slice.is_empty());
+        let written = match (parts.next(), parts.next()) {
+            // One part, such as a head without a body, is written by a cheaper system call.
+            (Some(only), None) => Pin::new(&mut self.stream).poll_write(context, only),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        };
         self.written(context, written)
     }
 
@@ -180,7 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
                 return Poll::Ready(Ok(()));
             }
             let now = Instant::now();
-            self.discard = Some(Discard { bytes: 0, ends_at: now + DISCARD_FOR, silent_since: now });
+            let discard = Discard { bytes: 0, ends_at: now + DISCARD_FOR, silent_since: now };
+            self.discard = Some(Box::new(discard));
         }
         ready!(self.poll_discard(context));
         Poll::Ready(Ok(()))

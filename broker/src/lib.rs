@@ -17,6 +17,7 @@ pub mod data_folder;
 pub mod drain;
 pub mod fuzz;
 pub mod http;
+pub mod known;
 pub mod log;
 pub mod logging;
 pub mod manifests;

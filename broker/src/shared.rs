@@ -8,17 +8,18 @@
 //! Holders nest: a channel shares what its namespace has, as namespaces share the purse.
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     mem,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use prometheus::IntCounter;
 use tokio::sync::{Notify, futures::Notified};
+
+use crate::known::Known;
 
 /// What one holder may have at most, as a multiple of what is left: alone it gets three quarters of the purse, beside one
 /// other that takes as much as it can three sevenths.
@@ -28,7 +29,7 @@ pub const TIMES: u64 = 3;
 #[derive(Debug)]
 pub struct Shared<K> {
     purse: Arc<Purse>,
-    accounts: Arc<Mutex<Accounts<K>>>,
+    accounts: Arc<Known<K, Account>>,
 }
 
 /// An amount of something that holders share.
@@ -70,13 +71,6 @@ pub struct Taken {
     amount: u64,
 }
 
-#[derive(Debug)]
-struct Accounts<K> {
-    known: HashMap<K, Weak<Account>>,
-    /// How many are known when those that nobody uses any more are forgotten.
-    sweep_at: usize,
-}
-
 impl<K> Clone for Shared<K> {
     fn clone(&self) -> Self {
         Self { purse: self.purse.clone(), accounts: self.accounts.clone() }
@@ -99,8 +93,7 @@ impl<K: Hash + Eq> Shared<K> {
             freed: Notify::new(),
             refused,
         };
-        let accounts = Accounts { known: HashMap::new(), sweep_at: 64 };
-        Self { purse: Arc::new(purse), accounts: Arc::new(Mutex::new(accounts)) }
+        Self { purse: Arc::new(purse), accounts: Arc::default() }
     }
 
     /// The account of a holder.
@@ -114,17 +107,8 @@ impl<K: Hash + Eq> Shared<K> {
     }
 
     fn account(&self, holder: K, of: impl FnOnce() -> Of) -> Share {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = accounts.known.get(&holder).and_then(Weak::upgrade) {
-            return Share(known);
-        }
-        if accounts.known.len() >= accounts.sweep_at {
-            accounts.known.retain(|_, account| account.strong_count() > 0);
-            accounts.sweep_at = accounts.known.len() * 2 + 64;
-        }
-        let account = Arc::new(Account { used: AtomicU64::new(0), of: of(), of_many: false });
-        accounts.known.insert(holder, Arc::downgrade(&account));
-        Share(account)
+        let new = || Account { used: AtomicU64::new(0), of: of(), of_many: false };
+        Share(self.accounts.get(holder, new))
     }
 
     /// An account that is bounded by the purse alone: of a holder that stands for many, such as a proxy.
@@ -361,18 +345,6 @@ mod tests {
         assert!((600_000..750_000).contains(&greedy), "{greedy}");
         assert!(all_it_gets(&bills).len() > 10_000);
         assert!(all_it_gets(&purse.share_within(&other, 21)).len() > 100_000);
-    }
-
-    #[test]
-    fn an_account_is_the_same_for_as_long_as_somebody_has_it() {
-        let purse = purse(100);
-        let share = purse.share(7);
-        assert!(share.is(&purse.share(7)) && !share.is(&purse.share(8)));
-        for holder in 0..1000 {
-            let _ = purse.share(holder).take(1);
-        }
-        assert!(purse.accounts.lock().unwrap().known.len() < 200);
-        assert!(share.is(&purse.share(7)));
     }
 
     #[test]

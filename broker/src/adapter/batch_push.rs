@@ -17,7 +17,7 @@ use restante_wire::{
     json::{self, Fault},
 };
 
-use super::{PushAdapter, held::wait_for_all, refusal, said::Said};
+use super::{PushAdapter, aside, held::wait_for_all, refusal, said::Said};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
     http::{Caller, HttpError, body::Announced, header::content_type, meaning, query::Query},
@@ -37,7 +37,9 @@ impl PushAdapter {
         let caller = Caller::in_extensions(&parts.extensions);
         drop(parts);
         let body = body.read_batch(BATCH_BYTES_MAX, &caller, self.context.body_timeout).await?;
-        let items = kind.read(&body.bytes)?;
+        // What is read of JSON takes about as much memory as its text.
+        let _read = body.as_much_again(&caller)?;
+        let items = aside::read(&body.bytes, move |bytes| kind.read(bytes)).await?;
         let pushes = items.into_iter().enumerate().map(|(index, item)| {
             let (head, content) =
                 item.map_err(|fault| HttpError::new(ProblemType::ItemMalformed, fault.to_string()))?;

@@ -4,6 +4,7 @@
 //! both the [`CombinedAdapter`], which is made of the other two.
 
 mod answer;
+pub(crate) mod aside;
 mod asked;
 mod batch_pull;
 mod batch_push;

@@ -16,7 +16,7 @@ use restante_wire::{
     json, path,
 };
 
-use super::{Context, lease::check_reason, refusal};
+use super::{Context, aside, lease::check_reason, refusal};
 use crate::{
     channel::Claim,
     clock::{Millis, rfc3339},
@@ -42,7 +42,8 @@ pub async fn settle_many(
     let body = Announced::new(body, &parts.headers);
     let body = body.read_batch(BATCH_BYTES_MAX, &caller, context.body_timeout).await?;
     meaning::expect_not_gzip(&body.bytes, "settlements are")?;
-    let settlements: Settlements = json::read(&body.bytes).map_err(|fault| {
+    let read = aside::read(&body.bytes, |bytes| json::read(bytes)).await;
+    let settlements: Settlements = read.map_err(|fault| {
         if fault.is_too_many {
             return too_many();
         }

@@ -9,11 +9,7 @@ use std::{
 use axum::body::Body;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{
-    line::Answering,
-    progress::Progress,
-    undelivered::{Piece, Undelivered, collect},
-};
+use super::{line::Answering, piece::Piece, progress::Progress, undelivered::collect};
 
 /// The largest last frame that ends its HTTP/2 stream at once. The task of a stream, and with it the watch over its progress,
 /// ends when the stream's end is queued, though the peer's window may hold the frame back: so the end of a larger frame waits
@@ -23,27 +19,21 @@ const ENDS_WITH_BYTES_MAX: usize = 1024;
 /// An answer's body on its way.
 pub(super) struct AnswerBody<O> {
     body: Body,
-    undelivered: Undelivered,
     /// Of an HTTP/2 stream.
     progress: Option<Arc<Progress>>,
     /// Bytes of the frame that was returned last.
     last_bytes: usize,
     /// For as long as it goes on, its line is busy and its request is open.
-    _open: (Answering, O),
+    open: (Answering, O),
 }
 
 impl<O> AnswerBody<O> {
     /// The body of an answer whose head leaves now.
-    pub(super) fn new(
-        body: Body,
-        undelivered: &Undelivered,
-        progress: Option<Arc<Progress>>,
-        open: (Answering, O),
-    ) -> Self {
+    pub(super) fn new(body: Body, progress: Option<Arc<Progress>>, open: (Answering, O)) -> Self {
         if let Some(progress) = &progress {
             progress.waits_for_peer();
         }
-        Self { body, undelivered: undelivered.clone(), progress, last_bytes: 0, _open: open }
+        Self { body, progress, last_bytes: 0, open }
     }
 }
 
@@ -63,7 +53,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         frame.map_ok(|frame| {
             frame.map_data(|bytes| {
                 this.last_bytes = bytes.len();
-                Piece::new(bytes, parcels, &this.undelivered, this.progress.clone())
+                Piece::new(bytes, parcels, this.open.0.line(), this.progress.clone())
             })
         })
     }
@@ -82,7 +72,7 @@ impl<O> Drop for AnswerBody<O> {
         // An answer whose content is empty is all in its head, which is written next or was.
         let ((), parcels) = collect(|| self.body = Body::empty());
         if !parcels.is_empty() {
-            self.undelivered.taken(parcels);
+            self.open.0.line().undelivered.taken(parcels);
         }
     }
 }

@@ -35,6 +35,13 @@ pub struct WholeBody {
     pub memory: Taken,
 }
 
+impl WholeBody {
+    /// As much memory again, for what is made of the body.
+    pub fn as_much_again(&self, caller: &Caller) -> Result<Taken, HttpError> {
+        caller.bodies().take(self.bytes.len() as u64).ok_or_else(|| busy(caller))
+    }
+}
+
 impl Announced {
     /// A request's body.
     pub fn new(body: Body, headers: &HeaderMap) -> Self {

@@ -8,7 +8,10 @@ use prometheus::IntCounter;
 use restante_wire::ProblemType;
 
 use super::{HttpError, holder::Holder, proxies::TrustedProxies};
-use crate::shared::{Purse, Share, Shared, Taken};
+use crate::{
+    known::Known,
+    shared::{Purse, Share, Shared},
+};
 
 /// What all callers share.
 #[derive(Clone)]
@@ -17,6 +20,7 @@ pub struct Callers {
     bodies: Shared<Holder>,
     answers: Shared<Holder>,
     proxies: TrustedProxies,
+    known: Arc<Known<Holder, Shares>>,
 }
 
 /// How much there is of it.
@@ -45,9 +49,13 @@ pub struct CallerCounts {
 #[derive(Debug, Clone)]
 pub struct Caller(Arc<Shares>);
 
+/// A request of a caller, for as long as it is answered. Small, because each that waits has one.
+#[derive(Debug)]
+pub struct OpenRequest(Caller);
+
 #[derive(Debug)]
 struct Shares {
-    address: IpAddr,
+    holder: Holder,
     requests: Share,
     bodies: Share,
     answers: Share,
@@ -69,29 +77,29 @@ impl Callers {
             bodies: Shared::new(limits.body_bytes, counts.bodies_refused.clone()),
             answers: Shared::new(limits.answer_bytes, counts.answers_refused.clone()),
             proxies,
+            known: Arc::default(),
         }
     }
 
     /// The caller at an address.
     pub fn at(&self, address: IpAddr) -> Caller {
         let holder = Holder::of(address);
-        Caller(Arc::new(Shares {
-            address,
+        let shares = || Shares {
+            holder,
             requests: self.requests.share(holder),
             bodies: self.bodies.share(holder),
             answers: self.answers.share(holder),
-        }))
+        };
+        Caller(self.known.get(holder, shares))
     }
 
     /// Who asks over a connection, which is known already if it is the peer itself: for whom a trusted proxy asks, each request says.
     pub fn asking(&self, known: &Caller, peer: IpAddr, headers: &HeaderMap) -> Caller {
-        match self.proxies.is_empty() {
-            true => known.clone(),
-            false => match self.proxies.client_address(peer, headers) {
-                address if address == known.address() => known.clone(),
-                address => self.at(address),
-            },
+        if self.proxies.is_empty() {
+            return known.clone();
         }
+        let address = self.proxies.client_address(peer, headers);
+        if Holder::of(address) == known.0.holder { known.clone() } else { self.at(address) }
     }
 
     /// The memory of request bodies.
@@ -110,6 +118,12 @@ impl Callers {
     }
 }
 
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.0.requests.give_back(1);
+    }
+}
+
 impl Caller {
     /// Who sent a request.
     pub fn of(request: &Request) -> Self {
@@ -121,23 +135,20 @@ impl Caller {
         extensions.get().cloned().expect("every request of the data port has its caller")
     }
 
-    /// Its address.
-    pub fn address(&self) -> IpAddr {
-        self.0.address
-    }
-
     /// One more request, for as long as it is answered.
-    pub fn request(&self) -> Result<Taken, HttpError> {
-        self.0.requests.take(1).ok_or_else(|| {
-            let detail = format!(
-                "the limit of open requests is reached: {} of {} are open, {} of them from this client (--requests-max); try \
-                 again",
-                self.0.requests.purse().used(),
-                self.0.requests.purse().max(),
-                self.0.requests.used(),
-            );
-            HttpError::new(ProblemType::Busy, detail)
-        })
+    pub fn request(&self) -> Result<OpenRequest, HttpError> {
+        if self.0.requests.may_take(1) {
+            self.0.requests.add(1);
+            return Ok(OpenRequest(self.clone()));
+        }
+        self.0.requests.purse().count_refusal();
+        let detail = format!(
+            "the limit of open requests is reached: {} of {} are open, {} of them from this client (--requests-max); try again",
+            self.0.requests.purse().used(),
+            self.0.requests.purse().max(),
+            self.0.requests.used(),
+        );
+        Err(HttpError::new(ProblemType::Busy, detail))
     }
 
     /// What it has of the memory of request bodies.

@@ -32,7 +32,6 @@ use super::{
     places::{Place, Places},
     requests::requests,
     stream::within_progress,
-    undelivered::Undelivered,
     version::Version,
     watched::Watched,
 };
@@ -141,23 +140,33 @@ pub(super) async fn serve<S: Serve>(
     }
     // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
     let Some(version) = Box::pin(version(&stream, &line, &serving)).await else { return };
-    // The connection's own: what is in it when that ends was never sent.
-    let undelivered = Undelivered::default();
-    let patience = (serving.limits.write_timeout, serving.counts.write_timeouts.clone());
-    let io = TokioIo::new(Watched::new(stream, &line, &undelivered, version, patience));
-    let requests = requests(&serving.service, &line, &undelivered, &serving.drain);
-    let ended = match version {
-        Version::Http1 => {
-            let connection = http1().serve_connection(io, requests);
-            lasting(Box::pin(connection), version, &line, &serving).await
-        }
-        Version::Http2 => {
-            let connection = http2(&serving, &line).serve_connection(io, requests);
-            lasting(Box::pin(connection), version, &line, &serving).await
-        }
-    };
+    let ended = served(stream, version, &line, &serving).await;
+    line.undelivered.lost();
     if let Err(error) = ended {
         tracing::debug!(peer = %line.peer, %error, "a connection ended early");
+    }
+}
+
+/// Serves requests of one version to the connection's end. No `async` function, which would have room for all that the connection
+/// is made of.
+fn served<'a, S: Serve>(
+    stream: TcpStream,
+    version: Version,
+    line: &'a Arc<Line>,
+    serving: &'a Serving<S>,
+) -> Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send + 'a>> {
+    let patience = (serving.limits.write_timeout, serving.counts.write_timeouts.clone());
+    let io = TokioIo::new(Watched::new(stream, line, version, patience));
+    let requests = requests(&serving.service, line);
+    match version {
+        Version::Http1 => {
+            let connection = Box::pin(http1().serve_connection(io, requests));
+            Box::pin(lasting(connection, version, line, serving))
+        }
+        Version::Http2 => {
+            let connection = Box::pin(http2(serving, line).serve_connection(io, requests));
+            Box::pin(lasting(connection, version, line, serving))
+        }
     }
 }
 

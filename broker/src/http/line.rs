@@ -17,8 +17,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use super::undelivered::Undelivered;
+use crate::drain::Drain;
+
 /// What is known of one connection while it is open.
-#[derive(Debug)]
 pub(super) struct Line {
     /// Whose it is.
     pub(super) peer: IpAddr,
@@ -36,6 +38,9 @@ pub(super) struct Line {
     /// It is to end, to make room.
     gives_way: AtomicBool,
     waker: AtomicWaker,
+    /// What has not left yet.
+    pub(super) undelivered: Undelivered,
+    drain: Drain,
 }
 
 /// How long a line may be what it is.
@@ -48,7 +53,6 @@ pub(super) struct Patience {
 }
 
 /// A request that is being answered.
-#[derive(Debug)]
 pub(super) struct Answering(Arc<Line>);
 
 /// What is passed over of a body after its request was answered, if it is there by then: less than hyper reads at once.
@@ -57,7 +61,8 @@ const PASSED_OVER_BYTES_MAX: u64 = 4096;
 const NOT_YET: u64 = u64::MAX;
 
 impl Line {
-    pub(super) fn new(peer: IpAddr) -> Arc<Self> {
+    /// The line to a peer, of a service that ends with this drain.
+    pub(super) fn new(peer: IpAddr, drain: &Drain) -> Arc<Self> {
         Arc::new(Self {
             peer,
             began: Instant::now(),
@@ -68,6 +73,8 @@ impl Line {
             since: AtomicU64::new(0),
             gives_way: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            undelivered: Undelivered::default(),
+            drain: drain.clone(),
         })
     }
 
@@ -99,7 +106,7 @@ impl Line {
     }
 
     /// Whether more of a request's body is not wanted than hyper passes over to get to the next request.
-    pub(super) fn leaves_much_unread(&self) -> bool {
+    fn leaves_much_unread(&self) -> bool {
         self.unread.load(Relaxed) > PASSED_OVER_BYTES_MAX
     }
 
@@ -119,6 +126,11 @@ impl Line {
         }
         let patience = if self.head_begun.load(Relaxed) { patience.head } else { patience.idle };
         Some(self.began + Duration::from_millis(since) + patience)
+    }
+
+    /// Whether the answer that comes is the line's last.
+    pub(super) fn closes(&self) -> bool {
+        self.drain.has_begun() || self.leaves_much_unread()
     }
 
     /// Whether a request is being answered.
@@ -155,6 +167,13 @@ impl Line {
     }
 }
 
+impl Answering {
+    /// The line that it is answered on.
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.0
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
         if self.0.busy.fetch_sub(1, Relaxed) == 1 {
@@ -175,7 +194,7 @@ mod tests {
     const LATER: Duration = Duration::from_secs(5);
 
     fn line() -> Arc<Line> {
-        Line::new(Ipv4Addr::LOCALHOST.into())
+        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new())
     }
 
     fn left(line: &Line) -> Option<u64> {

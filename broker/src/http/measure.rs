@@ -45,14 +45,14 @@ pub(super) struct Measures {
 }
 
 /// The series of one route that are there already: to find one by its labels takes longer.
-type Series = Mutex<Vec<(&'static str, StatusCode, Histogram)>>;
+type Series = Mutex<Vec<(Kind, StatusCode, Histogram)>>;
 
 /// A request from its head to the head of its answer: a pull's wait is part of it.
 pub(super) struct Measure {
     started: Instant,
     /// The place of its route.
-    route: Option<usize>,
-    method: &'static str,
+    route: Option<u8>,
+    method: Kind,
 }
 
 impl Measures {
@@ -65,14 +65,19 @@ impl Measures {
     pub(super) fn start<B>(&self, request: &Request<B>) -> Measure {
         let path = request.uri().path();
         let route = self.routes.iter().position(|(route, _)| route.fits(path));
-        Measure { started: Instant::now(), route, method: method_name(request.method()) }
+        // There are a few dozen routes.
+        let route = route.map(|route| route as u8);
+        Measure { started: Instant::now(), route, method: Kind::of(request.method()) }
     }
 
     /// The head of its answer is.
     pub(super) fn end(&self, measure: Measure, response: &Response) {
         let Measure { started, route, method } = measure;
         let (name, series) = match route {
-            Some(route) => (&*self.routes[route].0.name, &self.routes[route].1),
+            Some(route) => {
+                let (route, series) = &self.routes[usize::from(route)];
+                (&*route.name, series)
+            }
             None => (NO_ROUTE, &self.no_route),
         };
         let (status, seconds) = (response.status(), started.elapsed().as_secs_f64());
@@ -81,7 +86,7 @@ impl Measures {
         match series.iter().find(|(of_method, of_status, _)| (*of_method, *of_status) == (method, status)) {
             Some((.., histogram)) => histogram.observe(seconds),
             None => {
-                let histogram = self.seconds.with_label_values(&[name, method, status.as_str()]);
+                let histogram = self.seconds.with_label_values(&[name, method.name(), status.as_str()]);
                 histogram.observe(seconds);
                 series.push((method, status, histogram));
             }
@@ -89,15 +94,38 @@ impl Measures {
     }
 }
 
-/// A method's name, of those that some route takes.
-fn method_name(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        _ => "other",
+/// A method, of those that some route takes. Small, because each request that waits has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Other,
+}
+
+impl Kind {
+    fn of(method: &Method) -> Self {
+        match method.as_str() {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Other => "other",
+        }
     }
 }
 

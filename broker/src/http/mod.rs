@@ -16,6 +16,7 @@ pub mod meaning;
 mod measure;
 mod paced;
 pub mod pages;
+mod piece;
 mod places;
 mod prefix;
 pub mod probes;

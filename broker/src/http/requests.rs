@@ -10,12 +10,7 @@ use hyper::{
     service::{Service, service_fn},
 };
 
-use super::{
-    answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody,
-    undelivered::Undelivered,
-};
-use crate::drain::Drain;
-
+use super::{answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody};
 tokio::task_local! {
     /// Of the HTTP/2 stream that this task serves.
     pub(super) static PROGRESS: Arc<Progress>;
@@ -39,43 +34,29 @@ pub trait Serve: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = (Answer, Self::Open)> + Send + use<Self>;
 }
 
-/// What the answers of a connection have in common.
-struct Connection {
-    line: Arc<Line>,
-    undelivered: Undelivered,
-    drain: Drain,
-}
-
 /// What hyper asks for answers, for one connection.
 pub(super) fn requests<S: Serve>(
     service: &S,
     line: &Arc<Line>,
-    undelivered: &Undelivered,
-    drain: &Drain,
 ) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<S::Open>>, Error = Infallible, Future: Send>
 + use<S> {
     let client = service.connected(line.peer);
-    let service = service.clone();
-    let connection =
-        Arc::new(Connection { line: line.clone(), undelivered: undelivered.clone(), drain: drain.clone() });
+    let (service, line) = (service.clone(), line.clone());
     service_fn(move |request: Request<Incoming>| {
-        let connection = connection.clone();
-        let answering = connection.line.answering();
+        let answering = line.answering();
         let version = request.version();
         let request = request.map(|body| match version {
             // Streams end one by one; h2 tells the peer that the rest of a body is not wanted.
             Version::HTTP_2 => Body::new(body),
-            _ => Body::new(RequestBody::new(body, &connection.line)),
+            _ => Body::new(RequestBody::new(body, &line)),
         });
         service.answer(&client, request).map(move |(mut answer, open)| {
-            let Connection { line, undelivered, drain } = &*connection;
-            let closes = drain.has_begun() || line.leaves_much_unread();
-            if closes && version <= Version::HTTP_11 {
+            if answering.line().closes() && version <= Version::HTTP_11 {
                 // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             let progress = PROGRESS.try_with(Arc::clone).ok();
-            Ok(answer.map(|body| AnswerBody::new(body, undelivered, progress, (answering, open))))
+            Ok(answer.map(|body| AnswerBody::new(body, progress, (answering, open))))
         })
     })
 }

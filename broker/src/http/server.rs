@@ -74,7 +74,7 @@ pub async fn serve<S: Serve>(server: Server<S>) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let line = Line::new(peer.ip().to_canonical());
+                    let line = Line::new(peer.ip().to_canonical(), &serving.drain);
                     // Without a place it is closed at once, before it takes memory: the peer tries again.
                     if let Some(place) = serving.places.enter(&line) {
                         tasks.spawn(connection::serve(stream, line, place, serving.clone()));

@@ -21,13 +21,14 @@ use tower::Service as _;
 
 use super::{
     Caller, HttpError, Serve,
+    caller::OpenRequest,
     cors::Cors,
     framing,
     measure::{Measures, RouteName},
     prefix::prepend,
     router::{is_for_all, routes},
 };
-use crate::{adapter::Context, shared::Taken};
+use crate::adapter::Context;
 
 /// A router alone, which needs to know nobody.
 impl Serve for Router {
@@ -77,7 +78,7 @@ impl Parts {
         caller: &Caller,
         outside: Option<&Outside>,
         request: &Request<Body>,
-    ) -> Result<Option<Taken>, Response> {
+    ) -> Result<Option<OpenRequest>, Response> {
         framing::check(request).map_err(HttpError::into_response)?;
         // Probes are answered whoever asks, and whatever others do.
         if is_for_all(request.uri().path()) {
@@ -94,7 +95,7 @@ impl Parts {
 
 impl Serve for DataPort {
     type Client = Client;
-    type Open = Option<Taken>;
+    type Open = Option<OpenRequest>;
 
     fn connected(&self, peer: IpAddr) -> Client {
         Client { peer, caller: self.0.context.callers.at(peer) }
@@ -104,7 +105,7 @@ impl Serve for DataPort {
         &self,
         client: &Client,
         request: Request<Body>,
-    ) -> impl Future<Output = (Response, Option<Taken>)> + Send + use<> {
+    ) -> impl Future<Output = (Response, Option<OpenRequest>)> + Send + use<> {
         let parts = self.0.clone();
         let Context { callers, prefix, browsers, .. } = &*parts.context;
         let caller = callers.asking(&client.caller, client.peer, request.headers());

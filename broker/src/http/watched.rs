@@ -15,9 +15,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{
-    control_frames::ControlFrames, line::Line, progress::Stall, undelivered::Undelivered, version::Version,
-};
+use super::{control_frames::ControlFrames, line::Line, progress::Stall, version::Version};
 
 /// What is read and thrown away of a request that was refused: four times the largest message.
 const DISCARD_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,7 +27,6 @@ const DISCARD_SILENCE: Duration = Duration::from_secs(5);
 pub(super) struct Watched<S> {
     stream: S,
     line: Arc<Line>,
-    undelivered: Undelivered,
     write_timeout: Duration,
     write_timeouts: IntCounter,
     /// Of HTTP/2.
@@ -52,14 +49,12 @@ impl<S> Watched<S> {
     pub(super) fn new(
         stream: S,
         line: &Arc<Line>,
-        undelivered: &Undelivered,
         version: Version,
         (write_timeout, write_timeouts): (Duration, IntCounter),
     ) -> Self {
         Self {
             stream,
             line: line.clone(),
-            undelivered: undelivered.clone(),
             write_timeout,
             write_timeouts,
             frames: (version == Version::Http2).then(|| Box::new(ControlFrames::new())),
@@ -172,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.stall = None;
-        self.undelivered.flushed();
+        self.line.undelivered.flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -203,6 +198,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::drain::Drain;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -215,10 +211,10 @@ mod tests {
 
     fn connection(bytes: usize) -> Test {
         let timeouts = IntCounter::new("timeouts", "of the test").unwrap();
-        let line = Line::new(Ipv4Addr::LOCALHOST.into());
+        let line = Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new());
         let (ours, theirs) = duplex(bytes);
         let patience = (PATIENCE, timeouts.clone());
-        let ours = Watched::new(ours, &line, &Undelivered::default(), Version::Http1, patience);
+        let ours = Watched::new(ours, &line, Version::Http1, patience);
         Test { ours, theirs, line, timeouts }
     }
 

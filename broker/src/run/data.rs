@@ -4,13 +4,14 @@ use std::{future::pending, io, net::TcpListener as BlockingListener, sync::Arc, 
 
 use tokio::{
     net::TcpListener,
+    runtime,
     sync::{Barrier, oneshot},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, current_thread};
+use super::RunError;
 use crate::{
-    adapter::Context,
+    adapter::{Context, aside::THREADS_MAX},
     admin::CoreHealth,
     core::{Jobs, outbox, tasks},
     http::{self, ConnectionLimits, DataPort, Places, Server},
@@ -47,7 +48,9 @@ impl Data {
     fn run(self, failed: CancellationToken) -> Result<(), RunError> {
         let Self { listener, context, mut jobs, health, limits, places, drain_timeout, all } = self;
         let core = context.cores.own().clone();
-        current_thread()?.block_on(async move {
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(THREADS_MAX).build();
+        runtime.map_err(RunError::Thread)?.block_on(async move {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
             let cores = context.cores.clone();

@@ -1,0 +1,58 @@
+//! Reading what is long beside the thread that serves: no request holds it for more than about a millisecond.
+
+use std::panic::resume_unwind;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+/// What is read at once: JSON of this size takes some 300 µs, and a thread of its own some 20.
+const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+/// Threads of a core that read what is long. The system shares the processor out between them and the one that serves.
+pub(crate) const THREADS_MAX: usize = 2;
+
+/// Reads bytes, if they are many on another thread.
+pub(super) async fn read<T: Send + 'static>(
+    bytes: &Bytes,
+    read: impl FnOnce(&Bytes) -> T + Send + 'static,
+) -> T {
+    if bytes.len() <= AT_ONCE_BYTES_MAX {
+        return read(bytes);
+    }
+    let bytes = bytes.clone();
+    match spawn_blocking(move || read(&bytes)).await {
+        Ok(done) => done,
+        // A defect is this request's, as if it had met it here.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => unreachable!("a read is not cancelled, and a runtime outlives its requests"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    async fn is_read_here(bytes: usize) -> bool {
+        read(&Bytes::from(vec![0; bytes]), |_| thread::current().id()).await == thread::current().id()
+    }
+
+    #[tokio::test]
+    async fn what_is_short_is_read_here() {
+        assert!(is_read_here(AT_ONCE_BYTES_MAX).await);
+    }
+
+    #[tokio::test]
+    async fn what_is_long_is_read_on_another_thread() {
+        assert!(!is_read_here(AT_ONCE_BYTES_MAX + 1).await);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_defect_in_reading_is_the_requests_own() {
+        read(&Bytes::from(vec![0; AT_ONCE_BYTES_MAX + 1]), |_| panic!("a defect")).await
+    }
+}

@@ -1,0 +1,145 @@
+//! A frame of an answer on its way, which knows how much of it was taken.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use super::{line::Line, progress::Progress, undelivered::Parcels};
+
+/// Bytes of an answer on their way, with what leaves with them.
+pub(super) struct Piece {
+    bytes: Bytes,
+    parcels: Parcels,
+    line: Arc<Line>,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Piece {
+    /// A frame of an answer.
+    pub(super) fn new(
+        bytes: Bytes,
+        parcels: Parcels,
+        line: &Arc<Line>,
+        progress: Option<Arc<Progress>>,
+    ) -> Self {
+        let piece = Self { bytes, parcels, line: line.clone(), progress };
+        if piece.bytes.is_empty() { piece.emptied() } else { piece }
+    }
+
+    fn emptied(mut self) -> Self {
+        self.leave();
+        self
+    }
+
+    fn leave(&mut self) {
+        if !self.parcels.is_empty() {
+            self.line.undelivered.taken(std::mem::take(&mut self.parcels));
+        }
+        // What they were a part of may be large.
+        self.bytes = Bytes::new();
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(progress) = &self.progress {
+            progress.took(count);
+        }
+        if self.bytes.is_empty() {
+            self.leave();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::Ipv4Addr,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use super::{
+        super::undelivered::{Parcel, collect, hold},
+        *,
+    };
+    use crate::drain::Drain;
+
+    #[derive(Clone, Default)]
+    struct Outcomes {
+        sent: Arc<AtomicUsize>,
+        undone: Arc<AtomicUsize>,
+    }
+
+    struct Counted(Option<Outcomes>);
+
+    impl Parcel for Counted {
+        fn sent(mut self: Box<Self>) {
+            self.0.take().unwrap().sent.fetch_add(1, Relaxed);
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.take().inspect(|outcomes| _ = outcomes.undone.fetch_add(1, Relaxed));
+        }
+    }
+
+    fn line() -> Arc<Line> {
+        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new())
+    }
+
+    impl Outcomes {
+        fn piece(&self, line: &Arc<Line>) -> Piece {
+            let ((), parcels) = collect(|| hold(Box::new(Counted(Some(self.clone())))));
+            Piece::new(Bytes::from_static(b"seven"), parcels, line, None)
+        }
+
+        fn counts(&self) -> (usize, usize) {
+            (self.sent.load(Relaxed), self.undone.load(Relaxed))
+        }
+    }
+
+    #[test]
+    fn a_piece_whose_last_byte_was_taken_is_sent_with_the_next_flush() {
+        let (outcomes, line) = (Outcomes::default(), line());
+        let mut piece = outcomes.piece(&line);
+        piece.advance(5);
+        assert_eq!(outcomes.counts(), (0, 0));
+        line.undelivered.flushed();
+        assert_eq!(outcomes.counts(), (1, 0));
+    }
+
+    #[test]
+    fn a_flush_says_nothing_of_a_piece_that_is_not_taken_whole() {
+        let (outcomes, line) = (Outcomes::default(), line());
+        let mut piece = outcomes.piece(&line);
+        piece.advance(4);
+        line.undelivered.flushed();
+        drop(piece);
+        assert_eq!(outcomes.counts(), (0, 1));
+    }
+
+    #[test]
+    fn what_was_taken_and_not_flushed_when_the_connection_ends_is_undone() {
+        let (outcomes, line) = (Outcomes::default(), line());
+        outcomes.piece(&line).advance(5);
+        line.undelivered.lost();
+        assert_eq!(outcomes.counts(), (0, 1));
+    }
+
+    #[test]
+    fn without_a_connection_a_parcel_counts_as_sent() {
+        let outcomes = Outcomes::default();
+        hold(Box::new(Counted(Some(outcomes.clone()))));
+        assert_eq!(outcomes.counts(), (1, 0));
+    }
+}

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 
 use ipnet::IpNet;
-use values::{cores, host, log, memory, moments, origin, seconds, segment_size, some};
+use values::{cores, external_url, host, log, memory, moments, network, origin, seconds, segment_size, some};
 
 use crate::{http::ExternalUrl, memory::Memory};
 
@@ -83,11 +83,11 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
 
     /// What clients outside use to reach the broker, such as https://example.com/mq: what its answers lead to begins with that path.
-    #[arg(long, env = "RESTANTE_EXTERNAL_URL", value_name = "URL")]
+    #[arg(long, env = "RESTANTE_EXTERNAL_URL", value_name = "URL", value_parser = external_url)]
     pub external_url: Option<ExternalUrl>,
 
-    /// Networks of the proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
-    #[arg(long, env = "RESTANTE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    /// Networks, or single addresses, of the proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    #[arg(long, env = "RESTANTE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
 
     /// How many clients may be connected; over it a new connection is closed at once.
@@ -136,7 +136,7 @@ pub struct Config {
     pub waiting_receivers_max: usize,
 
     /// Requests that are answered at a time, waiting pulls included; over it they are answered 503. One client may have three quarters.
-    #[arg(long, env = "RESTANTE_REQUESTS_MAX", value_name = "NUMBER", default_value_t = 16_000)]
+    #[arg(long, env = "RESTANTE_REQUESTS_MAX", value_name = "NUMBER", default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_max: u32,
 
     /// How many senders may wait for room in one channel; over it pushes with Prefer: wait are answered 429.

@@ -48,7 +48,7 @@ impl Memory {
     /// The memory of request bodies, of answers, or of contents that are kept.
     pub fn purse(self) -> ByteSize {
         // In whole mebibytes, so that it is printed as it is.
-        ByteSize::mib(self.0 / PART >> 20).clamp(PURSE_MIN, PURSE_MAX)
+        ByteSize::mib((self.0 / PART) >> 20).clamp(PURSE_MIN, PURSE_MAX)
     }
 
     /// Idempotency keys that fit.

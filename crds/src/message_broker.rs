@@ -40,8 +40,10 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!has(self.engine.embedded) || self.replicas == 1")
         .message("replicas must be 1 with the embedded engine: one pod owns the volume"),
-    validation = Rule::new("!has(self.trustedProxies) || self.trustedProxies.all(c, isCIDR(c))")
-        .message("trustedProxies must be networks such as 10.0.0.0/8 or fd00::/8"),
+    validation = Rule::new(
+        "!has(self.trustedProxies) || self.trustedProxies.all(c, isIP(c) || (isCIDR(c) && cidr(c) == cidr(c).masked()))"
+    )
+        .message("trustedProxies must be addresses, or networks such as 10.0.0.0/8 or fd00::/8 without bits beyond their prefix"),
 )]
 pub struct MessageBrokerSpec {
     /// Where messages are kept (default: the embedded engine with a volume of 10Gi).
@@ -51,10 +53,15 @@ pub struct MessageBrokerSpec {
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,
-    /// What clients outside the cluster use, such as https://mq.example.com; the URLs in the status of channels are
-    /// made from it (default: the Service in the cluster).
+    /// What clients outside the cluster use, such as https://mq.example.com or https://example.com/mq; the URLs in the status
+    /// of channels are made from it (default: the Service in the cluster). Its host is ASCII, and its path needs no encoding.
     #[serde(default, rename = "externalURL", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^/?#\s]+(/[^?#\s]*)?$"))]
+    #[schemars(
+        length(min = 8, max = 1024),
+        regex(
+            pattern = r"^https?://([-A-Za-z0-9_.]{1,253}|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/\.{0,2}[-A-Za-z0-9_~][-A-Za-z0-9._~]*)*/?$"
+        )
+    )]
     pub external_url: Option<String>,
     /// Further names by which clients call the broker, at most 16. On an open broker a request's `Host` is an IP address,
     /// localhost, a name of the Service, the host of the externalURL, or one of these; any other is refused with 403, so
@@ -81,12 +88,12 @@ pub struct MessageBrokerSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allowed_origins: Vec<String>,
-    /// Networks of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. What they say in X-Forwarded-For and
+    /// Networks, or single addresses, of the proxies in front of the broker, such as 10.0.0.0/8, at most 64. What they say in X-Forwarded-For and
     /// X-Forwarded-Prefix is believed; what any other client says there is ignored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
-        inner(length(min = 4, max = 49), regex(pattern = r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$")),
+        inner(length(min = 2, max = 49), regex(pattern = r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub trusted_proxies: Vec<String>,

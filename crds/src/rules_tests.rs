@@ -146,7 +146,7 @@ fn storage_is_immutable_and_not_tiny() {
 }
 
 #[test]
-fn a_trusted_proxy_is_a_network() {
+fn a_trusted_proxy_is_a_network_or_an_address() {
     let refused = |network: &str| {
         let text = format!(
             "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: default}}\n\
@@ -154,10 +154,19 @@ fn a_trusted_proxy_is_a_network() {
         );
         crate::manifest::parse(&text).is_err()
     };
-    for network in ["10.0.0.0/8", "203.0.113.7/32", "fd00::/8", "0.0.0.0/0"] {
+    for network in ["10.0.0.0/8", "203.0.113.7/32", "203.0.113.7", "fd00::/8", "fd00::7", "0.0.0.0/0"] {
         assert!(!refused(network), "{network}");
     }
-    for other in ["", "10.0.0.1", "10.0.0.0/33", "10.0.0/8", "proxy.example.com", "10.0.0.0/8,10.1.0.0/16"] {
+    for other in [
+        "",
+        "10.0.0.0/33",
+        "10.0.0/8",
+        "10.0.0.7/8",
+        "fd00::7/8",
+        "::ffff:10.0.0.0/104",
+        "proxy.example.com",
+        "10.0.0.0/8,10.1.0.0/16",
+    ] {
         assert!(refused(other), "{other}");
     }
 }

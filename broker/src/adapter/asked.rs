@@ -4,7 +4,7 @@ use http::HeaderMap;
 use restante_wire::{
     ProblemType,
     channel::Delivery,
-    header::{ACKNOWLEDGE, RECEIVE_ATTEMPT_ID},
+    header::{ACKNOWLEDGE, RECEIVE_ATTEMPT_ID, RESTANTE_SETTLE},
 };
 
 use crate::{
@@ -52,7 +52,7 @@ impl PullRequest {
         answers: &Share,
         batch_max: Option<u32>,
     ) -> Result<Self, HttpError> {
-        expect_effects(headers, &[ACKNOWLEDGE, RECEIVE_ATTEMPT_ID])?;
+        expect_effects(headers, &[ACKNOWLEDGE, RECEIVE_ATTEMPT_ID, RESTANTE_SETTLE])?;
         let preferred = header::prefer_wait(headers)?;
         let said = query.seconds("wait", 0)?;
         let seconds = said.or(preferred).unwrap_or(delivery.wait_seconds).min(delivery.max_wait_seconds);

@@ -86,7 +86,7 @@ enum Place {
 
 /// How a look went on.
 enum Looked {
-    Message(Box<Seen>, Recorded, DeliveredHead),
+    Message(Box<Seen>, Recorded, Box<DeliveredHead>),
     /// There may be more, for another request.
     More,
     End,
@@ -145,7 +145,7 @@ impl Peek {
             if let Some(head) = span.told(&seen, &recorded) {
                 self.asked.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
-                return Ok(Looked::Message(seen, recorded, head));
+                return Ok(Looked::Message(seen, recorded, Box::new(head)));
             }
         }
     }

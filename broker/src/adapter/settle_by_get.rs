@@ -2,20 +2,18 @@
 //! header that a page's simple request cannot have.
 
 use http::{Method, header as standard, request::Parts};
-use restante_wire::{ProblemType, header, path};
+use restante_wire::{ProblemType, path};
 
 use super::asked::PullRequest;
-use crate::http::HttpError;
+use crate::http::{HttpError, header::restante_settle};
 
-/// Refuses `ack=auto` by GET of a caller that neither means it nor has a credential.
+/// Refuses `ack=auto` by GET of a caller that neither means it nor has a credential, and a caller that says that it means
+/// `ack=auto` and does not ask for it: it would count on messages that are settled.
 pub(super) fn check(request: &PullRequest, parts: &Parts) -> Result<(), HttpError> {
-    let mut is_meant = false;
-    for value in parts.headers.get_all(header::RESTANTE_SETTLE) {
-        if value != "yes" {
-            let detail = "the header Restante-Settle is invalid; the only value is Restante-Settle: yes";
-            return Err(malformed(detail.into()));
-        }
-        is_meant = true;
+    let is_meant = restante_settle(&parts.headers)?;
+    if is_meant && !request.auto {
+        let detail = "the header Restante-Settle has no effect without ack=auto; add ack=auto to the query, or leave the header out";
+        return Err(malformed(detail.into()));
     }
     let by_get = request.auto && parts.method == Method::GET;
     if !by_get || is_meant || parts.headers.contains_key(standard::AUTHORIZATION) {
@@ -71,13 +69,30 @@ mod tests {
     }
 
     #[test]
-    fn another_value_is_refused_wherever_it_is_sent() {
-        for value in ["no", "Yes", "", "yes, yes"] {
-            for (method, path) in
-                [(Method::GET, AUTO), (Method::POST, "/v1/receive/a/b"), (Method::GET, "/v1/messages/a/b")]
-            {
-                let refused = checked(method, path, &[("restante-settle", value)]).unwrap_err();
-                assert_eq!(refused.kind(), ProblemType::HeaderMalformed, "{value} {path}");
+    fn a_header_that_says_that_ack_auto_is_meant_is_refused_without_it_and_passes_where_it_is_not_needed() {
+        let meant = [("restante-settle", "yes")];
+        for (method, path) in [
+            (Method::GET, "/v1/messages/a/b"),
+            (Method::GET, "/v1/batches/a/b?wait=0"),
+            (Method::POST, "/v1/receive/a/b"),
+        ] {
+            let refused = checked(method, path, &meant).unwrap_err();
+            assert_eq!(refused.kind(), ProblemType::HeaderMalformed, "{path}");
+            assert!(refused.problem().detail.contains("has no effect without ack=auto"), "{path}");
+        }
+        assert_eq!(checked(Method::POST, "/v1/receive/a/b?ack=auto", &meant), Ok(()));
+        assert_eq!(checked(Method::GET, AUTO, &[meant[0], ("authorization", "Bearer x")]), Ok(()));
+    }
+
+    #[test]
+    fn another_value_and_a_second_one_are_refused_wherever_they_are_sent() {
+        let paths =
+            [(Method::GET, AUTO), (Method::POST, "/v1/receive/a/b"), (Method::GET, "/v1/messages/a/b")];
+        for (method, path) in paths {
+            for values in [&["no"][..], &["Yes"], &[""], &["yes, yes"], &["yes", "yes"]] {
+                let headers: Vec<_> = values.iter().map(|value| ("restante-settle", *value)).collect();
+                let refused = checked(method.clone(), path, &headers).unwrap_err();
+                assert_eq!(refused.kind(), ProblemType::HeaderMalformed, "{values:?} {path}");
             }
         }
     }

@@ -3,9 +3,10 @@
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use crate::core::CORES_MAX;
+use crate::{core::CORES_MAX, http::ExternalUrl};
 
 /// The longest time that a flag may give: what is meant to be longer is meant to be for ever, and sums of times must not
 /// overflow.
@@ -112,6 +113,42 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// What clients outside use, by a host that they can look up.
+pub(super) fn external_url(text: &str) -> Result<ExternalUrl, String> {
+    let url: ExternalUrl = text.parse()?;
+    match url.host() {
+        "*" => {
+            Err("is invalid: * is not a host; leave the flag out, or write it like https://mq.example.com"
+                .into())
+        }
+        name => host(name).map(|_| url.clone()).map_err(|why| format!("is invalid: its host {why}")),
+    }
+}
+
+/// A network (RFC 4632 section 3.1), or an address, which is a network of its own.
+///
+/// One with bits beyond its prefix is refused: whether its writer means one proxy or sixteen million is a guess, and it is
+/// about whom to believe.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network: Option<IpNet> =
+        text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
+    let Some(network) = network else {
+        let advice =
+            if text.is_empty() { "leave the flag out, or list networks" } else { "write it like 10.0.0.0/8" };
+        return Err(format!("is not a network; {advice}"));
+    };
+    if let IpAddr::V6(address) = network.addr()
+        && let Some(address) = address.to_ipv4_mapped()
+    {
+        // Peers are compared by their IPv4 addresses.
+        return Err(format!("is IPv4 in IPv6 and would never match; write it like {address}"));
+    }
+    if network.trunc() == network {
+        return Ok(network);
+    }
+    Err(format!("has bits beyond its prefix; did you mean {} or {}?", network.trunc(), network.addr()))
+}
+
 /// What is logged: a level, or targets with their levels.
 pub(super) fn log(text: &str) -> Result<String, String> {
     let bad = |directive: &str| {
@@ -175,6 +212,44 @@ mod tests {
             "://x",
         ] {
             assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_external_url_is_one() {
+        for good in ["https://mq.example.com", "http://10.0.0.1:8080/mq/", "https://[fd00::1]:8443"] {
+            assert!(external_url(good).is_ok(), "{good}");
+        }
+        for bad in ["https://*", "https://a,b", "https://a!b", "https://[zz]/", "mq.example.com"] {
+            assert!(external_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_a_network_or_an_address_and_none_with_bits_beyond_its_prefix() {
+        for (good, read) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.0.0.7", "10.0.0.7/32"),
+            ("fd00::/8", "fd00::/8"),
+            ("::1", "::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(network(good).unwrap().to_string(), read);
+        }
+        for (bad, advice) in [
+            ("", "leave the flag out"),
+            ("10.0.0.0/33", "write it like"),
+            ("10.0.0.0/", "write it like"),
+            ("10.0.0/8", "write it like"),
+            ("[::1]", "write it like"),
+            ("fe80::1%eth0", "write it like"),
+            ("proxy.example.com", "write it like"),
+            ("10.0.0.7/8", "did you mean 10.0.0.0/8 or 10.0.0.7?"),
+            ("fd00::1/8", "did you mean fd00::/8 or fd00::1?"),
+            ("::ffff:10.0.0.0/104", "write it like 10.0.0.0"),
+        ] {
+            let told = network(bad).unwrap_err();
+            assert!(told.contains(advice), "{bad}: {told}");
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! hyper refuses lengths that contradict each other and a body whose last transfer coding is not `chunked`. Of a request with
 //! both `Transfer-Encoding` and `Content-Length` it hides the length, reads the chunks and closes the connection after the
-//! answer, as RFC 9112 section 6.1 has it.
+//! answer, as RFC 9112 section 6.1 has it. That there was a length is nowhere to be seen: neither in the headers, nor in what
+//! hyper keeps of a head besides, and to read each head a second time would make two readers of our own.
 
 use http::{
     HeaderMap, HeaderValue, Request, Version,

@@ -15,6 +15,7 @@ static MESSAGE_GROUP: HeaderName = HeaderName::from_static(header::MESSAGE_GROUP
 static MESSAGE_DELAY: HeaderName = HeaderName::from_static(header::MESSAGE_DELAY);
 static MESSAGE_TTL: HeaderName = HeaderName::from_static(header::MESSAGE_TTL);
 static ACKNOWLEDGE: HeaderName = HeaderName::from_static(header::ACKNOWLEDGE);
+static RESTANTE_SETTLE: HeaderName = HeaderName::from_static(header::RESTANTE_SETTLE);
 static PREFER: HeaderName = HeaderName::from_static(header::PREFER);
 static KEPT_ONCE: [HeaderName; 3] = [
     HeaderName::from_static(header::KEPT_ONCE[0]),
@@ -45,6 +46,17 @@ pub fn message_delay(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
 /// The `Message-TTL`, in whole seconds.
 pub fn message_ttl(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
     whole_seconds(headers, &MESSAGE_TTL, "Message-TTL")
+}
+
+/// Whether `Restante-Settle` says that `ack=auto` is meant; it has one value.
+pub fn restante_settle(headers: &HeaderMap) -> Result<bool, HttpError> {
+    match single(headers, &RESTANTE_SETTLE)? {
+        None => Ok(false),
+        Some(value) if value == "yes" => Ok(true),
+        Some(_) => {
+            Err(malformed("Restante-Settle", "is invalid; the only value is \"Restante-Settle: yes\""))
+        }
+    }
 }
 
 /// The leases in `Acknowledge`, as they were given: tokens, or what a `Location` said, resolved or not.

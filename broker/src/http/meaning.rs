@@ -5,7 +5,8 @@ use http::{HeaderMap, header::CONTENT_ENCODING};
 use restante_wire::{
     ProblemType,
     header::{
-        ACKNOWLEDGE, ANSWERED, IDEMPOTENCY_KEY, MESSAGE_DELAY, MESSAGE_GROUP, MESSAGE_TTL, RECEIVE_ATTEMPT_ID,
+        ACKNOWLEDGE, ANSWERED, IDEMPOTENCY_KEY, MESSAGE_DELAY, MESSAGE_GROUP, MESSAGE_TTL,
+        RECEIVE_ATTEMPT_ID, RESTANTE_SETTLE,
     },
     near::did_you_mean,
 };
@@ -13,7 +14,7 @@ use restante_wire::{
 use super::HttpError;
 
 /// Request headers that some requests obey, and what to do where they mean nothing.
-const OBEYED: [(&str, &str, &str); 6] = [
+const OBEYED: [(&str, &str, &str); 7] = [
     (
         IDEMPOTENCY_KEY,
         "Idempotency-Key",
@@ -24,10 +25,11 @@ const OBEYED: [(&str, &str, &str); 6] = [
     (MESSAGE_TTL, "Message-TTL", "send it with a push, or as ttlSeconds of an item"),
     (ACKNOWLEDGE, "Acknowledge", "send it with a pull that is no stream, or settle by POST /v1/settlements"),
     (RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", "send it with a pull that is no stream"),
+    (RESTANTE_SETTLE, "Restante-Settle", "send it with ack=auto of a pull that is no stream"),
 ];
 /// What the contract's own headers begin with: a name that begins so and is not known is misspelt, or newer than this broker.
-const OWN_PREFIXES: [&str; 6] =
-    ["message-", "idempotency-", "acknowledge", "receive-attempt", "lease-", "preference-"];
+const OWN_PREFIXES: [&str; 7] =
+    ["message-", "idempotency-", "acknowledge", "receive-attempt", "restante-", "lease-", "preference-"];
 
 /// Refuses headers of the contract besides those that the request obeys.
 pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpError> {
@@ -117,6 +119,7 @@ mod tests {
             told.contains(r#"the header "message-dely" is unknown (did you mean Message-Delay?)"#),
             "{told}"
         );
+        assert!(effects(&["restante-setle"], &[]).unwrap_err().contains("did you mean Restante-Settle?"));
         assert!(effects(&["idempotency-keys"], &[IDEMPOTENCY_KEY]).is_err());
         assert_eq!(effects(&ANSWERED, &[]), Ok(()));
     }

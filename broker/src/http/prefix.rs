@@ -6,28 +6,58 @@ use http::{
     HeaderMap, HeaderValue, Request, Uri,
     header::{LINK, LOCATION},
     response::Response,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 
-use super::proxies::TrustedProxies;
+use super::proxies::{TrustedProxies, is_path};
 
 /// What clients outside use to reach the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalUrl(Uri);
 
 impl FromStr for ExternalUrl {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const INVALID: &str = "must be a URL such as https://mq.example.com/path, without a query";
-        let url: Uri = text.parse().map_err(|_| INVALID)?;
-        let is_http = matches!(url.scheme_str(), Some("http" | "https"));
-        if is_http && url.host().is_some_and(|host| !host.is_empty()) && url.query().is_none() {
-            Ok(Self(url))
-        } else {
-            Err(INVALID)
+        let invalid =
+            |why: &str| Err(format!("is invalid: {why}; write it like https://mq.example.com/path"));
+        if text.is_empty() {
+            return Err("is empty; leave the flag out, or write it like https://mq.example.com/path".into());
         }
+        if text.contains(['?', '#']) {
+            return invalid("it has a query or a fragment, and the paths of answers would follow it");
+        }
+        let Ok(url) = text.parse::<Uri>() else { return invalid("it is not a URL") };
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            return invalid("it does not begin with http:// or https://");
+        }
+        let authority = url.authority().map_or("", Authority::as_str);
+        if authority.contains('@') {
+            return invalid("it has a user name");
+        }
+        let host = url.host().unwrap_or_default();
+        let port = authority.strip_prefix(host).and_then(|port| port.strip_prefix(':'));
+        if host.is_empty() || port.is_some_and(|port| !port.parse().is_ok_and(|port: u16| port > 0)) {
+            return invalid("it has no host, or a port that is not 1 to 65535");
+        }
+        let path = path(&url);
+        if !path.is_empty() && !is_path(path) {
+            return invalid("a segment of its path is empty, has dots alone, or needs percent-encoding");
+        }
+        Ok(Self(url))
     }
+}
+
+impl ExternalUrl {
+    /// Its host, an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        self.0.host().unwrap_or_default()
+    }
+}
+
+/// The path of a URL, without the slash at its end.
+fn path(url: &Uri) -> &str {
+    url.path().strip_suffix('/').unwrap_or(url.path())
 }
 
 /// Under which path clients reach the broker.
@@ -41,7 +71,7 @@ pub struct Prefix {
 impl Prefix {
     /// The path of an external URL, and what trusted proxies say.
     pub fn new(external: Option<&ExternalUrl>, proxies: TrustedProxies) -> Self {
-        let path = external.map(|url| url.0.path().trim_end_matches('/'));
+        let path = external.map(|url| path(&url.0));
         Self { external: path.filter(|path| !path.is_empty()).map(Into::into), proxies }
     }
 
@@ -108,10 +138,31 @@ mod tests {
         ] {
             assert_eq!(prefix(url).of(PROXY, &HeaderMap::new()).as_deref(), path, "{url}");
         }
-        for bad in
-            ["", "mq.example.com", "/mq", "ftp://example.com/mq", "https://example.com/mq?x=1", "https:///mq"]
-        {
-            assert!(bad.parse::<ExternalUrl>().is_err(), "{bad}");
+    }
+
+    #[test]
+    fn an_external_url_that_nobody_could_reach_the_broker_by_is_refused() {
+        for (bad, why) in [
+            ("", "leave the flag out"),
+            ("mq.example.com", "http://"),
+            ("mq.example.com:8080", "http://"),
+            ("/mq", "http://"),
+            ("ftp://example.com/mq", "http://"),
+            ("https://", "not a URL"),
+            ("https:///mq", "not a URL"),
+            ("https://example.com/mq?x=1", "a query"),
+            ("https://example.com/mq#a", "a fragment"),
+            ("https://user:word@example.com", "a user name"),
+            ("https://example.com:0/", "a port"),
+            ("https://example.com:65536", "a port"),
+            ("https://example.com:", "a port"),
+            ("https://example.com/a//b", "a segment"),
+            ("https://example.com/mq//", "a segment"),
+            ("https://example.com/a/../b", "a segment"),
+            ("https://example.com/a%20b", "a segment"),
+        ] {
+            let told = bad.parse::<ExternalUrl>().unwrap_err();
+            assert!(told.contains(why), "{bad}: {told}");
         }
     }
 

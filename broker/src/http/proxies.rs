@@ -61,7 +61,7 @@ impl TrustedProxies {
         let (Some(line), None) = (lines.next(), lines.next()) else { return None };
         let prefix = line.to_str().ok()?;
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        is_path(prefix).then(|| prefix.to_owned())
+        (prefix.len() <= PREFIX_BYTES_MAX && is_path(prefix)).then(|| prefix.to_owned())
     }
 }
 
@@ -74,12 +74,11 @@ fn address(entry: &str) -> Option<IpAddr> {
 }
 
 /// Whether a text is a path of segments that need no encoding (RFC 3986 section 2.3), none of which leads elsewhere.
-fn is_path(text: &str) -> bool {
+pub(super) fn is_path(text: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_segment =
         |segment: &str| !["", ".", ".."].contains(&segment) && segment.bytes().all(is_unreserved);
-    text.len() <= PREFIX_BYTES_MAX
-        && text.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment))
+    text.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment))
 }
 
 #[cfg(test)]

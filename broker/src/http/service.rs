@@ -78,17 +78,18 @@ impl Parts {
         caller: &Caller,
         outside: Option<&Outside>,
         request: &Request<Body>,
-    ) -> Result<Option<OpenRequest>, Response> {
-        framing::check(request).map_err(HttpError::into_response)?;
+    ) -> Result<Option<OpenRequest>, Box<Response>> {
+        let refused = |error: HttpError| Box::new(error.into_response());
+        framing::check(request).map_err(refused)?;
         // Probes are answered whoever asks, and whatever others do.
         if is_for_all(request.uri().path()) {
             return Ok(None);
         }
-        self.context.browsers.check(request).map_err(HttpError::into_response)?;
+        self.context.browsers.check(request).map_err(refused)?;
         let cors = outside.and_then(|outside| outside.cors.as_ref());
         match cors.and_then(|cors| cors.preflight(&self.routes, request)) {
-            Some(preflight) => Err(preflight),
-            None => caller.request().map(Some).map_err(HttpError::into_response),
+            Some(preflight) => Err(Box::new(preflight)),
+            None => caller.request().map(Some).map_err(refused),
         }
     }
 }
@@ -117,7 +118,7 @@ impl Serve for DataPort {
                 request.extensions_mut().insert(caller);
                 routed(parts.router.clone(), request).map(|answer| (answer, open)).left_future()
             }
-            Err(answer) => ready((answer, None)).right_future(),
+            Err(answer) => ready((*answer, None)).right_future(),
         };
         answer.map(move |(mut answer, open)| {
             if let Some(outside) = outside {

@@ -49,7 +49,9 @@ pub fn page_head() -> Operation {
 }
 
 fn probe(id: &str, summary: &str, what: &str) -> Operation {
-    let description = format!("For health checks of balancers: no credential, any Host and Origin. {what}");
+    let description = format!(
+        "For health checks of balancers: no credential, any Host and Origin; a query is passed over. {what}"
+    );
     let line = |what| {
         let text = ContentBuilder::new().schema(Some(schemas::text())).build();
         answers::not_stored(what).content("text/plain", text).build()
@@ -66,7 +68,7 @@ fn of_a_page(id: &str) -> Operation {
         TAG,
         "The page of a problem type",
         "What the problem means and what to do, as HTML where Accept names it, else as Markdown. The header Link of each \
-         problem answer leads here. Any Host and Origin.",
+         problem answer leads here. Any Host and Origin; a query is passed over.",
     );
     let page = |what: &str| {
         let text = || ContentBuilder::new().schema(Some(schemas::text())).build();

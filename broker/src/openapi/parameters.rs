@@ -91,7 +91,8 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         ),
         header(
             "Restante-Settle",
-            "yes, with ack=auto by GET: no page can make a browser send it unasked.",
+            "yes: says that ack=auto is meant. A GET with ack=auto and without Authorization needs it, because no page can make a \
+             browser send it unasked. Without ack=auto it is refused.",
             schemas::one_of(&["yes"]),
         ),
         header("Prefer", "wait=N, where the query names no wait (RFC 7240).", schemas::text()),

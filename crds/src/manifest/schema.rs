@@ -66,7 +66,7 @@ fn metadata_schema() -> Value {
 }
 
 /// Makes JSON Schema of OpenAPI's dialect: unknown fields are refused (an API server drops them with a warning, kubectl
-/// refuses), `nullable` and Kubernetes' int-or-string become types.
+/// refuses), `nullable` and Kubernetes' int-or-string become types, and the entries of a set differ.
 fn make_strict(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -76,6 +76,9 @@ fn make_strict(schema: &mut Value) {
     }
     if object.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
         object.insert("type".into(), json!(["integer", "string"]));
+    }
+    if object.get("x-kubernetes-list-type") == Some(&json!("set")) {
+        object.insert("uniqueItems".into(), true.into());
     }
     if object.get("nullable") == Some(&Value::Bool(true)) {
         let mut types = match object.remove("type") {
@@ -139,6 +142,7 @@ fn schema_error(rules: &Rules, node: &Node, error: &jsonschema::ValidationError<
             let message = format!("{property} is required");
             node.error(&path, message)
         }
+        ValidationErrorKind::UniqueItems => node.error(&path, "an entry is given more than once".into()),
         _ => node.error(&path, error.to_string()),
     }
 }

@@ -117,7 +117,10 @@ impl KeepHeaders {
         if self.0.len() > KEEP_HEADERS_MAX {
             return Err(format!("has {} entries: at most {KEEP_HEADERS_MAX}", self.0.len()));
         }
-        for pattern in &self.0 {
+        for (index, pattern) in self.0.iter().enumerate() {
+            if self.0[..index].contains(pattern) {
+                return Err(format!("has the entry {pattern:?} more than once"));
+            }
             if !is_pattern(pattern) {
                 return Err(format!(
                     "has the entry {pattern:?}, which is invalid: use a header name in lower case, or its beginning \
@@ -242,6 +245,12 @@ mod tests {
             let reason = keep(&["webhook-id", bad]).check().unwrap_err();
             assert!(reason.contains(bad) && reason.contains("never kept"), "{bad}: {reason}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_given_more_than_once_is_refused() {
+        let reason = keep(&["webhook-id", "x-github-*", "webhook-id"]).check().unwrap_err();
+        assert_eq!(reason, "has the entry \"webhook-id\" more than once");
     }
 
     #[test]

@@ -75,6 +75,7 @@ async fn what_has_no_effect_on_a_control_route_is_refused() {
         for (name, value, expected) in [
             ("message-delay", "1", Refused(P::HeaderMalformed)),
             ("acknowledge", "a", Refused(P::HeaderMalformed)),
+            ("restante-settle", "yes", Refused(P::HeaderMalformed)),
             ("content-encoding", "gzip", Refused(P::MediaTypeUnsupported)),
         ] {
             if name == "content-encoding" && !reads {
@@ -160,37 +161,66 @@ async fn each_field_of_a_redrive_and_of_a_purge_has_one_outcome_for_each_way_to_
         }
         outcome("[]".into(), BODY).await;
     }
+    // What answers say is not asked for.
+    for (of, answered) in
+        [("redrive", "moved"), ("redrive", "left"), ("redrive", "leftIn"), ("purge", "purged")]
+    {
+        let good = if of == "redrive" { "" } else { "\"states\": [\"dead\"], " };
+        let body = format!("{{{good}\"{answered}\": 1}}");
+        let detail =
+            assert_outcome(&body, ask(&broker, "POST", &format!("channels/UID/{of}"), &body).await, BODY)
+                .await;
+        assert!(detail.contains(&format!("{answered} is an unknown field")), "{detail}");
+    }
 }
 
-/// Every field of a channel, by its path, with a value that is out of bounds or unknown; none where any of its type will do.
-fn bounds() -> Vec<(&'static str, Option<(Value, Outcome)>)> {
-    let invalid = |value| Some((value, INVALID));
-    let malformed = |value| Some((value, BODY));
+/// Every field of a channel, by its path, with values that are out of bounds or unknown; none where any of its type will do.
+fn bounds() -> Vec<(&'static str, Vec<(Value, Outcome)>)> {
+    let invalid = |value| vec![(value, INVALID)];
+    let malformed = |value| vec![(value, BODY)];
+    let many: Vec<_> = (0..17).map(|number| format!("a{number}")).collect();
+    let header_lists = [
+        json!(["authorization"]),
+        json!(["message-*"]),
+        json!(["restante-settle"]),
+        json!(["x-*"]),
+        json!(["X-GitHub-Event"]),
+        json!([""]),
+        json!(["*"]),
+        json!(["a b"]),
+        json!(["a*b"]),
+        json!(["a".repeat(65)]),
+        json!(["a", "b", "a"]),
+        json!(many),
+    ];
+    let mut keep_headers: Vec<_> = header_lists.into_iter().map(|list| (list, INVALID)).collect();
+    keep_headers.extend([(json!("x-github-*"), BODY), (json!([5]), BODY), (json!({}), BODY)]);
     vec![
+        ("keepHeaders", keep_headers),
         ("uid", malformed(json!("nonsense"))),
         ("namespace", invalid(json!("Acme"))),
         ("name", invalid(json!(""))),
-        ("generation", None),
+        ("generation", vec![]),
         ("destinations", invalid(json!([]))),
-        ("sharedDestination", None),
+        ("sharedDestination", vec![]),
         ("source", malformed(json!("Acme/orders"))),
-        ("paused", None),
-        ("closing", None),
-        ("delivery", None),
+        ("paused", vec![]),
+        ("closing", vec![]),
+        ("delivery", vec![]),
         ("delivery.waitSeconds", invalid(json!(21))),
         ("delivery.maxWaitSeconds", invalid(json!(301))),
         ("delivery.leaseSeconds", invalid(json!(0))),
         ("delivery.maxLeaseSeconds", invalid(json!(43201))),
         ("delivery.maxDeliveries", invalid(json!(0))),
-        ("delivery.backoff", None),
+        ("delivery.backoff", vec![]),
         ("delivery.backoff.policy", malformed(json!("Nonsense"))),
         ("delivery.backoff.initialSeconds", invalid(json!(301))),
         ("delivery.backoff.maxSeconds", invalid(json!(43201))),
         ("delivery.order", malformed(json!("Lifo"))),
-        ("deadLetter", None),
+        ("deadLetter", vec![]),
         ("deadLetter.channel", invalid(json!("orders"))),
         ("deadLetter.ttlSeconds", invalid(json!(31536001))),
-        ("limits", None),
+        ("limits", vec![]),
         ("limits.messages", invalid(json!(0))),
         ("limits.bytes", invalid(json!(0))),
         ("limits.messageBytes", invalid(json!(16777217))),
@@ -201,7 +231,7 @@ fn bounds() -> Vec<(&'static str, Option<(Value, Outcome)>)> {
         ("whenFull", malformed(json!("Nonsense"))),
         ("deduplicationWindowSeconds", invalid(json!(604801))),
         ("durability", malformed(json!("Nonsense"))),
-        ("access", None),
+        ("access", vec![]),
         ("access.anonymous", invalid(json!(false))),
     ]
 }
@@ -223,6 +253,7 @@ fn pointer(path: &str) -> String {
 async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() {
     let mut config = orders(|_| ());
     config.dead_letter.channel = Some("dead".into());
+    config.keep_headers = ["x-github-*", "stripe-signature"].into_iter().collect();
     let broker = with_channels(std::slice::from_ref(&config)).await;
     let good = serde_json::to_value(&config).unwrap();
     let mut inputs = Vec::new();
@@ -262,9 +293,9 @@ async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() 
         let twice = marked.replace("\"TWICE\"", &format!("{value},\"{field}\":{value}"));
         let detail = outcome(&format!("{path}: duplicate"), &twice, BODY).await;
         assert!(detail.contains(&format!("{path} is given more than once")), "{detail}");
-        if let Some((value, expected)) = beyond {
+        for (value, expected) in beyond {
             let beyond = changed(&|object| object[field] = value.clone());
-            outcome(&format!("{path}: out of bounds"), &beyond, expected).await;
+            outcome(&format!("{path}: {value}"), &beyond, expected).await;
         }
     }
     let response = control(&broker, Method::GET, "revision", String::new()).await;

@@ -39,6 +39,7 @@ pub(super) async fn operations(broker: &Broker) -> Vec<Operation> {
             method: method.to_uppercase().parse().unwrap(),
             // What is pushed is not to be pulled.
             path: path
+                .replace("/errors/{name}", "/errors/busy")
                 .replace("{namespace}", "acme")
                 .replace("{name}", if described["operationId"] == "push" { "orders" } else { "empty" }),
             described: described.clone(),
@@ -78,6 +79,11 @@ impl Operation {
             "settleMany" => request.json(&json!({})),
             _ => request,
         }
+    }
+
+    /// Whether it passes over parameters and headers: balancers' probes have some of their own, and links to pages as well.
+    pub(super) fn passes_over(&self) -> bool {
+        ["live", "liveHead", "ready", "readyHead", "page", "pageHead"].contains(&&*self.id)
     }
 
     /// The status of a request that is in order.

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     broker::Broker,
-    h2::{self, Frame},
+    h2,
     operator::{channel, with_channels_and_flags},
     raw::sent,
 };
@@ -85,7 +85,7 @@ async fn over_http_2(
     let flags =
         if unfair == Unfair::SendNothing { h2::END_HEADERS } else { h2::END_HEADERS | h2::END_STREAM };
     for number in 0..AT_ONCE as u32 {
-        bytes.extend(h2::frame(Frame::Headers, flags, number * 2 + 1, &h2::block(&fields)));
+        bytes.extend(h2::frame(h2::HEADERS, flags, number * 2 + 1, &h2::block(&fields)));
     }
     let mut stream = sent(broker, &bytes).await;
     stream.flush().await.unwrap();
@@ -178,16 +178,16 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_others_of_its_connection_
     let mut bytes = h2::preface_with_window(0);
     for (number, path) in [(1, "/v1/messages/acme/orders?wait=0"), (3, "/v1/messages/acme/orders?wait=20")] {
         let block = h2::block(&h2::request("GET", path));
-        bytes.extend(h2::frame(Frame::Headers, h2::END_HEADERS | h2::END_STREAM, number, &block));
+        bytes.extend(h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, number, &block));
     }
     let mut stream = sent(&broker, &bytes).await;
     // The first is reset, and its message goes to the second; which is reset as well.
-    let reset = h2::next_of(&mut stream, Frame::ResetStream).await;
+    let reset = h2::next_of(&mut stream, h2::RST_STREAM).await;
     assert_eq!(reset.stream, 1);
     broker.wait_for_metric("restante_write_timeouts_total", 1.0).await;
     let block = h2::block(&h2::request("GET", "/v1/channels/acme/orders"));
-    stream.write_all(&h2::frame(Frame::Headers, h2::END_HEADERS | h2::END_STREAM, 5, &block)).await.unwrap();
-    let answered = h2::next_of(&mut stream, Frame::Headers).await;
+    stream.write_all(&h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 5, &block)).await.unwrap();
+    let answered = h2::next_of(&mut stream, h2::HEADERS).await;
     assert!([3, 5].contains(&answered.stream));
 }
 

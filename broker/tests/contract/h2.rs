@@ -7,13 +7,17 @@ use crate::broker::DEADLINE;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// The types of frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Frame {
-    Headers = 1,
-    ResetStream = 3,
-    Settings = 4,
-}
+/// Types of frames.
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+
+/// What a client sends first, with settings that change nothing (RFC 9113 section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A frame that came.
 #[derive(Debug)]
@@ -22,9 +26,9 @@ pub(crate) struct Came {
 }
 
 /// A frame.
-pub(crate) fn frame(kind: Frame, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind as u8, flags]);
+    frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
@@ -34,7 +38,7 @@ pub(crate) fn frame(kind: Frame, flags: u8, stream: u32, payload: &[u8]) -> Vec<
 pub(crate) fn preface_with_window(bytes: u32) -> Vec<u8> {
     // SETTINGS_INITIAL_WINDOW_SIZE is setting 4.
     let settings = [&[0, 4][..], &bytes.to_be_bytes()].concat();
-    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(Frame::Settings, 0, 0, &settings)].concat()
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &settings)].concat()
 }
 
 /// The pseudo-header fields of a request.
@@ -57,14 +61,14 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The next frame of a type.
-pub(crate) async fn next_of(stream: &mut TcpStream, kind: Frame) -> Came {
+pub(crate) async fn next_of(stream: &mut TcpStream, kind: u8) -> Came {
     let next = async {
         loop {
             let mut head = [0; 9];
             stream.read_exact(&mut head).await.expect("a frame's head");
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
             stream.read_exact(&mut vec![0; length]).await.expect("a frame's payload");
-            if head[3] == kind as u8 {
+            if head[3] == kind {
                 return Came { stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]) };
             }
         }

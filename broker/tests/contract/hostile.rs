@@ -8,6 +8,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     broker::{Broker, ORDERS, assert_problem, header},
+    h2,
     operator::{orders, with_channels_and_flags},
     raw::{answer, connect, sent, status, until_closed},
 };
@@ -187,12 +188,15 @@ async fn an_idle_connection_of_either_version_is_closed_after_its_time() {
     let mut first = connect(&broker).await;
     first.write_all(b"GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(answer(&mut first).await.status, 404);
-    let mut second = sent(&broker, H2_PREFACE).await;
-    second.write_all(&frame(1, 0x5, 1, &pull_headers())).await.unwrap();
+    let mut second = sent(&broker, h2::PREFACE).await;
+    second
+        .write_all(&h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &pull_headers()))
+        .await
+        .unwrap();
     broker.pushed("acme/orders", "x").await;
     // Whatever it pings.
     for _ in 0..10 {
-        second.write_all(&frame(6, 0, 0, &[0; 8])).await.unwrap();
+        second.write_all(&h2::frame(h2::PING, 0, 0, &[0; 8])).await.unwrap();
     }
     let answer = until_closed(&mut second).await;
     assert!(answer.windows(5).any(|window| window == b"\x07\0\0\0\0"), "it is told by GOAWAY");
@@ -202,10 +206,10 @@ async fn an_idle_connection_of_either_version_is_closed_after_its_time() {
 #[tokio::test]
 async fn an_http_2_peer_that_floods_with_control_frames_is_sent_away() {
     let broker = Broker::serving(ORDERS);
-    for (kind, payload) in [(4, &[][..]), (6, &[0; 8]), (2, &[0, 0, 0, 0, 9])] {
-        let mut stream = sent(&broker, H2_PREFACE).await;
-        let stream_id = if kind == 2 { 1 } else { 0 };
-        let flood = frame(kind, 0, stream_id, payload).repeat(1000);
+    for (kind, payload) in [(h2::SETTINGS, &[][..]), (h2::PING, &[0; 8]), (h2::PRIORITY, &[0, 0, 0, 0, 9])] {
+        let mut stream = sent(&broker, h2::PREFACE).await;
+        let stream_id = if kind == h2::PRIORITY { 1 } else { 0 };
+        let flood = h2::frame(kind, 0, stream_id, payload).repeat(1000);
         let mut sent = 0;
         while stream.write_all(&flood).await.is_ok() && sent < 64 << 20 {
             sent += flood.len();
@@ -326,26 +330,9 @@ async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
     others_are_served(&broker).await;
 }
 
-/// The preface of an HTTP/2 client and its empty settings (RFC 9113 section 3.4).
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// An HTTP/2 frame (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// The HPACK (RFC 7541) of a pull: indexed where the static table has it, else literal without indexing.
+/// The header fields of a pull.
 fn pull_headers() -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
-    for (name_index, value) in [(4_u8, "/v1/messages/acme/orders"), (1, "localhost")] {
-        block.extend([name_index, value.len() as u8]);
-        block.extend(value.as_bytes());
-    }
-    block
+    h2::block(&h2::request("GET", "/v1/messages/acme/orders"))
 }
 
 #[tokio::test]
@@ -355,18 +342,18 @@ async fn an_http_2_client_that_resets_what_it_asks_for_is_sent_away() {
     let before = memory(&broker).await;
     for _ in 0..5 {
         let mut stream = connect(&broker).await;
-        stream.write_all(H2_PREFACE).await.unwrap();
+        stream.write_all(h2::PREFACE).await.unwrap();
         let mut flood = Vec::new();
         for number in 0..2000 {
             let id = number * 2 + 1;
-            flood.extend(frame(1, 0x5, id, &pull_headers()));
-            flood.extend(frame(3, 0, id, &8_u32.to_be_bytes()));
+            flood.extend(h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, id, &pull_headers()));
+            flood.extend(h2::frame(h2::RST_STREAM, 0, id, &8_u32.to_be_bytes()));
         }
         // The broker may close before all of it is written.
         let _ = stream.write_all(&flood).await;
         let answer = until_closed(&mut stream).await;
         // GOAWAY is frame type 7, and ENHANCE_YOUR_CALM error 11 (RFC 9113 sections 6.8 and 7).
-        let calm = frame(7, 0, 0, &[0; 8]);
+        let calm = h2::frame(h2::GOAWAY, 0, 0, &[0; 8]);
         assert!(answer.windows(5).any(|window| window[..] == calm[3..8]), "it was told to go away");
         assert!(answer.windows(4).any(|window| window == [0, 0, 0, 11]), "and to calm down");
     }
@@ -383,12 +370,12 @@ async fn an_http_2_client_whose_headers_never_end_is_sent_away() {
     let before = memory(&broker).await;
     for _ in 0..5 {
         let mut stream = connect(&broker).await;
-        stream.write_all(H2_PREFACE).await.unwrap();
+        stream.write_all(h2::PREFACE).await.unwrap();
         // HEADERS without END_HEADERS, and CONTINUATION without end.
-        stream.write_all(&frame(1, 0x1, 1, &pull_headers())).await.unwrap();
+        stream.write_all(&h2::frame(h2::HEADERS, h2::END_STREAM, 1, &pull_headers())).await.unwrap();
         let mut literal = vec![0, 1, b'x', 0x7f, 0x81, 0x7d];
         literal.extend([b'y'; 16_000]);
-        let more = frame(9, 0, 1, &literal);
+        let more = h2::frame(h2::CONTINUATION, 0, 1, &literal);
         let mut sent = 0;
         while stream.write_all(&more).await.is_ok() && sent < 64 << 20 {
             sent += more.len();

@@ -192,8 +192,8 @@ impl Share {
     /// Whether the holder may have so much more now.
     pub fn may_take(&self, amount: u64) -> bool {
         let (used, room) = (self.used(), self.room_around());
-        // The first thing of a holder has to fit what is left and not its share: a purse may be small, and one message large.
-        let is_free = used == 0 || self.0.of_many;
+        // What fits an unused purse is taken whatever its share: a purse may be small, and one message large.
+        let is_free = self.purse().used() == 0 || self.0.of_many;
         amount <= room && (is_free || used + amount <= self.bound(room - amount)) && self.whole_may(amount)
     }
 
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_gets_one_thing_of_any_size_that_is_left() {
+    fn of_an_unused_purse_one_thing_of_any_size_may_be_taken() {
         let purse = purse(100);
         let all = purse.share(1).take(100).unwrap();
         assert!(purse.share(2).take(1).is_none());

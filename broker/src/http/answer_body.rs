@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::body::Body;
@@ -46,6 +46,10 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let this = self.get_mut();
+        // hyper asks for the next frame when this one is queued: until it has left, its stream is not over, and nobody makes more.
+        if let Some(progress) = &this.progress {
+            ready!(progress.poll_taken(context));
+        }
         let (frame, parcels) = collect(|| Pin::new(&mut this.body).poll_frame(context));
         if let Some(progress) = &this.progress {
             if frame.is_pending() { progress.waits_for_us() } else { progress.waits_for_peer() }
@@ -53,6 +57,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         frame.map_ok(|frame| {
             frame.map_data(|bytes| {
                 this.last_bytes = bytes.len();
+                this.progress.iter().for_each(|progress| progress.hands(bytes.len()));
                 Piece::new(bytes, parcels, this.open.0.line(), this.progress.clone())
             })
         })

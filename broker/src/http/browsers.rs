@@ -111,8 +111,8 @@ impl BrowserRules {
                     .into(),
             ));
         }
-        let mode = headers.get(&SEC_FETCH_MODE);
-        if mode.is_some_and(|mode| mode == "navigate") {
+        let is_mode = |wanted: &str| headers.get_all(&SEC_FETCH_MODE).iter().any(|mode| mode == wanted);
+        if is_mode("navigate") {
             let is_read = request.method().is_safe();
             if is_read && is_under(path, &PUBLIC_PAGES) {
                 return Ok(());
@@ -124,7 +124,7 @@ impl BrowserRules {
             }
         }
         for site in headers.get_all(&SEC_FETCH_SITE) {
-            let asked_by_script = mode.is_some_and(|mode| mode == "cors") && headers.contains_key(ORIGIN);
+            let asked_by_script = is_mode("cors") && headers.contains_key(ORIGIN);
             if site != "same-origin" && site != "none" && !asked_by_script {
                 return Err(browser_forbidden(
                     "a link or an element of another site makes the request (Sec-Fetch-Site); use fetch() in a page whose \

@@ -104,8 +104,8 @@ fn known(headers: &HeaderMap) -> Vec<&str> {
     let mut known = Vec::new();
     // No request has more of them.
     for name in asked.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
-        // Browsers send them in lower case, and what is echoed is compared without case.
-        if (REQUEST_HEADERS.contains(&name) || header::is_kept(name)) && !known.contains(&name) {
+        let lower = name.to_ascii_lowercase();
+        if (REQUEST_HEADERS.contains(&&*lower) || header::is_kept(&lower)) && !known.contains(&name) {
             known.push(name);
         }
     }

@@ -130,7 +130,7 @@ impl Line {
 
     /// Whether the answer that comes is the line's last.
     pub(super) fn closes(&self) -> bool {
-        self.drain.has_begun() || self.leaves_much_unread()
+        self.drain.has_begun() || self.leaves_much_unread() || self.has_given_way()
     }
 
     /// Whether a request is being answered.

@@ -72,9 +72,12 @@ impl Paced {
         &mut self,
         patience: &impl Fn() -> Duration,
     ) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Broken> {
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        let since = *self.waits_since.get_or_insert(now);
+        // Whatever came before, from now on something has to come.
+        let last = now;
         loop {
-            let ends_at = since + patience() + progress::worth(self.bytes);
+            let ends_at = progress::wait_ends_at(since, last, self.bytes, patience());
             let look_again = Instant::now() + LOOK_AGAIN_EVERY;
             match timeout_at(ends_at.min(look_again), self.body.frame()).await {
                 Ok(frame) => return Ok(frame),

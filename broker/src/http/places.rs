@@ -147,7 +147,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_all_places_are_taken_the_line_that_has_been_idle_longest_gives_way() {
-        let places = Places::uncounted(2);
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let places = Places { proxies, ..Places::uncounted(2) };
         let (first, second) = (line(1), line(2));
         let _busy = first.answering();
         let _held = [places.enter(&first).unwrap(), places.enter(&second).unwrap()];

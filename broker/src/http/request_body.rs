@@ -16,11 +16,13 @@ use super::line::Line;
 pub(super) struct RequestBody {
     incoming: Incoming,
     line: Arc<Line>,
+    /// The client sends it only when it is asked to, by a 100: what it is not asked for never comes.
+    asks_first: bool,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, line: &Arc<Line>) -> Self {
-        Self { incoming, line: line.clone() }
+    pub(super) fn new(incoming: Incoming, line: &Arc<Line>, asks_first: bool) -> Self {
+        Self { incoming, line: line.clone(), asks_first }
     }
 }
 
@@ -47,7 +49,8 @@ impl Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if !self.incoming.is_end_stream() {
-            self.line.leaves_unread(self.incoming.size_hint().upper());
+            let length = self.incoming.size_hint().upper().filter(|_| !self.asks_first);
+            self.line.leaves_unread(length);
         }
     }
 }

@@ -1,16 +1,28 @@
 //! The requests of one connection, on their way to what answers them and back.
 
-use std::{convert::Infallible, future::Future, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    net::IpAddr,
+    sync::Arc,
+};
 
-use axum::{body::Body, response::Response as Answer};
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response as Answer},
+};
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Request, Response, Version,
+    header::{CONNECTION, EXPECT},
+};
 use hyper::{
     body::Incoming,
     service::{Service, service_fn},
 };
+use restante_wire::ProblemType;
 
-use super::{answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody};
+use super::{HttpError, answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody};
 tokio::task_local! {
     /// Of the HTTP/2 stream that this task serves.
     pub(super) static PROGRESS: Arc<Progress>;
@@ -38,19 +50,31 @@ pub trait Serve: Clone + Send + Sync + 'static {
 pub(super) fn requests<S: Serve>(
     service: &S,
     line: &Arc<Line>,
-) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<S::Open>>, Error = Infallible, Future: Send>
-+ use<S> {
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<AnswerBody<Option<S::Open>>>,
+    Error = Infallible,
+    Future: Send,
+> + use<S> {
     let client = service.connected(line.peer);
     let (service, line) = (service.clone(), line.clone());
     service_fn(move |request: Request<Incoming>| {
         let answering = line.answering();
         let version = request.version();
+        let asks_first = request.headers().contains_key(EXPECT);
         let request = request.map(|body| match version {
             // Streams end one by one; h2 tells the peer that the rest of a body is not wanted.
             Version::HTTP_2 => Body::new(body),
-            _ => Body::new(RequestBody::new(body, &line)),
+            _ => Body::new(RequestBody::new(body, &line, asks_first)),
         });
-        service.answer(&client, request).map(move |(mut answer, open)| {
+        // A line that was told to give way has lost its place: what comes now is for another one.
+        let answer = match answering.line().has_given_way() {
+            true => ready((gave_way().into_response(), None)).left_future(),
+            false => {
+                service.answer(&client, request).map(|(answer, open)| (answer, Some(open))).right_future()
+            }
+        };
+        answer.map(move |(mut answer, open)| {
             if answering.line().closes() && version <= Version::HTTP_11 {
                 // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -59,4 +83,9 @@ pub(super) fn requests<S: Serve>(
             Ok(answer.map(|body| AnswerBody::new(body, progress, (answering, open))))
         })
     })
+}
+
+fn gave_way() -> HttpError {
+    let detail = "this connection was closed to make room for others, of this address or of all (--connections-max); connect again";
+    HttpError::new(ProblemType::Busy, detail)
 }

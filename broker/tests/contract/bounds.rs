@@ -202,3 +202,55 @@ async fn a_push_is_taken_while_many_announce_bodies_that_never_come() {
     broker.wait_for_metric("restante_requests_open", 200.0).await;
     broker.pushed("acme/orders", "x").await;
 }
+
+#[tokio::test]
+async fn a_stream_whose_window_drips_is_reset() {
+    let broker = with_channels_and_flags(&[channel("orders")], &["--write-timeout", "1"]).await;
+    broker.pushed("acme/orders", vec![b'x'; 1 << 20]).await;
+    let block = h2::block(&h2::request("GET", "/v1/messages/acme/orders?wait=0"));
+    let request = h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &block);
+    let mut stream = sent(&broker, [h2::preface_with_window(0), request].concat()).await;
+    let (mut reading, mut writing) = stream.split();
+    let drip = async {
+        loop {
+            let update = h2::frame(h2::WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes());
+            if writing.write_all(&update).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            h2::next_of(&mut reading, h2::DATA).await;
+            // A scrape in between, so that it is no flood.
+            broker.metric("restante_requests_open").await;
+        }
+    };
+    let reset = broker.wait_for_metric("restante_write_timeouts_total", 1.0);
+    tokio::select! {
+        () = drip => unreachable!("it drips for ever"),
+        () = reset => {}
+    }
+    broker.wait_for_metric("restante_answer_memory_bytes", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_answer_is_still_read_is_not_idle() {
+    let broker = with_channels_and_flags(&[channel("orders")], &["--keep-alive", "0.3"]).await;
+    broker.pushed("acme/orders", vec![b'x'; 1 << 20]).await;
+    let block = h2::block(&h2::request("GET", "/v1/messages/acme/orders?wait=0"));
+    let request = h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &block);
+    let mut stream = sent(&broker, [h2::preface_with_window(1000), request].concat()).await;
+    h2::next_of(&mut stream, h2::DATA).await;
+    // Longer than it might be idle, by the broker's own clock: another connection has come and gone meanwhile.
+    let request = "GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    crate::raw::until_closed(&mut sent(&broker, request).await).await;
+    let update = h2::frame(h2::WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes());
+    stream.write_all(&update).await.unwrap();
+    h2::next_of(&mut stream, h2::DATA).await;
+}
+
+#[tokio::test]
+async fn a_body_that_came_in_a_burst_and_goes_on_no_more_is_408_in_time() {
+    let flags = ["--body-timeout", "0.5", "--body-memory", "32MiB"];
+    let broker = with_channels_and_flags(&[channel("orders")], &flags).await;
+    let head = "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n";
+    let mut stream = sent(&broker, [head.as_bytes(), &[b'x'; 900_000]].concat()).await;
+    assert_eq!(crate::raw::answer(&mut stream).await.status, 408);
+}

@@ -1,6 +1,9 @@
 //! HTTP/2 as frames, for what no client library would do (RFC 9113 section 4.1).
 
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time::timeout,
+};
 
 use crate::broker::DEADLINE;
 
@@ -8,12 +11,14 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 /// Types of frames.
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 /// What a client sends first, with settings that change nothing (RFC 9113 section 3.4).
@@ -61,7 +66,7 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The next frame of a type.
-pub(crate) async fn next_of(stream: &mut TcpStream, kind: u8) -> Came {
+pub(crate) async fn next_of(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> Came {
     let next = async {
         loop {
             let mut head = [0; 9];

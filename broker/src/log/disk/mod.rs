@@ -65,6 +65,10 @@ use super::{
     contract::counts_as_live,
 };
 
+/// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread
+/// reads, so that no message holds up the others of its core.
+const READ_NOW_BYTES_MAX: usize = 256 * 1024;
+
 /// Whether a log has files of this name: digits, as [`segment::name`] makes them.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
@@ -248,7 +252,9 @@ impl<S: Storage> Log for DiskLog<S> {
         }
         let (storage, segment) = self.place_of(place.segment);
         let folder = storage.path().to_owned();
-        if let Some(bytes) = readers::read_now(&segment, place, &folder)? {
+        if length <= READ_NOW_BYTES_MAX
+            && let Some(bytes) = readers::read_now(&segment, place, &folder)?
+        {
             return Ok(Read::Here(bytes));
         }
         let reading = Reading::of(&segment);

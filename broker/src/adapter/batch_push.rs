@@ -114,6 +114,9 @@ impl PushAdapter {
             ("contentEncoding", "content-encoding", &content_encoding),
         ];
         for (field, name, value) in fields {
+            if value.as_ref().is_some_and(String::is_empty) {
+                return Err(malformed(field, "is empty; leave it out"));
+            }
             value.iter().try_for_each(|value| add(field, name, value))?;
         }
         for (name, values) in &others {

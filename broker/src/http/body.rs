@@ -1,6 +1,10 @@
 //! Reading a request's body, within the message's limit and its caller's memory.
 
-use std::time::Duration;
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -160,6 +164,7 @@ pub fn expect_none(body: Body, within: Duration) -> Result<NoBody, HttpError> {
                 Err(Broken::TooSlow { bytes, seconds }) => {
                     return Err(too_slow(bytes, seconds, "nothing was done"));
                 }
+                Err(Broken::Incomplete { error, .. }) if is_malformed(&error) => return Err(unexpected()),
                 Err(Broken::Incomplete { bytes, error }) => {
                     return Err(incomplete(bytes, "", &error, "nothing was done"));
                 }
@@ -193,8 +198,24 @@ fn busy(caller: &Caller) -> HttpError {
 }
 
 fn incomplete(bytes: u64, of: &str, error: &axum::Error, outcome: &str) -> HttpError {
+    if is_malformed(error) {
+        let detail =
+            format!("the body's chunks are malformed after {bytes} bytes ({error}); {outcome}: mend them");
+        return HttpError::new(ProblemType::BodyMalformed, detail);
+    }
     let detail = format!("the body ended after {bytes}{of} bytes ({error}); {outcome}: send it again");
     HttpError::new(ProblemType::BodyIncomplete, detail)
+}
+
+/// Whether a body broke off because of what it was, and would again: hyper tells by the kind of the error at the bottom.
+fn is_malformed(error: &axum::Error) -> bool {
+    let mut at_bottom = None;
+    let mut source: Option<&dyn Error> = Some(error);
+    while let Some(error) = source {
+        at_bottom = error.downcast_ref::<io::Error>().or(at_bottom);
+        source = error.source();
+    }
+    at_bottom.is_some_and(|error| matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData))
 }
 
 fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
@@ -232,7 +253,7 @@ mod tests {
     const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn chunks(sizes: &[usize]) -> Body {
-        let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, std::io::Error>(vec![7_u8; *size])).collect();
+        let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, io::Error>(vec![7_u8; *size])).collect();
         Body::from_stream(stream::iter(chunks))
     }
 
@@ -240,7 +261,7 @@ mod tests {
     fn dripping(bytes: usize, every: u64) -> Body {
         Body::from_stream(stream::unfold((), move |()| async move {
             tokio::time::sleep(Duration::from_secs(every)).await;
-            Some((Ok::<_, std::io::Error>(vec![7_u8; bytes]), ()))
+            Some((Ok::<_, io::Error>(vec![7_u8; bytes]), ()))
         }))
     }
 
@@ -279,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_asked_for_of_a_body_that_is_announced_too_large() {
-        let parts = stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
+        let parts = stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, io::Error>>> {
             panic!("it was asked for")
         });
         let body = Announced::new(Body::from_stream(parts), &length(71));
@@ -325,9 +346,9 @@ mod tests {
         for body in [Body::from("x"), chunks(&[1]), chunks(&[0, 1])] {
             assert_eq!(seen(body).await, Err(ProblemType::BodyUnexpected));
         }
-        let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let never = Body::from_stream(stream::pending::<Result<Vec<u8>, io::Error>>());
         assert_eq!(seen(never).await, Err(ProblemType::BodyTimeout));
-        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut off"))]));
+        let broken = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(io::Error::other("cut off"))]));
         assert_eq!(seen(broken).await, Err(ProblemType::BodyIncomplete));
     }
 

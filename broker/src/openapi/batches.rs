@@ -40,8 +40,7 @@ pub fn push_batch() -> Operation {
         )
         .content("application/json", json::<PushResults>());
     let operation = operation.request_body(Some(body.build())).response("200", stored.build());
-    let refused =
-        [P::ParameterUnknown, P::BodyMalformed, P::BatchTooLarge, P::MediaTypeUnsupported, P::StoreFailed];
+    let refused = [P::ParameterUnknown, P::BatchTooLarge, P::MediaTypeUnsupported, P::StoreFailed];
     with_problems(operation, &[&ADDRESS, &BODY, &refused]).build()
 }
 

@@ -105,8 +105,7 @@ pub fn settle_many() -> Operation {
         .description("What became of each lease.")
         .content("application/json", json::<SettlementResults>());
     let operation = operation.request_body(Some(body.build())).response("200", results.build());
-    let refused =
-        [P::ParameterUnknown, P::BodyMalformed, P::BatchTooLarge, P::MediaTypeUnsupported, P::StoreFailed];
+    let refused = [P::ParameterUnknown, P::BatchTooLarge, P::MediaTypeUnsupported, P::StoreFailed];
     with_problems(operation, &[&BODY, &refused]).build()
 }
 

@@ -33,8 +33,8 @@ pub(super) const ADDRESS: [ProblemType; 4] = [
 ];
 
 /// Whatever reads a body can meet these.
-pub(super) const BODY: [ProblemType; 3] =
-    [ProblemType::BodyIncomplete, ProblemType::BodyTimeout, ProblemType::Busy];
+pub(super) const BODY: [ProblemType; 4] =
+    [ProblemType::BodyIncomplete, ProblemType::BodyMalformed, ProblemType::BodyTimeout, ProblemType::Busy];
 
 /// Whatever takes no body can meet these: in chunks, it is seen only when the body ends that there is none.
 pub(super) const NO_BODY: [ProblemType; 3] =

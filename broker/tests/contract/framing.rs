@@ -197,3 +197,17 @@ async fn a_body_where_none_is_taken_is_400_and_one_that_never_comes_is_408() {
     let response = broker.request(Method::HEAD, "/v1/messages/acme/orders").send().await.unwrap();
     assert_eq!(header(&response, "message-ready"), "1");
 }
+
+#[tokio::test]
+async fn malformed_chunks_are_400_and_nobody_is_told_to_send_them_again() {
+    let broker = Broker::serving(ORDERS);
+    for chunks in ["g\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n"] {
+        let request = format!(
+            "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        );
+        let answer = crate::raw::answer(&mut crate::raw::sent(&broker, request).await).await;
+        assert_eq!(answer.status, 400, "{chunks:?}");
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(body.contains("/body-malformed"), "{chunks:?}: {body}");
+    }
+}

@@ -63,7 +63,7 @@ fn rows() -> Vec<Row> {
             json!("a/b"),
             json!({}),
             [
-                ("empty", json!(""), STORED),
+                ("empty", json!(""), MALFORMED),
                 ("unknown value", json!("a\nb"), MALFORMED),
                 ("out of bounds", json!("a".repeat(2100)), too_large),
             ],
@@ -73,7 +73,7 @@ fn rows() -> Vec<Row> {
             json!("br"),
             json!([]),
             [
-                ("empty", json!(""), STORED),
+                ("empty", json!(""), MALFORMED),
                 ("unknown value", json!("a\nb"), MALFORMED),
                 ("out of bounds", json!("a".repeat(2100)), too_large),
             ],

@@ -23,6 +23,9 @@ const DISCARD_BYTES_MAX: usize = 64 * 1024 * 1024;
 const DISCARD_FOR: Duration = Duration::from_secs(30);
 const DISCARD_SILENCE: Duration = Duration::from_secs(5);
 
+/// What is put together before it is written: to copy it takes less than what `writev` costs more than `send`.
+const TOGETHER_BYTES_MAX: usize = 4096;
+
 /// A stream that tells of flushes and of what it hears, and fails when a write is stuck for too long.
 pub(super) struct Watched<S> {
     stream: S,
@@ -151,11 +154,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut parts = slices.iter().filter(|slice| !slice.is_empty());
-        let written = match (parts.next(), parts.next()) {
-            // One part, such as a head without a body, is written by a cheaper system call.
-            (Some(only), None) => Pin::new(&mut self.stream).poll_write(context, only),
-            _ => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        // What is short, such as a head with a small content, is put together and written by a cheaper system call.
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = if bytes <= TOGETHER_BYTES_MAX {
+            let mut together = [0; TOGETHER_BYTES_MAX];
+            let mut end = 0;
+            for slice in slices {
+                together[end..end + slice.len()].copy_from_slice(slice);
+                end += slice.len();
+            }
+            Pin::new(&mut self.stream).poll_write(context, &together[..end])
+        } else {
+            Pin::new(&mut self.stream).poll_write_vectored(context, slices)
         };
         self.written(context, written)
     }

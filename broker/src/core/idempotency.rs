@@ -203,12 +203,13 @@ mod tests {
 
     #[test]
     fn a_full_table_has_room_again_when_windows_close() {
-        let mut table = table(2);
+        let mut table = table(4);
         table.insert(1, 10_000, at(1), ORDERS, 0);
         table.insert(2, 20_000, at(2), ORDERS, 0);
+        table.insert(3, 20_000, at(3), ORDERS, 0);
         assert!(!table.has_room(ORDERS, 9_000));
-        assert!(table.has_room((2, "other"), 10_000));
-        assert_eq!(table.count(), 1);
+        assert!(table.has_room(ORDERS, 10_000));
+        assert_eq!(table.count(), 2);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use smallvec::SmallVec;
+
 thread_local! {
     /// What bodies hand over while they are asked for their next frame; none, when nobody asks.
     static HANDED_OVER: RefCell<Option<Parcels>> = const { RefCell::new(None) };
@@ -21,7 +23,7 @@ pub trait Parcel: Send {
 }
 
 /// What leaves with one frame: nearly always nothing, or all that the frame's messages are to become.
-pub(super) type Parcels = Vec<Box<dyn Parcel>>;
+pub(super) type Parcels = SmallVec<[Box<dyn Parcel>; 1]>;
 
 /// Hands something over with the frame that the caller is about to return. Outside of a connection, as in a test of a handler
 /// alone, nothing can be lost.
@@ -38,7 +40,7 @@ pub fn hold(parcel: Box<dyn Parcel>) {
 
 /// Does something, and collects what it hands over.
 pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, Parcels) {
-    let before = HANDED_OVER.replace(Some(Vec::new()));
+    let before = HANDED_OVER.replace(Some(Parcels::new()));
     let done = act();
     (done, HANDED_OVER.replace(before).unwrap_or_default())
 }

@@ -413,3 +413,16 @@ async fn both_versions_of_http_are_spoken_on_one_port() {
         );
     }
 }
+
+#[tokio::test]
+async fn odd_frames_of_a_peer_are_not_logged() {
+    let mut broker = Broker::serving(ORDERS);
+    let mut stream = sent(&broker, h2::PREFACE).await;
+    // Answers to pings that were never sent: the library has a line for each.
+    const ACK: u8 = 1;
+    stream.write_all(&h2::frame(h2::PING, ACK, 0, &[7; 8]).repeat(500)).await.unwrap();
+    others_are_served(&broker).await;
+    drop(stream);
+    broker.signal(rustix::process::Signal::TERM);
+    assert_eq!(broker.wait_for_log("h2::proto"), None);
+}

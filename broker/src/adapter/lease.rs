@@ -90,7 +90,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
 async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
     let (parts, body) = request.into_parts();
     let no_body = body::expect_none(body, context.body_timeout)?;
-    // What is said of a lease may be said again: a key of its own changes nothing, and promises nothing that is not kept.
+    // A client may repeat a settle as it is: a key is accepted, and changes nothing.
     expect_effects(&parts.headers, &[header::IDEMPOTENCY_KEY])?;
     let path = parts.uri.path();
     let token =

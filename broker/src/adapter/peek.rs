@@ -28,7 +28,7 @@ use crate::{
 const MEMORY_WITHIN: Duration = Duration::from_secs(60);
 /// Messages that one answer looks at: those that are not told have to be read to know that.
 const LOOKED_AT_MAX: usize = 10_000;
-/// Messages that are looked at before other requests have their turn, when none of them is told.
+/// Messages that a peek reads before other requests have their turn, when it shows none of them.
 const TURN: usize = 100;
 
 /// Messages that are looked at, in the order of their sequences.
@@ -38,11 +38,11 @@ pub(super) struct Span {
     pub(super) entry: Arc<ChannelEntry>,
     /// In which state.
     pub(super) state: State,
-    /// Which of them are told.
+    /// Which of them the answer shows.
     pub(super) which: Which,
 }
 
-/// Which messages are told.
+/// Which messages an answer shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
     All,
@@ -60,9 +60,9 @@ pub(super) struct Asked {
     pub(super) spans: Vec<Span>,
     /// The span and the sequence to begin at.
     pub(super) from: (usize, Sequence),
-    /// Messages that are told at most.
+    /// Messages that the answer shows at most.
     pub(super) max: usize,
-    /// How the place to go on at is told.
+    /// How the answer names the place to go on at.
     pub(super) cursor: fn(usize, Sequence) -> String,
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn answer(
 }
 
 impl Peek {
-    /// The next message that is told.
+    /// The next message that the answer shows.
     async fn next(&mut self) -> Result<Looked, Stopped> {
         loop {
             let Some(span) = self.asked.spans.get(self.asked.from.0).cloned() else { return Ok(Looked::End) };

@@ -36,7 +36,7 @@ pub async fn settle_many(
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
     meaning::expect_no_coding(&parts.headers, "settlements are")?;
-    // What is said of a lease may be said again.
+    // A client may repeat settlements as they are: a key is accepted, and changes nothing.
     meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);

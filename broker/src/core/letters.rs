@@ -66,16 +66,14 @@ impl<L: Log> Core<L> {
         let mut next = last.map(|last| last + 1).filter(|next| *next < asked.until);
         let (mut moved, mut left, mut coming) = (0, BTreeMap::new(), None);
         for sequence in looked_at.into_iter().filter(|sequence| *sequence < asked.until) {
-            let recorded = match brought.take().filter(|_| sequence == from) {
-                Some(recorded) => recorded,
-                None => match self.content_of(number, sequence)? {
-                    Some(Reading::Here(recorded)) => recorded,
-                    Some(Reading::Coming(its)) => {
-                        (next, coming) = (Some(sequence), Some(its));
-                        break;
-                    }
-                    None => continue,
-                },
+            let brought = brought.take().filter(|_| sequence == from);
+            let recorded = match self.brought_or_content_of(brought, number, sequence)? {
+                Some(Reading::Here(recorded)) => recorded,
+                Some(Reading::Coming(its)) => {
+                    (next, coming) = (Some(sequence), Some(its));
+                    break;
+                }
+                None => continue,
             };
             let Some(origin) = Origin::of(&recorded.content.headers) else { continue };
             if asked.came_from.as_ref().is_some_and(|channel| *channel != origin.channel) {

@@ -49,6 +49,19 @@ impl<L: Log> Core<L> {
         position.map(|position| self.content(number, sequence, position)).transpose()
     }
 
+    /// The same, unless the caller brought the content that was said to be coming.
+    pub(super) fn brought_or_content_of(
+        &mut self,
+        brought: Option<Recorded>,
+        number: u32,
+        sequence: Sequence,
+    ) -> Result<Option<Reading>, StoreFailed> {
+        match brought {
+            Some(recorded) => Ok(Some(Reading::Here(recorded))),
+            None => self.content_of(number, sequence),
+        }
+    }
+
     /// A record's bytes.
     pub(super) fn read(&mut self, position: Position) -> Result<Read, StoreFailed> {
         let read = self.log.read(position);

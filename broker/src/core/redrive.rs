@@ -48,16 +48,14 @@ impl<L: Log> Core<L> {
         for sequence in dead {
             let done = match to {
                 Some(to) => {
-                    let recorded = match brought.take().filter(|_| sequence == from) {
-                        Some(recorded) => recorded,
-                        None => match self.content_of(number, sequence)? {
-                            Some(Reading::Here(recorded)) => recorded,
-                            Some(Reading::Coming(its)) => {
-                                (next, coming) = (Some(sequence), Some(its));
-                                break;
-                            }
-                            None => continue,
-                        },
+                    let brought = brought.take().filter(|_| sequence == from);
+                    let recorded = match self.brought_or_content_of(brought, number, sequence)? {
+                        Some(Reading::Here(recorded)) => recorded,
+                        Some(Reading::Coming(its)) => {
+                            (next, coming) = (Some(sequence), Some(its));
+                            break;
+                        }
+                        None => continue,
                     };
                     self.move_message(number, sequence, to, recorded, Moved::Redriven)?
                 }

@@ -179,6 +179,12 @@ impl AddressStore {
             .map(|plan| plan.removed())
     }
 
+    /// Makes the next change be followed by a snapshot.
+    #[cfg(test)]
+    pub(crate) fn make_snapshot_due(&self) {
+        self.writer().disk.make_snapshot_due();
+    }
+
     /// Decides, persists and shows one change.
     fn change(
         &self,

@@ -66,3 +66,10 @@ fn say(text: &str) {
 fn stdout(form: Form) -> Escaped<BufWriter<StdoutLock<'static>>> {
     Escaped::new(BufWriter::new(io::stdout().lock()), form)
 }
+
+/// What `check` says of a data folder: whether it is sound, or why nothing can be said.
+#[cfg(test)]
+pub(crate) fn is_sound(folder: &std::path::Path) -> Result<bool, String> {
+    let view = view::View::of(folder).map_err(|error| error.to_string())?;
+    Ok(report::Report::of(&view).sound)
+}

@@ -33,7 +33,7 @@ use crate::{
 use data::Data;
 pub use error::RunError;
 use listen::{bind, bind_for};
-use open::{Opened, open};
+pub(crate) use open::{Opened, open};
 pub(crate) use ports::PLACES;
 use ports::{Lifetime, Ports};
 

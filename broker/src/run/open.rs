@@ -17,17 +17,17 @@ use crate::{
 };
 
 /// What was opened.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// The cores, in their order.
-    pub(super) cores: Vec<Core>,
+    pub(crate) cores: Vec<Core>,
     /// The broker's clock.
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     /// Logs of other numbers of cores.
-    pub(super) older: Arc<Older<Folder>>,
+    pub(crate) older: Arc<Older<Folder>>,
 }
 
 /// Opens the logs of a data folder, for so many cores.
-pub(super) fn open(
+pub(crate) fn open(
     folder: &DataFolder,
     cores: usize,
     options: Options,

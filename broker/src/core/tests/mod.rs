@@ -7,6 +7,7 @@ mod crash;
 mod failure;
 mod hop;
 mod many;
+mod one_change;
 mod rest;
 mod restart;
 mod shares;

@@ -1,0 +1,131 @@
+//! The oracle of `check`: real data folders, one thing of which is changed.
+//!
+//! Whatever the change: `check` says "sound" only if a start has every message that was told as stored; a start that
+//! succeeds has them, too, or has told of those that the disk cannot give back; and a start that refuses has written
+//! nothing.
+
+mod change;
+mod folder;
+mod start;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::{care, log::disk::simulated::Chance};
+use change::Change;
+use folder::{Folder, Shape};
+use start::{Held, start};
+
+/// Changes of each folder: 5,000 and more in all.
+const CHANGES: u64 = 1_100;
+
+/// What became of the changes of one folder.
+#[derive(Debug, Default)]
+struct Tally {
+    sound: u64,
+    damaged: u64,
+    refused: u64,
+    wrong: Vec<String>,
+}
+
+fn hold(shape: Shape, seed: u64) {
+    let folder = Folder::make(shape, seed);
+    let mut tally = Tally::default();
+    for number in 0..CHANGES {
+        let copy = folder.copy();
+        let change = Change::draw(copy.path(), &mut Chance::new(seed << 32 | number));
+        change.make(copy.path());
+        if let Err(wrong) = tally.look(&folder, copy.path(), shape.cores()) {
+            tally.wrong.push(format!("change {number}, {change:?}: {wrong}"));
+        }
+    }
+    let Tally { sound, damaged, refused, wrong } = tally;
+    assert!(
+        wrong.is_empty(),
+        "{shape:?}: {} are wrong, such as:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
+    // Each of the three has to come, or the changes are none.
+    assert!(sound > 0 && damaged > 0 && refused > 0, "{shape:?}: {sound}, {damaged}, {refused}");
+}
+
+impl Tally {
+    /// Checks a changed folder and starts on it.
+    fn look(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
+        let sound = care::is_sound(changed);
+        let before = files(changed);
+        let found = match start(changed, cores) {
+            Ok(found) => found,
+            Err(refused) => {
+                self.refused += 1;
+                return refused_rightly(&sound, &refused.to_string(), &before, &files(changed));
+            }
+        };
+        for (name, message) in folder.stored() {
+            match found.get(name) {
+                Some(Held::Readable(body)) if body == message => {}
+                Some(Held::Unreadable) if sound != Ok(true) => {}
+                other => return Err(format!("{name:?} is {other:?}, and check said {sound:?}")),
+            }
+        }
+        if sound != Ok(true) {
+            self.damaged += 1;
+            return Ok(());
+        }
+        self.sound += 1;
+        let settled = |held: &&Held| matches!(held, Held::Readable(body) if folder.settled().contains(body));
+        match found.values().find(settled) {
+            Some(back) => Err(format!("{back:?} was settled and is back")),
+            None => Ok(()),
+        }
+    }
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn refused_rightly(
+    sound: &Result<bool, String>,
+    refused: &str,
+    before: &Files,
+    after: &Files,
+) -> Result<(), String> {
+    if *sound == Ok(true) {
+        return Err(format!("check calls it sound, and a start refuses it: {refused}"));
+    }
+    let names = before.keys().chain(after.keys());
+    match names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
+        Some(written) => Err(format!("a start refuses it ({refused}), and has written {written}")),
+        None => Ok(()),
+    }
+}
+
+/// All files of a data folder but the lock, which every start writes its process id into.
+fn files(folder: &Path) -> Files {
+    let files = change::files(folder).into_iter().filter(|name| name != "lock");
+    files.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+#[test]
+fn of_a_log_that_was_closed_nothing_is_lost_without_a_word() {
+    hold(Shape::Closed, 1);
+}
+
+#[test]
+fn of_a_log_whose_process_was_killed_nothing_is_lost_without_a_word() {
+    hold(Shape::Killed, 2);
+}
+
+#[test]
+fn of_two_cores_and_an_older_log_nothing_is_lost_without_a_word() {
+    hold(Shape::TwoCores, 3);
+}
+
+#[test]
+fn of_a_small_log_nothing_is_lost_without_a_word() {
+    hold(Shape::Small, 4);
+}
+
+#[test]
+fn of_addresses_with_a_snapshot_nothing_is_lost_without_a_word() {
+    hold(Shape::Snapshot, 5);
+}

@@ -1,0 +1,105 @@
+//! A start on a data folder, as the broker makes it, and what it finds.
+
+use std::{
+    collections::BTreeMap, future::Future as _, path::Path, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
+
+use uuid::Uuid;
+
+use crate::{
+    address_store::AddressStore,
+    channel::{LeaseSealer, Sequence},
+    core::{Common, Core, Here, Limits, Recorded, StoreFailed, read::Reading},
+    data_folder::DataFolder,
+    log::{Options, conformance::wait},
+    metrics::Metrics,
+    run::{RunError, open},
+};
+
+/// A message: the UID of its channel, and its sequence there.
+pub(super) type Name = (Uuid, Sequence);
+
+/// What a start has of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Readable(Vec<u8>),
+    Unreadable,
+}
+
+/// A broker without its ports and tasks.
+pub(super) struct Broker {
+    pub(super) cores: Vec<Core>,
+    pub(super) store: AddressStore,
+    _folder: DataFolder,
+}
+
+const LIMITS: Limits =
+    Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 10_000, hot_bytes: 0 };
+
+impl Broker {
+    pub(super) fn start(path: &Path, cores: usize) -> Result<Self, RunError> {
+        let folder = DataFolder::open(path, Duration::ZERO)?;
+        let store = AddressStore::open(&folder.addresses(), folder.store_id())?;
+        let sealer = LeaseSealer::new(folder.lease_key());
+        let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new()?))?;
+        let opened = open(&folder, cores, Options { segment_bytes: 64 << 10 }, &common)?;
+        Ok(Self { cores: opened.cores, store, _folder: folder })
+    }
+
+    /// Commits everything, and waits for it.
+    pub(super) fn commit(&mut self) {
+        for core in &mut self.cores {
+            core.commit();
+            wait(|context| {
+                while core.poll_news(context).is_ready() {
+                    core.commit();
+                }
+                let is_committed = core.failed || !core.has_to_commit();
+                if is_committed && core.in_flight.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            });
+            assert!(!core.failed);
+        }
+    }
+
+    pub(super) fn core_of(&mut self, number: u32) -> &mut Core {
+        let here = Here { core: 0, cores: self.cores.len() };
+        &mut self.cores[here.core_of(number)]
+    }
+
+    pub(super) fn found(&mut self) -> BTreeMap<Name, Held> {
+        let mut found = BTreeMap::new();
+        for core in &mut self.cores {
+            let mut messages = Vec::new();
+            for (number, channel) in &core.channels {
+                let uid = channel.entry.config.uid;
+                for (sequence, message) in channel.state.messages() {
+                    messages.push((*number, (uid, sequence), message.stored.position));
+                }
+            }
+            for (number, name, position) in messages {
+                let reading = core.content(number, name.1, position);
+                let held = match reading.and_then(|reading| read(core, reading)) {
+                    Ok(Recorded { content, .. }) => Held::Readable(content.body.to_vec()),
+                    Err(StoreFailed) => Held::Unreadable,
+                };
+                found.insert(name, held);
+            }
+        }
+        found
+    }
+}
+
+pub(super) fn read(core: &mut Core, reading: Reading) -> Result<Recorded, StoreFailed> {
+    match reading {
+        Reading::Here(recorded) => Ok(recorded),
+        Reading::Coming(mut coming) => {
+            let came = wait(|context| Pin::new(&mut coming).poll(context));
+            core.came(came).map(|bytes| Recorded::of(&bytes))
+        }
+    }
+}
+
+/// What a start finds; or why it refuses.
+pub(super) fn start(path: &Path, cores: usize) -> Result<BTreeMap<Name, Held>, RunError> {
+    Ok(Broker::start(path, cores)?.found())
+}

@@ -153,7 +153,8 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        self.answered(key, &push.recalled, turn, holder(entries), now)
+        let goes_out = entries.iter().any(|entry| !self.here.has(entry.number));
+        self.answered(key, &push.recalled, turn, holder(entries), goes_out, now)
     }
 
     /// Appends a message that all of its channels take.

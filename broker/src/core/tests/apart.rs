@@ -294,3 +294,44 @@ fn a_redriven_letter_is_in_one_channel_when_the_power_goes_before_its_move_is_on
     many.commit();
     assert_eq!(counts(&many), [0, 1]);
 }
+
+#[test]
+fn who_settles_what_has_left_before_is_told_when_that_is_on_disk() {
+    let mut one = channel("one");
+    one.dead_letter.channel = Some("two".into());
+    one.delivery.max_deliveries = 1;
+    let mut many = Many::new(vec![one, channel("two")], 1);
+    let _ = many.push(&[0], message("letter")).unwrap();
+    many.commit();
+    let delivery = many.pull(0, 3_600_000).unwrap();
+    many.hold_back(0);
+    // It is given up, and for that nobody waits for a sync.
+    let (number, claim) = (delivery.channel, delivery.granted.claim());
+    let release = Release { counted: true, delay: None };
+    let released = many.core(number).release(number, claim, release).unwrap();
+    many.begin(0);
+    assert!(is_kept(&released));
+    let settled = many.core(number).settle(number, claim).unwrap();
+    many.begin(0);
+    assert!(!is_kept(&settled), "a power cut would bring it back");
+    many.let_go(0);
+    assert!(is_kept(&settled));
+    let left = many.left_without(0);
+    many = many.start(left, 1);
+    assert_eq!(counts(&many), [0, 1]);
+}
+
+#[test]
+fn a_repeat_of_a_push_to_several_cores_is_told_when_all_have_it() {
+    let mut channels = ["one", "two"].map(channel);
+    channels[0].deduplication_window_seconds = 60;
+    let (mut many, [first, _]) = two_of(channels);
+    let keyed = || Push { key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }), ..message("to both") };
+    let pushed = many.push(&[0, 1], keyed()).unwrap();
+    many.commit_one(first);
+    let again = many.push(&[0, 1], keyed()).unwrap();
+    assert!(again.replayed && again.id == pushed.id);
+    assert!(!is_kept(&pushed.ticket) && !is_kept(&again.ticket), "the other core does not have it");
+    many.commit();
+    assert!(is_kept(&pushed.ticket) && is_kept(&again.ticket));
+}

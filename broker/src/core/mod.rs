@@ -46,6 +46,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod under_way;
 
 use std::{
     collections::{HashMap, HashSet},

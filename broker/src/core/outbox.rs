@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn};
+use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, under_way::UnderWay};
 use crate::{
     channel::Sequence,
     log::{Log, Position, Read, Record, Sync},
@@ -56,15 +56,21 @@ pub(super) struct Errand {
     decided: Ticket,
     /// Is told when every core has it.
     given: Arc<Group>,
+    /// The channels that are still to have it.
+    under_way: UnderWay,
 }
 
 impl Outbox {
     /// Of a start with this number, with what earlier ones have left, in the order in which it goes on.
-    pub(super) fn new(number: u32, start: u64, left: impl Iterator<Item = (Outgoing, Position)>) -> Self {
+    pub(super) fn new(
+        number: u32,
+        start: u64,
+        left: impl Iterator<Item = (Outgoing, Position, UnderWay)>,
+    ) -> Self {
         let mut waiting = Vec::new();
-        let messages = left.map(|(message, position)| {
+        let messages = left.map(|(message, position, under_way)| {
             let given = Arc::<Group>::default();
-            waiting.push(Errand { message, decided: Ticket::committed(), given: given.clone() });
+            waiting.push(Errand { message, decided: Ticket::committed(), given: given.clone(), under_way });
             (message, Held { position, given })
         });
         let messages = messages.collect();
@@ -114,12 +120,12 @@ impl Outbox {
 
 impl<L: Log> Core<L> {
     /// A message was stored at the outbox's next place. The promise that every core has it.
-    pub(super) fn put_out(&mut self, position: Position, decided: Ticket) -> Ticket {
+    pub(super) fn put_out(&mut self, position: Position, decided: Ticket, under_way: UnderWay) -> Ticket {
         let (message, given) = (self.outbox.next(), Arc::<Group>::default());
         self.outbox.given += 1;
         self.outbox.messages.insert(message, Held { position, given: given.clone() });
         let ticket = Ticket::of(&given, Sync::Later);
-        self.outbox.waiting.push(Errand { message, decided, given });
+        self.outbox.waiting.push(Errand { message, decided, given, under_way });
         self.wakers.outbox.notify_one();
         ticket
     }
@@ -183,8 +189,9 @@ type Taken = Vec<(u32, Ticket)>;
 
 /// Gives a message to every core, and tells who waits for that.
 async fn run<L: Log>(cores: &Reach<L>, errand: Errand) -> Result<Taken, StoreFailed> {
-    let Errand { message, decided, given } = errand;
+    let Errand { message, decided, given, under_way } = errand;
     let taken = deliver(cores, message, decided).await;
+    drop(under_way);
     given.finish(taken.is_ok());
     taken
 }

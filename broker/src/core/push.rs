@@ -211,7 +211,8 @@ impl<L: Log> Core<L> {
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if goes_out {
-            ticket = self.put_out(position, ticket);
+            let under_way = self.under_way(others().map(|entry| entry.number), content.bytes() as u64);
+            ticket = self.put_out(position, ticket, under_way);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);

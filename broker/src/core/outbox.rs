@@ -2,10 +2,10 @@
 //! channel is another core's.
 //!
 //! The core that takes such a message stores it for its own channels, and for itself: as a message of its outbox, with the
-//! others as targets that are still to come. The commit of that is the decision. Then every other core is given the record,
-//! and stores the message for its channels by one of its own, which says from which place of which outbox it came: so it is
-//! taken once ([`super::inbox`]), however often it is given. When all of that is on disk, the message leaves the outbox. A
-//! start goes on with what it finds there.
+//! others as targets that are still to come. The sync of that is the decision: before it, another log could have on disk what
+//! this one has lost. Then every other core is given the record, and stores the message for its channels by one of its own,
+//! which says from which place of which outbox it came: so it is taken once ([`super::inbox`]), however often it is given. When
+//! all of that is on disk, the message leaves the outbox. A start goes on with what it finds there.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use super::{Core, Reading, Recorded, StoreFailed, store::Arrived};
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Message, Phase, Sequence, Stored},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
@@ -65,7 +65,7 @@ impl<L: Log> Core<L> {
         let note = match (&message.phase, moved) {
             (Phase::Dead(Death { cause, since, reason }), Moved::GivenUp) => {
                 let reason = reason.as_deref();
-                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: *since })
+                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: self.clock.wall(*since) })
             }
             _ => None,
         };
@@ -116,7 +116,7 @@ impl<L: Log> Core<L> {
     /// come, and what it holds is known as it was a moment ago.
     fn place_in(&mut self, to: &Arc<ChannelEntry>, bytes: u64, now: Millis) -> Option<Target> {
         let limits = &to.config.limits;
-        let expires_ms = limits.ttl_ms().map(|ttl| now + ttl);
+        let expires_ms = limits.ttl_ms().map(|ttl| after(now, ttl));
         if !self.here.has(to.number) {
             let held = self.counters.get(to.number).stats(&to.config, now);
             let has_room = held.messages() < limits.messages && held.bytes + bytes <= limits.bytes;

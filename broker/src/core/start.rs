@@ -21,7 +21,7 @@ use super::{
 use crate::{
     address_store::AddressStore,
     channel::LeaseSealer,
-    clock::{Clock, Millis},
+    clock::{Clock, Past},
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
@@ -79,9 +79,9 @@ impl<L: Log> Found<L> {
         Ok(Self { log, here, replay })
     }
 
-    /// The newest time that was written down.
-    pub fn newest(&self) -> Millis {
-        self.replay.newest
+    /// What the log tells of the time.
+    pub fn past(&self) -> Past {
+        self.replay.past
     }
 
     /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
@@ -111,7 +111,7 @@ impl<L: Log> Core<L> {
         let Common { store, sealer, limits, metrics, counters, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = IdempotencyTable::new(keys);
+        let mut idempotency = IdempotencyTable::new(keys, now);
         for (hash, Key { position, expires_at, channel }) in
             replay.keys.drain().filter(|(_, key)| key.expires_at > now)
         {
@@ -181,6 +181,7 @@ impl<L: Log> Core<L> {
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
+            marked: super::Marked::default(),
             lack_memory: Vec::new(),
             group: Arc::default(),
             group_sync: Sync::Later,

@@ -98,7 +98,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
-    let all = Cores::new(handles, common.counters.clone(), clock);
+    let all = Cores::new(handles, common.counters.clone(), clock.clone());
     let shares = CallerLimits {
         requests: requests_max.into(),
         body_bytes: body_memory.as_u64(),
@@ -125,7 +125,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         let context = Arc::new(Context {
             store: store.clone(),
             cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
-            clock,
+            clock: clock.clone(),
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
             browsers: browsers.clone(),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::MutexGuard, task::Waker};
 
 use super::*;
 use crate::{
+    clock::Past,
     data_folder::logs::{LogFolder, Logs},
     log::disk::{
         Older,
@@ -16,6 +17,8 @@ pub(super) type Disks = BTreeMap<LogFolder, Simulated>;
 
 pub(super) struct Many {
     pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
+    /// Where its clocks read the time.
+    pub(super) source: TimeSource,
     /// What runs on the threads of the cores, two on each: it goes on when the test says so.
     tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     pub(super) disks: Disks,
@@ -30,13 +33,27 @@ pub(super) type Own = (Reach<DiskLog<Simulated>>, Jobs<DiskLog<Simulated>>);
 
 impl Many {
     pub(super) fn new(channels: Vec<ChannelConfig>, cores: usize) -> Self {
+        Self::by(TimeSource::system(), channels, cores)
+    }
+
+    /// On a machine whose time passes when the test says so.
+    pub(super) fn by(source: TimeSource, channels: Vec<ChannelConfig>, cores: usize) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
         let entries = store.sync(channels).unwrap().changed;
         let disks = Disks::from([(LogFolder::FIRST, Simulated::default())]);
         let (cores_of, tasks) = (Vec::new(), Vec::new());
-        let many = Self { cores: cores_of, tasks, disks: disks.clone(), store, entries, folder, _data: data };
+        let many = Self {
+            cores: cores_of,
+            source,
+            tasks,
+            disks: disks.clone(),
+            store,
+            entries,
+            folder,
+            _data: data,
+        };
         many.start(disks, cores)
     }
 
@@ -54,7 +71,7 @@ impl Many {
 
     /// The broker is gone and starts again, on these disks.
     pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
-        let Self { cores: gone, tasks, store, entries, folder, _data, .. } = self;
+        let Self { cores: gone, source, tasks, store, entries, folder, _data, .. } = self;
         drop((tasks, gone));
         let options = Options { segment_bytes: 64 << 10 };
         let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
@@ -72,12 +89,14 @@ impl Many {
             })
             .collect();
         Found::settle_outboxes(&mut found);
-        let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
+        let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+        let clock = Clock::start(source.clone(), past);
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-        let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
+        let started =
+            found.into_iter().map(|found| Core::start(found, common.clone(), clock.clone()).unwrap());
         let cores: Vec<_> = started.map(SharedCore::new).collect();
-        let mut many = Self { cores, tasks: Vec::new(), disks, store, entries, folder, _data };
+        let mut many = Self { cores, source, tasks: Vec::new(), disks, store, entries, folder, _data };
         for (cores, mut jobs) in many.owned() {
             let own = cores.clone();
             many.tasks.push(Box::pin(async move { jobs.run(&own).await }));

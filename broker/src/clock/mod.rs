@@ -173,6 +173,14 @@ impl Clock {
 }
 
 impl TimeSource {
+    /// The wall clock in seconds since 1970, if no HTTP answer can be dated with it. The kernel takes no such time; what is put between
+    /// it and a process may.
+    pub fn without_date(&self) -> Option<i64> {
+        let wall_ms = self.wall_ms();
+        let has_date = Millis::try_from(wall_ms).is_ok_and(wall::has_date);
+        (!has_date).then_some(wall_ms / SECOND_MS as i64)
+    }
+
     /// The wall clock as it is, for what only people read; at least 1970.
     pub fn wall(&self) -> Millis {
         Millis::try_from(self.wall_ms()).unwrap_or(0)

@@ -147,6 +147,14 @@ fn a_wall_clock_that_is_not_set_at_the_first_start_counts_no_time_when_it_is() {
 }
 
 #[test]
+fn a_wall_clock_of_which_there_is_no_date_is_known_as_such() {
+    for (wall_ms, seconds) in [(0, None), (WALL, None), (-1_500, Some(-1)), (i64::MAX, Some(i64::MAX / 1000))]
+    {
+        assert_eq!(TimeSource::of_test(wall_ms).without_date(), seconds);
+    }
+}
+
+#[test]
 fn the_times_that_are_told_are_the_same_after_a_restart() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());

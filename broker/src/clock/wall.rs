@@ -20,6 +20,11 @@ pub(super) fn if_set(wall_ms: i64) -> Option<Millis> {
     Millis::try_from(wall_ms).ok().filter(|wall| (SET_FROM..SET_UNTIL).contains(wall))
 }
 
+/// Whether a wall clock time has a date, as HTTP answers must.
+pub(super) fn has_date(wall: Millis) -> bool {
+    wall <= LAST
+}
+
 /// Wall clock times of the broker's times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WallTimes {

@@ -32,6 +32,7 @@ pub(super) fn open(
     cores: usize,
     options: Options,
     common: &Common,
+    source: TimeSource,
 ) -> Result<Opened, RunError> {
     let logs = folder.logs(cores as u32)?;
     let older = logs.older.into_iter().map(Folder::at).collect();
@@ -44,7 +45,7 @@ pub(super) fn open(
     Found::settle_outboxes(&mut found);
     older.make_room();
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
-    let clock = Clock::start(TimeSource::system(), past);
+    let clock = Clock::start(source, past);
     let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
     if older.held().0 > 0 {
         let (segments, bytes) = older.held();

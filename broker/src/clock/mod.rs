@@ -116,7 +116,7 @@ impl Clock {
     /// The time now.
     pub fn now(&self) -> Millis {
         let elapsed = self.0.source.boot_ns().saturating_sub(self.0.boot_ns_at_start) / NANOS_PER_MILLI;
-        self.0.began + elapsed
+        self.0.began.saturating_add(elapsed)
     }
 
     /// Looks at the wall clock, which somebody may have set. Called about once a second.

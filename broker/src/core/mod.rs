@@ -95,7 +95,6 @@ use idempotency::{IdempotencyTable, KeyHash};
 use ids::Ids;
 use in_flight::InFlight;
 use inbox::Inbox;
-use mark::Marked;
 use moves::Moves;
 use outbox::Outbox;
 use positions::SharedPositions;
@@ -217,7 +216,7 @@ pub struct Core<L = DiskLog> {
     inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
-    marked: Marked,
+    marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,
     /// The open group.

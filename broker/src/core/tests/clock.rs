@@ -176,6 +176,31 @@ fn a_lease_of_a_second_is_good_for_all_of_it<P: Place>() {
     assert!(bench.core.settle(bench.entries[0].number, claim).is_ok());
 }
 
+fn what_was_due_before_a_power_cut_is_not_due_again_after_it<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], Push { delay: Some(3_600_000), ..message("delayed") }).unwrap();
+    bench.commit();
+    bench.pass(HOUR + SECOND);
+    assert_eq!(bench.count(0, State::Ready), 1);
+    bench.commit();
+    let mut bench = bench.reboot();
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.count(0, State::Ready), 1);
+}
+
+fn a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], Push { delay: Some(2 * 3_600_000), ..message("delayed") }).unwrap();
+    bench.commit();
+    bench.pass(100 * MINUTE);
+    bench.commit();
+    let mut bench = bench.reboot();
+    bench.pass(19 * MINUTE);
+    assert_eq!(bench.count(0, State::Delayed), 1);
+    bench.pass(12 * MINUTE);
+    assert_eq!(bench.count(0, State::Ready), 1);
+}
+
 fn the_time_outlives_the_part_of_the_log_that_it_was_written_in<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     for _ in 0..40 {
@@ -226,6 +251,8 @@ on_every_log!(
     a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known
     keys_are_remembered_after_2106
     a_lease_of_a_second_is_good_for_all_of_it
+    what_was_due_before_a_power_cut_is_not_due_again_after_it
+    a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut
     the_time_outlives_the_part_of_the_log_that_it_was_written_in
     an_idle_core_writes_no_time_and_a_busy_one_once_a_second
 );

@@ -1,5 +1,5 @@
 //! Every promise of time over restarts, whatever the wall clock shows in which run: nothing ends before all of its span has
-//! passed, and nothing lasts longer after a start than its span.
+//! passed, and nothing lasts longer than its span, neither after a start nor in all runs together.
 
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ enum Kind {
 }
 
 const KINDS: [Kind; 6] = [Kind::Life, Kind::Delay, Kind::Lease, Kind::Pause, Kind::Letter, Kind::Key];
+/// What two power cuts may each forget of the time of a run in which nothing happened.
+const LOST_SECONDS: u64 = 2 * 602;
 /// Of the dead letters' channel.
 const LETTER_SECONDS: u64 = 500;
 /// Of the keys' channel.
@@ -82,6 +84,8 @@ fn run() -> impl Strategy<Value = Run> {
 struct Promise {
     what: What,
     since: u64,
+    /// The same without the time for which no broker ran.
+    since_run: u64,
     span: u64,
     /// It ended, and was checked.
     over: bool,
@@ -102,6 +106,8 @@ struct World<P: Place> {
     now: u64,
     /// When the run began.
     started: u64,
+    /// Seconds for which no broker ran.
+    down: u64,
     keys: u128,
 }
 
@@ -112,7 +118,7 @@ impl<P: Place> World<P> {
         channels[4].dead_letter.ttl_seconds = LETTER_SECONDS as u32;
         channels[5].deduplication_window_seconds = WINDOW_SECONDS as u32;
         let bench = Bench::by(TimeSource::of_test(RIGHT), channels.to_vec());
-        Self { bench, promises: Vec::new(), now: 0, started: 0, keys: 0 }
+        Self { bench, promises: Vec::new(), now: 0, started: 0, down: 0, keys: 0 }
     }
 
     fn run(mut self, run: &Run) -> Self {
@@ -136,6 +142,7 @@ impl<P: Place> World<P> {
         }
         self.bench.source.pass(Duration::from_secs(down_seconds));
         self.now += down_seconds;
+        self.down += down_seconds;
         let right = RIGHT + self.now as i64 * 1000;
         self.bench.source.set_wall(match wrong {
             None => right,
@@ -185,7 +192,13 @@ impl<P: Place> World<P> {
                 (What::Key(self.keys), WINDOW_SECONDS)
             }
         };
-        self.promises.push(Promise { what, since: self.now, span, over: false });
+        self.promises.push(Promise {
+            what,
+            since: self.now,
+            since_run: self.now - self.down,
+            span,
+            over: false,
+        });
     }
 
     fn push(&mut self, channel: usize, push: Push) -> Sequence {
@@ -225,6 +238,12 @@ impl<P: Place> World<P> {
             // The last second of a key is kept whole.
             let late = promise.since.max(started) + promise.span + 2;
             assert!(over || now < late, "at {now}, late, and the run began at {started}: {promise:?}");
+            let late = promise.since_run + promise.span + 2 + LOST_SECONDS;
+            assert!(
+                over || now - self.down < late,
+                "at {now}, late, and no broker ran for {}: {promise:?}",
+                self.down
+            );
             promise.over = over;
         }
     }

@@ -1,6 +1,6 @@
 //! What a log remembers of the time, for the next run.
 
-use super::Millis;
+use super::{Millis, ahead};
 
 /// The broker's time beside the machine's clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Past {
 
     /// The wall clock time of one of the broker's times, as the last run told it.
     pub fn wall(&self, at: Millis) -> Millis {
-        let ahead = self.mark.and_then(|mark| Some(mark.wall?.shown as i64 - mark.own as i64));
+        let ahead = self.mark.and_then(|mark| Some(ahead(mark.wall?.shown, mark.own)));
         at.saturating_add_signed(ahead.unwrap_or(0))
     }
 

@@ -92,7 +92,7 @@ impl Clock {
             // What happened in the run before happened at `began` at the latest.
             Some(wall) => {
                 let shown = times.of(began);
-                let step = times.follow(began + 1, ahead(wall, began));
+                let step = times.follow(began.saturating_add(1), ahead(wall, began));
                 // Of another boot more was said.
                 if let (Some(_), Some(step)) = (known, step) {
                     log_step(shown, step);
@@ -189,8 +189,8 @@ impl TimeSource {
 
 /// How far one time is ahead of another.
 fn ahead(one: Millis, other: Millis) -> i64 {
-    // Both are far from the ends of the range: they are of clocks.
-    one as i64 - other as i64
+    // Of clocks, both are far from the ends of the range; a log that somebody made up may say anything.
+    (one as i64).saturating_sub(other as i64)
 }
 
 fn wall_text(wall_ms: i64) -> String {

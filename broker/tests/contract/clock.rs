@@ -1,12 +1,12 @@
 //! The wall clock, where it is the only one that tells how long no broker ran: by the log of a broker of another machine.
 
-use std::{
-    future::poll_fn,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{future::poll_fn, time::Duration};
 
 use reqwest::StatusCode;
-use restante_broker::log::{DiskLog, Log as _, Options, Record, Replayed, Sync};
+use restante_broker::{
+    clock::TimeSource,
+    log::{DiskLog, Log as _, Options, Record, Replayed, Sync},
+};
 
 use crate::broker::{Broker, ORDERS};
 
@@ -21,9 +21,8 @@ async fn moved(flags: &[&str]) -> Broker {
         assert_eq!(push.send().await.unwrap().status(), StatusCode::CREATED);
     }
     broker.stop();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let then = (now - DAYS).as_millis() as u64;
-    let own_ms = now.as_millis() as u64 + 1000;
+    let now = TimeSource::system().wall();
+    let (then, own_ms) = (now - DAYS.as_millis() as u64, now + 1000);
     write(&broker, &Record::Clock { own_ms, wall_ms: then, latest_ms: then, boot_id: 1, boot_ns: 1 }).await;
     broker
 }

@@ -7,7 +7,7 @@ use super::{Core, Reading, Recorded, StoreFailed, store::Arrived, under_way::Und
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Message, Phase, Sequence, Stored},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
@@ -65,7 +65,7 @@ impl<L: Log> Core<L> {
         let note = match (&message.phase, moved) {
             (Phase::Dead(Death { cause, since, reason }), Moved::GivenUp) => {
                 let reason = reason.as_deref();
-                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: *since })
+                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: self.clock.wall(*since) })
             }
             _ => None,
         };
@@ -118,7 +118,7 @@ impl<L: Log> Core<L> {
     /// come, and what it holds is known as it was a moment ago; the message is on its way there for as long as the second says.
     fn place_in(&mut self, to: &Arc<ChannelEntry>, bytes: u64, now: Millis) -> Option<(Target, UnderWay)> {
         let limits = &to.config.limits;
-        let expires_ms = limits.ttl_ms().map(|ttl| now + ttl);
+        let expires_ms = limits.ttl_ms().map(|ttl| after(now, ttl));
         if !self.here.has(to.number) {
             let counters = self.counters.get(to.number);
             let held = counters.stats(&to.config, now);

@@ -19,6 +19,7 @@ impl<L: Log> Core<L> {
         if !self.has_to_commit() || !self.log.takes_group() {
             return;
         }
+        self.mark_with_group();
         let group = std::mem::take(&mut self.group);
         let sync = std::mem::replace(&mut self.group_sync, Sync::Later);
         self.sync_wanted = false;

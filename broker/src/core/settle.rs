@@ -7,7 +7,7 @@ use restante_wire::channel::{Delivery, Durability};
 use super::{Channel, Core, CoreGone, StoreFailed, Ticket, records};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Record, Sync},
 };
 
@@ -146,7 +146,7 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let channel = self.leasing(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
-        let granted = channel.state.renew(claim, now + lease, now)?;
+        let granted = channel.state.renew(claim, after(now, lease), now)?;
         let ticket = self.record_lease(number, &granted)?;
         self.touch(number);
         Ok(Renewed { granted, lease, ticket })

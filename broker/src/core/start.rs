@@ -11,6 +11,7 @@ use super::{
     idempotency::IdempotencyTable,
     ids::Ids,
     in_flight::InFlight,
+    mark::Marked,
     moves::Moves,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     address_store::AddressStore,
     channel::{LeaseSealer, Message},
-    clock::{Clock, Millis},
+    clock::{Clock, Past},
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
@@ -80,9 +81,9 @@ impl<L: Log> Found<L> {
         Ok(Self { log, here, replay })
     }
 
-    /// The newest time that was written down.
-    pub fn newest(&self) -> Millis {
-        self.replay.newest
+    /// What the log tells of the time.
+    pub fn past(&self) -> Past {
+        self.replay.past
     }
 
     /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
@@ -112,7 +113,7 @@ impl<L: Log> Core<L> {
         let Common { store, sealer, limits, metrics, counters, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = IdempotencyTable::new(keys);
+        let mut idempotency = IdempotencyTable::new(keys, now);
         for (hash, Key { position, expires_at, channel }) in
             replay.keys.drain().filter(|(_, key)| key.expires_at > now)
         {
@@ -187,6 +188,7 @@ impl<L: Log> Core<L> {
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
+            marked: Marked::at_start(now),
             lack_memory: Vec::new(),
             group: Arc::default(),
             group_sync: Sync::Later,

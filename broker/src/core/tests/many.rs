@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::MutexGuard, task::Waker};
 use super::*;
 use crate::{
     channel::State,
+    clock::Past,
     data_folder::logs::{LogFolder, Logs},
     log::disk::{
         Older,
@@ -20,6 +21,8 @@ pub(super) struct Many {
     /// What holds up the syncs of each core's disk. Dropped first: helpers that wait there are waited for.
     syncs: Gates,
     pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
+    /// Where its clocks read the time.
+    pub(super) source: TimeSource,
     /// What runs on the threads of the cores, two on each: it goes on when the test says so.
     tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     pub(super) disks: Disks,
@@ -87,6 +90,11 @@ pub(super) type Own = (Reach<DiskLog<Simulated>>, Jobs<DiskLog<Simulated>>);
 
 impl Many {
     pub(super) fn new(channels: Vec<ChannelConfig>, cores: usize) -> Self {
+        Self::by(TimeSource::system(), channels, cores)
+    }
+
+    /// On a machine whose time passes when the test says so.
+    pub(super) fn by(source: TimeSource, channels: Vec<ChannelConfig>, cores: usize) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
@@ -94,7 +102,7 @@ impl Many {
         let disks = Disks::from([(LogFolder::FIRST, Simulated::default())]);
         let (syncs, none, tasks, logs) = (Gates(Vec::new()), Vec::new(), Vec::new(), Vec::new());
         let (cold, of) = (false, disks.clone());
-        Self { syncs, cores: none, tasks, disks, cold, logs, store, entries, folder, _data: data }
+        Self { syncs, cores: none, source, tasks, disks, cold, logs, store, entries, folder, _data: data }
             .start(of, cores)
     }
 
@@ -116,21 +124,23 @@ impl Many {
     }
 
     /// The clock of a start.
-    fn clock(found: &[Found<DiskLog<Simulated>>]) -> Clock {
-        Clock::start(found.iter().map(Found::newest).max().unwrap())
+    fn clock(source: &TimeSource, found: &[Found<DiskLog<Simulated>>]) -> Clock {
+        let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+        Clock::start(source.clone(), past)
     }
 
     /// The broker is gone and starts again, on these disks.
     pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
-        let Self { syncs, cores: gone, tasks, cold, store, entries, folder, _data, .. } = self;
+        let Self { syncs, cores: gone, source, tasks, cold, store, entries, folder, _data, .. } = self;
         drop((syncs, tasks, gone));
         let logs = logs_of(&mut disks, cores);
         let mut found = find(&logs, &disks, cores).unwrap();
         Found::settle_outboxes(&mut found);
-        let clock = Self::clock(&found);
+        let clock = Self::clock(&source, &found);
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-        let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
+        let started =
+            found.into_iter().map(|found| Core::start(found, common.clone(), clock.clone()).unwrap());
         let cores: Vec<_> = started.map(SharedCore::new).collect();
         let gates = logs.current.iter().map(|log| {
             let gate = Gate::default();
@@ -139,7 +149,7 @@ impl Many {
         });
         let syncs = Gates(gates.collect());
         let (tasks, logs) = (Vec::new(), logs.current);
-        let mut many = Self { syncs, cores, tasks, disks, cold, logs, store, entries, folder, _data };
+        let mut many = Self { syncs, cores, source, tasks, disks, cold, logs, store, entries, folder, _data };
         if cold {
             many.forget_what_is_read();
         }

@@ -47,6 +47,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod under_way;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -153,7 +153,8 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        self.answered(key, &push.recalled, turn, holder(entries), now)
+        let goes_out = entries.iter().any(|entry| !self.here.has(entry.number));
+        self.answered(key, &push.recalled, turn, holder(entries), goes_out, now)
     }
 
     /// Appends a message that all of its channels take.
@@ -210,7 +211,8 @@ impl<L: Log> Core<L> {
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if goes_out {
-            ticket = self.put_out(position, ticket);
+            let under_way = self.under_way(others().map(|entry| entry.number), content.bytes() as u64);
+            ticket = self.put_out(position, ticket, under_way);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);

@@ -75,7 +75,7 @@ const COPY_ADDS_BYTES: usize = 64;
 pub(super) struct Leaving {
     pub(super) message: Message,
     /// The channels that were still to have it when it was stored.
-    to_come: Vec<Target>,
+    pub(super) to_come: Vec<Target>,
 }
 
 impl Default for Replay {

@@ -15,13 +15,14 @@ use super::{
     moves::Moves,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
-    recovery::{Key, Replay},
+    recovery::{Key, Leaving, Replay},
     rest::Resting,
     timers::ChannelTimers,
+    under_way::UnderWay,
 };
 use crate::{
     address_store::AddressStore,
-    channel::LeaseSealer,
+    channel::{LeaseSealer, Message},
     clock::{Clock, Past},
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
@@ -149,7 +150,12 @@ impl<L: Log> Core<L> {
         // Places are drawn anew at each start, and so tell the order of what one start has left, and not of what several have.
         leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
         let leaving =
-            leaving.into_iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+            leaving.into_iter().map(|(message, Leaving { message: Message { stored, .. }, to_come })| {
+                let to = to_come.iter().map(|target| target.channel);
+                let under_way =
+                    UnderWay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
+                (*message, stored.position, under_way)
+            });
         let outbox = Outbox::new(here.outbox(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(

@@ -6,6 +6,7 @@ mod copies;
 mod crash;
 mod failure;
 mod hop;
+mod letters;
 mod many;
 mod rest;
 mod restart;

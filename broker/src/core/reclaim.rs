@@ -115,6 +115,7 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.reclaim.states.clear();
+        self.marked.on_this_walk = false;
         let copies = self.sync();
         self.free(below, copies, context)
     }
@@ -166,6 +167,7 @@ impl<L: Log> Core<L> {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            Record::Clock { .. } => self.keep_mark(),
         }
     }
 

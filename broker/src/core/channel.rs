@@ -78,6 +78,7 @@ impl Channel {
             wakes_at: None,
             listed_as_idle: false,
             lacks_memory: false,
+            owed: 0,
         };
         channel.publish();
         channel
@@ -171,7 +172,11 @@ impl<L: Log> Core<L> {
         for (sequence, message) in channel.state.messages() {
             self.contents.remove(number, sequence);
             self.release_position(message.stored.position);
+            if let Some(state_at) = message.state_at {
+                self.log.release(state_at);
+            }
         }
+        self.owe(channel.owed, 0);
         self.wakers.commit.notify_one();
     }
 

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
-use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, store::Arrived};
+use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, reclaim::Stopped, store::Arrived};
 use crate::{
     channel::{Sequence, Stored},
-    log::{AppendError, Log, Position, Record, Sync, Target, Targets},
+    log::{AppendError, Log, Position, Purpose, Record, Sync, Target, Targets},
 };
 
 /// What was taken and may come again: until the message has left its outbox.
@@ -90,7 +90,7 @@ impl<L: Log> Core<L> {
             headers,
             body,
         };
-        let position = match self.log.append(&record) {
+        let position = match self.log.append(&record, Purpose::Store) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
             // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.
@@ -132,7 +132,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Says again of a message that is gone from its channels that it was taken, if it may come again.
-    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), StoreFailed> {
+    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, message_id, enqueued_ms, moved_from, .. } = *record else {
             return Ok(());
         };

@@ -27,6 +27,7 @@ pub mod outbox;
 mod pacer;
 mod placement;
 mod positions;
+mod promise;
 mod push;
 mod reach;
 mod read;
@@ -185,6 +186,8 @@ struct Channel {
     lacks_memory: bool,
     /// What it has of the disk.
     disk: Stored,
+    /// Its part of what is owed to all channels.
+    owed: u64,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -214,6 +217,8 @@ pub struct Core<L = DiskLog> {
     outbox: Outbox,
     inbox: Inbox,
     timers: ChannelTimers,
+    /// What the messages of all channels may still have to say to the log: see [`promise`].
+    owed: u64,
     reclaim: Reclaim,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,

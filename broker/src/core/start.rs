@@ -8,7 +8,7 @@ use restante_wire::channel::Durability;
 use super::{
     Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
     contents::HotContents,
-    idempotency::IdempotencyTable,
+    idempotency::{IdempotencyTable, KeyRecord},
     ids::Ids,
     in_flight::InFlight,
     moves::Moves,
@@ -112,12 +112,15 @@ impl<L: Log> Core<L> {
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
         let mut idempotency = IdempotencyTable::new(keys);
-        for (hash, Key { position, expires_at, channel }) in
-            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
-        {
+        for (hash, Key { position, expires_at, channel, alone }) in replay.keys.drain() {
+            if expires_at <= now {
+                replay.dead.extend(alone.then_some(position));
+                continue;
+            }
             let entry = store.by_number(channel);
             let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
-            idempotency.insert(hash, expires_at, position, (channel, namespace), now);
+            let lies = KeyRecord { position, alone };
+            idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
         }
         let mut channels = Numbered::<Box<Channel>>::default();
         for (number, mut state) in std::mem::take(&mut replay.channels) {
@@ -180,6 +183,7 @@ impl<L: Log> Core<L> {
             outbox,
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
+            owed: 0,
             reclaim: Reclaim::since(before),
             lack_memory: Vec::new(),
             group: Arc::default(),

@@ -23,8 +23,8 @@ pub(super) enum Place<F> {
     Same,
 }
 
-/// Chooses where to go on: in a spare or a new file; and if the disk is full, where the log ends, so that not each start of
-/// a broker with a full disk takes of the reserve until nothing can be settled any more.
+/// Chooses where to go on: in a fresh segment if the disk has room for one more; and if it is full, where the log ends, so that
+/// not each start of a broker with a full disk takes of the reserve until nothing can be settled any more.
 pub(super) fn place<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
@@ -33,24 +33,66 @@ pub(super) fn place<S: Storage>(
 ) -> Result<Place<S::File>, OpenError> {
     // A tail of larger segments, from a start with another size, must fit.
     let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
-    let spares_fit = bytes == segment_bytes;
-    if spares_fit
-        && survey.spares.len() > RESERVE
-        && let Some(spare) = survey.spares.pop()
-    {
-        return Ok(Place::Fresh(spare));
-    }
     let number = survey.next_file;
     survey.next_file += 1;
-    match make_spare(storage, number, bytes, &AtomicBool::new(false)) {
-        Ok(file) => Ok(Place::Fresh(file)),
+    match make_spare(storage, number, bytes, &AtomicBool::new(true)) {
+        // One that was there is used first: it was written, and this one only reserved.
+        Ok(file) => Ok(Place::Fresh(match survey.spares.pop_if(|spare| spare.bytes >= bytes) {
+            Some(spare) => {
+                survey.spares.push(file);
+                spare
+            }
+            None => file,
+        })),
         Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
         Err(_) if ends_clean(survey, end) => Ok(Place::Same),
-        Err(source) => match survey.spares.pop().filter(|_| spares_fit) {
-            Some(spare) => Ok(Place::Fresh(spare)),
-            None => Err(OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }),
-        },
+        Err(source) => {
+            clean(storage, survey)?;
+            if !survey.segments.is_empty() {
+                return Ok(Place::Same);
+            }
+            let spare = survey.spares.pop_if(|spare| spare.bytes >= bytes);
+            let full = || OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source };
+            spare.map(Place::Fresh).ok_or_else(full)
+        }
     }
+}
+
+/// Makes the log end where its last good frame does, without any room: what lies behind that is void, and is written over with
+/// zeros. A crash meanwhile leaves less of it, and the log ends where it did.
+fn clean<S: Storage>(storage: &S, survey: &mut Survey<S::File>) -> Result<(), OpenError> {
+    let last = survey.frames.values().next_back().copied();
+    let void = survey.segments.split_off(&last.map_or(0, |last| last.epoch + 1));
+    for (_, file) in void.into_values() {
+        segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+        survey.spares.push(file);
+    }
+    if let Some(Found { epoch, offset, bytes, .. }) = last {
+        let SegmentFile { name, file, bytes: size, .. } = &survey.segments[&epoch].1;
+        segment::write_zeros(file, offset + bytes, *size)
+            .and_then(|()| file.sync_data())
+            .map_err(|error| OpenError::io(storage.path(), name, error))?;
+    }
+    Ok(())
+}
+
+/// Bytes of the segments of this start: those that were asked for. But when the disk is full they are not longer than those that
+/// are there, because there is no room for longer ones and the spares of before could not be used.
+pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, asked: u64) -> u64 {
+    let newest = survey.segments.values().next_back().map_or(asked, |(_, file)| file.bytes);
+    let are_long_enough = survey.spares.iter().filter(|spare| spare.bytes >= asked).count();
+    let missing = RESERVE.saturating_sub(are_long_enough) as u64;
+    let shorter = survey.spares.iter().filter(|spare| spare.bytes < asked).map(|spare| spare.bytes);
+    let available = storage.volume().map_or(u64::MAX, |volume| volume.available);
+    if newest >= asked || available.saturating_add(shorter.sum()) >= missing * asked {
+        return asked;
+    }
+    tracing::warn!(
+        asked,
+        kept = newest,
+        "the volume has no room for longer segments: the log keeps those of before, and the next start tries again"
+    );
+    newest
 }
 
 /// Whether the newest segment can be appended to. Void frames behind the end would be taken for good ones later; and a

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::log::{
-    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync, Target,
+    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync, Target,
     Targets,
     conformance::{Patient, wait},
     disk::{place::Place, simulated::Simulated},
@@ -72,14 +72,14 @@ impl Owner {
             headers: &[],
             body: &body,
         };
-        let position = self.log.append(&record)?;
+        let position = self.log.append(&record, Purpose::Store)?;
         self.messages.insert(sequence, position);
         self.next += 1;
         Ok(sequence)
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append_reserved(&Record::Settle { channel: 1, sequence })?;
+        self.log.append(&Record::Settle { channel: 1, sequence }, Purpose::Settle)?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())
@@ -100,7 +100,7 @@ impl Owner {
                 let Record::Message { targets, .. } = record else { continue };
                 let sequence = sequence_of(targets);
                 if self.messages.get(&sequence) == Some(&position) {
-                    let Ok(copy) = self.log.append_reserved(&record) else { return Ok(()) };
+                    let Ok(copy) = self.log.append(&record, Purpose::Copy) else { return Ok(()) };
                     self.messages.insert(sequence, copy);
                     self.log.release(position);
                 }

@@ -65,7 +65,7 @@ fn what_empties_the_log_is_taken_however_long_a_spare_takes() {
     push_on(&mut owner);
     let settle = crate::log::Record::Settle { channel: 9, sequence: 0 };
     for _ in 0..3 * SEGMENT / 17 {
-        owner.log.append_reserved(&settle).unwrap();
+        owner.log.append(&settle, crate::log::Purpose::Settle).unwrap();
     }
     gate.open();
     owner.log.committed(Sync::Now).unwrap();

@@ -74,6 +74,7 @@ impl<S: Storage> DiskLog<S> {
                 tail::write_again(&storage, &survey, &tail)?;
                 None
             }
+            Place::Again => return Self::open_after(older, storage, options),
         };
         let newest = survey.segments.keys().next_back().copied().filter(|_| fresh.is_none());
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
@@ -151,6 +152,8 @@ fn begin<S: Storage>(
     let there = survey.spares.len();
     let Err((number, source)) = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes)
     else {
+        // The first is taken first.
+        survey.spares.reverse();
         return Ok(());
     };
     for spare in survey.spares.drain(there..) {

@@ -19,6 +19,8 @@ use super::{
 
 /// Spares to have ready beside those that pushes leave: a burst takes them while others are made.
 const AHEAD: usize = 2;
+/// Spares to have ready when nothing is promised to anybody.
+pub(super) const READY: usize = reserve::SPARES + AHEAD;
 /// Freed segments are kept for use again up to this many more: recycling one costs no write, making one costs them all.
 const KEPT: usize = AHEAD + 2;
 

@@ -11,6 +11,7 @@ use super::{
     OpenError, Segment, frame,
     recovery::{End, Found, Survey},
     reserve::SPARES as RESERVE,
+    spares::READY,
     segment::{self, Head, SegmentFile, make_spare},
     storage::{Storage, StorageFile},
 };
@@ -21,6 +22,8 @@ pub(super) enum Place<F> {
     Fresh(SegmentFile<F>),
     /// Where it ends.
     Same,
+    /// Where it ends once it was looked at again, without its newest segment.
+    Again,
 }
 
 /// Chooses where to go on: in a fresh segment if the disk has room for one more; and if it is full, where the log ends, so that
@@ -33,6 +36,12 @@ pub(super) fn place<S: Storage>(
 ) -> Result<Place<S::File>, OpenError> {
     // A tail of larger segments, from a start with another size, must fit.
     let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
+    let has_room = storage.volume().is_ok_and(|volume| volume.available >= 2 * bytes);
+    if (survey.segments.is_empty() || (survey.spares.len() > READY && has_room))
+        && let Some(spare) = survey.spares.pop_if(|spare| spare.bytes >= bytes)
+    {
+        return Ok(Place::Fresh(spare));
+    }
     let number = survey.next_file;
     survey.next_file += 1;
     match make_spare(storage, number, bytes, &AtomicBool::new(true)) {
@@ -46,34 +55,39 @@ pub(super) fn place<S: Storage>(
         })),
         Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
         Err(_) if ends_clean(survey, end) => Ok(Place::Same),
-        Err(source) => {
-            clean(storage, survey)?;
-            if !survey.segments.is_empty() {
-                return Ok(Place::Same);
+        Err(_) if clean(storage, survey, end)? => Ok(Place::Same),
+        // What was begun there is given up, and what it is a copy of counts again.
+        Err(source) => match survey.segments.pop_last() {
+            Some((_, (_, file))) => {
+                segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+                Ok(Place::Again)
             }
-            let spare = survey.spares.pop_if(|spare| spare.bytes >= bytes);
-            let full = || OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source };
-            spare.map(Place::Fresh).ok_or_else(full)
-        }
+            None => Err(OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }),
+        },
     }
 }
 
-/// Makes the log end where its last good frame does, without any room: what lies behind that is void, and is written over with
-/// zeros. A crash meanwhile leaves less of it, and the log ends where it did.
-fn clean<S: Storage>(storage: &S, survey: &mut Survey<S::File>) -> Result<(), OpenError> {
-    let last = survey.frames.values().next_back().copied();
-    let void = survey.segments.split_off(&last.map_or(0, |last| last.epoch + 1));
-    for (_, file) in void.into_values() {
-        segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
-        survey.spares.push(file);
+/// Makes the log end where its last good frame does, without any room: what lies behind that in its segment is void, and is
+/// written over with zeros. A crash meanwhile leaves less of it, and the log ends where it did. False when the newest segment
+/// does not begin as its head says: a copy that was not finished, or one before which frames are lost.
+fn clean<S: Storage>(storage: &S, survey: &Survey<S::File>, end: End) -> Result<bool, OpenError> {
+    let Some((epoch, (head, SegmentFile { name, file, bytes, .. }))) = survey.segments.last_key_value() else {
+        return Ok(false);
+    };
+    if head.first_frame != first_frame(survey, *epoch, end) {
+        return Ok(false);
     }
-    if let Some(Found { epoch, offset, bytes, .. }) = last {
-        let SegmentFile { name, file, bytes: size, .. } = &survey.segments[&epoch].1;
-        segment::write_zeros(file, offset + bytes, *size)
-            .and_then(|()| file.sync_data())
-            .map_err(|error| OpenError::io(storage.path(), name, error))?;
-    }
-    Ok(())
+    let from = survey.ends().get(epoch).copied().unwrap_or(segment::HEAD_BYTES);
+    segment::write_zeros(file, from, *bytes)
+        .and_then(|()| file.sync_data())
+        .map_err(|error| OpenError::io(storage.path(), name, error))?;
+    Ok(true)
+}
+
+/// The number of the first frame that a segment has, or would have.
+fn first_frame<F>(survey: &Survey<F>, epoch: u64, end: End) -> u64 {
+    let first = survey.frames.iter().find(|(_, found)| found.epoch == epoch);
+    first.map_or(end.next_frame, |(number, _)| *number)
 }
 
 /// Bytes of the segments of this start: those that were asked for. But when the disk is full they are not longer than those that
@@ -100,9 +114,7 @@ pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, a
 /// look damaged once the segments before it are gone.
 fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
     survey.segments.values().next_back().is_some_and(|(head, _)| {
-        let first = survey.frames.iter().find(|(_, found)| found.epoch == head.epoch);
-        let first = first.map_or(end.next_frame, |(number, _)| *number);
-        end.void_frames == 0 && head.first_frame == first
+        end.void_frames == 0 && head.first_frame == first_frame(survey, head.epoch, end)
     })
 }
 

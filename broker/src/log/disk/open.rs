@@ -27,6 +27,9 @@ use super::{
 };
 use crate::log::GroupNumber;
 
+/// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
+const SEGMENTS_MIN: usize = reserve::SPARES + 2;
+
 impl DiskLog<Folder> {
     /// Opens the log in a folder, or begins one.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
@@ -150,8 +153,8 @@ fn begin<S: Storage>(
     beside: bool,
 ) -> Result<(), OpenError> {
     let there = survey.spares.len();
-    let Err((number, source)) = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes)
-    else {
+    let made = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes, SEGMENTS_MIN);
+    let Err((number, source)) = made else {
         // The first is taken first.
         survey.spares.reverse();
         return Ok(());
@@ -174,7 +177,7 @@ fn replenish<S: Storage>(
     next_file: &mut u64,
     segment_bytes: u64,
 ) -> Result<(), OpenError> {
-    match make_spares(storage, spares, next_file, segment_bytes) {
+    match make_spares(storage, spares, next_file, segment_bytes, reserve::SPARES + 1) {
         Ok(()) => Ok(()),
         Err((_, source)) if tail::is_full(&source) => {
             if spares.len() < reserve::SPARES {
@@ -191,15 +194,15 @@ fn replenish<S: Storage>(
     }
 }
 
-/// Makes spares until the reserve is there, and the segment beyond it that is taken first. At once: their blocks are reserved,
-/// and not written.
+/// Makes spares until there are so many. At once: their blocks are reserved, and not written.
 fn make_spares<S: Storage>(
     storage: &S,
     spares: &mut Vec<SegmentFile<S::File>>,
     next_file: &mut u64,
     segment_bytes: u64,
+    count: usize,
 ) -> Result<(), (u64, io::Error)> {
-    while spares.len() <= reserve::SPARES {
+    while spares.len() < count {
         let number = *next_file;
         *next_file += 1;
         let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));

@@ -14,7 +14,7 @@ use crate::log::Purpose;
 
 /// Spares that pushes leave: one for the copies of a segment, and one for what empties the log until they are made.
 pub(super) const SPARES: usize = 2;
-/// The reserve is so many segments, or [`SHARE`] of the volume if that is more.
+/// The reserve is so many segments, or [`SHARE`] of the volume if that is more; but no more than half of a very small one.
 const SEGMENTS_MIN: u64 = 4;
 /// See [`SEGMENTS_MIN`]: a twentieth.
 const SHARE: u64 = 20;
@@ -113,7 +113,7 @@ pub(super) fn leaves_enough(volume: Volume, held: u64, segment: u64) -> bool {
 
 /// The reserve, in spares and in what the volume still has.
 fn reserve_bytes(volume: Volume, segment: u64) -> u64 {
-    (volume.total / SHARE).clamp(SEGMENTS_MIN * segment, SEGMENTS_MAX * segment)
+    (volume.total / SHARE).clamp(SEGMENTS_MIN * segment, SEGMENTS_MAX * segment).min(volume.total / 2)
 }
 
 /// How full a volume is, from 0 to 1.
@@ -177,6 +177,7 @@ mod tests {
     fn four_segments_are_kept_of_a_small_volume_and_sixteen_at_most_of_a_large_one() {
         let of = |total, available| leaves_enough(Volume { total, available }, 30, 10);
         assert!(of(100, 20) && !of(100, 19));
+        assert!(of(60, 10) && !of(60, 9), "half of a volume of so few");
         assert!(of(1 << 40, 140) && !of(1 << 40, 139));
     }
 

@@ -185,7 +185,7 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
 #[test]
 fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
     let disk = Simulated::default();
-    disk.limit(3 * SEGMENT as usize);
+    disk.limit(4 * SEGMENT as usize);
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..5 {
         owner.push().unwrap();

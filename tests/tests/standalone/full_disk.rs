@@ -98,9 +98,9 @@ async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_no
 
     let (letters, orders) = ("acme/letters", "acme/orders");
     for _ in 0..2 {
-        fill(&broker, letters, 1000, "letter").await?;
-        while conclude(&broker, letters, |_| Verdict::Reject { reason: None }).await? > 0 {}
+        fill(&broker, letters, 1000, &"x".repeat(500)).await?;
     }
+    while conclude(&broker, letters, |_| Verdict::Reject { reason: None }).await? > 0 {}
     ensure!(broker.stats("letters").await?.dead == 2000, "{:?}", broker.stats("letters").await?);
     disk.others_take("first", 30)?;
     while fill(&broker, orders, 1000, &"x".repeat(1000)).await? == 1000 {}

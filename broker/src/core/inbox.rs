@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
-use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, reclaim::Stopped, store::Arrived};
+use super::{
+    Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, reclaim::Stopped,
+    store::Arrived,
+};
 use crate::{
     channel::{Sequence, Stored},
     log::{AppendError, Log, Position, Purpose, Record, Sync, Target, Targets},

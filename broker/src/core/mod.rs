@@ -22,6 +22,7 @@ mod in_flight;
 mod inbox;
 mod letters;
 mod look;
+mod mark;
 mod moves;
 pub mod outbox;
 mod pacer;
@@ -47,6 +48,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod under_way;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -220,6 +222,7 @@ pub struct Core<L = DiskLog> {
     /// What the messages of all channels may still have to say to the log: see [`promise`].
     owed: u64,
     reclaim: Reclaim,
+    marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,
     /// The open group.
@@ -242,7 +245,7 @@ pub struct Core<L = DiskLog> {
 impl<L: Log> Core<L> {
     /// The clock that all times of this core are by.
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// What wakes the tasks of this core.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Core, StoreFailed, idempotency::KeyRecord, pacer::Pacer, placement::is_outbox, promise::ROOM_AGAIN_AFTER_MS,
-    records,
+    Core, StoreFailed, idempotency::KeyRecord, pacer::Pacer, placement::is_outbox,
+    promise::ROOM_AGAIN_AFTER_MS, records,
 };
 use crate::{
     channel::{Message, Sequence},
@@ -138,6 +138,7 @@ impl<L: Log> Core<L> {
             self.reclaim.stage = Stage::Walking { from, below };
             return Ok(Progress::More);
         }
+        self.marked.on_this_walk = false;
         let copies = self.sync();
         self.free(below, copies, context)
     }
@@ -187,13 +188,12 @@ impl<L: Log> Core<L> {
             Record::Message { .. } => self.keep_message(position, record),
             Record::Lease { channel, sequence, .. }
             | Record::Release { channel, sequence, .. }
-            | Record::State { channel, sequence, .. } => {
-                self.keep_state(channel, sequence, position, record)
-            }
+            | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence, position, record),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            Record::Clock { .. } => self.keep_mark(),
         }
     }
 
@@ -277,7 +277,8 @@ impl<L: Log> Core<L> {
         position: Position,
         record: &Record<'_>,
     ) -> Result<(), Stopped> {
-        let Some(message) = self.message(number, sequence).filter(|message| message.state_at == Some(position))
+        let Some(message) =
+            self.message(number, sequence).filter(|message| message.state_at == Some(position))
         else {
             return Ok(());
         };

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
+    clock::after,
     log::{Coming, Log, Purpose, Record, Sync},
 };
 
@@ -63,7 +64,7 @@ impl<L: Log> Core<L> {
                 }
                 None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
-                    let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
+                    let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
                     let channel = self.channels.get_mut(&number);
                     let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
                     self.record_state(number, sequence, Purpose::Change)?;

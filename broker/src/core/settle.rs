@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Purpose, Record, Sync},
 };
 
@@ -87,7 +87,8 @@ impl<L: Log> Core<L> {
         self.needs_room(Purpose::Settle, SETTLE_BYTES)?;
         let channel = self.leasing(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
-            // Who settles twice is told the same; the first time may still be in the open group.
+            // Who settles twice is told the same; the first time may still be in the open group. And what left without being
+            // settled may have done so without a sync.
             return Ok(self.everything_so_far(Sync::Now));
         };
         channel.counters.settled.fetch_add(1, Relaxed);
@@ -136,7 +137,7 @@ impl<L: Log> Core<L> {
         }
         has_room?;
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
-            Released::Before => return Ok(self.everything_so_far(Sync::Now)),
+            Released::Before => return Ok(self.everything_so_far(Sync::Later)),
             Released::Buried => self.buried(number, claim.sequence)?,
             Released::Back => {
                 self.lease_ended(number, claim.sequence);
@@ -162,7 +163,7 @@ impl<L: Log> Core<L> {
         self.needs_room(Purpose::Change, STATE_BYTES)?;
         let channel = self.leasing(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
-        let granted = channel.state.renew(claim, now + lease, now)?;
+        let granted = channel.state.renew(claim, after(now, lease), now)?;
         let ticket = self.record_lease(number, &granted)?;
         self.touch(number);
         Ok(Renewed { granted, lease, ticket })

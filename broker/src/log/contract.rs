@@ -206,6 +206,6 @@ pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
         | Record::IdempotencyKey { .. }
         | Record::Key { .. }
         | Record::ChannelKey { .. } => true,
-        Record::Settle { .. } => false,
+        Record::Settle { .. } | Record::Clock { .. } => false,
     }
 }

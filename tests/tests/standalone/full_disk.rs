@@ -1,11 +1,6 @@
 //! A disk that is full, and is emptied again: a real file system, as small as the test wants it.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use restante_client::{
@@ -84,8 +79,8 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emp
 
 /// 48 MiB that another process fills, dead letters in the oldest segment, and receivers that give back 99 of 100.
 #[tokio::test]
-async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_nothing_and_empty_it() -> Result<()>
-{
+async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_nothing_and_empty_it()
+-> Result<()> {
     if !requirements::has_root() {
         return Ok(());
     }

@@ -60,8 +60,8 @@ use storage::{Folder, Storage};
 use work::{Settle, Settled, Write, Written};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, Replayed, Scanned, Sync,
-    Tell, contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, Replayed, Scanned,
+    Sync, Tell, contract::counts_as_live,
 };
 
 /// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread

@@ -12,9 +12,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    DiskLog, LogError, Segment, is_key_alone,
+    DiskLog, LogError, Segment,
     heads::{Extent, Heads, HeadsError},
-    index,
+    index, is_key_alone,
     place::In,
     readers::{Reading, failed},
     recovery::Kept,

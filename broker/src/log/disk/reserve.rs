@@ -139,7 +139,11 @@ mod tests {
         assert_eq!(admitted(ROOM), [Store, Change, Settle, Copy]);
         assert_eq!(admitted(Room { active: 99, ..ROOM }), [Change, Settle, Copy]);
         assert_eq!(admitted(Room { ready: 1, ..ROOM }), [Change, Settle, Copy]);
-        assert_eq!(admitted(Room { ready: 1, active: 99, ..ROOM }), [Copy], "nothing is left beside the copies");
+        assert_eq!(
+            admitted(Room { ready: 1, active: 99, ..ROOM }),
+            [Copy],
+            "nothing is left beside the copies"
+        );
         assert_eq!(admitted(Room { ready: 1, active: 99, copies: 0, ..ROOM }), [Change, Settle, Copy]);
         assert_eq!(admitted(Room { ready: 0, active: 99, ..ROOM }), []);
     }

@@ -11,8 +11,8 @@ use super::{
     OpenError, Segment, frame,
     recovery::{End, Found, Survey},
     reserve::SPARES as RESERVE,
-    spares::READY,
     segment::{self, Head, SegmentFile, make_spare},
+    spares::READY,
     storage::{Storage, StorageFile},
 };
 
@@ -71,7 +71,8 @@ pub(super) fn place<S: Storage>(
 /// written over with zeros. A crash meanwhile leaves less of it, and the log ends where it did. False when the newest segment
 /// does not begin as its head says: a copy that was not finished, or one before which frames are lost.
 fn clean<S: Storage>(storage: &S, survey: &Survey<S::File>, end: End) -> Result<bool, OpenError> {
-    let Some((epoch, (head, SegmentFile { name, file, bytes, .. }))) = survey.segments.last_key_value() else {
+    let Some((epoch, (head, SegmentFile { name, file, bytes, .. }))) = survey.segments.last_key_value()
+    else {
         return Ok(false);
     };
     if head.first_frame != first_frame(survey, *epoch, end) {
@@ -140,6 +141,10 @@ pub(super) fn copy<S: Storage>(
     head.write(&fresh.file).map_err(failed)?;
     let mut offset = segment::HEAD_BYTES;
     for (number, found) in tail {
+        assert!(
+            found.frames == 1,
+            "frames that are told as one are known to be on disk, and are not the tail"
+        );
         let (from, file) = &survey.segments[&found.epoch];
         let mut bytes = vec![0; found.bytes as usize];
         file.file.read_at(&mut bytes, found.offset).map_err(failed)?;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead, Replayed, Scanned,
-    Sync, Tell, contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead, Replayed,
+    Scanned, Sync, Tell, contract::counts_as_live,
 };
 use place::Place;
 pub(crate) use stream::Stream;

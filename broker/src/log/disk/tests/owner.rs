@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::log::{
-    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync, Target,
-    Targets,
+    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync,
+    Target, Targets,
     conformance::{Patient, wait},
     disk::{place::Place, simulated::Simulated},
 };

@@ -94,6 +94,11 @@ impl<S: Storage> DiskLog<S> {
                 }
             }
         }
+        // One that was made shorter is of no use.
+        for shorter in survey.spares.extract_if(.., |spare| spare.bytes < segment_bytes) {
+            let removed = storage.remove(&shorter.name);
+            removed.map_err(|error| OpenError::io(storage.path(), &shorter.name, error))?;
+        }
         segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
         replenish(&storage, &mut survey.spares, &mut survey.next_file, segment_bytes)?;
         let active = segments.values().next_back().expect("the tail lies in a segment");

@@ -84,12 +84,12 @@ impl<S: Storage> DiskLog<S> {
 
     /// Whether pushes are refused, because the rest is for what empties the log.
     pub(super) fn is_scarce(&self) -> bool {
-        !self.spares.wait_for_more() && !(self.room().is_ample() && self.spares.leave_enough())
+        !(self.spares.wait_for_more() || (self.room().is_ample() && self.spares.leave_enough()))
     }
 
     /// Whether pushes are refused whatever the volume has: the log itself holds too little.
     pub(super) fn is_tight(&self) -> bool {
-        !self.spares.wait_for_more() && !self.room().is_ample()
+        !(self.spares.wait_for_more() || self.room().is_ample())
     }
 
     /// Ready when enough spares are there, or no more will be.

@@ -240,6 +240,11 @@ fn with_more(volume: Volume, bytes: u64) -> Volume {
 
 #[cfg(test)]
 impl<S: Storage> Spares<S> {
+    /// Bytes of the shortest.
+    pub(super) fn shortest(&self) -> u64 {
+        self.ready.iter().map(|spare| spare.bytes).min().unwrap_or(u64::MAX)
+    }
+
     /// Waits until the thread has done all that it was asked for. Whether there are more spares then.
     pub(super) fn wait(&mut self) -> bool {
         let before = self.ready.len();

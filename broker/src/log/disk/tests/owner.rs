@@ -37,8 +37,13 @@ fn sequence_of(targets: Targets<'_>) -> u64 {
 
 impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
+        Self::open_with(disk, SEGMENT)
+    }
+
+    /// The same with segments of so many bytes.
+    pub(super) fn open_with(disk: Simulated, segment_bytes: u64) -> Result<Self, OpenError> {
         let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
-        let mut log = DiskLog::open_in(disk, Options { segment_bytes: SEGMENT })?;
+        let mut log = DiskLog::open_in(disk, Options { segment_bytes })?;
         let replayed = log.replayed(|position, head| match head.record {
             Record::Message { targets, .. } => {
                 let sequence = sequence_of(targets);

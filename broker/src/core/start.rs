@@ -205,6 +205,12 @@ impl<L: Log> Core<L> {
             samples: Arc::default(),
             wakers: super::Wakers::default(),
         };
+        if core.log.has_older() {
+            let messages = core.channels.values().flat_map(|channel| channel.state.messages());
+            let lie = messages.flat_map(|(_, message)| [Some(message.stored.position), message.state_at]);
+            let held: Vec<_> = lie.flatten().collect();
+            held.into_iter().for_each(|position| core.log.hold(position));
+        }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
         let numbers: Vec<_> = core.channels.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.touch(number));

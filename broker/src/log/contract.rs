@@ -152,6 +152,11 @@ pub trait Log: Send + 'static {
     /// A record is no longer needed. Told once for each.
     fn release(&mut self, at: Position);
 
+    /// A record that may lie in an older log is needed by this owner: told for each after a start with such logs.
+    fn hold(&mut self, at: Position) {
+        let _ = at;
+    }
+
     /// What the log holds.
     fn stats(&self) -> LogStats;
 

@@ -148,6 +148,8 @@ pub struct DiskLog<S: Storage = Folder> {
     /// Logs before this one, and the first of their segments that is still needed here.
     older: Arc<Older<S>>,
     older_next: u32,
+    /// Bytes that this owner needs of each of their segments.
+    older_live: Vec<u64>,
     poisoned: bool,
 }
 
@@ -289,12 +291,27 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn release(&mut self, at: Position) {
         let Place { segment, length, .. } = at.into();
-        // Older logs are left segment by segment, whatever is needed of them.
-        if let In::Own(epoch) = segment
-            && let Some(segment) = self.segments.get_mut(&epoch)
+        match segment {
+            In::Own(epoch) => {
+                if let Some(segment) = self.segments.get_mut(&epoch) {
+                    segment.live -= length as u64;
+                    self.live_bytes -= length as u64;
+                }
+            }
+            In::Older(index) => {
+                if let Some(live) = self.older_live.get_mut(index as usize) {
+                    *live = live.saturating_sub(length as u64);
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, at: Position) {
+        let Place { segment, length, .. } = at.into();
+        if let In::Older(index) = segment
+            && let Some(live) = self.older_live.get_mut(index as usize)
         {
-            segment.live -= length as u64;
-            self.live_bytes -= length as u64;
+            *live += length as u64;
         }
     }
 

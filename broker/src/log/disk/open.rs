@@ -142,6 +142,7 @@ impl<S: Storage> DiskLog<S> {
             freed: None,
             walked: None,
             pins: Pins::default(),
+            older_live: vec![0; older.count() as usize],
             older,
             older_next: 0,
             poisoned: false,

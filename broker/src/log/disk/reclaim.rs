@@ -55,7 +55,8 @@ impl<S: Storage> DiskLog<S> {
         }
         let begin = |index| Place::start(In::Older(index), 0).into();
         // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
-        let copied = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
+        let most = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
+        let copied = most.min(self.older_live[index as usize] + self.segment_bytes / 64);
         self.room().spares_hold(copied).then(|| begin(index)..begin(index + 1))
     }
 

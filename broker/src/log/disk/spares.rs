@@ -122,6 +122,8 @@ impl<S: Storage> Spares<S> {
         let left = Room::spares_kept(promised, self.bytes);
         if left != self.left {
             self.left = left;
+            // A start finds all that was promised before at once.
+            self.hurry.store(self.ready.len() <= self.left, Relaxed);
             self.order();
         }
     }

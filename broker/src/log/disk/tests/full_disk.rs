@@ -1,10 +1,13 @@
 //! A full disk: it can be emptied, and then filled again.
 
+use std::sync::Arc;
+
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    AppendError, DiskLog, Log, OpenError, Options, Sync,
+    AppendError, DiskLog, Log, OpenError, Options, Purpose, Record, Sync,
     conformance::Patient,
     disk::{
+        Older,
         simulated::{Chance, Simulated},
         storage::Storage,
     },
@@ -328,4 +331,30 @@ fn two_logs_on_one_volume_are_both_emptied_although_others_take_what_each_frees(
         assert!(refused < 3000, "an emptied log takes messages");
         owner.log.committed(Sync::Now).unwrap();
     }
+}
+
+#[test]
+fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copied() {
+    let (disk, options) = (Simulated::default(), Options { segment_bytes: SEGMENT });
+    let new = disk.beside();
+    disk.limit(20 * SEGMENT as usize);
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    fill(&mut owner);
+    drop(owner);
+    disk.limit(disk.used() + 4 * SEGMENT as usize);
+    let older = Arc::new(Older::open(vec![disk.clone()], 1).unwrap());
+    let mut log = DiskLog::open_after(older, new, options).unwrap();
+    let mut held = Vec::new();
+    log.replayed(|position, head| held.extend((head.content_bytes > 0).then_some(position))).unwrap();
+    held.iter().for_each(|position| log.hold(*position));
+    // What empties it has used up what a copy takes.
+    let settle = Record::Settle { channel: 1, sequence: 0 };
+    while log.older_worth_leaving().is_some() {
+        log.append(&settle, Purpose::Settle).unwrap();
+        if log.open_bytes() > 1000 {
+            log.committed(Sync::Now).unwrap();
+        }
+    }
+    held.iter().for_each(|position| log.release(*position));
+    assert!(log.older_worth_leaving().is_some(), "nothing is to be copied of it any more");
 }

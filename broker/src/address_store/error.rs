@@ -47,7 +47,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What tells so.
-        reason: &'static str,
+        reason: String,
     },
     /// A later version of the broker wrote this.
     #[error(

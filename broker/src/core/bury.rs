@@ -92,7 +92,7 @@ impl<L: Log> Core<L> {
             body: &content.body,
         };
         // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
-        let Ok(position) = self.log.append(&record) else { return Ok(false) };
+        let Ok(position) = self.append_message(&record) else { return Ok(false) };
         let decided = self.appended(Sync::Later);
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.state.remove(sequence);

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, by_channel, by_channel::Holder, room};
+use super::{Channel, Core, StoreFailed, Ticket, by_channel, by_channel::Holder, room};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
-    log::Log,
+    log::{Log, Record, Sync},
     shared::{Share, Shared},
 };
 
@@ -142,25 +142,31 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
-    /// go with it, or how many stand in the way.
-    pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
+    /// Deletes a channel for ever, if it is empty or `force` says so: its messages and its keys go, and it takes none any more.
+    /// Returns how many messages went, or how many stand in the way. When the promise is kept the log knows it; then the address
+    /// store may forget the channel, and until it does the channel is there and takes nothing.
+    pub fn close(
+        &mut self,
+        entry: &ChannelEntry,
+        force: bool,
+    ) -> Result<Result<(u64, Ticket), u64>, StoreFailed> {
+        self.alive()?;
+        let number = entry.number;
         let messages = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
         if messages > 0 && !force {
-            return Err(messages);
+            return Ok(Err(messages));
         }
-        self.closed.insert(number);
-        Ok(messages)
+        if !self.closed.insert(number) {
+            return Ok(Ok((0, self.everything_so_far(Sync::Now))));
+        }
+        self.append_reserved(&Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() })?;
+        let ticket = self.appended(Sync::Now);
+        self.remove(number);
+        Ok(Ok((messages, ticket)))
     }
 
-    /// Takes a deletion back that could not be stored.
-    pub fn reopen(&mut self, number: u32) {
-        self.closed.remove(&number);
-    }
-
-    /// Ends a channel's deletion, once the address store has forgotten it for ever: at the next start the log's records
-    /// of its number belong to nobody.
-    pub fn remove(&mut self, number: u32) {
+    /// Nothing of a deleted channel is written any more: what there is of it in the log comes before its deletion.
+    fn remove(&mut self, number: u32) {
         self.counters.remove(number);
         self.resting.forget(number);
         let Some(mut channel) = self.channels.remove(&number) else { return };

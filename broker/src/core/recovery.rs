@@ -8,8 +8,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     future::poll_fn,
 };
+
+use uuid::Uuid;
 
 use super::{
     Here, Numbered,
@@ -18,6 +21,7 @@ use super::{
     placement::is_outbox,
     positions::SharedPositions,
     records,
+    whose::{Apart, Name, Said},
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
@@ -43,6 +47,22 @@ pub(super) struct Key {
     pub(super) channel: u32,
 }
 
+/// The UIDs of the numbers that the address store knows.
+pub(crate) struct Known(Box<dyn Fn(u32) -> Option<Uuid> + Send>);
+
+impl Known {
+    /// What a function says.
+    pub(crate) fn by(uid: impl Fn(u32) -> Option<Uuid> + Send + 'static) -> Self {
+        Self(Box::new(uid))
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Known")
+    }
+}
+
 /// Collects the log's records, in the order in which they lie there: those of the channels of one core.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -60,6 +80,11 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
+    known: Known,
+    /// What the log says of channels that are not known.
+    said: Said,
+    /// Channels that the log knows to be deleted, and their UIDs.
+    pub(super) closed: Numbered<Uuid>,
     /// Bytes of the longest record that the log takes.
     longest_record: u64,
     /// Messages whose records are longer, with how long: an earlier start had larger segments.
@@ -79,13 +104,18 @@ pub(super) struct Leaving {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self::of(Here::ALONE)
+        Self::beside(Known::by(|_| None))
     }
 }
 
 impl Replay {
+    /// Of all channels, of which these are known.
+    pub(crate) fn beside(known: Known) -> Self {
+        Self::of(Here::ALONE, known)
+    }
+
     /// Of the channels of one core.
-    fn of(here: Here) -> Self {
+    fn of(here: Here, known: Known) -> Self {
         Self {
             here,
             channels: Numbered::default(),
@@ -97,14 +127,17 @@ impl Replay {
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
+            known,
+            said: Said::default(),
+            closed: Numbered::default(),
             longest_record: u64::MAX,
             too_long: Vec::new(),
         }
     }
 
     /// Everything in a log that is one core's.
-    pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
-        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here) };
+    pub(super) async fn read(log: &mut impl Log, here: Here, known: Known) -> Result<Self, LogError> {
+        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here, known) };
         let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
@@ -172,7 +205,67 @@ impl Replay {
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+            Record::Channel { channel, uid, namespace, name } => {
+                self.named(channel, Uuid::from_u128(uid), namespace, name);
+            }
+            Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
         }
+    }
+
+    /// Takes note that the log says something of a number.
+    fn mentioned(&mut self, channel: u32) {
+        if !is_outbox(channel) {
+            self.said.next_number = self.said.next_number.max(channel.saturating_add(1));
+        }
+    }
+
+    /// The log says who a number is.
+    fn named(&mut self, number: u32, uid: Uuid, namespace: &str, name: &str) {
+        self.mentioned(number);
+        let said = || Name { uid, namespace: namespace.into(), name: name.into() };
+        match (self.known.0)(number) {
+            Some(known) if known == uid => {}
+            Some(other) => {
+                let apart = Apart { number, in_log: said().to_string(), other };
+                self.said.apart.insert(number, apart);
+                self.said.name(number, said());
+            }
+            None if self.said.names.get(&number).is_some_and(|name| name.uid == uid) => {}
+            None => self.said.name(number, said()),
+        }
+    }
+
+    /// A channel was deleted: whatever the log has of it is dead.
+    fn closed(&mut self, number: u32, uid: Uuid) {
+        self.mentioned(number);
+        if let Some(other) = (self.known.0)(number).filter(|other| *other != uid) {
+            let in_log = format!("{uid}, which was deleted,");
+            self.said.apart.insert(number, Apart { number, in_log, other });
+        }
+        self.closed.insert(number, uid);
+        if let Some(mut state) = self.channels.remove(&number) {
+            self.empty(&mut state);
+        }
+    }
+
+    /// What the log says of channels that are not known, at this time.
+    pub(crate) fn said(&mut self, now: Millis) -> Said {
+        let mut said = std::mem::take(&mut self.said);
+        let is_unknown = |number: &u32| *number != 0 && (self.known.0)(*number).is_none();
+        let stored = self.channels.iter().filter(|(_, state)| state.messages_count() > 0);
+        let keys = self.keys.values().filter(|key| key.expires_at > now).map(|key| key.channel);
+        said.holding = stored.map(|(number, _)| *number).chain(keys).filter(is_unknown).collect();
+        said.to_come = self
+            .leaving
+            .iter()
+            .flat_map(|(from, leaving)| leaving.to_come.iter().map(|target| (*from, target.channel)))
+            .filter(|(_, number)| is_unknown(number))
+            .collect();
+        said.closed.clone_from(&self.closed);
+        let highest = self.channels.keys().chain(&said.holding).copied();
+        let highest = highest.chain(said.to_come.iter().map(|(_, number)| *number)).max().unwrap_or(0);
+        said.next_number = said.next_number.max(highest.saturating_add(1));
+        said
     }
 
     fn key(&mut self, position: Position, record: &Record<'_>) {
@@ -246,6 +339,9 @@ impl Replay {
     }
 
     fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
+        if self.closed.contains_key(&channel) {
+            return self.release(Some(message));
+        }
         let older = self.channels.entry(channel).or_default().restore(sequence, message);
         self.release(older);
     }
@@ -282,6 +378,9 @@ impl Replay {
         }
         self.saw(channel, sequence);
         self.changes.remove(&(channel, sequence));
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         let message = self.channels.entry(channel).or_default().remove(sequence);
         self.release(message);
     }
@@ -296,11 +395,16 @@ impl Replay {
     }
 
     fn saw(&mut self, channel: u32, sequence: Sequence) {
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         self.channels.entry(channel).or_default().saw_sequence(sequence);
     }
 
     /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
     pub(crate) fn finish(&mut self) {
+        let closed = &self.closed;
+        self.keys.retain(|_, key| !closed.contains_key(&key.channel));
         for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
             let Some(state) = self.channels.get_mut(&channel) else { continue };
             let Some(mut message) = state.remove(sequence) else { continue };
@@ -317,7 +421,7 @@ impl Replay {
         leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
         for (from, Leaving { message, to_come }) in leaving {
             for Target { channel, expires_ms, .. } in to_come {
-                if !self.inbox.knows(from, channel) {
+                if !self.inbox.knows(from, channel) && !self.closed.contains_key(&channel) {
                     let sequence = self.channels.entry(channel).or_default().next_sequence();
                     self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
                 }
@@ -328,6 +432,16 @@ impl Replay {
     /// The messages of each channel, by the channels' numbers.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
         self.channels.iter().map(|(number, state)| (*number, state))
+    }
+
+    /// Drops all that there is of some channels.
+    pub(super) fn drop_all_of(&mut self, numbers: &HashSet<u32>) {
+        for number in numbers {
+            if let Some(mut state) = self.channels.remove(number) {
+                self.empty(&mut state);
+            }
+        }
+        self.keys.retain(|_, key| !numbers.contains(&key.channel));
     }
 
     /// Nothing of a channel is kept but the sequences that it has given.

@@ -14,6 +14,7 @@ mod error;
 mod lock;
 pub(crate) mod logs;
 pub(crate) mod look;
+pub(crate) mod plain;
 
 use std::{
     fs::{self, File, Permissions},

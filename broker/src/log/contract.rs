@@ -98,6 +98,10 @@ pub trait Log: Send + 'static {
     /// Bytes of the longest record that it takes.
     fn longest_record(&self) -> u64;
 
+    /// The part of the log that the next record goes to, unless it has no more room there: another number, another part. Parts
+    /// are given up whole, so whoever wants something known for as long as others are says it once in each.
+    fn current_part(&self) -> u64;
+
     /// Bytes of the open group.
     fn open_bytes(&self) -> usize;
 

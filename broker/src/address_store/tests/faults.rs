@@ -43,7 +43,7 @@ fn faulty(folder: &Path) -> (AddressStore, Arc<Faults>) {
     store.sync(vec![config("one")]).unwrap();
     let faults = Arc::<Faults>::default();
     let file = File::options().append(true).open(folder.join("journal")).unwrap();
-    store.writer().disk.journal.file = Box::new(Faulty(file, faults.clone()));
+    store.writer().disk.journal().file = Box::new(Faulty(file, faults.clone()));
     (store, faults)
 }
 

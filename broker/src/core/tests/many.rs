@@ -67,12 +67,13 @@ impl Many {
             .map(|(core, log)| {
                 let disk = disks.entry(*log).or_default().clone();
                 let log = DiskLog::open_after(older.clone(), disk, options).unwrap();
-                let mut reading = Box::pin(Found::read(log, Here { core, cores }));
+                let mut reading = Box::pin(Found::read(log, Here { core, cores }, &store));
                 wait(|context| reading.as_mut().poll(context)).unwrap()
             })
             .collect();
         Found::settle_outboxes(&mut found);
         let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
+        Found::find_owners(&mut found, &store, clock).unwrap();
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
         let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());

@@ -239,10 +239,11 @@ fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core
 fn start_over<L: Log>(log: L, folder: &DataFolder, store: &AddressStore) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-    let mut reading = Box::pin(Found::read(log, Here::ALONE));
-    let found = wait(|context| reading.as_mut().poll(context)).unwrap();
-    let clock = Clock::start(found.newest());
-    Core::start(found, common, clock)
+    let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
+    let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];
+    let clock = Clock::start(found[0].newest());
+    Found::find_owners(&mut found, store, clock)?;
+    Core::start(found.remove(0), common, clock)
 }
 
 fn channel(name: &str) -> ChannelConfig {

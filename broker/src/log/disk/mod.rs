@@ -214,6 +214,10 @@ impl<S: Storage> Log for DiskLog<S> {
         self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT
     }
 
+    fn current_part(&self) -> u64 {
+        self.group.epoch()
+    }
+
     fn open_bytes(&self) -> usize {
         self.group.bytes()
     }

@@ -153,6 +153,11 @@ impl Log for MemoryLog {
         u32::MAX.into()
     }
 
+    fn current_part(&self) -> u64 {
+        // Groups are purged one by one.
+        self.sequence
+    }
+
     fn open_bytes(&self) -> usize {
         self.open.len()
     }

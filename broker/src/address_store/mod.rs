@@ -217,6 +217,12 @@ impl AddressStore {
         Ok(plan)
     }
 
+    /// Makes the next change be followed by a snapshot.
+    #[cfg(test)]
+    pub(crate) fn make_snapshot_due(&self) {
+        self.writer().disk.make_snapshot_due();
+    }
+
     /// A panic while the mutex was held cannot leave the writer half changed in a way that the disk does not know: the
     /// journal is written in one piece, and what is in memory follows it.
     fn writer(&self) -> MutexGuard<'_, Writer> {

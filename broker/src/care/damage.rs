@@ -10,6 +10,7 @@ use crate::{
         Apart,
         whose::{self, Orphan},
     },
+    data_folder,
     log::disk::examine::{self, What},
 };
 
@@ -56,21 +57,22 @@ impl Damage {
     /// The log has messages or keys of channels that the address store does not know.
     pub(super) fn of_lost(orphans: &[Orphan]) -> Self {
         let what = format!(
-            "the log has messages or keys of {} channels that are not known here, and that nobody has deleted: {}. The folders \
-             addresses and log are not of one time, or entries are lost",
-            orphans.len(),
+            "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. The folders \
+             addresses and log are not of one time, or entries of the address store are lost",
+            super::text::count(orphans.len() as u64, "channel"),
             whose::listed(orphans)
         );
         let means = "nothing is lost but what was said of the channels: a start and salvage make them orphans, with all that \
                      is stored of them";
-        Self::new("addresses/journal".to_owned(), 0..0, &what, means)
+        Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 
     /// The log knows a channel as another.
     pub(super) fn of_apart(Apart { number, in_log, other }: &Apart) -> Self {
-        let what = format!("channel number {number} is {in_log} in the log and has the UID {other} here");
+        let what =
+            format!("channel number {number} is {in_log} here and has the UID {other} in the address store");
         let means = "the folders addresses and log are not of one time, and a start refuses them; salvage goes by the log";
-        Self::new("addresses/journal".to_owned(), 0..0, &what, means)
+        Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 
     pub(super) fn of_log(harm: &examine::Harm) -> Self {

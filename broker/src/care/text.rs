@@ -117,7 +117,7 @@ fn write_damage(found: &Found, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// So many things.
-fn count(number: u64, thing: &str) -> String {
+pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }

@@ -251,16 +251,18 @@ impl Replay {
     /// What the log says of channels that are not known, at this time.
     pub(crate) fn said(&mut self, now: Millis) -> Said {
         let mut said = std::mem::take(&mut self.said);
-        let is_unknown = |number: &u32| *number != 0 && (self.known.0)(*number).is_none();
+        let apart = &said.apart;
+        let is_unknown =
+            |number: &u32| *number != 0 && ((self.known.0)(*number).is_none() || apart.contains_key(number));
         let stored = self.channels.iter().filter(|(_, state)| state.messages_count() > 0);
         let keys = self.keys.values().filter(|key| key.expires_at > now).map(|key| key.channel);
-        said.holding = stored.map(|(number, _)| *number).chain(keys).filter(is_unknown).collect();
-        said.to_come = self
-            .leaving
-            .iter()
+        let holding = stored.map(|(number, _)| *number).chain(keys).filter(is_unknown).collect();
+        let leaving = self.leaving.iter();
+        let to_come = leaving
             .flat_map(|(from, leaving)| leaving.to_come.iter().map(|target| (*from, target.channel)))
             .filter(|(_, number)| is_unknown(number))
             .collect();
+        (said.holding, said.to_come) = (holding, to_come);
         said.closed.clone_from(&self.closed);
         let highest = self.channels.keys().chain(&said.holding).copied();
         let highest = highest.chain(said.to_come.iter().map(|(_, number)| *number)).max().unwrap_or(0);

@@ -95,7 +95,7 @@ fn a_damaged_snapshot_is_refused_wherever_it_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = three(folder.path(), "snapshot");
     let store = open(folder.path());
-    store.writer().disk.make_snapshot_due();
+    store.make_snapshot_due();
     store.put(config("four")).unwrap();
     drop(store);
     let whole = fs::read(&snapshot).unwrap();
@@ -119,7 +119,7 @@ fn a_crash_between_snapshot_and_journal_loses_nothing() {
     let before = fs::read(&journal).unwrap();
     let store = open(folder.path());
     store.remove(config("two").uid).unwrap();
-    store.writer().disk.make_snapshot_due();
+    store.make_snapshot_due();
     store.put(config("four")).unwrap();
     let state = store.state();
     drop(store);
@@ -138,7 +138,7 @@ fn one_file_without_the_other_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let store = open(folder.path());
-    store.writer().disk.make_snapshot_due();
+    store.make_snapshot_due();
     store.put(config("four")).unwrap();
     drop(store);
     for (file, missing) in [("journal", &journal), ("snapshot", &folder.path().join("snapshot"))] {

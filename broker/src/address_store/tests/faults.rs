@@ -105,7 +105,7 @@ fn without_room_for_a_snapshot_the_journal_goes_on() {
     let store = open(folder.path());
     // Every write to this device fails for want of room.
     symlink("/dev/full", folder.path().join("snapshot.tmp")).unwrap();
-    store.writer().disk.make_snapshot_due();
+    store.make_snapshot_due();
     store.put(config("one")).unwrap();
     store.put(config("two")).unwrap();
     assert!(!store.failed().is_cancelled() && !folder.path().join("snapshot").exists());

@@ -170,7 +170,7 @@ proptest! {
                     true
                 }
                 Operation::Compact => {
-                    store.writer().disk.make_snapshot_due();
+                    store.make_snapshot_due();
                     true
                 }
             };

@@ -6,6 +6,7 @@ mod copies;
 mod crash;
 mod failure;
 mod hop;
+mod lost;
 mod many;
 mod rest;
 mod restart;

@@ -69,6 +69,9 @@ use super::{
 /// reads, so that no message holds up the others of its core.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
 /// Whether a log has files of this name: digits, as [`segment::name`] makes them.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)

@@ -247,9 +247,9 @@ fn file_name(path: &str) -> &str {
 #[tokio::test]
 async fn what_is_no_file_is_told_by_name_by_every_command_and_by_a_start() {
     let mut broker = with_channels(&[channel("orders")]).await;
-    broker.pushed("acme/orders", "x").await;
+    broker.pushed("acme/orders", "in a segment").await;
     broker.kill();
-    let (segment, _) = broker.segment_with(b"orders");
+    let (segment, _) = broker.segment_with(b"in a segment");
     for name in ["restante.json", "lease-key", "addresses/journal", "addresses/snapshot", &segment] {
         let path = broker.data_folder().join(name);
         let aside = broker.folder.path().join("aside");
@@ -291,9 +291,9 @@ async fn what_is_no_file_is_told_by_name_by_every_command_and_by_a_start() {
 #[tokio::test]
 async fn files_that_are_long_and_hold_nothing_are_told_within_a_moment() {
     let mut broker = with_channels(&[channel("orders")]).await;
-    broker.pushed("acme/orders", "x").await;
+    broker.pushed("acme/orders", "in a segment").await;
     broker.kill();
-    let (segment, _) = broker.segment_with(b"orders");
+    let (segment, _) = broker.segment_with(b"in a segment");
     for name in ["restante.json", "lease-key", "addresses/journal", &segment] {
         let path = broker.data_folder().join(name);
         let length = fs::metadata(&path).unwrap().len();

@@ -128,6 +128,33 @@ fn a_change_of_nothing_is_no_change() {
 }
 
 #[test]
+fn a_set_that_changes_nothing_is_not_written_and_counts_as_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one")]).unwrap();
+    let before = std::fs::read(folder.path().join("journal")).unwrap();
+    store.sync(vec![config("one")]).unwrap();
+    assert_eq!(std::fs::read(folder.path().join("journal")).unwrap(), before);
+    store.sync(vec![]).unwrap();
+    assert_ne!(std::fs::read(folder.path().join("journal")).unwrap(), before);
+}
+
+#[test]
+fn an_orphan_that_was_adopted_is_the_channel_of_its_uid_again_and_no_number_is_given_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.adopt(vec![ChannelEntry { number: 7, config: config("one") }], 10).unwrap();
+    assert_eq!((store.state().channels, store.state().orphans), (0, 1));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.orphans()[0].number, 7);
+    store.adopt(Vec::new(), 10).unwrap();
+    store.sync(vec![config("one"), config("two")]).unwrap();
+    assert_eq!(["acme/one", "acme/two"].map(|address| number(&store, address)), [Some(7), Some(10)]);
+    assert!(store.orphans().is_empty());
+}
+
+#[test]
 fn a_channel_that_moves_to_another_source_withdraws_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -335,3 +335,50 @@ fn what_was_deleted_stays_so_when_the_log_is_all_that_knows_it() {
     found.store.remove(entry.config.uid).unwrap();
     found.check(&world.stored);
 }
+
+/// A store that has lost all that it knew.
+fn forgetful() -> (TempDir, AddressStore) {
+    let folder = TempDir::new().unwrap();
+    let store = AddressStore::open(folder.path(), Uuid::nil()).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn what_was_on_its_way_to_a_lost_channel_of_another_core_comes_to_its_orphan() {
+    let mut many = many::Many::new(["one", "two"].map(channel).to_vec(), 2);
+    let first = many.core_of(many.entries[0].number);
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    let (_folder, store) = forgetful();
+    many.store = store;
+    let mut many = many.start(left, 2);
+    let names: BTreeSet<_> = many.store.orphans().iter().map(|entry| entry.config.qualified_name()).collect();
+    assert!(names.iter().eq(["acme/one", "acme/two"]));
+    many.commit();
+    for entry in many.store.orphans() {
+        let core = many.core(entry.number);
+        assert_eq!(core.channels[&entry.number].state.messages_count(), 1, "{}", entry.config.name);
+    }
+}
+
+#[test]
+fn a_deletion_outlives_what_older_logs_have_of_its_channel() {
+    let mut many = many::Many::new(["gone", "two", "three"].map(channel).to_vec(), 1);
+    let _ = many.push(&[0], message("gone")).unwrap();
+    many.commit();
+    let left = many.left(None);
+    let mut many = many.start(left, 2);
+    let entry = many.entries[0].clone();
+    let (core, other) = (many.core_of(entry.number), [1, 2]);
+    let _ = many.core(entry.number).close(&entry, true).unwrap().unwrap();
+    many.commit_one(core);
+    // The other core leaves the older log as it is, while this one gives back all that it wrote.
+    let beside = other.into_iter().find(|index| many.core_of(many.entries[*index].number) == core);
+    apart::rotate(&mut many, beside.expect("one of them is of the same core"));
+    let left = many.left(None);
+    let (_folder, store) = forgetful();
+    many.store = store;
+    let many = many.start(left, 2);
+    assert_eq!(many.store.by_uid(entry.config.uid), None, "it was deleted");
+}

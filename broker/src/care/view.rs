@@ -13,7 +13,6 @@ use super::{CareError, damage::Damage, logs::Logs, report::NameFrom};
 use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
-    clock::Clock,
     core::{Known, Replay, whose::Said},
     data_folder,
     log::{Record, RecordHead},
@@ -55,7 +54,7 @@ impl View {
             replay.record(seen.position, &RecordHead::of(record));
         })?;
         replay.finish();
-        let said = replay.said(Clock::start(0).now());
+        let said = replay.said();
         replay.hand_over();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();

@@ -47,6 +47,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod told;
 pub(crate) mod whose;
 
 use std::{
@@ -71,7 +72,7 @@ pub use reach::Reach;
 pub use read::Reading;
 pub use recall::Recalled;
 pub use reclaim::Progress;
-pub(crate) use recovery::{Known, Replay};
+pub(crate) use recovery::Replay;
 pub use redrive::Redriven;
 pub use redriving::Redrive;
 pub use room::{Fullness, Turn, WaitRefusal};
@@ -79,6 +80,7 @@ pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
 pub use shared::SharedCore;
 pub use start::{Common, Found};
+pub(crate) use told::Known;
 pub use whose::Apart;
 
 use crate::{

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Core, placement::is_outbox};
+use super::{Core, StoreFailed, placement::is_outbox};
 use crate::log::{AppendError, Log, Position, Record};
 
 /// Channels that the part of the log says who they are that it goes on in. A few bytes for each that something is stored in
@@ -33,14 +33,25 @@ impl<L: Log> Core<L> {
         Ok(position)
     }
 
+    /// The same of a copy, with the reserve.
+    pub(super) fn append_copied(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
+        let named = self.name_channels(record, true);
+        self.reserve_held(named)?;
+        let position = self.append_reserved(record)?;
+        self.name_channels_behind(record);
+        Ok(position)
+    }
+
     /// The log may have gone on in another part with the record itself.
-    pub(super) fn name_channels_behind(&mut self, record: &Record<'_>) {
-        // If there is no room, the part before knows them, and is given up before this one.
-        let _ = self.name_channels(record, true);
+    fn name_channels_behind(&mut self, record: &Record<'_>) {
+        if self.log.current_part() != self.named.part {
+            // If there is no room, the part before knows them; what is in this one is found all the same, but for its name.
+            let _ = self.name_channels(record, true);
+        }
     }
 
     /// Says whose a record is that is appended next, where this part of the log does not say so yet.
-    pub(super) fn name_channels(&mut self, record: &Record<'_>, reserved: bool) -> Result<(), AppendError> {
+    fn name_channels(&mut self, record: &Record<'_>, reserved: bool) -> Result<(), AppendError> {
         match *record {
             Record::Message { targets, .. } => {
                 targets.iter().try_for_each(|target| self.name_channel(target.channel, reserved))

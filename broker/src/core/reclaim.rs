@@ -283,10 +283,7 @@ impl<L: Log> Core<L> {
     }
 
     pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let named = self.name_channels(record, true);
-        self.reserve_held(named)?;
-        let position = self.append_reserved(record)?;
-        self.name_channels_behind(record);
+        let position = self.append_copied(record)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.
         let _ = self.appended(Sync::Later);

@@ -8,7 +8,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
     future::poll_fn,
 };
 
@@ -21,7 +20,8 @@ use super::{
     placement::is_outbox,
     positions::SharedPositions,
     records,
-    whose::{Apart, Name, Said},
+    told::Known,
+    whose::Said,
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
@@ -47,22 +47,6 @@ pub(super) struct Key {
     pub(super) channel: u32,
 }
 
-/// The UIDs of the numbers that the address store knows.
-pub(crate) struct Known(Box<dyn Fn(u32) -> Option<Uuid> + Send>);
-
-impl Known {
-    /// What a function says.
-    pub(crate) fn by(uid: impl Fn(u32) -> Option<Uuid> + Send + 'static) -> Self {
-        Self(Box::new(uid))
-    }
-}
-
-impl fmt::Debug for Known {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Known")
-    }
-}
-
 /// Collects the log's records, in the order in which they lie there: those of the channels of one core.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -80,9 +64,9 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
-    known: Known,
+    pub(super) known: Known,
     /// What the log says of channels that are not known.
-    said: Said,
+    pub(super) said: Said,
     /// Channels that the log knows to be deleted, and their UIDs.
     pub(super) closed: Numbered<Uuid>,
     /// Bytes of the longest record that the log takes.
@@ -99,7 +83,7 @@ const COPY_ADDS_BYTES: usize = 64;
 pub(super) struct Leaving {
     pub(super) message: Message,
     /// The channels that were still to have it when it was stored.
-    to_come: Vec<Target>,
+    pub(super) to_come: Vec<Target>,
 }
 
 impl Default for Replay {
@@ -210,64 +194,6 @@ impl Replay {
             }
             Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
         }
-    }
-
-    /// Takes note that the log says something of a number.
-    fn mentioned(&mut self, channel: u32) {
-        if !is_outbox(channel) {
-            self.said.next_number = self.said.next_number.max(channel.saturating_add(1));
-        }
-    }
-
-    /// The log says who a number is.
-    fn named(&mut self, number: u32, uid: Uuid, namespace: &str, name: &str) {
-        self.mentioned(number);
-        let said = || Name { uid, namespace: namespace.into(), name: name.into() };
-        match (self.known.0)(number) {
-            Some(known) if known == uid => {}
-            Some(other) => {
-                let apart = Apart { number, in_log: said().to_string(), other };
-                self.said.apart.insert(number, apart);
-                self.said.name(number, said());
-            }
-            None if self.said.names.get(&number).is_some_and(|name| name.uid == uid) => {}
-            None => self.said.name(number, said()),
-        }
-    }
-
-    /// A channel was deleted: whatever the log has of it is dead.
-    fn closed(&mut self, number: u32, uid: Uuid) {
-        self.mentioned(number);
-        if let Some(other) = (self.known.0)(number).filter(|other| *other != uid) {
-            let in_log = format!("{uid}, which was deleted,");
-            self.said.apart.insert(number, Apart { number, in_log, other });
-        }
-        self.closed.insert(number, uid);
-        if let Some(mut state) = self.channels.remove(&number) {
-            self.empty(&mut state);
-        }
-    }
-
-    /// What the log says of channels that are not known, at this time.
-    pub(crate) fn said(&mut self, now: Millis) -> Said {
-        let mut said = std::mem::take(&mut self.said);
-        let apart = &said.apart;
-        let is_unknown =
-            |number: &u32| *number != 0 && ((self.known.0)(*number).is_none() || apart.contains_key(number));
-        let stored = self.channels.iter().filter(|(_, state)| state.messages_count() > 0);
-        let keys = self.keys.values().filter(|key| key.expires_at > now).map(|key| key.channel);
-        let holding = stored.map(|(number, _)| *number).chain(keys).filter(is_unknown).collect();
-        let leaving = self.leaving.iter();
-        let to_come = leaving
-            .flat_map(|(from, leaving)| leaving.to_come.iter().map(|target| (*from, target.channel)))
-            .filter(|(_, number)| is_unknown(number))
-            .collect();
-        (said.holding, said.to_come) = (holding, to_come);
-        said.closed.clone_from(&self.closed);
-        let highest = self.channels.keys().chain(&said.holding).copied();
-        let highest = highest.chain(said.to_come.iter().map(|(_, number)| *number)).max().unwrap_or(0);
-        said.next_number = said.next_number.max(highest.saturating_add(1));
-        said
     }
 
     fn key(&mut self, position: Position, record: &Record<'_>) {
@@ -406,7 +332,10 @@ impl Replay {
     /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
     pub(crate) fn finish(&mut self) {
         let closed = &self.closed;
-        self.keys.retain(|_, key| !closed.contains_key(&key.channel));
+        // Looked at once and not at each deletion: there may be many of both.
+        if !closed.is_empty() {
+            self.keys.retain(|_, key| !closed.contains_key(&key.channel));
+        }
         for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
             let Some(state) = self.channels.get_mut(&channel) else { continue };
             let Some(mut message) = state.remove(sequence) else { continue };
@@ -434,16 +363,6 @@ impl Replay {
     /// The messages of each channel, by the channels' numbers.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (u32, &ChannelState)> {
         self.channels.iter().map(|(number, state)| (*number, state))
-    }
-
-    /// Drops all that there is of some channels.
-    pub(super) fn drop_all_of(&mut self, numbers: &HashSet<u32>) {
-        for number in numbers {
-            if let Some(mut state) = self.channels.remove(number) {
-                self.empty(&mut state);
-            }
-        }
-        self.keys.retain(|_, key| !numbers.contains(&key.channel));
     }
 
     /// Nothing of a channel is kept but the sequences that it has given.

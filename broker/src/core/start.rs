@@ -15,9 +15,10 @@ use super::{
     named::Named,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
-    recovery::{Key, Known, Replay},
+    recovery::{Key, Replay},
     rest::Resting,
     timers::ChannelTimers,
+    told::Known,
     whose::{self, Said},
 };
 use crate::{
@@ -97,10 +98,10 @@ impl<L: Log> Found<L> {
 
     /// Sees to it that everything that was found belongs to a channel, unless its channel was deleted: what has none is given an
     /// orphan, which the address store keeps. Or says that the logs are not this store's; then nothing was written.
-    pub fn find_owners(all: &mut [Self], store: &AddressStore, clock: Clock) -> Result<(), StartError> {
-        let (mut said, now) = (Said::default(), clock.now());
+    pub fn find_owners(all: &mut [Self], store: &AddressStore) -> Result<(), StartError> {
+        let mut said = Said::default();
         for found in all.iter_mut() {
-            said.add(found.replay.said(now));
+            said.add(found.replay.said());
         }
         said.to_come
             .retain(|(from, number)| !all.iter().any(|found| found.replay.inbox.knows(*from, *number)));

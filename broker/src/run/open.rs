@@ -50,8 +50,8 @@ pub(super) fn read(
         Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
     })?;
     Found::settle_outboxes(&mut found);
+    Found::find_owners(&mut found, store)?;
     let clock = Clock::start(found.iter().map(Found::newest).max().unwrap_or(0));
-    Found::find_owners(&mut found, store, clock)?;
     older.make_room();
     Ok(Read { found, clock, older })
 }

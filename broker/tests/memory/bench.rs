@@ -47,7 +47,7 @@ impl Bench {
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
         let mut found = vec![Found::read(log, Here::ALONE, &self.store).await.unwrap()];
         let clock = Clock::start(found[0].newest());
-        Found::find_owners(&mut found, &self.store, clock).unwrap();
+        Found::find_owners(&mut found, &self.store).unwrap();
         SharedCore::new(Core::start(found.remove(0), common, clock).unwrap())
     }
 

@@ -73,7 +73,7 @@ impl Many {
             .collect();
         Found::settle_outboxes(&mut found);
         let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
-        Found::find_owners(&mut found, &store, clock).unwrap();
+        Found::find_owners(&mut found, &store).unwrap();
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
         let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());

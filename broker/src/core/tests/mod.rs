@@ -243,7 +243,7 @@ fn start_over<L: Log>(log: L, folder: &DataFolder, store: &AddressStore) -> Resu
     let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
     let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];
     let clock = Clock::start(found[0].newest());
-    Found::find_owners(&mut found, store, clock)?;
+    Found::find_owners(&mut found, store)?;
     Core::start(found.remove(0), common, clock)
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::{Core, StoreFailed, placement::is_outbox};
-use crate::log::{AppendError, Log, Position, Record};
+use super::{Core, StoreFailed, placement::is_outbox, told::PartTold};
+use crate::log::{AppendError, Log, Position, Record, Sync};
 
 /// Channels that the part of the log says who they are that it goes on in. A few bytes for each that something is stored in
 /// meanwhile; of others nothing is kept.
@@ -15,6 +15,12 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// Whether a part of the log says who a channel is.
+    #[cfg(test)]
+    pub(super) fn knows(&self, channel: u32, part: u64) -> bool {
+        self.part == part && self.channels.contains(&channel)
+    }
+
     /// The log goes on in this part.
     fn in_part(&mut self, part: u64) {
         if self.part != part {
@@ -25,6 +31,22 @@ impl Named {
 }
 
 impl<L: Log> Core<L> {
+    /// At start: what the log goes on in says already whose it is, or is told.
+    pub(super) fn go_on_naming(&mut self, told: PartTold) {
+        if told.part != self.log.current_part() {
+            return;
+        }
+        let unnamed = told.unnamed();
+        self.named = Named { part: told.part, channels: told.named };
+        for channel in unnamed {
+            // Without room for it nothing is lost but a name, and that only with the address store.
+            if self.name_channel(channel, true).is_err() {
+                break;
+            }
+            let _ = self.appended(Sync::Later);
+        }
+    }
+
     /// Appends a message, if there is room beyond the reserve, and says whose it is.
     pub(super) fn append_message(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
         self.name_channels(record, false)?;

@@ -20,7 +20,7 @@ use super::{
     placement::is_outbox,
     positions::SharedPositions,
     records,
-    told::Known,
+    told::{Known, PartTold},
     whose::Said,
 };
 use crate::{
@@ -64,6 +64,8 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
+    /// Of the newest part of the log.
+    pub(super) newest_part: PartTold,
     pub(super) known: Known,
     /// What the log says of channels that are not known.
     pub(super) said: Said,
@@ -111,6 +113,7 @@ impl Replay {
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
+            newest_part: PartTold::default(),
             known,
             said: Said::default(),
             closed: Numbered::default(),
@@ -120,9 +123,12 @@ impl Replay {
     }
 
     /// Everything in a log that is one core's.
-    pub(super) async fn read(log: &mut impl Log, here: Here, known: Known) -> Result<Self, LogError> {
+    pub(super) async fn read<L: Log>(log: &mut L, here: Here, known: Known) -> Result<Self, LogError> {
         let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here, known) };
-        let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
+        let mut tell = |position, head: &RecordHead<'_>| {
+            replay.newest_part.record(L::part_of(position), &head.record);
+            replay.record(position, head);
+        };
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
         Ok(replay)

@@ -238,6 +238,7 @@ impl<L: Log> Core<L> {
             wakers: super::Wakers::default(),
         };
         replay.dead.into_iter().for_each(|position| core.log.release(position));
+        core.go_on_naming(replay.newest_part);
         let numbers: Vec<_> = core.channels.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.touch(number));
         // Nothing may be committed for long: what is stuck in the outbox is to be seen before.

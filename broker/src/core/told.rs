@@ -9,6 +9,7 @@ use super::{
     placement::is_outbox,
     whose::{Apart, Name, Said},
 };
+use crate::log::Record;
 
 /// The UIDs of the numbers that the address store knows.
 pub(crate) struct Known(Box<dyn Fn(u32) -> Option<Uuid> + Send>);
@@ -23,6 +24,45 @@ impl Known {
 impl fmt::Debug for Known {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Known")
+    }
+}
+
+/// What one part of the log tells of whose it is.
+#[derive(Debug, Default)]
+pub(super) struct PartTold {
+    pub(super) part: u64,
+    /// Channels that it says who they are.
+    pub(super) named: HashSet<u32, foldhash::fast::RandomState>,
+    /// Channels that something is stored of there.
+    stored: HashSet<u32, foldhash::fast::RandomState>,
+}
+
+impl PartTold {
+    /// One more record; if it lies in another part than the one before, of that.
+    pub(super) fn record(&mut self, part: u64, record: &Record<'_>) {
+        if self.part != part {
+            self.part = part;
+            self.named.clear();
+            self.stored.clear();
+        }
+        match record {
+            Record::Message { targets, .. } => {
+                self.stored.extend(targets.iter().map(|target| target.channel));
+            }
+            Record::ChannelKey { channel, .. } => {
+                self.stored.insert(*channel);
+            }
+            Record::Channel { channel, .. } => {
+                self.named.insert(*channel);
+            }
+            _ => {}
+        }
+    }
+
+    /// Channels that something is stored of and that nothing says who they are: what was the end of another part when the log
+    /// was opened was copied here.
+    pub(super) fn unnamed(&self) -> Vec<u32> {
+        self.stored.difference(&self.named).copied().collect()
     }
 }
 

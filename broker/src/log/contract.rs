@@ -102,6 +102,11 @@ pub trait Log: Send + 'static {
     /// are given up whole, so whoever wants something known for as long as others are says it once in each.
     fn current_part(&self) -> u64;
 
+    /// The part that a record lies in.
+    fn part_of(at: Position) -> u64
+    where
+        Self: Sized;
+
     /// Bytes of the open group.
     fn open_bytes(&self) -> usize;
 

@@ -289,8 +289,10 @@ fn a_store_that_belongs_to_other_channels_is_refused_by_name_and_not_written() {
 fn a_channel_is_named_once_in_each_part_of_the_log_that_something_of_it_is_stored_in() {
     let mut bench = Bench::<Folder>::new(vec![channel("one"), channel("two")]);
     for _ in 0..200 {
-        bench.push(&[0], message(&"x".repeat(2000))).unwrap();
-        bench.push(&[0, 1], message("both")).unwrap();
+        for (channels, content) in [(&[0][..], "x".repeat(2000)), (&[0, 1], "both".to_owned())] {
+            bench.push(channels, message(&content)).unwrap();
+            assert!(bench.core.named.knows(bench.entries[0].number, bench.core.log.current_part()));
+        }
         bench.commit();
     }
     let number = bench.entries[0].number;
@@ -381,4 +383,36 @@ fn a_deletion_outlives_what_older_logs_have_of_its_channel() {
     many.store = store;
     let many = many.start(left, 2);
     assert_eq!(many.store.by_uid(entry.config.uid), None, "it was deleted");
+}
+
+/// That each part of a log says whose the messages are that lie in it.
+fn check_names<L: Log>(core: &mut Core<L>) {
+    let mut named = BTreeSet::new();
+    for (position, bytes) in core.log.scanned(crate::log::Position::START, None).unwrap() {
+        if let Record::Channel { channel, .. } = Record::decode(&bytes).unwrap() {
+            named.insert((L::part_of(position), channel));
+        }
+    }
+    for (number, channel) in &core.channels {
+        for (sequence, message) in channel.state.messages() {
+            let part = L::part_of(message.stored.position);
+            assert!(named.contains(&(part, *number)), "message {sequence} in part {part}");
+        }
+    }
+}
+
+#[test]
+fn what_a_start_copies_to_another_part_of_the_log_is_named_there() {
+    let mut bench = Bench::<Folder>::new(vec![channel("one"), channel("two")]);
+    for round in 0..6 {
+        bench.push(&[0], message("one")).unwrap();
+        bench.commit();
+        bench.push(&[round % 2, 1], message("the last")).unwrap();
+        bench.commit();
+        bench = bench.restart();
+        bench.commit();
+        check_names(&mut bench.core);
+    }
+    let parts = bench.core.log.stats().segments;
+    assert!(parts > 1, "{parts} parts");
 }

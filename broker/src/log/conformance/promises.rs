@@ -138,7 +138,9 @@ pub(crate) fn a_part_is_given_up_whole<S: Subject>() {
         let before = owner.log.current_part();
         let sequence = owner.push().unwrap();
         if owner.log.current_part() == before {
-            parts.entry(before).or_default().push(owner.messages[&sequence]);
+            let at = owner.messages[&sequence];
+            assert_eq!(S::Log::part_of(at), before);
+            parts.entry(before).or_default().push(at);
         }
         owner.settle(sequence).unwrap();
         owner.commit();

@@ -221,6 +221,14 @@ impl<S: Storage> Log for DiskLog<S> {
         self.group.epoch()
     }
 
+    fn part_of(at: Position) -> u64 {
+        match Place::from(at).segment {
+            In::Own(epoch) => epoch,
+            // From the other end: there are as few as of those.
+            In::Older(index) => u64::MAX - u64::from(index),
+        }
+    }
+
     fn open_bytes(&self) -> usize {
         self.group.bytes()
     }

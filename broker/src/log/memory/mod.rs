@@ -158,6 +158,10 @@ impl Log for MemoryLog {
         self.sequence
     }
 
+    fn part_of(at: Position) -> u64 {
+        Place::from(at).sequence
+    }
+
     fn open_bytes(&self) -> usize {
         self.open.len()
     }

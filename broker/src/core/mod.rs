@@ -147,7 +147,7 @@ pub enum StartError {
     #[error(
         "the log has messages of channel number {0}, which is neither known nor deleted: this is a defect of Restante"
     )]
-    Nobodys(u32),
+    NoOwner(u32),
     /// The log could not copy a message, and so could never give back the segment that it is in.
     #[error(
         "the log has a message of channel {channel} that takes {bytes} bytes of a segment, and segments of this start take at \

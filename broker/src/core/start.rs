@@ -173,7 +173,7 @@ impl<L: Log> Core<L> {
                 }
                 // Of a channel whose addresses are lost and in which nothing is, nothing is missed.
                 None if state.messages_count() == 0 => {}
-                None => return Err(StartError::Nobodys(number)),
+                None => return Err(StartError::NoOwner(number)),
             }
         }
         let is_there = |number, sequence| {

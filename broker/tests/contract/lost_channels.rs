@@ -2,11 +2,18 @@
 //! checked is what is started.
 
 use std::{
+    cell::Cell,
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::Output,
 };
 
+use proptest::{
+    prelude::Strategy,
+    prop_oneof,
+    test_runner::{Config, TestRunner},
+};
 use reqwest::{Method, StatusCode};
 use restante_wire::{ChannelConfig, ProblemType, control::StoreState};
 use serde_json::Value;
@@ -105,7 +112,7 @@ async fn a_start_without_any_addresses_says_whose_the_messages_are() {
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
     let mut child = command(&broker.data_folder(), &flags).spawn().unwrap();
     let mut said = String::new();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while !said.contains("the broker serves") {
         said = said + &lines.next().unwrap().unwrap() + "\n";
     }
@@ -221,6 +228,63 @@ async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the
     let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
     assert_eq!(status(&output), 1, "{}", stderr(&output));
     all_fifty(&target);
+}
+
+/// A copy of a data folder.
+fn copied(from: &Path, to: &Path) {
+    for (name, bytes) in bytes_of(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Whether a broker starts on a folder; it is killed as soon as it serves.
+fn starts(folder: &Path) -> bool {
+    let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
+    let mut child = command(folder, &flags).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let serves = lines.any(|line| line.contains("the broker serves"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    serves
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_addresses_a_start_has_every_message_or_refuses_and_check_says_so_before() {
+    let broker = fifty().await;
+    let (whole, length) = (broker.data_folder(), fs::metadata(journal(&broker)).unwrap().len() as usize);
+    let place = || 0..length;
+    let damage = prop_oneof![
+        place().prop_map(|at| (at, None)),
+        (place(), 0..8_u8).prop_map(|(at, bit)| (at, Some((1 << bit, 1)))),
+        (place(), 1..400_usize).prop_map(|(at, bytes)| (at, Some((0xff, bytes)))),
+    ];
+    let config = Config { cases: 30, failure_persistence: None, ..Config::default() };
+    let (started, refused) = (Cell::new(0), Cell::new(0));
+    let outcome = TestRunner::new(config).run(&damage.no_shrink(), |(at, change)| {
+        let folder = broker.folder.path().join("copy");
+        copied(&whole, &folder);
+        let path = folder.join("addresses/journal");
+        let mut bytes = fs::read(&path).unwrap();
+        match change {
+            None => bytes.truncate(at),
+            Some((mask, count)) => bytes.iter_mut().skip(at).take(count).for_each(|byte| *byte ^= mask),
+        }
+        fs::write(&path, bytes).unwrap();
+        let is_sound = report(&folder)["sound"] == true;
+        if starts(&folder) {
+            started.update(|count| count + 1);
+            all_fifty(&folder);
+        } else {
+            refused.update(|count| count + 1);
+            assert!(!is_sound, "{at} {change:?}: it is sound and does not start");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(started.get() > 3 && refused.get() > 3, "{started:?} {refused:?}");
 }
 
 #[tokio::test]

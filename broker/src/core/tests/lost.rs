@@ -10,7 +10,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use uuid::Uuid;
 
 use super::*;
-use crate::log::{Record, conformance::Patient};
+use crate::log::conformance::Patient;
 
 /// Channels by name, a few, so that they come and go under the same ones.
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
@@ -286,36 +286,6 @@ fn a_store_that_belongs_to_other_channels_is_refused_by_name_and_not_written() {
 }
 
 #[test]
-fn a_channel_is_named_once_in_each_part_of_the_log_that_something_of_it_is_stored_in() {
-    let mut bench = Bench::<Folder>::new(vec![channel("one"), channel("two")]);
-    for _ in 0..200 {
-        for (channels, content) in [(&[0][..], "x".repeat(2000)), (&[0, 1], "both".to_owned())] {
-            bench.push(channels, message(&content)).unwrap();
-            assert!(bench.core.named.knows(bench.entries[0].number, bench.core.log.current_part()));
-        }
-        bench.commit();
-    }
-    let number = bench.entries[0].number;
-    let (mut parts, mut named) = (BTreeSet::new(), Vec::new());
-    for (position, bytes) in bench.core.log.scanned(crate::log::Position::START, None).unwrap() {
-        let part = position.parts()[0];
-        match Record::decode(&bytes).unwrap() {
-            Record::Message { .. } => {
-                parts.insert(part);
-            }
-            Record::Channel { channel, namespace, name, .. } if channel == number => {
-                assert_eq!((namespace, name), ("acme", "one"));
-                named.push(part);
-            }
-            Record::Channel { .. } => {}
-            other => panic!("nobody wrote {other:?}"),
-        }
-    }
-    assert!(parts.len() > 4, "{parts:?}");
-    assert!(named.iter().eq(&parts), "{named:?} {parts:?}");
-}
-
-#[test]
 fn what_was_deleted_stays_so_when_the_log_is_all_that_knows_it() {
     let mut world = World::new();
     for operation in [Operation::Put(0), Operation::Push(0), Operation::PushWithKey(0)] {
@@ -336,83 +306,4 @@ fn what_was_deleted_stays_so_when_the_log_is_all_that_knows_it() {
     assert_eq!(gone, 0);
     found.store.remove(entry.config.uid).unwrap();
     found.check(&world.stored);
-}
-
-/// A store that has lost all that it knew.
-fn forgetful() -> (TempDir, AddressStore) {
-    let folder = TempDir::new().unwrap();
-    let store = AddressStore::open(folder.path(), Uuid::nil()).unwrap();
-    (folder, store)
-}
-
-#[test]
-fn what_was_on_its_way_to_a_lost_channel_of_another_core_comes_to_its_orphan() {
-    let mut many = many::Many::new(["one", "two"].map(channel).to_vec(), 2);
-    let first = many.core_of(many.entries[0].number);
-    let _ = many.push(&[0, 1], message("to both")).unwrap();
-    many.commit_one(first);
-    let left = many.left(None);
-    let (_folder, store) = forgetful();
-    many.store = store;
-    let mut many = many.start(left, 2);
-    let names: BTreeSet<_> = many.store.orphans().iter().map(|entry| entry.config.qualified_name()).collect();
-    assert!(names.iter().eq(["acme/one", "acme/two"]));
-    many.commit();
-    for entry in many.store.orphans() {
-        let core = many.core(entry.number);
-        assert_eq!(core.channels[&entry.number].state.messages_count(), 1, "{}", entry.config.name);
-    }
-}
-
-#[test]
-fn a_deletion_outlives_what_older_logs_have_of_its_channel() {
-    let mut many = many::Many::new(["gone", "two", "three"].map(channel).to_vec(), 1);
-    let _ = many.push(&[0], message("gone")).unwrap();
-    many.commit();
-    let left = many.left(None);
-    let mut many = many.start(left, 2);
-    let entry = many.entries[0].clone();
-    let (core, other) = (many.core_of(entry.number), [1, 2]);
-    let _ = many.core(entry.number).close(&entry, true).unwrap().unwrap();
-    many.commit_one(core);
-    // The other core leaves the older log as it is, while this one gives back all that it wrote.
-    let beside = other.into_iter().find(|index| many.core_of(many.entries[*index].number) == core);
-    apart::rotate(&mut many, beside.expect("one of them is of the same core"));
-    let left = many.left(None);
-    let (_folder, store) = forgetful();
-    many.store = store;
-    let many = many.start(left, 2);
-    assert_eq!(many.store.by_uid(entry.config.uid), None, "it was deleted");
-}
-
-/// That each part of a log says whose the messages are that lie in it.
-fn check_names<L: Log>(core: &mut Core<L>) {
-    let mut named = BTreeSet::new();
-    for (position, bytes) in core.log.scanned(crate::log::Position::START, None).unwrap() {
-        if let Record::Channel { channel, .. } = Record::decode(&bytes).unwrap() {
-            named.insert((L::part_of(position), channel));
-        }
-    }
-    for (number, channel) in &core.channels {
-        for (sequence, message) in channel.state.messages() {
-            let part = L::part_of(message.stored.position);
-            assert!(named.contains(&(part, *number)), "message {sequence} in part {part}");
-        }
-    }
-}
-
-#[test]
-fn what_a_start_copies_to_another_part_of_the_log_is_named_there() {
-    let mut bench = Bench::<Folder>::new(vec![channel("one"), channel("two")]);
-    for round in 0..6 {
-        bench.push(&[0], message("one")).unwrap();
-        bench.commit();
-        bench.push(&[round % 2, 1], message("the last")).unwrap();
-        bench.commit();
-        bench = bench.restart();
-        bench.commit();
-        check_names(&mut bench.core);
-    }
-    let parts = bench.core.log.stats().segments;
-    assert!(parts > 1, "{parts} parts");
 }

@@ -108,6 +108,13 @@ impl Plan {
         if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
         }
+        if let Some(held) = &before
+            && held.entry.config.durability != config.durability
+            && !(held.orphan && is_made_up(&held.entry.config))
+        {
+            let (is, asked) = (held.entry.config.durability, config.durability);
+            return Err(ApplyError::Durability { channel: config.qualified_name(), is, asked });
+        }
         let number = match &before {
             Some(held) => held.entry.number,
             None => {
@@ -120,6 +127,12 @@ impl Plan {
         self.steps.push(Step { before, after });
         Ok(())
     }
+}
+
+/// Whether a channel may be one of which nothing was known but its name, and so nothing of its durability.
+fn is_made_up(config: &ChannelConfig) -> bool {
+    let ChannelConfig { uid, namespace, name, source, .. } = config;
+    *config == ChannelConfig::new(*uid, namespace, name, source.clone())
 }
 
 /// Replaces the whole set.

@@ -304,6 +304,26 @@ async fn a_start_with_unchanged_manifests_writes_nothing_to_the_addresses() {
     assert_ne!(bytes_of(&broker.data_folder().join("addresses")), before);
 }
 
+#[tokio::test]
+async fn manifests_that_would_make_a_channel_forget_what_it_has_are_refused() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "to be kept").await;
+    broker.stop();
+    broker.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
+    let flags =
+        ["--segment-size", "4MiB", "--manifests", broker.manifests().to_str().unwrap()].map(str::to_owned);
+    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(status(&output), 78, "{said}");
+    assert!(
+        said.contains("acme/orders is there with durability") && said.contains("create it anew"),
+        "{said}"
+    );
+    broker.write_manifests(ORDERS);
+    broker.start();
+    assert_eq!(broker.pulled("acme/orders").await.0, b"to be kept");
+}
+
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

@@ -2,7 +2,7 @@
 
 use restante_wire::Revision;
 
-use restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX;
+use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 
 use super::*;
 
@@ -152,6 +152,26 @@ fn an_orphan_that_was_adopted_is_the_channel_of_its_uid_again_and_no_number_is_g
     store.sync(vec![config("one"), config("two")]).unwrap();
     assert_eq!(["acme/one", "acme/two"].map(|address| number(&store, address)), [Some(7), Some(10)]);
     assert!(store.orphans().is_empty());
+}
+
+#[test]
+fn what_was_stored_for_longer_than_a_run_is_not_made_to_go_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let durable = ChannelConfig { deduplication_window_seconds: 1, ..config("one") };
+    let in_memory = ChannelConfig { durability: Durability::Memory, ..durable.clone() };
+    store.put(config("one")).unwrap();
+    assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
+    store.sync(vec![durable.clone()]).unwrap();
+    let error = store.sync(vec![in_memory.clone()]).unwrap_err().to_string();
+    assert!(error.contains("acme/one") && error.contains("cannot be given memory"), "{error}");
+    // Nor by going away in between.
+    store.sync(vec![]).unwrap();
+    assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
+    store.put(durable).unwrap();
+    // Of one that a start has made for what it found, nobody knows which it was.
+    store.adopt(vec![ChannelEntry { number: 7, config: config("two") }], 8).unwrap();
+    store.put(ChannelConfig { durability: Durability::Memory, ..config("two") }).unwrap();
 }
 
 #[test]

@@ -36,7 +36,7 @@ use uuid::Uuid;
 pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Millis, TimeSource};
 use indices::Indices;
 use writer::Writer;
 
@@ -55,7 +55,7 @@ pub struct AddressStore(Arc<Inner>);
 struct Inner {
     indices: Indices,
     state: ArcSwap<StoreState>,
-    clock: Clock,
+    times: TimeSource,
     failed: CancellationToken,
     writer: Mutex<Writer>,
 }
@@ -76,12 +76,12 @@ impl AddressStore {
         let (disk, mut contents) = disk::Disk::read(folder)?;
         let indices = Indices::default();
         let writer = Writer::new(disk, &mut contents, store_id);
-        // A wall clock that is behind must not make the last sync look like one of the future.
-        let clock = Clock::start(contents.synced_at.unwrap_or(0));
+        // Only people read when the store was last told its channels: the wall clock must do.
+        let times = TimeSource::system();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
         let failed = writer.disk.failed();
-        Ok(Self(Arc::new(Inner { indices, state, clock, failed, writer: Mutex::new(writer) })))
+        Ok(Self(Arc::new(Inner { indices, state, times, failed, writer: Mutex::new(writer) })))
     }
 
     /// Makes ready for changes, once it is known that the log belongs to this store: it may have been put beside another one.
@@ -204,12 +204,12 @@ impl AddressStore {
         &self,
         decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
     ) -> Result<plan::Plan, ApplyError> {
-        let Inner { indices, state, clock, failed, .. } = &*self.0;
+        let Inner { indices, state, times, failed, .. } = &*self.0;
         let mut writer = self.writer();
         if failed.is_cancelled() {
             return Err(ApplyError::Failed);
         }
-        let plan = decide(indices, &writer, clock.now())?;
+        let plan = decide(indices, &writer, times.wall())?;
         writer.commit(indices, &plan)?;
         indices.show(&plan.steps);
         state.store(Arc::new(writer.state()));

@@ -13,6 +13,7 @@ use super::{CareError, damage::Damage, logs::Logs, report::NameFrom};
 use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
+    clock::Past,
     core::{Known, Replay, whose::Said},
     data_folder,
     log::{Record, RecordHead},
@@ -75,6 +76,11 @@ impl View {
         }
     }
 
+    /// What is known of the time.
+    pub(super) fn past(&self) -> &Past {
+        &self.replay.past
+    }
+
     /// The channels, by number. Those that were deleted are none.
     pub(super) fn channels(&self) -> Vec<Held<'_>> {
         let states: BTreeMap<u32, &ChannelState> = self.replay.channels().collect();
@@ -125,5 +131,6 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         Record::State { .. } => "state",
         Record::Channel { .. } => "channel",
         Record::ChannelClosed { .. } => "channel closed",
+        Record::Clock { .. } => "clock",
     }
 }

@@ -7,7 +7,7 @@ use super::{
     policy::Policy,
     state::ChannelState,
 };
-use crate::clock::Millis;
+use crate::clock::{Millis, after};
 
 impl ChannelState {
     /// Gives a message up.
@@ -20,7 +20,7 @@ impl ChannelState {
         now: Millis,
     ) {
         self.change(sequence, |message| {
-            message.expires_at = policy.dead_for.map(|dead_for| now + dead_for);
+            message.expires_at = policy.dead_for.map(|dead_for| after(now, dead_for));
             message.phase = Phase::Dead(Death { cause, since: now, reason: reason.map(Into::into) });
         });
     }

@@ -28,6 +28,9 @@ pub trait Channels: Clone + Send + Sync + 'static {
         force: bool,
     ) -> impl Future<Output = Result<Result<u64, u64>, WorkFailed>> + Send;
 
+    /// Ends a channel's deletion, once the address store has forgotten it.
+    fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
+
     /// Tells these channels that they may have another configuration.
     fn changed(&self, entries: Vec<Arc<ChannelEntry>>) -> impl Future<Output = ()> + Send;
 
@@ -44,7 +47,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     /// The log as it is now: all that was answered by now is in it.
     fn cut(&self) -> impl Future<Output = Result<Vec<Cut>, WorkFailed>> + Send;
 
-    /// The time now, by the broker's clock.
+    /// The time now, as people are told it: the wall clock's.
     fn now(&self) -> Millis;
 
     /// Tells whoever waits on these channels that their address is gone.
@@ -58,6 +61,10 @@ impl Channels for Cores {
 
     async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
         Cores::close(self, entry, force).await
+    }
+
+    async fn removed(&self, number: u32) {
+        Cores::removed(self, number).await;
     }
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
@@ -77,7 +84,8 @@ impl Channels for Cores {
     }
 
     fn now(&self) -> Millis {
-        self.clock().now()
+        let clock = self.clock();
+        clock.wall(clock.now())
     }
 
     async fn withdrawn(&self, numbers: Vec<u32>) {

@@ -33,7 +33,7 @@ impl CounterRegistry {
         self.lock().values().map(|counters| counters.waiting_senders()).sum()
     }
 
-    fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
+    pub(super) fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
         self.lock().entry(number).or_default().clone()
     }
 
@@ -143,8 +143,9 @@ impl<L: Log> Core<L> {
     }
 
     /// Deletes a channel for ever, if it is empty or `force` says so: its messages and its keys go, and it takes none any more.
-    /// Returns how many messages went, or how many stand in the way. When the promise is kept the log knows it; then the address
-    /// store may forget the channel, and until it does the channel is there and takes nothing.
+    /// Returns how many messages went, or how many stand in the way; those that are on their way to it among them. When the
+    /// promise is kept the log knows it; then the address store may forget the channel, and until it does the channel is there
+    /// and takes nothing.
     pub fn close(
         &mut self,
         entry: &ChannelEntry,
@@ -152,24 +153,34 @@ impl<L: Log> Core<L> {
     ) -> Result<Result<(u64, Ticket), u64>, StoreFailed> {
         self.alive()?;
         let number = entry.number;
-        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
-        if messages > 0 && !force {
-            return Ok(Err(messages));
-        }
-        if !self.closed.insert(number) {
+        if self.closed.contains(&number) {
             return Ok(Ok((0, self.everything_so_far(Sync::Now))));
+        }
+        let under_way = &self.counters.get_or_insert(number).under_way;
+        under_way.close(true);
+        let here = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
+        let messages = here + under_way.messages();
+        if messages > 0 && !force {
+            under_way.close(false);
+            return Ok(Err(messages));
         }
         self.append_reserved(&Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() })?;
         let ticket = self.appended(Sync::Now);
-        self.remove(number);
+        self.closed.insert(number);
+        self.drop_channel(number);
         Ok(Ok((messages, ticket)))
     }
 
-    /// Nothing of a deleted channel is written any more: what there is of it in the log comes before its deletion.
-    fn remove(&mut self, number: u32) {
+    /// The address store has forgotten a deleted channel: nobody asks for it, or sends anything to it, any more.
+    pub fn removed(&mut self, number: u32) {
         self.counters.remove(number);
+    }
+
+    /// Nothing of a deleted channel is written any more: what there is of it in the log comes before its deletion.
+    fn drop_channel(&mut self, number: u32) {
         self.resting.forget(number);
         let Some(mut channel) = self.channels.remove(&number) else { return };
+        channel.counters.publish(&ChannelState::default(), 0, 0);
         self.timers.remove(number, channel.wakes_at);
         channel.receivers.dismiss();
         channel.senders.wake_all();

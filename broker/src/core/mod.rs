@@ -22,6 +22,7 @@ mod in_flight;
 mod inbox;
 mod letters;
 mod look;
+mod mark;
 mod moves;
 mod named;
 pub mod outbox;
@@ -48,6 +49,7 @@ pub mod tasks;
 mod time;
 mod timers;
 mod told;
+mod under_way;
 pub(crate) mod whose;
 
 use std::{
@@ -238,6 +240,7 @@ pub struct Core<L = DiskLog> {
     inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
+    marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,
     /// The open group.
@@ -260,7 +263,7 @@ pub struct Core<L = DiskLog> {
 impl<L: Log> Core<L> {
     /// The clock that all times of this core are by.
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// What wakes the tasks of this core.

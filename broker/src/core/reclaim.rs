@@ -115,6 +115,7 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.reclaim.states.clear();
+        self.marked.on_this_walk = false;
         let copies = self.sync();
         self.free(below, copies, context)
     }
@@ -169,6 +170,7 @@ impl<L: Log> Core<L> {
             // Each part of the log that needs one has one of its own.
             Record::Channel { .. } => Ok(()),
             Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
+            Record::Clock { .. } => self.keep_mark(),
         }
     }
 

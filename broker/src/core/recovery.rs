@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
-    clock::Millis,
-    log::{Idempotency, Log, LogError, Position, Record, RecordHead, Replayed, Target},
+    clock::{Millis, Past},
+    log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
 };
 
 /// What the log says of one message since it was stored.
@@ -57,7 +57,8 @@ pub(crate) struct Replay {
     pub(super) shared: SharedPositions,
     /// Records of messages that are gone, or that lie elsewhere as well.
     pub(super) dead: Vec<Position>,
-    pub(super) newest: Millis,
+    /// What is known of the time.
+    pub(crate) past: Past,
     /// Names of groups, each once.
     groups: HashSet<Group>,
     /// What is in the outboxes that are this core's.
@@ -109,7 +110,7 @@ impl Replay {
             keys: HashMap::new(),
             shared: SharedPositions::default(),
             dead: Vec::new(),
-            newest: 0,
+            past: Past::default(),
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
@@ -191,6 +192,9 @@ impl Replay {
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
+                if let RecordedPhase::Dead { since_ms, .. } = phase {
+                    self.past.saw(since_ms);
+                }
                 self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
@@ -199,6 +203,7 @@ impl Replay {
                 self.named(channel, Uuid::from_u128(uid), namespace, name);
             }
             Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
+            Record::Clock { .. } => records::mark(record).into_iter().for_each(|mark| self.past.marked(mark)),
         }
     }
 
@@ -235,7 +240,7 @@ impl Replay {
     }
 
     fn stored(&mut self, position: Position, enqueued_at: Millis, content_bytes: usize) -> Stored {
-        self.newest = self.newest.max(enqueued_at);
+        self.past.saw(enqueued_at);
         Stored { position, bytes: content_bytes as u32, enqueued_at }
     }
 

@@ -11,20 +11,22 @@ use super::{
     idempotency::IdempotencyTable,
     ids::Ids,
     in_flight::InFlight,
+    mark::Marked,
     moves::Moves,
     named::Named,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
-    recovery::{Key, Replay},
+    recovery::{Key, Leaving, Replay},
     rest::Resting,
     timers::ChannelTimers,
     told::Known,
+    under_way::UnderWay,
     whose::{self, Said},
 };
 use crate::{
     address_store::AddressStore,
-    channel::LeaseSealer,
-    clock::{Clock, Millis},
+    channel::{LeaseSealer, Message},
+    clock::{Clock, Past},
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
@@ -84,9 +86,9 @@ impl<L: Log> Found<L> {
         Ok(Self { log, here, replay })
     }
 
-    /// The newest time that was written down.
-    pub fn newest(&self) -> Millis {
-        self.replay.newest
+    /// What the log tells of the time.
+    pub fn past(&self) -> Past {
+        self.replay.past
     }
 
     /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
@@ -152,7 +154,7 @@ impl<L: Log> Core<L> {
         let Common { store, sealer, limits, metrics, counters, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = IdempotencyTable::new(keys);
+        let mut idempotency = IdempotencyTable::new(keys, now);
         for (hash, Key { position, expires_at, channel }) in
             replay.keys.drain().filter(|(_, key)| key.expires_at > now)
         {
@@ -162,7 +164,9 @@ impl<L: Log> Core<L> {
         }
         let mut channels = Numbered::<Box<Channel>>::default();
         // What the address store could not forget any more stays deleted.
-        let closed = replay.closed.keys().copied().filter(|number| store.is_known(*number)).collect();
+        let closed: HashSet<u32> =
+            replay.closed.keys().copied().filter(|number| store.is_known(*number)).collect();
+        closed.iter().for_each(|number| counters.get_or_insert(*number).under_way.close(true));
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
@@ -191,7 +195,12 @@ impl<L: Log> Core<L> {
         // Places are drawn anew at each start, and so tell the order of what one start has left, and not of what several have.
         leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
         let leaving =
-            leaving.into_iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+            leaving.into_iter().map(|(message, Leaving { message: Message { stored, .. }, to_come })| {
+                let to = to_come.iter().map(|target| target.channel);
+                let under_way =
+                    UnderWay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
+                (*message, stored.position, under_way)
+            });
         let outbox = Outbox::new(here.outbox(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
@@ -225,6 +234,7 @@ impl<L: Log> Core<L> {
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
+            marked: Marked::at_start(now),
             lack_memory: Vec::new(),
             group: Arc::default(),
             group_sync: Sync::Later,

@@ -29,6 +29,15 @@ pub enum RunError {
     /// The address store cannot be opened.
     #[error(transparent)]
     AddressStore(#[from] address_store::OpenError),
+    /// The wall clock shows what no HTTP answer can be dated with.
+    #[error(
+        "the system's wall clock is before 1970 or after 9999 ({seconds} s from 1970), which no HTTP answer can be dated with: \
+         set it, and run NTP"
+    )]
+    Clock {
+        /// What it shows.
+        seconds: i64,
+    },
     /// The manifests cannot be obeyed.
     #[error(transparent)]
     Manifests(#[from] ManifestError),
@@ -60,7 +69,7 @@ impl RunError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::StoreFailed => ExitCode::from(74),
-            Self::Manifests(_) | Self::Apply(_) | Self::Token(_) => ExitCode::from(78),
+            Self::Clock { .. } | Self::Manifests(_) | Self::Apply(_) | Self::Token(_) => ExitCode::from(78),
             Self::Listen { .. }
             | Self::DataFolder(_)
             | Self::AddressStore(_)

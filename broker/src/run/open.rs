@@ -8,7 +8,7 @@ use std::{
 use super::{RunError, current_thread};
 use crate::{
     address_store::AddressStore,
-    clock::Clock,
+    clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
     data_folder::DataFolder,
     log::{
@@ -40,6 +40,7 @@ pub(super) fn read(
     cores: usize,
     options: Options,
     store: &AddressStore,
+    source: TimeSource,
 ) -> Result<Read, RunError> {
     let logs = folder.logs(cores as u32)?;
     let older = logs.older.into_iter().map(Folder::at).collect();
@@ -51,7 +52,8 @@ pub(super) fn read(
     })?;
     Found::settle_outboxes(&mut found);
     Found::find_owners(&mut found, store)?;
-    let clock = Clock::start(found.iter().map(Found::newest).max().unwrap_or(0));
+    let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+    let clock = Clock::start(source, past);
     older.make_room();
     Ok(Read { found, clock, older })
 }
@@ -60,7 +62,7 @@ impl Read {
     /// Makes the cores.
     pub(super) fn start(self, common: &Common) -> Result<Opened, RunError> {
         let Self { found, clock, older } = self;
-        let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock)?))?;
+        let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
         if older.held().0 > 0 {
             let (segments, bytes) = older.held();
             tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");

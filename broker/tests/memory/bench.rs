@@ -6,7 +6,7 @@ use bytes::Bytes;
 use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
-    clock::Clock,
+    clock::{Clock, TimeSource},
     core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore, tasks},
     data_folder::DataFolder,
     log::{DiskLog, Options},
@@ -46,8 +46,8 @@ impl Bench {
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
         let mut found = vec![Found::read(log, Here::ALONE, &self.store).await.unwrap()];
-        let clock = Clock::start(found[0].newest());
         Found::find_owners(&mut found, &self.store).unwrap();
+        let clock = Clock::start(TimeSource::system(), found[0].past());
         SharedCore::new(Core::start(found.remove(0), common, clock).unwrap())
     }
 

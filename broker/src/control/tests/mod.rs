@@ -83,6 +83,8 @@ impl Channels for Counting {
         Ok(Ok(messages))
     }
 
+    async fn removed(&self, _: u32) {}
+
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
         lock(&self.0.changed).extend(entries.iter().map(|entry| entry.number));
     }

@@ -141,7 +141,8 @@ impl World {
     /// A start beside an address store in another folder.
     fn start_beside(&self, addresses: &Path) -> Option<Started> {
         let store = AddressStore::read(addresses, Uuid::nil()).ok()?;
-        let core = start_over(self.bench.place.open(), &self.bench.folder, &store).ok()?;
+        let core =
+            start_over(self.bench.place.open(), &self.bench.folder, &store, &self.bench.source).ok()?;
         Some(Started { core, store })
     }
 }
@@ -278,7 +279,8 @@ fn a_store_that_belongs_to_other_channels_is_refused_by_name_and_not_written() {
     drop(other);
     let before = std::fs::read(folder.path().join("journal")).unwrap();
     let store = AddressStore::read(folder.path(), Uuid::nil()).unwrap();
-    let Err(error) = start_over(world.bench.place.open(), &world.bench.folder, &store) else {
+    let Err(error) = start_over(world.bench.place.open(), &world.bench.folder, &store, &world.bench.source)
+    else {
         panic!("it started")
     };
     assert!(error.to_string().contains("channel number 1 is acme/one"), "{error}");

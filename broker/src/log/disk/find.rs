@@ -43,7 +43,15 @@ impl<F: StorageFile> Survey<F> {
         }
         for (epoch, frames) in told {
             // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-            self.frames.split_off(&self.segments[&epoch].0.first_frame);
+            let void = self.frames.split_off(&self.segments[&epoch].0.first_frame);
+            // What those knew to be on disk is on disk. If nobody remembered, frames that are known to be there would be
+            // taken for a tail that may be cut.
+            if let (Some(mut last), Some(synced)) =
+                (self.frames.last_entry(), void.values().map(|found| found.synced).max())
+            {
+                let last = last.get_mut();
+                last.synced = last.synced.max(synced);
+            }
             self.frames.extend(frames);
         }
         Ok(())

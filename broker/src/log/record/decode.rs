@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH,
-    RELEASE, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
+    PUSH, RELEASE, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, Extent},
     phase,
 };
@@ -146,6 +146,13 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
         CHANNEL_CLOSED => Record::ChannelClosed {
             channel: get(from, Buf::try_get_u32_le)?,
             uid: get(from, Buf::try_get_u128_le)?,
+        },
+        CLOCK => Record::Clock {
+            own_ms: get(from, Buf::try_get_u64_le)?,
+            wall_ms: get(from, Buf::try_get_u64_le)?,
+            latest_ms: get(from, Buf::try_get_u64_le)?,
+            boot_id: get(from, Buf::try_get_u128_le)?,
+            boot_ns: get(from, Buf::try_get_u64_le)?,
         },
         kind => return Err(RecordError::UnknownKind(kind)),
     };

@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH,
-    RELEASE, Record, RecordedPhase, SETTLE, STATE, Target, flag,
+    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
+    PUSH, RELEASE, Record, RecordedPhase, SETTLE, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
@@ -39,6 +39,7 @@ impl Record<'_> {
                 Self::ChannelKey { .. } => 4 + 16 + 16 + 16 + 8,
                 Self::Channel { namespace, name, .. } => 4 + 16 + 1 + namespace.len() + 1 + name.len(),
                 Self::ChannelClosed { .. } => 4 + 16,
+                Self::Clock { .. } => 8 + 8 + 8 + 16 + 8,
             }
     }
 
@@ -172,6 +173,14 @@ impl Record<'_> {
                 to.put_u8(CHANNEL_CLOSED);
                 to.put_u32_le(channel);
                 to.put_u128_le(uid);
+            }
+            Self::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } => {
+                to.put_u8(CLOCK);
+                to.put_u64_le(own_ms);
+                to.put_u64_le(wall_ms);
+                to.put_u64_le(latest_ms);
+                to.put_u128_le(boot_id);
+                to.put_u64_le(boot_ns);
             }
         }
     }

@@ -21,6 +21,9 @@
 //! | 9 key of a channel | channel `u32`, then as 8 |
 //! | 10 channel | channel `u32`, UID `u128`, namespace length `u8`, namespace, name length `u8`, name |
 //! | 11 channel closed | channel `u32`, UID `u128` |
+//! | 12 clock | broker's time ms `u64`, wall clock ms `u64`, its latest ms `u64` (both 0 when it was never set), boot id `u128`, nanoseconds since that boot `u64` |
+//!
+//! Times are the broker's own, which runs on from run to run and began as milliseconds since 1970.
 
 mod decode;
 mod encode;
@@ -168,6 +171,19 @@ pub enum Record<'a> {
         /// Its UID.
         uid: u128,
     },
+    /// The time: where the next run goes on.
+    Clock {
+        /// The broker's.
+        own_ms: u64,
+        /// The wall clock's; 0 when it was never seen set.
+        wall_ms: u64,
+        /// The latest that a wall clock has run, at this moment; 0 with the other.
+        latest_ms: u64,
+        /// Which boot of which machine; 0 when it is not known.
+        boot_id: u128,
+        /// Nanoseconds since that boot.
+        boot_ns: u64,
+    },
 }
 
 impl Record<'_> {
@@ -188,7 +204,8 @@ impl Record<'_> {
             | Self::Settle { .. }
             | Self::State { .. }
             | Self::Channel { .. }
-            | Self::ChannelClosed { .. } => None,
+            | Self::ChannelClosed { .. }
+            | Self::Clock { .. } => None,
         }
     }
 
@@ -205,7 +222,8 @@ impl Record<'_> {
             | Self::Settle { .. }
             | Self::State { .. }
             | Self::Channel { .. }
-            | Self::ChannelClosed { .. } => None,
+            | Self::ChannelClosed { .. }
+            | Self::Clock { .. } => None,
         }
     }
 }
@@ -305,6 +323,7 @@ const KEY: u8 = 8;
 const CHANNEL_KEY: u8 = 9;
 const CHANNEL: u8 = 10;
 const CHANNEL_CLOSED: u8 = 11;
+const CLOCK: u8 = 12;
 
 /// What follows in a message's record.
 mod flag {

@@ -57,6 +57,13 @@ fn each_kind() -> Vec<Record<'static>> {
         Record::ChannelKey { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
         Record::Channel { channel, uid: u128::MAX - 10, namespace: "acme", name: "orders" },
         Record::ChannelClosed { channel, uid: u128::MAX - 10 },
+        Record::Clock {
+            own_ms: u64::MAX - 10,
+            wall_ms: u64::MAX - 11,
+            latest_ms: u64::MAX - 12,
+            boot_id: u128::MAX - 13,
+            boot_ns: u64::MAX - 14,
+        },
     ]
 }
 

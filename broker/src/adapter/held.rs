@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::leased_body::{Leased, LeasedBody};
-use crate::core::{Delivery, Reach, Recorded, StoreFailed, Ticket};
+use crate::{
+    channel::Claim,
+    core::{Delivery, Reach, Recorded, SettleRefusal, StoreFailed, Ticket},
+};
 
 /// Messages of one channel on their way to a receiver.
 pub(super) struct Held {
@@ -61,7 +64,14 @@ impl Held {
         let Some(channel) = self.deliveries.front().map(|delivery| delivery.channel) else { return Ok(()) };
         let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
         let settled = self.cores.ask(channel, &claims, move |core, claims| {
-            claims.iter().map(|claim| core.settle(channel, *claim).ok()).collect::<Vec<_>>()
+            let mut settle = |claim: &Claim| {
+                let settled = core.settle(channel, *claim);
+                if matches!(settled, Err(SettleRefusal::StoreFull)) {
+                    core.take_back(channel, *claim);
+                }
+                settled.ok()
+            };
+            claims.iter().map(&mut settle).collect::<Vec<_>>()
         });
         let mut settled = settled.await.map_err(|_| StoreFailed)?.into_iter();
         let mut tickets = Vec::with_capacity(claims.len());

@@ -8,7 +8,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Death, Message, Phase, Sequence, Stored},
     clock::{Millis, after},
-    log::{Log, Record, Sync, Target, Targets},
+    log::{Log, Purpose, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
 
@@ -39,7 +39,7 @@ impl<L: Log> Core<L> {
     /// A dead letter is in its channel, for now or until somebody sees to it.
     fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         self.lease_ended(number, sequence);
-        self.record_state(number, sequence)
+        self.record_state(number, sequence, Purpose::Settle)
     }
 
     /// The channel that takes another's dead letters. What it sends on itself does not come back to it: its own are taken

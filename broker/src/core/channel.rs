@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, StoreFailed, Ticket, by_channel, by_channel::Holder, room};
+use super::{Channel, Core, Ticket, WorkFailed, by_channel, by_channel::Holder, room};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
-    log::{Log, Record, Sync},
+    log::{Log, Purpose, Record, Sync},
     shared::{Share, Shared},
 };
 
@@ -78,6 +78,7 @@ impl Channel {
             wakes_at: None,
             listed_as_idle: false,
             lacks_memory: false,
+            owed: 0,
         };
         channel.publish();
         channel
@@ -150,7 +151,7 @@ impl<L: Log> Core<L> {
         &mut self,
         entry: &ChannelEntry,
         force: bool,
-    ) -> Result<Result<(u64, Ticket), u64>, StoreFailed> {
+    ) -> Result<Result<(u64, Ticket), u64>, WorkFailed> {
         self.alive()?;
         let number = entry.number;
         if self.closed.contains(&number) {
@@ -164,7 +165,12 @@ impl<L: Log> Core<L> {
             under_way.close(false);
             return Ok(Err(messages));
         }
-        self.append_reserved(&Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() })?;
+        let record = Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() };
+        if !self.log.has_room(Purpose::Settle, record.encoded_len()) {
+            self.counters.get_or_insert(number).under_way.close(false);
+            return Err(WorkFailed::NoRoom);
+        }
+        self.append(&record, Purpose::Settle)?;
         let ticket = self.appended(Sync::Now);
         self.closed.insert(number);
         self.drop_channel(number);
@@ -188,7 +194,11 @@ impl<L: Log> Core<L> {
         for (sequence, message) in channel.state.messages() {
             self.contents.remove(number, sequence);
             self.release_position(message.stored.position);
+            if let Some(state_at) = message.state_at {
+                self.log.release(state_at);
+            }
         }
+        self.owe(channel.owed, 0);
         self.wakers.commit.notify_one();
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Core, Samples, StoreFailed, Ticket, in_flight::Flight};
-use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Purpose, Record, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open group, if there is something in it and the log takes one more. Everybody who waits for it
@@ -119,16 +119,16 @@ impl<L: Log> Core<L> {
         self.log.open_bytes()
     }
 
-    /// Appends what must have room even on a full disk: all that empties it.
-    pub(super) fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let appended = self.log.append_reserved(record);
-        self.reserve_held(appended)
+    /// Appends what the caller has found room for: it was decided, and cannot be refused any more.
+    pub(super) fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, StoreFailed> {
+        let appended = self.log.append(record, purpose);
+        self.has_room_held(appended)
     }
 
-    /// There is always room for what empties the log: a log without is of no more use.
-    pub(super) fn reserve_held<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, StoreFailed> {
+    /// A log that does not take what it had room for is of no more use.
+    pub(super) fn has_room_held<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, StoreFailed> {
         appended.map_err(|error| {
-            tracing::error!(%error, "the log takes no record, not even from its reserve; the broker stops");
+            tracing::error!(%error, "the log does not take a record that it had room for; the broker stops");
             self.failed = true;
             self.wakers.commit.notify_one();
             StoreFailed

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
-use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, store::Arrived};
+use super::{
+    Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, reclaim::Stopped,
+    store::Arrived,
+};
 use crate::{
     channel::{Sequence, Stored},
     log::{AppendError, Log, Position, Record, Sync, Target, Targets},
@@ -132,7 +135,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Says again of a message that is gone from its channels that it was taken, if it may come again.
-    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), StoreFailed> {
+    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, message_id, enqueued_ms, moved_from, .. } = *record else {
             return Ok(());
         };

@@ -29,6 +29,7 @@ pub mod outbox;
 mod pacer;
 mod placement;
 mod positions;
+mod promise;
 mod push;
 mod reach;
 mod read;
@@ -208,6 +209,8 @@ struct Channel {
     lacks_memory: bool,
     /// What it has of the disk.
     disk: Stored,
+    /// Its part of what is owed to all channels.
+    owed: u64,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -239,6 +242,8 @@ pub struct Core<L = DiskLog> {
     outbox: Outbox,
     inbox: Inbox,
     timers: ChannelTimers,
+    /// What the messages of all channels may still have to say to the log: see [`promise`].
+    owed: u64,
     reclaim: Reclaim,
     marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.

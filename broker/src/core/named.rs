@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::{Core, StoreFailed, placement::is_outbox, told::PartTold};
-use crate::log::{AppendError, Log, Position, Record, Sync};
+use super::{Core, placement::is_outbox, told::PartTold};
+use crate::log::{AppendError, Log, Position, Purpose, Record, Sync};
 
 /// Channels that the part of the log says who they are that it goes on in. A few bytes for each that something is stored in
 /// meanwhile; of others nothing is kept.
@@ -40,26 +40,26 @@ impl<L: Log> Core<L> {
         self.named = Named { part: told.part, channels: told.named };
         for channel in unnamed {
             // Without room for it nothing is lost but a name, and that only with the address store.
-            if self.name_channel(channel, true).is_err() {
+            if self.name_channel(channel, Purpose::Change).is_err() {
                 break;
             }
             let _ = self.appended(Sync::Later);
         }
     }
 
-    /// Appends a message, if there is room beyond the reserve, and says whose it is.
+    /// Appends a message, if there is room for one, and says whose it is.
     pub(super) fn append_message(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
-        self.name_channels(record, false)?;
-        let position = self.log.append(record)?;
+        self.name_channels(record, Purpose::Store)?;
+        let position = self.log.append(record, Purpose::Store)?;
         self.name_channels_behind(record);
         Ok(position)
     }
 
-    /// The same of a copy, with the reserve.
-    pub(super) fn append_copied(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let named = self.name_channels(record, true);
-        self.reserve_held(named)?;
-        let position = self.append_reserved(record)?;
+    /// The same of a copy. A name never takes the room of copies: the part that is copied has it, and what is in this one is found
+    /// without it, but for its name.
+    pub(super) fn append_copied(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+        let _ = self.name_channels(record, Purpose::Change);
+        let position = self.log.append(record, Purpose::Copy)?;
         self.name_channels_behind(record);
         Ok(position)
     }
@@ -67,23 +67,22 @@ impl<L: Log> Core<L> {
     /// The log may have gone on in another part with the record itself.
     fn name_channels_behind(&mut self, record: &Record<'_>) {
         if self.log.current_part() != self.named.part {
-            // If there is no room, the part before knows them; what is in this one is found all the same, but for its name.
-            let _ = self.name_channels(record, true);
+            let _ = self.name_channels(record, Purpose::Change);
         }
     }
 
     /// Says whose a record is that is appended next, where this part of the log does not say so yet.
-    fn name_channels(&mut self, record: &Record<'_>, reserved: bool) -> Result<(), AppendError> {
+    fn name_channels(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<(), AppendError> {
         match *record {
             Record::Message { targets, .. } => {
-                targets.iter().try_for_each(|target| self.name_channel(target.channel, reserved))
+                targets.iter().try_for_each(|target| self.name_channel(target.channel, purpose))
             }
-            Record::ChannelKey { channel, .. } => self.name_channel(channel, reserved),
+            Record::ChannelKey { channel, .. } => self.name_channel(channel, purpose),
             _ => Ok(()),
         }
     }
 
-    fn name_channel(&mut self, channel: u32, reserved: bool) -> Result<(), AppendError> {
+    fn name_channel(&mut self, channel: u32, purpose: Purpose) -> Result<(), AppendError> {
         self.named.in_part(self.log.current_part());
         if is_outbox(channel) || self.named.channels.contains(&channel) {
             return Ok(());
@@ -93,7 +92,7 @@ impl<L: Log> Core<L> {
         let (uid, namespace, name) =
             (entry.config.uid.as_u128(), &*entry.config.namespace, &*entry.config.name);
         let record = Record::Channel { channel, uid, namespace, name };
-        if reserved { self.log.append_reserved(&record) } else { self.log.append(&record) }?;
+        self.log.append(&record, purpose)?;
         self.named.in_part(self.log.current_part());
         self.named.channels.insert(channel);
         Ok(())

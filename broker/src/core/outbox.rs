@@ -13,10 +13,13 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, under_way::UnderWay};
+use super::{
+    Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, promise::SETTLE_BYTES,
+    under_way::UnderWay,
+};
 use crate::{
     channel::Sequence,
-    log::{Log, Position, Read, Record, Sync},
+    log::{Log, Position, Purpose, Read, Record, Sync},
 };
 
 /// When a message comes again for which the other core's log had no room. Nobody tells when it has some again; to ask twice a
@@ -142,16 +145,19 @@ impl<L: Log> Core<L> {
         position.map(|position| self.read(position)).transpose()
     }
 
-    /// Every core has a message, on disk.
-    pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Ticket, StoreFailed> {
+    /// Every core has a message, on disk. Nothing is said of it while the log has no room for that.
+    pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Option<Ticket>, StoreFailed> {
         self.alive()?;
+        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+            return Ok(None);
+        }
         let Some(Held { position, .. }) = self.outbox.messages.remove(&message) else {
-            return Ok(Ticket::committed());
+            return Ok(Some(Ticket::committed()));
         };
         let (channel, sequence) = message;
-        self.append_reserved(&Record::Settle { channel, sequence })?;
+        self.append(&Record::Settle { channel, sequence }, Purpose::Settle)?;
         self.release_position(position);
-        Ok(self.appended(Sync::Now))
+        Ok(Some(self.appended(Sync::Now)))
     }
 }
 
@@ -223,7 +229,13 @@ async fn leave_when_safe<L: Log>(
     for (channel, ticket) in &taken {
         cores.kept(*channel, ticket.clone()).await?;
     }
-    cores.own().with(|core| core.went_out(message))?.wait().await?;
+    let gone = loop {
+        match cores.own().with(|core| core.went_out(message))? {
+            Some(gone) => break gone,
+            None => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+        }
+    };
+    gone.wait().await?;
     for (channel, _) in taken {
         cores.tell(channel, move |core| core.is_over(message));
     }

@@ -34,6 +34,8 @@ use crate::{
 struct Changed {
     handouts: Handouts,
     phase: Phase,
+    /// Where the log says so.
+    position: Position,
     /// When its time is over, if that has changed.
     expires_at: Option<Option<Millis>>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Key {
     pub(super) expires_at: Millis,
     /// The number of the channel that it belongs to, or none's.
     pub(super) channel: u32,
+    /// Whether the record is the key's alone.
+    pub(super) alone: bool,
 }
 
 /// Collects the log's records, in the order in which they lie there: those of the channels of one core.
@@ -170,6 +174,7 @@ impl Replay {
                         expires_at: expires_ms,
                         handouts: Handouts::default(),
                         phase: records::first_phase(due_ms),
+                        state_at: None,
                     };
                     if is_outbox(channel) {
                         let to_come = targets.iter().filter(Target::is_to_come).collect();
@@ -185,17 +190,19 @@ impl Replay {
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
-                self.changed(channel, sequence, handouts, Phase::Leased(ends_ms), None);
+                let phase = Phase::Leased(ends_ms);
+                self.changed(channel, sequence, Changed { handouts, phase, position, expires_at: None });
             }
             Record::Release { channel, sequence, delivery, counted } => {
-                self.given_back(channel, sequence, delivery, counted);
+                self.given_back(position, channel, sequence, delivery, counted);
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
                 if let RecordedPhase::Dead { since_ms, .. } = phase {
                     self.past.saw(since_ms);
                 }
-                self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
+                let (phase, expires_at) = (records::phase(phase), Some(expires_ms));
+                self.changed(channel, sequence, Changed { handouts, phase, position, expires_at });
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
@@ -214,15 +221,24 @@ impl Replay {
             return;
         }
         let channel = record.key_channel().unwrap_or_default();
-        let key = Key { position, expires_at: expires_ms, channel };
+        let alone = !matches!(record, Record::Push { .. } | Record::Message { .. });
+        let key = Key { position, expires_at: expires_ms, channel, alone };
         let known = self.keys.entry(hash).or_insert(key);
         // A key may be used again when its window is over, and the first message be copied after that.
-        if known.expires_at <= key.expires_at {
-            *known = key;
+        let older = if known.expires_at <= key.expires_at { std::mem::replace(known, key) } else { key };
+        if older.alone && older.position != known.position {
+            self.dead.push(older.position);
         }
     }
 
-    fn given_back(&mut self, channel: u32, sequence: Sequence, delivery: u32, counted: bool) {
+    fn given_back(
+        &mut self,
+        position: Position,
+        channel: u32,
+        sequence: Sequence,
+        delivery: u32,
+        counted: bool,
+    ) {
         if !self.here.has(channel) {
             return;
         }
@@ -230,8 +246,12 @@ impl Replay {
         let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
             handouts: Handouts { last: delivery, ..Handouts::default() },
             phase: Phase::Leased(0),
+            position,
             expires_at: None,
         });
+        if changed.position != position {
+            self.dead.push(std::mem::replace(&mut changed.position, position));
+        }
         if matches!(changed.phase, Phase::Leased(_)) {
             let uncounted = &mut changed.handouts.uncounted;
             *uncounted = uncounted.saturating_add(u32::from(!counted));
@@ -290,20 +310,15 @@ impl Replay {
         self.release(older.map(|older| older.message));
     }
 
-    fn changed(
-        &mut self,
-        channel: u32,
-        sequence: Sequence,
-        handouts: Handouts,
-        phase: Phase,
-        expires_at: Option<Option<Millis>>,
-    ) {
+    fn changed(&mut self, channel: u32, sequence: Sequence, mut changed: Changed) {
         if !self.here.has(channel) {
             return;
         }
         self.saw(channel, sequence);
-        let before = self.changes.get(&(channel, sequence)).and_then(|changed| changed.expires_at);
-        let changed = Changed { handouts, phase, expires_at: expires_at.or(before) };
+        if let Some(before) = self.changes.get(&(channel, sequence)) {
+            changed.expires_at = changed.expires_at.or(before.expires_at);
+            self.dead.push(before.position);
+        }
         self.changes.insert((channel, sequence), changed);
     }
 
@@ -316,7 +331,7 @@ impl Replay {
             return self.release(gone.map(|gone| gone.message));
         }
         self.saw(channel, sequence);
-        self.changes.remove(&(channel, sequence));
+        self.dead.extend(self.changes.remove(&(channel, sequence)).map(|changed| changed.position));
         if self.closed.contains_key(&channel) {
             return;
         }
@@ -326,9 +341,9 @@ impl Replay {
 
     /// A copy of a message is needed no longer.
     fn release(&mut self, message: Option<Message>) {
-        if let Some(message) = message
-            && self.shared.release(message.stored.position)
-        {
+        let Some(message) = message else { return };
+        self.dead.extend(message.state_at);
+        if self.shared.release(message.stored.position) {
             self.dead.push(message.stored.position);
         }
     }
@@ -347,12 +362,18 @@ impl Replay {
         if !closed.is_empty() {
             self.keys.retain(|_, key| !closed.contains_key(&key.channel));
         }
-        for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
-            let Some(state) = self.channels.get_mut(&channel) else { continue };
-            let Some(mut message) = state.remove(sequence) else { continue };
+        for ((channel, sequence), Changed { handouts, phase, position, expires_at }) in self.changes.drain() {
+            let state = self.channels.get_mut(&channel);
+            let Some((state, mut message)) =
+                state.and_then(|state| state.remove(sequence).map(|message| (state, message)))
+            else {
+                self.dead.push(position);
+                continue;
+            };
             message.handouts = handouts;
             message.phase = phase;
             message.expires_at = expires_at.unwrap_or(message.expires_at);
+            message.state_at = Some(position);
             state.restore(sequence, message);
         }
     }

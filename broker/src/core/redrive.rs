@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved};
+use super::{
+    Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved, promise::SETTLE_BYTES,
+};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::after,
-    log::{Coming, Log, Record, Sync},
+    log::{Coming, Log, Purpose, Record, Sync},
 };
 
 /// What one turn of a redrive did.
@@ -60,11 +62,12 @@ impl<L: Log> Core<L> {
                     };
                     self.move_message(number, sequence, to, recorded, Moved::Redriven)?
                 }
+                None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
                     let channel = self.channels.get_mut(&number);
                     let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
-                    self.record_state(number, sequence)?;
+                    self.record_state(number, sequence, Purpose::Change)?;
                     revived
                 }
             };
@@ -86,18 +89,22 @@ impl<L: Log> Core<L> {
     pub fn purge(&mut self, entry: &Arc<ChannelEntry>, state: State) -> Result<(u64, Ticket), StoreFailed> {
         self.alive()?;
         let number = entry.number;
-        let gone = match self.channel(entry) {
+        let goes = match self.channel(entry) {
             Some(channel) => channel.state.in_state(state, 0, EVENTS_PER_TURN),
             None => Vec::new(),
         };
-        for sequence in &gone {
-            self.remove_message(number, *sequence)?;
+        let mut gone = 0;
+        for sequence in goes {
+            if !self.remove_message(number, sequence)? {
+                break;
+            }
+            gone += 1;
         }
-        self.metrics.purged.inc_by(gone.len() as u64);
-        let ticket = self.appended_some(gone.len() as u64);
+        self.metrics.purged.inc_by(gone);
+        let ticket = self.appended_some(gone);
         self.serve_waiting(number);
         self.touch(number);
-        Ok((gone.len() as u64, ticket))
+        Ok((gone, ticket))
     }
 
     /// The promise of so many records; of none, that of what was there before.
@@ -107,21 +114,28 @@ impl<L: Log> Core<L> {
 
     /// A message makes room for a newer one.
     pub(super) fn drop_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        self.metrics.dropped.inc();
-        if let Some(channel) = self.channels.get(&number) {
-            channel.counters.dropped.fetch_add(1, Relaxed);
+        if self.remove_message(number, sequence)? {
+            self.metrics.dropped.inc();
+            if let Some(channel) = self.channels.get(&number) {
+                channel.counters.dropped.fetch_add(1, Relaxed);
+            }
         }
-        self.remove_message(number, sequence)
+        Ok(())
     }
 
-    /// A message leaves its channel though nobody settled it.
-    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+    /// A message leaves its channel though nobody settled it. False when the log has no room for that: then it stays.
+    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<bool, StoreFailed> {
+        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+            return Ok(false);
+        }
         let channel = self.channels.get_mut(&number);
-        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else { return Ok(()) };
-        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else {
+            return Ok(true);
+        };
+        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
         self.forget(number, sequence, &message);
-        Ok(())
+        Ok(true)
     }
 
     /// A message whose time is over has left its channel already.
@@ -135,7 +149,7 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get(&number) {
             channel.counters.expired.fetch_add(1, Relaxed);
         }
-        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
         self.forget(number, sequence, message);
         Ok(())

@@ -8,7 +8,7 @@ use restante_wire::channel::Durability;
 use super::{
     Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
     contents::HotContents,
-    idempotency::IdempotencyTable,
+    idempotency::{IdempotencyTable, KeyRecord},
     ids::Ids,
     in_flight::InFlight,
     mark::Marked,
@@ -155,12 +155,15 @@ impl<L: Log> Core<L> {
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
         let mut idempotency = IdempotencyTable::new(keys, now);
-        for (hash, Key { position, expires_at, channel }) in
-            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
-        {
+        for (hash, Key { position, expires_at, channel, alone }) in replay.keys.drain() {
+            if expires_at <= now {
+                replay.dead.extend(alone.then_some(position));
+                continue;
+            }
             let entry = store.by_number(channel);
             let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
-            idempotency.insert(hash, expires_at, position, (channel, namespace), now);
+            let lies = KeyRecord { position, alone };
+            idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
         }
         let mut channels = Numbered::<Box<Channel>>::default();
         // What the address store could not forget any more stays deleted.
@@ -233,6 +236,7 @@ impl<L: Log> Core<L> {
             outbox,
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
+            owed: 0,
             reclaim: Reclaim::since(before),
             marked: Marked::at_start(now),
             lack_memory: Vec::new(),
@@ -247,6 +251,12 @@ impl<L: Log> Core<L> {
             samples: Arc::default(),
             wakers: super::Wakers::default(),
         };
+        if core.log.has_older() {
+            let messages = core.channels.values().flat_map(|channel| channel.state.messages());
+            let lie = messages.flat_map(|(_, message)| [Some(message.stored.position), message.state_at]);
+            let held: Vec<_> = lie.flatten().collect();
+            held.into_iter().for_each(|position| core.log.hold(position));
+        }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
         core.go_on_naming(replay.newest_part);
         let numbers: Vec<_> = core.channels.keys().copied().collect();

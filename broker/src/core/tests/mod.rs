@@ -5,6 +5,7 @@ mod clock;
 mod copies;
 mod crash;
 mod failure;
+mod full_disk;
 mod hop;
 mod letters;
 mod lost;

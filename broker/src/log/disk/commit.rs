@@ -110,7 +110,6 @@ impl<S: Storage> DiskLog<S> {
 
     /// The open group becomes frames in their places.
     fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Write<S::File>, LogError> {
-        self.lacks_segment()?;
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
         let first_epoch = self.group.first_epoch();
         let mut last = self.segments[&first_epoch].file.clone();

@@ -105,7 +105,7 @@ impl<S: Storage> DiskLog<S> {
 
     /// Whether a segment must stay as it is for now. On a full disk it need not: whoever copies it is told.
     pub(super) fn is_pinned(&self, epoch: u64) -> bool {
-        if self.spares.are_scarce() {
+        if self.is_scarce() {
             self.pins.tear_out();
         }
         self.pins.hold(epoch)

@@ -20,8 +20,8 @@ pub enum OpenError {
     },
     /// There is no room for the segments that a log needs to begin with.
     #[error(
-        "failed to open the log in {}: the volume is full, and the log needs room for a segment of {segment_bytes} \
-         bytes: make room or enlarge the volume ({source})",
+        "failed to open the log in {}: the volume is full, and a log needs room for four segments of {segment_bytes} bytes: \
+         make room, enlarge the volume, or start with a smaller --segment-size ({source})",
         folder.display()
     )]
     Full {

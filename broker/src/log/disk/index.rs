@@ -6,7 +6,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0–8 | `RESTIDX1` |
-//! | 8–12 | version of the format, `u32`: 1 |
+//! | 8–12 | version of the format, `u32`: 2 |
 //! | 12–16 | crc32c over bytes 0–12 and 16–80, `u32` |
 //! | 16–24 | epoch of the segment, `u64` |
 //! | 24–32 | its mark, `u64` |
@@ -32,7 +32,7 @@ use super::{
 };
 
 const MAGIC: &[u8; 8] = b"RESTIDX1";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEAD_BYTES: usize = 80;
 
 /// What the head of an index says.

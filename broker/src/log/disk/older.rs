@@ -64,7 +64,8 @@ impl<S: Storage> Older<S> {
         let (mut segments, mut spares) = (Vec::new(), Vec::new());
         for (log, storage) in logs.iter().enumerate() {
             // No spare is of use here.
-            let mut survey = recovery::survey(storage, 0)?;
+            let mut survey = recovery::survey(storage)?;
+            survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
             let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
             let end = recovery::end(first_frame, &survey.frames)

@@ -1,7 +1,8 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
+    io,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -18,13 +19,16 @@ use super::{
     recovery::{self, Missing, Survey},
     replay::Replay,
     reserve,
-    segment::{self, blank},
+    segment::{self, SegmentFile, blank},
     spares::Spares,
     storage::{Folder, Storage},
     tail::{self, Place},
     work::{Settle, Write},
 };
 use crate::log::GroupNumber;
+
+/// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
+const SEGMENTS_MIN: usize = reserve::SPARES + 2;
 
 impl DiskLog<Folder> {
     /// Opens the log in a folder, or begins one.
@@ -42,11 +46,9 @@ impl<S: Storage> DiskLog<S> {
 
     /// Opens a log that comes after others.
     pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
-        let Options { segment_bytes } = options;
-        let mut survey = recovery::survey(&storage, segment_bytes)?;
-        if survey.segments.is_empty() && older.count() > 0 {
-            begin_beside(&storage, &mut survey, segment_bytes)?;
-        }
+        let mut survey = recovery::survey(&storage)?;
+        let segment_bytes = tail::segment_bytes(&storage, &survey, options.segment_bytes);
+        survey.use_spares_of(segment_bytes);
         let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
         let end = recovery::end(first_frame, &survey.frames)
             .map_err(|missing| damaged(&storage, &survey, missing))?;
@@ -59,6 +61,9 @@ impl<S: Storage> DiskLog<S> {
         survey.frames.split_off(&end.next_frame);
 
         survey.tidy(&storage)?;
+        if survey.segments.is_empty() {
+            begin(&storage, &mut survey, segment_bytes, older.count() > 0)?;
+        }
         let place = tail::place(&storage, &mut survey, segment_bytes, end)?;
         let mut ends = survey.ends();
         let tail = survey.frames.split_off(&end.synced);
@@ -72,6 +77,7 @@ impl<S: Storage> DiskLog<S> {
                 tail::write_again(&storage, &survey, &tail)?;
                 None
             }
+            Place::Again => return Self::open_after(older, storage, options),
         };
         let newest = survey.segments.keys().next_back().copied().filter(|_| fresh.is_none());
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
@@ -88,7 +94,13 @@ impl<S: Storage> DiskLog<S> {
                 }
             }
         }
+        // One that was made shorter is of no use.
+        for shorter in survey.spares.extract_if(.., |spare| spare.bytes < segment_bytes) {
+            let removed = storage.remove(&shorter.name);
+            removed.map_err(|error| OpenError::io(storage.path(), &shorter.name, error))?;
+        }
         segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
+        replenish(&storage, &mut survey.spares, &mut survey.next_file, segment_bytes)?;
         let active = segments.values().next_back().expect("the tail lies in a segment");
         let group = Group::new(active.head.epoch, active.end);
         let progress = Progress::at(end.next_frame, active.file.clone());
@@ -110,9 +122,11 @@ impl<S: Storage> DiskLog<S> {
             storage,
             segments,
             spares,
-            awaited: VecDeque::new(),
             segment_bytes,
             live_bytes: 0,
+            promised: 0,
+            keys_copied: 0,
+            walks_older: false,
             group,
             next_frame: end.next_frame,
             newest_group: GroupNumber::default(),
@@ -128,6 +142,7 @@ impl<S: Storage> DiskLog<S> {
             freed: None,
             walked: None,
             pins: Pins::default(),
+            older_live: vec![0; older.count() as usize],
             older,
             older_next: 0,
             poisoned: false,
@@ -135,24 +150,69 @@ impl<S: Storage> DiskLog<S> {
     }
 }
 
-/// A log that begins beside older ones has its reserve before it takes anything: those may have filled the disk, and only
-/// what is settled empties it. If there is no room for it, nothing has changed.
-fn begin_beside<S: Storage>(
+/// A log has its reserve before it takes anything: others may fill the disk, and then only what is settled empties it. If there
+/// is no room for it, nothing has changed.
+fn begin<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
     segment_bytes: u64,
+    beside: bool,
 ) -> Result<(), OpenError> {
-    while survey.spares.len() <= reserve::SPARES {
-        let number = survey.next_file;
-        survey.next_file += 1;
-        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
-        survey.spares.push(made.map_err(|source| {
-            if tail::is_full(&source) {
-                OpenError::NoRoomBeside { folder: storage.path().to_owned(), segment_bytes, source }
-            } else {
-                OpenError::io(storage.path(), &segment::name(number), source)
+    let there = survey.spares.len();
+    let made = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes, SEGMENTS_MIN);
+    let Err((number, source)) = made else {
+        // The first is taken first.
+        survey.spares.reverse();
+        return Ok(());
+    };
+    for spare in survey.spares.drain(there..) {
+        storage.remove(&spare.name).map_err(|error| OpenError::io(storage.path(), &spare.name, error))?;
+    }
+    let folder = storage.path().to_owned();
+    Err(match beside {
+        _ if !tail::is_full(&source) => OpenError::io(storage.path(), &segment::name(number), source),
+        true => OpenError::NoRoomBeside { folder, segment_bytes, source },
+        false => OpenError::Full { folder, segment_bytes, source },
+    })
+}
+
+/// Makes what is missing of the reserve, if the disk has room for it.
+fn replenish<S: Storage>(
+    storage: &S,
+    spares: &mut Vec<SegmentFile<S::File>>,
+    next_file: &mut u64,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    match make_spares(storage, spares, next_file, segment_bytes, reserve::SPARES + 1) {
+        Ok(()) => Ok(()),
+        Err((_, source)) if tail::is_full(&source) => {
+            if spares.len() < reserve::SPARES {
+                tracing::warn!(
+                    folder = %storage.path().display(),
+                    segments = spares.len(),
+                    "the volume is full, and the log has less room than it keeps for settles: pushes are refused, and settles \
+                     are served as far as there is room; enlarge the volume, or make room on it"
+                );
             }
-        })?);
+            Ok(())
+        }
+        Err((number, source)) => Err(OpenError::io(storage.path(), &segment::name(number), source)),
+    }
+}
+
+/// Makes spares until there are so many. At once: their blocks are reserved, and not written.
+fn make_spares<S: Storage>(
+    storage: &S,
+    spares: &mut Vec<SegmentFile<S::File>>,
+    next_file: &mut u64,
+    segment_bytes: u64,
+    count: usize,
+) -> Result<(), (u64, io::Error)> {
+    while spares.len() < count {
+        let number = *next_file;
+        *next_file += 1;
+        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
+        spares.push(made.map_err(|source| (number, source))?);
     }
     Ok(())
 }

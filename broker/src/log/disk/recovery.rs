@@ -72,8 +72,8 @@ pub(super) struct Kept {
 
 /// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
 /// as it was.
-pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let mut survey = list(storage, Some(segment_bytes))?;
+pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
+    let mut survey = list(storage)?;
     if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
@@ -81,11 +81,8 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
     Ok(survey)
 }
 
-/// What each file is. Spares of another length than `segment_bytes` cannot be used.
-pub(super) fn list<S: Storage>(
-    storage: &S,
-    segment_bytes: Option<u64>,
-) -> Result<Survey<S::File>, OpenError> {
+/// What each file is.
+pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
     let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
@@ -125,10 +122,7 @@ pub(super) fn list<S: Storage>(
                 }
             }
             FileKind::Newer(version) => survey.unfit.push(Unfit { file, reason: Reason::Newer(version) }),
-            FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
-                survey.spares.push(file)
-            }
-            FileKind::Spare => survey.unusable.push(file.name),
+            FileKind::Spare => survey.spares.push(file),
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
@@ -181,6 +175,12 @@ impl<F> Survey<F> {
             storage.remove(&name).map_err(|error| OpenError::io(storage.path(), &name, error))?;
         }
         Ok(())
+    }
+
+    /// Spares that are shorter than this cannot be used.
+    pub(super) fn use_spares_of(&mut self, segment_bytes: u64) {
+        let shorter = self.spares.extract_if(.., |spare| spare.bytes < segment_bytes);
+        self.unusable.extend(shorter.map(|spare| spare.name));
     }
 
     /// Where each segment's last frame ends; none for segments without frames.

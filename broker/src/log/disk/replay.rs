@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     DiskLog, LogError, Segment,
     heads::{Extent, Heads, HeadsError},
-    index,
+    index, is_key_alone,
     place::In,
     readers::{Reading, failed},
     recovery::Kept,
@@ -96,8 +96,18 @@ impl<S: Storage> DiskLog<S> {
             segment.live += heads.needed;
             self.live_bytes += heads.needed;
         }
+        let mut keys = 0;
+        let told = heads.tell(segment, &mut |position, head| {
+            keys += u64::from(head.record.key().is_some() && !is_key_alone(&head.record));
+            tell(position, head);
+        });
+        if let In::Own(epoch) = segment
+            && let Some(segment) = self.segments.get_mut(&epoch)
+        {
+            segment.keys += keys;
+        }
         let (storage, file) = self.place_of(segment);
-        heads.tell(segment, tell).map_err(|error| error_of(&file, storage.path(), error))
+        told.map_err(|error| error_of(&file, storage.path(), error))
     }
 
     fn begin_segment(&mut self, segment: In) -> Arrival {

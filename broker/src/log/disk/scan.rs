@@ -56,7 +56,9 @@ impl<S: Storage> DiskLog<S> {
         if self.poisoned {
             return Poll::Ready(Err(LogError::Poisoned));
         }
-        let Some(asked) = self.ask(from.into(), below, max_bytes) else {
+        let begins = Place::from(from);
+        self.walks_older = matches!(begins.segment, In::Older(_)) && self.older.count() > 0;
+        let Some(asked) = self.ask(begins, below, max_bytes) else {
             return Poll::Ready(Ok(Scanned { records: Vec::new(), next: None }));
         };
         let mut scanning = match self.scanning.take().filter(|scanning| scanning.asked == asked) {

@@ -182,6 +182,16 @@ pub(super) fn make_spare<S: Storage>(
     }
 }
 
+/// Writes zeros over a part of a file.
+pub(super) fn write_zeros(file: &impl StorageFile, mut from: u64, to: u64) -> io::Result<()> {
+    while from < to {
+        let length = (ZEROS.len() as u64).min(to - from);
+        file.write_at(&ZEROS[..length as usize], from)?;
+        from += length;
+    }
+    Ok(())
+}
+
 /// Makes a used file a spare again. Synced, so that no restart takes it for a segment once a later one is freed as well.
 pub(super) fn blank<F: StorageFile>(segment: &SegmentFile<F>) -> io::Result<()> {
     segment.file.write_at(&[0; HEAD_BYTES as usize], 0)?;

@@ -88,8 +88,6 @@ struct World {
     next: u64,
     /// Random numbers drawn so far.
     drawn: u64,
-    /// Bytes that files may have in all.
-    room: Option<usize>,
     /// How many writes and syncs still succeed.
     good_for: Option<u64>,
     /// Every sync of a file fails.
@@ -117,10 +115,24 @@ struct Slowness {
     read: Option<Before>,
 }
 
-/// The disk.
+/// What folders that share a volume take of it.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that all files may have.
+    room: Option<usize>,
+    /// Bytes that others have taken, who are no folder of a log.
+    others: usize,
+    /// Bytes of the files in each folder.
+    used: Vec<usize>,
+}
+
+/// The disk: a folder on a volume.
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
     world: Arc<Mutex<World>>,
+    volume: Arc<Mutex<Shared>>,
+    /// Which folder of the volume it is.
+    folder: usize,
     slowness: Arc<Mutex<Slowness>>,
 }
 
@@ -137,7 +149,30 @@ impl Simulated {
 
     /// From now on files may have so many bytes in all.
     pub(crate) fn limit(&self, room: usize) {
-        self.world().room = Some(room);
+        self.volume.lock().unwrap().room = Some(room);
+    }
+
+    /// Somebody else on the volume takes so many bytes of it from now on, and no others.
+    pub(crate) fn others_take(&self, bytes: usize) {
+        self.volume.lock().unwrap().others = bytes;
+    }
+
+    /// Another folder on the same volume.
+    pub(crate) fn beside(&self) -> Self {
+        let folder = self.folder + 1;
+        Self { volume: self.volume.clone(), folder, ..Self::default() }
+    }
+
+    /// Bytes of the volume, and those that are left of it.
+    fn total_and_left(&self, world: &World) -> (usize, usize) {
+        let mut volume = self.volume.lock().unwrap();
+        if volume.used.len() <= self.folder {
+            volume.used.resize(self.folder + 1, 0);
+        }
+        volume.used[self.folder] = world.contents.values().map(|content| content.bytes.len()).sum();
+        let total = volume.room.unwrap_or(1 << 40);
+        let used = volume.used.iter().sum::<usize>() + volume.others;
+        (total, total.saturating_sub(used))
     }
 
     /// After so many more writes and syncs, every one fails.
@@ -360,10 +395,8 @@ impl Storage for Simulated {
     }
 
     fn volume(&self) -> io::Result<Volume> {
-        let world = self.world();
-        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
-        let total = world.room.unwrap_or(1 << 40);
-        Ok(Volume { total: total as u64, available: total.saturating_sub(used) as u64 })
+        let (total, left) = self.total_and_left(&self.world());
+        Ok(Volume { total: total as u64, available: left as u64 })
     }
 
     fn path(&self) -> &Path {

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, RecordHead, Replayed, Scanned,
-    Sync, Tell, contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead, Replayed,
+    Scanned, Sync, Tell, contract::counts_as_live,
 };
 use place::Place;
 pub(crate) use stream::Stream;
@@ -129,7 +129,7 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+    fn append(&mut self, record: &Record<'_>, _: Purpose) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
@@ -143,10 +143,6 @@ impl Log for MemoryLog {
             *self.live.entry(self.sequence).or_default() += u64::from(place.length);
         }
         Ok(place.into())
-    }
-
-    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
-        self.append(record)
     }
 
     fn longest_record(&self) -> u64 {

@@ -90,7 +90,7 @@ fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: 
 
 impl Examination {
     fn of(storage: ReadOnly, first: u32) -> Result<Self, OpenError> {
-        let mut survey = recovery::list(&storage, None)?;
+        let mut survey = recovery::list(&storage)?;
         survey.find_frames(&storage, Indexes::Ignored)?;
         let mut harm = Vec::new();
         for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {

@@ -47,11 +47,10 @@ impl StorageFile for SimulatedFile {
         let mut world = self.disk.world();
         world.operate()?;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
-        let room = world.room;
+        let (_, left) = self.disk.total_and_left(&world);
         let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         let grown = end.saturating_sub(content.bytes.len());
-        if room.is_some_and(|room| used + grown > room) && grown > 0 {
+        if grown > left {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if grown > 0 {

@@ -33,7 +33,7 @@ fn written(folder: &Path) {
             headers: &[],
             body: &body,
         };
-        log.append(&push).unwrap();
+        log.append(&push, crate::log::Purpose::Store).unwrap();
         log.committed(if sequence + 2 > MESSAGES { Sync::Later } else { Sync::Now }).unwrap();
     }
 }

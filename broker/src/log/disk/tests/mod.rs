@@ -12,4 +12,5 @@ mod model;
 mod owner;
 mod pace;
 mod reclaim;
+mod room;
 mod spares;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     channel::{Sequence, Stored},
-    log::{AppendError, Log, Position, Purpose, Record, Sync, Target, Targets},
+    log::{AppendError, Log, Position, Record, Sync, Target, Targets},
 };
 
 /// What was taken and may come again: until the message has left its outbox.
@@ -93,7 +93,7 @@ impl<L: Log> Core<L> {
             headers,
             body,
         };
-        let position = match self.log.append(&record, Purpose::Store) {
+        let position = match self.append_message(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
             // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.

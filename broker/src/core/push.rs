@@ -16,7 +16,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Group, Stored},
     clock::{Millis, after},
-    log::{AppendError, Coming, Idempotency, Log, Position, Purpose, Record, Sync, Target, Targets},
+    log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
 
 /// A message on its way into a channel.
@@ -201,7 +201,7 @@ impl<L: Log> Core<L> {
             headers: &content.headers,
             body: &content.body,
         };
-        let position = match self.log.append(&record, Purpose::Store) {
+        let position = match self.append_message(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => {
                 // Keys that have expired meanwhile take room as well.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
-    log::{AppendError, GroupNumber, Log, Position, Purpose, Record, Scanned, Sync, Target, Targets},
+    log::{AppendError, GroupNumber, Log, Position, Record, Scanned, Sync, Target, Targets},
 };
 
 /// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
@@ -193,6 +193,9 @@ impl<L: Log> Core<L> {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            // Each part of the log that needs one has one of its own.
+            Record::Channel { .. } => Ok(()),
+            Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
             Record::Clock { .. } => self.keep_mark(),
         }
     }
@@ -269,6 +272,14 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
+    /// Nothing of a deleted channel comes after its deletion; so it outlives all of that in its own log, as a settle does.
+    fn keep_closed(&mut self, channel: u32, record: &Record<'_>) -> Result<(), Stopped> {
+        if self.here.has(channel) && self.log.has_older() {
+            self.append_copy(record)?;
+        }
+        Ok(())
+    }
+
     /// Copies what was last written of a message. What time has done to it since was not written down, and a start does it again.
     fn keep_state(
         &mut self,
@@ -295,6 +306,10 @@ impl<L: Log> Core<L> {
     /// Writes an idempotency key down again while its window is open, without its message.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
+            if record.key_channel().is_some_and(|channel| self.closed.contains(&channel)) {
+                self.idempotency.forget(idempotency.hash, position);
+                return Ok(());
+            }
             let key = match record.key_channel() {
                 Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
                 None => Record::Key { idempotency, message_id },
@@ -315,7 +330,7 @@ impl<L: Log> Core<L> {
     }
 
     pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, Stopped> {
-        let appended = self.log.append(record, Purpose::Copy);
+        let appended = self.append_copied(record);
         if appended == Err(AppendError::Full) {
             return Err(Stopped::NoRoom);
         }

@@ -68,6 +68,9 @@ use super::{
 /// reads, so that no message holds up the others of its core.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
 /// Whether a log has files of this name: digits, as [`segment::name`] makes them.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
@@ -235,6 +238,18 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn longest_record(&self) -> u64 {
         self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT
+    }
+
+    fn current_part(&self) -> u64 {
+        self.group.epoch()
+    }
+
+    fn part_of(at: Position) -> u64 {
+        match Place::from(at).segment {
+            In::Own(epoch) => epoch,
+            // From the other end: there are as few as of those.
+            In::Older(index) => u64::MAX - u64::from(index),
+        }
     }
 
     fn open_bytes(&self) -> usize {

@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, io};
 
 use super::{
-    OpenError,
+    OpenError, SEGMENT_BYTES_MAX,
     find::Indexes,
     frame::{self, ALIGNMENT},
     heads::Heads,
@@ -108,6 +108,10 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
         let bytes = file.size().map_err(|error| failed(&name, error))?;
+        if bytes > SEGMENT_BYTES_MAX {
+            let reason = format!("it has {bytes} bytes, and a segment has at most {SEGMENT_BYTES_MAX}");
+            return Err(failed(&name, io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+        }
         let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
         let file = SegmentFile::new(name, file, bytes);
         match kind {

@@ -13,6 +13,8 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
+use crate::data_folder::plain;
+
 /// What a log asks of a file system.
 pub trait Storage: Send + Sync + Clone + 'static {
     /// An open file.
@@ -93,7 +95,8 @@ impl Storage for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.0.join(name))
+        let file = plain::open_with(&self.0.join(name), OpenOptions::new().read(true).write(true))?;
+        file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, name: &str) -> io::Result<File> {

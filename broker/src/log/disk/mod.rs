@@ -8,6 +8,7 @@ pub mod examine;
 mod find;
 mod frame;
 mod group;
+mod harm;
 mod heads;
 mod helper;
 mod index;
@@ -27,6 +28,7 @@ mod segment;
 mod spares;
 pub mod storage;
 mod sweep;
+mod synced;
 mod tail;
 mod window;
 mod work;
@@ -58,6 +60,7 @@ use scan::Scanning;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
+use synced::Synced;
 use work::{Settle, Settled, Write, Written};
 
 use super::{
@@ -117,6 +120,8 @@ pub struct DiskLog<S: Storage = Folder> {
     segment_bytes: u64,
     live_bytes: u64,
     group: Group,
+    /// Random; in the heads of all its segments.
+    log_id: u64,
     next_frame: u64,
     newest_group: GroupNumber,
     progress: Progress<S::File>,
@@ -129,6 +134,8 @@ pub struct DiskLog<S: Storage = Folder> {
     readers: Readers,
     /// Writes indexes.
     indexer: Indexer<S::File>,
+    /// What is known to be on disk.
+    synced: Arc<Synced<S::File>>,
     /// What owners before have left, until the owner was told.
     replay: Replay,
     scanning: Option<Scanning>,
@@ -147,6 +154,16 @@ pub struct DiskLog<S: Storage = Folder> {
 }
 
 impl<S: Storage> DiskLog<S> {
+    /// Ends the log in order, once everything is committed: it says so on disk, and takes nothing any more.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
+        if self.poisoned || !is_settled {
+            return Ok(());
+        }
+        self.poison();
+        self.synced.update(|mark| mark.closed = true).and_then(|()| self.synced.sync())
+    }
+
     /// The logs before this one.
     pub fn older(&self) -> &Older<S> {
         &self.older

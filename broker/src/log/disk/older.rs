@@ -13,7 +13,6 @@ use super::{
     OpenError,
     heads::Extent,
     index,
-    open::damaged,
     recovery,
     segment::{self, SegmentFile},
     storage::Storage,
@@ -66,9 +65,7 @@ impl<S: Storage> Older<S> {
             // No spare is of use here.
             let mut survey = recovery::survey(storage, 0)?;
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
-            let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
-            let end = recovery::end(first_frame, &survey.frames)
-                .map_err(|missing| damaged(storage, &survey, missing))?;
+            let end = recovery::end(survey.known(), &survey.frames);
             survey.frames.split_off(&end.next_frame);
             let ends = survey.ends();
             let unsynced = survey.frames.split_off(&end.synced);

@@ -113,7 +113,8 @@ impl<S: Storage> DiskLog<S> {
         self.walked = None;
         self.live_bytes -= live;
         let keep = self.spares.want_one();
-        self.settler.give(Settle::Free { file: file.clone(), keep });
+        let first_frame = self.segments.values().next().map_or(self.next_frame, |next| next.head.first_frame);
+        self.settler.give(Settle::Free { file: file.clone(), keep, first_frame });
         self.freeing = Some(Freeing::Own(file, keep));
     }
 

@@ -29,11 +29,13 @@ impl<S: Storage> DiskLog<S> {
         if !reserved && !self.awaited.is_empty() {
             return Err(AppendError::Full);
         }
-        // The frame in the old segment, if there is one, has the number before. The mark is drawn when the head is written.
+        // The frame in the old segment, if there is one, has the number before. The rest is known when the head is written.
         let head = Head {
             epoch: self.group.epoch() + 1,
             first_frame: self.next_frame + self.group.frames(),
             mark: 0,
+            bytes: 0,
+            log: 0,
         };
         match self.spares.take(reserved) {
             Taken::Spare(file) if self.awaited.is_empty() => {

@@ -34,6 +34,10 @@ pub trait Storage: Send + Sync + Clone + 'static {
     fn random(&self) -> io::Result<u64>;
     /// How full the volume is that the folder is on. Others may use it as well.
     fn volume(&self) -> io::Result<Volume>;
+    /// Whether nobody else may write to the folder: fails when its lock is not this process's any more.
+    fn is_ours(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The folder, as errors name it.
     fn path(&self) -> &Path;
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     thread,
 };
@@ -28,6 +29,8 @@ pub(super) struct Swept {
     pub(super) frames: Vec<(u64, Found)>,
     /// The heads of all their records, unless there were too many, or one that this version cannot read.
     pub(super) heads: Option<Heads>,
+    /// Where frames were written that are not whole.
+    pub(super) traces: Vec<Range<u64>>,
 }
 
 /// Finds the frames of these segments, by epoch. The first that cannot be read is named.
@@ -62,7 +65,7 @@ fn sweep_one<F: StorageFile>(
 ) -> io::Result<Swept> {
     let mut frames = Vec::new();
     let mut heads = Some(Heads::default());
-    each_frame(segment, head.mark, |offset, found, records| {
+    let traces = each_frame(segment, head.mark, |offset, found, records| {
         let Head { epoch, .. } = *head;
         let (bytes, synced) = (found.frame_bytes(), found.synced);
         frames.push((found.number, Found { epoch, offset, bytes, synced, frames: 1 }));
@@ -75,5 +78,5 @@ fn sweep_one<F: StorageFile>(
             (kept <= KEPT_BYTES_MAX).then_some(heads)
         });
     })?;
-    Ok(Swept { frames, heads })
+    Ok(Swept { frames, heads, traces })
 }

@@ -1,6 +1,6 @@
 //! Reading a segment from one end to the other without having all of it in memory.
 
-use std::io;
+use std::{io, ops::Range};
 
 use super::{
     frame,
@@ -52,6 +52,14 @@ impl<'a, F: StorageFile> Window<'a, F> {
         }
     }
 
+    /// Bytes of what was once a frame at `offset`, by its mark, whether it is whole or not.
+    fn trace(&mut self, offset: u64, mark: u64) -> io::Result<Option<u64>> {
+        let room = self.segment.bytes - offset;
+        let head = self.at(offset, frame::HEAD_BYTES)?;
+        let has_mark = head.get(frame::MARK) == Some(&mark.to_le_bytes());
+        Ok(frame::frame_bytes(head).filter(|_| has_mark).map(|bytes| bytes.min(room)))
+    }
+
     /// The next place after `offset` where a frame may begin, by its mark; none up to the end.
     fn candidate(&mut self, offset: u64, mark: u64) -> io::Result<Option<u64>> {
         let mut mark_at = offset + frame::ALIGNMENT + frame::MARK.start as u64;
@@ -74,13 +82,18 @@ impl<'a, F: StorageFile> Window<'a, F> {
 // Frames and their marks lie at multiples of the same.
 const _: () = assert!(frame::ALIGNMENT as usize == frame::MARK.end - frame::MARK.start);
 
-/// Goes through all whole frames of a segment, searching on past damage: each with where it begins.
+/// Where frames were written that are not whole: enough for any tail that a power cut tears.
+const TRACES_MAX: usize = 4096;
+
+/// Goes through all whole frames of a segment, searching on past damage: each with where it begins. Returns where others
+/// begin and end that are not whole.
 pub(super) fn each_frame<F: StorageFile>(
     segment: &SegmentFile<F>,
     mark: u64,
     mut visit: impl FnMut(u64, frame::Head, &[u8]),
-) -> io::Result<()> {
+) -> io::Result<Vec<Range<u64>>> {
     let mut window = Window::new(segment);
+    let mut traces = Vec::new();
     let mut offset = Some(HEAD_BYTES);
     while let Some(at) = offset.filter(|at| *at < segment.bytes) {
         let frame_bytes = window.frame(at, mark)?.map(|(head, records)| {
@@ -89,8 +102,12 @@ pub(super) fn each_frame<F: StorageFile>(
         });
         offset = match frame_bytes {
             Some(bytes) => Some(at + bytes),
-            None => window.candidate(at, mark)?,
+            None => {
+                let trace = window.trace(at, mark)?.filter(|_| traces.len() < TRACES_MAX);
+                traces.extend(trace.map(|bytes| at..at + bytes));
+                window.candidate(at, mark)?
+            }
         };
     }
-    Ok(())
+    Ok(traces)
 }

@@ -12,4 +12,6 @@ mod model;
 mod owner;
 mod pace;
 mod reclaim;
+mod single_change;
 mod spares;
+mod two_writers;

@@ -17,7 +17,10 @@ use super::{
     journal::{AppendError, Journal},
     snapshot,
 };
-use crate::data_folder::durable::{self, ReplaceError};
+use crate::{
+    data_folder::durable::{self, ReplaceError},
+    first_failure::FirstFailure,
+};
 
 /// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
 /// about as much and needs no memory.
@@ -38,6 +41,7 @@ pub(super) struct Disk {
     /// The journal's length at which the next snapshot is due.
     snapshot_due_bytes: u64,
     failed: CancellationToken,
+    failure: FirstFailure,
 }
 
 impl Disk {
@@ -86,6 +90,7 @@ impl Disk {
             journal,
             snapshot_due_bytes: due_bytes(snapshot_bytes),
             failed: CancellationToken::new(),
+            failure: FirstFailure::default(),
         };
         if let Some(offset) = cut_at {
             tracing::warn!(path = %journal_path.display(), offset, "cut a change off that was being written at a crash");
@@ -103,6 +108,11 @@ impl Disk {
     /// Cancelled when the disk failed and only a restart can tell what it holds.
     pub(super) fn failed(&self) -> CancellationToken {
         self.failed.clone()
+    }
+
+    /// Why.
+    pub(super) fn failure(&self) -> FirstFailure {
+        self.failure.clone()
     }
 
     /// Makes a change last. `whole` is everything that the store holds after it.
@@ -190,6 +200,10 @@ impl Disk {
     }
 
     fn fail(&mut self, error: &io::Error) -> ApplyError {
+        self.failure.tell(format_args!(
+            "failed to write a change of the addresses in {}: {error}",
+            self.folder.display()
+        ));
         self.failed.cancel();
         tracing::error!(%error, folder = %self.folder.display(), "the disk failed under a change of the addresses");
         ApplyError::Failed

@@ -38,7 +38,10 @@ use uuid::Uuid;
 pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 
-use crate::clock::{Clock, Millis};
+use crate::{
+    clock::{Clock, Millis},
+    first_failure::FirstFailure,
+};
 use indices::Indices;
 use writer::Writer;
 
@@ -61,6 +64,7 @@ struct Inner {
     next_number: AtomicU32,
     clock: Clock,
     failed: CancellationToken,
+    failure: FirstFailure,
     writer: Mutex<Writer>,
 }
 
@@ -77,8 +81,16 @@ impl AddressStore {
         let next_number = contents.next_number.into();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
-        let failed = writer.disk.failed();
-        Ok(Self(Arc::new(Inner { indices, state, next_number, clock, failed, writer: Mutex::new(writer) })))
+        let (failed, failure) = (writer.disk.failed(), writer.disk.failure());
+        Ok(Self(Arc::new(Inner {
+            indices,
+            state,
+            next_number,
+            clock,
+            failed,
+            failure,
+            writer: Mutex::new(writer),
+        })))
     }
 
     /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
@@ -142,6 +154,11 @@ impl AddressStore {
     /// out what was stored.
     pub fn failed(&self) -> CancellationToken {
         self.0.failed.clone()
+    }
+
+    /// Why the disk failed, if it did.
+    pub fn failure(&self) -> FirstFailure {
+        self.0.failure.clone()
     }
 
     /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.

@@ -8,7 +8,7 @@ use std::{
 use super::manifest::{FORMAT, FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
 use crate::{
     data_folder::{self, logs::LogFolder},
-    log::disk::is_segment_name,
+    log::disk::is_file_name,
 };
 
 /// How much is read at a time.
@@ -140,7 +140,7 @@ fn is_known(name: &str) -> bool {
     match name.split_once('/') {
         None => [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name),
         Some((data_folder::ADDRESSES, file)) => crate::address_store::look::FILES.contains(&file),
-        Some((log, file)) => log.parse::<LogFolder>().is_ok() && is_segment_name(file),
+        Some((log, file)) => log.parse::<LogFolder>().is_ok() && is_file_name(file),
     }
 }
 

@@ -66,6 +66,12 @@ pub enum BackupError {
         /// What is wrong with it.
         source: ArchiveError,
     },
+    /// The system gives no thread.
+    #[error("cannot look at the backup: the system gives no thread: {source}")]
+    Thread {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The backup cannot be written.
     #[error("cannot write the backup to {to}: {source}")]
     Output {
@@ -118,8 +124,9 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
     let token = fs::read_to_string(&arguments.control_token_file)
         .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
-    let looking =
-        thread::spawn(move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere));
+    let look = move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere);
+    let no_thread = |error: io::Error| BackupError::Thread { source: error };
+    let looking = thread::Builder::new().spawn(look).map_err(no_thread)?;
     let written = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

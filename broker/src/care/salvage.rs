@@ -96,7 +96,8 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
         }
     })?;
     written?;
-    Ok(commit(&runtime, &mut log)?)
+    commit(&runtime, &mut log)?;
+    Ok(log.close()?)
 }
 
 /// Commits the open group, and waits until it is on disk.

@@ -46,6 +46,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod unreadable;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -82,6 +83,7 @@ use crate::{
     address_store::{AddressStore, ChannelEntry},
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
+    first_failure::FirstFailure,
     log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::{Share, Shared},
@@ -101,6 +103,7 @@ use reclaim::Reclaim;
 use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
+use unreadable::Unreadable;
 
 /// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
 type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;
@@ -229,6 +232,8 @@ pub struct Core<L = DiskLog> {
     /// The newest group that is synced, and with it all before.
     durable_group: GroupNumber,
     failed: bool,
+    failure: FirstFailure,
+    unreadable: Unreadable,
     metrics: Arc<Metrics>,
     samples: Arc<Samples>,
     wakers: Wakers,
@@ -248,6 +253,11 @@ impl<L: Log> Core<L> {
     /// Whether the log failed; then nothing is taken or given any more.
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Why the log failed, if it did.
+    pub fn failure(&self) -> Option<FirstFailure> {
+        self.failed.then(|| self.failure.clone())
     }
 
     /// The time now, unless the log failed.

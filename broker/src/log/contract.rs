@@ -64,6 +64,8 @@ pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 pub struct Scanned {
     /// Each record's bytes, which the log has checked, with where it lies.
     pub records: Vec<(Position, Bytes)>,
+    /// Records of messages among them whose contents are not what was written, or cannot be read; their heads can.
+    pub broken: Vec<(Position, Bytes)>,
     /// Where to go on; absent at the end of what was asked for.
     pub next: Option<Position>,
 }
@@ -130,6 +132,16 @@ pub trait Log: Send + 'static {
 
     /// A record is no longer needed. Told once for each.
     fn release(&mut self, at: Position);
+
+    /// Why the log is of no more use: the first error, once to whoever is told first; then [`LogError::Poisoned`].
+    fn failure(&mut self) -> LogError {
+        LogError::Poisoned
+    }
+
+    /// Nothing more will be appended, and everything is committed: the log ends in order.
+    fn close(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// What the log holds.
     fn stats(&self) -> LogStats;

@@ -13,6 +13,7 @@ mod shares;
 mod slow_disk;
 mod smaller_segments;
 mod turns;
+mod unreadable;
 
 use std::{
     pin::Pin,
@@ -177,6 +178,7 @@ impl<P: Place> Bench<P> {
         match reading {
             Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
+            Reading::Unreadable => panic!("it can be read"),
         }
     }
 

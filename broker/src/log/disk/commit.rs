@@ -246,7 +246,15 @@ impl<S: Storage> DiskLog<S> {
     /// A group failed. Nothing is written any more.
     fn fail(&mut self, number: GroupNumber, error: LogError) {
         self.progress.unsynced.retain(|other| *other != number);
-        self.progress.news.push_back((number, Err(error)));
+        self.progress.news.push_back((number, Err(LogError::Poisoned)));
+        self.poison_by(error);
+    }
+
+    /// The log is of no more use because of this: whoever is told first is told why.
+    pub(super) fn poison_by(&mut self, error: LogError) {
+        if !self.poisoned {
+            self.failure = Some(error);
+        }
         self.poison();
     }
 
@@ -272,7 +280,8 @@ impl<S: Storage> DiskLog<S> {
             }
         }
         self.poll_settled(context);
-        self.progress.news.pop_front().map_or(Poll::Pending, Poll::Ready)
+        let Some((number, outcome)) = self.progress.news.pop_front() else { return Poll::Pending };
+        Poll::Ready((number, outcome.map_err(|_| self.failure())))
     }
 
     /// What the helper has synced or given back.

@@ -21,6 +21,17 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The system gives no thread.
+    #[error(
+        "failed to open the log in {}: the system gives no thread: {source}. Raise the limit of processes (pids) or of memory",
+        folder.display()
+    )]
+    Thread {
+        /// The log's folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// There is no room for the segments that a log needs to begin with.
     #[error(
         "failed to open the log in {}: the volume is full, and the log needs room for a segment of {segment_bytes} \

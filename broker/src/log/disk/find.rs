@@ -36,7 +36,9 @@ impl<F: StorageFile> Survey<F> {
         let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
         let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
         let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
-        for (epoch, Swept { frames, heads, traces }) in swept {
+        for (epoch, Swept { frames, heads, traces, holed }) in swept {
+            let of_this = |(number, offset): (u64, u64)| (number, (epoch, offset));
+            self.holed.extend(holed.into_iter().map(of_this));
             self.traces.insert(epoch, traces);
             let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
             self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));
@@ -47,6 +49,9 @@ impl<F: StorageFile> Survey<F> {
             self.go_on_in(epoch);
             self.frames.extend(frames);
         }
+        // What nobody knows to have been on disk counts only when it is whole.
+        let unknown = self.holed.split_off(&self.known());
+        self.frames.retain(|number, _| !unknown.contains_key(number));
         Ok(())
     }
 

@@ -181,8 +181,12 @@ fn lost<F>(survey: &Survey<F>) -> Vec<Harm> {
             (expected, from) = (number + found.frames, found.offset + found.bytes);
         }
         let end = next.map_or(u64::MAX, |(_, first)| first);
-        let next = next.map(|(next, _)| next).or(survey.mark.epoch().map(|epoch| epoch + 1));
-        let what = if next.is_some_and(|next| next > epoch + 1) { What::FramesOrFile } else { What::Frames };
+        let next = next.map(|(next, _)| next).or(survey.mark.epoch().map(|epoch| epoch.saturating_add(1)));
+        let what = if next.is_some_and(|next| next > epoch.saturating_add(1)) {
+            What::FramesOrFile
+        } else {
+            What::Frames
+        };
         missing(expected..end.max(expected), from..file.bytes.max(from), what);
     }
     lost
@@ -208,7 +212,16 @@ mod tests {
     fn survey(frames: &[(u64, u64, u64)], mark: Seen) -> Survey<()> {
         let head = Head { epoch: 3, first_frame: 5, mark: 1, bytes: 65536, log: 1 };
         let found = |(number, frames, synced): &(u64, u64, u64)| {
-            (*number, Found { epoch: 3, offset: 4096 + number * 8, bytes: 8 * frames, synced: *synced, frames: *frames })
+            (
+                *number,
+                Found {
+                    epoch: 3,
+                    offset: 4096 + number * 8,
+                    bytes: 8 * frames,
+                    synced: *synced,
+                    frames: *frames,
+                },
+            )
         };
         Survey {
             segments: BTreeMap::from([(3, (head, SegmentFile::new("3.seg".to_owned(), (), 65536)))]),
@@ -219,6 +232,7 @@ mod tests {
             frames: frames.iter().map(found).collect(),
             heads: BTreeMap::new(),
             traces: BTreeMap::new(),
+            holed: BTreeMap::new(),
             mark,
             wrong: Vec::new(),
         }

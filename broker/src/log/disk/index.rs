@@ -55,8 +55,7 @@ impl IndexHead {
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         let segment::Head { epoch, first_frame, mark, bytes: file_bytes, log } = *head;
-        let numbers =
-            [epoch, mark, first_frame, file_bytes, log, *next_frame, *end, *needed, *heads_bytes];
+        let numbers = [epoch, mark, first_frame, file_bytes, log, *next_frame, *end, *needed, *heads_bytes];
         for (field, number) in bytes[16..88].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }

@@ -72,8 +72,13 @@ use super::{
 /// reads, so that no message holds up the others of its core.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
-/// Whether a log has files of this name: digits, as [`segment::name`] makes them.
-pub(crate) fn is_segment_name(name: &str) -> bool {
+/// Whether a copy of a log has a file of this name.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    name == synced::NAME || is_segment_name(name)
+}
+
+/// Whether a log has segments of this name: digits, as [`segment::name`] makes them.
+fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
 }
 
@@ -151,19 +156,11 @@ pub struct DiskLog<S: Storage = Folder> {
     older: Arc<Older<S>>,
     older_next: u32,
     poisoned: bool,
+    /// Why, until somebody was told.
+    failure: Option<LogError>,
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Ends the log in order, once everything is committed: it says so on disk, and takes nothing any more.
-    pub fn close(&mut self) -> Result<(), LogError> {
-        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
-        if self.poisoned || !is_settled {
-            return Ok(());
-        }
-        self.poison();
-        self.synced.update(|mark| mark.closed = true).and_then(|()| self.synced.sync())
-    }
-
     /// The logs before this one.
     pub fn older(&self) -> &Older<S> {
         &self.older
@@ -292,6 +289,19 @@ impl<S: Storage> Log for DiskLog<S> {
             *live -= length as u64;
             self.live_bytes -= length as u64;
         }
+    }
+
+    fn failure(&mut self) -> LogError {
+        self.failure.take().unwrap_or(LogError::Poisoned)
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
+        if self.poisoned || !is_settled {
+            return Ok(());
+        }
+        self.poison();
+        self.synced.update(|mark| mark.closed = true).and_then(|()| self.synced.sync())
     }
 
     fn stats(&self) -> LogStats {

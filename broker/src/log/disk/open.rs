@@ -104,16 +104,16 @@ impl<S: Storage> DiskLog<S> {
         }
         let group = Group::new(active.head.epoch, active.end);
         let progress = Progress::at(end.next_frame, active);
-        let no_thread = |error| OpenError::io(storage.path(), "start a thread", error);
+        let no_thread = |source| OpenError::Thread { folder: storage.path().to_owned(), source };
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(no_thread)?;
         let synced = Arc::new(synced);
         let (disk, told) = (storage.clone(), synced.clone());
-        let writer =
-            Helper::start("log-writes", move |write: Write<S::File>| write.perform(&disk, &told)).map_err(no_thread)?;
+        let writer = Helper::start("log-writes", move |write: Write<S::File>| write.perform(&disk, &told))
+            .map_err(no_thread)?;
         let (disk, told) = (storage.clone(), synced.clone());
-        let settler =
-            Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk, &told)).map_err(no_thread)?;
+        let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk, &told))
+            .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
         let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
         // The tail's copy is read again: it is short, and where it lies is new.
@@ -146,6 +146,7 @@ impl<S: Storage> DiskLog<S> {
             older,
             older_next: 0,
             poisoned: false,
+            failure: None,
         })
     }
 }
@@ -173,7 +174,7 @@ fn begin_beside<S: Storage>(
 }
 
 /// Tells of what a power cut has torn.
-fn tell_of_cut(storage: &impl Storage, cut: Option<Cut>) {
+pub(super) fn tell_of_cut(storage: &impl Storage, cut: Option<Cut>) {
     if let Some(Cut { file, offset, bytes, void_frames }) = cut {
         tracing::warn!(
             file = %storage.path().join(file).display(),
@@ -186,19 +187,21 @@ fn tell_of_cut(storage: &impl Storage, cut: Option<Cut>) {
 }
 
 /// Takes the log over from whoever had it before, once it is known to be sound. Nothing else was written by then.
-fn take_over<S: Storage>(
+pub(super) fn take_over<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
     end: End,
 ) -> Result<Synced<S::File>, OpenError> {
-    let random = || storage.random().map_err(|error| OpenError::io(storage.path(), "draw a random number", error));
+    let random =
+        || storage.random().map_err(|error| OpenError::io(storage.path(), "draw a random number", error));
     let log = survey.log().map_or_else(random, Ok)?;
     let first_frame = harm::known(survey).start;
     let last = survey.frames.range(..end.synced).next_back().map(|(_, found)| *found);
     let (epoch, end_of_it) = last.map_or((0, 0), |found| (found.epoch, found.offset + found.bytes));
     let next_frame = end.synced;
     let mark = Mark { log, owner: random()?, first_frame, next_frame, epoch, end: end_of_it, closed: false };
-    let synced = Synced::take(storage, survey.mark, mark).map_err(|error| OpenError::mark(storage.path(), error))?;
+    let synced =
+        Synced::take(storage, survey.mark, mark).map_err(|error| OpenError::mark(storage.path(), error))?;
     if is_written_on(survey, end).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))? {
         return Err(OpenError::InUse { folder: storage.path().to_owned() });
     }

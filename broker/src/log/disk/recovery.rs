@@ -70,6 +70,8 @@ pub(super) struct Survey<F> {
     pub(super) heads: BTreeMap<u64, Kept>,
     /// Where frames were written that are not whole, in segments that were read.
     pub(super) traces: BTreeMap<u64, Vec<Range<u64>>>,
+    /// Frames of which only contents of messages cannot be read: their segments, and where in them they begin.
+    pub(super) holed: BTreeMap<u64, (u64, u64)>,
     /// What is known to have been on disk.
     pub(super) mark: Seen,
     /// What is wrong with files whose frames count all the same.
@@ -99,6 +101,15 @@ pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Surv
         let file = storage.path().join(file);
         tracing::warn!(file = %file.display(), "{what}: it is made anew, and nothing is lost");
     }
+    for (frame, (epoch, offset)) in &survey.holed {
+        let file = storage.path().join(&survey.segments[epoch].1.name);
+        tracing::warn!(
+            file = %file.display(),
+            offset,
+            frame,
+            "the disk cannot read a part of the log: messages there are set aside when they are asked for"
+        );
+    }
     Ok(survey)
 }
 
@@ -117,6 +128,7 @@ pub(super) fn list<S: Storage>(
         frames: BTreeMap::new(),
         heads: BTreeMap::new(),
         traces: BTreeMap::new(),
+        holed: BTreeMap::new(),
         mark: synced::read(storage).map_err(|error| failed(synced::NAME, error))?,
         wrong: Vec::new(),
     };
@@ -249,7 +261,7 @@ impl<F> Survey<F> {
         let whole = void.map(|(_, found)| found.offset + found.bytes);
         let traces = self.traces.get(epoch).into_iter().flatten();
         let torn = traces.filter(|trace| trace.start >= offset).map(|trace| trace.end);
-        let end = whole.chain(torn).max()?;
+        let end = whole.chain(torn).max().filter(|end| *end > offset)?;
         Some(Cut { file: file.name.clone(), offset, bytes: end - offset, void_frames })
     }
 

@@ -102,7 +102,11 @@ pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     // Before the checksum, which another version may make in another way.
     if u32_at(8) != VERSION {
         let version = u32_at(8);
-        return Ok(if is_damaged_version(&bytes, version) { FileKind::Damaged } else { FileKind::Other(version) });
+        return Ok(if is_damaged_version(&bytes, version) {
+            FileKind::Damaged
+        } else {
+            FileKind::Other(version)
+        });
     }
     if checksum(&bytes) != u32_at(12) {
         return Ok(FileKind::Damaged);

@@ -61,6 +61,8 @@ struct World {
     good_for: Option<u64>,
     /// Every sync of a file fails.
     syncs_fail: bool,
+    /// Sectors that cannot be read.
+    bad: Vec<(u64, usize)>,
     /// Every read of a file fails.
     reads_fail: bool,
     /// How often room was reserved without being written.
@@ -124,6 +126,18 @@ impl Simulated {
         self.world().syncs_fail = fail;
     }
 
+    /// From now on reads of a place in a file fail, as those of a bad block.
+    pub(crate) fn break_at(&self, name: &str, offset: usize) {
+        let mut world = self.world();
+        let id = world.names[name];
+        world.bad.push((id, offset / SECTOR * SECTOR));
+    }
+
+    /// All blocks can be read again.
+    pub(crate) fn mend(&self) {
+        self.world().bad.clear();
+    }
+
     /// From now on reads of files fail.
     pub(crate) fn fail_reads(&self) {
         self.world().reads_fail = true;
@@ -173,6 +187,7 @@ impl Simulated {
             names,
             next: world.next,
             drawn: world.drawn,
+            bad: world.bad.clone(),
             ..World::default()
         };
         Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
@@ -224,6 +239,7 @@ impl Simulated {
             names,
             next: world.next,
             drawn: world.drawn,
+            bad: world.bad.clone(),
             ..World::default()
         };
         Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }

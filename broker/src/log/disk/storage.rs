@@ -6,6 +6,7 @@ use std::{
     num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -70,20 +71,31 @@ pub trait StorageFile: Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Says whether nobody else may write to a folder.
+pub type Guard = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
 /// A folder of the real file system.
-#[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
+#[derive(Clone)]
+pub struct Folder {
+    path: PathBuf,
+    guard: Option<Guard>,
+}
 
 impl Folder {
     /// A folder that is there.
     pub fn at(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, guard: None }
+    }
+
+    /// The same, of which somebody else keeps others away.
+    pub fn guarded(path: PathBuf, guard: Guard) -> Self {
+        Self { path, guard: Some(guard) }
     }
 
     /// A folder, made if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned()))
+        Ok(Self::at(path.to_owned()))
     }
 }
 
@@ -91,29 +103,29 @@ impl Storage for Folder {
     type File = File;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.0)?
+        std::fs::read_dir(&self.path)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.0.join(name))
+        OpenOptions::new().read(true).write(true).open(self.path.join(name))
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.0.join(name))
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.0.join(from), self.0.join(to))
+        std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.0.join(name))
+        std::fs::remove_file(self.path.join(name))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&self.path)?.sync_all()
     }
 
     fn random(&self) -> io::Result<u64> {
@@ -121,12 +133,16 @@ impl Storage for Folder {
     }
 
     fn volume(&self) -> io::Result<Volume> {
-        let StatVfs { f_frsize, f_blocks, f_bavail, .. } = statvfs(&self.0)?;
+        let StatVfs { f_frsize, f_blocks, f_bavail, .. } = statvfs(&self.path)?;
         Ok(Volume { total: f_frsize.saturating_mul(f_blocks), available: f_frsize.saturating_mul(f_bavail) })
     }
 
+    fn is_ours(&self) -> io::Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard())
+    }
+
     fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 

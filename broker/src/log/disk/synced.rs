@@ -195,7 +195,7 @@ fn checksum(slot: &[u8]) -> u32 {
 }
 
 /// What the bytes of both slots say.
-fn seen(bytes: &[u8]) -> Seen {
+pub(super) fn seen(bytes: &[u8]) -> Seen {
     let slot = |from: usize| bytes.get(from..).and_then(decode);
     match (slot(0), slot(SLOT_BYTES)) {
         (None, None) => Seen::Unreadable,
@@ -243,7 +243,11 @@ impl<F: StorageFile> Synced<F> {
     ///
     /// In place, so that another owner sees it. A file that is not there or not whole is made anew; on a disk that has no
     /// room for it the log is opened without.
-    pub(super) fn take<S: Storage<File = F>>(storage: &S, before: Seen, mark: Mark) -> Result<Self, LogError> {
+    pub(super) fn take<S: Storage<File = F>>(
+        storage: &S,
+        before: Seen,
+        mark: Mark,
+    ) -> Result<Self, LogError> {
         let path = storage.path().join(NAME);
         let failed = |action, source| LogError::Io { action, file: path.clone(), source };
         let (file, slots) = match before {
@@ -254,7 +258,8 @@ impl<F: StorageFile> Synced<F> {
                 if seen(&bytes) != before {
                     return Err(LogError::Fenced);
                 }
-                let count = [0, SLOT_BYTES].iter().filter_map(|from| decode(&bytes[*from..])).map(|(_, count)| count);
+                let count =
+                    [0, SLOT_BYTES].iter().filter_map(|from| decode(&bytes[*from..])).map(|(_, count)| count);
                 let mut slots = Slots { bytes, count: count.max().unwrap_or(0) };
                 for _ in 0..2 {
                     let range = slots.write(&mark);
@@ -279,15 +284,21 @@ impl<F: StorageFile> Synced<F> {
         Ok(Self { file, path, state: Mutex::new(State { mark, slots }) })
     }
 
+    /// None at all: of a log that has no segments and gets none.
+    pub(super) fn nowhere(storage: &impl Storage<File = F>) -> Self {
+        let (mark, path) = (Mark::default(), storage.path().join(NAME));
+        Self { file: None, path, state: Mutex::new(State { mark, slots: Slots::of(&mark, 0) }) }
+    }
+
     /// Tells the file of a change, without a sync. Fails if somebody else has taken the log over.
     pub(super) fn update(&self, change: impl FnOnce(&mut Mark)) -> Result<(), LogError> {
         let mut state = self.lock();
         change(&mut state.mark);
         let Some(file) = &self.file else { return Ok(()) };
         let mut there = [0; BOTH];
-        let is_there = file.read_cached_at(&mut there, 0).and_then(|cached| {
-            if cached { Ok(()) } else { file.read_at(&mut there, 0) }
-        });
+        let is_there = file
+            .read_cached_at(&mut there, 0)
+            .and_then(|cached| if cached { Ok(()) } else { file.read_at(&mut there, 0) });
         is_there.map_err(|error| self.failed("read", error))?;
         if there != state.slots.bytes && is_others(&there, state.mark.owner) {
             return Err(LogError::Fenced);
@@ -344,7 +355,8 @@ mod tests {
     use super::*;
     use crate::log::disk::simulated::Simulated;
 
-    const MARK: Mark = Mark { log: 3, owner: 4, first_frame: 5, next_frame: 60, epoch: 7, end: 800, closed: false };
+    const MARK: Mark =
+        Mark { log: 3, owner: 4, first_frame: 5, next_frame: 60, epoch: 7, end: 800, closed: false };
 
     fn taken(disk: &Simulated) -> Synced<crate::log::disk::simulated::SimulatedFile> {
         Synced::take(disk, read(disk).unwrap(), MARK).unwrap_or_else(|error| panic!("{error}"))

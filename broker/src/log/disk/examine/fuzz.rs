@@ -69,6 +69,7 @@ fn read(bytes: Vec<u8>) {
         unfit: Vec::new(),
         frames: BTreeMap::new(),
         traces: BTreeMap::new(),
+        holed: BTreeMap::new(),
         mark: synced::Seen::Missing,
         wrong: Vec::new(),
     };
@@ -86,6 +87,17 @@ fn read(bytes: Vec<u8>) {
         }
     }
     let _ = harm::of(&survey);
+    // What the file beside it may say, taken from the same bytes.
+    let number = |at: usize| {
+        let chunk = bytes.len().checked_sub(at).and_then(|at| bytes[at..].first_chunk());
+        chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    };
+    let (first_frame, next_frame, epoch) = (number(8), number(16), number(24));
+    let mark = synced::Mark { first_frame, next_frame, epoch, closed: epoch % 2 == 1, ..Default::default() };
+    for seen in [synced::seen(&bytes), synced::Seen::Half(mark), synced::Seen::Whole(mark)] {
+        survey.mark = seen;
+        let _ = harm::of(&survey);
+    }
     let end = recovery::end(survey.known(), &survey.frames);
     let _ = survey.cut(end.next_frame);
     for Found { offset, bytes: length, .. } in survey.frames.values() {

@@ -9,17 +9,16 @@ mod read_only;
 
 use std::{collections::BTreeMap, path::Path};
 
+pub use super::harm::{Cut, Harm, What};
 use super::{
     OpenError,
     find::Indexes,
-    frame,
-    harm,
+    frame, harm,
     place::{In, Place},
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
     storage::{Storage, StorageFile},
 };
-pub use super::harm::{Cut, Harm, What};
 use crate::log::{Position, Record};
 pub(crate) use fuzz::fuzz;
 use headless::{Fit, Headless};

@@ -2,6 +2,8 @@
 
 use std::{io, thread};
 
+use rustix::io::Errno;
+
 use super::{SECTOR, SPARES, SimulatedFile};
 use crate::log::disk::storage::StorageFile;
 
@@ -20,6 +22,11 @@ impl StorageFile for SimulatedFile {
             return Err(io::ErrorKind::Other.into());
         }
         let offset = offset as usize;
+        let is_bad =
+            |(id, at): &(u64, usize)| *id == self.id && *at < offset + bytes.len() && offset < *at + SECTOR;
+        if world.bad.iter().any(is_bad) {
+            return Err(Errno::IO.into());
+        }
         let content = &world.contents[&self.id].bytes;
         let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(from);

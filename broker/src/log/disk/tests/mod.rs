@@ -3,12 +3,14 @@
 mod cut;
 mod damage;
 mod examine;
+mod failing;
 mod faults;
 mod fixture;
 mod full_disk;
 mod imitation;
 mod index;
 mod model;
+mod older;
 mod owner;
 mod pace;
 mod reclaim;

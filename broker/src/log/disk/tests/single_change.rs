@@ -73,16 +73,18 @@ fn change() -> impl Strategy<Value = Change> {
     let at = || prop::sample::select(vec![0, 512, 4096, SEGMENT as usize / 2, SEGMENT as usize - 4096]);
     let at = move || (at(), 0..4096_usize).prop_map(|(from, more)| from + more);
     prop::sample::select((0..8).collect::<Vec<usize>>()).prop_flat_map(move |kind| {
-        (at(), 1..20_000_usize, any::<prop::sample::Index>()).prop_map(move |(at, length, other)| match kind {
-            0 => Change::Flipped(at),
-            1 => Change::Zeroed(at..at + length),
-            2 => Change::ZeroedTail(at),
-            3 => Change::Truncated(at),
-            4 => Change::Longer(length),
-            5 => Change::Removed,
-            6 => Change::Exchanged(other.index(1 << 10)),
-            _ => Change::Foreign,
-        })
+        (at(), 1..20_000_usize, any::<prop::sample::Index>()).prop_map(
+            move |(at, length, other)| match kind {
+                0 => Change::Flipped(at),
+                1 => Change::Zeroed(at..at + length),
+                2 => Change::ZeroedTail(at),
+                3 => Change::Truncated(at),
+                4 => Change::Longer(length),
+                5 => Change::Removed,
+                6 => Change::Exchanged(other.index(1 << 10)),
+                _ => Change::Foreign,
+            },
+        )
     })
 }
 
@@ -180,7 +182,10 @@ fn a_log_is_called_sound_only_if_a_start_finds_every_acknowledged_record() {
                     assert!(back.is_empty() || end == End::PowerCut, "{what}: {back:?} are back");
                     if is_sound && end != End::PowerCut {
                         for sequence in found {
-                            assert!(is_readable(owner, sequence).unwrap_or(false), "{what}: {sequence} is called sound");
+                            assert!(
+                                is_readable(owner, sequence).unwrap_or(false),
+                                "{what}: {sequence} is called sound"
+                            );
                         }
                     }
                 }

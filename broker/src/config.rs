@@ -157,6 +157,17 @@ pub struct Config {
     #[arg(long, env = "RESTANTE_CORES", value_name = "NUMBER", default_value = "1", value_parser = cores)]
     pub cores: NonZeroUsize,
 
+    /// Count the time for which no broker ran also when the machine is another or booted meanwhile: then only the wall clock tells
+    /// how long that was, so set this where it is right at each start. Without it, lives, delays and windows go on where they were.
+    #[arg(
+        long,
+        env = "RESTANTE_COUNT_DOWNTIME",
+        value_name = "true|false",
+        default_value = "false",
+        action = clap::ArgAction::Set
+    )]
+    pub count_downtime: bool,
+
     /// How long open requests have after SIGTERM, in seconds.
     #[arg(long, env = "RESTANTE_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub drain_seconds: Duration,

@@ -18,6 +18,7 @@ use crate::{
     address_store,
     backup::{self, Sink},
     channel::LeaseSealer,
+    clock::{Clock, TimeSource},
     core::Replay,
     http::{header, query::Query},
     log::{Position, Record, RecordHead, disk},
@@ -56,6 +57,8 @@ pub fn records(bytes: &[u8]) {
         rest = &rest[length..];
     }
     replay.finish();
+    let clock = Clock::start(TimeSource::system(), replay.past);
+    let _ = (clock.mark(), clock.rfc3339(clock.now()), replay.past.wall(replay.past.newest()));
 }
 
 /// A request: an address, a query, and then headers, a line each; and all of it as a body.

@@ -80,7 +80,7 @@ pub struct DeadLetterNote<'a> {
     pub channel: &'a str,
     /// What the receiver said that rejected it.
     pub reason: Option<&'a str>,
-    /// Since when.
+    /// Since when, by the wall clock.
     pub since: Millis,
 }
 

@@ -100,6 +100,8 @@ pub struct Sampled {
     pub hot_body_memory_bytes: IntGauge,
     /// The wall clock's lead over the broker's own.
     pub clock_skew_seconds: Gauge,
+    /// Downtime before the start that does not count.
+    pub clock_uncounted_seconds: Gauge,
 }
 
 impl Metrics {
@@ -261,6 +263,10 @@ impl Metrics {
                 clock_skew_seconds: float(
                     "restante_clock_skew_seconds",
                     "Lead of the wall clock over the broker's clock, which never runs backwards",
+                )?,
+                clock_uncounted_seconds: float(
+                    "restante_clock_uncounted_seconds",
+                    "Downtime before the start by the wall clock that does not count as passed",
                 )?,
             },
             registry,

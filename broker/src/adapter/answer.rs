@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header as standard};
 use restante_wire::{header, path};
 
-use super::{ascii, asked::Wait};
+use super::{ascii, asked::Wait, item};
 use crate::{
-    clock::rfc3339,
+    clock::Clock,
     core::{Delivery, Recorded},
     message,
 };
@@ -33,12 +33,12 @@ pub(super) fn with_content(headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the message, its content apart.
-pub(super) fn message(delivery: &Delivery<Recorded>, headers: &mut HeaderMap) {
+pub(super) fn message(delivery: &Delivery<Recorded>, clock: &Clock, headers: &mut HeaderMap) {
     let Delivery { granted, content: Recorded { id, content }, .. } = delivery;
     under(headers, &content.headers);
     let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
     insert(header::MESSAGE_ID, ascii(id.to_string()));
-    insert(header::MESSAGE_ENQUEUED_AT, ascii(rfc3339(granted.stored.enqueued_at)));
+    insert(header::MESSAGE_ENQUEUED_AT, ascii(clock.rfc3339(granted.stored.enqueued_at)));
     insert(header::MESSAGE_DELIVERIES, HeaderValue::from(granted.deliveries()));
     if let Some(group) = &granted.group {
         insert(header::MESSAGE_GROUP, ascii(group.to_string()));
@@ -46,9 +46,10 @@ pub(super) fn message(delivery: &Delivery<Recorded>, headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the lease.
-pub(super) fn lease(delivery: &Delivery<Recorded>, lease_seconds: u64, headers: &mut HeaderMap) {
-    headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease_seconds));
-    let ends_at = ascii(rfc3339(delivery.granted.ends_at));
+pub(super) fn lease(delivery: &Delivery<Recorded>, clock: &Clock, headers: &mut HeaderMap) {
+    let seconds = item::lease_seconds(delivery, clock.now());
+    headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(seconds));
+    let ends_at = ascii(clock.rfc3339(delivery.granted.ends_at));
     headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ends_at);
     headers.insert(standard::LOCATION, ascii(path::lease(&delivery.token)));
 }

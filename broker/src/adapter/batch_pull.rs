@@ -95,7 +95,7 @@ impl PullAdapter {
         headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static(media_type));
         let batch = Batch {
             held: held.given_back(request.is_given_back()),
-            clock: self.context.clock,
+            clock: self.context.clock.clone(),
             leases: !request.auto,
             in_frames,
             place: BatchPlace::Start,
@@ -152,8 +152,7 @@ impl Messages for Batch {
             }
             return Ok(is_open);
         };
-        let lease = self.leases.then(|| item::lease_seconds(&delivery, self.clock.now()));
-        let head = item::delivered(&delivery, lease);
+        let head = item::delivered(&delivery, &self.clock, self.leases);
         let body = delivery.content.content.body;
         if self.in_frames {
             printer.start(Printing::frame(&head, body), leased);

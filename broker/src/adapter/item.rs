@@ -5,50 +5,50 @@ use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
 
 use crate::{
     channel::{Death, Message, Phase},
-    clock::{Millis, rfc3339},
+    clock::{Clock, Millis},
     core::{Delivery, Recorded, Seen},
     message::{self, Origin},
 };
 
-/// A message that was leased until its head says; settled already, if there is no `lease_seconds`.
-pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, lease_seconds: Option<u64>) -> DeliveredHead {
+/// A message that was leased until its head says; settled already, if it is not `leased`.
+pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, clock: &Clock, leased: bool) -> DeliveredHead {
     let Delivery { granted, token, content: Recorded { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
         id: id.to_string(),
-        enqueued_at: rfc3339(granted.stored.enqueued_at),
+        enqueued_at: clock.rfc3339(granted.stored.enqueued_at),
         deliveries: granted.deliveries(),
         group: granted.group.as_deref().map(Into::into),
-        expires_at: granted.expires_at.map(rfc3339),
+        expires_at: granted.expires_at.map(|at| clock.rfc3339(at)),
         ..DeliveredHead::default()
     };
-    if let Some(seconds) = lease_seconds {
+    if leased {
         head.lease = Some(token.clone());
-        head.lease_seconds = Some(seconds);
-        head.lease_expires_at = Some(rfc3339(granted.ends_at));
+        head.lease_seconds = Some(lease_seconds(delivery, clock.now()));
+        head.lease_expires_at = Some(clock.rfc3339(granted.ends_at));
     }
     tell_headers(&content.headers, &mut head);
     head
 }
 
 /// A message that was looked at.
-pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> DeliveredHead {
+pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded, clock: &Clock) -> DeliveredHead {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase } = message;
     let mut head = DeliveredHead {
         id: id.to_string(),
-        enqueued_at: rfc3339(stored.enqueued_at),
+        enqueued_at: clock.rfc3339(stored.enqueued_at),
         deliveries: handouts.deliveries(),
         group: group.as_deref().map(Into::into),
-        expires_at: expires_at.map(rfc3339),
+        expires_at: expires_at.map(|at| clock.rfc3339(at)),
         ..DeliveredHead::default()
     };
     match phase {
         Phase::Ready(_) => {}
-        Phase::Delayed { until, .. } => head.due_at = Some(rfc3339(*until)),
-        Phase::Leased(until) => head.lease_expires_at = Some(rfc3339(*until)),
+        Phase::Delayed { until, .. } => head.due_at = Some(clock.rfc3339(*until)),
+        Phase::Leased(until) => head.lease_expires_at = Some(clock.rfc3339(*until)),
         Phase::Dead(Death { cause, since, reason }) => {
             let reason = reason.as_deref().map(Into::into);
-            let since = rfc3339(*since);
+            let since = clock.rfc3339(*since);
             head.dead_letter =
                 Some(DeadLetterNote { cause: *cause, reason, since, channel: None, held_in: None });
         }
@@ -65,9 +65,10 @@ pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded) -> Delivere
     head
 }
 
-/// How long a lease is from now, in whole seconds.
+/// How long a lease is from now, in whole seconds: what was asked for, in the answer that brings it. It ends a millisecond after
+/// its last second, by [`crate::clock::after`].
 pub(super) fn lease_seconds<C, M>(delivery: &Delivery<C, M>, now: Millis) -> u64 {
-    delivery.granted.ends_at.saturating_sub(now).div_ceil(1000)
+    delivery.granted.ends_at.saturating_sub(now.saturating_add(1)).div_ceil(1000)
 }
 
 /// Kept headers as fields: those that have one of their own, and the others by name.

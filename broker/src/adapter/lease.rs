@@ -12,7 +12,7 @@ use restante_wire::{ProblemType, header, path};
 use super::{Context, ascii, refusal};
 use crate::{
     channel::Claim,
-    clock::{Millis, rfc3339},
+    clock::Millis,
     core::{Release, Renewed, SettleRefusal, Ticket},
     http::{HttpError, body, header::is_reason, meaning::expect_effects, query::Query},
 };
@@ -63,7 +63,10 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
     kept(&context, channel, Ok(ticket)).await?;
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(lease / 1000));
-    headers.insert(HeaderName::from_static(header::LEASE_EXPIRES_AT), ascii(rfc3339(granted.ends_at)));
+    headers.insert(
+        HeaderName::from_static(header::LEASE_EXPIRES_AT),
+        ascii(context.clock.rfc3339(granted.ends_at)),
+    );
     headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((StatusCode::OK, headers).into_response())
 }

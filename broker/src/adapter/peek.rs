@@ -18,6 +18,7 @@ use super::{
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
+    clock::Clock,
     core::{Look, Recorded, Seen},
     http::{Caller, HttpError},
     message::Origin,
@@ -149,7 +150,7 @@ impl Peek {
                 None if span.state == State::Dead => Recorded::unreadable(),
                 None => continue,
             };
-            if let Some(head) = span.told(&seen, &recorded) {
+            if let Some(head) = span.told(&seen, &recorded, &self.context.clock) {
                 self.asked.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
                 return Ok(Looked::Message(seen, recorded, Box::new(head)));
@@ -181,15 +182,15 @@ impl Peek {
 
 impl Span {
     /// What is told of a message, if it is.
-    fn told(&self, seen: &Seen, recorded: &Recorded) -> Option<DeliveredHead> {
+    fn told(&self, seen: &Seen, recorded: &Recorded, clock: &Clock) -> Option<DeliveredHead> {
         let origin = || Origin::of(&recorded.content.headers).map(|origin| origin.channel);
         let given_up_by = match &self.which {
-            Which::All => return Some(item::seen(seen, recorded)),
+            Which::All => return Some(item::seen(seen, recorded, clock)),
             Which::GivenUpBy(channel) => channel.clone(),
             Which::Letters => origin()?,
             Which::LettersOf(channel) => origin().filter(|origin| origin == channel)?,
         };
-        let mut head = item::seen(seen, recorded);
+        let mut head = item::seen(seen, recorded, clock);
         if let Some(note) = &mut head.dead_letter {
             note.channel = Some(given_up_by);
             note.held_in = Some(self.entry.config.qualified_name());

@@ -15,7 +15,7 @@ use super::{
     Answering, Context, answer,
     asked::{PARAMETERS, PullRequest},
     held::Held,
-    item, refusal, settle_by_get, stream,
+    refusal, settle_by_get, stream,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -87,11 +87,11 @@ impl PullAdapter {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let content = delivery.content.content.body.clone();
-        answer::message(delivery, &mut headers);
+        let clock = &self.context.clock;
+        answer::message(delivery, clock, &mut headers);
         answer::with_content(&mut headers);
         if !request.auto {
-            let now = self.context.clock.now();
-            answer::lease(delivery, item::lease_seconds(delivery, now), &mut headers);
+            answer::lease(delivery, clock, &mut headers);
         }
         let body = held.given_back(request.is_given_back()).into_body(content);
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())

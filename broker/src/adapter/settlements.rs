@@ -19,7 +19,7 @@ use restante_wire::{
 use super::{Context, aside, lease::check_reason, refusal};
 use crate::{
     channel::Claim,
-    clock::{Millis, rfc3339},
+    clock::Millis,
     core::{self, Core, SettleRefusal, Ticket},
     http::{Caller, HttpError, body::Announced, header, meaning, query::Query},
 };
@@ -162,7 +162,7 @@ impl What {
                 let result = LeaseResult {
                     status: StatusCode::OK.as_u16(),
                     lease_seconds: Some(lease / 1000),
-                    lease_expires_at: Some(rfc3339(granted.ends_at)),
+                    lease_expires_at: Some(core.clock().rfc3339(granted.ends_at)),
                     problem: None,
                 };
                 return Ok((ticket, result));

@@ -169,8 +169,7 @@ impl Messages for Events {
         let Some((delivery, leased)) = self.next().await.and_then(|mut held| held.leaves()) else {
             return Ok(false);
         };
-        let now = self.source.context.clock.now();
-        let head = item::delivered(&delivery, Some(item::lease_seconds(&delivery, now)));
+        let head = item::delivered(&delivery, &self.source.context.clock, true);
         self.sent.extend_from_slice(leased.claims());
         printer.put(format!("id: {}\ndata: ", head.id).as_bytes());
         printer.start(Printing::json(&head, delivery.content.content.body), leased);

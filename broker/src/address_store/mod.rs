@@ -39,7 +39,7 @@ pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 
 use crate::{
-    clock::{Clock, Millis},
+    clock::{Millis, TimeSource},
     first_failure::FirstFailure,
 };
 use indices::Indices;
@@ -62,7 +62,7 @@ struct Inner {
     state: ArcSwap<StoreState>,
     /// The first channel number that was never given.
     next_number: AtomicU32,
-    clock: Clock,
+    times: TimeSource,
     failed: CancellationToken,
     failure: FirstFailure,
     writer: Mutex<Writer>,
@@ -76,8 +76,8 @@ impl AddressStore {
         let (disk, mut contents) = disk::Disk::open(folder)?;
         let indices = Indices::default();
         let writer = Writer::new(disk, &mut contents, store_id);
-        // A wall clock that is behind must not make the last sync look like one of the future.
-        let clock = Clock::start(contents.synced_at.unwrap_or(0));
+        // Only people read when the store was last told its channels: the wall clock must do.
+        let times = TimeSource::system();
         let next_number = contents.next_number.into();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
@@ -86,7 +86,7 @@ impl AddressStore {
             indices,
             state,
             next_number,
-            clock,
+            times,
             failed,
             failure,
             writer: Mutex::new(writer),
@@ -201,12 +201,12 @@ impl AddressStore {
         &self,
         decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
     ) -> Result<plan::Plan, ApplyError> {
-        let Inner { indices, state, next_number, clock, failed, .. } = &*self.0;
+        let Inner { indices, state, next_number, times, failed, .. } = &*self.0;
         let mut writer = self.writer();
         if failed.is_cancelled() {
             return Err(ApplyError::Failed);
         }
-        let plan = decide(indices, &writer, clock.now())?;
+        let plan = decide(indices, &writer, times.wall())?;
         writer.commit(indices, &plan)?;
         // A number must count as given before a message can be stored under it.
         next_number.store(plan.next_number, Ordering::Release);

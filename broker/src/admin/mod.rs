@@ -97,7 +97,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     sampled.store_outbox_messages.set(store.outgoing.load(Relaxed) as i64);
     sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
     sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
-    sampled.clock_skew_seconds.set(admin.cores.clock().skew_seconds());
+    let clock = admin.cores.clock();
+    sampled.clock_skew_seconds.set(clock.skew_seconds());
+    sampled.clock_uncounted_seconds.set(clock.uncounted_seconds());
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&admin.metrics.gather(), &mut text) {

@@ -62,7 +62,8 @@ fn write_messages(view: &View, held: Held<'_>, to: &mut impl Write) -> Result<()
         let bytes = view.logs.read(message.stored.position)?;
         // It was read a moment ago, and nobody has changed the folder since.
         let Ok(record) = Record::decode(&bytes) else { continue };
-        write_line(&Dumped::of(held, sequence, &message, &record), to).map_err(CareError::Output)?;
+        write_line(&Dumped::of(held, sequence, &message, &record, view.past()), to)
+            .map_err(CareError::Output)?;
     }
     Ok(())
 }

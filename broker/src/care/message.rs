@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::view::Held;
 use crate::{
     channel::{Death, Message, Phase, Sequence, State},
-    clock::rfc3339,
+    clock::{Past, rfc3339},
     log::Record,
     message::decode_kept,
 };
@@ -53,7 +53,14 @@ pub(super) struct Dumped {
 
 impl Dumped {
     /// A message of a channel, and the record of its push.
-    pub(super) fn of(held: Held<'_>, sequence: Sequence, message: &Message, record: &Record<'_>) -> Self {
+    pub(super) fn of(
+        held: Held<'_>,
+        sequence: Sequence,
+        message: &Message,
+        record: &Record<'_>,
+        past: &Past,
+    ) -> Self {
+        let time = |at| rfc3339(past.wall(at));
         let (id, kept, body) = match record {
             Record::Push { message_id, headers, body, .. }
             | Record::Message { message_id, headers, body, .. } => (*message_id, *headers, *body),
@@ -75,23 +82,23 @@ impl Dumped {
                 State::Delayed => "delayed",
                 State::Dead => "dead",
             },
-            enqueued_at: rfc3339(message.stored.enqueued_at),
+            enqueued_at: time(message.stored.enqueued_at),
             // What a damaged log adds up to may not add up.
             deliveries: message.handouts.last.saturating_sub(message.handouts.uncounted),
             due_at: match message.phase {
-                Phase::Delayed { until, .. } => Some(rfc3339(until)),
+                Phase::Delayed { until, .. } => Some(time(until)),
                 _ => None,
             },
-            expires_at: message.expires_at.map(rfc3339),
+            expires_at: message.expires_at.map(time),
             lease_expires_at: match message.phase {
-                Phase::Leased(until) => Some(rfc3339(until)),
+                Phase::Leased(until) => Some(time(until)),
                 _ => None,
             },
             dead_letter: match &message.phase {
                 Phase::Dead(Death { cause, since, reason }) => Some(DeadLetterNote {
                     cause: *cause,
                     reason: reason.as_deref().map(Into::into),
-                    since: rfc3339(*since),
+                    since: time(*since),
                     channel: None,
                     held_in: None,
                 }),

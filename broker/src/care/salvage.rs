@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{CareError, Verdict, fresh::Fresh, report::Report, stdout, text, view::View};
 use crate::{
-    clock::{Clock, rfc3339},
+    clock::{TimeSource, rfc3339},
     config::SalvageArguments,
     data_folder,
     log::{DiskLog, Log, LogError, Options, Sync},
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
         write_key(&fresh.folder().join(data_folder::LEASE_KEY), key)?;
     }
     write_log(&view, &fresh.folder().join(data_folder::LOG))?;
-    let now = rfc3339(Clock::start(0).now());
+    let now = rfc3339(TimeSource::system().wall());
     let from = data_folder::Origin { store_id: view.folder.store_id(), taken_at: now };
     data_folder::write_version(fresh.folder(), Some(from))?;
     let (before, after) = (Report::of(&view), Report::of(&View::of(fresh.folder())?));

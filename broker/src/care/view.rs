@@ -9,6 +9,7 @@ use super::{CareError, damage::Damage, logs::Logs};
 use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
+    clock::Past,
     core::Replay,
     data_folder,
     log::{Record, RecordHead},
@@ -57,6 +58,11 @@ impl View {
         damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
         Ok(Self { folder, addresses, logs, damage, kinds, replay })
+    }
+
+    /// What is known of the time.
+    pub(super) fn past(&self) -> &Past {
+        &self.replay.past
     }
 
     /// The channels, by number. Those that were deleted are none.
@@ -108,5 +114,6 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",
+        Record::Clock { .. } => "clock",
     }
 }

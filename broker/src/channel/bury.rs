@@ -7,7 +7,7 @@ use super::{
     policy::Policy,
     state::ChannelState,
 };
-use crate::clock::Millis;
+use crate::clock::{Millis, after};
 
 impl ChannelState {
     /// Gives up a message that cannot be read. It stays until somebody sees to it: what was acknowledged is not dropped because
@@ -30,7 +30,7 @@ impl ChannelState {
         now: Millis,
     ) {
         self.change(sequence, |message| {
-            message.expires_at = policy.dead_for.map(|dead_for| now + dead_for);
+            message.expires_at = policy.dead_for.map(|dead_for| after(now, dead_for));
             message.phase = Phase::Dead(Death { cause, since: now, reason: reason.map(Into::into) });
         });
     }

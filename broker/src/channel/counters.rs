@@ -1,6 +1,9 @@
 //! What a channel counts, readable by other threads without disturbing it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use restante_wire::{ChannelConfig, ChannelStats};
 
@@ -31,6 +34,51 @@ pub struct ChannelCounters {
     waiting_senders: AtomicU64,
     /// When the oldest message was stored; 0 when there is none.
     oldest: AtomicU64,
+    /// What other cores have for the channel.
+    pub under_way: UnderWay,
+}
+
+/// What is on its way to a channel: other cores count it, and the channel's own looks at it before a deletion. Of a message that
+/// leaves and a deletion that begins at the same time, one sees the other.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl UnderWay {
+    /// A message leaves for the channel.
+    pub fn begin(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.messages.fetch_add(1, SeqCst);
+    }
+
+    /// A message is on its way no more: it has come.
+    pub fn leave(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Relaxed);
+        self.messages.fetch_sub(1, SeqCst);
+    }
+
+    /// Messages on their way.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(SeqCst)
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The channel's deletion begins, or is taken back.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, SeqCst);
+    }
+
+    /// Whether the channel's deletion has begun.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
 }
 
 impl ChannelCounters {

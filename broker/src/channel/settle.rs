@@ -10,7 +10,7 @@ use super::{
     policy::Policy,
     state::ChannelState,
 };
-use crate::clock::Millis;
+use crate::clock::{Millis, after};
 
 /// What became of a message that was given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,11 @@ impl ChannelState {
         self.change(claim.sequence, |message| {
             message.handouts.uncounted += u32::from(!counted);
             let ended = Some(Ended::Released);
-            message.phase =
-                if pause == 0 { Phase::Ready(ended) } else { Phase::Delayed { until: now + pause, ended } };
+            message.phase = if pause == 0 {
+                Phase::Ready(ended)
+            } else {
+                Phase::Delayed { until: after(now, pause), ended }
+            };
         });
         Ok(Released::Back)
     }

@@ -50,7 +50,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     /// The log as it is now: all that was answered by now is in it.
     fn cut(&self) -> impl Future<Output = Result<Vec<Cut>, WorkFailed>> + Send;
 
-    /// The time now, by the broker's clock.
+    /// The time now, as people are told it: the wall clock's.
     fn now(&self) -> Millis;
 
     /// Tells whoever waits on these channels that their address is gone.
@@ -91,7 +91,8 @@ impl Channels for Cores {
     }
 
     fn now(&self) -> Millis {
-        self.clock().now()
+        let clock = self.clock();
+        clock.wall(clock.now())
     }
 
     async fn withdrawn(&self, numbers: Vec<u32>) {

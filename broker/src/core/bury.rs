@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, Reading, Recorded, StoreFailed, store::Arrived};
+use super::{Core, Reading, Recorded, StoreFailed, store::Arrived, under_way::UnderWay};
 use crate::{
     address_store::ChannelEntry,
     channel::{Death, Message, Phase, Sequence, Stored},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
@@ -66,7 +66,7 @@ impl<L: Log> Core<L> {
         let note = match (&message.phase, moved) {
             (Phase::Dead(Death { cause, since, reason }), Moved::GivenUp) => {
                 let reason = reason.as_deref();
-                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: *since })
+                Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: self.clock.wall(*since) })
             }
             _ => None,
         };
@@ -74,7 +74,7 @@ impl<L: Log> Core<L> {
         let bytes = content.bytes() as u64;
         // It was stored when it was first stored; only its time to live begins anew, or it could be over at once.
         let enqueued_at = message.stored.enqueued_at;
-        let Some(target) = self.place_in(to, bytes, now) else { return Ok(false) };
+        let Some((target, under_way)) = self.place_in(to, bytes, now) else { return Ok(false) };
         let mut targets = Vec::with_capacity(2 * Target::BYTES);
         if target.is_to_come() {
             let (channel, sequence) = self.outbox.next();
@@ -94,14 +94,16 @@ impl<L: Log> Core<L> {
         };
         // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
         let Ok(position) = self.log.append(&record) else { return Ok(false) };
-        let decided = self.appended(Sync::Later);
+        // Another core's log may be on its disk before this one: it is given the message when this record is, for which nobody
+        // else may ask.
+        let decided = self.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.state.remove(sequence);
         }
         self.forget(number, sequence, &message);
         if target.is_to_come() {
             // It is in the outbox by then, and nobody waits for it.
-            let _ = self.put_out(position, decided);
+            let _ = self.put_out(position, decided, under_way);
         } else {
             let stored = Stored { position, bytes: bytes as u32, enqueued_at };
             let recorded = Recorded { id, content };
@@ -114,18 +116,23 @@ impl<L: Log> Core<L> {
     }
 
     /// The next place in another channel, if it takes a message of so many bytes. That of another core's channel is still to
-    /// come, and what it holds is known as it was a moment ago.
-    fn place_in(&mut self, to: &Arc<ChannelEntry>, bytes: u64, now: Millis) -> Option<Target> {
+    /// come, and what it holds is known as it was a moment ago; the message is on its way there for as long as the second says.
+    fn place_in(&mut self, to: &Arc<ChannelEntry>, bytes: u64, now: Millis) -> Option<(Target, UnderWay)> {
         let limits = &to.config.limits;
-        let expires_ms = limits.ttl_ms().map(|ttl| now + ttl);
+        let expires_ms = limits.ttl_ms().map(|ttl| after(now, ttl));
         if !self.here.has(to.number) {
-            let held = self.counters.get(to.number).stats(&to.config, now);
-            let has_room = held.messages() < limits.messages && held.bytes + bytes <= limits.bytes;
-            return (has_room && !to.config.closing).then(|| Target::to_come(to.number, expires_ms));
+            let counters = self.counters.get(to.number);
+            let held = counters.stats(&to.config, now);
+            let messages = held.messages() + counters.under_way.messages();
+            let held_bytes = held.bytes + counters.under_way.bytes();
+            let has_room = messages < limits.messages && held_bytes + bytes <= limits.bytes;
+            let under_way = self.under_way_to(to, bytes).filter(|_| has_room && !to.config.closing)?;
+            return Some((Target::to_come(to.number, expires_ms), under_way));
         }
         let there =
             self.channel(to).filter(|channel| !channel.entry.config.closing && channel.has_room(bytes))?;
-        Some(Target { channel: to.number, sequence: there.state.next_sequence(), expires_ms })
+        let sequence = there.state.next_sequence();
+        Some((Target { channel: to.number, sequence, expires_ms }, UnderWay::default()))
     }
 
     /// A message and the name of its channel.

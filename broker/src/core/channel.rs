@@ -33,7 +33,7 @@ impl CounterRegistry {
         self.lock().values().map(|counters| counters.waiting_senders()).sum()
     }
 
-    fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
+    pub(super) fn get_or_insert(&self, number: u32) -> Arc<ChannelCounters> {
         self.lock().entry(number).or_default().clone()
     }
 
@@ -143,10 +143,14 @@ impl<L: Log> Core<L> {
     }
 
     /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
-    /// go with it, or how many stand in the way.
+    /// go with it, or how many stand in the way; those that are on their way to it among them.
     pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
-        let messages = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
+        let under_way = &self.counters.get_or_insert(number).under_way;
+        under_way.close(true);
+        let here = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
+        let messages = here + under_way.messages();
         if messages > 0 && !force {
+            under_way.close(false);
             return Err(messages);
         }
         self.closed.insert(number);
@@ -155,6 +159,7 @@ impl<L: Log> Core<L> {
 
     /// Takes a deletion back that could not be stored.
     pub fn reopen(&mut self, number: u32) {
+        self.counters.get_or_insert(number).under_way.close(false);
         self.closed.remove(&number);
     }
 

@@ -20,6 +20,7 @@ impl<L: Log> Core<L> {
         if !self.has_to_commit() || !self.log.takes_group() {
             return;
         }
+        self.mark_with_group();
         let group = std::mem::take(&mut self.group);
         let sync = std::mem::replace(&mut self.group_sync, Sync::Later);
         self.sync_wanted = false;
@@ -151,11 +152,17 @@ impl<L: Log> Core<L> {
         Ticket::of(&self.group, sync)
     }
 
-    /// The promise of everything that was appended so far.
-    pub fn everything_so_far(&self, sync: Sync) -> Ticket {
+    /// The promise of everything that was appended so far: whoever is told the same again does not know what was promised the
+    /// first time.
+    pub fn everything_so_far(&mut self, sync: Sync) -> Ticket {
+        if sync == Sync::Now && (!self.log.group_is_empty() || self.log.needs_sync()) {
+            self.sync_wanted = true;
+            return self.appended(sync);
+        }
         if !self.log.group_is_empty() {
             return Ticket::of(&self.group, sync);
         }
+        // Groups are told in their order: when the last is, all that were to be synced are.
         self.in_flight.newest().map_or(Ticket::committed(), |group| Ticket::of(group, sync))
     }
 

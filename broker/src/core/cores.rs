@@ -21,7 +21,7 @@ pub struct Cores<L = DiskLog> {
 
 impl<L> Clone for Cores<L> {
     fn clone(&self) -> Self {
-        Self { handles: self.handles.clone(), counters: self.counters.clone(), clock: self.clock }
+        Self { handles: self.handles.clone(), counters: self.counters.clone(), clock: self.clock.clone() }
     }
 }
 
@@ -87,7 +87,7 @@ impl<L: Log> Cores<L> {
 
     /// The clock that all times of the cores are by.
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// What channels hold now, read from their counters: no core is disturbed.

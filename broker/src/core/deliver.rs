@@ -8,7 +8,7 @@ use super::{Core, CoreGone, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attem
 use crate::{
     address_store::ChannelEntry,
     channel::{Arrival, Attempt, Claim, Granted, Phase, Sequence, WaiterId},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Sync},
     shared::{self, Share, Taken},
 };
@@ -239,7 +239,7 @@ impl<L: Log> Core<L> {
 
     /// Leases the next message. The caller has made sure that there is one.
     fn hand_out(&mut self, number: u32, asked: &Asked, memory: Taken) -> Result<Delivery, StoreFailed> {
-        let ends_at = self.clock.now() + asked.lease;
+        let ends_at = after(self.clock.now(), asked.lease);
         let channel = self.channels.get_mut(&number).expect("the caller found the channel");
         let granted =
             channel.state.lease_next(ends_at, self.start).expect("the caller saw a message in line");

@@ -56,8 +56,8 @@ const SWEEP_EVERY: usize = 64;
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     tag: u32,
-    /// Whole seconds, so that they fit; rounded down, so that a slot is never older than its record.
-    expires_at_seconds: u32,
+    /// Whole seconds since the table's base, so that they fit; rounded up, so that no window is shorter than was said.
+    expires_in_seconds: u32,
     position: Position,
     /// Whose share it counts in.
     channel: u32,
@@ -67,6 +67,8 @@ struct Slot {
 #[derive(Debug)]
 pub struct IdempotencyTable {
     shards: Vec<HashTable<Slot>>,
+    /// From when the slots' seconds count.
+    base: Millis,
     by_channel: ByChannel,
     since_sweep: usize,
     next_sweep: usize,
@@ -75,11 +77,11 @@ pub struct IdempotencyTable {
 }
 
 impl IdempotencyTable {
-    /// A table of as many keys as there are to share.
-    pub fn new(keys: Shared<Holder>) -> Self {
+    /// A table of as many keys as there are to share, at a start.
+    pub fn new(keys: Shared<Holder>, now: Millis) -> Self {
         let shards = (0..SHARDS).map(|_| HashTable::new()).collect();
         let by_channel = ByChannel::of(keys);
-        Self { shards, by_channel, since_sweep: 0, next_sweep: 0, swept_at: 0 }
+        Self { shards, base: now, by_channel, since_sweep: 0, next_sweep: 0, swept_at: 0 }
     }
 
     /// How many keys are remembered; some of them may have expired.
@@ -106,7 +108,8 @@ impl IdempotencyTable {
     pub fn candidates(&self, hash: KeyHash, now: Millis) -> Vec<Position> {
         let (shard, tag) = place(hash);
         let slots = self.shards[shard].iter_hash(spread(tag));
-        slots.filter(|slot| slot.tag == tag && !slot.has_expired(now)).map(|slot| slot.position).collect()
+        let age = self.age(now);
+        slots.filter(|slot| slot.tag == tag && !slot.has_expired(age)).map(|slot| slot.position).collect()
     }
 
     /// Remembers a key of a channel, whose record lies at `position`.
@@ -119,8 +122,13 @@ impl IdempotencyTable {
         now: Millis,
     ) {
         let (shard, tag) = place(hash);
-        let expires_at_seconds = u32::try_from(expires_at / 1000).unwrap_or(u32::MAX);
-        let slot = Slot { tag, expires_at_seconds, position, channel };
+        let seconds = |base| u32::try_from(expires_at.saturating_sub(base).div_ceil(1000));
+        // A window is far shorter than the seconds reach: only a base of long ago leaves no room for it.
+        let expires_in_seconds = seconds(self.base).unwrap_or_else(|_| {
+            self.rebase(now);
+            seconds(self.base).unwrap_or(u32::MAX)
+        });
+        let slot = Slot { tag, expires_in_seconds, position, channel };
         self.shards[shard].insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         self.by_channel.add(channel, namespace, 1);
         self.since_sweep += 1;
@@ -145,10 +153,27 @@ impl IdempotencyTable {
         }
     }
 
+    /// Milliseconds since the base.
+    fn age(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.base)
+    }
+
+    /// The slots' seconds count from now on.
+    fn rebase(&mut self, now: Millis) {
+        (0..SHARDS).for_each(|shard| self.sweep(shard, now));
+        let seconds = self.age(now) / 1000;
+        for slot in self.shards.iter_mut().flat_map(HashTable::iter_mut) {
+            slot.expires_in_seconds -=
+                u32::try_from(seconds).unwrap_or(u32::MAX).min(slot.expires_in_seconds);
+        }
+        self.base += seconds * 1000;
+    }
+
     fn sweep(&mut self, shard: usize, now: Millis) {
+        let age = self.age(now);
         let by_channel = &mut self.by_channel;
         self.shards[shard].retain(|slot| {
-            let stays = !slot.has_expired(now);
+            let stays = !slot.has_expired(age);
             if !stays {
                 by_channel.give_back(slot.channel, 1);
             }
@@ -158,8 +183,9 @@ impl IdempotencyTable {
 }
 
 impl Slot {
-    fn has_expired(&self, now: Millis) -> bool {
-        Millis::from(self.expires_at_seconds) * 1000 <= now
+    /// So long after the table's base.
+    fn has_expired(&self, age: Millis) -> bool {
+        Millis::from(self.expires_in_seconds) * 1000 <= age
     }
 }
 
@@ -183,7 +209,7 @@ mod tests {
     const ORDERS: (u32, &str) = (1, "acme");
 
     fn table(max: u64) -> IdempotencyTable {
-        IdempotencyTable::new(Shared::new(max, IntCounter::new("refused", "of the test").unwrap()))
+        IdempotencyTable::new(Shared::new(max, IntCounter::new("refused", "of the test").unwrap()), 0)
     }
 
     fn at(number: u32) -> Position {
@@ -199,6 +225,41 @@ mod tests {
         assert!(table.candidates(2, 0).is_empty());
         table.relocate(1, at(1), at(2));
         assert!(table.is_at(1, at(2), 0) && !table.is_at(1, at(1), 0));
+    }
+
+    #[test]
+    fn a_window_is_never_shorter_than_was_said_and_at_most_a_second_longer() {
+        let mut table = table(10);
+        table.insert(1, 5_001, at(1), ORDERS, 2_500);
+        assert_eq!(table.candidates(1, 5_000), [at(1)]);
+        assert!(table.candidates(1, 6_000).is_empty());
+    }
+
+    #[test]
+    fn keys_are_remembered_however_long_ago_the_table_was_made() {
+        // 32 bits of seconds are 136 years.
+        const CENTURY: Millis = 100 * 365 * 24 * 3_600_000;
+        let mut table = table(10);
+        let long = CENTURY + 600_000;
+        table.insert(1, long, at(1), ORDERS, CENTURY);
+        for (number, now) in [(2, CENTURY + 1), (3, 2 * CENTURY), (4, 30 * CENTURY)] {
+            let hash = number.into();
+            table.insert(hash, now + 300_000, at(number), ORDERS, now);
+            assert_eq!(table.candidates(hash, now + 299_999), [at(number)], "at {now}");
+            assert!(table.candidates(hash, now + 301_000).is_empty(), "at {now}");
+        }
+        assert_eq!(table.count(), 1, "those that expired were swept out");
+    }
+
+    #[test]
+    fn a_new_base_leaves_each_key_its_time() {
+        let mut table = table(10);
+        let far = (u64::from(u32::MAX) - 10) * 1000;
+        table.insert(1, far, at(1), ORDERS, far - 20_500);
+        table.insert(2, far + 60_000, at(2), ORDERS, far - 20_500);
+        assert_eq!(table.candidates(1, far - 1), [at(1)]);
+        assert_eq!(table.candidates(2, far + 59_999), [at(2)]);
+        assert!(table.candidates(1, far + 1000).is_empty() && table.candidates(2, far + 61_000).is_empty());
     }
 
     #[test]

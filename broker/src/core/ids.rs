@@ -14,7 +14,8 @@ impl Ids {
         Self(ContextV7::new())
     }
 
-    /// The id of a message that comes now. By the broker's own clock: it is the time that receivers are told, and read already.
+    /// The id of a message that comes now, by the wall clock time that receivers are told. After that was set back, ids go on from
+    /// the latest until it is reached again.
     pub(super) fn next(&self, now: Millis) -> Uuid {
         let (seconds, nanos) = (now / 1000, (now % 1000) as u32 * 1_000_000);
         Uuid::new_v7(Timestamp::from_unix(&self.0, seconds, nanos))
@@ -39,7 +40,17 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_the_time_of_the_brokers_clock() {
+    fn ids_ascend_while_the_clock_is_set_back_and_are_sound_at_its_end() {
+        let (ids, mut last) = (Ids::new(), Uuid::nil());
+        for now in [NOW, NOW - 3_600_000, 0, NOW + 1, 5, 253_402_207_200_000, NOW] {
+            let id = ids.next(now);
+            assert!(id > last && id.get_version_num() == 7, "{id} after {last}");
+            last = id;
+        }
+    }
+
+    #[test]
+    fn an_id_has_the_time_that_is_told() {
         let id = Ids::new().next(NOW);
         assert_eq!(id.get_version_num(), 7);
         assert_eq!(id.get_timestamp().unwrap().to_unix(), (NOW / 1000, (NOW % 1000) as u32 * 1_000_000));

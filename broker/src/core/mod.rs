@@ -22,6 +22,7 @@ mod in_flight;
 mod inbox;
 mod letters;
 mod look;
+mod mark;
 mod moves;
 pub mod outbox;
 mod pacer;
@@ -46,6 +47,7 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod under_way;
 mod unreadable;
 
 use std::{
@@ -218,6 +220,7 @@ pub struct Core<L = DiskLog> {
     inbox: Inbox,
     timers: ChannelTimers,
     reclaim: Reclaim,
+    marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,
     /// The open group.
@@ -242,7 +245,7 @@ pub struct Core<L = DiskLog> {
 impl<L: Log> Core<L> {
     /// The clock that all times of this core are by.
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// What wakes the tasks of this core.

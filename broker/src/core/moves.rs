@@ -49,7 +49,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Moves a dead letter whose content has come. Ready when there was one.
-    fn poll_moves(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_moves(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some((number, sequence, came)) = ready!(Pin::new(&mut self.moves).poll_next(context)) else {
             return Poll::Pending;
         };

@@ -2,10 +2,10 @@
 //! channel is another core's.
 //!
 //! The core that takes such a message stores it for its own channels, and for itself: as a message of its outbox, with the
-//! others as targets that are still to come. The commit of that is the decision. Then every other core is given the record,
-//! and stores the message for its channels by one of its own, which says from which place of which outbox it came: so it is
-//! taken once ([`super::inbox`]), however often it is given. When all of that is on disk, the message leaves the outbox. A
-//! start goes on with what it finds there.
+//! others as targets that are still to come. The sync of that is the decision: before it, another log could have on disk what
+//! this one has lost. Then every other core is given the record, and stores the message for its channels by one of its own,
+//! which says from which place of which outbox it came: so it is taken once ([`super::inbox`]), however often it is given. When
+//! all of that is on disk, the message leaves the outbox. A start goes on with what it finds there.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,9 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, unreadable::Unread};
+use super::{
+    Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, under_way::UnderWay, unreadable::Unread,
+};
 use crate::{
     channel::Sequence,
     log::{Log, Position, Read, Record, Sync},
@@ -34,10 +36,18 @@ pub(super) struct Outbox {
     /// Places are drawn anew at each start, so that none is given twice whatever the log remembers.
     first: Sequence,
     given: Sequence,
-    /// Where the record of each is.
-    messages: BTreeMap<Outgoing, Position>,
+    messages: BTreeMap<Outgoing, Held>,
     /// Those that nobody carries yet.
     waiting: Vec<Errand>,
+}
+
+/// A message that is in the outbox.
+#[derive(Debug)]
+struct Held {
+    /// Where its record is.
+    position: Position,
+    /// Is told when every core has it.
+    given: Arc<Group>,
 }
 
 /// A message that is to be given to other cores.
@@ -48,14 +58,22 @@ pub(super) struct Errand {
     decided: Ticket,
     /// Is told when every core has it.
     given: Arc<Group>,
+    /// The channels that are still to have it.
+    under_way: UnderWay,
 }
 
 impl Outbox {
     /// Of a start with this number, with what earlier ones have left, in the order in which it goes on.
-    pub(super) fn new(number: u32, start: u64, left: impl Iterator<Item = (Outgoing, Position)>) -> Self {
+    pub(super) fn new(
+        number: u32,
+        start: u64,
+        left: impl Iterator<Item = (Outgoing, Position, UnderWay)>,
+    ) -> Self {
         let mut waiting = Vec::new();
-        let messages = left.inspect(|(message, _)| {
-            waiting.push(Errand { message: *message, decided: Ticket::committed(), given: Arc::default() });
+        let messages = left.map(|(message, position, under_way)| {
+            let given = Arc::<Group>::default();
+            waiting.push(Errand { message, decided: Ticket::committed(), given: given.clone(), under_way });
+            (message, Held { position, given })
         });
         let messages = messages.collect();
         Self { number, first: start, given: 0, messages, waiting }
@@ -84,25 +102,32 @@ impl Outbox {
 
     /// Whether a message is there, or is there by this very record.
     pub(super) fn is_at(&self, message: Outgoing, position: Option<Position>) -> bool {
-        self.messages.get(&message).is_some_and(|held| position.is_none_or(|position| *held == position))
+        let held = self.messages.get(&message);
+        held.is_some_and(|held| position.is_none_or(|position| held.position == position))
     }
 
     /// A message's record was copied to another place of the log.
     pub(super) fn relocate(&mut self, message: Outgoing, to: Position) {
-        if let Some(position) = self.messages.get_mut(&message) {
-            *position = to;
+        if let Some(held) = self.messages.get_mut(&message) {
+            held.position = to;
         }
+    }
+
+    /// The promise that every core has the message of this record, if it is still here. Looks at all of them.
+    pub(super) fn promise_of(&self, position: Position) -> Option<Ticket> {
+        let held = self.messages.values().find(|held| held.position == position)?;
+        Some(Ticket::of(&held.given, Sync::Later))
     }
 }
 
 impl<L: Log> Core<L> {
     /// A message was stored at the outbox's next place. The promise that every core has it.
-    pub(super) fn put_out(&mut self, position: Position, decided: Ticket) -> Ticket {
+    pub(super) fn put_out(&mut self, position: Position, decided: Ticket, under_way: UnderWay) -> Ticket {
         let (message, given) = (self.outbox.next(), Arc::<Group>::default());
         self.outbox.given += 1;
-        self.outbox.messages.insert(message, position);
+        self.outbox.messages.insert(message, Held { position, given: given.clone() });
         let ticket = Ticket::of(&given, Sync::Later);
-        self.outbox.waiting.push(Errand { message, decided, given });
+        self.outbox.waiting.push(Errand { message, decided, given, under_way });
         self.wakers.outbox.notify_one();
         ticket
     }
@@ -115,7 +140,7 @@ impl<L: Log> Core<L> {
     /// The record of a message that is to go.
     pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
-        let position = self.outbox.messages.get(&message).copied();
+        let position = self.outbox.messages.get(&message).map(|held| held.position);
         let read = position.map(|position| self.read(position)).transpose();
         read.map_err(|unread| self.outgoing_unread(message, unread))
     }
@@ -133,7 +158,7 @@ impl<L: Log> Core<L> {
     /// Every core has a message, on disk.
     pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Ticket, StoreFailed> {
         self.alive()?;
-        let Some(position) = self.outbox.messages.remove(&message) else {
+        let Some(Held { position, .. }) = self.outbox.messages.remove(&message) else {
             return Ok(Ticket::committed());
         };
         let (channel, sequence) = message;
@@ -177,8 +202,9 @@ type Taken = Vec<(u32, Ticket)>;
 
 /// Gives a message to every core, and tells who waits for that.
 async fn run<L: Log>(cores: &Reach<L>, errand: Errand) -> Result<Taken, StoreFailed> {
-    let Errand { message, decided, given } = errand;
+    let Errand { message, decided, given, under_way } = errand;
     let taken = deliver(cores, message, decided).await;
+    drop(under_way);
     given.finish(taken.is_ok());
     taken
 }

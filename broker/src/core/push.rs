@@ -12,7 +12,7 @@ use super::{
 use crate::{
     address_store::ChannelEntry,
     channel::{Group, Stored},
-    clock::Millis,
+    clock::{Millis, after},
     log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
 
@@ -131,7 +131,7 @@ impl<L: Log> Core<L> {
         let key = push.key.map(|PushKey { hash, fingerprint }| Idempotency {
             hash,
             fingerprint,
-            expires_ms: now + Millis::from(window) * 1000,
+            expires_ms: after(now, Millis::from(window) * 1000),
         });
         let pushed = self.store(entries, push, key, now)?;
         for (number, sequence) in goes {
@@ -153,7 +153,8 @@ impl<L: Log> Core<L> {
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        self.answered(key, &push.recalled, turn, holder(entries), now)
+        let goes_out = entries.iter().any(|entry| !self.here.has(entry.number));
+        self.answered(key, &push.recalled, turn, holder(entries), goes_out, now)
     }
 
     /// Appends a message that all of its channels take.
@@ -165,8 +166,8 @@ impl<L: Log> Core<L> {
         now: Millis,
     ) -> Result<Pushed, PushRefusal> {
         let Push { content, group, delay, ttl, .. } = push;
-        let id = self.ids.next(now);
-        let due_ms = delay.filter(|delay| *delay > 0).map(|delay| now + delay);
+        let id = self.ids.next(self.clock.wall(now));
+        let due_ms = delay.filter(|delay| *delay > 0).map(|delay| after(now, delay));
         // The outbox may be among them.
         let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
         let mut rest = &mut targets[..];
@@ -174,7 +175,7 @@ impl<L: Log> Core<L> {
         let own = entries.iter().filter(|entry| here.has(entry.number));
         let others = || entries.iter().filter(|entry| !here.has(entry.number));
         let expires =
-            |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| now + ttl);
+            |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| after(now, ttl));
         for entry in own {
             let sequence = self.channels[&entry.number].state.next_sequence();
             Target { channel: entry.number, sequence, expires_ms: expires(entry) }.encode(&mut rest);
@@ -210,7 +211,8 @@ impl<L: Log> Core<L> {
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if goes_out {
-            ticket = self.put_out(position, ticket);
+            let under_way = self.under_way(others().map(|entry| entry.number), content.bytes() as u64);
+            ticket = self.put_out(position, ticket, under_way);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);

@@ -36,13 +36,14 @@ impl<L: Log> Core<L> {
         StoreFailed
     }
 
-    /// The answer that a key got before.
+    /// The answer that a key got before. `goes_out`: its message is also for channels of other cores.
     pub(super) fn answered(
         &mut self,
         key: PushKey,
         recalled: &Recalled,
         turn: Option<Turn>,
         of: (u32, &str),
+        goes_out: bool,
         now: Millis,
     ) -> Result<Option<Pushed>, PushRefusal> {
         for position in self.idempotency.candidates(key.hash, now) {
@@ -64,8 +65,9 @@ impl<L: Log> Core<L> {
                 return Err(PushRefusal::KeyMismatch);
             }
             self.metrics.push_replays.inc();
-            // The first push may still be in the open group.
-            let ticket = self.everything_so_far(Sync::Now);
+            // The first push may still be in the open group, or other cores may be still to have it.
+            let on_its_way = if goes_out { self.outbox.promise_of(position) } else { None };
+            let ticket = on_its_way.unwrap_or_else(|| self.everything_so_far(Sync::Now));
             return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
         }
         if turn.is_none() && self.waiting_keys.contains(&key.hash) {

@@ -134,6 +134,7 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.reclaim.states.clear();
+        self.marked.on_this_walk = false;
         if std::mem::take(&mut self.reclaim.holds) {
             return Ok(self.leave_for_now(&"a message in it that is still needed cannot be read"));
         }
@@ -219,6 +220,7 @@ impl<L: Log> Core<L> {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            Record::Clock { .. } => self.keep_mark(),
         }
     }
 

@@ -4,6 +4,7 @@ use restante_wire::DeadLetterCause;
 
 use crate::{
     channel::{Death, Ended, Granted, Handouts, Message, Phase, Sequence},
+    clock::{Mark, Wall},
     log::{self, Record, RecordedPhase},
 };
 
@@ -58,6 +59,19 @@ pub(super) fn phase(recorded: RecordedPhase<'_>) -> Phase {
             reason: (!reason.is_empty()).then(|| reason.into()),
         }),
     }
+}
+
+/// The record of the time.
+pub(super) fn clock(Mark { own, wall, boot_id, boot_ns }: Mark) -> Record<'static> {
+    let (wall_ms, latest_ms) = wall.map_or((0, 0), |wall| (wall.shown, wall.latest));
+    Record::Clock { own_ms: own, wall_ms, latest_ms, boot_id, boot_ns }
+}
+
+/// The time that a record tells.
+pub(super) fn mark(record: &Record<'_>) -> Option<Mark> {
+    let Record::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } = *record else { return None };
+    let wall = (wall_ms != 0).then_some(Wall { shown: wall_ms, latest: latest_ms });
+    Some(Mark { own: own_ms, wall, boot_id, boot_ns })
 }
 
 /// A message's phase when it was stored.

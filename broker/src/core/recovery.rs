@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
-    clock::Millis,
-    log::{Idempotency, Log, LogError, Position, Record, RecordHead, Replayed, Target},
+    clock::{Millis, Past},
+    log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
 };
 
 /// What the log says of one message since it was stored.
@@ -53,7 +53,8 @@ pub(crate) struct Replay {
     pub(super) shared: SharedPositions,
     /// Records of messages that are gone, or that lie elsewhere as well.
     pub(super) dead: Vec<Position>,
-    pub(super) newest: Millis,
+    /// What is known of the time.
+    pub(crate) past: Past,
     /// Names of groups, each once.
     groups: HashSet<Group>,
     /// What is in the outboxes that are this core's.
@@ -74,7 +75,7 @@ const COPY_ADDS_BYTES: usize = 64;
 pub(super) struct Leaving {
     pub(super) message: Message,
     /// The channels that were still to have it when it was stored.
-    to_come: Vec<Target>,
+    pub(super) to_come: Vec<Target>,
 }
 
 impl Default for Replay {
@@ -93,7 +94,7 @@ impl Replay {
             keys: HashMap::new(),
             shared: SharedPositions::default(),
             dead: Vec::new(),
-            newest: 0,
+            past: Past::default(),
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
@@ -168,10 +169,14 @@ impl Replay {
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
+                if let RecordedPhase::Dead { since_ms, .. } = phase {
+                    self.past.saw(since_ms);
+                }
                 self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+            Record::Clock { .. } => records::mark(record).into_iter().for_each(|mark| self.past.marked(mark)),
         }
     }
 
@@ -208,7 +213,7 @@ impl Replay {
     }
 
     fn stored(&mut self, position: Position, enqueued_at: Millis, content_bytes: usize) -> Stored {
-        self.newest = self.newest.max(enqueued_at);
+        self.past.saw(enqueued_at);
         Stored { position, bytes: content_bytes as u32, enqueued_at }
     }
 

@@ -6,6 +6,7 @@ use super::{Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury:
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
+    clock::after,
     log::{Coming, Log, Record, Sync},
 };
 
@@ -66,7 +67,7 @@ impl<L: Log> Core<L> {
                     self.move_message(number, sequence, to, recorded, Moved::Redriven)?
                 }
                 None => {
-                    let expires_at = entry.config.limits.ttl_ms().map(|ttl| now + ttl);
+                    let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
                     let channel = self.channels.get_mut(&number);
                     let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
                     self.record_state(number, sequence)?;

@@ -7,7 +7,7 @@ use restante_wire::channel::{Delivery, Durability};
 use super::{Channel, Core, CoreGone, StoreFailed, Ticket, records};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
-    clock::Millis,
+    clock::{Millis, after},
     log::{Log, Record, Sync},
 };
 
@@ -79,7 +79,8 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let channel = self.leasing(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
-            // Who settles twice is told the same; the first time may still be in the open group.
+            // Who settles twice is told the same; the first time may still be in the open group. And what left without being
+            // settled may have done so without a sync.
             return Ok(self.everything_so_far(Sync::Now));
         };
         channel.counters.settled.fetch_add(1, Relaxed);
@@ -121,7 +122,7 @@ impl<L: Log> Core<L> {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
         }
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
-            Released::Before => return Ok(self.everything_so_far(Sync::Now)),
+            Released::Before => return Ok(self.everything_so_far(Sync::Later)),
             Released::Buried => self.buried(number, claim.sequence)?,
             Released::Back => {
                 self.lease_ended(number, claim.sequence);
@@ -145,7 +146,7 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let channel = self.leasing(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
-        let granted = channel.state.renew(claim, now + lease, now)?;
+        let granted = channel.state.renew(claim, after(now, lease), now)?;
         let ticket = self.record_lease(number, &granted)?;
         self.touch(number);
         Ok(Renewed { granted, lease, ticket })

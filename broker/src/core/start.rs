@@ -11,17 +11,19 @@ use super::{
     idempotency::IdempotencyTable,
     ids::Ids,
     in_flight::InFlight,
+    mark::Marked,
     moves::Moves,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
-    recovery::{Key, Replay},
+    recovery::{Key, Leaving, Replay},
     rest::Resting,
     timers::ChannelTimers,
+    under_way::UnderWay,
 };
 use crate::{
     address_store::AddressStore,
-    channel::LeaseSealer,
-    clock::{Clock, Millis},
+    channel::{LeaseSealer, Message},
+    clock::{Clock, Past},
     first_failure::FirstFailure,
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
@@ -91,9 +93,9 @@ impl<L: Log> Found<L> {
         Ok(Self { log, here, replay })
     }
 
-    /// The newest time that was written down.
-    pub fn newest(&self) -> Millis {
-        self.replay.newest
+    /// What the log tells of the time.
+    pub fn past(&self) -> Past {
+        self.replay.past
     }
 
     /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
@@ -123,7 +125,7 @@ impl<L: Log> Core<L> {
         let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = IdempotencyTable::new(keys);
+        let mut idempotency = IdempotencyTable::new(keys, now);
         for (hash, Key { position, expires_at, channel }) in
             replay.keys.drain().filter(|(_, key)| key.expires_at > now)
         {
@@ -160,7 +162,12 @@ impl<L: Log> Core<L> {
         // Places are drawn anew at each start, and so tell the order of what one start has left, and not of what several have.
         leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
         let leaving =
-            leaving.into_iter().map(|(message, leaving)| (*message, leaving.message.stored.position));
+            leaving.into_iter().map(|(message, Leaving { message: Message { stored, .. }, to_come })| {
+                let to = to_come.iter().map(|target| target.channel);
+                let under_way =
+                    UnderWay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
+                (*message, stored.position, under_way)
+            });
         let outbox = Outbox::new(here.outbox(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
@@ -193,6 +200,7 @@ impl<L: Log> Core<L> {
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
             reclaim: Reclaim::since(before),
+            marked: Marked::at_start(now),
             lack_memory: Vec::new(),
             group: Arc::default(),
             group_sync: Sync::Later,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     task::yield_now,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,9 @@ const GATHER_TURNS: usize = 8;
 
 /// What was written without a sync (leases, releases) is synced within this.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often the clock is followed: as the wall clock's skew is told, and no later than a delay of a second may be noticed.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// When older logs are looked at again for which there was no room, in milliseconds.
 const OLDER_AGAIN_AFTER: Millis = 500;
@@ -84,6 +87,7 @@ async fn next_step<L: Log>(core: &SharedCore<L>, reclaiming: Progress) {
 
 /// Commits everything there is: the last thing that a core does.
 pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
+    core.with(Core::mark_end);
     let begun = || {
         core.with(|core| {
             core.sync();
@@ -135,21 +139,31 @@ pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<
     }
 }
 
-/// Does what time brings about, when its time has come. Sleeps until then, however far that is.
+/// Does what time brings about, when its time has come, and follows the wall clock. Never sleeps for long: the broker's time goes on
+/// while the machine sleeps, which a timer does not notice.
 pub async fn follow_time<L: Log>(core: SharedCore<L>) {
     let wake = core.with(|core| core.wakers().timer);
+    let mut follow = interval(FOLLOW_EVERY);
+    follow.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match core.with(|core| core.next_wake()) {
-            None => wake.notified().await,
-            // Requests have their turn between two parts of a long work.
-            Some(0) => {
-                core.with(|core| core.elapse());
+        let next = core.with(|core| core.next_wake());
+        tokio::select! {
+            biased;
+            _ = follow.tick() => core.with(Core::follow_clock),
+            () = wake.notified() => {}
+            () = due_in(next) => {
+                core.with(Core::elapse);
+                // Requests have their turn between two parts of a long work.
                 yield_now().await;
             }
-            Some(millis) => tokio::select! {
-                () = wake.notified() => {}
-                () = sleep(Duration::from_millis(millis)) => {}
-            },
         }
+    }
+}
+
+async fn due_in(millis: Option<Millis>) {
+    match millis {
+        None => pending().await,
+        Some(0) => {}
+        Some(millis) => sleep(Duration::from_millis(millis)).await,
     }
 }

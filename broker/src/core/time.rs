@@ -25,8 +25,11 @@ impl<L: Log> Core<L> {
             let Some(channel) = self.channels.get_mut(&number) else { return Ok(()) };
             let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(()) };
             match elapsed {
-                // The record of the lease or of the message says when it ends or is due: there is nothing to add.
-                Elapsed::Ready(sequence) => self.lease_ended(number, sequence),
+                // The record of the lease or of the message says when it ends or is due: there is nothing to add but the time.
+                Elapsed::Ready(sequence) => {
+                    self.lease_ended(number, sequence);
+                    self.mark_if_due();
+                }
                 Elapsed::Expired(sequence, message) => self.expired(number, sequence, &message)?,
                 Elapsed::Buried(sequence) => {
                     self.buried(number, sequence)?;

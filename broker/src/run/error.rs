@@ -30,6 +30,15 @@ pub enum RunError {
     /// The address store cannot be opened.
     #[error(transparent)]
     AddressStore(#[from] address_store::OpenError),
+    /// The wall clock shows what no HTTP answer can be dated with.
+    #[error(
+        "the system's wall clock is before 1970 or after 9999 ({seconds} s from 1970), which no HTTP answer can be dated with: \
+         set it, and run NTP"
+    )]
+    Clock {
+        /// What it shows.
+        seconds: i64,
+    },
     /// The manifests cannot be obeyed.
     #[error(transparent)]
     Manifests(#[from] ManifestError),
@@ -99,7 +108,8 @@ impl RunError {
                 LogOpenError::Io { .. } | LogOpenError::Full { .. } | LogOpenError::NoRoomBeside { .. },
             )
             | Self::Core(StartError::Log(LogError::Io { .. } | LogError::Poisoned)) => IO,
-            Self::Manifests(_)
+            Self::Clock { .. }
+            | Self::Manifests(_)
             | Self::Apply { .. }
             | Self::Token(_)
             | Self::DataFolder(

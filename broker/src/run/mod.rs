@@ -20,6 +20,7 @@ use crate::{
     address_store::AddressStore,
     admin::{Admin, Health},
     channel::LeaseSealer,
+    clock::TimeSource,
     config::Config,
     control::Token,
     core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
@@ -66,12 +67,17 @@ pub fn run(config: Config) -> Result<(), RunError> {
         idempotency_keys_max,
         segment_size,
         cores,
+        count_downtime,
         drain_seconds,
         metrics_channels_max,
         log: _,
         log_format: _,
     } = config;
 
+    let source = TimeSource::system().trusted(count_downtime);
+    if let Some(seconds) = source.without_date() {
+        return Err(RunError::Clock { seconds });
+    }
     let data_listeners = bind_for(cores.get(), listen, "--listen")?;
     let admin_listener = bind(admin_listen, "--admin-listen")?;
     let control = match (control_listen, control_token_file) {
@@ -96,10 +102,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let options = log::Options { segment_bytes: segment_size.as_u64() };
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
-    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common)?;
+    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common, source)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
-    let all = Cores::new(handles, common.counters.clone(), clock);
+    let all = Cores::new(handles, common.counters.clone(), clock.clone());
     let shares = CallerLimits {
         requests: requests_max.into(),
         body_bytes: body_memory.as_u64(),
@@ -126,7 +132,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         let context = Arc::new(Context {
             store: store.clone(),
             cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
-            clock,
+            clock: clock.clone(),
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),
             browsers: browsers.clone(),

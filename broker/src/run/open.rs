@@ -12,7 +12,7 @@ use restante_wire::ChannelConfig;
 use super::{RunError, current_thread};
 use crate::{
     address_store::{AddressStore, ApplyError, Changes},
-    clock::Clock,
+    clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
     data_folder::{self, DataFolder},
     first_failure::FirstFailure,
@@ -50,6 +50,7 @@ pub(super) fn open(
     cores: usize,
     options: Options,
     common: &Common,
+    source: TimeSource,
 ) -> Result<Opened, RunError> {
     let logs = folder.logs(cores as u32)?;
     let at = |path| Folder::guarded(path, folder.guard());
@@ -62,8 +63,9 @@ pub(super) fn open(
     })?;
     Found::settle_outboxes(&mut found);
     older.make_room();
-    let clock = Clock::start(found.iter().map(Found::newest).max().unwrap_or(0));
-    let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock)?))?;
+    let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+    let clock = Clock::start(source, past);
+    let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
     if older.held().0 > 0 {
         let (segments, bytes) = older.held();
         tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");

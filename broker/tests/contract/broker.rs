@@ -148,13 +148,19 @@ impl Broker {
 
     /// Starts the broker and waits until it listens.
     pub(crate) fn start(&mut self) {
+        self.start_saying(&[]);
+    }
+
+    /// The same, and waits for these lines of its log before.
+    pub(crate) fn start_saying(&mut self, lines: &[&str]) {
         let mut child = self.command().spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = mpsc::channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         self.process = Some(Running { child, addresses: HashMap::new(), log });
-        let line = self.wait_for_log("the broker serves");
-        assert!(line.is_some(), "the broker did not start");
+        for line in lines.iter().chain(&["the broker serves"]) {
+            assert!(self.wait_for_log(line).is_some(), "the broker did not start");
+        }
     }
 
     /// Waits for a line of the broker's log; `None` when the broker ends first.

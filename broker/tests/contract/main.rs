@@ -17,6 +17,7 @@ mod bounds;
 mod broker;
 mod browsers;
 mod care;
+mod clock;
 mod combined;
 mod control;
 mod cores;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
-    clock::Clock,
+    clock::{Clock, TimeSource},
     core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore, tasks},
     data_folder::DataFolder,
     log::{DiskLog, Options},
@@ -46,7 +46,7 @@ impl Bench {
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
         let found = Found::read(log, Here::ALONE).await.unwrap();
-        let clock = Clock::start(found.newest());
+        let clock = Clock::start(TimeSource::system(), found.past());
         SharedCore::new(Core::start(found, common, clock).unwrap())
     }
 

@@ -38,7 +38,7 @@ fn a_group_waits_while_its_first_message_backs_off_and_goes_on_when_that_is_a_de
     let (_, claim) = next(&mut state).unwrap();
     assert_eq!(state.release(claim, true, Some(50), &policy, 0), Ok(Released::Back));
     assert_eq!(next(&mut state), None);
-    state.elapse(&policy, 50).unwrap();
+    state.elapse(&policy, after(0, 50)).unwrap();
     let (first, claim) = next(&mut state).unwrap();
     assert_eq!(first, 1);
     state.release(claim, true, None, &policy, 60).unwrap();

@@ -9,7 +9,10 @@ mod table;
 use restante_wire::channel::{Backoff, BackoffPolicy, Expired};
 
 use super::{ChannelState, Claim, Message, Policy, Stored};
-use crate::{clock::Millis, log::Position};
+use crate::{
+    clock::{Millis, after},
+    log::Position,
+};
 
 const START: u64 = 7;
 const LEASE: Millis = 100;

@@ -133,7 +133,7 @@ impl Model {
         } else if pause == 0 {
             Where::Ready
         } else {
-            Where::Delayed(now + pause)
+            Where::Delayed(after(now, pause))
         };
     }
 

@@ -5,7 +5,11 @@ use crate::log::disk::simulated::Chance;
 
 /// Two channels, and the core of each.
 fn two() -> (Many, [usize; 2]) {
-    let many = Many::new(["one", "two"].map(channel).to_vec(), 2);
+    two_of(["one", "two"].map(channel))
+}
+
+pub(super) fn two_of(channels: [ChannelConfig; 2]) -> (Many, [usize; 2]) {
+    let many = Many::new(channels.to_vec(), 2);
     let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].number));
     assert_ne!(cores[0], cores[1]);
     (many, cores)
@@ -193,4 +197,19 @@ fn a_message_is_not_taken_for_one_of_a_start_before() {
     many = many.start(left, 2);
     many.commit();
     assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}
+
+#[test]
+fn a_repeat_of_a_push_to_several_cores_is_told_when_all_have_it() {
+    let mut channels = ["one", "two"].map(channel);
+    channels[0].deduplication_window_seconds = 60;
+    let (mut many, [first, _]) = two_of(channels);
+    let keyed = || Push { key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }), ..message("to both") };
+    let pushed = many.push(&[0, 1], keyed()).unwrap();
+    many.commit_one(first);
+    let again = many.push(&[0, 1], keyed()).unwrap();
+    assert!(again.replayed && again.id == pushed.id);
+    assert!(!is_kept(&pushed.ticket) && !is_kept(&again.ticket), "the other core does not have it");
+    many.commit();
+    assert!(is_kept(&pushed.ticket) && is_kept(&again.ticket));
 }

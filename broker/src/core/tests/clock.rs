@@ -1,7 +1,64 @@
-//! The clock of a start.
+//! Clocks that are wrong, and restarts: what was found by attack, and each promise about time by itself.
+
+use std::time::Duration;
 
 use super::*;
-use crate::log::{Record, Target, Targets};
+use crate::{
+    channel::State,
+    log::{Record, Target, Targets},
+};
+
+/// 2026-11-30, by a clock that is right.
+pub(super) const RIGHT: i64 = 1_796_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+const TWO_WEEKS_MS: Millis = 14 * 24 * 3_600_000;
+const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
+
+impl<P: Place> Bench<P> {
+    /// Time passes, and what it brings about is done.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() {
+            let step = left.min(SECOND.max(time / 200));
+            self.source.pass(step);
+            self.core.follow_clock();
+            self.elapse();
+            left -= step;
+        }
+    }
+
+    pub(super) fn elapse(&mut self) {
+        while self.core.next_wake() == Some(0) {
+            self.core.elapse();
+        }
+    }
+
+    /// The broker starts again on a machine that booted meanwhile.
+    fn reboot(self) -> Self {
+        self.source.reboot();
+        self.restart()
+    }
+
+    fn count(&self, channel: usize, state: State) -> u64 {
+        let channel = self.core.channels.get(&self.entries[channel].number);
+        channel.map_or(0, |channel| channel.state.count(state))
+    }
+}
+
+fn bench<P: Place>(wall_ms: i64) -> Bench<P> {
+    Bench::by(TimeSource::of_test(wall_ms), vec![channel("one")])
+}
+
+fn with_ttl(ttl: Millis) -> Push {
+    Push { ttl: Some(ttl), ..message("lives for a while") }
+}
+
+fn with_key(hash: u128) -> Push {
+    Push { key: Some(idempotency::PushKey { hash, fingerprint: 1 }), ..message("once") }
+}
 
 fn a_start_shows_no_time_before_that_of_the_newest_message<P: Place>() {
     let mut bench = Bench::<P>::new(vec![channel("one")]);
@@ -26,4 +83,176 @@ fn a_start_shows_no_time_before_that_of_the_newest_message<P: Place>() {
     assert!(bench.core.clock.now() >= ahead);
 }
 
-on_every_log!(a_start_shows_no_time_before_that_of_the_newest_message);
+fn what_was_pushed_after_a_clock_of_1970_was_set_right_outlives_every_restart<P: Place>() {
+    for is_other_boot in [false, true] {
+        let mut bench = bench::<P>(40_000);
+        bench.pass(MINUTE);
+        bench.source.set_wall(RIGHT);
+        let first = bench.push(&[0], with_key(7)).unwrap().id;
+        bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
+        bench.commit();
+        let mut bench = if is_other_boot { bench.reboot() } else { bench.restart() };
+        bench.elapse();
+        let again = bench.push(&[0], with_key(7)).unwrap();
+        assert_eq!((bench.count(0, State::Ready), again.replayed, again.id), (2, true, first));
+        bench.pass(QUARTER_OF_AN_HOUR);
+        assert_eq!(bench.count(0, State::Ready), 2);
+    }
+}
+
+fn a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
+    bench.commit();
+    bench.source.set_wall(RIGHT + 474 * YEAR_MS);
+    let mut bench = bench.reboot();
+    bench.pass(QUARTER_OF_AN_HOUR);
+    bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
+    assert_eq!(bench.count(0, State::Ready), 2);
+    bench.commit();
+    bench.source.set_wall(RIGHT + 2 * QUARTER_OF_AN_HOUR.as_millis() as i64);
+    let mut bench = bench.reboot();
+    bench.pass(QUARTER_OF_AN_HOUR);
+    assert_eq!(bench.count(0, State::Ready), 2);
+    let clock = bench.core.clock();
+    assert_eq!(clock.wall(clock.now()) as i64, RIGHT + 3 * QUARTER_OF_AN_HOUR.as_millis() as i64);
+}
+
+fn a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], message("leased")).unwrap();
+    bench.push(&[0], message("paused")).unwrap();
+    bench.commit();
+    bench.source.set_wall(RIGHT + 3_600_000);
+    let mut bench = bench.reboot();
+    bench.pull(0, 2000).unwrap();
+    let paused = bench.pull(0, 2000).unwrap();
+    let release = Release { counted: true, delay: Some(2000) };
+    let _ = bench.core.release(paused.channel, paused.granted.claim(), release).unwrap();
+    bench.commit();
+    bench.source.set_wall(RIGHT + 10_000);
+    let mut bench = bench.reboot();
+    bench.pass(Duration::from_millis(1999));
+    assert_eq!((bench.count(0, State::Leased), bench.count(0, State::Delayed)), (1, 1));
+    bench.pass(Duration::from_millis(3));
+    assert_eq!(bench.count(0, State::Ready), 2);
+}
+
+fn a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
+    bench.commit();
+    bench.source.set_wall(-5_000_000_000);
+    let mut bench = bench.reboot();
+    let id = bench.push(&[0], with_ttl(60_000)).unwrap().id;
+    bench.pass(59 * SECOND);
+    assert_eq!(bench.count(0, State::Ready), 2);
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.count(0, State::Ready), 1);
+    let told = bench.core.clock.wall(bench.core.clock.now()) as i64;
+    assert_eq!(told, RIGHT + 61_000);
+    assert_eq!(id.get_timestamp().unwrap().to_unix().0 as i64, RIGHT / 1000);
+}
+
+fn keys_are_remembered_after_2106<P: Place>() {
+    let mut bench = bench::<P>(RIGHT + 81 * YEAR_MS);
+    bench.push(&[0], with_key(7)).unwrap();
+    assert!(bench.push(&[0], with_key(7)).unwrap().replayed);
+    bench.commit();
+    let mut bench = bench.reboot();
+    assert!(bench.push(&[0], with_key(7)).unwrap().replayed);
+    bench.pass(QUARTER_OF_AN_HOUR);
+    assert!(!bench.push(&[0], with_key(7)).unwrap().replayed);
+    assert!(bench.push(&[0], with_key(7)).unwrap().replayed);
+}
+
+fn a_lease_of_a_second_is_good_for_all_of_it<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], message("leased")).unwrap();
+    bench.source.pass(Duration::from_micros(900));
+    let claim = bench.pull(0, 1000).unwrap().granted.claim();
+    bench.source.pass(Duration::from_micros(999_900));
+    bench.elapse();
+    assert!(bench.core.settle(bench.entries[0].number, claim).is_ok());
+}
+
+fn what_was_due_before_a_power_cut_is_not_due_again_after_it<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], Push { delay: Some(3_600_000), ..message("delayed") }).unwrap();
+    bench.commit();
+    bench.pass(HOUR + SECOND);
+    assert_eq!(bench.count(0, State::Ready), 1);
+    bench.commit();
+    let mut bench = bench.reboot();
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.count(0, State::Ready), 1);
+}
+
+fn a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.push(&[0], Push { delay: Some(2 * 3_600_000), ..message("delayed") }).unwrap();
+    bench.commit();
+    bench.pass(100 * MINUTE);
+    bench.commit();
+    let mut bench = bench.reboot();
+    bench.pass(19 * MINUTE);
+    assert_eq!(bench.count(0, State::Delayed), 1);
+    bench.pass(12 * MINUTE);
+    assert_eq!(bench.count(0, State::Ready), 1);
+}
+
+fn the_time_outlives_the_part_of_the_log_that_it_was_written_in<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    for _ in 0..40 {
+        bench.push(&[0], message(&"x".repeat(20_000))).unwrap();
+        let delivery = bench.pull(0, 60_000).unwrap();
+        let _ = bench.core.settle(delivery.channel, delivery.granted.claim()).unwrap();
+        bench.commit();
+        bench.reclaim();
+        bench.pass(SECOND / 40);
+    }
+    let marked = bench.core.clock.now();
+    bench.commit();
+    bench.source.set_wall(0);
+    let mut bench = bench.restart();
+    bench.source.pass(HOUR);
+    assert!(bench.core.clock.now() >= marked + HOUR.as_millis() as Millis);
+    bench = bench.restart();
+    assert!(bench.core.clock.now() >= marked + HOUR.as_millis() as Millis);
+}
+
+fn an_idle_core_writes_no_time_and_a_busy_one_once_a_second<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.pass(MINUTE);
+    assert!(!bench.core.has_to_commit(), "nothing happened");
+    let mut groups = Vec::new();
+    for _ in 0..4 {
+        bench.push(&[0], message("the same")).unwrap();
+        let before = bench.core.open_bytes();
+        bench.core.mark_with_group();
+        groups.push(bench.core.open_bytes() > before);
+        bench.commit();
+        bench.pass(SECOND / 2);
+    }
+    assert_eq!(groups, [true, false, true, false]);
+    bench.commit();
+    assert!(!bench.core.has_to_commit());
+    // That the clock was set, the next run is to know whatever else happens.
+    bench.source.set_wall(RIGHT + YEAR_MS);
+    bench.pass(SECOND);
+    assert!(bench.core.has_to_commit());
+}
+
+on_every_log!(
+    a_start_shows_no_time_before_that_of_the_newest_message
+    what_was_pushed_after_a_clock_of_1970_was_set_right_outlives_every_restart
+    a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more
+    a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds
+    a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known
+    keys_are_remembered_after_2106
+    a_lease_of_a_second_is_good_for_all_of_it
+    what_was_due_before_a_power_cut_is_not_due_again_after_it
+    a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut
+    the_time_outlives_the_part_of_the_log_that_it_was_written_in
+    an_idle_core_writes_no_time_and_a_busy_one_once_a_second
+);

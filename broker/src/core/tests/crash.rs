@@ -1,75 +1,22 @@
 //! Random operations on a core whose process is killed or whose power is cut at any moment, against what it told: what was
 //! told as stored is there, what was told as settled stays away, and nothing is in two places or out of order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+mod operations;
+mod promises;
+
+use self::{
+    operations::{Operation, operations},
+    promises::{Promised, Told},
+};
 use super::{many::Many, *};
 use crate::{
     channel::{Claim, State},
     log::disk::simulated::Chance,
 };
-
-#[derive(Debug, Clone)]
-enum Operation {
-    Push {
-        channels: Vec<usize>,
-        bytes: usize,
-    },
-    Pull(usize),
-    Settle(usize),
-    Reject(usize),
-    Release(usize),
-    Renew(usize),
-    Redrive,
-    /// What cores have for one another goes a step on.
-    GoOn,
-    /// On one of the cores.
-    Begin(usize),
-    Commit,
-    /// On one of the cores.
-    Reclaim(usize),
-    /// The next start has so many cores.
-    Kill(usize),
-    /// The same after a power cut, by chance.
-    PowerCut(usize, u64),
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    let channels = prop_oneof![3 => Just(vec![0]), 1 => Just(vec![1]), 2 => Just(vec![0, 1])];
-    let bytes = prop_oneof![4 => 10..200_usize, 2 => 10..20_000_usize];
-    prop_oneof![
-        10 => (channels, bytes).prop_map(|(channels, bytes)| Operation::Push { channels, bytes }),
-        8 => (0..3_usize).prop_map(Operation::Pull),
-        6 => (0..8_usize).prop_map(Operation::Settle),
-        2 => (0..8_usize).prop_map(Operation::Reject),
-        3 => (0..8_usize).prop_map(Operation::Release),
-        1 => (0..8_usize).prop_map(Operation::Renew),
-        1 => Just(Operation::Redrive),
-        6 => Just(Operation::GoOn),
-        8 => (0..8_usize).prop_map(Operation::Begin),
-        4 => Just(Operation::Commit),
-        3 => (0..8_usize).prop_map(Operation::Reclaim),
-        2 => (1..4_usize).prop_map(Operation::Kill),
-        2 => (1..4_usize, any::<u64>()).prop_map(|(cores, seed)| Operation::PowerCut(cores, seed)),
-    ]
-}
-
-/// A message as it was told of. A ticket that is kept is a promise.
-#[derive(Debug)]
-struct Told {
-    pushed: Ticket,
-    settled: Option<Ticket>,
-    rejected: Option<Ticket>,
-    /// Its deliveries that a crash has shown, and those since.
-    delivered: u32,
-    handed_out: Vec<Ticket>,
-    /// It got another chance, at the end of its channel.
-    redriven: bool,
-    /// Messages to its channel that were not told as stored when it was pushed: they may come before it or after it.
-    beside: Vec<u64>,
-}
 
 /// A message: its number, and the channel that it was pushed to.
 type Name = (u64, usize);
@@ -93,25 +40,35 @@ struct World {
 
 impl World {
     /// Two channels that may share a message. What the first gives up goes to the third.
-    fn new(alone: bool) -> Self {
+    fn new(cores: usize, cold: bool) -> Self {
         let [mut one, mut two, dead] = ["one", "two", "dead"].map(channel);
         one.dead_letter.channel = Some("dead".into());
         one.delivery.max_deliveries = 3;
         two.delivery.max_deliveries = 3;
-        let many = Many::new(vec![one, two, dead], 1);
-        Self { many, alone, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
+        // Others between, so that the third is on another core than the first, whether there are two or three.
+        let between = ["three", "four"].map(channel);
+        let mut many = Many::new([vec![one, two], between.to_vec(), vec![dead]].concat(), cores);
+        many.entries.drain(2..4);
+        if cold {
+            many.forget_what_is_read();
+        }
+        let [of_one, of_dead] = [0, 2].map(|channel| many.core_of(many.entries[channel].number));
+        assert!(of_one != of_dead || cores == 1);
+        Self { many, alone: cores == 1, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
     }
 
-    fn run(alone: bool, operations: &[Operation]) {
-        let mut world = Self::new(alone);
+    fn run(cores: usize, cold: bool, operations: &[Operation]) {
+        let mut world = Self::new(cores, cold);
         for operation in operations {
             match *operation {
-                Operation::Kill(cores) => world = world.crash(None, cores),
-                Operation::PowerCut(cores, seed) => world = world.crash(Some(Chance::new(seed)), cores),
+                Operation::Kill(cores) => world = world.crash(None, None, cores),
+                Operation::PowerCut(cores, seed, again) => {
+                    world = world.crash(Some(Chance::new(seed)), again.map(Chance::new), cores);
+                }
                 _ => world.do_one(operation),
             }
         }
-        world.crash(None, 1);
+        world.crash(None, None, 1);
     }
 
     fn do_one(&mut self, operation: &Operation) {
@@ -127,46 +84,41 @@ impl World {
             Operation::Reject(index) => {
                 let Some((name, channel, claim)) = self.held(*index) else { return };
                 if let Ok(ticket) = self.many.core(channel).reject(channel, claim, Some("no")) {
-                    self.told.get_mut(&name).unwrap().rejected.get_or_insert(ticket);
+                    let told = self.told.get_mut(&name).unwrap();
+                    told.rejected.get_or_insert(ticket);
+                    told.revived = None;
                 }
             }
             Operation::Release(index) => {
-                let Some((_, channel, claim)) = self.lease(*index) else { return };
+                let Some((name, channel, claim)) = self.held(*index) else { return };
                 let release = Release { counted: true, delay: None };
-                let _ = self.many.core(channel).release(channel, claim, release).map(drop);
+                if self.many.core(channel).release(channel, claim, release).map(drop).is_ok() {
+                    self.told.get_mut(&name).unwrap().revived = None;
+                }
             }
             Operation::Renew(index) => {
-                let Some((_, channel, claim)) = self.lease(*index) else { return };
+                let Some((_, channel, claim)) = self.held(*index) else { return };
                 let _ = self.many.core(channel).renew(channel, claim, Some(3600)).map(drop);
             }
-            Operation::Redrive => {
-                self.many.commit();
-                for Found { name, channel, .. } in self.found() {
-                    let told = self.told.get_mut(&name).unwrap();
-                    told.redriven |= channel == 2;
-                    if channel == 2 {
-                        told.rejected = None;
-                    }
-                }
-                self.many.redrive(2, 0);
-            }
-            Operation::GoOn => self.many.go_on(),
-            Operation::Begin(core) => self.many.cores[core % self.many.cores.len()].lock().commit(),
+            Operation::Redrive => self.redrive(),
+            Operation::GoOn(steps) => (0..*steps).for_each(|_| self.many.go_on()),
+            Operation::Begin(core) => self.many.begin(core % self.many.cores.len()),
+            Operation::HoldBack(core) => self.many.hold_back(core % self.many.cores.len()),
+            Operation::LetGo(core) => self.many.let_go(core % self.many.cores.len()),
             Operation::Commit => self.many.commit(),
             Operation::Reclaim(core) => self.many.reclaim(core % self.many.cores.len()),
             Operation::Kill(..) | Operation::PowerCut(..) => unreachable!("the caller crashes"),
         }
     }
 
-    /// One of the leases, the newest first.
-    fn lease(&self, index: usize) -> Option<(Name, u32, Claim)> {
-        let lease = self.leases.iter().rev().nth(index).copied();
-        lease.filter(|(name, ..)| self.told.contains_key(name))
-    }
-
-    /// The same if it is good: who settles a dead letter that is his own is told that it is gone, and it is not.
-    fn held(&mut self, index: usize) -> Option<(Name, u32, Claim)> {
-        self.lease(index).filter(|(_, channel, claim)| self.many.core(*channel).holds(*channel, *claim))
+    /// One of the leases that are good, the newest first: who settles a dead letter that is his own is told that it is gone,
+    /// and it is not.
+    fn held(&self, index: usize) -> Option<(Name, u32, Claim)> {
+        let good = |(name, channel, claim): &&(Name, u32, Claim)| {
+            self.told.contains_key(name) && self.many.core(*channel).holds(*channel, *claim)
+        };
+        let good: Vec<_> = self.leases.iter().rev().filter(good).collect();
+        good.get(index % good.len().max(1)).copied().copied()
     }
 
     fn push(&mut self, channels: &[usize], bytes: usize) {
@@ -174,15 +126,7 @@ impl World {
         let content = format!("{} {}", self.pushed, "x".repeat(bytes));
         let Pushed { ticket: pushed, .. } = self.many.push(channels, message(&content)).unwrap();
         for channel in channels {
-            let told = Told {
-                beside: self.beside(*channel),
-                pushed: pushed.clone(),
-                settled: None,
-                rejected: None,
-                delivered: 0,
-                handed_out: Vec::new(),
-                redriven: false,
-            };
+            let told = Told::new(pushed.clone(), self.beside(*channel));
             self.told.insert((self.pushed, *channel), told);
         }
     }
@@ -198,6 +142,22 @@ impl World {
         let name = name(channel, &self.many.content(delivery.channel, delivery.content).content);
         self.leases.push((name, delivery.channel, delivery.granted.claim()));
         self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
+    }
+
+    /// All letters in the third channel go back to the first.
+    fn redrive(&mut self) {
+        let letters = self.letters();
+        let ticket = self.many.redrive(2, 0);
+        let stay = self.letters();
+        for name in letters.difference(&stay) {
+            let told = self.told.get_mut(name).unwrap();
+            (told.redriven, told.rejected, told.revived) = (true, None, Some(ticket.clone()));
+        }
+    }
+
+    /// What is in the third channel.
+    fn letters(&mut self) -> BTreeSet<Name> {
+        self.found().into_iter().filter(|found| found.channel == 2).map(|found| found.name).collect()
     }
 
     /// Every message, channel by channel, in order.
@@ -225,26 +185,34 @@ impl World {
 
     /// The process is killed, or the power is cut, and the broker starts again: what it has is held against what was told,
     /// and is the truth from then on.
-    fn crash(mut self, power_cut: Option<Chance>, cores: usize) -> Self {
+    fn crash(mut self, power_cut: Option<Chance>, again: Option<Chance>, cores: usize) -> Self {
         let cores = if self.alone { 1 } else { cores };
         // First what was told, then the disk: it may have more.
         let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
-        let promises: Vec<_> =
+        let promises: BTreeMap<_, _> =
             told.into_iter().map(|(name, told)| (name, told.promised(power_cut.is_none()))).collect();
         let left = self.many.left(power_cut);
         self.many = self.many.start(left, cores);
+        if let Some(mut chance) = again {
+            for _ in 0..chance.below(12) {
+                self.many.begin(chance.below(cores as u64) as usize);
+                self.many.go_on();
+            }
+            let left = self.many.left(Some(chance));
+            self.many = self.many.start(left, cores);
+        }
         // What was on its way to another core arrives.
         self.many.commit();
         let mut found: BTreeMap<Name, Found> = BTreeMap::new();
         let mut before: [Vec<u64>; 2] = Default::default();
         for one in self.found() {
-            let promised = promises.iter().find(|(name, _)| *name == one.name);
-            let Some((_, promised)) = promised else { panic!("message {:?} was never pushed", one.name) };
+            let Some(promised) = promises.get(&one.name) else {
+                panic!("message {:?} was never pushed", one.name)
+            };
             if one.channel < 2 && !promised.redriven {
                 let number = one.name.0;
                 let may_follow = |earlier: &u64| {
-                    let (_, other) =
-                        promises.iter().find(|(name, _)| *name == (*earlier, one.channel)).unwrap();
+                    let other = &promises[&(*earlier, one.channel)];
                     *earlier < number || (!self.alone && other.beside.contains(&number))
                 };
                 assert!(before[one.channel].iter().all(may_follow), "{:?} is out of order", one.name);
@@ -253,6 +221,7 @@ impl World {
             let twice = found.insert(one.name, one);
             assert!(twice.is_none(), "{:?} is in two places", twice.map(|one| one.name));
         }
+        are_in_all_or_in_none(&promises, &found);
         for (name, promised) in promises {
             if let Some(told) = promised.hold_against(name, found.get(&name)) {
                 self.told.insert(name, told);
@@ -262,64 +231,25 @@ impl World {
     }
 }
 
-/// The channel that a message was pushed to is told by where it is: in the third is only what the first gave up.
-fn name(channel: usize, content: &Content) -> Name {
-    let text = std::str::from_utf8(&content.body).unwrap();
-    (text.split_once(' ').unwrap().0.parse().unwrap(), usize::from(channel == 1))
-}
-
-/// What was promised of a message when the crash came.
-struct Promised {
-    there: bool,
-    gone: bool,
-    /// It was asked for and not told: it may be gone or not.
-    may_be_gone: bool,
-    dead: bool,
-    deliveries: std::ops::RangeInclusive<u32>,
-    redriven: bool,
-    beside: Vec<u64>,
-}
-
-impl Told {
-    /// A kill forgets no delivery that was told of; a power cut may forget those since the last sync.
-    fn promised(&self, killed: bool) -> Promised {
-        let told = self.handed_out.iter().filter(|ticket| killed && is_kept(ticket)).count() as u32;
-        Promised {
-            there: is_kept(&self.pushed),
-            gone: self.settled.as_ref().is_some_and(is_kept),
-            may_be_gone: self.settled.is_some(),
-            dead: self.rejected.as_ref().is_some_and(is_kept),
-            deliveries: self.delivered + told..=self.delivered + self.handed_out.len() as u32,
-            redriven: self.redriven,
-            beside: self.beside.clone(),
+/// A message to both channels is in both or in neither, if nobody was about to take it from the one or the other.
+fn are_in_all_or_in_none(promises: &BTreeMap<Name, Promised>, found: &BTreeMap<Name, Found>) {
+    let number_of = |name: &Name| name.0;
+    for number in promises.keys().map(number_of).collect::<BTreeSet<_>>() {
+        let of_both = [0, 1].map(|channel| promises.get(&(number, channel)));
+        if let [Some(one), Some(two)] = of_both
+            && !one.may_be_gone
+            && !two.may_be_gone
+        {
+            let [one, two] = [0, 1].map(|channel| found.contains_key(&(number, channel)));
+            assert!(one == two, "message {number} is in one of its two channels");
         }
     }
 }
 
-impl Promised {
-    /// The message as it is from then on, if it is there.
-    fn hold_against(self, name: Name, found: Option<&Found>) -> Option<Told> {
-        let Some(found) = found else {
-            assert!(!self.there || self.may_be_gone, "message {name:?} was told as stored and is lost");
-            return None;
-        };
-        assert!(!self.gone, "message {name:?} was told as settled and is back");
-        let dead = found.state == State::Dead || found.channel == 2;
-        assert!(dead || !self.dead, "message {name:?} was told as rejected and is alive");
-        // One that was moved counts anew.
-        let at_home = found.channel == name.1 && !self.redriven;
-        let counted = self.deliveries.contains(&found.deliveries);
-        assert!(!at_home || counted, "message {name:?}: {} and not {:?}", found.deliveries, self.deliveries);
-        Some(Told {
-            pushed: Ticket::committed(),
-            settled: None,
-            rejected: dead.then(Ticket::committed),
-            delivered: found.deliveries,
-            handed_out: Vec::new(),
-            redriven: self.redriven,
-            beside: self.beside,
-        })
-    }
+/// The channel that a message was pushed to is told by where it is: in the third is only what the first gave up.
+fn name(channel: usize, content: &Content) -> Name {
+    let text = std::str::from_utf8(&content.body).unwrap();
+    (text.split_once(' ').unwrap().0.parse().unwrap(), usize::from(channel == 1))
 }
 
 proptest! {
@@ -327,15 +257,18 @@ proptest! {
 
     #[test]
     fn what_was_told_before_a_crash_is_true_after_it(
-        operations in prop::collection::vec(operation(), 1..250)
+        cold: bool,
+        operations in operations()
     ) {
-        World::run(true, &operations);
+        World::run(1, cold, &operations);
     }
 
     #[test]
     fn what_was_told_is_true_whatever_the_number_of_cores(
-        operations in prop::collection::vec(operation(), 1..250)
+        cores in 2..4_usize,
+        cold: bool,
+        operations in operations()
     ) {
-        World::run(false, &operations);
+        World::run(cores, cold, &operations);
     }
 }

@@ -72,7 +72,7 @@ fn a_core_whose_log_was_taken_over_answers_nothing_any_more() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     bench.push(&[0], message("first")).unwrap();
     bench.commit();
-    let second = start(&bench.place, &bench.folder, &bench.store);
+    let second = start(&bench.place, &bench.folder, &bench.store, &bench.source);
     let ticket = bench.push(&[0], message("second")).unwrap().ticket;
     bench.commit();
     assert_eq!(is_told(&ticket), Some(Err(StoreFailed)));

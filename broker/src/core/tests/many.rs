@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::MutexGuard, task::Waker};
 
 use super::*;
 use crate::{
+    channel::State,
+    clock::Past,
     data_folder::logs::{LogFolder, Logs},
     log::disk::{
         Older,
-        simulated::{Chance, Simulated},
+        gate::Gate,
+        simulated::{Chance, Loss, Simulated},
     },
 };
 
@@ -15,14 +18,31 @@ use crate::{
 pub(super) type Disks = BTreeMap<LogFolder, Simulated>;
 
 pub(super) struct Many {
+    /// What holds up the syncs of each core's disk. Dropped first: helpers that wait there are waited for.
+    syncs: Gates,
     pub(super) cores: Vec<SharedCore<DiskLog<Simulated>>>,
+    /// Where its clocks read the time.
+    pub(super) source: TimeSource,
     /// What runs on the threads of the cores, two on each: it goes on when the test says so.
     tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     pub(super) disks: Disks,
+    /// Nothing that is read is in memory.
+    cold: bool,
+    /// The log of each core.
+    logs: Vec<LogFolder>,
     pub(super) store: AddressStore,
     pub(super) entries: Vec<Arc<ChannelEntry>>,
     folder: DataFolder,
     _data: TempDir,
+}
+
+/// They open when they are dropped.
+struct Gates(Vec<Gate>);
+
+impl Drop for Gates {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Gate::open);
+    }
 }
 
 /// A core as its thread has it.
@@ -30,32 +50,54 @@ pub(super) type Own = (Reach<DiskLog<Simulated>>, Jobs<DiskLog<Simulated>>);
 
 impl Many {
     pub(super) fn new(channels: Vec<ChannelConfig>, cores: usize) -> Self {
+        Self::by(TimeSource::system(), channels, cores)
+    }
+
+    /// On a machine whose time passes when the test says so.
+    pub(super) fn by(source: TimeSource, channels: Vec<ChannelConfig>, cores: usize) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
         let entries = store.sync(channels).unwrap().changed;
         let disks = Disks::from([(LogFolder::FIRST, Simulated::default())]);
-        let (cores_of, tasks) = (Vec::new(), Vec::new());
-        let many = Self { cores: cores_of, tasks, disks: disks.clone(), store, entries, folder, _data: data };
-        many.start(disks, cores)
+        let (syncs, none, tasks, logs) = (Gates(Vec::new()), Vec::new(), Vec::new(), Vec::new());
+        let (cold, of) = (false, disks.clone());
+        Self { syncs, cores: none, source, tasks, disks, cold, logs, store, entries, folder, _data: data }
+            .start(of, cores)
     }
 
-    /// The disks, once nobody can do anything to them any more.
+    /// The disks, once nobody can do anything to them any more. A power cut takes of each what it takes, whatever it took of
+    /// the others.
     pub(super) fn left(&self, mut power_cut: Option<Chance>) -> Disks {
         let left = self.disks.iter().map(|(log, disk)| {
             let left = match &mut power_cut {
                 None => disk.after_kill(),
-                Some(chance) => disk.after_power_cut(chance),
+                Some(chance) => disk.after_loss(&Loss::by(chance)),
             };
             (*log, left)
         });
         left.collect()
     }
 
+    /// The disks after a power cut that takes all that was not synced of one core's, and nothing of the others'.
+    pub(super) fn left_without(&self, core: usize) -> Disks {
+        let left = self.disks.iter().map(|(log, disk)| {
+            let loss = if *log == self.logs[core] { Loss::All } else { Loss::None };
+            (*log, disk.after_loss(&loss))
+        });
+        left.collect()
+    }
+
+    /// The clock of a start.
+    fn clock(source: &TimeSource, found: &[Found<DiskLog<Simulated>>]) -> Clock {
+        let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+        Clock::start(source.clone(), past)
+    }
+
     /// The broker is gone and starts again, on these disks.
     pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
-        let Self { cores: gone, tasks, store, entries, folder, _data, .. } = self;
-        drop((tasks, gone));
+        let Self { syncs, cores: gone, source, tasks, cold, store, entries, folder, _data, .. } = self;
+        drop((syncs, tasks, gone));
         let options = Options { segment_bytes: 64 << 10 };
         let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
         let older = logs.older.iter().map(|log| disks[log].clone()).collect();
@@ -72,12 +114,23 @@ impl Many {
             })
             .collect();
         Found::settle_outboxes(&mut found);
-        let clock = Clock::start(found.iter().map(Found::newest).max().unwrap());
+        let clock = Self::clock(&source, &found);
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-        let started = found.into_iter().map(|found| Core::start(found, common.clone(), clock).unwrap());
+        let started =
+            found.into_iter().map(|found| Core::start(found, common.clone(), clock.clone()).unwrap());
         let cores: Vec<_> = started.map(SharedCore::new).collect();
-        let mut many = Self { cores, tasks: Vec::new(), disks, store, entries, folder, _data };
+        let gates = logs.current.iter().map(|log| {
+            let gate = Gate::default();
+            gate.hold_back_helpers(&disks[log]);
+            gate
+        });
+        let syncs = Gates(gates.collect());
+        let (tasks, logs) = (Vec::new(), logs.current);
+        let mut many = Self { syncs, cores, source, tasks, disks, cold, logs, store, entries, folder, _data };
+        if cold {
+            many.forget_what_is_read();
+        }
         for (cores, mut jobs) in many.owned() {
             let own = cores.clone();
             many.tasks.push(Box::pin(async move { jobs.run(&own).await }));
@@ -107,6 +160,39 @@ impl Many {
         Here { core: 0, cores: self.cores.len() }.core_of(number)
     }
 
+    /// From now on whatever is read comes from a disk.
+    pub(super) fn forget_what_is_read(&mut self) {
+        self.cold = true;
+        self.disks.values().for_each(|disk| disk.before_read(|| {}));
+    }
+
+    /// From now on nothing that one core has written comes to its disk.
+    pub(super) fn hold_back(&mut self, core: usize) {
+        self.syncs.0[core].close();
+    }
+
+    /// All that one core has written comes to its disk, as far as somebody asked for it.
+    pub(super) fn let_go(&mut self, core: usize) {
+        self.syncs.0[core].open();
+        self.rest(core);
+    }
+
+    /// Begins to commit what one core has, and waits until it is done or held back.
+    pub(super) fn begin(&mut self, core: usize) {
+        self.cores[core].lock().commit();
+        self.rest(core);
+    }
+
+    /// Waits until one core's log has nothing more to do, but for what is held back.
+    fn rest(&mut self, core: usize) {
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut core, gate) = (self.cores[core].lock(), &self.syncs.0[core]);
+        // The news of the one may give the other something to do.
+        while core.poll_commits(&mut context).is_ready() || !core.log.is_at_rest(gate) {
+            std::thread::yield_now();
+        }
+    }
+
     /// What runs beside the requests goes on, one step.
     pub(super) fn go_on(&mut self) {
         (0..self.cores.len()).for_each(|core| self.go_on_alone(core));
@@ -114,7 +200,10 @@ impl Many {
 
     /// The same on one core.
     pub(super) fn go_on_alone(&mut self, core: usize) {
+        // What is to be read has come.
+        self.rest(core);
         let mut context = Context::from_waker(Waker::noop());
+        while self.cores[core].lock().poll_moves(&mut context).is_ready() {}
         self.tasks[2 * core..][..2].iter_mut().for_each(|task| {
             assert!(task.as_mut().poll(&mut context).is_pending());
         });
@@ -142,18 +231,27 @@ impl Many {
         self.core(first).push(&entries, push, None)
     }
 
-    /// All dead letters of a channel go to another.
-    pub(super) fn redrive(&mut self, from: usize, to: usize) {
-        let (entry, to) = (self.entries[from].clone(), self.entries[to].clone());
-        let (mut at, mut brought) = (0, None);
-        loop {
-            let turn = self.core(entry.number).redrive(&entry, Some(&to), at, u64::MAX, brought).unwrap();
-            brought = turn.coming.map(|coming| self.content(entry.number, Reading::Coming(coming)));
-            match turn.next {
-                Some(next) => at = next,
-                None => return,
+    /// All letters that lie in a channel go to another: the promise of that.
+    pub(super) fn redrive(&mut self, from: usize, to: usize) -> Ticket {
+        let (lies_in, to) = (self.entries[from].clone(), self.entries[to].clone());
+        let until = self.core(lies_in.number).next_sequence(&lies_in);
+        let asked = Return { lies_in: lies_in.clone(), came_from: None, to: Some(to), until };
+        let mut promise = Ticket::committed();
+        for state in [State::Ready, State::Delayed, State::Dead] {
+            let (mut at, mut brought) = (0, None);
+            loop {
+                let mut core = self.core(lies_in.number);
+                let turn = core.return_letters(&asked, state, at, u64::MAX, brought).unwrap();
+                drop(core);
+                promise = turn.ticket;
+                brought = turn.coming.map(|coming| self.content(lies_in.number, Reading::Coming(coming)));
+                match turn.next {
+                    Some(next) => at = next,
+                    None => break,
+                }
             }
         }
+        promise
     }
 
     /// Commits everything, and waits for it: also until each core has what others have for it.
@@ -169,6 +267,7 @@ impl Many {
 
     /// Commits everything that one core has, and waits for it.
     pub(super) fn commit_one(&mut self, core: usize) {
+        self.let_go(core);
         let mut core = self.cores[core].lock();
         core.commit();
         wait(|context| {
@@ -180,8 +279,11 @@ impl Many {
         });
     }
 
-    /// Gives back all that is worth it, on one core.
+    /// Gives back all that is worth it, on one core; not while its syncs are held back, for which that waits.
     pub(super) fn reclaim(&mut self, core: usize) {
+        if self.syncs.0[core].is_closed() {
+            return;
+        }
         reclaim(&mut *self.cores[core].lock());
     }
 

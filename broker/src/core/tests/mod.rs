@@ -6,12 +6,14 @@ mod copies;
 mod crash;
 mod failure;
 mod hop;
+mod letters;
 mod many;
 mod rest;
 mod restart;
 mod shares;
 mod slow_disk;
 mod smaller_segments;
+mod time_over_restarts;
 mod turns;
 mod unreadable;
 
@@ -27,6 +29,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     channel::LeaseSealer,
+    clock::TimeSource,
     data_folder::DataFolder,
     log::{
         Coming, Options,
@@ -91,6 +94,7 @@ use on_every_log;
 /// A core and what it lives on.
 pub(crate) struct Bench<P: Place = Folder> {
     core: Core<P::Log>,
+    source: TimeSource,
     store: AddressStore,
     entries: Vec<Arc<ChannelEntry>>,
     place: P,
@@ -113,17 +117,22 @@ pub(crate) struct Reached<P: Place = Folder> {
 
 impl<P: Place> Bench<P> {
     pub(crate) fn new(channels: Vec<ChannelConfig>) -> Self {
+        Self::by(TimeSource::system(), channels)
+    }
+
+    /// On a machine whose time passes when the test says so.
+    fn by(source: TimeSource, channels: Vec<ChannelConfig>) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
         let store = AddressStore::open(&folder.addresses(), folder.store_id()).unwrap();
         let entries = store.sync(channels).unwrap().changed;
         let place = P::default();
-        let core = start(&place, &folder, &store);
-        Self { core, store, entries, place, folder, _data: data }
+        let core = start(&place, &folder, &store, &source);
+        Self { core, source, store, entries, place, folder, _data: data }
     }
 
     pub(crate) fn reached(self) -> Reached<P> {
-        let Self { core, store, entries, place, folder, _data } = self;
+        let Self { core, store, entries, place, folder, _data, source: _ } = self;
         let core = SharedCore::new(core);
         let (handle, jobs) = CoreHandle::new(&core);
         let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
@@ -134,10 +143,10 @@ impl<P: Place> Bench<P> {
 
     /// The broker is killed and starts again.
     fn restart(self) -> Self {
-        let Self { core, store, entries, place, folder, _data } = self;
+        let Self { core, source, store, entries, place, folder, _data } = self;
         drop(core);
-        let core = start(&place, &folder, &store);
-        Self { core, store, entries, place, folder, _data }
+        let core = start(&place, &folder, &store, &source);
+        Self { core, source, store, entries, place, folder, _data }
     }
 
     fn push(&mut self, channels: &[usize], push: Push) -> Result<Pushed, PushRefusal> {
@@ -234,16 +243,26 @@ fn reclaim<L: Log>(core: &mut Core<L>) {
 const LIMITS: Limits =
     Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
 
-fn start<P: Place>(place: &P, folder: &DataFolder, store: &AddressStore) -> Core<P::Log> {
-    start_over(place.open(), folder, store).unwrap()
+fn start<P: Place>(
+    place: &P,
+    folder: &DataFolder,
+    store: &AddressStore,
+    source: &TimeSource,
+) -> Core<P::Log> {
+    start_over(place.open(), folder, store, source).unwrap()
 }
 
-fn start_over<L: Log>(log: L, folder: &DataFolder, store: &AddressStore) -> Result<Core<L>, StartError> {
+fn start_over<L: Log>(
+    log: L,
+    folder: &DataFolder,
+    store: &AddressStore,
+    source: &TimeSource,
+) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
     let mut reading = Box::pin(Found::read(log, Here::ALONE));
     let found = wait(|context| reading.as_mut().poll(context)).unwrap();
-    let clock = Clock::start(found.newest());
+    let clock = Clock::start(source.clone(), found.past());
     Core::start(found, common, clock)
 }
 

@@ -4,11 +4,11 @@ use super::*;
 
 /// The core over the same folder with segments of so many bytes, after the one before was killed.
 fn started(bench: Bench, segment_bytes: u64) -> Result<Bench, StartError> {
-    let Bench { core, store, entries, place, folder, _data } = bench;
+    let Bench { core, source, store, entries, place, folder, _data } = bench;
     drop(core);
     let log = DiskLog::open(place.0.path(), Options { segment_bytes }).unwrap();
-    let core = start_over(log, &folder, &store)?;
-    Ok(Bench { core, store, entries, place, folder, _data })
+    let core = start_over(log, &folder, &store, &source)?;
+    Ok(Bench { core, source, store, entries, place, folder, _data })
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) struct Progress<F> {
     /// Groups that are written and are to be synced.
     unsynced: VecDeque<GroupNumber>,
     /// The sync under way: which of them it covers, and frames before which number.
-    syncing: Option<(GroupNumber, u64)>,
+    pub(super) syncing: Option<(GroupNumber, u64)>,
     /// The newest group that is on disk.
     pub(super) durable_group: GroupNumber,
     /// How groups went, until the owner asks.

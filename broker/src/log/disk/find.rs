@@ -69,6 +69,14 @@ impl<F: StorageFile> Survey<F> {
             self.frames.insert(number, Found { frames: first - number, ..run });
             void.insert(0, (number, run));
         }
+        // What those knew to be on disk is on disk. If nobody remembered, frames that are known to be there would be taken for
+        // a tail that may be cut.
+        if let (Some(mut last), Some(synced)) =
+            (self.frames.last_entry(), void.iter().map(|(_, found)| found.synced).max())
+        {
+            let last = last.get_mut();
+            last.synced = last.synced.max(synced.min(first));
+        }
         let written: Vec<_> = void.iter().filter(|(_, found)| found.synced > first).collect();
         let (Some((number, begins)), Some((last, ends))) = (written.first(), written.last()) else { return };
         let (_, file) = &self.segments[&begins.epoch];

@@ -31,8 +31,43 @@ impl Chance {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
 
-    fn flip(&mut self) -> bool {
-        self.below(2) == 0
+    /// What becomes of a name or of one of its sectors: by this chance and by what it is alone, so that it does not depend
+    /// on what else there is.
+    fn falls_on(&self, name: &str, sector: Option<usize>) -> bool {
+        let mut bytes = self.0.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&sector.unwrap_or(usize::MAX).to_le_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+        xxhash_rust::xxh3::xxh3_64(&bytes).is_multiple_of(2)
+    }
+}
+
+/// What a power cut does to what was not synced.
+#[derive(Debug, Clone)]
+pub(crate) enum Loss {
+    /// The disk has all of it.
+    None,
+    /// The disk has nothing of it.
+    All,
+    /// Each name and each sector is there or not.
+    Some(Chance),
+}
+
+impl Loss {
+    /// One of them, by chance.
+    pub(crate) fn by(chance: &mut Chance) -> Self {
+        match chance.below(4) {
+            0 => Self::None,
+            1 => Self::All,
+            _ => Self::Some(Chance::new(chance.below(u64::MAX))),
+        }
+    }
+
+    fn takes(&self, name: &str, sector: Option<usize>) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(chance) => chance.falls_on(name, sector),
+        }
     }
 }
 
@@ -203,34 +238,40 @@ impl Simulated {
         copy
     }
 
-    /// The disk after a power cut.
+    /// The disk after a power cut, by chance.
     pub(crate) fn after_power_cut(&self, chance: &mut Chance) -> Self {
+        self.after_loss(&Loss::Some(Chance::new(chance.below(u64::MAX))))
+    }
+
+    /// The disk after a power cut that does this.
+    pub(crate) fn after_loss(&self, loss: &Loss) -> Self {
         let world = self.world();
         let mut names = world.names_on_disk.clone();
         // Each change of names that was not synced is there or not.
         for (name, id) in &world.names {
-            if world.names_on_disk.get(name) != Some(id) && chance.flip() {
+            if world.names_on_disk.get(name) != Some(id) && !loss.takes(name, None) {
                 names.retain(|_, other| other != id);
                 names.insert(name.clone(), *id);
             }
         }
         for name in &world.gone {
-            if !world.names.contains_key(name) && chance.flip() {
+            if !world.names.contains_key(name) && !loss.takes(name, None) {
                 names.remove(name);
             }
         }
         let mut contents = world.contents.clone();
-        for content in contents.values_mut() {
-            let forgotten = std::mem::take(&mut content.forgotten);
-            let unsynced =
-                std::mem::take(&mut content.on_disk).into_iter().map(|(at, old)| (at, old, chance.flip()));
-            let lost = forgotten.into_iter().map(|(at, old)| (at, old, true));
-            for (sector, old, is_lost) in unsynced.chain(lost).collect::<Vec<_>>() {
-                if is_lost {
-                    let start = sector * SECTOR;
-                    let end = content.bytes.len().min(start + old.len());
-                    content.bytes[start..end].copy_from_slice(&old[..end - start]);
-                }
+        let called = world.names_on_disk.iter().chain(&world.names).map(|(name, id)| (*id, name));
+        let called: BTreeMap<u64, &String> = called.collect();
+        for (id, content) in &mut contents {
+            // Nobody can open what has no name.
+            let name = called.get(id).map_or("", |name| name.as_str());
+            let forgotten = std::mem::take(&mut content.forgotten).into_iter();
+            let unsynced = std::mem::take(&mut content.on_disk).into_iter();
+            let unsynced = unsynced.filter(|(sector, _)| loss.takes(name, Some(*sector)));
+            for (sector, old) in unsynced.chain(forgotten).collect::<Vec<_>>() {
+                let start = sector * SECTOR;
+                let end = content.bytes.len().min(start + old.len());
+                content.bytes[start..end].copy_from_slice(&old[..end - start]);
             }
         }
         let copy = World {

@@ -87,6 +87,10 @@ pub(super) fn copy<S: Storage>(
     head.write(&fresh.file).map_err(failed)?;
     let mut offset = segment::HEAD_BYTES;
     for (number, found) in tail {
+        assert!(
+            found.frames == 1,
+            "frames that are told as one are known to be on disk, and are not the tail"
+        );
         let (from, file) = &survey.segments[&found.epoch];
         let mut bytes = vec![0; found.bytes as usize];
         file.file.read_at(&mut bytes, found.offset).map_err(failed)?;

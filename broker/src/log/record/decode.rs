@@ -3,7 +3,7 @@
 use bytes::Buf;
 
 use super::{
-    CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
+    CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
     RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, Extent},
     phase,
@@ -137,6 +137,13 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             let (idempotency, message_id) = key(from)?;
             Record::ChannelKey { channel, idempotency, message_id }
         }
+        CLOCK => Record::Clock {
+            own_ms: get(from, Buf::try_get_u64_le)?,
+            wall_ms: get(from, Buf::try_get_u64_le)?,
+            latest_ms: get(from, Buf::try_get_u64_le)?,
+            boot_id: get(from, Buf::try_get_u128_le)?,
+            boot_ns: get(from, Buf::try_get_u64_le)?,
+        },
         kind => return Err(RecordError::UnknownKind(kind)),
     };
     Ok((record, headers_bytes, checksum))

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::{
-    CHANNEL_KEY, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
+    CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
     RecordedPhase, SETTLE, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
@@ -37,6 +37,7 @@ impl Record<'_> {
                 }
                 Self::Key { .. } => 16 + 16 + 16 + 8,
                 Self::ChannelKey { .. } => 4 + 16 + 16 + 16 + 8,
+                Self::Clock { .. } => 8 + 8 + 8 + 16 + 8,
             }
     }
 
@@ -156,6 +157,14 @@ impl Record<'_> {
                 to.put_u8(CHANNEL_KEY);
                 to.put_u32_le(channel);
                 encode_key(idempotency, message_id, to);
+            }
+            Self::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } => {
+                to.put_u8(CLOCK);
+                to.put_u64_le(own_ms);
+                to.put_u64_le(wall_ms);
+                to.put_u64_le(latest_ms);
+                to.put_u128_le(boot_id);
+                to.put_u64_le(boot_ns);
             }
         }
     }

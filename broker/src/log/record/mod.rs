@@ -19,6 +19,9 @@
 //! | 7 state | channel `u32`, sequence `u64`, handout `u32`, uncounted `u32`, start `u64`, expires ms `u64`, phase `u8` (0 ready, 1 delayed, 2 leased, 3 dead), last lease ended `u8` (0 none, 1 released, 2 expired), at ms `u64`, cause `u8`, reason to the end |
 //! | 8 key | key hash `u128`, fingerprint `u128`, message id `u128`, expires ms `u64` |
 //! | 9 key of a channel | channel `u32`, then as 8 |
+//! | 12 clock | broker's time ms `u64`, wall clock ms `u64`, its latest ms `u64` (both 0 when it was never set), boot id `u128`, nanoseconds since that boot `u64` |
+//!
+//! Times are the broker's own, which runs on from run to run and began as milliseconds since 1970.
 
 mod decode;
 mod encode;
@@ -148,6 +151,19 @@ pub enum Record<'a> {
         /// The id that its first push was answered with.
         message_id: u128,
     },
+    /// The time: where the next run goes on.
+    Clock {
+        /// The broker's.
+        own_ms: u64,
+        /// The wall clock's; 0 when it was never seen set.
+        wall_ms: u64,
+        /// The latest that a wall clock has run, at this moment; 0 with the other.
+        latest_ms: u64,
+        /// Which boot of which machine; 0 when it is not known.
+        boot_id: u128,
+        /// Nanoseconds since that boot.
+        boot_ns: u64,
+    },
 }
 
 impl Record<'_> {
@@ -163,7 +179,11 @@ impl Record<'_> {
             Self::Key { idempotency, message_id } | Self::ChannelKey { idempotency, message_id, .. } => {
                 Some((idempotency, message_id))
             }
-            Self::Lease { .. } | Self::Release { .. } | Self::Settle { .. } | Self::State { .. } => None,
+            Self::Lease { .. }
+            | Self::Release { .. }
+            | Self::Settle { .. }
+            | Self::State { .. }
+            | Self::Clock { .. } => None,
         }
     }
 
@@ -178,7 +198,8 @@ impl Record<'_> {
             | Self::Lease { .. }
             | Self::Release { .. }
             | Self::Settle { .. }
-            | Self::State { .. } => None,
+            | Self::State { .. }
+            | Self::Clock { .. } => None,
         }
     }
 }
@@ -276,6 +297,7 @@ const MESSAGE: u8 = 6;
 const STATE: u8 = 7;
 const KEY: u8 = 8;
 const CHANNEL_KEY: u8 = 9;
+const CLOCK: u8 = 12;
 
 /// What follows in a message's record.
 mod flag {

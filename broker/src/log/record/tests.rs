@@ -55,6 +55,13 @@ fn each_kind() -> Vec<Record<'static>> {
         Record::IdempotencyKey { channel, hash: u128::MAX - 8, message_id, sequence, expires_ms },
         Record::Key { idempotency: key(u128::MAX - 9).unwrap(), message_id },
         Record::ChannelKey { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
+        Record::Clock {
+            own_ms: u64::MAX - 10,
+            wall_ms: u64::MAX - 11,
+            latest_ms: u64::MAX - 12,
+            boot_id: u128::MAX - 13,
+            boot_ns: u64::MAX - 14,
+        },
     ]
 }
 
@@ -197,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..10_u8) {
+    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..13_u8) {
         let mut framed = ((bytes.len() + 1) as u32).to_le_bytes().to_vec();
         framed.push(kind);
         framed.extend(&bytes);

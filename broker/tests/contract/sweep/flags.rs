@@ -109,6 +109,7 @@ const ROWS: &[Row] = &[
     row("idempotency-keys-max", &["0", "1"], COUNT_OR_0),
     row("segment-size", &["1MiB", "2GiB"], &["", "0", "1023KiB", "2049MiB", "-1", "large"]),
     row("cores", &["1", "64"], &["0", "65", "", "-1", "1.5", "all"]),
+    row("count-downtime", &["true", "false"], &["", "1", "yes", "TRUE"]),
     row("drain-seconds", &["0", "86400"], SECONDS),
     row("metrics-channels-max", &["0", "1"], COUNT_OR_0),
     row("log", &["info", "warn,restante_broker=debug"], &["", "verbose", "debgu", "hyper", "hyper=loud"]),

@@ -123,6 +123,40 @@ fn what_was_cut_does_not_come_back_after_more_was_written() {
     assert_eq!(again.messages.keys().collect::<Vec<_>>(), owner.messages.keys().collect::<Vec<_>>());
 }
 
+/// Groups 1 to 3 are known to be on disk by group 5 alone, and group 4 is torn.
+fn torn_before_the_frame_that_knows() -> Simulated {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    for sync in [Sync::Later, Sync::Later, Sync::Now, Sync::Later, Sync::Later] {
+        owner.push().unwrap();
+        owner.log.committed(sync).unwrap();
+    }
+    let disk = disk.after_kill();
+    flip_in_message(&disk, 4);
+    disk
+}
+
+#[test]
+fn a_second_crash_takes_nothing_that_a_torn_tail_has_left() {
+    let mut disk = torn_before_the_frame_that_knows();
+    for start in 1..4 {
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        assert_eq!(owner.messages.keys().copied().collect::<Vec<_>>(), [1, 2, 3], "at start {start}");
+        owner.check();
+        disk = disk.after_kill();
+    }
+}
+
+#[test]
+fn what_a_void_frame_knows_to_be_on_disk_is_missed_when_it_is_damaged() {
+    let disk = torn_before_the_frame_that_knows();
+    drop(Owner::open(disk.clone()).unwrap());
+    let disk = disk.after_kill();
+    flip_in_message(&disk, 3);
+    let error = Owner::open(disk).err().expect("a damaged log must not open");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
 #[test]
 fn what_an_earlier_use_of_a_segment_left_behind_is_never_taken_for_a_message() {
     let disk = Simulated::default();

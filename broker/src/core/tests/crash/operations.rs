@@ -1,0 +1,81 @@
+//! What happens in the model.
+
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    Push {
+        channels: Vec<usize>,
+        bytes: usize,
+    },
+    Pull(usize),
+    Settle(usize),
+    Reject(usize),
+    Release(usize),
+    Renew(usize),
+    Redrive,
+    /// What cores have for one another goes so many steps on.
+    GoOn(usize),
+    /// On one of the cores.
+    Begin(usize),
+    /// Nothing that one of the cores has written comes to its disk any more.
+    HoldBack(usize),
+    /// It does.
+    LetGo(usize),
+    Commit,
+    /// On one of the cores.
+    Reclaim(usize),
+    /// The next start has so many cores.
+    Kill(usize),
+    /// The same after a power cut, by chance; and perhaps after another while that start goes on with what it found.
+    PowerCut(usize, u64, Option<u64>),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let channels = prop_oneof![3 => Just(vec![0]), 1 => Just(vec![1]), 2 => Just(vec![0, 1])];
+    let bytes = prop_oneof![4 => 10..200_usize, 2 => 10..20_000_usize];
+    prop_oneof![
+        10 => (channels, bytes).prop_map(|(channels, bytes)| Operation::Push { channels, bytes }),
+        8 => (0..3_usize).prop_map(Operation::Pull),
+        5 => (0..8_usize).prop_map(Operation::Settle),
+        4 => (0..8_usize).prop_map(Operation::Reject),
+        4 => (0..8_usize).prop_map(Operation::Release),
+        1 => (0..8_usize).prop_map(Operation::Renew),
+        1 => Just(Operation::Redrive),
+        8 => (1..4_usize).prop_map(Operation::GoOn),
+        10 => (0..8_usize).prop_map(Operation::Begin),
+        2 => (0..8_usize).prop_map(Operation::HoldBack),
+        1 => (0..8_usize).prop_map(Operation::LetGo),
+        1 => Just(Operation::Commit),
+        3 => (0..8_usize).prop_map(Operation::Reclaim),
+        1 => (1..4_usize).prop_map(Operation::Kill),
+        2 => (1..4_usize, any::<u64>(), prop::option::weighted(0.3, any::<u64>()))
+            .prop_map(|(cores, seed, again)| Operation::PowerCut(cores, seed, again)),
+    ]
+}
+
+/// Operations in any order; and some in one that chance alone would hardly ever find.
+pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let some = prop_oneof![
+        30 => operation().prop_map(|operation| vec![operation]),
+        1 => moved_while_held_back(),
+    ];
+    prop::collection::vec(some, 1..200).prop_map(|some| some.concat())
+}
+
+/// A message leaves for another core while nothing comes to the disk of its own, and all goes on as far as it can.
+fn moved_while_held_back() -> impl Strategy<Value = Vec<Operation>> {
+    let leaves = prop_oneof![
+        2 => Just(Operation::Reject(0)),
+        1 => Just(Operation::Release(0)),
+        1 => Just(Operation::Redrive),
+        1 => Just(Operation::Push { channels: vec![0, 1], bytes: 50 }),
+    ];
+    (0..3_usize, leaves, 1..4_usize).prop_map(|(core, leaves, steps)| {
+        let mut operations = vec![Operation::Pull(0), Operation::HoldBack(core), leaves];
+        for core in [core, core + 1, core + 2] {
+            operations.extend([Operation::Begin(core), Operation::GoOn(steps)]);
+        }
+        operations
+    })
+}

@@ -1,0 +1,279 @@
+//! Every promise of time over restarts, whatever the wall clock shows in which run: nothing ends before all of its span has
+//! passed, and nothing lasts longer than its span, neither after a start nor in all runs together.
+
+use std::time::Duration;
+
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use super::{clock::RIGHT, *};
+use crate::channel::{Claim, Phase, Sequence};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+const YEAR_MS: i64 = 365 * DAY_MS;
+
+/// How the wall clock is wrong in the second of three runs.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    By(i64),
+    Shows(i64),
+}
+
+const WRONG: [Wrong; 9] = [
+    Wrong::By(1000),
+    Wrong::By(-1000),
+    Wrong::By(HOUR_MS),
+    Wrong::By(-HOUR_MS),
+    Wrong::By(DAY_MS),
+    Wrong::By(-DAY_MS),
+    Wrong::By(10 * YEAR_MS),
+    Wrong::By(-10 * YEAR_MS),
+    Wrong::Shows(-5_000_000_000),
+];
+
+/// What is stored, each kind in a channel of its own.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Life,
+    Delay,
+    Lease,
+    Pause,
+    Letter,
+    Key,
+}
+
+const KINDS: [Kind; 6] = [Kind::Life, Kind::Delay, Kind::Lease, Kind::Pause, Kind::Letter, Kind::Key];
+/// What two power cuts may each forget of the time of a run in which nothing happened.
+const LOST_SECONDS: u64 = 2 * 602;
+/// Of the dead letters' channel.
+const LETTER_SECONDS: u64 = 500;
+/// Of the keys' channel.
+const WINDOW_SECONDS: u64 = 200;
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Do(Kind, u64),
+    Pass(u64),
+    Commit,
+    Reclaim,
+}
+
+/// One of three runs, and how long nobody runs after it.
+#[derive(Debug, Clone)]
+struct Run {
+    operations: Vec<Operation>,
+    down_seconds: u64,
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    let span = prop_oneof![Just(1_u64), Just(9), 1..200_u64, Just(4000), Just(40_000)];
+    let kind = prop::sample::select(&KINDS[..]);
+    let operation = prop_oneof![
+        6 => (kind, span).prop_map(|(kind, span)| Operation::Do(kind, span)),
+        2 => prop_oneof![3 => 1..30_u64, 1 => 1..2000_u64].prop_map(Operation::Pass),
+        1 => Just(Operation::Commit),
+        1 => Just(Operation::Reclaim),
+    ];
+    let operations = prop::collection::vec(operation, 0..25);
+    (operations, prop_oneof![1..60_u64, 1..20_000_u64])
+        .prop_map(|(operations, down_seconds)| Run { operations, down_seconds })
+}
+
+/// What must not end before its span has passed, and must have ended when it has passed in one run.
+#[derive(Debug)]
+struct Promise {
+    what: What,
+    since: u64,
+    /// The same without the time for which no broker ran.
+    since_run: u64,
+    span: u64,
+    /// It ended, and was checked.
+    over: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Message(usize, Sequence),
+    Delay(usize, Sequence),
+    Lease(usize, Claim),
+    Key(u128),
+}
+
+struct World<P: Place> {
+    bench: Bench<P>,
+    promises: Vec<Promise>,
+    /// Seconds that truly passed.
+    now: u64,
+    /// When the run began.
+    started: u64,
+    /// Seconds for which no broker ran.
+    down: u64,
+    keys: u128,
+}
+
+impl<P: Place> World<P> {
+    fn new() -> Self {
+        let mut channels = ["life", "delay", "lease", "pause", "letter", "key"].map(channel);
+        channels.iter_mut().for_each(|channel| channel.delivery.max_deliveries = 1000);
+        channels[4].dead_letter.ttl_seconds = LETTER_SECONDS as u32;
+        channels[5].deduplication_window_seconds = WINDOW_SECONDS as u32;
+        let bench = Bench::by(TimeSource::of_test(RIGHT), channels.to_vec());
+        Self { bench, promises: Vec::new(), now: 0, started: 0, down: 0, keys: 0 }
+    }
+
+    fn run(mut self, run: &Run) -> Self {
+        for operation in &run.operations {
+            match operation {
+                Operation::Do(kind, span) => self.promise(*kind, *span),
+                Operation::Pass(seconds) => self.pass(*seconds),
+                Operation::Commit => self.bench.commit(),
+                Operation::Reclaim => self.bench.reclaim(),
+            }
+            self.check();
+        }
+        self
+    }
+
+    /// The broker is killed, time passes, and it starts again on this boot or another; then the wall clock is wrong or right.
+    fn restart(mut self, down_seconds: u64, is_other_boot: bool, wrong: Option<Wrong>) -> Self {
+        self.bench.commit();
+        if is_other_boot {
+            self.bench.source.reboot();
+        }
+        self.bench.source.pass(Duration::from_secs(down_seconds));
+        self.now += down_seconds;
+        self.down += down_seconds;
+        let right = RIGHT + self.now as i64 * 1000;
+        self.bench.source.set_wall(match wrong {
+            None => right,
+            Some(Wrong::By(millis)) => right + millis,
+            Some(Wrong::Shows(wall)) => wall,
+        });
+        self.bench = self.bench.restart();
+        self.bench.elapse();
+        self.started = self.now;
+        self.check();
+        self
+    }
+
+    fn promise(&mut self, kind: Kind, span: u64) {
+        let (channel, millis) = (kind as usize, span * 1000);
+        let plain = message("anything");
+        let (what, span) = match kind {
+            Kind::Life => {
+                (What::Message(channel, self.push(channel, Push { ttl: Some(millis), ..plain })), span)
+            }
+            Kind::Delay => {
+                (What::Delay(channel, self.push(channel, Push { delay: Some(millis), ..plain })), span)
+            }
+            Kind::Lease => {
+                self.push(channel, plain);
+                (What::Lease(channel, self.pull(channel, millis)), span)
+            }
+            Kind::Pause => {
+                self.push(channel, plain);
+                let claim = self.pull(channel, 1000);
+                let release = Release { counted: true, delay: Some(millis) };
+                let number = self.bench.entries[channel].number;
+                let _ = self.bench.core.release(number, claim, release).unwrap();
+                (What::Delay(channel, claim.sequence), span)
+            }
+            Kind::Letter => {
+                self.push(channel, plain);
+                let claim = self.pull(channel, 1000);
+                let number = self.bench.entries[channel].number;
+                let _ = self.bench.core.reject(number, claim, None).unwrap();
+                (What::Message(channel, claim.sequence), LETTER_SECONDS)
+            }
+            Kind::Key => {
+                self.keys += 1;
+                let key = Some(idempotency::PushKey { hash: self.keys, fingerprint: 1 });
+                self.push(channel, Push { key, ..plain });
+                (What::Key(self.keys), WINDOW_SECONDS)
+            }
+        };
+        self.promises.push(Promise {
+            what,
+            since: self.now,
+            since_run: self.now - self.down,
+            span,
+            over: false,
+        });
+    }
+
+    fn push(&mut self, channel: usize, push: Push) -> Sequence {
+        let entry = self.bench.entries[channel].clone();
+        let next = self.bench.core.next_sequence(&entry);
+        assert!(!self.bench.push(&[channel], push).unwrap().replayed);
+        next
+    }
+
+    fn pull(&mut self, channel: usize, lease: Millis) -> Claim {
+        self.bench.pull(channel, lease).expect("one was just stored").granted.claim()
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += seconds;
+        self.bench.pass(Duration::from_secs(seconds));
+    }
+
+    fn check(&mut self) {
+        let (now, started) = (self.now, self.started);
+        let core = &self.bench.core;
+        let state = |channel: usize| core.channels.get(&self.bench.entries[channel].number);
+        for promise in self.promises.iter_mut().filter(|promise| !promise.over) {
+            let over = match promise.what {
+                What::Message(channel, sequence) => {
+                    state(channel).is_none_or(|channel| channel.state.message(sequence).is_none())
+                }
+                What::Delay(channel, sequence) => {
+                    let message = state(channel).and_then(|channel| channel.state.message(sequence));
+                    let message = message.expect("nobody settles it");
+                    !matches!(message.phase, Phase::Delayed { .. })
+                }
+                What::Lease(channel, claim) => !core.holds(self.bench.entries[channel].number, claim),
+                What::Key(hash) => core.idempotency.candidates(hash, core.clock.now()).is_empty(),
+            };
+            assert!(!over || now >= promise.since + promise.span, "at {now}, early: {promise:?}");
+            // The last second of a key is kept whole.
+            let late = promise.since.max(started) + promise.span + 2;
+            assert!(over || now < late, "at {now}, late, and the run began at {started}: {promise:?}");
+            let late = promise.since_run + promise.span + 2 + LOST_SECONDS;
+            assert!(
+                over || now - self.down < late,
+                "at {now}, late, and no broker ran for {}: {promise:?}",
+                self.down
+            );
+            promise.over = over;
+        }
+    }
+
+    /// By then all is over.
+    fn end(mut self) {
+        for seconds in [1, 10, 100, 1000, 10_000, 50_000] {
+            self.pass(seconds);
+            self.check();
+        }
+        assert!(self.promises.iter().all(|promise| promise.over));
+    }
+}
+
+fn nothing_ends_early_and_nothing_lasts_longer_than_its_span<P: Place>() {
+    let config = ProptestConfig { cases: 6, max_shrink_iters: 300, ..ProptestConfig::default() };
+    for wrong in WRONG {
+        for (other_boot, other_boot_back) in [(false, false), (false, true), (true, false), (true, true)] {
+            // A runner counts its cases over all that it is given.
+            let outcome = TestRunner::new(config.clone()).run(&[run(), run(), run()], |[one, two, three]| {
+                let world = World::<P>::new().run(&one);
+                let world = world.restart(one.down_seconds, other_boot, Some(wrong));
+                let world = world.run(&two);
+                let world = world.restart(two.down_seconds, other_boot_back, None);
+                world.run(&three).end();
+                Ok(())
+            });
+            outcome.unwrap_or_else(|error| panic!("{wrong:?}, {other_boot}, {other_boot_back}: {error}"));
+        }
+    }
+}
+
+on_every_log!(nothing_ends_early_and_nothing_lasts_longer_than_its_span);

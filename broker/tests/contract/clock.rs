@@ -1,0 +1,68 @@
+//! The wall clock, where it is the only one that tells how long no broker ran: by the log of a broker of another machine.
+
+use std::{future::poll_fn, time::Duration};
+
+use reqwest::StatusCode;
+use restante_broker::{
+    clock::TimeSource,
+    log::{DiskLog, Log as _, Options, Record, Replayed, Sync},
+};
+
+use crate::broker::{Broker, ORDERS};
+
+const DAYS: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// A broker that stored two messages, one that lives for an hour and one that is due in an hour; then its log says that it ran
+/// on another machine, two days ago by the wall clock.
+async fn moved(flags: &[&str]) -> Broker {
+    let mut broker = Broker::with_flags(ORDERS, flags);
+    for (header, content) in [("message-ttl", "lives"), ("message-delay", "is due")] {
+        let push = broker.push("acme/orders", content).header(header, "3600");
+        assert_eq!(push.send().await.unwrap().status(), StatusCode::CREATED);
+    }
+    broker.stop();
+    let now = TimeSource::system().wall();
+    let (then, own_ms) = (now - DAYS.as_millis() as u64, now + 1000);
+    write(&broker, &Record::Clock { own_ms, wall_ms: then, latest_ms: then, boot_id: 1, boot_ns: 1 }).await;
+    broker
+}
+
+/// Writes a record at the end of a broker's log.
+async fn write(broker: &Broker, record: &Record<'_>) {
+    let mut log =
+        DiskLog::open(&broker.data_folder().join("log"), Options { segment_bytes: 4 << 20 }).unwrap();
+    while poll_fn(|context| log.poll_replay(&mut |_, _| {}, context)).await.unwrap() == Replayed::Part {}
+    log.append_reserved(record).unwrap();
+    poll_fn(|context| log.poll_takes_group(context)).await;
+    let number = log.commit(Sync::Now);
+    loop {
+        let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;
+        if outcome.unwrap() == Sync::Now && told == number {
+            return;
+        }
+    }
+}
+
+/// What a receiver gets.
+async fn content(broker: &Broker) -> String {
+    broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tell_of_it() {
+    let mut broker = moved(&[]).await;
+    broker.start_saying(&["the wall clock is more than a day from where the last run was"]);
+    let uncounted = broker.metric("restante_clock_uncounted_seconds").await;
+    assert!((uncounted - DAYS.as_secs_f64()).abs() < 60.0, "{uncounted}");
+    assert_eq!(content(&broker).await, "lives");
+    assert_eq!(content(&broker).await, "", "the other is not due");
+}
+
+#[tokio::test]
+async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_clock() {
+    let mut broker = moved(&["--count-downtime=true"]).await;
+    broker.start_saying(&["that counts as passed"]);
+    assert_eq!(broker.metric("restante_clock_uncounted_seconds").await, 0.0);
+    assert_eq!(content(&broker).await, "is due");
+    assert_eq!(content(&broker).await, "", "the other is over");
+}

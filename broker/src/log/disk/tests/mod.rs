@@ -16,4 +16,5 @@ mod pace;
 mod reclaim;
 mod single_change;
 mod spares;
+mod told;
 mod two_writers;

@@ -24,6 +24,8 @@ use crate::{
 
 /// Pieces of the body between the connection and whoever looks at them.
 const PIECES_MAX: usize = 4;
+/// How much of the token's file is read.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// Why no backup was taken.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +123,10 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Manifest, BackupE
 /// Writes what the broker sends, and says what it is once all of it is there.
 fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Manifest, BackupError> {
     let url = &arguments.control_url;
-    let token = fs::read_to_string(&arguments.control_token_file)
+    let mut token = String::new();
+    // From wherever it comes, and not for ever.
+    File::open(&arguments.control_token_file)
+        .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut token))
         .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
     let look = move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere);

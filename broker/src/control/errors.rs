@@ -15,6 +15,7 @@ use crate::{
 pub(super) fn refused(error: ApplyError) -> HttpError {
     let kind = match &error {
         ApplyError::Invalid(_)
+        | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
         | ApplyError::NumbersExhausted => ProblemType::ChannelInvalid,

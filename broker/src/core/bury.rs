@@ -93,7 +93,7 @@ impl<L: Log> Core<L> {
             body: &content.body,
         };
         // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
-        let Ok(position) = self.log.append(&record) else { return Ok(false) };
+        let Ok(position) = self.append_message(&record) else { return Ok(false) };
         // Another core's log may be on its disk before this one: it is given the message when this record is, for which nobody
         // else may ask.
         let decided = self.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });

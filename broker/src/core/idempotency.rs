@@ -153,6 +153,16 @@ impl IdempotencyTable {
         }
     }
 
+    /// A key is of no use any more.
+    pub fn forget(&mut self, hash: KeyHash, position: Position) {
+        let (shard, tag) = place(hash);
+        let is_it = |slot: &Slot| slot.tag == tag && slot.position == position;
+        if let Ok(found) = self.shards[shard].find_entry(spread(tag), is_it) {
+            let (slot, _) = found.remove();
+            self.by_channel.give_back(slot.channel, 1);
+        }
+    }
+
     /// Milliseconds since the base.
     fn age(&self, now: Millis) -> Millis {
         now.saturating_sub(self.base)

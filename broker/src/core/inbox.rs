@@ -90,7 +90,7 @@ impl<L: Log> Core<L> {
             headers,
             body,
         };
-        let position = match self.log.append(&record) {
+        let position = match self.append_message(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
             // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.

@@ -198,7 +198,7 @@ impl<L: Log> Core<L> {
             headers: &content.headers,
             body: &content.body,
         };
-        let position = self.log.append(&record).map_err(|error| match error {
+        let position = self.append_message(&record).map_err(|error| match error {
             AppendError::Full => PushRefusal::StoreFull,
             AppendError::TooLarge(max) => PushRefusal::TooLarge { max },
             AppendError::Poisoned => PushRefusal::StoreFailed,

@@ -220,6 +220,9 @@ impl<L: Log> Core<L> {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            // Each part of the log that needs one has one of its own.
+            Record::Channel { .. } => Ok(()),
+            Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
             Record::Clock { .. } => self.keep_mark(),
         }
     }
@@ -294,6 +297,14 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
+    /// Nothing of a deleted channel comes after its deletion; so it outlives all of that in its own log, as a settle does.
+    fn keep_closed(&mut self, channel: u32, record: &Record<'_>) -> Result<(), StoreFailed> {
+        if self.here.has(channel) && self.log.has_older() {
+            self.append_copy(record)?;
+        }
+        Ok(())
+    }
+
     /// Writes down again what has become of a message since it was stored.
     fn keep_state(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         if self.message(number, sequence).is_some() && self.reclaim.states.insert((number, sequence)) {
@@ -306,6 +317,10 @@ impl<L: Log> Core<L> {
     /// Writes an idempotency key down again while its window is open, without its message.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
         if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
+            if record.key_channel().is_some_and(|channel| self.closed.contains(&channel)) {
+                self.idempotency.forget(idempotency.hash, position);
+                return Ok(());
+            }
             let key = match record.key_channel() {
                 Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
                 None => Record::Key { idempotency, message_id },
@@ -323,7 +338,7 @@ impl<L: Log> Core<L> {
     }
 
     pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let position = self.append_reserved(record)?;
+        let position = self.append_copied(record)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.
         let _ = self.appended(Sync::Later);

@@ -11,6 +11,8 @@ use std::{
     future::poll_fn,
 };
 
+use uuid::Uuid;
+
 use super::{
     Here, Numbered,
     inbox::{Inbox, came_from},
@@ -18,6 +20,8 @@ use super::{
     placement::is_outbox,
     positions::SharedPositions,
     records,
+    told::{Known, PartTold},
+    whose::Said,
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
@@ -61,6 +65,13 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
+    /// Of the newest part of the log.
+    pub(super) newest_part: PartTold,
+    pub(super) known: Known,
+    /// What the log says of channels that are not known.
+    pub(super) said: Said,
+    /// Channels that the log knows to be deleted, and their UIDs.
+    pub(super) closed: Numbered<Uuid>,
     /// Bytes of the longest record that the log takes.
     longest_record: u64,
     /// Messages whose records are longer, with how long: an earlier start had larger segments.
@@ -80,13 +91,18 @@ pub(super) struct Leaving {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self::of(Here::ALONE)
+        Self::beside(Known::by(|_| None))
     }
 }
 
 impl Replay {
+    /// Of all channels, of which these are known.
+    pub(crate) fn beside(known: Known) -> Self {
+        Self::of(Here::ALONE, known)
+    }
+
     /// Of the channels of one core.
-    fn of(here: Here) -> Self {
+    fn of(here: Here, known: Known) -> Self {
         Self {
             here,
             channels: Numbered::default(),
@@ -98,15 +114,22 @@ impl Replay {
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
+            newest_part: PartTold::default(),
+            known,
+            said: Said::default(),
+            closed: Numbered::default(),
             longest_record: u64::MAX,
             too_long: Vec::new(),
         }
     }
 
     /// Everything in a log that is one core's.
-    pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
-        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here) };
-        let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
+    pub(super) async fn read<L: Log>(log: &mut L, here: Here, known: Known) -> Result<Self, LogError> {
+        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here, known) };
+        let mut tell = |position, head: &RecordHead<'_>| {
+            replay.newest_part.record(L::part_of(position), &head.record);
+            replay.record(position, head);
+        };
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
         Ok(replay)
@@ -176,6 +199,10 @@ impl Replay {
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+            Record::Channel { channel, uid, namespace, name } => {
+                self.named(channel, Uuid::from_u128(uid), namespace, name);
+            }
+            Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
             Record::Clock { .. } => records::mark(record).into_iter().for_each(|mark| self.past.marked(mark)),
         }
     }
@@ -251,6 +278,9 @@ impl Replay {
     }
 
     fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
+        if self.closed.contains_key(&channel) {
+            return self.release(Some(message));
+        }
         let older = self.channels.entry(channel).or_default().restore(sequence, message);
         self.release(older);
     }
@@ -287,6 +317,9 @@ impl Replay {
         }
         self.saw(channel, sequence);
         self.changes.remove(&(channel, sequence));
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         let message = self.channels.entry(channel).or_default().remove(sequence);
         self.release(message);
     }
@@ -301,11 +334,19 @@ impl Replay {
     }
 
     fn saw(&mut self, channel: u32, sequence: Sequence) {
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         self.channels.entry(channel).or_default().saw_sequence(sequence);
     }
 
     /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
     pub(crate) fn finish(&mut self) {
+        let closed = &self.closed;
+        // Looked at once and not at each deletion: there may be many of both.
+        if !closed.is_empty() {
+            self.keys.retain(|_, key| !closed.contains_key(&key.channel));
+        }
         for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
             let Some(state) = self.channels.get_mut(&channel) else { continue };
             let Some(mut message) = state.remove(sequence) else { continue };
@@ -322,7 +363,7 @@ impl Replay {
         leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
         for (from, Leaving { message, to_come }) in leaving {
             for Target { channel, expires_ms, .. } in to_come {
-                if !self.inbox.knows(from, channel) {
+                if !self.inbox.knows(from, channel) && !self.closed.contains_key(&channel) {
                     let sequence = self.channels.entry(channel).or_default().next_sequence();
                     self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
                 }

@@ -14,6 +14,7 @@ mod error;
 mod lock;
 pub(crate) mod logs;
 pub(crate) mod look;
+pub(crate) mod plain;
 
 use std::{
     fs::{self, Permissions},
@@ -38,6 +39,8 @@ use logs::{LogFolder, Logs};
 const FORMAT: u32 = 2;
 /// The format of a folder with one log.
 const FORMAT_OF_ONE_LOG: u32 = 1;
+/// The longest `restante.json` and lease key that are read: far more than any has.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the lease key: the length of SHA-256, the longest that HMAC-SHA-256 uses whole without gain beyond (RFC 2104
 /// section 3).
 pub const LEASE_KEY_BYTES: usize = 32;
@@ -163,8 +166,8 @@ fn make_folder(path: &Path) -> Result<(), DataFolderError> {
 /// Reads `restante.json`, and writes it if the folder is new.
 fn version(folder: &Path) -> Result<Version, DataFolderError> {
     let path = folder.join(VERSION);
-    match fs::read(&path) {
-        Ok(text) => {
+    match plain::read(&path, SMALL_BYTES_MAX) {
+        Ok(Some(text)) => {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
@@ -174,7 +177,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             }
             serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(None) => {
             // The file is written before the folders are made, so folders without it were not left by a crash.
             if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
                 return Err(DataFolderError::VersionMissing { path, left });
@@ -206,8 +209,8 @@ impl Version {
 
 /// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.
 fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
-    match fs::read(path) {
-        Ok(key) => {
+    match plain::read(path, SMALL_BYTES_MAX) {
+        Ok(Some(key)) => {
             // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
             // to all. Where the file is somebody else's, nothing can be done and leases need a right as well.
             if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600)) {
@@ -218,7 +221,7 @@ fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
                 reason: format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len()),
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(None) => {
             let key = random(path)?;
             write(path, 0o600, &key)?;
             Ok(key)

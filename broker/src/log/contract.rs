@@ -100,6 +100,15 @@ pub trait Log: Send + 'static {
     /// Bytes of the longest record that it takes.
     fn longest_record(&self) -> u64;
 
+    /// The part of the log that the next record goes to, unless it has no more room there: another number, another part. Parts
+    /// are given up whole, so whoever wants something known for as long as others are says it once in each.
+    fn current_part(&self) -> u64;
+
+    /// The part that a record lies in.
+    fn part_of(at: Position) -> u64
+    where
+        Self: Sized;
+
     /// Bytes of the open group.
     fn open_bytes(&self) -> usize;
 

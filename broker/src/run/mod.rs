@@ -34,7 +34,7 @@ use crate::{
 use data::Data;
 pub use error::RunError;
 use listen::{bind, bind_for};
-use open::{Opened, open, take};
+use open::{Opened, take};
 pub(crate) use ports::PLACES;
 use ports::{Lifetime, Ports};
 
@@ -88,7 +88,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
     // The lock ends with the process: until then a thread of it may be writing.
     let folder = ManuallyDrop::new(DataFolder::open(&data_dir, lock_wait)?);
-    let store = AddressStore::open(&folder.addresses(), folder.store_id())?;
+    // Nothing of them is written before it is known that the logs are this store's; then the manifests may change something.
+    let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
+    let options = log::Options { segment_bytes: segment_size.as_u64() };
+    let found = open::read(&folder, cores.get(), options, &store, source)?;
     if let Some(channels) = channels {
         take(&store, channels, &data_dir)?;
     }
@@ -99,10 +102,9 @@ pub fn run(config: Config) -> Result<(), RunError> {
         idempotency_keys: idempotency_keys_max,
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
-    let options = log::Options { segment_bytes: segment_size.as_u64() };
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
-    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common, source)?;
+    let Opened { cores, clock, older } = found.start(&common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock.clone());

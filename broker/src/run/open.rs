@@ -22,6 +22,13 @@ use crate::{
     },
 };
 
+/// What the logs have, each channel of which the address store knows.
+pub(super) struct Read {
+    found: Vec<Found<DiskLog>>,
+    clock: Clock,
+    older: Arc<Older<Folder>>,
+}
+
 /// What was opened.
 pub(super) struct Opened {
     /// The cores, in their order.
@@ -44,33 +51,42 @@ pub(super) fn take(
     })
 }
 
-/// Opens the logs of a data folder, for so many cores.
-pub(super) fn open(
+/// Reads the logs of a data folder, for so many cores, and sees to it that the address store knows whose all of it is.
+pub(super) fn read(
     folder: &DataFolder,
     cores: usize,
     options: Options,
-    common: &Common,
+    store: &AddressStore,
     source: TimeSource,
-) -> Result<Opened, RunError> {
+) -> Result<Read, RunError> {
     let logs = folder.logs(cores as u32)?;
     let at = |path| Folder::guarded(path, folder.guard());
     let older = logs.older.into_iter().map(at).collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
     let mut found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
         let log = DiskLog::open_after(older.clone(), at(path), options)?;
-        let found = Found::read(log, Here { core, cores });
+        let found = Found::read(log, Here { core, cores }, store);
         Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
     })?;
     Found::settle_outboxes(&mut found);
-    older.make_room();
+    Found::find_owners(&mut found, store)?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
-    let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
-    if older.held().0 > 0 {
-        let (segments, bytes) = older.held();
-        tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+    older.make_room();
+    Ok(Read { found, clock, older })
+}
+
+impl Read {
+    /// Makes the cores.
+    pub(super) fn start(self, common: &Common) -> Result<Opened, RunError> {
+        let Self { found, clock, older } = self;
+        let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
+        if older.held().0 > 0 {
+            let (segments, bytes) = older.held();
+            tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+        }
+        Ok(Opened { cores, clock, older })
     }
-    Ok(Opened { cores, clock, older })
 }
 
 /// Does something with each, by a thread of its own if there are several.

@@ -39,6 +39,7 @@ mod keep_headers;
 mod letters_of_their_own;
 mod logging;
 mod looking;
+mod lost_channels;
 mod manifests;
 mod metrics;
 mod openapi;

@@ -12,7 +12,10 @@ use self::{
     operations::{Operation, operations},
     promises::{Promised, Told},
 };
-use super::{many::Many, *};
+use super::{
+    many::{Many, after_half_a_start},
+    *,
+};
 use crate::{
     channel::{Claim, State},
     log::disk::simulated::Chance,
@@ -61,7 +64,7 @@ impl World {
         let mut world = Self::new(cores, cold);
         for operation in operations {
             match *operation {
-                Operation::Kill(cores) => world = world.crash(None, None, cores),
+                Operation::Kill(cores, again) => world = world.crash(None, again.map(Chance::new), cores),
                 Operation::PowerCut(cores, seed, again) => {
                     world = world.crash(Some(Chance::new(seed)), again.map(Chance::new), cores);
                 }
@@ -185,13 +188,20 @@ impl World {
 
     /// The process is killed, or the power is cut, and the broker starts again: what it has is held against what was told,
     /// and is the truth from then on.
-    fn crash(mut self, power_cut: Option<Chance>, again: Option<Chance>, cores: usize) -> Self {
+    fn crash(mut self, power_cut: Option<Chance>, mut again: Option<Chance>, cores: usize) -> Self {
         let cores = if self.alone { 1 } else { cores };
         // First what was told, then the disk: it may have more.
         let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
+        let killed = power_cut.is_none() && again.is_none();
         let promises: BTreeMap<_, _> =
-            told.into_iter().map(|(name, told)| (name, told.promised(power_cut.is_none()))).collect();
-        let left = self.many.left(power_cut);
+            told.into_iter().map(|(name, told)| (name, told.promised(killed))).collect();
+        let mut left = self.many.left(power_cut);
+        if let Some(chance) = &mut again
+            && chance.below(2) == 0
+        {
+            let others = if self.alone { 1 } else { 1 + chance.below(3) as usize };
+            left = after_half_a_start(left, others, chance);
+        }
         self.many = self.many.start(left, cores);
         if let Some(mut chance) = again {
             for _ in 0..chance.below(12) {

@@ -36,6 +36,48 @@ pub(super) struct Many {
     _data: TempDir,
 }
 
+/// The logs of a start with so many cores. All of them are there before anything is done to one.
+fn logs_of(disks: &mut Disks, cores: usize) -> Logs {
+    let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
+    for log in &logs.current {
+        disks.entry(*log).or_default();
+    }
+    logs
+}
+
+/// What a start finds.
+fn find(
+    logs: &Logs,
+    disks: &Disks,
+    cores: usize,
+    store: &AddressStore,
+) -> Result<Vec<Found<DiskLog<Simulated>>>, Box<dyn std::error::Error>> {
+    let options = Options { segment_bytes: 64 << 10 };
+    let older = logs.older.iter().map(|log| disks[log].clone()).collect();
+    let older = Arc::new(Older::open(older, cores as u32)?);
+    let found = logs.current.iter().enumerate().map(|(core, log)| {
+        let log = DiskLog::open_after(older.clone(), disks[log].clone(), options)?;
+        let mut reading = Box::pin(Found::read(log, Here { core, cores }, store));
+        Ok(wait(|context| reading.as_mut().poll(context))?)
+    });
+    found.collect()
+}
+
+/// The disks after a power cut that takes of each what it takes, whatever it takes of the others.
+fn after_power_cut(disks: &Disks, chance: &mut Chance) -> Disks {
+    disks.iter().map(|(log, disk)| (*log, disk.after_loss(&Loss::by(chance)))).collect()
+}
+
+/// The disks after a start with so many cores in which the power goes: on each after so many writes and syncs.
+pub(super) fn after_half_a_start(mut disks: Disks, cores: usize, chance: &mut Chance) -> Disks {
+    let logs = logs_of(&mut disks, cores);
+    disks.values().for_each(|disk| disk.fail_after(chance.below(24)));
+    // It may have come to its end. Which channels there are it only looks at.
+    let store = AddressStore::read(std::path::Path::new("none"), uuid::Uuid::nil()).unwrap();
+    drop(find(&logs, &disks, cores, &store));
+    after_power_cut(&disks, chance)
+}
+
 /// They open when they are dropped.
 struct Gates(Vec<Gate>);
 
@@ -66,17 +108,12 @@ impl Many {
             .start(of, cores)
     }
 
-    /// The disks, once nobody can do anything to them any more. A power cut takes of each what it takes, whatever it took of
-    /// the others.
-    pub(super) fn left(&self, mut power_cut: Option<Chance>) -> Disks {
-        let left = self.disks.iter().map(|(log, disk)| {
-            let left = match &mut power_cut {
-                None => disk.after_kill(),
-                Some(chance) => disk.after_loss(&Loss::by(chance)),
-            };
-            (*log, left)
-        });
-        left.collect()
+    /// The disks, once nobody can do anything to them any more.
+    pub(super) fn left(&self, power_cut: Option<Chance>) -> Disks {
+        match power_cut {
+            None => self.disks.iter().map(|(log, disk)| (*log, disk.after_kill())).collect(),
+            Some(mut chance) => after_power_cut(&self.disks, &mut chance),
+        }
     }
 
     /// The disks after a power cut that takes all that was not synced of one core's, and nothing of the others'.
@@ -98,22 +135,10 @@ impl Many {
     pub(super) fn start(self, mut disks: Disks, cores: usize) -> Self {
         let Self { syncs, cores: gone, source, tasks, cold, store, entries, folder, _data, .. } = self;
         drop((syncs, tasks, gone));
-        let options = Options { segment_bytes: 64 << 10 };
-        let logs = Logs::of(disks.keys().copied().collect(), cores as u32);
-        let older = logs.older.iter().map(|log| disks[log].clone()).collect();
-        let older = Arc::new(Older::open(older, cores as u32).unwrap());
-        let mut found: Vec<_> = logs
-            .current
-            .iter()
-            .enumerate()
-            .map(|(core, log)| {
-                let disk = disks.entry(*log).or_default().clone();
-                let log = DiskLog::open_after(older.clone(), disk, options).unwrap();
-                let mut reading = Box::pin(Found::read(log, Here { core, cores }));
-                wait(|context| reading.as_mut().poll(context)).unwrap()
-            })
-            .collect();
+        let logs = logs_of(&mut disks, cores);
+        let mut found = find(&logs, &disks, cores, &store).unwrap();
         Found::settle_outboxes(&mut found);
+        Found::find_owners(&mut found, &store).unwrap();
         let clock = Self::clock(&source, &found);
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();

@@ -7,7 +7,10 @@ mod crash;
 mod failure;
 mod hop;
 mod letters;
+mod lost;
+mod lost_many;
 mod many;
+mod named;
 mod rest;
 mod restart;
 mod shares;
@@ -260,10 +263,11 @@ fn start_over<L: Log>(
 ) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-    let mut reading = Box::pin(Found::read(log, Here::ALONE));
-    let found = wait(|context| reading.as_mut().poll(context)).unwrap();
-    let clock = Clock::start(source.clone(), found.past());
-    Core::start(found, common, clock)
+    let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
+    let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];
+    Found::find_owners(&mut found, store)?;
+    let clock = Clock::start(source.clone(), found[0].past());
+    Core::start(found.remove(0), common, clock)
 }
 
 fn channel(name: &str) -> ChannelConfig {

@@ -43,13 +43,16 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Lets the log's helpers through to the disk only while it is open. The thread that serves is the test's own, and has
-    /// nobody who would open the gate for it.
+    /// Lets the log's helpers through to the disk only while it is open, for as long as the test likes. The thread that serves is
+    /// the test's own, and has nobody who would open the gate for it.
     pub(crate) fn hold_back_helpers(&self, disk: &Simulated) {
         let gate = self.clone();
         disk.before_sync(move || {
             if thread::current().name().is_some_and(|name| HELPERS.contains(&name)) {
-                gate.pass();
+                let mut state = gate.state();
+                state.waiting += 1;
+                let mut state = gate.0.1.wait_while(state, |state| state.closed).unwrap();
+                state.waiting -= 1;
             }
         });
     }

@@ -72,13 +72,16 @@ use super::{
 /// reads, so that no message holds up the others of its core.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
-/// Whether a copy of a log has a file of this name.
-pub(crate) fn is_file_name(name: &str) -> bool {
-    name == synced::NAME || is_segment_name(name)
+/// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
+/// Whether this is the file that tells what is on disk of a log.
+pub(crate) fn is_mark_name(name: &str) -> bool {
+    name == synced::NAME
 }
 
 /// Whether a log has segments of this name: digits, as [`segment::name`] makes them.
-fn is_segment_name(name: &str) -> bool {
+pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
 }
 
@@ -226,6 +229,18 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn longest_record(&self) -> u64 {
         self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT
+    }
+
+    fn current_part(&self) -> u64 {
+        self.group.epoch()
+    }
+
+    fn part_of(at: Position) -> u64 {
+        match Place::from(at).segment {
+            In::Own(epoch) => epoch,
+            // From the other end: there are as few as of those.
+            In::Older(index) => u64::MAX - u64::from(index),
+        }
     }
 
     fn open_bytes(&self) -> usize {

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
-    OpenError,
+    OpenError, SEGMENT_BYTES_MAX,
     find::Indexes,
     frame::{self, ALIGNMENT},
     harm::{self, Cut, Harm, What},
@@ -147,6 +147,10 @@ pub(super) fn list<S: Storage>(
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
         let bytes = file.size().map_err(|error| failed(&name, error))?;
+        if bytes > SEGMENT_BYTES_MAX {
+            let reason = format!("it has {bytes} bytes, and a segment has at most {SEGMENT_BYTES_MAX}");
+            return Err(failed(&name, io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+        }
         let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
         let file = SegmentFile::new(name, file, bytes);
         match kind {

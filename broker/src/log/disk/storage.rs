@@ -14,6 +14,8 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
+use crate::data_folder::plain;
+
 /// What a log asks of a file system.
 pub trait Storage: Send + Sync + Clone + 'static {
     /// An open file.
@@ -109,7 +111,8 @@ impl Storage for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.path.join(name))
+        let file = plain::open_with(&self.path.join(name), OpenOptions::new().read(true).write(true))?;
+        file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, name: &str) -> io::Result<File> {

@@ -70,8 +70,12 @@ fn sweep_one<F: StorageFile>(
     let mut frames = Vec::new();
     let (mut heads, mut holed) = (Some(Heads::default()), Vec::new());
     let traces = each_frame(segment, head.mark, |offset, found, records, is_whole| {
+        let Head { epoch, first_frame, .. } = *head;
+        if found.number < first_frame {
+            // A copy of the tail that a start did not come to the end of: it counts for nothing, and what it is of is there.
+            return;
+        }
         holed.extend((!is_whole).then_some((found.number, offset)));
-        let Head { epoch, .. } = *head;
         let (bytes, synced) = (found.frame_bytes(), found.synced);
         frames.push((found.number, Found { epoch, offset, bytes, synced, frames: 1 }));
         let first_record = offset + frame::HEAD_BYTES as u64;

@@ -157,6 +157,15 @@ impl Log for MemoryLog {
         u32::MAX.into()
     }
 
+    fn current_part(&self) -> u64 {
+        // Groups are purged one by one.
+        self.sequence
+    }
+
+    fn part_of(at: Position) -> u64 {
+        Place::from(at).sequence
+    }
+
     fn open_bytes(&self) -> usize {
         self.open.len()
     }

@@ -25,15 +25,16 @@ pub(super) enum Operation {
     Commit,
     /// On one of the cores.
     Reclaim(usize),
-    /// The next start has so many cores.
-    Kill(usize),
-    /// The same after a power cut, by chance; and perhaps after another while that start goes on with what it found.
+    /// The next start has so many cores. And perhaps the power goes in it.
+    Kill(usize, Option<u64>),
+    /// The same after a power cut, by chance; and perhaps after others while a start reads what there is, or goes on with it.
     PowerCut(usize, u64, Option<u64>),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
     let channels = prop_oneof![3 => Just(vec![0]), 1 => Just(vec![1]), 2 => Just(vec![0, 1])];
     let bytes = prop_oneof![4 => 10..200_usize, 2 => 10..20_000_usize];
+    let again = prop::option::weighted(0.3, any::<u64>());
     prop_oneof![
         10 => (channels, bytes).prop_map(|(channels, bytes)| Operation::Push { channels, bytes }),
         8 => (0..3_usize).prop_map(Operation::Pull),
@@ -48,8 +49,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..8_usize).prop_map(Operation::LetGo),
         1 => Just(Operation::Commit),
         3 => (0..8_usize).prop_map(Operation::Reclaim),
-        1 => (1..4_usize).prop_map(Operation::Kill),
-        2 => (1..4_usize, any::<u64>(), prop::option::weighted(0.3, any::<u64>()))
+        1 => (1..4_usize, again.clone()).prop_map(|(cores, again)| Operation::Kill(cores, again)),
+        2 => (1..4_usize, any::<u64>(), again)
             .prop_map(|(cores, seed, again)| Operation::PowerCut(cores, seed, again)),
     ]
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::owner::Owner;
 use crate::log::{
-    Log, LogError, Sync,
+    Log, LogError, Position, Sync,
     conformance::Patient,
     disk::simulated::{Chance, Simulated},
 };
@@ -121,6 +121,29 @@ fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
                 third.messages.keys(),
                 second.messages.keys()
             );
+        }
+    }
+}
+
+#[test]
+fn a_start_that_was_cut_short_hides_nothing_from_one_with_another_number_of_cores() {
+    for messages in [1, 3] {
+        let disk = Simulated::default();
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        for _ in 0..messages {
+            owner.push().unwrap();
+            owner.log.committed(Sync::Now).unwrap();
+        }
+        for operations in 0..24 {
+            let killed = disk.after_kill();
+            killed.fail_after(operations);
+            let _ = Owner::open(killed.clone());
+            let mut beside = Owner::open_beside(killed.after_kill()).unwrap();
+            assert!(beside.messages.keys().copied().eq(1..=messages), "after {operations} operations");
+            beside.read_all();
+            // What is not walked is not copied.
+            let walked = beside.log.scanned(Position::START, None).unwrap();
+            assert_eq!(walked.len() as u64, messages, "after {operations} operations");
         }
     }
 }

@@ -66,7 +66,8 @@ impl Storage for Repeatable {
 /// What each version wrote that this one still writes: one of each kind that was new in it, in two groups, the second not
 /// synced. What builds before 0.2.0 wrote, messages without a checksum, is only read.
 type Write = fn(&mut DiskLog<Repeatable>);
-const VERSIONS: [(&str, Write); 2] = [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0)];
+const VERSIONS: [(&str, Write); 3] =
+    [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0), ("0.2.0-channels", write_0_2_0_channels)];
 
 fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
@@ -144,6 +145,15 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
         log.append_reserved(&record).unwrap();
     }
     log.append_reserved(&Record::Key { idempotency, message_id: 6 }).unwrap();
+    log.committed(Sync::Later).unwrap();
+}
+
+fn write_0_2_0_channels(log: &mut DiskLog<Repeatable>) {
+    let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
+    log.append(&Record::Channel { channel: 7, uid: 0xcafe, namespace: "acme", name: "orders" }).unwrap();
+    log.append(&Record::ChannelKey { channel: 7, idempotency, message_id: 6 }).unwrap();
+    log.committed(Sync::Now).unwrap();
+    log.append_reserved(&Record::ChannelClosed { channel: 8, uid: 0xdead }).unwrap();
     log.committed(Sync::Later).unwrap();
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     task::{Context, Waker},
     thread,
 };
@@ -11,7 +12,7 @@ use crate::log::{
     AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync, Target,
     Targets,
     conformance::{Patient, wait},
-    disk::{place::Place, simulated::Simulated},
+    disk::{Older, place::Place, simulated::Simulated},
 };
 
 /// Small enough that a test goes through many.
@@ -37,8 +38,18 @@ fn sequence_of(targets: Targets<'_>) -> u64 {
 
 impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
+        DiskLog::open_in(disk, Options { segment_bytes: SEGMENT }).map(Self::of)
+    }
+
+    /// Of a log that begins beside this one, which nobody writes to any more.
+    pub(super) fn open_beside(older: Simulated) -> Result<Self, OpenError> {
+        let older = Arc::new(Older::open(vec![older], 1)?);
+        let disk = Simulated::default();
+        DiskLog::open_after(older, disk, Options { segment_bytes: SEGMENT }).map(Self::of)
+    }
+
+    fn of(mut log: DiskLog<Simulated>) -> Self {
         let (mut messages, mut next, mut doubles) = (BTreeMap::new(), 1, Vec::new());
-        let mut log = DiskLog::open_in(disk, Options { segment_bytes: SEGMENT })?;
         let replayed = log.replayed(|position, head| match head.record {
             Record::Message { targets, .. } => {
                 let sequence = sequence_of(targets);
@@ -54,7 +65,7 @@ impl Owner {
         });
         replayed.expect("what was opened can be read");
         doubles.into_iter().for_each(|position| log.release(position));
-        Ok(Self { log, messages, next })
+        Self { log, messages, next }
     }
 
     pub(super) fn push(&mut self) -> Result<u64, AppendError> {
@@ -142,6 +153,13 @@ impl Owner {
 
     /// Every message can be read, and the log's accounts agree.
     pub(super) fn check(&mut self) {
+        self.read_all();
+        let live: u64 = self.messages.values().map(|position| Place::from(*position).length as u64).sum();
+        assert_eq!(self.log.stats().live_bytes, live);
+    }
+
+    /// Every message can be read.
+    pub(super) fn read_all(&mut self) {
         for (sequence, position) in &self.messages {
             let bytes = self.log.fetched(*position).unwrap();
             let Ok(Record::Message { body: found, .. }) = Record::decode(&bytes) else {
@@ -149,7 +167,5 @@ impl Owner {
             };
             assert_eq!(found, body(*sequence));
         }
-        let live: u64 = self.messages.values().map(|position| Place::from(*position).length as u64).sum();
-        assert_eq!(self.log.stats().live_bytes, live);
     }
 }

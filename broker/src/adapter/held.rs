@@ -26,13 +26,15 @@ impl Held {
         Self { cores, deliveries: VecDeque::new(), coming: deliveries.into(), is_given_back: true }
     }
 
-    /// The same when their contents are there.
+    /// The same when their contents are there: those that can be read.
     pub(super) async fn filled(mut self) -> Result<Self, StoreFailed> {
         self.deliveries.reserve(self.coming.len());
         while let Some(next) = self.coming.front_mut() {
-            let content = self.cores.content(next.channel, &mut next.content).await?;
-            let next = self.coming.pop_front().map(|next| next.with(content));
-            self.deliveries.extend(next);
+            let (channel, sequence) = (next.channel, next.granted.sequence);
+            let content = self.cores.content(channel, sequence, &mut next.content).await?;
+            let next = self.coming.pop_front();
+            // One that cannot be read was set aside, and is nobody's any more.
+            self.deliveries.extend(content.and_then(|content| next.map(|next| next.with(content))));
         }
         Ok(self)
     }

@@ -18,7 +18,10 @@ use super::{
     look::{self, JournalEnd, Looked},
     snapshot,
 };
-use crate::data_folder::durable::{self, ReplaceError};
+use crate::{
+    data_folder::durable::{self, ReplaceError},
+    first_failure::FirstFailure,
+};
 
 /// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
 /// about as much and needs no memory.
@@ -42,6 +45,7 @@ pub(super) struct Disk {
     /// The journal's length at which the next snapshot is due.
     snapshot_due_bytes: u64,
     failed: CancellationToken,
+    failure: FirstFailure,
 }
 
 impl Disk {
@@ -57,6 +61,7 @@ impl Disk {
             found: journal.filter(|end| end.generation == generation).map(|end| (end, cut_at)),
             snapshot_due_bytes: due_bytes(snapshot.map_or(0, |snapshot| snapshot.bytes)),
             failed: CancellationToken::new(),
+            failure: FirstFailure::default(),
         };
         Ok((disk, contents))
     }
@@ -93,6 +98,11 @@ impl Disk {
     /// Cancelled when the disk failed and only a restart can tell what it holds.
     pub(super) fn failed(&self) -> CancellationToken {
         self.failed.clone()
+    }
+
+    /// Why.
+    pub(super) fn failure(&self) -> FirstFailure {
+        self.failure.clone()
     }
 
     /// The journal; making ready for changes must not fail by then.
@@ -183,6 +193,10 @@ impl Disk {
     }
 
     fn fail(&mut self, error: &io::Error) -> ApplyError {
+        self.failure.tell(format_args!(
+            "failed to write a change of the addresses in {}: {error}",
+            self.folder.display()
+        ));
         self.failed.cancel();
         tracing::error!(%error, folder = %self.folder.display(), "the disk failed under a change of the addresses");
         ApplyError::Failed

@@ -36,7 +36,10 @@ use uuid::Uuid;
 pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 
-use crate::clock::{Millis, TimeSource};
+use crate::{
+    clock::{Millis, TimeSource},
+    first_failure::FirstFailure,
+};
 use indices::Indices;
 use writer::Writer;
 
@@ -57,6 +60,7 @@ struct Inner {
     state: ArcSwap<StoreState>,
     times: TimeSource,
     failed: CancellationToken,
+    failure: FirstFailure,
     writer: Mutex<Writer>,
 }
 
@@ -80,8 +84,8 @@ impl AddressStore {
         let times = TimeSource::system();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
-        let failed = writer.disk.failed();
-        Ok(Self(Arc::new(Inner { indices, state, times, failed, writer: Mutex::new(writer) })))
+        let (failed, failure) = (writer.disk.failed(), writer.disk.failure());
+        Ok(Self(Arc::new(Inner { indices, state, times, failed, failure, writer: Mutex::new(writer) })))
     }
 
     /// Makes ready for changes, once it is known that the log belongs to this store: it may have been put beside another one.
@@ -150,6 +154,11 @@ impl AddressStore {
     /// out what was stored.
     pub fn failed(&self) -> CancellationToken {
         self.0.failed.clone()
+    }
+
+    /// Why the disk failed, if it did.
+    pub fn failure(&self) -> FirstFailure {
+        self.0.failure.clone()
     }
 
     /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.

@@ -8,7 +8,7 @@ use std::{
 use super::manifest::{FORMAT, FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
 use crate::{
     data_folder::{self, logs::LogFolder},
-    log::disk::{SEGMENT_BYTES_MAX, is_segment_name},
+    log::disk::{SEGMENT_BYTES_MAX, is_mark_name, is_segment_name},
 };
 
 /// How much is read at a time.
@@ -178,10 +178,16 @@ fn bytes_max(name: &str) -> Option<u64> {
     };
     match name {
         _ if is_small => Some(SMALL_BYTES_MAX),
+        _ if is_mark(name) => Some(SMALL_BYTES_MAX),
         _ if is_segment(name) => Some(SEGMENT_BYTES_MAX),
         _ if name.split_once('/').is_some_and(is_address) => Some(ADDRESSES_BYTES_MAX),
         _ => None,
     }
+}
+
+/// Whether it tells what is on disk of a log.
+fn is_mark(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_mark_name(file))
 }
 
 fn is_segment(name: &str) -> bool {

@@ -68,6 +68,12 @@ pub enum BackupError {
         /// What is wrong with it.
         source: ArchiveError,
     },
+    /// The system gives no thread.
+    #[error("cannot look at the backup: the system gives no thread: {source}")]
+    Thread {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The backup cannot be written.
     #[error("cannot write the backup to {to}: {source}")]
     Output {
@@ -123,8 +129,9 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
         .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut token))
         .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
-    let looking =
-        thread::spawn(move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere));
+    let look = move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere);
+    let no_thread = |error: io::Error| BackupError::Thread { source: error };
+    let looking = thread::Builder::new().spawn(look).map_err(no_thread)?;
     let written = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

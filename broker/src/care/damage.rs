@@ -80,9 +80,24 @@ impl Damage {
         let means = match what {
             What::Head { kept: true } => "nothing is lost, and a start refuses the folder",
             What::Twice(_) => "a start refuses the folder; move the copy out of it",
+            What::Length { has, made } if has > made => "nothing is lost, and a start refuses the folder",
+            What::Foreign => "a start refuses the folder; put the file back that belongs here",
+            What::ForeignMark => {
+                "a start refuses the folder; put the file back that belongs here, or move this one out if the segments are \
+                 the right ones"
+            }
+            What::TwoWriters => {
+                "messages that were stored there are lost, though their senders were answered 201: the file 'lock' of the \
+                 folder, which keeps a second broker away, was removed while a broker ran"
+            }
+            What::Mark { .. } => {
+                "nothing is lost, and the next start makes it anew; until then nobody can tell whether the log was cut at its end"
+            }
             What::Record(_) => "what follows in this group commit is not known",
             What::Frames
             | What::FramesOrFile
+            | What::File
+            | What::Length { .. }
             | What::Empty
             | What::Head { kept: false }
             | What::Unreadable => FRAMES,

@@ -77,6 +77,8 @@ pub(super) struct Segment {
 pub(super) struct Cut {
     pub(super) file: String,
     pub(super) offset: u64,
+    /// Bytes behind it that group commits were written to.
+    pub(super) bytes: u64,
     /// Whole group commits behind it, which were not acknowledged.
     pub(super) void_frames: u64,
 }
@@ -173,7 +175,7 @@ impl Report {
 }
 
 fn cut(seen: examine::Cut) -> Cut {
-    Cut { file: seen.file, offset: seen.offset, void_frames: seen.void_frames }
+    Cut { file: seen.file, offset: seen.offset, bytes: seen.bytes, void_frames: seen.void_frames }
 }
 
 fn segment(seen: SegmentSeen) -> Segment {

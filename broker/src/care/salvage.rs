@@ -94,7 +94,8 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
         }
     })?;
     written?;
-    Ok(commit(&runtime, &mut log)?)
+    commit(&runtime, &mut log)?;
+    Ok(log.close()?)
 }
 
 /// Writes one record, when there is room for it: segments are made meanwhile.

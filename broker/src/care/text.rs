@@ -41,10 +41,11 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for cut in &log.cuts {
         writeln!(
             to,
-            "  cut        {} at {}: a power cut tore the tail; {} behind it, none of it acknowledged, counts for nothing",
+            "  cut        {} at {}: a power cut tore the tail; {} behind it, of {}, counts for nothing: nothing shows that it was on disk",
             cut.file,
             cut.offset,
-            count(cut.void_frames, "group commit")
+            count(cut.void_frames, "group commit"),
+            ByteSize(cut.bytes)
         )?;
     }
     writeln!(to)?;

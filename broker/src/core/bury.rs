@@ -22,6 +22,7 @@ impl<L: Log> Core<L> {
         let Some(to) = self.dead_letter_channel(number) else { return self.stays(number, sequence) };
         match self.content_of(number, sequence)? {
             None => Ok(()),
+            Some(Reading::Unreadable) => self.stays(number, sequence),
             Some(Reading::Here(recorded)) => {
                 if self.move_message(number, sequence, &to, recorded, Moved::GivenUp)? {
                     return Ok(());
@@ -37,7 +38,7 @@ impl<L: Log> Core<L> {
     }
 
     /// A dead letter is in its channel, for now or until somebody sees to it.
-    fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+    pub(super) fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         self.lease_ended(number, sequence);
         self.record_state(number, sequence, Purpose::Settle)
     }

@@ -1,6 +1,7 @@
 //! What goes to the log, and when it is committed.
 
 use std::{
+    fmt::Display,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Instant,
@@ -128,9 +129,16 @@ impl<L: Log> Core<L> {
     /// A log that does not take what it had room for is of no more use.
     pub(super) fn has_room_held<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, StoreFailed> {
         appended.map_err(|error| {
-            tracing::error!(%error, "the log does not take a record that it had room for; the broker stops");
-            self.failed = true;
-            self.wakers.commit.notify_one();
+            match error {
+                // It says why.
+                AppendError::Poisoned => {
+                    let why = self.log.failure();
+                    self.fail(&why);
+                }
+                AppendError::Full | AppendError::TooLarge(_) => {
+                    self.fail(&format_args!("the log does not take a record that it had room for: {error}"));
+                }
+            }
             StoreFailed
         })
     }
@@ -161,13 +169,28 @@ impl<L: Log> Core<L> {
     /// A log that failed once is never used again: the broker stops, and recovery decides.
     pub(super) fn survive<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, StoreFailed> {
         outcome.map_err(|error| {
-            if !self.failed {
-                tracing::error!(%error, "the log failed; the broker refuses everything and stops");
-            }
-            self.failed = true;
-            self.wakers.commit.notify_one();
+            self.fail(&error);
             StoreFailed
         })
+    }
+
+    /// The log is of no more use: nothing is taken or given any more.
+    fn fail(&mut self, why: &dyn Display) {
+        if !self.failed {
+            tracing::error!(error = %why, "the log failed; the broker refuses everything and stops");
+            self.failure.tell(why);
+        }
+        self.failed = true;
+        self.wakers.commit.notify_one();
+    }
+
+    /// Ends the log in order, once everything is on disk.
+    pub fn end(&mut self) {
+        if !self.failed {
+            let closed = self.log.close();
+            // What is not on disk by now, if anything, is that it all is: the next start finds out for itself.
+            let _ = self.survive(closed);
+        }
     }
 
     /// What the log and the tables hold, for other threads.

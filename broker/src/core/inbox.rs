@@ -97,7 +97,8 @@ impl<L: Log> Core<L> {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
             // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.
-            Err(error @ (AppendError::TooLarge(_) | AppendError::Poisoned)) => {
+            Err(AppendError::Poisoned) => return self.has_room_held(Err(AppendError::Poisoned)),
+            Err(error @ AppendError::TooLarge(_)) => {
                 tracing::error!(%error, "a message of another core is not taken; the next start tries again");
                 return Err(StoreFailed);
             }

@@ -51,6 +51,7 @@ mod time;
 mod timers;
 mod told;
 mod under_way;
+mod unreadable;
 pub(crate) mod whose;
 
 use std::{
@@ -90,6 +91,7 @@ use crate::{
     address_store::{AddressStore, ApplyError, ChannelEntry, OpenError},
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
+    first_failure::FirstFailure,
     log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::{Share, Shared},
@@ -110,6 +112,7 @@ use reclaim::Reclaim;
 use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
+use unreadable::Unreadable;
 
 /// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
 type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;
@@ -260,6 +263,8 @@ pub struct Core<L = DiskLog> {
     /// The newest group that is synced, and with it all before.
     durable_group: GroupNumber,
     failed: bool,
+    failure: FirstFailure,
+    unreadable: Unreadable,
     metrics: Arc<Metrics>,
     samples: Arc<Samples>,
     wakers: Wakers,
@@ -279,6 +284,11 @@ impl<L: Log> Core<L> {
     /// Whether the log failed; then nothing is taken or given any more.
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Why the log failed, if it did.
+    pub fn failure(&self) -> Option<FirstFailure> {
+        self.failed.then(|| self.failure.clone())
     }
 
     /// The time now, unless the log failed.

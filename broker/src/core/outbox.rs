@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, promise::SETTLE_BYTES,
-    under_way::UnderWay,
+    under_way::UnderWay, unreadable::Unread,
 };
 use crate::{
     channel::Sequence,
@@ -142,7 +142,18 @@ impl<L: Log> Core<L> {
     pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
         let position = self.outbox.messages.get(&message).map(|held| held.position);
-        position.map(|position| self.read(position)).transpose()
+        let read = position.map(|position| self.read(position)).transpose();
+        read.map_err(|unread| self.outgoing_unread(message, unread))
+    }
+
+    /// A message that is to go cannot be read: it stays in the outbox, and the next start tries again.
+    fn outgoing_unread(&self, message: Outgoing, unread: Unread) -> StoreFailed {
+        if let Unread::Record(error) = unread {
+            let (outbox, sequence) = message;
+            tracing::warn!(outbox, sequence, %error, "a message for channels of other cores cannot be read, and waits");
+            self.metrics.unreadable.inc();
+        }
+        StoreFailed
     }
 
     /// Every core has a message, on disk. Nothing is said of it while the log has no room for that.
@@ -208,7 +219,9 @@ async fn deliver<L: Log>(cores: &Reach<L>, message: Outgoing, decided: Ticket) -
         Some(Read::Here(bytes)) => bytes,
         Some(Read::Coming(coming)) => {
             let came = coming.await;
-            cores.own().with(|core| core.came(came))?
+            cores
+                .own()
+                .with(|core| core.came(came).map_err(|unread| core.outgoing_unread(message, unread)))?
         }
         None => return Ok(Vec::new()),
     };

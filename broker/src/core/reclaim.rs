@@ -5,6 +5,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
+    fmt::Display,
     task::{Context, Poll},
 };
 
@@ -15,17 +16,24 @@ use super::{
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
-    log::{AppendError, GroupNumber, Log, Position, Record, Scanned, Sync, Target, Targets},
+    log::{AppendError, GroupNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
 };
 
 /// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
 const STEP_BYTES: usize = 256 * 1024;
+
+/// When a part of the log is walked again that could not be freed: soon enough for whoever has purged what was in it.
+const AGAIN_AFTER: Millis = 60_000;
 
 /// Where the copying is.
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     stage: Stage,
     pacer: Pacer,
+    /// Something in what is walked cannot be read, and is still needed: nothing may be freed.
+    holds: bool,
+    /// When it is tried again.
+    pub(super) again_at: Millis,
     /// The sequences that channels had not given yet when the broker started, if there were older logs.
     new_from: Option<HashMap<u32, Sequence>>,
 }
@@ -83,6 +91,10 @@ impl<L: Log> Core<L> {
         }
         match self.reclaim.stage {
             Stage::Idle => {
+                let now = self.clock.now();
+                if self.reclaim.again_at > now {
+                    return Ok(Progress::Later(self.reclaim.again_at - now));
+                }
                 let Some(part) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
                 self.walk(part.start, part.end, context)
             }
@@ -121,7 +133,14 @@ impl<L: Log> Core<L> {
         let Poll::Ready(scanned) = self.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
             return Ok(Progress::Waiting);
         };
-        let Scanned { records, next } = self.survive(scanned)?;
+        let scanned = match scanned {
+            Err(error) if error.is_of_one_record() => return Ok(self.leave_for_now(&error)),
+            scanned => scanned,
+        };
+        let Scanned { records, broken, next } = self.survive(scanned)?;
+        for (position, bytes) in &broken {
+            self.reclaim.holds |= self.is_needed(*position, bytes);
+        }
         for (position, bytes) in records {
             let record = Record::decode(&bytes).expect("the log has checked the record");
             match self.keep(position, &record) {
@@ -139,8 +158,41 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.marked.on_this_walk = false;
+        if std::mem::take(&mut self.reclaim.holds) {
+            return Ok(self.leave_for_now(&"a message in it that is still needed cannot be read"));
+        }
         let copies = self.sync();
         self.free(below, copies, context)
+    }
+
+    /// What was walked stays where it is, because something in it cannot be read: nothing that was acknowledged is dropped for
+    /// that. Until it can be read, or nobody needs it.
+    fn leave_for_now(&mut self, why: &dyn Display) -> Progress {
+        tracing::warn!(
+            error = %why,
+            "the oldest part of the log cannot be freed: purge the dead letters that cannot be read, or salvage the data folder"
+        );
+        self.reclaim.stage = Stage::Idle;
+        self.reclaim.again_at = self.clock.now() + AGAIN_AFTER;
+        Progress::Later(AGAIN_AFTER)
+    }
+
+    /// Whether somebody needs a record of which only the head can be read.
+    fn is_needed(&self, position: Position, bytes: &[u8]) -> bool {
+        let Ok((RecordHead { record, .. }, _)) = RecordHead::decode_first(bytes) else { return true };
+        let lives = |channel, sequence| {
+            let message = self.message(channel, sequence);
+            message.is_some_and(|message| message.stored.position == position)
+        };
+        let is_needed = match record {
+            Record::Push { channel, sequence, .. } => lives(channel, sequence),
+            Record::Message { targets, .. } => targets
+                .iter()
+                .any(|target| self.goes_out(&target, position) || lives(target.channel, target.sequence)),
+            // Without a content: it is read whole or not at all.
+            _ => true,
+        };
+        is_needed || self.is_key_at(position, &record)
     }
 
     /// Frees what was walked. The copies are on disk before the originals go.

@@ -17,7 +17,9 @@ use crate::{
 pub struct Redriven {
     /// Dead letters that are ready again.
     pub moved: u64,
-    /// Dead letters that are left.
+    /// Dead letters that cannot be read, and so cannot go to another channel.
+    pub unreadable: u64,
+    /// Dead letters that are left, those among them.
     pub left: u64,
     /// Where to go on; absent when there is nothing more to do, or no room.
     pub next: Option<Sequence>,
@@ -47,7 +49,7 @@ impl<L: Log> Core<L> {
             None => Vec::new(),
         };
         let mut next = dead.last().filter(|_| dead.len() == turn).map(|last| last + 1);
-        let (mut moved, mut coming) = (0, None);
+        let (mut moved, mut unreadable, mut coming) = (0, 0, None);
         for sequence in dead {
             let done = match to {
                 Some(to) => {
@@ -57,6 +59,10 @@ impl<L: Log> Core<L> {
                         Some(Reading::Coming(its)) => {
                             (next, coming) = (Some(sequence), Some(its));
                             break;
+                        }
+                        Some(Reading::Unreadable) => {
+                            unreadable += 1;
+                            continue;
                         }
                         None => continue,
                     };
@@ -82,7 +88,7 @@ impl<L: Log> Core<L> {
         self.serve_waiting(number);
         self.touch(number);
         let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
-        Ok(Redriven { moved, left, next, coming, ticket })
+        Ok(Redriven { moved, unreadable, left, next, coming, ticket })
     }
 
     /// Messages of a state go for ever. A few at a time: the caller asks again until none went.

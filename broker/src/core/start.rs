@@ -27,6 +27,7 @@ use crate::{
     address_store::AddressStore,
     channel::{LeaseSealer, Message},
     clock::{Clock, Past},
+    first_failure::FirstFailure,
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
@@ -47,6 +48,8 @@ pub struct Common {
     pub counters: Arc<CounterRegistry>,
     /// What channels have of the disk.
     pub disk: Shared<Holder>,
+    /// Why the broker's log failed, if it did.
+    pub failure: FirstFailure,
     /// Drawn at each start; part of every lease, so that none is issued twice.
     start: u64,
 }
@@ -73,7 +76,16 @@ impl Common {
         let start = getrandom::u64().map_err(StartError::Random)?;
         // How much there is, the logs tell.
         let disk = Shared::with_times(u64::MAX, DISK_TIMES, metrics.disk_refused.clone());
-        Ok(Self { store: store.clone(), sealer, limits, metrics, counters: Arc::default(), start, disk })
+        Ok(Self {
+            store: store.clone(),
+            sealer,
+            limits,
+            metrics,
+            counters: Arc::default(),
+            failure: FirstFailure::default(),
+            start,
+            disk,
+        })
     }
 }
 
@@ -151,7 +163,7 @@ impl<L: Log> Core<L> {
     /// kept in memory only are dropped.
     pub fn start(found: Found<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
         let Found { log, here, mut replay } = found;
-        let Common { store, sealer, limits, metrics, counters, start, disk } = common;
+        let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
         let mut idempotency = IdempotencyTable::new(keys, now);
@@ -247,6 +259,8 @@ impl<L: Log> Core<L> {
             newest_group: GroupNumber::default(),
             durable_group: GroupNumber::default(),
             failed: false,
+            failure,
+            unreadable: super::Unreadable::default(),
             metrics,
             samples: Arc::default(),
             wakers: super::Wakers::default(),

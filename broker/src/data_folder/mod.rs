@@ -17,10 +17,11 @@ pub(crate) mod look;
 pub(crate) mod plain;
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +30,9 @@ use uuid::Uuid;
 
 pub use error::DataFolderError;
 
+use crate::log::disk::storage::Guard;
 use error::{io_error, step};
+use lock::Lock;
 use logs::{LogFolder, Logs};
 
 /// The format of the whole folder. A version that cannot read an older one's files in place counts it up. 2 has several logs.
@@ -64,7 +67,7 @@ pub struct DataFolder {
     store_id: Uuid,
     lease_key: [u8; LEASE_KEY_BYTES],
     /// Closing it gives the folder to the next broker.
-    _lock: File,
+    lock: Arc<Lock>,
 }
 
 /// What `restante.json` holds. Fields that a later version adds must not keep this one from reading `format`.
@@ -101,7 +104,7 @@ impl DataFolder {
             make_folder(&path.join(name))?;
         }
         step("sync", path, || durable::sync_folder_of(&path.join(LOG)))?;
-        Ok(Self { path: path.to_owned(), store_id, lease_key, _lock: lock })
+        Ok(Self { path: path.to_owned(), store_id, lease_key, lock: Arc::new(lock) })
     }
 
     /// Drawn when the folder was made: another one means another disk.
@@ -112,6 +115,12 @@ impl DataFolder {
     /// The key of the lease tokens' seal.
     pub fn lease_key(&self) -> &[u8; LEASE_KEY_BYTES] {
         &self.lease_key
+    }
+
+    /// Looks whether the folder is still this process's own.
+    pub fn guard(&self) -> Guard {
+        let lock = self.lock.clone();
+        Arc::new(move || lock.check())
     }
 
     /// The address store's folder.

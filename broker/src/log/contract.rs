@@ -77,6 +77,8 @@ pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 pub struct Scanned {
     /// Each record's bytes, which the log has checked, with where it lies.
     pub records: Vec<(Position, Bytes)>,
+    /// Records of messages among them whose contents are not what was written, or cannot be read; their heads can.
+    pub broken: Vec<(Position, Bytes)>,
     /// Where to go on; absent at the end of what was asked for.
     pub next: Option<Position>,
 }
@@ -164,6 +166,16 @@ pub trait Log: Send + 'static {
     /// A record that may lie in an older log is needed by this owner: told for each after a start with such logs.
     fn hold(&mut self, at: Position) {
         let _ = at;
+    }
+
+    /// Why the log is of no more use: the first error, once to whoever is told first; then [`LogError::Poisoned`].
+    fn failure(&mut self) -> LogError {
+        LogError::Poisoned
+    }
+
+    /// Nothing more will be appended, and everything is committed: the log ends in order.
+    fn close(&mut self) -> Result<(), LogError> {
+        Ok(())
     }
 
     /// What the log holds.

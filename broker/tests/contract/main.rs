@@ -25,6 +25,8 @@ mod cors;
 mod data_folder;
 mod dead_letters;
 mod delivered;
+mod disk_failures;
+mod disk_told;
 mod documented;
 mod drain;
 mod error_pages;

@@ -316,6 +316,7 @@ impl Many {
     pub(super) fn content(&mut self, number: u32, reading: Reading) -> Recorded {
         match reading {
             Reading::Here(recorded) => recorded,
+            Reading::Unreadable => panic!("it can be read"),
             Reading::Coming(mut coming) => {
                 let came = wait(|context| Pin::new(&mut coming).poll(context));
                 Recorded::of(&self.core(number).came(came).unwrap())

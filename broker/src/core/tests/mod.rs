@@ -19,6 +19,7 @@ mod slow_disk;
 mod smaller_segments;
 mod time_over_restarts;
 mod turns;
+mod unreadable;
 
 use std::{
     pin::Pin,
@@ -190,6 +191,7 @@ impl<P: Place> Bench<P> {
         match reading {
             Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
+            Reading::Unreadable => panic!("it can be read"),
         }
     }
 

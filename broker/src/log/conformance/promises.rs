@@ -88,7 +88,7 @@ pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
     let mut begins = Vec::new();
     while let Some(position) = from {
         begins.push(position);
-        let Scanned { records, next } = log.part(position, None, 1).unwrap();
+        let Scanned { records, next, .. } = log.part(position, None, 1).unwrap();
         assert!(records.iter().all(|(at, _)| *at >= position));
         parts.extend(records);
         from = next;

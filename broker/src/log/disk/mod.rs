@@ -8,6 +8,7 @@ pub mod examine;
 mod find;
 mod frame;
 mod group;
+mod harm;
 mod heads;
 mod helper;
 mod index;
@@ -27,6 +28,7 @@ mod segment;
 mod spares;
 pub mod storage;
 mod sweep;
+mod synced;
 mod tail;
 mod window;
 mod work;
@@ -57,6 +59,7 @@ use scan::Scanning;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
+use synced::Synced;
 use work::{Settle, Settled, Write, Written};
 
 use super::{
@@ -71,7 +74,12 @@ const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
-/// Whether a log has files of this name: digits, as [`segment::name`] makes them.
+/// Whether this is the file that tells what is on disk of a log.
+pub(crate) fn is_mark_name(name: &str) -> bool {
+    name == synced::NAME
+}
+
+/// Whether a log has segments of this name: digits, as [`segment::name`] makes them.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
 }
@@ -125,6 +133,8 @@ pub struct DiskLog<S: Storage = Folder> {
     /// The owner walks an older log.
     walks_older: bool,
     group: Group,
+    /// Random; in the heads of all its segments.
+    log_id: u64,
     next_frame: u64,
     newest_group: GroupNumber,
     progress: Progress<S::File>,
@@ -137,6 +147,8 @@ pub struct DiskLog<S: Storage = Folder> {
     readers: Readers,
     /// Writes indexes.
     indexer: Indexer<S::File>,
+    /// What is known to be on disk.
+    synced: Arc<Synced<S::File>>,
     /// What owners before have left, until the owner was told.
     replay: Replay,
     scanning: Option<Scanning>,
@@ -154,6 +166,8 @@ pub struct DiskLog<S: Storage = Folder> {
     /// Bytes that this owner needs of each of their segments.
     older_live: Vec<u64>,
     poisoned: bool,
+    /// Why, until somebody was told.
+    failure: Option<LogError>,
 }
 
 impl<S: Storage> DiskLog<S> {
@@ -328,6 +342,19 @@ impl<S: Storage> Log for DiskLog<S> {
         {
             *live += length as u64;
         }
+    }
+
+    fn failure(&mut self) -> LogError {
+        self.failure.take().unwrap_or(LogError::Poisoned)
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
+        if self.poisoned || !is_settled {
+            return Ok(());
+        }
+        self.poison();
+        self.synced.update(|mark| mark.closed = true).and_then(|()| self.synced.sync())
     }
 
     fn stats(&self) -> LogStats {

@@ -75,7 +75,7 @@ impl<S: Storage> DiskLog<S> {
     ) -> Poll<Result<(), LogError>> {
         if self.freeing.is_none() && self.freed.is_none() {
             if self.poisoned {
-                return Poll::Ready(Err(LogError::Poisoned));
+                return Poll::Ready(Err(self.failure()));
             }
             if let In::Older(next) = Place::from(below).segment {
                 self.begin_leaving(next - 1, copies);
@@ -93,8 +93,8 @@ impl<S: Storage> DiskLog<S> {
         }
         self.poll_settled(context);
         match self.freed.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None if self.poisoned => Poll::Ready(Err(LogError::Poisoned)),
+            Some(outcome) => Poll::Ready(outcome.map_err(|_| self.failure())),
+            None if self.poisoned => Poll::Ready(Err(self.failure())),
             None => Poll::Pending,
         }
     }
@@ -112,7 +112,8 @@ impl<S: Storage> DiskLog<S> {
         self.keys_copied = 0;
         // A shorter one, of an earlier start, does not take what one of today's does.
         let keep = self.spares.want_one() && file.bytes >= self.segment_bytes;
-        self.settler.give(Settle::Free { file: file.clone(), keep });
+        let first_frame = self.segments.values().next().map_or(self.next_frame, |next| next.head.first_frame);
+        self.settler.give(Settle::Free { file: file.clone(), keep, first_frame });
         self.freeing = Some(Freeing::Own(file, keep));
     }
 
@@ -127,13 +128,22 @@ impl<S: Storage> DiskLog<S> {
 
     /// A segment was given back, or could not be.
     pub(super) fn freed(&mut self, outcome: Result<(), LogError>) {
-        match (self.freeing.take(), &outcome) {
-            (Some(Freeing::Own(file, keep)), Ok(())) => self.spares.give_back(file, keep),
-            // The disk has room again.
-            (Some(Freeing::Older), Ok(())) => self.spares.try_again(),
-            (Some(_), Err(_)) => self.poison(),
+        let outcome = match (self.freeing.take(), outcome) {
+            (Some(Freeing::Own(file, keep)), Ok(())) => {
+                self.spares.give_back(file, keep);
+                Ok(())
+            }
+            (Some(Freeing::Older), Ok(())) => {
+                // The disk has room again.
+                self.spares.try_again();
+                Ok(())
+            }
+            (Some(_), Err(error)) => {
+                self.poison_by(error);
+                Err(LogError::Poisoned)
+            }
             (None, _) => return,
-        }
+        };
         self.freed = Some(outcome);
     }
 }

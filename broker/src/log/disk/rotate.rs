@@ -21,11 +21,13 @@ impl<S: Storage> DiskLog<S> {
     /// If few spares are left and another is being made, the group waits for that in memory. It need not: it has its segment.
     /// But so pushes slow down to what the disk can make before they are refused.
     pub(super) fn rotate(&mut self) -> Result<(), AppendError> {
-        // The frame in the old segment, if there is one, has the number before. The mark is drawn when the head is written.
+        // The frame in the old segment, if there is one, has the number before. The rest is known when the head is written.
         let head = Head {
             epoch: self.group.epoch() + 1,
             first_frame: self.next_frame + self.group.frames(),
             mark: 0,
+            bytes: 0,
+            log: 0,
         };
         let file = self.spares.take().ok_or(AppendError::Full)?;
         self.segments.insert(head.epoch, Segment::new(file, head, segment::HEAD_BYTES));

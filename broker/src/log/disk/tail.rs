@@ -133,11 +133,12 @@ pub(super) fn copy<S: Storage>(
     tail: &BTreeMap<u64, Found>,
     end: End,
     fresh: SegmentFile<S::File>,
+    log: u64,
 ) -> Result<Segment<S::File>, OpenError> {
     let failed = |error| OpenError::io(storage.path(), &fresh.name, error);
     let epoch = survey.segments.keys().next_back().map_or(1, |epoch| epoch + 1);
     let mark = storage.random().map_err(failed)?;
-    let mut head = Head { epoch, first_frame: end.next_frame, mark };
+    let mut head = Head { epoch, first_frame: end.next_frame, mark, bytes: fresh.bytes, log };
     head.write(&fresh.file).map_err(failed)?;
     let mut offset = segment::HEAD_BYTES;
     for (number, found) in tail {

@@ -92,7 +92,11 @@ impl MemoryLog {
         let (mut records, mut read) = (Vec::new(), 0);
         for (sequence, bytes) in self.stream.groups(Place::from(from).sequence..below) {
             if read >= max_bytes {
-                return Ok(Scanned { records, next: Some(Place::start(sequence).into()) });
+                return Ok(Scanned {
+                    records,
+                    broken: Vec::new(),
+                    next: Some(Place::start(sequence).into()),
+                });
             }
             read += bytes.len();
             let mut offset = 0;
@@ -104,7 +108,7 @@ impl MemoryLog {
                 offset += length;
             }
         }
-        Ok(Scanned { records, next: None })
+        Ok(Scanned { records, broken: Vec::new(), next: None })
     }
 
     /// Tells the records of one group.

@@ -68,7 +68,7 @@ fn opened(folder: &Path) -> Option<Vec<u64>> {
 fn copied(from: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let files = fs::read_dir(from).unwrap().map(|file| file.unwrap());
-    for file in files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
+    for file in files.filter(|file| file.path().extension().is_none_or(|extension| extension != "idx")) {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     copy

@@ -110,7 +110,13 @@ impl Owner {
         let below = self.second_segment();
         let mut from = Some(Position::START);
         while let Some(position) = from {
-            let Scanned { records, next } = self.log.part(position, Some(below), 10_000)?;
+            let Scanned { records, broken, next } = self.log.part(position, Some(below), 10_000)?;
+            if let Some((at, _)) =
+                broken.iter().find(|(at, _)| self.messages.values().any(|other| other == at))
+            {
+                let offset = Place::from(*at).offset;
+                return Err(LogError::Damaged { file: "needed".into(), offset });
+            }
             for (position, bytes) in records {
                 let record = Record::decode(&bytes).unwrap();
                 let Record::Message { targets, .. } = record else { continue };

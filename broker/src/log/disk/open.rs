@@ -279,5 +279,7 @@ fn is_written_on<F: StorageFile>(survey: &Survey<F>, end: End) -> Result<bool, (
     }
     let mut window = Window::new(file);
     let next = window.frame(at, head.mark).map_err(|error| (file.name.clone(), error))?;
-    Ok(next.is_some_and(|(next, _)| next.number == end.next_frame))
+    // A copy of the tail that a start did not come to the end of is nobody's.
+    let is_copy = |number| number < head.first_frame;
+    Ok(next.is_some_and(|(next, _)| next.number == end.next_frame && !is_copy(next.number)))
 }

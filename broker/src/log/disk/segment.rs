@@ -188,6 +188,11 @@ pub(super) fn make_spare<S: Storage>(
                 file.sync_data()?;
             }
         }
+        // Whoever was let in beside this broker counts files as well: none of its segments is replaced.
+        storage.is_ours()?;
+        if storage.open(&name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         storage.rename(&unfinished, &name)?;
         storage.sync_folder()?;
         Ok(file)

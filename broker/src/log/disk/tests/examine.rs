@@ -152,7 +152,8 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
             None => {
                 refused.set(refused.get() + 1);
                 // The frames of a file that is as good as gone are missing after the one before.
-                let named = |harm: &Harm| harm.file == file || harm.what == What::FramesOrFile;
+                let named =
+                    |harm: &Harm| harm.file == file || matches!(harm.what, What::FramesOrFile | What::File);
                 assert!(examination.harm().iter().all(named), "{file} {damage:?}: {:?}", examination.harm());
                 assert!(examination.harm().iter().any(|harm| harm.file == file), "{:?}", examination.harm());
             }

@@ -39,14 +39,14 @@ async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_an
 
 #[tokio::test]
 async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_with_74() {
-    let mut broker = Broker::serving(ORDERS);
+    let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     assert!(broker.stop().success());
-    let more = ORDERS.replace("orders", "an-address-that-is-longer-than-the-limit-of-files-lets-through");
-    broker.write_manifests(&format!("{ORDERS}---{more}"));
-    let journal = fs::metadata(broker.data_folder().join("addresses/journal")).unwrap().len();
+    // More than a segment has room for: the limit lets the log through, and not the change.
+    let channel = |number: usize| format!("---{}", ORDERS.replace("orders", &format!("orders-{number}")));
+    broker.write_manifests(&(0..6000).map(channel).collect::<String>());
     let mut command = Command::new("prlimit");
     let inner = broker.command();
-    command.arg(format!("--fsize={}", journal + 10)).arg(inner.get_program()).args(inner.get_args());
+    command.arg(format!("--fsize={}", 1 << 20)).arg(inner.get_program()).args(inner.get_args());
     let (status, last) = ended(command);
     assert_eq!(status, 74, "{last}");
     assert!(last.contains("addresses") && last.contains("os error 27"), "{last}");
@@ -60,7 +60,7 @@ async fn a_file_of_the_log_that_the_system_does_not_open_ends_the_start_with_74(
     fs::create_dir(&folder).unwrap();
     let (status, last) = ended(broker.command());
     assert_eq!(status, 74, "{last}");
-    assert!(last.contains("00000099.seg") && last.contains("os error 21"), "{last}");
+    assert!(last.contains("00000099.seg") && last.contains("folder"), "{last}");
 }
 
 #[tokio::test]

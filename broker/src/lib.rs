@@ -15,6 +15,7 @@ pub mod control;
 pub mod core;
 pub mod data_folder;
 pub mod drain;
+mod first_failure;
 pub mod fuzz;
 pub mod http;
 pub mod known;

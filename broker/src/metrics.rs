@@ -30,6 +30,8 @@ pub struct Metrics {
     pub released: IntCounter,
     /// Messages that became dead letters.
     pub dead_lettered: IntCounter,
+    /// Messages, and other records, that the disk could not read.
+    pub unreadable: IntCounter,
     /// Dead letters that got another chance.
     pub redriven: IntCounter,
     /// Messages whose time was over.
@@ -146,6 +148,10 @@ impl Metrics {
             dead_lettered: counter(
                 "restante_messages_dead_lettered_total",
                 "Messages that became dead letters",
+            )?,
+            unreadable: counter(
+                "restante_messages_unreadable_total",
+                "Reads of messages that failed because the disk does not have what was written; each message is set aside as a dead letter",
             )?,
             redriven: counter("restante_messages_redriven_total", "Dead letters that got another chance")?,
             expired: counter("restante_messages_expired_total", "Messages whose time was over")?,

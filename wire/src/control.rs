@@ -93,6 +93,8 @@ pub enum LeftBecause {
     Leased,
     /// The channel that gave it up is not there: say `to`.
     OriginUnknown,
+    /// The broker's disk cannot read it.
+    Unreadable,
 }
 
 impl LeftBecause {
@@ -102,6 +104,7 @@ impl LeftBecause {
             Self::Limit => "the limit was reached",
             Self::NoRoom => "the channel that they would go to has no room",
             Self::Leased => "receivers hold them",
+            Self::Unreadable => "the broker's disk cannot read them",
             Self::OriginUnknown => "the channel that gave them up is gone; name another with --to",
         }
     }

@@ -13,11 +13,13 @@ pub enum DeadLetterCause {
     Rejected,
     /// Its time was over.
     Expired,
+    /// The broker's disk cannot read it.
+    Unreadable,
 }
 
 impl DeadLetterCause {
     /// Every cause.
-    pub const ALL: [Self; 3] = [Self::MaxDeliveries, Self::Rejected, Self::Expired];
+    pub const ALL: [Self; 4] = [Self::MaxDeliveries, Self::Rejected, Self::Expired, Self::Unreadable];
 
     /// The cause of this name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -30,6 +32,7 @@ impl DeadLetterCause {
             Self::MaxDeliveries => "max-deliveries",
             Self::Rejected => "rejected",
             Self::Expired => "expired",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -71,7 +71,9 @@ impl PullAdapter {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
         let PullRequest { asked, auto, .. } = &request;
-        let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
+        let Some(mut held) = self.filled(held, asked, request.wait.seconds).await? else {
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        };
         let until = Instant::now() + Duration::from_millis(linger.into());
         self.take_more(&mut held, asked, max).await?;
         if linger > 0 && held.deliveries().len() < max {

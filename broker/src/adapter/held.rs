@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::leased_body::{Leased, LeasedBody};
-use crate::core::{Delivery, Reach, Recorded, StoreFailed, Ticket};
+use crate::{
+    channel::Claim,
+    core::{Delivery, Reach, Recorded, SettleRefusal, StoreFailed, Ticket},
+};
 
 /// Messages of one channel on their way to a receiver.
 pub(super) struct Held {
@@ -23,13 +26,15 @@ impl Held {
         Self { cores, deliveries: VecDeque::new(), coming: deliveries.into(), is_given_back: true }
     }
 
-    /// The same when their contents are there.
+    /// The same when their contents are there: those that can be read.
     pub(super) async fn filled(mut self) -> Result<Self, StoreFailed> {
         self.deliveries.reserve(self.coming.len());
         while let Some(next) = self.coming.front_mut() {
-            let content = self.cores.content(next.channel, &mut next.content).await?;
-            let next = self.coming.pop_front().map(|next| next.with(content));
-            self.deliveries.extend(next);
+            let (channel, sequence) = (next.channel, next.granted.sequence);
+            let content = self.cores.content(channel, sequence, &mut next.content).await?;
+            let next = self.coming.pop_front();
+            // One that cannot be read was set aside, and is nobody's any more.
+            self.deliveries.extend(content.and_then(|content| next.map(|next| next.with(content))));
         }
         Ok(self)
     }
@@ -61,7 +66,14 @@ impl Held {
         let Some(channel) = self.deliveries.front().map(|delivery| delivery.channel) else { return Ok(()) };
         let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
         let settled = self.cores.ask(channel, &claims, move |core, claims| {
-            claims.iter().map(|claim| core.settle(channel, *claim).ok()).collect::<Vec<_>>()
+            let mut settle = |claim: &Claim| {
+                let settled = core.settle(channel, *claim);
+                if matches!(settled, Err(SettleRefusal::StoreFull)) {
+                    core.take_back(channel, *claim);
+                }
+                settled.ok()
+            };
+            claims.iter().map(&mut settle).collect::<Vec<_>>()
         });
         let mut settled = settled.await.map_err(|_| StoreFailed)?.into_iter();
         let mut tickets = Vec::with_capacity(claims.len());

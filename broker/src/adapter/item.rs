@@ -33,7 +33,7 @@ pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, clock: &Clock, leas
 /// A message that was looked at.
 pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded, clock: &Clock) -> DeliveredHead {
     let message = &seen.message;
-    let Message { stored, group, expires_at, handouts, phase } = message;
+    let Message { stored, group, expires_at, handouts, phase, state_at: _ } = message;
     let mut head = DeliveredHead {
         id: id.to_string(),
         enqueued_at: clock.rfc3339(stored.enqueued_at),

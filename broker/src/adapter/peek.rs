@@ -136,13 +136,20 @@ impl Peek {
                 }
                 Look::NoMemory => return Err(Stopped::Busy),
             };
-            let recorded = self.context.cores.content(span.entry.number, &mut seen.content).await?;
+            let recorded =
+                self.context.cores.content(span.entry.number, seen.sequence, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
             self.asked.from.1 = seen.sequence + 1;
             self.looked_at += 1;
             if self.looked_at.is_multiple_of(TURN) {
                 yield_now().await;
             }
+            let recorded = match recorded {
+                Some(recorded) => recorded,
+                // Of a dead letter that cannot be read the rest is told; any other has become one by now.
+                None if span.state == State::Dead => Recorded::unreadable(),
+                None => continue,
+            };
             if let Some(head) = span.told(&seen, &recorded, &self.context.clock) {
                 self.asked.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());

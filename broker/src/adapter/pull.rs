@@ -74,7 +74,9 @@ impl PullAdapter {
         mut headers: HeaderMap,
         request: &PullRequest,
     ) -> Result<Response, HttpError> {
-        let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
+        let Some(mut held) = self.filled(held, &request.asked, request.wait.seconds).await? else {
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        };
         if request.auto {
             held.settle().await.map_err(|_| refusal::store_failed())?;
         } else {

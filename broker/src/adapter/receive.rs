@@ -79,6 +79,24 @@ impl PullAdapter {
         }
     }
 
+    /// The messages with their contents; others in the place of those that cannot be read, within another wait.
+    pub(super) async fn filled(
+        &self,
+        held: Held,
+        asked: &Asked,
+        wait_seconds: u32,
+    ) -> Result<Option<Held>, HttpError> {
+        let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
+        while held.deliveries().is_empty() {
+            // On the heap: nearly no pull comes here.
+            let Some(next) = Box::pin(self.next(asked, wait_seconds, &Settled::default())).await? else {
+                return Ok(None);
+            };
+            held = next.filled().await.map_err(|_| refusal::store_failed())?;
+        }
+        Ok(Some(held))
+    }
+
     async fn pull(&self, asked: &Asked) -> Result<Pulled, HttpError> {
         let (cores, number) = (&self.context.cores, self.channel.number);
         let (asked, back) = (asked.clone(), cores.clone());

@@ -118,6 +118,11 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
                           same path with the same max and lease, and another pull has an id of its own";
             HttpError::new(ProblemType::AttemptMismatch, detail)
         }
+        PullRefusal::StoreFull => {
+            let detail = "the broker's disk is full: there is no room to write the lease down until messages that are \
+                          leased were settled; ask again, or enlarge the volume";
+            HttpError::new(ProblemType::StoreFull, detail)
+        }
         PullRefusal::StoreFailed => store_failed(),
         PullRefusal::Gone => draining(),
     }
@@ -127,6 +132,11 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
 pub(super) fn settle(refusal: SettleRefusal) -> HttpError {
     let refusal = match refusal {
         SettleRefusal::Lease(refusal) => refusal,
+        SettleRefusal::StoreFull => {
+            let detail = "the broker's disk is full: there is no room to write this down for now; try again, settle messages, \
+                          or enlarge the volume";
+            return HttpError::new(ProblemType::StoreFull, detail);
+        }
         SettleRefusal::StoreFailed => return store_failed(),
         SettleRefusal::Gone => return draining(),
         SettleRefusal::ChannelDeleted => {

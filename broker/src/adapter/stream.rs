@@ -133,7 +133,8 @@ impl Events {
                 () = sleep_until(until) => {}
             }
         });
-        let held = held.await?.filled().await.ok()?;
+        let held = held.await?;
+        let held = self.source.filled(held, &self.asked, WAIT_SECONDS).await.ok()??;
         held.written().await.ok()?;
         Some(held)
     }

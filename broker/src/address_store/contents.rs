@@ -15,11 +15,6 @@ use super::{
 };
 use crate::clock::Millis;
 
-/// How many numbers are skipped when a torn entry was cut off the journal. What it gave is not known, and no number may
-/// be given twice. A batch in the journal has at most 8 MiB and each channel in it well over 128 bytes, so it gave fewer.
-const NUMBERS_SKIPPED: u32 = 65_536;
-const _: () = assert!(super::disk::BATCH_BYTES_MAX / 128 <= NUMBERS_SKIPPED as usize);
-
 /// One change, as it lies on disk. Later versions add kinds and never change one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -83,12 +78,6 @@ impl Contents {
             Change::NextNumber(next) => self.next_number = self.next_number.max(next),
         }
         Ok(())
-    }
-
-    /// Leaves out every number that a lost change may have given, and says so for the journal.
-    pub(super) fn skip_numbers(&mut self) -> Change {
-        self.next_number = self.next_number.saturating_add(NUMBERS_SKIPPED);
-        Change::NextNumber(self.next_number)
     }
 }
 

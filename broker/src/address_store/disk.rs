@@ -15,94 +15,99 @@ use super::{
     contents::{Change, Contents},
     error::{ApplyError, OpenError},
     journal::{AppendError, Journal},
+    look::{self, JournalEnd, Looked},
     snapshot,
 };
-use crate::data_folder::durable::{self, ReplaceError};
+use crate::{
+    data_folder::durable::{self, ReplaceError},
+    first_failure::FirstFailure,
+};
 
 /// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
 /// about as much and needs no memory.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A journal below this is never worth a snapshot.
 const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
-/// A journal above this always is: it is read whole at start.
+/// A journal above this always is.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(super) const JOURNAL: &str = "journal";
 pub(super) const SNAPSHOT: &str = "snapshot";
 
-/// The store's two files, open for changes.
+/// The store's two files.
 pub(super) struct Disk {
     folder: PathBuf,
     generation: u64,
-    pub(super) journal: Journal,
+    /// None until the store may be changed.
+    journal: Option<Journal>,
+    /// Where the journal that was found ends, if it is of this generation, and whether something torn lies behind.
+    found: Option<(JournalEnd, Option<u64>)>,
     /// The journal's length at which the next snapshot is due.
     snapshot_due_bytes: u64,
     failed: CancellationToken,
+    failure: FirstFailure,
 }
 
 impl Disk {
-    /// Reads both files, and makes them if there is neither.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Contents), OpenError> {
+    /// Reads both files, and changes nothing.
+    pub(super) fn read(folder: &Path) -> Result<(Self, Contents), OpenError> {
+        let Looked { contents, snapshot, journal, cut_at, .. } = look::look(folder)?.whole(folder)?;
+        let generation = snapshot.map_or(0, |snapshot| snapshot.generation);
+        let disk = Self {
+            folder: folder.to_owned(),
+            generation,
+            journal: None,
+            // The snapshot has all of an older one.
+            found: journal.filter(|end| end.generation == generation).map(|end| (end, cut_at)),
+            snapshot_due_bytes: due_bytes(snapshot.map_or(0, |snapshot| snapshot.bytes)),
+            failed: CancellationToken::new(),
+            failure: FirstFailure::default(),
+        };
+        Ok((disk, contents))
+    }
+
+    /// Makes ready for changes: a journal that is not there is made, and what was being written to one at a crash is cut off.
+    /// Where neither is the case nothing is written.
+    pub(super) fn begin(&mut self) -> Result<(), OpenError> {
+        if self.journal.is_some() {
+            return Ok(());
+        }
         let io = |action, path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { action, path, source }
         };
-        fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
-        durable::sync_folder_of(folder).map_err(io("cannot sync the folder of", folder))?;
-        let (journal_path, snapshot_path) = (folder.join(JOURNAL), folder.join(SNAPSHOT));
-        let snapshot = snapshot::read(&snapshot_path)?;
-        let is_first = snapshot.is_none();
-        let (generation, mut contents, snapshot_bytes) =
-            snapshot.map_or_else(Default::default, |found| (found.generation, found.contents, found.bytes));
-        let incomplete = |path, reason| Err(OpenError::Incomplete { path, reason });
-        let mut cut_at = None;
-        let journal = match Journal::open(&journal_path)? {
-            None if is_first => None,
+        let path = self.folder.join(JOURNAL);
+        self.journal = Some(match self.found {
+            Some((end, cut_at)) => {
+                if let Some(offset) = cut_at {
+                    tracing::warn!(path = %path.display(), offset, "cut a change off that was being written at a crash");
+                }
+                Journal::go_on(&path, end, cut_at.is_some())?
+            }
             None => {
-                return incomplete(journal_path, "there is a snapshot, and every snapshot has a journal");
+                let folder = &self.folder;
+                fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
+                durable::sync_folder_of(folder).map_err(io("cannot sync the folder of", folder))?;
+                Journal::create(&path, self.generation)
+                    .map_err(|error| io("cannot write", &path)(error.source))?
             }
-            Some(found) if found.generation > generation => {
-                return incomplete(snapshot_path, "the journal follows a later snapshot");
-            }
-            // The snapshot has all of it already.
-            Some(found) if found.generation < generation => None,
-            Some(found) => {
-                cut_at = found.cut_at;
-                for change in found.changes {
-                    let damaged = |reason: &str| super::journal::damaged(&journal_path, 0, reason.into());
-                    contents.apply(change).map_err(damaged)?;
-                }
-                Some(found.journal)
-            }
-        };
-        let journal = match journal {
-            Some(journal) => journal,
-            None => Journal::create(&journal_path, generation)
-                .map_err(|error| io("cannot write", &journal_path)(error.source))?,
-        };
-        let mut disk = Self {
-            folder: folder.to_owned(),
-            generation,
-            journal,
-            snapshot_due_bytes: due_bytes(snapshot_bytes),
-            failed: CancellationToken::new(),
-        };
-        if let Some(offset) = cut_at {
-            tracing::warn!(path = %journal_path.display(), offset, "cut a change off that was being written at a crash");
-            let skip = contents.skip_numbers();
-            disk.append([skip].into_iter()).map_err(|error| match error {
-                ApplyError::Full(error) | ApplyError::NotWritten(error) => {
-                    io("cannot write", &journal_path)(error)
-                }
-                _ => io("cannot sync", &journal_path)(io::ErrorKind::Other.into()),
-            })?;
-        }
-        Ok((disk, contents))
+        });
+        Ok(())
     }
 
     /// Cancelled when the disk failed and only a restart can tell what it holds.
     pub(super) fn failed(&self) -> CancellationToken {
         self.failed.clone()
+    }
+
+    /// Why.
+    pub(super) fn failure(&self) -> FirstFailure {
+        self.failure.clone()
+    }
+
+    /// The journal; making ready for changes must not fail by then.
+    pub(super) fn journal(&mut self) -> &mut Journal {
+        self.journal.as_mut().expect("the store was made ready for changes")
     }
 
     /// Makes a change last. `whole` is everything that the store holds after it.
@@ -131,20 +136,22 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        files.push((JOURNAL, fs::File::open(self.folder.join(JOURNAL))?, self.journal.bytes()));
+        if let Some(journal) = &self.journal {
+            files.push((JOURNAL, fs::File::open(self.folder.join(JOURNAL))?, journal.bytes()));
+        }
         Ok(files)
     }
 
     /// Whether the journal has outgrown the snapshot.
     pub(super) fn is_snapshot_due(&self) -> bool {
-        self.journal.bytes() >= self.snapshot_due_bytes
+        self.journal.as_ref().is_some_and(|journal| journal.bytes() >= self.snapshot_due_bytes)
     }
 
     /// Begins the journal anew behind a snapshot of everything that the store holds. Where there is no room for it, the
     /// journal goes on and the next attempt comes when it has grown as much again.
     pub(super) fn compact(&mut self, whole: impl Iterator<Item = Change>) {
         if let Err(error) = self.write_snapshot(whole) {
-            self.snapshot_due_bytes = self.journal.bytes() + due_bytes(0);
+            self.snapshot_due_bytes = self.journal().bytes() + due_bytes(0);
             tracing::warn!(%error, folder = %self.folder.display(), "cannot write a snapshot of the addresses");
         }
     }
@@ -155,18 +162,14 @@ impl Disk {
         self.snapshot_due_bytes = 0;
     }
 
-    fn append(&mut self, changes: impl Iterator<Item = Change>) -> Result<(), ApplyError> {
-        self.commit(changes, std::iter::empty)
-    }
-
     fn append_payload(&mut self, payload: &[u8]) -> Result<(), ApplyError> {
-        match self.journal.append(payload) {
+        match self.journal().append(payload) {
             Ok(()) => {}
             Err(AppendError::NotWritten(error)) => return Err(not_written(error)),
             Err(AppendError::Failed(error)) => return Err(self.fail(&error)),
         }
         // The change is on disk whether or not the mark is.
-        if let Err(AppendError::Failed(error)) = self.journal.mark_synced() {
+        if let Err(AppendError::Failed(error)) = self.journal().mark_synced() {
             self.fail(&error);
         }
         Ok(())
@@ -181,7 +184,7 @@ impl Disk {
         };
         // From here on the old journal counts for nothing, so going on with it would lose every change.
         match Journal::create(&self.folder.join(JOURNAL), generation) {
-            Ok(journal) => self.journal = journal,
+            Ok(journal) => self.journal = Some(journal),
             Err(error) => return Err(self.fail(&error.source)),
         }
         self.generation = generation;
@@ -190,6 +193,10 @@ impl Disk {
     }
 
     fn fail(&mut self, error: &io::Error) -> ApplyError {
+        self.failure.tell(format_args!(
+            "failed to write a change of the addresses in {}: {error}",
+            self.folder.display()
+        ));
         self.failed.cancel();
         tracing::error!(%error, folder = %self.folder.display(), "the disk failed under a change of the addresses");
         ApplyError::Failed

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use restante_wire::channel::ConfigError;
+use restante_wire::channel::{ConfigError, Durability};
 use uuid::Uuid;
 
 use super::{CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX};
@@ -47,7 +47,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What tells so.
-        reason: &'static str,
+        reason: String,
     },
     /// A later version of the broker wrote this.
     #[error(
@@ -82,6 +82,21 @@ pub enum ApplyError {
         uid: Uuid,
         /// `namespace/name` of who claims it.
         channel: String,
+    },
+    /// What was stored to outlive a restart must not go with one because of a word, nor the other way round.
+    #[error(
+        "channel {channel} is there with durability {is}, and cannot be given {asked}: leave it as it is, or create it anew, which \
+         gives it another UID",
+        is = is.as_str(),
+        asked = asked.as_str()
+    )]
+    Durability {
+        /// `namespace/name`.
+        channel: String,
+        /// What it is.
+        is: Durability,
+        /// What it should become.
+        asked: Durability,
     },
     /// More channels than the broker takes.
     #[error(

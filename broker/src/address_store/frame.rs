@@ -10,7 +10,7 @@
 use std::io::{self, Read};
 
 /// What an entry begins with, so that entries after a damaged one can be found.
-const MAGIC: [u8; 4] = *b"Rsa1";
+pub(super) const MAGIC: [u8; 4] = *b"Rsa1";
 /// Bytes of a frame before its payload.
 const HEADER_BYTES: usize = 4 + 4 + 8 + 4;
 /// The longest payload that is believed: well above the batches that are written, and small enough to allocate.
@@ -76,15 +76,6 @@ pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, ReadError> {
     Ok(Some(Frame { sequence, payload }))
 }
 
-/// Whether a whole entry with at least this sequence lies anywhere in these bytes.
-pub(super) fn any_whole_after(bytes: &[u8], sequence: u64) -> bool {
-    bytes
-        .windows(MAGIC.len())
-        .enumerate()
-        .filter(|(_, window)| *window == MAGIC)
-        .any(|(at, _)| matches!(read(&mut &bytes[at..]), Ok(Some(frame)) if frame.sequence >= sequence))
-}
-
 fn checksum(length: u32, sequence: u64, payload: &[u8]) -> u32 {
     let head = crc32c::crc32c(&length.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(head, &sequence.to_le_bytes()), payload)
@@ -119,15 +110,5 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(matches!(read(&mut &*flipped), Err(ReadError::Damaged(_))), "bit {bit}");
         }
-    }
-
-    #[test]
-    fn a_whole_entry_is_found_behind_garbage() {
-        let mut bytes = b"RsaRsa1 garbage".to_vec();
-        encode(7, b"payload", &mut bytes);
-        assert!(any_whole_after(&bytes, 7));
-        assert!(!any_whole_after(&bytes, 8));
-        bytes.pop();
-        assert!(!any_whole_after(&bytes, 7));
     }
 }

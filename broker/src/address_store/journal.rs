@@ -1,11 +1,11 @@
 //! The journal: every change since the snapshot, one entry for each, synced before the change is visible.
 //!
-//! After the sync an empty entry is appended without one. It tells later that the entry before it was synced, so that
+//! After the sync an empty entry is appended without one, the mark. It tells later that the entry before it was synced, so that
 //! damage to the newest change is not taken for the torn tail of a write that nobody was promised.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     path::Path,
 };
 
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     contents::Change,
     error::OpenError,
-    frame::{self, Frame, ReadError},
+    frame::{self, Frame},
+    look::JournalEnd,
 };
 use crate::data_folder::durable::{self, ReplaceError};
 
@@ -72,6 +73,8 @@ pub(super) struct Journal {
     pub(super) file: Box<dyn JournalFile>,
     bytes: u64,
     next_sequence: u64,
+    /// The last entry is a change whose mark could not be written yet.
+    lacks_mark: bool,
 }
 
 /// Why an entry was not appended.
@@ -83,15 +86,6 @@ pub(super) enum AppendError {
     Failed(io::Error),
 }
 
-/// A journal as it was found.
-pub(super) struct Found {
-    pub(super) journal: Journal,
-    pub(super) generation: u64,
-    pub(super) changes: Vec<Change>,
-    /// Where a torn entry was cut off.
-    pub(super) cut_at: Option<u64>,
-}
-
 impl Journal {
     /// Makes an empty journal for a snapshot, in place of another.
     pub(super) fn create(path: &Path, generation: u64) -> Result<Self, ReplaceError> {
@@ -99,28 +93,20 @@ impl Journal {
         frame::encode(0, &payload(&Record::Head(Head { format: FORMAT, generation })), &mut head);
         let bytes = durable::replace(path, 0o600, |file| file.write_all(&head))?;
         let file = open_for_append(path).map_err(|source| ReplaceError { replaced: true, source })?;
-        Ok(Self { file: Box::new(file), bytes, next_sequence: 1 })
+        Ok(Self { file: Box::new(file), bytes, next_sequence: 1, lacks_mark: false })
     }
 
-    /// Reads a journal, cuts a torn tail off and syncs what is left; nothing if there is no file.
-    pub(super) fn open(path: &Path) -> Result<Option<Found>, OpenError> {
+    /// Goes on with a journal that ends there: what lies behind is cut off, and what is left is synced.
+    pub(super) fn go_on(path: &Path, end: JournalEnd, is_torn: bool) -> Result<Self, OpenError> {
         let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-        let mut file = match open_for_append(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io("cannot open"))?,
-        };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("cannot read"))?;
-        let mut replayed = replay(path, &bytes)?;
-        if let Some(at) = replayed.cut_at {
-            file.truncate(at).map_err(io("cannot cut the torn tail off"))?;
-            replayed.bytes = at;
+        let mut file = open_for_append(path).map_err(io("cannot open"))?;
+        let JournalEnd { bytes, next_sequence, lacks_mark, .. } = end;
+        if is_torn {
+            file.truncate(bytes).map_err(io("cannot cut the torn tail off"))?;
         }
         // The page cache may hold what the disk never got.
         file.sync().map_err(io("cannot sync"))?;
-        let Replayed { generation, changes, cut_at, bytes, next_sequence } = replayed;
-        let journal = Self { file: Box::new(file), bytes, next_sequence };
-        Ok(Some(Found { journal, generation, changes, cut_at }))
+        Ok(Self { file: Box::new(file), bytes, next_sequence, lacks_mark })
     }
 
     /// Its length.
@@ -130,13 +116,20 @@ impl Journal {
 
     /// Appends one entry and returns once it is on disk.
     pub(super) fn append(&mut self, payload: &[u8]) -> Result<(), AppendError> {
+        if self.lacks_mark {
+            self.mark_synced()?;
+        }
         self.write(payload)?;
+        self.lacks_mark = true;
         self.file.sync().map_err(AppendError::Failed)
     }
 
-    /// Appends the empty entry that tells that the one before it was synced.
+    /// Appends the empty entry that tells that the one before it was synced. Every change has one before the next: that is how
+    /// damage is told from a torn tail.
     pub(super) fn mark_synced(&mut self) -> Result<(), AppendError> {
-        self.write(&payload(&Record::Changes(Vec::new())))
+        self.write(&payload(&Record::Changes(Vec::new())))?;
+        self.lacks_mark = false;
+        Ok(())
     }
 
     fn write(&mut self, payload: &[u8]) -> Result<(), AppendError> {
@@ -181,54 +174,8 @@ pub(super) fn head(path: &Path, record: Record) -> Result<Head, OpenError> {
     }
 }
 
-pub(super) fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
+fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), offset, reason }
-}
-
-struct Replayed {
-    generation: u64,
-    changes: Vec<Change>,
-    cut_at: Option<u64>,
-    bytes: u64,
-    next_sequence: u64,
-}
-
-/// Reads the entries of a journal.
-fn replay(path: &Path, bytes: &[u8]) -> Result<Replayed, OpenError> {
-    let mut replayed =
-        Replayed { generation: 0, changes: Vec::new(), cut_at: None, bytes: 0, next_sequence: 0 };
-    let mut rest = bytes;
-    loop {
-        let (offset, sequence) = (replayed.bytes, replayed.next_sequence);
-        let here = rest;
-        let frame = match frame::read(&mut rest) {
-            Ok(Some(frame)) => frame,
-            // The head came by a rename and cannot be torn.
-            Ok(None) if sequence == 0 => return Err(damaged(path, 0, "the file is empty".into())),
-            Ok(None) => return Ok(replayed),
-            Err(ReadError::Damaged(reason)) => {
-                // An entry is written only after the one before it was synced.
-                if sequence == 0 || frame::any_whole_after(&here[1..], sequence) {
-                    return Err(damaged(path, offset, reason.into()));
-                }
-                replayed.cut_at = Some(offset);
-                return Ok(replayed);
-            }
-            Err(ReadError::Io(source)) => {
-                return Err(OpenError::Io { action: "cannot read", path: path.to_owned(), source });
-            }
-        };
-        let record = record(&frame, sequence).map_err(|reason| damaged(path, offset, reason))?;
-        match record {
-            _ if sequence == 0 => replayed.generation = head(path, record)?.generation,
-            Record::Changes(changes) => replayed.changes.extend(changes),
-            Record::Head(_) | Record::End => {
-                return Err(damaged(path, offset, "the entry does not belong into a journal".into()));
-            }
-        }
-        replayed.bytes += frame::encoded_len(frame.payload.len());
-        replayed.next_sequence += 1;
-    }
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {

@@ -1,27 +1,73 @@
-//! What the store's files hold, read without changing anything and past any damage: for people in trouble.
-//!
-//! A start reads the same entries ([`super::journal`], [`super::snapshot`]) and refuses the first that it cannot read.
+//! What the store's files hold, read without changing anything and past any damage. The one way of reading them: people in
+//! trouble are told all of it, and a start refuses the first thing that is wrong.
 
-use std::{fs, io, ops::Range, path::Path};
+use std::{
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    ops::Range,
+    path::Path,
+};
+
+use uuid::Uuid;
 
 use super::{
     OpenError,
     contents::{Change, Contents},
+    disk::{JOURNAL, SNAPSHOT},
     entry::Held,
-    frame::{self, Frame},
+    frame::{self, Frame, ReadError},
     journal::{self, Record},
+    search::{self, Next},
 };
+use crate::data_folder::plain;
 
 /// The files of the store, in the order in which they are read.
-pub(crate) const FILES: [&str; 2] = [super::disk::SNAPSHOT, super::disk::JOURNAL];
+pub(crate) const FILES: [&str; 2] = [SNAPSHOT, JOURNAL];
+
+/// How much is read at a time.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// What was found.
+#[derive(Debug, Default)]
 pub(crate) struct Looked {
-    contents: Contents,
-    /// What is damaged: the file, which of its bytes, and how.
-    pub(crate) harm: Vec<(String, Range<u64>, String)>,
+    pub(super) contents: Contents,
+    /// What is damaged, in the order in which it is read.
+    pub(crate) harm: Vec<Harm>,
     /// Where the journal was torn while a change was written.
     pub(crate) cut_at: Option<u64>,
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) journal: Option<JournalEnd>,
+}
+
+/// Something that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Harm {
+    /// The file.
+    pub(crate) file: &'static str,
+    /// Which of its bytes.
+    pub(crate) bytes: Range<u64>,
+    /// What is wrong.
+    pub(crate) reason: String,
+    /// Whether the whole file is missing, or older than the other.
+    pub(crate) is_missing: bool,
+}
+
+/// The snapshot that was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Snapshot {
+    pub(super) generation: u64,
+    pub(super) bytes: u64,
+}
+
+/// Where the journal ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JournalEnd {
+    /// The snapshot that it follows.
+    pub(super) generation: u64,
+    /// The byte after its last whole entry.
+    pub(super) bytes: u64,
+    pub(super) next_sequence: u64,
+    /// Whether its last entry is a change, and not the mark that one was synced.
+    pub(super) lacks_mark: bool,
 }
 
 impl Looked {
@@ -33,13 +79,19 @@ impl Looked {
         channels
     }
 
-    /// Whether this number was ever given to a channel.
-    pub(crate) fn is_given(&self, number: u32) -> bool {
-        number < self.contents.next_number
+    /// Whether a channel or an orphan has this UID.
+    pub(crate) fn has(&self, uid: Uuid) -> bool {
+        self.contents.channels.contains_key(&uid)
     }
 
-    /// Takes a channel for one whose entry is lost: an orphan, which keeps its messages.
+    /// Whether a channel with this UID was deleted for ever.
+    pub(crate) fn is_deleted(&self, uid: Uuid) -> bool {
+        self.contents.deleted.contains(uid)
+    }
+
+    /// Takes a channel for one that was lost: an orphan, which keeps its messages. Whatever had its number has it no longer.
     pub(crate) fn adopt(&mut self, entry: super::ChannelEntry) {
+        self.contents.channels.retain(|_, held| held.entry.number != entry.number);
         self.contents.next_number = self.contents.next_number.max(entry.number.saturating_add(1));
         self.contents.channels.insert(entry.config.uid, Held::orphan(entry.into()));
     }
@@ -53,126 +105,229 @@ impl Looked {
         });
         let deleted = deleted.iter().map(Change::Delete);
         let rest = [Change::NextNumber(*next_number)].into_iter().chain(synced_at.map(Change::Synced));
-        super::snapshot::write(&folder.join(super::disk::SNAPSHOT), 1, puts.chain(deleted).chain(rest))
+        super::snapshot::write(&folder.join(SNAPSHOT), 1, puts.chain(deleted).chain(rest))
             .map_err(|error| error.source)?;
-        journal::Journal::create(&folder.join(super::disk::JOURNAL), 1).map_err(|error| error.source)?;
+        journal::Journal::create(&folder.join(JOURNAL), 1).map_err(|error| error.source)?;
         Ok(())
+    }
+
+    /// The same for a start, which goes on with all of it or with nothing.
+    pub(super) fn whole(self, folder: &Path) -> Result<Self, OpenError> {
+        let Some(Harm { file, bytes, reason, is_missing }) = self.harm.first().cloned() else {
+            return Ok(self);
+        };
+        let path = folder.join(file);
+        Err(match is_missing {
+            true => OpenError::Incomplete { path, reason },
+            false => OpenError::Damaged { path, offset: bytes.start, reason },
+        })
     }
 }
 
 /// Looks at the store in a folder. A file that is missing is empty, if the other is as well.
 pub(crate) fn look(folder: &Path) -> Result<Looked, OpenError> {
-    let mut looked = Looked { contents: Contents::default(), harm: Vec::new(), cut_at: None };
-    let mut snapshot_generation = None;
+    let mut looked = Looked::default();
     for name in FILES {
         let path = folder.join(name);
-        let is_journal = name == super::disk::JOURNAL;
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if is_journal && snapshot_generation.is_some() {
-                    looked.harmed(name, 0..0, "there is a snapshot, and every snapshot has a journal");
-                }
-                continue;
+        let failed = |source| OpenError::Io { action: "cannot read", path: path.clone(), source };
+        let Some(file) = plain::open(&path).map_err(failed)? else {
+            if name == JOURNAL && looked.snapshot.is_some() {
+                looked.missing(name, "there is a snapshot, and every snapshot has a journal");
             }
-            Err(source) => return Err(OpenError::Io { action: "cannot read", path, source }),
+            continue;
         };
-        let read = looked.read(&path, name, &bytes, snapshot_generation)?;
-        if !is_journal {
-            snapshot_generation = Some(read);
-        }
+        let length = file.metadata().map_err(failed)?.len();
+        looked.read(&path, name, &mut BufReader::with_capacity(BUFFER_BYTES, file), length)?;
     }
     Ok(looked)
 }
 
+/// What a file's entries are read with.
+struct Walk<'a, R> {
+    path: &'a Path,
+    name: &'static str,
+    from: &'a mut R,
+    length: u64,
+    /// Where the next entry begins, and its place among them.
+    at: u64,
+    expected: u64,
+    /// Whether the last entry that was read is a change.
+    after_change: bool,
+}
+
+/// What comes of one entry.
+enum Step {
+    GoOn,
+    /// Nothing that follows counts.
+    End,
+}
+
 impl Looked {
-    fn harmed(&mut self, file: &str, bytes: Range<u64>, reason: &str) {
-        self.harm.push((file.to_owned(), bytes, reason.to_owned()));
+    fn harmed(&mut self, file: &'static str, bytes: Range<u64>, reason: impl Into<String>) {
+        self.harm.push(Harm { file, bytes, reason: reason.into(), is_missing: false });
     }
 
-    /// Reads a file's entries; returns its generation.
-    fn read(
+    fn missing(&mut self, file: &'static str, reason: &str) {
+        self.harm.push(Harm { file, bytes: 0..0, reason: reason.to_owned(), is_missing: true });
+    }
+
+    /// Reads a file's entries.
+    fn read<R: Read + Seek>(
         &mut self,
         path: &Path,
-        name: &str,
-        bytes: &[u8],
-        snapshot: Option<u64>,
-    ) -> Result<u64, OpenError> {
-        let is_journal = name == super::disk::JOURNAL;
-        let (mut generation, mut at, mut expected, mut ended) = (snapshot.unwrap_or(0), 0, 0, is_journal);
-        while at < bytes.len() {
-            let (frame, reason) = match frame::read(&mut &bytes[at..]) {
-                Ok(Some(frame)) if frame.sequence > expected => {
-                    self.harmed(name, at as u64..at as u64, "entries are missing here");
-                    expected = frame.sequence;
-                    continue;
-                }
-                Ok(Some(frame)) if frame.sequence == expected => (Some(frame), ""),
+        name: &'static str,
+        from: &mut R,
+        length: u64,
+    ) -> Result<(), OpenError> {
+        let (at, expected, after_change) = (0, 0, false);
+        let mut walk = Walk { path, name, from, length, at, expected, after_change };
+        if name == SNAPSHOT {
+            self.snapshot = Some(Snapshot { generation: 0, bytes: 0 });
+        }
+        while walk.at < length {
+            let (frame, reason) = match frame::read(walk.from) {
+                Ok(Some(frame)) if frame.sequence >= walk.expected => (Some(frame), ""),
                 Ok(_) => (None, "an entry stands where another should"),
-                Err(frame::ReadError::Damaged(reason)) => (None, reason),
-                Err(frame::ReadError::Io(_)) => (None, "it cannot be read"),
+                Err(ReadError::Damaged(reason)) => (None, reason),
+                Err(ReadError::Io(error)) => return Err(walk.failed(error)),
             };
-            let Some(frame) = frame else {
-                let next = next_whole(bytes, at + 1, expected);
-                if is_journal && expected > 0 && next.is_none() {
-                    // An entry is written only after the one before it was synced.
-                    self.cut_at = Some(at as u64);
-                    return Ok(generation);
-                }
-                let (to, sequence) = next.map_or((bytes.len(), expected), |(to, frame)| (to, frame.sequence));
-                self.harmed(name, at as u64..to as u64, reason);
-                (at, expected) = (to, sequence);
-                continue;
+            let frame = match frame {
+                Some(frame) => frame,
+                None => match self.past_damage(&mut walk, reason)? {
+                    Some(frame) => frame,
+                    None => break,
+                },
             };
-            let length = frame::encoded_len(frame.payload.len());
-            let here = at as u64..at as u64 + length;
-            match journal::record(&frame, expected) {
-                Ok(record @ Record::Head(_)) if expected == 0 => {
-                    generation = journal::head(path, record)?.generation;
-                    match snapshot {
-                        Some(snapshot) if is_journal && generation < snapshot => return Ok(generation),
-                        snapshot if is_journal && generation > snapshot.unwrap_or(0) => {
-                            self.harmed(super::disk::SNAPSHOT, 0..0, "the journal follows a later snapshot");
-                        }
-                        _ => {}
-                    }
-                }
-                Ok(Record::Changes(changes)) => {
-                    for change in changes {
-                        if let Err(reason) = self.contents.apply(change) {
-                            self.harmed(name, here.clone(), reason);
-                        }
-                    }
-                }
-                Ok(Record::End) if !is_journal => {
-                    ended = true;
-                    break;
-                }
-                Ok(_) => self.harmed(name, here, "the entry does not belong there"),
-                Err(reason) => self.harmed(name, here, &reason),
+            if frame.sequence > walk.expected {
+                self.harmed(name, walk.at..walk.at, "entries are missing here");
+                walk.expected = frame.sequence;
             }
-            at += length as usize;
-            expected += 1;
+            if let Step::End = self.entry(&mut walk, &frame)? {
+                return Ok(());
+            }
         }
-        if !ended || (is_journal && bytes.is_empty()) {
-            self.harmed(name, bytes.len() as u64..bytes.len() as u64, "the file ends before its last entry");
+        if length == 0 {
+            self.harmed(name, 0..0, "the file is empty");
+        } else if name == SNAPSHOT {
+            self.harmed(name, length..length, "the file ends before its last entry");
         }
-        Ok(generation)
+        Ok(())
+    }
+
+    /// Something that is no entry lies here. Goes on with the next that is one; with nothing where the journal was torn.
+    fn past_damage<R: Read + Seek>(
+        &mut self,
+        walk: &mut Walk<'_, R>,
+        reason: &str,
+    ) -> Result<Option<Frame>, OpenError> {
+        let next = walk.next_whole(walk.at + 1, walk.expected)?;
+        if walk.is_torn(&next)? {
+            self.cut_at = Some(walk.at);
+            return Ok(None);
+        }
+        let (to, frame) = match next {
+            Next::Entry(to, frame) => (to, Some(frame)),
+            Next::Nothing => (walk.length, None),
+            Next::NotSearched(to) => (to, None),
+        };
+        self.harmed(walk.name, walk.at..to, reason);
+        if let Some(frame) = &frame {
+            // What is missing is told already.
+            (walk.at, walk.expected) = (to, frame.sequence);
+            walk.seek(to + frame::encoded_len(frame.payload.len()))?;
+        }
+        Ok(frame)
+    }
+
+    /// Takes a whole entry for what it is.
+    fn entry<R: Read + Seek>(&mut self, walk: &mut Walk<'_, R>, frame: &Frame) -> Result<Step, OpenError> {
+        let (name, at) = (walk.name, walk.at);
+        let end = at + frame::encoded_len(frame.payload.len());
+        let is_journal = name == JOURNAL;
+        let record = journal::record(frame, walk.expected);
+        walk.after_change = matches!(&record, Ok(Record::Changes(changes)) if !changes.is_empty());
+        match record {
+            Ok(record @ Record::Head(_)) if walk.expected == 0 => {
+                let generation = journal::head(walk.path, record)?.generation;
+                if !is_journal {
+                    self.snapshot = Some(Snapshot { generation, bytes: 0 });
+                } else {
+                    let snapshot = self.snapshot.map_or(0, |snapshot| snapshot.generation);
+                    self.journal =
+                        Some(JournalEnd { generation, bytes: 0, next_sequence: 0, lacks_mark: false });
+                    if generation < snapshot {
+                        // The snapshot has all of it already.
+                        return Ok(Step::End);
+                    }
+                    if generation > snapshot {
+                        self.missing(SNAPSHOT, "the journal follows a later snapshot");
+                    }
+                }
+            }
+            Ok(Record::Changes(changes)) => {
+                for change in changes {
+                    if let Err(reason) = self.contents.apply(change) {
+                        self.harmed(name, at..end, reason);
+                    }
+                }
+            }
+            Ok(Record::End) if !is_journal => {
+                self.snapshot = self.snapshot.map(|snapshot| Snapshot { bytes: end, ..snapshot });
+                return Ok(Step::End);
+            }
+            Ok(_) => self.harmed(name, at..end, "the entry does not belong there"),
+            Err(reason) => self.harmed(name, at..end, reason),
+        }
+        (walk.at, walk.expected) = (end, walk.expected + 1);
+        if let Some(journal) = self.journal.as_mut().filter(|_| is_journal) {
+            (journal.bytes, journal.next_sequence) = (walk.at, walk.expected);
+            journal.lacks_mark = walk.after_change;
+        }
+        Ok(Step::GoOn)
     }
 }
 
-/// The next whole entry from a place on, with a sequence of at least `sequence`.
-fn next_whole(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, Frame)> {
-    (from..bytes.len()).find_map(|at| match frame::read(&mut &bytes[at..]) {
-        Ok(Some(frame)) if frame.sequence >= sequence => Some((at, frame)),
-        _ => None,
-    })
+impl<R: Read + Seek> Walk<'_, R> {
+    fn failed(&self, source: io::Error) -> OpenError {
+        OpenError::Io { action: "cannot read", path: self.path.to_owned(), source }
+    }
+
+    fn seek(&mut self, to: u64) -> Result<(), OpenError> {
+        self.from.seek(SeekFrom::Start(to)).map(drop).map_err(|error| self.failed(error))
+    }
+
+    fn next_whole(&mut self, from: u64, sequence: u64) -> Result<Next, OpenError> {
+        search::next_whole(self.from, from, self.length, sequence).map_err(|error| self.failed(error))
+    }
+
+    /// Whether what lies here was being written at a crash, so that nobody was promised it.
+    ///
+    /// A change is written once the one before is synced, and its mark once it is synced itself. So at a power cut the last
+    /// change may be torn, with nothing behind it; or the mark before it, which nothing had synced, while the change came to the
+    /// disk whole. If that had been promised, its own mark would follow.
+    fn is_torn(&mut self, next: &Next) -> Result<bool, OpenError> {
+        if self.name != JOURNAL || self.expected == 0 {
+            return Ok(false);
+        }
+        match next {
+            Next::Nothing => Ok(true),
+            Next::NotSearched(_) => Ok(false),
+            Next::Entry(at, frame) => {
+                let record = journal::record(frame, self.expected + 1);
+                let is_change = matches!(record, Ok(Record::Changes(changes)) if !changes.is_empty());
+                let end = at + frame::encoded_len(frame.payload.len());
+                Ok(self.after_change
+                    && is_change
+                    && matches!(self.next_whole(end, frame.sequence + 1)?, Next::Nothing))
+            }
+        }
+    }
 }
 
 /// Reads any bytes as a file of the store, for [`crate::fuzz`].
 pub(crate) fn fuzz(is_snapshot: bool, bytes: &[u8]) {
-    let mut looked = Looked { contents: Contents::default(), harm: Vec::new(), cut_at: None };
+    let mut looked = Looked::default();
     let name = FILES[usize::from(!is_snapshot)];
-    let _ = looked.read(Path::new(name), name, bytes, None);
+    let _ = looked.read(Path::new(name), name, &mut io::Cursor::new(bytes), bytes.len() as u64);
     let _ = looked.channels();
 }

@@ -16,6 +16,7 @@ mod indices;
 mod journal;
 pub(crate) mod look;
 mod plan;
+mod search;
 mod snapshot;
 mod writer;
 
@@ -24,10 +25,7 @@ mod tests;
 
 use std::{
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -38,7 +36,10 @@ use uuid::Uuid;
 pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 
-use crate::clock::{Millis, TimeSource};
+use crate::{
+    clock::{Millis, TimeSource},
+    first_failure::FirstFailure,
+};
 use indices::Indices;
 use writer::Writer;
 
@@ -57,28 +58,41 @@ pub struct AddressStore(Arc<Inner>);
 struct Inner {
     indices: Indices,
     state: ArcSwap<StoreState>,
-    /// The first channel number that was never given.
-    next_number: AtomicU32,
     times: TimeSource,
     failed: CancellationToken,
+    failure: FirstFailure,
     writer: Mutex<Writer>,
 }
 
 impl AddressStore {
-    /// Opens the store in a folder, which is made if it is missing; `store_id` is the data folder's.
+    /// Reads the store in a folder and makes it ready for changes: [`Self::read`] and [`Self::begin`].
+    pub fn open(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
+        let store = Self::read(folder, store_id)?;
+        store.begin()?;
+        Ok(store)
+    }
+
+    /// Reads the store in a folder, which may be missing, and changes nothing; `store_id` is the data folder's. No change is
+    /// taken before [`Self::begin`].
     ///
     /// Blocks on the disk.
-    pub fn open(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
-        let (disk, mut contents) = disk::Disk::open(folder)?;
+    pub fn read(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
+        let (disk, mut contents) = disk::Disk::read(folder)?;
         let indices = Indices::default();
         let writer = Writer::new(disk, &mut contents, store_id);
         // Only people read when the store was last told its channels: the wall clock must do.
         let times = TimeSource::system();
-        let next_number = contents.next_number.into();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
-        let failed = writer.disk.failed();
-        Ok(Self(Arc::new(Inner { indices, state, next_number, times, failed, writer: Mutex::new(writer) })))
+        let (failed, failure) = (writer.disk.failed(), writer.disk.failure());
+        Ok(Self(Arc::new(Inner { indices, state, times, failed, failure, writer: Mutex::new(writer) })))
+    }
+
+    /// Makes ready for changes, once it is known that the log belongs to this store: it may have been put beside another one.
+    ///
+    /// Blocks on the disk.
+    pub fn begin(&self) -> Result<(), OpenError> {
+        self.writer().disk.begin()
     }
 
     /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
@@ -111,16 +125,14 @@ impl AddressStore {
         self.0.indices.number.get(number)
     }
 
-    /// Whether a channel of the set or an orphan has this number. In the log, messages of any other number that
-    /// [was given](Self::is_given) are dead: their channel was deleted.
+    /// Whether a channel of the set or an orphan has this number.
     pub fn is_known(&self, number: u32) -> bool {
         self.by_number(number).is_some()
     }
 
-    /// Whether this number was ever given to a channel. A log with messages of a number that never was belongs to
-    /// another store, or to a later state of this one: the folder was restored or emptied on its own.
-    pub fn is_given(&self, number: u32) -> bool {
-        number < self.0.next_number.load(Ordering::Acquire)
+    /// Whether a channel with this UID was deleted for ever.
+    pub fn is_deleted(&self, uid: Uuid) -> bool {
+        self.writer().facts.deleted.contains(uid)
     }
 
     /// Every channel of the set, in no order.
@@ -142,6 +154,11 @@ impl AddressStore {
     /// out what was stored.
     pub fn failed(&self) -> CancellationToken {
         self.0.failed.clone()
+    }
+
+    /// Why the disk failed, if it did.
+    pub fn failure(&self) -> FirstFailure {
+        self.0.failure.clone()
     }
 
     /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.
@@ -179,10 +196,16 @@ impl AddressStore {
             .map(|plan| plan.removed())
     }
 
-    /// Makes the next change be followed by a snapshot.
-    #[cfg(test)]
-    pub(crate) fn make_snapshot_due(&self) {
-        self.writer().disk.make_snapshot_due();
+    /// Takes channels whose messages the log has and of which nothing is known here, as orphans; and gives no number below
+    /// `next_number` to another, because the log has said something of it.
+    ///
+    /// Blocks as [`Self::sync`] does.
+    pub fn adopt(&self, orphans: Vec<ChannelEntry>, next_number: u32) -> Result<(), ApplyError> {
+        self.writer().facts.skip_to(next_number);
+        if !orphans.is_empty() {
+            self.change(|_, writer, _| Ok(plan::adopt(&writer.facts, orphans)))?;
+        }
+        Ok(())
     }
 
     /// Decides, persists and shows one change.
@@ -190,19 +213,23 @@ impl AddressStore {
         &self,
         decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
     ) -> Result<plan::Plan, ApplyError> {
-        let Inner { indices, state, next_number, times, failed, .. } = &*self.0;
+        let Inner { indices, state, times, failed, .. } = &*self.0;
         let mut writer = self.writer();
         if failed.is_cancelled() {
             return Err(ApplyError::Failed);
         }
         let plan = decide(indices, &writer, times.wall())?;
         writer.commit(indices, &plan)?;
-        // A number must count as given before a message can be stored under it.
-        next_number.store(plan.next_number, Ordering::Release);
         indices.show(&plan.steps);
         state.store(Arc::new(writer.state()));
         writer.tidy(indices);
         Ok(plan)
+    }
+
+    /// Makes the next change be followed by a snapshot.
+    #[cfg(test)]
+    pub(crate) fn make_snapshot_due(&self) {
+        self.writer().disk.make_snapshot_due();
     }
 
     /// A panic while the mutex was held cannot leave the writer half changed in a way that the disk does not know: the

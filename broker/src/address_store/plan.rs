@@ -30,6 +30,13 @@ pub(super) struct Facts {
     pub(super) orphans: usize,
 }
 
+impl Facts {
+    /// No number below this one is given.
+    pub(super) fn skip_to(&mut self, next_number: u32) {
+        self.next_number = self.next_number.max(next_number);
+    }
+}
+
 /// One channel before and after a change.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -56,16 +63,21 @@ impl Plan {
 
     /// The change, as the journal keeps it.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
-        let steps = self.steps.iter().filter_map(|step| {
-            let after = step.after.as_ref()?;
-            Some(match after {
-                Held { entry, orphan: true } => Change::Orphan(entry.config.uid),
-                Held { entry, orphan: false } => {
-                    Change::Put { number: entry.number, config: entry.config.clone().into() }
-                }
-            })
+        let steps = self.steps.iter().flat_map(|step| {
+            let put = step.after.as_ref().filter(|after| !after.orphan || step.before.is_none());
+            let put = put.map(|Held { entry, .. }| Change::Put {
+                number: entry.number,
+                config: entry.config.clone().into(),
+            });
+            let orphan = step.after.as_ref().filter(|after| after.orphan);
+            put.into_iter().chain(orphan.map(|held| Change::Orphan(held.entry.config.uid)))
         });
         steps.chain(self.deleted.map(Change::Delete)).chain(self.synced_at.map(Change::Synced))
+    }
+
+    /// Whether a store that had taken a whole set before is what it was, but for when it was last told so.
+    pub(super) fn changes_nothing(&self, facts: &Facts) -> bool {
+        self.steps.is_empty() && self.deleted.is_none() && facts.synced_at.is_some()
     }
 
     /// What the core is told.
@@ -96,6 +108,13 @@ impl Plan {
         if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
         }
+        if let Some(held) = &before
+            && held.entry.config.durability != config.durability
+            && !(held.orphan && is_made_up(&held.entry.config))
+        {
+            let (is, asked) = (held.entry.config.durability, config.durability);
+            return Err(ApplyError::Durability { channel: config.qualified_name(), is, asked });
+        }
         let number = match &before {
             Some(held) => held.entry.number,
             None => {
@@ -108,6 +127,12 @@ impl Plan {
         self.steps.push(Step { before, after });
         Ok(())
     }
+}
+
+/// Whether a channel may be one of which nothing was known but its name, and so nothing of its durability.
+fn is_made_up(config: &ChannelConfig) -> bool {
+    let ChannelConfig { uid, namespace, name, source, .. } = config;
+    *config == ChannelConfig::new(*uid, namespace, name, source.clone())
 }
 
 /// Replaces the whole set.
@@ -163,6 +188,14 @@ pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> R
     let mut plan = Plan::new(facts);
     plan.take(before, channel)?;
     Ok(plan)
+}
+
+/// Takes channels of which nothing was known for orphans. Their numbers and UIDs are nobody's.
+pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
+    let mut plan = Plan::new(facts);
+    let step = |entry: ChannelEntry| Step { before: None, after: Some(Held::orphan(entry.into())) };
+    plan.steps.extend(orphans.into_iter().map(step));
+    plan
 }
 
 /// Deletes one channel for ever.

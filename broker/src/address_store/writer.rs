@@ -40,7 +40,10 @@ impl Writer {
     /// Makes a plan last, and takes over what follows from it.
     pub(super) fn commit(&mut self, indices: &Indices, plan: &Plan) -> Result<(), ApplyError> {
         let Self { disk, facts, .. } = self;
-        disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
+        // A set that comes again and again, as it does from manifests, is not written down each time: the disk may be full.
+        if !plan.changes_nothing(facts) {
+            disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
+        }
         for step in &plan.steps {
             let count = |held: &Option<Held>, orphan| {
                 usize::from(held.as_ref().is_some_and(|held| held.orphan == orphan))

@@ -8,13 +8,20 @@ use std::{
 use super::manifest::{FORMAT, FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
 use crate::{
     data_folder::{self, logs::LogFolder},
-    log::disk::is_segment_name,
+    log::disk::{SEGMENT_BYTES_MAX, is_mark_name, is_segment_name},
 };
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 /// The largest manifest that is believed: a hundred thousand segments.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// The longest `restante.json` and lease key that are believed.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+/// The longest file of the address store that is believed: two million channels of which all is said that can be.
+const ADDRESSES_BYTES_MAX: u64 = 16 << 30;
+/// The most files that are believed: as many as a manifest tells of.
+const FILES_MAX: usize = 1 << 17;
 
 /// Where an archive's files go.
 pub trait Sink {
@@ -35,6 +42,21 @@ pub enum ArchiveError {
     /// There is something in it that no backup has.
     #[error("{0:?} is in it, which is not of a backup")]
     Stranger(String),
+    /// A file is longer than any such file is.
+    #[error(
+        "{name} in it has {bytes} bytes, and such a file has at most {max}: it is altered, or is no backup"
+    )]
+    TooLarge {
+        /// The file.
+        name: String,
+        /// Its bytes, or those that it is to have in the data folder.
+        bytes: u64,
+        /// The most that are believed.
+        max: u64,
+    },
+    /// There are more files than a manifest tells of.
+    #[error("it has more than {FILES_MAX} files: it is altered, or is no backup")]
+    TooMany,
     /// The end is missing.
     #[error("it is cut off: {0} is not in it, which is written last. Take another backup")]
     CutOff(&'static str),
@@ -80,7 +102,8 @@ struct FileRead {
 pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveError> {
     let mut archive = tar::Archive::new(from);
     let (mut files, mut manifest, mut checksum) = (BTreeMap::new(), None, None);
-    for entry in archive.entries().map_err(ArchiveError::Tar)? {
+    // Without extensions, which a backup has none of: some are read whole, however long they are.
+    for entry in archive.entries().map_err(ArchiveError::Tar)?.raw(true) {
         let mut entry = entry.map_err(ArchiveError::Tar)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let regular = entry.header().entry_type().is_file();
@@ -88,10 +111,15 @@ pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveErro
             _ if checksum.is_some() || !regular => return Err(ArchiveError::Stranger(name)),
             MANIFEST if manifest.is_none() => manifest = Some(small(&mut entry)?),
             MANIFEST_CHECKSUM if manifest.is_some() => checksum = Some(small(&mut entry)?),
-            _ if manifest.is_some() || !is_known(&name) || files.contains_key(&name) => {
+            _ if manifest.is_some() || files.contains_key(&name) => {
                 return Err(ArchiveError::Stranger(name));
             }
             _ => {
+                let Some(max) = bytes_max(&name) else { return Err(ArchiveError::Stranger(name)) };
+                believe(&name, entry.size(), max)?;
+                if files.len() == FILES_MAX {
+                    return Err(ArchiveError::TooMany);
+                }
                 let read = file(&mut entry, &name, to)?;
                 files.insert(name, read);
             }
@@ -120,7 +148,13 @@ fn parse(manifest: &[u8]) -> Result<Manifest, ArchiveError> {
 /// Whether the files are those of the manifest.
 fn compare(manifest: &Manifest, mut files: BTreeMap<String, FileRead>) -> Result<(), ArchiveError> {
     let altered = |name: &str, reason| ArchiveError::Altered { name: name.to_owned(), reason };
-    for FileEntry { name, bytes, crc32c, .. } in &manifest.files {
+    for FileEntry { name, bytes, crc32c, padded_bytes } in &manifest.files {
+        if let Some(padded) = padded_bytes {
+            if !is_segment(name) {
+                return Err(altered(name, "zeros follow on it, which is no segment"));
+            }
+            believe(name, *padded, SEGMENT_BYTES_MAX)?;
+        }
         let read = files.remove(name).ok_or_else(|| altered(name, "it is missing"))?;
         if read.bytes != *bytes {
             return Err(altered(name, "its length does not match the manifest"));
@@ -135,13 +169,33 @@ fn compare(manifest: &Manifest, mut files: BTreeMap<String, FileRead>) -> Result
     }
 }
 
-/// Whether a data folder has a file of this name. No other is ever written, wherever its name would lead.
-fn is_known(name: &str) -> bool {
-    match name.split_once('/') {
-        None => [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name),
-        Some((data_folder::ADDRESSES, file)) => crate::address_store::look::FILES.contains(&file),
-        Some((log, file)) => log.parse::<LogFolder>().is_ok() && is_segment_name(file),
+/// How long a file of a data folder is at most, if it has one of this name. No other is ever written, wherever its name would
+/// lead.
+fn bytes_max(name: &str) -> Option<u64> {
+    let is_small = [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name);
+    let is_address = |(folder, file)| {
+        folder == data_folder::ADDRESSES && crate::address_store::look::FILES.contains(&file)
+    };
+    match name {
+        _ if is_small => Some(SMALL_BYTES_MAX),
+        _ if is_mark(name) => Some(SMALL_BYTES_MAX),
+        _ if is_segment(name) => Some(SEGMENT_BYTES_MAX),
+        _ if name.split_once('/').is_some_and(is_address) => Some(ADDRESSES_BYTES_MAX),
+        _ => None,
     }
+}
+
+/// Whether it tells what is on disk of a log.
+fn is_mark(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_mark_name(file))
+}
+
+fn is_segment(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_segment_name(file))
+}
+
+fn believe(name: &str, bytes: u64, max: u64) -> Result<(), ArchiveError> {
+    if bytes > max { Err(ArchiveError::TooLarge { name: name.to_owned(), bytes, max }) } else { Ok(()) }
 }
 
 fn small(entry: &mut impl Read) -> Result<Vec<u8>, ArchiveError> {

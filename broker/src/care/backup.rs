@@ -24,6 +24,8 @@ use crate::{
 
 /// Pieces of the body between the connection and whoever looks at them.
 const PIECES_MAX: usize = 4;
+/// How much of the token's file is read.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// Why no backup was taken.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,12 @@ pub enum BackupError {
         url: String,
         /// What is wrong with it.
         source: ArchiveError,
+    },
+    /// The system gives no thread.
+    #[error("cannot look at the backup: the system gives no thread: {source}")]
+    Thread {
+        /// The system's reason.
+        source: io::Error,
     },
     /// The backup cannot be written.
     #[error("cannot write the backup to {to}: {source}")]
@@ -115,11 +123,15 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Manifest, BackupE
 /// Writes what the broker sends, and says what it is once all of it is there.
 fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Manifest, BackupError> {
     let url = &arguments.control_url;
-    let token = fs::read_to_string(&arguments.control_token_file)
+    let mut token = String::new();
+    // From wherever it comes, and not for ever.
+    File::open(&arguments.control_token_file)
+        .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut token))
         .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
-    let looking =
-        thread::spawn(move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere));
+    let look = move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere);
+    let no_thread = |error: io::Error| BackupError::Thread { source: error };
+    let looking = thread::Builder::new().spawn(look).map_err(no_thread)?;
     let written = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

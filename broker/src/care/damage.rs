@@ -4,7 +4,15 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::log::disk::examine::{Harm, What};
+use crate::{
+    address_store::look::Harm,
+    core::{
+        Apart,
+        whose::{self, Orphan},
+    },
+    data_folder,
+    log::disk::examine::{self, What},
+};
 
 /// One damaged place of a data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,30 +48,56 @@ impl Damage {
         Self::new(file.to_owned(), 0..0, reason, means)
     }
 
-    pub(super) fn of_addresses((file, bytes, reason): &(String, Range<u64>, String)) -> Self {
+    pub(super) fn of_addresses(Harm { file, bytes, reason, .. }: &Harm) -> Self {
         let means =
             "channels that were made or changed there are not known, or not as they were; their messages are";
         Self::new(format!("addresses/{file}"), bytes.clone(), reason, means)
     }
 
-    /// The log has messages of channels that the address store does not know.
-    pub(super) fn of_channel(number: u32, channels: usize) -> Self {
+    /// The log has messages or keys of channels that the address store does not know.
+    pub(super) fn of_lost(orphans: &[Orphan]) -> Self {
         let what = format!(
-            "the log has messages of {channels} channels that are not known here, such as number {number}: the folders \
-             addresses and log are not of one time, or entries are lost"
+            "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. The folders \
+             addresses and log are not of one time, or entries of the address store are lost",
+            super::text::count(orphans.len() as u64, "channel"),
+            whose::listed(orphans)
         );
-        let means = "the messages are there, and nothing tells which channel they are of";
-        Self::new("addresses/snapshot".to_owned(), 0..0, &what, means)
+        let means = "nothing is lost but what was said of the channels: a start and salvage make them orphans, with all that \
+                     is stored of them";
+        Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 
-    pub(super) fn of_log(harm: &Harm) -> Self {
-        let Harm { file, from, to, frames, what } = harm;
+    /// The log knows a channel as another.
+    pub(super) fn of_apart(Apart { number, in_log, other }: &Apart) -> Self {
+        let what =
+            format!("channel number {number} is {in_log} here and has the UID {other} in the address store");
+        let means = "the folders addresses and log are not of one time, and a start refuses them; salvage goes by the log";
+        Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
+    }
+
+    pub(super) fn of_log(harm: &examine::Harm) -> Self {
+        let examine::Harm { file, from, to, frames, what } = harm;
         let means = match what {
             What::Head { kept: true } => "nothing is lost, and a start refuses the folder",
             What::Twice(_) => "a start refuses the folder; move the copy out of it",
+            What::Length { has, made } if has > made => "nothing is lost, and a start refuses the folder",
+            What::Foreign => "a start refuses the folder; put the file back that belongs here",
+            What::ForeignMark => {
+                "a start refuses the folder; put the file back that belongs here, or move this one out if the segments are \
+                 the right ones"
+            }
+            What::TwoWriters => {
+                "messages that were stored there are lost, though their senders were answered 201: the file 'lock' of the \
+                 folder, which keeps a second broker away, was removed while a broker ran"
+            }
+            What::Mark { .. } => {
+                "nothing is lost, and the next start makes it anew; until then nobody can tell whether the log was cut at its end"
+            }
             What::Record(_) => "what follows in this group commit is not known",
             What::Frames
             | What::FramesOrFile
+            | What::File
+            | What::Length { .. }
             | What::Empty
             | What::Head { kept: false }
             | What::Unreadable => FRAMES,

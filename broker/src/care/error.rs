@@ -41,6 +41,19 @@ pub enum CareError {
         /// What is wrong with it.
         source: ArchiveError,
     },
+    /// There is no room for a restored folder.
+    #[error(
+        "{} is on a volume with {available} bytes, and the backup's segments need {needed} more: make room. Nothing was restored",
+        path.display()
+    )]
+    NoRoomToRestore {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes that are missing.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
     /// There is no room for a copy.
     #[error(
         "the new folder's log takes no more: {0}. Make room for as much as the damaged folder takes, and try again"

@@ -77,8 +77,22 @@ pub(super) struct Segment {
 pub(super) struct Cut {
     pub(super) file: String,
     pub(super) offset: u64,
+    /// Bytes behind it that group commits were written to.
+    pub(super) bytes: u64,
     /// Whole group commits behind it, which were not acknowledged.
     pub(super) void_frames: u64,
+}
+
+/// Where a channel's name and UID are known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum NameFrom {
+    /// The address store knows it.
+    Addresses,
+    /// The address store has lost it, and the log tells.
+    Log,
+    /// Nothing tells it: it is made up.
+    Nothing,
 }
 
 /// A channel.
@@ -91,6 +105,8 @@ pub(super) struct Channel {
     pub(super) uid: Uuid,
     /// Whether the set of channels no longer has it.
     pub(super) orphan: bool,
+    /// What tells its name.
+    pub(super) name_from: NameFrom,
     pub(super) ready: u64,
     pub(super) leased: u64,
     pub(super) delayed: u64,
@@ -144,7 +160,7 @@ impl Report {
                 unsynced_bytes,
                 cuts: view.logs.cuts().into_iter().map(cut).collect(),
             },
-            channels: channels.iter().map(|held| channel(*held)).collect(),
+            channels: channels.iter().map(|held| channel(*held, view.name_from(held))).collect(),
             damage: view.damage.iter().map(|damage| found(view, damage, &channels)).collect(),
         }
     }
@@ -159,7 +175,7 @@ impl Report {
 }
 
 fn cut(seen: examine::Cut) -> Cut {
-    Cut { file: seen.file, offset: seen.offset, void_frames: seen.void_frames }
+    Cut { file: seen.file, offset: seen.offset, bytes: seen.bytes, void_frames: seen.void_frames }
 }
 
 fn segment(seen: SegmentSeen) -> Segment {
@@ -173,13 +189,14 @@ fn segment(seen: SegmentSeen) -> Segment {
     }
 }
 
-fn channel(held: Held<'_>) -> Channel {
+fn channel(held: Held<'_>, name_from: NameFrom) -> Channel {
     let config = &held.entry.config;
     let mut channel = Channel {
         number: held.entry.number,
         channel: config.qualified_name(),
         uid: config.uid,
         orphan: held.orphan,
+        name_from,
         ready: 0,
         leased: 0,
         delayed: 0,

@@ -41,6 +41,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
         let file = File::open(backup).map_err(|error| CareError::io("open", backup, error))?;
         backup::read(BufReader::new(file), &mut files).map_err(no_backup)?
     };
+    check_room(fresh.folder(), &manifest)?;
     fill_up(fresh.folder(), &manifest)?;
     for name in [data_folder::ADDRESSES, data_folder::LOG] {
         fresh.make_folder(Path::new(name))?;
@@ -86,6 +87,19 @@ impl Sink for Files {
     fn end(&mut self) -> io::Result<()> {
         self.current.take().map_or(Ok(()), |file| file.sync_all())
     }
+}
+
+/// Says so before a disk is filled that has not as much room.
+fn check_room(folder: &Path, manifest: &Manifest) -> Result<(), CareError> {
+    let padding = manifest.files.iter().filter_map(|entry| entry.padded_bytes?.checked_sub(entry.bytes));
+    let needed = padding.fold(0, u64::saturating_add);
+    let volume =
+        rustix::fs::statvfs(folder).map_err(|error| CareError::io("look at", folder, error.into()))?;
+    let available = volume.f_frsize.saturating_mul(volume.f_bavail);
+    if needed > available {
+        return Err(CareError::NoRoomToRestore { path: folder.to_owned(), needed, available });
+    }
+    Ok(())
 }
 
 /// Gives segments their length, in blocks that exist: a log that is used again finds room in them on a full disk as well.

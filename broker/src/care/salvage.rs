@@ -20,7 +20,7 @@ use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
     data_folder,
-    log::{DiskLog, Log, LogError, Options, Sync},
+    log::{AppendError, DiskLog, Log, LogError, Options, Purpose, Record, Sync},
 };
 
 /// How much is written before it is synced: enough that syncs cost little.
@@ -90,13 +90,25 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
     let mut written = Ok(());
     view.logs.records(|_, record| {
         if written.is_ok() {
-            written = log.append_reserved(record).map_err(CareError::NoRoom).and_then(|_| {
-                if log.open_bytes() < GROUP_BYTES { Ok(()) } else { Ok(commit(&runtime, &mut log)?) }
-            });
+            written = write(&runtime, &mut log, record);
         }
     })?;
     written?;
-    Ok(commit(&runtime, &mut log)?)
+    commit(&runtime, &mut log)?;
+    Ok(log.close()?)
+}
+
+/// Writes one record, when there is room for it: segments are made meanwhile.
+fn write(runtime: &Runtime, log: &mut DiskLog, record: &Record<'_>) -> Result<(), CareError> {
+    let appended = match log.append(record, Purpose::Copy) {
+        Err(AppendError::Full) => {
+            runtime.block_on(poll_fn(|context| log.poll_room(context)));
+            log.append(record, Purpose::Copy)
+        }
+        appended => appended,
+    };
+    appended.map_err(CareError::NoRoom)?;
+    if log.open_bytes() < GROUP_BYTES { Ok(()) } else { Ok(commit(runtime, log)?) }
 }
 
 /// Commits the open group, and waits until it is on disk.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use bytesize::ByteSize;
 
-use super::report::{Channel, Found, Report};
+use super::report::{Channel, Found, NameFrom, Report};
 
 /// Writes the report, and what can be done.
 pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
@@ -41,10 +41,11 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     for cut in &log.cuts {
         writeln!(
             to,
-            "  cut        {} at {}: a power cut tore the tail; {} behind it, none of it acknowledged, counts for nothing",
+            "  cut        {} at {}: a power cut tore the tail; {} behind it, of {}, counts for nothing: nothing shows that it was on disk",
             cut.file,
             cut.offset,
-            count(cut.void_frames, "group commit")
+            count(cut.void_frames, "group commit"),
+            ByteSize(cut.bytes)
         )?;
     }
     writeln!(to)?;
@@ -85,8 +86,12 @@ fn write_channels(channels: &[Channel], to: &mut impl Write) -> io::Result<()> {
     }
     let head = ["CHANNEL", "NUMBER", "READY", "LEASED", "DELAYED", "DEAD", "BYTES"].map(str::to_owned);
     let rows = channels.iter().map(|channel| {
-        let name =
-            if channel.orphan { format!("{} (orphan)", channel.channel) } else { channel.channel.clone() };
+        let name = match (channel.orphan, channel.name_from) {
+            (_, NameFrom::Log) => format!("{} (orphan, known from the log)", channel.channel),
+            (_, NameFrom::Nothing) => format!("{} (orphan, its name is lost)", channel.channel),
+            (true, NameFrom::Addresses) => format!("{} (orphan)", channel.channel),
+            (false, NameFrom::Addresses) => channel.channel.clone(),
+        };
         let counts = [channel.ready, channel.leased, channel.delayed, channel.dead, channel.bytes];
         let counts = counts.map(|count| count.to_string());
         [vec![name, channel.number.to_string()], counts.into()].concat()
@@ -113,7 +118,7 @@ fn write_damage(found: &Found, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// So many things.
-fn count(number: u64, thing: &str) -> String {
+pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }

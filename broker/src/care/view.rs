@@ -1,22 +1,23 @@
 //! A data folder as it is seen without a broker: its parts, and what they add up to.
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+};
 
-use restante_wire::{Address, ChannelConfig, channel::Durability};
+use restante_wire::channel::Durability;
 use uuid::Uuid;
 
-use super::{CareError, damage::Damage, logs::Logs};
+use super::{CareError, damage::Damage, logs::Logs, report::NameFrom};
 use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
     clock::Past,
-    core::Replay,
+    core::{Known, Replay, whose::Said},
     data_folder,
     log::{Record, RecordHead},
 };
-
-/// The namespace of channels whose entries are lost. No namespace of Kubernetes has this name: it would have to be made.
-const LOST_NAMESPACE: &str = "restante-lost";
 
 /// A data folder that was looked at. Nobody changes it for as long as the value lives.
 pub(super) struct View {
@@ -26,6 +27,8 @@ pub(super) struct View {
     pub(super) damage: Vec<Damage>,
     /// How many records there are of each kind.
     pub(super) kinds: BTreeMap<&'static str, u64>,
+    /// Channels that the address store has lost, and whether the log tells who they are.
+    lost: BTreeMap<u32, bool>,
     replay: Replay,
 }
 
@@ -43,21 +46,34 @@ impl View {
         let folder = data_folder::look::Looked::open(path)?;
         let mut addresses = address_store::look::look(&folder.addresses())?;
         let logs = Logs::look(&folder)?;
-        let (mut replay, mut kinds) = (Replay::default(), BTreeMap::new());
+        let known: HashMap<u32, Uuid> =
+            addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
+        let known = Known::by(move |number| known.get(&number).copied());
+        let (mut replay, mut kinds) = (Replay::beside(known), BTreeMap::new());
         let unreadable = logs.records(|seen, record| {
             *kinds.entry(kind(record)).or_default() += 1;
             replay.record(seen.position, &RecordHead::of(record));
         })?;
         replay.finish();
+        let said = replay.said();
         replay.hand_over();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
-        let apart = adopt_lost(&mut addresses, &replay);
+        let (apart, lost) = adopt_lost(&mut addresses, &said);
         damage.extend(apart);
         damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
-        Ok(Self { folder, addresses, logs, damage, kinds, replay })
+        Ok(Self { folder, addresses, logs, damage, kinds, lost, replay })
+    }
+
+    /// What tells a channel's name.
+    pub(super) fn name_from(&self, held: &Held<'_>) -> NameFrom {
+        match self.lost.get(&held.entry.number) {
+            None => NameFrom::Addresses,
+            Some(true) => NameFrom::Log,
+            Some(false) => NameFrom::Nothing,
+        }
     }
 
     /// What is known of the time.
@@ -84,24 +100,23 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Gives the messages of channels that the address store does not know a channel to belong to, unless they were deleted.
-fn adopt_lost(addresses: &mut address_store::look::Looked, replay: &Replay) -> Option<Damage> {
-    let known: Vec<u32> = addresses.channels().iter().map(|(entry, _)| entry.number).collect();
-    let whole = addresses.harm.is_empty();
-    let unknown = replay.channels().filter(|(number, state)| {
-        let deleted = whole && addresses.is_given(*number);
-        !known.contains(number) && !deleted && state.messages_count() > 0
-    });
-    let unknown: Vec<u32> = unknown.map(|(number, _)| number).collect();
-    for number in &unknown {
-        let name = format!("channel-{number}");
-        let Ok(address) = Address::new(LOST_NAMESPACE, &name) else { continue };
-        // The same one each time that the folder is looked at.
-        let uid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-        let config = ChannelConfig::new(uid, LOST_NAMESPACE, &name, address);
-        addresses.adopt(ChannelEntry { number: *number, config });
+/// Gives what is stored of channels that the address store does not know to orphans, as a start does; those that it knows as
+/// other channels than the log does as well, which a start refuses.
+fn adopt_lost(
+    addresses: &mut address_store::look::Looked,
+    said: &Said,
+) -> (Vec<Damage>, BTreeMap<u32, bool>) {
+    let known: BTreeSet<u32> = addresses.channels().iter().map(|(entry, _)| entry.number).collect();
+    let is_known = |number| known.contains(&number) && !said.apart.contains_key(&number);
+    let is_taken = |uid| addresses.has(uid) && !said.apart.values().any(|apart| apart.other == uid);
+    let orphans = said.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
+    let mut damage: Vec<_> = said.apart.values().map(Damage::of_apart).collect();
+    if orphans.iter().any(|orphan| !said.apart.contains_key(&orphan.entry.number)) {
+        damage.push(Damage::of_lost(&orphans));
     }
-    unknown.first().map(|number| Damage::of_channel(*number, unknown.len()))
+    let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
+    orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
+    (damage, lost)
 }
 
 /// The name of a record's kind.
@@ -114,6 +129,8 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
         Record::Message { .. } => "message",
         Record::State { .. } => "state",
+        Record::Channel { .. } => "channel",
+        Record::ChannelClosed { .. } => "channel closed",
         Record::Clock { .. } => "clock",
     }
 }

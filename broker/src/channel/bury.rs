@@ -10,6 +10,16 @@ use super::{
 use crate::clock::{Millis, after};
 
 impl ChannelState {
+    /// Gives up a message that cannot be read. It stays until somebody sees to it: what was acknowledged is not dropped because
+    /// a disk fails.
+    pub fn set_aside(&mut self, sequence: Sequence, reason: &str, now: Millis) {
+        self.change(sequence, |message| {
+            let (cause, reason) = (DeadLetterCause::Unreadable, Some(reason.into()));
+            message.expires_at = None;
+            message.phase = Phase::Dead(Death { cause, since: now, reason });
+        });
+    }
+
     /// Gives a message up.
     pub(super) fn bury(
         &mut self,

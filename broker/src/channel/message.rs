@@ -56,6 +56,8 @@ pub struct Message {
     pub handouts: Handouts,
     /// Who has it.
     pub phase: Phase,
+    /// Where the log says so, if that was written since the message was stored.
+    pub state_at: Option<Position>,
 }
 
 /// Who has a message.
@@ -109,6 +111,7 @@ impl Message {
             expires_at: None,
             handouts: Handouts::default(),
             phase: Phase::Ready(None),
+            state_at: None,
         }
     }
 

@@ -22,7 +22,9 @@ pub(super) type PackedPlain = Packed<6>;
 impl Plain {
     /// A message, if it is plain.
     pub(super) fn of(message: &Message) -> Option<Self> {
-        let Message { stored, group: None, expires_at, handouts, phase: Phase::Ready(None) } = message else {
+        let Message { stored, group: None, expires_at, handouts, phase: Phase::Ready(None), state_at: None } =
+            message
+        else {
             return None;
         };
         // One that was over before it was stored, or ends with all time, is left out so that the numbers are unambiguous.
@@ -82,6 +84,7 @@ mod tests {
             Message { handouts, ..plain.clone() },
             Message { phase: Phase::Delayed { until: 200, ended: None }, ..plain.clone() },
             Message { phase: Phase::Ready(Some(Ended::Released)), ..plain.clone() },
+            Message { state_at: Some(Position::START), ..plain.clone() },
             Message { expires_at: Some(99), ..plain.clone() },
             Message { expires_at: Some(Millis::MAX), ..plain.clone() },
         ] {

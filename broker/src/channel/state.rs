@@ -30,6 +30,8 @@ pub struct ChannelState {
     /// Of the others.
     places: Places,
     bytes: u64,
+    /// Messages of which the log has more than their own records.
+    recorded: u64,
 }
 
 impl ChannelState {
@@ -65,6 +67,20 @@ impl ChannelState {
     /// Messages in the channel, whatever their state.
     pub fn messages_count(&self) -> u64 {
         self.backlog.count() + self.others.len() as u64
+    }
+
+    /// Messages of which the log may have to be told once more before they are gone: of those that were never leased that they
+    /// are, and of those that are leased how that ends.
+    pub fn owed(&self) -> u64 {
+        self.messages_count() - self.recorded + self.places.count(State::Leased)
+    }
+
+    /// What is to be said of a message was written to the log. Where it was written before, if it was.
+    pub fn record_at(&mut self, sequence: Sequence, position: Position) -> Option<Position> {
+        let Some(message) = self.others.get_mut(&sequence) else { return Some(position) };
+        let before = message.state_at.replace(position);
+        self.recorded += u64::from(before.is_none());
+        before
     }
 
     /// Bytes of contents and kept headers.
@@ -198,6 +214,7 @@ impl ChannelState {
             None => self.backlog.remove(sequence)?.into(),
         };
         self.bytes -= u64::from(message.stored.bytes);
+        self.recorded -= u64::from(message.state_at.is_some());
         Some(message)
     }
 
@@ -229,6 +246,7 @@ impl ChannelState {
     /// A message comes to a sequence that has none.
     fn put(&mut self, sequence: Sequence, message: Message) {
         self.bytes += u64::from(message.stored.bytes);
+        self.recorded += u64::from(message.state_at.is_some());
         match Plain::of(&message) {
             Some(plain) => self.backlog.insert(sequence, plain),
             None => {

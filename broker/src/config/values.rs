@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use crate::{core::CORES_MAX, http::ExternalUrl};
+use crate::{core::CORES_MAX, http::ExternalUrl, log::disk::SEGMENT_BYTES_MAX};
 
 /// The longest time that a flag may give: what is meant to be longer is meant to be for ever, and sums of times must not
 /// overflow.
@@ -19,7 +19,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// From one block of many messages to what a 32-bit offset reaches.
 pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
-    if (ByteSize::mib(1)..=ByteSize::gib(2)).contains(&size) {
+    if (ByteSize::mib(1)..=ByteSize(SEGMENT_BYTES_MAX)).contains(&size) {
         Ok(size)
     } else {
         Err("must be 1MiB to 2GiB".into())

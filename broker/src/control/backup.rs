@@ -148,7 +148,14 @@ impl Archive {
             let copied = Copied::File(file, folder.join(&name));
             self.send_file(&mut writer, &name, Arc::new(copied), bytes, None).await?;
         }
-        for part in cut.into_iter().flat_map(|cut| cut.parts) {
+        let (parts, marks): (Vec<_>, Vec<_>) = cut.into_iter().map(|cut| (cut.parts, cut.marks)).unzip();
+        for (name, contents) in marks.into_iter().flatten() {
+            self.send(writer.begin(&name, contents.len() as u64, None)).await?;
+            writer.contents(&contents);
+            self.send(contents.into()).await?;
+            self.send(writer.end()).await?;
+        }
+        for part in parts.into_iter().flatten() {
             let name = part.name();
             let (bytes, padded) = (part.bytes, Some(part.file_bytes).filter(|padded| *padded > part.bytes));
             self.send_file(&mut writer, &name, Arc::new(Copied::Part(part)), bytes, padded).await?;

@@ -46,8 +46,8 @@ pub(super) async fn put<C: Channels>(
 
 /// `DELETE /control/v1/channels/{uid}`
 ///
-/// The channel is closed before the store forgets it, so that no message comes in between; the store forgets it before
-/// its messages go, so that after a crash they either belong to it again or to nobody.
+/// The log says that the channel is deleted before the store forgets it: what has neither a channel nor that is nobody's to
+/// drop. A channel that the store could not forget stays closed, whoever says that it is there, until this is asked for again.
 pub(super) async fn delete<C: Channels>(
     State(control): State<Control<C>>,
     Path(uid): Path<String>,
@@ -57,15 +57,11 @@ pub(super) async fn delete<C: Channels>(
     let deleted = control.in_turn(|control| async move {
         let entry = control.store.by_uid(uid);
         let mut messages = 0;
-        if let Some(entry) = &entry {
-            let closed = control.channels.close(entry.number, force).await.map_err(errors::gone)?;
+        if let Some(entry) = entry {
+            let closed = control.channels.close(entry, force).await.map_err(errors::not_done)?;
             messages = closed.map_err(|messages| errors::not_empty(uid, messages))?;
         }
-        let removed = control.on_disk(move |store| store.remove(uid)).await;
-        if let (Err(_), Some(entry)) = (&removed, &entry) {
-            control.channels.reopen(entry.number).await;
-        }
-        if let Some(entry) = removed? {
+        if let Some(entry) = control.on_disk(move |store| store.remove(uid)).await? {
             control.channels.removed(entry.number).await;
             tracing::info!(channel = entry.config.qualified_name(), %uid, messages, "deleted a channel");
         }

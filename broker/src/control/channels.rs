@@ -20,16 +20,13 @@ pub trait Channels: Clone + Send + Sync + 'static {
         channels: Vec<Arc<ChannelEntry>>,
     ) -> impl Future<Output = Result<Vec<ChannelStats>, CoreGone>> + Send;
 
-    /// Begins a channel's deletion, if it is empty or `force` says so: from then on it takes no message. Returns how
-    /// many messages go with it, or how many stand in the way.
+    /// Deletes a channel's messages for ever, if there are none or `force` says so, and takes none any more: on disk when it
+    /// returns. Returns how many messages went, or how many stand in the way.
     fn close(
         &self,
-        number: u32,
+        entry: Arc<ChannelEntry>,
         force: bool,
-    ) -> impl Future<Output = Result<Result<u64, u64>, CoreGone>> + Send;
-
-    /// Takes a deletion back that could not be stored.
-    fn reopen(&self, number: u32) -> impl Future<Output = ()> + Send;
+    ) -> impl Future<Output = Result<Result<u64, u64>, WorkFailed>> + Send;
 
     /// Ends a channel's deletion, once the address store has forgotten it.
     fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
@@ -62,12 +59,8 @@ impl Channels for Cores {
         Cores::stats(self, channels).await
     }
 
-    async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
-        Cores::close(self, number, force).await
-    }
-
-    async fn reopen(&self, number: u32) {
-        Cores::reopen(self, number).await;
+    async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
+        Cores::close(self, entry, force).await
     }
 
     async fn removed(&self, number: u32) {

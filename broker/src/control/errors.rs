@@ -15,6 +15,7 @@ use crate::{
 pub(super) fn refused(error: ApplyError) -> HttpError {
     let kind = match &error {
         ApplyError::Invalid(_)
+        | ApplyError::Durability { .. }
         | ApplyError::TooMany(_)
         | ApplyError::TooManyOrphans(_)
         | ApplyError::NumbersExhausted => ProblemType::ChannelInvalid,
@@ -36,6 +37,7 @@ pub(super) fn not_done(error: WorkFailed) -> HttpError {
     match error {
         WorkFailed::Gone(error) => gone(error),
         WorkFailed::Store(error) => HttpError::new(ProblemType::StoreFailed, error.to_string()),
+        WorkFailed::NoRoom => HttpError::new(ProblemType::StoreFull, error.to_string()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The credential of the control port.
 
 use std::{
-    fs, io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,8 @@ use subtle::ConstantTimeEq;
 const TOKEN_BYTES_MIN: usize = 16;
 /// The most: a header line of common servers and proxies holds 8 KiB.
 const TOKEN_BYTES_MAX: usize = 4096;
+/// How much of the file is read: a token with much white space around it.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The credential, kept as its hash: hashes have one length, and comparing them tells nothing about the token.
 #[derive(Clone)]
@@ -43,7 +46,10 @@ pub enum TokenError {
 impl Token {
     /// Reads the token from a file, white space around it left out.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let text = fs::read(path).map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
+        let mut text = Vec::new();
+        // From wherever it comes, and not for ever: what is longer is no token.
+        let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text));
+        read.map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
         Self::new(text.trim_ascii()).ok_or_else(|| TokenError::Malformed { path: path.to_owned() })
     }
 
@@ -61,6 +67,8 @@ impl Token {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Death, Message, Phase, Sequence, Stored},
     clock::{Millis, after},
-    log::{Log, Record, Sync, Target, Targets},
+    log::{Log, Purpose, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
 };
 
@@ -22,6 +22,7 @@ impl<L: Log> Core<L> {
         let Some(to) = self.dead_letter_channel(number) else { return self.stays(number, sequence) };
         match self.content_of(number, sequence)? {
             None => Ok(()),
+            Some(Reading::Unreadable) => self.stays(number, sequence),
             Some(Reading::Here(recorded)) => {
                 if self.move_message(number, sequence, &to, recorded, Moved::GivenUp)? {
                     return Ok(());
@@ -37,9 +38,9 @@ impl<L: Log> Core<L> {
     }
 
     /// A dead letter is in its channel, for now or until somebody sees to it.
-    fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+    pub(super) fn stays(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         self.lease_ended(number, sequence);
-        self.record_state(number, sequence)
+        self.record_state(number, sequence, Purpose::Settle)
     }
 
     /// The channel that takes another's dead letters. What it sends on itself does not come back to it: its own are taken
@@ -92,7 +93,7 @@ impl<L: Log> Core<L> {
             body: &content.body,
         };
         // Not from the reserve, which is for what empties the log. On a full disk the message stays where it is.
-        let Ok(position) = self.log.append(&record) else { return Ok(false) };
+        let Ok(position) = self.append_message(&record) else { return Ok(false) };
         // Another core's log may be on its disk before this one: it is given the message when this record is, for which nobody
         // else may ask.
         let decided = self.appended(if target.is_to_come() { Sync::Now } else { Sync::Later });

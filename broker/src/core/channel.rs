@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, by_channel, by_channel::Holder, room};
+use super::{Channel, Core, Ticket, WorkFailed, by_channel, by_channel::Holder, room};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
-    log::Log,
+    log::{Log, Purpose, Record, Sync},
     shared::{Share, Shared},
 };
 
@@ -78,6 +78,7 @@ impl Channel {
             wakes_at: None,
             listed_as_idle: false,
             lacks_memory: false,
+            owed: 0,
         };
         channel.publish();
         channel
@@ -142,33 +143,50 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Begins a channel's deletion, if it is empty or `force` says so: from now on it takes no message. Returns how many
-    /// go with it, or how many stand in the way; those that are on their way to it among them.
-    pub fn close(&mut self, number: u32, force: bool) -> Result<u64, u64> {
+    /// Deletes a channel for ever, if it is empty or `force` says so: its messages and its keys go, and it takes none any more.
+    /// Returns how many messages went, or how many stand in the way; those that are on their way to it among them. When the
+    /// promise is kept the log knows it; then the address store may forget the channel, and until it does the channel is there
+    /// and takes nothing.
+    pub fn close(
+        &mut self,
+        entry: &ChannelEntry,
+        force: bool,
+    ) -> Result<Result<(u64, Ticket), u64>, WorkFailed> {
+        self.alive()?;
+        let number = entry.number;
+        if self.closed.contains(&number) {
+            return Ok(Ok((0, self.everything_so_far(Sync::Now))));
+        }
         let under_way = &self.counters.get_or_insert(number).under_way;
         under_way.close(true);
         let here = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
         let messages = here + under_way.messages();
         if messages > 0 && !force {
             under_way.close(false);
-            return Err(messages);
+            return Ok(Err(messages));
         }
+        let record = Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() };
+        if !self.log.has_room(Purpose::Settle, record.encoded_len()) {
+            self.counters.get_or_insert(number).under_way.close(false);
+            return Err(WorkFailed::NoRoom);
+        }
+        self.append(&record, Purpose::Settle)?;
+        let ticket = self.appended(Sync::Now);
         self.closed.insert(number);
-        Ok(messages)
+        self.drop_channel(number);
+        Ok(Ok((messages, ticket)))
     }
 
-    /// Takes a deletion back that could not be stored.
-    pub fn reopen(&mut self, number: u32) {
-        self.counters.get_or_insert(number).under_way.close(false);
-        self.closed.remove(&number);
-    }
-
-    /// Ends a channel's deletion, once the address store has forgotten it for ever: at the next start the log's records
-    /// of its number belong to nobody.
-    pub fn remove(&mut self, number: u32) {
+    /// The address store has forgotten a deleted channel: nobody asks for it, or sends anything to it, any more.
+    pub fn removed(&mut self, number: u32) {
         self.counters.remove(number);
+    }
+
+    /// Nothing of a deleted channel is written any more: what there is of it in the log comes before its deletion.
+    fn drop_channel(&mut self, number: u32) {
         self.resting.forget(number);
         let Some(mut channel) = self.channels.remove(&number) else { return };
+        channel.counters.publish(&ChannelState::default(), 0, 0);
         self.timers.remove(number, channel.wakes_at);
         channel.receivers.dismiss();
         channel.senders.wake_all();
@@ -176,7 +194,11 @@ impl<L: Log> Core<L> {
         for (sequence, message) in channel.state.messages() {
             self.contents.remove(number, sequence);
             self.release_position(message.stored.position);
+            if let Some(state_at) = message.state_at {
+                self.log.release(state_at);
+            }
         }
+        self.owe(channel.owed, 0);
         self.wakers.commit.notify_one();
     }
 

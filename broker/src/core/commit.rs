@@ -1,13 +1,14 @@
 //! What goes to the log, and when it is committed.
 
 use std::{
+    fmt::Display,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use super::{Core, Samples, StoreFailed, Ticket, in_flight::Flight};
-use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Purpose, Record, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open group, if there is something in it and the log takes one more. Everybody who waits for it
@@ -119,18 +120,25 @@ impl<L: Log> Core<L> {
         self.log.open_bytes()
     }
 
-    /// Appends what must have room even on a full disk: all that empties it.
-    pub(super) fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let appended = self.log.append_reserved(record);
-        self.reserve_held(appended)
+    /// Appends what the caller has found room for: it was decided, and cannot be refused any more.
+    pub(super) fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, StoreFailed> {
+        let appended = self.log.append(record, purpose);
+        self.has_room_held(appended)
     }
 
-    /// There is always room for what empties the log: a log without is of no more use.
-    pub(super) fn reserve_held<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, StoreFailed> {
+    /// A log that does not take what it had room for is of no more use.
+    pub(super) fn has_room_held<T>(&mut self, appended: Result<T, AppendError>) -> Result<T, StoreFailed> {
         appended.map_err(|error| {
-            tracing::error!(%error, "the log takes no record, not even from its reserve; the broker stops");
-            self.failed = true;
-            self.wakers.commit.notify_one();
+            match error {
+                // It says why.
+                AppendError::Poisoned => {
+                    let why = self.log.failure();
+                    self.fail(&why);
+                }
+                AppendError::Full | AppendError::TooLarge(_) => {
+                    self.fail(&format_args!("the log does not take a record that it had room for: {error}"));
+                }
+            }
             StoreFailed
         })
     }
@@ -161,13 +169,28 @@ impl<L: Log> Core<L> {
     /// A log that failed once is never used again: the broker stops, and recovery decides.
     pub(super) fn survive<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, StoreFailed> {
         outcome.map_err(|error| {
-            if !self.failed {
-                tracing::error!(%error, "the log failed; the broker refuses everything and stops");
-            }
-            self.failed = true;
-            self.wakers.commit.notify_one();
+            self.fail(&error);
             StoreFailed
         })
+    }
+
+    /// The log is of no more use: nothing is taken or given any more.
+    fn fail(&mut self, why: &dyn Display) {
+        if !self.failed {
+            tracing::error!(error = %why, "the log failed; the broker refuses everything and stops");
+            self.failure.tell(why);
+        }
+        self.failed = true;
+        self.wakers.commit.notify_one();
+    }
+
+    /// Ends the log in order, once everything is on disk.
+    pub fn end(&mut self) {
+        if !self.failed {
+            let closed = self.log.close();
+            // What is not on disk by now, if anything, is that it all is: the next start finds out for itself.
+            let _ = self.survive(closed);
+        }
     }
 
     /// What the log and the tables hold, for other threads.

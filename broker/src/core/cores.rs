@@ -96,21 +96,23 @@ impl<L: Log> Cores<L> {
         Ok(channels.iter().map(|entry| self.counters.get(entry.number).stats(&entry.config, now)).collect())
     }
 
-    /// Begins a channel's deletion, if it is empty or `force` says so: from then on it takes no message. Returns how
-    /// many go with it, or how many stand in the way.
-    pub async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
-        self.of(number).run(move |core| core.close(number, force)).await
+    /// Deletes a channel for ever, if it is empty or `force` says so: on disk when it returns. Returns how many messages went
+    /// with it, or how many stand in the way.
+    pub async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
+        let closed = self.of(entry.number).run(move |core| core.close(&entry, force));
+        Ok(match closed.await?? {
+            Ok((messages, ticket)) => {
+                ticket.wait().await?;
+                Ok(messages)
+            }
+            Err(messages) => Err(messages),
+        })
     }
 
-    /// Takes a deletion back that could not be stored.
-    pub async fn reopen(&self, number: u32) {
-        // A core that is gone holds nothing any more.
-        let _ = self.of(number).run(move |core| core.reopen(number)).await;
-    }
-
-    /// Ends a channel's deletion, once the address store has forgotten it.
+    /// The address store has forgotten a channel that was deleted.
     pub async fn removed(&self, number: u32) {
-        let _ = self.of(number).run(move |core| core.remove(number)).await;
+        // A core that is gone holds nothing any more.
+        let _ = self.of(number).run(move |core| core.removed(number)).await;
     }
 
     /// These channels may have another configuration.

@@ -4,12 +4,17 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-use super::{Core, CoreGone, EVENTS_PER_TURN, Reading, StoreFailed, Ticket, attempts::Outcome, records};
+use super::{
+    Core, CoreGone, EVENTS_PER_TURN, Reading, SettleRefusal, StoreFailed, Ticket,
+    attempts::Outcome,
+    promise::{ROOM_AGAIN_AFTER_MS, STATE_BYTES},
+    records,
+};
 use crate::{
     address_store::ChannelEntry,
-    channel::{Arrival, Attempt, Claim, Granted, Phase, Sequence, WaiterId},
+    channel::{Arrival, Attempt, Claim, Granted, Phase, Released, Sequence, WaiterId},
     clock::{Millis, after},
-    log::{Log, Sync},
+    log::{Log, Purpose, Sync},
     shared::{self, Share, Taken},
 };
 
@@ -75,6 +80,8 @@ pub enum PullRefusal {
     },
     /// There is no memory for the answer.
     NoMemory,
+    /// The disk has no room to write the lease down.
+    StoreFull,
     /// The log failed.
     StoreFailed,
     /// The broker is shutting down.
@@ -118,7 +125,11 @@ impl<L: Log> Core<L> {
         }
         // Whoever waits came earlier; and nobody waits while something may be had, but for those that lack memory.
         if channel.may_give() && (channel.receivers.is_empty() || channel.lacks_memory) {
-            let memory = asked.answers.take(channel.next_bytes()).ok_or(PullRefusal::NoMemory)?;
+            let bytes = channel.next_bytes();
+            if !self.has_room_for_state(Purpose::Change) {
+                return Err(PullRefusal::StoreFull);
+            }
+            let memory = asked.answers.take(bytes).ok_or(PullRefusal::NoMemory)?;
             let delivery = self.hand_out(number, asked, memory)?;
             self.touch(number);
             return Ok(Delivered::Now(delivery));
@@ -149,6 +160,7 @@ impl<L: Log> Core<L> {
             && (channel.receivers.is_empty() || channel.lacks_memory)
             && let size = channel.next_bytes()
             && size <= bytes
+            && self.has_room_for_state(Purpose::Change)
             && let Some(memory) = asked.answers.take_uncounted(size)
         {
             bytes -= size;
@@ -185,17 +197,37 @@ impl<L: Log> Core<L> {
     /// The answer never left: the message takes its old place, and the hand-out does not count.
     pub fn take_back(&mut self, number: u32, claim: Claim) {
         // A lease that ended meanwhile, or a log that failed, leaves nothing to take back.
-        let _ = self.release(number, claim, super::Release { counted: false, delay: None });
+        let released = self.release(number, claim, super::Release { counted: false, delay: None });
+        if matches!(released, Err(SettleRefusal::StoreFull)) {
+            self.take_back_unrecorded(number, claim);
+        }
+    }
+
+    /// The same without room to write it down. After a crash the message comes when its lease would have ended.
+    fn take_back_unrecorded(&mut self, number: u32, claim: Claim) {
+        let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&number)) else { return };
+        let released = channel.state.release(claim, false, None, &channel.policy, now);
+        if released == Ok(Released::Back) {
+            self.metrics.released.inc();
+            self.lease_ended(number, claim.sequence);
+            self.serve_waiting(number);
+            self.touch(number);
+        }
     }
 
     /// Gives what may be had to those who wait.
     pub(super) fn serve_waiting(&mut self, number: u32) {
         for _ in 0..EVENTS_PER_TURN {
             let Some(channel) = self.channels.get_mut(&number) else { return };
-            if !channel.may_give() {
+            if !channel.may_give() || channel.receivers.is_empty() {
                 return;
             }
             let size = channel.next_bytes();
+            if !self.log.has_room(Purpose::Change, STATE_BYTES) {
+                let again = self.clock.now() + ROOM_AGAIN_AFTER_MS;
+                return self.wake_at(number, again);
+            }
+            let Some(channel) = self.channels.get_mut(&number) else { return };
             let served = channel.receivers.pop(|answers| answers.take_uncounted(size));
             let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(number) };
             if waiter.sender.is_closed() {
@@ -252,6 +284,7 @@ impl<L: Log> Core<L> {
             self.metrics.redelivered.inc();
         }
         let ticket = self.record_lease(number, &granted)?;
+        self.promise_for(number);
         self.delivery(number, granted, ticket, memory)
     }
 
@@ -285,9 +318,16 @@ impl<L: Log> Core<L> {
         Ok(Delivery { channel: number, granted, token, content, ticket, memory })
     }
 
-    /// Writes down a lease that was granted or renewed.
+    /// Writes down a lease that was granted or renewed. Only the first of a message is short: each later record says all that
+    /// those before it said, so that they are not needed any more.
     pub(super) fn record_lease(&mut self, number: u32, granted: &Granted) -> Result<Ticket, StoreFailed> {
-        self.append_reserved(&records::lease(number, granted))?;
+        let sequence = granted.sequence;
+        if self.message(number, sequence).is_some_and(|message| message.state_at.is_some()) {
+            self.record_state(number, sequence, Purpose::Change)?;
+        } else {
+            let position = self.append(&records::lease(number, granted), Purpose::Change)?;
+            self.recorded(number, sequence, position);
+        }
         Ok(self.appended(Sync::Later))
     }
 }

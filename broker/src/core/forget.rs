@@ -11,6 +11,9 @@ impl<L: Log> Core<L> {
     pub(super) fn forget(&mut self, number: u32, sequence: Sequence, message: &Message) {
         self.contents.remove(number, sequence);
         self.release_position(message.stored.position);
+        if let Some(state_at) = message.state_at {
+            self.log.release(state_at);
+        }
         self.lease_ended(number, sequence);
         if let Some(channel) = self.channels.get(&number) {
             channel.senders.wake();
@@ -34,6 +37,7 @@ impl<L: Log> Core<L> {
 
     /// Shows other threads what a channel holds now, and sees to it that it wakes in time.
     pub(super) fn touch(&mut self, number: u32) {
+        self.promise_for(number);
         let Some(channel) = self.channels.get(&number) else { return };
         channel.publish();
         if let Some(at) = channel.state.next_event() {

@@ -27,6 +27,11 @@ pub enum WorkFailed {
     /// The log failed.
     #[error(transparent)]
     Store(#[from] StoreFailed),
+    /// The log has no room for what this writes.
+    #[error(
+        "there is no room on the disk for it: enlarge the volume, or receive messages so that room comes free"
+    )]
+    NoRoom,
 }
 
 /// Reaches a core from another thread.

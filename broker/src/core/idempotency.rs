@@ -53,14 +53,26 @@ const SHARDS: usize = 256;
 /// Keys that come between two sweeps of one table each.
 const SWEEP_EVERY: usize = 64;
 
+/// Set in a slot whose record is the key's alone. Channels' numbers are given in turn, and never so many.
+const ALONE: u32 = 1 << 31;
+
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     tag: u32,
     /// Whole seconds since the table's base, so that they fit; rounded up, so that no window is shorter than was said.
     expires_in_seconds: u32,
     position: Position,
-    /// Whose share it counts in.
+    /// Whose share it counts in, and [`ALONE`].
     channel: u32,
+}
+
+/// Where a key's record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The place.
+    pub position: Position,
+    /// Whether the record is the key's alone: then nobody needs it when the key is forgotten.
+    pub alone: bool,
 }
 
 /// The keys that are still remembered.
@@ -74,6 +86,8 @@ pub struct IdempotencyTable {
     next_sweep: usize,
     /// When all were last swept because the table was full.
     swept_at: Millis,
+    /// Records of keys alone that were forgotten, until somebody asks.
+    forgotten: Vec<Position>,
 }
 
 impl IdempotencyTable {
@@ -81,7 +95,8 @@ impl IdempotencyTable {
     pub fn new(keys: Shared<Holder>, now: Millis) -> Self {
         let shards = (0..SHARDS).map(|_| HashTable::new()).collect();
         let by_channel = ByChannel::of(keys);
-        Self { shards, base: now, by_channel, since_sweep: 0, next_sweep: 0, swept_at: 0 }
+        let forgotten = Vec::new();
+        Self { shards, base: now, by_channel, since_sweep: 0, next_sweep: 0, swept_at: 0, forgotten }
     }
 
     /// How many keys are remembered; some of them may have expired.
@@ -112,12 +127,12 @@ impl IdempotencyTable {
         slots.filter(|slot| slot.tag == tag && !slot.has_expired(age)).map(|slot| slot.position).collect()
     }
 
-    /// Remembers a key of a channel, whose record lies at `position`.
+    /// Remembers a key of a channel, and where its record lies.
     pub fn insert(
         &mut self,
         hash: KeyHash,
         expires_at: Millis,
-        position: Position,
+        KeyRecord { position, alone }: KeyRecord,
         (channel, namespace): (u32, &str),
         now: Millis,
     ) {
@@ -128,15 +143,26 @@ impl IdempotencyTable {
             self.rebase(now);
             seconds(self.base).unwrap_or(u32::MAX)
         });
-        let slot = Slot { tag, expires_in_seconds, position, channel };
+        let owner = if alone { channel | ALONE } else { channel };
+        let slot = Slot { tag, expires_in_seconds, position, channel: owner };
         self.shards[shard].insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         self.by_channel.add(channel, namespace, 1);
         self.since_sweep += 1;
         if self.since_sweep >= SWEEP_EVERY {
-            self.since_sweep = 0;
-            self.next_sweep = (self.next_sweep + 1) % SHARDS;
-            self.sweep(self.next_sweep, now);
+            self.sweep_next(now);
         }
+    }
+
+    /// Forgets what has expired in the next of the tables.
+    pub fn sweep_next(&mut self, now: Millis) {
+        self.since_sweep = 0;
+        self.next_sweep = (self.next_sweep + 1) % SHARDS;
+        self.sweep(self.next_sweep, now);
+    }
+
+    /// Records of keys alone that were forgotten since this was last asked.
+    pub fn take_forgotten(&mut self) -> Vec<Position> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Whether a key is remembered by the record at this very place.
@@ -144,12 +170,23 @@ impl IdempotencyTable {
         self.candidates(hash, now).contains(&position)
     }
 
-    /// A key's record was copied to another place of the log.
-    pub fn relocate(&mut self, hash: KeyHash, from: Position, to: Position) {
+    /// A key's record was copied to another place of the log, with its message or alone.
+    pub fn relocate(&mut self, hash: KeyHash, from: Position, to: KeyRecord) {
         let (shard, tag) = place(hash);
         let slot = self.shards[shard].find_mut(spread(tag), |slot| slot.tag == tag && slot.position == from);
         if let Some(slot) = slot {
-            slot.position = to;
+            slot.position = to.position;
+            slot.channel |= if to.alone { ALONE } else { 0 };
+        }
+    }
+
+    /// A key is of no use any more.
+    pub fn forget(&mut self, hash: KeyHash, position: Position) {
+        let (shard, tag) = place(hash);
+        let is_it = |slot: &Slot| slot.tag == tag && slot.position == position;
+        if let Ok(found) = self.shards[shard].find_entry(spread(tag), is_it) {
+            let (slot, _) = found.remove();
+            self.by_channel.give_back(slot.channel, 1);
         }
     }
 
@@ -171,11 +208,12 @@ impl IdempotencyTable {
 
     fn sweep(&mut self, shard: usize, now: Millis) {
         let age = self.age(now);
-        let by_channel = &mut self.by_channel;
+        let (by_channel, forgotten) = (&mut self.by_channel, &mut self.forgotten);
         self.shards[shard].retain(|slot| {
             let stays = !slot.has_expired(age);
             if !stays {
-                by_channel.give_back(slot.channel, 1);
+                by_channel.give_back(slot.channel & !ALONE, 1);
+                forgotten.extend((slot.channel & ALONE != 0).then_some(slot.position));
             }
             stays
         });
@@ -216,21 +254,25 @@ mod tests {
         Position::for_test(number)
     }
 
+    fn lies(number: u32) -> KeyRecord {
+        KeyRecord { position: at(number), alone: false }
+    }
+
     #[test]
     fn a_key_is_remembered_until_its_window_closes() {
         let mut table = table(10);
-        table.insert(1, 5_000, at(1), ORDERS, 0);
+        table.insert(1, 5_000, lies(1), ORDERS, 0);
         assert_eq!(table.candidates(1, 4_999), [at(1)]);
         assert!(table.candidates(1, 5_000).is_empty());
         assert!(table.candidates(2, 0).is_empty());
-        table.relocate(1, at(1), at(2));
+        table.relocate(1, at(1), lies(2));
         assert!(table.is_at(1, at(2), 0) && !table.is_at(1, at(1), 0));
     }
 
     #[test]
     fn a_window_is_never_shorter_than_was_said_and_at_most_a_second_longer() {
         let mut table = table(10);
-        table.insert(1, 5_001, at(1), ORDERS, 2_500);
+        table.insert(1, 5_001, lies(1), ORDERS, 2_500);
         assert_eq!(table.candidates(1, 5_000), [at(1)]);
         assert!(table.candidates(1, 6_000).is_empty());
     }
@@ -241,10 +283,10 @@ mod tests {
         const CENTURY: Millis = 100 * 365 * 24 * 3_600_000;
         let mut table = table(10);
         let long = CENTURY + 600_000;
-        table.insert(1, long, at(1), ORDERS, CENTURY);
+        table.insert(1, long, lies(1), ORDERS, CENTURY);
         for (number, now) in [(2, CENTURY + 1), (3, 2 * CENTURY), (4, 30 * CENTURY)] {
             let hash = number.into();
-            table.insert(hash, now + 300_000, at(number), ORDERS, now);
+            table.insert(hash, now + 300_000, lies(number), ORDERS, now);
             assert_eq!(table.candidates(hash, now + 299_999), [at(number)], "at {now}");
             assert!(table.candidates(hash, now + 301_000).is_empty(), "at {now}");
         }
@@ -255,8 +297,8 @@ mod tests {
     fn a_new_base_leaves_each_key_its_time() {
         let mut table = table(10);
         let far = (u64::from(u32::MAX) - 10) * 1000;
-        table.insert(1, far, at(1), ORDERS, far - 20_500);
-        table.insert(2, far + 60_000, at(2), ORDERS, far - 20_500);
+        table.insert(1, far, lies(1), ORDERS, far - 20_500);
+        table.insert(2, far + 60_000, lies(2), ORDERS, far - 20_500);
         assert_eq!(table.candidates(1, far - 1), [at(1)]);
         assert_eq!(table.candidates(2, far + 59_999), [at(2)]);
         assert!(table.candidates(1, far + 1000).is_empty() && table.candidates(2, far + 61_000).is_empty());
@@ -265,9 +307,9 @@ mod tests {
     #[test]
     fn a_full_table_has_room_again_when_windows_close() {
         let mut table = table(4);
-        table.insert(1, 10_000, at(1), ORDERS, 0);
-        table.insert(2, 20_000, at(2), ORDERS, 0);
-        table.insert(3, 20_000, at(3), ORDERS, 0);
+        table.insert(1, 10_000, lies(1), ORDERS, 0);
+        table.insert(2, 20_000, lies(2), ORDERS, 0);
+        table.insert(3, 20_000, lies(3), ORDERS, 0);
         assert!(!table.has_room(ORDERS, 9_000));
         assert!(table.has_room(ORDERS, 10_000));
         assert_eq!(table.count(), 2);
@@ -281,7 +323,7 @@ mod tests {
             while table.has_room(of, 0) {
                 keys += 1;
                 let hash = u128::from(of.0) << 64 | u128::from(keys as u32) << 32 | u128::from(keys as u32);
-                table.insert(hash, 10_000, at(keys as u32), of, 0);
+                table.insert(hash, 10_000, lies(keys as u32), of, 0);
             }
             keys
         };
@@ -290,11 +332,23 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_record_of_its_own_is_told_when_it_is_forgotten() {
+        let mut table = table(10);
+        table.insert(1, 5_000, lies(1), ORDERS, 0);
+        table.insert(2, 5_000, lies(2), ORDERS, 0);
+        table.relocate(2, at(2), KeyRecord { position: at(3), alone: true });
+        (0..SHARDS).for_each(|_| table.sweep_next(5_000));
+        assert_eq!((table.take_forgotten(), table.count()), (vec![at(3)], 0));
+        assert!(table.take_forgotten().is_empty());
+    }
+
+    #[test]
     fn expired_keys_are_swept_out_as_others_come() {
         let mut table = table(u64::MAX);
         for number in 0..100_000_u32 {
             let hash = u128::from(number) << 32 | u128::from(number);
-            table.insert(hash, (u64::from(number) + 1) * 1000, at(number), ORDERS, u64::from(number) * 1000);
+            let now = u64::from(number) * 1000;
+            table.insert(hash, now + 1000, lies(number), ORDERS, now);
         }
         assert!(table.count() < 2 * SHARDS * SWEEP_EVERY, "{}", table.count());
     }

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, iter::repeat_n};
 
 use bytes::Bytes;
 
-use super::{Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, store::Arrived};
+use super::{
+    Core, Recorded, StoreFailed, Ticket, outbox::Outgoing, placement::is_outbox, reclaim::Stopped,
+    store::Arrived,
+};
 use crate::{
     channel::{Sequence, Stored},
     log::{AppendError, Log, Position, Record, Sync, Target, Targets},
@@ -90,11 +93,12 @@ impl<L: Log> Core<L> {
             headers,
             body,
         };
-        let position = match self.log.append(&record) {
+        let position = match self.append_message(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => return Ok(TakenIn::NoRoom),
             // Not too large: in the outbox it is longer, and a start refuses what an earlier one had longer segments for.
-            Err(error @ (AppendError::TooLarge(_) | AppendError::Poisoned)) => {
+            Err(AppendError::Poisoned) => return self.has_room_held(Err(AppendError::Poisoned)),
+            Err(error @ AppendError::TooLarge(_)) => {
                 tracing::error!(%error, "a message of another core is not taken; the next start tries again");
                 return Err(StoreFailed);
             }
@@ -132,7 +136,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Says again of a message that is gone from its channels that it was taken, if it may come again.
-    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), StoreFailed> {
+    pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, message_id, enqueued_ms, moved_from, .. } = *record else {
             return Ok(());
         };

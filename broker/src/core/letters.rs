@@ -73,7 +73,8 @@ impl<L: Log> Core<L> {
                     (next, coming) = (Some(sequence), Some(its));
                     break;
                 }
-                None => continue,
+                // It is a dead letter of this channel from now on, and told as such.
+                Some(Reading::Unreadable) | None => continue,
             };
             let Some(origin) = Origin::of(&recorded.content.headers) else { continue };
             if asked.came_from.as_ref().is_some_and(|channel| *channel != origin.channel) {

@@ -1,15 +1,15 @@
 //! The time in the log: where the next run goes on. Written with something else, or for something that is to happen: a broker
 //! without messages that does nothing writes nothing.
 
-use super::{Core, StoreFailed, records};
+use super::{Core, reclaim::Stopped, records};
 use crate::{
     clock::Millis,
-    log::{Log, Sync},
+    log::{Log, Purpose, Sync},
 };
 
 /// How often at most, while something is written: by so much a lease, a pause or a window may be longer after a power cut.
 const EVERY_MS: Millis = 1000;
-/// The same out of the reserve of a full disk, which is for what empties it.
+/// The same on a full disk, out of what leases have.
 const EVERY_RESERVED_MS: Millis = 60_000;
 /// How often when nothing is written, while something is due some time: by so much it may be late after a power cut. A sync every
 /// ten minutes is nothing to a disk.
@@ -74,9 +74,9 @@ impl<L: Log> Core<L> {
     fn mark(&mut self) {
         let (mark, before) = (self.clock.mark(), self.marked.at);
         let record = records::clock(mark);
-        let mut appended = self.log.append(&record);
+        let mut appended = self.log.append(&record, Purpose::Store);
         if appended.is_err() && before + EVERY_RESERVED_MS <= mark.own {
-            appended = self.log.append_reserved(&record);
+            appended = self.log.append(&record, Purpose::Change);
         }
         // Without room the next run knows less of the time, and what empties the disk has its own.
         let steps = self.clock.steps();
@@ -90,7 +90,7 @@ impl<L: Log> Core<L> {
     }
 
     /// The part of the log that is walked has a mark, perhaps the newest: the time is written down anew, once for each walk.
-    pub(super) fn keep_mark(&mut self) -> Result<(), StoreFailed> {
+    pub(super) fn keep_mark(&mut self) -> Result<(), Stopped> {
         if !self.marked.on_this_walk {
             let (mark, steps) = (self.clock.mark(), self.clock.steps());
             self.marked = Marked { at: mark.own, in_this_run: true, steps, on_this_walk: true };

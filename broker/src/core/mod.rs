@@ -24,10 +24,12 @@ mod letters;
 mod look;
 mod mark;
 mod moves;
+mod named;
 pub mod outbox;
 mod pacer;
 mod placement;
 mod positions;
+mod promise;
 mod push;
 mod reach;
 mod read;
@@ -47,7 +49,10 @@ mod store;
 pub mod tasks;
 mod time;
 mod timers;
+mod told;
 mod under_way;
+mod unreadable;
+pub(crate) mod whose;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -79,11 +84,14 @@ pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
 pub use shared::SharedCore;
 pub use start::{Common, Found};
+pub(crate) use told::Known;
+pub use whose::Apart;
 
 use crate::{
-    address_store::{AddressStore, ChannelEntry},
+    address_store::{AddressStore, ApplyError, ChannelEntry, OpenError},
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
+    first_failure::FirstFailure,
     log::{DiskLog, GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::{Share, Shared},
@@ -97,12 +105,14 @@ use ids::Ids;
 use in_flight::InFlight;
 use inbox::Inbox;
 use moves::Moves;
+use named::Named;
 use outbox::Outbox;
 use positions::SharedPositions;
 use reclaim::Reclaim;
 use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
+use unreadable::Unreadable;
 
 /// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
 type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;
@@ -129,12 +139,21 @@ pub enum StartError {
     /// The log cannot be read.
     #[error("failed to start from the log: {0}")]
     Log(#[from] LogError),
-    /// The log has messages of channels that the address store never knew.
+    /// The log and the address store tell of different channels.
     #[error(
-        "the log has messages of channel number {0}, which the address store never gave: the folders 'addresses' and \
-         'log' of the data folder are not of one time; restore both from one backup"
+        "channel number {number} is {in_log} in the log and has the UID {other} in the address store: the folders 'addresses' \
+         and 'log' of the data folder are not of one time; restore both from one backup, or salvage what is in the log: \
+         restante-broker salvage",
+        number = .0.number,
+        in_log = .0.in_log,
+        other = .0.other
     )]
-    StoresApart(u32),
+    StoresApart(Box<Apart>),
+    /// Nobody has said what becomes of a channel's messages, which is a defect.
+    #[error(
+        "the log has messages of channel number {0}, which is neither known nor deleted: this is a defect of Restante"
+    )]
+    NoOwner(u32),
     /// The log could not copy a message, and so could never give back the segment that it is in.
     #[error(
         "the log has a message of channel {channel} that takes {bytes} bytes of a segment, and segments of this start take at \
@@ -148,6 +167,12 @@ pub enum StartError {
         /// Bytes that there are.
         longest: u64,
     },
+    /// The address store cannot be made ready for changes.
+    #[error(transparent)]
+    AddressStore(#[from] OpenError),
+    /// The address store cannot take the channels that the log has messages of.
+    #[error("failed to store the channels that the log has messages of: {0}")]
+    Apply(#[from] ApplyError),
     /// The system gives no random number.
     #[error("failed to draw a random number from the system: {0}")]
     Random(getrandom::Error),
@@ -187,6 +212,8 @@ struct Channel {
     lacks_memory: bool,
     /// What it has of the disk.
     disk: Stored,
+    /// Its part of what is owed to all channels.
+    owed: u64,
 }
 
 /// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
@@ -207,6 +234,8 @@ pub struct Core<L = DiskLog> {
     counters: Arc<CounterRegistry>,
     contents: HotContents,
     shared: SharedPositions,
+    /// Channels that the log knows already.
+    named: Named,
     idempotency: IdempotencyTable,
     /// The disk, which the channels of all cores share.
     disk: Shared<Holder>,
@@ -216,6 +245,8 @@ pub struct Core<L = DiskLog> {
     outbox: Outbox,
     inbox: Inbox,
     timers: ChannelTimers,
+    /// What the messages of all channels may still have to say to the log: see [`promise`].
+    owed: u64,
     reclaim: Reclaim,
     marked: mark::Marked,
     /// Channels whose waiting receivers lack memory.
@@ -232,6 +263,8 @@ pub struct Core<L = DiskLog> {
     /// The newest group that is synced, and with it all before.
     durable_group: GroupNumber,
     failed: bool,
+    failure: FirstFailure,
+    unreadable: Unreadable,
     metrics: Arc<Metrics>,
     samples: Arc<Samples>,
     wakers: Wakers,
@@ -251,6 +284,11 @@ impl<L: Log> Core<L> {
     /// Whether the log failed; then nothing is taken or given any more.
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Why the log failed, if it did.
+    pub fn failure(&self) -> Option<FirstFailure> {
+        self.failed.then(|| self.failure.clone())
     }
 
     /// The time now, unless the log failed.

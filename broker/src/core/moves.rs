@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use super::{Core, Recorded, StoreFailed, bury::Moved, read::Came};
+use super::{Core, StoreFailed, bury::Moved, read::Came};
 use crate::{
     channel::{Phase, Sequence},
     log::{Coming, Log},
@@ -59,7 +59,8 @@ impl<L: Log> Core<L> {
     }
 
     fn move_now(&mut self, number: u32, sequence: Sequence, came: Came) -> Result<(), StoreFailed> {
-        let recorded = Recorded::of(&self.came(came)?);
+        // A dead letter that cannot be read stays where it is.
+        let Some(recorded) = self.came_of(number, sequence, came)? else { return Ok(()) };
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
         // Somebody may have redriven or purged it meanwhile.
         let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));

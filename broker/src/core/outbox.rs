@@ -13,10 +13,13 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, under_way::UnderWay};
+use super::{
+    Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, promise::SETTLE_BYTES,
+    under_way::UnderWay, unreadable::Unread,
+};
 use crate::{
     channel::Sequence,
-    log::{Log, Position, Read, Record, Sync},
+    log::{Log, Position, Purpose, Read, Record, Sync},
 };
 
 /// When a message comes again for which the other core's log had no room. Nobody tells when it has some again; to ask twice a
@@ -139,19 +142,33 @@ impl<L: Log> Core<L> {
     pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
         let position = self.outbox.messages.get(&message).map(|held| held.position);
-        position.map(|position| self.read(position)).transpose()
+        let read = position.map(|position| self.read(position)).transpose();
+        read.map_err(|unread| self.outgoing_unread(message, unread))
     }
 
-    /// Every core has a message, on disk.
-    pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Ticket, StoreFailed> {
+    /// A message that is to go cannot be read: it stays in the outbox, and the next start tries again.
+    fn outgoing_unread(&self, message: Outgoing, unread: Unread) -> StoreFailed {
+        if let Unread::Record(error) = unread {
+            let (outbox, sequence) = message;
+            tracing::warn!(outbox, sequence, %error, "a message for channels of other cores cannot be read, and waits");
+            self.metrics.unreadable.inc();
+        }
+        StoreFailed
+    }
+
+    /// Every core has a message, on disk. Nothing is said of it while the log has no room for that.
+    pub(super) fn went_out(&mut self, message: Outgoing) -> Result<Option<Ticket>, StoreFailed> {
         self.alive()?;
+        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+            return Ok(None);
+        }
         let Some(Held { position, .. }) = self.outbox.messages.remove(&message) else {
-            return Ok(Ticket::committed());
+            return Ok(Some(Ticket::committed()));
         };
         let (channel, sequence) = message;
-        self.append_reserved(&Record::Settle { channel, sequence })?;
+        self.append(&Record::Settle { channel, sequence }, Purpose::Settle)?;
         self.release_position(position);
-        Ok(self.appended(Sync::Now))
+        Ok(Some(self.appended(Sync::Now)))
     }
 }
 
@@ -202,7 +219,9 @@ async fn deliver<L: Log>(cores: &Reach<L>, message: Outgoing, decided: Ticket) -
         Some(Read::Here(bytes)) => bytes,
         Some(Read::Coming(coming)) => {
             let came = coming.await;
-            cores.own().with(|core| core.came(came))?
+            cores
+                .own()
+                .with(|core| core.came(came).map_err(|unread| core.outgoing_unread(message, unread)))?
         }
         None => return Ok(Vec::new()),
     };
@@ -223,7 +242,13 @@ async fn leave_when_safe<L: Log>(
     for (channel, ticket) in &taken {
         cores.kept(*channel, ticket.clone()).await?;
     }
-    cores.own().with(|core| core.went_out(message))?.wait().await?;
+    let gone = loop {
+        match cores.own().with(|core| core.went_out(message))? {
+            Some(gone) => break gone,
+            None => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+        }
+    };
+    gone.wait().await?;
     for (channel, _) in taken {
         cores.tell(channel, move |core| core.is_over(message));
     }

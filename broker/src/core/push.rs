@@ -6,8 +6,11 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, CoreGone, Reach, Recorded, StoreFailed, Ticket, Turn, idempotency::PushKey,
-    recall::Recalled, room::Fullness, store::Arrived,
+    Content, Core, CoreGone, Reach, Recorded, StoreFailed, Ticket, Turn,
+    idempotency::{KeyRecord, PushKey},
+    recall::Recalled,
+    room::Fullness,
+    store::Arrived,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -198,13 +201,22 @@ impl<L: Log> Core<L> {
             headers: &content.headers,
             body: &content.body,
         };
-        let position = self.log.append(&record).map_err(|error| match error {
-            AppendError::Full => PushRefusal::StoreFull,
-            AppendError::TooLarge(max) => PushRefusal::TooLarge { max },
-            AppendError::Poisoned => PushRefusal::StoreFailed,
-        })?;
+        let position = match self.append_message(&record) {
+            Ok(position) => position,
+            Err(AppendError::Full) => {
+                // Keys that have expired meanwhile take room as well.
+                self.idempotency.sweep_next(now);
+                self.release_keys();
+                self.wakers.commit.notify_one();
+                return Err(PushRefusal::StoreFull);
+            }
+            Err(AppendError::TooLarge(max)) => return Err(PushRefusal::TooLarge { max }),
+            Err(AppendError::Poisoned) => return Err(PushRefusal::StoreFailed),
+        };
         if let Some(Idempotency { hash, expires_ms, .. }) = key {
-            self.idempotency.insert(hash, expires_ms, position, holder(entries), now);
+            let lies = KeyRecord { position, alone: false };
+            self.idempotency.insert(hash, expires_ms, lies, holder(entries), now);
+            self.release_keys();
         }
         let stored_here = targets.iter().filter(|target| here.has(target.channel)).count();
         self.shared.share(position, stored_here);

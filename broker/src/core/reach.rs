@@ -15,7 +15,10 @@ use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
 use super::{Core, CoreGone, CoreHandle, Cores, Here, Reading, Recorded, SharedCore, StoreFailed, Ticket};
-use crate::log::{Coming, DiskLog, Log};
+use crate::{
+    channel::Sequence,
+    log::{Coming, DiskLog, Log},
+};
 
 /// The cores, from the thread of one of them. Cheap to clone.
 pub struct Reach<L = DiskLog>(Arc<Inner<L>>);
@@ -129,16 +132,31 @@ impl<L: Log> Reach<L> {
     }
 
     /// Waits for a content of a channel's message.
-    pub async fn content(&self, channel: u32, reading: &mut Reading) -> Result<Recorded, StoreFailed> {
+    ///
+    /// Nothing if it cannot be read: then the message was set aside.
+    pub async fn content(
+        &self,
+        channel: u32,
+        sequence: Sequence,
+        reading: &mut Reading,
+    ) -> Result<Option<Recorded>, StoreFailed> {
         match reading {
-            Reading::Here(recorded) => Ok(recorded.clone()),
-            Reading::Coming(coming) => Ok(Recorded::of(&self.bytes(channel, coming).await?)),
+            Reading::Here(recorded) => Ok(Some(recorded.clone())),
+            Reading::Coming(coming) => {
+                let came = coming.await;
+                let came = self.ask(channel, &(), move |core, ()| core.came_of(channel, sequence, came));
+                came.await.unwrap_or(Err(StoreFailed))
+            }
+            Reading::Unreadable => Ok(None),
         }
     }
 
+    /// Waits for the record that tells of a key.
     pub(super) async fn bytes(&self, channel: u32, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
         let came = coming.await;
-        self.ask(channel, &(), |core, ()| core.came(came)).await.unwrap_or(Err(StoreFailed))
+        let came =
+            self.ask(channel, &(), |core, ()| core.came(came).map_err(|unread| core.key_unread(unread)));
+        came.await.unwrap_or(Err(StoreFailed))
     }
 
     /// One of the cores, from outside.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Content, Core, Recorded, StoreFailed};
 use crate::{
     channel::Sequence,
-    log::{Coming, Log, LogError, Position, Read, Record},
+    log::{Coming, Log, LogError, Position, Record},
 };
 
 /// What a message's record tells: here, or on its way.
@@ -17,6 +17,8 @@ pub enum Reading {
     Here(Recorded),
     /// It comes from the log; [`super::Reach::content`] waits for it.
     Coming(Coming),
+    /// It cannot be read: the message was set aside.
+    Unreadable,
 }
 
 /// How a read ended: not at all, if the log is gone.
@@ -33,10 +35,7 @@ impl<L: Log> Core<L> {
         if let Some(recorded) = self.contents.get(number, sequence) {
             return Ok(Reading::Here(recorded));
         }
-        Ok(match self.read(position)? {
-            Read::Here(bytes) => Reading::Here(Recorded::of(&bytes)),
-            Read::Coming(coming) => Reading::Coming(coming),
-        })
+        self.read_content(number, sequence, position)
     }
 
     /// The content of a message, if it is there.
@@ -61,20 +60,14 @@ impl<L: Log> Core<L> {
             None => self.content_of(number, sequence),
         }
     }
-
-    /// A record's bytes.
-    pub(super) fn read(&mut self, position: Position) -> Result<Read, StoreFailed> {
-        let read = self.log.read(position);
-        self.survive(read)
-    }
-
-    /// Takes note of how a read ended.
-    pub(super) fn came(&mut self, came: Came) -> Result<Bytes, StoreFailed> {
-        self.survive(came.unwrap_or(Err(LogError::Poisoned)))
-    }
 }
 
 impl Recorded {
+    /// What stands for a message that cannot be read, where it is shown all the same.
+    pub fn unreadable() -> Self {
+        Self { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
+    }
+
     /// What a message's record tells.
     pub(super) fn of(bytes: &Bytes) -> Self {
         match Record::decode(bytes) {

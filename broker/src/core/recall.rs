@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Core, Push, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey};
+use super::{Core, Push, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey, unreadable::Unread};
 use crate::{
     clock::Millis,
     log::{Coming, Log, Position, Read, Record, Sync},
@@ -19,12 +19,21 @@ impl<L: Log> Core<L> {
         let Some(key) = push.key else { return Ok(None) };
         for position in self.idempotency.candidates(key.hash, self.clock.now()) {
             if push.recalled.iter().all(|(recalled, _)| *recalled != position)
-                && let Read::Coming(coming) = self.read(position)?
+                && let Read::Coming(coming) = self.read(position).map_err(|unread| self.key_unread(unread))?
             {
                 return Ok(Some((position, coming)));
             }
         }
         Ok(None)
+    }
+
+    /// The record that tells of a key cannot be read: this push is refused, because it may be a repeat. Others go on.
+    pub(super) fn key_unread(&self, unread: Unread) -> StoreFailed {
+        if let Unread::Record(error) = unread {
+            tracing::warn!(%error, "the record of an idempotency key cannot be read: pushes with this key are refused until it is forgotten");
+            self.metrics.unreadable.inc();
+        }
+        StoreFailed
     }
 
     /// The answer that a key got before. `goes_out`: its message is also for channels of other cores.
@@ -40,7 +49,7 @@ impl<L: Log> Core<L> {
         for position in self.idempotency.candidates(key.hash, now) {
             let bytes = match recalled.iter().find(|(recalled, _)| *recalled == position) {
                 Some((_, bytes)) => bytes.clone(),
-                None => match self.read(position)? {
+                None => match self.read(position).map_err(|unread| self.key_unread(unread))? {
                     Read::Here(bytes) => bytes,
                     // Its record left the memory at this very moment. The sender's next try reads it again.
                     Read::Coming(_) => return Err(PushRefusal::KeyInProgress),

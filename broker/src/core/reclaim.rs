@@ -4,27 +4,36 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
+    fmt::Display,
     task::{Context, Poll},
 };
 
-use super::{Core, StoreFailed, pacer::Pacer, placement::is_outbox};
+use super::{
+    Core, StoreFailed, idempotency::KeyRecord, pacer::Pacer, placement::is_outbox,
+    promise::ROOM_AGAIN_AFTER_MS, records,
+};
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
-    log::{GroupNumber, Log, Position, Record, Scanned, Sync, Target, Targets},
+    log::{AppendError, GroupNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
 };
 
 /// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
 const STEP_BYTES: usize = 256 * 1024;
+
+/// When a part of the log is walked again that could not be freed: soon enough for whoever has purged what was in it.
+const AGAIN_AFTER: Millis = 60_000;
 
 /// Where the copying is.
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     stage: Stage,
     pacer: Pacer,
-    /// Messages whose state was written anew on this walk: once is enough, however often it changed.
-    states: HashSet<(u32, Sequence)>,
+    /// Something in what is walked cannot be read, and is still needed: nothing may be freed.
+    holds: bool,
+    /// When it is tried again.
+    pub(super) again_at: Millis,
     /// The sequences that channels had not given yet when the broker started, if there were older logs.
     new_from: Option<HashMap<u32, Sequence>>,
 }
@@ -44,6 +53,21 @@ enum Stage {
     Walking { from: Position, below: Position },
     /// What is live of all before `below` is in the group `copies` at the latest.
     Copied { below: Position, copies: GroupNumber },
+}
+
+/// Why copying goes no further for now.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The log failed.
+    Failed(StoreFailed),
+    /// The copies have no room. They are made when they do.
+    NoRoom,
+}
+
+impl From<StoreFailed> for Stopped {
+    fn from(failed: StoreFailed) -> Self {
+        Self::Failed(failed)
+    }
 }
 
 /// What comes after a step.
@@ -67,6 +91,10 @@ impl<L: Log> Core<L> {
         }
         match self.reclaim.stage {
             Stage::Idle => {
+                let now = self.clock.now();
+                if self.reclaim.again_at > now {
+                    return Ok(Progress::Later(self.reclaim.again_at - now));
+                }
                 let Some(part) = self.log.reclaim_wanted() else { return Ok(Progress::Idle) };
                 self.walk(part.start, part.end, context)
             }
@@ -105,19 +133,66 @@ impl<L: Log> Core<L> {
         let Poll::Ready(scanned) = self.log.poll_scan(from, Some(below), STEP_BYTES, context) else {
             return Ok(Progress::Waiting);
         };
-        let Scanned { records, next } = self.survive(scanned)?;
+        let scanned = match scanned {
+            Err(error) if error.is_of_one_record() => return Ok(self.leave_for_now(&error)),
+            scanned => scanned,
+        };
+        let Scanned { records, broken, next } = self.survive(scanned)?;
+        for (position, bytes) in &broken {
+            self.reclaim.holds |= self.is_needed(*position, bytes);
+        }
         for (position, bytes) in records {
             let record = Record::decode(&bytes).expect("the log has checked the record");
-            self.keep(position, &record)?;
+            match self.keep(position, &record) {
+                Ok(()) => {}
+                Err(Stopped::Failed(failed)) => return Err(failed),
+                Err(Stopped::NoRoom) => {
+                    // What was copied by now is; the rest is when there is room again.
+                    self.reclaim.stage = Stage::Idle;
+                    return Ok(Progress::Later(ROOM_AGAIN_AFTER_MS));
+                }
+            }
         }
         if let Some(from) = next {
             self.reclaim.stage = Stage::Walking { from, below };
             return Ok(Progress::More);
         }
-        self.reclaim.states.clear();
         self.marked.on_this_walk = false;
+        if std::mem::take(&mut self.reclaim.holds) {
+            return Ok(self.leave_for_now(&"a message in it that is still needed cannot be read"));
+        }
         let copies = self.sync();
         self.free(below, copies, context)
+    }
+
+    /// What was walked stays where it is, because something in it cannot be read: nothing that was acknowledged is dropped for
+    /// that. Until it can be read, or nobody needs it.
+    fn leave_for_now(&mut self, why: &dyn Display) -> Progress {
+        tracing::warn!(
+            error = %why,
+            "the oldest part of the log cannot be freed: purge the dead letters that cannot be read, or salvage the data folder"
+        );
+        self.reclaim.stage = Stage::Idle;
+        self.reclaim.again_at = self.clock.now() + AGAIN_AFTER;
+        Progress::Later(AGAIN_AFTER)
+    }
+
+    /// Whether somebody needs a record of which only the head can be read.
+    fn is_needed(&self, position: Position, bytes: &[u8]) -> bool {
+        let Ok((RecordHead { record, .. }, _)) = RecordHead::decode_first(bytes) else { return true };
+        let lives = |channel, sequence| {
+            let message = self.message(channel, sequence);
+            message.is_some_and(|message| message.stored.position == position)
+        };
+        let is_needed = match record {
+            Record::Push { channel, sequence, .. } => lives(channel, sequence),
+            Record::Message { targets, .. } => targets
+                .iter()
+                .any(|target| self.goes_out(&target, position) || lives(target.channel, target.sequence)),
+            // Without a content: it is read whole or not at all.
+            _ => true,
+        };
+        is_needed || self.is_key_at(position, &record)
     }
 
     /// Frees what was walked. The copies are on disk before the originals go.
@@ -137,11 +212,14 @@ impl<L: Log> Core<L> {
         };
         self.survive(freed)?;
         self.reclaim.stage = Stage::Idle;
+        if self.owed > 0 {
+            self.owe(0, 0);
+        }
         Ok(Progress::More)
     }
 
     /// Copies what is still live of a record in the oldest segment.
-    fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
+    fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         match *record {
             Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
                 let mut targets = Vec::with_capacity(Target::BYTES);
@@ -162,17 +240,20 @@ impl<L: Log> Core<L> {
             Record::Message { .. } => self.keep_message(position, record),
             Record::Lease { channel, sequence, .. }
             | Record::Release { channel, sequence, .. }
-            | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence),
+            | Record::State { channel, sequence, .. } => self.keep_state(channel, sequence, position, record),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
+            // Each part of the log that needs one has one of its own.
+            Record::Channel { .. } => Ok(()),
+            Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
             Record::Clock { .. } => self.keep_mark(),
         }
     }
 
     /// Copies a message for those of its channels that still have it.
-    fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
+    fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
         self.keep_taken(record)?;
         let goes_out = targets.iter().any(|target| self.goes_out(&target, position));
@@ -207,7 +288,9 @@ impl<L: Log> Core<L> {
         self.shared.relocate(position, to);
         self.log.release(position);
         match record.key().filter(|_| with_key) {
-            Some((key, _)) => self.idempotency.relocate(key.hash, position, to),
+            Some((key, _)) => {
+                self.idempotency.relocate(key.hash, position, KeyRecord { position: to, alone: false });
+            }
             None => self.keep_key(position, record)?,
         }
         Ok(())
@@ -220,7 +303,7 @@ impl<L: Log> Core<L> {
 
     /// A settle outlives every copy of its message in its own log without help: segments leave from the oldest end only. As
     /// long as there are older logs, what they may have is settled once more.
-    fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+    fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), Stopped> {
         let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.has(channel)) else {
             return Ok(());
         };
@@ -241,24 +324,53 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// Writes down again what has become of a message since it was stored.
-    fn keep_state(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        if self.message(number, sequence).is_some() && self.reclaim.states.insert((number, sequence)) {
-            self.record_state(number, sequence)?;
-            let _ = self.appended(Sync::Later);
+    /// Nothing of a deleted channel comes after its deletion; so it outlives all of that in its own log, as a settle does.
+    fn keep_closed(&mut self, channel: u32, record: &Record<'_>) -> Result<(), Stopped> {
+        if self.here.has(channel) && self.log.has_older() {
+            self.append_copy(record)?;
         }
         Ok(())
     }
 
+    /// Copies what was last written of a message. What time has done to it since was not written down, and a start does it again.
+    fn keep_state(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        position: Position,
+        record: &Record<'_>,
+    ) -> Result<(), Stopped> {
+        let Some(message) =
+            self.message(number, sequence).filter(|message| message.state_at == Some(position))
+        else {
+            return Ok(());
+        };
+        // A release of 0.1.0 says less than what came before it.
+        let whole = matches!(record, Record::Release { .. }).then(|| message.into_owned());
+        let to = match &whole {
+            Some(message) => self.append_copy(&records::state(number, sequence, message))?,
+            None => self.append_copy(record)?,
+        };
+        self.recorded(number, sequence, to);
+        Ok(())
+    }
+
     /// Writes an idempotency key down again while its window is open, without its message.
-    fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreFailed> {
+    fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
+            if record.key_channel().is_some_and(|channel| self.closed.contains(&channel)) {
+                self.idempotency.forget(idempotency.hash, position);
+                return Ok(());
+            }
             let key = match record.key_channel() {
                 Some(channel) => Record::ChannelKey { channel, idempotency, message_id },
                 None => Record::Key { idempotency, message_id },
             };
             let to = self.append_copy(&key)?;
-            self.idempotency.relocate(idempotency.hash, position, to);
+            self.idempotency.relocate(idempotency.hash, position, KeyRecord { position: to, alone: true });
+            if !matches!(record, Record::Push { .. } | Record::Message { .. }) {
+                self.log.release(position);
+            }
         }
         Ok(())
     }
@@ -269,8 +381,12 @@ impl<L: Log> Core<L> {
         record.key().is_some_and(|(key, _)| self.idempotency.is_at(key.hash, position, now))
     }
 
-    pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, StoreFailed> {
-        let position = self.append_reserved(record)?;
+    pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, Stopped> {
+        let appended = self.append_copied(record);
+        if appended == Err(AppendError::Full) {
+            return Err(Stopped::NoRoom);
+        }
+        let position = self.has_room_held(appended)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
         // Nobody waits for a copy: it is synced before the original goes.
         let _ = self.appended(Sync::Later);

@@ -100,6 +100,7 @@ fn record_cause(cause: DeadLetterCause) -> u8 {
         DeadLetterCause::MaxDeliveries => 1,
         DeadLetterCause::Rejected => 2,
         DeadLetterCause::Expired => 3,
+        DeadLetterCause::Unreadable => 4,
     }
 }
 
@@ -108,6 +109,7 @@ fn read_cause(cause: u8) -> DeadLetterCause {
     match cause {
         2 => DeadLetterCause::Rejected,
         3 => DeadLetterCause::Expired,
+        4 => DeadLetterCause::Unreadable,
         _ => DeadLetterCause::MaxDeliveries,
     }
 }

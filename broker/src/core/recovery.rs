@@ -11,6 +11,8 @@ use std::{
     future::poll_fn,
 };
 
+use uuid::Uuid;
+
 use super::{
     Here, Numbered,
     inbox::{Inbox, came_from},
@@ -18,6 +20,8 @@ use super::{
     placement::is_outbox,
     positions::SharedPositions,
     records,
+    told::{Known, PartTold},
+    whose::Said,
 };
 use crate::{
     channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
@@ -30,6 +34,8 @@ use crate::{
 struct Changed {
     handouts: Handouts,
     phase: Phase,
+    /// Where the log says so.
+    position: Position,
     /// When its time is over, if that has changed.
     expires_at: Option<Option<Millis>>,
 }
@@ -41,6 +47,8 @@ pub(super) struct Key {
     pub(super) expires_at: Millis,
     /// The number of the channel that it belongs to, or none's.
     pub(super) channel: u32,
+    /// Whether the record is the key's alone.
+    pub(super) alone: bool,
 }
 
 /// Collects the log's records, in the order in which they lie there: those of the channels of one core.
@@ -61,6 +69,13 @@ pub(crate) struct Replay {
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
     pub(super) inbox: Inbox,
+    /// Of the newest part of the log.
+    pub(super) newest_part: PartTold,
+    pub(super) known: Known,
+    /// What the log says of channels that are not known.
+    pub(super) said: Said,
+    /// Channels that the log knows to be deleted, and their UIDs.
+    pub(super) closed: Numbered<Uuid>,
     /// Bytes of the longest record that the log takes.
     longest_record: u64,
     /// Messages whose records are longer, with how long: an earlier start had larger segments.
@@ -80,13 +95,18 @@ pub(super) struct Leaving {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self::of(Here::ALONE)
+        Self::beside(Known::by(|_| None))
     }
 }
 
 impl Replay {
+    /// Of all channels, of which these are known.
+    pub(crate) fn beside(known: Known) -> Self {
+        Self::of(Here::ALONE, known)
+    }
+
     /// Of the channels of one core.
-    fn of(here: Here) -> Self {
+    fn of(here: Here, known: Known) -> Self {
         Self {
             here,
             channels: Numbered::default(),
@@ -98,15 +118,22 @@ impl Replay {
             groups: HashSet::new(),
             leaving: HashMap::new(),
             inbox: Inbox::default(),
+            newest_part: PartTold::default(),
+            known,
+            said: Said::default(),
+            closed: Numbered::default(),
             longest_record: u64::MAX,
             too_long: Vec::new(),
         }
     }
 
     /// Everything in a log that is one core's.
-    pub(super) async fn read(log: &mut impl Log, here: Here) -> Result<Self, LogError> {
-        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here) };
-        let mut tell = |position, head: &RecordHead<'_>| replay.record(position, head);
+    pub(super) async fn read<L: Log>(log: &mut L, here: Here, known: Known) -> Result<Self, LogError> {
+        let mut replay = Self { longest_record: log.longest_record(), ..Self::of(here, known) };
+        let mut tell = |position, head: &RecordHead<'_>| {
+            replay.newest_part.record(L::part_of(position), &head.record);
+            replay.record(position, head);
+        };
         while poll_fn(|context| log.poll_replay(&mut tell, context)).await? == Replayed::Part {}
         replay.finish();
         Ok(replay)
@@ -147,6 +174,7 @@ impl Replay {
                         expires_at: expires_ms,
                         handouts: Handouts::default(),
                         phase: records::first_phase(due_ms),
+                        state_at: None,
                     };
                     if is_outbox(channel) {
                         let to_come = targets.iter().filter(Target::is_to_come).collect();
@@ -162,20 +190,26 @@ impl Replay {
             }
             Record::Lease { channel, sequence, delivery, uncounted, start, ends_ms } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
-                self.changed(channel, sequence, handouts, Phase::Leased(ends_ms), None);
+                let phase = Phase::Leased(ends_ms);
+                self.changed(channel, sequence, Changed { handouts, phase, position, expires_at: None });
             }
             Record::Release { channel, sequence, delivery, counted } => {
-                self.given_back(channel, sequence, delivery, counted);
+                self.given_back(position, channel, sequence, delivery, counted);
             }
             Record::State { channel, sequence, delivery, uncounted, start, expires_ms, phase } => {
                 let handouts = Handouts { last: delivery, uncounted, start };
                 if let RecordedPhase::Dead { since_ms, .. } = phase {
                     self.past.saw(since_ms);
                 }
-                self.changed(channel, sequence, handouts, records::phase(phase), Some(expires_ms));
+                let (phase, expires_at) = (records::phase(phase), Some(expires_ms));
+                self.changed(channel, sequence, Changed { handouts, phase, position, expires_at });
             }
             Record::Settle { channel, sequence } => self.gone(channel, sequence),
             Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => {}
+            Record::Channel { channel, uid, namespace, name } => {
+                self.named(channel, Uuid::from_u128(uid), namespace, name);
+            }
+            Record::ChannelClosed { channel, uid } => self.closed(channel, Uuid::from_u128(uid)),
             Record::Clock { .. } => records::mark(record).into_iter().for_each(|mark| self.past.marked(mark)),
         }
     }
@@ -187,15 +221,24 @@ impl Replay {
             return;
         }
         let channel = record.key_channel().unwrap_or_default();
-        let key = Key { position, expires_at: expires_ms, channel };
+        let alone = !matches!(record, Record::Push { .. } | Record::Message { .. });
+        let key = Key { position, expires_at: expires_ms, channel, alone };
         let known = self.keys.entry(hash).or_insert(key);
         // A key may be used again when its window is over, and the first message be copied after that.
-        if known.expires_at <= key.expires_at {
-            *known = key;
+        let older = if known.expires_at <= key.expires_at { std::mem::replace(known, key) } else { key };
+        if older.alone && older.position != known.position {
+            self.dead.push(older.position);
         }
     }
 
-    fn given_back(&mut self, channel: u32, sequence: Sequence, delivery: u32, counted: bool) {
+    fn given_back(
+        &mut self,
+        position: Position,
+        channel: u32,
+        sequence: Sequence,
+        delivery: u32,
+        counted: bool,
+    ) {
         if !self.here.has(channel) {
             return;
         }
@@ -203,8 +246,12 @@ impl Replay {
         let changed = self.changes.entry((channel, sequence)).or_insert(Changed {
             handouts: Handouts { last: delivery, ..Handouts::default() },
             phase: Phase::Leased(0),
+            position,
             expires_at: None,
         });
+        if changed.position != position {
+            self.dead.push(std::mem::replace(&mut changed.position, position));
+        }
         if matches!(changed.phase, Phase::Leased(_)) {
             let uncounted = &mut changed.handouts.uncounted;
             *uncounted = uncounted.saturating_add(u32::from(!counted));
@@ -251,6 +298,9 @@ impl Replay {
     }
 
     fn message(&mut self, channel: u32, sequence: Sequence, message: Message) {
+        if self.closed.contains_key(&channel) {
+            return self.release(Some(message));
+        }
         let older = self.channels.entry(channel).or_default().restore(sequence, message);
         self.release(older);
     }
@@ -260,20 +310,15 @@ impl Replay {
         self.release(older.map(|older| older.message));
     }
 
-    fn changed(
-        &mut self,
-        channel: u32,
-        sequence: Sequence,
-        handouts: Handouts,
-        phase: Phase,
-        expires_at: Option<Option<Millis>>,
-    ) {
+    fn changed(&mut self, channel: u32, sequence: Sequence, mut changed: Changed) {
         if !self.here.has(channel) {
             return;
         }
         self.saw(channel, sequence);
-        let before = self.changes.get(&(channel, sequence)).and_then(|changed| changed.expires_at);
-        let changed = Changed { handouts, phase, expires_at: expires_at.or(before) };
+        if let Some(before) = self.changes.get(&(channel, sequence)) {
+            changed.expires_at = changed.expires_at.or(before.expires_at);
+            self.dead.push(before.position);
+        }
         self.changes.insert((channel, sequence), changed);
     }
 
@@ -286,32 +331,49 @@ impl Replay {
             return self.release(gone.map(|gone| gone.message));
         }
         self.saw(channel, sequence);
-        self.changes.remove(&(channel, sequence));
+        self.dead.extend(self.changes.remove(&(channel, sequence)).map(|changed| changed.position));
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         let message = self.channels.entry(channel).or_default().remove(sequence);
         self.release(message);
     }
 
     /// A copy of a message is needed no longer.
     fn release(&mut self, message: Option<Message>) {
-        if let Some(message) = message
-            && self.shared.release(message.stored.position)
-        {
+        let Some(message) = message else { return };
+        self.dead.extend(message.state_at);
+        if self.shared.release(message.stored.position) {
             self.dead.push(message.stored.position);
         }
     }
 
     fn saw(&mut self, channel: u32, sequence: Sequence) {
+        if self.closed.contains_key(&channel) {
+            return;
+        }
         self.channels.entry(channel).or_default().saw_sequence(sequence);
     }
 
     /// Applies to each message what happened to it. Leases that have ended end when time is first looked at.
     pub(crate) fn finish(&mut self) {
-        for ((channel, sequence), Changed { handouts, phase, expires_at }) in self.changes.drain() {
-            let Some(state) = self.channels.get_mut(&channel) else { continue };
-            let Some(mut message) = state.remove(sequence) else { continue };
+        let closed = &self.closed;
+        // Looked at once and not at each deletion: there may be many of both.
+        if !closed.is_empty() {
+            self.keys.retain(|_, key| !closed.contains_key(&key.channel));
+        }
+        for ((channel, sequence), Changed { handouts, phase, position, expires_at }) in self.changes.drain() {
+            let state = self.channels.get_mut(&channel);
+            let Some((state, mut message)) =
+                state.and_then(|state| state.remove(sequence).map(|message| (state, message)))
+            else {
+                self.dead.push(position);
+                continue;
+            };
             message.handouts = handouts;
             message.phase = phase;
             message.expires_at = expires_at.unwrap_or(message.expires_at);
+            message.state_at = Some(position);
             state.restore(sequence, message);
         }
     }
@@ -322,7 +384,7 @@ impl Replay {
         leaving.sort_unstable_by_key(|(_, leaving)| leaving.message.stored.position);
         for (from, Leaving { message, to_come }) in leaving {
             for Target { channel, expires_ms, .. } in to_come {
-                if !self.inbox.knows(from, channel) {
+                if !self.inbox.knows(from, channel) && !self.closed.contains_key(&channel) {
                     let sequence = self.channels.entry(channel).or_default().next_sequence();
                     self.message(channel, sequence, Message { expires_at: expires_ms, ..message.clone() });
                 }

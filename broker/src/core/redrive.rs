@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved};
+use super::{
+    Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved, promise::SETTLE_BYTES,
+};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::after,
-    log::{Coming, Log, Record, Sync},
+    log::{Coming, Log, Purpose, Record, Sync},
 };
 
 /// What one turn of a redrive did.
@@ -15,7 +17,9 @@ use crate::{
 pub struct Redriven {
     /// Dead letters that are ready again.
     pub moved: u64,
-    /// Dead letters that are left.
+    /// Dead letters that cannot be read, and so cannot go to another channel.
+    pub unreadable: u64,
+    /// Dead letters that are left, those among them.
     pub left: u64,
     /// Where to go on; absent when there is nothing more to do, or no room.
     pub next: Option<Sequence>,
@@ -45,7 +49,7 @@ impl<L: Log> Core<L> {
             None => Vec::new(),
         };
         let mut next = dead.last().filter(|_| dead.len() == turn).map(|last| last + 1);
-        let (mut moved, mut coming) = (0, None);
+        let (mut moved, mut unreadable, mut coming) = (0, 0, None);
         for sequence in dead {
             let done = match to {
                 Some(to) => {
@@ -56,15 +60,20 @@ impl<L: Log> Core<L> {
                             (next, coming) = (Some(sequence), Some(its));
                             break;
                         }
+                        Some(Reading::Unreadable) => {
+                            unreadable += 1;
+                            continue;
+                        }
                         None => continue,
                     };
                     self.move_message(number, sequence, to, recorded, Moved::Redriven)?
                 }
+                None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
                     let expires_at = entry.config.limits.ttl_ms().map(|ttl| after(now, ttl));
                     let channel = self.channels.get_mut(&number);
                     let revived = channel.is_some_and(|channel| channel.state.revive(sequence, expires_at));
-                    self.record_state(number, sequence)?;
+                    self.record_state(number, sequence, Purpose::Change)?;
                     revived
                 }
             };
@@ -79,25 +88,29 @@ impl<L: Log> Core<L> {
         self.serve_waiting(number);
         self.touch(number);
         let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
-        Ok(Redriven { moved, left, next, coming, ticket })
+        Ok(Redriven { moved, unreadable, left, next, coming, ticket })
     }
 
     /// Messages of a state go for ever. A few at a time: the caller asks again until none went.
     pub fn purge(&mut self, entry: &Arc<ChannelEntry>, state: State) -> Result<(u64, Ticket), StoreFailed> {
         self.alive()?;
         let number = entry.number;
-        let gone = match self.channel(entry) {
+        let goes = match self.channel(entry) {
             Some(channel) => channel.state.in_state(state, 0, EVENTS_PER_TURN),
             None => Vec::new(),
         };
-        for sequence in &gone {
-            self.remove_message(number, *sequence)?;
+        let mut gone = 0;
+        for sequence in goes {
+            if !self.remove_message(number, sequence)? {
+                break;
+            }
+            gone += 1;
         }
-        self.metrics.purged.inc_by(gone.len() as u64);
-        let ticket = self.appended_some(gone.len() as u64);
+        self.metrics.purged.inc_by(gone);
+        let ticket = self.appended_some(gone);
         self.serve_waiting(number);
         self.touch(number);
-        Ok((gone.len() as u64, ticket))
+        Ok((gone, ticket))
     }
 
     /// The promise of so many records; of none, that of what was there before.
@@ -107,21 +120,28 @@ impl<L: Log> Core<L> {
 
     /// A message makes room for a newer one.
     pub(super) fn drop_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
-        self.metrics.dropped.inc();
-        if let Some(channel) = self.channels.get(&number) {
-            channel.counters.dropped.fetch_add(1, Relaxed);
+        if self.remove_message(number, sequence)? {
+            self.metrics.dropped.inc();
+            if let Some(channel) = self.channels.get(&number) {
+                channel.counters.dropped.fetch_add(1, Relaxed);
+            }
         }
-        self.remove_message(number, sequence)
+        Ok(())
     }
 
-    /// A message leaves its channel though nobody settled it.
-    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
+    /// A message leaves its channel though nobody settled it. False when the log has no room for that: then it stays.
+    fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<bool, StoreFailed> {
+        if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
+            return Ok(false);
+        }
         let channel = self.channels.get_mut(&number);
-        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else { return Ok(()) };
-        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        let Some(message) = channel.and_then(|channel| channel.state.remove(sequence)) else {
+            return Ok(true);
+        };
+        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
         self.forget(number, sequence, &message);
-        Ok(())
+        Ok(true)
     }
 
     /// A message whose time is over has left its channel already.
@@ -135,7 +155,7 @@ impl<L: Log> Core<L> {
         if let Some(channel) = self.channels.get(&number) {
             channel.counters.expired.fetch_add(1, Relaxed);
         }
-        self.append_reserved(&Record::Settle { channel: number, sequence })?;
+        self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
         self.forget(number, sequence, message);
         Ok(())

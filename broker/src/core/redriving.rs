@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use restante_wire::control::{LeftBecause, LettersLeft, Redriven};
 
-use super::{Cores, Recorded, Return, WorkFailed};
+use super::{Cores, Return, WorkFailed};
 use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
@@ -85,24 +85,29 @@ impl<L: Log> Cores<L> {
         limit: u64,
     ) -> Result<(), WorkFailed> {
         let core = self.of(entry.number);
-        let (mut from, mut brought) = (0, None);
+        let (mut from, mut brought, mut unreadable) = (0, None, 0);
         loop {
             let (of, to, max) = (entry.clone(), to.clone(), limit - done.moved);
             let turn = core.run(move |core| core.redrive(&of, to.as_ref(), from, max, brought)).await??;
             done.moved += turn.moved;
-            brought = match turn.coming {
-                Some(coming) => {
-                    let came = coming.await;
-                    Some(Recorded::of(&core.run(|core| core.came(came)).await??))
+            unreadable += turn.unreadable;
+            let mut next = turn.next;
+            brought = None;
+            if let (Some(coming), Some(sequence)) = (turn.coming, next) {
+                let (came, number) = (coming.await, entry.number);
+                brought = core.run(move |core| core.came_of(number, sequence, came)).await??;
+                if brought.is_none() {
+                    unreadable += 1;
+                    next = Some(sequence + 1);
                 }
-                None => None,
-            };
-            match turn.next.filter(|_| done.moved < limit) {
+            }
+            match next.filter(|_| done.moved < limit) {
                 Some(next) => from = next,
                 None => {
                     turn.ticket.wait().await?;
                     let because = if done.moved == limit { LeftBecause::Limit } else { LeftBecause::NoRoom };
-                    done.leave(entry, because, turn.left);
+                    done.leave(entry, LeftBecause::Unreadable, unreadable);
+                    done.leave(entry, because, turn.left.saturating_sub(unreadable));
                     return Ok(());
                 }
             }
@@ -135,14 +140,17 @@ impl<L: Log> Cores<L> {
                         done.leave(&asked.lies_in, because, messages);
                     }
                 }
-                brought = match turn.coming {
-                    Some(coming) => {
-                        let came = coming.await;
-                        Some(Recorded::of(&core.run(|core| core.came(came)).await??))
+                let mut next = turn.next;
+                brought = None;
+                if let (Some(coming), Some(sequence)) = (turn.coming, next) {
+                    let (came, number) = (coming.await, asked.lies_in.number);
+                    brought = core.run(move |core| core.came_of(number, sequence, came)).await??;
+                    if brought.is_none() {
+                        done.leave(&asked.lies_in, LeftBecause::Unreadable, 1);
+                        next = Some(sequence + 1);
                     }
-                    None => None,
-                };
-                match turn.next {
+                }
+                match next {
                     Some(next) => from = next,
                     None => {
                         turn.ticket.wait().await?;

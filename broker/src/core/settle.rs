@@ -4,11 +4,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use restante_wire::channel::{Delivery, Durability};
 
-use super::{Channel, Core, CoreGone, StoreFailed, Ticket, records};
+use super::{
+    Channel, Core, CoreGone, StoreFailed, Ticket,
+    promise::{SETTLE_BYTES, STATE_BYTES},
+    records,
+};
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
     clock::{Millis, after},
-    log::{Log, Record, Sync},
+    log::{Log, Purpose, Record, Sync},
 };
 
 /// A lease that goes on.
@@ -43,6 +47,8 @@ pub enum SettleRefusal {
     },
     /// The lease is not good, or not any more.
     Lease(Refusal),
+    /// The disk has no room to write it down.
+    StoreFull,
     /// The log failed.
     StoreFailed,
     /// The broker is shutting down.
@@ -77,6 +83,8 @@ impl<L: Log> Core<L> {
     /// The receiver is done with the message: it leaves the channel. As good when it left before.
     pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
+        self.leasing(number)?;
+        self.needs_room(Purpose::Settle, SETTLE_BYTES)?;
         let channel = self.leasing(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
             // Who settles twice is told the same; the first time may still be in the open group. And what left without being
@@ -87,14 +95,15 @@ impl<L: Log> Core<L> {
         self.metrics.settled.inc();
         let residence = now.saturating_sub(message.stored.enqueued_at);
         self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
-        self.append_reserved(&Record::Settle { channel: number, sequence: claim.sequence })?;
+        self.append(&Record::Settle { channel: number, sequence: claim.sequence }, Purpose::Settle)?;
         self.forget(number, claim.sequence, &message);
         let ticket = self.promise(number);
         self.after_lease(number);
         Ok(ticket)
     }
 
-    /// The receiver gives the message up: it becomes a dead letter. As good when it left before.
+    /// The receiver gives the message up: it becomes a dead letter. As good when it left before. On a full disk the reason is
+    /// left out: it is nobody's to read before the dead letter is, and could be long.
     pub fn reject(
         &mut self,
         number: u32,
@@ -102,6 +111,9 @@ impl<L: Log> Core<L> {
         reason: Option<&str>,
     ) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
+        self.leasing(number)?;
+        self.needs_room(Purpose::Settle, STATE_BYTES)?;
+        let reason = reason.filter(|reason| self.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
         let channel = self.leasing(number)?;
         if !channel.state.reject(claim, reason, &channel.policy, now)? {
             return Ok(self.everything_so_far(Sync::Now));
@@ -116,17 +128,20 @@ impl<L: Log> Core<L> {
     pub fn release(&mut self, number: u32, claim: Claim, release: Release) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
         let Release { counted, delay } = release;
+        self.leasing(number)?;
+        let has_room = self.needs_room(Purpose::Change, STATE_BYTES);
         let channel = self.leasing(number)?;
         let max_seconds = channel.entry.config.limits.max_delay_seconds;
         if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
         }
+        has_room?;
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
             Released::Before => return Ok(self.everything_so_far(Sync::Later)),
             Released::Buried => self.buried(number, claim.sequence)?,
             Released::Back => {
                 self.lease_ended(number, claim.sequence);
-                self.record_state(number, claim.sequence)?;
+                self.record_state(number, claim.sequence, Purpose::Change)?;
             }
         }
         self.metrics.released.inc();
@@ -144,6 +159,8 @@ impl<L: Log> Core<L> {
         seconds: Option<u32>,
     ) -> Result<Renewed, SettleRefusal> {
         let now = self.alive()?;
+        self.leasing(number)?;
+        self.needs_room(Purpose::Change, STATE_BYTES)?;
         let channel = self.leasing(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
         let granted = channel.state.renew(claim, after(now, lease), now)?;
@@ -163,14 +180,26 @@ impl<L: Log> Core<L> {
         self.channels.get_mut(&number).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
     }
 
-    /// Writes down everything about a message that changes.
-    pub(super) fn record_state(&mut self, number: u32, sequence: u64) -> Result<(), StoreFailed> {
+    /// A receiver is not heard for which there is no room: before anything has changed.
+    fn needs_room(&mut self, purpose: Purpose, bytes: usize) -> Result<(), SettleRefusal> {
+        self.log.has_room(purpose, bytes).then_some(()).ok_or(SettleRefusal::StoreFull)
+    }
+
+    /// Writes down everything about a message that changes. The caller has found room for it.
+    pub(super) fn record_state(
+        &mut self,
+        number: u32,
+        sequence: u64,
+        purpose: Purpose,
+    ) -> Result<(), StoreFailed> {
         let Some(message) = self.channels.get(&number).and_then(|channel| channel.state.message(sequence))
         else {
             return Ok(());
         };
-        let appended = self.log.append_reserved(&records::state(number, sequence, &message)).map(drop);
-        self.reserve_held(appended)
+        let appended = self.log.append(&records::state(number, sequence, &message), purpose);
+        let position = self.has_room_held(appended)?;
+        self.recorded(number, sequence, position);
+        Ok(())
     }
 
     /// When a settle of this channel may be answered: at once where nothing outlives a restart anyhow.

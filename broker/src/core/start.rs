@@ -8,22 +8,26 @@ use restante_wire::channel::Durability;
 use super::{
     Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
     contents::HotContents,
-    idempotency::IdempotencyTable,
+    idempotency::{IdempotencyTable, KeyRecord},
     ids::Ids,
     in_flight::InFlight,
     mark::Marked,
     moves::Moves,
+    named::Named,
     outbox::{Outbox, Outgoing},
     reclaim::Reclaim,
     recovery::{Key, Leaving, Replay},
     rest::Resting,
     timers::ChannelTimers,
+    told::Known,
     under_way::UnderWay,
+    whose::{self, Said},
 };
 use crate::{
     address_store::AddressStore,
     channel::{LeaseSealer, Message},
     clock::{Clock, Past},
+    first_failure::FirstFailure,
     log::{GroupNumber, Log, LogError, Sync},
     metrics::Metrics,
     shared::Shared,
@@ -44,6 +48,8 @@ pub struct Common {
     pub counters: Arc<CounterRegistry>,
     /// What channels have of the disk.
     pub disk: Shared<Holder>,
+    /// Why the broker's log failed, if it did.
+    pub failure: FirstFailure,
     /// Drawn at each start; part of every lease, so that none is issued twice.
     start: u64,
 }
@@ -70,14 +76,25 @@ impl Common {
         let start = getrandom::u64().map_err(StartError::Random)?;
         // How much there is, the logs tell.
         let disk = Shared::with_times(u64::MAX, DISK_TIMES, metrics.disk_refused.clone());
-        Ok(Self { store: store.clone(), sealer, limits, metrics, counters: Arc::default(), start, disk })
+        Ok(Self {
+            store: store.clone(),
+            sealer,
+            limits,
+            metrics,
+            counters: Arc::default(),
+            failure: FirstFailure::default(),
+            start,
+            disk,
+        })
     }
 }
 
 impl<L: Log> Found<L> {
-    /// Reads a log that was just opened, and all older ones.
-    pub async fn read(mut log: L, here: Here) -> Result<Self, LogError> {
-        let replay = Replay::read(&mut log, here).await?;
+    /// Reads a log that was just opened, and all older ones, for a broker with these channels.
+    pub async fn read(mut log: L, here: Here, store: &AddressStore) -> Result<Self, LogError> {
+        let store = store.clone();
+        let known = Known::by(move |number| Some(store.by_number(number)?.config.uid));
+        let replay = Replay::read(&mut log, here, known).await?;
         Ok(Self { log, here, replay })
     }
 
@@ -91,6 +108,42 @@ impl<L: Log> Found<L> {
         let leaving: HashSet<Outgoing> =
             all.iter().flat_map(|found| found.replay.leaving.keys()).copied().collect();
         all.iter_mut().for_each(|found| found.replay.inbox.retain(|message| leaving.contains(message)));
+    }
+
+    /// Sees to it that everything that was found belongs to a channel, unless its channel was deleted: what has none is given an
+    /// orphan, which the address store keeps. Or says that the logs are not this store's; then nothing was written.
+    pub fn find_owners(all: &mut [Self], store: &AddressStore) -> Result<(), StartError> {
+        let mut said = Said::default();
+        for found in all.iter_mut() {
+            said.add(found.replay.said());
+        }
+        said.to_come
+            .retain(|(from, number)| !all.iter().any(|found| found.replay.inbox.knows(*from, *number)));
+        if let Some((_, apart)) = said.apart.pop_first() {
+            return Err(StartError::StoresApart(Box::new(apart)));
+        }
+        let (is_known, is_taken) = (|number| store.is_known(number), |uid| store.by_uid(uid).is_some());
+        let orphans = said.orphans(is_known, is_taken, |uid| store.is_deleted(uid));
+        store.begin()?;
+        if !orphans.is_empty() {
+            tracing::warn!(
+                channels = orphans.len(),
+                "the log has messages or keys of channels that the address store does not know, and that nobody has deleted. \
+                 They are kept as orphans: {}. Each is a channel again when the same UID comes from the operator or the manifests; \
+                 restante-broker dump tells what is in them",
+                whose::listed(&orphans)
+            );
+        }
+        let deleted: HashSet<u32> = said
+            .names
+            .iter()
+            .filter(|(_, name)| store.is_deleted(name.uid))
+            .map(|(number, _)| *number)
+            .collect();
+        for found in all.iter_mut() {
+            found.replay.drop_all_of(&deleted);
+        }
+        Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), said.next_number)?)
     }
 }
 
@@ -106,22 +159,29 @@ impl Limits {
 }
 
 impl<L: Log> Core<L> {
-    /// Rebuilds the channels from what was found. Messages of channels that the address store has forgotten for ever are
-    /// dropped, and those of channels that are kept in memory only.
+    /// Rebuilds the channels from what was found, once all of it [has an owner](Found::find_owners). Messages of channels that are
+    /// kept in memory only are dropped.
     pub fn start(found: Found<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
         let Found { log, here, mut replay } = found;
-        let Common { store, sealer, limits, metrics, counters, start, disk } = common;
+        let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
         let mut idempotency = IdempotencyTable::new(keys, now);
-        for (hash, Key { position, expires_at, channel }) in
-            replay.keys.drain().filter(|(_, key)| key.expires_at > now)
-        {
+        for (hash, Key { position, expires_at, channel, alone }) in replay.keys.drain() {
+            if expires_at <= now {
+                replay.dead.extend(alone.then_some(position));
+                continue;
+            }
             let entry = store.by_number(channel);
             let namespace = entry.as_ref().map_or("", |entry| &entry.config.namespace);
-            idempotency.insert(hash, expires_at, position, (channel, namespace), now);
+            let lies = KeyRecord { position, alone };
+            idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
         }
         let mut channels = Numbered::<Box<Channel>>::default();
+        // What the address store could not forget any more stays deleted.
+        let closed: HashSet<u32> =
+            replay.closed.keys().copied().filter(|number| store.is_known(*number)).collect();
+        closed.iter().for_each(|number| counters.get_or_insert(*number).under_way.close(true));
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
@@ -130,9 +190,9 @@ impl<L: Log> Core<L> {
                     }
                     channels.insert(number, Box::new(Channel::new(entry, state, &counters, &disk)));
                 }
-                // Its addresses are lost, not its deletion known: nothing may be dropped.
-                None if !store.is_given(number) => return Err(StartError::StoresApart(number)),
-                None => replay.empty(&mut state),
+                // Of a channel whose addresses are lost and in which nothing is, nothing is missed.
+                None if state.messages_count() == 0 => {}
+                None => return Err(StartError::NoOwner(number)),
             }
         }
         let is_there = |number, sequence| {
@@ -175,18 +235,20 @@ impl<L: Log> Core<L> {
             limits,
             channels,
             resting: Resting::default(),
-            closed: HashSet::new(),
+            closed,
             ids: Ids::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes as u64),
             disk,
             shared: replay.shared,
+            named: Named::default(),
             idempotency,
             waiting_keys: HashSet::new(),
             moves: Moves::new(),
             outbox,
             inbox: replay.inbox,
             timers: ChannelTimers::default(),
+            owed: 0,
             reclaim: Reclaim::since(before),
             marked: Marked::at_start(now),
             lack_memory: Vec::new(),
@@ -197,11 +259,20 @@ impl<L: Log> Core<L> {
             newest_group: GroupNumber::default(),
             durable_group: GroupNumber::default(),
             failed: false,
+            failure,
+            unreadable: super::Unreadable::default(),
             metrics,
             samples: Arc::default(),
             wakers: super::Wakers::default(),
         };
+        if core.log.has_older() {
+            let messages = core.channels.values().flat_map(|channel| channel.state.messages());
+            let lie = messages.flat_map(|(_, message)| [Some(message.stored.position), message.state_at]);
+            let held: Vec<_> = lie.flatten().collect();
+            held.into_iter().for_each(|position| core.log.hold(position));
+        }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
+        core.go_on_naming(replay.newest_part);
         let numbers: Vec<_> = core.channels.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.touch(number));
         // Nothing may be committed for long: what is stuck in the outbox is to be seen before.

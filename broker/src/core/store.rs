@@ -32,6 +32,7 @@ impl<L: Log> Core<L> {
             expires_at: expires_ms,
             handouts: Handouts::default(),
             phase: records::first_phase(due_ms),
+            state_at: None,
         });
     }
 }

@@ -104,7 +104,10 @@ pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
         };
         poll_fn(|context| core.with(|core| news(core, context))).await;
     }
-    core.with(|core| core.commit());
+    core.with(|core| {
+        core.commit();
+        core.end();
+    });
 }
 
 /// Lets requests that have arrived join the open group.

@@ -1,7 +1,11 @@
 //! What time brings about: leases end, messages are due, and messages expire.
 
-use super::{Core, EVENTS_PER_TURN, StoreFailed};
-use crate::{channel::Elapsed, clock::Millis, log::Log};
+use super::{Core, EVENTS_PER_TURN, StoreFailed, promise::ROOM_AGAIN_AFTER_MS};
+use crate::{
+    channel::Elapsed,
+    clock::Millis,
+    log::{Log, Purpose},
+};
 
 impl<L: Log> Core<L> {
     /// Does what time has brought about by now, for each channel a part of it. What is left is due at once.
@@ -12,18 +16,29 @@ impl<L: Log> Core<L> {
                 channel.wakes_at = None;
             }
             // A log that failed has told everybody.
-            if self.elapse_in(number, now).is_err() {
-                return;
+            let Ok(may_go_on) = self.elapse_in(number, now) else { return };
+            if !may_go_on {
+                // What is due waits until it can be written down.
+                self.wake_at(number, now + ROOM_AGAIN_AFTER_MS);
+                continue;
             }
             self.serve_waiting(number);
             self.touch(number);
         }
     }
 
-    fn elapse_in(&mut self, number: u32, now: Millis) -> Result<(), StoreFailed> {
+    /// False when the log has no room for what may have to be written down.
+    fn elapse_in(&mut self, number: u32, now: Millis) -> Result<bool, StoreFailed> {
         for _ in 0..EVENTS_PER_TURN {
-            let Some(channel) = self.channels.get_mut(&number) else { return Ok(()) };
-            let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(()) };
+            let Some(channel) = self.channels.get(&number) else { return Ok(true) };
+            if channel.state.next_event().is_none_or(|at| at > now) {
+                return Ok(true);
+            }
+            if !self.has_room_for_state(Purpose::Settle) {
+                return Ok(false);
+            }
+            let Some(channel) = self.channels.get_mut(&number) else { return Ok(true) };
+            let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(true) };
             match elapsed {
                 // The record of the lease or of the message says when it ends or is due: there is nothing to add but the time.
                 Elapsed::Ready(sequence) => {
@@ -37,7 +52,7 @@ impl<L: Log> Core<L> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How long until a channel wakes.

@@ -1,10 +1,10 @@
 //! The lock of a data folder.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -20,8 +20,39 @@ use super::error::{DataFolderError, step};
 /// a successor that comes this much later is not noticed.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
+/// The lock, for as long as the value lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Whether a second broker would still meet it: somebody who removes the file, or puts another in its place, lets one in.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let lost = |how: &str| {
+            let path = self.path.display();
+            io::Error::other(format!(
+                "{path} {how}, so that another broker may write here: this one gives way"
+            ))
+        };
+        let there = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost("was removed")),
+            there => there?,
+        };
+        let own = self.file.metadata()?;
+        if (there.dev(), there.ino()) != (own.dev(), own.ino()) {
+            return Err(lost("is another file than the one that this broker has locked"));
+        }
+        match holder(&self.path) {
+            Some(pid) if pid == std::process::id() => Ok(()),
+            _ => Err(lost("does not have this broker's process id any more")),
+        }
+    }
+}
+
 /// Takes the lock, waits for it up to `wait`, and writes this process's id into the file.
-pub(super) fn acquire(path: &Path, wait: Duration) -> Result<File, DataFolderError> {
+pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderError> {
     acquire_with(path, wait, |file| match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
@@ -50,7 +81,7 @@ fn acquire_with(
     path: &Path,
     wait: Duration,
     try_lock: impl Fn(&File) -> io::Result<bool>,
-) -> Result<File, DataFolderError> {
+) -> Result<Lock, DataFolderError> {
     let mut file = step("open", path, || open(path))?;
     let started = Instant::now();
     while !step("lock", path, || try_lock(&file))? {
@@ -72,7 +103,7 @@ fn acquire_with(
         writeln!(file, "{:<10}", std::process::id())?;
         file.sync_all()
     })?;
-    Ok(file)
+    Ok(Lock { file, path: path.to_owned() })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -81,7 +112,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// The process id that the holder wrote down.
 fn holder(path: &Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -94,6 +125,21 @@ mod tests {
         let error = acquire_with(&folder.path().join("lock"), Duration::ZERO, |_| Ok(true)).unwrap_err();
         assert!(matches!(&error, DataFolderError::NoLocks { .. }), "{error}");
         assert!(error.to_string().contains("network share"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_or_replaced_is_held_no_longer_and_the_reason_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = acquire(&path, Duration::ZERO).unwrap();
+        lock.check().unwrap();
+        fs::write(&path, "1\n").unwrap();
+        assert!(lock.check().unwrap_err().to_string().contains("process id"));
+        fs::remove_file(&path).unwrap();
+        assert!(lock.check().unwrap_err().to_string().contains("was removed"));
+        let second = acquire(&path, Duration::ZERO).unwrap();
+        second.check().unwrap();
+        assert!(lock.check().unwrap_err().to_string().contains("another file"));
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 
 use uuid::Uuid;
 
 use super::{
-    ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, VERSION, Version,
+    ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, SMALL_BYTES_MAX, VERSION,
+    Version,
     error::{io_error, step},
     lock,
     logs::{self, LogFolder},
+    plain,
 };
 
 /// A data folder that nobody changes for as long as the value lives.
@@ -107,9 +108,5 @@ impl Looked {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DataFolderError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error("read", path, error)),
-    }
+    plain::read(path, SMALL_BYTES_MAX).map_err(|error| io_error("read", path, error))
 }

@@ -14,12 +14,14 @@ mod error;
 mod lock;
 pub(crate) mod logs;
 pub(crate) mod look;
+pub(crate) mod plain;
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,13 +30,17 @@ use uuid::Uuid;
 
 pub use error::DataFolderError;
 
+use crate::log::disk::storage::Guard;
 use error::{io_error, step};
+use lock::Lock;
 use logs::{LogFolder, Logs};
 
 /// The format of the whole folder. A version that cannot read an older one's files in place counts it up. 2 has several logs.
 const FORMAT: u32 = 2;
 /// The format of a folder with one log.
 const FORMAT_OF_ONE_LOG: u32 = 1;
+/// The longest `restante.json` and lease key that are read: far more than any has.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of the lease key: the length of SHA-256, the longest that HMAC-SHA-256 uses whole without gain beyond (RFC 2104
 /// section 3).
 pub const LEASE_KEY_BYTES: usize = 32;
@@ -61,7 +67,7 @@ pub struct DataFolder {
     store_id: Uuid,
     lease_key: [u8; LEASE_KEY_BYTES],
     /// Closing it gives the folder to the next broker.
-    _lock: File,
+    lock: Arc<Lock>,
 }
 
 /// What `restante.json` holds. Fields that a later version adds must not keep this one from reading `format`.
@@ -98,7 +104,7 @@ impl DataFolder {
             make_folder(&path.join(name))?;
         }
         step("sync", path, || durable::sync_folder_of(&path.join(LOG)))?;
-        Ok(Self { path: path.to_owned(), store_id, lease_key, _lock: lock })
+        Ok(Self { path: path.to_owned(), store_id, lease_key, lock: Arc::new(lock) })
     }
 
     /// Drawn when the folder was made: another one means another disk.
@@ -109,6 +115,12 @@ impl DataFolder {
     /// The key of the lease tokens' seal.
     pub fn lease_key(&self) -> &[u8; LEASE_KEY_BYTES] {
         &self.lease_key
+    }
+
+    /// Looks whether the folder is still this process's own.
+    pub fn guard(&self) -> Guard {
+        let lock = self.lock.clone();
+        Arc::new(move || lock.check())
     }
 
     /// The address store's folder.
@@ -154,8 +166,8 @@ fn make_folder(path: &Path) -> Result<(), DataFolderError> {
 /// Reads `restante.json`, and writes it if the folder is new.
 fn version(folder: &Path) -> Result<Version, DataFolderError> {
     let path = folder.join(VERSION);
-    match fs::read(&path) {
-        Ok(text) => {
+    match plain::read(&path, SMALL_BYTES_MAX) {
+        Ok(Some(text)) => {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
@@ -165,7 +177,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             }
             serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(None) => {
             // The file is written before the folders are made, so folders without it were not left by a crash.
             if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
                 return Err(DataFolderError::VersionMissing { path, left });
@@ -197,8 +209,8 @@ impl Version {
 
 /// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.
 fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
-    match fs::read(path) {
-        Ok(key) => {
+    match plain::read(path, SMALL_BYTES_MAX) {
+        Ok(Some(key)) => {
             // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
             // to all. Where the file is somebody else's, nothing can be done and leases need a right as well.
             if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600)) {
@@ -209,7 +221,7 @@ fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
                 reason: format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len()),
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(None) => {
             let key = random(path)?;
             write(path, 0o600, &key)?;
             Ok(key)

@@ -47,6 +47,19 @@ pub struct LogStats {
     pub room_bytes: Option<u64>,
 }
 
+/// What a record is appended for, and so which part of the last room it may take. Each leaves what those after it need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// A message comes: a push, or a move from another channel.
+    Store,
+    /// A message stays and something about it changes: a lease, a renewal, a release, a redrive within its channel.
+    Change,
+    /// A message goes, or is given up: a settle, an expiry, a purge, a dead letter that stays in its channel.
+    Settle,
+    /// What is still needed is copied, so that a part of the log can be given back.
+    Copy,
+}
+
 /// How far a new owner has come through what owners before have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
@@ -64,6 +77,8 @@ pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 pub struct Scanned {
     /// Each record's bytes, which the log has checked, with where it lies.
     pub records: Vec<(Position, Bytes)>,
+    /// Records of messages among them whose contents are not what was written, or cannot be read; their heads can.
+    pub broken: Vec<(Position, Bytes)>,
     /// Where to go on; absent at the end of what was asked for.
     pub next: Option<Position>,
 }
@@ -89,14 +104,31 @@ pub type Coming = oneshot::Receiver<Result<Bytes, LogError>>;
 /// After any error the log is of no more use: nobody knows what became of the groups in flight, and whoever opens the log
 /// next decides. No method is called from two tasks: the waker that was given last is woken.
 pub trait Log: Send + 'static {
-    /// Appends a record to the open group, if there is room beyond the reserve.
-    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError>;
+    /// Appends a record to the open group, if there is room for its purpose.
+    fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError>;
 
-    /// Appends a record that must have room even in a full log: all that helps to empty it.
-    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError>;
+    /// Whether a record of at most so many bytes would be appended for this purpose. True until something else is appended.
+    fn has_room(&mut self, purpose: Purpose, bytes: usize) -> bool {
+        let _ = (purpose, bytes);
+        true
+    }
+
+    /// Tells how many bytes of records what is stored may still take before it is gone: they are kept from pushes.
+    fn promise(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
 
     /// Bytes of the longest record that it takes.
     fn longest_record(&self) -> u64;
+
+    /// The part of the log that the next record goes to, unless it has no more room there: another number, another part. Parts
+    /// are given up whole, so whoever wants something known for as long as others are says it once in each.
+    fn current_part(&self) -> u64;
+
+    /// The part that a record lies in.
+    fn part_of(at: Position) -> u64
+    where
+        Self: Sized;
 
     /// Bytes of the open group.
     fn open_bytes(&self) -> usize;
@@ -130,6 +162,21 @@ pub trait Log: Send + 'static {
 
     /// A record is no longer needed. Told once for each.
     fn release(&mut self, at: Position);
+
+    /// A record that may lie in an older log is needed by this owner: told for each after a start with such logs.
+    fn hold(&mut self, at: Position) {
+        let _ = at;
+    }
+
+    /// Why the log is of no more use: the first error, once to whoever is told first; then [`LogError::Poisoned`].
+    fn failure(&mut self) -> LogError {
+        LogError::Poisoned
+    }
+
+    /// Nothing more will be appended, and everything is committed: the log ends in order.
+    fn close(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// What the log holds.
     fn stats(&self) -> LogStats;
@@ -173,17 +220,21 @@ pub trait Log: Send + 'static {
     ) -> Poll<Result<(), LogError>>;
 }
 
-/// Whether a record is needed until its owner releases it. Others are needed only beside such a one.
-///
-/// A key counts although nobody releases it when it expires: if it did not, what is full of keys would be taken for dead
-/// and copied without end until the keys expire. Those that have are left behind when their part of the log is walked.
+/// Whether a record is needed until its owner releases it: messages, keys, and what was last written of a message. Others are
+/// needed only beside such a one.
 pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
-    matches!(
-        record,
+    match record {
         Record::Push { .. }
-            | Record::Message { .. }
-            | Record::IdempotencyKey { .. }
-            | Record::Key { .. }
-            | Record::ChannelKey { .. }
-    )
+        | Record::Message { .. }
+        | Record::Lease { .. }
+        | Record::Release { .. }
+        | Record::State { .. }
+        | Record::IdempotencyKey { .. }
+        | Record::Key { .. }
+        | Record::ChannelKey { .. } => true,
+        Record::Settle { .. }
+        | Record::Clock { .. }
+        | Record::Channel { .. }
+        | Record::ChannelClosed { .. } => false,
+    }
 }

@@ -18,7 +18,7 @@ pub enum AppendError {
     Poisoned,
 }
 
-/// Why a log is of no use any more.
+/// Why something cannot be read, or why a log is of no use any more.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A write, read or sync failed.
@@ -50,9 +50,18 @@ pub enum LogError {
         source: RecordError,
     },
     /// Somebody else has opened the log since.
-    #[error("another owner has taken the log over")]
+    #[error(
+        "another owner has taken the log over; on a disk, because the file 'lock' of the data folder was removed or does not keep others away"
+    )]
     Fenced,
     /// The log failed before: after a failed sync nobody knows what is on disk, so nothing is tried again.
     #[error("the log failed before; recovery decides, after a restart")]
     Poisoned,
+}
+
+impl LogError {
+    /// Whether only what was read is concerned: others may be read, and the log is written as before.
+    pub fn is_of_one_record(&self) -> bool {
+        matches!(self, Self::Io { action: "read", .. } | Self::Damaged { .. } | Self::Record { .. })
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use contract::{Coming, GroupNumber, Log, LogStats, Read, Replayed, Scanned, Sync, Tell};
+pub use contract::{Coming, GroupNumber, Log, LogStats, Purpose, Read, Replayed, Scanned, Sync, Tell};
 pub use disk::{DiskLog, OpenError, Options};
 pub use error::{AppendError, LogError};
 pub use position::Position;

@@ -1,12 +1,13 @@
 //! Which files are manifests, and what is in them.
 
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
 use super::ManifestError;
+use crate::data_folder::plain;
 
 /// The longest file that is read: a hundred thousand channels. A log or an image given by mistake is not read to its end.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -35,7 +36,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
 /// The text of one file.
 pub(super) fn read(path: &Path) -> Result<String, ManifestError> {
     let io = |source| ManifestError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
+    let file = plain::open(path).map_err(io)?.ok_or_else(|| io(ErrorKind::NotFound.into()))?;
     let bytes = file.metadata().map_err(io)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(ManifestError::TooLarge { path: path.to_owned(), bytes, max: FILE_BYTES_MAX });

@@ -21,7 +21,7 @@ use super::{
 const TAG: &str = "leases";
 
 /// What whoever names a lease can meet.
-const LEASE: [P; 10] = [
+const LEASE: [P; 11] = [
     P::ParameterUnknown,
     P::BodyUnexpected,
     P::BodyIncomplete,
@@ -31,6 +31,7 @@ const LEASE: [P; 10] = [
     P::LeaseReleased,
     P::LeaseSuperseded,
     P::ChannelDeleted,
+    P::StoreFull,
     P::StoreFailed,
 ];
 

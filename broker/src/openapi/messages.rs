@@ -166,7 +166,7 @@ pub(super) fn timed_out() -> ResponseBuilder {
 }
 
 /// What every kind of pull can meet.
-pub(super) fn pull_problems() -> [P; 10] {
+pub(super) fn pull_problems() -> [P; 11] {
     [
         P::ParameterMalformed,
         P::ParameterUnknown,
@@ -177,6 +177,7 @@ pub(super) fn pull_problems() -> [P; 10] {
         P::AttemptRepeated,
         P::AttemptMismatch,
         P::TooManyReceivers,
+        P::StoreFull,
         P::StoreFailed,
     ]
 }

@@ -14,6 +14,7 @@ use crate::{
     adapter::{Context, aside::THREADS_MAX},
     admin::CoreHealth,
     core::{Jobs, outbox, tasks},
+    first_failure::FirstFailure,
     http::{self, ConnectionLimits, DataPort, Places, Server},
 };
 
@@ -75,7 +76,9 @@ impl Data {
             }
             jobs.finish(&cores, &all).await;
             tasks::commit_everything(&core).await;
-            if core.with(|core| core.has_failed()) { Err(RunError::StoreFailed) } else { Ok(()) }
+            let failure = core.with(|core| core.failure());
+            failure
+                .map_or(Ok(()), |failure| Err(RunError::store_failed([&failure, &FirstFailure::default()])))
         })
     }
 }

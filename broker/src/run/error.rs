@@ -1,11 +1,12 @@
 //! Why the broker does not start, or stops.
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use crate::{
     address_store, control,
     core::{self},
     data_folder::DataFolderError,
+    first_failure::FirstFailure,
     log,
     manifests::ManifestError,
 };
@@ -41,9 +42,14 @@ pub enum RunError {
     /// The manifests cannot be obeyed.
     #[error(transparent)]
     Manifests(#[from] ManifestError),
-    /// What the manifests say cannot be stored.
-    #[error("failed to take the manifests: {0}")]
-    Apply(#[from] address_store::ApplyError),
+    /// What the manifests say cannot be obeyed or stored.
+    #[error("failed to take the manifests into {}: {source}", addresses.display())]
+    Apply {
+        /// The folder of the addresses.
+        addresses: PathBuf,
+        /// What is wrong.
+        source: address_store::ApplyError,
+    },
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] log::OpenError),
@@ -59,24 +65,140 @@ pub enum RunError {
     /// A thread or runtime cannot be made.
     #[error("failed to start a thread of the broker: {0}")]
     Thread(io::Error),
-    /// The log failed while the broker ran.
-    #[error("the log failed; what was stored is decided when the broker starts again")]
-    StoreFailed,
+    /// The log or the address store failed while the broker ran.
+    #[error("the disk failed: {reason}; the next start decides what was stored")]
+    StoreFailed {
+        /// What failed first.
+        reason: String,
+    },
 }
 
+/// `sysexits.h`, EX_IOERR: a disk failed or is full. A supervisor may start the broker again; a person should look at the disk.
+const IO: u8 = 74;
+/// `sysexits.h`, EX_CONFIG: nothing changes until a person does.
+const CONFIGURATION: u8 = 78;
+/// Everything else: the last line of the log says what.
+const OTHER: u8 = 1;
+
 impl RunError {
-    /// `sysexits.h`: 74 is EX_IOERR, which a supervisor may take for a disk that needs a look; 78 is EX_CONFIG.
+    /// Of the disk that failed first.
+    pub(super) fn store_failed(reasons: [&FirstFailure; 2]) -> Self {
+        let reason = reasons.into_iter().find_map(FirstFailure::told);
+        Self::StoreFailed { reason: reason.unwrap_or("a thread of the log is gone").to_owned() }
+    }
+
+    /// How the process ends: `docs/data-care.md` has the table.
     pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        use address_store::{ApplyError, OpenError as AddressError};
+        use core::StartError;
+        use log::{LogError, OpenError as LogOpenError};
         match self {
-            Self::StoreFailed => ExitCode::from(74),
-            Self::Clock { .. } | Self::Manifests(_) | Self::Apply(_) | Self::Token(_) => ExitCode::from(78),
+            Self::StoreFailed { .. }
+            | Self::DataFolder(DataFolderError::Io { .. } | DataFolderError::Full { .. })
+            | Self::AddressStore(AddressError::Io { .. })
+            | Self::Apply {
+                source: ApplyError::Full(_) | ApplyError::NotWritten(_) | ApplyError::Failed,
+                ..
+            }
+            | Self::Log(
+                LogOpenError::Io { .. } | LogOpenError::Full { .. } | LogOpenError::NoRoomBeside { .. },
+            )
+            | Self::Core(StartError::Log(LogError::Io { .. } | LogError::Poisoned)) => IO,
+            Self::Clock { .. }
+            | Self::Manifests(_)
+            | Self::Apply { .. }
+            | Self::Token(_)
+            | Self::DataFolder(
+                DataFolderError::NotAFolder { .. }
+                | DataFolderError::ReadOnly { .. }
+                | DataFolderError::NoLocks { .. },
+            )
+            | Self::Core(StartError::TooLong { .. }) => CONFIGURATION,
             Self::Listen { .. }
             | Self::DataFolder(_)
             | Self::AddressStore(_)
             | Self::Log(_)
             | Self::Core(_)
             | Self::Metrics(_)
-            | Self::Thread(_) => ExitCode::FAILURE,
+            | Self::Thread(_) => OTHER,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eio() -> io::Error {
+        rustix::io::Errno::IO.into()
+    }
+
+    #[test]
+    fn a_disk_that_fails_ends_the_broker_with_74_wherever_it_is_met() {
+        let (path, action) = (PathBuf::from("/data/x"), "read");
+        let core = |error| RunError::Core(core::StartError::Log(error));
+        let of_disk = [
+            RunError::StoreFailed { reason: String::new() },
+            RunError::DataFolder(DataFolderError::Io { action, path: path.clone(), source: eio() }),
+            RunError::DataFolder(DataFolderError::Full { action, path: path.clone(), source: eio() }),
+            RunError::AddressStore(address_store::OpenError::Io {
+                action,
+                path: path.clone(),
+                source: eio(),
+            }),
+            RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::Failed },
+            RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::NotWritten(eio()) },
+            RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::Full(eio()) },
+            RunError::Log(log::OpenError::Io { folder: path.clone(), what: String::new(), source: eio() }),
+            RunError::Log(log::OpenError::Full { folder: path.clone(), segment_bytes: 1, source: eio() }),
+            core(log::LogError::Io { action, file: path, source: eio() }),
+        ];
+        for error in of_disk {
+            assert_eq!(error.code(), 74, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_person_can_change_ends_the_broker_with_78() {
+        let path = PathBuf::from("/data");
+        let of_people = [
+            RunError::Apply {
+                addresses: path.clone(),
+                source: address_store::ApplyError::TooMany(2_000_000),
+            },
+            RunError::DataFolder(DataFolderError::NotAFolder { path: path.clone() }),
+            RunError::DataFolder(DataFolderError::ReadOnly { action: "open", path, source: eio() }),
+            RunError::Core(core::StartError::TooLong { channel: "a/b".to_owned(), bytes: 2, longest: 1 }),
+        ];
+        for error in of_people {
+            assert_eq!(error.code(), 78, "{error}");
+        }
+    }
+
+    #[test]
+    fn everything_else_ends_the_broker_with_1() {
+        let (path, waited) = (PathBuf::from("/data"), std::time::Duration::ZERO);
+        let others = [
+            RunError::DataFolder(DataFolderError::Locked { path: path.clone(), holder: None, waited }),
+            RunError::Log(log::OpenError::DamagedHead { file: path.clone() }),
+            RunError::Log(log::OpenError::Thread { folder: path, source: rustix::io::Errno::AGAIN.into() }),
+            RunError::Thread(rustix::io::Errno::AGAIN.into()),
+        ];
+        for error in others {
+            assert_eq!(error.code(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_the_last_word() {
+        let (log, addresses) = (FirstFailure::default(), FirstFailure::default());
+        log.tell("failed to sync /data/log/00000001.seg: Input/output error (os error 5)");
+        log.tell("the log failed before");
+        let said = RunError::store_failed([&log, &addresses]).to_string();
+        assert!(said.contains("sync /data/log/00000001.seg") && said.contains("os error 5"), "{said}");
     }
 }

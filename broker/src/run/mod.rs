@@ -6,10 +6,10 @@
 mod data;
 mod error;
 mod listen;
-mod open;
+pub(crate) mod open;
 mod ports;
 
-use std::{io, mem, sync::Arc};
+use std::{io, mem::ManuallyDrop, sync::Arc};
 
 use futures_util::future::join_all;
 use tokio::{runtime, sync::Barrier};
@@ -34,7 +34,7 @@ use crate::{
 use data::Data;
 pub use error::RunError;
 use listen::{bind, bind_for};
-pub(crate) use open::{Opened, open};
+use open::{Opened, take};
 pub(crate) use ports::PLACES;
 use ports::{Lifetime, Ports};
 
@@ -86,10 +86,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     };
     let channels = manifests.as_deref().map(manifests::load).transpose()?;
 
-    let folder = DataFolder::open(&data_dir, lock_wait)?;
-    let store = AddressStore::open(&folder.addresses(), folder.store_id())?;
+    // The lock ends with the process: until then a thread of it may be writing.
+    let folder = ManuallyDrop::new(DataFolder::open(&data_dir, lock_wait)?);
+    // Nothing of them is written before it is known that the logs are this store's; then the manifests may change something.
+    let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
+    let options = log::Options { segment_bytes: segment_size.as_u64() };
+    let found = open::read(&folder, cores.get(), options, &store, source)?;
     if let Some(channels) = channels {
-        store.sync(channels)?;
+        take(&store, channels, &data_dir)?;
     }
     let metrics = Arc::new(Metrics::new()?);
     let limits = Limits {
@@ -98,10 +102,9 @@ pub fn run(config: Config) -> Result<(), RunError> {
         idempotency_keys: idempotency_keys_max,
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
-    let options = log::Options { segment_bytes: segment_size.as_u64() };
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
-    let Opened { cores, clock, older } = open(&folder, cores.get(), options, &common, source)?;
+    let Opened { cores, clock, older } = found.start(&common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
     let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock.clone());
@@ -159,18 +162,16 @@ pub fn run(config: Config) -> Result<(), RunError> {
         channels_max: metrics_channels_max,
     };
     let ports = Ports { admin: (admin_listener, admin), browsers, control };
-    let outcome = current_thread()?.block_on(ports.run(Lifetime {
+    current_thread()?.block_on(ports.run(Lifetime {
         drain,
         failed,
+        failure: common.failure.clone(),
         data_ended,
         store,
         cores: all,
         manifests,
         data_dir,
-    }));
-    // The lock ends with the process: until then a thread of it may be making a segment.
-    mem::forget(folder);
-    outcome
+    }))
 }
 
 fn current_thread() -> Result<runtime::Runtime, RunError> {

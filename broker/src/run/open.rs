@@ -1,20 +1,33 @@
 //! From the logs of a data folder to the cores: all are read at the same time, each by a thread.
 
 use std::{
+    io,
+    path::Path,
     sync::Arc,
     thread::{self, ScopedJoinHandle},
 };
 
+use restante_wire::ChannelConfig;
+
 use super::{RunError, current_thread};
 use crate::{
+    address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
-    data_folder::DataFolder,
+    data_folder::{self, DataFolder},
+    first_failure::FirstFailure,
     log::{
         DiskLog, Options,
         disk::{Older, storage::Folder},
     },
 };
+
+/// What the logs have, each channel of which the address store knows.
+pub(crate) struct Read {
+    found: Vec<Found<DiskLog>>,
+    clock: Clock,
+    older: Arc<Older<Folder>>,
+}
 
 /// What was opened.
 pub(crate) struct Opened {
@@ -26,32 +39,54 @@ pub(crate) struct Opened {
     pub(crate) older: Arc<Older<Folder>>,
 }
 
-/// Opens the logs of a data folder, for so many cores.
-pub(crate) fn open(
+/// Takes the channels of manifests.
+pub(crate) fn take(
+    store: &AddressStore,
+    channels: Vec<ChannelConfig>,
+    data_dir: &Path,
+) -> Result<Changes, RunError> {
+    store.sync(channels).map_err(|source| match source {
+        ApplyError::Failed => RunError::store_failed([&store.failure(), &FirstFailure::default()]),
+        source => RunError::Apply { addresses: data_dir.join(data_folder::ADDRESSES), source },
+    })
+}
+
+/// Reads the logs of a data folder, for so many cores, and sees to it that the address store knows whose all of it is.
+pub(crate) fn read(
     folder: &DataFolder,
     cores: usize,
     options: Options,
-    common: &Common,
+    store: &AddressStore,
     source: TimeSource,
-) -> Result<Opened, RunError> {
+) -> Result<Read, RunError> {
     let logs = folder.logs(cores as u32)?;
-    let older = logs.older.into_iter().map(Folder::at).collect();
+    let at = |path| Folder::guarded(path, folder.guard());
+    let older = logs.older.into_iter().map(at).collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
     let mut found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
-        let log = DiskLog::open_after(older.clone(), Folder::at(path), options)?;
-        let found = Found::read(log, Here { core, cores });
+        let log = DiskLog::open_after(older.clone(), at(path), options)?;
+        let found = Found::read(log, Here { core, cores }, store);
         Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
     })?;
     Found::settle_outboxes(&mut found);
-    older.make_room();
+    Found::find_owners(&mut found, store)?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
-    let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
-    if older.held().0 > 0 {
-        let (segments, bytes) = older.held();
-        tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+    older.make_room();
+    Ok(Read { found, clock, older })
+}
+
+impl Read {
+    /// Makes the cores.
+    pub(crate) fn start(self, common: &Common) -> Result<Opened, RunError> {
+        let Self { found, clock, older } = self;
+        let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
+        if older.held().0 > 0 {
+            let (segments, bytes) = older.held();
+            tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+        }
+        Ok(Opened { cores, clock, older })
     }
-    Ok(Opened { cores, clock, older })
 }
 
 /// Does something with each, by a thread of its own if there are several.
@@ -61,11 +96,15 @@ fn in_parallel<T: Send, U: Send>(
 ) -> Result<Vec<U>, RunError> {
     let act = &act;
     thread::scope(|scope| {
-        let threads: Vec<ScopedJoinHandle<'_, _>> =
-            all.into_iter().enumerate().map(|(index, one)| scope.spawn(move || act(index, one))).collect();
+        let spawn = |(index, one)| thread::Builder::new().spawn_scoped(scope, move || act(index, one));
+        let threads: Vec<io::Result<ScopedJoinHandle<'_, _>>> =
+            all.into_iter().enumerate().map(spawn).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| {
+                let thread = thread.map_err(RunError::Thread)?;
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     })
 }

@@ -6,13 +6,14 @@ use futures_util::future::JoinAll;
 use tokio::{net::TcpListener, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::RunError;
+use super::{RunError, open::take};
 use crate::{
     address_store::AddressStore,
     admin::{self, Admin},
     control::{self, Token},
     core::Cores,
     drain::Drain,
+    first_failure::FirstFailure,
     http::{self, BrowserRules, ConnectionCounts, ConnectionLimits, Places, Server},
     manifests,
     signals::{Said, Signals},
@@ -37,6 +38,8 @@ pub(super) struct Ports {
 pub(super) struct Lifetime {
     pub(super) drain: Drain,
     pub(super) failed: CancellationToken,
+    /// Why, if it is.
+    pub(super) failure: FirstFailure,
     /// Of each core.
     pub(super) data_ended: JoinAll<oneshot::Receiver<Result<(), RunError>>>,
     pub(super) store: AddressStore,
@@ -115,13 +118,17 @@ impl Lifetime {
                     self.drain.begin();
                     // The answers that say so may leave; nothing else matters any more.
                     let _ = timeout(FAILED_EXIT_WITHIN, &mut self.data_ended).await;
-                    return Err(RunError::StoreFailed);
+                    return Err(self.store_failed());
                 }
                 ended = &mut self.data_ended => {
-                    return ended.into_iter().try_for_each(|core| core.unwrap_or(Err(RunError::StoreFailed)));
+                    return ended.into_iter().try_for_each(|core| core.unwrap_or_else(|_| Err(self.store_failed())));
                 }
             }
         }
+    }
+
+    fn store_failed(&self) -> RunError {
+        RunError::store_failed([&self.failure, &self.store.failure()])
     }
 
     /// Takes the manifests as they are now; if they cannot be obeyed, what was taken before goes on.
@@ -130,10 +137,11 @@ impl Lifetime {
             tracing::warn!("SIGHUP reads the manifests again, and there are none (--manifests)");
             return;
         };
-        let (path, store) = (path.clone(), self.store.clone());
+        let (path, store, data_dir) = (path.clone(), self.store.clone(), self.data_dir.clone());
         // The disk may be slow, and this thread answers probes.
-        let taken =
-            spawn_blocking(move || -> Result<_, RunError> { Ok(store.sync(manifests::load(&path)?)?) });
+        let taken = spawn_blocking(move || -> Result<_, RunError> {
+            take(&store, manifests::load(&path)?, &data_dir)
+        });
         match taken.await.map_err(|error| RunError::Thread(error.into())).flatten() {
             Ok(changes) => {
                 tracing::info!(

@@ -12,6 +12,7 @@ use std::{
 };
 
 use reqwest::{Method, StatusCode};
+use restante_broker::backup::{Manifest, Writer};
 use restante_wire::{Revision, control::StoreState};
 use serde_json::Value;
 use tokio::task::{LocalSet, spawn_local};
@@ -323,5 +324,66 @@ async fn one_backup_at_a_time_and_a_restored_folder_runs() {
     broker.start();
     for _ in 0..16 {
         assert_eq!(broker.pulled("acme/orders").await.0.len(), 512 << 10);
+    }
+}
+
+/// An archive of one file with these bytes, which says that it is padded to a length.
+fn archive_of(name: &str, contents: &[u8], padded: Option<u64>) -> Vec<u8> {
+    let manifest = Manifest::new(uuid::Uuid::from_u128(7), "2026-11-23T23:24:24Z".to_owned());
+    let mut writer = Writer::new(manifest, 0);
+    let mut bytes = writer.begin(name, contents.len() as u64, padded).to_vec();
+    writer.contents(contents);
+    bytes.extend(contents);
+    bytes.extend(writer.end());
+    bytes.extend(writer.finish());
+    bytes
+}
+
+#[test]
+fn a_backup_with_lengths_that_no_file_has_is_refused_and_fills_nothing() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
+    let restore = || care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
+    fs::write(&file, archive_of("log/00000001.seg", b"short", Some(4096))).unwrap();
+    assert!(!stderr(&restore()).contains("no whole backup"), "{}", stderr(&restore()));
+    fs::remove_dir_all(&target).unwrap();
+    for (name, padded, says) in [
+        ("log/00000001.seg", 1 << 50, "at most 2147483648"),
+        ("log/00000001.seg", (2 << 30) + 1, "at most 2147483648"),
+        ("lease-key", 4096, "is no segment"),
+        ("addresses/journal", 4096, "is no segment"),
+    ] {
+        fs::write(&file, archive_of(name, b"short", Some(padded))).unwrap();
+        let output = restore();
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains(name) && stderr(&output).contains(says), "{}", stderr(&output));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made");
+    }
+}
+
+#[test]
+fn a_backup_that_says_of_a_file_that_it_is_endless_is_refused_before_it_is_read() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
+    for (name, kind, says) in [
+        ("restante.json", tar::EntryType::Regular, "at most 65536"),
+        ("log/00000001.seg", tar::EntryType::Regular, "at most 2147483648"),
+        ("addresses/journal", tar::EntryType::Regular, "at most 17179869184"),
+        // Of names that are told in a file of their own, and of extensions.
+        ("././@LongLink", tar::EntryType::GNULongName, "which is not of a backup"),
+        ("PaxHeaders/x", tar::EntryType::XHeader, "which is not of a backup"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(1 << 40);
+        header.set_cksum();
+        fs::write(&file, header.as_bytes()).unwrap();
+        // As long as it says, and with nothing in it.
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
+        let output = care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains(says), "{name}: {}", stderr(&output));
+        assert!(!target.exists());
     }
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,7 @@ spec:
 
 /// A folder with manifests and a data folder, and the broker that runs on them.
 pub(crate) struct Broker {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
     pub(crate) client: Client,
     arguments: Vec<String>,
     process: Option<Running>,
@@ -72,7 +72,7 @@ impl Broker {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A connection for each request: none is lost to a broker that stops or restarts between two.
         let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
-        Self { folder, client, arguments, process: None }
+        Self { folder: Arc::new(folder), client, arguments, process: None }
     }
 
     /// Further flags, for its next start.
@@ -84,6 +84,12 @@ impl Broker {
     pub(crate) fn set_flag(&mut self, flag: &str, value: &str) {
         let at = self.arguments.iter().position(|argument| argument == flag).expect("it has the flag");
         self.arguments[at + 1] = value.to_owned();
+    }
+
+    /// Another broker on the same folder, not started yet.
+    pub(crate) fn beside(&self) -> Self {
+        let (folder, client, arguments) = (self.folder.clone(), self.client.clone(), self.arguments.clone());
+        Self { folder, client, arguments, process: None }
     }
 
     pub(crate) fn manifests(&self) -> PathBuf {
@@ -111,6 +117,35 @@ impl Broker {
         std::fs::write(self.manifests().join("channels.yaml"), text).unwrap();
     }
 
+    /// The command that starts it. A file that would be longer than its limit is an error to it, and no signal: so a test makes a
+    /// disk fail.
+    pub(crate) fn command(&self) -> Command {
+        let broker = command(&self.data_folder(), &self.arguments);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(broker.get_program());
+        command.args(broker.get_args()).stderr(Stdio::piped());
+        command
+    }
+
+    /// From now on the broker can write no file beyond so many bytes.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let pid = rustix::process::Pid::from_child(&self.process.as_ref().unwrap().child);
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
+    /// Waits for its end: the status, and the last line of its log.
+    pub(crate) fn last_word(&mut self) -> (Option<i32>, String) {
+        let mut last = String::new();
+        let running = self.process.as_mut().unwrap();
+        while let Ok(line) = running.log.recv_timeout(DEADLINE) {
+            eprintln!("broker: {line}");
+            last = line;
+        }
+        let status = self.process.take().unwrap().child.wait().unwrap();
+        (status.code(), last)
+    }
+
     /// Starts the broker and waits until it listens.
     pub(crate) fn start(&mut self) {
         self.start_saying(&[]);
@@ -118,7 +153,7 @@ impl Broker {
 
     /// The same, and waits for these lines of its log before.
     pub(crate) fn start_saying(&mut self, lines: &[&str]) {
-        let mut child = command(&self.data_folder(), &self.arguments).spawn().unwrap();
+        let mut child = self.command().spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = mpsc::channel();
         std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| sender.send(line)));

@@ -5,7 +5,7 @@ use std::{future::poll_fn, time::Duration};
 use reqwest::StatusCode;
 use restante_broker::{
     clock::TimeSource,
-    log::{DiskLog, Log as _, Options, Record, Replayed, Sync},
+    log::{DiskLog, Log as _, Options, Purpose, Record, Replayed, Sync},
 };
 
 use crate::broker::{Broker, ORDERS};
@@ -32,7 +32,7 @@ async fn write(broker: &Broker, record: &Record<'_>) {
     let mut log =
         DiskLog::open(&broker.data_folder().join("log"), Options { segment_bytes: 4 << 20 }).unwrap();
     while poll_fn(|context| log.poll_replay(&mut |_, _| {}, context)).await.unwrap() == Replayed::Part {}
-    log.append_reserved(record).unwrap();
+    log.append(record, Purpose::Settle).unwrap();
     poll_fn(|context| log.poll_takes_group(context)).await;
     let number = log.commit(Sync::Now);
     loop {

@@ -45,9 +45,10 @@ impl Bench {
         let sealer = LeaseSealer::new(self.folder.lease_key());
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
-        let found = Found::read(log, Here::ALONE).await.unwrap();
-        let clock = Clock::start(TimeSource::system(), found.past());
-        SharedCore::new(Core::start(found, common, clock).unwrap())
+        let mut found = vec![Found::read(log, Here::ALONE, &self.store).await.unwrap()];
+        Found::find_owners(&mut found, &self.store).unwrap();
+        let clock = Clock::start(TimeSource::system(), found[0].past());
+        SharedCore::new(Core::start(found.remove(0), common, clock).unwrap())
     }
 
     /// Pushes as many messages as `push` gives, each into the channel that it says.

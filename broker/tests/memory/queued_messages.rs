@@ -28,7 +28,8 @@ async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_res
     drop(core);
     measured.again();
     let core = bench.start().await;
-    let stand_in_the_way = core.with(|core| core.close(bench.entries[0].number, false));
+    let stand_in_the_way =
+        core.with(|core| core.close(&bench.entries[0], false).unwrap().map(|(messages, _)| messages));
     assert_eq!(stand_in_the_way, Err(MILLION as u64 + 1), "all are there");
     let (each, most) = (measured.bytes() as f64 / MILLION as f64, measured.most() as f64 / MILLION as f64);
     assert!(each <= ALIKE_BYTES_MAX, "{each} bytes a message after a restart");

@@ -1,25 +1,43 @@
 //! A disk that is full, and is emptied again: a real file system, as small as the test wants it.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail};
-use restante_client::{ProblemType, Receiver, ReceiverOptions};
+use anyhow::{Context, Result, bail, ensure};
+use restante_client::{
+    BatchOptions, Message, ProblemType, Receiver, ReceiverOptions, ReleaseOptions, Sender, Verdict,
+};
 use restante_tests::{command::run, requirements};
 
 use crate::broker::{Broker, channel, http};
 
-const DISK: &str = "size=16m";
 /// Far more than the disk takes.
 const PUSHES_MAX: usize = 2000;
+
+/// Dead letters go.
+const PURGE: &str = r#"{"states": ["dead"]}"#;
 
 /// A file system in memory, gone with this value.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: PathBuf) -> Result<Self> {
+    fn mount(at: PathBuf, mebibytes: u32) -> Result<Self> {
         fs::create_dir(&at)?;
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&at))?;
+        let size = format!("size={mebibytes}m");
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at))?;
         Ok(Self(at))
+    }
+}
+
+impl SmallDisk {
+    /// Another process takes so many mebibytes, or all there are but less than a segment, with this file.
+    fn others_take(&self, file: &str, mebibytes: u32) -> Result<()> {
+        let file = self.0.join(file);
+        let (of, count) = (format!("of={}", file.display()), format!("count={}", mebibytes * 256));
+        // It may end because there is no more room.
+        if !Command::new("dd").args(["if=/dev/zero", "bs=4096", &of, &count]).output()?.status.success() {
+            run(Command::new("truncate").args(["--size", "-256K"]).arg(&file))?;
+        }
+        Ok(())
     }
 }
 
@@ -37,7 +55,7 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emp
     }
     let mut broker =
         Broker::prepared(&channel("orders", "limits: {bytes: 1Gi}"), &["--segment-size", "1MiB"])?;
-    let _disk = SmallDisk::mount(broker.folder().join("data"))?;
+    let _disk = SmallDisk::mount(broker.folder().join("data"), 16)?;
     broker.start()?;
     broker.ready().await?;
 
@@ -57,6 +75,92 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emp
     }
     push(&broker, 0).await?.context("an emptied disk takes no message")?;
     Ok(())
+}
+
+/// 48 MiB that another process fills, dead letters in the oldest segment, and receivers that give back 99 of 100.
+#[tokio::test]
+async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_nothing_and_empty_it()
+-> Result<()> {
+    if !requirements::has_root() {
+        return Ok(());
+    }
+    let fields = "delivery: {waitSeconds: 1, leaseSeconds: 5}\n  limits: {messages: 1000000}";
+    let manifests = format!("{}{}", channel("letters", fields), channel("orders", fields));
+    let mut broker = Broker::prepared(&manifests, &["--segment-size", "1MiB"])?;
+    let disk = SmallDisk::mount(broker.folder().join("data"), 48)?;
+    broker.start()?;
+    broker.ready().await?;
+
+    let (letters, orders) = ("acme/letters", "acme/orders");
+    for _ in 0..2 {
+        fill(&broker, letters, 1000, &"x".repeat(500)).await?;
+    }
+    while conclude(&broker, letters, |_| Verdict::Reject { reason: None }).await? > 0 {}
+    ensure!(broker.stats("letters").await?.dead == 2000, "{:?}", broker.stats("letters").await?);
+    disk.others_take("first", 30)?;
+    while fill(&broker, orders, 1000, &"x".repeat(1000)).await? == 1000 {}
+    disk.others_take("rest", 48)?;
+
+    let give_back = |number: usize| match number % 100 {
+        0 => Verdict::Settle,
+        _ => Verdict::Release(ReleaseOptions { uncounted: true, delay_seconds: None }),
+    };
+    let mut handed_out = 0;
+    for round in 0.. {
+        handed_out += conclude(&broker, orders, give_back).await?;
+        if handed_out > 25_000 {
+            break;
+        }
+        ensure!(round < 5000, "only {handed_out} were handed out");
+    }
+    for _ in 0..3 {
+        broker.kill()?;
+        broker.start()?;
+        broker.ready().await?;
+        ensure!(conclude(&broker, orders, give_back).await? > 0, "nothing is handed out after a start");
+    }
+    for round in 0.. {
+        conclude(&broker, orders, |_| Verdict::Settle).await?;
+        let left = broker.stats("orders").await?;
+        if left.messages() == 0 {
+            break;
+        }
+        ensure!(round < 5000, "{left:?} is left");
+    }
+    let uid = broker.stats("letters").await?.uid;
+    let purged = broker.control(&format!("channels/{uid}/purge"), PURGE.into()).send().await?;
+    ensure!(purged.status().is_success(), "{}", purged.text().await?);
+    ["first", "rest"].iter().try_for_each(|file| fs::remove_file(disk.0.join(file)))?;
+    broker.until_empty("letters").await?;
+    let stored = fill(&broker, orders, 1000, &"x".repeat(1000)).await?;
+    ensure!(stored == 1000, "an emptied disk takes {stored} of 1000 messages");
+    Ok(())
+}
+
+/// Sends so many messages at once. How many were stored.
+async fn fill(broker: &Broker, to: &str, messages: usize, content: &str) -> Result<usize> {
+    let sender = Sender::new(&broker.client()?, to.parse()?);
+    let messages = (0..messages).map(|_| Message::new(content.to_owned())).collect();
+    let sent = sender.send_batch(messages, Some(Duration::from_millis(500))).await;
+    Ok(sent.iter().filter(|result| result.is_ok()).count())
+}
+
+/// Receives what is there, 100 at most, and says of each what becomes of it, by its place among them. How many there were.
+/// Whatever finds no room is left as it is, and comes again.
+async fn conclude(broker: &Broker, from: &str, verdict: impl Fn(usize) -> Verdict) -> Result<usize> {
+    let mut options = ReceiverOptions::default();
+    options.settle_within = Duration::from_millis(200);
+    let receiver = Receiver::new(&broker.client()?, from.parse()?, options);
+    let received = receiver.receive_batch_once(BatchOptions::default(), Some(Duration::from_secs(5))).await;
+    let received = match received {
+        Ok(received) => received,
+        Err(error) if error.to_string().contains("full") => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let count = received.len();
+    let verdicts = received.into_iter().enumerate().map(|(place, message)| (message, verdict(place)));
+    receiver.conclude_all(verdicts.collect()).await;
+    Ok(count)
 }
 
 fn content(number: usize) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use restante_wire::Revision;
 
-use restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX;
+use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
     store.put(config("one")).unwrap();
     let one = store.remove(config("one").uid).unwrap().unwrap();
     assert_eq!((one.number, &one.config), (1, &config("one")));
-    assert!(!store.is_known(1) && store.is_given(1) && !store.is_given(2));
+    assert!(!store.is_known(1));
     assert_eq!(store.remove(one.config.uid).unwrap(), None);
 
     let revision = store.state().revision;
@@ -93,7 +93,8 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
     drop(store);
     let store = open(folder.path());
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
-    assert!(store.is_given(2) && !store.is_given(3));
+    store.put(config("three")).unwrap();
+    assert_eq!(number(&store, "acme/three"), Some(3));
 }
 
 #[test]
@@ -124,6 +125,53 @@ fn a_change_of_nothing_is_no_change() {
     assert_eq!(store.put(config("one")).unwrap(), Changes::default());
     assert_eq!(store.sync(vec![config("one")]).unwrap(), Changes::default());
     assert!(Arc::ptr_eq(&before, &store.by_number(1).unwrap()));
+}
+
+#[test]
+fn a_set_that_changes_nothing_is_not_written_and_counts_as_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one")]).unwrap();
+    let before = std::fs::read(folder.path().join("journal")).unwrap();
+    store.sync(vec![config("one")]).unwrap();
+    assert_eq!(std::fs::read(folder.path().join("journal")).unwrap(), before);
+    store.sync(vec![]).unwrap();
+    assert_ne!(std::fs::read(folder.path().join("journal")).unwrap(), before);
+}
+
+#[test]
+fn an_orphan_that_was_adopted_is_the_channel_of_its_uid_again_and_no_number_is_given_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.adopt(vec![ChannelEntry { number: 7, config: config("one") }], 10).unwrap();
+    assert_eq!((store.state().channels, store.state().orphans), (0, 1));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.orphans()[0].number, 7);
+    store.adopt(Vec::new(), 10).unwrap();
+    store.sync(vec![config("one"), config("two")]).unwrap();
+    assert_eq!(["acme/one", "acme/two"].map(|address| number(&store, address)), [Some(7), Some(10)]);
+    assert!(store.orphans().is_empty());
+}
+
+#[test]
+fn what_was_stored_for_longer_than_a_run_is_not_made_to_go_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let durable = ChannelConfig { deduplication_window_seconds: 1, ..config("one") };
+    let in_memory = ChannelConfig { durability: Durability::Memory, ..durable.clone() };
+    store.put(config("one")).unwrap();
+    assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
+    store.sync(vec![durable.clone()]).unwrap();
+    let error = store.sync(vec![in_memory.clone()]).unwrap_err().to_string();
+    assert!(error.contains("acme/one") && error.contains("cannot be given memory"), "{error}");
+    // Nor by going away in between.
+    store.sync(vec![]).unwrap();
+    assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
+    store.put(durable).unwrap();
+    // Of one that a start has made for what it found, nobody knows which it was.
+    store.adopt(vec![ChannelEntry { number: 7, config: config("two") }], 8).unwrap();
+    store.put(ChannelConfig { durability: Durability::Memory, ..config("two") }).unwrap();
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn faulty(folder: &Path) -> (AddressStore, Arc<Faults>) {
     store.sync(vec![config("one")]).unwrap();
     let faults = Arc::<Faults>::default();
     let file = File::options().append(true).open(folder.join("journal")).unwrap();
-    store.writer().disk.journal.file = Box::new(Faulty(file, faults.clone()));
+    store.writer().disk.journal().file = Box::new(Faulty(file, faults.clone()));
     (store, faults)
 }
 
@@ -105,7 +105,7 @@ fn without_room_for_a_snapshot_the_journal_goes_on() {
     let store = open(folder.path());
     // Every write to this device fails for want of room.
     symlink("/dev/full", folder.path().join("snapshot.tmp")).unwrap();
-    store.writer().disk.make_snapshot_due();
+    store.make_snapshot_due();
     store.put(config("one")).unwrap();
     store.put(config("two")).unwrap();
     assert!(!store.failed().is_cancelled() && !folder.path().join("snapshot").exists());

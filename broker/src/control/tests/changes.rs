@@ -112,12 +112,12 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
         problem(port.send(Method::DELETE, &channel_path("one"), Body::empty()).await).await;
     assert_eq!((status, kind), (409, ProblemType::ChannelNotEmpty));
     assert!(detail.contains("42"), "{detail}");
-    assert!(lock(&port.told.removed).is_empty() && port.store.is_known(1));
+    assert!(lock(&port.told.closed).is_empty() && port.store.is_known(1));
 
     let path = format!("{}?force=true", channel_path("one"));
     let deleted: ChannelDeleted = ok(port.send(Method::DELETE, &path, Body::empty()).await).await;
     assert_eq!((deleted.messages, deleted.store.channels), (42, 0));
-    assert_eq!(*lock(&port.told.removed), [1]);
+    assert_eq!(*lock(&port.told.closed), [1]);
 
     // Again, and of one that never was: there is nothing left to do.
     for name in ["one", "never"] {
@@ -125,7 +125,7 @@ async fn a_channel_with_messages_is_deleted_only_by_force_and_never_comes_back()
             ok(port.send(Method::DELETE, &channel_path(name), Body::empty()).await).await;
         assert_eq!(deleted.messages, 0);
     }
-    assert_eq!(lock(&port.told.removed).len(), 1);
+    assert_eq!(lock(&port.told.closed).len(), 1);
     let put = port.send(Method::PUT, &channel_path("one"), ndjson(&[config("one")])).await;
     let (status, kind, detail) = problem(put).await;
     assert_eq!((status, kind), (410, ProblemType::ChannelDeleted));
@@ -162,6 +162,7 @@ async fn a_deletion_that_began_is_carried_through_though_its_client_hung_up() {
         () = port.told.began.notified() => {}
     }
     port.told.may_end.notify_one();
-    port.told.removed_one.notified().await;
-    assert!(!port.store.is_known(1));
+    while port.store.is_known(1) {
+        tokio::task::yield_now().await;
+    }
 }

@@ -41,7 +41,7 @@ struct Counting(Arc<Told>);
 #[derive(Default)]
 struct Told {
     messages: BlockingMutex<HashMap<u32, u64>>,
-    removed: BlockingMutex<Vec<u32>>,
+    closed: BlockingMutex<Vec<u32>>,
     changed: BlockingMutex<Vec<u32>>,
     withdrawn: BlockingMutex<Vec<u32>>,
     works: BlockingMutex<u32>,
@@ -50,7 +50,6 @@ struct Told {
     slow: BlockingMutex<bool>,
     began: Notify,
     may_end: Notify,
-    removed_one: Notify,
 }
 
 fn lock<T>(mutex: &BlockingMutex<T>) -> MutexGuard<'_, T> {
@@ -70,21 +69,21 @@ impl Channels for Counting {
         Ok(stats.collect())
     }
 
-    async fn close(&self, number: u32, force: bool) -> Result<Result<u64, u64>, CoreGone> {
+    async fn close(&self, entry: Arc<ChannelEntry>, force: bool) -> Result<Result<u64, u64>, WorkFailed> {
+        let number = entry.number;
         if *lock(&self.0.slow) {
             self.0.began.notify_one();
             self.0.may_end.notified().await;
         }
         let messages = lock(&self.0.messages).get(&number).copied().unwrap_or(0);
-        Ok(if messages > 0 && !force { Err(messages) } else { Ok(messages) })
+        if messages > 0 && !force {
+            return Ok(Err(messages));
+        }
+        lock(&self.0.closed).push(number);
+        Ok(Ok(messages))
     }
 
-    async fn reopen(&self, _: u32) {}
-
-    async fn removed(&self, number: u32) {
-        lock(&self.0.removed).push(number);
-        self.0.removed_one.notify_one();
-    }
+    async fn removed(&self, _: u32) {}
 
     async fn changed(&self, entries: Vec<Arc<ChannelEntry>>) {
         lock(&self.0.changed).extend(entries.iter().map(|entry| entry.number));

@@ -77,7 +77,7 @@ fn a_start_shows_no_time_before_that_of_the_newest_message<P: Place>() {
         headers: &[],
         body: b"ahead",
     };
-    bench.core.log.append(&message).unwrap();
+    bench.core.log.append(&message, crate::log::Purpose::Store).unwrap();
     bench.commit();
     let bench = bench.restart();
     assert!(bench.core.clock.now() >= ahead);

@@ -50,13 +50,14 @@ fn find(
     logs: &Logs,
     disks: &Disks,
     cores: usize,
+    store: &AddressStore,
 ) -> Result<Vec<Found<DiskLog<Simulated>>>, Box<dyn std::error::Error>> {
     let options = Options { segment_bytes: 64 << 10 };
     let older = logs.older.iter().map(|log| disks[log].clone()).collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
     let found = logs.current.iter().enumerate().map(|(core, log)| {
         let log = DiskLog::open_after(older.clone(), disks[log].clone(), options)?;
-        let mut reading = Box::pin(Found::read(log, Here { core, cores }));
+        let mut reading = Box::pin(Found::read(log, Here { core, cores }, store));
         Ok(wait(|context| reading.as_mut().poll(context))?)
     });
     found.collect()
@@ -71,8 +72,9 @@ fn after_power_cut(disks: &Disks, chance: &mut Chance) -> Disks {
 pub(super) fn after_half_a_start(mut disks: Disks, cores: usize, chance: &mut Chance) -> Disks {
     let logs = logs_of(&mut disks, cores);
     disks.values().for_each(|disk| disk.fail_after(chance.below(24)));
-    // It may have come to its end.
-    drop(find(&logs, &disks, cores));
+    // It may have come to its end. Which channels there are it only looks at.
+    let store = AddressStore::read(std::path::Path::new("none"), uuid::Uuid::nil()).unwrap();
+    drop(find(&logs, &disks, cores, &store));
     after_power_cut(&disks, chance)
 }
 
@@ -134,8 +136,9 @@ impl Many {
         let Self { syncs, cores: gone, source, tasks, cold, store, entries, folder, _data, .. } = self;
         drop((syncs, tasks, gone));
         let logs = logs_of(&mut disks, cores);
-        let mut found = find(&logs, &disks, cores).unwrap();
+        let mut found = find(&logs, &disks, cores, &store).unwrap();
         Found::settle_outboxes(&mut found);
+        Found::find_owners(&mut found, &store).unwrap();
         let clock = Self::clock(&source, &found);
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
@@ -313,6 +316,7 @@ impl Many {
     pub(super) fn content(&mut self, number: u32, reading: Reading) -> Recorded {
         match reading {
             Reading::Here(recorded) => recorded,
+            Reading::Unreadable => panic!("it can be read"),
             Reading::Coming(mut coming) => {
                 let came = wait(|context| Pin::new(&mut coming).poll(context));
                 Recorded::of(&self.core(number).came(came).unwrap())

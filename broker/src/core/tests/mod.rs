@@ -5,9 +5,13 @@ mod clock;
 mod copies;
 mod crash;
 mod failure;
+mod full_disk;
 mod hop;
 mod letters;
+mod lost;
+mod lost_many;
 mod many;
+mod named;
 mod one_change;
 mod rest;
 mod restart;
@@ -16,6 +20,7 @@ mod slow_disk;
 mod smaller_segments;
 mod time_over_restarts;
 mod turns;
+mod unreadable;
 
 use std::{
     pin::Pin,
@@ -187,6 +192,7 @@ impl<P: Place> Bench<P> {
         match reading {
             Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
+            Reading::Unreadable => panic!("it can be read"),
         }
     }
 
@@ -259,10 +265,11 @@ fn start_over<L: Log>(
 ) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-    let mut reading = Box::pin(Found::read(log, Here::ALONE));
-    let found = wait(|context| reading.as_mut().poll(context)).unwrap();
-    let clock = Clock::start(source.clone(), found.past());
-    Core::start(found, common, clock)
+    let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
+    let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];
+    Found::find_owners(&mut found, store)?;
+    let clock = Clock::start(source.clone(), found[0].past());
+    Core::start(found.remove(0), common, clock)
 }
 
 fn channel(name: &str) -> ChannelConfig {

@@ -76,7 +76,10 @@ fn a_channel_where_somebody_waits_or_listens_or_is_measured_does_not_rest() {
 fn a_channel_that_is_deleted_while_it_rests_leaves_nothing_behind() {
     let mut bench = rested();
     let number = bench.entries[0].number;
-    bench.core.remove(number);
+    let entry = bench.entries[0].clone();
+    let (gone, _) = bench.core.close(&entry, false).unwrap().unwrap();
+    bench.core.removed(number);
+    assert_eq!(gone, 0);
     assert_eq!(bench.core.counters.get(number).pushed.load(std::sync::atomic::Ordering::Relaxed), 0);
     assert!(!bench.core.resting.rests(number));
 }

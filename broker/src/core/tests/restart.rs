@@ -76,6 +76,7 @@ fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
         let anywhere = |message: Cow<'_, Message>| {
             let mut message = message.into_owned();
             message.stored.position = Default::default();
+            message.state_at = None;
             message
         };
         channel.state.messages().map(|(sequence, message)| (sequence, anywhere(message))).collect()

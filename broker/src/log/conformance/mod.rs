@@ -40,6 +40,7 @@ macro_rules! conform {
             what_was_not_committed_is_not_found
             a_scan_goes_on_where_it_stopped
             what_is_freed_is_gone_and_what_was_copied_stays
+            a_part_is_given_up_whole
             an_owner_that_was_superseded_commits_nothing
             after_a_failed_group_nothing_is_committed
             nothing_committed_is_lost_and_nothing_settled_comes_back

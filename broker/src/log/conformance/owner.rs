@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Patient, wait};
-use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Record, Sync};
+use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Purpose, Record, Sync};
 
 pub(super) struct Owner<L> {
     pub(super) log: L,
@@ -52,14 +52,14 @@ impl<L: Log> Owner<L> {
             headers: &[],
             body: &body,
         };
-        let position = self.log.append(&record)?;
+        let position = self.log.append(&record, Purpose::Store)?;
         self.messages.insert(sequence, position);
         self.next += 1;
         Ok(sequence)
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append_reserved(&Record::Settle { channel: 1, sequence })?;
+        self.log.append(&Record::Settle { channel: 1, sequence }, Purpose::Settle)?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())
@@ -76,7 +76,7 @@ impl<L: Log> Owner<L> {
                     let record = Record::decode(&bytes).unwrap();
                     let Record::Push { sequence, .. } = record else { continue };
                     if self.messages.get(&sequence) == Some(&position) {
-                        let copy = self.log.append_reserved(&record).unwrap();
+                        let copy = self.log.append(&record, Purpose::Copy).unwrap();
                         self.messages.insert(sequence, copy);
                         self.log.release(position);
                     }

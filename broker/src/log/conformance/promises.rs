@@ -1,7 +1,7 @@
 //! Every promise of a log, one function each.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     task::{Context, Waker},
 };
 
@@ -88,7 +88,7 @@ pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
     let mut begins = Vec::new();
     while let Some(position) = from {
         begins.push(position);
-        let Scanned { records, next } = log.part(position, None, 1).unwrap();
+        let Scanned { records, next, .. } = log.part(position, None, 1).unwrap();
         assert!(records.iter().all(|(at, _)| *at >= position));
         parts.extend(records);
         from = next;
@@ -127,6 +127,35 @@ pub(crate) fn what_is_freed_is_gone_and_what_was_copied_stays<S: Subject>() {
     let mut owner = reopened(&mut subject, owner);
     assert!(owner.messages.keys().eq(messages.iter()));
     owner.check();
+}
+
+pub(crate) fn a_part_is_given_up_whole<S: Subject>() {
+    let (_subject, mut owner) = opened::<S>();
+    // What was appended in each part, of which nothing was copied.
+    let mut parts: BTreeMap<u64, Vec<Position>> = BTreeMap::new();
+    let mut freed = 0;
+    for _ in 0..400 {
+        let before = owner.log.current_part();
+        let sequence = owner.push().unwrap();
+        if owner.log.current_part() == before {
+            let at = owner.messages[&sequence];
+            assert_eq!(S::Log::part_of(at), before);
+            parts.entry(before).or_default().push(at);
+        }
+        owner.settle(sequence).unwrap();
+        owner.commit();
+        owner.reclaim();
+        let there: BTreeSet<_> =
+            owner.log.scanned(Position::START, None).unwrap().into_iter().map(|(at, _)| at).collect();
+        for of_part in parts.values() {
+            let left = of_part.iter().filter(|at| there.contains(at)).count();
+            assert!(left == 0 || left == of_part.len(), "{left} of {}", of_part.len());
+        }
+        let all = parts.len();
+        parts.retain(|_, of_part| there.contains(&of_part[0]));
+        freed += all - parts.len();
+    }
+    assert!(freed > 3, "{freed} parts were given up");
 }
 
 pub(crate) fn an_owner_that_was_superseded_commits_nothing<S: Subject>() {

@@ -67,7 +67,7 @@ pub(crate) trait Patient: Log {
     ) -> Result<Vec<(Position, Bytes)>, LogError> {
         let (mut all, mut from) = (Vec::new(), Some(from));
         while let Some(position) = from {
-            let Scanned { records, next } = self.part(position, below, 100_000)?;
+            let Scanned { records, next, .. } = self.part(position, below, 100_000)?;
             all.extend(records);
             from = next;
         }

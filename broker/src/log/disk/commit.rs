@@ -12,11 +12,12 @@ use std::{
 };
 
 use super::{
-    DiskLog, frame,
+    DiskLog, Segment, frame,
     group::OpenFrame,
     pace::Mode,
     segment::SegmentFile,
     storage::Storage,
+    synced::OnDisk,
     work::{Settle, Settled, Step, Write, Written},
 };
 use crate::log::{GroupNumber, Log, LogError, Sync};
@@ -42,8 +43,10 @@ pub(super) struct Progress<F> {
     pub(super) writing: Option<Writing<F>>,
     /// What was written last: all that may be unsynced is in it.
     last: Arc<SegmentFile<F>>,
+    /// The epoch of its segment, and where in it what was written ends.
+    pub(super) at: (u64, u64),
     /// Frames before this are written.
-    written: u64,
+    pub(super) written: u64,
     /// Frames before this are on disk.
     pub(super) synced: u64,
     /// Frames before this are on disk, or a commit that was begun will bring them there.
@@ -60,10 +63,11 @@ pub(super) struct Progress<F> {
 
 impl<F> Progress<F> {
     /// Everything before this frame is on disk.
-    pub(super) fn at(next_frame: u64, last: Arc<SegmentFile<F>>) -> Self {
+    pub(super) fn at(next_frame: u64, active: &Segment<F>) -> Self {
         Self {
             writing: None,
-            last,
+            last: active.file.clone(),
+            at: (active.head.epoch, active.end),
             written: next_frame,
             synced: next_frame,
             promised: next_frame,
@@ -84,6 +88,11 @@ impl<F> Progress<F> {
         self.writing.as_ref()?.frames.iter().find_map(|frame| frame.read(epoch, offset, length))
     }
 
+    /// Whether nothing is being written or synced.
+    pub(super) fn is_over(&self) -> bool {
+        self.writing.is_none() && self.syncing.is_none() && self.synced >= self.written
+    }
+
     /// Where the group begins that is being written.
     pub(super) fn first_epoch(&self) -> Option<u64> {
         self.writing.as_ref().map(|writing| writing.first_epoch)
@@ -99,7 +108,7 @@ impl<S: Storage> DiskLog<S> {
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };
         match (planned, self.pace.mode()) {
             (Ok(work), Mode::Inline) => {
-                let written = work.perform(self.storage.path());
+                let written = work.perform(&self.storage, &self.synced);
                 self.written(written);
             }
             (Ok(work), Mode::Helped) => self.writer.give(work),
@@ -110,15 +119,15 @@ impl<S: Storage> DiskLog<S> {
 
     /// The open group becomes frames in their places.
     fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Write<S::File>, LogError> {
-        self.lacks_segment()?;
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
+        let log = self.log_id;
         let first_epoch = self.group.first_epoch();
         let mut last = self.segments[&first_epoch].file.clone();
         let mut synced = self.progress.synced;
-        let mut end = 0;
+        let (mut epoch, mut end) = (first_epoch, 0);
         for mut frame in self.group.take() {
             if frame.rotated {
-                steps.push(Step::Finish(last));
+                steps.push(Step::Finish(last, OnDisk { next_frame: self.next_frame, at: (epoch, end) }));
                 synced = self.next_frame;
                 let mark = self.storage.random();
                 let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
@@ -127,12 +136,13 @@ impl<S: Storage> DiskLog<S> {
                     file: self.storage.path().join(&segment.file.name),
                     source,
                 })?;
-                segment.head.mark = mark;
+                (segment.head.mark, segment.head.log) = (mark, log);
+                segment.head.bytes = segment.file.bytes;
                 steps.push(Step::Begin(segment.file.clone(), segment.head));
             }
             let segment = &self.segments[&frame.epoch];
             last = segment.file.clone();
-            end = frame.offset;
+            (epoch, end) = (frame.epoch, frame.offset);
             if frame.is_empty() {
                 self.group.reuse(frame);
                 continue;
@@ -164,6 +174,7 @@ impl<S: Storage> DiskLog<S> {
         for frame in group.frames {
             let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
             segment.end = frame.offset + frame.bytes.len() as u64;
+            self.progress.at = (frame.epoch, segment.end);
             // Whoever wrote it has let go of it.
             if let Some(frame) = Arc::into_inner(frame) {
                 self.group.reuse(frame);
@@ -195,10 +206,11 @@ impl<S: Storage> DiskLog<S> {
         if self.progress.synced >= self.progress.written {
             return self.synced(None);
         }
-        let work = Settle::Sync(self.progress.last.clone());
+        let (next_frame, at) = (self.progress.written, self.progress.at);
+        let work = Settle::Sync(self.progress.last.clone(), OnDisk { next_frame, at });
         match self.pace.mode() {
             Mode::Inline => {
-                let settled = work.perform(&self.storage);
+                let settled = work.perform(&self.storage, &self.synced);
                 self.settled(settled);
             }
             Mode::Helped => self.settler.give(work),
@@ -233,7 +245,15 @@ impl<S: Storage> DiskLog<S> {
     /// A group failed. Nothing is written any more.
     fn fail(&mut self, number: GroupNumber, error: LogError) {
         self.progress.unsynced.retain(|other| *other != number);
-        self.progress.news.push_back((number, Err(error)));
+        self.progress.news.push_back((number, Err(LogError::Poisoned)));
+        self.poison_by(error);
+    }
+
+    /// The log is of no more use because of this: whoever is told first is told why.
+    pub(super) fn poison_by(&mut self, error: LogError) {
+        if !self.poisoned {
+            self.failure = Some(error);
+        }
         self.poison();
     }
 
@@ -259,7 +279,8 @@ impl<S: Storage> DiskLog<S> {
             }
         }
         self.poll_settled(context);
-        self.progress.news.pop_front().map_or(Poll::Pending, Poll::Ready)
+        let Some((number, outcome)) = self.progress.news.pop_front() else { return Poll::Pending };
+        Poll::Ready((number, outcome.map_err(|_| self.failure())))
     }
 
     /// What the helper has synced or given back.

@@ -8,6 +8,10 @@ const SLACK_SEGMENTS: u64 = 4;
 /// blocks of the disk, and write them with zeros first, while old ones wait to be written over.
 const HARDLY: u64 = 64;
 
+/// Of a segment that is kept for leases and settles, the part that is worth going through the whole log for: the smaller, the
+/// more is copied for each lease on a full disk; the larger, the less of what is kept can be used.
+const WON: u64 = 4;
+
 /// What the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Use {
@@ -21,12 +25,14 @@ pub(super) struct Use {
     pub(super) oldest_live: u64,
     /// Bytes of one segment.
     pub(super) segment: u64,
-    /// Bytes that copies may take without a new block of the disk.
-    pub(super) room: u64,
+    /// Whether what is copied of the oldest segment has room.
+    pub(super) fits: bool,
     /// Whether the oldest segment is sealed: nothing will be appended to it.
     pub(super) sealed: bool,
     /// Whether the disk is full and pushes are refused.
     pub(super) scarce: bool,
+    /// Whether the log holds less than it keeps from pushes.
+    pub(super) tight: bool,
     /// How full the volume is, from 0 to 1.
     pub(super) fill: f64,
 }
@@ -34,27 +40,21 @@ pub(super) struct Use {
 /// Whether the oldest segment should be freed now.
 ///
 /// At once when nothing in it is live; by copying when [hardly](HARDLY) anything in it is, or when less of the log is live
-/// than [`worth`] says; and on a full disk already when a segment can be won by going through all of them, for otherwise one old message would keep a full disk
-/// full for ever. What segments leave free at their ends is not counted there: it cannot be won, as the copies would leave
-/// it free again.
+/// than [`worth`] says; and on a full disk already when a segment can be won by going through all of them, for otherwise one
+/// old message would keep a full disk full for ever. When leases and settles have taken of what is kept for them, a
+/// [part](WON) of a segment is enough: they go on with that. What segments leave free at their ends is not counted there: it
+/// cannot be won, as the copies would leave it free again.
 ///
 /// Else the whole log is looked at, and not the one segment: segments leave in their order, so that one that is all live stands
 /// before others that are all dead; and the oldest of a deep queue is hardly live just before its receivers are done with
 /// it, when copying what is left would be for nothing.
 pub(super) fn wanted(usage: Use) -> bool {
-    let Use { total, used, live, oldest_live, segment, room, sealed, scarce, fill } = usage;
-    if oldest_live == 0 {
-        return sealed;
-    }
+    let Use { total, used, live, oldest_live, segment, fits, sealed, scarce, tight, fill } = usage;
     let worth_it = total.saturating_sub(SLACK_SEGMENTS * segment) as f64 * worth(fill) > live as f64;
-    let pays = worth_it || oldest_live <= segment / HARDLY || (scarce && used > live + segment);
-    sealed && fits(oldest_live, segment, room) && pays
-}
-
-/// Whether so many bytes can be copied. The reserve must not be spent on copies, or nothing could be settled until they are
-/// done.
-pub(super) fn fits(live: u64, segment: u64, room: u64) -> bool {
-    live + segment / 4 <= room
+    let hardly = oldest_live <= segment / HARDLY;
+    let garbage = used.saturating_sub(live);
+    let wins = (scarce && garbage > segment) || (tight && garbage > segment / WON);
+    sealed && fits && (worth_it || hardly || wins)
 }
 
 /// The share of a log that is live below which copying pays, on a volume that is so full: a quarter on one that is half
@@ -75,9 +75,10 @@ mod tests {
         live: 700,
         oldest_live: 50,
         segment: 100,
-        room: 200,
+        fits: true,
         sealed: true,
         scarce: false,
+        tight: false,
         fill: 0.0,
     };
 
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_few_old_records_do_not_keep_the_segments_behind_them() {
         let segment = 64 * 20;
-        let deep = Use { oldest_live: 20, segment, room: 2 * segment, ..MOSTLY_LIVE };
+        let deep = Use { oldest_live: 20, segment, ..MOSTLY_LIVE };
         assert!(wanted(deep));
         assert!(!wanted(Use { oldest_live: 21, ..deep }));
     }
@@ -120,10 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_not_copied_when_the_copies_would_take_all_room() {
+    fn leases_and_settles_get_back_what_they_have_taken() {
+        let full = Use { scarce: true, tight: true, ..MOSTLY_LIVE };
+        assert!(wanted(Use { live: 764, ..full }) && !wanted(Use { live: 765, ..full }));
+    }
+
+    #[test]
+    fn a_segment_is_not_copied_when_the_copies_have_no_room() {
         let dead = Use { live: 149, oldest_live: 100, ..MOSTLY_LIVE };
-        assert!(wanted(Use { room: 125, ..dead }));
-        assert!(!wanted(Use { room: 124, ..dead }));
-        assert!(wanted(Use { room: 0, oldest_live: 0, ..dead }), "nothing is copied");
+        assert!(wanted(dead) && !wanted(Use { fits: false, ..dead }));
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
@@ -16,12 +16,15 @@ use super::{
     DiskLog, segment,
     segment::SegmentFile,
     storage::{Folder, Storage, StorageFile},
+    synced::{self, Mark},
 };
 
 /// The log at one moment: all that was written by then, and nothing else.
 pub struct Cut<S: Storage = Folder> {
     /// Segments, the oldest first; copied in this order, each is given back as soon as it can be.
     pub parts: Vec<Part<S>>,
+    /// Files that tell how far the logs of these segments go: the names of the log's folder and the file, and the bytes.
+    pub marks: Vec<(String, Vec<u8>)>,
 }
 
 /// What belongs to a cut of one segment.
@@ -54,11 +57,15 @@ pub enum CopyError {
     },
 }
 
+/// A file of a log, by the names of the log's folder and the file.
+pub(super) fn name_in(folder: &Path, file: &str) -> String {
+    format!("{}/{file}", folder.file_name().unwrap_or_default().display())
+}
+
 impl<S: Storage> Part<S> {
     /// The name of the log's folder, and the file's in it.
     pub fn name(&self) -> String {
-        let folder = self.folder.file_name().unwrap_or_default();
-        format!("{}/{}", folder.display(), self.file.name)
+        name_in(&self.folder, &self.file.name)
     }
 
     /// Reads some of the part. Blocks on the disk.
@@ -83,7 +90,12 @@ impl<S: Storage> DiskLog<S> {
             file_bytes: segment.file.bytes,
             pin: Some(self.pins.pin(*epoch)),
         });
-        Cut { parts: parts.collect() }
+        let (next_frame, (epoch, end)) = (self.progress.written, self.progress.at);
+        let first_frame = self.segments.values().next().map_or(next_frame, |first| first.head.first_frame);
+        // The copy ends there, in order.
+        let mark = Mark { first_frame, next_frame, epoch, end, closed: true, ..self.synced.mark() };
+        let marks = vec![(name_in(self.storage.path(), synced::NAME), synced::bytes_of(&mark))];
+        Cut { parts: parts.collect(), marks }
     }
 
     /// All that is left of older logs.
@@ -100,12 +112,12 @@ impl<S: Storage> DiskLog<S> {
                 pin: None,
             })
         });
-        Cut { parts: parts.collect() }
+        Cut { parts: parts.collect(), marks: self.older.marks() }
     }
 
     /// Whether a segment must stay as it is for now. On a full disk it need not: whoever copies it is told.
     pub(super) fn is_pinned(&self, epoch: u64) -> bool {
-        if self.spares.are_scarce() {
+        if self.is_scarce() {
             self.pins.tear_out();
         }
         self.pins.hold(epoch)

@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::harm::{Harm, What};
+use crate::log::LogError;
+
 /// Why a log cannot be opened. What it holds is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -18,10 +21,21 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The system gives no thread.
+    #[error(
+        "failed to open the log in {}: the system gives no thread: {source}. Raise the limit of processes (pids) or of memory",
+        folder.display()
+    )]
+    Thread {
+        /// The log's folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// There is no room for the segments that a log needs to begin with.
     #[error(
-        "failed to open the log in {}: the volume is full, and the log needs room for a segment of {segment_bytes} \
-         bytes: make room or enlarge the volume ({source})",
+        "failed to open the log in {}: the volume is full, and a log needs room for four segments of {segment_bytes} bytes: \
+         make room, enlarge the volume, or start with a smaller --segment-size ({source})",
         folder.display()
     )]
     Full {
@@ -47,18 +61,25 @@ pub enum OpenError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A newer version wrote the log.
-    #[error("{} has version {version} of the log's format, which this version does not know: run the newer one", file.display())]
-    Newer {
+    /// Another version wrote the log.
+    #[error(
+        "{} has version {version} of the log's format, and this version reads version {known}: start the broker that wrote it{}",
+        file.display(),
+        if version > known { ", or a later one" } else { "" }
+    )]
+    Version {
         /// The file.
         file: PathBuf,
         /// Its version.
         version: u32,
+        /// The one that this version reads.
+        known: u32,
     },
     /// Records that were on disk are not there any more.
     #[error(
-        "{} is damaged at offset {offset}: frame {frame} was on disk and cannot be read any more. Nothing was changed. {}",
+        "{} is damaged at offset {offset}: {}. Nothing was changed. {}",
         file.display(),
+        told(what, *frame),
         advice(file)
     )]
     Damaged {
@@ -66,8 +87,20 @@ pub enum OpenError {
         file: PathBuf,
         /// Where in the file.
         offset: u64,
-        /// The number of the frame.
-        frame: u64,
+        /// The number of the first frame that is lost, if one is.
+        frame: Option<u64>,
+        /// What is wrong with it.
+        what: What,
+    },
+    /// Another broker has opened the log at the same time.
+    #[error(
+        "another broker has opened the log in {} at the same moment: only one may run on a data folder, and the file 'lock' \
+         in it, which keeps them apart, must not be removed",
+        folder.display()
+    )]
+    InUse {
+        /// The log's folder.
+        folder: PathBuf,
     },
     /// The head of a segment cannot be read.
     #[error(
@@ -92,6 +125,15 @@ pub enum OpenError {
     },
 }
 
+/// What is wrong, with the frame where it begins.
+fn told(what: &What, frame: Option<u64>) -> String {
+    match (what, frame) {
+        (What::Frames, Some(frame)) => format!("frame {frame} was on disk and cannot be read any more"),
+        (what, Some(frame)) => format!("{what} (from frame {frame} on)"),
+        (what, None) => what.to_string(),
+    }
+}
+
 /// What to do about a damaged file: it lies in the folder of the log, and that in the data folder.
 fn advice(file: &Path) -> String {
     let folder = file.ancestors().nth(2).unwrap_or(file).display();
@@ -102,6 +144,23 @@ fn advice(file: &Path) -> String {
 }
 
 impl OpenError {
+    /// Of damage that was found in a log's folder.
+    pub(super) fn harmed(folder: &Path, harm: &Harm) -> Self {
+        let Harm { file, from, frames, what, .. } = harm;
+        let frame = frames.as_ref().map(|frames| frames.start);
+        Self::Damaged { file: folder.join(file), offset: *from, frame, what: what.clone() }
+    }
+
+    /// Of what went wrong with the file that tells what is on disk.
+    pub(super) fn mark(folder: &Path, error: LogError) -> Self {
+        match error {
+            LogError::Io { action, file, source } => {
+                Self::Io { folder: folder.to_owned(), what: format!("{action} {}", file.display()), source }
+            }
+            _ => Self::InUse { folder: folder.to_owned() },
+        }
+    }
+
     pub(super) fn io(folder: &Path, what: &str, source: io::Error) -> Self {
         Self::Io { folder: folder.to_owned(), what: what.to_owned(), source }
     }

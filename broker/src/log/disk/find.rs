@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    OpenError,
+    OpenError, frame,
+    harm::{Harm, What},
     heads::Extent,
     index,
     recovery::{Found, Kept, Survey},
-    segment::HEAD_BYTES,
+    segment::{HEAD_BYTES, SegmentFile},
     storage::{Storage, StorageFile},
     sweep::{Swept, sweep},
 };
@@ -35,26 +36,57 @@ impl<F: StorageFile> Survey<F> {
         let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
         let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
         let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
-        for (epoch, Swept { frames, heads }) in swept {
+        for (epoch, Swept { frames, heads, traces, holed }) in swept {
+            let of_this = |(number, offset): (u64, u64)| (number, (epoch, offset));
+            self.holed.extend(holed.into_iter().map(of_this));
+            self.traces.insert(epoch, traces);
             let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
             self.heads.extend(heads.map(|heads| (epoch, Kept { heads, next_frame })));
             // Whoever looks for damage wants each of them.
             told.insert(epoch, if indexes == Indexes::Believed { runs(frames) } else { frames });
         }
         for (epoch, frames) in told {
-            // A segment written by recovery takes the place of what earlier segments hold from its first number on.
-            let void = self.frames.split_off(&self.segments[&epoch].0.first_frame);
-            // What those knew to be on disk is on disk. If nobody remembered, frames that are known to be there would be
-            // taken for a tail that may be cut.
-            if let (Some(mut last), Some(synced)) =
-                (self.frames.last_entry(), void.values().map(|found| found.synced).max())
-            {
-                let last = last.get_mut();
-                last.synced = last.synced.max(synced);
-            }
+            self.go_on_in(epoch);
             self.frames.extend(frames);
         }
+        // What nobody knows to have been on disk counts only when it is whole.
+        let unknown = self.holed.split_off(&self.known());
+        self.frames.retain(|number, _| !unknown.contains_key(number));
         Ok(())
+    }
+
+    /// A segment takes the place of what earlier ones hold from its first number on: recovery has copied that, or it was cut.
+    ///
+    /// Nobody knew that to be on disk. If a frame there says so of others, somebody has gone on to write behind this
+    /// segment's back.
+    fn go_on_in(&mut self, epoch: u64) {
+        let first = self.segments[&epoch].0.first_frame;
+        let mut void: Vec<(u64, Found)> = self.frames.split_off(&first).into_iter().collect();
+        if let Some((number, run)) = self.frames.last_key_value().map(|(number, run)| (*number, *run))
+            && number + run.frames > first
+        {
+            // It goes over the place; what of it counts ends somewhere in it.
+            self.frames.insert(number, Found { frames: first - number, ..run });
+            void.insert(0, (number, run));
+        }
+        // What those knew to be on disk is on disk. If nobody remembered, frames that are known to be there would be taken for
+        // a tail that may be cut.
+        if let (Some(mut last), Some(synced)) =
+            (self.frames.last_entry(), void.iter().map(|(_, found)| found.synced).max())
+        {
+            let last = last.get_mut();
+            last.synced = last.synced.max(synced.min(first));
+        }
+        let written: Vec<_> = void.iter().filter(|(_, found)| found.synced > first).collect();
+        let (Some((number, begins)), Some((last, ends))) = (written.first(), written.last()) else { return };
+        let (_, file) = &self.segments[&begins.epoch];
+        self.wrong.push(Harm {
+            file: file.name.clone(),
+            from: begins.offset,
+            to: if ends.epoch == begins.epoch { ends.offset + ends.bytes } else { file.bytes },
+            frames: Some(first.max(*number)..last + ends.frames),
+            what: What::TwoWriters,
+        });
     }
 
     /// What indexes tell of their segments' frames.
@@ -70,7 +102,8 @@ impl<F: StorageFile> Survey<F> {
                 let of_this = extent.head == *head && extent.end <= segment.bytes;
                 of_this && Some(extent.next_frame) == next_frame
             };
-            if let Some(extent) = index.map(|index| index.extent).filter(fits) {
+            let extent = index.map(|index| index.extent).filter(fits);
+            if let Some(extent) = extent.filter(|extent| !goes_on_behind(segment, extent)) {
                 let found = Found {
                     epoch: *epoch,
                     offset: HEAD_BYTES,
@@ -84,6 +117,15 @@ impl<F: StorageFile> Survey<F> {
         }
         indexed
     }
+}
+
+/// Whether frames follow what an index tells of: then all of the segment is read.
+fn goes_on_behind<F: StorageFile>(segment: &SegmentFile<F>, extent: &Extent) -> bool {
+    let mut head = [0; frame::HEAD_BYTES];
+    let has_room = extent.end + head.len() as u64 <= segment.bytes;
+    has_room
+        && segment.file.read_at(&mut head, extent.end).is_ok()
+        && head[frame::MARK] == extent.head.mark.to_le_bytes()
 }
 
 /// A segment's frames, in their order, with those as one that follow one another and are known to be on disk: a log of
@@ -107,7 +149,6 @@ fn runs(frames: Vec<(u64, Found)>) -> Vec<(u64, Found)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::recovery::end;
 
     #[test]
     fn frames_that_follow_one_another_and_are_on_disk_are_one_run_and_no_gap_is_hidden() {
@@ -120,7 +161,5 @@ mod tests {
             .map(|(number, run)| (*number, run.frames, run.offset..run.offset + run.bytes))
             .collect();
         assert_eq!(told, expected);
-        let missing = end(2, &runs(found.to_vec()).into_iter().collect()).unwrap_err();
-        assert_eq!((missing.number, missing.after.unwrap().bytes), (5, 24));
     }
 }

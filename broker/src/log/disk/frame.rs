@@ -40,6 +40,17 @@ impl Head {
         (HEAD_BYTES as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
     }
 
+    fn decode(bytes: &[u8; HEAD_BYTES]) -> Self {
+        let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
+        let length = u32::from_le_bytes(std::array::from_fn(|index| bytes[index]));
+        Self { length, mark: u64_at(8), number: u64_at(16), synced: u64_at(24) }
+    }
+
+    /// Whether a frame of this mark may say so: no log has so many frames, and every number has one that follows.
+    fn may_be(&self, mark: u64) -> bool {
+        self.mark == mark && self.synced <= self.number && self.number != u64::MAX
+    }
+
     fn encode_unsealed(&self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
@@ -74,15 +85,20 @@ pub(super) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
 /// The whole frame of this mark at the start of some bytes, if there is one.
 pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;
-    let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| head[at + index]));
-    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| head[at + index]));
-    let parsed = Head { length: u32_at(0), mark: u64_at(8), number: u64_at(16), synced: u64_at(24) };
-    // No log has so many frames, and every number has one that follows.
-    if parsed.mark != mark || parsed.synced > parsed.number || parsed.number == u64::MAX {
+    let parsed = Head::decode(head);
+    let crc = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
+    if !parsed.may_be(mark) {
         return None;
     }
     let records = bytes.get(HEAD_BYTES..HEAD_BYTES + parsed.length as usize)?;
-    (checksum(head, records) == u32_at(4)).then_some((parsed, records))
+    (checksum(head, records) == crc).then_some((parsed, records))
+}
+
+/// A frame of this mark at the start of some bytes, whatever its checksum says.
+pub(super) fn unchecked(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
+    let head = Head::decode(bytes.first_chunk()?);
+    let records = bytes.get(HEAD_BYTES..HEAD_BYTES + head.length as usize)?;
+    head.may_be(mark).then_some((head, records))
 }
 
 /// Makes the checksum match what looks like a frame, and says how long that is: for fuzzing, which would never guess one.

@@ -76,6 +76,11 @@ impl Group {
             - HEAD_BYTES
     }
 
+    /// Whether it goes over the end of a segment.
+    pub(super) fn has_rotated(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
     /// Frames that the group will be.
     pub(super) fn frames(&self) -> u64 {
         self.closed.iter().chain([&self.current]).filter(|frame| !frame.is_empty()).count() as u64

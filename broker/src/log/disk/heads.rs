@@ -82,9 +82,13 @@ impl Heads {
         let mut window = Window::new(segment);
         let mut offset = HEAD_BYTES;
         for number in extent.frames() {
-            let frame = if offset < segment.bytes { window.frame(offset, extent.head.mark)? } else { None };
-            let (head, records) =
-                frame.filter(|(head, _)| head.number == number).ok_or(HeadsError::Damaged(offset))?;
+            let damaged = || HeadsError::Damaged(offset);
+            let mark = extent.head.mark;
+            if offset >= segment.bytes {
+                return Err(damaged());
+            }
+            let frame = window.frame_or_around(offset, mark)?;
+            let (head, records) = frame.filter(|(head, _)| head.number == number).ok_or_else(damaged)?;
             heads
                 .add(offset + frame::HEAD_BYTES as u64, records)
                 .map_err(|error| HeadsError::Record(offset, error))?;

@@ -62,6 +62,8 @@ impl<Job: Send + 'static, Report: Send + 'static> Helper<Job, Report> {
 
 impl Joined {
     pub(super) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        #[cfg(test)]
+        starve::start()?;
         Ok(Self(Some(thread::Builder::new().name(name.into()).spawn(run)?)))
     }
 }
@@ -71,6 +73,34 @@ impl Drop for Joined {
         if let Some(thread) = self.0.take() {
             // One that panicked has left what a crash would have left, and the next start sees to it.
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod starve {
+    //! A system that gives a test only so many threads more.
+
+    use std::{cell::Cell, io};
+
+    use rustix::io::Errno;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// From now on the thread that calls this may start only so many.
+    pub(in super::super) fn after(threads: Option<u32>) {
+        LEFT.set(threads);
+    }
+
+    pub(super) fn start() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => Err(Errno::AGAIN.into()),
+            left => {
+                LEFT.set(left.map(|left| left - 1));
+                Ok(())
+            }
         }
     }
 }

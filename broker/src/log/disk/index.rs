@@ -1,22 +1,24 @@
 //! Index files: the heads of a sealed segment's records beside it, so that a start reads a tenth of the log.
 //!
-//! `00000001.idx` belongs to `00000001.seg`. A head of 80 bytes and the heads of the records ([`Heads`]); all numbers are
+//! `00000001.idx` belongs to `00000001.seg`. A head of 96 bytes and the heads of the records ([`Heads`]); all numbers are
 //! little-endian:
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 0–8 | `RESTIDX1` |
-//! | 8–12 | version of the format, `u32`: 1 |
-//! | 12–16 | crc32c over bytes 0–12 and 16–80, `u32` |
+//! | 8–12 | version of the format, `u32`: 2 |
+//! | 12–16 | crc32c over bytes 0–12 and 16–96, `u32` |
 //! | 16–24 | epoch of the segment, `u64` |
 //! | 24–32 | its mark, `u64` |
 //! | 32–40 | number of its first frame, `u64` |
-//! | 40–48 | the number after its last frame, `u64` |
-//! | 48–56 | where that frame ends, `u64` |
-//! | 56–64 | bytes of its records that are needed until they are released, `u64` |
-//! | 64–72 | bytes of the heads, `u64` |
-//! | 72–76 | crc32c over the heads, `u32` |
-//! | 76–80 | 0 |
+//! | 40–48 | bytes of its file, `u64` |
+//! | 48–56 | id of its log, `u64` |
+//! | 56–64 | the number after its last frame, `u64` |
+//! | 64–72 | where that frame ends, `u64` |
+//! | 72–80 | bytes of its records that are needed until they are released, `u64` |
+//! | 80–88 | bytes of the heads, `u64` |
+//! | 88–92 | crc32c over the heads, `u32` |
+//! | 92–96 | 0 |
 //!
 //! An index says nothing that its segment does not say, and one that is missing, torn, damaged or of another version, use or
 //! extent is as good as none: the segment is read instead, and the index is written anew. Nothing waits for an index
@@ -32,8 +34,8 @@ use super::{
 };
 
 const MAGIC: &[u8; 8] = b"RESTIDX1";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 80;
+const VERSION: u32 = 2;
+const HEAD_BYTES: usize = 96;
 
 /// What the head of an index says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +54,12 @@ impl IndexHead {
         let mut bytes = [0; HEAD_BYTES];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        let numbers = [head.epoch, head.mark, head.first_frame, *next_frame, *end, *needed, *heads_bytes];
-        for (field, number) in bytes[16..72].chunks_exact_mut(8).zip(numbers) {
+        let segment::Head { epoch, first_frame, mark, bytes: file_bytes, log } = *head;
+        let numbers = [epoch, mark, first_frame, file_bytes, log, *next_frame, *end, *needed, *heads_bytes];
+        for (field, number) in bytes[16..88].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }
-        bytes[72..76].copy_from_slice(&heads_crc.to_le_bytes());
+        bytes[88..92].copy_from_slice(&heads_crc.to_le_bytes());
         let crc = checksum(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -68,12 +71,18 @@ impl IndexHead {
         if &bytes[0..8] != MAGIC || u32_at(8) != VERSION || checksum(bytes) != u32_at(12) {
             return None;
         }
-        let head = segment::Head { epoch: u64_at(16), first_frame: u64_at(32), mark: u64_at(24) };
+        let head = segment::Head {
+            epoch: u64_at(16),
+            mark: u64_at(24),
+            first_frame: u64_at(32),
+            bytes: u64_at(40),
+            log: u64_at(48),
+        };
         Some(Self {
-            extent: Extent { head, next_frame: u64_at(40), end: u64_at(48) },
-            needed: u64_at(56),
-            heads_bytes: u64_at(64),
-            heads_crc: u32_at(72),
+            extent: Extent { head, next_frame: u64_at(56), end: u64_at(64) },
+            needed: u64_at(72),
+            heads_bytes: u64_at(80),
+            heads_crc: u32_at(88),
         })
     }
 }

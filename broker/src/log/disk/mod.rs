@@ -8,6 +8,7 @@ pub mod examine;
 mod find;
 mod frame;
 mod group;
+mod harm;
 mod heads;
 mod helper;
 mod index;
@@ -27,12 +28,13 @@ mod segment;
 mod spares;
 pub mod storage;
 mod sweep;
+mod synced;
 mod tail;
 mod window;
 mod work;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     ops::Range,
     sync::Arc,
     task::{Context, Poll},
@@ -53,23 +55,31 @@ use place::{In, Place};
 use readers::{Readers, Reading};
 use reclaim::Freeing;
 use replay::Replay;
-use rotate::Awaited;
 use scan::Scanning;
 use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
+use synced::Synced;
 use work::{Settle, Settled, Write, Written};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, Replayed, Scanned, Sync, Tell,
-    contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, Replayed, Scanned,
+    Sync, Tell, contract::counts_as_live,
 };
 
 /// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread
 /// reads, so that no message holds up the others of its core.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
-/// Whether a log has files of this name: digits, as [`segment::name`] makes them.
+/// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
+/// Whether this is the file that tells what is on disk of a log.
+pub(crate) fn is_mark_name(name: &str) -> bool {
+    name == synced::NAME
+}
+
+/// Whether a log has segments of this name: digits, as [`segment::name`] makes them.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
 }
@@ -96,6 +106,8 @@ struct Segment<F> {
     end: u64,
     /// Bytes of its records that are still needed.
     live: u64,
+    /// Messages with a key in it, gone or not: their keys may be copied without them.
+    keys: u64,
     /// Whether it has an index, or will have one soon if nothing goes wrong.
     is_indexed: bool,
 }
@@ -103,7 +115,7 @@ struct Segment<F> {
 impl<F> Segment<F> {
     /// A segment of which nothing is known to be needed.
     fn new(file: Arc<SegmentFile<F>>, head: Head, end: u64) -> Self {
-        Self { file, head, end, live: 0, is_indexed: false }
+        Self { file, head, end, live: 0, keys: 0, is_indexed: false }
     }
 }
 
@@ -112,11 +124,17 @@ pub struct DiskLog<S: Storage = Folder> {
     storage: S,
     segments: BTreeMap<u64, Segment<S::File>>,
     spares: Spares<S>,
-    /// Segments that the open group goes on in, and whose files are being made.
-    awaited: VecDeque<Awaited>,
     segment_bytes: u64,
     live_bytes: u64,
+    /// Bytes that the owner promised to what is stored.
+    promised: u64,
+    /// Bytes of keys that were copied out of the oldest segment without their messages.
+    keys_copied: u64,
+    /// The owner walks an older log.
+    walks_older: bool,
     group: Group,
+    /// Random; in the heads of all its segments.
+    log_id: u64,
     next_frame: u64,
     newest_group: GroupNumber,
     progress: Progress<S::File>,
@@ -129,6 +147,8 @@ pub struct DiskLog<S: Storage = Folder> {
     readers: Readers,
     /// Writes indexes.
     indexer: Indexer<S::File>,
+    /// What is known to be on disk.
+    synced: Arc<Synced<S::File>>,
     /// What owners before have left, until the owner was told.
     replay: Replay,
     scanning: Option<Scanning>,
@@ -143,34 +163,56 @@ pub struct DiskLog<S: Storage = Folder> {
     /// Logs before this one, and the first of their segments that is still needed here.
     older: Arc<Older<S>>,
     older_next: u32,
+    /// Bytes that this owner needs of each of their segments.
+    older_live: Vec<u64>,
     poisoned: bool,
+    /// Why, until somebody was told.
+    failure: Option<LogError>,
 }
 
 impl<S: Storage> DiskLog<S> {
+    /// Ready when enough segments are ready for use, or no more will be.
+    pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.spares.poll_enough(context)
+    }
+
     /// The logs before this one.
     pub fn older(&self) -> &Older<S> {
         &self.older
     }
 
-    fn append_to_group(&mut self, record: &Record<'_>, reserved: bool) -> Result<Position, AppendError> {
+    fn append_to_group(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
         let length = record.encoded_len();
+        let longest = self.longest_record();
+        if length as u64 > longest {
+            return Err(AppendError::TooLarge(longest));
+        }
+        if !self.admits(purpose, length) {
+            return Err(AppendError::Full);
+        }
         if !self.group.has_room(length, self.active_bytes()) {
-            let longest = self.longest_record();
-            if length as u64 > longest {
-                return Err(AppendError::TooLarge(longest));
-            }
-            self.rotate(reserved)?;
+            self.rotate()?;
         }
         let (epoch, offset) = self.group.append(record);
         let position = Place { segment: In::Own(epoch), offset, length }.into();
         if counts_as_live(record) {
-            self.live_bytes += length as u64;
-            *self.live_of(epoch).expect("the group goes on in a segment in use") += length as u64;
+            self.count(epoch, record, length as u64);
+            if purpose == Purpose::Copy && is_key_alone(record) {
+                self.keys_copied += length as u64;
+            }
         }
         Ok(position)
+    }
+
+    /// A record is needed from now on.
+    fn count(&mut self, epoch: u64, record: &Record<'_>, length: u64) {
+        let segment = self.segments.get_mut(&epoch).expect("what is needed lies in a segment in use");
+        segment.live += length;
+        segment.keys += u64::from(record.key().is_some() && !is_key_alone(record));
+        self.live_bytes += length;
     }
 
     /// The log that a segment is of, and its file.
@@ -184,34 +226,44 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// The bytes of the records in a segment that are still needed.
-    fn live_of(&mut self, epoch: u64) -> Option<&mut u64> {
-        let awaited = self.awaited.iter_mut().find(|awaited| awaited.head.epoch == epoch);
-        let in_use = self.segments.get_mut(&epoch).map(|segment| &mut segment.live);
-        in_use.or_else(|| awaited.map(|awaited| &mut awaited.live))
-    }
-
     fn active(&self) -> &Segment<S::File> {
         self.segments.values().next_back().expect("a log always has a segment")
     }
 
     /// Bytes of the segment that the open group goes on in.
     fn active_bytes(&self) -> u64 {
-        if self.awaited.is_empty() { self.active().file.bytes } else { self.segment_bytes }
+        self.active().file.bytes
     }
 }
 
 impl<S: Storage> Log for DiskLog<S> {
-    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
-        self.append_to_group(record, false)
+    fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError> {
+        self.append_to_group(record, purpose)
     }
 
-    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
-        self.append_to_group(record, true)
+    fn has_room(&mut self, purpose: Purpose, bytes: usize) -> bool {
+        self.admits(purpose, bytes)
+    }
+
+    fn promise(&mut self, bytes: u64) {
+        self.promised = bytes;
+        self.spares.keep_for(bytes);
     }
 
     fn longest_record(&self) -> u64 {
         self.segment_bytes - segment::HEAD_BYTES - frame::HEAD_BYTES as u64 - frame::ALIGNMENT
+    }
+
+    fn current_part(&self) -> u64 {
+        self.group.epoch()
+    }
+
+    fn part_of(at: Position) -> u64 {
+        match Place::from(at).segment {
+            In::Own(epoch) => epoch,
+            // From the other end: there are as few as of those.
+            In::Older(index) => u64::MAX - u64::from(index),
+        }
     }
 
     fn open_bytes(&self) -> usize {
@@ -223,11 +275,11 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn takes_group(&self) -> bool {
-        self.progress.writing.is_none() && (self.awaited.is_empty() || self.spares.are_over())
+        self.progress.writing.is_none() && (!self.group.has_rotated() || self.spares.are_enough())
     }
 
     fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.progress.writing.is_some() { Poll::Pending } else { self.poll_awaited(context) }
+        if self.progress.writing.is_some() { Poll::Pending } else { self.poll_spares(context) }
     }
 
     fn commit(&mut self, sync: Sync) -> GroupNumber {
@@ -268,13 +320,41 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn release(&mut self, at: Position) {
         let Place { segment, length, .. } = at.into();
-        // Older logs are left segment by segment, whatever is needed of them.
-        if let In::Own(epoch) = segment
-            && let Some(live) = self.live_of(epoch)
-        {
-            *live -= length as u64;
-            self.live_bytes -= length as u64;
+        match segment {
+            In::Own(epoch) => {
+                if let Some(segment) = self.segments.get_mut(&epoch) {
+                    segment.live -= length as u64;
+                    self.live_bytes -= length as u64;
+                }
+            }
+            In::Older(index) => {
+                if let Some(live) = self.older_live.get_mut(index as usize) {
+                    *live = live.saturating_sub(length as u64);
+                }
+            }
         }
+    }
+
+    fn hold(&mut self, at: Position) {
+        let Place { segment, length, .. } = at.into();
+        if let In::Older(index) = segment
+            && let Some(live) = self.older_live.get_mut(index as usize)
+        {
+            *live += length as u64;
+        }
+    }
+
+    fn failure(&mut self) -> LogError {
+        self.failure.take().unwrap_or(LogError::Poisoned)
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
+        if self.poisoned || !is_settled {
+            return Ok(());
+        }
+        self.poison();
+        self.synced.update(|mark| mark.closed = true).and_then(|()| self.synced.sync())
     }
 
     fn stats(&self) -> LogStats {
@@ -286,7 +366,7 @@ impl<S: Storage> Log for DiskLog<S> {
             total_bytes,
             live_bytes: self.live_bytes,
             spares: self.spares.len() as u64,
-            is_scarce: self.spares.are_scarce(),
+            is_scarce: self.is_scarce(),
             room_bytes: self.spares.room_bytes().map(|room| room + not_live),
         }
     }
@@ -325,6 +405,11 @@ impl<S: Storage> Log for DiskLog<S> {
     ) -> Poll<Result<(), LogError>> {
         self.poll_freed(below, copies, context)
     }
+}
+
+/// Whether a record is a key without its message.
+fn is_key_alone(record: &Record<'_>) -> bool {
+    matches!(record, Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. })
 }
 
 #[cfg(test)]

@@ -4,21 +4,27 @@
 //! Architecture Invariant: a segment of an older log never changes. It is read by all cores at once, without a lock, and it
 //! is removed when the last of them has no need of it any more.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    },
 };
 
 use super::{
     OpenError,
+    cut::name_in,
     heads::Extent,
     index,
-    open::damaged,
+    open::{take_over, tell_of_cut},
     recovery,
     segment::{self, SegmentFile},
     storage::Storage,
+    synced::{self, Mark, Seen, Synced},
     tail,
 };
+use crate::log::LogError;
 
 /// A segment of an older log.
 pub(super) struct OlderSegment<F> {
@@ -36,6 +42,8 @@ pub(super) struct OlderSegment<F> {
 /// All segments of all older logs, in the order in which they were written as far as any one channel is concerned.
 pub struct Older<S: Storage> {
     logs: Vec<S>,
+    /// How far each goes, and who says so on disk.
+    synced: Vec<Synced<S::File>>,
     segments: Vec<OlderSegment<S::File>>,
     /// Files that were ready for use: the log that they are of, and their names.
     spares: Mutex<Vec<(usize, String)>>,
@@ -49,6 +57,7 @@ impl<S: Storage> Default for Older<S> {
     fn default() -> Self {
         Self {
             logs: Vec::new(),
+            synced: Vec::new(),
             segments: Vec::new(),
             spares: Mutex::default(),
             removed: Mutex::default(),
@@ -61,18 +70,32 @@ impl<S: Storage> Older<S> {
     /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
     /// and nobody knows to be on disk is written once more and synced.
     pub fn open(logs: Vec<S>, cores: u32) -> Result<Self, OpenError> {
-        let (mut segments, mut spares) = (Vec::new(), Vec::new());
+        let (mut segments, mut spares, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         for (log, storage) in logs.iter().enumerate() {
             // No spare is of use here.
-            let mut survey = recovery::survey(storage, 0)?;
+            let mut survey = recovery::survey(storage)?;
+            survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
-            let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
-            let end = recovery::end(first_frame, &survey.frames)
-                .map_err(|missing| damaged(storage, &survey, missing))?;
+            let end = recovery::end(survey.known(), &survey.frames);
+            tell_of_cut(storage, survey.cut(end.next_frame));
             survey.frames.split_off(&end.next_frame);
+            if survey.segments.is_empty() {
+                // All that it held is copied.
+                spares.extend((survey.mark != Seen::Missing).then(|| (log, synced::NAME.to_owned())));
+                marks.push(Synced::nowhere(storage));
+                continue;
+            }
+            let synced = take_over(storage, &survey, end)?;
             let ends = survey.ends();
             let unsynced = survey.frames.split_off(&end.synced);
             tail::write_again(storage, &survey, &unsynced)?;
+            let told = synced.update(|mark| {
+                mark.next_frame = end.next_frame;
+                // Nothing is ever written to it again; but what a power cut has torn stays behind its end.
+                mark.closed = end.void_frames == 0;
+            });
+            told.and_then(|()| synced.sync()).map_err(|error| OpenError::mark(storage.path(), error))?;
+            marks.push(synced);
             let mut next_frame = end.next_frame;
             let begins = segments.len();
             for (epoch, (head, file)) in survey.segments.into_iter().rev() {
@@ -93,7 +116,7 @@ impl<S: Storage> Older<S> {
             }
             segments[begins..].reverse();
         }
-        Ok(Self { logs, segments, spares: Mutex::new(spares), ..Self::default() })
+        Ok(Self { logs, synced: marks, segments, spares: Mutex::new(spares), ..Self::default() })
     }
 
     /// What was ready for use makes room, once the logs are open that are written from now on. Not before: a disk that has no
@@ -112,6 +135,21 @@ impl<S: Storage> Older<S> {
         let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let left = &self.segments[removed..];
         (left.len() as u64, left.iter().map(|segment| segment.bytes).sum())
+    }
+
+    /// The files that tell how far the logs go of which something is left, for a copy of them.
+    pub(super) fn marks(&self) -> Vec<(String, Vec<u8>)> {
+        let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut last = None;
+        for segment in
+            self.segments[removed..].iter().filter(|segment| last.replace(segment.log) != Some(segment.log))
+        {
+            let log = segment.log as usize;
+            let mark = Mark { first_frame: segment.extent.head.first_frame, ..self.synced[log].mark() };
+            marks.push((name_in(self.logs[log].path(), synced::NAME), synced::bytes_of(&mark)));
+        }
+        marks
     }
 
     /// How many segments there were at the start.
@@ -142,8 +180,7 @@ impl<S: Storage> Older<S> {
         {
             let file = segment.file().expect("it is removed once");
             let storage = &self.logs[segment.log as usize];
-            let removed = index::remove(storage, &file.name).and_then(|()| storage.remove(&file.name));
-            if let Err(error) = removed.and_then(|()| storage.sync_folder()) {
+            if let Err(error) = self.remove(*next, &file.name) {
                 // The next start goes on with it: nothing is lost, and nothing that follows may go before it.
                 tracing::error!(%error, file = file.name, folder = %storage.path().display(), "failed to remove an old segment of the log");
                 self.failed.store(true, SeqCst);
@@ -152,6 +189,31 @@ impl<S: Storage> Older<S> {
             *segment.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
             *next += 1;
         }
+    }
+}
+
+impl<S: Storage> Older<S> {
+    /// Removes a segment's file, and with the last of them what tells how far its log goes. What tells where the log begins
+    /// comes first, or a crash in between would make the segment look lost.
+    fn remove(&self, index: usize, file: &str) -> Result<(), LogError> {
+        let segment = &self.segments[index];
+        let (log, storage) = (segment.log as usize, &self.logs[segment.log as usize]);
+        self.synced[log].update(|mark| mark.first_frame = segment.extent.next_frame)?;
+        self.synced[log].sync()?;
+        if self.segments.get(index + 1).is_none_or(|next| next.log != segment.log) {
+            // First: a folder without segments is empty then. All that the last one held is copied.
+            storage.remove(synced::NAME).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(LogError::Io {
+                    action: "remove",
+                    file: storage.path().join(synced::NAME),
+                    source: error,
+                }),
+            })?;
+        }
+        let removed = index::remove(storage, file).and_then(|()| storage.remove(file));
+        let removed = removed.and_then(|()| storage.sync_folder());
+        removed.map_err(|source| LogError::Io { action: "remove", file: storage.path().join(file), source })
     }
 }
 

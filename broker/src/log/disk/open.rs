@@ -1,7 +1,8 @@
 //! Opening a log: find out what its files hold, and bring its tail to safety.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
+    io,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -11,20 +12,26 @@ use super::{
     commit::Progress,
     cut::Pins,
     group::Group,
+    harm::{self, Cut},
     helper::Helper,
     indexing::Indexer,
     pace::Pace,
     readers::Readers,
-    recovery::{self, Missing, Survey},
+    recovery::{self, End, Survey},
     replay::Replay,
     reserve,
-    segment::{self, blank},
+    segment::{self, SegmentFile, blank},
     spares::Spares,
-    storage::{Folder, Storage},
+    storage::{Folder, Storage, StorageFile},
+    synced::{self, Mark, Seen, Synced},
     tail::{self, Place},
+    window::Window,
     work::{Settle, Write},
 };
 use crate::log::GroupNumber;
+
+/// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
+const SEGMENTS_MIN: usize = reserve::SPARES + 2;
 
 impl DiskLog<Folder> {
     /// Opens the log in a folder, or begins one.
@@ -42,39 +49,42 @@ impl<S: Storage> DiskLog<S> {
 
     /// Opens a log that comes after others.
     pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
-        let Options { segment_bytes } = options;
-        let mut survey = recovery::survey(&storage, segment_bytes)?;
-        if survey.segments.is_empty() && older.count() > 0 {
-            begin_beside(&storage, &mut survey, segment_bytes)?;
-        }
-        let first_frame = survey.segments.values().next().map_or(1, |(head, _)| head.first_frame);
-        let end = recovery::end(first_frame, &survey.frames)
-            .map_err(|missing| damaged(&storage, &survey, missing))?;
-        if end.void_frames > 0 {
-            tracing::warn!(
-                frames = end.void_frames,
-                "the log's unsynced tail was torn by a power cut and is cut; nothing in it was acknowledged"
-            );
-        }
+        let mut survey = recovery::survey(&storage)?;
+        let segment_bytes = tail::segment_bytes(&storage, &survey, options.segment_bytes);
+        survey.use_spares_of(segment_bytes);
+        let end = recovery::end(survey.known(), &survey.frames);
+        tell_of_cut(&storage, survey.cut(end.next_frame));
         survey.frames.split_off(&end.next_frame);
 
+        let synced = take_over(&storage, &survey, end)?;
         survey.tidy(&storage)?;
-        let place = tail::place(&storage, &mut survey, segment_bytes, end)?;
+        let is_new = survey.segments.is_empty();
+        let begun =
+            if is_new { begin(&storage, &mut survey, segment_bytes, older.count() > 0) } else { Ok(()) };
+        let place = begun.and_then(|()| tail::place(&storage, &mut survey, segment_bytes, end));
+        let place = place.inspect_err(|_| {
+            if is_new && survey.mark == Seen::Missing {
+                // A log that could not begin takes no room.
+                let _ = storage.remove(synced::NAME).and_then(|()| storage.sync_folder());
+            }
+        })?;
         let mut ends = survey.ends();
         let tail = survey.frames.split_off(&end.synced);
         let fresh = match place {
             Place::Fresh(file) => {
                 // What is in the fresh segment from then on is void in those before.
                 ends = survey.ends();
-                Some(tail::copy(&storage, &survey, &tail, end, file)?)
+                Some(tail::copy(&storage, &survey, &tail, end, file, synced.mark().log)?)
             }
             Place::Same => {
                 tail::write_again(&storage, &survey, &tail)?;
                 None
             }
+            Place::Again => return Self::open_after(older, storage, options),
         };
         let newest = survey.segments.keys().next_back().copied().filter(|_| fresh.is_none());
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
+        let mut dead = Vec::new();
         for (epoch, (head, file)) in survey.segments {
             let end = ends.get(&epoch).copied();
             match end.or_else(|| (newest == Some(epoch)).then_some(segment::HEAD_BYTES)) {
@@ -82,24 +92,39 @@ impl<S: Storage> DiskLog<S> {
                     segments.insert(epoch, Segment::new(Arc::new(file), head, end));
                 }
                 // Nothing in it counts any more.
-                None => {
-                    blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
-                    survey.spares.push(file);
-                }
+                None => dead.push(file),
             }
         }
         segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
+        let first_frame = segments.values().next().map_or(end.next_frame, |first| first.head.first_frame);
         let active = segments.values().next_back().expect("the tail lies in a segment");
+        // All of the tail is on disk by now.
+        let told = synced.update(|mark| {
+            let (epoch, end_of_it) = (active.head.epoch, active.end);
+            *mark = Mark { first_frame, next_frame: end.next_frame, epoch, end: end_of_it, ..*mark };
+        });
+        told.and_then(|()| synced.sync()).map_err(|error| OpenError::mark(storage.path(), error))?;
+        for file in dead {
+            blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+            survey.spares.push(file);
+        }
+        // One that was made shorter is of no use.
+        for shorter in survey.spares.extract_if(.., |spare| spare.bytes < segment_bytes) {
+            let removed = storage.remove(&shorter.name);
+            removed.map_err(|error| OpenError::io(storage.path(), &shorter.name, error))?;
+        }
+        replenish(&storage, &mut survey.spares, &mut survey.next_file, segment_bytes)?;
         let group = Group::new(active.head.epoch, active.end);
-        let progress = Progress::at(end.next_frame, active.file.clone());
-        let no_thread = |error| OpenError::io(storage.path(), "start a thread", error);
+        let progress = Progress::at(end.next_frame, active);
+        let no_thread = |source| OpenError::Thread { folder: storage.path().to_owned(), source };
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(no_thread)?;
-        let folder = storage.path().to_owned();
-        let writer = Helper::start("log-writes", move |write: Write<S::File>| write.perform(&folder))
+        let synced = Arc::new(synced);
+        let (disk, told) = (storage.clone(), synced.clone());
+        let writer = Helper::start("log-writes", move |write: Write<S::File>| write.perform(&disk, &told))
             .map_err(no_thread)?;
-        let disk = storage.clone();
-        let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk))
+        let (disk, told) = (storage.clone(), synced.clone());
+        let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk, &told))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
         let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
@@ -110,10 +135,13 @@ impl<S: Storage> DiskLog<S> {
             storage,
             segments,
             spares,
-            awaited: VecDeque::new(),
             segment_bytes,
             live_bytes: 0,
+            promised: 0,
+            keys_copied: 0,
+            walks_older: false,
             group,
+            log_id: synced.mark().log,
             next_frame: end.next_frame,
             newest_group: GroupNumber::default(),
             progress,
@@ -122,49 +150,136 @@ impl<S: Storage> DiskLog<S> {
             settler,
             readers,
             indexer,
+            synced,
             replay,
             scanning: None,
             freeing: None,
             freed: None,
             walked: None,
             pins: Pins::default(),
+            older_live: vec![0; older.count() as usize],
             older,
             older_next: 0,
             poisoned: false,
+            failure: None,
         })
     }
 }
 
-/// A log that begins beside older ones has its reserve before it takes anything: those may have filled the disk, and only
-/// what is settled empties it. If there is no room for it, nothing has changed.
-fn begin_beside<S: Storage>(
+/// A log has its reserve before it takes anything: others may fill the disk, and then only what is settled empties it. If there
+/// is no room for it, nothing has changed.
+fn begin<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
     segment_bytes: u64,
+    beside: bool,
 ) -> Result<(), OpenError> {
-    while survey.spares.len() <= reserve::SPARES {
-        let number = survey.next_file;
-        survey.next_file += 1;
-        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
-        survey.spares.push(made.map_err(|source| {
-            if tail::is_full(&source) {
-                OpenError::NoRoomBeside { folder: storage.path().to_owned(), segment_bytes, source }
-            } else {
-                OpenError::io(storage.path(), &segment::name(number), source)
+    let there = survey.spares.len();
+    let made = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes, SEGMENTS_MIN);
+    let Err((number, source)) = made else {
+        // The first is taken first.
+        survey.spares.reverse();
+        return Ok(());
+    };
+    for spare in survey.spares.drain(there..) {
+        storage.remove(&spare.name).map_err(|error| OpenError::io(storage.path(), &spare.name, error))?;
+    }
+    let folder = storage.path().to_owned();
+    Err(match beside {
+        _ if !tail::is_full(&source) => OpenError::io(storage.path(), &segment::name(number), source),
+        true => OpenError::NoRoomBeside { folder, segment_bytes, source },
+        false => OpenError::Full { folder, segment_bytes, source },
+    })
+}
+
+/// Makes what is missing of the reserve, if the disk has room for it.
+fn replenish<S: Storage>(
+    storage: &S,
+    spares: &mut Vec<SegmentFile<S::File>>,
+    next_file: &mut u64,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    match make_spares(storage, spares, next_file, segment_bytes, reserve::SPARES + 1) {
+        Ok(()) => Ok(()),
+        Err((_, source)) if tail::is_full(&source) => {
+            if spares.len() < reserve::SPARES {
+                tracing::warn!(
+                    folder = %storage.path().display(),
+                    segments = spares.len(),
+                    "the volume is full, and the log has less room than it keeps for settles: pushes are refused, and settles \
+                     are served as far as there is room; enlarge the volume, or make room on it"
+                );
             }
-        })?);
+            Ok(())
+        }
+        Err((number, source)) => Err(OpenError::io(storage.path(), &segment::name(number), source)),
+    }
+}
+
+/// Makes spares until there are so many. At once: their blocks are reserved, and not written.
+fn make_spares<S: Storage>(
+    storage: &S,
+    spares: &mut Vec<SegmentFile<S::File>>,
+    next_file: &mut u64,
+    segment_bytes: u64,
+    count: usize,
+) -> Result<(), (u64, io::Error)> {
+    while spares.len() < count {
+        let number = *next_file;
+        *next_file += 1;
+        let made = segment::make_spare(storage, number, segment_bytes, &AtomicBool::new(true));
+        spares.push(made.map_err(|source| (number, source))?);
     }
     Ok(())
 }
 
-pub(super) fn damaged<S: Storage>(storage: &S, survey: &Survey<S::File>, missing: Missing) -> OpenError {
-    let Missing { number, after } = missing;
-    // The frame began a segment, or followed another in the same.
-    let begins = survey.segments.values().find(|(head, _)| head.first_frame == number);
-    let (name, offset) = match (begins, after) {
-        (Some((_, file)), _) => (file.name.clone(), segment::HEAD_BYTES),
-        (None, Some(found)) => (survey.segments[&found.epoch].1.name.clone(), found.offset + found.bytes),
-        (None, None) => ("the oldest segment".to_owned(), 0),
-    };
-    OpenError::Damaged { file: storage.path().join(name), offset, frame: number }
+/// Tells of what a power cut has torn.
+pub(super) fn tell_of_cut(storage: &impl Storage, cut: Option<Cut>) {
+    if let Some(Cut { file, offset, bytes, void_frames }) = cut {
+        tracing::warn!(
+            file = %storage.path().join(file).display(),
+            offset,
+            bytes,
+            frames = void_frames,
+            "the log's unsynced tail was torn by a power cut and is cut; nothing that was on disk is in it"
+        );
+    }
+}
+
+/// Takes the log over from whoever had it before, once it is known to be sound. Nothing else was written by then.
+pub(super) fn take_over<S: Storage>(
+    storage: &S,
+    survey: &Survey<S::File>,
+    end: End,
+) -> Result<Synced<S::File>, OpenError> {
+    let random =
+        || storage.random().map_err(|error| OpenError::io(storage.path(), "draw a random number", error));
+    let log = survey.log().map_or_else(random, Ok)?;
+    let first_frame = harm::known(survey).start;
+    let last = survey.frames.range(..end.synced).next_back().map(|(_, found)| *found);
+    let (epoch, end_of_it) = last.map_or((0, 0), |found| (found.epoch, found.offset + found.bytes));
+    let next_frame = end.synced;
+    let mark = Mark { log, owner: random()?, first_frame, next_frame, epoch, end: end_of_it, closed: false };
+    let synced =
+        Synced::take(storage, survey.mark, mark).map_err(|error| OpenError::mark(storage.path(), error))?;
+    if is_written_on(survey, end).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))? {
+        return Err(OpenError::InUse { folder: storage.path().to_owned() });
+    }
+    Ok(synced)
+}
+
+/// Whether somebody has written on behind the log's end since it was looked at: whoever does so after this is told that it
+/// was taken over.
+fn is_written_on<F: StorageFile>(survey: &Survey<F>, end: End) -> Result<bool, (String, io::Error)> {
+    let Some((epoch, (head, file))) = survey.segments.last_key_value() else { return Ok(false) };
+    let last = survey.frames.range(..end.next_frame).next_back().filter(|(_, found)| found.epoch == *epoch);
+    let at = last.map_or(segment::HEAD_BYTES, |(_, found)| found.offset + found.bytes);
+    if at >= file.bytes {
+        return Ok(false);
+    }
+    let mut window = Window::new(file);
+    let next = window.frame(at, head.mark).map_err(|error| (file.name.clone(), error))?;
+    // A copy of the tail that a start did not come to the end of is nobody's.
+    let is_copy = |number| number < head.first_frame;
+    Ok(next.is_some_and(|(next, _)| next.number == end.next_frame && !is_copy(next.number)))
 }

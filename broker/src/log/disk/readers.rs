@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,7 +30,7 @@ pub(super) struct Readers {
     // Unbounded, because nobody waits for more than one answer at a time.
     jobs: Sender<Job>,
     /// Dropped after the other end of their jobs.
-    _threads: Vec<Joined>,
+    threads: Vec<Joined>,
 }
 
 impl Readers {
@@ -37,17 +38,18 @@ impl Readers {
     pub(super) fn start() -> io::Result<Self> {
         let (jobs, to_do) = mpsc::channel();
         let to_do = Arc::new(Mutex::new(to_do));
-        let _threads = (0..THREADS)
-            .map(|_| {
-                let to_do = to_do.clone();
-                Joined::start("log-reads", move || {
-                    while let Some(job) = next(&to_do) {
-                        job()
-                    }
-                })
-            })
-            .collect::<io::Result<_>>()?;
-        Ok(Self { jobs, _threads })
+        // Made before its threads, so that those that were started end if another cannot be.
+        let mut readers = Self { jobs, threads: Vec::new() };
+        for _ in 0..THREADS {
+            let to_do = to_do.clone();
+            let thread = Joined::start("log-reads", move || {
+                while let Some(job) = next(&to_do) {
+                    job()
+                }
+            });
+            readers.threads.push(thread?);
+        }
+        Ok(readers)
     }
 
     /// Gives one of them something to read.
@@ -145,6 +147,33 @@ fn whole<F>(file: &SegmentFile<F>, at: Place, bytes: Vec<u8>, folder: &Path) -> 
         return Ok(bytes.into());
     }
     Err(LogError::Damaged { file: folder.join(&file.name), offset: at.offset })
+}
+
+/// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
+const PIECE_BYTES: u64 = 4096;
+
+/// Reads bytes; zeros stand where the disk cannot read, which is told. Fails if it can read nothing of them.
+pub(super) fn read_around<F: StorageFile>(
+    file: &SegmentFile<F>,
+    bytes: &mut [u8],
+    offset: u64,
+) -> io::Result<Vec<Range<u64>>> {
+    let Err(error) = file.file.read_at(bytes, offset) else { return Ok(Vec::new()) };
+    let (mut at, end) = (offset, offset + bytes.len() as u64);
+    let (mut readable, mut unreadable) = (false, Vec::new());
+    while at < end {
+        let next = ((at / PIECE_BYTES + 1) * PIECE_BYTES).min(end);
+        let piece = &mut bytes[(at - offset) as usize..(next - offset) as usize];
+        match file.file.read_at(piece, at) {
+            Ok(()) => readable = true,
+            Err(_) => {
+                piece.fill(0);
+                unreadable.push(at..next);
+            }
+        }
+        at = next;
+    }
+    if readable { Ok(unreadable) } else { Err(error) }
 }
 
 pub(super) fn failed<F>(file: &SegmentFile<F>, folder: &Path, source: io::Error) -> LogError {

@@ -37,9 +37,10 @@ impl<S: Storage> DiskLog<S> {
             live: self.live_bytes,
             oldest_live: oldest.live,
             segment: self.segment_bytes,
-            room: self.room(),
+            fits: self.room().copies_leave(0),
             sealed: self.is_sealed(*epoch),
-            scarce: self.spares.are_scarce(),
+            scarce: self.is_scarce(),
+            tight: self.is_tight(),
             fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
@@ -54,13 +55,9 @@ impl<S: Storage> DiskLog<S> {
         }
         let begin = |index| Place::start(In::Older(index), 0).into();
         // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
-        let copied = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
-        compaction::fits(copied, self.segment_bytes, self.room()).then(|| begin(index)..begin(index + 1))
-    }
-
-    /// Bytes that copies may take without a new block of the disk.
-    fn room(&self) -> u64 {
-        self.active_bytes().saturating_sub(self.group.end()) + self.spares.len() as u64 * self.segment_bytes
+        let most = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
+        let copied = most.min(self.older_live[index as usize] + self.segment_bytes / 64);
+        self.room().spares_hold(copied).then(|| begin(index)..begin(index + 1))
     }
 
     /// Whether all that will ever be in a segment is written.
@@ -78,7 +75,7 @@ impl<S: Storage> DiskLog<S> {
     ) -> Poll<Result<(), LogError>> {
         if self.freeing.is_none() && self.freed.is_none() {
             if self.poisoned {
-                return Poll::Ready(Err(LogError::Poisoned));
+                return Poll::Ready(Err(self.failure()));
             }
             if let In::Older(next) = Place::from(below).segment {
                 self.begin_leaving(next - 1, copies);
@@ -96,8 +93,8 @@ impl<S: Storage> DiskLog<S> {
         }
         self.poll_settled(context);
         match self.freed.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None if self.poisoned => Poll::Ready(Err(LogError::Poisoned)),
+            Some(outcome) => Poll::Ready(outcome.map_err(|_| self.failure())),
+            None if self.poisoned => Poll::Ready(Err(self.failure())),
             None => Poll::Pending,
         }
     }
@@ -112,8 +109,11 @@ impl<S: Storage> DiskLog<S> {
         let (_, Segment { file, live, .. }) = self.segments.pop_first().expect("it was there a moment ago");
         self.walked = None;
         self.live_bytes -= live;
-        let keep = self.spares.want_one();
-        self.settler.give(Settle::Free { file: file.clone(), keep });
+        self.keys_copied = 0;
+        // A shorter one, of an earlier start, does not take what one of today's does.
+        let keep = self.spares.want_one() && file.bytes >= self.segment_bytes;
+        let first_frame = self.segments.values().next().map_or(self.next_frame, |next| next.head.first_frame);
+        self.settler.give(Settle::Free { file: file.clone(), keep, first_frame });
         self.freeing = Some(Freeing::Own(file, keep));
     }
 
@@ -128,13 +128,22 @@ impl<S: Storage> DiskLog<S> {
 
     /// A segment was given back, or could not be.
     pub(super) fn freed(&mut self, outcome: Result<(), LogError>) {
-        match (self.freeing.take(), &outcome) {
-            (Some(Freeing::Own(file, keep)), Ok(())) => self.spares.give_back(file, keep),
-            // The disk has room again.
-            (Some(Freeing::Older), Ok(())) => self.spares.try_again(),
-            (Some(_), Err(_)) => self.poison(),
+        let outcome = match (self.freeing.take(), outcome) {
+            (Some(Freeing::Own(file, keep)), Ok(())) => {
+                self.spares.give_back(file, keep);
+                Ok(())
+            }
+            (Some(Freeing::Older), Ok(())) => {
+                // The disk has room again.
+                self.spares.try_again();
+                Ok(())
+            }
+            (Some(_), Err(error)) => {
+                self.poison_by(error);
+                Err(LogError::Poisoned)
+            }
             (None, _) => return,
-        }
+        };
         self.freed = Some(outcome);
     }
 }

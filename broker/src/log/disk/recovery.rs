@@ -2,19 +2,22 @@
 //!
 //! Frames are numbered without a gap over all segments, and each says up to which number all were known to be on disk
 //! when it was written. So a number that is missing although a later frame knows it to be on disk means damage, and the
-//! log is refused; one that is missing otherwise is the torn tail of a power cut, where the sectors of unsynced writes
-//! land in any order: there the log is cut, even if whole frames follow.
+//! log is refused; and so is one that ends before what the file [`synced`] knows to be on disk. One that is missing otherwise
+//! is the torn tail of a power cut, where the sectors of unsynced writes land in any order: there the log is cut, even if whole
+//! frames follow.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
-    OpenError,
+    OpenError, SEGMENT_BYTES_MAX,
     find::Indexes,
     frame::{self, ALIGNMENT},
+    harm::{self, Cut, Harm, What},
     heads::Heads,
     index,
-    segment::{self, FileKind, HEAD_BYTES, Head, SegmentFile},
+    segment::{self, FIELDS, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
+    synced::{self, Seen},
 };
 
 /// A frame that was found whole; or all those that the index of a segment vouches for.
@@ -37,12 +40,16 @@ pub(super) struct Unfit<F> {
 
 /// Why.
 pub(super) enum Reason {
-    /// A newer version wrote it.
-    Newer(u32),
+    /// Another version wrote it.
+    Version(u32),
     /// Its head cannot be read, and it is not empty.
     Headless,
     /// The named file is the same segment.
     Twice(String),
+    /// It is of another log.
+    Foreign,
+    /// It is what another broker wrote while the log was written.
+    Rival,
 }
 
 /// Everything that was found.
@@ -61,6 +68,14 @@ pub(super) struct Survey<F> {
     pub(super) frames: BTreeMap<u64, Found>,
     /// The heads of all records in segments that were read, as far as they were kept.
     pub(super) heads: BTreeMap<u64, Kept>,
+    /// Where frames were written that are not whole, in segments that were read.
+    pub(super) traces: BTreeMap<u64, Vec<Range<u64>>>,
+    /// Frames of which only contents of messages cannot be read: their segments, and where in them they begin.
+    pub(super) holed: BTreeMap<u64, (u64, u64)>,
+    /// What is known to have been on disk.
+    pub(super) mark: Seen,
+    /// What is wrong with files whose frames count all the same.
+    pub(super) wrong: Vec<Harm>,
 }
 
 /// The heads of all records in a segment.
@@ -72,20 +87,34 @@ pub(super) struct Kept {
 
 /// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
 /// as it was.
-pub(super) fn survey<S: Storage>(storage: &S, segment_bytes: u64) -> Result<Survey<S::File>, OpenError> {
-    let mut survey = list(storage, Some(segment_bytes))?;
+pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
+    let mut survey = list(storage)?;
     if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
     survey.find_frames(storage, Indexes::Believed)?;
+    let harm = harm::of(&survey);
+    if let Some(harm) = harm.iter().find(|harm| !harm.what.is_mended_by_a_start()) {
+        return Err(OpenError::harmed(storage.path(), harm));
+    }
+    for Harm { file, what, .. } in harm {
+        let file = storage.path().join(file);
+        tracing::warn!(file = %file.display(), "{what}: it is made anew, and nothing is lost");
+    }
+    for (frame, (epoch, offset)) in &survey.holed {
+        let file = storage.path().join(&survey.segments[epoch].1.name);
+        tracing::warn!(
+            file = %file.display(),
+            offset,
+            frame,
+            "the disk cannot read a part of the log: messages there are set aside when they are asked for"
+        );
+    }
     Ok(survey)
 }
 
-/// What each file is. Spares of another length than `segment_bytes` cannot be used.
-pub(super) fn list<S: Storage>(
-    storage: &S,
-    segment_bytes: Option<u64>,
-) -> Result<Survey<S::File>, OpenError> {
+/// What each file is.
+pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
     let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
         segments: BTreeMap::new(),
@@ -95,8 +124,12 @@ pub(super) fn list<S: Storage>(
         unfit: Vec::new(),
         frames: BTreeMap::new(),
         heads: BTreeMap::new(),
+        traces: BTreeMap::new(),
+        holed: BTreeMap::new(),
+        mark: synced::read(storage).map_err(|error| failed(synced::NAME, error))?,
+        wrong: Vec::new(),
     };
-    let mut indexes = Vec::new();
+    let (mut indexes, mut found) = (Vec::new(), Vec::new());
     for name in storage.list().map_err(|error| failed("list", error))? {
         if name.ends_with(".tmp") {
             // A spare that was being made.
@@ -111,20 +144,16 @@ pub(super) fn list<S: Storage>(
         survey.next_file = survey.next_file.max(number + 1);
         let file = storage.open(&name).map_err(|error| failed(&name, error))?;
         let bytes = file.size().map_err(|error| failed(&name, error))?;
+        if bytes > SEGMENT_BYTES_MAX {
+            let reason = format!("it has {bytes} bytes, and a segment has at most {SEGMENT_BYTES_MAX}");
+            return Err(failed(&name, io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+        }
         let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
         let file = SegmentFile::new(name, file, bytes);
         match kind {
-            FileKind::Segment(head) => {
-                if let Some((_, other)) = survey.segments.insert(head.epoch, (head, file)) {
-                    let reason = Reason::Twice(survey.segments[&head.epoch].1.name.clone());
-                    survey.unfit.push(Unfit { file: other, reason });
-                }
-            }
-            FileKind::Newer(version) => survey.unfit.push(Unfit { file, reason: Reason::Newer(version) }),
-            FileKind::Spare if segment_bytes.is_none_or(|bytes| bytes == file.bytes) => {
-                survey.spares.push(file)
-            }
-            FileKind::Spare => survey.unusable.push(file.name),
+            FileKind::Segment(head) => found.push((head, file)),
+            FileKind::Other(version) => survey.unfit.push(Unfit { file, reason: Reason::Version(version) }),
+            FileKind::Spare => survey.spares.push(file),
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
@@ -137,16 +166,25 @@ pub(super) fn list<S: Storage>(
             }
         }
     }
+    survey.sort_out(found);
     // What is left of a segment that was given back.
     indexes.retain(|(segment, _)| !survey.segments.values().any(|(_, file)| file.name == *segment));
     survey.unusable.extend(indexes.into_iter().map(|(_, index)| index));
     Ok(survey)
 }
 
-/// Whether nothing was ever written to a segment but perhaps its head.
+/// The id of the log that these segments are of: that of the file `synced` if one of them has it, or else of most.
+fn log_of<F>(found: &[(Head, SegmentFile<F>)], mark: Seen) -> Option<u64> {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    found.iter().for_each(|(head, _)| *counts.entry(head.log).or_default() += 1);
+    let most = || counts.iter().max_by_key(|(_, count)| **count).map(|(log, _)| *log);
+    mark.log().filter(|log| counts.contains_key(log)).or_else(most)
+}
+
+/// Whether nothing was ever written to a segment but perhaps the fields of its head.
 fn is_empty(segment: &SegmentFile<impl StorageFile>) -> io::Result<bool> {
     let mut bytes = vec![0; 1 << 20];
-    let mut offset = HEAD_BYTES;
+    let mut offset = FIELDS as u64;
     while offset < segment.bytes {
         let part = &mut bytes[..(segment.bytes - offset).min(1 << 20) as usize];
         segment.file.read_at(part, offset)?;
@@ -162,14 +200,69 @@ impl<F> Unfit<F> {
     fn refused(self, storage: &impl Storage) -> OpenError {
         let file = storage.path().join(&self.file.name);
         match self.reason {
-            Reason::Newer(version) => OpenError::Newer { file, version },
+            Reason::Version(version) => OpenError::Version { file, version, known: segment::VERSION },
             Reason::Headless => OpenError::DamagedHead { file },
             Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
+            Reason::Foreign => OpenError::Damaged { file, offset: 0, frame: None, what: What::Foreign },
+            Reason::Rival => OpenError::Damaged { file, offset: 0, frame: None, what: What::TwoWriters },
         }
     }
 }
 
 impl<F> Survey<F> {
+    /// Which of the segments are the log's.
+    fn sort_out(&mut self, found: Vec<(Head, SegmentFile<F>)>) {
+        let log = log_of(&found, self.mark);
+        if self.mark.log().is_some_and(|id| Some(id) != log) && !found.is_empty() {
+            self.wrong.push(Harm::whole(synced::NAME, 0, What::ForeignMark));
+            self.mark = Seen::Unreadable;
+        }
+        for (head, file) in found {
+            if log.is_some_and(|log| head.log != log) {
+                self.unfit.push(Unfit { file, reason: Reason::Foreign });
+                continue;
+            }
+            if file.bytes != head.bytes {
+                let (has, made) = (file.bytes, head.bytes);
+                let (from, to) = (has.min(made), has.max(made));
+                let what = What::Length { has, made };
+                self.wrong.push(Harm { file: file.name.clone(), from, to, frames: None, what });
+            }
+            if let Some((other_head, other)) = self.segments.insert(head.epoch, (head, file)) {
+                let is_copy = other_head.mark == head.mark;
+                let name = self.segments[&head.epoch].1.name.clone();
+                let reason = if is_copy { Reason::Twice(name) } else { Reason::Rival };
+                self.unfit.push(Unfit { file: other, reason });
+            }
+        }
+    }
+
+    /// The id of the log; none of one that was never written.
+    pub(super) fn log(&self) -> Option<u64> {
+        self.segments.values().next().map(|(head, _)| head.log).or(self.mark.log())
+    }
+
+    /// The frames that are known to be on disk end before this number.
+    pub(super) fn known(&self) -> u64 {
+        harm::known(self).end
+    }
+
+    /// Where a power cut has torn the log, which ends before this frame: if anything was written behind its end.
+    pub(super) fn cut(&self, next_frame: u64) -> Option<Cut> {
+        let last = self.frames.range(..next_frame).next_back();
+        let (epoch, (_, file)) = self.segments.last_key_value()?;
+        // What was written before the newest segment was begun is on disk.
+        let last = last.filter(|(_, found)| found.epoch == *epoch);
+        let offset = last.map_or(HEAD_BYTES, |(_, found)| found.offset + found.bytes);
+        let void = self.frames.range(next_frame..).filter(|(_, found)| found.epoch == *epoch);
+        let void_frames = void.clone().map(|(_, found)| found.frames).sum();
+        let whole = void.map(|(_, found)| found.offset + found.bytes);
+        let traces = self.traces.get(epoch).into_iter().flatten();
+        let torn = traces.filter(|trace| trace.start >= offset).map(|trace| trace.end);
+        let end = whole.chain(torn).max().filter(|end| *end > offset)?;
+        Some(Cut { file: file.name.clone(), offset, bytes: end - offset, void_frames })
+    }
+
     /// Removes what cannot be used.
     pub(super) fn tidy<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), OpenError> {
         for name in self.unusable.drain(..) {
@@ -177,6 +270,12 @@ impl<F> Survey<F> {
             storage.remove(&name).map_err(|error| OpenError::io(storage.path(), &name, error))?;
         }
         Ok(())
+    }
+
+    /// Spares that are shorter than this cannot be used.
+    pub(super) fn use_spares_of(&mut self, segment_bytes: u64) {
+        let shorter = self.spares.extract_if(.., |spare| spare.bytes < segment_bytes);
+        self.unusable.extend(shorter.map(|spare| spare.name));
     }
 
     /// Where each segment's last frame ends; none for segments without frames.
@@ -224,36 +323,22 @@ pub(super) struct End {
     pub(super) void_frames: usize,
 }
 
-/// A frame that must be there and is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Missing {
-    /// Its number.
-    pub(super) number: u64,
-    /// The frame before it, after which the damage begins.
-    pub(super) after: Option<Found>,
-}
-
 /// All frames before this were on disk once: some frame says so.
 pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, Found>) -> u64 {
     frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame)
 }
 
-/// Decides where the log ends, or that it is damaged. Pure.
-pub(super) fn end(first_frame: u64, frames: &BTreeMap<u64, Found>) -> Result<End, Missing> {
-    let synced = synced(first_frame, frames);
-    let mut next_frame = first_frame;
-    let mut after = None;
-    for (number, found) in frames {
-        if *number != next_frame {
-            break;
-        }
+/// Where a log ends of which all frames before `synced` are there. Pure.
+pub(super) fn end(synced: u64, frames: &BTreeMap<u64, Found>) -> End {
+    let mut next_frame = synced;
+    // The last run that is known to be on disk may go on behind it.
+    if let Some((number, run)) = frames.range(..synced).next_back() {
+        next_frame = next_frame.max(number + run.frames);
+    }
+    while let Some(found) = frames.get(&next_frame) {
         next_frame += found.frames;
-        after = Some(*found);
     }
-    if next_frame < synced {
-        return Err(Missing { number: next_frame, after });
-    }
-    Ok(End { next_frame, synced, void_frames: frames.range(next_frame..).count() })
+    End { next_frame, synced, void_frames: frames.range(next_frame..).count() }
 }
 
 #[cfg(test)]
@@ -265,27 +350,25 @@ mod tests {
         numbers.iter().map(|(number, synced)| (*number, found(*synced))).collect()
     }
 
+    fn ends(numbers: &[(u64, u64)]) -> End {
+        let frames = frames(numbers);
+        end(synced(5, &frames), &frames)
+    }
+
     #[test]
     fn a_log_without_gaps_ends_after_its_last_frame() {
-        let end = end(5, &frames(&[(5, 5), (6, 6), (7, 7)])).unwrap();
+        let end = ends(&[(5, 5), (6, 6), (7, 7)]);
         assert_eq!(end, End { next_frame: 8, synced: 7, void_frames: 0 });
     }
 
     #[test]
     fn a_gap_that_no_frame_knows_to_be_on_disk_is_a_torn_tail_even_if_whole_frames_follow() {
-        let end = end(5, &frames(&[(5, 5), (6, 6), (8, 7), (9, 7)])).unwrap();
+        let end = ends(&[(5, 5), (6, 6), (8, 7), (9, 7)]);
         assert_eq!(end, End { next_frame: 7, synced: 7, void_frames: 2 });
     }
 
     #[test]
-    fn a_gap_that_a_later_frame_knows_to_be_on_disk_is_damage() {
-        let missing = end(5, &frames(&[(5, 5), (6, 6), (8, 8)])).unwrap_err();
-        assert_eq!((missing.number, missing.after.is_some()), (7, true));
-        assert_eq!(end(5, &frames(&[(6, 6)])).unwrap_err(), Missing { number: 5, after: None });
-    }
-
-    #[test]
     fn an_empty_log_ends_where_it_begins() {
-        assert_eq!(end(1, &frames(&[])), Ok(End { next_frame: 1, synced: 1, void_frames: 0 }));
+        assert_eq!(ends(&[]), End { next_frame: 5, synced: 5, void_frames: 0 });
     }
 }

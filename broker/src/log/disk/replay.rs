@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 use super::{
     DiskLog, LogError, Segment,
     heads::{Extent, Heads, HeadsError},
-    index,
+    index, is_key_alone,
     place::In,
     readers::{Reading, failed},
     recovery::Kept,
     segment::SegmentFile,
     storage::{Storage, StorageFile},
 };
-use crate::log::{Replayed, Tell};
+use crate::log::{Log, Replayed, Tell};
 
 /// Segments whose heads are on their way while the owner is told those of one: a disk reads them faster than they are told.
 const AHEAD: usize = 2;
@@ -65,7 +65,7 @@ impl<S: Storage> DiskLog<S> {
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>> {
         if self.poisoned {
-            return Poll::Ready(Err(LogError::Poisoned));
+            return Poll::Ready(Err(self.failure()));
         }
         while self.replay.coming.len() <= AHEAD
             && let Some(segment) = self.replay.untold.pop_front()
@@ -80,12 +80,14 @@ impl<S: Storage> DiskLog<S> {
         let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
         self.replay.coming.pop_front();
         let told = arrived.and_then(|come| self.tell(segment, come, tell));
-        if told.is_err() {
-            self.poison();
-        } else if self.replay.is_over() {
+        if let Err(error) = told {
+            self.poison_by(error);
+            return Poll::Ready(Err(self.failure()));
+        }
+        if self.replay.is_over() {
             self.index_sealed();
         }
-        Poll::Ready(told.map(|()| Replayed::Part))
+        Poll::Ready(Ok(Replayed::Part))
     }
 
     fn tell(&mut self, segment: In, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
@@ -96,8 +98,18 @@ impl<S: Storage> DiskLog<S> {
             segment.live += heads.needed;
             self.live_bytes += heads.needed;
         }
+        let mut keys = 0;
+        let told = heads.tell(segment, &mut |position, head| {
+            keys += u64::from(head.record.key().is_some() && !is_key_alone(&head.record));
+            tell(position, head);
+        });
+        if let In::Own(epoch) = segment
+            && let Some(segment) = self.segments.get_mut(&epoch)
+        {
+            segment.keys += keys;
+        }
         let (storage, file) = self.place_of(segment);
-        heads.tell(segment, tell).map_err(|error| error_of(&file, storage.path(), error))
+        told.map_err(|error| error_of(&file, storage.path(), error))
     }
 
     fn begin_segment(&mut self, segment: In) -> Arrival {

@@ -17,7 +17,10 @@ use super::{
     segment,
     storage::{Storage, StorageFile},
 };
-use crate::log::{Position, Record, Scanned, record::RecordError};
+use crate::log::{
+    Log, Position, Record, RecordHead, Scanned,
+    record::{self, RecordError},
+};
 
 /// Part of a segment that is being read.
 pub(super) struct Scanning {
@@ -40,6 +43,8 @@ struct Asked {
 struct Part {
     /// Each record with where it lies.
     records: Vec<(Position, Bytes)>,
+    /// Records of messages whose contents are not what was written.
+    broken: Vec<(Position, Bytes)>,
     /// Where the last frame ends.
     end: u64,
 }
@@ -54,10 +59,12 @@ impl<S: Storage> DiskLog<S> {
         context: &mut Context<'_>,
     ) -> Poll<Result<Scanned, LogError>> {
         if self.poisoned {
-            return Poll::Ready(Err(LogError::Poisoned));
+            return Poll::Ready(Err(self.failure()));
         }
-        let Some(asked) = self.ask(from.into(), below, max_bytes) else {
-            return Poll::Ready(Ok(Scanned { records: Vec::new(), next: None }));
+        let begins = Place::from(from);
+        self.walks_older = matches!(begins.segment, In::Older(_)) && self.older.count() > 0;
+        let Some(asked) = self.ask(begins, below, max_bytes) else {
+            return Poll::Ready(Ok(Scanned { records: Vec::new(), broken: Vec::new(), next: None }));
         };
         let mut scanning = match self.scanning.take().filter(|scanning| scanning.asked == asked) {
             Some(scanning) => scanning,
@@ -67,17 +74,19 @@ impl<S: Storage> DiskLog<S> {
             self.scanning = Some(scanning);
             return Poll::Pending;
         };
-        let Part { records, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
+        let Part { records, broken, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
             Ok(part) => part,
+            // The log is written as before.
+            Err(error) if error.is_of_one_record() => return Poll::Ready(Err(error)),
             Err(error) => {
-                self.poison();
-                return Poll::Ready(Err(error));
+                self.poison_by(error);
+                return Poll::Ready(Err(self.failure()));
             }
         };
         let next = Place::start(asked.segment, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
-        Poll::Ready(Ok(Scanned { records, next: ahead.map(|_| next.into()) }))
+        Poll::Ready(Ok(Scanned { records, broken, next: ahead.map(|_| next.into()) }))
     }
 
     /// What is to be read next; nothing at the end.
@@ -137,7 +146,8 @@ fn read_part<F: StorageFile>(
     let Asked { offset, end, max_bytes, .. } = asked;
     let read = |length: u64| {
         let mut bytes = vec![0; length as usize];
-        file.file.read_at(&mut bytes, offset).map_err(|error| readers::failed(file, folder, error))?;
+        readers::read_around(file, &mut bytes, offset)
+            .map_err(|error| readers::failed(file, folder, error))?;
         Ok::<_, LogError>(Bytes::from(bytes))
     };
     let mut bytes = read((max_bytes as u64).max(frame::HEAD_BYTES as u64).min(end - offset))?;
@@ -147,21 +157,45 @@ fn read_part<F: StorageFile>(
     if first > bytes.len() as u64 {
         bytes = read(first)?;
     }
-    let mut part = Part { records: Vec::new(), end: offset };
+    let mut part = Part { records: Vec::new(), broken: Vec::new(), end: offset };
     loop {
         let rest = bytes.slice((part.end - offset) as usize..);
         if frame::frame_bytes(&rest).is_none_or(|whole| whole > rest.len() as u64) {
             return Ok(part);
         }
-        let (head, records) = frame::parse(&rest, mark).ok_or_else(|| damaged(part.end))?;
         let place = Place::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
-        split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| LogError::Record {
-            file: folder.join(&file.name),
-            offset: part.end,
-            source,
-        })?;
-        part.end += head.frame_bytes();
+        let frame_bytes = match frame::parse(&rest, mark) {
+            Some((head, records)) => {
+                split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| {
+                    LogError::Record { file: folder.join(&file.name), offset: part.end, source }
+                })?;
+                head.frame_bytes()
+            }
+            None => {
+                let (head, records) = frame::unchecked(&rest, mark).ok_or_else(|| damaged(part.end))?;
+                sort_out(&rest.slice_ref(records), place, &mut part).ok_or_else(|| damaged(part.end))?;
+                head.frame_bytes()
+            }
+        };
+        part.end += frame_bytes;
     }
+}
+
+/// The records of a frame whose checksum does not match: those of messages have checksums of their own. Nothing if that does not
+/// explain it: then nobody knows what in it is as it was written.
+fn sort_out(records: &Bytes, start: Place, part: &mut Part) -> Option<()> {
+    let (mut whole, mut broken, mut at) = (Vec::new(), Vec::new(), 0);
+    while at < records.len() {
+        let (_, extent) = RecordHead::decode_first(&records[at..]).ok()?;
+        let length = extent.record;
+        let record = records.get(at..at + length).map(|record| records.slice_ref(record))?;
+        let place = Place { offset: start.offset + at as u64, length, ..start };
+        let as_written = record::is_whole(&record) && Record::decode_first(&record).is_ok();
+        if as_written { &mut whole } else { &mut broken }.push((place.into(), record));
+        at += length;
+    }
+    part.records.append(&mut whole);
+    (!broken.is_empty()).then(|| part.broken.append(&mut broken))
 }
 
 /// The records of a frame, which begin at `start`: each with its place.

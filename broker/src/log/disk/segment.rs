@@ -6,11 +6,13 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0–8 | `RESTLOG1` |
-//! | 8–12 | version of the format, `u32`: 1 |
-//! | 12–16 | crc32c over bytes 0–12 and 16–40, `u32` |
+//! | 8–12 | version of the format, `u32`: 2 |
+//! | 12–16 | crc32c over bytes 0–12 and 16–56, `u32` |
 //! | 16–24 | epoch, `u64`: rises by one with each use of a segment, over the whole log |
 //! | 24–32 | number of the first frame, `u64`: frames of earlier epochs with this number or a higher one are void |
 //! | 32–40 | mark, `u64`: random; each frame of this use of the segment has it |
+//! | 40–48 | bytes of the file, `u64`: one that has fewer was cut short |
+//! | 48–56 | id of the log, `u64`: random; all its segments have it, and the file [`synced`](super::synced) |
 
 use std::{
     io,
@@ -25,9 +27,10 @@ use super::{
 /// Bytes before the first frame: one block of common disks, so that the head is written alone.
 pub(super) const HEAD_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"RESTLOG1";
-const VERSION: u32 = 1;
+/// 1 had neither the file's length nor the log's id; only builds before the first release wrote it.
+pub(super) const VERSION: u32 = 2;
 /// Bytes of the head's fields: within one sector, which a disk writes whole or not at all.
-const FIELDS: usize = 40;
+pub(super) const FIELDS: usize = 56;
 /// What a spare is written with: it stays in the processor's cache.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// How much of a spare is synced at once.
@@ -42,6 +45,10 @@ pub(super) struct Head {
     pub(super) first_frame: u64,
     /// What its frames are known by: random, so that nothing else in its blocks can be taken for one.
     pub(super) mark: u64,
+    /// Bytes of its file.
+    pub(super) bytes: u64,
+    /// The log that it is of.
+    pub(super) log: u64,
 }
 
 /// What a file's head turned out to be.
@@ -53,8 +60,8 @@ pub(super) enum FileKind {
     Spare,
     /// Neither. No power cut leaves this, because the fields lie in one sector.
     Damaged,
-    /// Written by a version to come.
-    Newer(u32),
+    /// Written by another version, or damaged where it tells by which.
+    Other(u32),
 }
 
 impl Head {
@@ -65,6 +72,8 @@ impl Head {
         bytes[16..24].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.mark.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.log.to_le_bytes());
         let crc = checksum(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         file.write_at(&bytes, 0)?;
@@ -92,21 +101,32 @@ pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     }
     // Before the checksum, which another version may make in another way.
     if u32_at(8) != VERSION {
-        return Ok(FileKind::Newer(u32_at(8)));
+        let version = u32_at(8);
+        return Ok(if is_damaged_version(&bytes, version) {
+            FileKind::Damaged
+        } else {
+            FileKind::Other(version)
+        });
     }
     if checksum(&bytes) != u32_at(12) {
         return Ok(FileKind::Damaged);
     }
-    Ok(FileKind::Segment(Head { epoch: u64_at(16), first_frame: u64_at(24), mark: u64_at(32) }))
+    Ok(FileKind::Segment(Head {
+        epoch: u64_at(16),
+        first_frame: u64_at(24),
+        mark: u64_at(32),
+        bytes: u64_at(40),
+        log: u64_at(48),
+    }))
 }
 
 /// Whether a head that names another version is rather one of this version, damaged just there: with this version's number
 /// its checksum matches, or the number is none that any version will have soon.
-pub(super) fn is_damaged_version(head: &[u8], version: u32) -> bool {
-    let Some(mut fields) = head.first_chunk::<FIELDS>().copied() else { return true };
+fn is_damaged_version(head: &[u8; FIELDS], version: u32) -> bool {
+    let mut fields = *head;
     let crc = u32::from_le_bytes(std::array::from_fn(|index| fields[12 + index]));
     fields[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    !(VERSION + 1..1 << 8).contains(&version) || checksum(&fields) == crc
+    !(1..1 << 8).contains(&version) || checksum(&fields) == crc
 }
 
 /// A file in use or ready for it.
@@ -168,6 +188,11 @@ pub(super) fn make_spare<S: Storage>(
                 file.sync_data()?;
             }
         }
+        // Whoever was let in beside this broker counts files as well: none of its segments is replaced.
+        storage.is_ours()?;
+        if storage.open(&name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         storage.rename(&unfinished, &name)?;
         storage.sync_folder()?;
         Ok(file)
@@ -180,6 +205,16 @@ pub(super) fn make_spare<S: Storage>(
             Err(error)
         }
     }
+}
+
+/// Writes zeros over a part of a file.
+pub(super) fn write_zeros(file: &impl StorageFile, mut from: u64, to: u64) -> io::Result<()> {
+    while from < to {
+        let length = (ZEROS.len() as u64).min(to - from);
+        file.write_at(&ZEROS[..length as usize], from)?;
+        from += length;
+    }
+    Ok(())
 }
 
 /// Makes a used file a spare again. Synced, so that no restart takes it for a segment once a later one is freed as well.

@@ -83,17 +83,19 @@ struct Content {
 #[derive(Debug, Default)]
 struct World {
     contents: BTreeMap<u64, Content>,
+    /// How often each is open: it stays so long, whatever becomes of its name.
+    open: BTreeMap<u64, usize>,
     names: BTreeMap<String, u64>,
     names_on_disk: BTreeMap<String, u64>,
     next: u64,
     /// Random numbers drawn so far.
     drawn: u64,
-    /// Bytes that files may have in all.
-    room: Option<usize>,
     /// How many writes and syncs still succeed.
     good_for: Option<u64>,
     /// Every sync of a file fails.
     syncs_fail: bool,
+    /// Sectors that cannot be read.
+    bad: Vec<(u64, usize)>,
     /// Every read of a file fails.
     reads_fail: bool,
     /// How often room was reserved without being written.
@@ -117,10 +119,24 @@ struct Slowness {
     read: Option<Before>,
 }
 
-/// The disk.
+/// What folders that share a volume take of it.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that all files may have.
+    room: Option<usize>,
+    /// Bytes that others have taken, who are no folder of a log.
+    others: usize,
+    /// Bytes of the files in each folder.
+    used: Vec<usize>,
+}
+
+/// The disk: a folder on a volume.
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
     world: Arc<Mutex<World>>,
+    volume: Arc<Mutex<Shared>>,
+    /// Which folder of the volume it is.
+    folder: usize,
     slowness: Arc<Mutex<Slowness>>,
 }
 
@@ -131,13 +147,43 @@ pub(crate) struct SimulatedFile {
 }
 
 impl Simulated {
+    /// One whose random numbers are others.
+    pub(crate) fn seeded(drawn: u64) -> Self {
+        let disk = Self::default();
+        disk.world().drawn = drawn << 32;
+        disk
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
 
     /// From now on files may have so many bytes in all.
     pub(crate) fn limit(&self, room: usize) {
-        self.world().room = Some(room);
+        self.volume.lock().unwrap().room = Some(room);
+    }
+
+    /// Somebody else on the volume takes so many bytes of it from now on, and no others.
+    pub(crate) fn others_take(&self, bytes: usize) {
+        self.volume.lock().unwrap().others = bytes;
+    }
+
+    /// Another folder on the same volume.
+    pub(crate) fn beside(&self) -> Self {
+        let folder = self.folder + 1;
+        Self { volume: self.volume.clone(), folder, ..Self::default() }
+    }
+
+    /// Bytes of the volume, and those that are left of it.
+    fn total_and_left(&self, world: &World) -> (usize, usize) {
+        let mut volume = self.volume.lock().unwrap();
+        if volume.used.len() <= self.folder {
+            volume.used.resize(self.folder + 1, 0);
+        }
+        volume.used[self.folder] = world.contents.values().map(|content| content.bytes.len()).sum();
+        let total = volume.room.unwrap_or(1 << 40);
+        let used = volume.used.iter().sum::<usize>() + volume.others;
+        (total, total.saturating_sub(used))
     }
 
     /// After so many more writes and syncs, every one fails.
@@ -148,6 +194,18 @@ impl Simulated {
     /// From now on syncs of files fail, or do not any more.
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.world().syncs_fail = fail;
+    }
+
+    /// From now on reads of a place in a file fail, as those of a bad block.
+    pub(crate) fn break_at(&self, name: &str, offset: usize) {
+        let mut world = self.world();
+        let id = world.names[name];
+        world.bad.push((id, offset / SECTOR * SECTOR));
+    }
+
+    /// All blocks can be read again.
+    pub(crate) fn mend(&self) {
+        self.world().bad.clear();
     }
 
     /// From now on reads of files fail.
@@ -199,6 +257,7 @@ impl Simulated {
             names,
             next: world.next,
             drawn: world.drawn,
+            bad: world.bad.clone(),
             ..World::default()
         };
         Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
@@ -256,6 +315,7 @@ impl Simulated {
             names,
             next: world.next,
             drawn: world.drawn,
+            bad: world.bad.clone(),
             ..World::default()
         };
         Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
@@ -282,11 +342,57 @@ impl Simulated {
         world.names.insert(to.to_owned(), id);
     }
 
+    /// All of a file.
+    pub(crate) fn bytes_of(&self, name: &str) -> Vec<u8> {
+        let world = self.world();
+        world.contents[&world.names[name]].bytes.clone()
+    }
+
+    /// A file holds something else from now on, on disk as well; made if it is not there.
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
+        let mut world = self.world();
+        let id = world.next;
+        world.next += 1;
+        world.contents.insert(id, Content { bytes, ..Content::default() });
+        world.names.insert(name.to_owned(), id);
+        world.names_on_disk.insert(name.to_owned(), id);
+    }
+
+    /// Writes all files into a folder of the real file system, for what looks at one there.
+    pub(crate) fn write_to(&self, folder: &Path) {
+        let world = self.world();
+        for (name, id) in &world.names {
+            std::fs::write(folder.join(name), &world.contents[id].bytes).unwrap();
+        }
+    }
+
     /// Changes one byte of a file.
     pub(crate) fn flip(&self, name: &str, offset: usize) {
         let mut world = self.world();
         let id = world.names[name];
         world.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;
+    }
+}
+
+impl SimulatedFile {
+    fn of(disk: &Simulated, id: u64) -> Self {
+        *disk.world().open.entry(id).or_default() += 1;
+        Self { disk: disk.clone(), id }
+    }
+}
+
+impl Drop for SimulatedFile {
+    fn drop(&mut self) {
+        let mut world = self.disk.world();
+        let World { contents, open, names, names_on_disk, .. } = &mut *world;
+        let Some(count) = open.get_mut(&self.id) else { return };
+        *count -= 1;
+        if *count == 0 {
+            open.remove(&self.id);
+            if !names.values().chain(names_on_disk.values()).any(|id| *id == self.id) {
+                contents.remove(&self.id);
+            }
+        }
     }
 }
 
@@ -312,7 +418,7 @@ impl Storage for Simulated {
 
     fn open(&self, name: &str) -> io::Result<SimulatedFile> {
         let id = *self.world().names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(SimulatedFile { disk: self.clone(), id })
+        Ok(SimulatedFile::of(self, id))
     }
 
     fn create(&self, name: &str) -> io::Result<SimulatedFile> {
@@ -321,7 +427,8 @@ impl Storage for Simulated {
         world.next += 1;
         world.contents.insert(id, Content::default());
         world.names.insert(name.to_owned(), id);
-        Ok(SimulatedFile { disk: self.clone(), id })
+        drop(world);
+        Ok(SimulatedFile::of(self, id))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -337,7 +444,7 @@ impl Storage for Simulated {
         let mut world = self.world();
         let id = world.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         world.gone.insert(name.to_owned());
-        if !world.names_on_disk.values().any(|other| *other == id) {
+        if !world.names_on_disk.values().any(|other| *other == id) && !world.open.contains_key(&id) {
             world.contents.remove(&id);
         }
         Ok(())
@@ -348,8 +455,9 @@ impl Storage for Simulated {
         world.operate()?;
         world.names_on_disk = world.names.clone();
         world.gone.clear();
-        let names: BTreeSet<u64> = world.names.values().copied().collect();
-        world.contents.retain(|id, _| names.contains(id));
+        let World { contents, open, names, .. } = &mut *world;
+        let names: BTreeSet<u64> = names.values().copied().collect();
+        contents.retain(|id, _| names.contains(id) || open.contains_key(id));
         Ok(())
     }
 
@@ -360,10 +468,8 @@ impl Storage for Simulated {
     }
 
     fn volume(&self) -> io::Result<Volume> {
-        let world = self.world();
-        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
-        let total = world.room.unwrap_or(1 << 40);
-        Ok(Volume { total: total as u64, available: total.saturating_sub(used) as u64 })
+        let (total, left) = self.total_and_left(&self.world());
+        Ok(Volume { total: total as u64, available: left as u64 })
     }
 
     fn path(&self) -> &Path {

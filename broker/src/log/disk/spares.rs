@@ -1,5 +1,5 @@
-//! Spare segments, made ahead of their use by a thread of their own. Who serves never waits for it: pushes take of the
-//! reserve while a spare is being made; then the open group waits, and not the thread.
+//! Spare segments, made ahead of their use by a thread of their own. Who serves never waits for it: pushes take of those that
+//! are ready; when few are left, the open group waits, and not the thread.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use super::{
@@ -17,10 +17,12 @@ use super::{
     storage::{Storage, Volume},
 };
 
-/// Spares to have ready: the reserve and the next segment of pushes.
-const READY: usize = reserve::SPARES + 1;
-/// Freed segments are kept for use again up to this many spares: recycling one costs no write, making one costs them all.
-const KEPT: usize = READY + 2;
+/// Spares to have ready beside those that pushes leave: a burst takes them while others are made.
+const AHEAD: usize = 2;
+/// Spares to have ready when nothing is promised to anybody.
+pub(super) const READY: usize = reserve::SPARES + AHEAD;
+/// Freed segments are kept for use again up to this many more: recycling one costs no write, making one costs them all.
+const KEPT: usize = AHEAD + 2;
 
 /// A full disk is tried again after so many refusals: an attempt fills what room there is with zeros and removes them.
 const TRY_AGAIN_AFTER: u32 = 1024;
@@ -37,6 +39,8 @@ pub(super) struct Spares<S: Storage> {
     /// Tells the thread that the spares are used up faster than it makes them.
     hurry: Arc<AtomicBool>,
     next_number: u64,
+    /// Spares that pushes leave.
+    left: usize,
     /// How full the volume was when it was last looked at, but for what was removed since.
     volume: Option<Volume>,
     /// Bytes of segments that were removed.
@@ -45,16 +49,6 @@ pub(super) struct Spares<S: Storage> {
     full: bool,
     /// How often nothing could be given since.
     refused: u32,
-}
-
-/// A spare for whoever asks for one.
-pub(super) enum Taken<F> {
-    /// Here it is.
-    Spare(Arc<SegmentFile<F>>),
-    /// One is being made.
-    Soon,
-    /// There is none to be had.
-    None,
 }
 
 /// What the thread is asked for: a spare in a file of this number, or none, and how full the volume is.
@@ -96,6 +90,7 @@ impl<S: Storage> Spares<S> {
             looking: false,
             hurry,
             next_number,
+            left: reserve::SPARES,
             volume,
             removed: 0,
             full: false,
@@ -109,10 +104,28 @@ impl<S: Storage> Spares<S> {
         self.ready.len()
     }
 
-    /// Whether pushes are refused, because the rest is for what empties the log.
-    pub(super) fn are_scarce(&self) -> bool {
-        let waits_for_more = !self.full && self.ordered > 0 && self.has_room_for_one_more();
-        !waits_for_more && !reserve::leaves_enough(self.room())
+    /// Whether pushes need not be refused yet, because more spares are being made.
+    pub(super) fn wait_for_more(&self) -> bool {
+        let held = (self.left + AHEAD) as u64 * self.bytes;
+        let has_room = self.volume.is_none_or(|volume| reserve::leaves_enough(volume, held, self.bytes));
+        !self.full && self.ordered > 0 && has_room
+    }
+
+    /// Whether a push may take one and leave enough of the volume.
+    pub(super) fn leave_enough(&self) -> bool {
+        let held = self.ready.len() as u64 * self.bytes;
+        self.volume.is_none_or(|volume| reserve::leaves_enough(volume, held, self.bytes))
+    }
+
+    /// So many bytes are promised to what is stored: spares are to be ready for them as well.
+    pub(super) fn keep_for(&mut self, promised: u64) {
+        let left = Room::spares_kept(promised, self.bytes);
+        if left != self.left {
+            self.left = left;
+            // A start finds all that was promised before at once.
+            self.hurry.store(self.ready.len() <= self.left, Relaxed);
+            self.order();
+        }
     }
 
     /// Bytes of segments that there are or could be, as far as the volume tells.
@@ -125,47 +138,31 @@ impl<S: Storage> Spares<S> {
         self.volume.map_or(0.0, reserve::fill)
     }
 
-    /// Takes a spare; only what empties the log may take all of the reserve.
-    pub(super) fn take(&mut self, reserved: bool) -> Taken<S::File> {
-        self.collect();
-        self.order();
-        let may_take = if reserved { !self.ready.is_empty() } else { reserve::leaves_enough(self.room()) };
-        let may_wait = self.ordered > 0 && !self.full && (reserved || self.has_room_for_one_more());
+    /// Takes a spare. Whether it may be taken, the caller has decided.
+    pub(super) fn take(&mut self) -> Option<Arc<SegmentFile<S::File>>> {
+        let spare = self.ready.pop();
         // Somebody waits, or is about to.
-        self.hurry.store(self.ready.len() < reserve::SPARES, Relaxed);
-        match self.ready.pop_if(|_| may_take) {
-            Some(spare) => {
-                self.order();
-                Taken::Spare(spare)
-            }
-            None if may_wait => Taken::Soon,
-            None => {
-                self.refuse();
-                Taken::None
-            }
-        }
+        self.hurry.store(self.ready.len() <= self.left, Relaxed);
+        self.collect();
+        spare
     }
 
-    /// Takes a spare for whom one was being made. None when there is none after all, because the disk is full.
-    pub(super) fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<SegmentFile<S::File>>>> {
-        loop {
-            if !self.ready.is_empty() && (reserve::leaves_enough(self.room()) || self.full) {
-                let spare = self.ready.pop();
-                self.order();
-                return Poll::Ready(spare);
-            }
-            self.order();
-            if self.ordered == 0 {
-                return Poll::Ready(self.ready.pop());
-            }
-            match self.maker.poll_report(context) {
-                Poll::Ready(filled) => self.filled(filled),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+    /// Whether enough are ready for pushes, or no more are coming.
+    pub(super) fn are_enough(&self) -> bool {
+        self.ready.len() > self.left || self.ordered == 0 || self.full
     }
 
-    fn refuse(&mut self) {
+    /// Ready when [`Self::are_enough`] says so.
+    pub(super) fn poll_enough(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.are_enough() {
+            let filled = ready!(self.maker.poll_report(context));
+            self.filled(filled);
+        }
+        Poll::Ready(())
+    }
+
+    /// Something found no room: the volume is looked at, and now and then it is tried whether it has some again.
+    pub(super) fn refuse(&mut self) {
         self.refused += 1;
         // Somebody may have enlarged the volume, or made room on it.
         if self.refused.is_multiple_of(TRY_AGAIN_AFTER) {
@@ -177,29 +174,9 @@ impl<S: Storage> Spares<S> {
         }
     }
 
-    fn room(&self) -> Room {
-        let Self { ready, bytes, volume, full, .. } = self;
-        Room { ready: ready.len(), more: !full, segment: *bytes, volume: *volume }
-    }
-
-    /// Whether pushes could go on if one more spare were ready.
-    fn has_room_for_one_more(&self) -> bool {
-        reserve::leaves_enough(Room { ready: READY, ..self.room() })
-    }
-
-    /// Whether none is there and none is being made.
-    pub(super) fn are_over(&self) -> bool {
-        self.ready.is_empty() && self.ordered == 0
-    }
-
-    /// Nobody needs it after all.
-    pub(super) fn put_back(&mut self, spare: Arc<SegmentFile<S::File>>) {
-        self.ready.push(spare);
-    }
-
     /// Whether a freed segment is kept: otherwise it goes, because there are enough.
     pub(super) fn want_one(&self) -> bool {
-        self.ready.len() + self.ordered < KEPT
+        self.ready.len() + self.ordered < self.left + KEPT
     }
 
     /// A segment was freed, and is kept or gone: either way the disk has room again.
@@ -221,18 +198,19 @@ impl<S: Storage> Spares<S> {
 
     /// Orders what is missing, unless the disk said that it is full.
     fn order(&mut self) {
-        while !self.full && self.ready.len() + self.ordered < READY {
+        while !self.full && self.ready.len() + self.ordered < self.left + AHEAD {
             self.maker.give(Order { make: Some(self.next_number), removed: self.removed });
             self.next_number += 1;
             self.ordered += 1;
         }
     }
 
-    /// Collects what the thread has done.
-    fn collect(&mut self) {
+    /// Collects what the thread has done, and orders what is missing.
+    pub(super) fn collect(&mut self) {
         while let Some(filled) = self.maker.try_report() {
             self.filled(filled);
         }
+        self.order();
     }
 
     /// The thread has done something, or is gone.
@@ -264,6 +242,11 @@ fn with_more(volume: Volume, bytes: u64) -> Volume {
 
 #[cfg(test)]
 impl<S: Storage> Spares<S> {
+    /// Bytes of the shortest.
+    pub(super) fn shortest(&self) -> u64 {
+        self.ready.iter().map(|spare| spare.bytes).min().unwrap_or(u64::MAX)
+    }
+
     /// Waits until the thread has done all that it was asked for. Whether there are more spares then.
     pub(super) fn wait(&mut self) -> bool {
         let before = self.ready.len();

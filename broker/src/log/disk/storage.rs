@@ -6,12 +6,15 @@ use std::{
     num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
     fs::{Advice, FallocateFlags, StatVfs, fadvise, fallocate, statvfs},
     io::{Errno, ReadWriteFlags, preadv2},
 };
+
+use crate::data_folder::plain;
 
 /// What a log asks of a file system.
 pub trait Storage: Send + Sync + Clone + 'static {
@@ -34,6 +37,10 @@ pub trait Storage: Send + Sync + Clone + 'static {
     fn random(&self) -> io::Result<u64>;
     /// How full the volume is that the folder is on. Others may use it as well.
     fn volume(&self) -> io::Result<Volume>;
+    /// Whether nobody else may write to the folder: fails when its lock is not this process's any more.
+    fn is_ours(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The folder, as errors name it.
     fn path(&self) -> &Path;
 }
@@ -66,20 +73,31 @@ pub trait StorageFile: Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Says whether nobody else may write to a folder.
+pub type Guard = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
 /// A folder of the real file system.
-#[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
+#[derive(Clone)]
+pub struct Folder {
+    path: PathBuf,
+    guard: Option<Guard>,
+}
 
 impl Folder {
     /// A folder that is there.
     pub fn at(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, guard: None }
+    }
+
+    /// The same, of which somebody else keeps others away.
+    pub fn guarded(path: PathBuf, guard: Guard) -> Self {
+        Self { path, guard: Some(guard) }
     }
 
     /// A folder, made if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned()))
+        Ok(Self::at(path.to_owned()))
     }
 }
 
@@ -87,29 +105,30 @@ impl Storage for Folder {
     type File = File;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.0)?
+        std::fs::read_dir(&self.path)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.0.join(name))
+        let file = plain::open_with(&self.path.join(name), OpenOptions::new().read(true).write(true))?;
+        file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.0.join(name))
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.0.join(from), self.0.join(to))
+        std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.0.join(name))
+        std::fs::remove_file(self.path.join(name))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&self.path)?.sync_all()
     }
 
     fn random(&self) -> io::Result<u64> {
@@ -117,12 +136,16 @@ impl Storage for Folder {
     }
 
     fn volume(&self) -> io::Result<Volume> {
-        let StatVfs { f_frsize, f_blocks, f_bavail, .. } = statvfs(&self.0)?;
+        let StatVfs { f_frsize, f_blocks, f_bavail, .. } = statvfs(&self.path)?;
         Ok(Volume { total: f_frsize.saturating_mul(f_blocks), available: f_frsize.saturating_mul(f_bavail) })
     }
 
+    fn is_ours(&self) -> io::Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard())
+    }
+
     fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 

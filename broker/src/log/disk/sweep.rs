@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     thread,
 };
@@ -28,6 +29,10 @@ pub(super) struct Swept {
     pub(super) frames: Vec<(u64, Found)>,
     /// The heads of all their records, unless there were too many, or one that this version cannot read.
     pub(super) heads: Option<Heads>,
+    /// Where frames were written that are not whole.
+    pub(super) traces: Vec<Range<u64>>,
+    /// The numbers of frames of which only contents of messages cannot be read, and where they begin.
+    pub(super) holed: Vec<(u64, u64)>,
 }
 
 /// Finds the frames of these segments, by epoch. The first that cannot be read is named.
@@ -45,7 +50,9 @@ pub(super) fn sweep<F: StorageFile>(
         swept
     };
     let swept: Vec<_> = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(segments.len())).map(|_| scope.spawn(work)).collect();
+        // As many as the system gives: this one is enough.
+        let spawn = |_| thread::Builder::new().name("log-sweep".into()).spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads.min(segments.len())).map_while(spawn).collect();
         let mine = work();
         let others = others
             .into_iter()
@@ -61,13 +68,14 @@ fn sweep_one<F: StorageFile>(
     kept_bytes: &AtomicU64,
 ) -> io::Result<Swept> {
     let mut frames = Vec::new();
-    let mut heads = Some(Heads::default());
-    each_frame(segment, head.mark, |offset, found, records| {
+    let (mut heads, mut holed) = (Some(Heads::default()), Vec::new());
+    let traces = each_frame(segment, head.mark, |offset, found, records, is_whole| {
         let Head { epoch, first_frame, .. } = *head;
         if found.number < first_frame {
             // A copy of the tail that a start did not come to the end of: it counts for nothing, and what it is of is there.
             return;
         }
+        holed.extend((!is_whole).then_some((found.number, offset)));
         let (bytes, synced) = (found.frame_bytes(), found.synced);
         frames.push((found.number, Found { epoch, offset, bytes, synced, frames: 1 }));
         let first_record = offset + frame::HEAD_BYTES as u64;
@@ -79,5 +87,5 @@ fn sweep_one<F: StorageFile>(
             (kept <= KEPT_BYTES_MAX).then_some(heads)
         });
     })?;
-    Ok(Swept { frames, heads })
+    Ok(Swept { frames, heads, traces, holed })
 }

@@ -12,6 +12,7 @@ use super::{
     recovery::{End, Found, Survey},
     reserve::SPARES as RESERVE,
     segment::{self, Head, SegmentFile, make_spare},
+    spares::READY,
     storage::{Storage, StorageFile},
 };
 
@@ -21,10 +22,12 @@ pub(super) enum Place<F> {
     Fresh(SegmentFile<F>),
     /// Where it ends.
     Same,
+    /// Where it ends once it was looked at again, without its newest segment.
+    Again,
 }
 
-/// Chooses where to go on: in a spare or a new file; and if the disk is full, where the log ends, so that not each start of
-/// a broker with a full disk takes of the reserve until nothing can be settled any more.
+/// Chooses where to go on: in a fresh segment if the disk has room for one more; and if it is full, where the log ends, so that
+/// not each start of a broker with a full disk takes of the reserve until nothing can be settled any more.
 pub(super) fn place<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
@@ -33,24 +36,78 @@ pub(super) fn place<S: Storage>(
 ) -> Result<Place<S::File>, OpenError> {
     // A tail of larger segments, from a start with another size, must fit.
     let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
-    let spares_fit = bytes == segment_bytes;
-    if spares_fit
-        && survey.spares.len() > RESERVE
-        && let Some(spare) = survey.spares.pop()
+    let has_room = storage.volume().is_ok_and(|volume| volume.available >= 2 * bytes);
+    if (survey.segments.is_empty() || (survey.spares.len() > READY && has_room))
+        && let Some(spare) = survey.spares.pop_if(|spare| spare.bytes >= bytes)
     {
         return Ok(Place::Fresh(spare));
     }
     let number = survey.next_file;
     survey.next_file += 1;
-    match make_spare(storage, number, bytes, &AtomicBool::new(false)) {
-        Ok(file) => Ok(Place::Fresh(file)),
+    match make_spare(storage, number, bytes, &AtomicBool::new(true)) {
+        // One that was there is used first: it was written, and this one only reserved.
+        Ok(file) => Ok(Place::Fresh(match survey.spares.pop_if(|spare| spare.bytes >= bytes) {
+            Some(spare) => {
+                survey.spares.push(file);
+                spare
+            }
+            None => file,
+        })),
         Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
         Err(_) if ends_clean(survey, end) => Ok(Place::Same),
-        Err(source) => match survey.spares.pop().filter(|_| spares_fit) {
-            Some(spare) => Ok(Place::Fresh(spare)),
+        Err(_) if clean(storage, survey, end)? => Ok(Place::Same),
+        // What was begun there is given up, and what it is a copy of counts again.
+        Err(source) => match survey.segments.pop_last() {
+            Some((_, (_, file))) => {
+                segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
+                Ok(Place::Again)
+            }
             None => Err(OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }),
         },
     }
+}
+
+/// Makes the log end where its last good frame does, without any room: what lies behind that in its segment is void, and is
+/// written over with zeros. A crash meanwhile leaves less of it, and the log ends where it did. False when the newest segment
+/// does not begin as its head says: a copy that was not finished, or one before which frames are lost.
+fn clean<S: Storage>(storage: &S, survey: &Survey<S::File>, end: End) -> Result<bool, OpenError> {
+    let Some((epoch, (head, SegmentFile { name, file, bytes, .. }))) = survey.segments.last_key_value()
+    else {
+        return Ok(false);
+    };
+    if head.first_frame != first_frame(survey, *epoch, end) {
+        return Ok(false);
+    }
+    let from = survey.ends().get(epoch).copied().unwrap_or(segment::HEAD_BYTES);
+    segment::write_zeros(file, from, *bytes)
+        .and_then(|()| file.sync_data())
+        .map_err(|error| OpenError::io(storage.path(), name, error))?;
+    Ok(true)
+}
+
+/// The number of the first frame that a segment has, or would have.
+fn first_frame<F>(survey: &Survey<F>, epoch: u64, end: End) -> u64 {
+    let first = survey.frames.iter().find(|(_, found)| found.epoch == epoch);
+    first.map_or(end.next_frame, |(number, _)| *number)
+}
+
+/// Bytes of the segments of this start: those that were asked for. But when the disk is full they are not longer than those that
+/// are there, because there is no room for longer ones and the spares of before could not be used.
+pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, asked: u64) -> u64 {
+    let newest = survey.segments.values().next_back().map_or(asked, |(_, file)| file.bytes);
+    let are_long_enough = survey.spares.iter().filter(|spare| spare.bytes >= asked).count();
+    let missing = RESERVE.saturating_sub(are_long_enough) as u64;
+    let shorter = survey.spares.iter().filter(|spare| spare.bytes < asked).map(|spare| spare.bytes);
+    let available = storage.volume().map_or(u64::MAX, |volume| volume.available);
+    if newest >= asked || available.saturating_add(shorter.sum()) >= missing * asked {
+        return asked;
+    }
+    tracing::warn!(
+        asked,
+        kept = newest,
+        "the volume has no room for longer segments: the log keeps those of before, and the next start tries again"
+    );
+    newest
 }
 
 /// Whether the newest segment can be appended to. Void frames behind the end would be taken for good ones later; and a
@@ -58,9 +115,7 @@ pub(super) fn place<S: Storage>(
 /// look damaged once the segments before it are gone.
 fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
     survey.segments.values().next_back().is_some_and(|(head, _)| {
-        let first = survey.frames.iter().find(|(_, found)| found.epoch == head.epoch);
-        let first = first.map_or(end.next_frame, |(number, _)| *number);
-        end.void_frames == 0 && head.first_frame == first
+        end.void_frames == 0 && head.first_frame == first_frame(survey, head.epoch, end)
     })
 }
 
@@ -78,11 +133,12 @@ pub(super) fn copy<S: Storage>(
     tail: &BTreeMap<u64, Found>,
     end: End,
     fresh: SegmentFile<S::File>,
+    log: u64,
 ) -> Result<Segment<S::File>, OpenError> {
     let failed = |error| OpenError::io(storage.path(), &fresh.name, error);
     let epoch = survey.segments.keys().next_back().map_or(1, |epoch| epoch + 1);
     let mark = storage.random().map_err(failed)?;
-    let mut head = Head { epoch, first_frame: end.next_frame, mark };
+    let mut head = Head { epoch, first_frame: end.next_frame, mark, bytes: fresh.bytes, log };
     head.write(&fresh.file).map_err(failed)?;
     let mut offset = segment::HEAD_BYTES;
     for (number, found) in tail {

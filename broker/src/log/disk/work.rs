@@ -12,6 +12,7 @@ use super::{
     index,
     segment::{Head, SegmentFile, blank},
     storage::{Storage, StorageFile},
+    synced::{OnDisk, Synced},
 };
 use crate::log::{GroupNumber, LogError};
 
@@ -24,7 +25,7 @@ pub(super) struct Write<F> {
 /// One step.
 pub(super) enum Step<F> {
     /// A segment is full: what was written to it is on disk before the next begins, so that only one is ever unsynced.
-    Finish(Arc<SegmentFile<F>>),
+    Finish(Arc<SegmentFile<F>>, OnDisk),
     /// Takes a segment into use.
     Begin(Arc<SegmentFile<F>>, Head),
     /// Writes a frame.
@@ -33,10 +34,10 @@ pub(super) enum Step<F> {
 
 /// What puts on disk all that was written so far, or gives a segment back.
 pub(super) enum Settle<F> {
-    /// Syncs the one segment of which something may be unsynced.
-    Sync(Arc<SegmentFile<F>>),
-    /// Makes a segment a spare; or removes it as well, when there are enough.
-    Free { file: Arc<SegmentFile<F>>, keep: bool },
+    /// Syncs the one segment of which something may be unsynced: then so much is on disk.
+    Sync(Arc<SegmentFile<F>>, OnDisk),
+    /// Makes a segment a spare; or removes it as well, when there are enough. The log begins with another frame then.
+    Free { file: Arc<SegmentFile<F>>, keep: bool, first_frame: u64 },
     /// Leaves a segment of an older log.
     Leave(Box<dyn FnOnce() + Send>),
 }
@@ -54,16 +55,24 @@ pub(super) enum Settled {
 
 impl<F: StorageFile> Write<F> {
     /// Does it.
-    pub(super) fn perform(self, folder: &Path) -> Written {
-        (self.number, self.steps.into_iter().try_for_each(|step| step.perform(folder)))
+    pub(super) fn perform<S: Storage<File = F>>(self, storage: &S, synced: &Synced<F>) -> Written {
+        (self.number, self.steps.into_iter().try_for_each(|step| step.perform(storage, synced)))
     }
 }
 
 impl<F: StorageFile> Step<F> {
-    fn perform(self, folder: &Path) -> Result<(), LogError> {
+    fn perform<S: Storage<File = F>>(self, storage: &S, synced: &Synced<F>) -> Result<(), LogError> {
+        let folder = storage.path();
         let (action, file, outcome) = match &self {
-            Self::Finish(file) => ("sync", file, file.file.sync_data()),
-            Self::Begin(file, head) => ("begin", file, head.write(&file.file)),
+            Self::Finish(file, on_disk) => {
+                file.file.sync_data().map_err(|error| failed(folder, "sync", &file.name, error))?;
+                synced.update(|mark| mark.reach(*on_disk))?;
+                return synced.sync();
+            }
+            // Whoever has another broker beside it takes no more of the folder.
+            Self::Begin(file, head) => {
+                ("begin", file, storage.is_ours().and_then(|()| head.write(&file.file)))
+            }
             Self::Frame(file, frame) => ("write", file, file.file.write_at(&frame.bytes, frame.offset)),
         };
         outcome.map_err(|error| failed(folder, action, &file.name, error))
@@ -72,20 +81,26 @@ impl<F: StorageFile> Step<F> {
 
 impl<F: StorageFile> Settle<F> {
     /// Does it, and waits for the disk.
-    pub(super) fn perform<S: Storage<File = F>>(self, storage: &S) -> Settled {
+    pub(super) fn perform<S: Storage<File = F>>(self, storage: &S, synced: &Synced<F>) -> Settled {
         match self {
-            Self::Sync(file) => {
+            Self::Sync(file, on_disk) => {
                 let began = Instant::now();
-                let synced = file.file.sync_data();
+                let done = file.file.sync_data();
                 let took = began.elapsed();
                 let failed = |error| failed(storage.path(), "sync", &file.name, error);
-                Settled::Synced(synced.map(|()| took).map_err(failed))
+                let told = done.map_err(failed).and_then(|()| synced.update(|mark| mark.reach(on_disk)));
+                Settled::Synced(told.map(|()| took))
             }
             Self::Leave(leave) => {
                 leave();
                 Settled::Freed(Ok(()))
             }
-            Self::Free { file, keep } => {
+            Self::Free { file, keep, first_frame } => {
+                // Before the segment goes, or a crash in between would make it look lost.
+                let told = synced.update(|mark| mark.first_frame = first_frame).and_then(|()| synced.sync());
+                if let Err(error) = told {
+                    return Settled::Freed(Err(error));
+                }
                 let mut freed = index::remove(storage, &file.name).and_then(|()| blank(&file));
                 if !keep {
                     freed =

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Read, Record, RecordHead, Replayed, Scanned,
-    Sync, Tell, contract::counts_as_live,
+    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead, Replayed,
+    Scanned, Sync, Tell, contract::counts_as_live,
 };
 use place::Place;
 pub(crate) use stream::Stream;
@@ -92,7 +92,11 @@ impl MemoryLog {
         let (mut records, mut read) = (Vec::new(), 0);
         for (sequence, bytes) in self.stream.groups(Place::from(from).sequence..below) {
             if read >= max_bytes {
-                return Ok(Scanned { records, next: Some(Place::start(sequence).into()) });
+                return Ok(Scanned {
+                    records,
+                    broken: Vec::new(),
+                    next: Some(Place::start(sequence).into()),
+                });
             }
             read += bytes.len();
             let mut offset = 0;
@@ -104,7 +108,7 @@ impl MemoryLog {
                 offset += length;
             }
         }
-        Ok(Scanned { records, next: None })
+        Ok(Scanned { records, broken: Vec::new(), next: None })
     }
 
     /// Tells the records of one group.
@@ -129,7 +133,7 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn append(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+    fn append(&mut self, record: &Record<'_>, _: Purpose) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
@@ -145,12 +149,17 @@ impl Log for MemoryLog {
         Ok(place.into())
     }
 
-    fn append_reserved(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
-        self.append(record)
-    }
-
     fn longest_record(&self) -> u64 {
         u32::MAX.into()
+    }
+
+    fn current_part(&self) -> u64 {
+        // Groups are purged one by one.
+        self.sequence
+    }
+
+    fn part_of(at: Position) -> u64 {
+        Place::from(at).sequence
     }
 
     fn open_bytes(&self) -> usize {

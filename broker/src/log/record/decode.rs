@@ -3,8 +3,8 @@
 use bytes::Buf;
 
 use super::{
-    CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
-    RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
+    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
+    PUSH, RELEASE, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
     head::{CHECKSUM_BYTES, Extent},
     phase,
 };
@@ -137,6 +137,16 @@ fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>),
             let (idempotency, message_id) = key(from)?;
             Record::ChannelKey { channel, idempotency, message_id }
         }
+        CHANNEL => Record::Channel {
+            channel: get(from, Buf::try_get_u32_le)?,
+            uid: get(from, Buf::try_get_u128_le)?,
+            namespace: short_text(from, kind)?,
+            name: short_text(from, kind)?,
+        },
+        CHANNEL_CLOSED => Record::ChannelClosed {
+            channel: get(from, Buf::try_get_u32_le)?,
+            uid: get(from, Buf::try_get_u128_le)?,
+        },
         CLOCK => Record::Clock {
             own_ms: get(from, Buf::try_get_u64_le)?,
             wall_ms: get(from, Buf::try_get_u64_le)?,
@@ -178,8 +188,7 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     let due_ms = if flags & flag::DUE != 0 { Some(get(from, Buf::try_get_u64_le)?) } else { None };
     let mut group = None;
     if flags & flag::GROUP != 0 {
-        let length = usize::from(get(from, Buf::try_get_u8)?);
-        group = Some(text(take(from, length)?, MESSAGE)?);
+        group = Some(short_text(from, MESSAGE)?);
     }
     let mut moved_from = None;
     if flags & flag::MOVED != 0 {
@@ -232,6 +241,12 @@ fn take<'a>(from: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], RecordError> 
     let (taken, rest) = from.split_at_checked(bytes).ok_or(RecordError::Truncated)?;
     *from = rest;
     Ok(taken)
+}
+
+/// A text of at most 255 bytes, behind its length.
+fn short_text<'a>(from: &mut &'a [u8], kind: u8) -> Result<&'a str, RecordError> {
+    let length = usize::from(get(from, Buf::try_get_u8)?);
+    text(take(from, length)?, kind)
 }
 
 fn text(bytes: &[u8], kind: u8) -> Result<&str, RecordError> {

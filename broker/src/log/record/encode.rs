@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE, PUSH, RELEASE, Record,
-    RecordedPhase, SETTLE, STATE, Target, flag,
+    CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
+    PUSH, RELEASE, Record, RecordedPhase, SETTLE, STATE, Target, flag,
     head::{CHECKSUM_BYTES, checksum},
     phase,
 };
@@ -37,6 +37,8 @@ impl Record<'_> {
                 }
                 Self::Key { .. } => 16 + 16 + 16 + 8,
                 Self::ChannelKey { .. } => 4 + 16 + 16 + 16 + 8,
+                Self::Channel { namespace, name, .. } => 4 + 16 + 1 + namespace.len() + 1 + name.len(),
+                Self::ChannelClosed { .. } => 4 + 16,
                 Self::Clock { .. } => 8 + 8 + 8 + 16 + 8,
             }
     }
@@ -157,6 +159,20 @@ impl Record<'_> {
                 to.put_u8(CHANNEL_KEY);
                 to.put_u32_le(channel);
                 encode_key(idempotency, message_id, to);
+            }
+            Self::Channel { channel, uid, namespace, name } => {
+                to.put_u8(CHANNEL);
+                to.put_u32_le(channel);
+                to.put_u128_le(uid);
+                for text in [namespace, name] {
+                    to.put_u8(text.len() as u8);
+                    to.put_slice(text.as_bytes());
+                }
+            }
+            Self::ChannelClosed { channel, uid } => {
+                to.put_u8(CHANNEL_CLOSED);
+                to.put_u32_le(channel);
+                to.put_u128_le(uid);
             }
             Self::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } => {
                 to.put_u8(CLOCK);

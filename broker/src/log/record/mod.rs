@@ -19,6 +19,8 @@
 //! | 7 state | channel `u32`, sequence `u64`, handout `u32`, uncounted `u32`, start `u64`, expires ms `u64`, phase `u8` (0 ready, 1 delayed, 2 leased, 3 dead), last lease ended `u8` (0 none, 1 released, 2 expired), at ms `u64`, cause `u8`, reason to the end |
 //! | 8 key | key hash `u128`, fingerprint `u128`, message id `u128`, expires ms `u64` |
 //! | 9 key of a channel | channel `u32`, then as 8 |
+//! | 10 channel | channel `u32`, UID `u128`, namespace length `u8`, namespace, name length `u8`, name |
+//! | 11 channel closed | channel `u32`, UID `u128` |
 //! | 12 clock | broker's time ms `u64`, wall clock ms `u64`, its latest ms `u64` (both 0 when it was never set), boot id `u128`, nanoseconds since that boot `u64` |
 //!
 //! Times are the broker's own, which runs on from run to run and began as milliseconds since 1970.
@@ -151,6 +153,24 @@ pub enum Record<'a> {
         /// The id that its first push was answered with.
         message_id: u128,
     },
+    /// Whose records have a number: so that a log knows its channels when the address store is lost.
+    Channel {
+        /// The number.
+        channel: u32,
+        /// The channel's UID.
+        uid: u128,
+        /// Its namespace; at most 255 bytes, as its name.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// A channel was deleted for ever: no message and no key of its number counts, wherever in the log it lies.
+    ChannelClosed {
+        /// The number of the channel.
+        channel: u32,
+        /// Its UID.
+        uid: u128,
+    },
     /// The time: where the next run goes on.
     Clock {
         /// The broker's.
@@ -183,6 +203,8 @@ impl Record<'_> {
             | Self::Release { .. }
             | Self::Settle { .. }
             | Self::State { .. }
+            | Self::Channel { .. }
+            | Self::ChannelClosed { .. }
             | Self::Clock { .. } => None,
         }
     }
@@ -199,6 +221,8 @@ impl Record<'_> {
             | Self::Release { .. }
             | Self::Settle { .. }
             | Self::State { .. }
+            | Self::Channel { .. }
+            | Self::ChannelClosed { .. }
             | Self::Clock { .. } => None,
         }
     }
@@ -297,6 +321,8 @@ const MESSAGE: u8 = 6;
 const STATE: u8 = 7;
 const KEY: u8 = 8;
 const CHANNEL_KEY: u8 = 9;
+const CHANNEL: u8 = 10;
+const CHANNEL_CLOSED: u8 = 11;
 const CLOCK: u8 = 12;
 
 /// What follows in a message's record.

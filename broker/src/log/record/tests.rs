@@ -55,6 +55,8 @@ fn each_kind() -> Vec<Record<'static>> {
         Record::IdempotencyKey { channel, hash: u128::MAX - 8, message_id, sequence, expires_ms },
         Record::Key { idempotency: key(u128::MAX - 9).unwrap(), message_id },
         Record::ChannelKey { channel, idempotency: key(u128::MAX - 9).unwrap(), message_id },
+        Record::Channel { channel, uid: u128::MAX - 10, namespace: "acme", name: "orders" },
+        Record::ChannelClosed { channel, uid: u128::MAX - 10 },
         Record::Clock {
             own_ms: u64::MAX - 10,
             wall_ms: u64::MAX - 11,
@@ -204,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..13_u8) {
+    fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..14_u8) {
         let mut framed = ((bytes.len() + 1) as u32).to_le_bytes().to_vec();
         framed.push(kind);
         framed.extend(&bytes);

@@ -178,11 +178,11 @@ impl Folder {
     /// Deletes a channel with all that it has.
     fn delete(&mut self, broker: &mut Broker, uid: Uuid) {
         let entry = broker.store.by_uid(uid).unwrap();
-        let core = broker.core_of(entry.number);
-        core.close(entry.number, true).unwrap();
-        broker.store.remove(uid).unwrap();
-        broker.core_of(entry.number).remove(entry.number);
+        let (_, ticket) = broker.core_of(entry.number).close(&entry, true).unwrap().unwrap();
         broker.commit();
+        assert!(is_kept(&ticket));
+        broker.store.remove(uid).unwrap();
+        broker.core_of(entry.number).removed(entry.number);
         self.waiting.retain(|(channel, _)| *channel != uid);
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     address_store::AddressStore,
     channel::{LeaseSealer, Sequence},
+    clock::TimeSource,
     core::{Common, Core, Here, Limits, Recorded, StoreFailed, read::Reading},
     data_folder::DataFolder,
     log::{Options, conformance::wait},
@@ -39,10 +40,12 @@ const LIMITS: Limits =
 impl Broker {
     pub(super) fn start(path: &Path, cores: usize) -> Result<Self, RunError> {
         let folder = DataFolder::open(path, Duration::ZERO)?;
-        let store = AddressStore::open(&folder.addresses(), folder.store_id())?;
+        let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
+        let options = Options { segment_bytes: 64 << 10 };
+        let found = open::read(&folder, cores, options, &store, TimeSource::system())?;
         let sealer = LeaseSealer::new(folder.lease_key());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new()?))?;
-        let opened = open(&folder, cores, Options { segment_bytes: 64 << 10 }, &common)?;
+        let opened = found.start(&common)?;
         Ok(Self { cores: opened.cores, store, _folder: folder })
     }
 
@@ -92,9 +95,10 @@ impl Broker {
 pub(super) fn read(core: &mut Core, reading: Reading) -> Result<Recorded, StoreFailed> {
     match reading {
         Reading::Here(recorded) => Ok(recorded),
+        Reading::Unreadable => Err(StoreFailed),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            core.came(came).map(|bytes| Recorded::of(&bytes))
+            core.came(came).map(|bytes| Recorded::of(&bytes)).map_err(|_| StoreFailed)
         }
     }
 }

@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, io};
 
 use super::super::{
     frame::{self, ALIGNMENT},
+    harm,
     recovery::{self, Found, Survey, scan},
     segment::{FileKind, HEAD_BYTES, Head, SegmentFile, read_head},
     storage::StorageFile,
+    synced,
 };
-use super::{
-    headless::{Fit, Headless},
-    walk,
-};
+use super::headless::{Fit, Headless};
 use crate::log::Record;
 
 /// A file in memory.
@@ -69,6 +68,10 @@ fn read(bytes: Vec<u8>) {
         heads: BTreeMap::new(),
         unfit: Vec::new(),
         frames: BTreeMap::new(),
+        traces: BTreeMap::new(),
+        holed: BTreeMap::new(),
+        mark: synced::Seen::Missing,
+        wrong: Vec::new(),
     };
     let file = SegmentFile::new("00000001.seg".to_owned(), InMemory(bytes.clone()), length);
     let mut survey = empty();
@@ -83,10 +86,20 @@ fn read(bytes: Vec<u8>) {
             }
         }
     }
-    let first = walk::first_frame(&survey);
-    let _ = recovery::end(first, &survey.frames);
-    let synced = recovery::synced(first, &survey.frames);
-    let _ = (walk::lost(&survey, synced), walk::end(&survey, synced));
+    let _ = harm::of(&survey);
+    // What the file beside it may say, taken from the same bytes.
+    let number = |at: usize| {
+        let chunk = bytes.len().checked_sub(at).and_then(|at| bytes[at..].first_chunk());
+        chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk))
+    };
+    let (first_frame, next_frame, epoch) = (number(8), number(16), number(24));
+    let mark = synced::Mark { first_frame, next_frame, epoch, closed: epoch % 2 == 1, ..Default::default() };
+    for seen in [synced::seen(&bytes), synced::Seen::Half(mark), synced::Seen::Whole(mark)] {
+        survey.mark = seen;
+        let _ = harm::of(&survey);
+    }
+    let end = recovery::end(survey.known(), &survey.frames);
+    let _ = survey.cut(end.next_frame);
     for Found { offset, bytes: length, .. } in survey.frames.values() {
         let mut rest =
             bytes.get(*offset as usize + frame::HEAD_BYTES..(offset + length) as usize).unwrap_or(&[]);
@@ -98,6 +111,7 @@ fn read(bytes: Vec<u8>) {
     let mut frames = BTreeMap::new();
     let mark = bytes.get(HEAD_BYTES as usize + frame::MARK.start..).and_then(|rest| rest.first_chunk());
     let mark = mark.map_or(0, |mark| u64::from_le_bytes(*mark));
-    scan(&bytes, Head { epoch: 1, first_frame: 1, mark }, &mut frames);
+    let head = Head { epoch: 1, first_frame: 1, mark, bytes: length, log: 1 };
+    scan(&bytes, head, &mut frames);
     let _ = recovery::end(1, &frames);
 }

@@ -41,7 +41,7 @@ impl Headless {
     pub(super) fn find<F>(bytes: &[u8], survey: &Survey<F>, fit: Fit) -> Option<Self> {
         let candidates = marks(bytes).into_iter().filter_map(|mark| {
             let mut frames = BTreeMap::new();
-            scan(bytes, Head { epoch: 0, first_frame: 0, mark }, &mut frames);
+            scan(bytes, head(mark), &mut frames);
             epoch(&frames, survey, fit).map(|epoch| Self { mark, epoch, frames })
         });
         candidates.max_by_key(|found| found.frames.values().map(|found| found.bytes).sum::<u64>())
@@ -55,9 +55,15 @@ impl Headless {
         let before = survey.frames.range(..first).next_back().map(|(number, _)| number + 1);
         let is_oldest = survey.segments.range(..epoch).next().is_none();
         let first_frame = before.filter(|_| !is_oldest).unwrap_or(first);
-        survey.segments.insert(epoch, (Head { epoch, first_frame, mark }, file));
+        let log = survey.log().unwrap_or_default();
+        survey.segments.insert(epoch, (Head { epoch, first_frame, log, bytes: file.bytes, mark }, file));
         survey.frames.extend(frames.into_iter().map(|(number, found)| (number, Found { epoch, ..found })));
     }
+}
+
+/// A head of which only the mark is known.
+fn head(mark: u64) -> Head {
+    Head { epoch: 0, first_frame: 0, mark, bytes: 0, log: 0 }
 }
 
 /// The epoch of the segment that these frames are missing from; none if they are not missing.

@@ -6,14 +6,14 @@
 mod fuzz;
 mod headless;
 mod read_only;
-mod walk;
 
 use std::{collections::BTreeMap, path::Path};
 
+pub use super::harm::{Cut, Harm, What};
 use super::{
     OpenError,
     find::Indexes,
-    frame,
+    frame, harm,
     place::{In, Place},
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
@@ -23,7 +23,6 @@ use crate::log::{Position, Record};
 pub(crate) use fuzz::fuzz;
 use headless::{Fit, Headless};
 use read_only::ReadOnly;
-pub use walk::{Cut, Harm, What};
 
 /// A segment file in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,32 +87,35 @@ fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: 
     harm
 }
 
+/// Whether frames are missing.
+fn has_lost(harm: &[Harm]) -> bool {
+    harm.iter().any(|harm| matches!(harm.what, What::Frames | What::FramesOrFile | What::File))
+}
+
 impl Examination {
     fn of(storage: ReadOnly, first: u32) -> Result<Self, OpenError> {
-        let mut survey = recovery::list(&storage, None)?;
+        let mut survey = recovery::list(&storage)?;
         survey.find_frames(&storage, Indexes::Ignored)?;
         let mut harm = Vec::new();
         for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
-            let read = || file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error));
-            let bytes = match reason {
-                Reason::Twice(other) => {
-                    harm.push(Harm::whole(&file.name, file.bytes, What::Twice(other)));
+            let what = match reason {
+                Reason::Headless => {
+                    let read = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error));
+                    harm.push(headless(file, &read?, &mut survey, Fit::Anywhere));
                     continue;
                 }
-                Reason::Headless => read()?,
-                Reason::Newer(version) => {
-                    let bytes = read()?;
-                    if !segment::is_damaged_version(&bytes, version) {
-                        return Err(OpenError::Newer { file: storage.path().join(file.name), version });
-                    }
-                    bytes
+                Reason::Version(version) => {
+                    let file = storage.path().join(file.name);
+                    return Err(OpenError::Version { file, version, known: segment::VERSION });
                 }
+                Reason::Twice(other) => What::Twice(other),
+                Reason::Foreign => What::Foreign,
+                Reason::Rival => What::TwoWriters,
             };
-            harm.push(headless(file, &bytes, &mut survey, Fit::Anywhere));
+            harm.push(Harm::whole(&file.name, file.bytes, what));
         }
         // Zeros in the place of a head look like a file ready for use; but such a file has no frames that are missing.
-        let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
-        if !walk::lost(&survey, synced).is_empty() {
+        if has_lost(&harm::of(&survey)) {
             for file in std::mem::take(&mut survey.spares) {
                 let bytes = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
                 if Headless::find(&bytes, &survey, Fit::Between).is_some() {
@@ -123,14 +125,15 @@ impl Examination {
                 }
             }
         }
-        let synced = recovery::synced(walk::first_frame(&survey), &survey.frames);
-        let lost = walk::lost(&survey, synced);
-        if lost.iter().any(|harm| harm.what == What::FramesOrFile) {
+        let of_the_whole = harm::of(&survey);
+        if of_the_whole.iter().any(|harm| matches!(harm.what, What::FramesOrFile | What::File)) {
             let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
             harm.extend(empty.map(|name| Harm::whole(name, 0, What::Empty)));
         }
-        harm.extend(lost);
-        let (next_frame, cut) = walk::end(&survey, synced);
+        harm.extend(of_the_whole);
+        let synced = survey.known();
+        let recovery::End { next_frame, .. } = recovery::end(synced, &survey.frames);
+        let cut = survey.cut(next_frame).filter(|_| harm.is_empty());
         survey.frames.split_off(&next_frame);
         harm.extend(
             storage

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Harm, What};
-use crate::log::disk::storage::{Storage, StorageFile, Volume};
+use crate::{
+    data_folder::plain,
+    log::disk::storage::{Storage, StorageFile, Volume},
+};
 
 /// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
 const PIECE_BYTES: usize = 4096;
@@ -69,7 +72,7 @@ impl Storage for ReadOnly {
     }
 
     fn open(&self, name: &str) -> io::Result<Lenient> {
-        let file = File::open(self.path.join(name))?;
+        let file = plain::open(&self.path.join(name))?.ok_or(ErrorKind::NotFound)?;
         Ok(Lenient { name: name.to_owned(), file, unreadable: self.unreadable.clone() })
     }
 

@@ -2,8 +2,13 @@
 
 use std::{io, thread};
 
+use rustix::io::Errno;
+
 use super::{SECTOR, SPARES, SimulatedFile};
 use crate::log::disk::storage::StorageFile;
+
+/// The longest file that is always in memory.
+const SMALL_BYTES: u64 = 4096;
 
 impl StorageFile for SimulatedFile {
     fn size(&self) -> io::Result<u64> {
@@ -17,6 +22,11 @@ impl StorageFile for SimulatedFile {
             return Err(io::ErrorKind::Other.into());
         }
         let offset = offset as usize;
+        let is_bad =
+            |(id, at): &(u64, usize)| *id == self.id && *at < offset + bytes.len() && offset < *at + SECTOR;
+        if world.bad.iter().any(is_bad) {
+            return Err(Errno::IO.into());
+        }
         let content = &world.contents[&self.id].bytes;
         let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(from);
@@ -24,8 +34,14 @@ impl StorageFile for SimulatedFile {
     }
 
     fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-        let cached = self.disk.slowness.lock().unwrap().read.is_none();
-        if cached {
+        // What is written again and again stays in memory, as `synced` does.
+        let small = self.size()? <= SMALL_BYTES;
+        let cached = small || self.disk.slowness.lock().unwrap().read.is_none();
+        if small {
+            let world = self.disk.world();
+            let from = world.contents[&self.id].bytes.get(offset as usize..offset as usize + bytes.len());
+            bytes.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        } else if cached {
             self.read_at(bytes, offset)?;
         }
         Ok(cached)
@@ -47,11 +63,10 @@ impl StorageFile for SimulatedFile {
         let mut world = self.disk.world();
         world.operate()?;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        let used: usize = world.contents.values().map(|content| content.bytes.len()).sum();
-        let room = world.room;
+        let (_, left) = self.disk.total_and_left(&world);
         let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         let grown = end.saturating_sub(content.bytes.len());
-        if room.is_some_and(|room| used + grown > room) && grown > 0 {
+        if grown > left {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if grown > 0 {

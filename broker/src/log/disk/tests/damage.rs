@@ -9,11 +9,16 @@ use crate::log::{
 
 /// A log of `count` messages, one group each, and no index.
 fn filled(count: u64) -> Simulated {
+    filled_up_to(count, 0)
+}
+
+/// The same, of which the last are not synced.
+fn filled_up_to(synced: u64, unsynced: u64) -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
-    for _ in 0..count {
+    for number in 0..synced + unsynced {
         owner.push().unwrap();
-        owner.log.committed(Sync::Now).unwrap();
+        owner.log.committed(if number < synced { Sync::Now } else { Sync::Later }).unwrap();
     }
     let disk = disk.after_kill();
     let names = disk.list().unwrap();
@@ -57,7 +62,7 @@ fn a_segment_whose_head_is_damaged_is_refused_and_stays() {
     let heads = disk.find(b"RESTLOG1");
     assert!(heads.len() > 2);
     for (name, _) in heads {
-        for field in [0, 12, 16, 24, 32] {
+        for field in [0, 8, 12, 16, 24, 32, 40, 48] {
             let copy = disk.after_kill();
             copy.flip(&name, field);
             let error = Owner::open(copy.clone()).err().expect("a damaged log must not open");
@@ -72,9 +77,12 @@ fn a_segment_whose_head_is_damaged_is_refused_and_stays() {
 fn a_segment_of_a_newer_version_is_refused_and_stays() {
     let disk = filled(10);
     let (name, _) = disk.find(b"RESTLOG1").pop().unwrap();
-    disk.flip(&name, 8);
+    let mut head = disk.bytes_of(&name);
+    head[8] = 3;
+    head[12] ^= 1;
+    disk.put(&name, head);
     let error = Owner::open(disk.clone()).err().expect("a newer log must not open");
-    assert!(matches!(error, OpenError::Newer { version: 65, .. }), "{error}");
+    assert!(matches!(error, OpenError::Version { version: 3, known: 2, .. }), "{error}");
     assert_eq!(disk.find(b"message").len(), 10);
 }
 
@@ -89,7 +97,7 @@ fn a_copy_of_a_segment_beside_it_is_refused() {
 
 #[test]
 fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
-    let disk = filled(100);
+    let disk = filled_up_to(99, 1);
     flip_in_message(&disk, 100);
     let mut owner = Owner::open(disk).unwrap();
     assert_eq!(owner.messages.len(), 99);
@@ -97,8 +105,16 @@ fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
 }
 
 #[test]
-fn what_was_cut_does_not_come_back_after_more_was_written() {
+fn damage_to_the_last_group_is_damage_when_that_was_synced() {
     let disk = filled(100);
+    flip_in_message(&disk, 100);
+    let error = Owner::open(disk).err().expect("a message that was acknowledged is not there");
+    assert!(matches!(error, OpenError::Damaged { frame: Some(100), .. }), "{error}");
+}
+
+#[test]
+fn what_was_cut_does_not_come_back_after_more_was_written() {
+    let disk = filled_up_to(99, 1);
     flip_in_message(&disk, 100);
     let mut owner = Owner::open(disk.clone()).unwrap();
     owner.push().unwrap();

@@ -33,7 +33,7 @@ fn written(folder: &Path) {
             headers: &[],
             body: &body,
         };
-        log.append(&push).unwrap();
+        log.append(&push, crate::log::Purpose::Store).unwrap();
         log.committed(if sequence + 2 > MESSAGES { Sync::Later } else { Sync::Now }).unwrap();
     }
 }
@@ -68,7 +68,7 @@ fn opened(folder: &Path) -> Option<Vec<u64>> {
 fn copied(from: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let files = fs::read_dir(from).unwrap().map(|file| file.unwrap());
-    for file in files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg")) {
+    for file in files.filter(|file| file.path().extension().is_none_or(|extension| extension != "idx")) {
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     copy
@@ -152,7 +152,8 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
             None => {
                 refused.set(refused.get() + 1);
                 // The frames of a file that is as good as gone are missing after the one before.
-                let named = |harm: &Harm| harm.file == file || harm.what == What::FramesOrFile;
+                let named =
+                    |harm: &Harm| harm.file == file || matches!(harm.what, What::FramesOrFile | What::File);
                 assert!(examination.harm().iter().all(named), "{file} {damage:?}: {:?}", examination.harm());
                 assert!(examination.harm().iter().any(|harm| harm.file == file), "{:?}", examination.harm());
             }

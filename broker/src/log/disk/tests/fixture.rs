@@ -66,7 +66,8 @@ impl Storage for Repeatable {
 /// What each version wrote that this one still writes: one of each kind that was new in it, in two groups, the second not
 /// synced. What builds before 0.2.0 wrote, messages without a checksum, is only read.
 type Write = fn(&mut DiskLog<Repeatable>);
-const VERSIONS: [(&str, Write); 2] = [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0)];
+const VERSIONS: [(&str, Write); 3] =
+    [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0), ("0.2.0-channels", write_0_2_0_channels)];
 
 fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
     let idempotency = Some(Idempotency { hash: 0xfeed, fingerprint: 0, expires_ms: 1_800_000_300_000 });
@@ -79,8 +80,8 @@ fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
         headers,
         body,
     };
-    log.append(&push(0, idempotency, b"headers", b"with a key")).unwrap();
-    log.append(&push(1, None, b"", &[])).unwrap();
+    log.append(&push(0, idempotency, b"headers", b"with a key"), crate::log::Purpose::Store).unwrap();
+    log.append(&push(1, None, b"", &[]), crate::log::Purpose::Store).unwrap();
     log.committed(Sync::Now).unwrap();
     for record in [
         Record::Lease {
@@ -101,7 +102,7 @@ fn write_0_1_0(log: &mut DiskLog<Repeatable>) {
             expires_ms: 1_800_000_300_000,
         },
     ] {
-        log.append_reserved(&record).unwrap();
+        log.append(&record, crate::log::Purpose::Settle).unwrap();
     }
     log.committed(Sync::Later).unwrap();
 }
@@ -122,8 +123,8 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
         headers: b"headers",
         body: b"body",
     };
-    log.append(&message(Targets::new(&targets), true)).unwrap();
-    log.append(&message(Targets::new(&targets[..Target::BYTES]), false)).unwrap();
+    log.append(&message(Targets::new(&targets), true), crate::log::Purpose::Store).unwrap();
+    log.append(&message(Targets::new(&targets[..Target::BYTES]), false), crate::log::Purpose::Store).unwrap();
     log.committed(Sync::Now).unwrap();
     let dead = RecordedPhase::Dead { since_ms: 1_800_000_002_000, cause: 2, reason: "no such part" };
     for phase in [
@@ -141,9 +142,23 @@ fn write_0_2_0(log: &mut DiskLog<Repeatable>) {
             expires_ms: None,
             phase,
         };
-        log.append_reserved(&record).unwrap();
+        log.append(&record, crate::log::Purpose::Settle).unwrap();
     }
-    log.append_reserved(&Record::Key { idempotency, message_id: 6 }).unwrap();
+    log.append(&Record::Key { idempotency, message_id: 6 }, crate::log::Purpose::Settle).unwrap();
+    log.committed(Sync::Later).unwrap();
+}
+
+fn write_0_2_0_channels(log: &mut DiskLog<Repeatable>) {
+    let idempotency = Idempotency { hash: 0xfeed, fingerprint: 0xbeef, expires_ms: 1_800_000_300_000 };
+    log.append(
+        &Record::Channel { channel: 7, uid: 0xcafe, namespace: "acme", name: "orders" },
+        crate::log::Purpose::Store,
+    )
+    .unwrap();
+    log.append(&Record::ChannelKey { channel: 7, idempotency, message_id: 6 }, crate::log::Purpose::Store)
+        .unwrap();
+    log.committed(Sync::Now).unwrap();
+    log.append(&Record::ChannelClosed { channel: 8, uid: 0xdead }, crate::log::Purpose::Settle).unwrap();
     log.committed(Sync::Later).unwrap();
 }
 

@@ -1,11 +1,23 @@
 //! A full disk: it can be emptied, and then filled again.
 
+use std::sync::Arc;
+
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
-    AppendError, Log, OpenError, Sync,
+    AppendError, DiskLog, Log, OpenError, Options, Purpose, Record, Sync,
     conformance::Patient,
-    disk::simulated::{Chance, Simulated},
+    disk::{
+        Older,
+        simulated::{Chance, Simulated},
+        storage::Storage,
+        synced,
+    },
 };
+
+/// Room for so many segments, and for what tells what of the log is on disk.
+fn room_of(segments: u64) -> usize {
+    (segments * SEGMENT) as usize + synced::FILE_BYTES
+}
 
 fn fill(owner: &mut Owner) -> u64 {
     let mut pushed = 0;
@@ -23,7 +35,7 @@ fn fill(owner: &mut Owner) -> u64 {
 #[test]
 fn a_full_disk_refuses_pushes_takes_settles_and_has_room_again_when_emptied() {
     let disk = Simulated::default();
-    disk.limit(8 * SEGMENT as usize);
+    disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
     assert!(fill(&mut owner) > 50);
     assert_eq!(owner.push(), Err(AppendError::Full));
@@ -41,11 +53,11 @@ fn a_full_disk_refuses_pushes_takes_settles_and_has_room_again_when_emptied() {
 #[test]
 fn a_full_log_opens_again_with_everything_in_it() {
     let disk = Simulated::default();
-    disk.limit(8 * SEGMENT as usize);
+    disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
     fill(&mut owner);
     let again = disk.after_kill();
-    again.limit(8 * SEGMENT as usize);
+    again.limit(room_of(8));
     let mut reopened = Owner::open(again).unwrap();
     assert_eq!(reopened.messages.len(), owner.messages.len());
     reopened.check();
@@ -66,10 +78,10 @@ fn a_volume_without_room_for_one_segment_is_refused_with_what_is_needed() {
 #[test]
 fn an_enlarged_volume_is_noticed() {
     let disk = Simulated::default();
-    disk.limit(8 * SEGMENT as usize);
+    disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
     fill(&mut owner);
-    disk.limit(16 * SEGMENT as usize);
+    disk.limit(room_of(16));
     let refusals = (0..10_000).take_while(|_| owner.push() == Err(AppendError::Full)).count();
     assert!((1..10_000).contains(&refusals), "{refusals} refusals");
 }
@@ -77,7 +89,7 @@ fn an_enlarged_volume_is_noticed() {
 #[test]
 fn one_old_message_does_not_keep_a_full_disk_full() {
     let disk = Simulated::default();
-    disk.limit(7 * SEGMENT as usize);
+    disk.limit(room_of(7));
     let mut owner = Owner::open(disk.clone()).unwrap();
     let messages = fill(&mut owner);
     for round in 0..20 {
@@ -185,7 +197,7 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
 #[test]
 fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
     let disk = Simulated::default();
-    disk.limit(3 * SEGMENT as usize);
+    disk.limit(room_of(4));
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..5 {
         owner.push().unwrap();
@@ -211,4 +223,144 @@ fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
             Owner::open(full.after_kill()).unwrap_or_else(|error| panic!("operations {operations}: {error}"));
         assert!(third.messages.keys().eq(second.messages.keys()), "operations {operations}");
     }
+}
+
+/// The disk has no byte more than it uses, and no segment is ready for use.
+fn without_spares(disk: &Simulated) {
+    for name in disk.list().unwrap() {
+        let head = disk.find(b"RESTLOG1");
+        if !head.iter().any(|(file, offset)| *file == name && *offset == 0) {
+            disk.remove(&name).unwrap();
+        }
+    }
+    disk.sync_folder().unwrap();
+    disk.limit(disk.used());
+}
+
+#[test]
+fn a_start_without_a_free_byte_serves_what_is_there_whatever_a_crash_left() {
+    let disk = Simulated::default();
+    disk.limit(room_of(8));
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    let messages = fill(&mut owner);
+    for sequence in 1..=20 {
+        owner.settle(sequence).unwrap();
+        owner.log.committed(if sequence < 10 { Sync::Now } else { Sync::Later }).unwrap();
+    }
+    for seed in 0..40 {
+        // A torn tail, or a whole one; and starts that came to no end.
+        let mut cut =
+            if seed % 4 == 0 { disk.after_kill() } else { disk.after_power_cut(&mut Chance::new(seed)) };
+        if seed % 2 == 0 {
+            cut.limit(room_of(9));
+            cut.fail_after(seed / 2);
+            let _ = Owner::open(cut.clone());
+            cut = cut.after_kill();
+        }
+        without_spares(&cut);
+        let mut second = Owner::open(cut.clone()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(second.push(), Err(AppendError::Full), "seed {seed}");
+        second.check();
+        let settled = (1..=messages).rev().take_while(|sequence| {
+            let settled = second.messages.contains_key(sequence) && second.settle(*sequence).is_ok();
+            if settled {
+                second.log.committed(Sync::Now).unwrap();
+            }
+            settled
+        });
+        let _ = settled.count();
+        let third = Owner::open(cut.after_power_cut(&mut Chance::new(seed)));
+        let third = third.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(third.messages.keys().eq(second.messages.keys()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_start_with_longer_segments_on_a_full_disk_keeps_those_of_before() {
+    let disk = Simulated::default();
+    disk.limit(room_of(8));
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    fill(&mut owner);
+    let full = disk.after_kill();
+    full.limit(full.used());
+    let longer = Options { segment_bytes: 2 * SEGMENT };
+    let log = DiskLog::open_in(full.clone(), longer).unwrap();
+    assert_eq!(log.longest_record(), owner.log.longest_record());
+    assert!(log.stats().spares >= 2, "the reserve of before is kept");
+    full.limit(room_of(20));
+    drop(log);
+    let log = DiskLog::open_in(full, longer).unwrap();
+    assert!(log.longest_record() > owner.log.longest_record());
+}
+
+#[test]
+fn shorter_segments_of_an_earlier_start_are_no_spares() {
+    let disk = Simulated::default();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    while owner.log.stats().segments < 4 {
+        owner.push().unwrap();
+        owner.log.committed(Sync::Now).unwrap();
+    }
+    drop(owner);
+    let mut longer = Owner::open_with(disk.after_kill(), 2 * SEGMENT).unwrap();
+    while let Some(oldest) = longer.messages.keys().next().copied() {
+        longer.settle(oldest).unwrap();
+    }
+    while longer.log.stats().segments > 1 {
+        longer.reclaim().unwrap();
+    }
+    assert!(longer.log.spares.shortest() >= 2 * SEGMENT);
+}
+
+#[test]
+fn two_logs_on_one_volume_are_both_emptied_although_others_take_what_each_frees() {
+    let disk = Simulated::default();
+    let other = disk.beside();
+    disk.limit(room_of(20));
+    let mut owners = [disk.clone(), other].map(|disk| Owner::open(disk).unwrap());
+    let messages = owners.each_mut().map(fill);
+    assert!(messages.iter().all(|messages| *messages > 50), "{messages:?}");
+    for owner in &mut owners {
+        let all: Vec<u64> = owner.messages.keys().copied().collect();
+        for sequence in all {
+            disk.others_take(disk.volume().unwrap().available as usize);
+            owner.settle(sequence).unwrap();
+            owner.log.committed(Sync::Now).unwrap();
+            if owner.log.reclaim_wanted().is_some() {
+                owner.reclaim().unwrap();
+            }
+        }
+    }
+    disk.others_take(0);
+    for owner in &mut owners {
+        let refused = (0..3000).take_while(|_| owner.push().is_err()).count();
+        assert!(refused < 3000, "an emptied log takes messages");
+        owner.log.committed(Sync::Now).unwrap();
+    }
+}
+
+#[test]
+fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copied() {
+    let (disk, options) = (Simulated::default(), Options { segment_bytes: SEGMENT });
+    let new = disk.beside();
+    disk.limit(room_of(20));
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    fill(&mut owner);
+    drop(owner);
+    disk.limit(disk.used() + room_of(4));
+    let older = Arc::new(Older::open(vec![disk.clone()], 1).unwrap());
+    let mut log = DiskLog::open_after(older, new, options).unwrap();
+    let mut held = Vec::new();
+    log.replayed(|position, head| held.extend((head.content_bytes > 0).then_some(position))).unwrap();
+    held.iter().for_each(|position| log.hold(*position));
+    // What empties it has used up what a copy takes.
+    let settle = Record::Settle { channel: 1, sequence: 0 };
+    while log.older_worth_leaving().is_some() {
+        log.append(&settle, Purpose::Settle).unwrap();
+        if log.open_bytes() > 1000 {
+            log.committed(Sync::Now).unwrap();
+        }
+    }
+    held.iter().for_each(|position| log.release(*position));
+    assert!(log.older_worth_leaving().is_some(), "nothing is to be copied of it any more");
 }

@@ -37,7 +37,7 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
         body: &body,
     };
     for _ in 0..40 {
-        let position = log.append(&push).unwrap();
+        let position = log.append(&push, crate::log::Purpose::Store).unwrap();
         log.committed(Sync::Now).unwrap();
         log.release(position);
         while let Some(below) = log.reclaim_wanted().map(|part| part.end) {
@@ -46,7 +46,7 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
             wait(|context| log.poll_free(below, copies, context)).unwrap();
         }
         // A short message over the old ones leaves most of them where recovery looks.
-        log.append_reserved(&Record::Settle { channel: 2, sequence: 7 }).unwrap();
+        log.append(&Record::Settle { channel: 2, sequence: 7 }, crate::log::Purpose::Settle).unwrap();
         log.committed(Sync::Now).unwrap();
         let mut records = Vec::new();
         let mut again = DiskLog::open_in(disk.after_kill(), Options { segment_bytes: SEGMENT })

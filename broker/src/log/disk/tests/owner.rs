@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::log::{
-    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Record, Scanned, Sync, Target,
-    Targets,
+    AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync,
+    Target, Targets,
     conformance::{Patient, wait},
     disk::{Older, place::Place, simulated::Simulated},
 };
@@ -38,7 +38,12 @@ fn sequence_of(targets: Targets<'_>) -> u64 {
 
 impl Owner {
     pub(super) fn open(disk: Simulated) -> Result<Self, OpenError> {
-        DiskLog::open_in(disk, Options { segment_bytes: SEGMENT }).map(Self::of)
+        Self::open_with(disk, SEGMENT)
+    }
+
+    /// The same with segments of so many bytes.
+    pub(super) fn open_with(disk: Simulated, segment_bytes: u64) -> Result<Self, OpenError> {
+        DiskLog::open_in(disk, Options { segment_bytes }).map(Self::of)
     }
 
     /// Of a log that begins beside this one, which nobody writes to any more.
@@ -83,14 +88,14 @@ impl Owner {
             headers: &[],
             body: &body,
         };
-        let position = self.log.append(&record)?;
+        let position = self.log.append(&record, Purpose::Store)?;
         self.messages.insert(sequence, position);
         self.next += 1;
         Ok(sequence)
     }
 
     pub(super) fn settle(&mut self, sequence: u64) -> Result<(), AppendError> {
-        self.log.append_reserved(&Record::Settle { channel: 1, sequence })?;
+        self.log.append(&Record::Settle { channel: 1, sequence }, Purpose::Settle)?;
         let position = self.messages.remove(&sequence).unwrap();
         self.log.release(position);
         Ok(())
@@ -105,13 +110,19 @@ impl Owner {
         let below = self.second_segment();
         let mut from = Some(Position::START);
         while let Some(position) = from {
-            let Scanned { records, next } = self.log.part(position, Some(below), 10_000)?;
+            let Scanned { records, broken, next } = self.log.part(position, Some(below), 10_000)?;
+            if let Some((at, _)) =
+                broken.iter().find(|(at, _)| self.messages.values().any(|other| other == at))
+            {
+                let offset = Place::from(*at).offset;
+                return Err(LogError::Damaged { file: "needed".into(), offset });
+            }
             for (position, bytes) in records {
                 let record = Record::decode(&bytes).unwrap();
                 let Record::Message { targets, .. } = record else { continue };
                 let sequence = sequence_of(targets);
                 if self.messages.get(&sequence) == Some(&position) {
-                    let Ok(copy) = self.log.append_reserved(&record) else { return Ok(()) };
+                    let Ok(copy) = self.log.append(&record, Purpose::Copy) else { return Ok(()) };
                     self.messages.insert(sequence, copy);
                     self.log.release(position);
                 }

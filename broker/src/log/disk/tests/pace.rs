@@ -39,7 +39,10 @@ impl Syncs {
 fn commit(owner: &mut Owner, times: usize) {
     for _ in 0..times {
         // Settles are short: no segment is begun meanwhile, which would be a sync as well.
-        owner.log.append_reserved(&crate::log::Record::Settle { channel: 1, sequence: 0 }).unwrap();
+        owner
+            .log
+            .append(&crate::log::Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle)
+            .unwrap();
         owner.log.committed(Sync::Now).unwrap();
     }
 }

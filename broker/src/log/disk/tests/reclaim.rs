@@ -19,7 +19,7 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
     for hash in 0..3000 {
         let key =
             Record::IdempotencyKey { channel: 1, hash, message_id: 0, sequence: 0, expires_ms: u64::MAX };
-        log.append_reserved(&key).unwrap();
+        log.append(&key, crate::log::Purpose::Settle).unwrap();
         log.committed(Sync::Now).unwrap();
     }
     assert!(log.stats().segments > 3, "more keys than one segment holds");
@@ -27,7 +27,7 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
         let Some(below) = log.reclaim_wanted().map(|part| part.end) else { return };
         let records = log.scanned(Position::START, Some(below)).unwrap();
         for (_, bytes) in records {
-            log.append_reserved(&Record::decode(&bytes).unwrap()).unwrap();
+            log.append(&Record::decode(&bytes).unwrap(), crate::log::Purpose::Copy).unwrap();
         }
         log.committed(Sync::Now).unwrap();
         let copies = log.newest_group;
@@ -40,7 +40,7 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
 fn a_segment_that_the_open_group_begins_in_is_not_sealed() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
     while owner.log.group.epoch() == owner.log.group.first_epoch() {
-        owner.log.append_reserved(&Record::Settle { channel: 1, sequence: 0 }).unwrap();
+        owner.log.append(&Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle).unwrap();
     }
     assert!(owner.log.reclaim_wanted().is_none(), "the open group's first records are not written yet");
     owner.log.committed(Sync::Now).unwrap();

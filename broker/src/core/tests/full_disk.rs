@@ -1,0 +1,136 @@
+//! A full disk, on a volume that somebody else fills as well: settling everything empties it, and nothing stops the broker.
+
+use std::task::Waker;
+
+use super::*;
+use crate::{
+    channel::{Claim, State},
+    log::disk::simulated::{Chance, Simulated},
+};
+
+const SEGMENT: usize = 64 << 10;
+
+impl Place for Simulated {
+    type Log = DiskLog<Self>;
+
+    fn open(&self) -> DiskLog<Self> {
+        DiskLog::open_in(self.clone(), Options { segment_bytes: SEGMENT as u64 }).unwrap()
+    }
+}
+
+/// A channel whose dead letters stay in it, and one that is worked on.
+fn bench(segments: usize) -> Bench<Simulated> {
+    let channels = ["dead", "work"].map(channel).to_vec();
+    let bench = Bench::<Simulated>::new(channels);
+    bench.place.limit(segments * SEGMENT);
+    bench
+}
+
+impl Bench<Simulated> {
+    /// Everything but the log takes what is left of the volume.
+    fn others_take_the_rest(&self) {
+        self.place.limit(self.place.used());
+    }
+
+    /// Receives a message; nothing when there is no room to write that down, or when none is ready.
+    fn received(&mut self, index: usize) -> Option<Claim> {
+        let entry = self.entries[index].clone();
+        let asked = Asked { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
+        match self.core.pull(&entry, &asked) {
+            Ok(Delivered::Now(delivery)) => Some(delivery.granted.claim()),
+            Ok(Delivered::Again(_)) => None,
+            Ok(Delivered::Later(id, _)) => {
+                self.core.stop_waiting(entry.number, id);
+                None
+            }
+            Err(refusal) => {
+                assert_ne!(refusal, PullRefusal::StoreFailed);
+                None
+            }
+        }
+    }
+
+    fn messages(&self, index: usize) -> u64 {
+        let channel = self.core.channels.get(&self.entries[index].number);
+        channel.map_or(0, |channel| channel.state.messages_count())
+    }
+
+    /// Pushes until the disk is full. How many it took.
+    fn fill(&mut self, bytes: usize) -> u64 {
+        let (mut pushed, mut refused) = (0, 0);
+        while refused < 50 {
+            match self.push(&[1], message(&"x".repeat(bytes))) {
+                Ok(_) => pushed += 1,
+                Err(PushRefusal::StoreFull) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+            self.commit();
+            self.reclaim();
+        }
+        pushed
+    }
+}
+
+#[test]
+fn receivers_that_give_back_99_of_100_never_fill_a_disk_whose_oldest_segments_are_dead_letters() {
+    for seed in 0..4 {
+        let mut chance = Chance::new(seed);
+        let segments = 8 + chance.below(8) as usize;
+        let mut bench = bench(segments);
+        let bytes = 10 + chance.below(3000) as usize;
+        for _ in 0..SEGMENT / (bytes + 150) {
+            bench.push(&[0], message(&"x".repeat(bytes))).unwrap();
+            let claim = bench.received(0).unwrap();
+            let _ = bench.core.reject(bench.entries[0].number, claim, None).unwrap();
+            bench.commit();
+        }
+        assert!(bench.fill(300) > 50);
+        bench.others_take_the_rest();
+        // A broker under load copies a little between many requests.
+        let requests_per_step = 1 + chance.below(64);
+        let number = bench.entries[1].number;
+        let (mut handed_out, mut given_back) = (0, Vec::new());
+        for request in 0..1_000_000 {
+            let left = bench.messages(1);
+            if left == 0 {
+                break;
+            }
+            let log = &bench.core.log;
+            assert!(
+                request < 999_999,
+                "seed {seed}: {left} are left after {handed_out} hand-outs; {:?}, {:?}",
+                log.stats(),
+                log.room()
+            );
+            if let Some(claim) = bench.received(1) {
+                handed_out += 1;
+                if handed_out % 100 == 0 {
+                    let settled = bench.core.settle(number, claim);
+                    assert!(settled.is_ok(), "seed {seed}, after {handed_out} hand-outs: {settled:?}");
+                } else {
+                    given_back.push(claim);
+                }
+            }
+            // One that finds no room is tried again.
+            given_back.retain(|claim| {
+                let release = Release { counted: false, delay: None };
+                match bench.core.release(number, *claim, release) {
+                    Ok(_) => false,
+                    Err(SettleRefusal::StoreFull) => true,
+                    Err(other) => panic!("seed {seed}, after {handed_out} hand-outs: {other:?}"),
+                }
+            });
+            if request % requests_per_step == 0 {
+                bench.commit();
+                let _ = bench.core.reclaim_step(&mut Context::from_waker(Waker::noop())).unwrap();
+            }
+        }
+        let dead = bench.entries[0].clone();
+        while bench.core.purge(&dead, State::Dead).unwrap().0 > 0 {
+            bench.commit();
+            bench.reclaim();
+        }
+        bench.place.limit(segments * SEGMENT);
+        assert!(bench.fill(300) > 50, "seed {seed}: an emptied disk has room");
+    }
+}

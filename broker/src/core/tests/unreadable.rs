@@ -1,0 +1,202 @@
+//! A message that the disk cannot read is set aside by itself: everything else goes on, and nothing is dropped.
+
+use restante_wire::DeadLetterCause;
+
+use super::*;
+use crate::{
+    channel::{Phase, Sequence, State},
+    log::disk::simulated::Simulated,
+};
+
+/// A disk that has nothing in memory.
+#[derive(Default, Clone)]
+struct Cold(Simulated);
+
+impl Place for Cold {
+    type Log = DiskLog<Simulated>;
+
+    fn open(&self) -> DiskLog<Simulated> {
+        let log = DiskLog::open_in(self.0.clone(), Options { segment_bytes: 64 << 10 }).unwrap();
+        self.0.before_read(|| ());
+        log
+    }
+}
+
+/// Longer than a block of a disk, so that a bad one takes nothing with it but a part of a message.
+fn body(number: usize) -> String {
+    format!("{number:04}{}", "x".repeat(12_000))
+}
+
+/// A channel with so many messages, none in memory.
+fn stored(count: usize) -> Bench<Cold> {
+    let mut bench: Bench<Cold> = Bench::new(vec![channel("one")]);
+    for number in 0..count {
+        bench.push(&[0], message(&body(number))).unwrap();
+        bench.commit();
+    }
+    bench.restart()
+}
+
+/// The ways in which a message becomes unreadable.
+const WAYS: [fn(&Simulated, usize); 2] = [
+    |disk, number| {
+        let (file, offset) = place(disk, number);
+        disk.break_at(&file, offset + 6000);
+    },
+    |disk, number| {
+        let (file, offset) = place(disk, number);
+        disk.flip(&file, offset + 6000);
+    },
+];
+
+fn place(disk: &Simulated, number: usize) -> (String, usize) {
+    let found = disk.find(format!("{number:04}xxx").as_bytes());
+    found.last().unwrap_or_else(|| panic!("{number} is nowhere")).clone()
+}
+
+/// The next message's content; nothing if it was set aside.
+fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
+    let Delivery { channel, granted, content, .. } = bench.pull(0, 60_000)?;
+    let recorded = match content {
+        Reading::Here(recorded) => Some(recorded),
+        Reading::Coming(mut coming) => {
+            let came = wait(|context| Pin::new(&mut coming).poll(context));
+            bench.core.came_of(channel, granted.sequence, came).unwrap()
+        }
+        Reading::Unreadable => None,
+    };
+    recorded.map(|recorded| String::from_utf8(recorded.content.body.to_vec()).unwrap())
+}
+
+fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
+    let state = &bench.core.channels[&bench.entries[0].number].state;
+    let dead = state.messages().filter_map(|(sequence, message)| match &message.phase {
+        Phase::Dead(death) => {
+            Some((sequence, death.cause, death.reason.as_deref().unwrap_or_default().to_owned()))
+        }
+        _ => None,
+    });
+    dead.collect()
+}
+
+#[test]
+fn one_that_cannot_be_read_is_a_dead_letter_that_says_so_and_the_others_are_delivered() {
+    for spoil in WAYS {
+        let mut bench = stored(6);
+        spoil(&bench.place.0, 2);
+        let contents: Vec<_> = (0..6).map(|_| pulled(&mut bench)).collect();
+        let expected: Vec<_> = (0..6).map(|number| (number != 2).then(|| body(number))).collect();
+        assert_eq!(contents, expected);
+        assert!(!bench.core.has_failed());
+        let (sequence, cause, reason) = dead(&bench).pop().unwrap();
+        assert_eq!((sequence, cause), (2, DeadLetterCause::Unreadable));
+        assert!(reason.contains(".seg"), "{reason}");
+        assert_eq!(bench.core.metrics.unreadable.get(), 1);
+        bench.commit();
+        // It is one after a restart as well; and its channel goes on.
+        bench.push(&[0], message("more")).unwrap();
+        bench.commit();
+        assert_eq!(pulled(&mut bench).unwrap(), "more");
+    }
+}
+
+#[test]
+fn a_start_that_meets_a_place_that_the_disk_cannot_read_goes_on_without_that_message() {
+    for cold_start in [false, true] {
+        let mut bench = stored(6);
+        WAYS[0](&bench.place.0, 2);
+        if cold_start {
+            // A tail that nobody knows to be on disk is copied meanwhile.
+            bench.pull(0, 60_000).unwrap();
+            bench.commit();
+        }
+        let mut bench = bench.restart();
+        let contents: Vec<_> = (0..6).filter_map(|_| pulled(&mut bench)).collect();
+        let expected: Vec<_> = (usize::from(cold_start)..6).filter(|number| *number != 2).map(body).collect();
+        assert_eq!(contents, expected);
+        assert_eq!(dead(&bench).len(), 1);
+    }
+}
+
+#[test]
+fn once_the_disk_is_well_again_a_redrive_brings_it_back() {
+    let mut bench = stored(30);
+    WAYS[0](&bench.place.0, 2);
+    while bench.core.metrics.unreadable.get() == 0 {
+        pulled(&mut bench);
+    }
+    bench.commit();
+    bench.place.0.mend();
+    let mut bench = bench.restart();
+    assert_eq!(dead(&bench).len(), 1, "it is still one");
+    let entry = bench.entries[0].clone();
+    assert_eq!(bench.core.redrive(&entry, None, 0, 10, None).unwrap().moved, 1);
+    assert_eq!(pulled(&mut bench).unwrap(), body(2));
+}
+
+#[test]
+fn a_disk_that_can_read_nothing_stops_the_broker_and_does_not_give_up_every_message() {
+    let mut bench = stored(60);
+    bench.place.0.fail_reads();
+    let mut set_aside = 0;
+    for _ in 0..60 {
+        let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) else { break };
+        let Reading::Coming(mut coming) = content else { panic!("nothing is in memory") };
+        let came = wait(|context| Pin::new(&mut coming).poll(context));
+        if bench.core.came_of(channel, granted.sequence, came).is_err() {
+            break;
+        }
+        set_aside += 1;
+    }
+    assert!(bench.core.has_failed());
+    assert!(set_aside < 40, "{set_aside}");
+    let failure = bench.core.failure().unwrap();
+    assert!(failure.told().is_some_and(|told| told.contains(".seg")), "{failure:?}");
+}
+
+#[test]
+fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
+    for spoil in WAYS {
+        let mut bench = stored(60);
+        let number = bench.entries[0].number;
+        spoil(&bench.place.0, 2);
+        let segments = bench.core.log.stats().segments;
+        for _ in 0..60 {
+            let Some(delivery) = bench.pull(0, 60_000) else { break };
+            let claim = delivery.granted.claim();
+            if let Reading::Coming(mut coming) = delivery.content {
+                let came = wait(|context| Pin::new(&mut coming).poll(context));
+                bench.core.came_of(number, claim.sequence, came).unwrap();
+            }
+            let _ = bench.core.settle(number, claim);
+        }
+        bench.commit();
+        reclaim_once(&mut bench);
+        assert!(!bench.core.has_failed());
+        assert_eq!(bench.core.log.stats().segments, segments, "it is still needed");
+        assert_eq!(dead(&bench).len(), 1);
+        let entry = bench.entries[0].clone();
+        let _ = bench.core.purge(&entry, State::Dead).unwrap();
+        bench.commit();
+        bench.core.reclaim.again_at = 0;
+        reclaim_once(&mut bench);
+        assert!(bench.core.log.stats().segments < segments, "nobody needs it any more");
+    }
+}
+
+/// Gives back what can be given back, until there is nothing more or it has to wait for long.
+fn reclaim_once(bench: &mut Bench<Cold>) {
+    wait(|context: &mut Context<'_>| {
+        loop {
+            match bench.core.reclaim_step(context).unwrap() {
+                Progress::Later(pause) if pause > 30_000 => return Poll::Ready(()),
+                Progress::Idle => return Poll::Ready(()),
+                Progress::More | Progress::Later(_) => {}
+                Progress::Waiting => match bench.core.poll_commits(context) {
+                    Poll::Ready(()) => bench.core.commit(),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    });
+}

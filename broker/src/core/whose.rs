@@ -1,0 +1,215 @@
+//! Whose the messages and keys are that the logs hold: decided by what the address store knows and by what the logs say
+//! themselves. A start and a check decide by the same. Pure.
+//!
+//! Architecture Invariant: messages and keys go with their channel only if its deletion is on record: in the log, or in the
+//! address store. What has neither a channel nor such a record is an orphan's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+};
+
+use restante_wire::{Address, ChannelConfig};
+use uuid::Uuid;
+
+use super::{Numbered, outbox::Outgoing};
+use crate::address_store::ChannelEntry;
+
+/// The namespace of channels whose names are lost. No namespace of Kubernetes has this name: it would have to be made.
+const LOST_NAMESPACE: &str = "restante-lost";
+
+/// Channels that a text names, before it counts the others.
+const NAMED_MAX: usize = 20;
+
+/// Who a number is, as a log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) uid: Uuid,
+    pub(crate) namespace: Box<str>,
+    pub(crate) name: Box<str>,
+}
+
+/// A number that is one channel here and another there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// The number.
+    pub number: u32,
+    /// The channel in the log.
+    pub in_log: String,
+    /// The UID in the address store, or elsewhere in the log.
+    pub other: Uuid,
+}
+
+/// What logs say of channels that the address store does not know.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Who they are.
+    pub(crate) names: Numbered<Name>,
+    /// Those that were deleted.
+    pub(crate) closed: Numbered<Uuid>,
+    /// Those that something is stored of.
+    pub(crate) holding: BTreeSet<u32>,
+    /// What was to come to them from another core, and from where.
+    pub(crate) to_come: Vec<(Outgoing, u32)>,
+    /// The first number of which nothing is said.
+    pub(crate) next_number: u32,
+    /// Numbers that the address store knows as other channels.
+    pub(crate) apart: BTreeMap<u32, Apart>,
+}
+
+/// A channel that is made for what is stored of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Orphan {
+    pub(crate) entry: ChannelEntry,
+    /// Whether the log says who it is.
+    pub(crate) is_named: bool,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{} ({})", self.namespace, self.name, self.uid)
+    }
+}
+
+impl Said {
+    /// Another log says this as well.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (number, name) in other.names {
+            self.name(number, name);
+        }
+        self.closed.extend(other.closed);
+        self.holding.extend(other.holding);
+        self.to_come.extend(other.to_come);
+        self.next_number = self.next_number.max(other.next_number);
+        self.apart.extend(other.apart);
+    }
+
+    /// A log says who a number is.
+    pub(crate) fn name(&mut self, number: u32, name: Name) {
+        if let Some(other) = self.names.get(&number).filter(|other| other.uid != name.uid) {
+            let apart = Apart { number, in_log: name.to_string(), other: other.uid };
+            self.apart.insert(number, apart);
+        }
+        self.names.insert(number, name);
+    }
+
+    /// The channels that are to be made, by number. `is_known` tells of the numbers of the address store, `is_taken` of its UIDs,
+    /// `is_deleted` of those that it knows to be deleted.
+    pub(crate) fn orphans(
+        &self,
+        is_known: impl Fn(u32) -> bool,
+        is_taken: impl Fn(Uuid) -> bool,
+        is_deleted: impl Fn(Uuid) -> bool,
+    ) -> Vec<Orphan> {
+        let holding = self.holding.iter().copied().chain(self.to_come.iter().map(|(_, number)| *number));
+        let mut made = HashMap::new();
+        let is_lost = |number: &u32| {
+            let name = self.names.get(number);
+            !is_known(*number)
+                && !self.closed.contains_key(number)
+                && !name.is_some_and(|name| is_deleted(name.uid))
+        };
+        let lost: BTreeSet<u32> = holding.filter(is_lost).collect();
+        lost.into_iter()
+            .map(|number| {
+                let name = self
+                    .names
+                    .get(&number)
+                    .filter(|name| !is_taken(name.uid) && made.insert(name.uid, number).is_none());
+                orphan(number, name)
+            })
+            .collect()
+    }
+}
+
+/// A channel for what is stored under a number.
+fn orphan(number: u32, name: Option<&Name>) -> Orphan {
+    let named = name.and_then(|Name { uid, namespace, name }| {
+        let address = Address::new(namespace, name).ok()?;
+        Some(ChannelConfig::new(*uid, namespace, name, address))
+    });
+    let is_named = named.is_some();
+    let config = named.unwrap_or_else(|| {
+        let name = format!("channel-{number}");
+        let address = Address::new(LOST_NAMESPACE, &name).expect("such a name is an address");
+        // The same one each time that the folder is looked at.
+        let uid = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+        ChannelConfig::new(uid, LOST_NAMESPACE, &name, address)
+    });
+    Orphan { entry: ChannelEntry { number, config }, is_named }
+}
+
+/// The names of channels, as a text that is not too long.
+pub(crate) fn listed(orphans: &[Orphan]) -> String {
+    let mut names: Vec<_> = orphans
+        .iter()
+        .take(NAMED_MAX)
+        .map(|Orphan { entry, .. }| format!("{} ({})", entry.config.qualified_name(), entry.config.uid))
+        .collect();
+    if let more @ 1.. = orphans.len().saturating_sub(NAMED_MAX) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(uid: u128, name: &str) -> Name {
+        Name { uid: Uuid::from_u128(uid), namespace: "acme".into(), name: name.into() }
+    }
+
+    fn said(holding: &[u32]) -> Said {
+        let mut said = Said { holding: holding.iter().copied().collect(), ..Said::default() };
+        said.name(3, name(30, "three"));
+        said.name(4, name(40, "four"));
+        said.closed.insert(5, Uuid::from_u128(50));
+        said
+    }
+
+    fn names(orphans: &[Orphan]) -> Vec<String> {
+        orphans.iter().map(|orphan| orphan.entry.config.qualified_name()).collect()
+    }
+
+    #[test]
+    fn what_has_neither_a_channel_nor_a_deletion_is_an_orphans_under_its_own_name() {
+        let orphans = said(&[2, 3, 4, 5, 6]).orphans(|number| number == 2, |_| false, |_| false);
+        assert_eq!(names(&orphans), ["acme/three", "acme/four", "restante-lost/channel-6"]);
+        assert_eq!(orphans[0].entry.config.uid, Uuid::from_u128(30));
+        assert_eq!(orphans.iter().map(|orphan| orphan.is_named).collect::<Vec<_>>(), [true, true, false]);
+        assert!(listed(&orphans).contains("acme/four (00000000"));
+    }
+
+    #[test]
+    fn a_deletion_counts_whoever_remembers_it() {
+        let deleted = |uid: Uuid| uid == Uuid::from_u128(30);
+        assert_eq!(names(&said(&[3, 4, 5]).orphans(|_| false, |_| false, deleted)), ["acme/four"]);
+    }
+
+    #[test]
+    fn a_channel_that_nothing_is_stored_of_is_not_missed_and_one_that_is_to_get_something_is() {
+        let mut said = said(&[]);
+        assert!(said.orphans(|_| false, |_| false, |_| false).is_empty());
+        said.to_come.push(((u32::MAX, 1), 4));
+        assert_eq!(names(&said.orphans(|_| false, |_| false, |_| false)), ["acme/four"]);
+    }
+
+    #[test]
+    fn no_two_channels_have_one_uid() {
+        let mut said = said(&[3, 4, 6]);
+        said.name(6, name(40, "four"));
+        let taken = |uid: Uuid| uid == Uuid::from_u128(30);
+        let orphans = said.orphans(|_| false, taken, |_| false);
+        assert_eq!(names(&orphans), ["restante-lost/channel-3", "acme/four", "restante-lost/channel-6"]);
+    }
+
+    #[test]
+    fn two_logs_that_say_different_things_of_a_number_are_apart() {
+        let (mut one, mut other) = (said(&[]), Said::default());
+        other.name(3, name(31, "another"));
+        one.add(other);
+        assert_eq!(one.apart[&3].other, Uuid::from_u128(30));
+        assert!(one.apart[&3].in_log.contains("acme/another"));
+    }
+}

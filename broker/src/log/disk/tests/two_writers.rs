@@ -1,0 +1,63 @@
+//! Two brokers on one log, because somebody removed the lock's file: the first notices, and what they left is told.
+
+use std::collections::BTreeSet;
+
+use super::owner::Owner;
+use crate::log::{
+    LogError, Sync,
+    conformance::Patient,
+    disk::{examine::examine, simulated::Simulated},
+};
+
+/// Pushes and commits so many; those that were acknowledged.
+fn push(owner: &mut Owner, count: usize) -> (BTreeSet<u64>, Option<LogError>) {
+    let mut acknowledged = BTreeSet::new();
+    for _ in 0..count {
+        let Ok(sequence) = owner.push() else { break };
+        match owner.log.committed(Sync::Now) {
+            Ok(()) => acknowledged.insert(sequence),
+            Err(error) => return (acknowledged, Some(error)),
+        };
+    }
+    (acknowledged, None)
+}
+
+#[test]
+fn a_writer_whose_log_another_has_opened_acknowledges_nothing_more() {
+    let disk = Simulated::default();
+    let mut first = Owner::open(disk.clone()).unwrap();
+    let (mut acknowledged, _) = push(&mut first, 20);
+    let mut second = Owner::open(disk.clone()).unwrap();
+    let (more, error) = push(&mut first, 100);
+    assert!(more.is_empty(), "{} are acknowledged by the first", more.len());
+    assert!(matches!(error, Some(LogError::Fenced)), "{error:?}");
+    second.next = 1000;
+    acknowledged.extend(push(&mut second, 50).0);
+    let third = Owner::open(disk.after_kill()).unwrap();
+    let found: BTreeSet<u64> = third.messages.keys().copied().collect();
+    assert_eq!(found, acknowledged);
+}
+
+#[test]
+fn what_two_writers_left_is_damage_to_who_looks_and_is_refused_by_a_start() {
+    // Neither knows of the other: each has a copy of the folder, of which the files end up in one.
+    for first_writes in [1, 10, 100] {
+        let disk = Simulated::default();
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        push(&mut owner, 20);
+        let other = disk.after_kill();
+        let mut second = Owner::open(other.clone()).unwrap();
+        second.next = 1000;
+        push(&mut second, 30);
+        let mut first = owner;
+        push(&mut first, first_writes);
+        let both = other.after_kill();
+        both.put("00000001.seg", disk.bytes_of("00000001.seg"));
+        let folder = tempfile::tempdir().unwrap();
+        both.write_to(folder.path());
+        let harm = examine(folder.path(), 0).unwrap().harm().to_vec();
+        let refused = Owner::open(both).err();
+        assert_eq!(!harm.is_empty(), refused.is_some(), "{first_writes}: {harm:?}, {refused:?}");
+        assert!(first_writes == 1 || refused.is_some(), "{first_writes}: nothing is told");
+    }
+}

@@ -1,0 +1,105 @@
+//! How the process ends, and its last word: one row of the table in docs/data-care.md each.
+
+use std::{fs, process::Command};
+
+use reqwest::StatusCode;
+
+use crate::broker::{Broker, ORDERS};
+
+/// Runs a broker that must not start: its status, and its last line.
+fn ended(mut command: Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    (output.status.code().unwrap_or_else(|| panic!("{said}")), last)
+}
+
+#[tokio::test]
+async fn a_broker_that_is_told_to_stop_ends_with_0() {
+    let mut broker = Broker::serving(ORDERS);
+    assert_eq!(broker.stop().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_and_the_reason_are_its_last_word()
+ {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "stored").await;
+    broker.limit_files(4096);
+    // It may be gone before the answer is.
+    if let Ok(response) = broker.push("acme/orders", "not stored").send().await {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let (status, last) = broker.last_word();
+    assert_eq!(status, Some(74), "{last}");
+    assert!(last.contains("log/00000") && last.contains("os error 27"), "{last}");
+    broker.start();
+    assert_eq!(broker.pulled("acme/orders").await.0, b"stored");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_with_74() {
+    let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
+    assert!(broker.stop().success());
+    // More than a segment has room for: the limit lets the log through, and not the change.
+    let channel = |number: usize| format!("---{}", ORDERS.replace("orders", &format!("orders-{number}")));
+    broker.write_manifests(&(0..6000).map(channel).collect::<String>());
+    let mut command = Command::new("prlimit");
+    let inner = broker.command();
+    command.arg(format!("--fsize={}", 1 << 20)).arg(inner.get_program()).args(inner.get_args());
+    let (status, last) = ended(command);
+    assert_eq!(status, 74, "{last}");
+    assert!(last.contains("addresses") && last.contains("os error 27"), "{last}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_log_that_the_system_does_not_open_ends_the_start_with_74() {
+    let mut broker = Broker::serving(ORDERS);
+    assert!(broker.stop().success());
+    let folder = broker.data_folder().join("log/00000099.seg");
+    fs::create_dir(&folder).unwrap();
+    let (status, last) = ended(broker.command());
+    assert_eq!(status, 74, "{last}");
+    assert!(last.contains("00000099.seg") && last.contains("folder"), "{last}");
+}
+
+#[tokio::test]
+async fn manifests_that_cannot_be_obeyed_end_the_start_with_78() {
+    let mut broker = Broker::serving(ORDERS);
+    assert!(broker.stop().success());
+    broker.write_manifests("kind: [");
+    let (status, last) = ended(broker.command());
+    assert_eq!(status, 78, "{last}");
+    assert!(last.contains("channels.yaml"), "{last}");
+}
+
+#[tokio::test]
+async fn a_folder_that_another_broker_has_ends_the_start_with_1() {
+    let broker = Broker::serving(ORDERS);
+    let (status, last) = ended(broker.command());
+    assert_eq!(status, 1, "{last}");
+    assert!(last.contains("in use"), "{last}");
+}
+
+#[tokio::test]
+async fn a_damaged_log_ends_the_start_with_1() {
+    let mut broker = Broker::serving(ORDERS);
+    for number in 0..5 {
+        broker.pushed("acme/orders", format!("message {number}")).await;
+    }
+    broker.kill();
+    let (file, offset) = broker.segment_with(b"message 2");
+    let path = broker.data_folder().join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[offset] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (status, last) = ended(broker.command());
+    assert_eq!(status, 1, "{last}");
+    assert!(last.contains("is damaged at offset"), "{last}");
+}
+
+#[tokio::test]
+async fn a_flag_that_is_none_ends_the_start_with_2() {
+    let broker = Broker::prepared(&["--no-such-flag"]);
+    assert_eq!(ended(broker.command()).0, 2);
+}

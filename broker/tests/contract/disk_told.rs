@@ -1,0 +1,121 @@
+//! What is on disk is told as it is: a log that was cut at its end, and one that two brokers wrote.
+
+use std::fs;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::{
+    broker::{Broker, ORDERS},
+    care::{bytes_of, on, status, stderr, stdout},
+};
+
+const MESSAGES: usize = 60;
+
+/// A broker that has stored some messages and ended.
+async fn stored(in_order: bool) -> Broker {
+    let mut broker = Broker::serving(ORDERS);
+    for number in 0..MESSAGES {
+        broker.pushed("acme/orders", format!("message {number:03}")).await;
+    }
+    if in_order {
+        assert!(broker.stop().success());
+    } else {
+        broker.kill();
+    }
+    broker
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_or_zeroed_at_its_end_is_damage_to_check_and_refused_by_a_start() {
+    for in_order in [true, false] {
+        let broker = stored(in_order).await;
+        assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
+        let (file, offset) = broker.segment_with(b"message 030");
+        let path = broker.data_folder().join(&file);
+        let whole = fs::read(&path).unwrap();
+        for zeroed in [true, false] {
+            let mut bytes = whole.clone();
+            bytes.truncate(offset);
+            if zeroed {
+                bytes.resize(whole.len(), 0);
+            }
+            fs::write(&path, &bytes).unwrap();
+            let before = bytes_of(&broker.data_folder());
+            let output = on(&broker.data_folder(), "check", &["--json"]);
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((status(&output), &report["sound"]), (1, &false.into()), "{report}");
+            assert!(report["damage"].to_string().contains(&file), "{report}");
+            let output = broker.command().output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(status(&output), 1, "{said}");
+            assert!(said.contains(&file) && said.contains("restante-broker check"), "{said}");
+            let log = |files: std::collections::BTreeMap<String, Vec<u8>>| {
+                files.into_iter().filter(|(name, _)| name.starts_with("log/")).collect::<Vec<_>>()
+            };
+            assert!(log(bytes_of(&broker.data_folder())) == log(before), "the start changed the log");
+            let target = broker.folder.path().join(format!("salvaged-{in_order}-{zeroed}"));
+            let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
+            assert!(stdout(&output).contains("30 messages are in"), "{}{}", stdout(&output), stderr(&output));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_file_that_tells_what_is_on_disk_is_told_and_made_anew() {
+    let mut broker = stored(true).await;
+    let synced = broker.data_folder().join("log/synced");
+    fs::remove_file(&synced).unwrap();
+    let output = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&output), 1);
+    assert!(
+        stdout(&output).contains("log/synced") && stdout(&output).contains("nothing is lost"),
+        "{}",
+        stdout(&output)
+    );
+    broker.start();
+    assert!(synced.exists());
+    assert_eq!(broker.pulled("acme/orders").await.0, b"message 000");
+    broker.kill();
+    assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
+}
+
+#[tokio::test]
+async fn a_second_broker_that_was_let_in_makes_the_first_end_with_74_and_no_message_is_lost() {
+    let mut broker = stored(false).await;
+    broker.start();
+    fs::remove_file(broker.data_folder().join("lock")).unwrap();
+    let mut second = broker.beside();
+    second.start();
+    if let Ok(response) = broker.push("acme/orders", "of the first").send().await {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let (status_of_first, last) = broker.last_word();
+    assert_eq!(status_of_first, Some(74), "{last}");
+    assert!(last.contains("another") && last.contains("lock"), "{last}");
+    for number in 0..MESSAGES {
+        assert_eq!(second.pulled("acme/orders").await.0, format!("message {number:03}").into_bytes());
+    }
+    second.kill();
+    assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
+}
+
+#[tokio::test]
+async fn a_broker_whose_lock_is_gone_begins_no_segment_any_more() {
+    let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
+    fs::remove_file(broker.data_folder().join("lock")).unwrap();
+    let mut stored = 0;
+    for _ in 0..20 {
+        match broker.push("acme/orders", vec![b'x'; 300 << 10]).send().await {
+            Ok(response) if response.status() == StatusCode::CREATED => stored += 1,
+            _ => break,
+        }
+    }
+    let (status, last) = broker.last_word();
+    assert_eq!(status, Some(74), "{last}");
+    assert!(last.contains("lock was removed") && stored < 20, "{last}");
+    broker.start();
+    for _ in 0..stored {
+        broker.pulled("acme/orders").await;
+    }
+}

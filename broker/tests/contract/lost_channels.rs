@@ -1,0 +1,404 @@
+//! What becomes of messages whose channels the address store has lost: they are in orphans under their own names, and what is
+//! checked is what is started.
+
+use std::{
+    cell::Cell,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use proptest::{
+    prelude::Strategy,
+    prop_oneof,
+    test_runner::{Config, TestRunner},
+};
+use reqwest::{Method, StatusCode};
+use restante_wire::{ChannelConfig, ProblemType, control::StoreState};
+use serde_json::Value;
+
+use crate::{
+    broker::{Broker, ORDERS, assert_problem, command, header},
+    care::{bytes_of, care, dumped, on, status, stderr, stdout},
+    operator::{channel, control, put, sync, with_channels},
+};
+
+const NAMES: [&str; 5] = ["one", "two", "three", "four", "five"];
+
+fn journal(broker: &Broker) -> PathBuf {
+    broker.data_folder().join("addresses/journal")
+}
+
+fn channels() -> Vec<ChannelConfig> {
+    NAMES.map(channel).to_vec()
+}
+
+/// A folder whose broker was told five channels one by one, and has fifty messages in them, each with a key that is its content.
+async fn fifty() -> Broker {
+    let mut broker = with_channels(&[]).await;
+    for name in NAMES {
+        assert_eq!(put(&broker, &channel(name)).await.status(), StatusCode::OK);
+    }
+    for number in 0..50 {
+        let response = push_again(&broker, number).await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+    }
+    broker.kill();
+    broker
+}
+
+async fn push_again(broker: &Broker, number: usize) -> reqwest::Response {
+    let address = format!("acme/{}", NAMES[number % 5]);
+    broker.push(&address, number.to_string()).header("idempotency-key", number).send().await.unwrap()
+}
+
+/// Every message of the fifty is in a channel of its own name.
+fn all_fifty(folder: &Path) {
+    let mut messages: Vec<(usize, String)> = dumped(folder, &[])
+        .iter()
+        .map(|message| {
+            let text = |field: &str| message[field].as_str().unwrap().to_owned();
+            (text("content").parse().unwrap(), text("channel"))
+        })
+        .collect();
+    messages.sort();
+    let expected: Vec<_> = (0..50).map(|number| (number, format!("acme/{}", NAMES[number % 5]))).collect();
+    assert_eq!(messages, expected);
+}
+
+fn report(folder: &Path) -> Value {
+    serde_json::from_slice(&on(folder, "check", &["--json"]).stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_journal_that_was_cut_to_half_costs_no_message_and_no_key() {
+    let mut broker = fifty().await;
+    let bytes = fs::read(journal(&broker)).unwrap();
+    fs::write(journal(&broker), &bytes[..bytes.len() / 2]).unwrap();
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 1, "{}", stdout(&checked));
+    let lost = ["acme/three", "acme/four", "acme/five"];
+    for name in lost {
+        assert!(
+            stdout(&checked).contains(&format!("{name} (orphan, known from the log)")),
+            "{}",
+            stdout(&checked)
+        );
+    }
+    all_fifty(&broker.data_folder());
+    broker.start();
+    broker.kill();
+    // From then on the address store knows them again.
+    let after = report(&broker.data_folder());
+    assert_eq!((&after["sound"], &after["addresses"]["orphans"]), (&true.into(), &3.into()), "{after}");
+    all_fifty(&broker.data_folder());
+    broker.start();
+    assert_eq!(sync(&broker, &channels()).await.status(), StatusCode::OK);
+    for number in 0..50 {
+        assert_eq!(header(&push_again(&broker, number).await, "idempotency-replayed"), "true", "{number}");
+    }
+    let state: StoreState =
+        control(&broker, Method::GET, "revision", String::new()).await.json().await.unwrap();
+    assert_eq!((state.channels, state.orphans), (5, 0));
+    assert_eq!(broker.pulled("acme/five").await.0, b"4");
+}
+
+#[tokio::test]
+async fn a_start_without_any_addresses_says_whose_the_messages_are() {
+    let mut broker = fifty().await;
+    fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
+    assert_eq!(report(&broker.data_folder())["sound"], false);
+    let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
+    let mut child = command(&broker.data_folder(), &flags).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !said.contains("the broker serves") {
+        said = said + &lines.next().unwrap().unwrap() + "\n";
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let warning = said.lines().find(|line| line.contains("WARN")).unwrap();
+    for name in NAMES {
+        let named = format!("acme/{name} ({})", channel(name).uid);
+        assert!(warning.contains(&named), "{warning}");
+    }
+    assert!(warning.contains("same UID") && warning.contains("dump"), "{warning}");
+    all_fifty(&broker.data_folder());
+    broker.start();
+    // Nothing is deleted because it is absent, and what comes again is what it was.
+    sync(&broker, &channels()[..1]).await;
+    assert_eq!(broker.pulled("acme/one").await.0, b"0");
+    assert_problem(broker.pull("acme/two", "wait=0").send().await.unwrap(), 404, ProblemType::AddressUnknown)
+        .await;
+    put(&broker, &channel("two")).await;
+    assert_eq!(broker.pulled("acme/two").await.0, b"1");
+}
+
+#[tokio::test]
+async fn one_flipped_bit_in_the_journal_costs_no_name_no_uid_and_no_key() {
+    let mut broker = fifty().await;
+    let mut bytes = fs::read(journal(&broker)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(journal(&broker), bytes).unwrap();
+    let target = broker.folder.path().join("salvaged");
+    let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    all_fifty(&target);
+    let uids = |folder: &Path| {
+        let report = report(folder);
+        let channels = report["channels"].as_array().unwrap().iter();
+        let mut uids: Vec<_> = channels.map(|channel| channel["uid"].as_str().unwrap().to_owned()).collect();
+        uids.sort();
+        uids
+    };
+    let mut expected = NAMES.map(|name| channel(name).uid.to_string());
+    expected.sort();
+    assert_eq!((uids(&target), uids(&broker.data_folder())), (expected.to_vec(), expected.to_vec()));
+    fs::rename(broker.data_folder(), broker.folder.path().join("damaged")).unwrap();
+    fs::rename(target, broker.data_folder()).unwrap();
+    broker.start();
+    sync(&broker, &channels()).await;
+    for number in 0..50 {
+        assert_eq!(header(&push_again(&broker, number).await, "idempotency-replayed"), "true", "{number}");
+    }
+}
+
+/// Where the last change of a journal begins.
+fn last_change(bytes: &[u8]) -> usize {
+    let begins: Vec<_> =
+        bytes.windows(4).enumerate().filter(|(_, window)| *window == b"Rsa1").map(|(at, _)| at).collect();
+    // The last entry is its mark.
+    begins[begins.len() - 2]
+}
+
+#[tokio::test]
+async fn a_channel_that_was_deleted_stays_so_though_the_address_store_has_lost_that() {
+    let mut broker = with_channels(&[channel("gone"), channel("kept")]).await;
+    broker.pushed("acme/gone", "gone").await;
+    broker.pushed("acme/kept", "kept").await;
+    let path = format!("channels/{}?force=true", channel("gone").uid);
+    let deleted = control(&broker, Method::DELETE, &path, String::new()).await;
+    assert_eq!(deleted.status(), StatusCode::OK);
+    broker.kill();
+    let bytes = fs::read(journal(&broker)).unwrap();
+    fs::write(journal(&broker), &bytes[..last_change(&bytes)]).unwrap();
+    let of = |folder: &Path| -> Vec<Value> {
+        dumped(folder, &[]).into_iter().map(|message| message["content"].clone()).collect()
+    };
+    assert_eq!(of(&broker.data_folder()), ["kept"]);
+    broker.start();
+    // A set that still has it revives nothing.
+    sync(&broker, &[channel("gone"), channel("kept")]).await;
+    let pushed = broker.push("acme/gone", "late").send().await.unwrap();
+    assert!(pushed.status().is_client_error(), "{pushed:?}");
+    let again = control(&broker, Method::DELETE, &path, String::new()).await;
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_problem(put(&broker, &channel("gone")).await, 410, ProblemType::ChannelDeleted).await;
+    broker.kill();
+    // Nor does a start that knows no addresses at all.
+    fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
+    broker.start();
+    broker.kill();
+    assert_eq!(of(&broker.data_folder()), ["kept"]);
+}
+
+fn refused(broker: &Broker) -> String {
+    let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
+    let output: Output = command(&broker.data_folder(), &flags).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the_log() {
+    let broker = fifty().await;
+    let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
+    other.kill();
+    fs::copy(journal(&other), journal(&broker)).unwrap();
+    let before = bytes_of(&broker.data_folder().join("addresses"));
+    let said = refused(&broker);
+    assert!(said.contains("is acme/") && said.contains("not of one time"), "{said}");
+    assert_eq!(bytes_of(&broker.data_folder().join("addresses")), before);
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 1);
+    assert!(stdout(&checked).contains("a start refuses them"), "{}", stdout(&checked));
+    let target = broker.folder.path().join("salvaged");
+    let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    all_fifty(&target);
+}
+
+/// A copy of a data folder.
+fn copied(from: &Path, to: &Path) {
+    for (name, bytes) in bytes_of(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Whether a broker starts on a folder; it is killed as soon as it serves.
+fn starts(folder: &Path) -> bool {
+    let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
+    let mut child = command(folder, &flags).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let serves = lines.any(|line| line.contains("the broker serves"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    serves
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_addresses_a_start_has_every_message_or_refuses_and_check_says_so_before() {
+    let broker = fifty().await;
+    let (whole, length) = (broker.data_folder(), fs::metadata(journal(&broker)).unwrap().len() as usize);
+    let place = || 0..length;
+    let damage = prop_oneof![
+        place().prop_map(|at| (at, None)),
+        (place(), 0..8_u8).prop_map(|(at, bit)| (at, Some((1 << bit, 1)))),
+        (place(), 1..400_usize).prop_map(|(at, bytes)| (at, Some((0xff, bytes)))),
+    ];
+    let config = Config { cases: 30, failure_persistence: None, ..Config::default() };
+    let (started, refused) = (Cell::new(0), Cell::new(0));
+    let outcome = TestRunner::new(config).run(&damage.no_shrink(), |(at, change)| {
+        let folder = broker.folder.path().join("copy");
+        copied(&whole, &folder);
+        let path = folder.join("addresses/journal");
+        let mut bytes = fs::read(&path).unwrap();
+        match change {
+            None => bytes.truncate(at),
+            Some((mask, count)) => bytes.iter_mut().skip(at).take(count).for_each(|byte| *byte ^= mask),
+        }
+        fs::write(&path, bytes).unwrap();
+        let is_sound = report(&folder)["sound"] == true;
+        if starts(&folder) {
+            started.update(|count| count + 1);
+            all_fifty(&folder);
+        } else {
+            refused.update(|count| count + 1);
+            assert!(!is_sound, "{at} {change:?}: it is sound and does not start");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(started.get() > 3 && refused.get() > 3, "{started:?} {refused:?}");
+}
+
+#[tokio::test]
+async fn a_start_with_unchanged_manifests_writes_nothing_to_the_addresses() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    broker.stop();
+    let before = bytes_of(&broker.data_folder().join("addresses"));
+    for _ in 0..2 {
+        broker.start();
+        broker.stop();
+    }
+    assert_eq!(bytes_of(&broker.data_folder().join("addresses")), before);
+    broker.write_manifests(&ORDERS.replace("messages: 100", "messages: 101"));
+    broker.start();
+    broker.stop();
+    assert_ne!(bytes_of(&broker.data_folder().join("addresses")), before);
+}
+
+#[tokio::test]
+async fn manifests_that_would_make_a_channel_forget_what_it_has_are_refused() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "to be kept").await;
+    broker.stop();
+    broker.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
+    let flags =
+        ["--segment-size", "4MiB", "--manifests", broker.manifests().to_str().unwrap()].map(str::to_owned);
+    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(status(&output), 78, "{said}");
+    assert!(
+        said.contains("acme/orders is there with durability") && said.contains("create it anew"),
+        "{said}"
+    );
+    broker.write_manifests(ORDERS);
+    broker.start();
+    assert_eq!(broker.pulled("acme/orders").await.0, b"to be kept");
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_told_by_name_by_every_command_and_by_a_start() {
+    let mut broker = with_channels(&[channel("orders")]).await;
+    broker.pushed("acme/orders", "in a segment").await;
+    broker.kill();
+    let (segment, _) = broker.segment_with(b"in a segment");
+    for name in ["restante.json", "lease-key", "addresses/journal", "addresses/snapshot", &segment] {
+        let path = broker.data_folder().join(name);
+        let aside = broker.folder.path().join("aside");
+        let was_there = fs::rename(&path, &aside).is_ok();
+        for kind in ["a device", "a pipe", "a folder"] {
+            match kind {
+                "a device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+                "a pipe" => {
+                    let mode = 0o600.into();
+                    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+                }
+                _ => fs::create_dir(&path).unwrap(),
+            }
+            let target = broker.folder.path().join("new");
+            let outputs = [
+                on(&broker.data_folder(), "check", &[]),
+                on(&broker.data_folder(), "dump", &[]),
+                on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]),
+            ];
+            for said in outputs.iter().map(|output| (status(output), stderr(output).to_owned())) {
+                assert_eq!(said.0, 2, "{name} as {kind}: {}", said.1);
+                assert!(
+                    said.1.contains(file_name(name)) && said.1.contains(kind),
+                    "{name} as {kind}: {}",
+                    said.1
+                );
+            }
+            let said = refused(&broker);
+            assert!(said.contains(file_name(name)) && said.contains(kind), "{name} as {kind}: {said}");
+            if kind == "a folder" { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
+        }
+        if was_there {
+            fs::rename(&aside, &path).unwrap();
+        }
+    }
+    assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
+}
+
+#[tokio::test]
+async fn files_that_are_long_and_hold_nothing_are_told_within_a_moment() {
+    let mut broker = with_channels(&[channel("orders")]).await;
+    broker.pushed("acme/orders", "in a segment").await;
+    broker.kill();
+    let (segment, _) = broker.segment_with(b"in a segment");
+    for name in ["restante.json", "lease-key", "addresses/journal", &segment] {
+        let path = broker.data_folder().join(name);
+        let length = fs::metadata(&path).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let output = on(&broker.data_folder(), "check", &[]);
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(status(&output) > 0 && said.contains(file_name(name)), "{name}: {said}");
+        assert!(refused(&broker).contains(file_name(name)), "{name}");
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+    }
+    assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
+}
+
+#[test]
+fn a_manifest_that_is_a_pipe_is_told_and_not_waited_for() {
+    let broker = Broker::prepared(&[]);
+    let path = broker.manifests().join("channels.yaml");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let flags = ["--manifests".to_owned(), path.display().to_string()];
+    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("channels.yaml") && said.contains("a pipe"), "{said}");
+    assert!(!care(&["check", broker.data_folder().to_str().unwrap()]).status.success());
+}

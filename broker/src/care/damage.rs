@@ -43,6 +43,7 @@ impl Damage {
             "lease-key" => {
                 "leases that are out cannot be settled: their messages come again when the leases end"
             }
+            "lock" => "a start refuses the folder: put that file where it belongs",
             _ => "nothing tells which store this is, and a start refuses the folder",
         };
         Self::new(file.to_owned(), 0..0, reason, means)

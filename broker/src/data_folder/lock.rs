@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    thread,
+    process, thread,
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,9 @@ use super::error::{DataFolderError, step};
 /// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
 /// a successor that comes this much later is not noticed.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes of the file: a process id of at most ten digits, and the end of its line.
+const FILE_BYTES: u64 = 11;
 
 /// The lock, for as long as the value lives.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Lock {
             return Err(lost("is another file than the one that this broker has locked"));
         }
         match holder(&self.path) {
-            Some(pid) if pid == std::process::id() => Ok(()),
+            Some(pid) if pid == process::id() => Ok(()),
             _ => Err(lost("does not have this broker's process id any more")),
         }
     }
@@ -83,6 +86,9 @@ fn acquire_with(
     try_lock: impl Fn(&File) -> io::Result<bool>,
 ) -> Result<Lock, DataFolderError> {
     let mut file = step("open", path, || open(path))?;
+    if let Some(reason) = step("look at", path, || no_lock(&file))? {
+        return Err(DataFolderError::Damaged { path: path.to_owned(), reason });
+    }
     let started = Instant::now();
     while !step("lock", path, || try_lock(&file))? {
         let waited = started.elapsed();
@@ -100,10 +106,17 @@ fn acquire_with(
     // In place and of one length, so that a full disk can still be opened and emptied; and synced, so that a disk that
     // cannot be written is found out now and not by the first message.
     step("write", path, || {
-        writeln!(file, "{:<10}", std::process::id())?;
+        writeln!(file, "{:<10}", process::id())?;
         file.sync_all()
     })?;
     Ok(Lock { file, path: path.to_owned() })
+}
+
+/// Why a file is none that a broker made as its lock: somebody put another in its place, which is not to be written over.
+pub(super) fn no_lock(file: &File) -> io::Result<Option<String>> {
+    let bytes = file.metadata()?.len();
+    Ok((bytes > FILE_BYTES)
+        .then(|| format!("it has {bytes} bytes, and a lock has {FILE_BYTES}: another file has its name")))
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -35,6 +35,9 @@ impl Looked {
         let _lock = lock::acquire_to_look(&path.join(LOCK))?;
         let mut looked =
             Self { path: path.to_owned(), store_id: None, lease_key: None, harm: Vec::new(), _lock };
+        if let Some(reason) = looked.lock_harm()? {
+            looked.harm.push((LOCK, reason));
+        }
         looked.store_id = match read(&path.join(VERSION))? {
             Some(text) => looked.version(&text)?,
             None => {
@@ -57,6 +60,12 @@ impl Looked {
             None => {}
         }
         Ok(looked)
+    }
+
+    /// Why the lock is none.
+    fn lock_harm(&self) -> Result<Option<String>, DataFolderError> {
+        let Some(lock) = &self._lock else { return Ok(None) };
+        step("look at", &self.path.join(LOCK), || lock::no_lock(lock))
     }
 
     /// Which store it is, if that can be read.

@@ -128,25 +128,37 @@ impl DataFolder {
         self.path.join(ADDRESSES)
     }
 
-    /// The folders of the logs of a broker with so many cores: those of the cores, which are made if they are not there, and
-    /// the older ones in their order.
+    /// The folders of the logs of a broker with so many cores: those of the cores, which may have to be [made](Self::begin_logs),
+    /// and the older ones in their order.
     pub fn logs(&self, cores: u32) -> Result<LogFolders, DataFolderError> {
-        let there = step("list", &self.path, || logs::names(&self.path))?;
-        let Logs { current, older } = Logs::of(there.clone(), cores);
+        let Logs { current, older } = Logs::of(step("list", &self.path, || logs::names(&self.path))?, cores);
         let path = |log: &LogFolder| self.path.join(log.to_string());
-        if current.iter().any(|log| !there.contains(log)) {
+        // What an empty one held is copied.
+        let older = older.iter().map(path).filter(|path| !is_empty(path));
+        Ok(LogFolders { older: older.collect(), current: current.iter().map(path).collect() })
+    }
+
+    /// Makes the folders of these logs that are not there, and removes those that held what is copied.
+    pub fn begin_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
+        if logs.current.iter().any(|log| !log.exists()) {
             // A version that does not know of it must not take the folder for an empty one.
             Version { format: FORMAT, ..version(&self.path)? }.write(&self.path)?;
-            current.iter().try_for_each(|log| make_folder(&path(log)))?;
-            step("sync", &self.path, || durable::sync_folder_of(&path(&LogFolder::FIRST)))?;
+            logs.current.iter().try_for_each(|log| make_folder(log))?;
+            step("sync", &self.path, || durable::sync_folder_of(&self.path.join(LOG)))?;
         }
-        for log in older.iter().filter(|log| **log != LogFolder::FIRST) {
-            // Only an empty one goes: what it held is copied.
-            let _ = fs::remove_dir(path(log));
+        for log in step("list", &self.path, || logs::names(&self.path))? {
+            let path = self.path.join(log.to_string());
+            if log != LogFolder::FIRST && !logs.current.contains(&path) && is_empty(&path) {
+                let _ = fs::remove_dir(path);
+            }
         }
-        let older = older.iter().map(path).filter(|path| path.exists()).collect();
-        Ok(LogFolders { current: current.iter().map(path).collect(), older })
+        Ok(())
     }
+}
+
+/// Whether nothing is in a folder.
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Makes a folder, for its owner alone, unless it is there.

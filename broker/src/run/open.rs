@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, ScopedJoinHandle},
 };
@@ -18,7 +18,7 @@ use crate::{
     first_failure::FirstFailure,
     log::{
         DiskLog, Options,
-        disk::{Older, storage::Folder},
+        disk::{Older, Sound, storage::Folder},
     },
 };
 
@@ -60,11 +60,23 @@ pub(crate) fn read(
     source: TimeSource,
 ) -> Result<Read, RunError> {
     let logs = folder.logs(cores as u32)?;
-    let at = |path| Folder::guarded(path, folder.guard());
-    let older = logs.older.into_iter().map(at).collect();
+    let look = |_, path: PathBuf| -> Result<_, RunError> {
+        // One that is begun by this start has no folder yet.
+        let is_there = path.exists();
+        is_there.then(|| Ok(Sound::look(Folder::guarded(path, folder.guard()))?)).transpose()
+    };
+    // Nothing is written to any of them before all are known to be sound.
+    let older = in_parallel(logs.older.clone(), look)?.into_iter().flatten().collect();
+    let current = in_parallel(logs.current.clone(), look)?;
+    folder.begin_logs(&logs)?;
     let older = Arc::new(Older::open(older, cores as u32)?);
-    let mut found = in_parallel(logs.current, |core, path| -> Result<_, RunError> {
-        let log = DiskLog::open_after(older.clone(), at(path), options)?;
+    let current = current.into_iter().zip(logs.current).collect();
+    let mut found = in_parallel(current, |core, (sound, path)| -> Result<_, RunError> {
+        let sound = match sound {
+            Some(sound) => sound,
+            None => Sound::look(Folder::guarded(path, folder.guard()))?,
+        };
+        let log = DiskLog::open_sound(older.clone(), sound, options)?;
         let found = Found::read(log, Here { core, cores }, store);
         Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
     })?;

@@ -235,7 +235,7 @@ fn reclaim<L: Log>(core: &mut Core<L>) {
             match core.reclaim_step(context).unwrap() {
                 Progress::Idle => return Poll::Ready(()),
                 Progress::More | Progress::Later(_) => {}
-                Progress::Waiting => match core.poll_commits(context) {
+                Progress::Waiting => match core.poll_news(context) {
                     Poll::Ready(()) => core.commit(),
                     Poll::Pending => return Poll::Pending,
                 },

@@ -50,6 +50,7 @@ use group::Group;
 use helper::Helper;
 use indexing::Indexer;
 pub use older::Older;
+pub use open::Sound;
 use pace::Pace;
 use place::{In, Place};
 use readers::{Readers, Reading};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    OpenError,
+    OpenError, Sound,
     cut::name_in,
     heads::Extent,
     index,
@@ -69,11 +69,13 @@ impl<S: Storage> Default for Older<S> {
 impl<S: Storage> Older<S> {
     /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
     /// and nobody knows to be on disk is written once more and synced.
-    pub fn open(logs: Vec<S>, cores: u32) -> Result<Self, OpenError> {
+    pub fn open(sound: Vec<Sound<S>>, cores: u32) -> Result<Self, OpenError> {
         let (mut segments, mut spares, mut marks) = (Vec::new(), Vec::new(), Vec::new());
-        for (log, storage) in logs.iter().enumerate() {
+        let mut logs = Vec::new();
+        for (log, Sound { storage, mut survey }) in sound.into_iter().enumerate() {
+            logs.push(storage.clone());
+            let storage = &storage;
             // No spare is of use here.
-            let mut survey = recovery::survey(storage)?;
             survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
             let end = recovery::end(survey.known(), &survey.frames);

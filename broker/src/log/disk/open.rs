@@ -41,6 +41,21 @@ impl DiskLog<Folder> {
     }
 }
 
+/// A log whose files were looked at and are not damaged. Nothing was written yet: of several logs, all are looked at before
+/// the first is opened.
+pub struct Sound<S: Storage> {
+    pub(super) storage: S,
+    pub(super) survey: Survey<S::File>,
+}
+
+impl<S: Storage> Sound<S> {
+    /// Looks at a log's files, and refuses those that are damaged.
+    pub fn look(storage: S) -> Result<Self, OpenError> {
+        let survey = recovery::survey(&storage)?;
+        Ok(Self { storage, survey })
+    }
+}
+
 impl<S: Storage> DiskLog<S> {
     /// The same on any storage.
     pub fn open_in(storage: S, options: Options) -> Result<Self, OpenError> {
@@ -49,7 +64,12 @@ impl<S: Storage> DiskLog<S> {
 
     /// Opens a log that comes after others.
     pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
-        let mut survey = recovery::survey(&storage)?;
+        Self::open_sound(older, Sound::look(storage)?, options)
+    }
+
+    /// The same once it was looked at.
+    pub fn open_sound(older: Arc<Older<S>>, sound: Sound<S>, options: Options) -> Result<Self, OpenError> {
+        let Sound { storage, mut survey } = sound;
         let segment_bytes = tail::segment_bytes(&storage, &survey, options.segment_bytes);
         survey.use_spares_of(segment_bytes);
         let end = recovery::end(survey.known(), &survey.frames);

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::owner::{Owner, SEGMENT};
+use super::{
+    older_log,
+    owner::{Owner, SEGMENT},
+};
 use crate::log::{
     AppendError, DiskLog, Log, OpenError, Options, Purpose, Record, Sync,
     conformance::Patient,
     disk::{
-        Older,
         simulated::{Chance, Simulated},
         storage::Storage,
         synced,
@@ -283,11 +285,12 @@ fn a_start_with_longer_segments_on_a_full_disk_keeps_those_of_before() {
     fill(&mut owner);
     let full = disk.after_kill();
     full.limit(full.used());
-    let longer = Options { segment_bytes: 2 * SEGMENT };
+    // Two of them are more than all spares that there can be.
+    let longer = Options { segment_bytes: 4 * SEGMENT };
     let log = DiskLog::open_in(full.clone(), longer).unwrap();
     assert_eq!(log.longest_record(), owner.log.longest_record());
     assert!(log.stats().spares >= 2, "the reserve of before is kept");
-    full.limit(room_of(20));
+    full.limit(room_of(40));
     drop(log);
     let log = DiskLog::open_in(full, longer).unwrap();
     assert!(log.longest_record() > owner.log.longest_record());
@@ -348,7 +351,7 @@ fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copi
     fill(&mut owner);
     drop(owner);
     disk.limit(disk.used() + room_of(4));
-    let older = Arc::new(Older::open(vec![disk.clone()], 1).unwrap());
+    let older = Arc::new(older_log(disk.clone()).unwrap());
     let mut log = DiskLog::open_after(older, new, options).unwrap();
     let mut held = Vec::new();
     log.replayed(|position, head| held.extend((head.content_bytes > 0).then_some(position))).unwrap();

@@ -19,3 +19,10 @@ mod single_change;
 mod spares;
 mod told;
 mod two_writers;
+
+use super::{Older, OpenError, Sound, storage::Storage};
+
+/// A log that one core is to copy.
+fn older_log<S: Storage>(storage: S) -> Result<Older<S>, OpenError> {
+    Older::open(vec![Sound::look(storage)?], 1)
+}

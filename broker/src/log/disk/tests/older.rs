@@ -1,11 +1,12 @@
 //! Logs that are only read any more, until they are copied: what is on disk of them is told as well.
 
+use super::older_log;
 use super::owner::Owner;
 use crate::log::{
     Log, OpenError, Sync,
     conformance::Patient,
     disk::{
-        Older, segment,
+        segment,
         simulated::{Chance, Simulated},
         storage::Storage,
     },
@@ -34,10 +35,10 @@ fn an_older_log_that_was_cut_at_its_end_is_refused() {
         let mut bytes = disk.bytes_of(&newest);
         bytes[segment::HEAD_BYTES as usize..].fill(0);
         disk.put(&newest, bytes);
-        let error = Older::open(vec![disk.clone()], 1).err().expect("messages are missing");
+        let error = older_log(disk.clone()).err().expect("messages are missing");
         assert!(matches!(&error, OpenError::Damaged { file, .. } if file.ends_with(&newest)), "{error}");
         disk.remove(&newest).unwrap();
-        assert!(matches!(Older::open(vec![disk], 1), Err(OpenError::Damaged { .. })));
+        assert!(matches!(older_log(disk), Err(OpenError::Damaged { .. })));
     }
 }
 
@@ -48,12 +49,11 @@ fn an_older_log_that_is_left_segment_by_segment_opens_after_a_crash_at_any_momen
     for operations in 0..60 {
         for seed in 0..4 {
             let disk = whole.after_kill();
-            let older = Older::open(vec![disk.clone()], 1).unwrap();
+            let older = older_log(disk.clone()).unwrap();
             disk.fail_after(operations);
             (0..older.count()).for_each(|segment| older.leave(segment));
             let after = disk.after_power_cut(&mut Chance::new(seed));
-            let again =
-                Older::open(vec![after.clone()], 1).unwrap_or_else(|error| panic!("{operations}: {error}"));
+            let again = older_log(after.clone()).unwrap_or_else(|error| panic!("{operations}: {error}"));
             crashed += u32::from(again.count() > 0);
             (0..again.count()).for_each(|segment| again.leave(segment));
             again.make_room();

@@ -8,11 +8,12 @@ use std::{
     thread,
 };
 
+use super::older_log;
 use crate::log::{
     AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync,
     Target, Targets,
     conformance::{Patient, wait},
-    disk::{Older, place::Place, simulated::Simulated},
+    disk::{place::Place, simulated::Simulated},
 };
 
 /// Small enough that a test goes through many.
@@ -48,7 +49,7 @@ impl Owner {
 
     /// Of a log that begins beside this one, which nobody writes to any more.
     pub(super) fn open_beside(older: Simulated) -> Result<Self, OpenError> {
-        let older = Arc::new(Older::open(vec![older], 1)?);
+        let older = Arc::new(older_log(older)?);
         let disk = Simulated::default();
         DiskLog::open_after(older, disk, Options { segment_bytes: SEGMENT }).map(Self::of)
     }

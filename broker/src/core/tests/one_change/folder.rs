@@ -144,7 +144,7 @@ impl Folder {
 
     fn push(&mut self, broker: &mut Broker, uid: Uuid, body: &str, number: u64) {
         let content = Content { headers: Bytes::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
-        let key = (number % 3 == 0).then_some(PushKey { hash: u128::from(number).into(), fingerprint: 1 });
+        let key = number.is_multiple_of(3).then_some(PushKey { hash: u128::from(number), fingerprint: 1 });
         let push = Push { content, key, group: None, delay: None, ttl: None, recalled: Vec::new() };
         let entry = broker.store.by_uid(uid).unwrap();
         let core = broker.core_of(entry.number);

@@ -1,13 +1,19 @@
 //! A core on a real disk, without HTTP, that keeps no content in memory.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    path::Path,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
     clock::{Clock, TimeSource},
-    core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore, tasks},
+    core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore},
     data_folder::DataFolder,
     log::{DiskLog, Options},
     metrics::Metrics,
@@ -57,11 +63,23 @@ impl Bench {
             let entries = [self.entries[channel].clone()];
             core.with(|core| core.push(&entries, push, None)).unwrap();
             if index % 1000 == 999 {
-                tasks::commit_everything(core).await;
+                commit(core).await;
             }
         }
-        tasks::commit_everything(core).await;
+        commit(core).await;
     }
+}
+
+/// Commits everything that there is, and waits for it.
+pub(crate) async fn commit(core: &SharedCore) {
+    core.with(|core| core.sync());
+    let settled = |core: &mut Core, context: &mut Context<'_>| {
+        while core.poll_news(context).is_ready() {
+            core.commit();
+        }
+        if core.is_settled() { Poll::Ready(()) } else { Poll::Pending }
+    };
+    poll_fn(|context| core.with(|core| settled(core, context))).await;
 }
 
 /// A channel with nothing said of it, but for its size.

@@ -1,12 +1,12 @@
 //! What a channel takes that nothing happens in: what `docs/limits.md` says.
 
 use restante_broker::{
-    core::{Asked, Delivered, tasks},
+    core::{Asked, Delivered},
     shared::Share,
 };
 
 use super::{
-    bench::{Bench, message},
+    bench::{Bench, commit, message},
     counting::Measured,
 };
 
@@ -33,10 +33,10 @@ async fn a_channel_that_was_used_and_is_empty_takes_less_than_a_kilobyte() {
             let _ = core.settle(delivery.channel, delivery.granted.claim()).unwrap();
         });
         if index % 1000 == 999 {
-            tasks::commit_everything(&core).await;
+            commit(&core).await;
         }
     }
-    tasks::commit_everything(&core).await;
+    commit(&core).await;
     let each = unused + measured.bytes() / CHANNELS;
     assert!(each < BYTES_MAX, "{each} bytes a channel; {unused} before it was used, {full} with a message");
 }

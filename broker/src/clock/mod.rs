@@ -231,4 +231,12 @@ fn log_downtime(last_run: Millis, wall: Millis, downtime: i64, is_counted: bool)
 }
 
 #[cfg(test)]
+impl Clock {
+    /// So much time passes: that of a test's machine at once, and the system's by itself.
+    pub(crate) fn wait(&self, time: Millis) {
+        self.0.source.wait(std::time::Duration::from_millis(time));
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -21,6 +21,13 @@ use crate::{
     log::disk::simulated::Chance,
 };
 
+/// The wall clock of the first start: in 2026.
+const WALL_MS: i64 = 1_790_000_000_000;
+/// What the wall clocks of the starts after it are ahead, one after the other: ten years, a day, an hour and a second, and back;
+/// and one is before 1970.
+const WALL_LEADS_MS: [i64; 9] =
+    [3_600_000, -315_360_000_000, 86_400_000, 0, 315_360_000_000, -1_000, -WALL_MS - 1, 1_000, -86_400_000];
+
 /// A message: its number, and the channel that it was pushed to.
 type Name = (u64, usize);
 
@@ -36,6 +43,7 @@ struct World {
     many: Many,
     /// The broker has one core at each start.
     alone: bool,
+    crashes: usize,
     told: BTreeMap<Name, Told>,
     leases: Vec<(Name, u32, Claim)>,
     pushed: u64,
@@ -50,14 +58,15 @@ impl World {
         two.delivery.max_deliveries = 3;
         // Others between, so that the third is on another core than the first, whether there are two or three.
         let between = ["three", "four"].map(channel);
-        let mut many = Many::new([vec![one, two], between.to_vec(), vec![dead]].concat(), cores);
+        let channels = [vec![one, two], between.to_vec(), vec![dead]].concat();
+        let mut many = Many::by(TimeSource::of_test(WALL_MS), channels, cores);
         many.entries.drain(2..4);
         if cold {
             many.forget_what_is_read();
         }
         let [of_one, of_dead] = [0, 2].map(|channel| many.core_of(many.entries[channel].number));
         assert!(of_one != of_dead || cores == 1);
-        Self { many, alone: cores == 1, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
+        Self { many, alone: cores == 1, crashes: 0, told: BTreeMap::new(), leases: Vec::new(), pushed: 0 }
     }
 
     fn run(cores: usize, cold: bool, operations: &[Operation]) {
@@ -186,16 +195,37 @@ impl World {
         found
     }
 
+    /// Leases that a kill does not end: they were told, and whatever the clocks show, an hour has not passed.
+    fn leases_that_last(&self, killed: bool) -> Vec<(Name, u32, Claim)> {
+        let lasts = |(name, channel, claim): &&(Name, u32, Claim)| {
+            let told = self.told.get(name).and_then(|told| told.handed_out.last());
+            killed && told.is_some_and(is_kept) && self.many.core(*channel).holds(*channel, *claim)
+        };
+        self.leases.iter().filter(lasts).copied().collect()
+    }
+
+    /// The next start is after another boot, or not; and its wall clock is another.
+    fn set_clocks(&mut self) {
+        let source = &self.many.source;
+        source.set_wall(WALL_MS + WALL_LEADS_MS[self.crashes % WALL_LEADS_MS.len()]);
+        if self.crashes % 2 == 0 {
+            source.reboot();
+        }
+        self.crashes += 1;
+    }
+
     /// The process is killed, or the power is cut, and the broker starts again: what it has is held against what was told,
     /// and is the truth from then on.
     fn crash(mut self, power_cut: Option<Chance>, mut again: Option<Chance>, cores: usize) -> Self {
         let cores = if self.alone { 1 } else { cores };
+        let held = self.leases_that_last(power_cut.is_none() && again.is_none());
         // First what was told, then the disk: it may have more.
         let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
         let killed = power_cut.is_none() && again.is_none();
         let promises: BTreeMap<_, _> =
             told.into_iter().map(|(name, told)| (name, told.promised(killed))).collect();
         let mut left = self.many.left(power_cut);
+        self.set_clocks();
         if let Some(chance) = &mut again
             && chance.below(2) == 0
         {
@@ -210,6 +240,9 @@ impl World {
             }
             let left = self.many.left(Some(chance));
             self.many = self.many.start(left, cores);
+        }
+        for (name, channel, claim) in held {
+            assert!(self.many.core(channel).holds(channel, claim), "the lease of {name:?} is over");
         }
         // What was on its way to another core arrives.
         self.many.commit();

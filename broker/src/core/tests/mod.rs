@@ -234,7 +234,8 @@ fn reclaim<L: Log>(core: &mut Core<L>) {
         loop {
             match core.reclaim_step(context).unwrap() {
                 Progress::Idle => return Poll::Ready(()),
-                Progress::More | Progress::Later(_) => {}
+                Progress::More => {}
+                Progress::Later(pause) => core.clock.wait(pause),
                 Progress::Waiting => match core.poll_news(context) {
                     Poll::Ready(()) => core.commit(),
                     Poll::Pending => return Poll::Pending,

@@ -29,14 +29,12 @@ impl SmallDisk {
 }
 
 impl SmallDisk {
-    /// Another process takes so many mebibytes, or all there are but less than a segment, with this file.
+    /// Another process takes so many mebibytes, or all that there are, to the last byte, with this file.
     fn others_take(&self, file: &str, mebibytes: u32) -> Result<()> {
         let file = self.0.join(file);
         let (of, count) = (format!("of={}", file.display()), format!("count={}", mebibytes * 256));
         // It may end because there is no more room.
-        if !Command::new("dd").args(["if=/dev/zero", "bs=4096", &of, &count]).output()?.status.success() {
-            run(Command::new("truncate").args(["--size", "-256K"]).arg(&file))?;
-        }
+        Command::new("dd").args(["if=/dev/zero", "bs=4096", &of, &count]).output()?;
         Ok(())
     }
 }

@@ -208,7 +208,7 @@ impl World {
     fn set_clocks(&mut self) {
         let source = &self.many.source;
         source.set_wall(WALL_MS + WALL_LEADS_MS[self.crashes % WALL_LEADS_MS.len()]);
-        if self.crashes % 2 == 0 {
+        if self.crashes.is_multiple_of(2) {
             source.reboot();
         }
         self.crashes += 1;

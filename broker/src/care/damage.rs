@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::data_folder::logs::LogFolder;
 use crate::{
     address_store::look::Harm,
     core::{
@@ -42,6 +43,9 @@ impl Damage {
         let means = match file {
             "lease-key" => {
                 "leases that are out cannot be settled: their messages come again when the leases end"
+            }
+            log if log.parse::<LogFolder>().is_ok() => {
+                "a start refuses the folder; of what is in the log that belongs there nothing is known here"
             }
             "lock" => "a start refuses the folder: put that file where it belongs",
             _ => "nothing tells which store this is, and a start refuses the folder",

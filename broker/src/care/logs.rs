@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    data_folder::look::Looked,
+    data_folder::{self, LogIds, look::Looked},
     log::{
         OpenError, Position, Record,
         disk::examine::{Cut, Examination, Harm, Seen, SegmentSeen, examine},
@@ -24,6 +24,12 @@ impl Logs {
             logs.push((name, log));
         }
         Ok(Self(logs))
+    }
+
+    /// Which log is in which folder.
+    pub(super) fn ids(&self) -> LogIds {
+        let id = |(name, log): &(String, Examination)| Some((name.clone(), data_folder::log_id(log.id()?)));
+        self.0.iter().filter_map(id).collect()
     }
 
     /// What is damaged, in no order.

@@ -32,9 +32,10 @@ impl<L: Log> Core<L> {
         let _ = self.poll_commits(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// Whether there is something to commit.
+    /// Whether there is something to commit. A sync that was asked for is also when another has brought all to the disk
+    /// meanwhile: somebody waits for the group that it was promised with.
     pub(super) fn has_to_commit(&self) -> bool {
-        !self.log.group_is_empty() || (self.sync_wanted && self.log.needs_sync())
+        !self.log.group_is_empty() || self.sync_wanted
     }
 
     /// Ready when there is something to commit and the log takes it.

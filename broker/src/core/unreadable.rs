@@ -13,7 +13,7 @@ use crate::{
     log::{Log, LogError, Position, Read},
 };
 
-/// So many messages that cannot be read, one soon after the other, are a disk that has failed.
+/// So many messages for which the disk has an error, one soon after the other, are a disk that has failed.
 const TOO_MANY: u32 = 32;
 /// Soon: a bad piece of a disk is met message by message, and receivers that wait take a few of them at a time.
 const SOON: Millis = 10_000;
@@ -54,20 +54,25 @@ impl<L: Log> Core<L> {
     }
 
     fn unread(&mut self, error: LogError) -> Unread {
-        if error.is_of_one_record() && !self.failed {
-            let (now, met) = (self.clock.now(), &mut self.unreadable);
-            if now.saturating_sub(met.since) > SOON {
-                *met = Unreadable { since: now, count: 0 };
-            }
-            met.count += 1;
-            if met.count < TOO_MANY {
-                return Unread::Record(error);
-            }
+        // A disk that gives other bytes than were written gives them: however many there are, the others are read.
+        let is_given = !matches!(error, LogError::Io { .. });
+        if error.is_of_one_record() && !self.failed && (is_given || self.is_one_piece()) {
+            return Unread::Record(error);
         }
         match self.survive::<()>(Err(error)) {
             Err(failed) => Unread::Store(failed),
             Ok(()) => Unread::Store(StoreFailed),
         }
+    }
+
+    /// Whether what the disk cannot read may be a piece of it, and not all.
+    fn is_one_piece(&mut self) -> bool {
+        let (now, met) = (self.clock.now(), &mut self.unreadable);
+        if now.saturating_sub(met.since) > SOON {
+            *met = Unreadable { since: now, count: 0 };
+        }
+        met.count += 1;
+        met.count < TOO_MANY
     }
 
     /// How the read of a message's content ended; nothing if the message was set aside for it.

@@ -14,7 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::error::{DataFolderError, step};
+use super::{
+    error::{DataFolderError, step},
+    plain,
+};
 
 /// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
 /// a successor that comes this much later is not noticed.
@@ -65,10 +68,7 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderErr
 
 /// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file.
 pub(super) fn acquire_to_look(path: &Path) -> Result<Option<File>, DataFolderError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => step("open", path, || file)?,
-    };
+    let Some(file) = step("open", path, || plain::open(path))? else { return Ok(None) };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => {
@@ -120,7 +120,9 @@ pub(super) fn no_lock(file: &File) -> io::Result<Option<String>> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    plain::open_with(path, &mut options)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The process id that the holder wrote down.

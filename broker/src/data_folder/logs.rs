@@ -90,11 +90,13 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<LogFolder>> {
     let mut logs = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if let Ok(log) = entry.file_name().to_string_lossy().parse()
-            && entry.file_type()?.is_dir()
-        {
-            logs.push(log);
+        let Ok(log) = entry.file_name().to_string_lossy().parse() else { continue };
+        // A link counts as what it leads to.
+        if !fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
+            let reason = format!("{log} is no folder: put the log's folder there");
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
         }
+        logs.push(log);
     }
     Ok(logs)
 }

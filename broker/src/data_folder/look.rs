@@ -8,8 +8,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, SMALL_BYTES_MAX, VERSION,
-    Version,
+    ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, LogIds, SMALL_BYTES_MAX,
+    VERSION, Version,
     error::{io_error, step},
     lock,
     logs::{self, LogFolder},
@@ -23,6 +23,9 @@ pub(crate) struct Looked {
     lease_key: Option<[u8; LEASE_KEY_BYTES]>,
     /// Files that are damaged or missing, and how.
     pub(crate) harm: Vec<(&'static str, String)>,
+    /// Which log is in which folder, as it is written down.
+    pub(crate) log_ids: LogIds,
+    logs: Vec<LogFolder>,
     _lock: Option<File>,
 }
 
@@ -33,8 +36,17 @@ impl Looked {
             return Err(DataFolderError::NotAFolder { path: path.to_owned() });
         }
         let _lock = lock::acquire_to_look(&path.join(LOCK))?;
-        let mut looked =
-            Self { path: path.to_owned(), store_id: None, lease_key: None, harm: Vec::new(), _lock };
+        let mut logs = step("list", path, || logs::names(path))?;
+        logs.sort_unstable();
+        let mut looked = Self {
+            path: path.to_owned(),
+            store_id: None,
+            lease_key: None,
+            harm: Vec::new(),
+            log_ids: LogIds::new(),
+            logs,
+            _lock,
+        };
         if let Some(reason) = looked.lock_harm()? {
             looked.harm.push((LOCK, reason));
         }
@@ -90,9 +102,7 @@ impl Looked {
 
     /// The names of the logs' folders, in the order of what they say of a message.
     pub(crate) fn logs(&self) -> Vec<String> {
-        let mut logs = logs::names(&self.path).unwrap_or_default();
-        logs.sort_unstable();
-        logs.iter().map(LogFolder::to_string).collect()
+        self.logs.iter().map(LogFolder::to_string).collect()
     }
 
     fn version(&mut self, text: &[u8]) -> Result<Option<Uuid>, DataFolderError> {
@@ -107,7 +117,10 @@ impl Looked {
             return Err(DataFolderError::Newer { path: self.path.clone(), found, supported: FORMAT });
         }
         match serde_json::from_value::<Version>(value) {
-            Ok(version) => Ok(Some(version.store_id)),
+            Ok(version) => {
+                self.log_ids = version.logs;
+                Ok(Some(version.store_id))
+            }
             Err(error) => {
                 self.harm.push((VERSION, error.to_string()));
                 Ok(None)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock            flock: whoever has it owns the folder; the owner's process id as text
-//! restante.json   {"format": 1, "storeId": "…"}, written once, first of all
+//! restante.json   {"format": 1, "storeId": "…"}, written first of all, and which logs there are as soon as they begin
 //! lease-key       the key of the lease tokens' seal, readable by the owner alone
 //! addresses/      the address store
 //! log/            the messages, of a broker with one core from its beginning
@@ -17,6 +17,7 @@ pub(crate) mod look;
 pub(crate) mod plain;
 
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -79,6 +80,30 @@ pub(crate) struct Version {
     /// Where a folder comes from that was made from another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restored_from: Option<Origin>,
+    /// The ids of the logs that hold something, by the names of their folders.
+    #[serde(default, skip_serializing_if = "LogIds::is_empty")]
+    logs: LogIds,
+}
+
+/// Which log is in which folder, so that a folder that is missing, emptied or exchanged is told. Hexadecimal digits, because JSON
+/// has no whole numbers of 64 bits for everybody.
+pub(crate) type LogIds = BTreeMap<String, String>;
+
+/// A log's id, as it is written down.
+pub(crate) fn log_id(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+/// What is wrong with the folders of logs, compared with those that are written down: the folder's name, and how.
+pub(crate) fn wrong_logs(written: &LogIds, found: &LogIds) -> Option<(String, &'static str)> {
+    let (name, _) = written.iter().find(|(name, id)| found.get(*name) != Some(id))?;
+    let reason = match found.get(name) {
+        None => "the log that belongs there is missing, or its folder is empty: put the folder back",
+        Some(_) => {
+            "it holds another log than the one that belongs there: put each folder back under its name"
+        }
+    };
+    Some((name.clone(), reason))
 }
 
 /// Which store a folder was made from, and as of when.
@@ -136,6 +161,22 @@ impl DataFolder {
         // What an empty one held is copied.
         let older = older.iter().map(path).filter(|path| !is_empty(path));
         Ok(LogFolders { older: older.collect(), current: current.iter().map(path).collect() })
+    }
+
+    /// Refuses folders of logs that are not those that were written down.
+    pub(crate) fn compare_logs(&self, found: &LogIds) -> Result<(), DataFolderError> {
+        match wrong_logs(&version(&self.path)?.logs, found) {
+            None => Ok(()),
+            Some((name, reason)) => {
+                Err(DataFolderError::Damaged { path: self.path.join(name), reason: reason.to_owned() })
+            }
+        }
+    }
+
+    /// Writes down which log is in which folder.
+    pub(crate) fn record_logs(&self, logs: LogIds) -> Result<(), DataFolderError> {
+        let version = version(&self.path)?;
+        if version.logs == logs { Ok(()) } else { Version { logs, ..version }.write(&self.path) }
     }
 
     /// Makes the folders of these logs that are not there, and removes those that held what is copied.
@@ -207,7 +248,8 @@ pub(crate) fn write_version(
 ) -> Result<Version, DataFolderError> {
     let logs = step("list", folder, || logs::names(folder))?;
     let format = if logs.iter().all(|log| *log == LogFolder::FIRST) { FORMAT_OF_ONE_LOG } else { FORMAT };
-    let version = Version { format, store_id: Uuid::from_bytes(random(folder)?), restored_from };
+    let store_id = Uuid::from_bytes(random(folder)?);
+    let version = Version { format, store_id, restored_from, logs: LogIds::new() };
     version.write(folder)?;
     Ok(version)
 }

@@ -14,7 +14,7 @@ use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
-    data_folder::{self, DataFolder},
+    data_folder::{self, DataFolder, LogIds},
     first_failure::FirstFailure,
     log::{
         DiskLog, Options,
@@ -66,26 +66,45 @@ pub(crate) fn read(
         is_there.then(|| Ok(Sound::look(Folder::guarded(path, folder.guard()))?)).transpose()
     };
     // Nothing is written to any of them before all are known to be sound.
-    let older = in_parallel(logs.older.clone(), look)?.into_iter().flatten().collect();
+    let older: Vec<_> = in_parallel(logs.older.clone(), look)?;
     let current = in_parallel(logs.current.clone(), look)?;
+    let all = || logs.older.iter().zip(&older).chain(logs.current.iter().zip(&current));
+    folder.compare_logs(&ids(all().filter_map(|(path, sound)| Some((path, sound.as_ref()?.id()?)))))?;
+    let lasting = logs.older.iter().zip(&older).filter_map(|(path, sound)| {
+        let sound = sound.as_ref().filter(|sound| !sound.is_empty())?;
+        Some((path, sound.id()?))
+    });
+    let lasting = ids(lasting);
     folder.begin_logs(&logs)?;
+    let older = older.into_iter().flatten().collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
-    let current = current.into_iter().zip(logs.current).collect();
-    let mut found = in_parallel(current, |core, (sound, path)| -> Result<_, RunError> {
+    let current = current.into_iter().zip(logs.current.clone()).collect();
+    let found = in_parallel(current, |core, (sound, path)| -> Result<_, RunError> {
         let sound = match sound {
             Some(sound) => sound,
             None => Sound::look(Folder::guarded(path, folder.guard()))?,
         };
         let log = DiskLog::open_sound(older.clone(), sound, options)?;
+        let id = log.id();
         let found = Found::read(log, Here { core, cores }, store);
-        Ok(current_thread()?.block_on(found).map_err(StartError::from)?)
+        Ok((id, current_thread()?.block_on(found).map_err(StartError::from)?))
     })?;
+    let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
+    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
+    let begun = ids(logs.current.iter().zip(begun));
+    folder.record_logs(lasting.into_iter().chain(begun).collect())?;
     Found::settle_outboxes(&mut found);
     Found::find_owners(&mut found, store)?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
     older.make_room();
     Ok(Read { found, clock, older })
+}
+
+/// Which log is in which folder.
+fn ids<'a>(logs: impl Iterator<Item = (&'a PathBuf, u64)>) -> LogIds {
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    logs.filter_map(|(path, id)| Some((name(path)?, data_folder::log_id(id)))).collect()
 }
 
 impl Read {

@@ -155,6 +155,16 @@ fn a_disk_that_can_read_nothing_stops_the_broker_and_does_not_give_up_every_mess
 }
 
 #[test]
+fn however_many_are_damaged_the_others_are_delivered() {
+    let mut bench = stored(60);
+    (0..50).for_each(|number| WAYS[1](&bench.place.0, number));
+    let contents: Vec<_> = (0..60).filter_map(|_| pulled(&mut bench)).collect();
+    assert!(!bench.core.has_failed());
+    assert_eq!(contents, (50..60).map(body).collect::<Vec<_>>());
+    assert_eq!(dead(&bench).len(), 50);
+}
+
+#[test]
 fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
     for spoil in WAYS {
         let mut bench = stored(60);

@@ -177,6 +177,11 @@ impl<S: Storage> DiskLog<S> {
         self.spares.poll_enough(context)
     }
 
+    /// Which log it is: drawn when it began.
+    pub fn id(&self) -> u64 {
+        self.log_id
+    }
+
     /// The logs before this one.
     pub fn older(&self) -> &Older<S> {
         &self.older

@@ -54,6 +54,16 @@ impl<S: Storage> Sound<S> {
         let survey = recovery::survey(&storage)?;
         Ok(Self { storage, survey })
     }
+
+    /// Which log it is; none when nothing is there.
+    pub fn id(&self) -> Option<u64> {
+        self.survey.log()
+    }
+
+    /// Whether it holds nothing: it is new, or all that it held is copied.
+    pub fn is_empty(&self) -> bool {
+        self.survey.segments.is_empty()
+    }
 }
 
 impl<S: Storage> DiskLog<S> {

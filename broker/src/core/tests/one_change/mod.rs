@@ -129,3 +129,46 @@ fn of_a_small_log_nothing_is_lost_without_a_word() {
 fn of_addresses_with_a_snapshot_nothing_is_lost_without_a_word() {
     hold(Shape::Snapshot, 5);
 }
+
+#[test]
+fn folders_of_logs_that_are_exchanged_missing_emptied_or_no_folders_are_told() {
+    let folder = Folder::make(Shape::TwoCores, 6);
+    let whole = |path: &Path| path.join("log-2-0of2");
+    let other = |path: &Path| path.join("log-2-1of2");
+    let changes: [(&str, &dyn Fn(&Path)); 5] = [
+        ("exchanged", &|path| {
+            fs::rename(whole(path), path.join("aside")).unwrap();
+            fs::rename(other(path), whole(path)).unwrap();
+            fs::rename(path.join("aside"), other(path)).unwrap();
+        }),
+        ("missing", &|path| fs::remove_dir_all(other(path)).unwrap()),
+        ("the older one missing", &|path| fs::remove_dir_all(path.join("log")).unwrap()),
+        ("emptied", &|path| {
+            fs::remove_dir_all(other(path)).unwrap();
+            fs::create_dir(other(path)).unwrap();
+        }),
+        ("a file", &|path| {
+            fs::remove_dir_all(other(path)).unwrap();
+            fs::write(other(path), "").unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let copy = folder.copy();
+        change(copy.path());
+        let mut tally = Tally::default();
+        tally.look(&folder, copy.path(), 2).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        assert_eq!(tally.refused, 1, "{what}");
+    }
+}
+
+#[test]
+fn a_log_behind_a_link_is_seen_by_check_as_a_start_sees_it() {
+    let folder = Folder::make(Shape::TwoCores, 7);
+    let (copy, elsewhere) = (folder.copy(), folder.copy());
+    let log = copy.path().join("log-2-1of2");
+    fs::remove_dir_all(&log).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("log-2-1of2"), &log).unwrap();
+    let mut tally = Tally::default();
+    tally.look(&folder, copy.path(), 2).unwrap();
+    assert_eq!(tally.sound, 1);
+}

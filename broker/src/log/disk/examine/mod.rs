@@ -175,6 +175,11 @@ impl Examination {
         spares.fold((0, 0), |(count, bytes), spare| (count + 1, bytes + spare.bytes))
     }
 
+    /// Which log it is; none when nothing is there.
+    pub fn id(&self) -> Option<u64> {
+        self.survey.log()
+    }
+
     /// The segments in use, oldest first.
     pub fn segments(&self) -> Vec<SegmentSeen> {
         let mut frames: BTreeMap<u64, u64> = BTreeMap::new();

@@ -135,7 +135,8 @@ fn folders_of_logs_that_are_exchanged_missing_emptied_or_no_folders_are_told() {
     let folder = Folder::make(Shape::TwoCores, 6);
     let whole = |path: &Path| path.join("log-2-0of2");
     let other = |path: &Path| path.join("log-2-1of2");
-    let changes: [(&str, &dyn Fn(&Path)); 5] = [
+    type ChangeOf<'a> = (&'a str, &'a dyn Fn(&Path));
+    let changes: [ChangeOf<'_>; 5] = [
         ("exchanged", &|path| {
             fs::rename(whole(path), path.join("aside")).unwrap();
             fs::rename(other(path), whole(path)).unwrap();

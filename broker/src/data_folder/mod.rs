@@ -179,7 +179,7 @@ impl DataFolder {
         if version.logs == logs { Ok(()) } else { Version { logs, ..version }.write(&self.path) }
     }
 
-    /// Makes the folders of these logs that are not there, and removes those that held what is copied.
+    /// Makes the folders of these logs that are not there.
     pub fn begin_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         if logs.current.iter().any(|log| !log.exists()) {
             // A version that does not know of it must not take the folder for an empty one.
@@ -187,6 +187,11 @@ impl DataFolder {
             logs.current.iter().try_for_each(|log| make_folder(log))?;
             step("sync", &self.path, || durable::sync_folder_of(&self.path.join(LOG)))?;
         }
+        Ok(())
+    }
+
+    /// Removes the folders of logs of which all is copied.
+    pub fn remove_empty_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         for log in step("list", &self.path, || logs::names(&self.path))? {
             let path = self.path.join(log.to_string());
             if log != LogFolder::FIRST && !logs.current.contains(&path) && is_empty(&path) {

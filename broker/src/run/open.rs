@@ -90,14 +90,15 @@ pub(crate) fn read(
         Ok((id, current_thread()?.block_on(found).map_err(StartError::from)?))
     })?;
     let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
-    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
     let begun = ids(logs.current.iter().zip(begun));
-    folder.record_logs(lasting.into_iter().chain(begun).collect())?;
     Found::settle_outboxes(&mut found);
     Found::find_owners(&mut found, store)?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
+    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
+    folder.record_logs(lasting.into_iter().chain(begun).collect())?;
     older.make_room();
+    folder.remove_empty_logs(&logs)?;
     Ok(Read { found, clock, older })
 }
 

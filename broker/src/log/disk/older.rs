@@ -4,12 +4,9 @@
 //! Architecture Invariant: a segment of an older log never changes. It is read by all cores at once, without a lock, and it
 //! is removed when the last of them has no need of it any more.
 
-use std::{
-    io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
 };
 
 use super::{
@@ -195,24 +192,13 @@ impl<S: Storage> Older<S> {
 }
 
 impl<S: Storage> Older<S> {
-    /// Removes a segment's file, and with the last of them what tells how far its log goes. What tells where the log begins
-    /// comes first, or a crash in between would make the segment look lost.
+    /// Removes a segment's file. What tells where the log begins comes first, or a crash in between would make the segment look
+    /// lost; and it stays when the last of them goes, so that a log of which all is copied is told from one that was emptied.
     fn remove(&self, index: usize, file: &str) -> Result<(), LogError> {
         let segment = &self.segments[index];
         let (log, storage) = (segment.log as usize, &self.logs[segment.log as usize]);
         self.synced[log].update(|mark| mark.first_frame = segment.extent.next_frame)?;
         self.synced[log].sync()?;
-        if self.segments.get(index + 1).is_none_or(|next| next.log != segment.log) {
-            // First: a folder without segments is empty then. All that the last one held is copied.
-            storage.remove(synced::NAME).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(LogError::Io {
-                    action: "remove",
-                    file: storage.path().join(synced::NAME),
-                    source: error,
-                }),
-            })?;
-        }
         let removed = index::remove(storage, file).and_then(|()| storage.remove(file));
         let removed = removed.and_then(|()| storage.sync_folder());
         removed.map_err(|source| LogError::Io { action: "remove", file: storage.path().join(file), source })

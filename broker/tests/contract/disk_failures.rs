@@ -23,7 +23,7 @@ async fn a_broker_that_is_told_to_stop_ends_with_0() {
 #[tokio::test]
 async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_and_the_reason_are_its_last_word()
  {
-    let mut broker = Broker::serving(ORDERS);
+    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     broker.pushed("acme/orders", "stored").await;
     broker.limit_files(4096);
     // It may be gone before the answer is.

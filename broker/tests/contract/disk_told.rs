@@ -14,7 +14,7 @@ const MESSAGES: usize = 60;
 
 /// A broker that has stored some messages and ended.
 async fn stored(in_order: bool) -> Broker {
-    let mut broker = Broker::serving(ORDERS);
+    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     for number in 0..MESSAGES {
         broker.pushed("acme/orders", format!("message {number:03}")).await;
     }

@@ -59,8 +59,9 @@ impl View {
         replay.hand_over();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
-        let wrong = data_folder::wrong_logs(&folder.log_ids, &logs.ids());
-        damage.extend(wrong.map(|(name, reason)| Damage::of_file(&name, reason)));
+        let found = logs.ids();
+        let wrong = data_folder::wrong_logs(&folder.log_ids, &found);
+        damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
         let (apart, lost) = adopt_lost(&mut addresses, &said);
         damage.extend(apart);

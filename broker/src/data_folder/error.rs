@@ -105,7 +105,8 @@ pub enum DataFolderError {
         source: io::Error,
     },
     /// A file is not what a broker writes.
-    #[error("{path} is damaged: {reason}. Restore the data folder from a backup, or choose another (--data-dir)", path = path.display())]
+    #[error("{path} is damaged: {reason}. If it cannot be put right: restante-broker restore makes a folder from a backup, \
+         and salvage one of everything that can be read", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

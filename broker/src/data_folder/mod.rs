@@ -94,16 +94,21 @@ pub(crate) fn log_id(id: u64) -> String {
     format!("{id:016x}")
 }
 
-/// What is wrong with the folders of logs, compared with those that are written down: the folder's name, and how.
-pub(crate) fn wrong_logs(written: &LogIds, found: &LogIds) -> Option<(String, &'static str)> {
-    let (name, _) = written.iter().find(|(name, id)| found.get(*name) != Some(id))?;
-    let reason = match found.get(name) {
-        None => "the log that belongs there is missing, or its folder is empty: put the folder back",
-        Some(_) => {
-            "it holds another log than the one that belongs there: put each folder back under its name"
-        }
-    };
-    Some((name.clone(), reason))
+/// What is wrong with the folders of logs, compared with those that are written down: the names of the folders, and how.
+pub(crate) fn wrong_logs<'a>(
+    written: &'a LogIds,
+    found: &'a LogIds,
+) -> impl Iterator<Item = (&'a str, &'static str)> {
+    let wrong = written.iter().filter(|(name, id)| found.get(*name) != Some(id));
+    wrong.map(|(name, _)| {
+        let reason = match found.get(name) {
+            None => "the log that belongs there is missing, or its folder is empty: put the folder back",
+            Some(_) => {
+                "it holds another log than the one that belongs there: put each folder back under its name"
+            }
+        };
+        (name.as_str(), reason)
+    })
 }
 
 /// Which store a folder was made from, and as of when.
@@ -165,18 +170,22 @@ impl DataFolder {
 
     /// Refuses folders of logs that are not those that were written down.
     pub(crate) fn compare_logs(&self, found: &LogIds) -> Result<(), DataFolderError> {
-        match wrong_logs(&version(&self.path)?.logs, found) {
-            None => Ok(()),
-            Some((name, reason)) => {
-                Err(DataFolderError::Damaged { path: self.path.join(name), reason: reason.to_owned() })
-            }
-        }
+        let written = version(&self.path)?.logs;
+        wrong_logs(&written, found).next().map_or(Ok(()), |(name, reason)| {
+            Err(DataFolderError::Damaged { path: self.path.join(name), reason: reason.to_owned() })
+        })
     }
 
-    /// Writes down which log is in which folder.
-    pub(crate) fn record_logs(&self, logs: LogIds) -> Result<(), DataFolderError> {
+    /// Writes down which log is in which folder. False when the disk has no room for that.
+    pub(crate) fn record_logs(&self, logs: LogIds) -> Result<bool, DataFolderError> {
         let version = version(&self.path)?;
-        if version.logs == logs { Ok(()) } else { Version { logs, ..version }.write(&self.path) }
+        if version.logs == logs {
+            return Ok(true);
+        }
+        match (Version { logs, ..version }).write(&self.path) {
+            Err(DataFolderError::Full { .. }) => Ok(false),
+            written => written.map(|()| true),
+        }
     }
 
     /// Makes the folders of these logs that are not there.

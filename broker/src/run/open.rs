@@ -95,10 +95,14 @@ pub(crate) fn read(
     Found::find_owners(&mut found, store)?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
-    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
-    folder.record_logs(lasting.into_iter().chain(begun).collect())?;
     older.make_room();
-    folder.remove_empty_logs(&logs)?;
+    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
+    if folder.record_logs(lasting.into_iter().chain(begun).collect())? {
+        older.remove_copied();
+        folder.remove_empty_logs(&logs)?;
+    } else {
+        tracing::warn!("the volume has no room to write down which logs there are: the next start does it");
+    }
     Ok(Read { found, clock, older })
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use restante_client::{
     BatchOptions, Message, ProblemType, Receiver, ReceiverOptions, ReleaseOptions, Sender, Verdict,
 };
-use restante_tests::{command::run, requirements};
+use restante_tests::{command::run, requirements, wait::until};
 
 use crate::broker::{Broker, channel, http};
 
@@ -132,6 +132,47 @@ async fn receivers_that_give_back_99_of_100_on_a_volume_that_others_fill_stop_no
     broker.until_empty("letters").await?;
     let stored = fill(&broker, orders, 1000, &"x".repeat(1000)).await?;
     ensure!(stored == 1000, "an emptied disk takes {stored} of 1000 messages");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_without_room_to_write_down_that_a_log_is_copied_serves_what_is_there() -> Result<()> {
+    if !requirements::has_root() {
+        return Ok(());
+    }
+    let mut broker =
+        Broker::prepared(&channel("orders", "limits: {bytes: 1Gi}"), &["--segment-size", "1MiB"])?;
+    let disk = SmallDisk::mount(broker.folder().join("data"), 48)?;
+    broker.on_cores(2);
+    broker.start()?;
+    broker.ready().await?;
+    let id = push(&broker, 0).await?.context("there is room")?;
+    broker.kill()?;
+    broker.on_cores(1);
+    broker.start()?;
+    broker.ready().await?;
+    let copied = || {
+        let segments = ["log-2-0of2", "log-2-1of2"].map(|log| fs::read_dir(disk.0.join(log)));
+        let left = segments.into_iter().flatten().flatten().flatten();
+        let left = left.filter(|file| file.path().extension().is_some_and(|kind| kind == "seg")).count();
+        ensure!(left == 0, "{left} segments are left");
+        Ok(())
+    };
+    until("the logs of two cores to be copied", Duration::from_secs(60), copied)?;
+    broker.kill()?;
+    disk.others_take("rest", 48)?;
+    broker.start()?;
+    broker.ready().await?;
+    let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, ReceiverOptions::default());
+    let message = receiver.receive().await?;
+    assert_eq!(message.id.to_string(), id);
+    message.settle().await?;
+    // With room, the next start writes it down.
+    broker.kill()?;
+    fs::remove_file(disk.0.join("rest"))?;
+    broker.start()?;
+    broker.ready().await?;
+    ensure!(!disk.0.join("log-2-0of2").exists(), "its folder is left");
     Ok(())
 }
 

@@ -42,6 +42,8 @@ pub struct Older<S: Storage> {
     /// How far each goes, and who says so on disk.
     synced: Vec<Synced<S::File>>,
     segments: Vec<OlderSegment<S::File>>,
+    /// Logs of which all was copied before the start.
+    copied: Vec<usize>,
     /// Files that were ready for use: the log that they are of, and their names.
     spares: Mutex<Vec<(usize, String)>>,
     /// The next one to remove.
@@ -56,6 +58,7 @@ impl<S: Storage> Default for Older<S> {
             logs: Vec::new(),
             synced: Vec::new(),
             segments: Vec::new(),
+            copied: Vec::new(),
             spares: Mutex::default(),
             removed: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -68,7 +71,7 @@ impl<S: Storage> Older<S> {
     /// and nobody knows to be on disk is written once more and synced.
     pub fn open(sound: Vec<Sound<S>>, cores: u32) -> Result<Self, OpenError> {
         let (mut segments, mut spares, mut marks) = (Vec::new(), Vec::new(), Vec::new());
-        let mut logs = Vec::new();
+        let (mut logs, mut copied) = (Vec::new(), Vec::new());
         for (log, Sound { storage, mut survey }) in sound.into_iter().enumerate() {
             logs.push(storage.clone());
             let storage = &storage;
@@ -80,7 +83,7 @@ impl<S: Storage> Older<S> {
             survey.frames.split_off(&end.next_frame);
             if survey.segments.is_empty() {
                 // All that it held is copied.
-                spares.extend((survey.mark != Seen::Missing).then(|| (log, synced::NAME.to_owned())));
+                copied.extend((survey.mark != Seen::Missing).then_some(log));
                 marks.push(Synced::nowhere(storage));
                 continue;
             }
@@ -115,17 +118,25 @@ impl<S: Storage> Older<S> {
             }
             segments[begins..].reverse();
         }
-        Ok(Self { logs, synced: marks, segments, spares: Mutex::new(spares), ..Self::default() })
+        Ok(Self { logs, synced: marks, segments, copied, spares: Mutex::new(spares), ..Self::default() })
     }
 
     /// What was ready for use makes room, once the logs are open that are written from now on. Not before: a disk that has no
     /// room for those is left as it was.
     pub fn make_room(&self) {
         let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
-        for (log, name) in spares {
-            if let Err(error) = self.logs[log].remove(&name) {
-                tracing::warn!(%error, file = name, "failed to remove a file of an old log");
-            }
+        spares.iter().for_each(|(log, name)| self.remove_unused(*log, name));
+    }
+
+    /// Removes what is left of logs that had nothing in them at the start, once that is written down: until then such a log is told
+    /// from one that was emptied.
+    pub fn remove_copied(&self) {
+        self.copied.iter().for_each(|log| self.remove_unused(*log, synced::NAME));
+    }
+
+    fn remove_unused(&self, log: usize, name: &str) {
+        if let Err(error) = self.logs[log].remove(name) {
+            tracing::warn!(%error, file = name, "failed to remove a file of an old log");
         }
     }
 

@@ -59,7 +59,7 @@ fn an_older_log_that_is_left_segment_by_segment_opens_after_a_crash_at_any_momen
             again.make_room();
             drop(again);
             // What tells how far it went is removed by the start that finds nothing else.
-            older_log(after.clone()).unwrap().make_room();
+            older_log(after.clone()).unwrap().remove_copied();
             assert_eq!(after.list().unwrap(), Vec::<String>::new(), "{operations}, {seed}");
         }
     }

@@ -146,7 +146,8 @@ impl Peek {
             }
             let recorded = match recorded {
                 Some(recorded) => recorded,
-                // Of a dead letter that cannot be read the rest is told; any other has become one by now.
+                // A dead letter that cannot be read is shown without its content. Any other message has become a dead letter by
+                // now.
                 None if span.state == State::Dead => Recorded::unreadable(),
                 None => continue,
             };

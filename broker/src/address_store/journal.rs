@@ -96,7 +96,7 @@ impl Journal {
         Ok(Self { file: Box::new(file), bytes, next_sequence: 1, lacks_mark: false })
     }
 
-    /// Goes on with a journal that ends there: what lies behind is cut off, and what is left is synced.
+    /// Continues a journal from its end: cuts off what lies behind, and syncs the rest.
     pub(super) fn go_on(path: &Path, end: JournalEnd, is_torn: bool) -> Result<Self, OpenError> {
         let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         let mut file = open_for_append(path).map_err(io("cannot open"))?;
@@ -124,8 +124,8 @@ impl Journal {
         self.file.sync().map_err(AppendError::Failed)
     }
 
-    /// Appends the empty entry that tells that the one before it was synced. Every change has one before the next: that is how
-    /// damage is told from a torn tail.
+    /// Appends the empty entry that tells that the one before it was synced. The next change follows it: a change without
+    /// one can only be the last, torn by a power cut, and not damage.
     pub(super) fn mark_synced(&mut self) -> Result<(), AppendError> {
         self.write(&payload(&Record::Changes(Vec::new())))?;
         self.lacks_mark = false;

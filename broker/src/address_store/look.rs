@@ -1,5 +1,5 @@
-//! What the store's files hold, read without changing anything and past any damage. The one way of reading them: people in
-//! trouble are told all of it, and a start refuses the first thing that is wrong.
+//! What the store's files hold, read without changing anything and past any damage. The one way of reading them: `check`
+//! lists everything that is wrong, and a start refuses the folder for the first.
 
 use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
@@ -232,7 +232,7 @@ impl Looked {
         };
         self.harmed(walk.name, walk.at..to, reason);
         if let Some(frame) = &frame {
-            // What is missing is told already.
+            // The damage above covers what is missing before this entry.
             (walk.at, walk.expected) = (to, frame.sequence);
             walk.seek(to + frame::encoded_len(frame.payload.len()))?;
         }

@@ -18,7 +18,7 @@ const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The longest `restante.json` and lease key that are believed.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
-/// The longest file of the address store that is believed: two million channels of which all is said that can be.
+/// The longest file of the address store that a backup may have: two million channels, each of the longest configuration.
 const ADDRESSES_BYTES_MAX: u64 = 16 << 30;
 /// The most files that are believed: as many as a manifest tells of.
 const FILES_MAX: usize = 1 << 17;

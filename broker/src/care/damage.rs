@@ -67,8 +67,8 @@ impl Damage {
             super::text::count(orphans.len() as u64, "channel"),
             whose::listed(orphans)
         );
-        let means = "nothing is lost but what was said of the channels: a start and salvage make them orphans, with all that \
-                     is stored of them";
+        let means = "no message is lost, only the configuration of the channels: a start and salvage make them orphans that keep their \
+                     messages";
         Self::new(data_folder::LOG.to_owned(), 0..0, &what, means)
     }
 

@@ -18,7 +18,7 @@ pub struct Mark {
 /// The wall clock at a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wall {
-    /// The time that people are told.
+    /// The wall clock time that answers and logs show.
     pub shown: Millis,
     /// The same by the wall clock that was ever furthest ahead.
     pub latest: Millis,

@@ -10,7 +10,7 @@
 //! Nor is downtime added later, when the wall clock has proved to be right: what was promised since the start would be over
 //! too early.
 //!
-//! People are told wall clock times: [`wall`]. What a run knows of the time is kept for the next: [`mark`].
+//! [`wall`] makes wall clock times for people. [`mark`] keeps what a run knows of the time for the next run.
 
 mod mark;
 mod source;

@@ -16,5 +16,6 @@ mod read;
 mod write;
 
 pub use manifest::{FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest};
+pub(crate) use read::is_segment;
 pub use read::{ArchiveError, Sink, read};
 pub use write::Writer;

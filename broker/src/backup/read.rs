@@ -190,7 +190,8 @@ fn is_mark(name: &str) -> bool {
     name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_mark_name(file))
 }
 
-fn is_segment(name: &str) -> bool {
+/// Whether it is a segment of a log.
+pub(crate) fn is_segment(name: &str) -> bool {
     name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_segment_name(file))
 }
 

@@ -20,6 +20,7 @@ use super::{CareError, Verdict, say};
 use crate::{
     backup::{self, ArchiveError, Manifest, Sink},
     config::BackupArguments,
+    log::disk::Walk,
 };
 
 /// Pieces of the body between the connection and whoever looks at them.
@@ -86,7 +87,7 @@ pub enum BackupError {
 
 /// Takes a backup. A file has its name only once it is whole.
 pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, CareError> {
-    let manifest = match &arguments.output {
+    let (manifest, damaged) = match &arguments.output {
         None => take(arguments, &mut io::stdout().lock(), "standard output")?,
         Some(path) => to_file(arguments, path)?,
     };
@@ -98,20 +99,29 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, CareError> {
         manifest.files.len(),
         bytesize::ByteSize(bytes)
     ));
-    Ok(Verdict::Sound)
+    if damaged.is_empty() {
+        return Ok(Verdict::Sound);
+    }
+    for Damaged { file, offset } in &damaged {
+        say(&format!(
+            "{file} is damaged at offset {offset}: the broker's disk has it so, and so has the backup, which is whole otherwise"
+        ));
+    }
+    say("keep earlier backups; restante-broker check, with the broker stopped, tells all that is damaged");
+    Ok(Verdict::Damaged)
 }
 
-fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Manifest, BackupError> {
+fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Taken, BackupError> {
     let failed = |source| BackupError::Output { to: path.display().to_string(), source };
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".part");
     let unfinished = PathBuf::from(unfinished);
     let taken = File::create(&unfinished).map_err(failed).and_then(|mut file| {
-        let manifest = take(arguments, &mut file, &path.display().to_string())?;
+        let taken = take(arguments, &mut file, &path.display().to_string())?;
         file.sync_all().map_err(failed)?;
         fs::rename(&unfinished, path).map_err(failed)?;
         crate::data_folder::durable::sync_folder_of(path).map_err(failed)?;
-        Ok(manifest)
+        Ok(taken)
     });
     if taken.is_err() {
         // What is left is no backup, and must not be taken for one.
@@ -120,8 +130,11 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Manifest, BackupE
     taken
 }
 
+/// A whole backup, and what is damaged in it.
+type Taken = (Manifest, Vec<Damaged>);
+
 /// Writes what the broker sends, and says what it is once all of it is there.
-fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Manifest, BackupError> {
+fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Taken, BackupError> {
     let url = &arguments.control_url;
     let mut token = String::new();
     // From wherever it comes, and not for ever.
@@ -129,7 +142,11 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
         .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut token))
         .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
-    let look = move || backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut Nowhere);
+    let look = move || {
+        let mut looked = Looked::default();
+        let manifest = backup::read(Pieces { from: looked_at, piece: Bytes::new() }, &mut looked)?;
+        Ok((manifest, looked.damaged))
+    };
     let no_thread = |error: io::Error| BackupError::Thread { source: error };
     let looking = thread::Builder::new().spawn(look).map_err(no_thread)?;
     let written = runtime::Builder::new_current_thread()
@@ -218,19 +235,34 @@ impl Read for Pieces {
     }
 }
 
-/// Files that are only looked at.
-struct Nowhere;
+/// Looks at the segments of an archive, and keeps nothing.
+#[derive(Default)]
+struct Looked {
+    segment: Option<(String, Walk)>,
+    damaged: Vec<Damaged>,
+}
 
-impl Sink for Nowhere {
-    fn begin(&mut self, _: &str) -> io::Result<()> {
+/// The place of a segment from which on it is not as it was written.
+struct Damaged {
+    file: String,
+    offset: u64,
+}
+
+impl Sink for Looked {
+    fn begin(&mut self, name: &str) -> io::Result<()> {
+        self.segment = backup::is_segment(name).then(|| (name.to_owned(), Walk::begin()));
         Ok(())
     }
 
-    fn contents(&mut self, _: &[u8]) -> io::Result<()> {
+    fn contents(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.segment.iter_mut().for_each(|(_, walk)| walk.take(bytes));
         Ok(())
     }
 
     fn end(&mut self) -> io::Result<()> {
+        let damaged =
+            self.segment.take().and_then(|(file, walk)| Some(Damaged { file, offset: walk.broken_at()? }));
+        self.damaged.extend(damaged);
         Ok(())
     }
 }

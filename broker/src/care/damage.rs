@@ -32,6 +32,9 @@ pub(super) struct Damage {
     /// Group commits that are lost, where their number is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) frames: Option<u64>,
+    /// Whether settles may have lain there.
+    #[serde(skip)]
+    pub(super) loses_settles: bool,
 }
 
 /// What the frames of a log promise.
@@ -108,13 +111,14 @@ impl Damage {
             | What::Unreadable => FRAMES,
         };
         let mut damage = Self::new(file.clone(), *from..*to, &what.to_string(), means);
+        damage.loses_settles = what.loses_records();
         damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);
         damage
     }
 
     fn new(file: String, bytes: Range<u64>, what: &str, means: &str) -> Self {
         let (what, means) = (what.to_owned(), means.to_owned());
-        Self { file, from: bytes.start, to: bytes.end, what, means, frames: None }
+        Self { file, from: bytes.start, to: bytes.end, what, means, frames: None, loses_settles: false }
     }
 
     /// Where it is and what it is, in one line.

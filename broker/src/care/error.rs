@@ -84,6 +84,23 @@ pub enum CareError {
         /// The path.
         path: PathBuf,
     },
+    /// Something is there that no attempt left.
+    #[error(
+        "{} is there already, and no attempt of restante-broker left it: rename it, or choose another name for the new folder",
+        path.display()
+    )]
+    UnfinishedIsThere {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The new folder, or the place for the old one, is in a folder that must not change.
+    #[error("{} is in {}, which stays as it is: name a folder beside it", path.display(), outer.display())]
+    Inside {
+        /// The path.
+        path: PathBuf,
+        /// The folder that it is in.
+        outer: PathBuf,
+    },
     /// A path without a last name.
     #[error("{} does not end with a name: name the folder that is to be made", path.display())]
     NoName {

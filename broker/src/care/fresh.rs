@@ -13,6 +13,8 @@ use super::CareError;
 
 /// What the name ends with while the folder is being made.
 const UNFINISHED: &str = ".unfinished";
+/// A file that tells that nobody else made the folder: an attempt that was not finished may be removed.
+const MARK: &str = "unfinished";
 
 /// A folder that is being made. Dropped before its end, it is removed.
 pub(super) struct Fresh {
@@ -27,8 +29,11 @@ impl Fresh {
     /// Begins a folder where there is none, or an empty one, or one that moves to `old`. What an earlier attempt left is
     /// removed.
     pub(super) fn begin(path: &Path, old: Option<&Path>) -> Result<Self, CareError> {
-        if let Some(old) = old.filter(|old| old.exists()) {
-            return Err(CareError::OldIsThere { path: old.to_owned() });
+        if let Some(old) = old {
+            if old.exists() {
+                return Err(CareError::OldIsThere { path: old.to_owned() });
+            }
+            refuse_inside(old, path)?;
         }
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
@@ -41,14 +46,11 @@ impl Fresh {
         let mut unfinished = OsString::from(name);
         unfinished.push(UNFINISHED);
         let unfinished = path.with_file_name(unfinished);
-        match fs::remove_dir_all(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(CareError::io("remove", &unfinished, error));
-            }
-            _ => {}
-        }
+        remove_left(&unfinished)?;
         let fresh = Self { path: path.to_owned(), unfinished, old: old.map(Path::to_owned), whole: false };
         fresh.make_folder(Path::new(""))?;
+        let mark = fresh.unfinished.join(MARK);
+        File::create(&mark).map_err(|error| CareError::io("make", &mark, error))?;
         Ok(fresh)
     }
 
@@ -75,6 +77,8 @@ impl Fresh {
         match named {
             Ok(()) => {
                 self.whole = true;
+                // It says nothing any more under the folder's name.
+                let _ = fs::remove_file(self.path.join(MARK));
                 Ok(())
             }
             Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::CrossesDevices) => {
@@ -91,6 +95,31 @@ impl Drop for Fresh {
             // The next attempt removes what cannot be removed now.
             let _ = fs::remove_dir_all(&self.unfinished);
         }
+    }
+}
+
+/// Removes what an earlier attempt left, and nothing else.
+fn remove_left(unfinished: &Path) -> Result<(), CareError> {
+    match fs::remove_dir(unfinished) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(_) => {}
+    }
+    if !unfinished.join(MARK).exists() {
+        return Err(CareError::UnfinishedIsThere { path: unfinished.to_owned() });
+    }
+    fs::remove_dir_all(unfinished).map_err(|error| CareError::io("remove", unfinished, error))
+}
+
+/// Refuses a folder that would be made in another, which would change that one.
+pub(super) fn refuse_inside(path: &Path, outer: &Path) -> Result<(), CareError> {
+    let parent = path.parent().map(|parent| if parent == "" { Path::new(".") } else { parent });
+    let (Some(parent), Ok(outer)) = (parent, outer.canonicalize()) else { return Ok(()) };
+    // The nearest of its parents that is there.
+    let inside = parent.ancestors().find_map(|parent| parent.canonicalize().ok());
+    match inside.is_some_and(|parent| parent.starts_with(&outer)) {
+        true => Err(CareError::Inside { path: path.to_owned(), outer }),
+        false => Ok(()),
     }
 }
 

@@ -15,7 +15,13 @@ use std::{
 use restante_wire::terminal::Form;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{CareError, Verdict, fresh::Fresh, report::Report, stdout, text, view::View};
+use super::{
+    CareError, Verdict,
+    fresh::{self, Fresh},
+    report::Report,
+    stdout, text,
+    view::View,
+};
 use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
@@ -30,14 +36,15 @@ const GROUP_BYTES: usize = 1 << 20;
 pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     let SalvageArguments { folder, new_folder, move_old_to } = arguments;
     let view = View::of(folder)?;
+    fresh::refuse_inside(new_folder, folder)?;
     let fresh = Fresh::begin(new_folder, move_old_to.as_deref())?;
     let addresses = Path::new(data_folder::ADDRESSES);
     fresh.make_folder(addresses)?;
     let addresses = fresh.folder().join(addresses);
     view.addresses.write(&addresses).map_err(|error| CareError::io("write to", &addresses, error))?;
-    if let Some(key) = view.folder.lease_key() {
-        write_key(&fresh.folder().join(data_folder::LEASE_KEY), key)?;
-    }
+    let key_file = fresh.folder().join(data_folder::LEASE_KEY);
+    let key = view.folder.lease_key().map_or_else(|| data_folder::random(&key_file), |key| Ok(*key))?;
+    write_key(&key_file, &key)?;
     write_log(&view, &fresh.folder().join(data_folder::LOG))?;
     let now = rfc3339(TimeSource::system().wall());
     let from = data_folder::Origin { store_id: view.folder.store_id(), taken_at: now };
@@ -67,7 +74,10 @@ fn tell(before: &Report, after: &Report, to: &mut impl Write) -> io::Result<()> 
         writeln!(to, "  {}", found.damage.line())?;
         writeln!(to, "    {}", found.damage.means)?;
     }
-    writeln!(to, "Messages whose settle lay in a damaged range come again: tell whoever receives them.")
+    if before.damage.iter().any(|found| found.damage.loses_settles) {
+        writeln!(to, "Messages whose settle lay in a damaged range come again: tell whoever receives them.")?;
+    }
+    Ok(())
 }
 
 fn write_key(path: &Path, key: &[u8]) -> Result<(), CareError> {

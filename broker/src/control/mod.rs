@@ -150,7 +150,16 @@ impl<C: Channels> Control<C> {
 async fn unknown_route(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::RouteUnknown,
-        format!("there is nothing at {}: the control API is at /control/v1/", uri.path()),
+        format!(
+            "there is nothing at {}: the control API has {}, {}, {} and {}, and for a channel {}{{uid}}, also with /stats, /redrive \
+             and /purge behind it",
+            uri.path(),
+            path::CONTROL_REVISION,
+            path::CONTROL_STATS,
+            path::CONTROL_SYNC,
+            path::CONTROL_BACKUP,
+            path::CONTROL_CHANNELS
+        ),
     )
 }
 

@@ -68,7 +68,10 @@ impl Looked {
                     .harm
                     .push((LEASE_KEY, format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len())));
             }
-            // The next start draws one.
+            None if path.join(ADDRESSES).exists() => {
+                looked.harm.push((LEASE_KEY, "it is missing".to_owned()))
+            }
+            // No broker has come so far.
             None => {}
         }
         Ok(looked)

@@ -290,6 +290,14 @@ fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
             })
         }
         Ok(None) => {
+            // The key is written before the folders are made, so folders without it had one.
+            if path.with_file_name(ADDRESSES).exists() {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the lease key was missing and is made anew: leases that are out cannot be settled, and their messages come \
+                     again when the leases end"
+                );
+            }
             let key = random(path)?;
             write(path, 0o600, &key)?;
             Ok(key)
@@ -298,7 +306,7 @@ fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
     }
 }
 
-fn random<const BYTES: usize>(path: &Path) -> Result<[u8; BYTES], DataFolderError> {
+pub(crate) fn random<const BYTES: usize>(path: &Path) -> Result<[u8; BYTES], DataFolderError> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(|error| io_error("draw a random number for", path, error.into()))?;
     Ok(bytes)

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     rc::Rc,
     sync::{
@@ -23,18 +24,18 @@ use crate::{
     operator::{channel, control, orders, with_channels_and_flags},
 };
 
+/// The words of the command that takes a backup.
+fn taking(broker: &Broker, file: &Path) -> [String; 7] {
+    let url = format!("http://{}", broker.address("--control-listen"));
+    let token = broker.folder.path().join("token").display().to_string();
+    let file = file.display().to_string();
+    ["backup", "--control-url", &url, "--control-token-file", &token, "--output", &file].map(str::to_owned)
+}
+
 /// Takes a backup by the command, into a file.
 fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     let file = broker.folder.path().join(name);
-    let output = care(&[
-        "backup",
-        "--control-url",
-        &format!("http://{}", broker.address("--control-listen")),
-        "--control-token-file",
-        broker.folder.path().join("token").to_str().unwrap(),
-        "--output",
-        file.to_str().unwrap(),
-    ]);
+    let output = care(&taking(broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 0, "{}", stderr(&output));
     file
 }
@@ -254,6 +255,22 @@ async fn nothing_is_restored_over_something_but_when_that_is_moved_away() {
     fs::create_dir(&empty).unwrap();
     assert_eq!(status(&care(&["restore", file.to_str().unwrap(), empty.to_str().unwrap()])), 0);
     assert_eq!(status(&on(&empty, "check", &[])), 0);
+}
+
+#[tokio::test]
+async fn a_backup_of_a_damaged_log_is_whole_and_names_the_damage() {
+    let broker = small().await;
+    broker.pushed("acme/orders", "message one").await;
+    let (segment, offset) = broker.segment_with(b"message one");
+    let on_disk = fs::OpenOptions::new().write(true).open(broker.data_folder().join(&segment)).unwrap();
+    on_disk.write_at(b"M", offset as u64).unwrap();
+    let file = broker.folder.path().join("backup.tar");
+    let output = care(&taking(&broker, &file).each_ref().map(String::as_str));
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("{segment} is damaged at offset")), "{}", stderr(&output));
+    let output =
+        care(&["restore", file.to_str().unwrap(), file.with_file_name("restored").to_str().unwrap()]);
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
 }
 
 #[tokio::test]

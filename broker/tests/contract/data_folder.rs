@@ -14,7 +14,10 @@ use rustix::{
     process::Signal,
 };
 
-use crate::broker::{Broker, ORDERS, command};
+use crate::{
+    broker::{Broker, ORDERS, command},
+    care::{on, status, stdout},
+};
 
 /// Runs a broker that must not start, and returns what it says.
 fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
@@ -81,6 +84,25 @@ async fn the_lease_key_is_for_the_broker_only() {
     let broker = Broker::serving(ORDERS);
     let mode = fs::metadata(broker.data_folder().join("lease-key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_missing_lease_key_is_told_by_a_check() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.kill();
+    fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
+    let output = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&output), 1);
+    assert!(stdout(&output).contains("DAMAGED lease-key: it is missing"), "{}", stdout(&output));
+}
+
+#[tokio::test]
+async fn a_start_without_the_lease_key_makes_one_and_warns() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.kill();
+    fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
+    broker.start_saying(&["leases that are out cannot be settled"]);
+    assert_eq!(fs::read(broker.data_folder().join("lease-key")).unwrap().len(), 32);
 }
 
 #[tokio::test]

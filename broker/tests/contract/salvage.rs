@@ -225,3 +225,83 @@ async fn a_file_that_is_missing_or_twice_there_is_told() {
     let output = care(&["salvage", broker.data_folder().to_str().unwrap(), target.to_str().unwrap()]);
     assert_eq!((status(&output), numbers(&target).len()), (1, 60));
 }
+
+#[tokio::test]
+async fn salvage_speaks_of_settles_only_where_some_may_be_lost() {
+    let broker = used().await;
+    fs::write(broker.data_folder().join("lease-key"), "short").unwrap();
+    let said = salvaged(&broker, "salvaged");
+    assert!(said.contains("left behind") && said.contains("lease-key"), "{said}");
+    assert!(!said.contains("settle lay"), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_without_a_lease_key_is_salvaged_with_a_new_one() {
+    let broker = used().await;
+    fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
+    salvaged(&broker, "salvaged");
+    let key = fs::read(broker.folder.path().join("salvaged/lease-key")).unwrap();
+    assert_eq!(key.len(), 32);
+}
+
+#[tokio::test]
+async fn a_strangers_folder_in_the_way_of_an_unfinished_one_stays_as_it_is() {
+    let broker = used().await;
+    let stranger = broker.folder.path().join("new.unfinished");
+    fs::create_dir(&stranger).unwrap();
+    fs::write(stranger.join("thesis.tex"), "years of work").unwrap();
+    let new = broker.folder.path().join("new");
+    let output = on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()]);
+    assert_eq!(fs::read(stranger.join("thesis.tex")).unwrap(), b"years of work");
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("new.unfinished is there already"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_left_is_removed() {
+    let broker = used().await;
+    let (new, left) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
+    fs::create_dir(&left).unwrap();
+    for name in ["unfinished", "restante.json"] {
+        fs::write(left.join(name), "").unwrap();
+    }
+    let output = on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()]);
+    assert_eq!((status(&output), left.exists()), (0, false), "{}", stderr(&output));
+    assert!(!new.join("unfinished").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_folder_with_the_name_of_an_unfinished_one_stays_as_it_is() {
+    let broker = used().await;
+    let before = bytes_of(&broker.data_folder());
+    let damaged = broker.folder.path().join("new.unfinished");
+    fs::rename(broker.data_folder(), &damaged).unwrap();
+    let output = on(&damaged, "salvage", &[broker.folder.path().join("new").to_str().unwrap()]);
+    assert_eq!(bytes_of(&damaged), before);
+    assert_eq!(status(&output), 2, "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn nothing_is_salvaged_into_the_folder_that_is_read() {
+    let broker = used().await;
+    let before = bytes_of(&broker.data_folder());
+    for inner in ["new", "log/new", "not/there/new"] {
+        let inner = broker.data_folder().join(inner);
+        let output = on(&broker.data_folder(), "salvage", &[inner.to_str().unwrap()]);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains("which stays as it is"), "{}", stderr(&output));
+        assert_eq!(bytes_of(&broker.data_folder()), before);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_does_not_move_into_itself() {
+    let broker = used().await;
+    let before = bytes_of(&broker.data_folder());
+    let (folder, inner) = (broker.data_folder(), broker.data_folder().join("old"));
+    let flags = [folder.to_str().unwrap(), "--move-old-to", inner.to_str().unwrap()];
+    let output = on(&folder, "salvage", &flags);
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("which stays as it is"), "{}", stderr(&output));
+    assert_eq!(bytes_of(&folder), before);
+}

@@ -101,6 +101,49 @@ pub(super) fn unchecked(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     head.may_be(mark).then_some((head, records))
 }
 
+/// The checksum of a frame whose records come one piece after another.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    expected: u32,
+    so_far: u32,
+    left: u64,
+    padding: u64,
+}
+
+impl Sum {
+    /// After a head of this mark.
+    pub(super) fn begin(head: &[u8; HEAD_BYTES], mark: u64) -> Option<Self> {
+        let parsed = Head::decode(head);
+        let expected = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
+        let left = u64::from(parsed.length);
+        let padding = parsed.frame_bytes() - HEAD_BYTES as u64 - left;
+        parsed.may_be(mark).then(|| Self { expected, so_far: checksum(head, &[]), left, padding })
+    }
+
+    /// Takes of the records what belongs to the frame; how much that was.
+    pub(super) fn take(&mut self, records: &[u8]) -> usize {
+        let taken = records.len().min(self.left as usize);
+        self.so_far = crc32c::crc32c_append(self.so_far, &records[..taken]);
+        self.left -= taken as u64;
+        taken
+    }
+
+    /// Bytes of the records that have not come.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether the frame is as it was written, once all of its records have come.
+    pub(super) fn matches(&self) -> bool {
+        self.expected == self.so_far
+    }
+
+    /// Bytes behind the records that fill the frame up.
+    pub(super) fn padding(&self) -> u64 {
+        self.padding
+    }
+}
+
 /// Makes the checksum match what looks like a frame, and says how long that is: for fuzzing, which would never guess one.
 pub(super) fn reseal(bytes: &mut [u8]) -> Option<u64> {
     let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;

@@ -87,6 +87,26 @@ impl What {
     pub fn is_mended_by_a_start(&self) -> bool {
         matches!(self, Self::Mark { .. })
     }
+
+    /// Whether records are lost by it: messages, and what was said of others.
+    pub fn loses_records(&self) -> bool {
+        match self {
+            Self::Frames
+            | Self::FramesOrFile
+            | Self::File
+            | Self::Empty
+            | Self::Head { kept: false }
+            | Self::TwoWriters
+            | Self::Unreadable
+            | Self::Record(_) => true,
+            Self::Length { has, made } => has < made,
+            Self::Head { kept: true }
+            | Self::Foreign
+            | Self::ForeignMark
+            | Self::Twice(_)
+            | Self::Mark { .. } => false,
+        }
+    }
 }
 
 /// Where the log was torn by a power cut.

@@ -30,6 +30,7 @@ pub mod storage;
 mod sweep;
 mod synced;
 mod tail;
+mod walk;
 mod window;
 mod work;
 
@@ -61,6 +62,7 @@ use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
 use synced::Synced;
+pub(crate) use walk::Walk;
 use work::{Settle, Settled, Write, Written};
 
 use super::{

@@ -66,6 +66,11 @@ pub(super) enum FileKind {
 
 impl Head {
     pub(super) fn write(&self, file: &impl StorageFile) -> io::Result<()> {
+        file.write_at(&self.encode(), 0)?;
+        file.sync_data()
+    }
+
+    pub(super) fn encode(&self) -> [u8; HEAD_BYTES as usize] {
         let mut bytes = [0; HEAD_BYTES as usize];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -76,8 +81,7 @@ impl Head {
         bytes[48..56].copy_from_slice(&self.log.to_le_bytes());
         let crc = checksum(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        file.write_at(&bytes, 0)?;
-        file.sync_data()
+        bytes
     }
 }
 
@@ -91,33 +95,37 @@ pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     }
     let mut bytes = [0; FIELDS];
     file.read_at(&mut bytes, 0)?;
+    Ok(parse_head(&bytes))
+}
+
+/// What these fields of a head tell.
+pub(super) fn parse_head(bytes: &[u8; FIELDS]) -> FileKind {
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
-    if bytes == [0; FIELDS] {
-        return Ok(FileKind::Spare);
+    if *bytes == [0; FIELDS] {
+        return FileKind::Spare;
     }
     if &bytes[0..8] != MAGIC {
-        return Ok(FileKind::Damaged);
+        return FileKind::Damaged;
     }
     // Before the checksum, which another version may make in another way.
     if u32_at(8) != VERSION {
         let version = u32_at(8);
-        return Ok(if is_damaged_version(&bytes, version) {
-            FileKind::Damaged
-        } else {
-            FileKind::Other(version)
-        });
+        return match is_damaged_version(bytes, version) {
+            true => FileKind::Damaged,
+            false => FileKind::Other(version),
+        };
     }
-    if checksum(&bytes) != u32_at(12) {
-        return Ok(FileKind::Damaged);
+    if checksum(bytes) != u32_at(12) {
+        return FileKind::Damaged;
     }
-    Ok(FileKind::Segment(Head {
+    FileKind::Segment(Head {
         epoch: u64_at(16),
         first_frame: u64_at(24),
         mark: u64_at(32),
         bytes: u64_at(40),
         log: u64_at(48),
-    }))
+    })
 }
 
 /// Whether a head that names another version is rather one of this version, damaged just there: with this version's number

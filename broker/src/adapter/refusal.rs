@@ -103,7 +103,9 @@ pub(super) fn too_many_senders(WaitRefusal { max }: WaitRefusal) -> HttpError {
 pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
     match refusal {
         PullRefusal::Closed => {
-            let detail = format!("the channel {channel} was deleted while the request waited");
+            let detail = format!(
+                "{channel} gives no messages at this address any more: it was deleted, left the set of channels, or has another source"
+            );
             HttpError::new(ProblemType::AddressUnknown, detail)
         }
         PullRefusal::TooManyReceivers { max } => {

@@ -107,6 +107,11 @@ impl Deleted {
         }
     }
 
+    /// How many more are remembered before the oldest is forgotten.
+    pub(super) fn left(&self) -> usize {
+        DELETED_REMEMBERED_MAX - self.order.len()
+    }
+
     /// Every one, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Uuid> {
         self.order.iter().copied()

@@ -156,6 +156,12 @@ impl Disk {
         }
     }
 
+    /// Where the files are.
+    #[cfg(test)]
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes the next change be followed by a snapshot.
     #[cfg(test)]
     pub(super) fn make_snapshot_due(&mut self) {

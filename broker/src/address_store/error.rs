@@ -85,8 +85,8 @@ pub enum ApplyError {
     },
     /// What was stored to outlive a restart must not go with one because of a word, nor the other way round.
     #[error(
-        "channel {channel} is there with durability {is}, and cannot be given {asked}: leave it as it is, or create it anew, which \
-         gives it another UID",
+        "channel {channel} is there with durability {is}, and cannot be given {asked}: leave it as it is, or delete it, \
+         with its messages, before you create it anew",
         is = is.as_str(),
         asked = asked.as_str()
     )]

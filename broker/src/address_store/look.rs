@@ -5,6 +5,7 @@ use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
     ops::Range,
     path::Path,
+    sync::Arc,
 };
 
 use uuid::Uuid;
@@ -87,6 +88,22 @@ impl Looked {
     /// Whether a channel with this UID was deleted for ever.
     pub(crate) fn is_deleted(&self, uid: Uuid) -> bool {
         self.contents.deleted.contains(uid)
+    }
+
+    /// The number of the channel or the orphan with this UID.
+    pub(crate) fn number(&self, uid: Uuid) -> Option<u32> {
+        self.contents.channels.get(&uid).map(|held| held.entry.number)
+    }
+
+    /// How many more deletions can be remembered before the oldest is forgotten.
+    pub(crate) fn deletions_left(&self) -> usize {
+        self.contents.deleted.left()
+    }
+
+    /// A channel was deleted, as the log knows. Returns it if it was still there.
+    pub(crate) fn complete(&mut self, uid: Uuid) -> Option<Arc<super::ChannelEntry>> {
+        self.contents.deleted.remember(uid);
+        self.contents.channels.remove(&uid).map(|held| held.entry)
     }
 
     /// Takes a channel for one that was lost: an orphan, which keeps its messages. Whatever had its number has it no longer.

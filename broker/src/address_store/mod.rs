@@ -18,6 +18,7 @@ pub(crate) mod look;
 mod plan;
 mod search;
 mod snapshot;
+mod succession;
 mod writer;
 
 #[cfg(test)]
@@ -179,6 +180,25 @@ impl AddressStore {
             .map(|plan| plan.outcome())
     }
 
+    /// Replaces the set by channels from manifests, each of which has the first UID of its name: one that was deleted is another
+    /// channel now, new and empty.
+    ///
+    /// Blocks as [`Self::sync`] does.
+    pub fn sync_manifests(&self, mut channels: Vec<ChannelConfig>) -> Result<Changes, ApplyError> {
+        let mut anew = Vec::new();
+        let plan = self.change(|indices, writer, now| {
+            anew = succession::give_uids(indices, &writer.facts, &mut channels);
+            plan::sync(indices, &writer.facts, channels, now)
+        })?;
+        for channel in anew {
+            tracing::info!(
+                channel,
+                "the channel was deleted: its manifest makes a new one, with another UID and no messages"
+            );
+        }
+        Ok(plan.outcome())
+    }
+
     /// Takes one channel: a new one, a change of one, or an orphan back into the set.
     ///
     /// Blocks as [`Self::sync`] does.
@@ -206,6 +226,19 @@ impl AddressStore {
             self.change(|_, writer, _| Ok(plan::adopt(&writer.facts, orphans)))?;
         }
         Ok(())
+    }
+
+    /// Completes deletions that the log knows of, by numbers and UIDs: a channel or an orphan that is still here goes, and its UID
+    /// is remembered.
+    ///
+    /// Blocks as [`Self::sync`] does.
+    pub fn complete(&self, deletions: &[(u32, Uuid)]) -> Result<(), ApplyError> {
+        self.change(|indices, writer, _| Ok(plan::complete(indices, &writer.facts, deletions))).map(|_| ())
+    }
+
+    /// How many more deletions can be remembered before the oldest is forgotten.
+    pub fn deletions_left(&self) -> usize {
+        self.writer().facts.deleted.left()
     }
 
     /// Decides, persists and shows one change.

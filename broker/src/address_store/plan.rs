@@ -48,8 +48,8 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The UID to remember as deleted.
-    pub(super) deleted: Option<Uuid>,
+    /// The UIDs to remember as deleted.
+    pub(super) deleted: Vec<Uuid>,
     /// When the whole set that this is was taken.
     pub(super) synced_at: Option<Millis>,
     /// The first number that is not given after this.
@@ -58,7 +58,7 @@ pub(super) struct Plan {
 
 impl Plan {
     fn new(facts: &Facts) -> Self {
-        Self { steps: Vec::new(), deleted: None, synced_at: None, next_number: facts.next_number }
+        Self { steps: Vec::new(), deleted: Vec::new(), synced_at: None, next_number: facts.next_number }
     }
 
     /// The change, as the journal keeps it.
@@ -72,12 +72,14 @@ impl Plan {
             let orphan = step.after.as_ref().filter(|after| after.orphan);
             put.into_iter().chain(orphan.map(|held| Change::Orphan(held.entry.config.uid)))
         });
-        steps.chain(self.deleted.map(Change::Delete)).chain(self.synced_at.map(Change::Synced))
+        steps
+            .chain(self.deleted.iter().copied().map(Change::Delete))
+            .chain(self.synced_at.map(Change::Synced))
     }
 
     /// Whether a store that had taken a whole set before is what it was, but for when it was last told so.
     pub(super) fn changes_nothing(&self, facts: &Facts) -> bool {
-        self.steps.is_empty() && self.deleted.is_none() && facts.synced_at.is_some()
+        self.steps.is_empty() && self.deleted.is_empty() && facts.synced_at.is_some()
     }
 
     /// What the core is told.
@@ -101,6 +103,13 @@ impl Plan {
     /// The channel that the plan takes away for ever.
     pub(super) fn removed(self) -> Option<Arc<ChannelEntry>> {
         self.steps.into_iter().find(|step| step.after.is_none())?.before.map(|held| held.entry)
+    }
+
+    /// The channel or orphan goes for ever, and its UID is remembered.
+    fn delete(&mut self, indices: &Indices, facts: &Facts, uid: Uuid) {
+        let before = indices.held(uid);
+        self.steps.extend(before.map(|held| Step { before: Some(held), after: None }));
+        self.deleted.extend((!facts.deleted.contains(uid)).then_some(uid));
     }
 
     /// A step to this configuration, unless it is what the set has.
@@ -201,10 +210,18 @@ pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
 /// Deletes one channel for ever.
 pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
     let mut plan = Plan::new(facts);
-    if let Some(held) = indices.held(uid) {
-        plan.steps.push(Step { before: Some(held), after: None });
+    plan.delete(indices, facts, uid);
+    plan
+}
+
+/// Deletes what was deleted already. Another channel that has a UID of them is not meant.
+pub(super) fn complete(indices: &Indices, facts: &Facts, deletions: &[(u32, Uuid)]) -> Plan {
+    let mut plan = Plan::new(facts);
+    for (number, uid) in deletions {
+        if indices.uid.get(*uid).is_none_or(|entry| entry.number == *number) {
+            plan.delete(indices, facts, *uid);
+        }
     }
-    plan.deleted = (!facts.deleted.contains(uid)).then_some(uid);
     plan
 }
 

@@ -59,9 +59,7 @@ impl Writer {
         }
         facts.next_number = plan.next_number;
         facts.synced_at = plan.synced_at.or(facts.synced_at);
-        if let Some(uid) = plan.deleted {
-            facts.deleted.remember(uid);
-        }
+        plan.deleted.iter().for_each(|uid| facts.deleted.remember(*uid));
         Ok(())
     }
 
@@ -97,7 +95,8 @@ fn whole<'a>(
         let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
         iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
     });
-    let deleted = facts.deleted.iter().chain(plan.and_then(|plan| plan.deleted)).map(Change::Delete);
+    let deleted = plan.into_iter().flat_map(|plan| plan.deleted.iter().copied());
+    let deleted = facts.deleted.iter().chain(deleted).map(Change::Delete);
     let next_number = plan.map_or(facts.next_number, |plan| plan.next_number);
     let synced_at = plan.and_then(|plan| plan.synced_at).or(facts.synced_at);
     channels.chain(deleted).chain([Change::NextNumber(next_number)]).chain(synced_at.map(Change::Synced))

@@ -35,9 +35,21 @@ pub(super) struct Report {
 pub(super) struct Addresses {
     pub(super) channels: usize,
     pub(super) orphans: usize,
+    /// Channels that were deleted, which only the log knows yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) deleted: Vec<Deleted>,
     /// Where the journal was torn while a change was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cut_at: Option<u64>,
+}
+
+/// A channel that was deleted.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Deleted {
+    /// `namespace/name`.
+    pub(super) channel: String,
+    pub(super) uid: Uuid,
 }
 
 /// The logs: one of each core, and those of other numbers of cores.
@@ -148,6 +160,7 @@ impl Report {
             addresses: Addresses {
                 channels: channels.len() - orphans,
                 orphans,
+                deleted: view.deleted.iter().map(deleted).collect(),
                 cut_at: view.addresses.cut_at,
             },
             log: Log {
@@ -172,6 +185,10 @@ impl Report {
         let counts = |channel: &Channel| channel.ready + channel.leased + channel.delayed + channel.dead;
         self.channels.iter().map(counts).sum()
     }
+}
+
+fn deleted((channel, uid): &(String, Uuid)) -> Deleted {
+    Deleted { channel: channel.clone(), uid: *uid }
 }
 
 fn cut(seen: examine::Cut) -> Cut {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use bytesize::ByteSize;
 
-use super::report::{Channel, Found, NameFrom, Report};
+use super::report::{Channel, Deleted, Found, NameFrom, Report};
 
 /// Writes the report, and what can be done.
 pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
@@ -14,6 +14,12 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "  store id   {store_id}")?;
     let (channels_count, orphans) = (addresses.channels as u64, addresses.orphans as u64);
     writeln!(to, "  addresses  {}, {}", count(channels_count, "channel"), count(orphans, "orphan"))?;
+    for Deleted { channel, uid } in &addresses.deleted {
+        writeln!(
+            to,
+            "             the log knows that {channel} ({uid}) was deleted, and the next start takes it out of the addresses"
+        )?;
+    }
     if let Some(at) = addresses.cut_at {
         writeln!(to, "             addresses/journal is cut at {at}: a change was being written at a crash")?;
     }

@@ -27,6 +27,8 @@ pub(super) struct View {
     pub(super) damage: Vec<Damage>,
     /// How many records there are of each kind.
     pub(super) kinds: BTreeMap<&'static str, u64>,
+    /// Channels that were deleted, which only the log knows, by `namespace/name` and UID.
+    pub(super) deleted: Vec<(String, Uuid)>,
     /// Channels that the address store has lost, and whether the log tells who they are.
     lost: BTreeMap<u32, bool>,
     replay: Replay,
@@ -63,11 +65,12 @@ impl View {
         let wrong = data_folder::wrong_logs(&folder.log_ids, &found);
         damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
+        let deleted = complete_deletions(&mut addresses, &said);
         let (apart, lost) = adopt_lost(&mut addresses, &said);
         damage.extend(apart);
         damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
-        Ok(Self { folder, addresses, logs, damage, kinds, lost, replay })
+        Ok(Self { folder, addresses, logs, damage, kinds, deleted, lost, replay })
     }
 
     /// What tells a channel's name.
@@ -120,6 +123,14 @@ fn adopt_lost(
     let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
     orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
     (damage, lost)
+}
+
+/// Completes deletions that only the logs know of, as a start does. Returns those of channels that were still there.
+fn complete_deletions(addresses: &mut address_store::look::Looked, said: &Said) -> Vec<(String, Uuid)> {
+    let held = |uid| addresses.number(uid);
+    let unfinished = said.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_left());
+    let entries = unfinished.into_iter().filter_map(|(_, uid)| addresses.complete(uid));
+    entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
 }
 
 /// The name of a record's kind.

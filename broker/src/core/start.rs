@@ -24,7 +24,7 @@ use super::{
     whose::{self, Said},
 };
 use crate::{
-    address_store::AddressStore,
+    address_store::{AddressStore, ApplyError},
     channel::{LeaseSealer, Message},
     clock::{Clock, Past},
     first_failure::FirstFailure,
@@ -134,6 +134,7 @@ impl<L: Log> Found<L> {
                 whose::listed(&orphans)
             );
         }
+        complete_deletions(&said, store)?;
         let deleted: HashSet<u32> = said
             .names
             .iter()
@@ -144,6 +145,31 @@ impl<L: Log> Found<L> {
             found.replay.drop_all_of(&deleted);
         }
         Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), said.next_number)?)
+    }
+}
+
+/// Completes deletions that only the logs know of: a crash came between the log and the address store, or somebody put older
+/// addresses there. Where there is no room for that, the channels are there until the next start, and closed.
+fn complete_deletions(said: &Said, store: &AddressStore) -> Result<(), StartError> {
+    let held = |uid| store.by_uid(uid).map(|entry| entry.number);
+    let unfinished = said.unfinished(held, |uid| store.is_deleted(uid), store.deletions_left());
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
+    match store.complete(&unfinished) {
+        Ok(()) => {
+            for entry in names {
+                let (channel, uid) = (entry.config.qualified_name(), entry.config.uid);
+                tracing::info!(channel, %uid, "completed the deletion of a channel, which only the log knew of");
+            }
+            Ok(())
+        }
+        Err(error @ (ApplyError::Full(_) | ApplyError::NotWritten(_))) => {
+            tracing::warn!(%error, "deletions of channels that only the log knows of are completed by the next start that has room");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

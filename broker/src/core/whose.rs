@@ -93,6 +93,25 @@ impl Said {
         self.names.insert(number, name);
     }
 
+    /// Deletions that the log knows of and the address store does not, by number: `held` tells the numbers of its UIDs, `is_deleted`
+    /// the UIDs that it knows to be deleted, `left` how many more it can remember. All are completed whose channel it still has. Of
+    /// the others it needs to know only while it has lost what it knew: then it has room for them.
+    pub(crate) fn unfinished(
+        &self,
+        held: impl Fn(Uuid) -> Option<u32>,
+        is_deleted: impl Fn(Uuid) -> bool,
+        left: usize,
+    ) -> Vec<(u32, Uuid)> {
+        let closed = self.closed.iter().map(|(number, uid)| (*number, *uid));
+        let unknown = closed.filter(|(_, uid)| !is_deleted(*uid));
+        let (there, gone): (Vec<_>, Vec<_>) = unknown
+            .filter(|(number, uid)| held(*uid).is_none_or(|other| other == *number))
+            .partition(|(_, uid)| held(*uid).is_some());
+        let mut all = if there.len() + gone.len() <= left { [there, gone].concat() } else { there };
+        all.sort_unstable();
+        all
+    }
+
     /// The channels that are to be made, by number. `is_known` tells of the numbers of the address store, `is_taken` of its UIDs,
     /// `is_deleted` of those that it knows to be deleted.
     pub(crate) fn orphans(
@@ -185,6 +204,23 @@ mod tests {
     fn a_deletion_counts_whoever_remembers_it() {
         let deleted = |uid: Uuid| uid == Uuid::from_u128(30);
         assert_eq!(names(&said(&[3, 4, 5]).orphans(|_| false, |_| false, deleted)), ["acme/four"]);
+    }
+
+    #[test]
+    fn a_deletion_is_completed_where_the_channel_still_is_and_remembered_while_there_is_room() {
+        let mut said = said(&[]);
+        said.closed.extend([(6, Uuid::from_u128(60)), (7, Uuid::from_u128(70)), (8, Uuid::from_u128(80))]);
+        // 60 is still there, 70 is another channel now, and 80 is known.
+        let held = |uid: Uuid| match uid.as_u128() {
+            60 => Some(6),
+            70 => Some(9),
+            _ => None,
+        };
+        let unfinished = |left| {
+            let numbers = said.unfinished(held, |uid| uid == Uuid::from_u128(80), left);
+            numbers.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        assert_eq!((unfinished(2), unfinished(1), unfinished(0)), (vec![5, 6], vec![6], vec![6]));
     }
 
     #[test]

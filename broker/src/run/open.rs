@@ -45,7 +45,7 @@ pub(crate) fn take(
     channels: Vec<ChannelConfig>,
     data_dir: &Path,
 ) -> Result<Changes, RunError> {
-    store.sync(channels).map_err(|source| match source {
+    store.sync_manifests(channels).map_err(|source| match source {
         ApplyError::Failed => RunError::store_failed([&store.failure(), &FirstFailure::default()]),
         source => RunError::Apply { addresses: data_dir.join(data_folder::ADDRESSES), source },
     })

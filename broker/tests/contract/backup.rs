@@ -33,7 +33,7 @@ fn taking(broker: &Broker, file: &Path) -> [String; 7] {
 }
 
 /// Takes a backup by the command, into a file.
-fn backed_up(broker: &Broker, name: &str) -> PathBuf {
+pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     let file = broker.folder.path().join(name);
     let output = care(&taking(broker, &file).each_ref().map(String::as_str));
     assert_eq!(status(&output), 0, "{}", stderr(&output));
@@ -41,7 +41,7 @@ fn backed_up(broker: &Broker, name: &str) -> PathBuf {
 }
 
 /// Restores a backup beside it.
-fn restored(backup: &Path, name: &str) -> PathBuf {
+pub(crate) fn restored(backup: &Path, name: &str) -> PathBuf {
     let folder = backup.with_file_name(name);
     let output = care(&["restore", backup.to_str().unwrap(), folder.to_str().unwrap()]);
     assert_eq!(status(&output), 0, "{}", stderr(&output));

@@ -166,7 +166,7 @@ async fn one_flipped_bit_in_the_journal_costs_no_name_no_uid_and_no_key() {
 }
 
 /// Where the last change of a journal begins.
-fn last_change(bytes: &[u8]) -> usize {
+pub(crate) fn last_change(bytes: &[u8]) -> usize {
     let begins: Vec<_> =
         bytes.windows(4).enumerate().filter(|(_, window)| *window == b"Rsa1").map(|(at, _)| at).collect();
     // The last entry is its mark.
@@ -231,7 +231,7 @@ async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the
 }
 
 /// A copy of a data folder.
-fn copied(from: &Path, to: &Path) {
+pub(crate) fn copied(from: &Path, to: &Path) {
     for (name, bytes) in bytes_of(from) {
         let path = to.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

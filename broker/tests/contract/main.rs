@@ -24,6 +24,7 @@ mod cores;
 mod cors;
 mod data_folder;
 mod dead_letters;
+mod deleted;
 mod delivered;
 mod disk_failures;
 mod disk_told;

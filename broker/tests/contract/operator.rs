@@ -15,6 +15,13 @@ pub(crate) fn programmed_by_an_operator() -> Broker {
 
 fn with_flags(flags: &[&str]) -> Broker {
     let mut broker = Broker::prepared(flags);
+    operated(&mut broker);
+    broker.start();
+    broker
+}
+
+/// From its next start on, an operator may tell a broker its channels.
+pub(crate) fn operated(broker: &mut Broker) {
     let token = broker.folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
     broker.add_flags(&[
@@ -23,8 +30,6 @@ fn with_flags(flags: &[&str]) -> Broker {
         "--control-token-file",
         &token.display().to_string(),
     ]);
-    broker.start();
-    broker
 }
 
 /// A broker with these channels.

@@ -336,3 +336,33 @@ fn a_destination_belongs_to_all_that_share_it_and_to_nobody_else() {
     drop(store);
     assert_eq!(open(folder.path()).destination("acme/all").len(), 31);
 }
+
+#[test]
+fn manifests_make_the_next_uid_of_a_name_that_was_deleted_and_find_the_one_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let uid = |store: &AddressStore| store.by_name("acme", "one").unwrap().config.uid;
+    let (set, mut uids) = (|| vec![config("one"), config("two")], Vec::new());
+    for _ in 0..3 {
+        store.sync_manifests(set()).unwrap();
+        // The same manifest is the same channel, in the set or as an orphan.
+        store.sync_manifests(set()).unwrap();
+        store.sync_manifests(vec![config("two")]).unwrap();
+        store.sync_manifests(set()).unwrap();
+        uids.push(uid(&store));
+        store.remove(uid(&store)).unwrap();
+    }
+    assert_eq!((uids[0], store.state().orphans), (config("one").uid, 0));
+    uids.dedup();
+    assert_eq!(uids.len(), 3);
+    store.sync_manifests(set()).unwrap();
+    let (fourth, other) = (uid(&store), store.by_name("acme", "two").unwrap().config.uid);
+    assert!(!uids.contains(&fourth) && other == config("two").uid);
+    drop(store);
+    // Whoever tells a UID itself is held to it.
+    let store = open(folder.path());
+    assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
+    assert!(matches!(store.sync(set()), Err(ApplyError::Deleted { .. })));
+    assert_eq!(store.sync_manifests(set()).unwrap(), Changes::default());
+    assert_eq!(uid(&store), fourth);
+}

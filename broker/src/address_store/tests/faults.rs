@@ -37,6 +37,18 @@ impl JournalFile for Faulty {
     }
 }
 
+impl AddressStore {
+    /// There is no room for changes from now on.
+    pub(crate) fn fill_disk(&self) {
+        let faults = Arc::<Faults>::default();
+        faults.half_of_each_write.store(true, Relaxed);
+        self.begin().unwrap();
+        let mut writer = self.writer();
+        let file = File::options().append(true).open(writer.disk.folder().join("journal")).unwrap();
+        writer.disk.journal().file = Box::new(Faulty(file, faults));
+    }
+}
+
 /// A store with channel `one` on a disk that can be made to fail.
 fn faulty(folder: &Path) -> (AddressStore, Arc<Faults>) {
     let store = open(folder);

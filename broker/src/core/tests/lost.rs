@@ -287,8 +287,8 @@ fn a_store_that_belongs_to_other_channels_is_refused_by_name_and_not_written() {
     assert_eq!(std::fs::read(folder.path().join("journal")).unwrap(), before);
 }
 
-#[test]
-fn what_was_deleted_stays_so_when_the_log_is_all_that_knows_it() {
+/// A channel with a message and a key was deleted; the address store of before beside the log that knows it.
+fn deleted_in_the_log_only() -> (World, TempDir, AddressStore, Arc<ChannelEntry>) {
     let mut world = World::new();
     for operation in [Operation::Put(0), Operation::Push(0), Operation::PushWithKey(0)] {
         world.act(operation);
@@ -296,16 +296,47 @@ fn what_was_deleted_stays_so_when_the_log_is_all_that_knows_it() {
     let before = TempDir::new().unwrap();
     copy(&world.bench.folder.addresses(), before.path());
     world.act(Operation::Delete(0));
-    let mut found = world.start_beside(before.path()).unwrap();
-    let entry = found.store.by_name("acme", "one").unwrap();
-    // A set that still has it changes nothing.
-    let changed = found.store.put(ChannelConfig { paused: true, ..entry.config.clone() }).unwrap().changed;
-    found.core.changed(&changed);
-    assert!(matches!(found.core.push(&changed, message("late"), None), Err(PushRefusal::Closed)));
+    let store = AddressStore::read(before.path(), Uuid::nil()).unwrap();
+    let entry = store.by_name("acme", "one").unwrap();
+    (world, before, store, entry)
+}
+
+impl World {
+    fn start_over(&self, store: AddressStore) -> Started {
+        let core = start_over(self.bench.place.open(), &self.bench.folder, &store, &self.bench.source);
+        Started { core: core.unwrap(), store }
+    }
+}
+
+#[test]
+fn a_start_completes_a_deletion_that_only_the_log_knows() {
+    let (world, before, store, entry) = deleted_in_the_log_only();
+    let found = world.start_over(store);
+    assert_eq!((found.store.by_uid(entry.config.uid), found.core.idempotency.count()), (None, 0));
+    assert!(matches!(found.store.put(entry.config.clone()), Err(ApplyError::Deleted { .. })));
+    found.check(&world.stored);
+    // It is written down, once.
+    let written = std::fs::read(before.path().join("journal")).unwrap();
+    let store = AddressStore::read(before.path(), Uuid::nil()).unwrap();
+    assert!(store.is_deleted(entry.config.uid));
+    world.start_over(store).check(&world.stored);
+    assert_eq!(std::fs::read(before.path().join("journal")).unwrap(), written);
+}
+
+#[test]
+fn without_room_a_channel_whose_deletion_only_the_log_knows_is_there_and_takes_nothing() {
+    let (world, before, store, entry) = deleted_in_the_log_only();
+    store.fill_disk();
+    let mut found = world.start_over(store);
+    assert!(found.store.by_uid(entry.config.uid).is_some());
+    assert!(matches!(found.core.push(&[entry.clone()], message("late"), None), Err(PushRefusal::Closed)));
     assert_eq!(found.core.idempotency.count(), 0);
-    // Deleted once more, it is gone.
     let (gone, _) = found.core.close(&entry, false).unwrap().unwrap();
     assert_eq!(gone, 0);
-    found.store.remove(entry.config.uid).unwrap();
+    found.check(&world.stored);
+    // The next start has room.
+    let store = AddressStore::read(before.path(), Uuid::nil()).unwrap();
+    let found = world.start_over(store);
+    assert_eq!(found.store.by_uid(entry.config.uid), None);
     found.check(&world.stored);
 }

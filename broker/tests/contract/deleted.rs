@@ -1,0 +1,301 @@
+//! A channel that was deleted, each way it can be, and its manifest or its configuration coming again, each way it can: with the
+//! addresses as they are, with older ones, and with none. No message of it comes back, and there is a way to a new channel.
+
+use std::{fs, path::Path};
+
+use reqwest::{Method, StatusCode};
+use restante_wire::{ChannelConfig, ProblemType};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    backup::{backed_up, restored},
+    broker::{Broker, ORDERS, assert_problem},
+    care::{bytes_of, on, status, stderr, stdout},
+    lost_channels::{copied, last_change},
+    operator::{control, operated, orders, put, sync},
+};
+
+/// Another channel, which is there all the time.
+const OTHER: &str = "
+apiVersion: restante.dev/v1alpha1
+kind: MessageChannel
+metadata: {name: other, namespace: acme}
+spec: {access: {anonymous: true}}
+";
+
+/// How a channel was deleted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Deleted {
+    Empty,
+    ByForce,
+    AsAnOrphan,
+    /// The log knows, and a power cut kept the address store from knowing.
+    CutShort,
+}
+
+const DELETED: [Deleted; 4] = [Deleted::Empty, Deleted::ByForce, Deleted::AsAnOrphan, Deleted::CutShort];
+
+/// What lies in `addresses` at the next start.
+#[derive(Debug, Clone, Copy)]
+enum Addresses {
+    AsTheyAre,
+    OfBefore,
+    None,
+}
+
+const ADDRESSES: [Addresses; 3] = [Addresses::AsTheyAre, Addresses::OfBefore, Addresses::None];
+
+/// Who tells a broker its channels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Told {
+    ByManifests,
+    ByAnOperator,
+}
+
+fn manifests(names: &[&str]) -> String {
+    names.join("\n---\n")
+}
+
+/// A broker that is standalone in one folder, and one that an operator may tell channels on the same.
+fn brokers() -> (Broker, Broker) {
+    let standalone = Broker::prepared(&[]);
+    let mut told = standalone.beside();
+    operated(&mut told);
+    let mut standalone = standalone;
+    let path = standalone.manifests().display().to_string();
+    standalone.add_flags(&["--manifests", &path]);
+    (standalone, told)
+}
+
+/// A data folder in which `acme/orders` was deleted, that of before beside it, and a backup of before.
+struct Folder {
+    place: TempDir,
+    uid: Uuid,
+}
+
+impl Folder {
+    async fn with(deleted: Deleted, told: Told) -> Self {
+        let (mut standalone, mut operated) = brokers();
+        let place = TempDir::new().unwrap();
+        if told == Told::ByManifests {
+            standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
+            standalone.start();
+            standalone.stop();
+        }
+        operated.start();
+        if told == Told::ByAnOperator {
+            let other = crate::operator::channel("other");
+            assert_eq!(sync(&operated, &[orders(|_| {}), other]).await.status(), StatusCode::OK);
+        }
+        if deleted != Deleted::Empty {
+            operated.pushed("acme/orders", "old").await;
+        }
+        operated.pushed("acme/other", "stays").await;
+        let uid = Self::uid_of_orders(&mut operated);
+        fs::rename(backed_up(&operated, "backup.tar"), place.path().join("backup.tar")).unwrap();
+        if deleted == Deleted::AsAnOrphan {
+            match told {
+                Told::ByAnOperator => {
+                    sync(&operated, &[crate::operator::channel("other")]).await;
+                }
+                Told::ByManifests => {
+                    operated.stop();
+                    standalone.write_manifests(OTHER);
+                    standalone.start();
+                    standalone.stop();
+                    operated.start();
+                }
+            }
+        }
+        operated.stop();
+        copied(&operated.data_folder(), &place.path().join("before"));
+        operated.start();
+        let force = if deleted == Deleted::Empty { "" } else { "?force=true" };
+        let path = format!("channels/{uid}{force}");
+        let gone = control(&operated, Method::DELETE, &path, String::new()).await;
+        assert_eq!(gone.status(), StatusCode::OK);
+        operated.kill();
+        if deleted == Deleted::CutShort {
+            let journal = operated.data_folder().join("addresses/journal");
+            let bytes = fs::read(&journal).unwrap();
+            fs::write(&journal, &bytes[..last_change(&bytes)]).unwrap();
+        }
+        copied(&operated.data_folder(), &place.path().join("after"));
+        Self { place, uid }
+    }
+
+    /// Its UID, while the broker stands still for a moment.
+    fn uid_of_orders(broker: &mut Broker) -> Uuid {
+        broker.kill();
+        let uid = orders_in(&broker.data_folder()).unwrap()["uid"].as_str().unwrap().parse().unwrap();
+        broker.start();
+        uid
+    }
+
+    /// The folder with such addresses, where a broker has its own.
+    fn put_to(&self, broker: &Broker, addresses: Addresses) {
+        copied(&self.place.path().join("after"), &broker.data_folder());
+        let at = broker.data_folder().join("addresses");
+        match addresses {
+            Addresses::AsTheyAre => return,
+            Addresses::OfBefore | Addresses::None => fs::remove_dir_all(&at).unwrap(),
+        }
+        if let Addresses::OfBefore = addresses {
+            copied(&self.place.path().join("before/addresses"), &at);
+        }
+    }
+}
+
+/// What `check` says of `acme/orders`.
+fn orders_in(folder: &Path) -> Option<Value> {
+    let report: Value = serde_json::from_slice(&on(folder, "check", &["--json"]).stdout).unwrap();
+    report["channels"].as_array().unwrap().iter().find(|channel| channel["channel"] == "acme/orders").cloned()
+}
+
+/// The channel is there, new and empty: it takes a message and has no other.
+async fn is_new_and_empty(broker: &Broker) {
+    broker.pushed("acme/orders", "new").await;
+    let first = broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap();
+    let second = broker.pull("acme/orders", "wait=0").send().await.unwrap().status();
+    assert_eq!((first.as_str(), second), ("new", StatusCode::NO_CONTENT));
+}
+
+/// After a clean end all of it is sound, and the channel has a UID of its own.
+fn has_another_uid(broker: &mut Broker, before: Uuid) {
+    broker.stop();
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 0, "{}{}", stdout(&checked), stderr(&checked));
+    let uid = orders_in(&broker.data_folder()).unwrap()["uid"].as_str().unwrap().to_owned();
+    assert_ne!(uid, before.to_string());
+}
+
+#[tokio::test]
+async fn standalone_a_manifest_that_comes_again_makes_a_new_and_empty_channel() {
+    for deleted in DELETED {
+        let folder = Folder::with(deleted, Told::ByManifests).await;
+        for addresses in ADDRESSES {
+            for by_sighup in [false, true] {
+                eprintln!("deleted {deleted:?}, addresses {addresses:?}, by SIGHUP: {by_sighup}");
+                let (mut broker, _) = brokers();
+                folder.put_to(&broker, addresses);
+                broker.write_manifests(&manifests(if by_sighup { &[OTHER] } else { &[ORDERS, OTHER] }));
+                broker.start();
+                if by_sighup {
+                    let gone = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+                    let problem = assert_problem(gone, 404, ProblemType::AddressUnknown).await;
+                    assert!(!problem.detail.contains("while the request waited"), "{problem:?}");
+                    broker.write_manifests(&manifests(&[ORDERS, OTHER]));
+                    broker.signal(Signal::HUP);
+                    broker.wait_for_log("took the manifests").unwrap();
+                }
+                is_new_and_empty(&broker).await;
+                assert_eq!(broker.pulled("acme/other").await.0, b"stays");
+                has_another_uid(&mut broker, folder.uid);
+                // It is that channel from then on, and may be deleted in its turn.
+                broker.start();
+                broker.pushed("acme/orders", "newer").await;
+                broker.stop();
+                assert_eq!(orders_in(&broker.data_folder()).unwrap()["ready"], 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_an_operator_a_deleted_uid_never_comes_back_and_another_makes_a_new_channel() {
+    for deleted in DELETED {
+        let folder = Folder::with(deleted, Told::ByAnOperator).await;
+        for addresses in ADDRESSES {
+            eprintln!("deleted {deleted:?}, addresses {addresses:?}");
+            let (_, mut broker) = brokers();
+            folder.put_to(&broker, addresses);
+            broker.start();
+            let other = crate::operator::channel("other");
+            let dead = [orders(|_| {}), other.clone()];
+            assert_problem(sync(&broker, &dead).await, 410, ProblemType::ChannelDeleted).await;
+            assert_problem(put(&broker, &dead[0]).await, 410, ProblemType::ChannelDeleted).await;
+            let anew: ChannelConfig = orders(|orders| orders.uid = Uuid::from_u128(77));
+            assert_eq!(sync(&broker, &[anew, other]).await.status(), StatusCode::OK);
+            is_new_and_empty(&broker).await;
+            assert_eq!(broker.pulled("acme/other").await.0, b"stays");
+            has_another_uid(&mut broker, folder.uid);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_before_the_deletion_has_the_channel_and_its_messages() {
+    for told in [Told::ByManifests, Told::ByAnOperator] {
+        let folder = Folder::with(Deleted::ByForce, told).await;
+        let (mut standalone, mut operated) = brokers();
+        let restored = restored(&folder.place.path().join("backup.tar"), "restored");
+        copied(&restored, &standalone.data_folder());
+        let broker = match told {
+            Told::ByManifests => {
+                standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
+                standalone.start();
+                &standalone
+            }
+            Told::ByAnOperator => {
+                operated.start();
+                let set = [orders(|_| {}), crate::operator::channel("other")];
+                assert_eq!(sync(&operated, &set).await.status(), StatusCode::OK);
+                &operated
+            }
+        };
+        assert_eq!(broker.pulled("acme/orders").await.0, b"old", "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_only_the_log_knows_is_told_by_check_and_completed_by_a_start() {
+    for told in [Told::ByManifests, Told::ByAnOperator] {
+        let folder = Folder::with(Deleted::CutShort, told).await;
+        let (_, mut broker) = brokers();
+        folder.put_to(&broker, Addresses::AsTheyAre);
+        let before = bytes_of(&broker.data_folder());
+        let checked = on(&broker.data_folder(), "check", &[]);
+        let said = stdout(&checked);
+        assert_eq!(status(&checked), 0, "{said}");
+        let note = format!("the log knows that acme/orders ({}) was deleted", folder.uid);
+        assert!(said.contains(&note) && said.contains("1 channel, 0 orphans"), "{said}");
+        assert_eq!(orders_in(&broker.data_folder()), None);
+        assert_eq!(bytes_of(&broker.data_folder()), before);
+        broker.start();
+        let gone = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+        assert_problem(gone, 404, ProblemType::AddressUnknown).await;
+        broker.stop();
+        assert!(!stdout(&on(&broker.data_folder(), "check", &[])).contains("acme/orders"));
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_deleted_again_and_again_is_new_each_time() {
+    let (mut standalone, mut operated) = brokers();
+    standalone.write_manifests(ORDERS);
+    let mut uids = Vec::new();
+    for _ in 0..3 {
+        standalone.start();
+        is_new_and_empty(&standalone).await;
+        standalone.pushed("acme/orders", "to be deleted").await;
+        standalone.stop();
+        let uid = orders_in(&standalone.data_folder()).unwrap()["uid"].as_str().unwrap().to_owned();
+        operated.start();
+        let path = format!("channels/{uid}?force=true");
+        assert_eq!(control(&operated, Method::DELETE, &path, String::new()).await.status(), StatusCode::OK);
+        operated.stop();
+        uids.push(uid);
+    }
+    uids.dedup();
+    assert_eq!(uids.len(), 3);
+    // One whose addresses are lost is known by what is stored of it.
+    standalone.start();
+    standalone.pushed("acme/orders", "kept").await;
+    standalone.stop();
+    fs::remove_dir_all(standalone.data_folder().join("addresses")).unwrap();
+    standalone.start();
+    assert_eq!(standalone.pulled("acme/orders").await.0, b"kept");
+}

@@ -11,6 +11,7 @@ use axum::{
     routing::post,
 };
 use restante_broker::{
+    clock::{Clock, Past, TimeSource},
     drain::Drain,
     http::{ConnectionCounts, ConnectionLimits, Places, Server, serve},
 };
@@ -56,6 +57,7 @@ pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
             limits: ConnectionLimits::default(),
             places: Places::uncounted(CONNECTIONS_MAX),
             counts: ConnectionCounts::unread(),
+            clock: Clock::start(TimeSource::system(), Past::default()),
             drain,
             drain_timeout: Duration::ZERO,
         })

@@ -25,8 +25,8 @@ use arc_swap::ArcSwap;
 
 pub use mark::{Mark, Past, Wall};
 pub use source::TimeSource;
-pub use wall::rfc3339;
 use wall::{SET_FROM, WallTimes, if_set};
+pub use wall::{http_date, rfc3339};
 
 /// Milliseconds: of the broker's own time, which began as those since 1970, or of the wall clock, since 1970.
 pub type Millis = u64;
@@ -93,6 +93,7 @@ impl Clock {
             Some(wall) => {
                 let shown = times.of(began);
                 let step = times.follow(began.saturating_add(1), ahead(wall, began));
+                times.settle();
                 // Of another boot more was said.
                 if let (Some(_), Some(step)) = (known, step) {
                     log_step(shown, step);
@@ -155,7 +156,13 @@ impl Clock {
         self.0.wall.load().of(at)
     }
 
-    /// The same as RFC 3339.
+    /// The wall clock time that an id has which is made at one of the broker's times. It follows a wall clock that was set after a
+    /// minute: ids ascend, and would stay for long where a clock was for a moment.
+    pub fn id_wall(&self, at: Millis) -> Millis {
+        self.0.wall.load().steady(at)
+    }
+
+    /// The same as [`Self::wall`], as RFC 3339.
     pub fn rfc3339(&self, at: Millis) -> String {
         rfc3339(self.wall(at))
     }
@@ -212,26 +219,42 @@ fn log_step(before: Millis, step: i64) {
 }
 
 fn log_downtime(last_run: Millis, wall: Millis, downtime: i64, is_counted: bool) {
-    let (last_run, now) = (rfc3339(last_run), rfc3339(wall));
-    let counted = if is_counted { "counts" } else { "does not count" };
+    let (last_run, now, said) = (rfc3339(last_run), rfc3339(wall), downtime_text(downtime, is_counted));
     match downtime.unsigned_abs() {
         0..SECOND_MS => {}
-        SECOND_MS..=DAY_MS => tracing::info!(
-            last_run,
-            now,
-            "the machine is another or was booted, and only the wall clock tells how long no broker ran: that {counted} as passed"
-        ),
-        _ => tracing::warn!(
-            last_run,
-            now,
-            "the wall clock is more than a day from where the last run was, after another boot: that {counted} as passed; if the \
-             clock is wrong, set it"
-        ),
+        SECOND_MS..=DAY_MS => tracing::info!(last_run, now, "{said}"),
+        _ => tracing::warn!(last_run, now, "{said}; if the clock is wrong, set it"),
     }
+}
+
+/// What becomes of the time for which no broker ran, of which only the wall clock tells.
+fn downtime_text(downtime: i64, is_counted: bool) -> String {
+    let far = downtime.unsigned_abs() > DAY_MS;
+    let place = match (downtime < 0, far) {
+        (true, true) => "the wall clock is more than a day behind where the last run was, after another boot",
+        (true, false) => "the wall clock is behind where the last run was, after another boot",
+        (false, true) => {
+            "the wall clock is more than a day ahead of where the last run was, after another boot"
+        }
+        (false, false) => {
+            "the machine is another or was booted, and only the wall clock tells how long no broker ran"
+        }
+    };
+    let counted = match (downtime < 0, is_counted) {
+        (true, _) => "nothing counts as passed",
+        (false, true) => "that counts as passed",
+        (false, false) => "that does not count as passed",
+    };
+    format!("{place}: {counted}")
 }
 
 #[cfg(test)]
 impl Clock {
+    /// Of a machine of the test's own.
+    pub(crate) fn of_test() -> Self {
+        Self::start(TimeSource::of_test(1_796_000_000_000), Past::default())
+    }
+
     /// So much time passes: that of a test's machine at once, and the system's by itself.
     pub(crate) fn wait(&self, time: Millis) {
         self.0.source.wait(std::time::Duration::from_millis(time));

@@ -167,3 +167,33 @@ fn the_times_that_are_told_are_the_same_after_a_restart() {
     assert_eq!(again(&source, clock.mark()).wall(at), told);
     assert_eq!(told, WALL as Millis + 86_400_000);
 }
+
+#[test]
+fn a_start_says_that_downtime_counts_only_where_it_does() {
+    let day = DAY_MS as i64;
+    for (downtime, is_counted, said) in [
+        (5_000, true, "how long no broker ran: that counts as passed"),
+        (5_000, false, "how long no broker ran: that does not count as passed"),
+        (
+            day + 1,
+            true,
+            "more than a day ahead of where the last run was, after another boot: that counts as passed",
+        ),
+        (day + 1, false, "after another boot: that does not count as passed"),
+        (
+            -5_000,
+            true,
+            "the wall clock is behind where the last run was, after another boot: nothing counts as passed",
+        ),
+        (-5_000, false, "after another boot: nothing counts as passed"),
+        (
+            -day - 1,
+            true,
+            "more than a day behind where the last run was, after another boot: nothing counts as passed",
+        ),
+        (-day - 1, false, "after another boot: nothing counts as passed"),
+    ] {
+        let text = downtime_text(downtime, is_counted);
+        assert!(text.ends_with(said), "{downtime}, {is_counted}: {text}");
+    }
+}

@@ -1,5 +1,7 @@
 //! What people are told: times of the broker as times of the wall clock.
 
+use jiff::fmt::rfc2822::DateTimePrinter;
+
 use super::Millis;
 
 /// No broker ran before 2025: a wall clock that shows less is not set. Machines without a battery start in 1970, or when their
@@ -12,6 +14,8 @@ const LAST: Millis = 253_402_207_200_000;
 /// By how much the wall clock may differ from what people were told before they are told otherwise. NTP slews clocks all the
 /// time, and a message was stored at one time only.
 const STEP: u64 = 1000;
+/// For how long the wall clock has to stay where it was set before ids go with it: they cannot go back with it.
+const STEADY_AFTER: Millis = 60_000;
 /// Steps that are remembered: a wall clock is set once or twice in a run.
 const STEPS_MAX: usize = 16;
 
@@ -33,6 +37,8 @@ pub(super) struct WallTimes {
     /// The furthest that a wall clock was ever ahead; absent while none was seen set. What lies beyond it is time that passed while no
     /// broker ran: what does not, is a clock that was wrong before and is right now, or the other way round.
     latest: Option<i64>,
+    /// How far it was ahead when that had lasted for [`STEADY_AFTER`].
+    steady: i64,
 }
 
 impl WallTimes {
@@ -41,14 +47,24 @@ impl WallTimes {
         Self {
             steps: vec![(0, before.map_or(0, |(ahead, _)| ahead))],
             latest: before.map(|(_, latest)| latest),
+            steady: before.map_or(0, |(ahead, _)| ahead),
         }
+    }
+
+    /// At a start there is nothing to wait for: the wall clock is taken as it is.
+    pub(super) fn settle(&mut self) {
+        self.steady = self.ahead();
     }
 
     /// The wall clock is so far ahead. The step that it took, if it is one.
     pub(super) fn follow(&mut self, at: Millis, ahead: i64) -> Option<i64> {
         let step = ahead.saturating_sub(self.ahead());
+        if self.steps.last().is_none_or(|(from, _)| from.saturating_add(STEADY_AFTER) <= at) {
+            self.settle();
+        }
         let Some(latest) = self.latest.replace(ahead) else {
             self.steps = vec![(0, ahead)];
+            self.settle();
             return Some(step);
         };
         // What is told changes in steps, and so does this: or it would creep up on a clock that is slewed to and fro.
@@ -79,12 +95,24 @@ impl WallTimes {
         let step = self.steps.iter().rfind(|(from, _)| *from <= at).or(self.steps.first());
         at.saturating_add_signed(step.map_or(0, |(_, ahead)| *ahead)).min(LAST)
     }
+
+    /// The same by the wall clock as it has been for a while.
+    pub(super) fn steady(&self, at: Millis) -> Millis {
+        at.saturating_add_signed(self.steady).min(LAST)
+    }
 }
 
 /// A wall clock time as RFC 3339 with milliseconds, in UTC. After [`LAST`] it is that.
 pub fn rfc3339(wall: Millis) -> String {
     let time = jiff::Timestamp::from_millisecond(wall.min(LAST) as i64);
     time.map_or_else(|_| wall.to_string(), |time| format!("{time:.3}"))
+}
+
+/// A wall clock time as HTTP dates have it (RFC 9110 section 5.6.7), in whole seconds. After [`LAST`] it is that.
+pub fn http_date(wall: Millis) -> String {
+    let time = jiff::Timestamp::from_millisecond(wall.min(LAST) as i64);
+    let printed = time.and_then(|time| DateTimePrinter::new().timestamp_to_rfc9110_string(&time));
+    printed.unwrap_or_else(|_| wall.to_string())
 }
 
 #[cfg(test)]
@@ -98,6 +126,13 @@ mod tests {
         for at in [LAST, LAST + 1, i64::MAX as Millis, Millis::MAX] {
             assert_eq!(rfc3339(at), "9999-12-30T22:00:00.000Z");
         }
+    }
+
+    #[test]
+    fn a_time_prints_as_an_http_date_in_whole_seconds() {
+        assert_eq!(http_date(784_111_777_999), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(Millis::MAX), "Thu, 30 Dec 9999 22:00:00 GMT");
     }
 
     #[test]
@@ -130,6 +165,28 @@ mod tests {
         assert_eq!((times.of(100), times.latest()), (100, None));
         assert_eq!(times.follow(500, 9_000), Some(9_000));
         assert_eq!((times.of(100), times.of(500)), (9_100, 9_500));
+    }
+
+    #[test]
+    fn ids_go_with_the_wall_clock_when_it_has_stayed_where_it_was_set() {
+        let mut times = WallTimes::new(Some((0, 0)));
+        times.follow(1_000, 70_000);
+        times.follow(2_000, 0);
+        // What has lasted is what was before.
+        times.follow(61_500, 0);
+        assert_eq!(times.steady(61_500), 61_500);
+        times.follow(70_000, 90_000);
+        times.follow(129_999, 90_000);
+        assert_eq!(times.steady(129_999), 129_999);
+        times.follow(130_000, 90_000);
+        assert_eq!(times.steady(130_000), 220_000);
+        // The first that is set is believed, and so is that of a start.
+        let mut times = WallTimes::new(None);
+        times.follow(5, 90_000);
+        assert_eq!(times.steady(5), 90_005);
+        times.follow(10, 0);
+        times.settle();
+        assert_eq!(times.steady(10), 10);
     }
 
     #[test]

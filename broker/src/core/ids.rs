@@ -14,8 +14,8 @@ impl Ids {
         Self(ContextV7::new())
     }
 
-    /// The id of a message that comes now, by the wall clock time that receivers are told. After that was set back, ids go on from
-    /// the latest until it is reached again.
+    /// The id of a message that comes now, by the wall clock time that [ids have](crate::clock::Clock::id_wall). After that was set
+    /// back, ids go on from the latest until it is reached again, or until the next start.
     pub(super) fn next(&self, now: Millis) -> Uuid {
         let (seconds, nanos) = (now / 1000, (now % 1000) as u32 * 1_000_000);
         Uuid::new_v7(Timestamp::from_unix(&self.0, seconds, nanos))
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_the_time_that_is_told() {
+    fn an_id_has_the_time_that_it_is_given() {
         let id = Ids::new().next(NOW);
         assert_eq!(id.get_version_num(), 7);
         assert_eq!(id.get_timestamp().unwrap().to_unix(), (NOW / 1000, (NOW % 1000) as u32 * 1_000_000));

@@ -169,7 +169,7 @@ impl<L: Log> Core<L> {
         now: Millis,
     ) -> Result<Pushed, PushRefusal> {
         let Push { content, group, delay, ttl, .. } = push;
-        let id = self.ids.next(self.clock.wall(now));
+        let id = self.ids.next(self.clock.id_wall(now));
         let due_ms = delay.filter(|delay| *delay > 0).map(|delay| after(now, delay));
         // The outbox may be among them.
         let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];

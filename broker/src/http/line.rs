@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::undelivered::Undelivered;
-use crate::drain::Drain;
+use crate::{clock::Clock, drain::Drain};
 
 /// What is known of one connection while it is open.
 pub(super) struct Line {
@@ -41,6 +41,8 @@ pub(super) struct Line {
     /// What has not left yet.
     pub(super) undelivered: Undelivered,
     drain: Drain,
+    /// Of its own, as a thread's: what all threads count is slow to count.
+    pub(super) clock: Clock,
 }
 
 /// How long a line may be what it is.
@@ -62,7 +64,7 @@ const NOT_YET: u64 = u64::MAX;
 
 impl Line {
     /// The line to a peer, of a service that ends with this drain.
-    pub(super) fn new(peer: IpAddr, drain: &Drain) -> Arc<Self> {
+    pub(super) fn new(peer: IpAddr, drain: &Drain, clock: &Clock) -> Arc<Self> {
         Arc::new(Self {
             peer,
             began: Instant::now(),
@@ -75,6 +77,7 @@ impl Line {
             waker: AtomicWaker::new(),
             undelivered: Undelivered::default(),
             drain: drain.clone(),
+            clock: clock.clone(),
         })
     }
 
@@ -194,7 +197,7 @@ mod tests {
     const LATER: Duration = Duration::from_secs(5);
 
     fn line() -> Arc<Line> {
-        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new())
+        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new(), &Clock::of_test())
     }
 
     fn left(line: &Line) -> Option<u64> {

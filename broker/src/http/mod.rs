@@ -7,6 +7,7 @@ mod caller;
 mod connection;
 mod control_frames;
 mod cors;
+mod date;
 pub mod error;
 pub(crate) mod framing;
 pub mod header;

@@ -71,7 +71,7 @@ mod tests {
         super::undelivered::{Parcel, collect, hold},
         *,
     };
-    use crate::drain::Drain;
+    use crate::{clock::Clock, drain::Drain};
 
     #[derive(Clone, Default)]
     struct Outcomes {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn line() -> Arc<Line> {
-        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new())
+        Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new(), &Clock::of_test())
     }
 
     impl Outcomes {

@@ -119,10 +119,10 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::drain::Drain;
+    use crate::{clock::Clock, drain::Drain};
 
     fn line(peer: u8) -> Arc<Line> {
-        Line::new(IpAddr::from([10, 0, 0, peer]), &Drain::new())
+        Line::new(IpAddr::from([10, 0, 0, peer]), &Drain::new(), &Clock::of_test())
     }
 
     #[test]

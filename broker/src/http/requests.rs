@@ -14,7 +14,7 @@ use axum::{
 use futures_util::FutureExt as _;
 use http::{
     HeaderValue, Request, Response, Version,
-    header::{CONNECTION, EXPECT},
+    header::{CONNECTION, DATE, EXPECT},
 };
 use hyper::{
     body::Incoming,
@@ -22,7 +22,9 @@ use hyper::{
 };
 use restante_wire::ProblemType;
 
-use super::{HttpError, answer_body::AnswerBody, line::Line, progress::Progress, request_body::RequestBody};
+use super::{
+    HttpError, answer_body::AnswerBody, date::date, line::Line, progress::Progress, request_body::RequestBody,
+};
 tokio::task_local! {
     /// Of the HTTP/2 stream that this task serves.
     pub(super) static PROGRESS: Arc<Progress>;
@@ -79,6 +81,7 @@ pub(super) fn requests<S: Serve>(
                 // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
+            answer.headers_mut().insert(DATE, date(&answering.line().clock));
             let progress = PROGRESS.try_with(Arc::clone).ok();
             Ok(answer.map(|body| AnswerBody::new(body, progress, (answering, open))))
         })

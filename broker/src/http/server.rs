@@ -15,7 +15,7 @@ use super::{
     line::Line,
     places::Places,
 };
-use crate::drain::Drain;
+use crate::{clock::Clock, drain::Drain};
 
 /// How long to wait when the system has no more file descriptors: connections end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,6 +32,8 @@ pub struct Server<S> {
     pub places: Places,
     /// What is counted of them.
     pub counts: ConnectionCounts,
+    /// Dates answers.
+    pub clock: Clock,
     /// Ends idle connections, and the others after the request that they are in.
     pub drain: Drain,
     /// How long connections have after that.
@@ -63,7 +65,7 @@ impl ConnectionCounts {
 
 /// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
 pub async fn serve<S: Serve>(server: Server<S>) {
-    let Server { listener, service, limits, places, counts, drain, drain_timeout } = server;
+    let Server { listener, service, limits, places, counts, clock, drain, drain_timeout } = server;
     let tasks = TaskTracker::new();
     let over = CancellationToken::new();
     let (drain_end, tasks_of) = (over.clone(), tasks.clone());
@@ -74,7 +76,7 @@ pub async fn serve<S: Serve>(server: Server<S>) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let line = Line::new(peer.ip().to_canonical(), &serving.drain);
+                    let line = Line::new(peer.ip().to_canonical(), &serving.drain, &clock);
                     // Without a place it is closed at once, before it takes memory: the peer tries again.
                     if let Some(place) = serving.places.enter(&line) {
                         tasks.spawn(connection::serve(stream, line, place, serving.clone()));

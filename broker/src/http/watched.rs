@@ -208,7 +208,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::drain::Drain;
+    use crate::{clock::Clock, drain::Drain};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -221,7 +221,7 @@ mod tests {
 
     fn connection(bytes: usize) -> Test {
         let timeouts = IntCounter::new("timeouts", "of the test").unwrap();
-        let line = Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new());
+        let line = Line::new(Ipv4Addr::LOCALHOST.into(), &Drain::new(), &Clock::of_test());
         let (ours, theirs) = duplex(bytes);
         let patience = (PATIENCE, timeouts.clone());
         let ours = Watched::new(ours, &line, Version::Http1, patience);

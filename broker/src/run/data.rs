@@ -55,10 +55,11 @@ impl Data {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             let drain = context.drain.clone();
             let cores = context.cores.clone();
+            let clock = context.clock.clone();
             let counts = context.metrics.connections.clone();
             let answers = context.callers.answers().clone();
             let service = DataPort::new(context);
-            let server = Server { listener, service, limits, places, counts, drain, drain_timeout };
+            let server = Server { listener, service, limits, places, counts, clock, drain, drain_timeout };
             let served = async {
                 http::serve(server).await;
                 // Until the connections of all cores are over, each is there for the others.

@@ -51,7 +51,7 @@ pub(super) struct Lifetime {
 impl Ports {
     pub(super) async fn run(self, mut lifetime: Lifetime) -> Result<(), RunError> {
         let mut signals = Signals::listen().map_err(RunError::Thread)?;
-        let end = Drain::new();
+        let (end, clock) = (Drain::new(), lifetime.cores.clock());
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
             Ok(http::serve(Server {
@@ -60,6 +60,7 @@ impl Ports {
                 limits: ConnectionLimits::default(),
                 places: Places::uncounted(PLACES),
                 counts: ConnectionCounts::unread(),
+                clock: clock.clone(),
                 drain: end.clone(),
                 drain_timeout: ADMIN_DRAIN,
             }))

@@ -51,7 +51,7 @@ async fn content(broker: &Broker) -> String {
 #[tokio::test]
 async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tell_of_it() {
     let mut broker = moved(&[]).await;
-    broker.start_saying(&["the wall clock is more than a day from where the last run was"]);
+    broker.start_saying(&["the wall clock is more than a day ahead of where the last run was"]);
     let uncounted = broker.metric("restante_clock_uncounted_seconds").await;
     assert!((uncounted - DAYS.as_secs_f64()).abs() < 60.0, "{uncounted}");
     assert_eq!(content(&broker).await, "lives");

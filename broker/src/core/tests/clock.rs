@@ -154,6 +154,68 @@ fn a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known<P: Place>
     assert_eq!(id.get_timestamp().unwrap().to_unix().0 as i64, RIGHT / 1000);
 }
 
+/// What people are told of a message: when it was stored, when its lease ends, and the time in its id, by the running broker.
+fn told<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
+    let id = bench.push(&[0], message("told")).unwrap().id;
+    let delivery = bench.pull(0, 10_000).unwrap();
+    let channel = &bench.core.channels[&bench.entries[0].number];
+    let stored = channel.state.message(delivery.granted.sequence).unwrap().stored;
+    let clock = bench.core.clock();
+    let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+    [
+        clock.wall(stored.enqueued_at) as i64 - RIGHT,
+        clock.wall(delivery.granted.ends_at) as i64 - RIGHT,
+        (seconds * 1000 + u64::from(nanos) / 1_000_000) as i64 - RIGHT,
+    ]
+}
+
+fn a_wall_clock_that_jumps_and_returns_is_told_while_it_is_so_and_leaves_ids_where_they_were<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    let date = |bench: &Bench<P>| {
+        let clock = bench.core.clock();
+        crate::clock::http_date(clock.wall(clock.now()))
+    };
+    bench.pass(SECOND);
+    assert_eq!(told(&mut bench), [1_000, 11_001, 1_000]);
+    bench.source.set_wall(RIGHT + 1_000 + YEAR_MS);
+    bench.pass(SECOND);
+    let ahead = [2_000 + YEAR_MS, 12_001 + YEAR_MS, 2_000];
+    assert_eq!((told(&mut bench), date(&bench)), (ahead, "Tue, 30 Nov 2027 00:53:22 GMT".to_owned()));
+    bench.source.set_wall(RIGHT + 2_000);
+    bench.pass(SECOND);
+    assert_eq!(told(&mut bench), [3_000, 13_001, 3_000]);
+    assert_eq!(date(&bench), "Mon, 30 Nov 2026 00:53:23 GMT");
+    // What was stored meanwhile was stored then, by what was told then, to the end of the run; a dump and the next start tell of it
+    // by the wall clock as it was last.
+    let clock = bench.core.clock();
+    let stored = clock.now() - 1_000;
+    assert_eq!(clock.wall(stored) as i64, RIGHT + 2_000 + YEAR_MS);
+    let mut past = crate::clock::Past::default();
+    past.marked(clock.mark());
+    assert_eq!(past.wall(stored) as i64, RIGHT + 2_000);
+    bench.core.follow_clock();
+    bench.commit();
+    let mut bench = bench.restart();
+    assert_eq!(bench.core.clock().wall(stored) as i64, RIGHT + 2_000);
+    assert_eq!(told(&mut bench), [3_000, 13_001, 3_000]);
+}
+
+fn a_wall_clock_that_stays_ahead_for_more_than_a_minute_takes_ids_with_it_until_the_next_start<P: Place>() {
+    let mut bench = bench::<P>(RIGHT);
+    bench.source.set_wall(RIGHT + YEAR_MS);
+    bench.pass(2 * MINUTE);
+    let before = bench.push(&[0], message("ahead")).unwrap().id;
+    assert_eq!(told(&mut bench)[2], YEAR_MS + 120_000);
+    bench.source.set_wall(RIGHT + 120_000);
+    bench.pass(2 * MINUTE);
+    // Ids ascend.
+    let after = bench.push(&[0], message("back")).unwrap().id;
+    assert!(after > before && told(&mut bench)[2] == YEAR_MS + 120_000);
+    bench.commit();
+    let mut bench = bench.restart();
+    assert_eq!(told(&mut bench)[2], 240_000);
+}
+
 fn keys_are_remembered_after_2106<P: Place>() {
     let mut bench = bench::<P>(RIGHT + 81 * YEAR_MS);
     bench.push(&[0], with_key(7)).unwrap();
@@ -249,6 +311,8 @@ on_every_log!(
     a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more
     a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds
     a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known
+    a_wall_clock_that_jumps_and_returns_is_told_while_it_is_so_and_leaves_ids_where_they_were
+    a_wall_clock_that_stays_ahead_for_more_than_a_minute_takes_ids_with_it_until_the_next_start
     keys_are_remembered_after_2106
     a_lease_of_a_second_is_good_for_all_of_it
     what_was_due_before_a_power_cut_is_not_due_again_after_it

@@ -299,3 +299,24 @@ async fn a_channel_that_is_deleted_again_and_again_is_new_each_time() {
     standalone.start();
     assert_eq!(standalone.pulled("acme/orders").await.0, b"kept");
 }
+
+#[tokio::test]
+async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refusal_says() {
+    let (mut standalone, mut operated) = brokers();
+    standalone.write_manifests(ORDERS);
+    standalone.start();
+    standalone.pushed("acme/orders", "on disk").await;
+    standalone.stop();
+    standalone.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
+    let refused = standalone.command().output().unwrap();
+    assert_eq!(status(&refused), 78);
+    assert!(stderr(&refused).contains("delete it, with its messages, before you create it anew"));
+    let uid = orders_in(&standalone.data_folder()).unwrap()["uid"].as_str().unwrap().to_owned();
+    operated.start();
+    let path = format!("channels/{uid}?force=true");
+    let gone = control(&operated, Method::DELETE, &path, String::new()).await;
+    assert_eq!(gone.status(), StatusCode::OK);
+    operated.stop();
+    standalone.start();
+    is_new_and_empty(&standalone).await;
+}

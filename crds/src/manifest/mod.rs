@@ -98,7 +98,8 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Vec<ManifestError>> {
     if errors.is_empty() { Ok(documents) } else { Err(errors) }
 }
 
-/// The UID of a channel from a manifest: always the same for the same `namespace/name`.
+/// The UID of a channel from a manifest: always the same for the same `namespace/name`. A broker that has deleted the channel goes on
+/// to the next one of that name.
 pub fn uid(namespace: &str, name: &str) -> Uuid {
     Uuid::new_v5(&UID_NAMESPACE, format!("{namespace}/{name}").as_bytes())
 }

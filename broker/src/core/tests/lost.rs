@@ -329,7 +329,10 @@ fn without_room_a_channel_whose_deletion_only_the_log_knows_is_there_and_takes_n
     store.fill_disk();
     let mut found = world.start_over(store);
     assert!(found.store.by_uid(entry.config.uid).is_some());
-    assert!(matches!(found.core.push(&[entry.clone()], message("late"), None), Err(PushRefusal::Closed)));
+    assert!(matches!(
+        found.core.push(std::slice::from_ref(&entry), message("late"), None),
+        Err(PushRefusal::Closed)
+    ));
     assert_eq!(found.core.idempotency.count(), 0);
     let (gone, _) = found.core.close(&entry, false).unwrap().unwrap();
     assert_eq!(gone, 0);

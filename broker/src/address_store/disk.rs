@@ -21,6 +21,7 @@ use super::{
 use crate::{
     data_folder::durable::{self, ReplaceError},
     first_failure::FirstFailure,
+    log::disk::storage::Guard,
 };
 
 /// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
@@ -44,6 +45,8 @@ pub(super) struct Disk {
     found: Option<(JournalEnd, Option<u64>)>,
     /// The journal's length at which the next snapshot is due.
     snapshot_due_bytes: u64,
+    /// Whether nobody else may write here; asked before each change.
+    guard: Option<Guard>,
     failed: CancellationToken,
     failure: FirstFailure,
 }
@@ -60,6 +63,7 @@ impl Disk {
             // The snapshot has all of an older one.
             found: journal.filter(|end| end.generation == generation).map(|end| (end, cut_at)),
             snapshot_due_bytes: due_bytes(snapshot.map_or(0, |snapshot| snapshot.bytes)),
+            guard: None,
             failed: CancellationToken::new(),
             failure: FirstFailure::default(),
         };
@@ -95,6 +99,11 @@ impl Disk {
         Ok(())
     }
 
+    /// From now on each change is refused when somebody else may write here.
+    pub(super) fn keep(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+    }
+
     /// Cancelled when the disk failed and only a restart can tell what it holds.
     pub(super) fn failed(&self) -> CancellationToken {
         self.failed.clone()
@@ -125,21 +134,26 @@ impl Disk {
 
     /// The files, open, with how many of their bytes count. Both are replaced and never changed, but for what is appended to
     /// the journal.
-    pub(super) fn files(&self) -> io::Result<Vec<(&'static str, fs::File, u64)>> {
+    pub(super) fn files(&self) -> Result<Vec<(&'static str, fs::File, u64)>, OpenError> {
         let mut files = Vec::new();
-        match fs::File::open(self.folder.join(SNAPSHOT)) {
-            Ok(file) => {
-                let bytes = file.metadata()?.len();
-                files.push((SNAPSHOT, file, bytes));
-            }
-            // There is none before the first is due.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        // There is none before the first is due.
+        if let Some((file, bytes)) = self.open(SNAPSHOT)? {
+            files.push((SNAPSHOT, file, bytes));
         }
         if let Some(journal) = &self.journal {
-            files.push((JOURNAL, fs::File::open(self.folder.join(JOURNAL))?, journal.bytes()));
+            let (file, _) =
+                self.open(JOURNAL)?.ok_or_else(|| self.unread(JOURNAL, io::ErrorKind::NotFound.into()))?;
+            files.push((JOURNAL, file, journal.bytes()));
         }
         Ok(files)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<(fs::File, u64)>, OpenError> {
+        look::open(&self.folder.join(name)).map_err(|error| self.unread(name, error))
+    }
+
+    fn unread(&self, name: &str, source: io::Error) -> OpenError {
+        OpenError::Io { action: "cannot read", path: self.folder.join(name), source }
     }
 
     /// Whether the journal has outgrown the snapshot.
@@ -169,52 +183,62 @@ impl Disk {
     }
 
     fn append_payload(&mut self, payload: &[u8]) -> Result<(), ApplyError> {
+        self.is_ours()?;
         match self.journal().append(payload) {
             Ok(()) => {}
-            Err(AppendError::NotWritten(error)) => return Err(not_written(error)),
-            Err(AppendError::Failed(error)) => return Err(self.fail(&error)),
+            Err(AppendError::NotWritten(error)) => return Err(self.not_written(JOURNAL, error)),
+            Err(AppendError::Failed(error)) => return Err(self.fail(JOURNAL, &error)),
         }
         // The change is on disk whether or not the mark is.
         if let Err(AppendError::Failed(error)) = self.journal().mark_synced() {
-            self.fail(&error);
+            self.fail(JOURNAL, &error);
         }
         Ok(())
     }
 
+    /// A second broker numbers its changes as this one does, and cuts off or replaces what this one has written.
+    fn is_ours(&mut self) -> Result<(), ApplyError> {
+        let ours = self.guard.as_ref().map_or(Ok(()), |guard| guard());
+        ours.map_err(|error| self.fail("", &error))
+    }
+
     fn write_snapshot(&mut self, whole: impl Iterator<Item = Change>) -> Result<(), ApplyError> {
+        self.is_ours()?;
         let generation = self.generation + 1;
         let bytes = match snapshot::write(&self.folder.join(SNAPSHOT), generation, whole) {
             Ok(bytes) => bytes,
-            Err(ReplaceError { replaced: false, source }) => return Err(not_written(source)),
-            Err(ReplaceError { replaced: true, source }) => return Err(self.fail(&source)),
+            Err(ReplaceError { replaced: false, source }) => return Err(self.not_written(SNAPSHOT, source)),
+            Err(ReplaceError { replaced: true, source }) => return Err(self.fail(SNAPSHOT, &source)),
         };
         // From here on the old journal counts for nothing, so going on with it would lose every change.
         match Journal::create(&self.folder.join(JOURNAL), generation) {
             Ok(journal) => self.journal = Some(journal),
-            Err(error) => return Err(self.fail(&error.source)),
+            Err(error) => return Err(self.fail(JOURNAL, &error.source)),
         }
         self.generation = generation;
         self.snapshot_due_bytes = due_bytes(bytes);
         Ok(())
     }
 
-    fn fail(&mut self, error: &io::Error) -> ApplyError {
-        self.failure.tell(format_args!(
-            "failed to write a change of the addresses in {}: {error}",
-            self.folder.display()
-        ));
+    fn fail(&mut self, name: &str, error: &io::Error) -> ApplyError {
+        let path = if name.is_empty() { self.folder.clone() } else { self.folder.join(name) };
+        self.failure
+            .tell(format_args!("failed to write a change of the addresses to {}: {error}", path.display()));
         self.failed.cancel();
-        tracing::error!(%error, folder = %self.folder.display(), "the disk failed under a change of the addresses");
+        tracing::error!(%error, path = %path.display(), "the disk failed under a change of the addresses");
         ApplyError::Failed
+    }
+
+    fn not_written(&self, name: &str, source: io::Error) -> ApplyError {
+        match durable::is_full(&source) {
+            true => ApplyError::Full(source),
+            false => ApplyError::NotWritten { file: self.folder.join(name), source },
+        }
     }
 }
 
 fn due_bytes(snapshot_bytes: u64) -> u64 {
     snapshot_bytes.clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX)
-}
-
-fn not_written(error: io::Error) -> ApplyError {
-    if durable::is_full(&error) { ApplyError::Full(error) } else { ApplyError::NotWritten(error) }
 }
 
 enum Batch {

@@ -117,8 +117,13 @@ pub enum ApplyError {
     )]
     Full(io::Error),
     /// The disk took nothing of the change.
-    #[error("the change could not be written: {0}")]
-    NotWritten(io::Error),
+    #[error("the change could not be written to {}: {source}", file.display())]
+    NotWritten {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The disk failed under this change or an earlier one, and only a restart can tell what it holds.
     #[error(
         "the disk failed under a change of the addresses: the broker must be restarted to find out what was stored"

@@ -17,7 +17,10 @@ use super::{
     frame::{self, Frame},
     look::JournalEnd,
 };
-use crate::data_folder::durable::{self, ReplaceError};
+use crate::data_folder::{
+    durable::{self, ReplaceError},
+    plain,
+};
 
 /// The format of the store's files.
 pub(super) const FORMAT: u32 = 1;
@@ -179,5 +182,6 @@ fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).open(path)
+    let file = plain::open_with(path, OpenOptions::new().read(true).append(true))?;
+    file.ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -1,9 +1,11 @@
 //! What the store's files hold, read without changing anything and past any damage. The one way of reading them: `check`
 //! lists everything that is wrong, and a start refuses the folder for the first.
 
+mod harm;
+
 use std::{
+    fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
-    ops::Range,
     path::Path,
     sync::Arc,
 };
@@ -20,10 +22,15 @@ use super::{
     search::{self, Next},
 };
 use crate::data_folder::plain;
+use harm::Cause;
+pub(crate) use harm::Harm;
 
 /// The files of the store, in the order in which they are read.
 pub(crate) const FILES: [&str; 2] = [SNAPSHOT, JOURNAL];
 
+/// The longest file that is read: far more than any is, of two million channels.
+const FILE_BYTES_MAX: u64 = 64 << 30;
+const CANNOT_READ: &str = "cannot read";
 /// How much is read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -37,19 +44,6 @@ pub(crate) struct Looked {
     pub(crate) cut_at: Option<u64>,
     pub(super) snapshot: Option<Snapshot>,
     pub(super) journal: Option<JournalEnd>,
-}
-
-/// Something that is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Harm {
-    /// The file.
-    pub(crate) file: &'static str,
-    /// Which of its bytes.
-    pub(crate) bytes: Range<u64>,
-    /// What is wrong.
-    pub(crate) reason: String,
-    /// Whether the whole file is missing, or older than the other.
-    pub(crate) is_missing: bool,
 }
 
 /// The snapshot that was read.
@@ -130,13 +124,16 @@ impl Looked {
 
     /// The same for a start, which goes on with all of it or with nothing.
     pub(super) fn whole(self, folder: &Path) -> Result<Self, OpenError> {
-        let Some(Harm { file, bytes, reason, is_missing }) = self.harm.first().cloned() else {
-            return Ok(self);
-        };
-        let path = folder.join(file);
-        Err(match is_missing {
-            true => OpenError::Incomplete { path, reason },
-            false => OpenError::Damaged { path, offset: bytes.start, reason },
+        let mut harm = self.harm;
+        if harm.is_empty() {
+            return Ok(Self { harm, ..self });
+        }
+        let Harm { file, bytes, reason, cause } = harm.swap_remove(0);
+        let path = if file.is_empty() { folder.to_owned() } else { folder.join(file) };
+        Err(match cause {
+            Cause::Missing => OpenError::Incomplete { path, reason },
+            Cause::Bytes => OpenError::Damaged { path, offset: bytes.start, reason },
+            Cause::System(source) => OpenError::Io { action: CANNOT_READ, path, source },
         })
     }
 }
@@ -144,19 +141,32 @@ impl Looked {
 /// Looks at the store in a folder. A file that is missing is empty, if the other is as well.
 pub(crate) fn look(folder: &Path) -> Result<Looked, OpenError> {
     let mut looked = Looked::default();
+    if let Err(error) = plain::has_folder(folder) {
+        looked.refused("", 0..0, folder, error)?;
+        return Ok(looked);
+    }
     for name in FILES {
         let path = folder.join(name);
-        let failed = |source| OpenError::Io { action: "cannot read", path: path.clone(), source };
-        let Some(file) = plain::open(&path).map_err(failed)? else {
-            if name == JOURNAL && looked.snapshot.is_some() {
+        match open(&path) {
+            Ok(Some((file, length))) => {
+                looked.read(&path, name, &mut BufReader::with_capacity(BUFFER_BYTES, file), length)?;
+            }
+            Ok(None) if name == JOURNAL && looked.snapshot.is_some() => {
                 looked.missing(name, "there is a snapshot, and every snapshot has a journal");
             }
-            continue;
-        };
-        let length = file.metadata().map_err(failed)?.len();
-        looked.read(&path, name, &mut BufReader::with_capacity(BUFFER_BYTES, file), length)?;
+            Ok(None) => {}
+            Err(error) => looked.refused(name, 0..0, &path, error)?,
+        }
     }
     Ok(looked)
+}
+
+/// A file of the store with its length; none if there is none.
+pub(super) fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
+    let Some(file) = plain::open(path)? else { return Ok(None) };
+    plain::check_length(&file, FILE_BYTES_MAX)?;
+    let length = file.metadata()?.len();
+    Ok(Some((file, length)))
 }
 
 /// What a file's entries are read with.
@@ -180,14 +190,6 @@ enum Step {
 }
 
 impl Looked {
-    fn harmed(&mut self, file: &'static str, bytes: Range<u64>, reason: impl Into<String>) {
-        self.harm.push(Harm { file, bytes, reason: reason.into(), is_missing: false });
-    }
-
-    fn missing(&mut self, file: &'static str, reason: &str) {
-        self.harm.push(Harm { file, bytes: 0..0, reason: reason.to_owned(), is_missing: true });
-    }
-
     /// Reads a file's entries.
     fn read<R: Read + Seek>(
         &mut self,
@@ -198,6 +200,15 @@ impl Looked {
     ) -> Result<(), OpenError> {
         let (at, expected, after_change) = (0, 0, false);
         let mut walk = Walk { path, name, from, length, at, expected, after_change };
+        match self.entries(&mut walk) {
+            // What was read before counts.
+            Err(OpenError::Io { source, .. }) => self.refused(name, walk.at..length, path, source),
+            read => read,
+        }
+    }
+
+    fn entries<R: Read + Seek>(&mut self, walk: &mut Walk<'_, R>) -> Result<(), OpenError> {
+        let Walk { name, length, .. } = *walk;
         if name == SNAPSHOT {
             self.snapshot = Some(Snapshot { generation: 0, bytes: 0 });
         }
@@ -210,7 +221,7 @@ impl Looked {
             };
             let frame = match frame {
                 Some(frame) => frame,
-                None => match self.past_damage(&mut walk, reason)? {
+                None => match self.past_damage(walk, reason)? {
                     Some(frame) => frame,
                     None => break,
                 },
@@ -219,7 +230,7 @@ impl Looked {
                 self.harmed(name, walk.at..walk.at, "entries are missing here");
                 walk.expected = frame.sequence;
             }
-            if let Step::End = self.entry(&mut walk, &frame)? {
+            if let Step::End = self.entry(walk, &frame)? {
                 return Ok(());
             }
         }
@@ -306,7 +317,7 @@ impl Looked {
 
 impl<R: Read + Seek> Walk<'_, R> {
     fn failed(&self, source: io::Error) -> OpenError {
-        OpenError::Io { action: "cannot read", path: self.path.to_owned(), source }
+        OpenError::Io { action: CANNOT_READ, path: self.path.to_owned(), source }
     }
 
     fn seek(&mut self, to: u64) -> Result<(), OpenError> {
@@ -348,3 +359,6 @@ pub(crate) fn fuzz(is_snapshot: bool, bytes: &[u8]) {
     let _ = looked.read(Path::new(name), name, &mut io::Cursor::new(bytes), bytes.len() as u64);
     let _ = looked.channels();
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,7 @@ pub use error::{ApplyError, Claim, Conflict, OpenError};
 use crate::{
     clock::{Millis, TimeSource},
     first_failure::FirstFailure,
+    log::disk::storage::Guard,
 };
 use indices::Indices;
 use writer::Writer;
@@ -94,6 +95,11 @@ impl AddressStore {
     /// Blocks on the disk.
     pub fn begin(&self) -> Result<(), OpenError> {
         self.writer().disk.begin()
+    }
+
+    /// From now on no change is taken once somebody else may write to the folder: two writers would undo each other's changes.
+    pub fn keep(&self, guard: Guard) {
+        self.writer().disk.keep(guard);
     }
 
     /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
@@ -166,7 +172,7 @@ impl AddressStore {
     /// Changes that are made meanwhile go to other files, or behind those bytes.
     ///
     /// Blocks for as long as a change takes.
-    pub fn files(&self) -> std::io::Result<Vec<(&'static str, std::fs::File, u64)>> {
+    pub fn files(&self) -> Result<Vec<(&'static str, std::fs::File, u64)>, OpenError> {
         self.writer().disk.files()
     }
 

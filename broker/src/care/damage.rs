@@ -1,6 +1,6 @@
 //! Damage, as people are told of it: where it is, and which promise it breaks.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 use serde::Serialize;
 
@@ -12,7 +12,10 @@ use crate::{
         whose::{self, Orphan},
     },
     data_folder,
-    log::disk::examine::{self, What},
+    log::disk::{
+        examine::{self, What},
+        is_mark_name,
+    },
 };
 
 /// One damaged place of a data folder.
@@ -57,9 +60,10 @@ impl Damage {
     }
 
     pub(super) fn of_addresses(Harm { file, bytes, reason, .. }: &Harm) -> Self {
-        let means =
-            "channels that were made or changed there are not known, or not as they were; their messages are";
-        Self::new(format!("addresses/{file}"), bytes.clone(), reason, means)
+        let means = "channels that were made or changed there are not known, or not as they were; their messages are. A start refuses the \
+             folder";
+        let file = Path::new(data_folder::ADDRESSES).join(file).display().to_string();
+        Self::new(file.trim_end_matches('/').to_owned(), bytes.clone(), reason, means)
     }
 
     /// The log has messages or keys of channels that the address store does not know.
@@ -85,6 +89,7 @@ impl Damage {
 
     pub(super) fn of_log(harm: &examine::Harm) -> Self {
         let examine::Harm { file, from, to, frames, what } = harm;
+        let is_mark = file.rsplit('/').next().is_some_and(is_mark_name);
         let means = match what {
             What::Head { kept: true } => "nothing is lost, and a start refuses the folder",
             What::Twice(_) => "a start refuses the folder; move the copy out of it",
@@ -99,7 +104,15 @@ impl Damage {
                  folder, which keeps a second broker away, was removed while a broker ran"
             }
             What::Mark { .. } => {
-                "nothing is lost, and the next start makes it anew; until then nobody can tell whether the log was cut at its end"
+                "nothing tells any more whether the log was cut at its end; all before its end is there. The next start goes on \
+                 from that end, and makes the file anew"
+            }
+            What::Misplaced(_) if is_mark => {
+                "a start refuses the folder; put the file back, or move out what is there, and the next start makes the file anew"
+            }
+            What::Misplaced(_) => {
+                "a start refuses the folder; of what is in the file that belongs there nothing is known here. Put the file back, or \
+                 move out what is there and salvage the rest"
             }
             What::Record(_) => "what follows in this group commit is not known",
             What::Frames
@@ -111,7 +124,7 @@ impl Damage {
             | What::Unreadable => FRAMES,
         };
         let mut damage = Self::new(file.clone(), *from..*to, &what.to_string(), means);
-        damage.loses_settles = what.loses_records();
+        damage.loses_settles = what.loses_records() && !is_mark;
         damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);
         damage
     }

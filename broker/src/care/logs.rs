@@ -6,7 +6,7 @@ use crate::{
     data_folder::{self, LogIds, look::Looked},
     log::{
         OpenError, Position, Record,
-        disk::examine::{Cut, Examination, Harm, Seen, SegmentSeen, examine},
+        disk::examine::{Cut, Examination, FOLDER, Harm, Seen, SegmentSeen, examine},
     },
 };
 
@@ -97,6 +97,9 @@ impl Logs {
 
 /// A file of a log, in the data folder.
 fn path(log: &str, file: &str) -> String {
+    if file == FOLDER {
+        return log.to_owned();
+    }
     Path::new(log).join(file).display().to_string()
 }
 

@@ -63,6 +63,8 @@ impl View {
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
         let found = logs.ids();
         let wrong = data_folder::wrong_logs(&folder.log_ids, &found);
+        // What stands in a log's place is told of already.
+        let wrong = wrong.filter(|(name, _)| !folder.harm.iter().any(|(file, _)| file == name));
         damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
         let deleted = complete_deletions(&mut addresses, &said);

@@ -29,11 +29,11 @@ use tokio::{
 
 use super::{Channels, Control, errors};
 use crate::{
-    address_store::AddressStore,
+    address_store::{AddressStore, OpenError},
     backup::{Manifest, Writer},
     clock,
     core::WorkFailed,
-    data_folder,
+    data_folder::{self, DataFolderError},
     http::error::HttpError,
     log::disk::{CopyError, Part},
 };
@@ -64,6 +64,10 @@ enum Ended {
     Copy(#[from] CopyError),
     #[error("failed to read {}: {source}", file.display())]
     Io { file: PathBuf, source: io::Error },
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    #[error(transparent)]
+    AddressStore(#[from] OpenError),
 }
 
 /// Answers with the archive.
@@ -127,9 +131,7 @@ impl Archive {
         let mut writer = Writer::new(manifest, now / 1000);
         for name in [data_folder::VERSION, data_folder::LEASE_KEY] {
             let path = folder.join(name);
-            let contents =
-                on_disk(move || std::fs::read(&path).map_err(|source| Ended::Io { file: path, source }));
-            let contents = contents.await?;
+            let contents = on_disk(move || Ok(data_folder::read_small(&path)?)).await?;
             self.send(writer.begin(name, contents.len() as u64, None)).await?;
             writer.contents(&contents);
             self.send(contents.into()).await?;
@@ -140,9 +142,8 @@ impl Archive {
         let cut = channels.cut().await?;
         writer.taken_at(clock::rfc3339(channels.now()));
         // After the cut: the store knows every channel that the log has messages of.
-        let (files, addresses) = (store.clone(), folder.join(data_folder::ADDRESSES));
-        let files =
-            on_disk(move || files.files().map_err(|source| Ended::Io { file: addresses, source })).await?;
+        let files = store.clone();
+        let files = on_disk(move || Ok(files.files()?)).await?;
         for (name, file, bytes) in files {
             let name = format!("{}/{name}", data_folder::ADDRESSES);
             let copied = Copied::File(file, folder.join(&name));

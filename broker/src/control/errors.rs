@@ -22,7 +22,7 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
         ApplyError::Conflict(_) => ProblemType::ChannelConflict,
         ApplyError::Deleted { .. } => ProblemType::ChannelDeleted,
         ApplyError::Full(_) => ProblemType::StoreFull,
-        ApplyError::NotWritten(_) | ApplyError::Failed => ProblemType::StoreFailed,
+        ApplyError::NotWritten { .. } | ApplyError::Failed => ProblemType::StoreFailed,
     };
     HttpError::new(kind, error.to_string())
 }

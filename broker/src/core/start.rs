@@ -165,7 +165,7 @@ fn complete_deletions(said: &Said, store: &AddressStore) -> Result<(), StartErro
             }
             Ok(())
         }
-        Err(error @ (ApplyError::Full(_) | ApplyError::NotWritten(_))) => {
+        Err(error @ (ApplyError::Full(_) | ApplyError::NotWritten { .. })) => {
             tracing::warn!(%error, "deletions of channels that only the log knows of are completed by the next start that has room");
             Ok(())
         }

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::plain;
+
 /// Why a file was not replaced.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
@@ -52,7 +54,9 @@ fn write_whole(
     mode: u32,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<u64> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    #[cfg(test)]
+    simulated::room()?;
+    let file = plain::create(path, OpenOptions::new().write(true).mode(mode))?;
     let mut buffer = BufWriter::new(file);
     write(&mut buffer)?;
     buffer.flush()?;
@@ -67,6 +71,25 @@ fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// A disk without room for new files.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static IS_FULL: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From now on this thread's disk is full, or not any more.
+    pub(crate) fn fill(is_full: bool) {
+        IS_FULL.set(is_full);
+    }
+
+    pub(super) fn room() -> io::Result<()> {
+        if IS_FULL.get() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,9 +99,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         assert_eq!(replace(&path, 0o600, |file| file.write_all(b"old")).unwrap(), 3);
-        // Every write to this device fails for want of room.
-        std::os::unix::fs::symlink("/dev/full", temporary(&path)).unwrap();
-        let error = replace(&path, 0o600, |file| file.write_all(b"new")).unwrap_err();
+        let half = |file: &mut BufWriter<File>| {
+            file.write_all(b"ne")?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        let error = replace(&path, 0o600, half).unwrap_err();
         assert!(!error.replaced && is_full(&error.source), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert!(!temporary(&path).exists());

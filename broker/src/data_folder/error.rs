@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
-
-use super::durable;
+use super::{
+    durable,
+    refused::{self, Misplaced},
+};
 
 /// Why a data folder cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,28 @@ pub enum DataFolderError {
     NotAFolder {
         /// The path.
         path: PathBuf,
+    },
+    /// Something that no broker wrote stands in the place of a file or folder of it.
+    #[error(
+        "cannot {action} {path}: {misplaced}. Nothing was changed. restante-broker check tells all that is wrong with the folder, \
+         and salvage makes a new one of everything that can be read",
+        path = path.display()
+    )]
+    Misplaced {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What stands there.
+        misplaced: Misplaced,
+    },
+    /// No folder can be made there.
+    #[error("cannot make the folder {path}: {source}. Choose another (--data-dir)", path = path.display())]
+    NoPlace {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
     },
     /// Nothing of a broker's is there.
     #[error("{path} is no data folder: none of restante.json, addresses and log is in it", path = path.display())]
@@ -153,10 +176,10 @@ pub(super) fn step<T>(
 /// Tells apart what people can do something about.
 pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> DataFolderError {
     let path = path.to_owned();
-    let errno = Errno::from_io_error(&source);
-    match errno {
-        Some(Errno::ROFS | Errno::ACCESS | Errno::PERM) => DataFolderError::ReadOnly { action, path, source },
-        _ if durable::is_full(&source) => DataFolderError::Full { action, path, source },
-        _ => DataFolderError::Io { action, path, source },
+    match refused::misplaced(&source).cloned() {
+        Some(misplaced) => DataFolderError::Misplaced { action, path, misplaced },
+        None if refused::is_denied(&source) => DataFolderError::ReadOnly { action, path, source },
+        None if durable::is_full(&source) => DataFolderError::Full { action, path, source },
+        None => DataFolderError::Io { action, path, source },
     }
 }

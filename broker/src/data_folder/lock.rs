@@ -15,8 +15,9 @@ use rustix::{
 };
 
 use super::{
-    error::{DataFolderError, step},
+    error::{DataFolderError, io_error, step},
     plain,
+    refused::{self, Misplaced},
 };
 
 /// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
@@ -66,16 +67,29 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderErr
     })
 }
 
-/// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file.
-pub(super) fn acquire_to_look(path: &Path) -> Result<Option<File>, DataFolderError> {
-    let Some(file) = step("open", path, || plain::open(path))? else { return Ok(None) };
+/// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file. And what is wrong
+/// with what stands in that file's place.
+pub(super) fn acquire_to_look(path: &Path) -> Result<(Option<File>, Option<Misplaced>), DataFolderError> {
+    let file = match plain::open(path).map_err(|error| io_error("open", path, error)) {
+        Ok(None) => return Ok((None, None)),
+        Ok(Some(file)) => file,
+        // No broker can have locked it.
+        Err(DataFolderError::Misplaced { misplaced, .. }) => return Ok((None, Some(misplaced))),
+        Err(error) => return Err(error),
+    };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let folder = path.parent().unwrap_or(path).to_owned();
-            Err(DataFolderError::InUse { path: folder, holder: holder(path) })
+            return Err(DataFolderError::InUse { path: folder, holder: holder(path) });
         }
-        Err(error) => step("lock", path, || Err(error.into())),
+        Err(error) => return step("lock", path, || Err(error.into())),
+    }
+    let length = plain::check_length(&file, FILE_BYTES).map_err(|error| io_error("look at", path, error));
+    match length {
+        Ok(()) => Ok((Some(file), None)),
+        Err(DataFolderError::Misplaced { misplaced, .. }) => Ok((Some(file), Some(misplaced))),
+        Err(error) => Err(error),
     }
 }
 
@@ -86,9 +100,8 @@ fn acquire_with(
     try_lock: impl Fn(&File) -> io::Result<bool>,
 ) -> Result<Lock, DataFolderError> {
     let mut file = step("open", path, || open(path))?;
-    if let Some(reason) = step("look at", path, || no_lock(&file))? {
-        return Err(DataFolderError::Damaged { path: path.to_owned(), reason });
-    }
+    // Another file that somebody put there is not to be written over.
+    step("use", path, || plain::check_length(&file, FILE_BYTES))?;
     let started = Instant::now();
     while !step("lock", path, || try_lock(&file))? {
         let waited = started.elapsed();
@@ -112,22 +125,24 @@ fn acquire_with(
     Ok(Lock { file, path: path.to_owned() })
 }
 
-/// Why a file is none that a broker made as its lock: somebody put another in its place, which is not to be written over.
-pub(super) fn no_lock(file: &File) -> io::Result<Option<String>> {
-    let bytes = file.metadata()?.len();
-    Ok((bytes > FILE_BYTES)
-        .then(|| format!("it has {bytes} bytes, and a lock has {FILE_BYTES}: another file has its name")))
-}
-
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o644);
-    plain::open_with(path, &mut options)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    options.read(true).write(true).mode(0o644);
+    if let Some(file) = plain::open_with(path, &mut options)? {
+        return Ok(file);
+    }
+    match options.clone().create_new(true).open(path) {
+        // Another broker was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            plain::open_with(path, &mut options)?.ok_or(error)
+        }
+        made => made.map_err(|error| refused::told(path, error)),
+    }
 }
 
 /// The process id that the holder wrote down.
 fn holder(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    String::from_utf8(plain::read(path, FILE_BYTES).ok()??).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

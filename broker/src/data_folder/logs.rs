@@ -1,11 +1,18 @@
 //! Which logs a data folder has. A broker has one for each of its cores; those of a start with another number of cores are
-//! older ones, which are read until what they hold is copied. Pure.
+//! older ones, which are read until what they hold is copied.
 //!
 //! All logs that were begun together are a generation: within one, all that there is of a channel is in one log; and of two
 //! generations, what the later one says of a message is later. `log` is the first one, of one core; the others have names
 //! such as `log-2-1of4`: the second of four logs of generation 2.
 
-use std::{fmt, fs, io, path::Path, str::FromStr};
+use std::{fmt, fs, path::Path, str::FromStr};
+
+use super::{
+    DataFolderError,
+    error::{io_error, step},
+    plain,
+    refused::Misplaced,
+};
 
 /// The name of the log that every data folder has.
 const FIRST: &str = "log";
@@ -85,20 +92,39 @@ impl FromStr for LogFolder {
     }
 }
 
-/// The logs in a data folder.
-pub(super) fn names(folder: &Path) -> io::Result<Vec<LogFolder>> {
-    let mut logs = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+/// What there is in a data folder by the names of logs.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Folders.
+    pub(super) logs: Vec<LogFolder>,
+    /// What is none.
+    pub(super) misplaced: Vec<(LogFolder, Misplaced)>,
+}
+
+/// The logs in a data folder. A link counts as what it leads to.
+pub(super) fn names(folder: &Path) -> Result<Names, DataFolderError> {
+    let mut names = Names::default();
+    for entry in step("list", folder, || fs::read_dir(folder))? {
+        let entry = step("list", folder, || entry)?;
         let Ok(log) = entry.file_name().to_string_lossy().parse() else { continue };
-        // A link counts as what it leads to.
-        if !fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
-            let reason = format!("{log} is no folder: put the log's folder there");
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
+        let path = entry.path();
+        match plain::has_folder(&path).map_err(|error| io_error("open", &path, error)) {
+            Ok(true) => names.logs.push(log),
+            // It went meanwhile.
+            Ok(false) => {}
+            Err(DataFolderError::Misplaced { misplaced, .. }) => names.misplaced.push((log, misplaced)),
+            Err(error) => return Err(error),
         }
-        logs.push(log);
     }
-    Ok(logs)
+    Ok(names)
+}
+
+/// The same, of a folder in which each is one.
+pub(super) fn all(folder: &Path) -> Result<Vec<LogFolder>, DataFolderError> {
+    let Names { logs, mut misplaced } = names(folder)?;
+    misplaced.pop().map_or(Ok(logs), |(log, misplaced)| {
+        Err(DataFolderError::Misplaced { action: "open", path: folder.join(log.to_string()), misplaced })
+    })
 }
 
 #[cfg(test)]

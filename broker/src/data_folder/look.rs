@@ -11,9 +11,10 @@ use super::{
     ADDRESSES, DataFolderError, FORMAT, LEASE_KEY, LEASE_KEY_BYTES, LOCK, LOG, LogIds, SMALL_BYTES_MAX,
     VERSION, Version,
     error::{io_error, step},
-    lock,
-    logs::{self, LogFolder},
+    is_there, lock,
+    logs::{self, LogFolder, Names},
     plain,
+    refused::{self, Misplaced},
 };
 
 /// A data folder that nobody changes for as long as the value lives.
@@ -22,7 +23,7 @@ pub(crate) struct Looked {
     store_id: Option<Uuid>,
     lease_key: Option<[u8; LEASE_KEY_BYTES]>,
     /// Files that are damaged or missing, and how.
-    pub(crate) harm: Vec<(&'static str, String)>,
+    pub(crate) harm: Vec<(String, String)>,
     /// Which log is in which folder, as it is written down.
     pub(crate) log_ids: LogIds,
     logs: Vec<LogFolder>,
@@ -35,52 +36,60 @@ impl Looked {
         if !step("look at", path, || fs::metadata(path))?.is_dir() {
             return Err(DataFolderError::NotAFolder { path: path.to_owned() });
         }
-        let _lock = lock::acquire_to_look(&path.join(LOCK))?;
-        let mut logs = step("list", path, || logs::names(path))?;
+        let (_lock, no_lock) = lock::acquire_to_look(&path.join(LOCK))?;
+        let Names { mut logs, misplaced } = logs::names(path)?;
         logs.sort_unstable();
         let mut looked = Self {
             path: path.to_owned(),
             store_id: None,
             lease_key: None,
-            harm: Vec::new(),
+            harm: misplaced.into_iter().map(|(log, reason)| (log.to_string(), reason.to_string())).collect(),
             log_ids: LogIds::new(),
             logs,
             _lock,
         };
-        if let Some(reason) = looked.lock_harm()? {
-            looked.harm.push((LOCK, reason));
+        if let Some(reason) = no_lock {
+            looked.harmed(LOCK, reason);
         }
-        looked.store_id = match read(&path.join(VERSION))? {
-            Some(text) => looked.version(&text)?,
-            None => {
-                if !path.join(ADDRESSES).exists() && !path.join(LOG).exists() {
-                    return Err(DataFolderError::NoDataFolder { path: path.to_owned() });
-                }
-                looked.harm.push((VERSION, "it is missing".to_owned()));
-                None
+        let version = looked.read(VERSION)?;
+        if version.is_none() && !is_there(&path.join(VERSION)) {
+            if !is_there(&path.join(ADDRESSES)) && !is_there(&path.join(LOG)) {
+                return Err(DataFolderError::NoDataFolder { path: path.to_owned() });
             }
-        };
-        match read(&path.join(LEASE_KEY))?.map(TryInto::try_into) {
-            Some(Ok(key)) => looked.lease_key = Some(key),
-            Some(Err(key)) => {
-                let key: Vec<u8> = key;
-                looked
-                    .harm
-                    .push((LEASE_KEY, format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len())));
-            }
-            None if path.join(ADDRESSES).exists() => {
-                looked.harm.push((LEASE_KEY, "it is missing".to_owned()))
-            }
-            // No broker has come so far.
-            None => {}
+            looked.harmed(VERSION, "it is missing");
         }
+        looked.store_id = version.map(|text| looked.version(&text)).transpose()?.flatten();
+        // Where no broker has come so far, the next start draws one.
+        if !is_there(&path.join(LEASE_KEY)) && is_there(&path.join(ADDRESSES)) {
+            looked.harmed(LEASE_KEY, "it is missing");
+        }
+        looked.lease_key = looked.read(LEASE_KEY)?.and_then(|key| {
+            let key = key.try_into().map_err(|key: Vec<u8>| key.len());
+            key.map_err(|has| {
+                looked.harmed(LEASE_KEY, format!("it has {has} bytes instead of {LEASE_KEY_BYTES}"))
+            })
+            .ok()
+        });
         Ok(looked)
     }
 
-    /// Why the lock is none.
-    fn lock_harm(&self) -> Result<Option<String>, DataFolderError> {
-        let Some(lock) = &self._lock else { return Ok(None) };
-        step("look at", &self.path.join(LOCK), || lock::no_lock(lock))
+    fn harmed(&mut self, file: &str, reason: impl ToString) {
+        self.harm.push((file.to_owned(), reason.to_string()));
+    }
+
+    /// All of a small file, if it is there and can be read. Where only a right is missing, nothing is wrong with the file, and
+    /// whoever has the right may look.
+    fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, DataFolderError> {
+        let path = self.path.join(name);
+        match plain::read(&path, SMALL_BYTES_MAX) {
+            Ok(found) => Ok(found),
+            Err(error) if refused::is_denied(&error) => Err(io_error("read", &path, error)),
+            Err(error) => {
+                let reason = refused::misplaced(&error).map(Misplaced::to_string);
+                self.harmed(name, reason.unwrap_or_else(|| format!("the disk cannot read this: {error}")));
+                Ok(None)
+            }
+        }
     }
 
     /// Which store it is, if that can be read.
@@ -112,7 +121,7 @@ impl Looked {
         let value: serde_json::Value = match serde_json::from_slice(text) {
             Ok(value) => value,
             Err(error) => {
-                self.harm.push((VERSION, error.to_string()));
+                self.harmed(VERSION, error);
                 return Ok(None);
             }
         };
@@ -125,13 +134,9 @@ impl Looked {
                 Ok(Some(version.store_id))
             }
             Err(error) => {
-                self.harm.push((VERSION, error.to_string()));
+                self.harmed(VERSION, error);
                 Ok(None)
             }
         }
     }
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, DataFolderError> {
-    plain::read(path, SMALL_BYTES_MAX).map_err(|error| io_error("read", path, error))
 }

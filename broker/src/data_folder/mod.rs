@@ -15,6 +15,7 @@ mod lock;
 pub(crate) mod logs;
 pub(crate) mod look;
 pub(crate) mod plain;
+pub(crate) mod refused;
 
 use std::{
     collections::BTreeMap,
@@ -26,10 +27,12 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::DataFolderError;
+pub use refused::Misplaced;
 
 use crate::log::disk::storage::Guard;
 use error::{io_error, step};
@@ -126,7 +129,7 @@ impl DataFolder {
     ///
     /// Blocks.
     pub fn open(path: &Path, lock_wait: Duration) -> Result<Self, DataFolderError> {
-        make_folder(path)?;
+        make_data_folder(path)?;
         let lock = lock::acquire(&path.join(LOCK), lock_wait)?;
         let store_id = version(path)?.store_id;
         let lease_key = lease_key(&path.join(LEASE_KEY))?;
@@ -161,7 +164,7 @@ impl DataFolder {
     /// The folders of the logs of a broker with so many cores: those of the cores, which may have to be [made](Self::begin_logs),
     /// and the older ones in their order.
     pub fn logs(&self, cores: u32) -> Result<LogFolders, DataFolderError> {
-        let Logs { current, older } = Logs::of(step("list", &self.path, || logs::names(&self.path))?, cores);
+        let Logs { current, older } = Logs::of(logs::all(&self.path)?, cores);
         let path = |log: &LogFolder| self.path.join(log.to_string());
         // What an empty one held is copied.
         let older = older.iter().map(path).filter(|path| !is_empty(path));
@@ -201,7 +204,7 @@ impl DataFolder {
 
     /// Removes the folders of logs of which all is copied.
     pub fn remove_empty_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
-        for log in step("list", &self.path, || logs::names(&self.path))? {
+        for log in logs::all(&self.path)? {
             let path = self.path.join(log.to_string());
             if log != LogFolder::FIRST && !logs.current.contains(&path) && is_empty(&path) {
                 let _ = fs::remove_dir(path);
@@ -211,23 +214,58 @@ impl DataFolder {
     }
 }
 
+/// Whether anything has the name, and be it a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Whether nothing is in a folder.
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
+/// Makes the data folder, unless it is there.
+fn make_data_folder(path: &Path) -> Result<(), DataFolderError> {
+    make_folder(path).map_err(|error| match error {
+        DataFolderError::Misplaced { misplaced: Misplaced::Kind { .. }, path, .. } => {
+            DataFolderError::NotAFolder { path }
+        }
+        DataFolderError::Io { source, path, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+            DataFolderError::NotAFolder { path }
+        }
+        DataFolderError::Misplaced { misplaced, path, .. } => {
+            DataFolderError::NoPlace { path, source: misplaced.into() }
+        }
+        DataFolderError::Io { source, path, .. } if is_of_the_place(&source) => {
+            DataFolderError::NoPlace { path, source }
+        }
+        error => error,
+    })
+}
+
+/// Whether no folder can be made there, as in `/proc`, however often it is tried; a disk that fails is something else.
+fn is_of_the_place(error: &io::Error) -> bool {
+    let of_the_place = [
+        Errno::NOENT,
+        Errno::EXIST,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::INVAL,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| of_the_place.contains(&errno))
+}
+
 /// Makes a folder, for its owner alone, unless it is there.
 fn make_folder(path: &Path) -> Result<(), DataFolderError> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(DataFolderError::NotAFolder { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            Err(DataFolderError::NotAFolder { path: path.to_owned() })
-        }
-        Err(_) => {
-            step("make the folder", path, || fs::DirBuilder::new().recursive(true).mode(0o700).create(path))
-        }
+    if step("open", path, || plain::has_folder(path))? {
+        return Ok(());
     }
+    step("make the folder", path, || {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| refused::told(path, error))
+    })
 }
 
 /// Reads `restante.json`, and writes it if the folder is new.
@@ -246,7 +284,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
         }
         Ok(None) => {
             // The file is written before the folders are made, so folders without it were not left by a crash.
-            if let Some(left) = [ADDRESSES, LOG].iter().find(|name| folder.join(name).exists()) {
+            if let Some(left) = [ADDRESSES, LOG].iter().find(|name| is_there(&folder.join(name))) {
                 return Err(DataFolderError::VersionMissing { path, left });
             }
             write_version(folder, None)
@@ -260,7 +298,7 @@ pub(crate) fn write_version(
     folder: &Path,
     restored_from: Option<Origin>,
 ) -> Result<Version, DataFolderError> {
-    let logs = step("list", folder, || logs::names(folder))?;
+    let logs = logs::all(folder)?;
     let format = if logs.iter().all(|log| *log == LogFolder::FIRST) { FORMAT_OF_ONE_LOG } else { FORMAT };
     let store_id = Uuid::from_bytes(random(folder)?);
     let version = Version { format, store_id, restored_from, logs: LogIds::new() };
@@ -273,6 +311,13 @@ impl Version {
         let text = serde_json::to_vec(self).expect("a version has numbers and texts");
         write(&folder.join(VERSION), 0o644, &text)
     }
+}
+
+/// All of a small file that is there.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, DataFolderError> {
+    let found =
+        plain::read(path, SMALL_BYTES_MAX).and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()));
+    found.map_err(|error| io_error("read", path, error))
 }
 
 /// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.

@@ -2,8 +2,6 @@
 
 use std::os::unix::fs::symlink;
 
-use rustix::io::Errno;
-
 use super::*;
 
 fn open(path: &Path) -> Result<DataFolder, DataFolderError> {
@@ -71,12 +69,27 @@ fn a_newer_format_is_refused_whatever_else_it_has() {
 #[test]
 fn a_full_disk_is_refused_before_anything_is_half_made() {
     let folder = tempfile::tempdir().unwrap();
-    // Every write to this device fails for want of room.
-    symlink("/dev/full", folder.path().join("restante.json.tmp")).unwrap();
+    durable::simulated::fill(true);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, DataFolderError::Full { .. }), "{error}");
     assert!(error.to_string().contains("Make room"), "{error}");
+    durable::simulated::fill(false);
     assert!(open(folder.path()).is_ok(), "there is room again");
+}
+
+#[test]
+fn a_place_where_no_folder_can_be_made_is_told_from_a_disk_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dangling, around) = (folder.path().join("dangling"), folder.path().join("around"));
+    symlink("nowhere", &dangling).unwrap();
+    symlink("around", &around).unwrap();
+    let long = folder.path().join("x".repeat(300));
+    for path in [Path::new("/proc/none/data"), &dangling, &around, &long] {
+        let error = open(path).unwrap_err();
+        assert!(matches!(error, DataFolderError::NoPlace { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+    assert!(!folder.path().join("nowhere").exists());
 }
 
 #[test]
@@ -94,6 +107,22 @@ fn what_the_operating_system_refuses_is_told_apart() {
         assert!(matches!(of(errno), DataFolderError::Full { .. }));
     }
     assert!(matches!(of(Errno::IO), DataFolderError::Io { .. }));
+}
+
+#[test]
+fn a_small_file_that_the_disk_cannot_read_is_told_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store_id = open(folder.path()).unwrap().store_id();
+    // A plain file that gives an error of input and output.
+    let path = folder.path().join("lease-key");
+    fs::remove_file(&path).unwrap();
+    symlink("/proc/self/mem", &path).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(&error, DataFolderError::Io { path: told, .. } if *told == path), "{error}");
+    let looked = look::Looked::open(folder.path()).unwrap();
+    assert_eq!((looked.store_id(), looked.lease_key()), (Some(store_id), None));
+    let [(file, reason)] = &looked.harm[..] else { panic!("{:?}", looked.harm) };
+    assert!(file == "lease-key" && reason.contains("the disk cannot read this"), "{reason}");
 }
 
 /// Does something to a file.

@@ -51,7 +51,7 @@ pub enum LogError {
     },
     /// Somebody else has opened the log since.
     #[error(
-        "another owner has taken the log over; on a disk, because the file 'lock' of the data folder was removed or does not keep others away"
+        "another broker has taken the log over: the file 'lock' of the data folder was removed or replaced, or does not keep others away"
     )]
     Fenced,
     /// The log failed before: after a failed sync nobody knows what is on disk, so nothing is tried again.

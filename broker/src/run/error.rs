@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use crate::{
     address_store, control,
     core::{self},
-    data_folder::DataFolderError,
+    data_folder::{DataFolderError, refused},
     first_failure::FirstFailure,
     log,
     manifests::ManifestError,
@@ -93,48 +93,105 @@ impl RunError {
     }
 
     fn code(&self) -> u8 {
-        use address_store::{ApplyError, OpenError as AddressError};
-        use core::StartError;
-        use log::{LogError, OpenError as LogOpenError};
         match self {
-            Self::StoreFailed { .. }
-            | Self::DataFolder(DataFolderError::Io { .. } | DataFolderError::Full { .. })
-            | Self::AddressStore(AddressError::Io { .. })
-            | Self::Apply {
-                source: ApplyError::Full(_) | ApplyError::NotWritten(_) | ApplyError::Failed,
-                ..
-            }
-            | Self::Log(
-                LogOpenError::Io { .. } | LogOpenError::Full { .. } | LogOpenError::NoRoomBeside { .. },
-            )
-            | Self::Core(StartError::Log(LogError::Io { .. } | LogError::Poisoned)) => IO,
-            Self::Clock { .. }
-            | Self::Manifests(_)
-            | Self::Apply { .. }
-            | Self::Token(_)
-            | Self::DataFolder(
-                DataFolderError::NotAFolder { .. }
-                | DataFolderError::ReadOnly { .. }
-                | DataFolderError::NoLocks { .. },
-            )
-            | Self::Core(StartError::TooLong { .. }) => CONFIGURATION,
-            Self::Listen { .. }
-            | Self::DataFolder(_)
-            | Self::AddressStore(_)
-            | Self::Log(_)
-            | Self::Core(_)
-            | Self::Metrics(_)
-            | Self::Thread(_) => OTHER,
+            Self::StoreFailed { .. } => IO,
+            Self::Clock { .. } | Self::Manifests(_) | Self::Token(_) => CONFIGURATION,
+            Self::DataFolder(error) => of_data_folder(error),
+            Self::AddressStore(error) => of_address_store(error),
+            Self::Apply { source, .. } => of_change(source, CONFIGURATION),
+            Self::Log(error) => of_log(error),
+            Self::Core(error) => of_core(error),
+            Self::Listen { .. } | Self::Metrics(_) | Self::Thread(_) => OTHER,
+        }
+    }
+}
+
+/// What the system refuses: whether a person has to put it right, or the disk failed.
+fn of_system(error: &io::Error) -> u8 {
+    if refused::is_for_a_person(error) { CONFIGURATION } else { IO }
+}
+
+fn of_data_folder(error: &DataFolderError) -> u8 {
+    match error {
+        DataFolderError::Io { source, .. } => of_system(source),
+        DataFolderError::Full { .. } => IO,
+        DataFolderError::NotAFolder { .. }
+        | DataFolderError::NoPlace { .. }
+        | DataFolderError::Misplaced { .. }
+        | DataFolderError::ReadOnly { .. }
+        | DataFolderError::NoLocks { .. } => CONFIGURATION,
+        DataFolderError::Locked { .. }
+        | DataFolderError::InUse { .. }
+        | DataFolderError::NoDataFolder { .. }
+        | DataFolderError::Damaged { .. }
+        | DataFolderError::VersionMissing { .. }
+        | DataFolderError::Newer { .. } => OTHER,
+    }
+}
+
+fn of_address_store(error: &address_store::OpenError) -> u8 {
+    use address_store::OpenError;
+    match error {
+        OpenError::Io { source, .. } => of_system(source),
+        OpenError::Damaged { .. } | OpenError::Incomplete { .. } | OpenError::Newer { .. } => OTHER,
+    }
+}
+
+/// Of a change that the start makes; what is refused for what it says is somebody's turn.
+fn of_change(error: &address_store::ApplyError, refused: u8) -> u8 {
+    use address_store::ApplyError;
+    match error {
+        ApplyError::NotWritten { source, .. } => of_system(source),
+        ApplyError::Full(_) | ApplyError::Failed => IO,
+        ApplyError::Invalid(_)
+        | ApplyError::Conflict(_)
+        | ApplyError::Deleted { .. }
+        | ApplyError::Durability { .. }
+        | ApplyError::TooMany(_)
+        | ApplyError::TooManyOrphans(_)
+        | ApplyError::NumbersExhausted => refused,
+    }
+}
+
+fn of_log(error: &log::OpenError) -> u8 {
+    use log::OpenError;
+    match error {
+        OpenError::Io { source, .. } => of_system(source),
+        OpenError::Full { .. } | OpenError::NoRoomBeside { .. } => IO,
+        OpenError::Thread { .. }
+        | OpenError::Version { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::FileMissing { .. }
+        | OpenError::InUse { .. }
+        | OpenError::DamagedHead { .. }
+        | OpenError::Twice { .. } => OTHER,
+    }
+}
+
+fn of_core(error: &core::StartError) -> u8 {
+    use core::StartError;
+    use log::LogError;
+    match error {
+        StartError::Log(LogError::Io { source, .. }) => of_system(source),
+        StartError::Log(LogError::Poisoned) => IO,
+        StartError::AddressStore(error) => of_address_store(error),
+        StartError::Apply(error) => of_change(error, OTHER),
+        StartError::TooLong { .. } => CONFIGURATION,
+        StartError::Log(_) | StartError::StoresApart(_) | StartError::NoOwner(_) | StartError::Random(_) => {
+            OTHER
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+    use crate::data_folder::Misplaced;
 
     fn eio() -> io::Error {
-        rustix::io::Errno::IO.into()
+        Errno::IO.into()
     }
 
     #[test]
@@ -151,9 +208,19 @@ mod tests {
                 source: eio(),
             }),
             RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::Failed },
-            RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::NotWritten(eio()) },
+            RunError::Apply {
+                addresses: path.clone(),
+                source: address_store::ApplyError::NotWritten { file: path.clone(), source: eio() },
+            },
+            // Such as a sync of the journal, which the start begins with.
+            RunError::Core(core::StartError::AddressStore(address_store::OpenError::Io {
+                action,
+                path: path.clone(),
+                source: eio(),
+            })),
+            RunError::Core(core::StartError::Apply(address_store::ApplyError::Full(eio()))),
             RunError::Apply { addresses: path.clone(), source: address_store::ApplyError::Full(eio()) },
-            RunError::Log(log::OpenError::Io { folder: path.clone(), what: String::new(), source: eio() }),
+            RunError::Log(log::OpenError::Io { action, path: path.clone(), source: eio() }),
             RunError::Log(log::OpenError::Full { folder: path.clone(), segment_bytes: 1, source: eio() }),
             core(log::LogError::Io { action, file: path, source: eio() }),
         ];
@@ -171,7 +238,32 @@ mod tests {
                 source: address_store::ApplyError::TooMany(2_000_000),
             },
             RunError::DataFolder(DataFolderError::NotAFolder { path: path.clone() }),
-            RunError::DataFolder(DataFolderError::ReadOnly { action: "open", path, source: eio() }),
+            RunError::DataFolder(DataFolderError::ReadOnly {
+                action: "open",
+                path: path.clone(),
+                source: eio(),
+            }),
+            RunError::DataFolder(DataFolderError::NoPlace { path: path.clone(), source: eio() }),
+            RunError::DataFolder(DataFolderError::Misplaced {
+                action: "open",
+                path: path.clone(),
+                misplaced: Misplaced::Dangling,
+            }),
+            RunError::AddressStore(address_store::OpenError::Io {
+                action: "open",
+                path: path.clone(),
+                source: Errno::ACCESS.into(),
+            }),
+            RunError::Log(log::OpenError::Io {
+                action: "open",
+                path: path.clone(),
+                source: Misplaced::Dangling.into(),
+            }),
+            RunError::Core(core::StartError::Log(log::LogError::Io {
+                action: "open",
+                file: path,
+                source: Errno::ROFS.into(),
+            })),
             RunError::Core(core::StartError::TooLong { channel: "a/b".to_owned(), bytes: 2, longest: 1 }),
         ];
         for error in of_people {
@@ -185,8 +277,8 @@ mod tests {
         let others = [
             RunError::DataFolder(DataFolderError::Locked { path: path.clone(), holder: None, waited }),
             RunError::Log(log::OpenError::DamagedHead { file: path.clone() }),
-            RunError::Log(log::OpenError::Thread { folder: path, source: rustix::io::Errno::AGAIN.into() }),
-            RunError::Thread(rustix::io::Errno::AGAIN.into()),
+            RunError::Log(log::OpenError::Thread { folder: path, source: Errno::AGAIN.into() }),
+            RunError::Thread(Errno::AGAIN.into()),
         ];
         for error in others {
             assert_eq!(error.code(), 1, "{error}");

@@ -90,6 +90,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let folder = ManuallyDrop::new(DataFolder::open(&data_dir, lock_wait)?);
     // Nothing of them is written before it is known that the logs are this store's; then the manifests may change something.
     let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
+    store.keep(folder.guard());
     let options = log::Options { segment_bytes: segment_size.as_u64() };
     let found = open::read(&folder, cores.get(), options, &store, source)?;
     if let Some(channels) = channels {

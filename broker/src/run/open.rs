@@ -46,9 +46,14 @@ pub(crate) fn take(
     data_dir: &Path,
 ) -> Result<Changes, RunError> {
     store.sync_manifests(channels).map_err(|source| match source {
-        ApplyError::Failed => RunError::store_failed([&store.failure(), &FirstFailure::default()]),
+        ApplyError::Failed => failed(store),
         source => RunError::Apply { addresses: data_dir.join(data_folder::ADDRESSES), source },
     })
+}
+
+/// The disk failed under a change of the addresses; the store tells of which file.
+fn failed(store: &AddressStore) -> RunError {
+    RunError::store_failed([&store.failure(), &FirstFailure::default()])
 }
 
 /// Reads the logs of a data folder, for so many cores, and sees to it that the address store knows whose all of it is.
@@ -92,7 +97,10 @@ pub(crate) fn read(
     let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
     let begun = ids(logs.current.iter().zip(begun));
     Found::settle_outboxes(&mut found);
-    Found::find_owners(&mut found, store)?;
+    Found::find_owners(&mut found, store).map_err(|error| match error {
+        StartError::Apply(ApplyError::Failed) => failed(store),
+        error => error.into(),
+    })?;
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
     older.make_room();

@@ -1,10 +1,10 @@
 //! How the process ends, and its last word: one row of the table in docs/data-care.md each.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use reqwest::StatusCode;
 
-use crate::broker::{Broker, ORDERS};
+use crate::broker::{Broker, ORDERS, command};
 
 /// Runs a broker that must not start: its status, and its last line.
 fn ended(mut command: Command) -> (i32, String) {
@@ -53,14 +53,10 @@ async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_
 }
 
 #[tokio::test]
-async fn a_file_of_the_log_that_the_system_does_not_open_ends_the_start_with_74() {
-    let mut broker = Broker::serving(ORDERS);
-    assert!(broker.stop().success());
-    let folder = broker.data_folder().join("log/00000099.seg");
-    fs::create_dir(&folder).unwrap();
-    let (status, last) = ended(broker.command());
-    assert_eq!(status, 74, "{last}");
-    assert!(last.contains("00000099.seg") && last.contains("folder"), "{last}");
+async fn a_place_where_no_data_folder_can_be_made_ends_the_start_with_78() {
+    let (status, last) = ended(command(Path::new("/proc/none"), &[]));
+    assert_eq!(status, 78, "{last}");
+    assert!(last.contains("/proc/none") && last.contains("--data-dir"), "{last}");
 }
 
 #[tokio::test]

@@ -329,50 +329,6 @@ fn file_name(path: &str) -> &str {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_told_by_name_by_every_command_and_by_a_start() {
-    let mut broker = with_channels(&[channel("orders")]).await;
-    broker.pushed("acme/orders", "in a segment").await;
-    broker.kill();
-    let (segment, _) = broker.segment_with(b"in a segment");
-    for name in ["restante.json", "lease-key", "addresses/journal", "addresses/snapshot", &segment] {
-        let path = broker.data_folder().join(name);
-        let aside = broker.folder.path().join("aside");
-        let was_there = fs::rename(&path, &aside).is_ok();
-        for kind in ["a device", "a pipe", "a folder"] {
-            match kind {
-                "a device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
-                "a pipe" => {
-                    let mode = 0o600.into();
-                    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-                }
-                _ => fs::create_dir(&path).unwrap(),
-            }
-            let target = broker.folder.path().join("new");
-            let outputs = [
-                on(&broker.data_folder(), "check", &[]),
-                on(&broker.data_folder(), "dump", &[]),
-                on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]),
-            ];
-            for said in outputs.iter().map(|output| (status(output), stderr(output).to_owned())) {
-                assert_eq!(said.0, 2, "{name} as {kind}: {}", said.1);
-                assert!(
-                    said.1.contains(file_name(name)) && said.1.contains(kind),
-                    "{name} as {kind}: {}",
-                    said.1
-                );
-            }
-            let said = refused(&broker);
-            assert!(said.contains(file_name(name)) && said.contains(kind), "{name} as {kind}: {said}");
-            if kind == "a folder" { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
-        }
-        if was_there {
-            fs::rename(&aside, &path).unwrap();
-        }
-    }
-    assert_eq!(status(&on(&broker.data_folder(), "check", &[])), 0);
-}
-
-#[tokio::test]
 async fn files_that_are_long_and_hold_nothing_are_told_within_a_moment() {
     let mut broker = with_channels(&[channel("orders")]).await;
     broker.pushed("acme/orders", "in a segment").await;

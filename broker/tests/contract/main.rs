@@ -43,6 +43,7 @@ mod looking;
 mod lost_channels;
 mod manifests;
 mod metrics;
+mod misplaced;
 mod openapi;
 mod operator;
 mod policies;

@@ -3,16 +3,19 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::symlink,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use rustix::io::Errno;
+
 use super::{super::journal::JournalFile, *};
+use crate::data_folder::durable;
 
 /// What the disk does wrong from now on.
 #[derive(Default)]
 struct Faults {
     half_of_each_write: AtomicBool,
+    write: AtomicBool,
     sync: AtomicBool,
     truncate: AtomicBool,
 }
@@ -24,6 +27,9 @@ impl JournalFile for Faulty {
         if self.1.half_of_each_write.load(Relaxed) {
             JournalFile::append(&mut self.0, &bytes[..bytes.len() / 2])?;
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.1.write.load(Relaxed) {
+            return Err(Errno::IO.into());
         }
         JournalFile::append(&mut self.0, bytes)
     }
@@ -86,6 +92,8 @@ fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
     faults.sync.store(true, Relaxed);
     assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
     faults.sync.store(false, Relaxed);
+    let reason = store.failure();
+    assert!(reason.told().unwrap().contains(folder.path().join("journal").to_str().unwrap()), "{reason:?}");
     // Never retried, though it would work now.
     assert!(store.failed().is_cancelled());
     assert!(matches!(store.put(config("three")), Err(ApplyError::Failed)));
@@ -96,6 +104,37 @@ fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
     drop(store);
     // The restart decides: the change was written whole.
     assert_eq!(number(&open(folder.path()), "acme/two"), Some(2));
+}
+
+#[test]
+fn a_disk_that_takes_nothing_of_a_change_is_told_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = faulty(folder.path());
+    faults.write.store(true, Relaxed);
+    let error = store.put(config("two")).unwrap_err();
+    assert!(matches!(error, ApplyError::NotWritten { .. }), "{error}");
+    assert!(error.to_string().contains(folder.path().join("journal").to_str().unwrap()), "{error}");
+    faults.write.store(false, Relaxed);
+    store.put(config("two")).unwrap();
+}
+
+#[test]
+fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.sync(vec![config("one")]).unwrap();
+    let files = || ["journal", "snapshot"].map(|name| std::fs::read(folder.path().join(name)).ok());
+    let before = files();
+    let is_ours = Arc::new(AtomicBool::new(true));
+    let ours = is_ours.clone();
+    store.keep(Arc::new(move || {
+        if ours.load(Relaxed) { Ok(()) } else { Err(io::Error::other("the lock was removed")) }
+    }));
+    is_ours.store(false, Relaxed);
+    store.make_snapshot_due();
+    assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
+    assert!(store.failed().is_cancelled() && files() == before);
+    assert!(store.failure().told().unwrap().contains("the lock was removed"));
 }
 
 #[test]
@@ -115,10 +154,10 @@ fn half_a_change_that_cannot_be_taken_back_fails_the_store_and_is_cut_at_the_res
 fn without_room_for_a_snapshot_the_journal_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    // Every write to this device fails for want of room.
-    symlink("/dev/full", folder.path().join("snapshot.tmp")).unwrap();
+    durable::simulated::fill(true);
     store.make_snapshot_due();
     store.put(config("one")).unwrap();
+    durable::simulated::fill(false);
     store.put(config("two")).unwrap();
     assert!(!store.failed().is_cancelled() && !folder.path().join("snapshot").exists());
     drop(store);

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -12,12 +13,12 @@ use crate::log::LogError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system refuses something.
-    #[error("failed to open the log in {}: {what}: {source}", folder.display())]
+    #[error("failed to open the log: cannot {action} {}: {source}", path.display())]
     Io {
-        /// The log's folder.
-        folder: PathBuf,
-        /// The file or action.
-        what: String,
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
@@ -80,7 +81,7 @@ pub enum OpenError {
         "{} is damaged at offset {offset}: {}. Nothing was changed. {}",
         file.display(),
         told(what, *frame),
-        advice(file)
+        advice(file.parent().unwrap_or(file))
     )]
     Damaged {
         /// The file in which the damage begins.
@@ -91,6 +92,21 @@ pub enum OpenError {
         frame: Option<u64>,
         /// What is wrong with it.
         what: What,
+    },
+    /// A segment's file is not there any more.
+    #[error(
+        "the log in {} lacks the file of a segment: frames {} to {} were on disk in it. Nothing was changed. Put the file back; or \
+         {}",
+        folder.display(),
+        frames.start,
+        frames.end - 1,
+        advice(folder)
+    )]
+    FileMissing {
+        /// The log's folder.
+        folder: PathBuf,
+        /// The numbers of the frames that are lost.
+        frames: Range<u64>,
     },
     /// Another broker has opened the log at the same time.
     #[error(
@@ -106,7 +122,7 @@ pub enum OpenError {
     #[error(
         "{} is damaged at offset 0: its head cannot be read. Nothing was changed. {}",
         file.display(),
-        advice(file)
+        advice(file.parent().unwrap_or(file))
     )]
     DamagedHead {
         /// The file.
@@ -134,9 +150,9 @@ fn told(what: &What, frame: Option<u64>) -> String {
     }
 }
 
-/// What to do about a damaged file: it lies in the folder of the log, and that in the data folder.
-fn advice(file: &Path) -> String {
-    let folder = file.ancestors().nth(2).unwrap_or(file).display();
+/// What to do about a damaged log, whose folder lies in the data folder.
+fn advice(log: &Path) -> String {
+    let folder = log.parent().unwrap_or(log).display();
     format!(
         "restante-broker check {folder} tells all that is damaged and what can be saved; restore makes a new folder from a \
          backup, and salvage one of everything that can be read"
@@ -147,6 +163,9 @@ impl OpenError {
     /// Of damage that was found in a log's folder.
     pub(super) fn harmed(folder: &Path, harm: &Harm) -> Self {
         let Harm { file, from, frames, what, .. } = harm;
+        if let (What::File, Some(frames)) = (what, frames) {
+            return Self::FileMissing { folder: folder.to_owned(), frames: frames.clone() };
+        }
         let frame = frames.as_ref().map(|frames| frames.start);
         Self::Damaged { file: folder.join(file), offset: *from, frame, what: what.clone() }
     }
@@ -154,14 +173,18 @@ impl OpenError {
     /// Of what went wrong with the file that tells what is on disk.
     pub(super) fn mark(folder: &Path, error: LogError) -> Self {
         match error {
-            LogError::Io { action, file, source } => {
-                Self::Io { folder: folder.to_owned(), what: format!("{action} {}", file.display()), source }
-            }
+            LogError::Io { action, file, source } => Self::Io { action, path: file, source },
             _ => Self::InUse { folder: folder.to_owned() },
         }
     }
 
-    pub(super) fn io(folder: &Path, what: &str, source: io::Error) -> Self {
-        Self::Io { folder: folder.to_owned(), what: what.to_owned(), source }
+    /// Of a file of a log's folder, whatever was tried.
+    pub(super) fn io(folder: &Path, file: &str, source: io::Error) -> Self {
+        Self::Io { action: "use", path: folder.join(file), source }
+    }
+
+    /// Of the folder itself.
+    pub(super) fn of_folder(action: &'static str, folder: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: folder.to_owned(), source }
     }
 }

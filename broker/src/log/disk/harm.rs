@@ -10,12 +10,15 @@ use super::{
     segment::HEAD_BYTES,
     synced::{self, Seen},
 };
-use crate::log::record::RecordError;
+use crate::{data_folder::Misplaced, log::record::RecordError};
+
+/// In the place of a file's name: the folder that it is missing from.
+pub const FOLDER: &str = "";
 
 /// Damage, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Harm {
-    /// The file.
+    /// The file; [`FOLDER`] where one is missing, and nothing tells its name.
     pub file: String,
     /// The first byte that cannot be used.
     pub from: u64,
@@ -74,6 +77,9 @@ pub enum What {
         /// Whether it is not there at all.
         missing: bool,
     },
+    /// Something that no broker wrote stands in the place of a file.
+    #[error(transparent)]
+    Misplaced(Misplaced),
     /// The disk gives an error.
     #[error("the disk cannot read this")]
     Unreadable,
@@ -97,6 +103,7 @@ impl What {
             | Self::Empty
             | Self::Head { kept: false }
             | Self::TwoWriters
+            | Self::Misplaced(_)
             | Self::Unreadable
             | Self::Record(_) => true,
             Self::Length { has, made } => has < made,
@@ -180,11 +187,10 @@ fn lost<F>(survey: &Survey<F>) -> Vec<Harm> {
     let mut lost = Vec::new();
     let by_epoch = by_epoch(&survey.frames);
     let mut segments = survey.segments.iter().peekable();
-    let oldest = segments.peek().map(|(_, (head, file))| (head.first_frame, file.name.as_str()));
-    let (begins, file) = oldest.unwrap_or((u64::MAX, synced::NAME));
+    let begins = segments.peek().map_or(u64::MAX, |(_, (head, _))| head.first_frame);
     let before = known.start..begins.min(known.end);
     if !before.is_empty() {
-        lost.push(Harm { frames: Some(before), ..Harm::whole(file, 0, What::File) });
+        lost.push(Harm { frames: Some(before), ..Harm::whole(FOLDER, 0, What::File) });
     }
     while let Some((epoch, (head, file))) = segments.next() {
         let next = segments.peek().map(|(epoch, (head, _))| (**epoch, head.first_frame));
@@ -249,6 +255,7 @@ mod tests {
             next_file: 4,
             unusable: Vec::new(),
             unfit: Vec::new(),
+            refused: Vec::new(),
             frames: frames.iter().map(found).collect(),
             heads: BTreeMap::new(),
             traces: BTreeMap::new(),

@@ -28,7 +28,7 @@ use super::{
     window::Window,
     work::{Settle, Write},
 };
-use crate::log::GroupNumber;
+use crate::{data_folder::durable, log::GroupNumber};
 
 /// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
 const SEGMENTS_MIN: usize = reserve::SPARES + 2;
@@ -36,7 +36,7 @@ const SEGMENTS_MIN: usize = reserve::SPARES + 2;
 impl DiskLog<Folder> {
     /// Opens the log in a folder, or begins one.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let storage = Folder::open(folder).map_err(|error| OpenError::io(folder, "create", error))?;
+        let storage = Folder::open(folder).map_err(|error| OpenError::of_folder("create", folder, error))?;
         Self::open_in(storage, options)
     }
 }
@@ -216,7 +216,7 @@ fn begin<S: Storage>(
     }
     let folder = storage.path().to_owned();
     Err(match beside {
-        _ if !tail::is_full(&source) => OpenError::io(storage.path(), &segment::name(number), source),
+        _ if !durable::is_full(&source) => OpenError::io(storage.path(), &segment::name(number), source),
         true => OpenError::NoRoomBeside { folder, segment_bytes, source },
         false => OpenError::Full { folder, segment_bytes, source },
     })
@@ -231,7 +231,7 @@ fn replenish<S: Storage>(
 ) -> Result<(), OpenError> {
     match make_spares(storage, spares, next_file, segment_bytes, reserve::SPARES + 1) {
         Ok(()) => Ok(()),
-        Err((_, source)) if tail::is_full(&source) => {
+        Err((_, source)) if durable::is_full(&source) => {
             if spares.len() < reserve::SPARES {
                 tracing::warn!(
                     folder = %storage.path().display(),
@@ -282,8 +282,11 @@ pub(super) fn take_over<S: Storage>(
     survey: &Survey<S::File>,
     end: End,
 ) -> Result<Synced<S::File>, OpenError> {
-    let random =
-        || storage.random().map_err(|error| OpenError::io(storage.path(), "draw a random number", error));
+    let random = || {
+        storage
+            .random()
+            .map_err(|error| OpenError::of_folder("draw a random number for", storage.path(), error))
+    };
     let log = survey.log().map_or_else(random, Ok)?;
     let first_frame = harm::known(survey).start;
     let last = survey.frames.range(..end.synced).next_back().map(|(_, found)| *found);

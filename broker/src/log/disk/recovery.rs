@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
-    OpenError, SEGMENT_BYTES_MAX,
+    OpenError,
     find::Indexes,
     frame::{self, ALIGNMENT},
     harm::{self, Cut, Harm, What},
@@ -19,6 +19,7 @@ use super::{
     storage::{Storage, StorageFile},
     synced::{self, Seen},
 };
+use crate::data_folder::refused;
 
 /// A frame that was found whole; or all those that the index of a segment vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub(super) struct Survey<F> {
     pub(super) unusable: Vec<String>,
     /// Files that keep the log from being opened.
     pub(super) unfit: Vec<Unfit<F>>,
+    /// What stands in the place of files and is none, or may not be opened; and why.
+    pub(super) refused: Vec<(String, io::Error)>,
     /// Frames by number.
     pub(super) frames: BTreeMap<u64, Found>,
     /// The heads of all records in segments that were read, as far as they were kept.
@@ -89,6 +92,9 @@ pub(super) struct Kept {
 /// as it was.
 pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
     let mut survey = list(storage)?;
+    if let Some((name, error)) = survey.refused.drain(..).next() {
+        return Err(OpenError::io(storage.path(), &name, error));
+    }
     if let Some(unfit) = survey.unfit.drain(..).next() {
         return Err(unfit.refused(storage));
     }
@@ -99,7 +105,11 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
     }
     for Harm { file, what, .. } in harm {
         let file = storage.path().join(file);
-        tracing::warn!(file = %file.display(), "{what}: it is made anew, and nothing is lost");
+        tracing::warn!(
+            file = %file.display(),
+            "{what}: nothing tells any more whether the log was longer than it is now. It goes on from the end that was found, and \
+             the file is made anew"
+        );
     }
     for (frame, (epoch, offset)) in &survey.holed {
         let file = storage.path().join(&survey.segments[epoch].1.name);
@@ -122,18 +132,26 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         next_file: 1,
         unusable: Vec::new(),
         unfit: Vec::new(),
+        refused: Vec::new(),
         frames: BTreeMap::new(),
         heads: BTreeMap::new(),
         traces: BTreeMap::new(),
         holed: BTreeMap::new(),
-        mark: synced::read(storage).map_err(|error| failed(synced::NAME, error))?,
+        mark: Seen::Unreadable,
         wrong: Vec::new(),
     };
+    match synced::read(storage) {
+        Ok(mark) => survey.mark = mark,
+        Err(error) => survey.refused.push((synced::NAME.to_owned(), error)),
+    }
     let (mut indexes, mut found) = (Vec::new(), Vec::new());
-    for name in storage.list().map_err(|error| failed("list", error))? {
+    for name in storage.list().map_err(|error| OpenError::of_folder("list", storage.path(), error))? {
         if name.ends_with(".tmp") {
-            // A spare that was being made.
-            survey.unusable.push(name);
+            // A spare that was being made. A folder is none, and would not go.
+            match storage.open(&name) {
+                Err(error) if refused::is_folder(&error) => survey.refused.push((name, error)),
+                _ => survey.unusable.push(name),
+            }
             continue;
         }
         if let Some(segment) = index::segment(&name) {
@@ -142,12 +160,13 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         }
         let Some(number) = segment::number(&name) else { continue };
         survey.next_file = survey.next_file.max(number + 1);
-        let file = storage.open(&name).map_err(|error| failed(&name, error))?;
-        let bytes = file.size().map_err(|error| failed(&name, error))?;
-        if bytes > SEGMENT_BYTES_MAX {
-            let reason = format!("it has {bytes} bytes, and a segment has at most {SEGMENT_BYTES_MAX}");
-            return Err(failed(&name, io::Error::new(io::ErrorKind::FileTooLarge, reason)));
-        }
+        let (file, bytes) = match segment::open(storage, &name) {
+            Ok(opened) => opened,
+            Err(error) => {
+                survey.refused.push((name, error));
+                continue;
+            }
+        };
         let kind = segment::read_head(&file).map_err(|error| failed(&name, error))?;
         let file = SegmentFile::new(name, file, bytes);
         match kind {

@@ -20,9 +20,11 @@ use std::{
 };
 
 use super::{
+    SEGMENT_BYTES_MAX,
     readers::Reads,
     storage::{Storage, StorageFile},
 };
+use crate::data_folder::Misplaced;
 
 /// Bytes before the first frame: one block of common disks, so that the head is written alone.
 pub(super) const HEAD_BYTES: u64 = 4096;
@@ -159,6 +161,16 @@ impl<F: StorageFile> SegmentFile<F> {
         self.file.read_at(&mut bytes, 0)?;
         Ok(bytes)
     }
+}
+
+/// A segment's file, and its length.
+pub(super) fn open<S: Storage>(storage: &S, name: &str) -> io::Result<(S::File, u64)> {
+    let file = storage.open(name)?;
+    let bytes = file.size()?;
+    if bytes > SEGMENT_BYTES_MAX {
+        return Err(Misplaced::Long { bytes, bytes_max: SEGMENT_BYTES_MAX }.into());
+    }
+    Ok((file, bytes))
 }
 
 /// The name of a segment's file.

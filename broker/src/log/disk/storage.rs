@@ -14,7 +14,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
-use crate::data_folder::plain;
+use crate::data_folder::{plain, refused};
 
 /// What a log asks of a file system.
 pub trait Storage: Send + Sync + Clone + 'static {
@@ -105,7 +105,8 @@ impl Storage for Folder {
     type File = File;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.path)?
+        std::fs::read_dir(&self.path)
+            .map_err(|error| refused::told(&self.path, error))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
@@ -116,7 +117,7 @@ impl Storage for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path.join(name))
+        plain::create(&self.path.join(name), OpenOptions::new().read(true).write(true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -33,7 +33,10 @@ use std::{
 };
 
 use super::storage::{Storage, StorageFile};
-use crate::log::LogError;
+use crate::{
+    data_folder::{Misplaced, durable},
+    log::LogError,
+};
 
 /// The file's name.
 pub(super) const NAME: &str = "synced";
@@ -204,14 +207,18 @@ pub(super) fn seen(bytes: &[u8]) -> Seen {
     }
 }
 
-/// Looks at the file of a log. One that the disk cannot read is as good as none.
+/// Looks at the file of a log. One that the disk cannot read is as good as none; something else in its place is an error.
 pub(super) fn read<S: Storage>(storage: &S) -> io::Result<Seen> {
     let file = match storage.open(NAME) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::Missing),
         Err(error) => return Err(error),
     };
-    let mut bytes = vec![0; file.size()?.min(BOTH as u64) as usize];
+    let (size, bytes_max) = (file.size()?, FILE_BYTES as u64);
+    if size > bytes_max {
+        return Err(Misplaced::Long { bytes: size, bytes_max }.into());
+    }
+    let mut bytes = vec![0; size.min(BOTH as u64) as usize];
     match file.read_at(&mut bytes, 0) {
         Ok(()) => Ok(seen(&bytes)),
         Err(_) => Ok(Seen::Unreadable),
@@ -273,7 +280,7 @@ impl<F: StorageFile> Synced<F> {
                 let slots = Slots::of(&mark, 0);
                 match make(storage, &mark) {
                     Ok(file) => (Some(file), slots),
-                    Err(error) if super::tail::is_full(&error) => {
+                    Err(error) if durable::is_full(&error) => {
                         tracing::warn!(file = %path.display(), %error, "no room for the file that tells what is on disk: made at a later start");
                         (None, slots)
                     }

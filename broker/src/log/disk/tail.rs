@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -15,6 +14,7 @@ use super::{
     spares::READY,
     storage::{Storage, StorageFile},
 };
+use crate::data_folder::durable;
 
 /// Where the log goes on.
 pub(super) enum Place<F> {
@@ -53,7 +53,9 @@ pub(super) fn place<S: Storage>(
             }
             None => file,
         })),
-        Err(error) if !is_full(&error) => Err(OpenError::io(storage.path(), &segment::name(number), error)),
+        Err(error) if !durable::is_full(&error) => {
+            Err(OpenError::io(storage.path(), &segment::name(number), error))
+        }
         Err(_) if ends_clean(survey, end) => Ok(Place::Same),
         Err(_) if clean(storage, survey, end)? => Ok(Place::Same),
         // What was begun there is given up, and what it is a copy of counts again.
@@ -117,10 +119,6 @@ fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
     survey.segments.values().next_back().is_some_and(|(head, _)| {
         end.void_frames == 0 && head.first_frame == first_frame(survey, head.epoch, end)
     })
-}
-
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Copies the tail into a fresh segment.

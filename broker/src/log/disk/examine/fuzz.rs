@@ -67,6 +67,7 @@ fn read(bytes: Vec<u8>) {
         unusable: Vec::new(),
         heads: BTreeMap::new(),
         unfit: Vec::new(),
+        refused: Vec::new(),
         frames: BTreeMap::new(),
         traces: BTreeMap::new(),
         holed: BTreeMap::new(),

@@ -9,7 +9,7 @@ mod read_only;
 
 use std::{collections::BTreeMap, path::Path};
 
-pub use super::harm::{Cut, Harm, What};
+pub use super::harm::{Cut, FOLDER, Harm, What};
 use super::{
     OpenError,
     find::Indexes,
@@ -18,8 +18,12 @@ use super::{
     recovery::{self, Found, Reason, Survey, Unfit},
     segment::{self, SegmentFile},
     storage::{Storage, StorageFile},
+    synced,
 };
-use crate::log::{Position, Record};
+use crate::{
+    data_folder::refused,
+    log::{Position, Record},
+};
 pub(crate) use fuzz::fuzz;
 use headless::{Fit, Headless};
 use read_only::ReadOnly;
@@ -97,6 +101,17 @@ impl Examination {
         let mut survey = recovery::list(&storage)?;
         survey.find_frames(&storage, Indexes::Ignored)?;
         let mut harm = Vec::new();
+        for (name, error) in std::mem::take(&mut survey.refused) {
+            // Where only a right is missing nothing is wrong, and whoever has the right may look.
+            let misplaced = refused::misplaced(&error).cloned();
+            match misplaced {
+                Some(misplaced) => harm.push(Harm::whole(&name, 0, What::Misplaced(misplaced))),
+                None if refused::is_denied(&error) => {
+                    return Err(OpenError::io(storage.path(), &name, error));
+                }
+                None => harm.push(Harm::whole(&name, 0, What::Unreadable)),
+            }
+        }
         for Unfit { file, reason } in std::mem::take(&mut survey.unfit) {
             let what = match reason {
                 Reason::Headless => {
@@ -130,7 +145,9 @@ impl Examination {
             let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
             harm.extend(empty.map(|name| Harm::whole(name, 0, What::Empty)));
         }
-        harm.extend(of_the_whole);
+        // What stands in the place of `synced` is told of already.
+        let is_told = harm.iter().any(|harm| harm.file == synced::NAME);
+        harm.extend(of_the_whole.into_iter().filter(|harm| !(is_told && harm.what.is_mended_by_a_start())));
         let synced = survey.known();
         let recovery::End { next_frame, .. } = recovery::end(synced, &survey.frames);
         let cut = survey.cut(next_frame).filter(|_| harm.is_empty());

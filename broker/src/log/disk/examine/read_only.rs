@@ -11,7 +11,7 @@ use std::{
 
 use super::{Harm, What};
 use crate::{
-    data_folder::plain,
+    data_folder::{plain, refused},
     log::disk::storage::{Storage, StorageFile, Volume},
 };
 
@@ -62,7 +62,7 @@ impl Storage for ReadOnly {
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+            entries => entries.map_err(|error| refused::told(&self.path, error))?,
         };
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let mut names: Vec<String> = names.collect::<io::Result<_>>()?;

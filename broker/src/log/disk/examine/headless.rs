@@ -24,8 +24,9 @@ const CHECKED_TIMES_MAX: usize = 64;
 pub(super) enum Fit {
     /// Before the first, between two or after the last of the segments that have heads.
     Anywhere,
-    /// Between two of them: nothing else tells a segment of zeros in the place of its head from one that was given back.
-    Between,
+    /// Between two of them, or just behind the last, where frames are known to have been on disk: nothing else tells a segment of
+    /// zeros in the place of its head from one that was given back.
+    Known,
 }
 
 /// What was found in a segment without a head.
@@ -77,7 +78,11 @@ fn epoch<F>(frames: &BTreeMap<u64, Found>, survey: &Survey<F>, fit: Fit) -> Opti
     let after = after.map(|(epoch, (head, _))| (*epoch, head.first_frame));
     match (before.map(|(epoch, _)| *epoch), after) {
         (Some(before), Some((next, begins))) => (last < begins && before + 1 < next).then_some(before + 1),
-        _ if fit == Fit::Between => None,
+        (Some(before), None) if fit == Fit::Known => {
+            let end = survey.frames.last_key_value().map_or(0, |(number, found)| number + found.frames);
+            (first >= end && first < survey.known()).then(|| before.checked_add(1)).flatten()
+        }
+        _ if fit == Fit::Known => None,
         (None, None) => Some(1),
         // The oldest: a segment that was given back has old frames as well, but they do not lead up to the next.
         (None, Some((next, begins))) => (last + 1 == begins).then(|| next.checked_sub(1)).flatten(),

@@ -133,8 +133,8 @@ impl Examination {
         if has_lost(&harm::of(&survey)) {
             for file in std::mem::take(&mut survey.spares) {
                 let bytes = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
-                if Headless::find(&bytes, &survey, Fit::Between).is_some() {
-                    harm.push(headless(file, &bytes, &mut survey, Fit::Between));
+                if Headless::find(&bytes, &survey, Fit::Known).is_some() {
+                    harm.push(headless(file, &bytes, &mut survey, Fit::Known));
                 } else {
                     survey.spares.push(file);
                 }

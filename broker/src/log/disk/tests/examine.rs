@@ -155,7 +155,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
                 let is_gone = |harm: &Harm| matches!(harm.what, What::FramesOrFile | What::File);
                 let named = |harm: &Harm| harm.file == file || is_gone(harm);
                 assert!(examination.harm().iter().all(named), "{file} {damage:?}: {:?}", examination.harm());
-                // Of zeros in the place of the newest segment's head, nobody can say that it was in use.
+                // With zeros over its head and every frame that is known to have been there, it is like a spare.
                 let is_named = examination.harm().iter().any(|harm| harm.file == file);
                 let may_be_a_spare = file == newest && examination.harm().iter().any(is_gone);
                 assert!(is_named || may_be_a_spare, "{file} {damage:?}: {:?}", examination.harm());
@@ -165,6 +165,21 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
     });
     outcome.unwrap();
     assert!(refused.get() > 20 && cut.get() > 3, "{refused:?} refused, {cut:?} cut");
+}
+
+#[test]
+fn a_newest_segment_with_zeros_in_the_place_of_its_head_gives_up_its_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path());
+    let segments = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    let segments = segments.filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    let epoch = |bytes: &[u8]| u64::from_le_bytes(bytes[16..24].try_into().unwrap());
+    let newest = segments.max_by_key(|path| epoch(&fs::read(path).unwrap())).unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[..4096].fill(0);
+    fs::write(newest, bytes).unwrap();
+    let examination = examine(folder.path(), 0).unwrap();
+    assert_eq!(looked_at(&examination), (1..=MESSAGES).collect::<Vec<_>>());
 }
 
 #[test]

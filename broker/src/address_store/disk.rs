@@ -38,6 +38,8 @@ pub(super) const SNAPSHOT: &str = "snapshot";
 /// The store's two files.
 pub(super) struct Disk {
     folder: PathBuf,
+    /// Which address store it is.
+    id: Option<String>,
     generation: u64,
     /// None until the store may be changed.
     journal: Option<Journal>,
@@ -54,10 +56,11 @@ pub(super) struct Disk {
 impl Disk {
     /// Reads both files, and changes nothing.
     pub(super) fn read(folder: &Path) -> Result<(Self, Contents), OpenError> {
-        let Looked { contents, snapshot, journal, cut_at, .. } = look::look(folder)?.whole(folder)?;
+        let Looked { contents, id, snapshot, journal, cut_at, .. } = look::look(folder)?.whole(folder)?;
         let generation = snapshot.map_or(0, |snapshot| snapshot.generation);
         let disk = Self {
             folder: folder.to_owned(),
+            id,
             generation,
             journal: None,
             // The snapshot has all of an older one.
@@ -92,11 +95,21 @@ impl Disk {
                 let folder = &self.folder;
                 fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
                 durable::sync_folder_of(folder).map_err(io("cannot sync the folder of", folder))?;
-                Journal::create(&path, self.generation)
+                Journal::create(&path, self.generation, self.id.clone())
                     .map_err(|error| io("cannot write", &path)(error.source))?
             }
         });
         Ok(())
+    }
+
+    /// Which address store it is, as its files tell; none in a new one.
+    pub(super) fn id(&self) -> Option<String> {
+        self.id.clone()
+    }
+
+    /// What the files that are written from now on tell.
+    pub(super) fn set_id(&mut self, id: String) {
+        self.id = Some(id);
     }
 
     /// From now on each change is refused when somebody else may write here.
@@ -205,13 +218,13 @@ impl Disk {
     fn write_snapshot(&mut self, whole: impl Iterator<Item = Change>) -> Result<(), ApplyError> {
         self.is_ours()?;
         let generation = self.generation + 1;
-        let bytes = match snapshot::write(&self.folder.join(SNAPSHOT), generation, whole) {
+        let bytes = match snapshot::write(&self.folder.join(SNAPSHOT), generation, self.id.clone(), whole) {
             Ok(bytes) => bytes,
             Err(ReplaceError { replaced: false, source }) => return Err(self.not_written(SNAPSHOT, source)),
             Err(ReplaceError { replaced: true, source }) => return Err(self.fail(SNAPSHOT, &source)),
         };
         // From here on the old journal counts for nothing, so going on with it would lose every change.
-        match Journal::create(&self.folder.join(JOURNAL), generation) {
+        match Journal::create(&self.folder.join(JOURNAL), generation, self.id.clone()) {
             Ok(journal) => self.journal = Some(journal),
             Err(error) => return Err(self.fail(JOURNAL, &error.source)),
         }

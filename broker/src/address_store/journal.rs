@@ -45,6 +45,9 @@ pub(super) struct Head {
     pub(super) format: u32,
     /// Which snapshot this is, or which one the journal follows.
     pub(super) generation: u64,
+    /// Which address store the file is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
 }
 
 /// What a journal does to its file; a trait so that tests can make it fail.
@@ -91,9 +94,9 @@ pub(super) enum AppendError {
 
 impl Journal {
     /// Makes an empty journal for a snapshot, in place of another.
-    pub(super) fn create(path: &Path, generation: u64) -> Result<Self, ReplaceError> {
+    pub(super) fn create(path: &Path, generation: u64, id: Option<String>) -> Result<Self, ReplaceError> {
         let mut head = Vec::new();
-        frame::encode(0, &payload(&Record::Head(Head { format: FORMAT, generation })), &mut head);
+        frame::encode(0, &payload(&Record::Head(Head { format: FORMAT, generation, id })), &mut head);
         let bytes = durable::replace(path, 0o600, |file| file.write_all(&head))?;
         let file = open_for_append(path).map_err(|source| ReplaceError { replaced: true, source })?;
         Ok(Self { file: Box::new(file), bytes, next_sequence: 1, lacks_mark: false })

@@ -38,6 +38,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
     pub(super) contents: Contents,
+    /// Which address store it is, as the files tell.
+    pub(crate) id: Option<String>,
     /// What is damaged, in the order in which it is read.
     pub(crate) harm: Vec<Harm>,
     /// Where the journal was torn while a change was written.
@@ -100,9 +102,14 @@ impl Looked {
         self.contents.channels.remove(&uid).map(|held| held.entry)
     }
 
+    /// Whatever has a number has it no longer.
+    pub(crate) fn take_out(&mut self, number: u32) {
+        self.contents.channels.retain(|_, held| held.entry.number != number);
+    }
+
     /// Takes a channel for one that was lost: an orphan, which keeps its messages. Whatever had its number has it no longer.
     pub(crate) fn adopt(&mut self, entry: super::ChannelEntry) {
-        self.contents.channels.retain(|_, held| held.entry.number != entry.number);
+        self.take_out(entry.number);
         self.contents.next_number = self.contents.next_number.max(entry.number.saturating_add(1));
         self.contents.channels.insert(entry.config.uid, Held::orphan(entry.into()));
     }
@@ -116,9 +123,9 @@ impl Looked {
         });
         let deleted = deleted.iter().map(Change::Delete);
         let rest = [Change::NextNumber(*next_number)].into_iter().chain(synced_at.map(Change::Synced));
-        super::snapshot::write(&folder.join(SNAPSHOT), 1, puts.chain(deleted).chain(rest))
+        super::snapshot::write(&folder.join(SNAPSHOT), 1, self.id.clone(), puts.chain(deleted).chain(rest))
             .map_err(|error| error.source)?;
-        journal::Journal::create(&folder.join(JOURNAL), 1).map_err(|error| error.source)?;
+        journal::Journal::create(&folder.join(JOURNAL), 1, self.id.clone()).map_err(|error| error.source)?;
         Ok(())
     }
 
@@ -276,7 +283,13 @@ impl Looked {
         walk.after_change = matches!(&record, Ok(Record::Changes(changes)) if !changes.is_empty());
         match record {
             Ok(record @ Record::Head(_)) if walk.expected == 0 => {
-                let generation = journal::head(walk.path, record)?.generation;
+                let journal::Head { generation, id, .. } = journal::head(walk.path, record)?;
+                if let (Some(one), Some(other)) = (&self.id, &id)
+                    && one != other
+                {
+                    self.harmed(name, at..end, "the file is of another address store than the one beside it");
+                }
+                self.id = self.id.take().or(id);
                 if !is_journal {
                     self.snapshot = Some(Snapshot { generation, bytes: 0 });
                 } else {

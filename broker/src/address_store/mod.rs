@@ -90,6 +90,16 @@ impl AddressStore {
         Ok(Self(Arc::new(Inner { indices, state, times, failed, failure, writer: Mutex::new(writer) })))
     }
 
+    /// Which address store it is, as its files tell; none in a new one.
+    pub fn id(&self) -> Option<String> {
+        self.writer().disk.id()
+    }
+
+    /// Which address store it is from now on, before [`Self::begin`].
+    pub fn set_id(&self, id: String) {
+        self.writer().disk.set_id(id);
+    }
+
     /// Makes ready for changes, once it is known that the log belongs to this store: it may have been put beside another one.
     ///
     /// Blocks on the disk.

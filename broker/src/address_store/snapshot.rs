@@ -17,6 +17,7 @@ const CHANGES_PER_ENTRY: usize = 256;
 pub(super) fn write(
     path: &Path,
     generation: u64,
+    id: Option<String>,
     mut changes: impl Iterator<Item = Change>,
 ) -> Result<u64, ReplaceError> {
     durable::replace(path, 0o600, |file| {
@@ -27,7 +28,7 @@ pub(super) fn write(
             sequence += 1;
             file.write_all(&bytes)
         };
-        put(Record::Head(Head { format: FORMAT, generation }))?;
+        put(Record::Head(Head { format: FORMAT, generation, id }))?;
         loop {
             let batch: Vec<_> = changes.by_ref().take(CHANGES_PER_ENTRY).collect();
             if batch.is_empty() {

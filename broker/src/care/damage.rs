@@ -53,6 +53,9 @@ impl Damage {
             log if log.parse::<LogFolder>().is_ok() => {
                 "a start refuses the folder; of what is in the log that belongs there nothing is known here"
             }
+            data_folder::ADDRESSES => {
+                "a start refuses the folder; of the channels that belong there nothing is known here but what the log says"
+            }
             "lock" => "a start refuses the folder: put that file where it belongs",
             _ => "nothing tells which store this is, and a start refuses the folder",
         };

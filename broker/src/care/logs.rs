@@ -28,7 +28,7 @@ impl Logs {
 
     /// Which log is in which folder.
     pub(super) fn ids(&self) -> LogIds {
-        let id = |(name, log): &(String, Examination)| Some((name.clone(), data_folder::log_id(log.id()?)));
+        let id = |(name, log): &(String, Examination)| Some((name.clone(), data_folder::part_id(log.id()?)));
         self.0.iter().filter_map(id).collect()
     }
 

@@ -66,6 +66,8 @@ impl View {
         // What stands in a log's place is told of already.
         let wrong = wrong.filter(|(name, _)| !folder.harm.iter().any(|(file, _)| file == name));
         damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
+        let wrong = data_folder::wrong_addresses(folder.addresses_id.as_deref(), addresses.id.as_deref());
+        damage.extend(wrong.map(|reason| Damage::of_file(data_folder::ADDRESSES, reason)));
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
         let deleted = complete_deletions(&mut addresses, &said);
         let (apart, lost) = adopt_lost(&mut addresses, &said);
@@ -123,6 +125,8 @@ fn adopt_lost(
         damage.push(Damage::of_lost(&orphans));
     }
     let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
+    // The log has the last word on whose a number is, though nothing may be stored of that channel any more.
+    said.apart.keys().for_each(|number| addresses.take_out(*number));
     orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
     (damage, lost)
 }

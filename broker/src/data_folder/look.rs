@@ -26,6 +26,8 @@ pub(crate) struct Looked {
     pub(crate) harm: Vec<(String, String)>,
     /// Which log is in which folder, as it is written down.
     pub(crate) log_ids: LogIds,
+    /// Which address store is there, as it is written down.
+    pub(crate) addresses_id: Option<String>,
     logs: Vec<LogFolder>,
     _lock: Option<File>,
 }
@@ -45,6 +47,7 @@ impl Looked {
             lease_key: None,
             harm: misplaced.into_iter().map(|(log, reason)| (log.to_string(), reason.to_string())).collect(),
             log_ids: LogIds::new(),
+            addresses_id: None,
             logs,
             _lock,
         };
@@ -130,7 +133,7 @@ impl Looked {
         }
         match serde_json::from_value::<Version>(value) {
             Ok(version) => {
-                self.log_ids = version.logs;
+                (self.log_ids, self.addresses_id) = (version.logs, version.addresses);
                 Ok(Some(version.store_id))
             }
             Err(error) => {

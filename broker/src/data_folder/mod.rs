@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock            flock: whoever has it owns the folder; the owner's process id as text
-//! restante.json   {"format": 1, "storeId": "…"}, written first of all, and which logs there are as soon as they begin
+//! restante.json   {"format": 1, "storeId": "…"}, written first of all, and which logs and address store there are as soon as they begin
 //! lease-key       the key of the lease tokens' seal, readable by the owner alone
 //! addresses/      the address store
 //! log/            the messages, of a broker with one core from its beginning
@@ -86,14 +86,17 @@ pub(crate) struct Version {
     /// The ids of the logs that hold something, by the names of their folders.
     #[serde(default, skip_serializing_if = "LogIds::is_empty")]
     logs: LogIds,
+    /// The id of the address store, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    addresses: Option<String>,
 }
 
 /// Which log is in which folder, so that a folder that is missing, emptied or exchanged is told. Hexadecimal digits, because JSON
 /// has no whole numbers of 64 bits for everybody.
 pub(crate) type LogIds = BTreeMap<String, String>;
 
-/// A log's id, as it is written down.
-pub(crate) fn log_id(id: u64) -> String {
+/// The id of a log or of the address store, as it is written down.
+pub(crate) fn part_id(id: u64) -> String {
     format!("{id:016x}")
 }
 
@@ -112,6 +115,13 @@ pub(crate) fn wrong_logs<'a>(
         };
         (name.as_str(), reason)
     })
+}
+
+/// What is wrong with the folder of the address store. One that is empty may begin anew: the logs say whose the messages are.
+pub(crate) fn wrong_addresses(written: Option<&str>, found: Option<&str>) -> Option<&'static str> {
+    (written? != found?).then_some(
+        "it is the address store of another broker: put the folder back that belongs there, or salvage, which goes by the log",
+    )
 }
 
 /// Which store a folder was made from, and as of when.
@@ -179,13 +189,28 @@ impl DataFolder {
         })
     }
 
-    /// Writes down which log is in which folder. False when the disk has no room for that.
-    pub(crate) fn record_logs(&self, logs: LogIds) -> Result<bool, DataFolderError> {
+    /// The id of the address store, of which its files tell `found`. Where they tell nothing it is the one that was written down, so
+    /// that the files may be put back that were lost, or a new one. Refuses those of another.
+    pub(crate) fn addresses_id(&self, found: Option<String>) -> Result<String, DataFolderError> {
+        let written = version(&self.path)?.addresses;
+        if let Some(reason) = wrong_addresses(written.as_deref(), found.as_deref()) {
+            return Err(DataFolderError::Damaged { path: self.addresses(), reason: reason.to_owned() });
+        }
+        let draw = || random(&self.addresses()).map(|bytes| part_id(u64::from_le_bytes(bytes)));
+        found.or(written).map_or_else(draw, Ok)
+    }
+
+    /// Writes down which log is in which folder, and which address store. False when the disk has no room for that.
+    pub(crate) fn record_parts(
+        &self,
+        logs: LogIds,
+        addresses: Option<String>,
+    ) -> Result<bool, DataFolderError> {
         let version = version(&self.path)?;
-        if version.logs == logs {
+        if version.logs == logs && version.addresses == addresses {
             return Ok(true);
         }
-        match (Version { logs, ..version }).write(&self.path) {
+        match (Version { logs, addresses, ..version }).write(&self.path) {
             Err(DataFolderError::Full { .. }) => Ok(false),
             written => written.map(|()| true),
         }
@@ -301,7 +326,7 @@ pub(crate) fn write_version(
     let logs = logs::all(folder)?;
     let format = if logs.iter().all(|log| *log == LogFolder::FIRST) { FORMAT_OF_ONE_LOG } else { FORMAT };
     let store_id = Uuid::from_bytes(random(folder)?);
-    let version = Version { format, store_id, restored_from, logs: LogIds::new() };
+    let version = Version { format, store_id, restored_from, logs: LogIds::new(), addresses: None };
     version.write(folder)?;
     Ok(version)
 }

@@ -64,6 +64,7 @@ pub(crate) fn read(
     store: &AddressStore,
     source: TimeSource,
 ) -> Result<Read, RunError> {
+    store.set_id(folder.addresses_id(store.id())?);
     let logs = folder.logs(cores as u32)?;
     let look = |_, path: PathBuf| -> Result<_, RunError> {
         // One that is begun by this start has no folder yet.
@@ -105,11 +106,13 @@ pub(crate) fn read(
     let clock = Clock::start(source, past);
     older.make_room();
     // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
-    if folder.record_logs(lasting.into_iter().chain(begun).collect())? {
+    if folder.record_parts(lasting.into_iter().chain(begun).collect(), store.id())? {
         older.remove_copied();
         folder.remove_empty_logs(&logs)?;
     } else {
-        tracing::warn!("the volume has no room to write down which logs there are: the next start does it");
+        tracing::warn!(
+            "the volume has no room to write down which logs and addresses there are: the next start does it"
+        );
     }
     Ok(Read { found, clock, older })
 }
@@ -117,7 +120,7 @@ pub(crate) fn read(
 /// Which log is in which folder.
 fn ids<'a>(logs: impl Iterator<Item = (&'a PathBuf, u64)>) -> LogIds {
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    logs.filter_map(|(path, id)| Some((name(path)?, data_folder::log_id(id)))).collect()
+    logs.filter_map(|(path, id)| Some((name(path)?, data_folder::part_id(id)))).collect()
 }
 
 impl Read {

@@ -212,11 +212,77 @@ fn refused(broker: &Broker) -> String {
 }
 
 #[tokio::test]
-async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the_log() {
+async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
     let broker = fifty().await;
     let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
     other.kill();
     fs::copy(journal(&other), journal(&broker)).unwrap();
+    let written = || {
+        let mut files = bytes_of(&broker.data_folder());
+        // It tells who had the folder last.
+        files.remove("lock");
+        files
+    };
+    let before = written();
+    let said = refused(&broker);
+    assert!(said.contains("addresses") && said.contains("of another broker"), "{said}");
+    assert!(written() == before);
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 1);
+    assert!(
+        stdout(&checked).contains("DAMAGED addresses: it is the address store of another"),
+        "{}",
+        stdout(&checked)
+    );
+}
+
+#[tokio::test]
+async fn addresses_that_were_lost_may_be_put_back() {
+    let mut broker = fifty().await;
+    let (addresses, away) = (broker.data_folder().join("addresses"), broker.folder.path().join("away"));
+    fs::rename(&addresses, &away).unwrap();
+    broker.start();
+    broker.kill();
+    fs::remove_dir_all(&addresses).unwrap();
+    fs::rename(&away, &addresses).unwrap();
+    assert_eq!(report(&broker.data_folder())["sound"], true);
+    broker.start();
+    broker.kill();
+    all_fifty(&broker.data_folder());
+}
+
+#[tokio::test]
+async fn a_snapshot_beside_the_journal_of_another_broker_is_refused() {
+    let broker = fifty().await;
+    let mut other = with_channels(&["six", "seven", "eight"].map(channel)).await;
+    other.kill();
+    let salvaged = other.folder.path().join("salvaged");
+    // One with a snapshot.
+    on(&other.data_folder(), "salvage", &[salvaged.to_str().unwrap()]);
+    fs::copy(salvaged.join("addresses/snapshot"), broker.data_folder().join("addresses/snapshot")).unwrap();
+    let said = refused(&broker);
+    assert!(said.contains("of another address store than the one beside it"), "{said}");
+}
+
+#[tokio::test]
+async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the_log() {
+    let mut broker = fifty().await;
+    // What was one broker goes on as two, each with a channel of its own.
+    let (here, twin) = (broker.data_folder(), broker.folder.path().join("twin"));
+    copied(&here, &twin);
+    broker.start();
+    put(&broker, &channel("seven")).await;
+    broker.kill();
+    fs::copy(journal(&broker), twin.join("journal-of-the-other")).unwrap();
+    fs::remove_dir_all(&here).unwrap();
+    fs::rename(&twin, &here).unwrap();
+    broker.start();
+    put(&broker, &channel("six")).await;
+    broker.pushed("acme/six", "6").await;
+    let (_, lease) = broker.pulled("acme/six").await;
+    broker.request(Method::DELETE, &lease).send().await.unwrap();
+    broker.kill();
+    fs::rename(here.join("journal-of-the-other"), journal(&broker)).unwrap();
     let before = bytes_of(&broker.data_folder().join("addresses"));
     let said = refused(&broker);
     assert!(said.contains("is acme/") && said.contains("not of one time"), "{said}");

@@ -31,7 +31,11 @@ impl Seek for Failing {
 fn where_the_disk_cannot_read_a_journal_what_lies_before_is_taken_and_a_start_is_told_of_the_disk() {
     let folder = Path::new("addresses");
     let mut bytes = Vec::new();
-    frame::encode(0, &journal::payload(&Record::Head(Head { format: FORMAT, generation: 0 })), &mut bytes);
+    frame::encode(
+        0,
+        &journal::payload(&Record::Head(Head { format: FORMAT, generation: 0, id: None })),
+        &mut bytes,
+    );
     frame::encode(1, &journal::payload(&Record::Changes(vec![Change::NextNumber(7)])), &mut bytes);
     let readable = bytes.len() as u64;
     frame::encode(2, &journal::payload(&Record::Changes(vec![Change::NextNumber(8)])), &mut bytes);

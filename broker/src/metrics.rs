@@ -151,7 +151,7 @@ impl Metrics {
             )?,
             unreadable: counter(
                 "restante_messages_unreadable_total",
-                "Reads of messages that failed because the disk does not have what was written; each message is set aside as a dead letter",
+                "Messages that cannot be read, each counted once; each is set aside as a dead letter",
             )?,
             redriven: counter("restante_messages_redriven_total", "Dead letters that got another chance")?,
             expired: counter("restante_messages_expired_total", "Messages whose time was over")?,

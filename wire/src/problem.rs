@@ -116,6 +116,8 @@ problem_types! {
     IdempotencyInProgress = "idempotency-in-progress", "The same key is still being stored";
     /// The key was used for another message.
     IdempotencyMismatch = "idempotency-mismatch", "The key was used for another message";
+    /// Something was stored under the key, and nobody knows what.
+    IdempotencyUnreadable = "idempotency-unreadable", "What was stored under the key cannot be read";
     /// More receivers wait on the channel than may.
     TooManyReceivers = "too-many-receivers", "Too many receivers wait";
     /// The pull was repeated under its attempt id while it waited: the repeat has its place.

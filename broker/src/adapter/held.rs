@@ -34,7 +34,7 @@ impl Held {
             let content = self.cores.content(channel, sequence, &mut next.content).await?;
             let next = self.coming.pop_front();
             // One that cannot be read was set aside, and is nobody's any more.
-            self.deliveries.extend(content.and_then(|content| next.map(|next| next.with(content))));
+            self.deliveries.extend(content.whole().and_then(|content| next.map(|next| next.with(content))));
         }
         Ok(self)
     }

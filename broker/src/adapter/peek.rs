@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{
     HeaderValue,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use restante_wire::batch::{BATCH_BYTES_MAX, DeliveredHead};
 use tokio::{task::yield_now, time::timeout};
+use uuid::Uuid;
 
 use super::{
     Context, item,
@@ -19,7 +21,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::Clock,
-    core::{Look, Recorded, Seen},
+    core::{Content, Look, ReadBack, Recorded, Seen, Unread},
     http::{Caller, HttpError},
     message::Origin,
     shared::Share,
@@ -93,6 +95,11 @@ enum Looked {
     End,
 }
 
+/// What stands for a message that cannot be read.
+fn nothing() -> Recorded {
+    Recorded { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
+}
+
 /// The messages that are asked for.
 pub(super) async fn answer(
     context: &Arc<Context>,
@@ -136,7 +143,7 @@ impl Peek {
                 }
                 Look::NoMemory => return Err(Stopped::Busy),
             };
-            let recorded =
+            let read =
                 self.context.cores.content(span.entry.number, seen.sequence, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
             self.asked.from.1 = seen.sequence + 1;
@@ -144,14 +151,18 @@ impl Peek {
             if self.looked_at.is_multiple_of(TURN) {
                 yield_now().await;
             }
-            let recorded = match recorded {
-                Some(recorded) => recorded,
+            let (recorded, unread) = match read {
+                ReadBack::Whole(recorded) => (recorded, None),
                 // A dead letter that cannot be read is shown without its content. Any other message has become a dead letter by
                 // now.
-                None if span.state == State::Dead => Recorded::unreadable(),
-                None => continue,
+                ReadBack::Unreadable(unread) if span.state == State::Dead => (nothing(), Some(unread)),
+                ReadBack::Unreadable(_) => continue,
             };
-            if let Some(head) = span.told(&seen, &recorded, &self.context.clock) {
+            if let Some(mut head) = span.told(&seen, &recorded, &self.context.clock) {
+                if let Some(Unread { id, why }) = unread {
+                    head.id = id.map(|id| id.to_string()).unwrap_or_default();
+                    head.unreadable = Some(why);
+                }
                 self.asked.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
                 return Ok(Looked::Message(seen, recorded, Box::new(head)));

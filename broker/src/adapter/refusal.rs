@@ -45,6 +45,12 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
              Meta-* differ. Each message needs a key of its own"
                 .into(),
         ),
+        PushRefusal::KeyUnreadable => (
+            ProblemType::IdempotencyUnreadable,
+            "a message was stored under this Idempotency-Key, and the broker's disk cannot read what tells whether this is the \
+             same: it was not stored again. Ask the broker's operator, or send it under another key"
+                .into(),
+        ),
         PushRefusal::IdempotencyFull => (
             ProblemType::IdempotencyFull,
             "the limit of remembered idempotency keys is reached, by this channel, its namespace or all \

@@ -3,6 +3,7 @@
 use std::{ops::Range, path::Path};
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::data_folder::logs::LogFolder;
 use crate::{
@@ -35,6 +36,9 @@ pub(super) struct Damage {
     /// Group commits that are lost, where their number is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) frames: Option<u64>,
+    /// Whether it is damage to one content.
+    #[serde(skip)]
+    is_content: bool,
     /// Whether settles may have lain there.
     #[serde(skip)]
     pub(super) loses_settles: bool,
@@ -44,7 +48,24 @@ pub(super) struct Damage {
 const FRAMES: &str = "messages that were stored there are lost, and so are settles: a message whose settle lay there comes \
                       again, though its receiver was answered 204";
 
+/// What a content is that no message needs.
+const NOBODYS: &str = "nothing is lost: no message that is still there needs it, and a start goes on; but the disk that did this may do more";
+
 impl Damage {
+    /// Whose content it is that is gone.
+    pub(super) fn is_content_of(&mut self, id: Uuid, channels: &[String]) {
+        let channels = channels.join(", ");
+        self.means = format!(
+            "message {id} of {channels} cannot be delivered: it is a dead letter with the cause unreadable, or becomes one when it \
+             is asked for. Nothing else is lost, and a start goes on"
+        );
+    }
+
+    /// Whether it is damage to one content, and to nothing around it.
+    pub(super) fn is_of_content(&self) -> bool {
+        self.is_content
+    }
+
     pub(super) fn of_file(file: &str, reason: &str) -> Self {
         let means = match file {
             "lease-key" => {
@@ -118,6 +139,10 @@ impl Damage {
                  move out what is there and salvage the rest"
             }
             What::Record(_) => "what follows in this group commit is not known",
+            What::Content { .. } => NOBODYS,
+            What::Indexed => {
+                "nothing is lost, and a start goes on; this part of the log is kept until it was salvaged"
+            }
             What::Frames
             | What::FramesOrFile
             | What::File
@@ -129,12 +154,22 @@ impl Damage {
         let mut damage = Self::new(file.clone(), *from..*to, &what.to_string(), means);
         damage.loses_settles = what.loses_records() && !is_mark;
         damage.frames = frames.as_ref().map(|frames| frames.end - frames.start);
+        damage.is_content = matches!(what, What::Content { .. });
         damage
     }
 
     fn new(file: String, bytes: Range<u64>, what: &str, means: &str) -> Self {
         let (what, means) = (what.to_owned(), means.to_owned());
-        Self { file, from: bytes.start, to: bytes.end, what, means, frames: None, loses_settles: false }
+        Self {
+            file,
+            from: bytes.start,
+            to: bytes.end,
+            what,
+            means,
+            frames: None,
+            is_content: false,
+            loses_settles: false,
+        }
     }
 
     /// Where it is and what it is, in one line.

@@ -22,6 +22,9 @@ struct Raw<'a> {
     kind: &'static str,
     /// Its fields, as the log's own code prints them; a body only by its length.
     record: &'a str,
+    /// Bytes of its content, which cannot be read or are not what was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable_bytes: Option<usize>,
 }
 
 /// Writes what is there, past any damage, and tells of the damage.
@@ -59,11 +62,16 @@ fn chosen<'a>(view: &'a View, channel: Option<&str>) -> Result<Vec<Held<'a>>, Ca
 
 fn write_messages(view: &View, held: Held<'_>, to: &mut impl Write) -> Result<(), CareError> {
     for (sequence, message) in held.messages() {
-        let bytes = view.logs.read(message.stored.position)?;
-        // It was read a moment ago, and nobody has changed the folder since.
-        let Ok(record) = Record::decode(&bytes) else { continue };
-        write_line(&Dumped::of(held, sequence, &message, &record, view.past()), to)
-            .map_err(CareError::Output)?;
+        let dumped = match view.unread(&message) {
+            Some((id, why)) => Dumped::unreadable(held, sequence, &message, id, why, view.past()),
+            None => {
+                let bytes = view.logs.read(message.stored.position)?;
+                // It was read a moment ago, and nobody has changed the folder since.
+                let Ok(record) = Record::decode(&bytes) else { continue };
+                Dumped::of(held, sequence, &message, &record, view.past())
+            }
+        };
+        write_line(&dumped, to).map_err(CareError::Output)?;
     }
     Ok(())
 }
@@ -78,6 +86,7 @@ fn write_records(view: &View, to: &mut impl Write) -> Result<(), CareError> {
                 frame: seen.frame,
                 kind: kind(record),
                 record: &fields(record),
+                unreadable_bytes: seen.unread,
             };
             outcome = write_line(&raw, to);
         }

@@ -47,11 +47,28 @@ pub(super) struct Dumped {
     content_encoding: Option<String>,
     #[serde(skip_serializing_if = "Headers::is_empty")]
     headers: Headers,
+    /// Where its content is, and why that is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
     #[serde(flatten)]
-    content: Content,
+    content: Option<Content>,
 }
 
 impl Dumped {
+    /// A message of a channel that cannot be read, and why.
+    pub(super) fn unreadable(
+        held: Held<'_>,
+        sequence: Sequence,
+        message: &Message,
+        id: Uuid,
+        why: String,
+        past: &Past,
+    ) -> Self {
+        let nothing = Record::Settle { channel: 0, sequence };
+        let dumped = Self::of(held, sequence, message, &nothing, past);
+        Self { id: id.to_string(), unreadable: Some(why), content: None, ..dumped }
+    }
+
     /// A message of a channel, and the record of its push.
     pub(super) fn of(
         held: Held<'_>,
@@ -108,7 +125,8 @@ impl Dumped {
             content_type,
             content_encoding,
             headers: by_name(&headers),
-            content: Content(body.to_vec()),
+            unreadable: None,
+            content: Some(Content(body.to_vec())),
         }
     }
 }

@@ -123,6 +123,8 @@ pub(super) struct Channel {
     pub(super) leased: u64,
     pub(super) delayed: u64,
     pub(super) dead: u64,
+    /// Messages among all of these whose contents cannot be read.
+    pub(super) unreadable: u64,
     pub(super) bytes: u64,
 }
 
@@ -173,17 +175,17 @@ impl Report {
                 unsynced_bytes,
                 cuts: view.logs.cuts().into_iter().map(cut).collect(),
             },
-            channels: channels.iter().map(|held| channel(*held, view.name_from(held))).collect(),
+            channels: channels.iter().map(|held| channel(view, *held)).collect(),
             damage: view.damage.iter().map(|damage| found(view, damage, &channels)).collect(),
         }
     }
 }
 
 impl Report {
-    /// Messages in all channels.
+    /// Messages in all channels that can be read.
     pub(super) fn messages(&self) -> u64 {
         let counts = |channel: &Channel| channel.ready + channel.leased + channel.delayed + channel.dead;
-        self.channels.iter().map(counts).sum()
+        self.channels.iter().map(|channel| counts(channel) - channel.unreadable).sum()
     }
 }
 
@@ -206,7 +208,8 @@ fn segment(seen: SegmentSeen) -> Segment {
     }
 }
 
-fn channel(held: Held<'_>, name_from: NameFrom) -> Channel {
+fn channel(view: &View, held: Held<'_>) -> Channel {
+    let name_from = view.name_from(&held);
     let config = &held.entry.config;
     let mut channel = Channel {
         number: held.entry.number,
@@ -218,6 +221,7 @@ fn channel(held: Held<'_>, name_from: NameFrom) -> Channel {
         leased: 0,
         delayed: 0,
         dead: 0,
+        unreadable: 0,
         bytes: 0,
     };
     for (_, message) in held.messages() {
@@ -227,13 +231,14 @@ fn channel(held: Held<'_>, name_from: NameFrom) -> Channel {
             State::Delayed => &mut channel.delayed,
             State::Dead => &mut channel.dead,
         } += 1;
+        channel.unreadable += u64::from(view.unread(&message).is_some());
         channel.bytes += u64::from(message.stored.bytes);
     }
     channel
 }
 
 fn found(view: &View, damage: &Damage, channels: &[Held<'_>]) -> Found {
-    let at = view.logs.position(&damage.file, damage.from);
+    let at = view.logs.position(&damage.file, damage.from).filter(|_| !damage.is_of_content());
     let savable = at.into_iter().flat_map(|at| {
         channels.iter().map(move |held| {
             let count = |before| {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
+    core::without_content,
     data_folder,
     log::{AppendError, DiskLog, Log, LogError, Options, Purpose, Record, Sync},
 };
@@ -98,9 +99,16 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
     let segment_bytes = largest.unwrap_or(Options::default().segment_bytes);
     let mut log = DiskLog::open(folder, Options { segment_bytes })?;
     let mut written = Ok(());
-    view.logs.records(|_, record| {
-        if written.is_ok() {
-            written = write(&runtime, &mut log, record);
+    view.logs.records(|seen, record| {
+        let mut write = |record: &Record<'_>| {
+            if written.is_ok() {
+                written = write(&runtime, &mut log, record);
+            }
+        };
+        match seen.unread {
+            None => write(record),
+            // The message is lost; what else its record says is not.
+            Some(_) => without_content(record, &mut write),
         }
     })?;
     written?;

@@ -16,7 +16,7 @@ use crate::{
     clock::Past,
     core::{Known, Replay, whose::Said},
     data_folder,
-    log::{Record, RecordHead},
+    log::{Position, Record},
 };
 
 /// A data folder that was looked at. Nobody changes it for as long as the value lives.
@@ -32,6 +32,15 @@ pub(super) struct View {
     /// Channels that the address store has lost, and whether the log tells who they are.
     lost: BTreeMap<u32, bool>,
     replay: Replay,
+    /// Messages whose contents are gone, by where their records lie.
+    unread: BTreeMap<Position, Unread>,
+}
+
+/// A message whose content is gone.
+pub(super) struct Unread {
+    file: String,
+    offset: u64,
+    id: Uuid,
 }
 
 /// A channel of a data folder, with what it holds.
@@ -52,9 +61,16 @@ impl View {
             addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
         let known = Known::by(move |number| known.get(&number).copied());
         let (mut replay, mut kinds) = (Replay::beside(known), BTreeMap::new());
+        let mut unread = BTreeMap::new();
         let unreadable = logs.records(|seen, record| {
             *kinds.entry(kind(record)).or_default() += 1;
-            replay.record(seen.position, &RecordHead::of(record));
+            replay.record(seen.position, &seen.head(record));
+            if let Record::Push { message_id, .. } | Record::Message { message_id, .. } = record
+                && seen.unread.is_some()
+            {
+                let (file, id) = (seen.file.to_owned(), Uuid::from_u128(*message_id));
+                unread.insert(seen.position, Unread { file, offset: seen.offset, id });
+            }
         })?;
         replay.finish();
         let said = replay.said();
@@ -74,7 +90,35 @@ impl View {
         damage.extend(apart);
         damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
-        Ok(Self { folder, addresses, logs, damage, kinds, deleted, lost, replay })
+        let mut view = Self { folder, addresses, logs, damage, kinds, deleted, lost, replay, unread };
+        view.name_unread();
+        Ok(view)
+    }
+
+    /// Says of contents that are gone whose they are.
+    fn name_unread(&mut self) {
+        let mut named: BTreeMap<(String, u64), (Uuid, Vec<String>)> = BTreeMap::new();
+        for held in self.channels() {
+            for (_, message) in held.messages() {
+                if let Some(Unread { file, offset, id }) = self.unread.get(&message.stored.position) {
+                    let (_, channels) =
+                        named.entry((file.clone(), *offset)).or_insert_with(|| (*id, Vec::new()));
+                    channels.push(held.entry.config.qualified_name());
+                }
+            }
+        }
+        for damage in self.damage.iter_mut().filter(|damage| damage.is_of_content()) {
+            if let Some((id, channels)) = named.get(&(damage.file.clone(), damage.from)) {
+                damage.is_content_of(*id, channels);
+            }
+        }
+    }
+
+    /// The id of a message that is gone, if it is, and why.
+    pub(super) fn unread(&self, message: &Message) -> Option<(Uuid, String)> {
+        let Unread { file, offset, id } = self.unread.get(&message.stored.position)?;
+        let damage = self.damage.iter().find(|damage| damage.file == *file && damage.from == *offset);
+        damage.map(|damage| (*id, damage.line()))
     }
 
     /// What tells a channel's name.

@@ -22,7 +22,7 @@ impl<L: Log> Core<L> {
         let Some(to) = self.dead_letter_channel(number) else { return self.stays(number, sequence) };
         match self.content_of(number, sequence)? {
             None => Ok(()),
-            Some(Reading::Unreadable) => self.stays(number, sequence),
+            Some(Reading::Unreadable(_)) => self.stays(number, sequence),
             Some(Reading::Here(recorded)) => {
                 if self.move_message(number, sequence, &to, recorded, Moved::GivenUp)? {
                     return Ok(());

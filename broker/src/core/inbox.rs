@@ -55,6 +55,31 @@ pub(super) fn came_from(moved_from: Option<Outgoing>) -> Option<Outgoing> {
     moved_from.filter(|(number, _)| is_outbox(*number))
 }
 
+/// What a message's record says without the message: that it left where it came from, and that its key was used.
+pub(crate) fn without_content(record: &Record<'_>, say: &mut impl FnMut(&Record<'_>)) {
+    let Record::Message { targets, moved_from, .. } = *record else { return };
+    match (moved_from, came_from(moved_from)) {
+        (_, Some(_)) => taken(record, targets.iter(), |taken| say(taken)),
+        (Some((channel, sequence)), None) => say(&Record::Settle { channel, sequence }),
+        (None, None) => {}
+    }
+    if let (Some((idempotency, message_id)), Some(channel)) = (record.key(), record.key_channel()) {
+        say(&Record::ChannelKey { channel, idempotency, message_id });
+    }
+}
+
+/// Says of a message that came from an outbox only that it was taken by these of its channels.
+fn taken<T>(record: &Record<'_>, by: impl Iterator<Item = Target>, say: impl FnOnce(&Record<'_>) -> T) -> T {
+    let mut encoded = Vec::new();
+    by.for_each(|target| Target::to_come(target.channel, None).encode(&mut encoded));
+    let mut said = *record;
+    if let Record::Message { targets, idempotency, due_ms, group, headers, body, .. } = &mut said {
+        *targets = Targets::new(&encoded);
+        (*idempotency, *due_ms, *group, *headers, *body) = (None, None, None, &[], &[]);
+    }
+    say(&said)
+}
+
 impl<L: Log> Core<L> {
     /// Stores a message of another core's in those of its channels that are here and do not have it. It was admitted
     /// there; so a channel that has become full since has one more than it may.
@@ -137,31 +162,72 @@ impl<L: Log> Core<L> {
 
     /// Says again of a message that is gone from its channels that it was taken, if it may come again.
     pub(super) fn keep_taken(&mut self, record: &Record<'_>) -> Result<(), Stopped> {
-        let Record::Message { targets, message_id, enqueued_ms, moved_from, .. } = *record else {
-            return Ok(());
-        };
+        let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
         let Some(from) = came_from(moved_from) else { return Ok(()) };
         let gone = targets.iter().filter(|target| self.message(target.channel, target.sequence).is_none());
         let owed: Vec<_> = gone.filter(|target| self.inbox.knows(from, target.channel)).collect();
         if owed.is_empty() {
             return Ok(());
         }
-        let mut encoded = Vec::with_capacity(owed.len() * Target::BYTES);
-        owed.iter().for_each(|target| Target::to_come(target.channel, None).encode(&mut encoded));
-        let taken = Record::Message {
-            targets: Targets::new(&encoded),
-            message_id,
-            enqueued_ms,
-            idempotency: None,
-            due_ms: None,
-            group: None,
-            moved_from,
-            headers: &[],
-            body: &[],
-        };
-        let position: Position = self.append_copy(&taken)?;
+        let position: Position = taken(record, owed.into_iter(), |taken| self.append_copy(taken))?;
         // Nobody needs it for its content.
         self.log.release(position);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Idempotency;
+
+    #[test]
+    fn of_a_message_that_is_gone_its_record_says_only_what_it_left_and_which_key_it_had() {
+        let mut targets = Vec::new();
+        Target { channel: 4, sequence: 5, expires_ms: None }.encode(&mut targets);
+        let idempotency = Some(Idempotency { hash: 1, fingerprint: 2, expires_ms: 3 });
+        let outbox = (u32::MAX, 8);
+        for (moved_from, idempotency) in
+            [(None, None), (None, idempotency), (Some((9, 8)), None), (Some(outbox), None)]
+        {
+            let record = Record::Message {
+                targets: Targets::new(&targets),
+                message_id: 6,
+                enqueued_ms: 7,
+                idempotency,
+                due_ms: Some(1),
+                group: Some("g"),
+                moved_from,
+                headers: b"h",
+                body: b"b",
+            };
+            let mut said = Vec::new();
+            without_content(&record, &mut |record| match *record {
+                Record::Settle { channel, sequence } => said.push(format!("left {channel}, {sequence}")),
+                Record::ChannelKey { channel, message_id, .. } => {
+                    said.push(format!("key of {channel}, {message_id}"));
+                }
+                Record::Message {
+                    targets,
+                    moved_from,
+                    headers: [],
+                    body: [],
+                    group: None,
+                    due_ms: None,
+                    ..
+                } => {
+                    assert!(targets.iter().all(|target| target.is_to_come()));
+                    said.push(format!("taken {moved_from:?}"));
+                }
+                other => panic!("{other:?}"),
+            });
+            let expected = match (moved_from, idempotency) {
+                (None, None) => Vec::new(),
+                (None, Some(_)) => vec!["key of 4, 6".to_owned()],
+                (Some((9, 8)), _) => vec!["left 9, 8".to_owned()],
+                (Some(from), _) => vec![format!("taken {:?}", Some(from))],
+            };
+            assert_eq!(said, expected);
+        }
     }
 }

@@ -66,15 +66,18 @@ impl<L: Log> Core<L> {
         let mut next = last.map(|last| last + 1).filter(|next| *next < asked.until);
         let (mut moved, mut left, mut coming) = (0, BTreeMap::new(), None);
         for sequence in looked_at.into_iter().filter(|sequence| *sequence < asked.until) {
-            let brought = brought.take().filter(|_| sequence == from);
-            let recorded = match self.brought_or_content_of(brought, number, sequence)? {
+            let recorded = match self.brought_or_content_of(&mut brought, from, number, sequence)? {
                 Some(Reading::Here(recorded)) => recorded,
                 Some(Reading::Coming(its)) => {
                     (next, coming) = (Some(sequence), Some(its));
                     break;
                 }
                 // It is a dead letter of this channel from now on, and told as such.
-                Some(Reading::Unreadable) | None => continue,
+                Some(Reading::Unreadable(_)) => {
+                    *left.entry(LeftBecause::Unreadable).or_default() += 1;
+                    continue;
+                }
+                None => continue,
             };
             let Some(origin) = Origin::of(&recorded.content.headers) else { continue };
             if asked.came_from.as_ref().is_some_and(|channel| *channel != origin.channel) {

@@ -68,6 +68,7 @@ pub use cores::Cores;
 pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
 pub use group::{StoreFailed, Ticket};
 pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
+pub(crate) use inbox::without_content;
 pub use letters::{Return, Returned};
 pub use look::{Look, Seen};
 pub use placement::{CORES_MAX, Here};
@@ -113,6 +114,7 @@ use rest::Resting;
 use room::RateLimiter;
 use timers::ChannelTimers;
 use unreadable::Unreadable;
+pub use unreadable::{ReadBack, Unread};
 
 /// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
 type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Core, Reach, StoreFailed, Ticket, group::Group, inbox::TakenIn, promise::SETTLE_BYTES,
-    under_way::UnderWay, unreadable::Unread,
+    under_way::UnderWay,
 };
 use crate::{
     channel::Sequence,
-    log::{Log, Position, Purpose, Read, Record, Sync},
+    log::{Log, LogError, Position, Purpose, Read, Record, Sync},
 };
 
 /// When a message comes again for which the other core's log had no room. Nobody tells when it has some again; to ask twice a
@@ -142,18 +142,8 @@ impl<L: Log> Core<L> {
     pub(super) fn outgoing(&mut self, message: Outgoing) -> Result<Option<Read>, StoreFailed> {
         self.alive()?;
         let position = self.outbox.messages.get(&message).map(|held| held.position);
-        let read = position.map(|position| self.read(position)).transpose();
-        read.map_err(|unread| self.outgoing_unread(message, unread))
-    }
-
-    /// A message that is to go cannot be read: it stays in the outbox, and the next start tries again.
-    fn outgoing_unread(&self, message: Outgoing, unread: Unread) -> StoreFailed {
-        if let Unread::Record(error) = unread {
-            let (outbox, sequence) = message;
-            tracing::warn!(outbox, sequence, %error, "a message for channels of other cores cannot be read, and waits");
-            self.metrics.unreadable.inc();
-        }
-        StoreFailed
+        let read = position.map(|position| self.log.read(position)).transpose();
+        read.map_err(|error| self.outgoing_unread(message, error))
     }
 
     /// Every core has a message, on disk. Nothing is said of it while the log has no room for that.
@@ -218,10 +208,8 @@ async fn deliver<L: Log>(cores: &Reach<L>, message: Outgoing, decided: Ticket) -
     let bytes = match cores.own().with(|core| core.outgoing(message))? {
         Some(Read::Here(bytes)) => bytes,
         Some(Read::Coming(coming)) => {
-            let came = coming.await;
-            cores
-                .own()
-                .with(|core| core.came(came).map_err(|unread| core.outgoing_unread(message, unread)))?
+            let came = coming.await.unwrap_or(Err(LogError::Poisoned));
+            cores.own().with(|core| came.map_err(|error| core.outgoing_unread(message, error)))?
         }
         None => return Ok(Vec::new()),
     };

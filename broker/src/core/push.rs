@@ -72,6 +72,8 @@ pub enum PushRefusal {
     KeyInProgress,
     /// Something else was pushed under the same key.
     KeyMismatch,
+    /// What was pushed under the same key cannot be read any more, so that nobody knows whether this is a repeat.
+    KeyUnreadable,
     /// More idempotency keys are remembered than may be.
     IdempotencyFull,
     /// The disk has room only for what empties it.
@@ -334,7 +336,7 @@ impl<L: Log> Reach<L> {
     /// The push again, with what was to be read.
     async fn read_for(&self, first: u32, undecided: Undecided) -> Result<Push, StoreFailed> {
         let Undecided { mut push, position, mut coming } = undecided;
-        push.recalled.push((position, self.bytes(first, &mut coming).await?));
+        push.recalled.push(self.recalled(first, position, &mut coming).await?);
         Ok(push)
     }
 
@@ -356,7 +358,7 @@ impl<L: Log> Reach<L> {
                 Ok(Some(answered)) => return Ok(Some(answered)),
                 Ok(None) => break,
                 Err((position, mut coming)) => {
-                    push.recalled.push((position, self.bytes(first, &mut coming).await?));
+                    push.recalled.push(self.recalled(first, position, &mut coming).await?);
                 }
             }
         }

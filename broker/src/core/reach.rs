@@ -14,10 +14,10 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
-use super::{Core, CoreGone, CoreHandle, Cores, Here, Reading, Recorded, SharedCore, StoreFailed, Ticket};
+use super::{Core, CoreGone, CoreHandle, Cores, Here, ReadBack, Reading, SharedCore, StoreFailed, Ticket};
 use crate::{
     channel::Sequence,
-    log::{Coming, DiskLog, Log},
+    log::{Coming, DiskLog, Log, LogError, Position},
 };
 
 /// The cores, from the thread of one of them. Cheap to clone.
@@ -132,31 +132,33 @@ impl<L: Log> Reach<L> {
     }
 
     /// Waits for a content of a channel's message.
-    ///
-    /// Nothing if it cannot be read: then the message was set aside.
     pub async fn content(
         &self,
         channel: u32,
         sequence: Sequence,
         reading: &mut Reading,
-    ) -> Result<Option<Recorded>, StoreFailed> {
+    ) -> Result<ReadBack, StoreFailed> {
         match reading {
-            Reading::Here(recorded) => Ok(Some(recorded.clone())),
+            Reading::Here(recorded) => Ok(ReadBack::Whole(recorded.clone())),
             Reading::Coming(coming) => {
                 let came = coming.await;
                 let came = self.ask(channel, &(), move |core, ()| core.came_of(channel, sequence, came));
                 came.await.unwrap_or(Err(StoreFailed))
             }
-            Reading::Unreadable => Ok(None),
+            Reading::Unreadable(unread) => Ok(ReadBack::Unreadable(unread.clone())),
         }
     }
 
-    /// Waits for the record that tells of a key.
-    pub(super) async fn bytes(&self, channel: u32, coming: &mut Coming) -> Result<Bytes, StoreFailed> {
-        let came = coming.await;
-        let came =
-            self.ask(channel, &(), |core, ()| core.came(came).map_err(|unread| core.key_unread(unread)));
-        came.await.unwrap_or(Err(StoreFailed))
+    /// Waits for the record that tells of a key, for a push by a channel of its core.
+    pub(super) async fn recalled(
+        &self,
+        channel: u32,
+        position: Position,
+        coming: &mut Coming,
+    ) -> Result<(Position, Option<Bytes>), StoreFailed> {
+        let came = coming.await.unwrap_or(Err(LogError::Poisoned));
+        let came = self.ask(channel, &(), move |core, ()| core.came_of_key(position, came));
+        Ok((position, came.await.unwrap_or(Err(StoreFailed))?))
     }
 
     /// One of the cores, from outside.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot::error::RecvError;
 use uuid::Uuid;
 
-use super::{Content, Core, Recorded, StoreFailed};
+use super::{Content, Core, Recorded, StoreFailed, Unread};
 use crate::{
     channel::Sequence,
     log::{Coming, Log, LogError, Position, Record},
@@ -18,7 +18,7 @@ pub enum Reading {
     /// It comes from the log; [`super::Reach::content`] waits for it.
     Coming(Coming),
     /// It cannot be read: the message was set aside.
-    Unreadable,
+    Unreadable(Unread),
 }
 
 /// How a read ended: not at all, if the log is gone.
@@ -48,14 +48,15 @@ impl<L: Log> Core<L> {
         position.map(|position| self.content(number, sequence, position)).transpose()
     }
 
-    /// The same, unless the caller brought the content that was said to be coming.
+    /// The same, unless the caller brought the content that was said to be coming: that of the first message of its turn.
     pub(super) fn brought_or_content_of(
         &mut self,
-        brought: Option<Recorded>,
+        brought: &mut Option<Recorded>,
+        first: Sequence,
         number: u32,
         sequence: Sequence,
     ) -> Result<Option<Reading>, StoreFailed> {
-        match brought {
+        match brought.take().filter(|_| sequence == first) {
             Some(recorded) => Ok(Some(Reading::Here(recorded))),
             None => self.content_of(number, sequence),
         }
@@ -63,11 +64,6 @@ impl<L: Log> Core<L> {
 }
 
 impl Recorded {
-    /// What stands for a message that cannot be read, where it is shown all the same.
-    pub fn unreadable() -> Self {
-        Self { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
-    }
-
     /// What a message's record tells.
     pub(super) fn of(bytes: &Bytes) -> Self {
         match Record::decode(bytes) {

@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Core, Push, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey, unreadable::Unread};
+use super::{Core, Push, PushRefusal, Pushed, StoreFailed, Turn, idempotency::PushKey};
 use crate::{
     clock::Millis,
-    log::{Coming, Log, Position, Read, Record, Sync},
+    log::{Coming, Log, Position, Read, RecordHead, Sync},
 };
 
-/// Records that tell of a key and were read for a push.
-pub type Recalled = Vec<(Position, Bytes)>;
+/// Records that tell of a key and were read for a push: the head of each, and perhaps more; nothing of one that cannot be read.
+pub type Recalled = Vec<(Position, Option<Bytes>)>;
 
 impl<L: Log> Core<L> {
     /// A record that tells of a push's key and is neither in memory nor among those that were read.
@@ -19,21 +19,12 @@ impl<L: Log> Core<L> {
         let Some(key) = push.key else { return Ok(None) };
         for position in self.idempotency.candidates(key.hash, self.clock.now()) {
             if push.recalled.iter().all(|(recalled, _)| *recalled != position)
-                && let Read::Coming(coming) = self.read(position).map_err(|unread| self.key_unread(unread))?
+                && let Ok(Read::Coming(coming)) = self.log.read(position)
             {
                 return Ok(Some((position, coming)));
             }
         }
         Ok(None)
-    }
-
-    /// The record that tells of a key cannot be read: this push is refused, because it may be a repeat. Others go on.
-    pub(super) fn key_unread(&self, unread: Unread) -> StoreFailed {
-        if let Unread::Record(error) = unread {
-            tracing::warn!(%error, "the record of an idempotency key cannot be read: pushes with this key are refused until it is forgotten");
-            self.metrics.unreadable.inc();
-        }
-        StoreFailed
     }
 
     /// The answer that a key got before. `goes_out`: its message is also for channels of other cores.
@@ -46,18 +37,20 @@ impl<L: Log> Core<L> {
         goes_out: bool,
         now: Millis,
     ) -> Result<Option<Pushed>, PushRefusal> {
+        let mut is_known = true;
         for position in self.idempotency.candidates(key.hash, now) {
             let bytes = match recalled.iter().find(|(recalled, _)| *recalled == position) {
                 Some((_, bytes)) => bytes.clone(),
-                None => match self.read(position).map_err(|unread| self.key_unread(unread))? {
-                    Read::Here(bytes) => bytes,
+                None => match self.log.read(position) {
+                    Ok(Read::Here(bytes)) => Some(bytes),
                     // Its record left the memory at this very moment. The sender's next try reads it again.
-                    Read::Coming(_) => return Err(PushRefusal::KeyInProgress),
+                    Ok(Read::Coming(_)) => return Err(PushRefusal::KeyInProgress),
+                    Err(error) => self.came_of_key(position, Err(error))?,
                 },
             };
-            let Some((found, id)) = Record::decode(&bytes).ok().and_then(|record| record.key()) else {
-                continue;
-            };
+            is_known &= bytes.is_some();
+            let head = bytes.as_ref().and_then(|bytes| RecordHead::decode_first(bytes).ok());
+            let Some((found, id)) = head.and_then(|(head, _)| head.record.key()) else { continue };
             if found.hash != key.hash {
                 continue;
             }
@@ -69,6 +62,10 @@ impl<L: Log> Core<L> {
             let on_its_way = if goes_out { self.outbox.promise_of(position) } else { None };
             let ticket = on_its_way.unwrap_or_else(|| self.everything_so_far(Sync::Now));
             return Ok(Some(Pushed { id: Uuid::from_u128(id), replayed: true, ticket }));
+        }
+        // Nearly certainly it is this key's. And if it is not, the sender was told nothing that is untrue.
+        if !is_known {
+            return Err(PushRefusal::KeyUnreadable);
         }
         if turn.is_none() && self.waiting_keys.contains(&key.hash) {
             return Err(PushRefusal::KeyInProgress);

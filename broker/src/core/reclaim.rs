@@ -30,8 +30,8 @@ const AGAIN_AFTER: Millis = 60_000;
 pub(super) struct Reclaim {
     stage: Stage,
     pacer: Pacer,
-    /// Something in what is walked cannot be read, and is still needed: nothing may be freed.
-    holds: bool,
+    /// A message in what is walked that cannot be read and is still needed: nothing may be freed.
+    holds: Option<String>,
     /// When it is tried again.
     pub(super) again_at: Millis,
     /// The sequences that channels had not given yet when the broker started, if there were older logs.
@@ -138,19 +138,19 @@ impl<L: Log> Core<L> {
             scanned => scanned,
         };
         let Scanned { records, broken, next } = self.survive(scanned)?;
-        for (position, bytes) in &broken {
-            self.reclaim.holds |= self.is_needed(*position, bytes);
+        for (position, head) in broken {
+            let (RecordHead { record, .. }, _) =
+                RecordHead::decode_first(&head).expect("the log has checked the head");
+            if let Some(message) = self.needed(position, &record) {
+                self.reclaim.holds.get_or_insert(message);
+            } else if let Err(stopped) = self.keep(position, &record) {
+                return self.stop_walking(stopped);
+            }
         }
         for (position, bytes) in records {
             let record = Record::decode(&bytes).expect("the log has checked the record");
-            match self.keep(position, &record) {
-                Ok(()) => {}
-                Err(Stopped::Failed(failed)) => return Err(failed),
-                Err(Stopped::NoRoom) => {
-                    // What was copied by now is; the rest is when there is room again.
-                    self.reclaim.stage = Stage::Idle;
-                    return Ok(Progress::Later(ROOM_AGAIN_AFTER_MS));
-                }
+            if let Err(stopped) = self.keep(position, &record) {
+                return self.stop_walking(stopped);
             }
         }
         if let Some(from) = next {
@@ -158,11 +158,20 @@ impl<L: Log> Core<L> {
             return Ok(Progress::More);
         }
         self.marked.on_this_walk = false;
-        if std::mem::take(&mut self.reclaim.holds) {
-            return Ok(self.leave_for_now(&"a message in it that is still needed cannot be read"));
+        if let Some(held) = self.reclaim.holds.take() {
+            return Ok(self.leave_for_now(&format_args!("{held} cannot be read and is still needed")));
         }
         let copies = self.sync();
         self.free(below, copies, context)
+    }
+
+    /// What was copied by now is; the rest is when there is room again.
+    fn stop_walking(&mut self, stopped: Stopped) -> Result<Progress, StoreFailed> {
+        if let Stopped::Failed(failed) = stopped {
+            return Err(failed);
+        }
+        self.reclaim.stage = Stage::Idle;
+        Ok(Progress::Later(ROOM_AGAIN_AFTER_MS))
     }
 
     /// What was walked stays where it is, because something in it cannot be read: nothing that was acknowledged is dropped for
@@ -170,29 +179,12 @@ impl<L: Log> Core<L> {
     fn leave_for_now(&mut self, why: &dyn Display) -> Progress {
         tracing::warn!(
             error = %why,
-            "the oldest part of the log cannot be freed: purge the dead letters that cannot be read, or salvage the data folder"
+            "the oldest part of the log cannot be freed: redrive the dead letters that cannot be read once the disk is well, or purge \
+             them, or salvage the data folder"
         );
         self.reclaim.stage = Stage::Idle;
         self.reclaim.again_at = self.clock.now() + AGAIN_AFTER;
         Progress::Later(AGAIN_AFTER)
-    }
-
-    /// Whether somebody needs a record of which only the head can be read.
-    fn is_needed(&self, position: Position, bytes: &[u8]) -> bool {
-        let Ok((RecordHead { record, .. }, _)) = RecordHead::decode_first(bytes) else { return true };
-        let lives = |channel, sequence| {
-            let message = self.message(channel, sequence);
-            message.is_some_and(|message| message.stored.position == position)
-        };
-        let is_needed = match record {
-            Record::Push { channel, sequence, .. } => lives(channel, sequence),
-            Record::Message { targets, .. } => targets
-                .iter()
-                .any(|target| self.goes_out(&target, position) || lives(target.channel, target.sequence)),
-            // Without a content: it is read whole or not at all.
-            _ => true,
-        };
-        is_needed || self.is_key_at(position, &record)
     }
 
     /// Frees what was walked. The copies are on disk before the originals go.
@@ -297,7 +289,7 @@ impl<L: Log> Core<L> {
     }
 
     /// Whether a target is the outbox, which has a message by this very record.
-    fn goes_out(&self, target: &Target, position: Position) -> bool {
+    pub(super) fn goes_out(&self, target: &Target, position: Position) -> bool {
         is_outbox(target.channel) && self.outbox.is_at((target.channel, target.sequence), Some(position))
     }
 

@@ -53,14 +53,13 @@ impl<L: Log> Core<L> {
         for sequence in dead {
             let done = match to {
                 Some(to) => {
-                    let brought = brought.take().filter(|_| sequence == from);
-                    let recorded = match self.brought_or_content_of(brought, number, sequence)? {
+                    let recorded = match self.brought_or_content_of(&mut brought, from, number, sequence)? {
                         Some(Reading::Here(recorded)) => recorded,
                         Some(Reading::Coming(its)) => {
                             (next, coming) = (Some(sequence), Some(its));
                             break;
                         }
-                        Some(Reading::Unreadable) => {
+                        Some(Reading::Unreadable(_)) => {
                             unreadable += 1;
                             continue;
                         }

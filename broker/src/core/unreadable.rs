@@ -4,13 +4,17 @@
 //!
 //! A disk that fails altogether is another matter: then nothing is set aside for what is not the messages' fault.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
+use restante_wire::DeadLetterCause;
+use uuid::Uuid;
 
 use super::{Core, Reading, Recorded, StoreFailed, read::Came};
 use crate::{
     channel::{Phase, Sequence},
     clock::Millis,
-    log::{Log, LogError, Position, Read},
+    log::{Log, LogError, Position, Read, Record, Target},
 };
 
 /// So many messages for which the disk has an error, one soon after the other, are a disk that has failed.
@@ -24,71 +28,51 @@ pub(super) struct Unreadable {
     /// Since when it is counted.
     since: Millis,
     count: u32,
+    /// Dead letters of another cause that were told. All others are told by what they become.
+    told: HashSet<(u32, Sequence)>,
+    /// Records of keys that were told.
+    told_keys: HashSet<Position>,
 }
 
-/// How a read failed: this record, or all of the log.
+/// What a log has of a message.
 #[derive(Debug)]
-pub(super) enum Unread {
-    /// Only this record: others may be read.
-    Record(LogError),
-    /// Nothing can be read any more.
-    Store(StoreFailed),
+pub enum ReadBack {
+    /// All of it.
+    Whole(Recorded),
+    /// It cannot be read, and was set aside.
+    Unreadable(Unread),
 }
 
-impl From<StoreFailed> for Unread {
-    fn from(failed: StoreFailed) -> Self {
-        Self::Store(failed)
+/// A message that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its id, if that is known.
+    pub id: Option<Uuid>,
+    /// Where it lies, and why it cannot be read.
+    pub why: String,
+}
+
+impl ReadBack {
+    /// The message, if it can be read.
+    pub fn whole(self) -> Option<Recorded> {
+        match self {
+            Self::Whole(recorded) => Some(recorded),
+            Self::Unreadable(_) => None,
+        }
     }
 }
 
 impl<L: Log> Core<L> {
-    /// A record's bytes, now or when they come.
-    pub(super) fn read(&mut self, position: Position) -> Result<Read, Unread> {
-        let read = self.log.read(position);
-        read.map_err(|error| self.unread(error))
-    }
-
-    /// How a read ended.
-    pub(super) fn came(&mut self, came: Came) -> Result<Bytes, Unread> {
-        came.unwrap_or(Err(LogError::Poisoned)).map_err(|error| self.unread(error))
-    }
-
-    fn unread(&mut self, error: LogError) -> Unread {
-        // A disk that gives other bytes than were written gives them: however many there are, the others are read.
-        let is_given = !matches!(error, LogError::Io { .. });
-        if error.is_of_one_record() && !self.failed && (is_given || self.is_one_piece()) {
-            return Unread::Record(error);
-        }
-        match self.survive::<()>(Err(error)) {
-            Err(failed) => Unread::Store(failed),
-            Ok(()) => Unread::Store(StoreFailed),
-        }
-    }
-
-    /// Whether what the disk cannot read may be a piece of it, and not all.
-    fn is_one_piece(&mut self) -> bool {
-        let (now, met) = (self.clock.now(), &mut self.unreadable);
-        if now.saturating_sub(met.since) > SOON {
-            *met = Unreadable { since: now, count: 0 };
-        }
-        met.count += 1;
-        met.count < TOO_MANY
-    }
-
-    /// How the read of a message's content ended; nothing if the message was set aside for it.
+    /// How the read of a message's content ended. One that cannot be read was set aside.
     pub(super) fn came_of(
         &mut self,
         number: u32,
         sequence: Sequence,
         came: Came,
-    ) -> Result<Option<Recorded>, StoreFailed> {
-        match self.came(came) {
-            Ok(bytes) => Ok(Some(Recorded::of(&bytes))),
-            Err(Unread::Store(failed)) => Err(failed),
-            Err(Unread::Record(error)) => {
-                self.set_aside(number, sequence, &error)?;
-                Ok(None)
-            }
+    ) -> Result<ReadBack, StoreFailed> {
+        match came.unwrap_or(Err(LogError::Poisoned)) {
+            Ok(bytes) => Ok(ReadBack::Whole(Recorded::of(&bytes))),
+            Err(error) => Ok(ReadBack::Unreadable(self.unread(number, sequence, error)?)),
         }
     }
 
@@ -99,36 +83,120 @@ impl<L: Log> Core<L> {
         sequence: Sequence,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
-        match self.read(position) {
+        match self.log.read(position) {
             Ok(Read::Here(bytes)) => Ok(Reading::Here(Recorded::of(&bytes))),
             Ok(Read::Coming(coming)) => Ok(Reading::Coming(coming)),
-            Err(Unread::Store(failed)) => Err(failed),
-            Err(Unread::Record(error)) => {
-                self.set_aside(number, sequence, &error)?;
-                Ok(Reading::Unreadable)
-            }
+            Err(error) => Ok(Reading::Unreadable(self.unread(number, sequence, error)?)),
         }
     }
 
-    /// A message that cannot be read becomes a dead letter of its channel. Wherever else it would go, it would have to be read
-    /// for that.
-    fn set_aside(&mut self, number: u32, sequence: Sequence, error: &LogError) -> Result<(), StoreFailed> {
-        let now = self.clock.now();
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(()) };
+    /// How the read of a record ended that tells of a key: its head if the rest cannot be read, and nothing if that is not known
+    /// either. The message itself is left to whoever asks for it.
+    pub(super) fn came_of_key(
+        &mut self,
+        position: Position,
+        came: Result<Bytes, LogError>,
+    ) -> Result<Option<Bytes>, StoreFailed> {
+        let error = match came {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) => self.of_one_record(error)?,
+        };
+        let head = error.head_bytes();
+        if head.is_none() && self.unreadable.told_keys.insert(position) {
+            tracing::warn!(%error, "the record of an idempotency key cannot be read: pushes with this key are refused until it is forgotten");
+        }
+        Ok(head)
+    }
+
+    /// A message for channels of other cores cannot be read: it stays in the outbox, and the next start tries again.
+    pub(super) fn outgoing_unread(
+        &mut self,
+        (outbox, sequence): (u32, Sequence),
+        error: LogError,
+    ) -> StoreFailed {
+        if let Ok(error) = self.of_one_record(error) {
+            let id = id_of(&error);
+            tracing::warn!(outbox, sequence, id = id.map(tracing::field::display), %error, "a message for channels of other cores cannot be read, and waits");
+            self.metrics.unreadable.inc();
+        }
+        StoreFailed
+    }
+
+    /// An error of one record, and not of all of the log.
+    fn of_one_record(&mut self, error: LogError) -> Result<LogError, StoreFailed> {
+        if error.is_of_one_record() && !self.failed {
+            return Ok(error);
+        }
+        self.survive(Err(error))
+    }
+
+    /// A message cannot be read: it is told and set aside, unless it was before.
+    fn unread(&mut self, number: u32, sequence: Sequence, error: LogError) -> Result<Unread, StoreFailed> {
+        let error = self.of_one_record(error)?;
+        let unread = Unread { id: id_of(&error), why: error.to_string() };
+        let message = self.message(number, sequence);
+        let phase = message.map(|message| message.phase.clone());
+        let is_news = match &phase {
+            // It has gone meanwhile.
+            None => false,
+            Some(Phase::Dead(death)) if death.cause == DeadLetterCause::Unreadable => false,
+            Some(Phase::Dead(_)) => self.unreadable.told.insert((number, sequence)),
+            Some(_) => true,
+        };
+        if !is_news {
+            return Ok(unread);
+        }
+        // A disk that gives other bytes than were written gives them: however many there are, the others are read.
+        if error.is_of_the_disk() && !self.is_one_piece() {
+            return self.survive(Err(error));
+        }
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(unread) };
         let name = channel.entry.config.qualified_name();
         self.metrics.unreadable.inc();
-        tracing::warn!(channel = name, sequence, %error, "a message cannot be read: it is set aside as a dead letter of its channel");
-        let phase = channel.state.message(sequence).map(|message| message.phase.clone());
-        match phase {
-            // It has a cause already, and stays where it is.
-            None | Some(Phase::Dead(_)) => Ok(()),
-            Some(_) => {
-                channel.state.set_aside(sequence, &error.to_string(), now);
-                self.stays(number, sequence)?;
-                let _ = self.appended(crate::log::Sync::Later);
-                self.touch(number);
-                Ok(())
-            }
+        let id = unread.id.map(tracing::field::display);
+        tracing::warn!(channel = name, sequence, id, %error, "a message cannot be read: it is set aside as a dead letter of its channel");
+        // One that is a dead letter has its cause already, and stays where it is.
+        if !matches!(phase, Some(Phase::Dead(_))) {
+            channel.state.set_aside(sequence, &unread.why, self.clock.now());
+            self.stays(number, sequence)?;
+            let _ = self.appended(crate::log::Sync::Later);
+            self.touch(number);
         }
+        Ok(unread)
+    }
+
+    /// Names a message of which only the head can be read, if it is still in a channel or on its way to one.
+    pub(super) fn needed(&self, position: Position, head: &Record<'_>) -> Option<String> {
+        let Record::Message { targets, message_id, .. } = head else { return None };
+        let lives = |target: &Target| {
+            let message = self.message(target.channel, target.sequence);
+            message.is_some_and(|message| message.stored.position == position)
+                || self.goes_out(target, position)
+        };
+        let target = targets.iter().find(lives)?;
+        let channel = self.channels.get(&target.channel);
+        let of = channel
+            .map_or_else(String::new, |channel| format!(" of {}", channel.entry.config.qualified_name()));
+        Some(format!("message {}{of}", Uuid::from_u128(*message_id)))
+    }
+
+    /// Whether what the disk cannot read may be a piece of it, and not all.
+    fn is_one_piece(&mut self) -> bool {
+        let (now, met) = (self.clock.now(), &mut self.unreadable);
+        if now.saturating_sub(met.since) > SOON {
+            (met.since, met.count) = (now, 0);
+        }
+        met.count += 1;
+        met.count < TOO_MANY
+    }
+}
+
+/// A message's id, if it is known.
+fn id_of(error: &LogError) -> Option<Uuid> {
+    match error.head()?.record {
+        Record::Push { message_id, .. } | Record::Message { message_id, .. } => {
+            Some(Uuid::from_u128(message_id))
+        }
+        _ => None,
     }
 }

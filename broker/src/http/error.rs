@@ -66,6 +66,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         | P::ChannelNotEmpty
         | P::ManifestsRule
         | P::IdempotencyInProgress
+        | P::IdempotencyUnreadable
         | P::AttemptRepeated
         | P::AttemptMismatch => StatusCode::CONFLICT,
         P::LeaseExpired

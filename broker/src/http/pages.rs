@@ -87,6 +87,7 @@ fn text(kind: ProblemType) -> &'static str {
         P::ChannelClosing => page!("channel-closing"),
         P::IdempotencyInProgress => page!("idempotency-in-progress"),
         P::IdempotencyMismatch => page!("idempotency-mismatch"),
+        P::IdempotencyUnreadable => page!("idempotency-unreadable"),
         P::TooManyReceivers => page!("too-many-receivers"),
         P::AttemptRepeated => page!("attempt-repeated"),
         P::LeaseUnknown => page!("lease-unknown"),

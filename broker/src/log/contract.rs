@@ -77,7 +77,8 @@ pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 pub struct Scanned {
     /// Each record's bytes, which the log has checked, with where it lies.
     pub records: Vec<(Position, Bytes)>,
-    /// Records of messages among them whose contents are not what was written, or cannot be read; their heads can.
+    /// Records of messages among them that are not what was written, or cannot be read: the head of each as it was written, and
+    /// perhaps more.
     pub broken: Vec<(Position, Bytes)>,
     /// Where to go on; absent at the end of what was asked for.
     pub next: Option<Position>,

@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use super::record::RecordError;
+use bytes::Bytes;
+
+use super::{RecordHead, record::RecordError};
 
 /// Why a record was not appended. The open group is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,9 @@ pub enum LogError {
         /// The system's reason.
         source: io::Error,
     },
+    /// One record cannot be read.
+    #[error("failed to read {0}")]
+    Unread(Box<UnreadRecord>),
     /// A record is not what was written.
     #[error("{} has at offset {offset} no record, where one was written", file.display())]
     Damaged {
@@ -62,6 +67,54 @@ pub enum LogError {
 impl LogError {
     /// Whether only what was read is concerned: others may be read, and the log is written as before.
     pub fn is_of_one_record(&self) -> bool {
-        matches!(self, Self::Io { action: "read", .. } | Self::Damaged { .. } | Self::Record { .. })
+        matches!(
+            self,
+            Self::Io { action: "read", .. } | Self::Damaged { .. } | Self::Record { .. } | Self::Unread(_)
+        )
     }
+
+    /// Whether the disk gives an error, which may concern all of it. One that gives other bytes than were written gives them.
+    pub fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Unread(record) => matches!(record.why, Unread::Disk(_)),
+            error => matches!(error, Self::Io { .. }),
+        }
+    }
+
+    /// What is known of a record that cannot be read.
+    pub fn head(&self) -> Option<RecordHead<'_>> {
+        let Self::Unread(record) = self else { return None };
+        RecordHead::decode_first(record.head.as_ref()?).ok().map(|(head, _)| head)
+    }
+
+    /// The same, as it lies in the log.
+    pub fn head_bytes(&self) -> Option<Bytes> {
+        let Self::Unread(record) = self else { return None };
+        record.head.clone()
+    }
+}
+
+/// A record that cannot be read: where it lies, and what is known of it all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{} at offset {offset}: {why}", file.display())]
+pub struct UnreadRecord {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong.
+    pub why: Unread,
+    /// Its head as it was written, if it is known.
+    pub head: Option<Bytes>,
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// The disk gives an error.
+    #[error("{0}")]
+    Disk(io::Error),
+    /// The disk gives other bytes than were written.
+    #[error("it is not what was written")]
+    Altered,
 }

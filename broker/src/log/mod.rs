@@ -18,6 +18,6 @@ pub(crate) mod memory;
 
 pub use contract::{Coming, GroupNumber, Log, LogStats, Purpose, Read, Replayed, Scanned, Sync, Tell};
 pub use disk::{DiskLog, OpenError, Options};
-pub use error::{AppendError, LogError};
+pub use error::{AppendError, LogError, Unread, UnreadRecord};
 pub use position::Position;
 pub use record::{Ended, Idempotency, Record, RecordHead, RecordedPhase, Target, Targets};

@@ -53,6 +53,7 @@ pub fn push() -> Operation {
         P::ChannelClosing,
         P::MessageTooLarge,
         P::IdempotencyMismatch,
+        P::IdempotencyUnreadable,
         P::ChannelFull,
         P::RateLimited,
         P::TooManySenders,

@@ -55,3 +55,4 @@ mod refused_bodies;
 mod salvage;
 mod settle;
 mod sweep;
+mod unreadable;

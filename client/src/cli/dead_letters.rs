@@ -95,14 +95,14 @@ fn table(messages: &[DeliveredItem]) -> String {
     let rows = messages.iter().map(|item| {
         let note = item.dead_letter.as_ref();
         [
-            item.id.clone(),
+            or_dash(Some(item.id.as_str()).filter(|id| !id.is_empty())),
             or_dash(note.map(|note| note.since.as_str())),
             or_dash(note.map(|note| note.cause.as_str())),
             or_dash(note.and_then(|note| note.channel.as_deref())),
             or_dash(note.and_then(|note| note.held_in.as_deref())),
             item.deliveries.to_string(),
-            item.content.0.len().to_string(),
-            or_dash(note.and_then(|note| note.reason.as_deref())),
+            or_dash(item.unreadable.is_none().then(|| item.content.0.len().to_string()).as_deref()),
+            or_dash(note.and_then(|note| note.reason.as_deref()).or(item.unreadable.as_deref())),
         ]
     });
     columns(headings, rows)

@@ -124,8 +124,9 @@ pub struct DeliveredHead {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
-    /// `Message-Id`.
+    /// `Message-Id`. Absent only from a look at a dead letter that cannot be read, where nothing tells it.
     #[cfg_attr(feature = "schema", schema(format = Uuid))]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// `Message-Enqueued-At`.
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
@@ -150,6 +151,9 @@ pub struct DeliveredHead {
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
+    /// Peek, `state=dead`: where the message lies, and why it cannot be read. The content that is told is empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// Peek, `state=dead`: why and since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetterNote>,

@@ -19,7 +19,7 @@ pub(super) fn two_of(channels: [ChannelConfig; 2]) -> (Many, [usize; 2]) {
 fn contents(many: &mut Many, channel: usize) -> Vec<String> {
     let mut contents = Vec::new();
     while let Some(delivery) = many.pull(channel, 3_600_000) {
-        let content = many.content(delivery.channel, delivery.content).content;
+        let content = many.content(delivery.content).content;
         contents.push(String::from_utf8(content.body.to_vec()).unwrap());
     }
     contents

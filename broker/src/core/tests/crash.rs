@@ -151,7 +151,7 @@ impl World {
 
     fn pull(&mut self, channel: usize) {
         let Some(delivery) = self.many.pull(channel, 3_600_000) else { return };
-        let name = name(channel, &self.many.content(delivery.channel, delivery.content).content);
+        let name = name(channel, &self.many.content(delivery.content).content);
         self.leases.push((name, delivery.channel, delivery.granted.claim()));
         self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
     }
@@ -187,7 +187,7 @@ impl World {
             for (sequence, message) in messages {
                 let position = message.stored.position;
                 let content = self.many.core(entry.number).content(entry.number, sequence, position);
-                let name = name(channel, &self.many.content(entry.number, content.unwrap()).content);
+                let name = name(channel, &self.many.content(content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.handouts.deliveries());
                 found.push(Found { name, channel, state, deliveries });
             }

@@ -269,7 +269,7 @@ impl Many {
                 let turn = core.return_letters(&asked, state, at, u64::MAX, brought).unwrap();
                 drop(core);
                 promise = turn.ticket;
-                brought = turn.coming.map(|coming| self.content(lies_in.number, Reading::Coming(coming)));
+                brought = turn.coming.map(|coming| self.content(Reading::Coming(coming)));
                 match turn.next {
                     Some(next) => at = next,
                     None => break,
@@ -313,13 +313,13 @@ impl Many {
     }
 
     /// A content, when it has come from the log.
-    pub(super) fn content(&mut self, number: u32, reading: Reading) -> Recorded {
+    pub(super) fn content(&mut self, reading: Reading) -> Recorded {
         match reading {
             Reading::Here(recorded) => recorded,
-            Reading::Unreadable => panic!("it can be read"),
+            Reading::Unreadable(_) => panic!("it can be read"),
             Reading::Coming(mut coming) => {
                 let came = wait(|context| Pin::new(&mut coming).poll(context));
-                Recorded::of(&self.core(number).came(came).unwrap())
+                Recorded::of(&came.unwrap().unwrap())
             }
         }
     }

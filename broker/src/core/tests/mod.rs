@@ -21,6 +21,7 @@ mod smaller_segments;
 mod time_over_restarts;
 mod turns;
 mod unreadable;
+mod unreadable_once;
 
 use std::{
     pin::Pin,
@@ -192,13 +193,13 @@ impl<P: Place> Bench<P> {
         match reading {
             Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
-            Reading::Unreadable => panic!("it can be read"),
+            Reading::Unreadable(_) => panic!("it can be read"),
         }
     }
 
     fn came(&mut self, mut coming: Coming) -> Recorded {
         let came = wait(|context| Pin::new(&mut coming).poll(context));
-        Recorded::of(&self.core.came(came).unwrap())
+        Recorded::of(&came.unwrap().unwrap())
     }
 
     /// Up to `max` dead letters of a channel go to another.

@@ -77,7 +77,7 @@ impl Running {
         delivery.ticket.wait().await.unwrap();
         let sequence = delivery.granted.sequence;
         let content = self.reach.content(delivery.channel, sequence, &mut delivery.content).await;
-        content.unwrap().unwrap().content.body
+        content.unwrap().whole().unwrap().content.body
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {

@@ -10,7 +10,7 @@ use crate::{
 
 /// A disk that has nothing in memory.
 #[derive(Default, Clone)]
-struct Cold(Simulated);
+pub(super) struct Cold(pub(super) Simulated);
 
 impl Place for Cold {
     type Log = DiskLog<Simulated>;
@@ -23,7 +23,7 @@ impl Place for Cold {
 }
 
 /// Longer than a block of a disk, so that a bad one takes nothing with it but a part of a message.
-fn body(number: usize) -> String {
+pub(super) fn body(number: usize) -> String {
     format!("{number:04}{}", "x".repeat(12_000))
 }
 
@@ -49,7 +49,7 @@ const WAYS: [fn(&Simulated, usize); 2] = [
     },
 ];
 
-fn place(disk: &Simulated, number: usize) -> (String, usize) {
+pub(super) fn place(disk: &Simulated, number: usize) -> (String, usize) {
     let found = disk.find(format!("{number:04}xxx").as_bytes());
     found.last().unwrap_or_else(|| panic!("{number} is nowhere")).clone()
 }
@@ -61,9 +61,9 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
         Reading::Here(recorded) => Some(recorded),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.came_of(channel, granted.sequence, came).unwrap()
+            bench.core.came_of(channel, granted.sequence, came).unwrap().whole()
         }
-        Reading::Unreadable => None,
+        Reading::Unreadable(_) => None,
     };
     recorded.map(|recorded| String::from_utf8(recorded.content.body.to_vec()).unwrap())
 }
@@ -195,7 +195,7 @@ fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
 }
 
 /// Gives back what can be given back, until there is nothing more or it has to wait for long.
-fn reclaim_once(bench: &mut Bench<Cold>) {
+pub(super) fn reclaim_once(bench: &mut Bench<Cold>) {
     wait(|context: &mut Context<'_>| {
         loop {
             match bench.core.reclaim_step(context).unwrap() {

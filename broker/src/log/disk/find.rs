@@ -49,10 +49,51 @@ impl<F: StorageFile> Survey<F> {
             self.go_on_in(epoch);
             self.frames.extend(frames);
         }
-        // What nobody knows to have been on disk counts only when it is whole.
-        let unknown = self.holed.split_off(&self.known());
-        self.frames.retain(|number, _| !unknown.contains_key(number));
+        self.sort_out_holed();
         Ok(())
+    }
+
+    /// Believes the indexes, as a start does, of frames that cannot be read: returns the heads of their records, by the frames'
+    /// numbers.
+    pub(super) fn fill_from_indexes<S: Storage<File = F>>(&mut self, storage: &S) -> BTreeMap<u64, Vec<u8>> {
+        let mut filled = BTreeMap::new();
+        for (epoch, runs) in self.indexed_frames(storage) {
+            let (head, segment) = &self.segments[&epoch];
+            let Some((_, run)) = runs.first() else { continue };
+            let extent = Extent { head: *head, next_frame: run.synced, end: run.offset + run.bytes };
+            let Some(heads) = index::read(storage, &segment.name, &extent) else { continue };
+            let mut frames = extent.frames().zip(heads.frames()).peekable();
+            while let Some((number, (first_record, heads))) = frames.next() {
+                let begins = |first_record| first_record - frame::HEAD_BYTES as u64;
+                let (offset, next) =
+                    (begins(first_record), frames.peek().map(|(_, (first, _))| begins(*first)));
+                if self.frames.get(&number).is_some_and(|found| found.epoch == epoch) {
+                    continue;
+                }
+                let bytes = next.unwrap_or(extent.end) - offset;
+                self.frames.insert(number, Found { epoch, offset, bytes, synced: run.synced, frames: 1 });
+                self.holed.insert(number, (epoch, offset));
+                filled.insert(number, heads.to_vec());
+            }
+        }
+        filled
+    }
+
+    /// What nobody knows to have been on disk counts only when it is whole.
+    fn sort_out_holed(&mut self) {
+        let frames = &self.frames;
+        // A later segment may have another frame of the same number.
+        self.holed.retain(|number, (epoch, offset)| {
+            let run = frames.range(..=*number).next_back();
+            run.is_some_and(|(first, run)| {
+                let place = run.offset..run.offset + run.bytes;
+                run.epoch == *epoch && *number < first + run.frames && place.contains(offset)
+            })
+        });
+        for (number, _) in self.holed.split_off(&self.known()) {
+            let Some(Found { epoch, offset, bytes, .. }) = self.frames.remove(&number) else { continue };
+            self.traces.entry(epoch).or_default().push(offset..offset + bytes);
+        }
     }
 
     /// A segment takes the place of what earlier ones hold from its first number on: recovery has copied that, or it was cut.
@@ -93,7 +134,10 @@ impl<F: StorageFile> Survey<F> {
     ///
     /// Only of segments that later ones go on from: what counts of a segment ends where the lowest number of a later one
     /// begins, and an index that says otherwise was written before that was so.
-    fn indexed_frames<S: Storage<File = F>>(&self, storage: &S) -> BTreeMap<u64, Vec<(u64, Found)>> {
+    pub(super) fn indexed_frames<S: Storage<File = F>>(
+        &self,
+        storage: &S,
+    ) -> BTreeMap<u64, Vec<(u64, Found)>> {
         let mut indexed = BTreeMap::new();
         let mut next_frame = None;
         for (epoch, (head, segment)) in self.segments.iter().rev() {

@@ -14,6 +14,8 @@
 //! random, and not the segment's epoch, because those blocks hold the bodies of old messages, and recovery looks for frames
 //! in all of them: a sender who could guess the mark could send frames as a body, which a later start would obey.
 
+use crate::log::record;
+
 /// Frames start at multiples of this.
 pub(super) const ALIGNMENT: u64 = 8;
 /// Bytes of a frame before its records.
@@ -94,11 +96,21 @@ pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     (checksum(head, records) == crc).then_some((parsed, records))
 }
 
-/// A frame of this mark at the start of some bytes, whatever its checksum says.
-pub(super) fn unchecked(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
-    let head = Head::decode(bytes.first_chunk()?);
-    let records = bytes.get(HEAD_BYTES..HEAD_BYTES + head.length as usize)?;
-    head.may_be(mark).then_some((head, records))
+/// The frame of this mark at the start of some bytes, if everything in it but contents of messages is what was written.
+pub(super) fn parse_but_contents(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
+    let head = bytes.first_chunk::<HEAD_BYTES>()?;
+    let parsed = Head::decode(head);
+    let records = bytes.get(HEAD_BYTES..HEAD_BYTES.checked_add(parsed.length as usize)?)?;
+    if !parsed.may_be(mark) {
+        return None;
+    }
+    let (mut crc, mut at) = (checksum(head, &[]), 0);
+    while at < records.len() {
+        let (with_record, length) = record::checksum_as_written(crc, &records[at..])?;
+        (crc, at) = (with_record, at + length);
+    }
+    let stored = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
+    (crc == stored).then_some((parsed, records))
 }
 
 /// The checksum of a frame whose records come one piece after another.

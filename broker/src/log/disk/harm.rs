@@ -83,6 +83,15 @@ pub enum What {
     /// The disk gives an error.
     #[error("the disk cannot read this")]
     Unreadable,
+    /// One message, and nothing else.
+    #[error("a message {}", if *.by_disk { "cannot be read by the disk" } else { "is not what was written" })]
+    Content {
+        /// Whether the disk gives an error, and not other bytes.
+        by_disk: bool,
+    },
+    /// A frame without a message that is gone.
+    #[error("a group commit is not what was written; the segment's index tells what it was")]
+    Indexed,
     /// A whole frame with something that is no record of this version.
     #[error("{0}")]
     Record(RecordError),
@@ -111,6 +120,8 @@ impl What {
             | Self::Foreign
             | Self::ForeignMark
             | Self::Twice(_)
+            | Self::Content { .. }
+            | Self::Indexed
             | Self::Mark { .. } => false,
         }
     }
@@ -138,6 +149,11 @@ impl Harm {
     /// Whether another damage lies in this one.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.file == other.file && self.from <= other.from && other.to <= self.to
+    }
+
+    /// Whether they have bytes in common.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.file == other.file && self.from < other.to && other.from < self.to
     }
 }
 

@@ -5,14 +5,29 @@
 
 use std::{io, ops::Range};
 
+use bytes::Bytes;
+
 use super::{
-    frame,
+    frame, index,
     place::{In, Place},
     segment::{self, HEAD_BYTES, SegmentFile},
-    storage::StorageFile,
+    storage::{Storage, StorageFile},
     window::Window,
 };
 use crate::log::{RecordHead, Tell, contract::counts_as_live, record::RecordError};
+
+/// The head of a record that cannot be read: from the segment's index, or from what can be read of its frame. Both have checksums,
+/// so it is as it was written.
+pub(super) fn head_at<S: Storage>(
+    storage: &S,
+    segment: &SegmentFile<S::File>,
+    extent: &Extent,
+    offset: u64,
+) -> Option<Bytes> {
+    let indexed = index::read(storage, &segment.name, extent);
+    let heads = indexed.or_else(|| Heads::up_to(segment, extent, offset, |_| ()).ok())?;
+    heads.at(offset)
+}
 
 /// Bytes before the heads of a frame.
 const FRAME_BYTES: usize = 8;
@@ -50,6 +65,14 @@ pub(super) enum HeadsError {
     Record(u64, RecordError),
 }
 
+/// The first frame of some: where its first record lies, the heads of its records, and the frames after it.
+fn split_frame(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (fields, after) = bytes.split_first_chunk::<FRAME_BYTES>()?;
+    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| fields[at + index]));
+    let (heads, rest) = after.split_at_checked(u32_at(4) as usize)?;
+    Some((u32_at(0), heads, rest))
+}
+
 impl Extent {
     /// The numbers of its frames.
     pub(super) fn frames(&self) -> Range<u64> {
@@ -76,19 +99,41 @@ impl Heads {
         Ok(())
     }
 
-    /// Those of a segment whose frames all have to be there.
-    pub(super) fn of<F: StorageFile>(segment: &SegmentFile<F>, extent: &Extent) -> Result<Self, HeadsError> {
+    /// Those of a segment whose frames all have to be there; frames in which contents of messages are not what was written, or
+    /// cannot be read, are told by where they begin.
+    pub(super) fn of<F: StorageFile>(
+        segment: &SegmentFile<F>,
+        extent: &Extent,
+        holed: impl FnMut(u64),
+    ) -> Result<Self, HeadsError> {
+        Self::up_to(segment, extent, u64::MAX, holed)
+    }
+
+    /// The same, up to the frame that goes over a place.
+    fn up_to<F: StorageFile>(
+        segment: &SegmentFile<F>,
+        extent: &Extent,
+        place: u64,
+        mut holed: impl FnMut(u64),
+    ) -> Result<Self, HeadsError> {
         let mut heads = Self::default();
         let mut window = Window::new(segment);
         let mut offset = HEAD_BYTES;
         for number in extent.frames() {
+            if offset > place {
+                break;
+            }
             let damaged = || HeadsError::Damaged(offset);
             let mark = extent.head.mark;
             if offset >= segment.bytes {
                 return Err(damaged());
             }
-            let frame = window.frame_or_around(offset, mark)?;
-            let (head, records) = frame.filter(|(head, _)| head.number == number).ok_or_else(damaged)?;
+            let frame = window.frame_but_contents(offset, mark)?;
+            let (head, records, is_whole) =
+                frame.filter(|(head, ..)| head.number == number).ok_or_else(damaged)?;
+            if !is_whole {
+                holed(offset);
+            }
             heads
                 .add(offset + frame::HEAD_BYTES as u64, records)
                 .map_err(|error| HeadsError::Record(offset, error))?;
@@ -97,15 +142,48 @@ impl Heads {
         Ok(heads)
     }
 
+    /// The head of the record that lies at an offset of the segment.
+    fn at(&self, offset: u64) -> Option<Bytes> {
+        // The last frame that begins before it.
+        let (mut at, mut heads) = self.frames().take_while(|(first, _)| *first <= offset).last()?;
+        while at <= offset && !heads.is_empty() {
+            let (_, extent) = RecordHead::decode_first(heads).ok()?;
+            if at == offset {
+                return heads.get(..extent.head).map(Bytes::copy_from_slice);
+            }
+            at += extent.record as u64;
+            heads = &heads[extent.head..];
+        }
+        None
+    }
+
+    /// The heads of the records of the frame that begins at `offset`, and the frame's bytes.
+    pub(super) fn of_frame(&self, offset: u64, extent: &Extent) -> Option<(&[u8], u64)> {
+        let begins = |first_record: u64| first_record - frame::HEAD_BYTES as u64;
+        let mut frames = self.frames().skip_while(|(first, _)| begins(*first) < offset);
+        let (_, heads) = frames.next().filter(|(first, _)| begins(*first) == offset)?;
+        let end = frames.next().map_or(extent.end, |(first, _)| begins(first));
+        Some((heads, end - offset))
+    }
+
+    /// Of each frame, where its first record lies, and the heads of its records.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (offset, heads, after) = split_frame(rest)?;
+            rest = after;
+            Some((offset.into(), heads))
+        })
+    }
+
     /// Tells them all. The error's offset is that of the frame's first record in the segment.
     pub(super) fn tell(&self, segment: In, tell: &mut Tell<'_>) -> Result<(), HeadsError> {
         let mut rest = self.bytes.as_slice();
-        while let Some((fields, after)) = rest.split_first_chunk::<FRAME_BYTES>() {
-            let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| fields[at + index]));
-            let mut place = Place::start(segment, u32_at(0).into());
-            let broken = |error| HeadsError::Record(u32_at(0).into(), error);
-            let (mut heads, after) =
-                after.split_at_checked(u32_at(4) as usize).ok_or(broken(RecordError::Truncated))?;
+        while !rest.is_empty() {
+            let (offset, mut heads, after) =
+                split_frame(rest).ok_or(HeadsError::Record(0, RecordError::Truncated))?;
+            let mut place = Place::start(segment, offset.into());
+            let broken = |error| HeadsError::Record(offset.into(), error);
             while !heads.is_empty() {
                 let (head, extent) = RecordHead::decode_first(heads).map_err(broken)?;
                 place.length = extent.record;

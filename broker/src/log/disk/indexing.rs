@@ -16,6 +16,7 @@ use super::{
     helper::Joined,
     index,
     readers::Reading,
+    recovery::tell_of_holed,
     storage::Storage,
 };
 
@@ -64,7 +65,7 @@ impl<F: super::storage::StorageFile> Job<F> {
     fn perform<S: Storage<File = F>>(self, storage: &S) {
         let Self { segment, extent } = self;
         let file = storage.path().join(&segment.name);
-        let heads = match Heads::of(&segment, &extent) {
+        let heads = match Heads::of(&segment, &extent, |offset| tell_of_holed(&file, offset)) {
             Ok(heads) => heads,
             Err(error) => {
                 // Whoever reads there will be told; but whoever runs this wants to know before.

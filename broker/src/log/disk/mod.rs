@@ -2,6 +2,7 @@
 
 mod commit;
 mod compaction;
+mod contents;
 mod cut;
 mod error;
 pub mod examine;
@@ -67,7 +68,7 @@ use work::{Settle, Settled, Write, Written};
 
 use super::{
     AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, Replayed, Scanned,
-    Sync, Tell, contract::counts_as_live,
+    Sync, Tell, UnreadRecord, contract::counts_as_live,
 };
 
 /// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread
@@ -311,17 +312,23 @@ impl<S: Storage> Log for DiskLog<S> {
             }
         }
         let (storage, segment) = self.place_of(place.segment);
-        let folder = storage.path().to_owned();
         if length <= READ_NOW_BYTES_MAX
-            && let Some(bytes) = readers::read_now(&segment, place, &folder)?
+            && let Some(bytes) = readers::read_now(&segment, place)
         {
             return Ok(Read::Here(bytes));
         }
-        let reading = Reading::of(&segment);
+        let (storage, reading, extent) =
+            (storage.clone(), Reading::of(&segment), self.extent_of(place.segment));
         let (answer, coming) = oneshot::channel();
         self.readers.give(move || {
+            let read = readers::read(&reading, place).map_err(|why| {
+                let file = storage.path().join(&reading.name);
+                let head = heads::head_at(&storage, &reading, &extent, offset);
+                LogError::Unread(Box::new(UnreadRecord { file, offset, why, head }))
+            });
+            drop(reading);
             // Whoever asked may have given up.
-            let _ = answer.send(readers::read(&reading, place, &folder));
+            let _ = answer.send(read);
         });
         Ok(Read::Coming(coming))
     }

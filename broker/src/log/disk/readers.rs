@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    ops::Range,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{helper::Joined, place::Place, segment::SegmentFile, storage::StorageFile};
-use crate::log::{LogError, record};
+use crate::log::{LogError, Unread, record};
 
 /// Reads under way at once. Volumes of clouds take as long for one as for several; more than these are rarely asked for,
 /// because what is read ahead answers most.
@@ -114,66 +113,47 @@ impl<F> std::ops::Deref for Reading<F> {
     }
 }
 
-/// Reads a record if all of it is in memory.
-pub(super) fn read_now<F: StorageFile>(
-    file: &SegmentFile<F>,
-    at: Place,
-    folder: &Path,
-) -> Result<Option<Bytes>, LogError> {
+/// Reads a record if all of it is in memory and what was written.
+pub(super) fn read_now<F: StorageFile>(file: &SegmentFile<F>, at: Place) -> Option<Bytes> {
     let mut bytes = vec![0; at.length];
-    match file.file.read_cached_at(&mut bytes, at.offset) {
-        Ok(true) => whole(file, at, bytes, folder).map(Some),
-        Ok(false) => Ok(None),
-        Err(error) => Err(failed(file, folder, error)),
-    }
+    // Whatever else it is, a reader's thread finds out.
+    let is_there = file.file.read_cached_at(&mut bytes, at.offset).unwrap_or(false);
+    (is_there && record::is_whole(&bytes)).then(|| bytes.into())
 }
 
 /// Reads a record, however long the disk takes.
-pub(super) fn read<F: StorageFile>(
-    file: &SegmentFile<F>,
-    at: Place,
-    folder: &Path,
-) -> Result<Bytes, LogError> {
-    file.file.read_ahead(at.offset, AHEAD_BYTES.max(at.length as u64));
-    let mut bytes = vec![0; at.length];
-    file.file.read_at(&mut bytes, at.offset).map_err(|error| failed(file, folder, error))?;
-    whole(file, at, bytes, folder)
-}
-
+///
 /// A message's own checksum is looked at: that of the frame is over all of it, which may be a thousand times as long, and a
 /// start looks at those of the last segments only.
-fn whole<F>(file: &SegmentFile<F>, at: Place, bytes: Vec<u8>, folder: &Path) -> Result<Bytes, LogError> {
-    if record::is_whole(&bytes) {
-        return Ok(bytes.into());
-    }
-    Err(LogError::Damaged { file: folder.join(&file.name), offset: at.offset })
+pub(super) fn read<F: StorageFile>(file: &SegmentFile<F>, at: Place) -> Result<Bytes, Unread> {
+    file.file.read_ahead(at.offset, AHEAD_BYTES.max(at.length as u64));
+    let mut bytes = vec![0; at.length];
+    file.file.read_at(&mut bytes, at.offset).map_err(Unread::Disk)?;
+    if record::is_whole(&bytes) { Ok(bytes.into()) } else { Err(Unread::Altered) }
 }
 
 /// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
 const PIECE_BYTES: u64 = 4096;
 
-/// Reads bytes; zeros stand where the disk cannot read, which is told. Fails if it can read nothing of them.
+/// Reads bytes; zeros stand where the disk cannot read. Fails if it can read nothing of them.
 pub(super) fn read_around<F: StorageFile>(
     file: &SegmentFile<F>,
     bytes: &mut [u8],
     offset: u64,
-) -> io::Result<Vec<Range<u64>>> {
-    let Err(error) = file.file.read_at(bytes, offset) else { return Ok(Vec::new()) };
+) -> io::Result<()> {
+    let Err(error) = file.file.read_at(bytes, offset) else { return Ok(()) };
     let (mut at, end) = (offset, offset + bytes.len() as u64);
-    let (mut readable, mut unreadable) = (false, Vec::new());
+    let mut readable = false;
     while at < end {
         let next = ((at / PIECE_BYTES + 1) * PIECE_BYTES).min(end);
         let piece = &mut bytes[(at - offset) as usize..(next - offset) as usize];
         match file.file.read_at(piece, at) {
             Ok(()) => readable = true,
-            Err(_) => {
-                piece.fill(0);
-                unreadable.push(at..next);
-            }
+            Err(_) => piece.fill(0),
         }
         at = next;
     }
-    if readable { Ok(unreadable) } else { Err(error) }
+    if readable { Ok(()) } else { Err(error) }
 }
 
 pub(super) fn failed<F>(file: &SegmentFile<F>, folder: &Path, source: io::Error) -> LogError {

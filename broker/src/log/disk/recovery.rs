@@ -6,7 +6,7 @@
 //! is the torn tail of a power cut, where the sectors of unsynced writes land in any order: there the log is cut, even if whole
 //! frames follow.
 
-use std::{collections::BTreeMap, io, ops::Range};
+use std::{collections::BTreeMap, io, ops::Range, path::Path};
 
 use super::{
     OpenError,
@@ -73,7 +73,8 @@ pub(super) struct Survey<F> {
     pub(super) heads: BTreeMap<u64, Kept>,
     /// Where frames were written that are not whole, in segments that were read.
     pub(super) traces: BTreeMap<u64, Vec<Range<u64>>>,
-    /// Frames of which only contents of messages cannot be read: their segments, and where in them they begin.
+    /// Frames in which only contents of messages are not what was written, or cannot be read: their segments, and where in them they
+    /// begin.
     pub(super) holed: BTreeMap<u64, (u64, u64)>,
     /// What is known to have been on disk.
     pub(super) mark: Seen,
@@ -111,16 +112,19 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
              the file is made anew"
         );
     }
-    for (frame, (epoch, offset)) in &survey.holed {
-        let file = storage.path().join(&survey.segments[epoch].1.name);
-        tracing::warn!(
-            file = %file.display(),
-            offset,
-            frame,
-            "the disk cannot read a part of the log: messages there are set aside when they are asked for"
-        );
+    for (epoch, offset) in survey.holed.values() {
+        tell_of_holed(&storage.path().join(&survey.segments[epoch].1.name), *offset);
     }
     Ok(survey)
+}
+
+/// Contents of messages in the frame that begins there are gone, and nothing else.
+pub(super) fn tell_of_holed(file: &Path, offset: u64) {
+    tracing::warn!(
+        file = %file.display(),
+        offset,
+        "messages here cannot be read, or are not what was written: each is set aside when it is asked for"
+    );
 }
 
 /// What each file is.

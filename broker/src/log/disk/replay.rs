@@ -17,7 +17,7 @@ use super::{
     index, is_key_alone,
     place::In,
     readers::{Reading, failed},
-    recovery::Kept,
+    recovery::{Kept, tell_of_holed},
     segment::SegmentFile,
     storage::{Storage, StorageFile},
 };
@@ -114,10 +114,7 @@ impl<S: Storage> DiskLog<S> {
 
     fn begin_segment(&mut self, segment: In) -> Arrival {
         let (answer, arrival) = oneshot::channel();
-        let extent = match segment {
-            In::Own(epoch) => self.extent(epoch),
-            In::Older(index) => self.older.segment(index).extent.clone(),
-        };
+        let extent = self.extent_of(segment);
         let kept = if let In::Own(epoch) = segment { self.replay.kept.remove(&epoch) } else { None };
         if let Some(Kept { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
             let _ = answer.send(Ok(Come { heads, is_indexed: false }));
@@ -128,7 +125,10 @@ impl<S: Storage> DiskLog<S> {
         self.readers.give(move || {
             let come = match index::read(&storage, &reading.name, &extent) {
                 Some(heads) => Ok(Come { heads, is_indexed: true }),
-                None => Heads::of(&reading, &extent).map(|heads| Come { heads, is_indexed: false }),
+                None => {
+                    let holed = |offset| tell_of_holed(&storage.path().join(&reading.name), offset);
+                    Heads::of(&reading, &extent, holed).map(|heads| Come { heads, is_indexed: false })
+                }
             };
             let come = come.map_err(|error| error_of(&reading, storage.path(), error));
             drop(reading);
@@ -136,6 +136,14 @@ impl<S: Storage> DiskLog<S> {
             let _ = answer.send(come);
         });
         arrival
+    }
+
+    /// Which part of a segment of this log or of an older one counts.
+    pub(super) fn extent_of(&self, segment: In) -> Extent {
+        match segment {
+            In::Own(epoch) => self.extent(epoch),
+            In::Older(index) => self.older.segment(index).extent.clone(),
+        }
     }
 
     /// Which part of a segment counts, of all that is written.

@@ -11,16 +11,17 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    DiskLog, LogError, frame,
+    DiskLog, LogError,
+    contents::{self, Content},
+    frame,
+    heads::Extent,
+    index,
     place::{In, Place},
     readers::{self, Reading},
     segment,
     storage::{Storage, StorageFile},
 };
-use crate::log::{
-    Log, Position, Record, RecordHead, Scanned,
-    record::{self, RecordError},
-};
+use crate::log::{Log, Position, Record, RecordHead, Scanned, record::RecordError};
 
 /// Part of a segment that is being read.
 pub(super) struct Scanning {
@@ -119,15 +120,16 @@ impl<S: Storage> DiskLog<S> {
     }
 
     fn begin_scan(&self, asked: Asked) -> Scanning {
-        let mark = match asked.segment {
-            In::Own(epoch) => self.segments[&epoch].head.mark,
-            In::Older(index) => self.older.segment(index).extent.head.mark,
-        };
+        let extent = self.extent_of(asked.segment);
         let (storage, file) = self.place_of(asked.segment);
-        let (folder, reading) = (storage.path().to_owned(), Reading::of(&file));
+        let (storage, reading) = (storage.clone(), Reading::of(&file));
         let (answer, part) = oneshot::channel();
         self.readers.give(move || {
-            let part = read_part(&reading, mark, asked, &folder);
+            let part = read_part(&reading, extent.head.mark, asked, storage.path()).or_else(|error| {
+                let by_index =
+                    error.is_of_one_record().then(|| read_by_index(&storage, &reading, &extent, asked));
+                by_index.flatten().ok_or(error)
+            });
             drop(reading);
             // Whoever asked may have given up.
             let _ = answer.send(part);
@@ -136,7 +138,40 @@ impl<S: Storage> DiskLog<S> {
     }
 }
 
-/// Reads whole frames: as many as are in so many bytes, or one that is longer.
+/// Reads the first of the frames, of which only the segment's index tells what is in it.
+fn read_by_index<S: Storage>(
+    storage: &S,
+    segment: &Reading<S::File>,
+    extent: &Extent,
+    Asked { segment: place, offset, .. }: Asked,
+) -> Option<Part> {
+    let indexed = index::read(storage, &segment.name, extent)?;
+    let (heads, length) = indexed.of_frame(offset, extent)?;
+    let mut bytes = vec![0; length as usize];
+    // What cannot be read is zeros, which are no message.
+    let _ = readers::read_around(segment, &mut bytes, offset);
+    let bytes = Bytes::from(bytes);
+    let mut part = Part { records: Vec::new(), broken: Vec::new(), end: offset + length };
+    let mut heads_at = 0;
+    contents::by_index(heads, &bytes, offset, |at, length, content| {
+        let position = Place { segment: place, offset: at, length }.into();
+        let head = Bytes::copy_from_slice(&heads[heads_at..]);
+        match content {
+            Content::Unread(_) => part.broken.push((position, head)),
+            Content::Whole(Record::Push { .. } | Record::Message { .. }) => {
+                let from = (at - offset) as usize;
+                part.records.push((position, bytes.slice(from..from + length)));
+            }
+            Content::Whole(_) => part.records.push((position, head.slice(..length))),
+        }
+        heads_at += RecordHead::decode_first(&heads[heads_at..]).map_or(0, |(_, extent)| extent.head);
+    })
+    .ok()?;
+    Some(part)
+}
+
+/// Reads whole frames: as many as are in so many bytes, or one that is longer. Ends before one that is not what was written, and
+/// fails if that is the first.
 fn read_part<F: StorageFile>(
     file: &Reading<F>,
     mark: u64,
@@ -172,8 +207,10 @@ fn read_part<F: StorageFile>(
                 head.frame_bytes()
             }
             None => {
-                let (head, records) = frame::unchecked(&rest, mark).ok_or_else(|| damaged(part.end))?;
-                sort_out(&rest.slice_ref(records), place, &mut part).ok_or_else(|| damaged(part.end))?;
+                let Some((head, records)) = frame::parse_but_contents(&rest, mark) else {
+                    return if part.end > offset { Ok(part) } else { Err(damaged(offset)) };
+                };
+                sort_out(&rest.slice_ref(records), place, &mut part);
                 head.frame_bytes()
             }
         };
@@ -181,21 +218,14 @@ fn read_part<F: StorageFile>(
     }
 }
 
-/// The records of a frame whose checksum does not match: those of messages have checksums of their own. Nothing if that does not
-/// explain it: then nobody knows what in it is as it was written.
-fn sort_out(records: &Bytes, start: Place, part: &mut Part) -> Option<()> {
-    let (mut whole, mut broken, mut at) = (Vec::new(), Vec::new(), 0);
-    while at < records.len() {
-        let (_, extent) = RecordHead::decode_first(&records[at..]).ok()?;
-        let length = extent.record;
-        let record = records.get(at..at + length).map(|record| records.slice_ref(record))?;
-        let place = Place { offset: start.offset + at as u64, length, ..start };
-        let as_written = record::is_whole(&record) && Record::decode_first(&record).is_ok();
-        if as_written { &mut whole } else { &mut broken }.push((place.into(), record));
-        at += length;
-    }
-    part.records.append(&mut whole);
-    (!broken.is_empty()).then(|| part.broken.append(&mut broken))
+/// The records of a frame in which contents of messages are not what was written: those that are, and those that are not.
+fn sort_out(records: &Bytes, start: Place, part: &mut Part) {
+    // Its heads are what was written, so all of them can be read.
+    let _ = contents::by_itself(records, start.offset, |offset, length, content| {
+        let from = (offset - start.offset) as usize;
+        let into = if let Content::Whole(_) = content { &mut part.records } else { &mut part.broken };
+        into.push((Place { offset, length, ..start }.into(), records.slice(from..from + length)));
+    });
 }
 
 /// The records of a frame, which begin at `start`: each with its place.

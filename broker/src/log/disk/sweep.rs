@@ -31,7 +31,7 @@ pub(super) struct Swept {
     pub(super) heads: Option<Heads>,
     /// Where frames were written that are not whole.
     pub(super) traces: Vec<Range<u64>>,
-    /// The numbers of frames of which only contents of messages cannot be read, and where they begin.
+    /// The numbers of frames in which only contents of messages are not what was written, or cannot be read; and where they begin.
     pub(super) holed: Vec<(u64, u64)>,
 }
 

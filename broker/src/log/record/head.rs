@@ -59,5 +59,22 @@ pub(super) fn checksum(record: &[u8], at: usize) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..at]), &record[at + CHECKSUM_BYTES..])
 }
 
+/// The crc32c over some bytes and the record after them as it was written, by that over the bytes before it: whatever has become
+/// of the record's content since, if it has a checksum. Nothing where no record begins.
+///
+/// Of a message, the checksum and what lies before it tell what the checksum of the rest was.
+pub fn checksum_as_written(before: u32, bytes: &[u8]) -> Option<(u32, usize)> {
+    let (_, extent) = RecordHead::decode_first(bytes).ok()?;
+    let record = bytes.get(..extent.record)?;
+    let Some(at) = extent.checksum else {
+        return Some((crc32c::crc32c_append(before, record), extent.record));
+    };
+    let (head, rest) = record.split_at(at);
+    let (stored, rest) = rest.split_first_chunk::<CHECKSUM_BYTES>()?;
+    let of_rest = u32::from_le_bytes(*stored) ^ crc32c::crc32c_combine(crc32c::crc32c(head), 0, rest.len());
+    let with_head = crc32c::crc32c_append(before, &record[..at + CHECKSUM_BYTES]);
+    Some((crc32c::crc32c_combine(with_head, of_rest, rest.len()), extent.record))
+}
+
 /// Bytes of a checksum.
 pub(super) const CHECKSUM_BYTES: usize = 4;

@@ -162,7 +162,7 @@ impl Folder {
             Delivered::Later(id, _) => return core.stop_waiting(entry.number, id),
         };
         let (number, claim): (u32, Claim) = (delivery.channel, delivery.granted.claim());
-        let body = super::start::read(core, delivery.content).unwrap().content.body.to_vec();
+        let body = super::start::read(delivery.content).unwrap().content.body.to_vec();
         let ticket = match chance.below(4) {
             0 | 1 => {
                 self.waiting.remove(&(uid, body.clone()));

@@ -81,7 +81,7 @@ impl Broker {
             }
             for (number, name, position) in messages {
                 let reading = core.content(number, name.1, position);
-                let held = match reading.and_then(|reading| read(core, reading)) {
+                let held = match reading.and_then(read) {
                     Ok(Recorded { content, .. }) => Held::Readable(content.body.to_vec()),
                     Err(StoreFailed) => Held::Unreadable,
                 };
@@ -92,13 +92,13 @@ impl Broker {
     }
 }
 
-pub(super) fn read(core: &mut Core, reading: Reading) -> Result<Recorded, StoreFailed> {
+pub(super) fn read(reading: Reading) -> Result<Recorded, StoreFailed> {
     match reading {
         Reading::Here(recorded) => Ok(recorded),
-        Reading::Unreadable => Err(StoreFailed),
+        Reading::Unreadable(_) => Err(StoreFailed),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            core.came(came).map(|bytes| Recorded::of(&bytes)).map_err(|_| StoreFailed)
+            came.unwrap().map(|bytes| Recorded::of(&bytes)).map_err(|_| StoreFailed)
         }
     }
 }

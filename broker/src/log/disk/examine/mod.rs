@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 pub use super::harm::{Cut, FOLDER, Harm, What};
 use super::{
     OpenError,
+    contents::{self, Content},
     find::Indexes,
     frame, harm,
     place::{In, Place},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     data_folder::refused,
-    log::{Position, Record},
+    log::{Position, Record, RecordHead, record::RecordError},
 };
 pub(crate) use fuzz::fuzz;
 use headless::{Fit, Headless};
@@ -56,6 +57,18 @@ pub struct Seen<'a> {
     pub offset: u64,
     /// What a message's content is found by.
     pub position: Position,
+    /// Bytes of the content that cannot be read, or are not what was written: the record is told without it.
+    pub unread: Option<usize>,
+}
+
+impl Seen<'_> {
+    /// The head of the record that is told.
+    pub fn head<'a>(&self, record: &Record<'a>) -> RecordHead<'a> {
+        match self.unread {
+            Some(content_bytes) => RecordHead { record: *record, content_bytes },
+            None => RecordHead::of(record),
+        }
+    }
 }
 
 /// A log as it was found. Nothing of it was changed, and nobody may change it meanwhile: whoever has this has the data
@@ -71,6 +84,8 @@ pub struct Examination {
     next_frame: u64,
     harm: Vec<Harm>,
     cut: Option<Cut>,
+    /// The heads of the records of frames that only an index tells.
+    indexed: BTreeMap<u64, Vec<u8>>,
 }
 
 /// Looks at the log in a folder, of several whose segments are counted together: this one's from `first` on. A folder that is
@@ -100,6 +115,7 @@ impl Examination {
     fn of(storage: ReadOnly, first: u32) -> Result<Self, OpenError> {
         let mut survey = recovery::list(&storage)?;
         survey.find_frames(&storage, Indexes::Ignored)?;
+        let indexed = survey.fill_from_indexes(&storage);
         let mut harm = Vec::new();
         for (name, error) in std::mem::take(&mut survey.refused) {
             // Where only a right is missing nothing is wrong, and whoever has the right may look.
@@ -152,17 +168,49 @@ impl Examination {
         let recovery::End { next_frame, .. } = recovery::end(synced, &survey.frames);
         let cut = survey.cut(next_frame).filter(|_| harm.is_empty());
         survey.frames.split_off(&next_frame);
-        harm.extend(
-            storage
-                .unreadable()
-                .into_iter()
-                .filter(|unreadable| {
-                    // Where frames are missing, the range is named already.
-                    !harm.iter().any(|harm| harm.covers(unreadable))
-                })
-                .collect::<Vec<_>>(),
-        );
-        Ok(Self { storage, survey, first, synced, next_frame, harm, cut })
+        let mut examination = Self { storage, survey, first, synced, next_frame, harm, cut, indexed };
+        examination.look_for_unread()?;
+        Ok(examination)
+    }
+
+    /// Names the messages that are gone, and what else the disk cannot read.
+    fn look_for_unread(&mut self) -> Result<(), OpenError> {
+        let (mut holed, mut unread) = (Vec::new(), Vec::new());
+        for (number, (epoch, _)) in &self.survey.holed {
+            let Some(found) = self.survey.frames.get(number) else { continue };
+            let range = |from, to, what| {
+                let (_, file) = &self.survey.segments[epoch];
+                Harm { from, to, ..Harm::whole(&file.name, 0, what) }
+            };
+            let before = unread.len();
+            // A frame counts as holed only if all of it is known.
+            let _ = self.each_record(*number, found, |offset, length, content| {
+                if let Content::Unread(_) = content {
+                    unread.push(range(offset, offset + length as u64, What::Content { by_disk: false }));
+                }
+            })?;
+            let frame = range(found.offset, found.offset + found.bytes, What::Indexed);
+            if unread.len() == before {
+                unread.push(frame.clone());
+            }
+            holed.push(frame);
+        }
+        let unreadable = self.storage.unreadable();
+        for harm in &mut unread {
+            if harm.what == (What::Content { by_disk: false }) {
+                harm.what =
+                    What::Content { by_disk: unreadable.iter().any(|unreadable| unreadable.meets(harm)) };
+            }
+        }
+        // Where frames are missing, or messages in them, the range is named already.
+        let is_named = |unreadable: &Harm| {
+            self.harm.iter().any(|harm| harm.covers(unreadable))
+                || holed.iter().any(|holed| holed.meets(unreadable))
+        };
+        let unnamed: Vec<_> = unreadable.into_iter().filter(|unreadable| !is_named(unreadable)).collect();
+        self.harm.extend(unnamed);
+        self.harm.extend(unread);
+        Ok(())
     }
 
     /// What is damaged, in no order.
@@ -213,41 +261,39 @@ impl Examination {
         self.survey.segments.iter().map(seen).collect()
     }
 
-    /// Goes through all good records in their order. Returns where a whole frame holds what this version cannot read.
+    /// Goes through all good records in their order, those of messages whose contents are gone among them. Returns where a whole
+    /// frame holds what this version cannot read.
     pub fn records(&self, mut visit: impl FnMut(Seen<'_>, &Record<'_>)) -> Result<Vec<Harm>, OpenError> {
         let mut harm = Vec::new();
         let places: BTreeMap<u64, In> =
             self.survey.segments.keys().copied().zip((self.first..).map(In::Older)).collect();
         for (number, found) in &self.survey.frames {
             let (_, file) = &self.survey.segments[&found.epoch];
-            let bytes = self.frame(found)?;
-            let mut rest = &bytes[frame::HEAD_BYTES..];
-            while !rest.is_empty() {
-                let offset = found.offset + (bytes.len() - rest.len()) as u64;
-                match Record::decode_first(rest) {
-                    Ok((record, length)) => {
-                        let position = Place { segment: places[&found.epoch], offset, length }.into();
-                        let seen = Seen { frame: *number, file: &file.name, offset, position };
+            let told = self.each_record(*number, found, |offset, length, content| {
+                let position = Place { segment: places[&found.epoch], offset, length }.into();
+                let mut seen = Seen { frame: *number, file: &file.name, offset, position, unread: None };
+                match content {
+                    Content::Whole(record) => visit(seen, &record),
+                    Content::Unread(RecordHead { record, content_bytes }) => {
+                        seen.unread = Some(content_bytes);
                         visit(seen, &record);
-                        rest = &rest[length..];
-                    }
-                    Err(error) => {
-                        harm.push(Harm {
-                            file: file.name.clone(),
-                            from: offset,
-                            to: found.offset + found.bytes,
-                            frames: Some(*number..number + 1),
-                            what: What::Record(error),
-                        });
-                        break;
                     }
                 }
+            })?;
+            if let Err((offset, error)) = told {
+                harm.push(Harm {
+                    file: file.name.clone(),
+                    from: offset,
+                    to: found.offset + found.bytes,
+                    frames: Some(*number..number + 1),
+                    what: What::Record(error),
+                });
             }
         }
         Ok(harm)
     }
 
-    /// A record's bytes, at a position that [`Self::records`] told.
+    /// The bytes of a whole record, at a position that [`Self::records`] told.
     pub fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
         let Place { offset, length, .. } = at.into();
         let (_, segment) = self.segment_of(at).expect("it was told of a segment of this log");
@@ -273,15 +319,24 @@ impl Examination {
         self.survey.segments.values().nth(index.checked_sub(self.first)? as usize)
     }
 
-    /// The frame without what fills it up.
-    fn frame(&self, found: &Found) -> Result<Vec<u8>, OpenError> {
+    /// Goes through the records of a frame: where each lies, how long it is, and what of it can be read. Ends where there is something
+    /// that this version cannot read.
+    fn each_record(
+        &self,
+        number: u64,
+        found: &Found,
+        visit: impl FnMut(u64, usize, Content<'_>),
+    ) -> Result<Result<(), (u64, RecordError)>, OpenError> {
         let (head, segment) = &self.survey.segments[&found.epoch];
         let mut bytes = vec![0; found.bytes as usize];
         let read = segment.file.read_at(&mut bytes, found.offset);
         read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
+        if let Some(heads) = self.indexed.get(&number) {
+            return Ok(contents::by_index(heads, &bytes, found.offset, visit));
+        }
         // Whoever has this has the lock, so it is as whole as it was a moment ago.
-        let length = frame::parse(&bytes, head.mark).map_or(0, |(head, _)| head.length as usize);
-        bytes.truncate(frame::HEAD_BYTES + length);
-        Ok(bytes)
+        let frame = frame::parse(&bytes, head.mark).or_else(|| frame::parse_but_contents(&bytes, head.mark));
+        let records = frame.map_or(&[][..], |(_, records)| records);
+        Ok(contents::by_itself(records, found.offset + frame::HEAD_BYTES as u64, visit))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::owner::Owner;
 use crate::log::{
-    Log, OpenError, Sync,
+    Log, LogError, OpenError, Record, RecordHead, Sync,
     conformance::Patient,
     disk::{simulated::Simulated, storage::Storage},
 };
@@ -26,17 +26,29 @@ fn filled_up_to(synced: u64, unsynced: u64) -> Simulated {
     disk
 }
 
-fn flip_in_message(disk: &Simulated, sequence: u64) -> (String, usize) {
-    let found = disk.find(format!("message {sequence:016}").as_bytes());
-    let (name, offset) = found.first().unwrap_or_else(|| panic!("message {sequence} is nowhere")).clone();
+/// Changes the head of a message's record: the whole frame is lost by that.
+fn flip_in_head(disk: &Simulated, sequence: u64) -> (String, usize) {
+    let (name, offset) = body_of(disk, sequence);
+    disk.flip(&name, offset - 20);
+    (name, offset)
+}
+
+/// Changes a message's body.
+fn flip_in_body(disk: &Simulated, sequence: u64) -> (String, usize) {
+    let (name, offset) = body_of(disk, sequence);
     disk.flip(&name, offset + 20);
     (name, offset)
+}
+
+fn body_of(disk: &Simulated, sequence: u64) -> (String, usize) {
+    let found = disk.find(format!("message {sequence:016}").as_bytes());
+    found.first().unwrap_or_else(|| panic!("message {sequence} is nowhere")).clone()
 }
 
 #[test]
 fn a_damaged_middle_is_refused_with_file_offset_and_what_to_do_and_nothing_is_changed() {
     let disk = filled(100);
-    let (name, offset) = flip_in_message(&disk, 50);
+    let (name, offset) = flip_in_head(&disk, 50);
     let before = disk.find(b"message");
     let error = Owner::open(disk.clone()).err().expect("a damaged log must not open");
     let OpenError::Damaged { file, offset: said, .. } = &error else { panic!("{error}") };
@@ -51,7 +63,7 @@ fn a_damaged_first_group_of_a_later_segment_is_refused_too() {
     let disk = filled(100);
     for sequence in 2..99 {
         let copy = disk.after_kill();
-        flip_in_message(&copy, sequence);
+        flip_in_head(&copy, sequence);
         assert!(matches!(Owner::open(copy), Err(OpenError::Damaged { .. })), "message {sequence}");
     }
 }
@@ -97,30 +109,61 @@ fn a_copy_of_a_segment_beside_it_is_refused() {
 
 #[test]
 fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
-    let disk = filled_up_to(99, 1);
-    flip_in_message(&disk, 100);
-    let mut owner = Owner::open(disk).unwrap();
-    assert_eq!(owner.messages.len(), 99);
-    owner.check();
+    for flip in [flip_in_head, flip_in_body] {
+        let disk = filled_up_to(99, 1);
+        flip(&disk, 100);
+        let mut owner = Owner::open(disk).unwrap();
+        assert_eq!(owner.messages.len(), 99);
+        owner.check();
+    }
 }
 
 #[test]
 fn damage_to_the_last_group_is_damage_when_that_was_synced() {
     let disk = filled(100);
-    flip_in_message(&disk, 100);
+    flip_in_head(&disk, 100);
     let error = Owner::open(disk).err().expect("a message that was acknowledged is not there");
     assert!(matches!(error, OpenError::Damaged { frame: Some(100), .. }), "{error}");
 }
 
 #[test]
 fn what_was_cut_does_not_come_back_after_more_was_written() {
-    let disk = filled_up_to(99, 1);
-    flip_in_message(&disk, 100);
-    let mut owner = Owner::open(disk.clone()).unwrap();
-    owner.push().unwrap();
-    owner.log.committed(Sync::Now).unwrap();
-    let again = Owner::open(disk.after_kill()).unwrap();
-    assert_eq!(again.messages.keys().collect::<Vec<_>>(), owner.messages.keys().collect::<Vec<_>>());
+    for flip in [flip_in_head, flip_in_body] {
+        let disk = filled_up_to(99, 1);
+        flip(&disk, 100);
+        let mut owner = Owner::open(disk.clone()).unwrap();
+        owner.push().unwrap();
+        owner.log.committed(Sync::Now).unwrap();
+        let again = Owner::open(disk.after_kill()).unwrap();
+        assert_eq!(again.messages.keys().collect::<Vec<_>>(), owner.messages.keys().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn where_only_a_body_is_another_the_log_opens_without_that_message_and_tells_where_it_lies() {
+    let disk = filled(100);
+    for sequence in [1, 50, 100] {
+        let copy = disk.after_kill();
+        let (name, offset) = flip_in_body(&copy, sequence);
+        let mut owner = Owner::open(copy).unwrap();
+        assert_eq!(owner.messages.len(), 100);
+        for (number, position) in owner.messages.clone() {
+            match owner.log.fetched(position) {
+                Ok(_) => assert_ne!(number, sequence),
+                Err(LogError::Unread(record)) => {
+                    assert_eq!(number, sequence);
+                    assert!(
+                        record.file.ends_with(&name) && (offset as u64 - record.offset) < 100,
+                        "{record}"
+                    );
+                    let (head, _) = RecordHead::decode_first(record.head.as_ref().unwrap()).unwrap();
+                    let Record::Message { message_id, .. } = head.record else { panic!("{head:?}") };
+                    assert_eq!(message_id, sequence.into());
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
 }
 
 /// Groups 1 to 3 are known to be on disk by group 5 alone, and group 4 is torn.
@@ -132,7 +175,7 @@ fn torn_before_the_frame_that_knows() -> Simulated {
         owner.log.committed(sync).unwrap();
     }
     let disk = disk.after_kill();
-    flip_in_message(&disk, 4);
+    flip_in_head(&disk, 4);
     disk
 }
 
@@ -152,7 +195,7 @@ fn what_a_void_frame_knows_to_be_on_disk_is_missed_when_it_is_damaged() {
     let disk = torn_before_the_frame_that_knows();
     drop(Owner::open(disk.clone()).unwrap());
     let disk = disk.after_kill();
-    flip_in_message(&disk, 3);
+    flip_in_head(&disk, 3);
     let error = Owner::open(disk).err().expect("a damaged log must not open");
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
 }

@@ -50,10 +50,21 @@ fn replace(disk: &Simulated, name: &str, bytes: &[u8]) {
 
 /// Changes the body of the first message in the segment of an index.
 fn damage_body(disk: &Simulated, index: &str) {
+    let (segment, offset) = first_body(disk, index);
+    disk.flip(&segment, offset + 30);
+}
+
+/// Changes the head of the record of the same message.
+fn damage_head(disk: &Simulated, index: &str) {
+    let (segment, offset) = first_body(disk, index);
+    disk.flip(&segment, offset - 20);
+}
+
+/// Where the body of the first message in the segment of an index begins.
+fn first_body(disk: &Simulated, index: &str) -> (String, usize) {
     let segment = index::segment(index).unwrap();
     let found = disk.find(b"message 0");
-    let (_, offset) = found.iter().find(|(name, _)| *name == segment).unwrap();
-    disk.flip(&segment, offset + 30);
+    found.into_iter().find(|(name, _)| *name == segment).unwrap()
 }
 
 /// The log opens with these messages, all of which can be read, and the index is what it was again.
@@ -85,7 +96,7 @@ fn a_body_that_an_index_hides_the_damage_of_is_found_damaged_when_it_is_read_or_
     damage_body(&disk, &first);
     let mut owner = Owner::open(disk.clone()).unwrap();
     let damaged = *owner.messages.values().next().unwrap();
-    assert!(matches!(owner.log.fetched(damaged), Err(LogError::Damaged { .. })));
+    assert!(matches!(owner.log.fetched(damaged), Err(LogError::Unread(_))));
     let mut owner = Owner::open(disk).unwrap();
     assert!(matches!(owner.reclaim(), Err(LogError::Damaged { .. })));
 }
@@ -165,7 +176,7 @@ fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment(
     let (name, _) = indexes(&disk).pop_first().unwrap();
     let segment = index::segment(&name).unwrap();
     let whole = index::read_head(&disk, &segment).unwrap().extent;
-    damage_body(&disk, &name);
+    damage_head(&disk, &name);
     let other_mark = Head { mark: !whole.head.mark, ..whole.head };
     let other_epoch = Head { epoch: whole.head.epoch + 1, ..whole.head };
     for head in [other_mark, other_epoch] {
@@ -178,9 +189,23 @@ fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment(
 fn where_there_is_no_index_a_damaged_segment_is_refused() {
     let (disk, _) = indexed();
     let (name, _) = indexes(&disk).pop_first().unwrap();
-    damage_body(&disk, &name);
+    damage_head(&disk, &name);
     disk.remove(&name).unwrap();
     assert!(matches!(Owner::open(disk), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn where_there_is_no_index_a_segment_in_which_only_a_body_is_damaged_is_read_and_gets_its_index() {
+    let (disk, messages) = indexed();
+    let (name, bytes) = indexes(&disk).pop_first().unwrap();
+    damage_body(&disk, &name);
+    disk.remove(&name).unwrap();
+    let mut owner = Owner::open(disk.clone()).unwrap();
+    assert!(owner.messages.keys().eq(&messages));
+    let unread = messages.iter().filter(|sequence| owner.log.fetched(owner.messages[sequence]).is_err());
+    assert_eq!(unread.count(), 1);
+    owner.wait_for_indexes();
+    assert_eq!(contents(&disk, &name), bytes);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -333,6 +333,18 @@ pub(crate) fn command(data_folder: &Path, arguments: &[String]) -> Command {
         .args(arguments)
         .stderr(Stdio::piped());
     command
+}
+
+/// What a broker says that ends by itself. One that goes on is ended, and the test with it.
+pub(crate) fn ended(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (sender, output) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    output.recv_timeout(DEADLINE).map(Result::unwrap).unwrap_or_else(|_| {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        panic!("{command:?} goes on, and was to end")
+    })
 }
 
 pub(crate) fn header(response: &Response, name: &str) -> String {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     backup::{backed_up, restored},
-    broker::{Broker, ORDERS, assert_problem},
+    broker::{Broker, ORDERS, assert_problem, ended},
     care::{bytes_of, on, status, stderr, stdout},
     lost_channels::{copied, last_change},
     operator::{control, operated, orders, put, sync},
@@ -308,7 +308,7 @@ async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refus
     standalone.pushed("acme/orders", "on disk").await;
     standalone.stop();
     standalone.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
-    let refused = standalone.command().output().unwrap();
+    let refused = ended(&mut standalone.command());
     assert_eq!(status(&refused), 78);
     assert!(stderr(&refused).contains("delete it, with its messages, before you create it anew"));
     let uid = orders_in(&standalone.data_folder()).unwrap()["uid"].as_str().unwrap().to_owned();

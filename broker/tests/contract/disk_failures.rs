@@ -4,11 +4,11 @@ use std::{fs, path::Path, process::Command};
 
 use reqwest::StatusCode;
 
-use crate::broker::{Broker, ORDERS, command};
+use crate::broker::{self, Broker, ORDERS, command};
 
 /// Runs a broker that must not start: its status, and its last line.
 fn ended(mut command: Command) -> (i32, String) {
-    let output = command.output().unwrap();
+    let output = broker::ended(&mut command);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let last = said.lines().last().unwrap_or_default().to_owned();
     (output.status.code().unwrap_or_else(|| panic!("{said}")), last)
@@ -42,8 +42,10 @@ async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_
     let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     assert!(broker.stop().success());
     // More than a segment has room for: the limit lets the log through, and not the change.
-    let channel = |number: usize| format!("---{}", ORDERS.replace("orders", &format!("orders-{number}")));
-    broker.write_manifests(&(0..6000).map(channel).collect::<String>());
+    let kept: Vec<_> = (10..26).map(|number| format!("x-{}-{number}", "k".repeat(50))).collect();
+    let long = format!("{ORDERS}  keepHeaders: [{}]\n", kept.join(", "));
+    let channel = |number: usize| format!("---{}", long.replace("orders", &format!("orders-{number}")));
+    broker.write_manifests(&(0..1000).map(channel).collect::<String>());
     let mut command = Command::new("prlimit");
     let inner = broker.command();
     command.arg(format!("--fsize={}", 1 << 20)).arg(inner.get_program()).args(inner.get_args());

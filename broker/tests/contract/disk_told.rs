@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::{
-    broker::{Broker, ORDERS},
+    broker::{Broker, ORDERS, ended},
     care::{bytes_of, on, status, stderr, stdout},
     operator::{channel, put, with_channels},
 };
@@ -47,7 +47,7 @@ async fn a_log_that_was_cut_or_zeroed_at_its_end_is_damage_to_check_and_refused_
             let report: Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!((status(&output), &report["sound"]), (1, &false.into()), "{report}");
             assert!(report["damage"].to_string().contains(&file), "{report}");
-            let output = broker.command().output().unwrap();
+            let output = ended(&mut broker.command());
             let said = stderr(&output);
             assert_eq!(status(&output), 1, "{said}");
             assert!(said.contains(&file) && said.contains("restante-broker check"), "{said}");
@@ -89,7 +89,7 @@ async fn segments_that_were_removed_are_what_is_missing_and_no_other_file_is_bla
     assert_eq!(status(&output), 1, "{said}");
     assert!(said.contains("DAMAGED log: frames that were on disk are missing"), "{said}");
     assert!(!said.contains("log/synced"), "{said}");
-    let output = broker.command().output().unwrap();
+    let output = ended(&mut broker.command());
     let said = stderr(&output);
     assert_eq!(status(&output), 1, "{said}");
     assert!(said.contains("lacks the file of a segment: frames 1 to") && !said.contains("synced"), "{said}");

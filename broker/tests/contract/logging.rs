@@ -10,6 +10,8 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
+use crate::broker::ended;
+
 /// A broker that says why it cannot start, by a manifest whose name is hostile to terminals.
 fn refused(folder: &Path) -> Command {
     let manifests = folder.join("manifests");
@@ -42,7 +44,7 @@ fn shown(command: &mut Command) -> String {
 fn piped_log_lines_have_no_colours_and_nothing_that_a_terminal_obeys() {
     let folder = TempDir::new().unwrap();
     for format in ["text", "json"] {
-        let output = refused(folder.path()).args(["--log-format", format]).output().unwrap();
+        let output = ended(refused(folder.path()).args(["--log-format", format]));
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("ERROR") && text.contains("b.yaml"), "{text:?}");
         let obeyed =

@@ -19,7 +19,7 @@ use restante_wire::{ChannelConfig, ProblemType, control::StoreState};
 use serde_json::Value;
 
 use crate::{
-    broker::{Broker, ORDERS, assert_problem, command, header},
+    broker::{Broker, ORDERS, assert_problem, command, ended, header},
     care::{bytes_of, care, dumped, on, status, stderr, stdout},
     operator::{channel, control, put, sync, with_channels},
 };
@@ -206,7 +206,7 @@ async fn a_channel_that_was_deleted_stays_so_though_the_address_store_has_lost_t
 
 fn refused(broker: &Broker) -> String {
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
-    let output: Output = command(&broker.data_folder(), &flags).output().unwrap();
+    let output: Output = ended(&mut command(&broker.data_folder(), &flags));
     assert!(!output.status.success());
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -378,7 +378,7 @@ async fn manifests_that_would_make_a_channel_forget_what_it_has_are_refused() {
     broker.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
     let flags =
         ["--segment-size", "4MiB", "--manifests", broker.manifests().to_str().unwrap()].map(str::to_owned);
-    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let output = ended(&mut command(&broker.data_folder(), &flags));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(status(&output), 78, "{said}");
     assert!(
@@ -419,7 +419,7 @@ fn a_manifest_that_is_a_pipe_is_told_and_not_waited_for() {
     let path = broker.manifests().join("channels.yaml");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let flags = ["--manifests".to_owned(), path.display().to_string()];
-    let output = command(&broker.data_folder(), &flags).output().unwrap();
+    let output = ended(&mut command(&broker.data_folder(), &flags));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("channels.yaml") && said.contains("a pipe"), "{said}");
     assert!(!care(&["check", broker.data_folder().to_str().unwrap()]).status.success());

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::broker::{Broker, ORDERS, assert_problem, command};
+use crate::broker::{Broker, ORDERS, assert_problem, command, ended};
 
 #[tokio::test]
 async fn the_examples_are_served_as_they_are() {
@@ -26,7 +26,7 @@ async fn a_manifest_that_does_not_parse_is_named_with_file_line_and_field() {
     ] {
         broker.write_manifests(&text);
         let manifests = broker.manifests().display().to_string();
-        let output = command(&broker.data_folder(), &["--manifests".into(), manifests]).output().unwrap();
+        let output = ended(&mut command(&broker.data_folder(), &["--manifests".into(), manifests]));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{said}");
         assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{wanted:?} in {said}");
@@ -74,7 +74,7 @@ async fn two_channels_with_one_source_are_refused_and_both_are_named() {
     let second = ORDERS.replace("name: orders", "name: second").replace("spec:", "spec:\n  source: orders");
     broker.write_manifests(&format!("{ORDERS}\n---\n{second}"));
     let manifests = broker.manifests().display().to_string();
-    let output = command(&broker.data_folder(), &["--manifests".into(), manifests]).output().unwrap();
+    let output = ended(&mut command(&broker.data_folder(), &["--manifests".into(), manifests]));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(said.contains("acme/orders") && said.contains("second"), "{said}");

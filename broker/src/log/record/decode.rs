@@ -194,11 +194,11 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     if flags & flag::MOVED != 0 {
         moved_from = Some((get(from, Buf::try_get_u32_le)?, get(from, Buf::try_get_u64_le)?));
     }
-    let mut checksum = None;
-    if flags & flag::CHECKSUM != 0 {
-        checksum = Some(from.len());
-        take(from, CHECKSUM_BYTES)?;
+    if flags & flag::CHECKSUM == 0 {
+        return Err(RecordError::NoChecksum);
     }
+    let checksum = from.len();
+    take(from, CHECKSUM_BYTES)?;
     let message = Record::Message {
         targets,
         message_id,
@@ -210,7 +210,7 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
         headers: &[],
         body: &[],
     };
-    Ok((message, checksum))
+    Ok((message, Some(checksum)))
 }
 
 /// The last field of a state: its reason goes to the end.

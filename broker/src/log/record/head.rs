@@ -43,8 +43,8 @@ impl<'a> RecordHead<'a> {
     }
 }
 
-/// Whether these bytes are one record as it was written. Of one without a checksum, and those are all that have no content
-/// and those that 0.1.0 wrote, only the shape is looked at.
+/// Whether these bytes are one record as it was written. Of one without a checksum, and those are all that are no messages and
+/// those that 0.1.0 wrote, only the shape is looked at.
 pub fn is_whole(bytes: &[u8]) -> bool {
     let Ok((_, extent)) = RecordHead::decode_first(bytes) else { return false };
     let as_written = |at: usize| {

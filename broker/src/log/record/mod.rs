@@ -6,7 +6,7 @@
 //! therefore a new kind.
 //!
 //! A message has a checksum of its own, so that damage is found when one is read by itself, years after it was written and
-//! without the frame or group that it was written with. The first builds of 0.2.0 wrote none; all later ones do.
+//! without the frame or group that it was written with. One that says it has none was not written so.
 //!
 //! | kind | fields |
 //! |---|---|
@@ -307,6 +307,9 @@ pub enum RecordError {
     /// A text that is none.
     #[error("a record of kind {0} has a text that is no UTF-8")]
     NoText(u8),
+    /// A message without a checksum of its own.
+    #[error("a record of a message has no checksum, and so is not as it was written")]
+    NoChecksum,
     /// A record that ends in the middle of a field.
     #[error("a record ends early")]
     Truncated,

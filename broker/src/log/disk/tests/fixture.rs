@@ -64,7 +64,7 @@ impl Storage for Repeatable {
 }
 
 /// What each version wrote that this one still writes: one of each kind that was new in it, in two groups, the second not
-/// synced. What builds before 0.2.0 wrote, messages without a checksum, is only read.
+/// synced.
 type Write = fn(&mut DiskLog<Repeatable>);
 const VERSIONS: [(&str, Write); 3] =
     [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0), ("0.2.0-channels", write_0_2_0_channels)];

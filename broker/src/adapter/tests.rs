@@ -57,7 +57,7 @@ impl Broker {
             store: on.store.clone(),
             cores: on.reach.clone(),
             clock: on.cores.clock(),
-            sealer: LeaseSealer::new(on.folder.lease_key()),
+            sealer: LeaseSealer::new(on.folder.lease_key().unwrap()),
             counters: Arc::default(),
             browsers: BrowserRules::default(),
             prefix: Prefix::default(),

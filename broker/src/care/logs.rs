@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    data_folder::{self, LogIds, look::Looked},
+    data_folder::{self, FoundLogs, look::Looked},
     log::{
         OpenError, Position, Record,
         disk::examine::{Cut, Examination, FOLDER, Harm, Seen, SegmentSeen, examine},
@@ -26,10 +26,20 @@ impl Logs {
         Ok(Self(logs))
     }
 
-    /// Which log is in which folder.
-    pub(super) fn ids(&self) -> LogIds {
+    /// Which log is in which folder, and which hold something.
+    pub(super) fn found(&self) -> FoundLogs {
         let id = |(name, log): &(String, Examination)| Some((name.clone(), data_folder::part_id(log.id()?)));
-        self.0.iter().filter_map(id).collect()
+        let holding =
+            self.0.iter().filter(|(_, log)| log.segments().iter().any(|segment| segment.frames > 0));
+        FoundLogs {
+            ids: self.0.iter().filter_map(id).collect(),
+            holding: holding.map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    /// Leaves logs out of account.
+    pub(super) fn leave(&mut self, is_left: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| !is_left(name));
     }
 
     /// What is damaged, in no order.

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
     let restored_from =
         data_folder::Origin { store_id: Some(manifest.store_id), taken_at: manifest.taken_at.clone() };
     data_folder::write_version(fresh.folder(), Some(restored_from))?;
-    let report = Report::of(&View::of(fresh.folder())?);
+    let report = Report::of(&View::of_new(fresh.folder())?);
     fresh.finish()?;
     say(&format!(
         "{} is store {} as of {}, restored whole",

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     let now = rfc3339(TimeSource::system().wall());
     let from = data_folder::Origin { store_id: view.folder.store_id(), taken_at: now };
     data_folder::write_version(fresh.folder(), Some(from))?;
-    let (before, after) = (Report::of(&view), Report::of(&View::of(fresh.folder())?));
+    let (before, after) = (Report::of(&view), Report::of(&View::of_new(fresh.folder())?));
     if !after.sound || after.messages() != before.messages() {
         return Err(CareError::NotSalvaged { read: before.messages(), written: after.messages() });
     }

@@ -54,9 +54,25 @@ pub(super) struct Held<'a> {
 impl View {
     /// Looks at a data folder, from one end to the other.
     pub(super) fn of(path: &Path) -> Result<Self, CareError> {
-        let folder = data_folder::look::Looked::open(path)?;
+        Self::in_folder(data_folder::look::Looked::open(path)?, true)
+    }
+
+    /// Looks at a data folder that was just made, and writes down which logs and address store it has.
+    pub(super) fn of_new(path: &Path) -> Result<Self, CareError> {
+        let view = Self::in_folder(data_folder::look::Looked::open(path)?, false)?;
+        data_folder::write_parts(path, view.logs.found().ids, view.addresses.id.clone())?;
+        Ok(view)
+    }
+
+    fn in_folder(folder: data_folder::look::Looked, parts_are_written: bool) -> Result<Self, CareError> {
         let mut addresses = address_store::look::look(&folder.addresses())?;
-        let logs = Logs::look(&folder)?;
+        let mut logs = Logs::look(&folder)?;
+        let found = logs.found();
+        let wrong: Vec<_> =
+            data_folder::wrong_logs(&folder.log_ids, &found).filter(|_| parts_are_written).collect();
+        if parts_are_written {
+            logs.leave(|name| data_folder::is_foreign(name, &folder.log_ids, &found));
+        }
         let known: HashMap<u32, Uuid> =
             addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
         let known = Known::by(move |number| known.get(&number).copied());
@@ -77,10 +93,8 @@ impl View {
         replay.hand_over();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
-        let found = logs.ids();
-        let wrong = data_folder::wrong_logs(&folder.log_ids, &found);
         // What stands in a log's place is told of already.
-        let wrong = wrong.filter(|(name, _)| !folder.harm.iter().any(|(file, _)| file == name));
+        let wrong = wrong.iter().filter(|(name, _)| !folder.harm.iter().any(|(file, _)| file == name));
         damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
         let wrong = data_folder::wrong_addresses(folder.addresses_id.as_deref(), addresses.id.as_deref());
         damage.extend(wrong.map(|reason| Damage::of_file(data_folder::ADDRESSES, reason)));

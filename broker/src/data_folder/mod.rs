@@ -14,16 +14,16 @@ mod error;
 mod lock;
 pub(crate) mod logs;
 pub(crate) mod look;
+mod parts;
 pub(crate) mod plain;
 pub(crate) mod refused;
 
 use std::{
-    collections::BTreeMap,
     fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::DataFolderError;
+pub(crate) use parts::{FoundLogs, LogIds, is_foreign, part_id, wrong_addresses, wrong_logs};
 pub use refused::Misplaced;
 
 use crate::log::disk::storage::Guard;
@@ -69,7 +70,10 @@ pub struct LogFolders {
 pub struct DataFolder {
     path: PathBuf,
     store_id: Uuid,
-    lease_key: [u8; LEASE_KEY_BYTES],
+    /// What is there at the start, or made when it is asked for.
+    lease_key: OnceLock<[u8; LEASE_KEY_BYTES]>,
+    /// Whether the folder was used, and its key is gone.
+    lost_key: bool,
     /// Closing it gives the folder to the next broker.
     lock: Arc<Lock>,
 }
@@ -91,39 +95,6 @@ pub(crate) struct Version {
     addresses: Option<String>,
 }
 
-/// Which log is in which folder, so that a folder that is missing, emptied or exchanged is told. Hexadecimal digits, because JSON
-/// has no whole numbers of 64 bits for everybody.
-pub(crate) type LogIds = BTreeMap<String, String>;
-
-/// The id of a log or of the address store, as it is written down.
-pub(crate) fn part_id(id: u64) -> String {
-    format!("{id:016x}")
-}
-
-/// What is wrong with the folders of logs, compared with those that are written down: the names of the folders, and how.
-pub(crate) fn wrong_logs<'a>(
-    written: &'a LogIds,
-    found: &'a LogIds,
-) -> impl Iterator<Item = (&'a str, &'static str)> {
-    let wrong = written.iter().filter(|(name, id)| found.get(*name) != Some(id));
-    wrong.map(|(name, _)| {
-        let reason = match found.get(name) {
-            None => "the log that belongs there is missing, or its folder is empty: put the folder back",
-            Some(_) => {
-                "it holds another log than the one that belongs there: put each folder back under its name"
-            }
-        };
-        (name.as_str(), reason)
-    })
-}
-
-/// What is wrong with the folder of the address store. One that is empty may begin anew: the logs say whose the messages are.
-pub(crate) fn wrong_addresses(written: Option<&str>, found: Option<&str>) -> Option<&'static str> {
-    (written? != found?).then_some(
-        "it is the address store of another broker: put the folder back that belongs there, or salvage, which goes by the log",
-    )
-}
-
 /// Which store a folder was made from, and as of when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,11 +114,9 @@ impl DataFolder {
         let lock = lock::acquire(&path.join(LOCK), lock_wait)?;
         let store_id = version(path)?.store_id;
         let lease_key = lease_key(&path.join(LEASE_KEY))?;
-        for name in [ADDRESSES, LOG] {
-            make_folder(&path.join(name))?;
-        }
-        step("sync", path, || durable::sync_folder_of(&path.join(LOG)))?;
-        Ok(Self { path: path.to_owned(), store_id, lease_key, lock: Arc::new(lock) })
+        let lost_key = lease_key.is_none() && [ADDRESSES, LOG].iter().any(|name| is_there(&path.join(name)));
+        let lease_key = lease_key.map_or_else(OnceLock::new, OnceLock::from);
+        Ok(Self { path: path.to_owned(), store_id, lease_key, lost_key, lock: Arc::new(lock) })
     }
 
     /// Drawn when the folder was made: another one means another disk.
@@ -155,9 +124,23 @@ impl DataFolder {
         self.store_id
     }
 
-    /// The key of the lease tokens' seal.
-    pub fn lease_key(&self) -> &[u8; LEASE_KEY_BYTES] {
-        &self.lease_key
+    /// The key of the lease tokens' seal. One that is not there is made, once it is known that the start goes on: then every lease
+    /// that was issued under a lost one is unknown.
+    pub fn lease_key(&self) -> Result<&[u8; LEASE_KEY_BYTES], DataFolderError> {
+        if let Some(key) = self.lease_key.get() {
+            return Ok(key);
+        }
+        let path = self.path.join(LEASE_KEY);
+        let key = random(&path)?;
+        write(&path, 0o600, &key)?;
+        if self.lost_key {
+            tracing::warn!(
+                path = %path.display(),
+                "the lease key was missing and is made anew: leases that are out cannot be settled, and their messages come again \
+                 when the leases end"
+            );
+        }
+        Ok(self.lease_key.get_or_init(|| key))
     }
 
     /// Looks whether the folder is still this process's own.
@@ -174,7 +157,12 @@ impl DataFolder {
     /// The folders of the logs of a broker with so many cores: those of the cores, which may have to be [made](Self::begin_logs),
     /// and the older ones in their order.
     pub fn logs(&self, cores: u32) -> Result<LogFolders, DataFolderError> {
-        let Logs { current, older } = Logs::of(logs::all(&self.path)?, cores);
+        let mut there = logs::all(&self.path)?;
+        // It is made at the first start, whatever the number of cores.
+        if !there.contains(&LogFolder::FIRST) {
+            there.push(LogFolder::FIRST);
+        }
+        let Logs { current, older } = Logs::of(there, cores);
         let path = |log: &LogFolder| self.path.join(log.to_string());
         // What an empty one held is copied.
         let older = older.iter().map(path).filter(|path| !is_empty(path));
@@ -182,7 +170,7 @@ impl DataFolder {
     }
 
     /// Refuses folders of logs that are not those that were written down.
-    pub(crate) fn compare_logs(&self, found: &LogIds) -> Result<(), DataFolderError> {
+    pub(crate) fn compare_logs(&self, found: &FoundLogs) -> Result<(), DataFolderError> {
         let written = version(&self.path)?.logs;
         wrong_logs(&written, found).next().map_or(Ok(()), |(name, reason)| {
             Err(DataFolderError::Damaged { path: self.path.join(name), reason: reason.to_owned() })
@@ -200,7 +188,8 @@ impl DataFolder {
         found.or(written).map_or_else(draw, Ok)
     }
 
-    /// Writes down which log is in which folder, and which address store. False when the disk has no room for that.
+    /// Writes down which log is in which folder, and which address store, before anything is stored in one that is new. False when
+    /// the disk has no room for that, and none is new.
     pub(crate) fn record_parts(
         &self,
         logs: LogIds,
@@ -210,14 +199,20 @@ impl DataFolder {
         if version.logs == logs && version.addresses == addresses {
             return Ok(true);
         }
+        let begins = logs.iter().any(|(name, id)| version.logs.get(name) != Some(id));
         match (Version { logs, addresses, ..version }).write(&self.path) {
-            Err(DataFolderError::Full { .. }) => Ok(false),
+            Err(DataFolderError::Full { .. }) if !begins => Ok(false),
             written => written.map(|()| true),
         }
     }
 
     /// Makes the folders of these logs that are not there.
     pub fn begin_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
+        let first = self.path.join(LOG);
+        if !first.exists() {
+            make_folder(&first)?;
+            step("sync", &self.path, || durable::sync_folder_of(&first))?;
+        }
         if logs.current.iter().any(|log| !log.exists()) {
             // A version that does not know of it must not take the folder for an empty one.
             Version { format: FORMAT, ..version(&self.path)? }.write(&self.path)?;
@@ -331,6 +326,15 @@ pub(crate) fn write_version(
     Ok(version)
 }
 
+/// Writes down which logs and which address store are in a folder that was just made.
+pub(crate) fn write_parts(
+    folder: &Path,
+    logs: LogIds,
+    addresses: Option<String>,
+) -> Result<(), DataFolderError> {
+    Version { logs, addresses, ..version(folder)? }.write(folder)
+}
+
 impl Version {
     fn write(&self, folder: &Path) -> Result<(), DataFolderError> {
         let text = serde_json::to_vec(self).expect("a version has numbers and texts");
@@ -345,8 +349,8 @@ pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, DataFolderError> {
     found.map_err(|error| io_error("read", path, error))
 }
 
-/// Reads the lease key, and draws it if there is none: then every lease issued under a lost one is unknown.
-fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
+/// Reads the lease key, if there is one.
+fn lease_key(path: &Path) -> Result<Option<[u8; LEASE_KEY_BYTES]>, DataFolderError> {
     match plain::read(path, SMALL_BYTES_MAX) {
         Ok(Some(key)) => {
             // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
@@ -354,24 +358,12 @@ fn lease_key(path: &Path) -> Result<[u8; LEASE_KEY_BYTES], DataFolderError> {
             if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600)) {
                 tracing::warn!(%error, path = %path.display(), "cannot make the lease key private");
             }
-            key.try_into().map_err(|key: Vec<u8>| DataFolderError::Damaged {
+            key.try_into().map(Some).map_err(|key: Vec<u8>| DataFolderError::Damaged {
                 path: path.to_owned(),
                 reason: format!("it has {} bytes instead of {LEASE_KEY_BYTES}", key.len()),
             })
         }
-        Ok(None) => {
-            // The key is written before the folders are made, so folders without it had one.
-            if path.with_file_name(ADDRESSES).exists() {
-                tracing::warn!(
-                    path = %path.display(),
-                    "the lease key was missing and is made anew: leases that are out cannot be settled, and their messages come \
-                     again when the leases end"
-                );
-            }
-            let key = random(path)?;
-            write(path, 0o600, &key)?;
-            Ok(key)
-        }
+        Ok(None) => Ok(None),
         Err(error) => Err(io_error("read", path, error)),
     }
 }

@@ -8,25 +8,34 @@ fn open(path: &Path) -> Result<DataFolder, DataFolderError> {
     DataFolder::open(path, Duration::ZERO)
 }
 
+/// Opens a folder, and makes all that a start does.
+fn begun(path: &Path) -> DataFolder {
+    let folder = open(path).unwrap();
+    folder.begin_logs(&folder.logs(1).unwrap()).unwrap();
+    fs::create_dir_all(folder.addresses()).unwrap();
+    folder.lease_key().unwrap();
+    folder
+}
+
 #[test]
 fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
     let above = tempfile::tempdir().unwrap();
     let path = above.path().join("new/data");
-    let first = open(&path).unwrap();
+    let first = begun(&path);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(path.join("lease-key")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(first.addresses().is_dir() && path.join("log").is_dir());
-    let (store_id, lease_key) = (first.store_id(), *first.lease_key());
+    assert!(path.join("log").is_dir());
+    let (store_id, lease_key) = (first.store_id(), *first.lease_key().unwrap());
     drop(first);
     let again = open(&path).unwrap();
-    assert_eq!((again.store_id(), *again.lease_key()), (store_id, lease_key));
+    assert_eq!((again.store_id(), *again.lease_key().unwrap()), (store_id, lease_key));
     assert_ne!(open(&above.path().join("other")).unwrap().store_id(), store_id);
 }
 
 #[test]
 fn a_lease_key_that_was_opened_to_others_is_made_private_again() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path()).unwrap());
+    drop(begun(folder.path()));
     let key = folder.path().join("lease-key");
     fs::set_permissions(&key, Permissions::from_mode(0o664)).unwrap();
     drop(open(folder.path()).unwrap());
@@ -112,7 +121,7 @@ fn what_the_operating_system_refuses_is_told_apart() {
 #[test]
 fn a_small_file_that_the_disk_cannot_read_is_told_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
-    let store_id = open(folder.path()).unwrap().store_id();
+    let store_id = begun(folder.path()).store_id();
     // A plain file that gives an error of input and output.
     let path = folder.path().join("lease-key");
     fs::remove_file(&path).unwrap();
@@ -138,7 +147,7 @@ fn damaged_or_missing_files_are_named_and_not_made_anew() {
     ];
     for (name, spoil, says) in damage {
         let folder = tempfile::tempdir().unwrap();
-        drop(open(folder.path()).unwrap());
+        drop(begun(folder.path()));
         let path = folder.path().join(name);
         spoil(&path);
         let error = open(folder.path()).unwrap_err().to_string();

@@ -103,7 +103,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
         idempotency_keys: idempotency_keys_max,
         hot_bytes: hot_body_memory.as_u64() as usize,
     };
-    let sealer = LeaseSealer::new(folder.lease_key());
+    let sealer = LeaseSealer::new(folder.lease_key()?);
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
     let Opened { cores, clock, older } = found.start(&common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();

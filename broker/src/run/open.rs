@@ -14,7 +14,7 @@ use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
-    data_folder::{self, DataFolder, LogIds},
+    data_folder::{self, DataFolder, FoundLogs, LogIds},
     first_failure::FirstFailure,
     log::{
         DiskLog, Options,
@@ -75,7 +75,10 @@ pub(crate) fn read(
     let older: Vec<_> = in_parallel(logs.older.clone(), look)?;
     let current = in_parallel(logs.current.clone(), look)?;
     let all = || logs.older.iter().zip(&older).chain(logs.current.iter().zip(&current));
-    folder.compare_logs(&ids(all().filter_map(|(path, sound)| Some((path, sound.as_ref()?.id()?)))))?;
+    let there = || all().filter_map(|(path, sound)| Some((path, sound.as_ref()?)));
+    let holding = there().filter(|(_, sound)| sound.holds_frames()).filter_map(|(path, _)| name(path));
+    let found = ids(there().filter_map(|(path, sound)| Some((path, sound.id()?))));
+    folder.compare_logs(&FoundLogs { ids: found, holding: holding.collect() })?;
     let lasting = logs.older.iter().zip(&older).filter_map(|(path, sound)| {
         let sound = sound.as_ref().filter(|sound| !sound.is_empty())?;
         Some((path, sound.id()?))
@@ -117,9 +120,12 @@ pub(crate) fn read(
     Ok(Read { found, clock, older })
 }
 
+fn name(path: &PathBuf) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
 /// Which log is in which folder.
 fn ids<'a>(logs: impl Iterator<Item = (&'a PathBuf, u64)>) -> LogIds {
-    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     logs.filter_map(|(path, id)| Some((name(path)?, data_folder::part_id(id)))).collect()
 }
 

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{
     broker::{Broker, ORDERS, ended},
-    care::{bytes_of, on, status, stderr, stdout},
+    care::{bytes_of, dumped, on, status, stderr, stdout},
+    lost_channels::copied,
     operator::{channel, put, with_channels},
 };
 
@@ -154,4 +155,65 @@ async fn a_broker_whose_lock_is_gone_begins_no_segment_any_more() {
     for _ in 0..stored {
         broker.pulled("acme/orders").await;
     }
+}
+
+/// What a start that is refused has changed.
+fn changed_by_a_refusal(broker: &Broker) -> Vec<String> {
+    let files = || {
+        let mut files = bytes_of(&broker.data_folder());
+        // It tells who had the folder last.
+        files.remove("lock");
+        files
+    };
+    let before = files();
+    let output = ended(&mut broker.command());
+    assert!(!output.status.success());
+    let after = files();
+    let names = before.keys().chain(after.keys()).cloned().collect::<std::collections::BTreeSet<_>>();
+    names.into_iter().filter(|name| before.get(name) != after.get(name)).collect()
+}
+
+#[tokio::test]
+async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused() {
+    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
+    let mut other = Broker::with_flags(ORDERS, &["--cores", "1"]);
+    broker.pushed("acme/orders", "own").await;
+    other.pushed("acme/orders", "another's").await;
+    broker.stop();
+    other.stop();
+    copied(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 1);
+    assert!(
+        stdout(&checked).contains("DAMAGED log-2-0of1: it is a log that no start"),
+        "{}",
+        stdout(&checked)
+    );
+    assert_eq!(changed_by_a_refusal(&broker), [""; 0]);
+}
+
+#[tokio::test]
+async fn salvage_leaves_the_log_of_another_broker_behind() {
+    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
+    let mut other = Broker::with_flags(ORDERS, &["--cores", "1"]);
+    broker.pushed("acme/orders", "own").await;
+    other.pushed("acme/orders", "another's").await;
+    broker.stop();
+    other.stop();
+    copied(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
+    let new = broker.folder.path().join("new");
+    assert_eq!(status(&on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()])), 1);
+    let contents: Vec<_> = dumped(&new, &[]).iter().map(|message| message["content"].clone()).collect();
+    assert_eq!(contents, ["own"]);
+}
+
+#[tokio::test]
+async fn a_start_that_is_refused_makes_neither_a_lease_key_nor_a_log() {
+    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
+    broker.pushed("acme/orders", "stored").await;
+    broker.stop();
+    fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
+    fs::remove_dir_all(broker.data_folder().join("log")).unwrap();
+    assert_eq!(changed_by_a_refusal(&broker), [""; 0]);
+    assert!(!broker.data_folder().join("log").exists());
 }

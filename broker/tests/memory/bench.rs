@@ -48,7 +48,7 @@ impl Bench {
         std::fs::create_dir_all(log).unwrap();
         let limits =
             Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 0 };
-        let sealer = LeaseSealer::new(self.folder.lease_key());
+        let sealer = LeaseSealer::new(self.folder.lease_key().unwrap());
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
         let mut found = vec![Found::read(log, Here::ALONE, &self.store).await.unwrap()];

@@ -140,7 +140,7 @@ impl Many {
         Found::settle_outboxes(&mut found);
         Found::find_owners(&mut found, &store).unwrap();
         let clock = Self::clock(&source, &found);
-        let sealer = LeaseSealer::new(folder.lease_key());
+        let sealer = LeaseSealer::new(folder.lease_key().unwrap());
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
         let started =
             found.into_iter().map(|found| Core::start(found, common.clone(), clock.clone()).unwrap());

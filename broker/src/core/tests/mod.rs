@@ -265,7 +265,7 @@ fn start_over<L: Log>(
     store: &AddressStore,
     source: &TimeSource,
 ) -> Result<Core<L>, StartError> {
-    let sealer = LeaseSealer::new(folder.lease_key());
+    let sealer = LeaseSealer::new(folder.lease_key().unwrap());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
     let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
     let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];

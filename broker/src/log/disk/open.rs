@@ -60,6 +60,11 @@ impl<S: Storage> Sound<S> {
         self.survey.log()
     }
 
+    /// Whether anything was ever stored in it that is not given back.
+    pub fn holds_frames(&self) -> bool {
+        !self.survey.frames.is_empty()
+    }
+
     /// Whether it holds nothing: it is new, or all that it held is copied.
     pub fn is_empty(&self) -> bool {
         self.survey.segments.is_empty()

@@ -43,7 +43,7 @@ impl Broker {
         let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
         let options = Options { segment_bytes: 64 << 10 };
         let found = open::read(&folder, cores, options, &store, TimeSource::system())?;
-        let sealer = LeaseSealer::new(folder.lease_key());
+        let sealer = LeaseSealer::new(folder.lease_key()?);
         let common = Common::new(&store, sealer, LIMITS, Arc::new(Metrics::new()?))?;
         let opened = found.start(&common)?;
         Ok(Self { cores: opened.cores, store, _folder: folder })

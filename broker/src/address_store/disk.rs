@@ -32,7 +32,7 @@ const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A journal above this always is.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-pub(super) const JOURNAL: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal";
 pub(super) const SNAPSHOT: &str = "snapshot";
 
 /// The store's two files.

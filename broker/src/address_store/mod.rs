@@ -34,6 +34,7 @@ use restante_wire::{ChannelConfig, control::StoreState};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use disk::JOURNAL;
 pub use entry::{Changes, ChannelEntry};
 pub use error::{ApplyError, Claim, Conflict, OpenError};
 

@@ -169,6 +169,13 @@ impl DataFolder {
         Ok(LogFolders { older: older.collect(), current: current.iter().map(path).collect() })
     }
 
+    /// Refuses folders and files that this process may not write, before it writes to others.
+    pub(crate) fn check_rights(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
+        let addresses = [self.addresses(), self.addresses().join(crate::address_store::JOURNAL)];
+        let all = addresses.iter().chain(&logs.current).chain(&logs.older);
+        all.into_iter().try_for_each(|path| step("write to", path, || refused::check_rights(path)))
+    }
+
     /// Refuses folders of logs that are not those that were written down.
     pub(crate) fn compare_logs(&self, found: &FoundLogs) -> Result<(), DataFolderError> {
         let written = version(&self.path)?.logs;

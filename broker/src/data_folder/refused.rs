@@ -75,11 +75,21 @@ pub(crate) fn is_for_a_person(error: &io::Error) -> bool {
 
 /// The same error; where a right is missing, with which one that is.
 pub(crate) fn told(path: &Path, error: io::Error) -> io::Error {
-    let Some(right) = Some(&error).filter(|error| is_denied(error)).and_then(|_| missing(path)) else {
+    // Of a volume that is mounted read-only the system says so, and no right helps.
+    let is_right = |error: &&io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let Some(right) = Some(&error).filter(is_right).and_then(|_| missing(path)) else {
         return error;
     };
     let user = rustix::process::geteuid().as_raw();
     io::Error::new(error.kind(), Denied { source: error, user, right })
+}
+
+/// Whether a file or folder that is there may be read and written, without doing either.
+pub(crate) fn check_rights(path: &Path) -> io::Result<()> {
+    match accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS) {
+        Err(error) if error != Errno::NOENT => Err(told(path, error.into())),
+        _ => Ok(()),
+    }
 }
 
 /// The right to a path that this process lacks.

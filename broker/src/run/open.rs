@@ -66,6 +66,7 @@ pub(crate) fn read(
 ) -> Result<Read, RunError> {
     store.set_id(folder.addresses_id(store.id())?);
     let logs = folder.logs(cores as u32)?;
+    folder.check_rights(&logs)?;
     let look = |_, path: PathBuf| -> Result<_, RunError> {
         // One that is begun by this start has no folder yet.
         let is_there = path.exists();

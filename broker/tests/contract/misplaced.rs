@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     broker::{Broker, DEADLINE, command},
-    care::{care, dumped, on, status, stderr, stdout},
+    care::{bytes_of, care, dumped, on, status, stderr, stdout},
     operator::{channel, with_channels_and_flags},
 };
 
@@ -81,6 +81,7 @@ impl Place {
         }
         match self {
             Self::NoRights => return set_mode(0),
+            Self::ReadOnly if path.is_dir() => return set_mode(0o500),
             Self::ReadOnly => return set_mode(0o400),
             Self::Long => {
                 return fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
@@ -340,11 +341,13 @@ fn a_file_without_rights_is_told_by_name_with_the_right_that_is_missing() {
 
 #[test]
 fn a_file_that_may_not_be_written_ends_the_start_with_78_and_is_told_by_name() {
-    for file in ["lock", "addresses/journal", "log/synced", "log/N.seg", "log"] {
+    for file in ["lock", "addresses", "addresses/journal", "log/synced", "log/N.seg", "log"] {
         let cell = Cell::new(file, Place::ReadOnly);
+        let before = bytes_of(&cell.folder().join("log"));
         let (code, last) = cell.start().expect_err("it must not serve");
         assert_eq!(code, 78, "{file}: {last}");
         assert!(last.contains(&cell.file) && last.contains("may not"), "{file}: {last}");
+        assert!(bytes_of(&cell.folder().join("log")) == before, "{file}");
     }
 }
 

@@ -24,7 +24,7 @@ pub enum OpenError {
     },
     /// Bytes that were once synced are not what was written.
     #[error(
-        "{path} is damaged at byte {offset}: {reason}. It says whose the stored messages are, so nothing is guessed: \
+        "{path} is damaged at byte {offset}: {reason}. Nothing was changed: \
          restante-broker check {folder} tells all that is damaged; restore makes a new folder from a backup, and salvage one \
          of everything that can be read",
         path = path.display(),
@@ -113,7 +113,7 @@ pub enum ApplyError {
     NumbersExhausted,
     /// There is no room on the disk.
     #[error(
-        "there is no room on the disk for the change: {0}. Enlarge the volume, or receive messages so that room comes free"
+        "there is no room on the disk for the change: {0}. Make room: enlarge the volume, or let a broker run without the change until messages were received"
     )]
     Full(io::Error),
     /// The disk took nothing of the change.

@@ -55,7 +55,7 @@ pub enum DataFolderError {
     },
     /// Something else than a folder has the name.
     #[error(
-        "{path} is not a folder, or one of the folders above it is not: choose another (--data-dir) or move it away",
+        "{path} is not a folder, or one of the folders above it is not: name another folder (a broker by --data-dir), or move it away",
         path = path.display()
     )]
     NotAFolder {
@@ -138,8 +138,8 @@ pub enum DataFolderError {
     },
     /// There are a broker's folders and not the file that says whose they are.
     #[error(
-        "{path} is missing although {left} is there: restore the whole data folder from a backup, or choose another \
-         (--data-dir)",
+        "{path} is missing although {left} is there: put the file back, or let restante-broker salvage make a new folder of all \
+         that is there. Nothing was changed",
         path = path.display()
     )]
     VersionMissing {

@@ -131,6 +131,10 @@ impl Looked {
         if let Some(found) = value["format"].as_u64().filter(|found| *found > u64::from(FORMAT)) {
             return Err(DataFolderError::Newer { path: self.path.clone(), found, supported: FORMAT });
         }
+        if value["format"] == 0 {
+            self.harmed(VERSION, "it names no format");
+            return Ok(None);
+        }
         match serde_json::from_value::<Version>(value) {
             Ok(version) => {
                 (self.log_ids, self.addresses_id) = (version.logs, version.addresses);

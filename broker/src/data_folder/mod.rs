@@ -303,7 +303,8 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-            let found = version["format"].as_u64().ok_or_else(|| damaged("it names no format".into()))?;
+            let found = version["format"].as_u64().filter(|format| *format > 0);
+            let found = found.ok_or_else(|| damaged("it names no format".into()))?;
             if found > u64::from(FORMAT) {
                 return Err(DataFolderError::Newer { path: folder.to_owned(), found, supported: FORMAT });
             }

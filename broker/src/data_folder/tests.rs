@@ -139,8 +139,9 @@ type Spoil = fn(&Path);
 
 #[test]
 fn damaged_or_missing_files_are_named_and_not_made_anew() {
-    let damage: [(&str, Spoil, &str); 4] = [
+    let damage: [(&str, Spoil, &str); 5] = [
         ("restante.json", |path| fs::write(path, "{}").unwrap(), "it names no format"),
+        ("restante.json", |path| fs::write(path, r#"{"format": 0}"#).unwrap(), "it names no format"),
         ("restante.json", |path| fs::write(path, "half a f").unwrap(), "is damaged"),
         ("restante.json", |path| fs::remove_file(path).unwrap(), "is missing although addresses is there"),
         ("lease-key", |path| fs::write(path, "short").unwrap(), "5 bytes instead of 32"),

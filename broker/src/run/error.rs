@@ -66,7 +66,7 @@ pub enum RunError {
     #[error("failed to start a thread of the broker: {0}")]
     Thread(io::Error),
     /// The log or the address store failed while the broker ran.
-    #[error("the disk failed: {reason}; the next start decides what was stored")]
+    #[error("the broker can store nothing any more: {reason}; the next start decides what was stored")]
     StoreFailed {
         /// What failed first.
         reason: String,

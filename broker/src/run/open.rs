@@ -14,10 +14,10 @@ use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
     core::{Common, Core, Found, Here, StartError},
-    data_folder::{self, DataFolder, FoundLogs, LogIds},
+    data_folder::{self, DataFolder, DataFolderError, FoundLogs, LogIds},
     first_failure::FirstFailure,
     log::{
-        DiskLog, Options,
+        self, DiskLog, Options,
         disk::{Older, Sound, storage::Folder},
     },
 };
@@ -85,7 +85,15 @@ pub(crate) fn read(
         Some((path, sound.id()?))
     });
     let lasting = ids(lasting);
-    folder.begin_logs(&logs)?;
+    folder.begin_logs(&logs).map_err(|error| match error {
+        DataFolderError::Full { source, .. } => log::OpenError::NoRoomBeside {
+            folder: logs.current[0].clone(),
+            segment_bytes: options.segment_bytes,
+            source,
+        }
+        .into(),
+        error => RunError::from(error),
+    })?;
     let older = older.into_iter().flatten().collect();
     let older = Arc::new(Older::open(older, cores as u32)?);
     let current = current.into_iter().zip(logs.current.clone()).collect();

@@ -18,7 +18,7 @@ pub(crate) mod look;
 mod plan;
 mod search;
 mod snapshot;
-mod succession;
+pub(crate) mod succession;
 mod writer;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use restante_wire::ChannelConfig;
 use uuid::Uuid;
 
-use super::{indices::Indices, plan::Facts};
+use super::{DELETED_REMEMBERED_MAX, indices::Indices, plan::Facts};
 
 /// The bits of a UID that all of a succession have in common; the others count.
 const COMMON: u128 = !(u32::MAX as u128);
@@ -24,6 +24,14 @@ fn after_deletions(first: Uuid, deletions: u32) -> Uuid {
 /// How many deletions come before a UID, of those that begin with `first`.
 fn deletions(first: Uuid, uid: Uuid) -> u32 {
     (uid.as_u128() as u32).wrapping_sub(first.as_u128() as u32)
+}
+
+/// The UIDs that were deleted before this one was given to a channel of that name, the newest first: none if it is no manifest's.
+pub(crate) fn deleted_before(namespace: &str, name: &str, uid: Uuid) -> impl Iterator<Item = Uuid> {
+    let first = restante_crds::manifest::uid(namespace, name);
+    let count = if succession(uid) == succession(first) { deletions(first, uid) } else { 0 };
+    // More are not remembered either.
+    (0..count).rev().take(DELETED_REMEMBERED_MAX).map(move |deletions| after_deletions(first, deletions))
 }
 
 /// Channels from manifests, each with the first UID of its name: gives each the UID that it has here. That is the one of the
@@ -75,5 +83,16 @@ mod tests {
             }
         }
         assert_ne!(succession(Uuid::from_u128(1 << 32)), succession(Uuid::from_u128(2 << 32)));
+    }
+
+    #[test]
+    fn a_uid_tells_which_were_deleted_before_it_if_it_is_a_manifests() {
+        let first = restante_crds::manifest::uid("acme", "orders");
+        let before = |uid| deleted_before("acme", "orders", uid).collect::<Vec<_>>();
+        assert_eq!(before(after_deletions(first, 2)), [after_deletions(first, 1), first]);
+        assert!(before(first).is_empty() && before(Uuid::from_u128(7)).is_empty());
+        assert!(deleted_before("acme", "other", after_deletions(first, 2)).next().is_none());
+        // A log that somebody made up may say anything.
+        assert_eq!(before(after_deletions(first, u32::MAX)).len(), DELETED_REMEMBERED_MAX);
     }
 }

@@ -4,6 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use restante_wire::channel::Durability;
+use uuid::Uuid;
 
 use super::{
     Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
@@ -134,40 +135,41 @@ impl<L: Log> Found<L> {
                 whose::listed(&orphans)
             );
         }
-        complete_deletions(&said, store)?;
-        let deleted: HashSet<u32> = said
-            .names
-            .iter()
-            .filter(|(_, name)| store.is_deleted(name.uid))
-            .map(|(number, _)| *number)
-            .collect();
+        let completed = complete_deletions(&said, store)?;
+        let known = said.names.iter().filter(|(_, name)| store.is_deleted(name.uid));
+        let deleted: HashSet<u32> =
+            known.map(|(number, _)| *number).chain(completed.iter().map(|(number, _)| *number)).collect();
         for found in all.iter_mut() {
             found.replay.drop_all_of(&deleted);
+            // A log may have forgotten what another channel tells; without room the address store does not know it either.
+            found.replay.closed.extend(completed.iter().copied());
         }
         Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), said.next_number)?)
     }
 }
 
 /// Completes deletions that only the logs know of: a crash came between the log and the address store, or somebody put older
-/// addresses there. Where there is no room for that, the channels are there until the next start, and closed.
-fn complete_deletions(said: &Said, store: &AddressStore) -> Result<(), StartError> {
+/// addresses there. Where there is no room for that, the channels are there until the next start, and closed. Returns those that
+/// were there, by number.
+fn complete_deletions(said: &Said, store: &AddressStore) -> Result<Vec<(u32, Uuid)>, StartError> {
     let held = |uid| store.by_uid(uid).map(|entry| entry.number);
     let unfinished = said.unfinished(held, |uid| store.is_deleted(uid), store.deletions_left());
+    let there: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
+    let completed = there.iter().map(|entry| (entry.number, entry.config.uid)).collect();
     if unfinished.is_empty() {
-        return Ok(());
+        return Ok(completed);
     }
-    let names: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
     match store.complete(&unfinished) {
         Ok(()) => {
-            for entry in names {
+            for entry in there {
                 let (channel, uid) = (entry.config.qualified_name(), entry.config.uid);
                 tracing::info!(channel, %uid, "completed the deletion of a channel, which only the log knew of");
             }
-            Ok(())
+            Ok(completed)
         }
         Err(error @ (ApplyError::Full(_) | ApplyError::NotWritten { .. })) => {
             tracing::warn!(%error, "deletions of channels that only the log knows of are completed by the next start that has room");
-            Ok(())
+            Ok(completed)
         }
         Err(error) => Err(error.into()),
     }

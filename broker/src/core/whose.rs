@@ -13,7 +13,7 @@ use restante_wire::{Address, ChannelConfig};
 use uuid::Uuid;
 
 use super::{Numbered, outbox::Outgoing};
-use crate::address_store::ChannelEntry;
+use crate::address_store::{ChannelEntry, succession};
 
 /// The namespace of channels whose names are lost. No namespace of Kubernetes has this name: it would have to be made.
 const LOST_NAMESPACE: &str = "restante-lost";
@@ -102,14 +102,26 @@ impl Said {
         is_deleted: impl Fn(Uuid) -> bool,
         left: usize,
     ) -> Vec<(u32, Uuid)> {
-        let closed = self.closed.iter().map(|(number, uid)| (*number, *uid));
-        let unknown = closed.filter(|(_, uid)| !is_deleted(*uid));
-        let (there, gone): (Vec<_>, Vec<_>) = unknown
-            .filter(|(number, uid)| held(*uid).is_none_or(|other| other == *number))
-            .partition(|(_, uid)| held(*uid).is_some());
+        let closed = self.closed.iter().map(|(number, uid)| (*uid, *number));
+        let closed = closed.filter(|(uid, number)| held(*uid).is_none_or(|other| other == *number));
+        let all: BTreeMap<Uuid, u32> =
+            self.superseded(&held).chain(closed).filter(|(uid, _)| !is_deleted(*uid)).collect();
+        let all = all.into_iter().map(|(uid, number)| (number, uid));
+        let (there, gone): (Vec<_>, Vec<_>) = all.partition(|(_, uid)| held(*uid).is_some());
         let mut all = if there.len() + gone.len() <= left { [there, gone].concat() } else { there };
         all.sort_unstable();
         all
+    }
+
+    /// Channels of manifests that were deleted before one of the same name was made that the logs know: they may have forgotten the
+    /// deletion itself. Numbers tell what was made later: a name begins anew with its first UID where the store has forgotten all of them.
+    fn superseded(&self, held: impl Fn(Uuid) -> Option<u32>) -> impl Iterator<Item = (Uuid, u32)> {
+        self.names.iter().flat_map(move |(later, Name { uid, namespace, name })| {
+            let held = &held;
+            let before = succession::deleted_before(namespace, name, *uid);
+            let before = before.map(|uid| (uid, held(uid).unwrap_or(*later)));
+            before.filter(|(uid, number)| held(*uid).is_none() || number < later).collect::<Vec<_>>()
+        })
     }
 
     /// The channels that are to be made, by number. `is_known` tells of the numbers of the address store, `is_taken` of its UIDs,
@@ -221,6 +233,30 @@ mod tests {
             numbers.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
         };
         assert_eq!((unfinished(2), unfinished(1), unfinished(0)), (vec![5, 6], vec![6], vec![6]));
+    }
+
+    #[test]
+    fn a_channel_of_a_manifest_was_deleted_where_a_log_knows_the_next_of_its_name() {
+        let [first, second, third] = [0, 1, 2].map(|deletions| {
+            Uuid::from_u128(restante_crds::manifest::uid("acme", "orders").as_u128() + deletions)
+        });
+        let mut said = Said::default();
+        said.name(6, name(third.as_u128(), "orders"));
+        let unfinished = |said: &Said, number| {
+            said.unfinished(|uid| (uid == first).then_some(number), |uid| uid == second, 100)
+        };
+        assert_eq!(unfinished(&said, 2), [(2, first)]);
+        // One that has a later number was made anew after that.
+        assert!(unfinished(&said, 7).is_empty());
+        // An operator's UIDs tell nothing of each other, nor do those of another name.
+        let mut said = Said::default();
+        said.name(6, name(third.as_u128(), "other"));
+        said.name(8, name(80, "orders"));
+        assert!(unfinished(&said, 2).is_empty());
+        // What the address store has lost it may know again, while there is room.
+        said.name(6, name(third.as_u128(), "orders"));
+        let lost = |left| said.unfinished(|_| None, |_| false, left);
+        assert_eq!((lost(2).len(), lost(1).len()), (2, 0));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     backup::{backed_up, restored},
-    broker::{Broker, ORDERS, assert_problem, ended},
+    broker::{Broker, ORDERS, assert_problem, ended, header},
     care::{bytes_of, on, status, stderr, stdout},
     lost_channels::{copied, last_change},
     operator::{control, operated, orders, put, sync},
@@ -319,4 +319,93 @@ async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refus
     operated.stop();
     standalone.start();
     is_new_and_empty(&standalone).await;
+}
+
+/// The data folder of a broker with so many cores whose `acme/orders` was deleted and made anew, when its log has forgotten the
+/// deletion; its addresses are those of before that. Returns its UID then, and the one of now.
+async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broker, Uuid, Uuid) {
+    let (mut standalone, mut operated) = brokers();
+    standalone.add_flags(&["--cores", cores]);
+    operated.add_flags(&["--cores", cores]);
+    standalone.write_manifests(&manifests(&[ORDERS, OTHER]));
+    standalone.start();
+    standalone.pushed("acme/orders", "old").await;
+    standalone.pushed("acme/other", "stays").await;
+    standalone.stop();
+    let before = uid_in(&standalone.data_folder());
+    let monday = TempDir::new().unwrap();
+    copied(&standalone.data_folder().join("addresses"), &monday.path().join("addresses"));
+    for _ in 0..deleted {
+        let uid = uid_in(&standalone.data_folder());
+        operated.start();
+        let path = format!("channels/{uid}?force=true");
+        assert_eq!(control(&operated, Method::DELETE, &path, String::new()).await.status(), StatusCode::OK);
+        operated.stop();
+        standalone.start();
+        standalone.stop();
+    }
+    standalone.start();
+    assert_eq!(push_new(&standalone).await.status(), StatusCode::CREATED);
+    standalone.stop();
+    for _ in 0..2 {
+        standalone.start();
+        standalone.stop();
+    }
+    let records = on(&standalone.data_folder(), "dump", &["--records"]);
+    let records = stdout(&records);
+    assert!(!records.contains("channel closed"), "the log still remembers the deletion: {records}");
+    let now = uid_in(&standalone.data_folder());
+    let addresses = standalone.data_folder().join("addresses");
+    fs::remove_dir_all(&addresses).unwrap();
+    copied(&monday.path().join("addresses"), &addresses);
+    (standalone, before, now)
+}
+
+fn uid_in(folder: &Path) -> Uuid {
+    orders_in(folder).unwrap()["uid"].as_str().unwrap().parse().unwrap()
+}
+
+async fn push_new(broker: &Broker) -> reqwest::Response {
+    broker.push("acme/orders", "new".to_owned()).header("idempotency-key", "k").send().await.unwrap()
+}
+
+/// The channel of now is there with its message and its key.
+async fn has_what_it_had(broker: &mut Broker, now: Uuid) {
+    assert_eq!(header(&push_new(broker).await, "idempotency-replayed"), "true");
+    assert_eq!(broker.pulled("acme/orders").await.0, b"new");
+    assert_eq!(broker.pulled("acme/other").await.0, b"stays");
+    broker.stop();
+    let checked = on(&broker.data_folder(), "check", &[]);
+    assert_eq!(status(&checked), 0, "{}", stdout(&checked));
+    assert!(stdout(&checked).contains("2 channels, 0 orphans"), "{}", stdout(&checked));
+    assert_eq!(uid_in(&broker.data_folder()), now);
+}
+
+#[tokio::test]
+async fn a_channel_that_was_made_anew_is_it_beside_older_addresses_though_the_log_has_forgotten_the_deletion()
+{
+    for (cores, deleted) in [("1", 1), ("2", 1), ("1", 2)] {
+        eprintln!("{cores} cores, deleted {deleted} times");
+        let (mut broker, before, now) = made_anew_beside_older_addresses(cores, deleted).await;
+        assert_ne!(before, now);
+        let checked = on(&broker.data_folder(), "check", &[]);
+        let note = format!("the log knows that acme/orders ({before}) was deleted");
+        assert!(stdout(&checked).contains(&note), "{}", stdout(&checked));
+        assert_eq!(uid_in(&broker.data_folder()), now);
+        broker.start();
+        has_what_it_had(&mut broker, now).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_was_made_anew_comes_back_with_its_manifest_beside_older_addresses() {
+    let (mut broker, _, now) = made_anew_beside_older_addresses("1", 1).await;
+    broker.write_manifests(OTHER);
+    broker.start();
+    let gone = broker.pull("acme/orders", "wait=0").send().await.unwrap();
+    assert_problem(gone, 404, ProblemType::AddressUnknown).await;
+    broker.write_manifests(&manifests(&[ORDERS, OTHER]));
+    broker.signal(Signal::HUP);
+    broker.wait_for_log("took the manifests").unwrap();
+    has_what_it_had(&mut broker, now).await;
 }

@@ -343,3 +343,28 @@ fn without_room_a_channel_whose_deletion_only_the_log_knows_is_there_and_takes_n
     assert_eq!(found.store.by_uid(entry.config.uid), None);
     found.check(&world.stored);
 }
+
+#[test]
+fn without_room_a_channel_that_a_later_one_of_its_name_tells_was_deleted_takes_nothing() {
+    let mut world = World::new();
+    let first = restante_crds::manifest::uid("acme", "one");
+    let anew = Uuid::from_u128(first.as_u128() + 1);
+    let put = |world: &World, uid| world.bench.store.put(ChannelConfig { uid, ..channel("one") }).unwrap();
+    put(&world, first);
+    let before = TempDir::new().unwrap();
+    copy(&world.bench.folder.addresses(), before.path());
+    world.bench.store.remove(first).unwrap();
+    put(&world, anew);
+    world.of_name.insert(0, anew);
+    world.stored.messages.insert(anew, Vec::new());
+    world.act(Operation::Push(0));
+    world.act(Operation::Settle(0));
+    let store = AddressStore::read(before.path(), Uuid::nil()).unwrap();
+    let entry = store.by_uid(first).unwrap();
+    store.fill_disk();
+    let mut found = world.start_over(store);
+    assert!(matches!(found.core.push(&[entry], message("late"), None), Err(PushRefusal::Closed)));
+    // The next start has room.
+    let found = world.start_over(AddressStore::read(before.path(), Uuid::nil()).unwrap());
+    assert_eq!((found.store.by_uid(first), found.store.is_deleted(first)), (None, true));
+}

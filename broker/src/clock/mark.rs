@@ -20,7 +20,7 @@ pub struct Mark {
 pub struct Wall {
     /// The wall clock time that answers and logs show.
     pub shown: Millis,
-    /// The same by the wall clock that was ever furthest ahead.
+    /// The same by the wall clock that was ever furthest ahead, at the mark or for a minute.
     pub latest: Millis,
 }
 

@@ -74,20 +74,29 @@ impl Clock {
             Some(mark) => past.newest().max(mark.own.saturating_add(known.unwrap_or(0))),
             None => wall.unwrap_or(SET_FROM),
         };
-        let before = mark.and_then(|mark| Some((mark.own, mark.wall?)));
+        let before = mark.and_then(|mark| mark.wall);
         let mut uncounted_ms = 0;
-        if let (Some((own, before)), Some(wall), None) = (before, wall, known) {
-            let last_run = before.latest.saturating_add(began.saturating_sub(own));
-            let downtime = ahead(wall, last_run);
-            if source.is_trusted() {
-                began = began.saturating_add_signed(downtime.max(0));
-            } else {
-                uncounted_ms = downtime;
+        match (mark, before, wall, known) {
+            (Some(mark), Some(before), Some(wall), None) => {
+                let since = began.saturating_sub(mark.own);
+                let downtime = ahead(wall, before.latest.saturating_add(since));
+                if source.is_trusted() && downtime >= 0 {
+                    began = began.saturating_add_signed(downtime);
+                } else {
+                    uncounted_ms = downtime;
+                }
+                log_downtime(before, since, wall, downtime, source.is_trusted());
             }
-            log_downtime(last_run, wall, downtime, source.is_trusted());
+            (Some(_), None, _, None) | (Some(_), _, None, None) => tracing::warn!(
+                "the machine is another or was booted, and how long no broker ran is not known: the wall clock was not set then, or is not \
+                 set now; nothing counts as passed"
+            ),
+            _ => {}
         }
-        let mut times =
-            WallTimes::new(before.map(|(own, wall)| (ahead(wall.shown, own), ahead(wall.latest, own))));
+        let mut times = WallTimes::new(mark.and_then(|Mark { own, wall, .. }| {
+            let Wall { shown, latest } = wall?;
+            Some((ahead(shown, own), ahead(latest, own)))
+        }));
         match wall {
             // What happened in the run before happened at `began` at the latest.
             Some(wall) => {
@@ -172,8 +181,8 @@ impl Clock {
         (self.0.source.wall_ms() as f64 - self.now() as f64) / 1000.0
     }
 
-    /// How much time passed before the start by the wall clock, and does not count, in seconds; negative when that is behind where it
-    /// was.
+    /// How much time passed before the start by the wall clock, and does not count, in seconds; negative when that is behind the furthest
+    /// that a run has known.
     pub fn uncounted_seconds(&self) -> f64 {
         self.0.uncounted_ms as f64 / 1000.0
     }
@@ -218,21 +227,27 @@ fn log_step(before: Millis, step: i64) {
     }
 }
 
-fn log_downtime(last_run: Millis, wall: Millis, downtime: i64, is_counted: bool) {
-    let (last_run, now, said) = (rfc3339(last_run), rfc3339(wall), downtime_text(downtime, is_counted));
+fn log_downtime(before: Wall, since: Millis, wall: Millis, downtime: i64, is_trusted: bool) {
+    let Wall { shown, latest } = before;
+    let (last_run, now) = (rfc3339(shown.saturating_add(since)), rfc3339(wall));
+    // Where it was set back, the last run does not tell from when on time counts.
+    let furthest = (latest > shown).then(|| rfc3339(latest.saturating_add(since)));
+    let said = downtime_text(downtime, is_trusted);
     match downtime.unsigned_abs() {
         0..SECOND_MS => {}
-        SECOND_MS..=DAY_MS => tracing::info!(last_run, now, "{said}"),
-        _ => tracing::warn!(last_run, now, "{said}; if the clock is wrong, set it"),
+        SECOND_MS..=DAY_MS => tracing::info!(last_run, furthest, now, "{said}"),
+        _ => tracing::warn!(last_run, furthest, now, "{said}; if the clock is wrong, set it"),
     }
 }
 
 /// What becomes of the time for which no broker ran, of which only the wall clock tells.
-fn downtime_text(downtime: i64, is_counted: bool) -> String {
+fn downtime_text(downtime: i64, is_trusted: bool) -> String {
     let far = downtime.unsigned_abs() > DAY_MS;
     let place = match (downtime < 0, far) {
-        (true, true) => "the wall clock is more than a day behind where the last run was, after another boot",
-        (true, false) => "the wall clock is behind where the last run was, after another boot",
+        (true, true) => {
+            "the wall clock is more than a day behind the furthest that a run has known, after another boot"
+        }
+        (true, false) => "the wall clock is behind the furthest that a run has known, after another boot",
         (false, true) => {
             "the wall clock is more than a day ahead of where the last run was, after another boot"
         }
@@ -240,8 +255,9 @@ fn downtime_text(downtime: i64, is_counted: bool) -> String {
             "the machine is another or was booted, and only the wall clock tells how long no broker ran"
         }
     };
-    let counted = match (downtime < 0, is_counted) {
-        (true, _) => "nothing counts as passed",
+    let counted = match (downtime < 0, is_trusted) {
+        (true, true) => "nothing counts as passed until it is ahead of that",
+        (true, false) => "nothing counts as passed",
         (false, true) => "that counts as passed",
         (false, false) => "that does not count as passed",
     };

@@ -183,17 +183,57 @@ fn a_start_says_that_downtime_counts_only_where_it_does() {
         (
             -5_000,
             true,
-            "the wall clock is behind where the last run was, after another boot: nothing counts as passed",
+            "the wall clock is behind the furthest that a run has known, after another boot: nothing counts as passed until it is ahead of that",
         ),
         (-5_000, false, "after another boot: nothing counts as passed"),
-        (
-            -day - 1,
-            true,
-            "more than a day behind where the last run was, after another boot: nothing counts as passed",
-        ),
+        (-day - 1, true, "after another boot: nothing counts as passed until it is ahead of that"),
         (-day - 1, false, "after another boot: nothing counts as passed"),
     ] {
         let text = downtime_text(downtime, is_counted);
         assert!(text.ends_with(said), "{downtime}, {is_counted}: {text}");
     }
+}
+
+/// A run in which the wall clock was ahead for so many seconds, from its start on or later, and then right; and a start two hours
+/// after it. Milliseconds that count of those, and the seconds that do not.
+fn two_hours_after_a_clock_that_was_ahead(from_the_start: bool, seconds: u32) -> (Millis, f64) {
+    let ahead = WALL + 10 * DAY_MS as i64;
+    let source = TimeSource::of_test(if from_the_start { ahead } else { WALL }).trusted(true);
+    let clock = Clock::start(source.clone(), Past::default());
+    source.set_wall(ahead);
+    clock.follow();
+    pass(&source, &clock, seconds);
+    source.set_wall(WALL + 1000 * i64::from(seconds));
+    pass(&source, &clock, 100);
+    let mark = clock.mark();
+    source.reboot();
+    source.pass(2 * 3600 * SECOND);
+    let clock = again(&source, mark);
+    (clock.now() - mark.own, clock.uncounted_seconds())
+}
+
+#[test]
+fn downtime_counts_after_a_run_in_which_the_wall_clock_was_ahead_for_a_moment() {
+    for from_the_start in [false, true] {
+        assert_eq!(two_hours_after_a_clock_that_was_ahead(from_the_start, 3), (7_200_000, 0.0));
+    }
+}
+
+#[test]
+fn no_downtime_counts_until_the_wall_clock_is_where_it_was_for_a_minute_and_a_metric_tells_how_far_that_is() {
+    let behind = 7200.0 - 10.0 * 86_400.0;
+    assert_eq!(two_hours_after_a_clock_that_was_ahead(false, 61), (0, behind));
+}
+
+#[test]
+fn a_run_that_ends_within_a_minute_after_the_wall_clock_was_set_has_known_it_so() {
+    let source = TimeSource::of_test(WALL).trusted(true);
+    let clock = Clock::start(source.clone(), Past::default());
+    source.set_wall(WALL + 3_600_000);
+    pass(&source, &clock, 3);
+    let mark = clock.mark();
+    assert_eq!(mark.wall.unwrap().latest, WALL as Millis + 3_603_000);
+    source.set_wall(WALL + 3000);
+    clock.follow();
+    assert_eq!(clock.mark().wall.unwrap().latest, WALL as Millis + 3000);
 }

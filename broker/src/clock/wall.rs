@@ -34,8 +34,8 @@ pub(super) fn has_date(wall: Millis) -> bool {
 pub(super) struct WallTimes {
     /// From which of the broker's times on the wall clock was how far ahead, in order. At least one.
     steps: Vec<(Millis, i64)>,
-    /// The furthest that a wall clock was ever ahead; absent while none was seen set. What lies beyond it is time that passed while no
-    /// broker ran: what does not, is a clock that was wrong before and is right now, or the other way round.
+    /// The furthest that a wall clock was ever ahead for [`STEADY_AFTER`]; absent while none was seen set. What lies beyond it is time
+    /// that passed while no broker ran: what does not, is a clock that was wrong before and is right now, or the other way round.
     latest: Option<i64>,
     /// How far it was ahead when that had lasted for [`STEADY_AFTER`].
     steady: i64,
@@ -51,7 +51,7 @@ impl WallTimes {
         }
     }
 
-    /// At a start there is nothing to wait for: the wall clock is taken as it is.
+    /// At a start ids have nothing to wait for: the wall clock is taken as it is.
     pub(super) fn settle(&mut self) {
         self.steady = self.ahead();
     }
@@ -61,18 +61,18 @@ impl WallTimes {
         let step = ahead.saturating_sub(self.ahead());
         if self.steps.last().is_none_or(|(from, _)| from.saturating_add(STEADY_AFTER) <= at) {
             self.settle();
+            self.latest = self.latest();
         }
-        let Some(latest) = self.latest.replace(ahead) else {
-            self.steps = vec![(0, ahead)];
+        if self.latest.is_none() {
+            self.steps = vec![(at, ahead)];
+            self.latest = Some(i64::MIN);
             self.settle();
             return Some(step);
-        };
-        // What is told changes in steps, and so does this: or it would creep up on a clock that is slewed to and fro.
+        }
+        // What is told changes in steps: or it would creep up on a clock that is slewed to and fro.
         if step.unsigned_abs() < STEP {
-            self.latest = Some(latest);
             return None;
         }
-        self.latest = Some(latest.max(ahead));
         if self.steps.len() == STEPS_MAX {
             self.steps.remove(0);
         }
@@ -85,9 +85,10 @@ impl WallTimes {
         self.steps.last().map_or(0, |(_, ahead)| *ahead)
     }
 
-    /// How far it was ahead at the most; none while no wall clock was seen set.
+    /// How far it was ahead at the most, as it is now or was for [`STEADY_AFTER`]; none while no wall clock was seen set. Where it was
+    /// for a moment only nobody has relied on.
     pub(super) fn latest(&self) -> Option<i64> {
-        self.latest
+        self.latest.map(|latest| latest.max(self.ahead()))
     }
 
     /// The wall clock time of one of the broker's times.
@@ -156,7 +157,11 @@ mod tests {
         assert_eq!(times.follow(1_000, 70_999), None);
         assert_eq!(times.follow(1_000, 69_000), Some(-1_000));
         assert_eq!((times.of(999), times.of(1_000), times.of(5_000)), (70_999, 70_000, 74_000));
-        assert_eq!((times.ahead(), times.latest()), (69_000, Some(70_000)));
+        assert_eq!((times.ahead(), times.latest()), (69_000, Some(69_000)));
+        // That stays for a minute, and then counts.
+        times.follow(61_000, 69_000);
+        times.follow(62_000, 10_000);
+        assert_eq!((times.ahead(), times.latest()), (10_000, Some(69_000)));
     }
 
     #[test]

@@ -15,14 +15,19 @@ const DAYS: Duration = Duration::from_secs(2 * 24 * 3600);
 /// A broker that stored two messages, one that lives for an hour and one that is due in an hour; then its log says that it ran
 /// on another machine, two days ago by the wall clock.
 async fn moved(flags: &[&str]) -> Broker {
+    let then = TimeSource::system().wall() - DAYS.as_millis() as u64;
+    moved_from(flags, then).await
+}
+
+/// The same, with what the wall clock of the other machine showed.
+async fn moved_from(flags: &[&str], then: u64) -> Broker {
     let mut broker = Broker::with_flags(ORDERS, flags);
     for (header, content) in [("message-ttl", "lives"), ("message-delay", "is due")] {
         let push = broker.push("acme/orders", content).header(header, "3600");
         assert_eq!(push.send().await.unwrap().status(), StatusCode::CREATED);
     }
     broker.stop();
-    let now = TimeSource::system().wall();
-    let (then, own_ms) = (now - DAYS.as_millis() as u64, now + 1000);
+    let own_ms = TimeSource::system().wall() + 1000;
     write(&broker, &Record::Clock { own_ms, wall_ms: then, latest_ms: then, boot_id: 1, boot_ns: 1 }).await;
     broker
 }
@@ -65,4 +70,14 @@ async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_c
     assert_eq!(broker.metric("restante_clock_uncounted_seconds").await, 0.0);
     assert_eq!(content(&broker).await, "is due");
     assert_eq!(content(&broker).await, "", "the other is over");
+}
+
+#[tokio::test]
+async fn a_machine_whose_clock_was_not_set_is_told_to_be_another_and_nothing_counts() {
+    for flags in [&[][..], &["--count-downtime=true"]] {
+        let mut broker = moved_from(flags, 0).await;
+        broker.start_saying(&["how long no broker ran is not known"]);
+        assert_eq!(content(&broker).await, "lives");
+        assert_eq!(content(&broker).await, "", "the other is not due");
+    }
 }

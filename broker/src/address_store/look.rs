@@ -68,6 +68,11 @@ pub(super) struct JournalEnd {
 }
 
 impl Looked {
+    /// Whether anything is there, sound or not.
+    pub(crate) fn has_files(&self) -> bool {
+        self.snapshot.is_some() || self.journal.is_some() || !self.harm.is_empty()
+    }
+
     /// Every channel and orphan with whether it is one, by number.
     pub(crate) fn channels(&self) -> Vec<(&super::ChannelEntry, bool)> {
         let held = self.contents.channels.values();

@@ -54,6 +54,18 @@ pub const CHANNELS_AND_ORPHANS_MAX: usize = 2 * CHANNELS_MAX;
 /// seconds, and this many deletions take hours.
 pub const DELETED_REMEMBERED_MAX: usize = 100_000;
 
+/// Channels that a text names, before it counts the others.
+const NAMED_MAX: usize = 20;
+
+/// Names, as a text that is not too long.
+pub(crate) fn some_of(names: &[String]) -> String {
+    let text = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => text,
+        more => format!("{text}, and {more} more"),
+    }
+}
+
 /// The store. Cheap to clone; every clone is the same store.
 #[derive(Clone)]
 pub struct AddressStore(Arc<Inner>);
@@ -207,6 +219,11 @@ impl AddressStore {
             anew = succession::give_uids(indices, &writer.facts, &mut channels);
             plan::sync(indices, &writer.facts, channels, now)
         })?;
+        let back = plan.brought_back();
+        if !back.is_empty() {
+            let (channels, names) = (back.len(), some_of(&back));
+            tracing::info!(channels, "manifests brought orphans back, with what is stored of them: {names}");
+        }
         for channel in anew {
             tracing::info!(
                 channel,

@@ -100,6 +100,12 @@ impl Plan {
         changes
     }
 
+    /// The names of the orphans that are channels again.
+    pub(super) fn brought_back(&self) -> Vec<String> {
+        let back = self.steps.iter().filter(|step| step.before.as_ref().is_some_and(|before| before.orphan));
+        back.filter_map(|step| Some(step.after.as_ref()?.entry.config.qualified_name())).collect()
+    }
+
     /// The channel that the plan takes away for ever.
     pub(super) fn removed(self) -> Option<Arc<ChannelEntry>> {
         self.steps.into_iter().find(|step| step.after.is_none())?.before.map(|held| held.entry)

@@ -91,10 +91,14 @@ impl Damage {
     }
 
     /// The log has messages or keys of channels that the address store does not know.
-    pub(super) fn of_lost(orphans: &[Orphan]) -> Self {
+    pub(super) fn of_lost(orphans: &[Orphan], has_addresses: bool) -> Self {
+        let why = if has_addresses {
+            "The folders addresses and log are not of one time, or entries of the address store are lost"
+        } else {
+            "The folder addresses is missing, or nothing is in it"
+        };
         let what = format!(
-            "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. The folders \
-             addresses and log are not of one time, or entries of the address store are lost",
+            "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. {why}",
             super::text::count(orphans.len() as u64, "channel"),
             whose::listed(orphans)
         );

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use restante_wire::terminal::Form;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     CareError, Verdict,
@@ -47,9 +48,11 @@ pub(super) fn run(arguments: &DumpArguments) -> Result<Verdict, CareError> {
 fn chosen<'a>(view: &'a View, channel: Option<&str>) -> Result<Vec<Held<'a>>, CareError> {
     let channels = view.channels();
     let Some(channel) = channel else { return Ok(channels) };
-    let names: Vec<_> = channels.iter().map(|held| held.entry.config.qualified_name()).collect();
-    let chosen: Vec<_> =
-        channels.into_iter().filter(|held| held.entry.config.qualified_name() == channel).collect();
+    let name = |held: &Held<'_>| (held.entry.config.qualified_name(), held.entry.config.uid);
+    let names: Vec<_> = channels.iter().map(name).map(|(name, uid)| format!("{name} ({uid})")).collect();
+    let uid = channel.parse::<Uuid>().ok();
+    let is_chosen = |(name, other): (String, Uuid)| name == channel || Some(other) == uid;
+    let chosen: Vec<_> = channels.into_iter().filter(|held| is_chosen(name(held))).collect();
     if chosen.is_empty() {
         return Err(CareError::NoChannel {
             folder: view.folder.path().display().to_string(),
@@ -105,7 +108,7 @@ fn fields(record: &Record<'_>) -> String {
         Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => format!(
             "channel {channel}, sequence {sequence}, id {}, enqueued {enqueued_ms}, {idempotency:?}, {} bytes of \
              headers, {} bytes of body",
-            uuid::Uuid::from_u128(message_id),
+            Uuid::from_u128(message_id),
             headers.len(),
             body.len()
         ),
@@ -123,7 +126,7 @@ fn fields(record: &Record<'_>) -> String {
             format!(
                 "{targets:?}, id {}, enqueued {enqueued_ms}, {idempotency:?}, due {due_ms:?}, group {group:?}, moved from \
                  {moved_from:?}, {} bytes of headers, {} bytes of body",
-                uuid::Uuid::from_u128(message_id),
+                Uuid::from_u128(message_id),
                 headers.len(),
                 body.len()
             )

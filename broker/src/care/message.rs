@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Dumped {
     /// `namespace/name`.
     channel: String,
+    /// The channel's UID: several may have had one name.
+    channel_uid: Uuid,
     /// Where it would be asked for.
     source: Address,
     /// Its place in the channel.
@@ -90,6 +92,7 @@ impl Dumped {
         let config = &held.entry.config;
         Self {
             channel: config.qualified_name(),
+            channel_uid: config.uid,
             source: config.source.clone(),
             sequence,
             id: Uuid::from_u128(id).to_string(),

@@ -180,7 +180,7 @@ fn adopt_lost(
     let orphans = said.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
     let mut damage: Vec<_> = said.apart.values().map(Damage::of_apart).collect();
     if orphans.iter().any(|orphan| !said.apart.contains_key(&orphan.entry.number)) {
-        damage.push(Damage::of_lost(&orphans));
+        damage.push(Damage::of_lost(&orphans, addresses.has_files()));
     }
     let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
     // The log has the last word on whose a number is, though nothing may be stored of that channel any more.

@@ -45,8 +45,8 @@ pub struct DumpArguments {
     /// The data folder; no broker may run on it
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Only the messages of this channel
-    #[arg(long, value_name = "NAMESPACE/NAME")]
+    /// Only the messages of this channel, or of those of this name
+    #[arg(long, value_name = "NAMESPACE/NAME|UID")]
     pub channel: Option<String>,
     /// The log's raw records with their places, instead of the messages
     #[arg(long, conflicts_with = "channel")]

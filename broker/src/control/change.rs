@@ -58,8 +58,10 @@ pub(super) async fn delete<C: Channels>(
         let entry = control.store.by_uid(uid);
         let mut messages = 0;
         if let Some(entry) = entry {
+            let in_set = control.store.by_name(&entry.config.namespace, &entry.config.name);
+            let is_orphan = in_set.is_none_or(|in_set| in_set.config.uid != uid);
             let closed = control.channels.close(entry, force).await.map_err(errors::not_done)?;
-            messages = closed.map_err(|messages| errors::not_empty(uid, messages))?;
+            messages = closed.map_err(|messages| errors::not_empty(uid, messages, is_orphan))?;
         }
         if let Some(entry) = control.on_disk(move |store| store.remove(uid)).await? {
             control.channels.removed(entry.number).await;

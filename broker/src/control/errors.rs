@@ -55,8 +55,8 @@ pub(super) fn too_many_syncs() -> HttpError {
 
 /// The channels come from manifests.
 pub(super) fn manifests_rule() -> HttpError {
-    let detail =
-        "this broker's channels are those of its manifests (--manifests): change those, and send it SIGHUP";
+    let detail = "this broker's channels are those of its manifests (--manifests): change those, and send it SIGHUP; a channel \
+                  is deleted with its messages while the broker runs without --manifests";
     HttpError::new(ProblemType::ManifestsRule, detail)
 }
 
@@ -70,12 +70,15 @@ pub(super) fn unknown(uid: Uuid) -> HttpError {
     HttpError::new(ProblemType::ChannelUnknown, format!("no channel and no orphan has the UID {uid}"))
 }
 
-/// The channel still has messages.
-pub(super) fn not_empty(uid: Uuid, messages: u64) -> HttpError {
-    HttpError::new(
-        ProblemType::ChannelNotEmpty,
+/// The channel, or the orphan, still has messages.
+pub(super) fn not_empty(uid: Uuid, messages: u64, is_orphan: bool) -> HttpError {
+    let detail = if is_orphan {
         format!(
-            "channel {uid} holds {messages} messages: have them received, or say force=true to drop them"
-        ),
-    )
+            "orphan {uid} holds {messages} messages, and nobody can ask for them: make the channel again, or say force=true to drop \
+             them; restante-broker dump tells what is in them"
+        )
+    } else {
+        format!("channel {uid} holds {messages} messages: have them received, or say force=true to drop them")
+    };
+    HttpError::new(ProblemType::ChannelNotEmpty, detail)
 }

@@ -130,7 +130,7 @@ impl<L: Log> Found<L> {
             tracing::warn!(
                 channels = orphans.len(),
                 "the log has messages or keys of channels that the address store does not know, and that nobody has deleted. \
-                 They are kept as orphans: {}. Each is a channel again when the same UID comes from the operator or the manifests; \
+                 They are kept as orphans: {}. Each is a channel again when the operator brings its UID, or a manifest its name; \
                  restante-broker dump tells what is in them",
                 whose::listed(&orphans)
             );

@@ -13,13 +13,10 @@ use restante_wire::{Address, ChannelConfig};
 use uuid::Uuid;
 
 use super::{Numbered, outbox::Outgoing};
-use crate::address_store::{ChannelEntry, succession};
+use crate::address_store::{ChannelEntry, some_of, succession};
 
 /// The namespace of channels whose names are lost. No namespace of Kubernetes has this name: it would have to be made.
 const LOST_NAMESPACE: &str = "restante-lost";
-
-/// Channels that a text names, before it counts the others.
-const NAMED_MAX: usize = 20;
 
 /// Who a number is, as a log says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,15 +169,9 @@ fn orphan(number: u32, name: Option<&Name>) -> Orphan {
 
 /// The names of channels, as a text that is not too long.
 pub(crate) fn listed(orphans: &[Orphan]) -> String {
-    let mut names: Vec<_> = orphans
-        .iter()
-        .take(NAMED_MAX)
-        .map(|Orphan { entry, .. }| format!("{} ({})", entry.config.qualified_name(), entry.config.uid))
-        .collect();
-    if let more @ 1.. = orphans.len().saturating_sub(NAMED_MAX) {
-        names.push(format!("and {more} more"));
-    }
-    names.join(", ")
+    let name =
+        |Orphan { entry, .. }: &Orphan| format!("{} ({})", entry.config.qualified_name(), entry.config.uid);
+    some_of(&orphans.iter().map(name).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

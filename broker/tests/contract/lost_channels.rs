@@ -123,7 +123,7 @@ async fn a_start_without_any_addresses_says_whose_the_messages_are() {
         let named = format!("acme/{name} ({})", channel(name).uid);
         assert!(warning.contains(&named), "{warning}");
     }
-    assert!(warning.contains("same UID") && warning.contains("dump"), "{warning}");
+    assert!(warning.contains("the operator brings its UID") && warning.contains("dump"), "{warning}");
     all_fifty(&broker.data_folder());
     broker.start();
     // Nothing is deleted because it is absent, and what comes again is what it was.
@@ -423,4 +423,60 @@ fn a_manifest_that_is_a_pipe_is_told_and_not_waited_for() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("channels.yaml") && said.contains("a pipe"), "{said}");
     assert!(!care(&["check", broker.data_folder().to_str().unwrap()]).status.success());
+}
+
+#[tokio::test]
+async fn standalone_channels_without_any_addresses_are_brought_back_by_their_manifests_and_the_log_says_so() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "stays").await;
+    broker.stop();
+    fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
+    let checked = on(&broker.data_folder(), "check", &[]);
+    let said = "nobody has deleted: acme/orders (";
+    assert!(stdout(&checked).contains(said), "{}", stdout(&checked));
+    assert!(
+        stdout(&checked).contains("The folder addresses is missing, or nothing is in it"),
+        "{}",
+        stdout(&checked)
+    );
+    broker.start_saying(&[
+        "They are kept as orphans: acme/orders (",
+        "manifests brought orphans back, with what is stored of them: acme/orders",
+    ]);
+    assert_eq!(broker.pulled("acme/orders").await.0, b"stays");
+}
+
+#[tokio::test]
+async fn two_channels_of_one_name_are_told_apart_by_a_dump() {
+    let broker = with_channels(&[]).await;
+    for number in 1..=2 {
+        let anew = ChannelConfig { uid: uuid::Uuid::from_u128(number), ..channel("one") };
+        assert_eq!(sync(&broker, &[anew]).await.status(), StatusCode::OK);
+        broker.pushed("acme/one", number.to_string()).await;
+    }
+    let mut broker = broker;
+    broker.stop();
+    let uid = |number| uuid::Uuid::from_u128(number).to_string();
+    let messages = |arguments: &[&str]| -> Vec<(String, String)> {
+        let text = |message: &Value, field: &str| message[field].as_str().unwrap().to_owned();
+        let dumped = dumped(&broker.data_folder(), arguments);
+        dumped.iter().map(|message| (text(message, "channelUid"), text(message, "content"))).collect()
+    };
+    let [first, second] = [(uid(1), "1".to_owned()), (uid(2), "2".to_owned())];
+    assert_eq!(messages(&["--channel", "acme/one"]), [first, second.clone()]);
+    assert_eq!(messages(&["--channel", &uid(2)]), [second]);
+    let none = on(&broker.data_folder(), "dump", &["--channel", &uid(3)]);
+    assert!(stderr(&none).contains(&format!("acme/one ({})", uid(1))), "{}", stderr(&none));
+}
+
+#[tokio::test]
+async fn whoever_may_not_delete_an_orphan_is_told_what_helps() {
+    let broker = with_channels(&[channel("one")]).await;
+    broker.pushed("acme/one", "1").await;
+    sync(&broker, &[]).await;
+    let path = format!("channels/{}", channel("one").uid);
+    let refused = control(&broker, Method::DELETE, &path, String::new()).await;
+    let problem = assert_problem(refused, 409, ProblemType::ChannelNotEmpty).await;
+    assert!(problem.detail.starts_with("orphan ") && problem.detail.contains("dump"), "{problem:?}");
+    assert!(!problem.detail.contains("received"), "{problem:?}");
 }

@@ -75,7 +75,7 @@ async fn where_manifests_rule_the_set_is_looked_at_and_not_changed() {
     ] {
         let (status, kind, detail) = problem(response).await;
         assert_eq!((status, kind), (409, ProblemType::ManifestsRule));
-        assert!(detail.contains("--manifests"), "{detail}");
+        assert!(detail.contains("SIGHUP") && detail.contains("runs without --manifests"), "{detail}");
     }
     let _: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;
 }

@@ -129,7 +129,7 @@ pub(crate) fn read(
     Ok(Read { found, clock, older })
 }
 
-fn name(path: &PathBuf) -> Option<String> {
+fn name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 

@@ -7,6 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,7 @@ pub(super) struct Disk {
     /// The journal's length at which the next snapshot is due.
     snapshot_due_bytes: u64,
     /// Whether nobody else may write here; asked before each change.
-    guard: Option<Guard>,
+    guard: Option<Arc<dyn Guard>>,
     failed: CancellationToken,
     failure: FirstFailure,
 }
@@ -113,7 +114,7 @@ impl Disk {
     }
 
     /// From now on each change is refused when somebody else may write here.
-    pub(super) fn keep(&mut self, guard: Guard) {
+    pub(super) fn keep(&mut self, guard: Arc<dyn Guard>) {
         self.guard = Some(guard);
     }
 
@@ -211,7 +212,7 @@ impl Disk {
 
     /// A second broker numbers its changes as this one does, and cuts off or replaces what this one has written.
     fn is_ours(&mut self) -> Result<(), ApplyError> {
-        let ours = self.guard.as_ref().map_or(Ok(()), |guard| guard());
+        let ours = self.guard.as_ref().map_or(Ok(()), |guard| guard.is_ours());
         ours.map_err(|error| self.fail("", &error))
     }
 

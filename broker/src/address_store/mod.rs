@@ -121,7 +121,7 @@ impl AddressStore {
     }
 
     /// From now on no change is taken once somebody else may write to the folder: two writers would undo each other's changes.
-    pub fn keep(&self, guard: Guard) {
+    pub fn keep(&self, guard: Arc<dyn Guard>) {
         self.writer().disk.keep(guard);
     }
 

@@ -1,7 +1,7 @@
 //! The lock of a data folder.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -19,6 +19,7 @@ use super::{
     plain,
     refused::{self, Misplaced},
 };
+use crate::log::disk::storage::Guard;
 
 /// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
 /// a successor that comes this much later is not noticed.
@@ -30,32 +31,44 @@ const FILE_BYTES: u64 = 11;
 /// The lock, for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    file: File,
+    /// Closing it lets go of the lock.
+    _file: File,
+    /// Which file it is.
+    id: (u64, u64),
     path: PathBuf,
 }
 
-impl Lock {
-    /// Whether a second broker would still meet it: somebody who removes the file, or puts another in its place, lets one in.
-    pub(super) fn check(&self) -> io::Result<()> {
-        let lost = |how: &str| {
-            let path = self.path.display();
-            io::Error::other(format!(
-                "{path} {how}, so that another broker may write here: this one gives way"
-            ))
-        };
-        let there = match fs::metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost("was removed")),
-            there => there?,
-        };
-        let own = self.file.metadata()?;
-        if (there.dev(), there.ino()) != (own.dev(), own.ino()) {
-            return Err(lost("is another file than the one that this broker has locked"));
-        }
-        match holder(&self.path) {
-            Some(pid) if pid == process::id() => Ok(()),
-            _ => Err(lost("does not have this broker's process id any more")),
+impl Guard for Lock {
+    fn is_in_place(&self) -> io::Result<()> {
+        match fs::metadata(&self.path) {
+            Ok(there) if id(&there) == self.id => Ok(()),
+            Ok(_) => Err(self.lost("is another file than the one that this broker has locked")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(self.lost("was removed, or the data folder was moved away"))
+            }
+            Err(error) => Err(error),
         }
     }
+
+    fn is_ours(&self) -> io::Result<()> {
+        self.is_in_place()?;
+        match holder(&self.path) {
+            Some(pid) if pid == process::id() => Ok(()),
+            _ => Err(self.lost("does not have this broker's process id any more")),
+        }
+    }
+}
+
+impl Lock {
+    fn lost(&self, how: &str) -> io::Error {
+        let path = self.path.display();
+        io::Error::other(format!("{path} {how}, so that another broker may write here: this one gives way"))
+    }
+}
+
+/// Which file it is, of all that there are.
+fn id(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Takes the lock, waits for it up to `wait`, and writes this process's id into the file.
@@ -122,7 +135,8 @@ fn acquire_with(
         writeln!(file, "{:<10}", process::id())?;
         file.sync_all()
     })?;
-    Ok(Lock { file, path: path.to_owned() })
+    let id = step("look at", path, || Ok(id(&file.metadata()?)))?;
+    Ok(Lock { _file: file, id, path: path.to_owned() })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -162,14 +176,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let lock = acquire(&path, Duration::ZERO).unwrap();
-        lock.check().unwrap();
+        lock.is_ours().unwrap();
         fs::write(&path, "1\n").unwrap();
-        assert!(lock.check().unwrap_err().to_string().contains("process id"));
+        assert!(lock.is_ours().unwrap_err().to_string().contains("process id"));
         fs::remove_file(&path).unwrap();
-        assert!(lock.check().unwrap_err().to_string().contains("was removed"));
+        for look in [Lock::is_ours, Lock::is_in_place] {
+            assert!(look(&lock).unwrap_err().to_string().contains("was removed"));
+        }
         let second = acquire(&path, Duration::ZERO).unwrap();
-        second.check().unwrap();
-        assert!(lock.check().unwrap_err().to_string().contains("another file"));
+        second.is_ours().unwrap();
+        for look in [Lock::is_ours, Lock::is_in_place] {
+            assert!(look(&lock).unwrap_err().to_string().contains("another file"));
+        }
     }
 
     #[test]

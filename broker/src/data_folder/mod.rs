@@ -144,9 +144,8 @@ impl DataFolder {
     }
 
     /// Looks whether the folder is still this process's own.
-    pub fn guard(&self) -> Guard {
-        let lock = self.lock.clone();
-        Arc::new(move || lock.check())
+    pub fn guard(&self) -> Arc<dyn Guard> {
+        self.lock.clone()
     }
 
     /// The address store's folder.

@@ -217,3 +217,15 @@ async fn a_start_that_is_refused_makes_neither_a_lease_key_nor_a_log() {
     assert_eq!(changed_by_a_refusal(&broker), [""; 0]);
     assert!(!broker.data_folder().join("log").exists());
 }
+
+#[tokio::test]
+async fn a_broker_whose_folder_was_moved_away_acknowledges_no_push_any_more() {
+    let mut broker = Broker::serving(ORDERS);
+    broker.pushed("acme/orders", "x").await;
+    fs::rename(broker.data_folder(), broker.folder.path().join("moved")).unwrap();
+    let response = broker.push("acme/orders", "y").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let (status, last) = broker.last_word();
+    assert_eq!(status, Some(74), "{last}");
+    assert!(last.contains("lock was removed, or the data folder was moved away"), "{last}");
+}

@@ -9,7 +9,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{super::journal::JournalFile, *};
-use crate::data_folder::durable;
+use crate::{data_folder::durable, log::disk::storage::Guard};
 
 /// What the disk does wrong from now on.
 #[derive(Default)]
@@ -118,6 +118,19 @@ fn a_disk_that_takes_nothing_of_a_change_is_told_with_the_file() {
     store.put(config("two")).unwrap();
 }
 
+/// A lock that is gone.
+struct Removed;
+
+impl Guard for Removed {
+    fn is_in_place(&self) -> io::Result<()> {
+        Err(io::Error::other("the lock was removed"))
+    }
+
+    fn is_ours(&self) -> io::Result<()> {
+        self.is_in_place()
+    }
+}
+
 #[test]
 fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,12 +138,7 @@ fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing()
     store.sync(vec![config("one")]).unwrap();
     let files = || ["journal", "snapshot"].map(|name| std::fs::read(folder.path().join(name)).ok());
     let before = files();
-    let is_ours = Arc::new(AtomicBool::new(true));
-    let ours = is_ours.clone();
-    store.keep(Arc::new(move || {
-        if ours.load(Relaxed) { Ok(()) } else { Err(io::Error::other("the lock was removed")) }
-    }));
-    is_ours.store(false, Relaxed);
+    store.keep(Arc::new(Removed));
     store.make_snapshot_due();
     assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
     assert!(store.failed().is_cancelled() && files() == before);

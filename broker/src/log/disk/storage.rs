@@ -41,6 +41,10 @@ pub trait Storage: Send + Sync + Clone + 'static {
     fn is_ours(&self) -> io::Result<()> {
         Ok(())
     }
+    /// The same, as far as one look at the lock's name tells: for whoever asks at each sync.
+    fn is_in_place(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// The folder, as errors name it.
     fn path(&self) -> &Path;
 }
@@ -74,13 +78,18 @@ pub trait StorageFile: Send + Sync + 'static {
 }
 
 /// Says whether nobody else may write to a folder.
-pub type Guard = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+pub trait Guard: Send + Sync {
+    /// Whether the lock has its name still: not if it was removed or replaced, or the folder was moved away.
+    fn is_in_place(&self) -> io::Result<()>;
+    /// The same, and whether nobody else has written to the lock.
+    fn is_ours(&self) -> io::Result<()>;
+}
 
 /// A folder of the real file system.
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
-    guard: Option<Guard>,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 impl Folder {
@@ -90,7 +99,7 @@ impl Folder {
     }
 
     /// The same, of which somebody else keeps others away.
-    pub fn guarded(path: PathBuf, guard: Guard) -> Self {
+    pub fn guarded(path: PathBuf, guard: Arc<dyn Guard>) -> Self {
         Self { path, guard: Some(guard) }
     }
 
@@ -142,7 +151,11 @@ impl Storage for Folder {
     }
 
     fn is_ours(&self) -> io::Result<()> {
-        self.guard.as_ref().map_or(Ok(()), |guard| guard())
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.is_ours())
+    }
+
+    fn is_in_place(&self) -> io::Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.is_in_place())
     }
 
     fn path(&self) -> &Path {

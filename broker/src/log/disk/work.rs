@@ -89,6 +89,8 @@ impl<F: StorageFile> Settle<F> {
                 let took = began.elapsed();
                 let failed = |error| failed(storage.path(), "sync", &file.name, error);
                 let told = done.map_err(failed).and_then(|()| synced.update(|mark| mark.reach(on_disk)));
+                // What is on disk in a folder that was moved away is acknowledged by nobody: another one may be in its place.
+                let told = told.and_then(|()| storage.is_in_place().map_err(failed));
                 Settled::Synced(told.map(|()| took))
             }
             Self::Leave(leave) => {

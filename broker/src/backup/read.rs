@@ -11,6 +11,8 @@ use crate::{
     log::disk::{SEGMENT_BYTES_MAX, is_mark_name, is_segment_name},
 };
 
+/// The most zeros that are believed behind the end: tar fills its last record up, which has 10 KiB where nobody says otherwise.
+const FILLING_MAX: u64 = 1 << 20;
 /// How much is read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 /// The largest manifest that is believed: a hundred thousand segments.
@@ -60,6 +62,9 @@ pub enum ArchiveError {
     /// The end is missing.
     #[error("it is cut off: {0} is not in it, which is written last. Take another backup")]
     CutOff(&'static str),
+    /// Something is behind the end.
+    #[error("bytes follow on its end: it is altered, or is more than one backup")]
+    More,
     /// The manifest is not what was written.
     #[error("its manifest is altered or damaged: {0}")]
     Manifest(String),
@@ -125,6 +130,7 @@ pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveErro
             }
         }
     }
+    refuse_more(archive.into_inner())?;
     let manifest = manifest.ok_or(ArchiveError::CutOff(MANIFEST))?;
     let checksum = checksum.ok_or(ArchiveError::CutOff(MANIFEST_CHECKSUM))?;
     if checksum != digits(crc32c::crc32c(&manifest)).as_bytes() {
@@ -133,6 +139,25 @@ pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveErro
     let manifest = parse(&manifest)?;
     compare(&manifest, files)?;
     Ok(manifest)
+}
+
+/// Refuses what follows on the end of an archive and does not fill it up.
+fn refuse_more(from: impl Read) -> Result<(), ArchiveError> {
+    let mut from = from.take(FILLING_MAX + 1);
+    let (mut piece, mut read) = (vec![0; PIECE_BYTES], 0);
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                read += count as u64;
+                if read > FILLING_MAX || piece[..count].iter().any(|byte| *byte != 0) {
+                    return Err(ArchiveError::More);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ArchiveError::Tar(error)),
+        }
+    }
 }
 
 fn parse(manifest: &[u8]) -> Result<Manifest, ArchiveError> {

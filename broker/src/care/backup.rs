@@ -1,8 +1,9 @@
 //! `restante-broker backup`: asks a broker for a backup, and looks at every byte of it on its way.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
@@ -20,11 +21,15 @@ use super::{CareError, Verdict, say};
 use crate::{
     backup::{self, ArchiveError, Manifest, Sink},
     config::BackupArguments,
-    log::disk::Walk,
+    data_folder::plain,
+    log::disk::{Broken, Walk},
 };
 
 /// Pieces of the body between the connection and whoever looks at them.
 const PIECES_MAX: usize = 4;
+/// How the name begins and ends of a file that is not whole; between them it is random.
+const UNFINISHED_BEGINS: &str = ".restante-backup-";
+const UNFINISHED_ENDS: &str = ".part";
 /// How much of the token's file is read.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
@@ -75,6 +80,18 @@ pub enum BackupError {
         /// The system's reason.
         source: io::Error,
     },
+    /// Something that is no file has the output's name.
+    #[error(
+        "{} is {is}, and --output replaces nothing but a file: name a file, or a name that is free; or leave --output out, and send \
+         standard output there",
+        path.display()
+    )]
+    NoFile {
+        /// The output.
+        path: PathBuf,
+        /// What has its name.
+        is: &'static str,
+    },
     /// The backup cannot be written.
     #[error("cannot write the backup to {to}: {source}")]
     Output {
@@ -102,36 +119,52 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<Verdict, CareError> {
     if damaged.is_empty() {
         return Ok(Verdict::Sound);
     }
-    for Damaged { file, offset } in &damaged {
-        say(&format!(
-            "{file} is damaged at offset {offset}: the broker's disk has it so, and so has the backup, which is whole otherwise"
-        ));
+    for (file, Broken { offset, rest }) in &damaged {
+        let place = match rest {
+            false => format!("at offset {offset}"),
+            true => format!("from offset {offset} on, and where that ends cannot be told here"),
+        };
+        say(&format!("{file} is damaged {place}: the broker's disk has it so, and so has the backup"));
     }
     say("keep earlier backups; restante-broker check, with the broker stopped, tells all that is damaged");
     Ok(Verdict::Damaged)
 }
 
+/// Writes beside the file, under a name of its own, and gives it its name at the end.
 fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Taken, BackupError> {
     let failed = |source| BackupError::Output { to: path.display().to_string(), source };
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".part");
-    let unfinished = PathBuf::from(unfinished);
-    let taken = File::create(&unfinished).map_err(failed).and_then(|mut file| {
-        let taken = take(arguments, &mut file, &path.display().to_string())?;
-        file.sync_all().map_err(failed)?;
-        fs::rename(&unfinished, path).map_err(failed)?;
-        crate::data_folder::durable::sync_folder_of(path).map_err(failed)?;
-        Ok(taken)
-    });
-    if taken.is_err() {
-        // What is left is no backup, and must not be taken for one.
-        let _ = fs::remove_file(&unfinished);
+    refuse_no_file(path)?;
+    let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
+    // What is left of it when it is dropped is no backup, must not be taken for one, and is removed.
+    let mut unfinished = tempfile::Builder::new()
+        .prefix(UNFINISHED_BEGINS)
+        .suffix(UNFINISHED_ENDS)
+        // As of any file that is made: the umask takes from it.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    let taken = take(arguments, unfinished.as_file_mut(), &path.display().to_string())?;
+    unfinished.as_file().sync_all().map_err(failed)?;
+    unfinished.persist(path).map_err(|error| failed(error.error))?;
+    crate::data_folder::durable::sync_folder_of(path).map_err(failed)?;
+    Ok(taken)
+}
+
+/// Refuses what a file must not take the place of: whoever names a pipe or a device wants it to be written to.
+fn refuse_no_file(path: &Path) -> Result<(), BackupError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(BackupError::NoFile { path: path.to_owned(), is: plain::name(found.file_type()) })
+        }
+        // What else is wrong with the place is told when a file is made in it.
+        _ => Ok(()),
     }
-    taken
 }
 
 /// A whole backup, and what is damaged in it.
 type Taken = (Manifest, Vec<Damaged>);
+/// A place of a segment that is not as it was written.
+type Damaged = (String, Broken);
 
 /// Writes what the broker sends, and says what it is once all of it is there.
 fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Taken, BackupError> {
@@ -242,12 +275,6 @@ struct Looked {
     damaged: Vec<Damaged>,
 }
 
-/// The place of a segment from which on it is not as it was written.
-struct Damaged {
-    file: String,
-    offset: u64,
-}
-
 impl Sink for Looked {
     fn begin(&mut self, name: &str) -> io::Result<()> {
         self.segment = backup::is_segment(name).then(|| (name.to_owned(), Walk::begin()));
@@ -260,9 +287,9 @@ impl Sink for Looked {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let damaged =
-            self.segment.take().and_then(|(file, walk)| Some(Damaged { file, offset: walk.broken_at()? }));
-        self.damaged.extend(damaged);
+        if let Some((file, walk)) = self.segment.take() {
+            self.damaged.extend(walk.end().into_iter().map(|broken| (file.clone(), broken)));
+        }
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ pub struct BackupArguments {
     /// The file with the control port's token, the same as the broker's
     #[arg(long, env = "RESTANTE_CONTROL_TOKEN_FILE", value_name = "FILE")]
     pub control_token_file: PathBuf,
-    /// The file to write, which has its name only once it is whole; standard output without it
+    /// The file to write, in the place of one that is there, once it is whole; standard output without it
     #[arg(long, short = 'O', value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

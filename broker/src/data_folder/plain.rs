@@ -86,9 +86,12 @@ fn check(kind: FileType) -> io::Result<()> {
     if kind.is_file() { Ok(()) } else { Err(Misplaced::Kind { is: name(kind), wanted: "file" }.into()) }
 }
 
-fn name(kind: FileType) -> &'static str {
+/// What it is, for people.
+pub(crate) fn name(kind: FileType) -> &'static str {
     if kind.is_file() {
         "a file"
+    } else if kind.is_symlink() {
+        "a link"
     } else if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The words of the command that takes a backup.
-fn taking(broker: &Broker, file: &Path) -> [String; 7] {
+pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
     let url = format!("http://{}", broker.address("--control-listen"));
     let token = broker.folder.path().join("token").display().to_string();
     let file = file.display().to_string();
@@ -48,7 +48,7 @@ pub(crate) fn restored(backup: &Path, name: &str) -> PathBuf {
     folder
 }
 
-async fn small() -> Broker {
+pub(crate) async fn small() -> Broker {
     with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await
 }
 

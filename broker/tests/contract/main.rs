@@ -9,6 +9,7 @@
 mod acknowledging;
 mod answers_sent;
 mod backup;
+mod backup_output;
 mod bad_input;
 mod batches;
 mod behind_a_proxy;
@@ -44,6 +45,7 @@ mod lost_channels;
 mod manifests;
 mod metrics;
 mod misplaced;
+
 mod openapi;
 mod operator;
 mod policies;

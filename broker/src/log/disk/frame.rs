@@ -120,6 +120,7 @@ pub(super) struct Sum {
     so_far: u32,
     left: u64,
     padding: u64,
+    number: u64,
 }
 
 impl Sum {
@@ -129,7 +130,8 @@ impl Sum {
         let expected = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
         let left = u64::from(parsed.length);
         let padding = parsed.frame_bytes() - HEAD_BYTES as u64 - left;
-        parsed.may_be(mark).then(|| Self { expected, so_far: checksum(head, &[]), left, padding })
+        let (so_far, number) = (checksum(head, &[]), parsed.number);
+        parsed.may_be(mark).then_some(Self { expected, so_far, left, padding, number })
     }
 
     /// Takes of the records what belongs to the frame; how much that was.
@@ -148,6 +150,11 @@ impl Sum {
     /// Whether the frame is as it was written, once all of its records have come.
     pub(super) fn matches(&self) -> bool {
         self.expected == self.so_far
+    }
+
+    /// The frame's number.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Bytes behind the records that fill the frame up.

@@ -63,7 +63,7 @@ use segment::{Head, SegmentFile};
 use spares::Spares;
 use storage::{Folder, Storage};
 use synced::Synced;
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Broken, Walk};
 use work::{Settle, Settled, Write, Written};
 
 use super::{

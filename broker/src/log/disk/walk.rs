@@ -7,12 +7,30 @@ use super::{
 };
 
 /// A segment that is looked at from its first byte to its last.
+///
+/// Behind a frame that is not as it was written the walk goes on where the frame's own length leads, if that is where the next frame
+/// begins: no other bytes have the segment's mark and the next number.
 pub(crate) struct Walk {
     /// Bytes so far.
     at: u64,
     expects: Expects,
     /// What begins a head and does not end it.
     part: Vec<u8>,
+    /// The number of the frame that comes next, once there was one.
+    number: Option<u64>,
+    /// Where frames begin that are not as they were written, in order.
+    broken: Vec<u64>,
+    /// Whether the last of those is followed by nothing that shows where it ends.
+    is_open: bool,
+}
+
+/// A place of a segment that is not as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Where the frame begins.
+    pub(crate) offset: u64,
+    /// Whether nothing is known of all that follows.
+    pub(crate) rest: bool,
 }
 
 /// What comes next.
@@ -29,16 +47,21 @@ enum Expects {
         begins: u64,
         sum: Sum,
     },
-    /// There is a frame that is not as it was written. Whatever follows is not looked at.
-    Nothing {
-        broken_at: u64,
-    },
+    /// Nothing tells where a frame begins. Whatever follows is not looked at.
+    Nothing,
 }
 
 impl Walk {
     /// Before the first byte.
     pub(crate) fn begin() -> Self {
-        Self { at: 0, expects: Expects::SegmentHead, part: Vec::new() }
+        Self {
+            at: 0,
+            expects: Expects::SegmentHead,
+            part: Vec::new(),
+            number: None,
+            broken: Vec::new(),
+            is_open: false,
+        }
     }
 
     /// Looks at the next bytes.
@@ -50,25 +73,40 @@ impl Walk {
         }
     }
 
-    /// Where the first frame begins that is not as it was written, or the head of the segment, once all bytes were taken.
-    pub(crate) fn broken_at(&self) -> Option<u64> {
-        match &self.expects {
-            Expects::FrameHead { .. } if self.part.is_empty() => None,
-            Expects::FrameHead { .. } => Some(self.at - self.part.len() as u64),
-            Expects::SegmentHead => Some(0),
-            Expects::Records { begins: at, .. } | Expects::Nothing { broken_at: at } => Some(*at),
+    /// What is not as it was written, once all bytes were taken: the frames, or the head of the segment.
+    pub(crate) fn end(mut self) -> Vec<Broken> {
+        match self.expects {
+            // The last frame ends where the segment does.
+            Expects::FrameHead { skip: 0, .. } if self.part.is_empty() => self.is_open = false,
+            Expects::FrameHead { .. } if self.part.is_empty() => {}
+            Expects::FrameHead { .. } => self.break_off(self.at - self.part.len() as u64),
+            Expects::SegmentHead => self.break_off(0),
+            Expects::Records { begins, .. } => self.break_off(begins),
+            Expects::Nothing => {}
         }
+        let last = self.broken.len().saturating_sub(1);
+        let broken = |(index, offset)| Broken { offset, rest: self.is_open && index == last };
+        self.broken.into_iter().enumerate().map(broken).collect()
+    }
+
+    /// Nothing is known from there on; or from the last broken frame on, if that one has led there.
+    fn break_off(&mut self, at: u64) {
+        if !self.is_open {
+            self.broken.push(at);
+        }
+        self.is_open = true;
+        self.expects = Expects::Nothing;
     }
 
     /// Takes some of the bytes, one at least.
     fn step(&mut self, bytes: &[u8]) -> usize {
         match &mut self.expects {
-            Expects::SegmentHead => self.gather(bytes, |fields, _| match segment::parse_head(fields) {
+            Expects::SegmentHead => self.gather(bytes, |walk, fields, _| match segment::parse_head(fields) {
                 FileKind::Segment(head) => {
                     let skip = segment::HEAD_BYTES - FIELDS as u64;
-                    Expects::FrameHead { mark: head.mark, skip }
+                    walk.expects = Expects::FrameHead { mark: head.mark, skip };
                 }
-                FileKind::Spare | FileKind::Damaged | FileKind::Other(_) => Expects::Nothing { broken_at: 0 },
+                FileKind::Spare | FileKind::Damaged | FileKind::Other(_) => walk.break_off(0),
             }),
             Expects::FrameHead { skip, .. } if *skip > 0 => {
                 let taken = bytes.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
@@ -77,17 +115,25 @@ impl Walk {
             }
             Expects::FrameHead { mark, .. } => {
                 let mark = *mark;
-                self.gather(bytes, |head, begins| {
-                    Sum::begin(head, mark)
-                        .map_or(Expects::Nothing { broken_at: begins }, |sum| after(mark, begins, sum))
+                self.gather(bytes, |walk, head, begins| {
+                    let sum = Sum::begin(head, mark);
+                    match sum.filter(|sum| walk.number.is_none_or(|number| number == sum.number())) {
+                        None => walk.break_off(begins),
+                        Some(sum) => {
+                            walk.is_open = false;
+                            walk.number = Some(sum.number() + 1);
+                            walk.after(mark, begins, sum);
+                        }
+                    }
                 })
             }
             Expects::Records { mark, begins, sum } => {
                 let taken = sum.take(bytes);
-                self.expects = after(*mark, *begins, *sum);
+                let (mark, begins, sum) = (*mark, *begins, *sum);
+                self.after(mark, begins, sum);
                 taken
             }
-            Expects::Nothing { .. } => bytes.len(),
+            Expects::Nothing => bytes.len(),
         }
     }
 
@@ -95,24 +141,28 @@ impl Walk {
     fn gather<const LENGTH: usize>(
         &mut self,
         bytes: &[u8],
-        next: impl FnOnce(&[u8; LENGTH], u64) -> Expects,
+        next: impl FnOnce(&mut Self, &[u8; LENGTH], u64),
     ) -> usize {
         let taken = bytes.len().min(LENGTH - self.part.len());
         self.part.extend_from_slice(&bytes[..taken]);
-        if let Some(head) = self.part.first_chunk() {
-            self.expects = next(head, self.at + taken as u64 - LENGTH as u64);
+        if let Some(head) = self.part.first_chunk().copied() {
             self.part.clear();
+            next(self, &head, self.at + taken as u64 - LENGTH as u64);
         }
         taken
     }
-}
 
-/// What comes after some of a frame's records.
-fn after(mark: u64, begins: u64, sum: Sum) -> Expects {
-    match sum.left() {
-        1.. => Expects::Records { mark, begins, sum },
-        0 if sum.matches() => Expects::FrameHead { mark, skip: sum.padding() },
-        0 => Expects::Nothing { broken_at: begins },
+    /// What comes after some of a frame's records.
+    fn after(&mut self, mark: u64, begins: u64, sum: Sum) {
+        if sum.left() > 0 {
+            self.expects = Expects::Records { mark, begins, sum };
+            return;
+        }
+        if !sum.matches() {
+            self.broken.push(begins);
+            self.is_open = true;
+        }
+        self.expects = Expects::FrameHead { mark, skip: sum.padding() };
     }
 }
 
@@ -134,10 +184,15 @@ mod tests {
         (bytes, begins)
     }
 
-    fn broken_at(bytes: &[u8], piece: usize) -> Option<u64> {
+    fn broken(bytes: &[u8], piece: usize) -> Vec<Broken> {
         let mut walk = Walk::begin();
         bytes.chunks(piece).for_each(|piece| walk.take(piece));
-        walk.broken_at()
+        walk.end()
+    }
+
+    /// Only this frame, or all from it on.
+    fn at(offset: u64, rest: bool) -> Vec<Broken> {
+        vec![Broken { offset, rest }]
     }
 
     #[test]
@@ -145,7 +200,7 @@ mod tests {
         for lengths in [&[][..], &[1], &[8, 1, 300, 0]] {
             let (bytes, _) = segment(lengths);
             for piece in [1, 7, 56, 4096, 1 << 20] {
-                assert_eq!(broken_at(&bytes, piece), None, "{lengths:?} in pieces of {piece}");
+                assert_eq!(broken(&bytes, piece), [], "{lengths:?} in pieces of {piece}");
             }
         }
     }
@@ -157,8 +212,37 @@ mod tests {
             for at in *frame..frame + frame::HEAD_BYTES as u64 + length {
                 let mut changed = bytes.clone();
                 changed[at as usize] ^= 4;
-                assert_eq!(broken_at(&changed, 64), Some(*frame), "byte {at}");
+                let found = broken(&changed, 64);
+                assert_eq!(found.first().map(|broken| broken.offset), Some(*frame), "byte {at}");
+                assert_eq!(found.len(), 1, "byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn each_frame_whose_records_are_changed_is_named_and_what_is_between_them_is_not() {
+        let (bytes, begins) = segment(&[8, 1, 300, 20, 5]);
+        let mut changed = bytes.clone();
+        for frame in [0, 2, 3] {
+            changed[begins[frame] as usize + frame::HEAD_BYTES] ^= 4;
+        }
+        let named: Vec<_> = [0, 2, 3].iter().flat_map(|frame| at(begins[*frame], false)).collect();
+        for piece in [1, 7, 64, 1 << 20] {
+            assert_eq!(broken(&changed, piece), named, "in pieces of {piece}");
+        }
+        changed[begins[4] as usize + frame::HEAD_BYTES] ^= 4;
+        assert_eq!(broken(&changed, 64), [named, at(begins[4], false)].concat());
+    }
+
+    #[test]
+    fn where_the_length_of_a_frame_is_changed_nothing_is_said_of_what_follows() {
+        let (bytes, begins) = segment(&[8, 8, 8, 8, 8]);
+        // Somewhere; to the begin of the frame after the next one; beyond the end.
+        for length in [16_u32, 8 + 40, 1 << 20] {
+            let mut changed = bytes.clone();
+            changed[begins[1] as usize..][..4].copy_from_slice(&length.to_le_bytes());
+            changed[begins[4] as usize + frame::HEAD_BYTES] ^= 4;
+            assert_eq!(broken(&changed, 64), at(begins[1], true), "length {length}");
         }
     }
 
@@ -166,13 +250,13 @@ mod tests {
     fn a_segment_that_ends_within_a_frame_is_broken_there() {
         let (bytes, begins) = segment(&[8, 1, 300]);
         for end in begins[2] + 1..bytes.len() as u64 - 4 {
-            assert_eq!(broken_at(&bytes[..end as usize], 64), Some(begins[2]), "end {end}");
+            assert_eq!(broken(&bytes[..end as usize], 64), at(begins[2], true), "end {end}");
         }
     }
 
     #[test]
     fn a_file_without_the_head_of_a_segment_is_broken_at_its_begin() {
-        assert_eq!(broken_at(&[0; 8192], 64), Some(0));
-        assert_eq!(broken_at(&[], 64), Some(0));
+        assert_eq!(broken(&[0; 8192], 64), at(0, true));
+        assert_eq!(broken(&[], 64), at(0, true));
     }
 }

@@ -59,12 +59,22 @@ pub enum CareError {
         "the new folder's log takes no more: {0}. Make room for as much as the damaged folder takes, and try again"
     )]
     NoRoom(log::AppendError),
+    /// There is no room to begin a copy.
+    #[error(
+        "the new folder is on a volume that is full: its log alone begins with four segments of {segment_bytes} bytes. Make room for as \
+         much as the damaged folder takes, or name a folder on another volume"
+    )]
+    NoRoomToBegin {
+        /// Bytes of a segment.
+        segment_bytes: u64,
+    },
     /// The new folder's log cannot be written.
     #[error(transparent)]
     Write(#[from] log::LogError),
-    /// The copy is not what was read, which is a defect.
+    /// The copy is not what was read.
     #[error(
-        "{read} messages were read and {written} are in the copy: nothing was made, and this is a defect of Restante"
+        "{read} messages were read, and of the copy {written} can be read back: nothing was made. Either the disk under the new folder is \
+         at fault, which dmesg tells, or Restante is: salvage onto another disk"
     )]
     NotSalvaged {
         /// Messages that were read.
@@ -81,6 +91,58 @@ pub enum CareError {
     /// The place for the old folder is taken.
     #[error("{} is there already, and the old folder is to have that name (--move-old-to): choose another", path.display())]
     OldIsThere {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The place for the old folder is where the new one is made.
+    #[error(
+        "{} is what the new folder is called while it is being made, and the old folder is to have that name (--move-old-to): choose \
+         another",
+        path.display()
+    )]
+    OldIsUnfinished {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no folder for the old folder.
+    #[error("{} {}, and the old folder is to go there (--move-old-to): make it, or choose another", path.display(), how)]
+    NoPlaceForOld {
+        /// The folder in which the old one is to be.
+        path: PathBuf,
+        /// What is wrong with it.
+        how: &'static str,
+    },
+    /// The old folder cannot go to another volume in one piece.
+    #[error(
+        "{} is on another volume than {}, and a folder moves only within its volume: choose another for the old folder (--move-old-to)",
+        old.display(),
+        path.display()
+    )]
+    OtherVolume {
+        /// Where it should go.
+        old: PathBuf,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A link in the place of the folder.
+    #[error("{} is a link that leads nowhere: make the folder that it should lead to, or name another", path.display())]
+    LeadsNowhere {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The name is too long with what is put behind it.
+    #[error(
+        "the name of {} is too long: while the folder is being made, .unfinished is behind it. Choose a shorter one, and rename the folder \
+         afterwards",
+        path.display()
+    )]
+    NameTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another command makes a folder of that name.
+    #[error("another restante-broker is making {}: wait for its end, or choose another name for the new folder", path.display())]
+    BeingMade {
         /// The path.
         path: PathBuf,
     },

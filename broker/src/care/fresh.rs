@@ -2,125 +2,110 @@
 //! like one.
 
 use std::{
-    ffi::OsString,
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, TryLockError},
     io::{self, ErrorKind},
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use super::CareError;
+use super::{CareError, place::Place};
+use crate::data_folder::{durable, plain};
 
-/// What the name ends with while the folder is being made.
-const UNFINISHED: &str = ".unfinished";
-/// A file that tells that nobody else made the folder: an attempt that was not finished may be removed.
+/// A file that tells that nobody else made the folder: an attempt that was not finished may be removed. Whoever is at it has
+/// its lock.
 const MARK: &str = "unfinished";
 
 /// A folder that is being made. Dropped before its end, it is removed.
 pub(super) struct Fresh {
-    path: PathBuf,
-    unfinished: PathBuf,
-    /// Where the folder goes that has the name now.
-    old: Option<PathBuf>,
+    place: Place,
+    mark: Option<File>,
     whole: bool,
 }
 
 impl Fresh {
-    /// Begins a folder where there is none, or an empty one, or one that moves to `old`. What an earlier attempt left is
-    /// removed.
-    pub(super) fn begin(path: &Path, old: Option<&Path>) -> Result<Self, CareError> {
-        if let Some(old) = old {
-            if old.exists() {
-                return Err(CareError::OldIsThere { path: old.to_owned() });
-            }
-            refuse_inside(old, path)?;
-        }
-        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => {}
-            Ok(false) if old.is_some() => {}
-            Ok(false) => return Err(CareError::NotEmpty { path: path.to_owned() }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(CareError::io("look at", path, error)),
-        }
-        let name = path.file_name().ok_or_else(|| CareError::NoName { path: path.to_owned() })?;
-        let mut unfinished = OsString::from(name);
-        unfinished.push(UNFINISHED);
-        let unfinished = path.with_file_name(unfinished);
-        remove_left(&unfinished)?;
-        let fresh = Self { path: path.to_owned(), unfinished, old: old.map(Path::to_owned), whole: false };
+    /// Begins a folder. What an earlier attempt left is removed.
+    pub(super) fn begin(place: Place) -> Result<Self, CareError> {
+        remove_left(&place)?;
+        let mut fresh = Self { place, mark: None, whole: false };
         fresh.make_folder(Path::new(""))?;
-        let mark = fresh.unfinished.join(MARK);
-        File::create(&mark).map_err(|error| CareError::io("make", &mark, error))?;
+        let mark = fresh.folder().join(MARK);
+        let made = File::create_new(&mark).map_err(|error| CareError::io("make", &mark, error))?;
+        // Where there are no locks, nothing is told apart by them.
+        let _ = made.try_lock();
+        fresh.mark = Some(made);
         Ok(fresh)
     }
 
     /// Where the folder is while it is being made.
     pub(super) fn folder(&self) -> &Path {
-        &self.unfinished
+        &self.place.unfinished
     }
 
     /// Makes a folder in it, for its owner alone.
     pub(super) fn make_folder(&self, name: &Path) -> Result<(), CareError> {
-        let path = self.unfinished.join(name);
+        let path = self.folder().join(name);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| CareError::io("make", &path, error))
     }
 
     /// Gives it its name, on disk as well. Its files are synced already.
     pub(super) fn finish(mut self) -> Result<(), CareError> {
-        sync_folders(&self.unfinished).map_err(|error| CareError::io("sync", &self.unfinished, error))?;
-        if let Some(old) = self.old.as_ref().filter(|_| self.path.exists()) {
-            fs::rename(&self.path, old).map_err(|error| CareError::io("move away", &self.path, error))?;
+        sync_folders(self.folder()).map_err(|error| CareError::io("sync", self.folder(), error))?;
+        let Place { path, unfinished, old } = &mut self.place;
+        if let Some(old) = old {
+            old.hold(path)?;
+            fs::rename(&path, &old.to).map_err(|error| match error.kind() {
+                ErrorKind::ResourceBusy => CareError::MountPoint { path: path.clone() },
+                ErrorKind::CrossesDevices => {
+                    CareError::OtherVolume { old: old.to.clone(), path: path.clone() }
+                }
+                _ => CareError::io("move away", path, error),
+            })?;
         }
-        let named = fs::rename(&self.unfinished, &self.path)
-            .and_then(|()| crate::data_folder::durable::sync_folder_of(&self.path));
-        match named {
-            Ok(()) => {
-                self.whole = true;
-                // It says nothing any more under the folder's name.
-                let _ = fs::remove_file(self.path.join(MARK));
-                Ok(())
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::CrossesDevices) => {
-                Err(CareError::MountPoint { path: self.path.clone() })
-            }
-            Err(error) => Err(CareError::io("give its name to", &self.path, error)),
+        if let Err(error) = fs::rename(unfinished, &path) {
+            // Where there was a folder, there is one.
+            old.iter().for_each(|old| drop(fs::rename(&old.to, &path)));
+            return Err(match error.kind() {
+                ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
+                    CareError::MountPoint { path: path.clone() }
+                }
+                _ => CareError::io("give its name to", path, error),
+            });
         }
+        self.whole = true;
+        // It says nothing any more under the folder's name.
+        let _ = fs::remove_file(path.join(MARK));
+        let synced =
+            old.iter().map(|old| &old.to).chain([&*path]).try_for_each(|path| durable::sync_folder_of(path));
+        synced.map_err(|error| CareError::io("sync the folder of", path, error))
     }
 }
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if !self.whole {
+        // What nobody has marked may be of somebody who was faster.
+        if !self.whole && self.mark.is_some() {
             // The next attempt removes what cannot be removed now.
-            let _ = fs::remove_dir_all(&self.unfinished);
+            let _ = fs::remove_dir_all(self.folder());
         }
     }
 }
 
-/// Removes what an earlier attempt left, and nothing else.
-fn remove_left(unfinished: &Path) -> Result<(), CareError> {
-    match fs::remove_dir(unfinished) {
-        Ok(()) => return Ok(()),
+/// Removes what an earlier attempt left, which may have ended before its mark was there, and nothing else.
+fn remove_left(Place { path, unfinished, .. }: &Place) -> Result<(), CareError> {
+    let somebodys = || CareError::UnfinishedIsThere { path: unfinished.clone() };
+    match fs::symlink_metadata(unfinished) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(_) => {}
+        Err(error) => return Err(CareError::io("look at", unfinished, error)),
+        Ok(found) if !found.is_dir() => return Err(somebodys()),
+        Ok(_) if fs::remove_dir(unfinished).is_ok() => return Ok(()),
+        Ok(_) => {}
     }
-    if !unfinished.join(MARK).exists() {
-        return Err(CareError::UnfinishedIsThere { path: unfinished.to_owned() });
+    let mark = plain::open(&unfinished.join(MARK)).ok().flatten().ok_or_else(somebodys)?;
+    if let Err(TryLockError::WouldBlock) = mark.try_lock() {
+        return Err(CareError::BeingMade { path: path.clone() });
     }
     fs::remove_dir_all(unfinished).map_err(|error| CareError::io("remove", unfinished, error))
-}
-
-/// Refuses a folder that would be made in another, which would change that one.
-pub(super) fn refuse_inside(path: &Path, outer: &Path) -> Result<(), CareError> {
-    let parent = path.parent().map(|parent| if parent == "" { Path::new(".") } else { parent });
-    let (Some(parent), Ok(outer)) = (parent, outer.canonicalize()) else { return Ok(()) };
-    // The nearest of its parents that is there.
-    let inside = parent.ancestors().find_map(|parent| parent.canonicalize().ok());
-    match inside.is_some_and(|parent| parent.starts_with(&outer)) {
-        true => Err(CareError::Inside { path: path.to_owned(), outer }),
-        false => Ok(()),
-    }
 }
 
 fn sync_folders(folder: &Path) -> io::Result<()> {

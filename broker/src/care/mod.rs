@@ -11,6 +11,7 @@ mod error;
 mod fresh;
 mod logs;
 mod message;
+mod place;
 mod report;
 mod restore;
 mod salvage;

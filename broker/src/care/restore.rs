@@ -14,7 +14,7 @@ use std::{
 
 use restante_wire::terminal::Form;
 
-use super::{CareError, Verdict, fresh::Fresh, report::Report, say, stdout, text, view::View};
+use super::{CareError, Verdict, fresh::Fresh, place::Place, report::Report, say, stdout, text, view::View};
 use crate::{
     backup::{self, Manifest, Sink},
     config::RestoreArguments,
@@ -27,12 +27,7 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// Restores a backup.
 pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
     let RestoreArguments { backup, folder, move_old_to } = arguments;
-    let fresh = Fresh::begin(folder, move_old_to.as_deref())?;
-    // No broker may run on what is moved away.
-    let _old = fs::exists(folder.join(data_folder::VERSION))
-        .is_ok_and(|there| there)
-        .then(|| data_folder::look::Looked::open(folder))
-        .transpose()?;
+    let fresh = Fresh::begin(Place::find(folder, move_old_to.as_deref(), None)?)?;
     let mut files = Files { folder: fresh.folder().to_owned(), current: None };
     let no_backup = |source| CareError::NoBackup { file: backup.clone(), source };
     let manifest = if backup == Path::new("-") {

@@ -15,19 +15,13 @@ use std::{
 use restante_wire::terminal::Form;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{
-    CareError, Verdict,
-    fresh::{self, Fresh},
-    report::Report,
-    stdout, text,
-    view::View,
-};
+use super::{CareError, Verdict, fresh::Fresh, place::Place, report::Report, stdout, text, view::View};
 use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
     core::without_content,
     data_folder,
-    log::{AppendError, DiskLog, Log, LogError, Options, Purpose, Record, Sync},
+    log::{AppendError, DiskLog, Log, LogError, OpenError, Options, Purpose, Record, Sync},
 };
 
 /// How much is written before it is synced: enough that syncs cost little.
@@ -37,8 +31,9 @@ const GROUP_BYTES: usize = 1 << 20;
 pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     let SalvageArguments { folder, new_folder, move_old_to } = arguments;
     let view = View::of(folder)?;
-    fresh::refuse_inside(new_folder, folder)?;
-    let fresh = Fresh::begin(new_folder, move_old_to.as_deref())?;
+    let place = Place::find(new_folder, move_old_to.as_deref(), Some(&view.folder))?;
+    let moves_what_is_read = place.moves_what_is_read();
+    let fresh = Fresh::begin(place)?;
     let addresses = Path::new(data_folder::ADDRESSES);
     fresh.make_folder(addresses)?;
     let addresses = fresh.folder().join(addresses);
@@ -56,7 +51,7 @@ pub(super) fn run(arguments: &SalvageArguments) -> Result<Verdict, CareError> {
     }
     fresh.finish()?;
     let after = Report { folder: new_folder.display().to_string(), ..after };
-    let left = move_old_to.as_ref().filter(|_| folder == new_folder).unwrap_or(folder);
+    let left = move_old_to.as_ref().filter(|_| moves_what_is_read).unwrap_or(folder);
     let before = Report { folder: left.display().to_string(), ..before };
     let mut to = stdout(Form::Lines);
     tell(&before, &after, &mut to).and_then(|()| to.flush()).map_err(CareError::Output)?;
@@ -97,7 +92,10 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
     // Whatever fitted into a segment fits again.
     let largest = view.logs.segments().iter().map(|segment| segment.bytes).max();
     let segment_bytes = largest.unwrap_or(Options::default().segment_bytes);
-    let mut log = DiskLog::open(folder, Options { segment_bytes })?;
+    let mut log = DiskLog::open(folder, Options { segment_bytes }).map_err(|error| match error {
+        OpenError::Full { segment_bytes, .. } => CareError::NoRoomToBegin { segment_bytes },
+        error => error.into(),
+    })?;
     let mut written = Ok(());
     view.logs.records(|seen, record| {
         let mut write = |record: &Record<'_>| {

@@ -62,6 +62,15 @@ pub enum DataFolderError {
         /// The path.
         path: PathBuf,
     },
+    /// What is to be looked at is no folder.
+    #[error(
+        "{path} is no folder, and so no data folder; of a backup, restante-broker restore makes one",
+        path = path.display()
+    )]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+    },
     /// Something that no broker wrote stands in the place of a file or folder of it.
     #[error(
         "cannot {action} {path}: {misplaced}. Nothing was changed. restante-broker check tells all that is wrong with the folder, \

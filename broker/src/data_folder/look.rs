@@ -32,11 +32,17 @@ pub(crate) struct Looked {
     _lock: Option<File>,
 }
 
+/// Keeps brokers away from a folder that is to be moved, for as long as the value lives; none where there is no lock that a
+/// broker could have.
+pub(crate) fn hold(path: &Path) -> Result<Option<File>, DataFolderError> {
+    lock::acquire_to_look(&path.join(LOCK)).map(|(lock, _)| lock)
+}
+
 impl Looked {
     /// Takes the lock, if there is one, and reads what is small.
     pub(crate) fn open(path: &Path) -> Result<Self, DataFolderError> {
         if !step("look at", path, || fs::metadata(path))?.is_dir() {
-            return Err(DataFolderError::NotAFolder { path: path.to_owned() });
+            return Err(DataFolderError::NoFolder { path: path.to_owned() });
         }
         let (_lock, no_lock) = lock::acquire_to_look(&path.join(LOCK))?;
         let Names { mut logs, misplaced } = logs::names(path)?;

@@ -122,6 +122,7 @@ fn of_data_folder(error: &DataFolderError) -> u8 {
         | DataFolderError::NoLocks { .. } => CONFIGURATION,
         DataFolderError::Locked { .. }
         | DataFolderError::InUse { .. }
+        | DataFolderError::NoFolder { .. }
         | DataFolderError::NoDataFolder { .. }
         | DataFolderError::Damaged { .. }
         | DataFolderError::VersionMissing { .. }

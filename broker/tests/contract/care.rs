@@ -156,6 +156,10 @@ async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
         let output = on(&broker.manifests(), command, &[]);
         assert_eq!(status(&output), 2);
         assert!(stderr(&output).contains("no data folder"), "{}", stderr(&output));
+        let output = on(&broker.manifests().join("channels.yaml"), command, &[]);
+        assert_eq!(status(&output), 2);
+        let says = stderr(&output);
+        assert!(says.contains("no data folder") && !says.contains("--data-dir"), "{says}");
         assert_eq!(status(&care(&[command])), 2);
         let help = care(&[command, "--help"]);
         assert!(stdout(&help).contains("Exit status: 0"), "{}", stdout(&help));

@@ -64,6 +64,9 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
         return writeln!(to, "sound: nothing is damaged");
     }
     writeln!(to, "what can be done:")?;
+    if damage.iter().all(|found| found.damage.is_of_content()) {
+        return write_advice_on_contents(to);
+    }
     writeln!(to, "  keep this folder as it is until all is well again")?;
     writeln!(to, "  restante-broker restore BACKUP NEW_DIR    if there is a backup: as it was then")?;
     writeln!(
@@ -71,6 +74,20 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
         "  restante-broker salvage {folder} NEW_DIR    everything that can be read, as it was last"
     )?;
     writeln!(to, "  restante-broker dump {folder}    the messages that can be read, as JSON, one a line")
+}
+
+/// Where nothing but single messages cannot be read.
+fn write_advice_on_contents(to: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        to,
+        "  start the broker: it delivers all other messages, and sets these aside when they are asked for"
+    )?;
+    writeln!(
+        to,
+        "  restante dead-letters redrive NAMESPACE/NAME    delivers them, once they can be read again"
+    )?;
+    writeln!(to, "  restante dead-letters purge NAMESPACE/NAME    gives them up")?;
+    writeln!(to, "  if the disk is failing, restante-broker salvage to another one, before anything else")
 }
 
 fn write_segments(report: &Report, to: &mut impl Write) -> io::Result<()> {

@@ -46,7 +46,6 @@ mod manifests;
 mod metrics;
 mod misplaced;
 mod new_folder;
-
 mod openapi;
 mod operator;
 mod policies;

@@ -161,7 +161,9 @@ async fn check_and_dump_count_it_in_and_name_it_and_salvage_takes_all_others() {
                 "{what}"
             );
             let text = on(&broker.data_folder(), "check", &[]);
-            assert!(!stdout(&text).contains("savable"), "{what}: {}", stdout(&text));
+            let told = |part: &str| stdout(&text).contains(part);
+            assert!(!told("savable") && !told("keep this folder"), "{what}: {}", stdout(&text));
+            assert!(told("dead-letters redrive") && told("dead-letters purge"), "{what}: {}", stdout(&text));
 
             let messages = dumped(&broker.data_folder(), &[]);
             assert_eq!(messages.len() as u64, MESSAGES, "{what}");

@@ -65,7 +65,7 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     }
     writeln!(to, "what can be done:")?;
     if damage.iter().all(|found| found.damage.is_of_content()) {
-        return write_advice_on_contents(to);
+        return write_advice_on_contents(channels.iter().any(|channel| channel.unreadable > 0), to);
     }
     writeln!(to, "  keep this folder as it is until all is well again")?;
     writeln!(to, "  restante-broker restore BACKUP NEW_DIR    if there is a backup: as it was then")?;
@@ -76,17 +76,21 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "  restante-broker dump {folder}    the messages that can be read, as JSON, one a line")
 }
 
-/// Where nothing but single messages cannot be read.
-fn write_advice_on_contents(to: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        to,
-        "  start the broker: it delivers all other messages, and sets these aside when they are asked for"
-    )?;
-    writeln!(
-        to,
-        "  restante dead-letters redrive NAMESPACE/NAME    delivers them, once they can be read again"
-    )?;
-    writeln!(to, "  restante dead-letters purge NAMESPACE/NAME    gives them up")?;
+/// Where nothing but single contents cannot be read, of messages that are still there or of none.
+fn write_advice_on_contents(of_messages: bool, to: &mut impl Write) -> io::Result<()> {
+    if of_messages {
+        writeln!(
+            to,
+            "  start the broker: it delivers all others, and sets these messages aside when they are asked for"
+        )?;
+        writeln!(
+            to,
+            "  restante dead-letters redrive NAMESPACE/NAME    delivers them, once they can be read again"
+        )?;
+        writeln!(to, "  restante dead-letters purge NAMESPACE/NAME    gives them up")?;
+    } else {
+        writeln!(to, "  start the broker: it has all that it needs")?;
+    }
     writeln!(to, "  if the disk is failing, restante-broker salvage to another one, before anything else")
 }
 

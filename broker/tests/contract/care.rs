@@ -191,3 +191,18 @@ async fn a_damaged_frame_is_named_and_what_lies_around_it_is_dumped() {
     assert_eq!(stdout(&output).lines().count(), 5);
     assert!(stderr(&output).contains(&format!("damaged: {file}")), "{}", stderr(&output));
 }
+
+#[tokio::test]
+async fn where_only_contents_that_no_message_needs_are_gone_nobody_is_sent_to_dead_letters() {
+    let broker = used().await;
+    // Of a message that was settled.
+    let (file, place) = broker.segment_with(b"meta-number3");
+    let segment = broker.data_folder().join(&file);
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[place] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let output = on(&broker.data_folder(), "check", &[]);
+    let said = stdout(&output);
+    assert_eq!(status(&output), 1, "{said}");
+    assert!(said.contains("it has all that it needs") && !said.contains("dead-letters"), "{said}");
+}

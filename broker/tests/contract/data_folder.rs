@@ -116,8 +116,9 @@ async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as
     let segment = broker.data_folder().join(file);
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
     // In the head of its record: of a content alone only that message would be lost.
-    file.write_at(b"M", offset as u64 - 30).unwrap();
-    let damaged = fs::read(&segment).unwrap();
+    let mut damaged = fs::read(&segment).unwrap();
+    damaged[offset - 30] ^= 1;
+    file.write_at(&damaged[offset - 30..][..1], offset as u64 - 30).unwrap();
     let (_, said) = refused(&broker, &["--segment-size", "4MiB"]);
     let name = segment.file_name().unwrap().to_string_lossy().into_owned();
     assert!(said.contains(&name) && said.contains("offset"), "{said}");

@@ -124,6 +124,8 @@ problem_types! {
     AttemptRepeated = "attempt-repeated", "The pull was repeated";
     /// The attempt id is that of another pull, which still has its messages or still waits.
     AttemptMismatch = "attempt-mismatch", "The attempt id was used for another pull";
+    /// The attempt's messages cannot be read any more: the receiver keeps their leases.
+    AttemptUnreadable = "attempt-unreadable", "What the pull got cannot be read any more";
     /// The token was never issued, or was changed on the way.
     LeaseUnknown = "lease-unknown", "No such lease was issued";
     /// The lease ended; nobody has the message now.

@@ -76,7 +76,7 @@ impl PullAdapter {
         };
         let until = Instant::now() + Duration::from_millis(linger.into());
         self.take_more(&mut held, asked, max).await?;
-        if linger > 0 && held.deliveries().len() < max {
+        if linger > 0 && held.deliveries().len() + held.unreadable() < max {
             tokio::select! {
                 () = sleep_until(until) => self.take_more(&mut held, asked, max).await?,
                 () = self.context.drain.begun() => {}
@@ -112,7 +112,7 @@ impl PullAdapter {
         asked: &crate::core::Asked,
         max: usize,
     ) -> Result<(), HttpError> {
-        let left = max.saturating_sub(held.deliveries().len());
+        let left = max.saturating_sub(held.deliveries().len() + held.unreadable());
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
         let (number, back) = (self.channel.number, self.context.cores.clone());
         let more = self.context.cores.ask(number, asked, move |core, asked| {

@@ -18,12 +18,30 @@ pub(super) struct Held {
     coming: VecDeque<Delivery>,
     /// Whether those that do not leave take their old places.
     is_given_back: bool,
+    /// Whether the receiver has them already, and asks for them once more.
+    is_repeated: bool,
+    /// How many of those cannot be read any more.
+    unreadable: usize,
 }
 
 impl Held {
     /// Messages that were just leased; [`Self::filled`] follows.
     pub(super) fn new(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
-        Self { cores, deliveries: VecDeque::new(), coming: deliveries.into(), is_given_back: true }
+        Self {
+            cores,
+            deliveries: VecDeque::new(),
+            coming: deliveries.into(),
+            is_given_back: true,
+            is_repeated: false,
+            unreadable: 0,
+        }
+    }
+
+    /// Messages that the receiver has already.
+    pub(super) fn repeated(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
+        let mut held = Self::new(cores, deliveries);
+        held.is_repeated = true;
+        held
     }
 
     /// The same when their contents are there: those that can be read.
@@ -31,10 +49,13 @@ impl Held {
         self.deliveries.reserve(self.coming.len());
         while let Some(next) = self.coming.front_mut() {
             let (channel, sequence) = (next.channel, next.granted.sequence);
-            let content = self.cores.content(channel, sequence, &mut next.content).await?;
+            let handed = (!self.is_repeated).then(|| next.granted.claim());
+            let content = self.cores.content(channel, sequence, handed, &mut next.content).await?;
             let next = self.coming.pop_front();
-            // One that cannot be read was set aside, and is nobody's any more.
-            self.deliveries.extend(content.whole().and_then(|content| next.map(|next| next.with(content))));
+            let content = content.whole();
+            // One that cannot be read was set aside, and is nobody's any more; or it stays the receiver's, who asks once more.
+            self.unreadable += usize::from(self.is_repeated && content.is_none());
+            self.deliveries.extend(content.and_then(|content| next.map(|next| next.with(content))));
         }
         Ok(self)
     }
@@ -43,6 +64,11 @@ impl Held {
     pub(super) fn given_back(mut self, is_given_back: bool) -> Self {
         self.is_given_back = is_given_back;
         self
+    }
+
+    /// How many messages that the receiver has already cannot be read any more.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The messages.

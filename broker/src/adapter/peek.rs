@@ -144,7 +144,7 @@ impl Peek {
                 Look::NoMemory => return Err(Stopped::Busy),
             };
             let read =
-                self.context.cores.content(span.entry.number, seen.sequence, &mut seen.content).await?;
+                self.context.cores.content(span.entry.number, seen.sequence, None, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
             self.asked.from.1 = seen.sequence + 1;
             self.looked_at += 1;
@@ -153,9 +153,10 @@ impl Peek {
             }
             let (recorded, unread) = match read {
                 ReadBack::Whole(recorded) => (recorded, None),
-                // A dead letter that cannot be read is shown without its content. Any other message has become a dead letter by
-                // now.
-                ReadBack::Unreadable(unread) if span.state == State::Dead => (nothing(), Some(unread)),
+                // One that stays what it is is shown without its content. Any other message has become a dead letter by now.
+                ReadBack::Unreadable(unread) if matches!(span.state, State::Dead | State::Leased) => {
+                    (nothing(), Some(unread))
+                }
                 ReadBack::Unreadable(_) => continue,
             };
             if let Some(mut head) = span.told(&seen, &recorded, &self.context.clock) {

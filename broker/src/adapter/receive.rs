@@ -88,6 +88,9 @@ impl PullAdapter {
     ) -> Result<Option<Held>, HttpError> {
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
         while held.deliveries().is_empty() {
+            if held.unreadable() > 0 {
+                return Err(unreadable());
+            }
             // On the heap: nearly no pull comes here.
             let Some(next) = Box::pin(self.next(asked, wait_seconds, &Settled::default())).await? else {
                 return Ok(None);
@@ -103,7 +106,7 @@ impl PullAdapter {
         let pulled = cores.ask(number, &self.channel, move |core, channel| {
             Ok(match core.pull(channel, &asked)? {
                 Delivered::Now(delivery) => Pulled::Held(Held::new(back, [delivery])),
-                Delivered::Again(deliveries) => Pulled::Held(Held::new(back, deliveries)),
+                Delivered::Again(deliveries) => Pulled::Held(Held::repeated(back, deliveries)),
                 Delivered::Later(id, arrival) => {
                     Pulled::Waits(Place { cores: back, channel: channel.number, id, arrival })
                 }
@@ -174,6 +177,12 @@ impl PullAdapter {
     pub(super) fn refused(&self, refusal: PullRefusal) -> HttpError {
         refusal::pull(&self.channel.config.qualified_name(), refusal)
     }
+}
+
+fn unreadable() -> HttpError {
+    let detail = "what was received under this Receive-Attempt-Id cannot be read by the broker's disk any more. Its lease goes on: \
+                  settle, release or reject it by the path in the first answer's Location, or receive under another id";
+    HttpError::new(ProblemType::AttemptUnreadable, detail)
 }
 
 fn repeated() -> HttpError {

@@ -31,7 +31,7 @@ pub struct Claim {
 pub enum Refusal {
     /// The lease's time is over and nobody has the message.
     #[error(
-        "the lease has ended and the message is back in its channel: ask for it again, and renew in time"
+        "the lease has ended and the message is back in its channel, or among its dead letters: ask for it again, and renew in time"
     )]
     Expired,
     /// This token gave the message back and nobody has it.

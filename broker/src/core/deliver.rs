@@ -285,7 +285,8 @@ impl<L: Log> Core<L> {
         }
         let ticket = self.record_lease(number, &granted)?;
         self.promise_for(number);
-        self.delivery(number, granted, ticket, memory)
+        let handed = Some(granted.claim());
+        self.delivery(number, granted, handed, ticket, memory)
     }
 
     /// What an attempt got before, once more: the same leases, and nothing is counted.
@@ -301,7 +302,7 @@ impl<L: Log> Core<L> {
             let Some(granted) = channel.state.granted(*sequence) else { continue };
             let memory = answers.take(granted.stored.bytes.into()).ok_or(PullRefusal::NoMemory)?;
             let ticket = self.everything_so_far(Sync::Later);
-            deliveries.push(self.delivery(number, granted, ticket, memory)?);
+            deliveries.push(self.delivery(number, granted, None, ticket, memory)?);
         }
         Ok(deliveries)
     }
@@ -310,10 +311,11 @@ impl<L: Log> Core<L> {
         &mut self,
         number: u32,
         granted: Granted,
+        handed: Option<Claim>,
         ticket: Ticket,
         memory: Taken,
     ) -> Result<Delivery, StoreFailed> {
-        let content = self.content(number, granted.sequence, granted.stored.position)?;
+        let content = self.content(number, granted.sequence, handed, granted.stored.position)?;
         let token = self.sealer.seal(number, granted.claim());
         Ok(Delivery { channel: number, granted, token, content, ticket, memory })
     }

@@ -72,7 +72,7 @@ impl<L: Log> Core<L> {
                     (next, coming) = (Some(sequence), Some(its));
                     break;
                 }
-                // It is a dead letter of this channel from now on, and told as such.
+                // It is a dead letter of this channel from now on, and told as such, unless a receiver has it.
                 Some(Reading::Unreadable(_)) => {
                     *left.entry(LeftBecause::Unreadable).or_default() += 1;
                     continue;

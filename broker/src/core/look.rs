@@ -57,7 +57,7 @@ impl<L: Log> Core<L> {
             return Ok(Look::TooLarge(sequence));
         }
         let Some(memory) = answers.take_uncounted(size) else { return Ok(Look::NoMemory) };
-        let content = self.content(entry.number, sequence, message.stored.position)?;
+        let content = self.content(entry.number, sequence, None, message.stored.position)?;
         Ok(Look::Seen(Box::new(Seen { sequence, message, content, memory })))
     }
 }

@@ -60,7 +60,7 @@ impl<L: Log> Core<L> {
 
     fn move_now(&mut self, number: u32, sequence: Sequence, came: Came) -> Result<(), StoreFailed> {
         // A dead letter that cannot be read stays where it is.
-        let Some(recorded) = self.came_of(number, sequence, came)?.whole() else { return Ok(()) };
+        let Some(recorded) = self.came_of(number, sequence, None, came)?.whole() else { return Ok(()) };
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
         // Somebody may have redriven or purged it meanwhile.
         let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Core, CoreGone, CoreHandle, Cores, Here, ReadBack, Reading, SharedCore, StoreFailed, Ticket};
 use crate::{
-    channel::Sequence,
+    channel::{Claim, Sequence},
     log::{Coming, DiskLog, Log, LogError, Position},
 };
 
@@ -131,18 +131,20 @@ impl<L: Log> Reach<L> {
         ticket.wait_by(|waker| Waker::from(Arc::new(wake(waker)))).await
     }
 
-    /// Waits for a content of a channel's message.
+    /// Waits for a content of a channel's message. `handed`: the lease under which it is on its way to a receiver.
     pub async fn content(
         &self,
         channel: u32,
         sequence: Sequence,
+        handed: Option<Claim>,
         reading: &mut Reading,
     ) -> Result<ReadBack, StoreFailed> {
         match reading {
             Reading::Here(recorded) => Ok(ReadBack::Whole(recorded.clone())),
             Reading::Coming(coming) => {
                 let came = coming.await;
-                let came = self.ask(channel, &(), move |core, ()| core.came_of(channel, sequence, came));
+                let came =
+                    self.ask(channel, &(), move |core, ()| core.came_of(channel, sequence, handed, came));
                 came.await.unwrap_or(Err(StoreFailed))
             }
             Reading::Unreadable(unread) => Ok(ReadBack::Unreadable(unread.clone())),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Content, Core, Recorded, StoreFailed, Unread};
 use crate::{
-    channel::Sequence,
+    channel::{Claim, Sequence},
     log::{Coming, Log, LogError, Position, Record},
 };
 
@@ -17,7 +17,7 @@ pub enum Reading {
     Here(Recorded),
     /// It comes from the log; [`super::Reach::content`] waits for it.
     Coming(Coming),
-    /// It cannot be read: the message was set aside.
+    /// It cannot be read: the message was set aside, unless a receiver has it.
     Unreadable(Unread),
 }
 
@@ -25,17 +25,18 @@ pub enum Reading {
 pub(super) type Came = Result<Result<Bytes, LogError>, RecvError>;
 
 impl<L: Log> Core<L> {
-    /// A content, from memory or from the log.
+    /// A content, from memory or from the log. `handed`: the lease under which the message is on its way to a receiver.
     pub(super) fn content(
         &mut self,
         number: u32,
         sequence: Sequence,
+        handed: Option<Claim>,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
         if let Some(recorded) = self.contents.get(number, sequence) {
             return Ok(Reading::Here(recorded));
         }
-        self.read_content(number, sequence, position)
+        self.read_content(number, sequence, handed, position)
     }
 
     /// The content of a message, if it is there.
@@ -45,7 +46,7 @@ impl<L: Log> Core<L> {
         sequence: Sequence,
     ) -> Result<Option<Reading>, StoreFailed> {
         let position = self.message(number, sequence).map(|message| message.stored.position);
-        position.map(|position| self.content(number, sequence, position)).transpose()
+        position.map(|position| self.content(number, sequence, None, position)).transpose()
     }
 
     /// The same, unless the caller brought the content that was said to be coming: that of the first message of its turn.

@@ -95,7 +95,7 @@ impl<L: Log> Cores<L> {
             brought = None;
             if let (Some(coming), Some(sequence)) = (turn.coming, next) {
                 let (came, number) = (coming.await, entry.number);
-                brought = core.run(move |core| core.came_of(number, sequence, came)).await??.whole();
+                brought = core.run(move |core| core.came_of(number, sequence, None, came)).await??.whole();
                 if brought.is_none() {
                     unreadable += 1;
                     next = Some(sequence + 1);
@@ -144,7 +144,8 @@ impl<L: Log> Cores<L> {
                 brought = None;
                 if let (Some(coming), Some(sequence)) = (turn.coming, next) {
                     let (came, number) = (coming.await, asked.lies_in.number);
-                    brought = core.run(move |core| core.came_of(number, sequence, came)).await??.whole();
+                    brought =
+                        core.run(move |core| core.came_of(number, sequence, None, came)).await??.whole();
                     if brought.is_none() {
                         done.leave(&asked.lies_in, LeftBecause::Unreadable, 1);
                         next = Some(sequence + 1);

@@ -4,7 +4,7 @@
 //!
 //! A disk that fails altogether is another matter: then nothing is set aside for what is not the messages' fault.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 use restante_wire::DeadLetterCause;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Core, Reading, Recorded, StoreFailed, read::Came};
 use crate::{
-    channel::{Phase, Sequence},
+    channel::{Claim, Phase, Sequence},
     clock::Millis,
     log::{Log, LogError, Position, Read, Record, Target},
 };
@@ -39,7 +39,7 @@ pub(super) struct Unreadable {
 pub enum ReadBack {
     /// All of it.
     Whole(Recorded),
-    /// It cannot be read, and was set aside.
+    /// It cannot be read, and was set aside, unless a receiver has it.
     Unreadable(Unread),
 }
 
@@ -63,16 +63,18 @@ impl ReadBack {
 }
 
 impl<L: Log> Core<L> {
-    /// How the read of a message's content ended. One that cannot be read was set aside.
+    /// How the read of a message's content ended. One that cannot be read was set aside, unless a receiver has it: but not the one
+    /// that `handed` is for, to whom it is on its way.
     pub(super) fn came_of(
         &mut self,
         number: u32,
         sequence: Sequence,
+        handed: Option<Claim>,
         came: Came,
     ) -> Result<ReadBack, StoreFailed> {
         match came.unwrap_or(Err(LogError::Poisoned)) {
             Ok(bytes) => Ok(ReadBack::Whole(Recorded::of(&bytes))),
-            Err(error) => Ok(ReadBack::Unreadable(self.unread(number, sequence, error)?)),
+            Err(error) => Ok(ReadBack::Unreadable(self.unread(number, sequence, handed, error)?)),
         }
     }
 
@@ -81,12 +83,13 @@ impl<L: Log> Core<L> {
         &mut self,
         number: u32,
         sequence: Sequence,
+        handed: Option<Claim>,
         position: Position,
     ) -> Result<Reading, StoreFailed> {
         match self.log.read(position) {
             Ok(Read::Here(bytes)) => Ok(Reading::Here(Recorded::of(&bytes))),
             Ok(Read::Coming(coming)) => Ok(Reading::Coming(coming)),
-            Err(error) => Ok(Reading::Unreadable(self.unread(number, sequence, error)?)),
+            Err(error) => Ok(Reading::Unreadable(self.unread(number, sequence, handed, error)?)),
         }
     }
 
@@ -131,7 +134,13 @@ impl<L: Log> Core<L> {
     }
 
     /// A message cannot be read: it is told and set aside, unless it was before.
-    fn unread(&mut self, number: u32, sequence: Sequence, error: LogError) -> Result<Unread, StoreFailed> {
+    fn unread(
+        &mut self,
+        number: u32,
+        sequence: Sequence,
+        handed: Option<Claim>,
+        error: LogError,
+    ) -> Result<Unread, StoreFailed> {
         let error = self.of_one_record(error)?;
         let unread = Unread { id: id_of(&error), why: error.to_string() };
         let message = self.message(number, sequence);
@@ -139,6 +148,8 @@ impl<L: Log> Core<L> {
         let is_news = match &phase {
             // It has gone meanwhile.
             None => false,
+            // Its receiver has it, and needs no content to say what becomes of it. If it comes back, the next hand-out tells.
+            Some(Phase::Leased(_)) if !handed.is_some_and(|claim| self.holds(number, claim)) => false,
             Some(Phase::Dead(death)) if death.cause == DeadLetterCause::Unreadable => false,
             Some(Phase::Dead(_)) => self.unreadable.told.insert((number, sequence)),
             Some(_) => true,
@@ -158,6 +169,8 @@ impl<L: Log> Core<L> {
         // One that is a dead letter has its cause already, and stays where it is.
         if !matches!(phase, Some(Phase::Dead(_))) {
             channel.state.set_aside(sequence, &unread.why, self.clock.now());
+            channel.counters.dead_lettered.fetch_add(1, Relaxed);
+            self.metrics.dead_lettered.inc();
             self.stays(number, sequence)?;
             let _ = self.appended(crate::log::Sync::Later);
             self.touch(number);

@@ -68,6 +68,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         | P::IdempotencyInProgress
         | P::IdempotencyUnreadable
         | P::AttemptRepeated
+        | P::AttemptUnreadable
         | P::AttemptMismatch => StatusCode::CONFLICT,
         P::LeaseExpired
         | P::LeaseReleased

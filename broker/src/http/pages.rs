@@ -90,6 +90,7 @@ fn text(kind: ProblemType) -> &'static str {
         P::IdempotencyUnreadable => page!("idempotency-unreadable"),
         P::TooManyReceivers => page!("too-many-receivers"),
         P::AttemptRepeated => page!("attempt-repeated"),
+        P::AttemptUnreadable => page!("attempt-unreadable"),
         P::LeaseUnknown => page!("lease-unknown"),
         P::LeaseExpired => page!("lease-expired"),
         P::LeaseReleased => page!("lease-released"),

@@ -167,7 +167,7 @@ pub(super) fn timed_out() -> ResponseBuilder {
 }
 
 /// What every kind of pull can meet.
-pub(super) fn pull_problems() -> [P; 11] {
+pub(super) fn pull_problems() -> [P; 12] {
     [
         P::ParameterMalformed,
         P::ParameterUnknown,
@@ -177,6 +177,7 @@ pub(super) fn pull_problems() -> [P; 11] {
         P::Busy,
         P::AttemptRepeated,
         P::AttemptMismatch,
+        P::AttemptUnreadable,
         P::TooManyReceivers,
         P::StoreFull,
         P::StoreFailed,

@@ -58,3 +58,4 @@ mod salvage;
 mod settle;
 mod sweep;
 mod unreadable;
+mod unreadable_leased;

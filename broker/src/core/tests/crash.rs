@@ -186,7 +186,7 @@ impl World {
             drop(core);
             for (sequence, message) in messages {
                 let position = message.stored.position;
-                let content = self.many.core(entry.number).content(entry.number, sequence, position);
+                let content = self.many.core(entry.number).content(entry.number, sequence, None, position);
                 let name = name(channel, &self.many.content(content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.handouts.deliveries());
                 found.push(Found { name, channel, state, deliveries });

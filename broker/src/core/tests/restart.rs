@@ -98,7 +98,7 @@ fn check_contents<P: Place>(bench: &mut Bench<P>) {
         for (sequence, _) in messages {
             let position =
                 bench.core.channels[&entry.number].state.message(sequence).unwrap().stored.position;
-            let content = bench.core.content(entry.number, sequence, position).unwrap();
+            let content = bench.core.content(entry.number, sequence, None, position).unwrap();
             let content = bench.content(content).content;
             let text = std::str::from_utf8(&content.body).unwrap();
             let (length, _) = text.split_once(' ').unwrap();

@@ -75,8 +75,10 @@ impl Running {
     /// Waits until a delivery may leave: what is in it.
     async fn answer(&self, mut delivery: Delivery) -> Bytes {
         delivery.ticket.wait().await.unwrap();
-        let sequence = delivery.granted.sequence;
-        let content = self.reach.content(delivery.channel, sequence, &mut delivery.content).await;
+        let handed = delivery.granted.claim();
+        let sequence = handed.sequence;
+        let content =
+            self.reach.content(delivery.channel, sequence, Some(handed), &mut delivery.content).await;
         content.unwrap().whole().unwrap().content.body
     }
 

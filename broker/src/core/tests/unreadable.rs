@@ -61,7 +61,7 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
         Reading::Here(recorded) => Some(recorded),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.came_of(channel, granted.sequence, came).unwrap().whole()
+            bench.core.came_of(channel, granted.sequence, Some(granted.claim()), came).unwrap().whole()
         }
         Reading::Unreadable(_) => None,
     };
@@ -143,7 +143,7 @@ fn a_disk_that_can_read_nothing_stops_the_broker_and_does_not_give_up_every_mess
         let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) else { break };
         let Reading::Coming(mut coming) = content else { panic!("nothing is in memory") };
         let came = wait(|context| Pin::new(&mut coming).poll(context));
-        if bench.core.came_of(channel, granted.sequence, came).is_err() {
+        if bench.core.came_of(channel, granted.sequence, Some(granted.claim()), came).is_err() {
             break;
         }
         set_aside += 1;
@@ -176,7 +176,7 @@ fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
             let claim = delivery.granted.claim();
             if let Reading::Coming(mut coming) = delivery.content {
                 let came = wait(|context| Pin::new(&mut coming).poll(context));
-                bench.core.came_of(number, claim.sequence, came).unwrap();
+                bench.core.came_of(number, claim.sequence, Some(claim), came).unwrap();
             }
             let _ = bench.core.settle(number, claim);
         }

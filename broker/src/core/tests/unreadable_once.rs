@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    channel::{Attempt, Phase, PullForm, Sequence, State},
+    channel::{Attempt, Claim, Phase, PullForm, Sequence, State},
     core::idempotency::PushKey,
     log::disk::{simulated::Simulated, storage::Storage},
 };
@@ -83,13 +83,19 @@ fn keyed(number: usize) -> Push {
     Push { key: Some(PushKey { hash: 1 << 40 | number as u128, fingerprint: 7 }), ..message(&body(number)) }
 }
 
-fn read_back(bench: &mut Bench<Cold>, number: u32, sequence: Sequence, reading: Reading) -> ReadBack {
+fn read_back(
+    bench: &mut Bench<Cold>,
+    number: u32,
+    sequence: Sequence,
+    handed: Option<Claim>,
+    reading: Reading,
+) -> ReadBack {
     match reading {
         Reading::Here(recorded) => ReadBack::Whole(recorded),
         Reading::Unreadable(unread) => ReadBack::Unreadable(unread),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.came_of(number, sequence, came).unwrap()
+            bench.core.came_of(number, sequence, handed, came).unwrap()
         }
     }
 }
@@ -98,7 +104,7 @@ fn read_back(bench: &mut Bench<Cold>, number: u32, sequence: Sequence, reading: 
 fn pull_all(bench: &mut Bench<Cold>) -> Vec<usize> {
     let mut numbers = Vec::new();
     while let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) {
-        let read = read_back(bench, channel, granted.sequence, content).whole();
+        let read = read_back(bench, channel, granted.sequence, Some(granted.claim()), content).whole();
         numbers.extend(read.map(|Recorded { content, .. }| {
             let number = (0..MESSAGES).find(|number| content.body == body(*number));
             number.expect("it is what was pushed")
@@ -111,7 +117,7 @@ fn pull_many(bench: &mut Bench<Cold>) {
     let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
     let number = bench.entries[0].number;
     for Delivery { granted, content, .. } in bench.core.pull_more(number, &asked, 10, u64::MAX).unwrap() {
-        read_back(bench, number, granted.sequence, content);
+        read_back(bench, number, granted.sequence, Some(granted.claim()), content);
     }
 }
 
@@ -124,13 +130,15 @@ fn pull_again(bench: &mut Bench<Cold>) {
         let mut given = Vec::new();
         for _ in 0..2 {
             match bench.core.pull(&entry, &asked).unwrap() {
-                Delivered::Now(delivery) => given.push(delivery),
-                Delivered::Again(deliveries) => given.extend(deliveries),
+                Delivered::Now(delivery) => given.push((Some(delivery.granted.claim()), delivery)),
+                Delivered::Again(deliveries) => {
+                    given.extend(deliveries.into_iter().map(|again| (None, again)))
+                }
                 Delivered::Later(id, _) => bench.core.stop_waiting(entry.number, id),
             }
         }
-        for Delivery { granted, content, .. } in given {
-            read_back(bench, entry.number, granted.sequence, content);
+        for (handed, Delivery { granted, content, .. }) in given {
+            read_back(bench, entry.number, granted.sequence, handed, content);
         }
     }
 }
@@ -143,7 +151,7 @@ fn met(bench: &mut Bench<Cold>, state: State) -> Option<Unread> {
     {
         let Seen { sequence, content, .. } = *seen;
         next = sequence + 1;
-        if let ReadBack::Unreadable(unread) = read_back(bench, entry.number, sequence, content) {
+        if let ReadBack::Unreadable(unread) = read_back(bench, entry.number, sequence, None, content) {
             assert_eq!(sequence, BAD as Sequence);
             met = Some(unread);
         }
@@ -180,7 +188,7 @@ fn redrive_away(bench: &mut Bench<Cold>) {
     let turn = bench.core.redrive(&entry, Some(&to), 0, 10, None).unwrap();
     assert_eq!(turn.moved, 0);
     if let Some(coming) = turn.coming {
-        read_back(bench, number, BAD as Sequence, Reading::Coming(coming));
+        read_back(bench, number, BAD as Sequence, None, Reading::Coming(coming));
     }
 }
 
@@ -193,7 +201,7 @@ fn return_letters(bench: &mut Bench<Cold>) {
         let turn = bench.core.return_letters(&asked, State::Ready, from, 100, brought.take()).unwrap();
         at = turn.next;
         if let (Some(coming), Some(sequence)) = (turn.coming, turn.next) {
-            brought = read_back(bench, number, sequence, Reading::Coming(coming)).whole();
+            brought = read_back(bench, number, sequence, None, Reading::Coming(coming)).whole();
             at = if brought.is_some() { Some(sequence) } else { Some(sequence + 1) };
         }
     }
@@ -316,7 +324,7 @@ fn what_was_purged_is_given_back_though_it_cannot_be_read() {
         let Stored { mut bench, ids, file, offset } = stored();
         spoil(&bench.place.0, &file, offset);
         while let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) {
-            read_back(&mut bench, channel, granted.sequence, content);
+            read_back(&mut bench, channel, granted.sequence, Some(granted.claim()), content);
             let _ = bench.core.settle(channel, granted.claim());
         }
         let entry = bench.entries[0].clone();

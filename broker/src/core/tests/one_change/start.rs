@@ -80,7 +80,7 @@ impl Broker {
                 }
             }
             for (number, name, position) in messages {
-                let reading = core.content(number, name.1, position);
+                let reading = core.content(number, name.1, None, position);
                 let held = match reading.and_then(read) {
                     Ok(Recorded { content, .. }) => Held::Readable(content.body.to_vec()),
                     Err(StoreFailed) => Held::Unreadable,

@@ -187,6 +187,8 @@ fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Requests date their answers.
+        .auto_date_header(false)
         // The line's patience holds for it.
         .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
@@ -206,6 +208,7 @@ fn http2<S>(serving: &Serving<S>, line: &Line) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(streams_max)
         .max_header_list_size(H2_HEADERS_BYTES_MAX)
         .max_pending_accept_reset_streams(H2_RESETS_MAX)

@@ -1,11 +1,14 @@
 //! The date of an answer (RFC 9110 section 6.6.1), by the broker's clock.
 //!
-//! Hyper dates answers as well, where nobody has: its date stands still after the wall clock was set back, until that has come to
-//! where it was. It is left what hyper itself answers to a head that is none.
+//! Hyper would date answers as well, where nobody has, but its date stands still after the wall clock was set back, until that has
+//! come to where it was. So what hyper itself answers to a head that is none has no date.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, convert::Infallible};
 
-use http::HeaderValue;
+use axum::body::Body;
+use http::{HeaderValue, Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 
 use crate::clock::{Clock, Millis, http_date};
 
@@ -26,13 +29,26 @@ pub(super) fn date(clock: &Clock) -> HeaderValue {
     })
 }
 
+/// Lets hyper look at the wall clock on this thread while that has a date, as it has when the broker starts. Whether it dates answers
+/// or not, hyper prints a date whenever a connection of HTTP/1 has something to do, for the first time, or when a second has passed
+/// since the last; and it panics if that is before 1970. A clock that is set back later has passed no second.
+pub(super) async fn look_at_the_clock() {
+    let nothing = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    // It has no request, and ends at once.
+    let ended = http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nothing).await;
+    debug_assert!(ended.is_ok(), "{ended:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use axum::{Router, routing::get};
     use reqwest::Client;
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
     use crate::{
@@ -52,16 +68,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let drain = Drain::new();
-        let served = tokio::spawn(serve(Server {
-            listener,
-            service: Router::new().route("/", get(async || "")),
-            limits: ConnectionLimits::default(),
-            places: Places::uncounted(8),
-            counts: ConnectionCounts::unread(),
-            clock: clock.clone(),
-            drain: drain.clone(),
-            drain_timeout: Duration::from_secs(5),
-        }));
+        let served = tokio::spawn(serve(server(listener, &clock, &drain)));
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clients = [Client::new(), Client::builder().http2_prior_knowledge().build().unwrap()];
         for (shows, date) in [
@@ -82,5 +89,34 @@ mod tests {
         drop(clients);
         drain.begin();
         served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_hyper_answers_itself_has_no_date_rather_than_one_of_another_clock() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let drain = Drain::new();
+        let clock = Clock::start(TimeSource::of_test(WALL), Past::default());
+        let served = tokio::spawn(serve(server(listener, &clock, &drain)));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"no request\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && !answer.contains("date:"), "{answer}");
+        drain.begin();
+        served.await.unwrap();
+    }
+
+    fn server(listener: TcpListener, clock: &Clock, drain: &Drain) -> Server<Router> {
+        Server {
+            listener,
+            service: Router::new().route("/", get(async || "")),
+            limits: ConnectionLimits::default(),
+            places: Places::uncounted(8),
+            counts: ConnectionCounts::unread(),
+            clock: clock.clone(),
+            drain: drain.clone(),
+            drain_timeout: Duration::from_secs(5),
+        }
     }
 }

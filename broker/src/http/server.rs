@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Serve,
     connection::{self, ConnectionCounts, ConnectionLimits, Serving},
+    date,
     line::Line,
     places::Places,
 };
@@ -66,6 +67,7 @@ impl ConnectionCounts {
 /// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, places, counts, clock, drain, drain_timeout } = server;
+    date::look_at_the_clock().await;
     let tasks = TaskTracker::new();
     let over = CancellationToken::new();
     let (drain_end, tasks_of) = (over.clone(), tasks.clone());

@@ -109,7 +109,8 @@ async fn it_is_set_aside_where_it_would_be_handed_out_again() {
         let (_, lease) = broker.pulled("acme/orders").await;
         damage(&broker, 0, place);
         assert_eq!(peek(&broker, "leased").await.messages.len(), 1, "{what}");
-        let released = broker.request(Method::POST, &format!("{lease}/release?delay=0")).send().await.unwrap();
+        let released =
+            broker.request(Method::POST, &format!("{lease}/release?delay=0")).send().await.unwrap();
         assert_eq!(released.status(), StatusCode::NO_CONTENT, "{what}");
         assert_eq!(broker.pulled("acme/orders").await.0, content(1).as_bytes(), "{what}");
         assert_eq!((broker.metric(DEAD).await, broker.metric(UNREADABLE).await), (1.0, 1.0), "{what}");

@@ -30,7 +30,7 @@ pub struct Metrics {
     pub released: IntCounter,
     /// Messages that became dead letters.
     pub dead_lettered: IntCounter,
-    /// Messages, and other records, that the disk could not read.
+    /// Messages that were set aside because they cannot be read, each time; and those that stay where they are.
     pub unreadable: IntCounter,
     /// Dead letters that got another chance.
     pub redriven: IntCounter,
@@ -151,7 +151,7 @@ impl Metrics {
             )?,
             unreadable: counter(
                 "restante_messages_unreadable_total",
-                "Messages that cannot be read, each counted once; each is set aside as a dead letter",
+                "Messages that were set aside as dead letters because they cannot be read, each time and in each of their channels",
             )?,
             redriven: counter("restante_messages_redriven_total", "Dead letters that got another chance")?,
             expired: counter("restante_messages_expired_total", "Messages whose time was over")?,

@@ -16,10 +16,11 @@ const WRITTEN: u8 = 1;
 const COMMITTED: u8 = 2;
 const FAILED: u8 = 3;
 
-/// The log could not be written or synced. What it holds is decided by recovery, after a restart.
+/// The log could not be read, written or synced. What it holds is decided by recovery, after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the log could not be written or synced; the broker stops, and what was stored is decided when it starts again"
+    "a read, a write or a sync of the broker's log failed, and its own log says which; the broker stops, and what was stored is \
+     decided when it starts again"
 )]
 pub struct StoreFailed;
 

@@ -204,3 +204,23 @@ async fn a_start_that_reads_its_segment_goes_on_and_tells_where_it_lies() {
         stored.broker.pulled("acme/orders").await;
     }
 }
+
+#[tokio::test]
+async fn a_start_tells_of_a_place_once_though_it_writes_its_index_anew() {
+    let stored = stored().await;
+    stored.damage(DAMAGE[0].1);
+    let index = stored.broker.data_folder().join(stored.file.replace(".seg", ".idx"));
+    fs::remove_file(&index).unwrap();
+    let log = stored.broker.folder.path().join("log.txt");
+    let mut child = stored.broker.command().stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while !index.exists() || !fs::read_to_string(&log).unwrap().contains("the broker serves") {
+        assert!(Instant::now() < deadline, "{} was not written", index.display());
+        tokio::task::yield_now().await;
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    let said = fs::read_to_string(log).unwrap();
+    assert_eq!(said.matches("messages here cannot be read").count(), 1, "{said}");
+}

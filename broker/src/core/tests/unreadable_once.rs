@@ -281,6 +281,30 @@ fn whoever_reads_it_first_sets_it_aside_and_it_is_told_and_counted_once() {
 }
 
 #[test]
+fn each_of_its_channels_sets_it_aside_and_a_redrive_that_is_too_early_tells_of_it_again() {
+    let mut bench: Bench<Cold> = Bench::new(vec![channel("one"), channel("two")]);
+    bench.push(&[0, 1], keyed(0)).unwrap();
+    bench.commit();
+    let (file, offset) = place(&bench.place.0, 0);
+    let mut bench = bench.restart();
+    bench.place.0.flip(&file, offset + 6000);
+    let counts = |bench: &Bench<Cold>| {
+        let metrics = &bench.core.metrics;
+        (metrics.unreadable.get(), metrics.dead_lettered.get())
+    };
+    for (channel, count) in [(0, 1), (1, 2)] {
+        let Delivery { channel, granted, content, .. } = bench.pull(channel, 60_000).unwrap();
+        read_back(&mut bench, channel, granted.sequence, Some(granted.claim()), content);
+        assert_eq!(counts(&bench), (count, count));
+    }
+    let entry = bench.entries[0].clone();
+    assert_eq!(bench.core.redrive(&entry, None, 0, 10, None).unwrap().moved, 1);
+    pull_all(&mut bench);
+    assert_eq!(counts(&bench), (3, 3));
+    assert_eq!(dead(&bench).len(), 1);
+}
+
+#[test]
 fn all_others_are_delivered_and_a_repeat_of_any_push_has_its_first_answer() {
     for (way, spoil) in WAYS {
         let Stored { mut bench, ids, file, offset } = stored();

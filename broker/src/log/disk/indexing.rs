@@ -16,7 +16,6 @@ use super::{
     helper::Joined,
     index,
     readers::Reading,
-    recovery::tell_of_holed,
     storage::Storage,
 };
 
@@ -65,7 +64,8 @@ impl<F: super::storage::StorageFile> Job<F> {
     fn perform<S: Storage<File = F>>(self, storage: &S) {
         let Self { segment, extent } = self;
         let file = storage.path().join(&segment.name);
-        let heads = match Heads::of(&segment, &extent, |offset| tell_of_holed(&file, offset)) {
+        let holed = |offset| segment.tell_of_holed(storage.path(), extent.head.epoch, offset);
+        let heads = match Heads::of(&segment, &extent, holed) {
             Ok(heads) => heads,
             Err(error) => {
                 // Whoever reads there will be told; but whoever runs this wants to know before.

@@ -6,7 +6,7 @@
 //! is the torn tail of a power cut, where the sectors of unsynced writes land in any order: there the log is cut, even if whole
 //! frames follow.
 
-use std::{collections::BTreeMap, io, ops::Range, path::Path};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
     OpenError,
@@ -113,18 +113,9 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
         );
     }
     for (epoch, offset) in survey.holed.values() {
-        tell_of_holed(&storage.path().join(&survey.segments[epoch].1.name), *offset);
+        survey.segments[epoch].1.tell_of_holed(storage.path(), *epoch, *offset);
     }
     Ok(survey)
-}
-
-/// Contents of messages in the frame that begins there are gone, and nothing else.
-pub(super) fn tell_of_holed(file: &Path, offset: u64) {
-    tracing::warn!(
-        file = %file.display(),
-        offset,
-        "messages here cannot be read, or are not what was written: each is set aside when it is asked for"
-    );
 }
 
 /// What each file is.

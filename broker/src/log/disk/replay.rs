@@ -17,7 +17,7 @@ use super::{
     index, is_key_alone,
     place::In,
     readers::{Reading, failed},
-    recovery::{Kept, tell_of_holed},
+    recovery::Kept,
     segment::SegmentFile,
     storage::{Storage, StorageFile},
 };
@@ -126,7 +126,8 @@ impl<S: Storage> DiskLog<S> {
             let come = match index::read(&storage, &reading.name, &extent) {
                 Some(heads) => Ok(Come { heads, is_indexed: true }),
                 None => {
-                    let holed = |offset| tell_of_holed(&storage.path().join(&reading.name), offset);
+                    let epoch = extent.head.epoch;
+                    let holed = |offset| reading.tell_of_holed(storage.path(), epoch, offset);
                     Heads::of(&reading, &extent, holed).map(|heads| Come { heads, is_indexed: false })
                 }
             };

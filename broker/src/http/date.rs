@@ -3,7 +3,7 @@
 //! Hyper would date answers as well, where nobody has, but its date stands still after the wall clock was set back, until that has
 //! come to where it was. So what hyper itself answers to a head that is none has no date.
 
-use std::{cell::RefCell, convert::Infallible};
+use std::{cell::RefCell, convert::Infallible, future::ready};
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response};
@@ -33,7 +33,7 @@ pub(super) fn date(clock: &Clock) -> HeaderValue {
 /// or not, hyper prints a date whenever a connection of HTTP/1 has something to do, for the first time, or when a second has passed
 /// since the last; and it panics if that is before 1970. A clock that is set back later has passed no second.
 pub(super) async fn look_at_the_clock() {
-    let nothing = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let nothing = service_fn(|_: Request<Incoming>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
     // It has no request, and ends at once.
     let ended = http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nothing).await;
     debug_assert!(ended.is_ok(), "{ended:?}");

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::IntCounter;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{holder::Holder, line::Line, proxies::TrustedProxies};
 use crate::shared::{Share, Shared, Taken};
@@ -15,6 +16,8 @@ const GIVE_WAY_AT_A_TIME: usize = 64;
 pub struct Places {
     shares: Shared<Holder>,
     lines: Arc<Mutex<Lines>>,
+    /// Tells when none is taken.
+    taken: TaskTracker,
     closed_idle: IntCounter,
     proxies: TrustedProxies,
 }
@@ -31,13 +34,16 @@ pub(super) struct Place {
     places: Places,
     index: usize,
     _taken: Taken,
+    _is_taken: TaskTrackerToken,
 }
 
 impl Places {
     /// `max` places. Peers that were refused are counted, and idle connections that gave way. A trusted proxy stands for many peers
     /// and may take all places.
     pub fn new(max: usize, refused: IntCounter, closed_idle: IntCounter, proxies: TrustedProxies) -> Self {
-        Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), closed_idle, proxies }
+        let taken = TaskTracker::new();
+        taken.close();
+        Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), taken, closed_idle, proxies }
     }
 
     /// `max` places, of which nobody reads the counts.
@@ -65,7 +71,12 @@ impl Places {
             (gave_way > 0).then(|| share.take_anyway(1))
         })?;
         let index = lines.insert(line.clone(), share);
-        Some(Place { places: self.clone(), index, _taken: taken })
+        Some(Place { places: self.clone(), index, _taken: taken, _is_taken: self.taken.token() })
+    }
+
+    /// Waits until no connection of the port has a place.
+    pub(super) async fn are_free(&self) {
+        self.taken.wait().await;
     }
 
     /// Whether a line is that of a trusted proxy.

@@ -64,7 +64,9 @@ impl ConnectionCounts {
     }
 }
 
-/// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle.
+/// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle. And as long as
+/// one of another listener of the port is open, because the system gives a new connection to any of them: it resets those that one
+/// has not accepted when it is closed.
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, places, counts, clock, drain, drain_timeout } = server;
     date::look_at_the_clock().await;
@@ -94,8 +96,17 @@ pub async fn serve<S: Serve>(server: Server<S>) {
     let drained = async {
         drain.begun().await;
         tasks.close();
-        if timeout(drain_timeout, tasks.wait()).await.is_err() {
-            tracing::warn!(connections = tasks.len(), "connections are still open at the end of the drain");
+        let all_over = async {
+            serving.places.are_free().await;
+            tasks.wait().await;
+        };
+        if timeout(drain_timeout, all_over).await.is_err() {
+            if !tasks.is_empty() {
+                tracing::warn!(
+                    connections = tasks.len(),
+                    "connections are still open at the end of the drain"
+                );
+            }
             over.cancel();
             tasks.wait().await;
         }
@@ -103,5 +114,58 @@ pub async fn serve<S: Serve>(server: Server<S>) {
     tokio::select! {
         () = accepting => {}
         () = drained => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::get};
+    use http::StatusCode;
+    use reqwest::Client;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::clock::{Past, TimeSource};
+
+    #[tokio::test]
+    async fn each_listener_of_a_port_takes_connections_until_those_of_all_are_over() {
+        let (came, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (comes, waits) = (came.clone(), goes_on.clone());
+        let slow = async move || {
+            comes.notify_one();
+            waits.notified().await;
+        };
+        let service = Router::new().route("/", get(async || "")).route("/slow", get(slow));
+        let (places, drain) = (Places::uncounted(8), Drain::new());
+        let mut urls = Vec::new();
+        let mut served = Vec::new();
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            urls.push(format!("http://{}/", listener.local_addr().unwrap()));
+            served.push(tokio::spawn(serve(Server {
+                listener,
+                service: service.clone(),
+                limits: ConnectionLimits::default(),
+                places: places.clone(),
+                counts: ConnectionCounts::unread(),
+                clock: Clock::start(TimeSource::of_test(1_796_000_000_000), Past::default()),
+                drain: drain.clone(),
+                drain_timeout: Duration::from_secs(20),
+            })));
+        }
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let open = tokio::spawn(client.get(format!("{}slow", urls[0])).send());
+        came.notified().await;
+        drain.begin();
+        for _ in 0..10 {
+            let probe = client.get(&urls[1]).send().await.unwrap();
+            assert_eq!(probe.status(), StatusCode::OK);
+        }
+        goes_on.notify_one();
+        assert_eq!(open.await.unwrap().unwrap().status(), StatusCode::OK);
+        for served in served {
+            served.await.unwrap();
+        }
     }
 }

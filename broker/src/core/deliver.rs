@@ -103,8 +103,9 @@ impl From<CoreGone> for PullRefusal {
 impl<L: Log> Core<L> {
     /// Gives the channel's next message to the receiver, or lets the receiver wait.
     pub fn pull(&mut self, entry: &Arc<ChannelEntry>, asked: &Asked) -> Result<Delivered, PullRefusal> {
-        self.alive()?;
+        let now = self.alive()?;
         let number = entry.number;
+        self.catch_up(number, now)?;
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
         if let Some(attempt) = &asked.attempt {

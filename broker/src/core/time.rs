@@ -27,6 +27,17 @@ impl<L: Log> Core<L> {
         }
     }
 
+    /// Does what time has brought about in a channel, if its timer has not rung yet: a thread with much to do hears it late, as all
+    /// threads do when the broker starts.
+    pub(super) fn catch_up(&mut self, number: u32, now: Millis) -> Result<(), StoreFailed> {
+        let channel = self.channels.get(&number);
+        if channel.is_some_and(|channel| channel.wakes_at.is_some_and(|at| at <= now)) {
+            self.elapse_in(number, now)?;
+            self.serve_waiting(number);
+        }
+        Ok(())
+    }
+
     /// False when the log has no room for what may have to be written down.
     fn elapse_in(&mut self, number: u32, now: Millis) -> Result<bool, StoreFailed> {
         for _ in 0..EVENTS_PER_TURN {

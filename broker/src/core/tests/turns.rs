@@ -57,3 +57,27 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     bench.core.elapse();
     assert_eq!(served(&mut waiting), 5);
 }
+
+#[test]
+fn a_pull_has_what_time_has_brought_about_though_the_timer_did_not_ring_yet() {
+    let source = TimeSource::of_test(clock::RIGHT);
+    let mut bench: Bench = Bench::by(source, vec![channel("one")]);
+    bench.push(&[0], Push { ttl: Some(1000), ..message("is over") }).unwrap();
+    bench.push(&[0], Push { delay: Some(1000), ..message("is due") }).unwrap();
+    bench.source.pass(std::time::Duration::from_secs(2));
+    let delivery = bench.pull(0, 1000).unwrap();
+    assert_eq!(bench.content(delivery.content).content.body, "is due");
+    // Whoever waits came earlier.
+    bench.push(&[0], Push { delay: Some(1000), ..message("for who waits") }).unwrap();
+    let asked = Asked { lease: 1000, attempt: None, answers: Share::unbounded() };
+    let entry = bench.entries[0].clone();
+    let Delivered::Later(_, mut arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+        panic!("it is not due")
+    };
+    bench.source.pass(std::time::Duration::from_millis(1001));
+    assert!(
+        matches!(bench.core.pull(&entry, &asked).unwrap(), Delivered::Now(_)),
+        "the lease before is over"
+    );
+    assert!(arrival.try_recv().is_ok());
+}

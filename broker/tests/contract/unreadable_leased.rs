@@ -10,8 +10,11 @@ use crate::broker::{Broker, ORDERS, header};
 const DEAD: &str = "restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"dead\"}";
 const UNREADABLE: &str = "restante_messages_unreadable_total";
 
-/// Changes a byte of a message on disk, of its content or its head, by where its content begins.
-const DAMAGE: [(&str, fn(usize) -> usize); 2] = [("content", |at| at + 2000), ("head", |at| at - 20)];
+/// A byte of a message, by where its content begins.
+type Place = fn(usize) -> usize;
+
+/// What is changed of a message on disk.
+const DAMAGE: [(&str, Place); 2] = [("content", |at| at + 2000), ("head", |at| at - 20)];
 
 fn content(number: usize) -> String {
     format!("message number {number} {}", "x".repeat(3000))
@@ -26,7 +29,7 @@ async fn with_messages() -> Broker {
     broker
 }
 
-fn damage(broker: &Broker, number: usize, place: fn(usize) -> usize) {
+fn damage(broker: &Broker, number: usize, place: Place) {
     let (file, at) = broker.segment_with(&content(number).as_bytes()[..20]);
     let path = broker.data_folder().join(file);
     let mut bytes = fs::read(&path).unwrap();

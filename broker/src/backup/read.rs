@@ -85,7 +85,7 @@ pub enum ArchiveError {
         found: u32,
     },
     /// A file of it cannot be written.
-    #[error("{action} {name}: {source}")]
+    #[error("cannot {action} {name}: {source}")]
     Sink {
         /// What was tried.
         action: &'static str,
@@ -235,7 +235,7 @@ fn file(entry: &mut impl Read, name: &str, to: &mut impl Sink) -> Result<FileRea
         let name = name.to_owned();
         move |source| ArchiveError::Sink { action, name, source }
     };
-    to.begin(name).map_err(failed("cannot make"))?;
+    to.begin(name).map_err(failed("make"))?;
     let mut read = FileRead { bytes: 0, crc: 0 };
     let mut piece = vec![0; PIECE_BYTES];
     loop {
@@ -247,8 +247,8 @@ fn file(entry: &mut impl Read, name: &str, to: &mut impl Sink) -> Result<FileRea
         };
         read.bytes += count as u64;
         read.crc = crc32c::crc32c_append(read.crc, &piece[..count]);
-        to.contents(&piece[..count]).map_err(failed("cannot write"))?;
+        to.contents(&piece[..count]).map_err(failed("write"))?;
     }
-    to.end().map_err(failed("cannot sync"))?;
+    to.end().map_err(failed("sync"))?;
     Ok(read)
 }

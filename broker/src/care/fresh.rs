@@ -3,17 +3,22 @@
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read, Write},
     os::unix::fs::DirBuilderExt,
     path::Path,
 };
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::{CareError, place::Place};
-use crate::data_folder::{durable, plain};
+use crate::data_folder::{self, durable, plain};
 
 /// A file that tells that nobody else made the folder: an attempt that was not finished may be removed. Whoever is at it has
 /// its lock.
 const MARK: &str = "unfinished";
+/// What the file holds, by which it is told from anybody else's of that name.
+const MARK_TEXT: &str =
+    "restante-broker is making this data folder. If it is not, the folder is not whole and may be removed.\n";
 
 /// A folder that is being made. Dropped before its end, it is removed.
 pub(super) struct Fresh {
@@ -32,7 +37,8 @@ impl Fresh {
         let made = File::create_new(&mark).map_err(|error| CareError::io("make", &mark, error))?;
         // Where there are no locks, nothing is told apart by them.
         let _ = made.try_lock();
-        fresh.mark = Some(made);
+        let made = fresh.mark.insert(made);
+        made.write_all(MARK_TEXT.as_bytes()).map_err(|error| CareError::io("write", &mark, error))?;
         Ok(fresh)
     }
 
@@ -50,19 +56,34 @@ impl Fresh {
 
     /// Gives it its name, on disk as well. Its files are synced already.
     pub(super) fn finish(mut self) -> Result<(), CareError> {
+        // What is whole has no mark: nobody removes it, wherever this ends.
+        let mark = self.folder().join(MARK);
+        fs::remove_file(&mark).map_err(|error| CareError::io("remove", &mark, error))?;
         sync_folders(self.folder()).map_err(|error| CareError::io("sync", self.folder(), error))?;
         let Place { path, unfinished, old } = &mut self.place;
         if let Some(old) = old {
             old.hold(path)?;
-            fs::rename(&path, &old.to).map_err(|error| match error.kind() {
-                ErrorKind::ResourceBusy => CareError::MountPoint { path: path.clone() },
-                ErrorKind::CrossesDevices => {
-                    CareError::OtherVolume { old: old.to.clone(), path: path.clone() }
+            // In one step, so that there is a folder of that name all the time. Not every file system can.
+            let exchanged = renameat_with(CWD, &*unfinished, CWD, &*path, RenameFlags::EXCHANGE).is_ok();
+            self.whole = exchanged;
+            let from = if exchanged { &*unfinished } else { &*path };
+            if let Err(error) = fs::rename(from, &old.to) {
+                if exchanged {
+                    let back = renameat_with(CWD, &*unfinished, CWD, &*path, RenameFlags::EXCHANGE);
+                    self.whole = back.is_err();
                 }
-                _ => CareError::io("move away", path, error),
-            })?;
+                return Err(match error.kind() {
+                    ErrorKind::ResourceBusy => CareError::MountPoint { path: path.clone() },
+                    ErrorKind::CrossesDevices => {
+                        CareError::OtherVolume { old: old.to.clone(), path: path.clone() }
+                    }
+                    _ => CareError::io("move away", path, error),
+                });
+            }
         }
-        if let Err(error) = fs::rename(unfinished, &path) {
+        if !self.whole
+            && let Err(error) = fs::rename(unfinished, &path)
+        {
             // Where there was a folder, there is one.
             old.iter().for_each(|old| drop(fs::rename(&old.to, &path)));
             return Err(match error.kind() {
@@ -73,8 +94,6 @@ impl Fresh {
             });
         }
         self.whole = true;
-        // It says nothing any more under the folder's name.
-        let _ = fs::remove_file(path.join(MARK));
         let synced =
             old.iter().map(|old| &old.to).chain([&*path]).try_for_each(|path| durable::sync_folder_of(path));
         synced.map_err(|error| CareError::io("sync the folder of", path, error))
@@ -104,6 +123,13 @@ fn remove_left(Place { path, unfinished, .. }: &Place) -> Result<(), CareError> 
     let mark = plain::open(&unfinished.join(MARK)).ok().flatten().ok_or_else(somebodys)?;
     if let Err(TryLockError::WouldBlock) = mark.try_lock() {
         return Err(CareError::BeingMade { path: path.clone() });
+    }
+    let mut text = String::new();
+    let is_ours =
+        (&mark).take(MARK_TEXT.len() as u64 + 1).read_to_string(&mut text).is_ok() && text == MARK_TEXT;
+    // A broker that was started on it may have stored something.
+    if !is_ours || unfinished.join(data_folder::LOCK).exists() {
+        return Err(somebodys());
     }
     fs::remove_dir_all(unfinished).map_err(|error| CareError::io("remove", unfinished, error))
 }

@@ -16,7 +16,7 @@ use restante_wire::terminal::Form;
 
 use super::{CareError, Verdict, fresh::Fresh, place::Place, report::Report, say, stdout, text, view::View};
 use crate::{
-    backup::{self, Manifest, Sink},
+    backup::{self, ArchiveError, Manifest, Sink},
     config::RestoreArguments,
     data_folder,
 };
@@ -28,8 +28,13 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 pub(super) fn run(arguments: &RestoreArguments) -> Result<Verdict, CareError> {
     let RestoreArguments { backup, folder, move_old_to } = arguments;
     let fresh = Fresh::begin(Place::find(folder, move_old_to.as_deref(), None)?)?;
-    let mut files = Files { folder: fresh.folder().to_owned(), current: None };
-    let no_backup = |source| CareError::NoBackup { file: backup.clone(), source };
+    let into = fresh.folder().to_owned();
+    let mut files = Files { folder: into.clone(), current: None };
+    let no_backup = |source| match source {
+        // The backup is not at fault.
+        ArchiveError::Sink { action, name, source } => CareError::io(action, &into.join(name), source),
+        source => CareError::NoBackup { file: backup.clone(), source },
+    };
     let manifest = if backup == Path::new("-") {
         backup::read(io::stdin().lock(), &mut files).map_err(no_backup)?
     } else {

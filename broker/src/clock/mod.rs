@@ -18,7 +18,7 @@ mod wall;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use arc_swap::ArcSwap;
@@ -57,6 +57,8 @@ struct Inner {
     wall: ArcSwap<WallTimes>,
     /// How often the wall clock was found to be set.
     steps: AtomicU64,
+    /// Whether it is told that the wall clock is not set.
+    is_unset: AtomicBool,
     /// Downtime before the start, by the wall clock, that does not count.
     uncounted_ms: i64,
 }
@@ -108,10 +110,7 @@ impl Clock {
                     log_step(shown, step);
                 }
             }
-            None => tracing::warn!(
-                wall_clock = wall_text(wall_ms),
-                "the wall clock is not set: the broker tells times by the last that it knew; set the clock, and run NTP"
-            ),
+            None => log_unset(wall_ms),
         }
         Self(Arc::new(Inner {
             source,
@@ -119,6 +118,7 @@ impl Clock {
             boot_ns_at_start: boot_ns,
             wall: ArcSwap::from_pointee(times),
             steps: AtomicU64::new(0),
+            is_unset: AtomicBool::new(wall.is_none()),
             uncounted_ms,
         }))
     }
@@ -131,7 +131,14 @@ impl Clock {
 
     /// Looks at the wall clock, which somebody may have set. Called about once a second.
     pub fn follow(&self) {
-        let Some(wall) = if_set(self.0.source.wall_ms()) else { return };
+        let wall_ms = self.0.source.wall_ms();
+        let Some(wall) = if_set(wall_ms) else {
+            if !self.0.is_unset.swap(true, Relaxed) {
+                log_unset(wall_ms);
+            }
+            return;
+        };
+        self.0.is_unset.store(false, Relaxed);
         let (now, known) = (self.now(), self.0.wall.load());
         let mut times = WallTimes::clone(&known);
         let step = times.follow(now, ahead(wall, now));
@@ -225,6 +232,13 @@ fn log_step(before: Millis, step: i64) {
             "the wall clock was set by more than a day; leases, delays and lives go on as they were"
         ),
     }
+}
+
+fn log_unset(wall_ms: i64) {
+    tracing::warn!(
+        wall_clock = wall_text(wall_ms),
+        "the wall clock is not set: the broker tells times by the last that it knew; set the clock, and run NTP"
+    );
 }
 
 fn log_downtime(before: Wall, since: Millis, wall: Millis, downtime: i64, is_trusted: bool) {

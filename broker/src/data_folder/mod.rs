@@ -50,7 +50,7 @@ const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// section 3).
 pub const LEASE_KEY_BYTES: usize = 32;
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 pub(crate) const VERSION: &str = "restante.json";
 pub(crate) const LEASE_KEY: &str = "lease-key";
 pub(crate) const ADDRESSES: &str = "addresses";

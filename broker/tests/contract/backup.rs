@@ -274,6 +274,21 @@ async fn a_backup_of_a_damaged_log_is_whole_and_names_the_damage() {
 }
 
 #[tokio::test]
+async fn a_backup_is_not_blamed_for_a_disk_that_does_not_take_it() {
+    let broker = small().await;
+    broker.pushed("acme/orders", "x".repeat(10_000)).await;
+    let file = backed_up(&broker, "backup.tar");
+    // No file can be longer than this: so a test makes a disk fail.
+    let mut command = std::process::Command::new("prlimit");
+    command.args(["--fsize=4096", "sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    command.args([env!("CARGO_BIN_EXE_restante-broker"), "restore"]);
+    let output = command.arg(&file).arg(file.with_file_name("restored")).output().unwrap();
+    assert_eq!(status(&output), 2);
+    let said = stderr(&output);
+    assert!(said.contains("cannot write") && !said.contains("no whole backup"), "{said}");
+}
+
+#[tokio::test]
 async fn a_backup_that_cannot_be_taken_says_why_and_leaves_no_file() {
     let broker = small().await;
     let token = broker.folder.path().join("wrong");

@@ -258,14 +258,43 @@ async fn a_strangers_folder_in_the_way_of_an_unfinished_one_stays_as_it_is() {
     assert!(stderr(&output).contains("new.unfinished is there already"), "{}", stderr(&output));
 }
 
+/// What tells that an attempt made a folder.
+const MARK: &str =
+    "restante-broker is making this data folder. If it is not, the folder is not whole and may be removed.\n";
+
+#[tokio::test]
+async fn a_strangers_folder_with_a_file_of_the_marks_name_stays_as_it_is() {
+    let broker = used().await;
+    let stranger = broker.folder.path().join("new.unfinished");
+    fs::create_dir(&stranger).unwrap();
+    for (name, text) in [("unfinished", ""), ("thesis.tex", "years of work")] {
+        fs::write(stranger.join(name), text).unwrap();
+    }
+    let new = broker.folder.path().join("new");
+    let output = on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()]);
+    assert_eq!(status(&output), 2);
+    assert_eq!(fs::read(stranger.join("thesis.tex")).unwrap(), b"years of work");
+}
+
+#[tokio::test]
+async fn an_unfinished_folder_that_a_broker_was_started_on_stays_as_it_is() {
+    let broker = used().await;
+    let left = broker.folder.path().join("new.unfinished");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("unfinished"), MARK).unwrap();
+    fs::write(left.join("lock"), "4711\n").unwrap();
+    let new = broker.folder.path().join("new");
+    let output = on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()]);
+    assert_eq!((status(&output), left.join("lock").exists()), (2, true));
+}
+
 #[tokio::test]
 async fn what_an_earlier_attempt_left_is_removed() {
     let broker = used().await;
     let (new, left) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&left).unwrap();
-    for name in ["unfinished", "restante.json"] {
-        fs::write(left.join(name), "").unwrap();
-    }
+    fs::write(left.join("restante.json"), "").unwrap();
+    fs::write(left.join("unfinished"), MARK).unwrap();
     let output = on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()]);
     assert_eq!((status(&output), left.exists()), (0, false), "{}", stderr(&output));
     assert!(!new.join("unfinished").exists());

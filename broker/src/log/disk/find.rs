@@ -90,7 +90,9 @@ impl<F: StorageFile> Survey<F> {
                 run.epoch == *epoch && *number < first + run.frames && place.contains(offset)
             })
         });
-        for (number, _) in self.holed.split_off(&self.known()) {
+        // Their heads are as they were written all the same, and so is what they say of the frames before them.
+        self.claimed = self.known();
+        for (number, _) in self.holed.split_off(&self.claimed) {
             let Some(Found { epoch, offset, bytes, .. }) = self.frames.remove(&number) else { continue };
             self.traces.entry(epoch).or_default().push(offset..offset + bytes);
         }

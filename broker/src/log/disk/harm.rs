@@ -166,7 +166,7 @@ pub(super) fn known<F>(survey: &Survey<F>) -> Range<u64> {
         (Some(oldest), Some(first)) => oldest.min(first),
         (oldest, first) => oldest.or(first).unwrap_or(1),
     };
-    let synced = recovery::synced(oldest.unwrap_or(first), &survey.frames);
+    let synced = recovery::synced(oldest.unwrap_or(first), &survey.frames).max(survey.claimed);
     first..synced.max(next.unwrap_or(0)).max(first)
 }
 
@@ -272,6 +272,7 @@ mod tests {
             unusable: Vec::new(),
             unfit: Vec::new(),
             refused: Vec::new(),
+            claimed: 0,
             frames: frames.iter().map(found).collect(),
             heads: BTreeMap::new(),
             traces: BTreeMap::new(),

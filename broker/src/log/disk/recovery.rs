@@ -76,6 +76,8 @@ pub(super) struct Survey<F> {
     /// Frames in which only contents of messages are not what was written, or cannot be read: their segments, and where in them they
     /// begin.
     pub(super) holed: BTreeMap<u64, (u64, u64)>,
+    /// What frames that do not count have said of others: all before this were on disk.
+    pub(super) claimed: u64,
     /// What is known to have been on disk.
     pub(super) mark: Seen,
     /// What is wrong with files whose frames count all the same.
@@ -132,6 +134,7 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         heads: BTreeMap::new(),
         traces: BTreeMap::new(),
         holed: BTreeMap::new(),
+        claimed: 0,
         mark: Seen::Unreadable,
         wrong: Vec::new(),
     };

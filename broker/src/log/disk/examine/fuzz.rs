@@ -71,6 +71,7 @@ fn read(bytes: Vec<u8>) {
         frames: BTreeMap::new(),
         traces: BTreeMap::new(),
         holed: BTreeMap::new(),
+        claimed: 0,
         mark: synced::Seen::Missing,
         wrong: Vec::new(),
     };

@@ -135,7 +135,7 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Taken, BackupErro
     let failed = |source| BackupError::Output { to: path.display().to_string(), source };
     refuse_no_file(path)?;
     let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
-    // What is left of it when it is dropped is no backup, must not be taken for one, and is removed.
+    // Dropping it removes the file: a part of a backup must not be taken for one.
     let mut unfinished = tempfile::Builder::new()
         .prefix(UNFINISHED_BEGINS)
         .suffix(UNFINISHED_ENDS)
@@ -150,13 +150,13 @@ fn to_file(arguments: &BackupArguments, path: &Path) -> Result<Taken, BackupErro
     Ok(taken)
 }
 
-/// Refuses what a file must not take the place of: whoever names a pipe or a device wants it to be written to.
+/// Refuses a pipe, a device, a link or a folder: the backup's file would replace it.
 fn refuse_no_file(path: &Path) -> Result<(), BackupError> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
             Err(BackupError::NoFile { path: path.to_owned(), is: plain::name(found.file_type()) })
         }
-        // What else is wrong with the place is told when a file is made in it.
+        // Any other error comes again, and is told, when the file is made.
         _ => Ok(()),
     }
 }

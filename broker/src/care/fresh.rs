@@ -13,10 +13,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::{CareError, place::Place};
 use crate::data_folder::{self, durable, plain};
 
-/// A file that tells that nobody else made the folder: an attempt that was not finished may be removed. Whoever is at it has
-/// its lock.
+/// The file that marks a folder as one that a command is making. A marked folder is not whole, and a later attempt removes it. The
+/// command that makes the folder holds the file's lock.
 const MARK: &str = "unfinished";
-/// What the file holds, by which it is told from anybody else's of that name.
+/// What the file holds. A file of that name with another text is no mark.
 const MARK_TEXT: &str =
     "restante-broker is making this data folder. If it is not, the folder is not whole and may be removed.\n";
 
@@ -35,7 +35,7 @@ impl Fresh {
         fresh.make_folder(Path::new(""))?;
         let mark = fresh.folder().join(MARK);
         let made = File::create_new(&mark).map_err(|error| CareError::io("make", &mark, error))?;
-        // Where there are no locks, nothing is told apart by them.
+        // On a file system without locks two attempts at once are not told apart.
         let _ = made.try_lock();
         let made = fresh.mark.insert(made);
         made.write_all(MARK_TEXT.as_bytes()).map_err(|error| CareError::io("write", &mark, error))?;

@@ -39,7 +39,7 @@ pub(super) struct Old {
 
 /// What keeps brokers away from a folder that moves.
 enum Hold {
-    /// Whoever reads it has its lock.
+    /// The command reads this folder, and so has its lock already.
     Reader,
     /// Its lock; none where there is none so far.
     Lock(Option<File>),

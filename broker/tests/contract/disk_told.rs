@@ -179,8 +179,8 @@ fn changed_by_a_refusal(broker: &Broker) -> Vec<String> {
     names.into_iter().filter(|name| before.get(name) != after.get(name)).collect()
 }
 
-#[tokio::test]
-async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused() {
+/// A broker that has ended, and beside whose log another broker's was put.
+async fn with_the_log_of_another() -> Broker {
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     let mut other = Broker::with_flags(ORDERS, &["--cores", "1"]);
     broker.pushed("acme/orders", "own").await;
@@ -188,6 +188,12 @@ async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused()
     broker.stop();
     other.stop();
     copied(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
+    broker
+}
+
+#[tokio::test]
+async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused() {
+    let broker = with_the_log_of_another().await;
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
     assert!(
@@ -200,13 +206,7 @@ async fn the_log_of_another_broker_beside_the_own_is_told_by_check_and_refused()
 
 #[tokio::test]
 async fn salvage_leaves_the_log_of_another_broker_behind() {
-    let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
-    let mut other = Broker::with_flags(ORDERS, &["--cores", "1"]);
-    broker.pushed("acme/orders", "own").await;
-    other.pushed("acme/orders", "another's").await;
-    broker.stop();
-    other.stop();
-    copied(&other.data_folder().join("log"), &broker.data_folder().join("log-2-0of1"));
+    let broker = with_the_log_of_another().await;
     let new = broker.folder.path().join("new");
     assert_eq!(status(&on(&broker.data_folder(), "salvage", &[new.to_str().unwrap()])), 1);
     let contents: Vec<_> = dumped(&new, &[]).iter().map(|message| message["content"].clone()).collect();

@@ -41,8 +41,7 @@ impl Looked {
         }
     }
 
-    /// The system does not give it. Where only a right is missing, nothing is wrong with the file, and whoever has the right may
-    /// look.
+    /// The system does not let this process read the file. A missing right is an error and no damage: the file may be sound.
     pub(super) fn refused(
         &mut self,
         file: &'static str,

@@ -359,7 +359,7 @@ fn manifests_make_the_next_uid_of_a_name_that_was_deleted_and_find_the_one_that_
     let (fourth, other) = (uid(&store), store.by_name("acme", "two").unwrap().config.uid);
     assert!(!uids.contains(&fourth) && other == config("two").uid);
     drop(store);
-    // Whoever tells a UID itself is held to it.
+    // An operator names the UID, and a deleted one never comes back.
     let store = open(folder.path());
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
     assert!(matches!(store.sync(set()), Err(ApplyError::Deleted { .. })));

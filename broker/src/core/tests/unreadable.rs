@@ -68,7 +68,7 @@ fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
     recorded.map(|recorded| String::from_utf8(recorded.content.body.to_vec()).unwrap())
 }
 
-fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
+pub(super) fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
     let state = &bench.core.channels[&bench.entries[0].number].state;
     let dead = state.messages().filter_map(|(sequence, message)| match &message.phase {
         Phase::Dead(death) => {

@@ -5,11 +5,11 @@ use restante_wire::DeadLetterCause::{self, MaxDeliveries, Unreadable};
 use uuid::Uuid;
 
 use super::{
-    unreadable::{Cold, body, place, reclaim_once},
+    unreadable::{Cold, body, dead, place, reclaim_once},
     *,
 };
 use crate::{
-    channel::{Attempt, Claim, Phase, PullForm, Sequence, State},
+    channel::{Attempt, Claim, PullForm, Sequence, State},
     core::idempotency::PushKey,
     log::disk::{simulated::Simulated, storage::Storage},
 };
@@ -233,18 +233,6 @@ fn give_back(bench: &mut Bench<Cold>) {
     }
     assert_eq!(broken, 1, "all others can be copied");
     reclaim_once(bench);
-}
-
-/// The dead letters of the first channel.
-fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, String)> {
-    let state = &bench.core.channels[&bench.entries[0].number].state;
-    let dead = state.messages().filter_map(|(sequence, message)| match &message.phase {
-        Phase::Dead(death) => {
-            Some((sequence, death.cause, death.reason.as_deref().unwrap_or_default().to_owned()))
-        }
-        _ => None,
-    });
-    dead.collect()
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod firewall;
+mod operator;
 mod shared;
 mod story;

@@ -1,8 +1,11 @@
-//! The cluster that the tests of this binary share. It ends with the process.
+//! The clusters that the tests of this binary share. They end with the process.
 
 use std::{path::Path, sync::OnceLock};
 
-use restante_tests::{cluster::info::ClusterInfo, cluster_process::ClusterProcess, requirements};
+use anyhow::Result;
+use restante_tests::{
+    cluster::info::ClusterInfo, cluster_process::ClusterProcess, images, requirements, tools::workspace,
+};
 
 /// The program that runs a cluster.
 pub(crate) fn program() -> &'static Path {
@@ -12,12 +15,39 @@ pub(crate) fn program() -> &'static Path {
 /// The shared cluster, started by the first test that asks; none without root, and the test is told to skip itself.
 pub(crate) fn cluster() -> Option<&'static ClusterInfo> {
     static SHARED: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
+    get(&SHARED, start)
+}
+
+/// Another one, which no release is installed in: it has the definitions and the images, and each test starts an operator
+/// of its own.
+pub(crate) fn bare() -> Option<&'static ClusterInfo> {
+    static BARE: OnceLock<Result<ClusterProcess, String>> = OnceLock::new();
+    get(&BARE, || {
+        let cluster = start()?;
+        let definitions = workspace().join("crds").display().to_string();
+        let kubectl = cluster.info.kubectl();
+        kubectl.run(&["apply", "--server-side", "-f", &definitions])?;
+        for image in images::restante()? {
+            image.import(&cluster.info.tools, &cluster.info.containerd_socket)?;
+        }
+        let kinds = ["crd/messagebrokers.restante.dev", "crd/messagechannels.restante.dev"];
+        kubectl.run(&[&["wait", "--for=condition=Established", "--timeout=60s"], &kinds[..]].concat())?;
+        Ok(cluster)
+    })
+}
+
+fn start() -> Result<ClusterProcess> {
+    ClusterProcess::start(program())
+}
+
+fn get(
+    shared: &'static OnceLock<Result<ClusterProcess, String>>,
+    start: impl FnOnce() -> Result<ClusterProcess>,
+) -> Option<&'static ClusterInfo> {
     if !requirements::has_root() {
         return None;
     }
-    let shared =
-        SHARED.get_or_init(|| ClusterProcess::start(program()).map_err(|error| format!("{error:#}")));
-    match shared {
+    match shared.get_or_init(|| start().map_err(|error| format!("{error:#}"))) {
         Ok(cluster) => Some(&cluster.info),
         Err(error) => panic!("there is no cluster to test with: {error}"),
     }

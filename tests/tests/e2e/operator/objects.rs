@@ -1,0 +1,36 @@
+//! What the tests apply, and what they read of it.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// A MessageBroker with these further lines of its spec, which are indented by two.
+pub(crate) fn broker(namespace: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  replicas: 1\n{spec}"
+    )
+}
+
+/// A MessageChannel of the broker `(namespace, name)`, with these further lines of its spec, which are indented by two.
+pub(crate) fn channel(namespace: &str, name: &str, broker: (&str, &str), spec: &str) -> String {
+    let (broker_namespace, broker) = broker;
+    format!(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  access: {{anonymous: true}}\n  \
+         brokerRef: {{namespace: {broker_namespace}, name: {broker}}}\n{spec}"
+    )
+}
+
+/// A condition of an object.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Result<&'a Value> {
+    let conditions = object["status"]["conditions"].as_array();
+    let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
+    found.with_context(|| format!("there is no condition {kind} in {}", object["status"]))
+}
+
+/// That a condition has this status and this reason; its message.
+pub(crate) fn condition_is<'a>(object: &'a Value, kind: &str, status: &str, reason: &str) -> Result<&'a str> {
+    let condition = condition(object, kind)?;
+    ensure!(condition["status"] == status && condition["reason"] == reason, "{kind} is {condition}");
+    condition["message"].as_str().context("a condition has a message")
+}

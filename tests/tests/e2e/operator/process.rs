@@ -1,0 +1,134 @@
+//! An operator as a process on the node.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use restante_tests::{
+    cluster::info::ClusterInfo, in_namespace, kubectl::Kubectl, netns, process::Process, programs, wait,
+};
+
+use super::objects;
+
+/// How long anything may take that takes a second on two idle cores.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
+
+/// The program, built once: cargo would look at every file again for each test.
+fn program() -> Result<&'static Path> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = PROGRAM.get_or_init(|| {
+        let programs = programs::build().map_err(|error| format!("{error:#}"))?;
+        Ok(programs.join("restante-operator"))
+    });
+    built.as_deref().map_err(|error| anyhow!("{error}"))
+}
+
+/// An operator, and the namespace that it serves.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) cluster: &'static ClusterInfo,
+    /// Of the operator and its MessageBrokers.
+    pub(crate) namespace: String,
+    process: Process,
+    port: u16,
+}
+
+impl Operator {
+    /// An operator in a new namespace, with these further flags.
+    pub(crate) fn start(cluster: &'static ClusterInfo, namespace: &str, flags: &[&str]) -> Result<Self> {
+        cluster.kubectl().run(&["create", "namespace", namespace])?;
+        Self::start_again(cluster, namespace, flags)
+    }
+
+    /// The same in a namespace that is there.
+    pub(crate) fn start_again(
+        cluster: &'static ClusterInfo,
+        namespace: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        // All of them are in one network namespace, and nothing else in it listens to these.
+        static PORTS: AtomicU16 = AtomicU16::new(19_000);
+        let port = PORTS.fetch_add(1, Ordering::Relaxed);
+        let mut command = netns::command_in(&cluster.network_namespace, program()?);
+        command.args(["run", "--namespace", namespace, "--metrics-listen", &format!("127.0.0.1:{port}")]);
+        command.args(flags).env("KUBECONFIG", &cluster.kubeconfig);
+        let log = cluster.folder.join("log");
+        fs::create_dir_all(&log)?;
+        let log = log.join(format!("operator-{namespace}.log"));
+        let process = Process::start(&format!("the operator of {namespace}"), &command, &log)?;
+        let mut operator = Self { cluster, namespace: namespace.to_owned(), process, port };
+        wait::until("the operator to be ready", SOON, || {
+            operator.process.check_running()?;
+            operator.page("/readyz")
+        })?;
+        Ok(operator)
+    }
+
+    /// `kubectl` as the cluster's administrator.
+    pub(crate) fn kubectl(&self) -> Kubectl {
+        self.cluster.kubectl()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log_text()
+    }
+
+    /// Ends it as Kubernetes would.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let status = self.process.terminate(SOON)?;
+        ensure!(status.success(), "the operator ended with {status}");
+        Ok(())
+    }
+
+    /// The sum of the samples of a metric, over all of its labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.page("/metrics")?;
+        let samples = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        samples.map(|line| Ok(line.rsplit(' ').next().context("a sample has a value")?.parse::<f64>()?)).sum()
+    }
+
+    fn page(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        in_namespace::run(&self.cluster.network_namespace, move || async move {
+            // For a client that speaks no TLS here, and asks for it all the same. The second call finds it done.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let http = reqwest::Client::builder().no_proxy().timeout(SOON).build()?;
+            Ok::<_, anyhow::Error>(http.get(url).send().await?.error_for_status()?.text().await?)
+        })?
+    }
+
+    /// Applies a MessageBroker with these further lines of its spec, in the operator's namespace.
+    pub(crate) fn apply_broker(&self, name: &str, spec: &str) -> Result<()> {
+        self.kubectl().apply(&objects::broker(&self.namespace, name, spec)).map(drop)
+    }
+
+    /// The same, and waits until it is Ready.
+    pub(crate) fn broker_becomes_ready(&self, name: &str, spec: &str) -> Result<()> {
+        self.apply_broker(name, spec)?;
+        let broker = format!("messagebroker/{name}");
+        self.kubectl().wait_for("condition=Ready", SOON, &["-n", &self.namespace, &broker])
+    }
+
+    /// Applies a channel of this operator's broker, with these further lines of its spec, and waits until it is Ready.
+    pub(crate) fn channel_becomes_ready(
+        &self,
+        namespace: &str,
+        name: &str,
+        broker: &str,
+        spec: &str,
+    ) -> Result<()> {
+        self.kubectl().apply(&objects::channel(namespace, name, (&self.namespace, broker), spec))?;
+        let channel = format!("messagechannel/{name}");
+        self.kubectl().wait_for("condition=Ready", SOON, &["-n", namespace, &channel])
+    }
+}

@@ -13,11 +13,21 @@ pub mod kind {
     pub const READY: &str = "Ready";
     /// The resource is deleted and something keeps it.
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";
+    /// Waiting is in vain: somebody has to edit this resource, or another one has been missing for long.
+    pub const STALLED: &str = "Stalled";
+    /// Those that the operator tells of a MessageChannel, in their order. Others may be there as well, and are not its own.
+    pub const OF_MESSAGE_CHANNEL: &[&str] = &[ACCEPTED, PROGRAMMED, READY, DELETION_BLOCKED, STALLED];
 }
 
 /// The condition of a type, if it is there.
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The conditions of these types, in the order of the types. An API server gives them in an order of its own, and with
+/// those of other managers.
+pub fn only(conditions: &[Condition], kinds: &[&str]) -> Vec<Condition> {
+    kinds.iter().filter_map(|kind| find(conditions, kind)).cloned().collect()
 }
 
 /// The schema of a list of conditions: a map by type, each string as long as the API conventions allow.

@@ -42,6 +42,13 @@ impl DeadLetterFault {
         }
     }
 
+    /// The channel that it names, as `namespace/name`.
+    pub fn channel(&self) -> &str {
+        match self {
+            Self::NotFound(channel) | Self::Closing(channel) | Self::Cycle(channel) => channel,
+        }
+    }
+
     /// The channel as its broker is told of it. Where there is nobody to take dead letters, the broker finds that out by
     /// itself, and when somebody is there; a circle it is never told of.
     pub fn defused(&self, config: &ChannelConfig) -> Option<ChannelConfig> {

@@ -1,10 +1,10 @@
 //! The CustomResourceDefinitions as YAML: for `kubectl apply`, and as templates of the Helm chart.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 
-use crate::{MessageBroker, MessageChannel};
+use crate::{MessageBroker, MessageChannel, condition::kind};
 
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,35 @@ const HEADER: &str = "# Generated from the types in crds/src by `cargo crdgen wr
 
 /// Every definition.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![MessageBroker::crd(), MessageChannel::crd()]
+    vec![
+        with_default_status(MessageBroker::crd(), "waiting for an operator in this namespace"),
+        with_default_status(
+            MessageChannel::crd(),
+            "waiting for an operator: the one in the namespace of spec.brokerRef, or without one the default operator, which \
+             ClusterRole restante-default-operator names",
+        ),
+    ]
+}
+
+/// The definition with a status that each object has from its creation on, so that nobody takes an object that no operator
+/// has looked at for one without conditions to wait for. On `status` as a whole: a default further down applies only
+/// where there is a status.
+fn with_default_status(mut definition: CustomResourceDefinition, message: &str) -> CustomResourceDefinition {
+    let status = json!({ "conditions": [{
+        "type": kind::READY,
+        "status": "Unknown",
+        "reason": "Pending",
+        "message": message,
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }] });
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let properties = schema.and_then(|schema| schema.properties.as_mut());
+        if let Some(property) = properties.and_then(|properties| properties.get_mut("status")) {
+            property.default = Some(JSON(status.clone()));
+        }
+    }
+    definition
 }
 
 /// Every generated file: each definition as it is, and once more as a template of the chart.
@@ -84,6 +112,8 @@ fn chart_template(yaml: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
     use super::*;
 
     fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
@@ -148,6 +178,35 @@ mod tests {
             let description = schema["description"].as_str().unwrap_or_default();
             assert!(description.contains(&format!("(default: {default}")), "{path}: {description}");
         });
+    }
+
+    #[test]
+    fn every_object_is_pending_from_its_creation_on() {
+        for definition in all() {
+            let definition = serde_json::to_value(definition).unwrap();
+            let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            let condition = &schema["properties"]["status"]["default"]["conditions"][0];
+            assert_eq!((&condition["type"], &condition["status"]), (&json!("Ready"), &json!("Unknown")));
+            // What the operator reads must be what the schema lets in.
+            serde_json::from_value::<Condition>(condition.clone()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_may_be_selected_is_in_the_schema_and_is_no_list() {
+        let definition = serde_json::to_value(MessageChannel::crd()).unwrap();
+        let version = &definition["spec"]["versions"][0];
+        let selectable = version["selectableFields"].as_array().unwrap();
+        assert!(selectable.len() <= 8, "an API server takes 8 at the most");
+        for field in selectable {
+            let path = field["jsonPath"].as_str().unwrap();
+            let schema = path
+                .split('.')
+                .skip(1)
+                .fold(&version["schema"]["openAPIV3Schema"], |schema, name| &schema["properties"][name]);
+            let kind = schema["type"].as_str().unwrap_or_default();
+            assert!(["string", "boolean", "integer"].contains(&kind), "{path} is {schema}");
+        }
     }
 
     #[test]

@@ -23,10 +23,10 @@ pub use message_channel::{Backlog, MessageChannel, MessageChannelSpec, MessageCh
 pub const GROUP: &str = "restante.dev";
 /// The version of every kind.
 pub const VERSION: &str = "v1alpha1";
-/// The finalizer that keeps a deleted MessageChannel until its broker let it go.
-pub const FINALIZER: &str = "restante.dev/channel";
-/// The annotation that deletes a channel together with the messages in it. Any value counts.
+/// The annotation that deletes a channel together with the messages in it, if its value is [`FORCE_DELETE_VALUE`].
 pub const FORCE_DELETE: &str = "restante.dev/force-delete";
+/// The one value that does. Whoever writes `false` does not mean it.
+pub const FORCE_DELETE_VALUE: &str = "true";
 /// The MessageBroker that a channel belongs to when it names none.
 pub const DEFAULT_BROKER: &str = "default";
 /// The longest name of a MessageChannel: one DNS label (RFC 1123).

@@ -36,6 +36,14 @@ pub use status::{Backlog, MessageChannelStatus};
         .message("metadata.name must be one DNS label of at most 63 characters, without dots"),
     validation = Rule::new("!has(self.spec.deadLetter.channelRef) || self.spec.deadLetter.channelRef == null || self.spec.deadLetter.channelRef.name != self.metadata.name")
         .message("deadLetter.channelRef must name another channel: without it dead letters stay in their own"),
+    selectable = ".spec.brokerRef.name",
+    selectable = ".spec.brokerRef.namespace",
+    selectable = ".spec.source",
+    selectable = ".spec.paused",
+    selectable = ".spec.durability",
+    selectable = ".spec.deletionPolicy",
+    selectable = ".spec.deadLetter.channelRef.name",
+    selectable = ".status.source",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Destination", type_ = "string", json_path = ".status.destination"),
     printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),
@@ -66,7 +74,7 @@ pub use status::{Backlog, MessageChannelStatus};
         .message("access.anonymous must be true: this version of the broker checks no credentials, and anyone who reaches it may use the channel"),
 )]
 pub struct MessageChannelSpec {
-    /// The MessageBroker that holds the channel (default: default, in the operator's namespace). Immutable.
+    /// The MessageBroker that holds the channel (default: default, in the default operator's namespace). Immutable.
     #[serde(default)]
     pub broker_ref: BrokerRef,
     /// Where messages to this channel are sent (default: [<name>]). Relative: `orders` in namespace `acme` becomes
@@ -151,7 +159,8 @@ pub struct BrokerRef {
     #[serde(default = "broker_name")]
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The MessageBroker's namespace (default: the operator's).
+    /// The MessageBroker's namespace, which is its operator's (default: that of the operator which programmed the channel, before
+    /// that the one of the default operator, which ClusterRole restante-default-operator names).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,

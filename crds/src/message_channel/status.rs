@@ -11,13 +11,14 @@ pub struct MessageChannelStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Programmed, Ready, and while it is deleted DeletionBlocked.
+    /// Accepted, Programmed, Ready, while it is deleted DeletionBlocked, and Stalled when waiting is in vain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
-    /// The absolute addresses where messages are sent, joined by commas.
+    /// The absolute address where messages are sent. Of several the first, and how many more spec.destinations has:
+    /// acme/orders,+2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 260))]
     pub destination: Option<String>,
     /// The absolute address where messages are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

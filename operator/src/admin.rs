@@ -11,18 +11,20 @@ use restante_crds::{MessageBroker, MessageChannel};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{message_broker, message_channel, metrics::Metrics};
+use crate::{message_broker, message_channel, metrics::Metrics, not_ours::NotOurs, ownership::Ownership};
 
 /// What the admin port shows.
 #[derive(Clone)]
 pub struct Admin {
     /// Whether the operator has seen every resource and is not about to stop.
     pub ready: Arc<AtomicBool>,
+    /// Which channels are this operator's.
+    pub ownership: Arc<Ownership>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Every MessageChannel.
     pub channels: Store<DeserializeGuard<MessageChannel>>,
-    /// Every MessageBroker.
+    /// Every MessageBroker of the operator's namespace.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }
 
@@ -46,7 +48,10 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let channels = admin.channels.state();
-    let statuses = channels.iter().filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());
+    admin.metrics.channels_not_ours.set(NotOurs::among(&admin.ownership, &channels).count());
+    let ours =
+        channels.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|one| admin.ownership.is_ours(one));
+    let statuses = ours.filter_map(|channel| channel.status.as_ref());
     admin.metrics.sample_resources(message_channel::KIND, statuses.flat_map(|status| &status.conditions));
     let brokers = admin.brokers.state();
     let statuses = brokers.iter().filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref());

@@ -4,7 +4,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
-use restante_crds::condition;
+use restante_crds::condition::{self, kind};
 
 /// A condition before it is compared with the one of the same type that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +60,15 @@ pub fn conditions(
         .collect()
 }
 
-/// The conditions whose status or reason is not what it was.
+/// The conditions that say something else than they did. A message may count, and says something else only where a
+/// resource is not accepted: then it names another one, such as the winner of another conflict.
 pub fn transitions<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
     new.iter().filter(|new| {
-        condition::find(old, &new.type_)
-            .is_none_or(|old| old.status != new.status || old.reason != new.reason)
+        condition::find(old, &new.type_).is_none_or(|old| {
+            let names_another =
+                new.type_ == kind::ACCEPTED && new.status == "False" && old.message != new.message;
+            old.status != new.status || old.reason != new.reason || names_another
+        })
     })
 }
 

@@ -27,8 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Reconcile until told to stop.
     Run,
-    /// Remove Restante's finalizers from every MessageChannel and delete nothing: the operator is about to go, and what
-    /// it would have cleaned up must not hang.
+    /// Remove this operator's finalizer from every MessageChannel and delete nothing: the operator is about to go, and what
+    /// it would have cleaned up must not hang. Channels of other operators stay as they are.
     ReleaseFinalizers(ReleaseArgs),
 }
 
@@ -75,9 +75,19 @@ pub struct RunArgs {
     /// The operator's own namespace, and the only one in which it serves MessageBrokers.
     #[arg(long, env = "POD_NAMESPACE", default_value = "restante-system", global = true)]
     pub namespace: String,
+    /// The release that the operator belongs to. With the namespace, its name among the operators of a cluster.
+    #[arg(long, env = "RESTANTE_RELEASE", default_value = "restante", global = true)]
+    pub release: String,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "RESTANTE_METRICS_LISTEN", default_value = "0.0.0.0:8081", global = true)]
     pub metrics_listen: SocketAddr,
+}
+
+impl RunArgs {
+    /// What the operator is called among those of a cluster.
+    pub fn identity(&self) -> String {
+        format!("{}/{}", self.namespace, self.release)
+    }
 }
 
 /// How lines are logged.

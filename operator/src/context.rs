@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     backoff::Backoffs, config::RunArgs, error::Error, events::Events, fleet::Fleet, jitter, metrics::Metrics,
-    unreadable::Told, written::Written,
+    ownership::Ownership, stalled::Failures, unreadable::Told, written::Written,
 };
 
 /// The longest reconcile. kube retries some answers by itself and has no read time-out.
@@ -23,6 +23,8 @@ pub struct Context {
     pub client: Client,
     /// What was said on the command line.
     pub args: RunArgs,
+    /// Which channels are this operator's.
+    pub ownership: Arc<Ownership>,
     /// Events.
     pub events: Events,
     /// Metrics.
@@ -31,13 +33,17 @@ pub struct Context {
     pub backoffs: Backoffs,
     /// Our own last writes, by object.
     pub written: Arc<Written>,
+    /// Since when resources fail.
+    pub failures: Failures,
     /// Objects that were told to be unreadable.
     pub told: Told,
+    /// When the operator started: what it cannot reach yet is not away for that.
+    pub started: Timestamp,
     /// The brokers that are served.
     pub fleet: Arc<Fleet>,
     /// Whether the lists of all resources are whole.
     pub seen: watch::Receiver<bool>,
-    /// Every MessageBroker.
+    /// Every MessageBroker of the operator's namespace.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }
 
@@ -56,6 +62,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.backoffs.clear(uid);
         self.written.forget(uid);
+        self.failures.clear(uid);
     }
 
     /// Runs one reconcile: counted, timed, and never for ever.

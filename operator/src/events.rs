@@ -1,22 +1,29 @@
 //! Events: what `kubectl describe` shows of changes.
+//!
+//! The recorder takes two events with the same object, type and reason for one that happened twice, and shows the note of
+//! the first. Where they are about different objects, such as two winners of conflicts, that object is the event's `related`,
+//! which tells them apart; a note has no counts, which would soon be wrong.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::ObjectRef,
+    },
 };
-use restante_crds::condition::kind;
+use restante_crds::{MessageChannel, condition::kind};
 
-use crate::names::CONTROLLER;
+use crate::{message_channel::DELETING, names::CONTROLLER};
 
 /// The one recorder of the process.
 #[derive(Clone)]
 pub struct Events(Recorder);
 
 impl Events {
-    /// A recorder that reports as the operator.
-    pub fn new(client: Client) -> Self {
-        Self(Recorder::new(client, Reporter { controller: CONTROLLER.into(), instance: None }))
+    /// A recorder that reports as the operator, which in a cluster with several has a name of its own.
+    pub fn new(client: Client, identity: String) -> Self {
+        Self(Recorder::new(client, Reporter { controller: CONTROLLER.into(), instance: Some(identity) }))
     }
 
     /// Publishes an event about an object. Never fails a reconcile: an event that is lost is only logged.
@@ -27,29 +34,55 @@ impl Events {
         reason: &str,
         note: String,
     ) {
-        self.publish_to(&object.object_ref(&()), type_, reason, note).await;
+        self.publish_about(&object.object_ref(&()), type_, reason, note, None).await;
     }
 
-    /// Publishes an event about a reference to an object.
-    pub async fn publish_to(&self, object: &ObjectReference, type_: EventType, reason: &str, note: String) {
+    /// Publishes an event about a reference to an object, which has to do with another object. False: not there, because
+    /// the namespace is terminating and takes no events any more.
+    pub async fn publish_about(
+        &self,
+        object: &ObjectReference,
+        type_: EventType,
+        reason: &str,
+        note: String,
+        other: Option<ObjectReference>,
+    ) -> bool {
         let event = Event {
             type_,
             reason: reason.into(),
             note: Some(shorten(note)),
             action: "Reconcile".into(),
-            secondary: None,
+            secondary: other,
         };
-        if let Err(error) = self.0.publish(&event, object).await {
-            tracing::debug!(%error, reason, object = ?object.name, "an event was lost");
+        match self.0.publish(&event, object).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, reason, object = ?object.name, "an event was lost");
+                !is_of_a_terminating_namespace(&error)
+            }
         }
     }
+}
+
+fn is_of_a_terminating_namespace(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// A reference to a MessageChannel by `namespace/name`. It has no UID: whoever names a channel so knows none.
+pub fn channel_reference(qualified_name: &str) -> ObjectReference {
+    let (namespace, name) = qualified_name.split_once('/').unwrap_or(("", qualified_name));
+    let channel: ObjectReference = ObjectRef::<MessageChannel>::new(name).within(namespace).into();
+    channel
 }
 
 /// Whether a transition to this condition is worth an event, and of which type. Three conditions that turn true together
 /// are one event, Ready.
 pub fn worth_telling(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
-        (kind::READY, "True") => Some(EventType::Normal),
+        // A deletion that is blocked is news by itself.
+        (kind::READY, "True") => (condition.reason != DELETING).then_some(EventType::Normal),
         (kind::ACCEPTED, "False") | (kind::DELETION_BLOCKED, "True") => Some(EventType::Warning),
         // Programmed follows Accepted; by itself it is news.
         (kind::PROGRAMMED, "False") if condition.reason != "NotAccepted" => Some(EventType::Warning),

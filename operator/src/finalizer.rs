@@ -1,41 +1,57 @@
-//! Our finalizer on and off. By merge patch at a known resourceVersion: another's finalizers are never lost, and an
-//! object whose spec no longer parses can still be let go.
+//! The finalizer of an operator, `restante.dev/<its namespace>`, on and off. It says whom a deleted channel waits for, and
+//! no operator takes off another's.
+//!
+//! By merge patch at a known resourceVersion: another's finalizers are never lost, and an object whose spec no longer
+//! parses can still be let go.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use restante_crds::{FINALIZER, GROUP, MessageChannel};
+use restante_crds::{GROUP, MessageChannel};
 use serde_json::json;
 
 use crate::{error::Error, names::FIELD_MANAGER};
 
-/// Whether our finalizer is on the object.
-pub fn is_on(metadata: &ObjectMeta) -> bool {
-    metadata.finalizers.iter().flatten().any(|one| one == FINALIZER)
+/// The finalizer of the operator of a namespace.
+pub fn of(namespace: &str) -> String {
+    format!("{GROUP}/{namespace}")
 }
 
-/// Puts our finalizer on the object, and gives what the object's metadata are then.
-pub async fn put_on(api: &Api<MessageChannel>, metadata: &ObjectMeta) -> Result<ObjectMeta, Error> {
+/// The namespace of the operator whose finalizer is on the object. Of several, which only a person can put there, the first.
+pub fn holder(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.finalizers.iter().flatten().find_map(|one| namespace_in(one))
+}
+
+/// Whether the finalizer of the operator of a namespace is on the object.
+pub fn is_on(metadata: &ObjectMeta, namespace: &str) -> bool {
+    metadata.finalizers.iter().flatten().any(|one| namespace_in(one) == Some(namespace))
+}
+
+fn namespace_in(finalizer: &str) -> Option<&str> {
+    finalizer.strip_prefix(GROUP)?.strip_prefix('/')
+}
+
+/// Puts the finalizer on the object, and gives what the object's metadata are then.
+pub async fn put_on(
+    api: &Api<MessageChannel>,
+    metadata: &ObjectMeta,
+    namespace: &str,
+) -> Result<ObjectMeta, Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
-    list.push(FINALIZER.into());
+    list.push(of(namespace));
     patch(api, metadata, &list).await
 }
 
-/// Whether a finalizer of any version of the operator is on the object.
-pub fn any_is_on(metadata: &ObjectMeta) -> bool {
-    metadata.finalizers.iter().flatten().any(|one| is_ours(one))
-}
-
-fn is_ours(finalizer: &str) -> bool {
-    finalizer.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Takes our finalizers off the object, after which it may be gone.
-pub async fn take_off(api: &Api<MessageChannel>, metadata: &ObjectMeta) -> Result<(), Error> {
+/// Takes the finalizer off the object, after which it may be gone.
+pub async fn take_off(
+    api: &Api<MessageChannel>,
+    metadata: &ObjectMeta,
+    namespace: &str,
+) -> Result<(), Error> {
     let mut list = metadata.finalizers.clone().unwrap_or_default();
-    list.retain(|one| !is_ours(one));
+    list.retain(|one| namespace_in(one) != Some(namespace));
     match patch(api, metadata, &list).await {
         Ok(_) => Ok(()),
         // Someone else was quicker, and the object is gone.
@@ -64,4 +80,22 @@ async fn patch(
 /// Whether the API server said that the object is not there.
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finalizer_names_the_operator_and_others_are_none() {
+        let with = |list: &[&str]| ObjectMeta {
+            finalizers: Some(list.iter().map(|one| (*one).to_owned()).collect()),
+            ..ObjectMeta::default()
+        };
+        let ours = with(&["foregroundDeletion", "example.com/x", "restante.device/x", &of("mq")]);
+        assert_eq!(holder(&ours), Some("mq"));
+        assert!(is_on(&ours, "mq") && !is_on(&ours, "m") && !is_on(&ours, "mq-2"));
+        assert_eq!(holder(&with(&["foregroundDeletion"])), None);
+        assert_eq!(holder(&ObjectMeta::default()), None);
+    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-    process_collector::ProcessCollector,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, process_collector::ProcessCollector,
 };
 
 /// Seconds of a reconcile: a status write takes some milliseconds, a first sync of many channels seconds.
@@ -31,6 +31,8 @@ pub struct Metrics {
     pub puts: IntCounterVec,
     /// Address stores that were found to hold something else than they were given.
     pub drifts: IntCounter,
+    /// MessageChannels that other operators serve, or none. Sampled at each scrape.
+    pub channels_not_ours: IntGauge,
     /// Resources by kind, condition and status. Sampled at each scrape.
     resources: IntGaugeVec,
 }
@@ -63,6 +65,11 @@ impl Metrics {
             "Address stores that held something else than they were given.",
         )?;
         registry.register(Box::new(drifts.clone()))?;
+        let channels_not_ours = IntGauge::new(
+            "restante_operator_channels_not_ours",
+            "MessageChannels that another operator serves, or none.",
+        )?;
+        registry.register(Box::new(channels_not_ours.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = Gauge::with_opts(
             Opts::new("restante_operator_build_info", "Always 1; the version is the label.")
@@ -83,6 +90,7 @@ impl Metrics {
             syncs: counters("syncs_total", "Whole sets of channels sent to broker pods.", &["result"])?,
             puts: counters("puts_total", "Single channels sent to broker pods.", &["result"])?,
             drifts,
+            channels_not_ours,
             resources,
             registry,
         })

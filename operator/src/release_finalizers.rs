@@ -1,4 +1,4 @@
-//! Lets every MessageChannel go before the operator does: a namespace with a channel that no one finalizes never ends.
+//! Lets the MessageChannels of an operator go before it does: a namespace with a channel that no one finalizes never ends.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub enum ReleaseError {
     TimedOut(u64),
 }
 
-/// Stops the operator, if told how, and takes our finalizers off every MessageChannel. Deletes nothing: what is at brokers
-/// stays there.
+/// Stops the operator, if told how, and takes its finalizer off every MessageChannel that has it. Deletes nothing: what is at
+/// brokers stays there.
 pub async fn release_finalizers(
     client: Client,
     namespace: &str,
@@ -48,8 +48,12 @@ pub async fn release_finalizers(
         if let (Some(deployment), Some(selector)) = (&args.deployment, &args.selector) {
             stop_operator(&client, namespace, deployment, selector).await?;
         }
-        let released = release_all(&client).await?;
-        tracing::info!(released, "every MessageChannel is let go; nothing was deleted");
+        let released = release_all(&client, namespace).await?;
+        tracing::info!(
+            released,
+            namespace,
+            "every MessageChannel of this operator is let go; nothing was deleted"
+        );
         Ok(())
     };
     tokio::time::timeout(Duration::from_secs(args.timeout_seconds), everything)
@@ -79,8 +83,8 @@ async fn stop_operator(client: &Client, namespace: &str, name: &str, selector: &
     }
 }
 
-/// Takes our finalizers off every MessageChannel, and gives of how many.
-async fn release_all(client: &Client) -> Result<usize, ReleaseError> {
+/// Takes the finalizer of the operator of a namespace off every MessageChannel, and gives of how many.
+async fn release_all(client: &Client, operator: &str) -> Result<usize, ReleaseError> {
     let everywhere: Api<MessageChannel> = Api::all(client.clone());
     let mut params = ListParams::default().limit(PAGE);
     let mut released = 0;
@@ -91,8 +95,8 @@ async fn release_all(client: &Client) -> Result<usize, ReleaseError> {
             Err(error) if is_not_found(&error) => return Ok(released),
             Err(error) => return Err(Error::kube("list MessageChannels")(error).into()),
         };
-        for channel in page.items.iter().filter(|channel| finalizer::any_is_on(&channel.metadata)) {
-            release(client, channel).await?;
+        for channel in page.items.iter().filter(|channel| finalizer::is_on(&channel.metadata, operator)) {
+            release(client, channel, operator).await?;
             released += 1;
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -102,13 +106,17 @@ async fn release_all(client: &Client) -> Result<usize, ReleaseError> {
     }
 }
 
-async fn release(client: &Client, channel: &PartialObjectMeta<MessageChannel>) -> Result<(), ReleaseError> {
+async fn release(
+    client: &Client,
+    channel: &PartialObjectMeta<MessageChannel>,
+    operator: &str,
+) -> Result<(), ReleaseError> {
     let mut metadata = channel.metadata.clone();
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
     for _ in 0..TRIES {
-        match finalizer::take_off(&api, &metadata).await {
+        match finalizer::take_off(&api, &metadata, operator).await {
             Ok(()) => return Ok(()),
             Err(error) if error.label() == "conflict" => {
                 let params = ListParams::default().fields(&format!("metadata.name={name}"));

@@ -12,9 +12,12 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{Pod, Secret, Service, ServiceAccount},
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Pod, Secret, Service, ServiceAccount},
+    },
+    jiff::Timestamp,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -41,12 +44,16 @@ use crate::{
     config::RunArgs,
     context::Context,
     default_broker::{self, DefaultBrokerError},
+    default_operator,
     error::Error,
     events::Events,
     fleet::{Fleet, Surroundings, Triggers, control},
     message_broker, message_channel,
     metrics::Metrics,
     names::{APP, BROKER_LABEL},
+    not_ours,
+    ownership::Ownership,
+    stalled::Failures,
     unreadable::Told,
     watchdog,
 };
@@ -141,8 +148,9 @@ async fn serve(
             .with_config(config())
             .reconcile_on(channel_triggers.stream())
             .graceful_shutdown_on(stop.clone().cancelled_owned());
-    let brokers = Controller::new(Api::<DeserializeGuard<MessageBroker>>::all(client.clone()), everything)
-        .with_config(config());
+    // Those of other namespaces are another operator's, whatever it says of them.
+    let brokers = Api::<DeserializeGuard<MessageBroker>>::namespaced(client.clone(), &namespace);
+    let brokers = Controller::new(brokers, everything).with_config(config());
     let (channel_store, broker_store) = (channels.store(), brokers.store());
     let brokers = brokers
         .owns(Api::<StatefulSet>::namespaced(client.clone(), &namespace), ours.clone())
@@ -154,18 +162,20 @@ async fn serve(
     let (pod_store, pod_writer) = reflector::store();
 
     let (seen_sender, seen) = watch::channel(false);
+    let (default_sender, default_known) = watch::channel(false);
+    let ownership = Arc::new(Ownership::new(namespace.clone()));
 
     let fatal = CancellationToken::new();
-    let events = Events::new(client.clone());
+    let events = Events::new(client.clone(), args.identity());
     let fleet = Arc::new(Fleet::new(Surroundings {
         channels: channel_store.clone(),
         pods: pod_store.clone(),
         seen: seen.clone(),
         http: control::http_client()?,
-        namespace: namespace.clone(),
+        ownership: Arc::clone(&ownership),
         metrics: Arc::clone(&metrics),
         events: events.clone(),
-        channel_triggers,
+        channel_triggers: channel_triggers.clone(),
         broker_triggers,
         tasks,
         stop: stop.child_token(),
@@ -174,12 +184,15 @@ async fn serve(
     let context = Arc::new(Context {
         client: client.clone(),
         args,
+        ownership: Arc::clone(&ownership),
         events,
         metrics: Arc::clone(&metrics),
         backoffs: Backoffs::default(),
         written: Arc::default(),
+        failures: Failures::default(),
         told: Told::default(),
         seen,
+        started: Timestamp::now(),
         fleet: Arc::clone(&fleet),
         brokers: broker_store.clone(),
     });
@@ -187,6 +200,7 @@ async fn serve(
     let ready = Arc::new(AtomicBool::new(false));
     let admin = Admin {
         ready: Arc::clone(&ready),
+        ownership: Arc::clone(&ownership),
         metrics: Arc::clone(&metrics),
         channels: channel_store.clone(),
         brokers: broker_store.clone(),
@@ -203,20 +217,34 @@ async fn serve(
         );
         if let (Ok(()), Ok(()), Ok(())) = stores {
             seen_sender.send_replace(true);
-            ready.store(true, Ordering::Relaxed);
         }
         tracing::info!(
             channels = channel_store.len(),
             brokers = broker_store.len(),
             "every resource was seen"
         );
+        // Brokers are programmed without it: whose a channel with our finalizer is does not depend on it.
+        let known = default_known.clone().wait_for(|known| *known).await.is_ok();
+        ready.store(known, Ordering::Relaxed);
         stop.cancelled().await;
         ready.store(false, Ordering::Relaxed);
     };
     let sweep = sweep(&fleet, &broker_store, &namespace, &stop);
+    let default_operator = default_operator::follow(
+        client.clone(),
+        &ownership,
+        &channel_store,
+        &channel_triggers,
+        &metrics,
+        &stop,
+        move || {
+            default_sender.send_replace(true);
+        },
+    );
+    let not_ours = not_ours::tell(&ownership, &channel_store, default_known.clone(), &stop);
     let work = async {
         tokio::select! {
-            () = wait_for_definitions(&client) => {}
+            () = wait_for_definitions(&client, &namespace) => {}
             () = stop.cancelled() => return Ok(()),
         }
         if let Some(name) = &context.args.default_broker_configmap {
@@ -236,6 +264,8 @@ async fn serve(
             watch_pods(pods, &fleet, &metrics, &stop),
             seen,
             sweep,
+            default_operator,
+            not_ours,
         );
         Ok::<(), RunError>(())
     };
@@ -250,10 +280,12 @@ async fn serve(
 }
 
 /// Waits until both definitions are served: a watch on a kind that is not there fails, and backs off for long.
-async fn wait_for_definitions(client: &Client) {
+async fn wait_for_definitions(client: &Client, namespace: &str) {
+    let channels: Api<MessageChannel> = Api::all(client.clone());
+    let brokers: Api<MessageBroker> = Api::namespaced(client.clone(), namespace);
     let mut told = false;
     loop {
-        match (is_served::<MessageChannel>(client).await, is_served::<MessageBroker>(client).await) {
+        match (is_served(&channels).await, is_served(&brokers).await) {
             (Ok(()), Ok(())) => return,
             (Err(error), _) | (_, Err(error)) if !told => {
                 told = true;
@@ -265,11 +297,11 @@ async fn wait_for_definitions(client: &Client) {
     }
 }
 
-async fn is_served<K>(client: &Client) -> Result<(), kube::Error>
+async fn is_served<K>(objects: &Api<K>) -> Result<(), kube::Error>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned,
+    K: Clone + Debug + serde::de::DeserializeOwned,
 {
-    Api::<K>::all(client.clone()).list_metadata(&ListParams::default().limit(1)).await.map(|_| ())
+    objects.list_metadata(&ListParams::default().limit(1)).await.map(|_| ())
 }
 
 async fn sweep(
@@ -332,7 +364,7 @@ async fn drive<K>(
         .await;
 }
 
-fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
+pub(crate) fn watch_failed(kind: &str, metrics: &Metrics, error: &watcher::Error) {
     metrics.watch_errors.with_label_values(&[kind]).inc();
     tracing::warn!(kind, %error, "a watch failed and is begun anew");
 }

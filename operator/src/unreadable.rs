@@ -12,7 +12,8 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::error_boundary::InvalidObject,
 };
-use serde_json::json;
+use restante_crds::condition::kind;
+use serde_json::{Value, json};
 
 use crate::{
     conditions::{Assertion, conditions},
@@ -20,53 +21,65 @@ use crate::{
     error::Error,
 };
 
-/// The generations that were told to be unreadable, by UID: there is no old status to compare with, and telling it again
-/// would wake the reconcile that tells it.
+/// The generations that were told to be unreadable, by UID: telling it again would wake the reconcile that tells it.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<HashMap<String, i64>>);
+pub struct Told(Mutex<HashMap<String, Option<i64>>>);
 
 impl Told {
-    /// Marks a generation as told, and says whether it was not.
-    fn is_news(&self, invalid: &InvalidObject) -> bool {
+    fn was_told(&self, invalid: &InvalidObject) -> bool {
+        let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(uid) == Some(&invalid.metadata.generation)
+    }
+
+    fn mark(&self, invalid: &InvalidObject) {
         let uid = invalid.metadata.uid.clone().unwrap_or_default();
-        let generation = invalid.metadata.generation.unwrap_or_default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, generation) != Some(generation)
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(uid, invalid.metadata.generation);
     }
 }
 
-/// Tells in the status that the object cannot be read.
-pub async fn tell<K>(context: &Context, invalid: &InvalidObject, condition: &'static str) -> Result<(), Error>
+/// An object that cannot be read, and what that means for its status.
+#[derive(Debug, Clone, Copy)]
+pub struct Unreadable<'a> {
+    /// What can be read of it.
+    pub invalid: &'a InvalidObject,
+    /// The conditions that are the operator's own. Those of others stay.
+    pub own: &'a [&'static str],
+    /// Those that are false now.
+    pub fails: &'a [&'static str],
+}
+
+/// Tells in the status that the object cannot be read, if it is this operator's: the spec may say whose it is all the same.
+pub async fn tell<K>(
+    context: &Context,
+    unreadable: Unreadable<'_>,
+    is_ours: impl FnOnce(&DynamicObject) -> bool,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()>,
 {
-    if !context.told.is_news(invalid) {
+    let invalid = unreadable.invalid;
+    if context.told.was_told(invalid) {
         return Ok(());
     }
     let resource = ApiResource::erase::<K>(&());
-    let (kind, api_version) = (resource.kind.clone(), resource.api_version.clone());
+    let kind = resource.kind.clone();
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
-    tracing::warn!(kind, name, namespace, error = invalid.error, "a resource cannot be read");
-    let message = format!(
-        "this version of the operator cannot read the resource ({}): apply it again with the fields that \
-         `kubectl explain {}.spec` shows",
-        invalid.error, resource.plural
-    );
-    let assertion = Assertion::fails(condition, "Unreadable", message);
-    let generation = invalid.metadata.generation;
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let patch = json!({
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": { "name": name, "uid": invalid.metadata.uid },
-        "status": {
-            "observedGeneration": generation,
-            "conditions": conditions(&[], generation, Timestamp::now(), [assertion]),
-        },
-    });
+    let read = api.get_opt(&name).await.map_err(Error::kube(format!("read {kind} {name}")))?;
+    let Some(object) = read.filter(|object| object.metadata.uid == invalid.metadata.uid) else {
+        return Ok(());
+    };
+    if !is_ours(&object) {
+        return Ok(());
+    }
+    tracing::warn!(kind, name, namespace, error = invalid.error, "a resource cannot be read");
+    let patch = patch(&resource, unreadable, &object);
     // A merge patch: server-side apply needs a live object that fits the definition.
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {}
         // Not even the status of an object can be written that breaks a rule of its definition. The log has told it.
         Err(kube::Error::Api(status)) if status.code == 422 || status.code == 500 => {
             tracing::warn!(
@@ -76,8 +89,72 @@ where
                 reason = status.message,
                 "its status cannot be written either"
             );
-            Ok(())
         }
-        Err(error) => Err(Error::kube(format!("write the status of {kind} {name}"))(error)),
+        Err(error) => return Err(Error::kube(format!("write the status of {kind} {name}"))(error)),
+    }
+    context.told.mark(invalid);
+    Ok(())
+}
+
+/// The status, with the resourceVersion that was read: what other managers say meanwhile is not lost.
+fn patch(resource: &ApiResource, unreadable: Unreadable<'_>, object: &DynamicObject) -> Value {
+    let Unreadable { invalid, own, fails } = unreadable;
+    let message = format!(
+        "this version of the operator cannot read the resource ({}): apply it again with the fields that \
+         `kubectl explain {}.spec` shows",
+        invalid.error, resource.plural
+    );
+    let fails = fails.iter().map(|kind| Assertion::fails(kind, "Unreadable", message.clone()));
+    let stalled = Assertion::holds(kind::STALLED, "Unreadable", message.clone());
+    let generation = object.metadata.generation;
+    let told = conditions(&[], generation, Timestamp::now(), fails.chain([stalled]));
+    let is_foreign = |condition: &&Value| condition["type"].as_str().is_some_and(|kind| !own.contains(&kind));
+    let before = object.data["status"]["conditions"].as_array();
+    let foreign = before.into_iter().flatten().filter(is_foreign).cloned();
+    let told = told.iter().map(|condition| json!(condition)).chain(foreign).collect::<Vec<_>>();
+    json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": object.metadata.name,
+            "uid": object.metadata.uid,
+            "resourceVersion": object.metadata.resource_version,
+        },
+        "status": { "observedGeneration": generation, "conditions": told },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use restante_crds::MessageChannel;
+
+    use super::*;
+
+    #[test]
+    fn what_others_say_of_an_unreadable_object_stays() {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "restante.dev/v1alpha1",
+            "kind": "MessageChannel",
+            "metadata": { "name": "orders", "namespace": "acme", "resourceVersion": "7", "generation": 2 },
+            "spec": {},
+            "status": { "conditions": [
+                { "type": "Ready", "status": "True" },
+                { "type": "DeletionBlocked", "status": "True" },
+                { "type": "example.com/Audited", "status": "True" },
+            ] },
+        }))
+        .unwrap();
+        let invalid = InvalidObject { error: "no".into(), metadata: object.metadata.clone() };
+        let own = kind::OF_MESSAGE_CHANNEL;
+        let unreadable = Unreadable { invalid: &invalid, own, fails: &[kind::READY] };
+        let patch = patch(&ApiResource::erase::<MessageChannel>(&()), unreadable, &object);
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        let told: Vec<_> = patch["status"]["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["type"].as_str().unwrap(), one["status"].as_str().unwrap()))
+            .collect();
+        assert_eq!(told, [("Ready", "False"), ("Stalled", "True"), ("example.com/Audited", "True")]);
     }
 }

@@ -17,7 +17,7 @@ use super::{
     backlog::Pace,
     desired::Desired,
     link::{Link, incarnation},
-    member::{Command, Member, broker_ref},
+    member::{Command, Member},
 };
 use crate::{jitter, names::BROKER_LABEL};
 
@@ -167,14 +167,12 @@ impl Actor {
     }
 
     fn is_ours(&self, channel: &MessageChannel) -> bool {
-        let broker = &channel.spec.broker_ref;
-        broker.name == self.member.name
-            && broker.namespace.as_ref().is_none_or(|namespace| *namespace == self.around.namespace)
+        channel.spec.broker_ref.name == self.member.name && self.around.ownership.may_program(channel)
     }
 
     pub(super) fn trigger_broker(&self) {
-        let broker = broker_ref(&self.member.name, &self.around.namespace);
-        self.around.broker_triggers.extend([ObjectRef::new(&broker.name).within(&self.around.namespace)]);
+        let namespace = self.around.ownership.namespace();
+        self.around.broker_triggers.extend([ObjectRef::new(&self.member.name).within(namespace)]);
     }
 
     fn trigger(&self, uids: &HashSet<Uuid>) {

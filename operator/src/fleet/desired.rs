@@ -1,4 +1,4 @@
-//! Which channels a broker should have: those that are valid, hold our finalizer and won their claims. Pure.
+//! Which channels a broker should have: of those that may be there, the ones that are valid and won their claims. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,8 +12,6 @@ use restante_crds::{
 };
 use restante_wire::{ChannelConfig, Revision};
 use uuid::Uuid;
-
-use crate::finalizer;
 
 /// The set of channels that every pod of a broker should hold.
 #[derive(Debug, Default)]
@@ -65,7 +63,7 @@ impl Desired {
         }
     }
 
-    /// Judges the channels of the broker anew. `excluded` are those that were let go, whatever the API server's watch
+    /// Judges the channels of the broker anew, all of which hold our finalizer. `excluded` are those that were let go, whatever the API server's watch
     /// still says of them.
     pub fn update<'a>(
         &mut self,
@@ -74,7 +72,6 @@ impl Desired {
     ) {
         let considered: Vec<_> = channels
             .into_iter()
-            .filter(|channel| finalizer::is_on(&channel.metadata))
             .filter_map(|channel| {
                 // What does not compile is told by the reconcile of the channel.
                 let config = self.compiled(channel)?;
@@ -170,7 +167,6 @@ mod tests {
                 "namespace": "acme",
                 "uid": Uuid::from_u128(number),
                 "generation": generation,
-                "finalizers": [restante_crds::FINALIZER],
                 "creationTimestamp": "2026-01-01T00:00:00Z",
             },
             "spec": { "source": source, "access": { "anonymous": true } },
@@ -228,15 +224,6 @@ mod tests {
         deleted.spec.source = Some("y".into());
         update(&mut desired, &[deleted], &[]);
         assert_ne!(desired.revision(), revision);
-    }
-
-    #[test]
-    fn a_channel_without_our_finalizer_is_not_programmed() {
-        let mut without = channel(1, "one", "x", 1);
-        without.metadata.finalizers = None;
-        let mut desired = Desired::default();
-        update(&mut desired, &[without], &[]);
-        assert!(desired.channels().is_empty());
     }
 
     #[test]

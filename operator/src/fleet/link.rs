@@ -248,7 +248,6 @@ mod tests {
                     "name": name,
                     "namespace": "acme",
                     "uid": Uuid::from_u128(number),
-                    "finalizers": [restante_crds::FINALIZER],
                 },
                 "spec": { "access": { "anonymous": true } },
             }))

@@ -5,8 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{core::DeserializeGuard, runtime::events::EventType};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::{
+    core::DeserializeGuard,
+    runtime::{events::EventType, reflector::ObjectRef},
+};
 use restante_crds::{Backlog, MessageChannel};
 use restante_wire::ChannelStats;
 use tokio::time::Instant;
@@ -59,19 +62,19 @@ impl Actor {
                 && link.heard(store, &self.desired)
             {
                 self.around.metrics.drifts.inc();
-                let note = format!(
-                    "the address store of pod {} holds revision {} instead of {}: sending the whole set",
-                    link.pod,
-                    link.revision().unwrap_or_default(),
-                    self.desired.revision()
+                tracing::warn!(
+                    broker = self.member.name, pod = link.pod,
+                    holds = %link.revision().unwrap_or_default(), should_hold = %self.desired.revision(),
+                    "the address store of a pod drifted: sending the whole set"
                 );
-                tracing::warn!(broker = self.member.name, "{note}");
-                let broker = broker_ref(&self.member.name, &self.around.namespace);
-                let mut reference: ObjectReference = broker.into();
-                reference.uid = Some(self.member.facts().uid);
-                self.around
-                    .events
-                    .publish_to(&reference, EventType::Warning, "AddressStoreDrifted", note)
+                let namespace = self.around.ownership.namespace();
+                let mut broker: ObjectReference = broker_ref(&self.member.name, namespace).into();
+                broker.uid = Some(self.member.facts().uid);
+                let pod: ObjectReference = ObjectRef::<Pod>::new(&link.pod).within(namespace).into();
+                let note = "the address store of a pod holds another set of channels than it was given: sending the whole set";
+                let events = &self.around.events;
+                events
+                    .publish_about(&broker, EventType::Warning, "AddressStoreDrifted", note.into(), Some(pod))
                     .await;
                 self.member.wake();
             }

@@ -31,11 +31,11 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use member::{BrokerFacts, Member, View};
-pub use outcome::{Deletion, Outcome, Pending, Remaining, State};
+pub use outcome::{Deletion, Outcome, Pending, State};
 pub use triggers::Triggers;
 
 use self::{actor::Actor, member::lock};
-use crate::{events::Events, metrics::Metrics};
+use crate::{events::Events, metrics::Metrics, ownership::Ownership};
 
 /// What every broker's task needs.
 #[derive(Clone)]
@@ -49,8 +49,8 @@ pub struct Surroundings {
     pub seen: watch::Receiver<bool>,
     /// The HTTP client for control APIs.
     pub http: reqwest::Client,
-    /// The operator's own namespace.
-    pub namespace: String,
+    /// Which channels are this operator's.
+    pub ownership: Arc<Ownership>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events.
@@ -142,7 +142,8 @@ impl Fleet {
             channels
                 .iter()
                 .filter(|channel| {
-                    channel.0.as_ref().is_ok_and(|channel| channel.spec.broker_ref.name == broker)
+                    let names_it = |channel: &MessageChannel| channel.spec.broker_ref.name == broker;
+                    channel.0.as_ref().is_ok_and(names_it) && self.surroundings.ownership.seems_ours(channel)
                 })
                 .map(|channel| ObjectRef::from_obj(channel.as_ref())),
         );

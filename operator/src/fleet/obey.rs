@@ -4,11 +4,7 @@ use restante_wire::ProblemType;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{
-    actor::Actor,
-    member::Command,
-    outcome::{Deletion, Remaining},
-};
+use super::{actor::Actor, member::Command, outcome::Deletion};
 
 impl Actor {
     pub(super) async fn obey(&mut self, command: Command) {
@@ -50,12 +46,9 @@ impl Actor {
                     link.known.store = Some(deleted.store);
                 }
                 Err(error) if error.problem_type() == Some(ProblemType::ChannelNotEmpty) => {
-                    let stats = control.channel_stats(uid).await;
-                    return Deletion::NotEmpty(stats.map_or(
-                        // How many there are is not known for the moment; that there is one is.
-                        Remaining { messages: 1, dead: 0 },
-                        |stats| Remaining { messages: stats.messages().max(1), dead: stats.dead },
-                    ));
+                    // The last message may have gone meanwhile: that is known at the next try.
+                    let stats = control.channel_stats(uid).await.ok();
+                    return Deletion::NotEmpty(stats.filter(|stats| stats.messages() > 0));
                 }
                 Err(error) => return Deletion::Unreachable(format!("pod {}: {error}", link.pod)),
             }

@@ -1,6 +1,7 @@
 //! What became of a channel at its broker.
 
 use restante_crds::{conflicts::Conflict, dead_letters::DeadLetterFault};
+use restante_wire::ChannelStats;
 
 /// What became of one generation of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +41,8 @@ pub enum Pending {
 pub enum Deletion {
     /// The broker let it go, with so many messages.
     Deleted(u64),
-    /// It holds messages.
-    NotEmpty(Remaining),
+    /// It holds messages: these, if the broker could say.
+    NotEmpty(Option<ChannelStats>),
     /// No pod could be asked, and why.
     Unreachable(String),
-}
-
-/// What a channel holds that is deleted and not empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remaining {
-    /// Messages, whatever their state; at least one.
-    pub messages: u64,
-    /// Dead letters among them, which no receiver will ever get.
-    pub dead: u64,
 }

@@ -94,7 +94,6 @@ mod tests {
                         "namespace": "acme",
                         "uid": Uuid::from_u128(number),
                         "generation": 1,
-                        "finalizers": [restante_crds::FINALIZER],
                     },
                     "spec": { "access": { "anonymous": true } },
                 }))

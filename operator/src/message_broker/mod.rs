@@ -11,7 +11,12 @@ use std::sync::Arc;
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use restante_crds::{MessageBroker, condition::kind};
 
-use crate::{context::Context, error::Error, fleet::BrokerFacts, unreadable};
+use crate::{
+    context::Context,
+    error::Error,
+    fleet::BrokerFacts,
+    unreadable::{self, Unreadable},
+};
 
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageBroker";
@@ -30,7 +35,9 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     let broker = match &guard.0 {
         Ok(broker) => broker,
         Err(invalid) => {
-            unreadable::tell::<MessageBroker>(context, invalid, kind::READY).await?;
+            let own = &[kind::READY, kind::STALLED];
+            let unreadable = Unreadable { invalid, own, fails: &[kind::READY] };
+            unreadable::tell::<MessageBroker>(context, unreadable, |_| true).await?;
             return Ok(Action::await_change());
         }
     };

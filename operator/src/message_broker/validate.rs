@@ -58,15 +58,6 @@ pub struct Rejection {
 pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Rejection> {
     let name = broker.name_any();
     let namespace = broker.namespace().unwrap_or_default();
-    if namespace != args.namespace {
-        return Err(Rejection {
-            reason: "NamespaceNotServed",
-            message: format!(
-                "the operator serves MessageBrokers in its own namespace {} only: create it there",
-                args.namespace
-            ),
-        });
-    }
     let Some(owner) = broker.controller_owner_ref(&()) else {
         return Err(Rejection {
             reason: "Incomplete",
@@ -171,12 +162,5 @@ pub(super) mod tests {
         for no_name in ["http://10.0.0.1:8080", "http://[fd00::1]:8080", "http://a,b", "http://%zz"] {
             assert_eq!(hosts(json!({ "externalURL": no_name })), service, "{no_name}");
         }
-    }
-
-    #[test]
-    fn a_broker_in_another_namespace_is_told_where_to_go() {
-        let rejection = validate(&broker("elsewhere", json!({})), &args()).unwrap_err();
-        assert_eq!(rejection.reason, "NamespaceNotServed");
-        assert!(rejection.message.contains("namespace mq"), "{}", rejection.message);
     }
 }

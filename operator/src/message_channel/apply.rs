@@ -35,10 +35,10 @@ pub async fn apply(
         return Ok(Applied::Told);
     }
     // Before anything is at a broker: a channel that is deleted in between would leave its messages there.
-    if !finalizer::is_on(&channel.metadata) {
+    if !context.ownership.is_held(&channel.metadata) {
         let namespace = channel.namespace().unwrap_or_default();
         let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
-        let metadata = finalizer::put_on(&api, &channel.metadata).await?;
+        let metadata = finalizer::put_on(&api, &channel.metadata, context.ownership.namespace()).await?;
         context.written.record(&metadata);
         return Ok(Applied::Waiting);
     }

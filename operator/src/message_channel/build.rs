@@ -3,30 +3,25 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use restante_crds::{
     MessageChannel, MessageChannelStatus, condition, condition::kind, dead_letters::DeadLetterFault,
-    message_channel::DeletionPolicy,
 };
 use restante_wire::{ChannelConfig, path};
 
 use super::{
     dereference::{BrokerState, Facts},
+    status::own,
     validate::{Programming, Verdict},
 };
-use crate::{
-    conditions::{Assertion, conditions, is_true},
-    fleet::State,
-};
+use crate::conditions::{Assertion, conditions};
 
-/// The reason of Ready of a deleted channel that takes no more messages.
-const DRAINING: &str = "Draining";
-
-/// The status that a channel should have, or `None` when there is nothing to say yet.
+/// The status that a channel should have.
 pub fn status(
     channel: &MessageChannel,
     facts: &Facts,
     verdict: &Verdict,
+    stalled: Option<Assertion>,
     now: Timestamp,
 ) -> MessageChannelStatus {
-    let old = channel.status.clone().unwrap_or_default();
+    let old = own(channel);
     let generation = channel.metadata.generation;
     let (config, assertions) = match verdict {
         Verdict::Rejected { reason, message, config, .. } => (config.as_deref(), rejected(reason, message)),
@@ -42,8 +37,8 @@ pub fn status(
     };
     MessageChannelStatus {
         observed_generation: generation,
-        conditions: conditions(&old.conditions, generation, now, assertions),
-        destination: config.map(destinations),
+        conditions: conditions(&old.conditions, generation, now, assertions.into_iter().chain(stalled)),
+        destination: config.map(destination),
         source: config.map(|config| config.source.to_string()),
         push_url: url.zip(config).and_then(|(url, config)| {
             let first = config.destinations.first()?;
@@ -54,9 +49,12 @@ pub fn status(
     }
 }
 
-fn destinations(config: &ChannelConfig) -> String {
-    let all: Vec<&str> = config.destinations.iter().map(|address| address.as_str()).collect();
-    all.join(",")
+/// The first destination, and how many more there are: a column that fits a terminal.
+fn destination(config: &ChannelConfig) -> String {
+    match &config.destinations[..] {
+        [first, others @ ..] if !others.is_empty() => format!("{first},+{}", others.len()),
+        destinations => destinations.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn rejected(reason: &str, message: &str) -> Vec<Assertion> {
@@ -113,60 +111,13 @@ fn programmed(
     }
 }
 
-/// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
-/// drains is not ready any more, as nothing can be sent to it.
-pub fn deletion_blocked(
-    channel: &MessageChannel,
-    facts: &Facts,
-    reason: &'static str,
-    message: String,
-    now: Timestamp,
-) -> MessageChannelStatus {
-    let old = channel.status.clone().unwrap_or_default();
-    let generation = channel.metadata.generation;
-    let backlog = facts.backlog.clone().or_else(|| old.backlog.clone());
-    let drains = channel.spec.deletion_policy == DeletionPolicy::Drain;
-    // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
-    // not be told.
-    let is_there = !drains
-        || facts.outcome.as_ref().is_some_and(|outcome| {
-            Some(outcome.generation) == generation && outcome.state == State::Programmed
-        });
-    let mut kept = old.conditions.clone();
-    if is_there && is_true(&kept, kind::PROGRAMMED) {
-        kept.iter_mut().for_each(|condition| condition.observed_generation = generation);
-    }
-    let mut asserted = vec![Assertion::holds(kind::DELETION_BLOCKED, reason, message)];
-    if drains {
-        let message =
-            "the channel is deleted and drains: pushes are refused with 410, messages can be received";
-        asserted.push(Assertion::fails(kind::READY, DRAINING, message));
-    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| ready.reason == DRAINING) {
-        // Somebody thought better of it while it drained.
-        asserted.push(match condition::find(&kept, kind::PROGRAMMED) {
-            Some(programmed) if programmed.status != "True" => {
-                Assertion::fails(kind::READY, &programmed.reason, programmed.message.clone())
-            }
-            _ => Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
-        });
-    }
-    for condition in conditions(&old.conditions, generation, now, asserted) {
-        // In its place: a list in another order would be news.
-        match kept.iter_mut().find(|one| one.type_ == condition.type_) {
-            Some(place) => *place = condition,
-            None => kept.push(condition),
-        }
-    }
-    MessageChannelStatus { observed_generation: generation, conditions: kept, backlog, ..old }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::{
-        fleet::Pending,
+        fleet::{Pending, State},
         message_channel::validate::{
             tests::{channel, facts, open},
             validate,
@@ -178,7 +129,7 @@ mod tests {
     }
 
     fn status_of(channel: &MessageChannel, facts: &Facts) -> MessageChannelStatus {
-        status(channel, facts, &validate(channel, facts), at(100))
+        status(channel, facts, &validate(channel, facts), None, at(100))
     }
 
     fn told(status: &MessageChannelStatus) -> Vec<(&str, &str, &str)> {
@@ -211,7 +162,31 @@ mod tests {
         let first = status_of(&channel, &facts(3, State::Programmed));
         channel.status = Some(first.clone());
         let again = validate(&channel, &facts(3, State::Programmed));
-        assert_eq!(status(&channel, &facts(3, State::Programmed), &again, at(999)), first);
+        assert_eq!(status(&channel, &facts(3, State::Programmed), &again, None, at(999)), first);
+    }
+
+    #[test]
+    fn what_others_say_in_conditions_is_no_news_and_not_repeated() {
+        let mut channel = open();
+        let first = status_of(&channel, &facts(3, State::Programmed));
+        let mut shown = first.clone();
+        let foreign = Assertion::holds("example.com/Audited", "Audited", "");
+        shown.conditions.insert(1, conditions(&[], None, at(5), [foreign]).remove(0));
+        // An API server gives them in another order, as well.
+        shown.conditions.reverse();
+        channel.status = Some(shown);
+        assert_eq!(own(&channel), first);
+        assert_eq!(status_of(&channel, &facts(3, State::Programmed)), first);
+    }
+
+    #[test]
+    fn of_several_destinations_the_first_is_shown_and_how_many_more_there_are() {
+        let shown = |destinations: &[&str]| {
+            let spec = json!({ "destinations": destinations, "access": { "anonymous": true } });
+            status_of(&channel(spec), &facts(3, State::Programmed)).destination.unwrap()
+        };
+        assert_eq!(shown(&["in"]), "acme/in");
+        assert_eq!(shown(&["in", "second", "third"]), "acme/in,+2");
     }
 
     #[test]
@@ -232,73 +207,6 @@ mod tests {
         channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
         let refused = facts(3, State::Refused("the UID was deleted".into()));
         assert_eq!(told(&status_of(&channel, &refused))[2], ("Ready", "False", "Refused"));
-    }
-
-    #[test]
-    fn a_blocked_deletion_leaves_the_rest_as_it_was() {
-        let mut channel = open();
-        channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
-        channel.metadata.generation = Some(4);
-        let blocked = deletion_blocked(
-            &channel,
-            &facts(3, State::Programmed),
-            "NotEmpty",
-            "5 messages".into(),
-            at(200),
-        );
-        assert_eq!(told(&blocked)[2], ("Ready", "True", "Ready"));
-        let condition = condition::find(&blocked.conditions, kind::DELETION_BLOCKED).unwrap();
-        assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", "5 messages"));
-        channel.status = Some(blocked.clone());
-        assert_eq!(
-            deletion_blocked(
-                &channel,
-                &facts(3, State::Programmed),
-                "NotEmpty",
-                "5 messages".into(),
-                at(300)
-            ),
-            blocked
-        );
-    }
-
-    #[test]
-    fn a_channel_that_drains_is_not_ready_and_says_when_its_broker_knows() {
-        let mut channel = open();
-        channel.status = Some(status_of(&channel, &facts(3, State::Programmed)));
-        channel.metadata.generation = Some(4);
-        channel.spec.deletion_policy = DeletionPolicy::Drain;
-        let blocked = |generation| {
-            let facts = facts(generation, State::Programmed);
-            deletion_blocked(&channel, &facts, "Draining", "5 messages".into(), at(200))
-        };
-        let observed = |status: &MessageChannelStatus| {
-            condition::find(&status.conditions, kind::PROGRAMMED).unwrap().observed_generation
-        };
-        assert_eq!(told(&blocked(3))[2], ("Ready", "False", "Draining"));
-        assert_eq!((observed(&blocked(3)), observed(&blocked(4))), (Some(3), Some(4)));
-        let reasons: Vec<_> = blocked(4).conditions.iter().map(|one| one.type_.clone()).collect();
-        assert_eq!(reasons, ["Accepted", "Programmed", "Ready", "DeletionBlocked"]);
-
-        // Whoever sets the policy to Block instead has the channel as it was.
-        channel.status = Some(blocked(4));
-        channel.spec.deletion_policy = DeletionPolicy::Block;
-        channel.metadata.generation = Some(5);
-        let open_again = deletion_blocked(
-            &channel,
-            &facts(5, State::Programmed),
-            "NotEmpty",
-            "5 messages".into(),
-            at(300),
-        );
-        assert_eq!(told(&open_again)[2], ("Ready", "True", "Ready"));
-        // It is as ready as it was programmed.
-        let status = channel.status.as_mut().unwrap();
-        let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
-        (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());
-        let unreachable = facts(5, State::Pending(Pending::NoPod));
-        let as_it_was = deletion_blocked(&channel, &unreachable, "BrokerUnreachable", String::new(), at(300));
-        assert_eq!(told(&as_it_was)[2], ("Ready", "False", "BrokerUnreachable"));
     }
 
     #[test]

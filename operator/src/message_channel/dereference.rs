@@ -25,8 +25,10 @@ pub struct Facts {
 /// The broker that a channel names.
 #[derive(Debug, Clone)]
 pub enum BrokerState {
-    /// The operator serves no broker of this name, and what to do.
+    /// There is no broker of this name, and what to do.
     NotFound(String),
+    /// It is being deleted, and what to do.
+    Leaving(String),
     /// It is there, and not served yet.
     Starting,
     /// It is served; the URL is what those of channels begin with.
@@ -43,7 +45,7 @@ impl BrokerState {
     pub fn member(&self) -> Option<&Arc<Member>> {
         match self {
             Self::Served { member, .. } => Some(member),
-            Self::NotFound(_) | Self::Starting => None,
+            Self::NotFound(_) | Self::Leaving(_) | Self::Starting => None,
         }
     }
 }
@@ -62,30 +64,25 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
 }
 
 fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
-    let reference = &channel.spec.broker_ref;
-    let served = &context.args.namespace;
-    let namespace = reference.namespace.as_ref().unwrap_or(served);
-    let not_found = |why: &str| {
-        BrokerState::NotFound(format!(
-            "MessageBroker {} in namespace {namespace} {why}: create it, or delete this channel and name another in \
-             spec.brokerRef",
-            reference.name
-        ))
+    let name = &channel.spec.broker_ref.name;
+    // Only channels of this operator come here, whose brokers are in its namespace.
+    let namespace = context.ownership.namespace();
+    let told = |why: &str| {
+        format!(
+            "MessageBroker {name} in namespace {namespace} {why}: create it, or delete this channel and name another in \
+             spec.brokerRef"
+        )
     };
-    if namespace != served {
-        return not_found(&format!("is not served, as the operator serves namespace {served} only"));
-    }
     if !*context.seen.borrow() {
         // What is not in half a list may exist all the same.
         return BrokerState::Starting;
     }
-    let key = ObjectRef::new(&reference.name).within(namespace);
-    match context.brokers.get(&key) {
-        None => not_found("does not exist"),
+    match context.brokers.get(&ObjectRef::new(name).within(namespace)) {
+        None => BrokerState::NotFound(told("does not exist")),
         Some(broker) if kube::Resource::meta(broker.as_ref()).deletion_timestamp.is_some() => {
-            not_found("is being deleted")
+            BrokerState::Leaving(told("is being deleted"))
         }
-        Some(_) => match context.fleet.member(&reference.name) {
+        Some(_) => match context.fleet.member(name) {
             Some(member) => BrokerState::Served { url: member.facts().url, member },
             None => BrokerState::Starting,
         },

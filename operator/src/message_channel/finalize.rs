@@ -4,86 +4,94 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
 use restante_crds::MessageChannel;
 use uuid::Uuid;
 
 use super::{
-    build,
-    deletion::{Force, Kept, Plan, only_counts_differ, plan},
+    blocked::{Kept, deletion_blocked},
+    deletion::{Force, Plan, is_patience_over, only_counts_differ, plan},
     dereference::Facts,
-    status,
+    let_go, status,
 };
-use crate::{context::Context, error::Error, finalizer, fleet::Deletion, jitter};
+use crate::{context::Context, error::Error, fleet::Deletion, jitter};
 
 /// How often a channel that is kept is looked at: its last message may have gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 /// The least time between two writes of how many messages there still are.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
+/// What is told of a channel that goes.
+type Last = (EventType, &'static str, String);
+
 /// Does what is next for a deleted channel.
 pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts) -> Result<Action, Error> {
-    match plan(channel, facts) {
-        Plan::Nothing => Ok(Action::await_change()),
-        Plan::Wait => Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
+    let is_held = context.ownership.is_held(&channel.metadata);
+    let is_patience_over = is_patience_over(channel, context.started, context.now());
+    let kept = match plan(channel, facts, is_held, is_patience_over) {
+        Plan::Nothing => return Ok(Action::await_change()),
+        Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
         Plan::LetGo(why) => {
             let note = format!(
                 "let go without a broker: {why}. Messages that a broker still holds are orphans there"
             );
-            release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
+            return release(context, channel, Some((EventType::Warning, "Orphaned", note))).await;
         }
-        Plan::Delete { uid, force } => delete(context, channel, facts, uid, force).await,
+        Plan::Away(why) => Kept::Away(why),
+        Plan::Delete { uid, force } => match delete(facts, uid, force).await {
+            Ok(last) => return release(context, channel, last).await,
+            Err(kept) => kept,
+        },
+    };
+    let is_forced = Force::of(channel) == Some(Force::Annotation);
+    if is_forced && is_patience_over && matches!(kept, Kept::Away(_)) {
+        return orphan(context, channel, facts, &kept, "its annotation says so and its broker is away").await;
     }
-}
-
-async fn delete(
-    context: &Context,
-    channel: &MessageChannel,
-    facts: &Facts,
-    uid: Uuid,
-    force: Option<Force>,
-) -> Result<Action, Error> {
-    let Some(member) = facts.broker.member() else {
-        return Ok(Action::await_change());
-    };
-    let kept = match member.delete(uid, force.is_some()).await {
-        Deletion::Deleted(messages) => {
-            let event = force.filter(|_| messages > 0).map(|force| force.event(messages));
-            return release(context, channel, event).await;
-        }
-        Deletion::NotEmpty(remaining) => Kept::not_empty(channel, remaining),
-        Deletion::Unreachable(error) => {
-            Kept { reason: "BrokerUnreachable", what: error, remedy: "tried again soon".into() }
-        }
-    };
     if is_terminating(context, channel).await? {
-        member.let_go(uid).await;
-        return orphan(context, channel, &kept.what).await;
+        return orphan(context, channel, facts, &kept, "its namespace is terminating").await;
     }
-    let Kept { reason, what, remedy } = kept;
-    let status = build::deletion_blocked(channel, facts, reason, format!("{what}: {remedy}"), context.now());
-    let written = context.written.age(&channel.uid().unwrap_or_default());
-    let lately = written.is_some_and(|age| age < TELL_INTERVAL);
-    if !(lately && only_counts_differ(channel.status.as_ref(), &status)) {
-        status::write(context, channel, status).await?;
-    }
+    tell(context, channel, facts, &kept).await?;
     Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
 }
 
-/// Lets a channel go whose namespace must not wait for it.
-async fn orphan(context: &Context, channel: &MessageChannel, what: &str) -> Result<Action, Error> {
-    let note = format!(
-        "let go, as its namespace is terminating; {what}. What a broker holds of it stays there as an orphan"
-    );
-    // No event can be made in a namespace that is terminating: tell it where someone can read it.
-    let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(&context.args.namespace);
-    if let Some(Ok(broker)) = context.brokers.get(&broker).as_deref().map(|guard| guard.0.as_ref()) {
-        let name = format!("{}/{}", channel.namespace().unwrap_or_default(), channel.name_any());
-        let note = format!("MessageChannel {name}: {note}");
-        context.events.publish(broker, EventType::Warning, "ChannelOrphaned", note).await;
+/// Deletes a channel at its broker, and gives what is to be told of it, or why it is kept.
+async fn delete(facts: &Facts, uid: Uuid, force: Option<Force>) -> Result<Option<Last>, Kept> {
+    let Some(member) = facts.broker.member() else {
+        return Err(Kept::Away("the MessageBroker is gone".into()));
+    };
+    match member.delete(uid, force.is_some()).await {
+        Deletion::Deleted(messages) => Ok(force.filter(|_| messages > 0).map(|force| force.event(messages))),
+        Deletion::NotEmpty(held) => Err(Kept::NotEmpty(held)),
+        Deletion::Unreachable(error) => Err(Kept::Away(error)),
     }
+}
+
+/// Says in the status why a channel is kept. Mere counts are told now and then.
+async fn tell(context: &Context, channel: &MessageChannel, facts: &Facts, kept: &Kept) -> Result<(), Error> {
+    let status = deletion_blocked(channel, facts, kept, context.now());
+    let written = context.written.age(&channel.uid().unwrap_or_default());
+    let lately = written.is_some_and(|age| age < TELL_INTERVAL);
+    if lately && only_counts_differ(&status::own(channel), &status) {
+        return Ok(());
+    }
+    status::write(context, channel, status, None).await
+}
+
+/// Lets a channel go that its broker cannot or does not let go.
+async fn orphan(
+    context: &Context,
+    channel: &MessageChannel,
+    facts: &Facts,
+    kept: &Kept,
+    why: &str,
+) -> Result<Action, Error> {
+    if let (Some(member), Some(Ok(uid))) = (facts.broker.member(), channel.uid().map(|uid| uid.parse())) {
+        member.let_go(uid).await;
+    }
+    let what = kept.what();
+    let note = format!("let go, as {why}; {what}. What a broker holds of it stays there as an orphan");
     release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
 }
 
@@ -94,23 +102,35 @@ async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<b
     Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
-async fn release(
+async fn release(context: &Context, channel: &MessageChannel, last: Option<Last>) -> Result<Action, Error> {
+    if let Some((type_, reason, note)) = last {
+        tell_last(context, channel, type_, reason, note).await;
+    }
+    let_go(context, &channel.metadata).await?;
+    Ok(Action::await_change())
+}
+
+/// The last that is told of a channel. Of an orphan the MessageBroker tells as well, which has it from now on; and of any
+/// channel whose namespace takes no events any more.
+async fn tell_last(
     context: &Context,
     channel: &MessageChannel,
-    event: Option<(EventType, &str, String)>,
-) -> Result<Action, Error> {
-    if let Some((type_, reason, note)) = event {
-        tracing::info!(
-            channel = channel.name_any(),
-            namespace = channel.namespace().unwrap_or_default(),
-            reason,
-            "{note}"
-        );
-        context.events.publish(channel, type_, reason, note).await;
+    type_: EventType,
+    reason: &str,
+    note: String,
+) {
+    let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
+    tracing::info!(channel = name, namespace, reason, "{note}");
+    let reference = channel.object_ref(&());
+    let was_told = context.events.publish_about(&reference, type_, reason, note.clone(), None).await;
+    if was_told && reason != "Orphaned" {
+        return;
     }
-    let api: Api<MessageChannel> =
-        Api::namespaced(context.client.clone(), &channel.namespace().unwrap_or_default());
-    finalizer::take_off(&api, &channel.metadata).await?;
-    context.forget(&channel.uid().unwrap_or_default());
-    Ok(Action::await_change())
+    let broker = ObjectRef::new(&channel.spec.broker_ref.name).within(context.ownership.namespace());
+    if let Some(broker) = context.brokers.get(&broker) {
+        let note = format!("MessageChannel {namespace}/{name}: {note}");
+        let (broker, reason) = (broker.object_ref(&()), format!("Channel{reason}"));
+        // Which channel it was makes each an event of its own.
+        context.events.publish_about(&broker, type_, &reason, note, Some(reference)).await;
+    }
 }

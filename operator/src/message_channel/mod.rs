@@ -1,19 +1,32 @@
 //! MessageChannel: its finalizer, its place in the address store of its broker, its status.
 
 pub mod apply;
+mod blocked;
 pub mod build;
 mod deletion;
 pub mod dereference;
 pub mod finalize;
 pub mod status;
+mod unread;
 pub mod validate;
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{Api, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
-use restante_crds::{MessageChannel, condition::kind};
+use restante_crds::{
+    MessageChannel,
+    condition::{self, kind},
+};
 
-use crate::{context::Context, error::Error, finalizer, unreadable};
+pub(crate) use self::blocked::DELETING;
+use self::validate::Verdict;
+use crate::{
+    context::Context,
+    error::Error,
+    finalizer,
+    stalled::{Stalled, stalled},
+};
 
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageChannel";
@@ -34,22 +47,13 @@ pub async fn reconcile(
 async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> Result<Action, Error> {
     let channel = match &guard.0 {
         Ok(channel) => channel,
-        Err(invalid) if invalid.metadata.deletion_timestamp.is_some() => {
-            // What its broker holds becomes an orphan; an object that no one can read must not hang for ever.
-            if finalizer::is_on(&invalid.metadata) {
-                let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
-                let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
-                finalizer::take_off(&api, &invalid.metadata).await?;
-            }
-            return Ok(Action::await_change());
-        }
-        Err(invalid) => {
-            unreadable::tell::<MessageChannel>(context, invalid, kind::ACCEPTED).await?;
-            return Ok(Action::await_change());
-        }
+        Err(invalid) => return unread::reconcile(context, invalid).await,
     };
     if context.written.is_stale(&channel.metadata) {
         return Ok(Action::await_change());
+    }
+    if !context.ownership.is_ours(channel) {
+        return leave(context, channel).await;
     }
     let facts = dereference::dereference(context, channel);
     if channel.metadata.deletion_timestamp.is_some() {
@@ -62,7 +66,47 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
         let starting = matches!(facts.broker, dereference::BrokerState::Starting);
         return Ok(Action::requeue(if starting { STARTING_INTERVAL } else { context.steady() }));
     }
-    let status = build::status(channel, &facts, &verdict, context.now());
-    status::write(context, channel, status).await?;
-    Ok(Action::requeue(context.steady()))
+    let now = context.now();
+    let Stalled { condition, after } = judge_stalled(context, channel, &verdict, now);
+    let status = build::status(channel, &facts, &verdict, condition, now);
+    status::write(context, channel, status, verdict.other()).await?;
+    let steady = context.steady();
+    Ok(Action::requeue(after.map_or(steady, |after| after.min(steady))))
+}
+
+/// Leaves a channel alone that another operator serves, or none. A finalizer of ours can be on it only if a person put it
+/// there, or a backup did: nothing waits for it.
+async fn leave(context: &Context, channel: &MessageChannel) -> Result<Action, Error> {
+    let metadata = &channel.metadata;
+    if metadata.deletion_timestamp.is_some() && context.ownership.is_held(metadata) {
+        let_go(context, metadata).await?;
+    }
+    context.forget(metadata.uid.as_deref().unwrap_or_default());
+    Ok(Action::await_change())
+}
+
+/// Takes our finalizer off.
+async fn let_go(context: &Context, metadata: &ObjectMeta) -> Result<(), Error> {
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), namespace);
+    finalizer::take_off(&api, metadata, context.ownership.namespace()).await?;
+    context.forget(metadata.uid.as_deref().unwrap_or_default());
+    Ok(())
+}
+
+fn judge_stalled(context: &Context, channel: &MessageChannel, verdict: &Verdict, now: Timestamp) -> Stalled {
+    let uid = channel.metadata.uid.as_deref().unwrap_or_default();
+    let Some((failure, cure)) = verdict.failure() else {
+        context.failures.clear(uid);
+        return Stalled::NO;
+    };
+    let generation = channel.metadata.generation;
+    let told = channel
+        .status
+        .as_ref()
+        .and_then(|status| condition::find(&status.conditions, kind::ACCEPTED))
+        .filter(|accepted| accepted.status == "False" && accepted.observed_generation == generation)
+        .map(|accepted| accepted.last_transition_time.0);
+    let since = context.failures.since(uid, generation.unwrap_or_default(), told, now);
+    stalled(&failure, cure, since, now)
 }

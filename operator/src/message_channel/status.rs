@@ -1,24 +1,42 @@
 //! Writes the status of a MessageChannel when it changed, and tells what turned.
 
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
-use restante_crds::{GROUP, MessageChannel, MessageChannelStatus, VERSION};
+use restante_crds::{
+    GROUP, MessageChannel, MessageChannelStatus, VERSION,
+    condition::{self, kind},
+};
 use serde_json::json;
 
-use super::KIND;
+use super::{KIND, blocked};
 use crate::{
-    conditions::transitions, context::Context, error::Error, events::worth_telling, names::FIELD_MANAGER,
+    conditions::transitions,
+    context::Context,
+    error::Error,
+    events::{channel_reference, worth_telling},
+    names::FIELD_MANAGER,
 };
 
-/// Writes the status if it says something new.
+/// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
+pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
+    let status = channel.status.clone().unwrap_or_default();
+    MessageChannelStatus {
+        conditions: condition::only(&status.conditions, kind::OF_MESSAGE_CHANNEL),
+        ..status
+    }
+}
+
+/// Writes the status if it says something new. `other` is the channel that it has to do with, as `namespace/name`.
 pub async fn write(
     context: &Context,
     channel: &MessageChannel,
     status: MessageChannelStatus,
+    other: Option<&str>,
 ) -> Result<(), Error> {
-    if channel.status.as_ref() == Some(&status) {
+    let old = own(channel);
+    if old == status {
         return Ok(());
     }
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
@@ -36,11 +54,16 @@ pub async fn write(
         .map_err(Error::kube(format!("write the status of MessageChannel {namespace}/{name}")))?;
     context.written.record(&written.metadata);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
-    let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for condition in transitions(old, &status.conditions) {
-        if let Some(type_) = worth_telling(condition) {
-            context.events.publish(channel, type_, &condition.reason, condition.message.clone()).await;
-        }
+    for condition in transitions(&old.conditions, &status.conditions) {
+        let Some(type_) = worth_telling(condition) else { continue };
+        let note = match condition.type_.as_str() {
+            // Its message counts.
+            kind::DELETION_BLOCKED => blocked::note(&condition.reason).to_owned(),
+            _ => condition.message.clone(),
+        };
+        let other = other.filter(|_| condition.status == "False").map(channel_reference);
+        let reference = channel.object_ref(&());
+        context.events.publish_about(&reference, type_, &condition.reason, note, other).await;
     }
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! Whether a MessageChannel is valid here, and what became of it at its broker. Pure.
 
-use restante_crds::{MessageChannel, compile, dead_letters::DeadLetterFault};
+use restante_crds::{MessageChannel, compile, condition::kind, dead_letters::DeadLetterFault};
 use restante_wire::ChannelConfig;
 
 use super::dereference::{BrokerState, Facts};
-use crate::fleet::{Pending, State};
+use crate::{
+    conditions::Assertion,
+    fleet::{Pending, State},
+    stalled::Cure,
+};
 
 /// What a MessageChannel comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +23,10 @@ pub enum Verdict {
         config: Option<Box<ChannelConfig>>,
         /// Whether the broker's task should go on looking at it: it may win one day.
         contends: bool,
+        /// The channel that it lost to, as `namespace/name`.
+        other: Option<String>,
+        /// What lets it be accepted.
+        cure: Cure,
     },
     /// It is at its broker, or will be.
     Accepted {
@@ -49,6 +57,32 @@ pub enum Programming {
     Refused(String),
 }
 
+impl Verdict {
+    /// What fails, and what ends it. A channel that waits for its broker does not fail.
+    pub fn failure(&self) -> Option<(Assertion, Cure)> {
+        match self {
+            Self::Rejected { reason, message, cure, .. } => {
+                Some((Assertion::fails(kind::READY, reason, message.clone()), *cure))
+            }
+            Self::Accepted { programming: Programming::Refused(message), .. } => {
+                Some((Assertion::fails(kind::READY, "Refused", message.clone()), Cure::Edit))
+            }
+            Self::Accepted { dead_letter: Some(fault), .. } => {
+                Some((Assertion::fails(kind::READY, fault.reason(), fault.to_string()), Cure::Others))
+            }
+            Self::Accepted { .. } => None,
+        }
+    }
+
+    /// The other channel that this is about, as `namespace/name`: the one that it lost to, or that takes no dead letters.
+    pub fn other(&self) -> Option<&str> {
+        match self {
+            Self::Rejected { other, .. } => other.as_deref(),
+            Self::Accepted { dead_letter, .. } => dead_letter.as_ref().map(DeadLetterFault::channel),
+        }
+    }
+}
+
 /// Judges a MessageChannel.
 pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
     let config = match compile(channel) {
@@ -59,15 +93,19 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
                 message: error.to_string(),
                 config: None,
                 contends: false,
+                other: None,
+                cure: Cure::Edit,
             };
         }
     };
-    if let BrokerState::NotFound(message) = &facts.broker {
+    if let BrokerState::NotFound(message) | BrokerState::Leaving(message) = &facts.broker {
         return Verdict::Rejected {
             reason: "BrokerNotFound",
             message: message.clone(),
             config: Some(config),
             contends: false,
+            other: None,
+            cure: Cure::Others,
         };
     }
     let outcome = facts.outcome.as_ref().filter(|outcome| outcome.generation == config.generation);
@@ -79,6 +117,8 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
                 message: conflict.to_string(),
                 config: Some(config),
                 contends: true,
+                other: Some(conflict.winner.clone()),
+                cure: Cure::Others,
             };
         }
         Some(State::Programmed) => Programming::Done,
@@ -138,11 +178,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_loser_is_told_who_won_and_goes_on_contending() {
-        let Verdict::Rejected { reason, message, contends, .. } =
-            validate(&open(), &facts(3, State::Lost(conflict())))
-        else {
-            panic!("accepted")
-        };
+        let verdict = validate(&open(), &facts(3, State::Lost(conflict())));
+        assert_eq!(verdict.other(), Some("acme/first"));
+        let Verdict::Rejected { reason, message, contends, .. } = verdict else { panic!("accepted") };
         assert_eq!((reason, contends), ("SourceTaken", true));
         assert!(message.contains("acme/first"), "{message}");
     }
@@ -163,10 +201,26 @@ pub(super) mod tests {
         let fault = DeadLetterFault::NotFound("acme/dead".into());
         let mut facts = facts(3, State::Programmed);
         facts.outcome.as_mut().unwrap().dead_letter = Some(fault.clone());
-        let Verdict::Accepted { programming, dead_letter, .. } = validate(&open(), &facts) else {
-            panic!("rejected")
-        };
+        let verdict = validate(&open(), &facts);
+        assert_eq!(verdict.other(), Some("acme/dead"));
+        let Verdict::Accepted { programming, dead_letter, .. } = verdict else { panic!("rejected") };
         assert_eq!((programming, dead_letter), (Programming::Done, Some(fault)));
+    }
+
+    #[test]
+    fn what_an_edit_alone_cures_is_told_from_what_another_resource_cures() {
+        let cure = |channel: &MessageChannel, facts: &Facts| {
+            validate(channel, facts).failure().map(|(failure, cure)| (failure.reason, cure))
+        };
+        let bad = channel(json!({ "source": "Not An Address", "access": { "anonymous": true } }));
+        let programmed = facts(3, State::Programmed);
+        assert_eq!(cure(&bad, &programmed), Some(("Invalid".into(), Cure::Edit)));
+        let refused = facts(3, State::Refused("too long".into()));
+        assert_eq!(cure(&open(), &refused), Some(("Refused".into(), Cure::Edit)));
+        let lost = facts(3, State::Lost(conflict()));
+        assert_eq!(cure(&open(), &lost), Some(("SourceTaken".into(), Cure::Others)));
+        assert_eq!(cure(&open(), &programmed), None);
+        assert_eq!(cure(&open(), &facts(3, State::Pending(Pending::NoPod))), None);
     }
 
     #[test]

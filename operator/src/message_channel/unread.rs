@@ -1,0 +1,45 @@
+//! A MessageChannel that this version cannot read: told so in its status, and never kept when it is deleted.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    core::error_boundary::InvalidObject,
+    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
+};
+use restante_crds::{MessageChannel, condition::kind};
+
+use super::let_go;
+use crate::{
+    context::Context,
+    error::Error,
+    unreadable::{self, Unreadable},
+};
+
+/// What is false of a channel that nobody can read: its broker's task does not see it.
+const FAILS: &[&str] = &[kind::ACCEPTED, kind::PROGRAMMED, kind::READY];
+
+pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Result<Action, Error> {
+    let metadata = &invalid.metadata;
+    if metadata.deletion_timestamp.is_none() {
+        let own = kind::OF_MESSAGE_CHANNEL;
+        let unreadable = Unreadable { invalid, own, fails: FAILS };
+        unreadable::tell::<MessageChannel>(context, unreadable, |channel| {
+            let broker_namespace = channel.data["spec"]["brokerRef"]["namespace"].as_str();
+            context.ownership.is_ours_by(broker_namespace, metadata)
+        })
+        .await?;
+        return Ok(Action::await_change());
+    }
+    // What its broker holds becomes an orphan; an object that no one can read must not hang for ever.
+    if context.ownership.is_held(metadata) {
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let mut channel: ObjectReference = ObjectRef::<MessageChannel>::new(name).within(namespace).into();
+        channel.uid.clone_from(&metadata.uid);
+        let note = "let go, as this version of the operator cannot read the resource. What a broker holds of it stays there \
+                    as an orphan";
+        tracing::warn!(channel = name, namespace, error = invalid.error, "{note}");
+        context.events.publish_about(&channel, EventType::Warning, "Orphaned", note.into(), None).await;
+        let_go(context, metadata).await?;
+    }
+    Ok(Action::await_change())
+}

@@ -1,0 +1,112 @@
+//! The MessageChannels that this operator leaves alone, counted: nothing is written to them, so that here alone it is told.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Resource, core::DeserializeGuard, runtime::reflector::Store};
+use restante_crds::MessageChannel;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    finalizer,
+    ownership::{CLUSTER_ROLE, Ownership},
+};
+
+/// Between two counts for the log. A count costs a look into memory.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// MessageChannels that this operator does not serve.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotOurs {
+    /// Those that name another operator's namespace, or have another operator's finalizer.
+    pub named: i64,
+    /// Those that belong to the default operator, which this one is not, or which does not exist.
+    pub without: i64,
+}
+
+impl NotOurs {
+    /// Counts them.
+    pub fn among(ownership: &Ownership, channels: &[Arc<DeserializeGuard<MessageChannel>>]) -> Self {
+        let mut counted = Self::default();
+        for channel in channels.iter().filter(|channel| !ownership.seems_ours(channel)) {
+            let names_one = channel.0.as_ref().is_ok_and(|one| one.spec.broker_ref.namespace.is_some());
+            if names_one || finalizer::holder(channel.meta()).is_some() {
+                counted.named += 1;
+            } else {
+                counted.without += 1;
+            }
+        }
+        counted
+    }
+
+    /// All of them.
+    pub fn count(self) -> i64 {
+        self.named + self.without
+    }
+}
+
+/// Logs when there begin to be such channels, and when there are none any more, until told to stop.
+pub async fn tell(
+    ownership: &Ownership,
+    channels: &Store<DeserializeGuard<MessageChannel>>,
+    mut default_known: watch::Receiver<bool>,
+    stop: &CancellationToken,
+) {
+    // Before that every channel that names no operator would be counted.
+    if default_known.wait_for(|known| *known).await.is_err() {
+        return;
+    }
+    let mut before = NotOurs::default();
+    loop {
+        let now = NotOurs::among(ownership, &channels.state());
+        let NotOurs { named, without } = now;
+        match (before.count(), now.count()) {
+            (0, 1..) => tracing::info!(
+                other_operators = named,
+                default_operator = without,
+                "some MessageChannels are not this operator's and are left alone: those of other operators, and those \
+                 without spec.brokerRef.namespace that are the default operator's, which ClusterRole {CLUSTER_ROLE} names"
+            ),
+            (1.., 0) => tracing::info!("every MessageChannel is this operator's"),
+            _ => {}
+        }
+        before = now;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn channels_of_others_and_channels_of_nobody_are_counted_apart() {
+        let channel = |broker: serde_json::Value, finalizers: &[&str]| {
+            Arc::new(
+                serde_json::from_value(json!({
+                    "apiVersion": "restante.dev/v1alpha1",
+                    "kind": "MessageChannel",
+                    "metadata": { "name": "orders", "namespace": "acme", "finalizers": finalizers },
+                    "spec": { "brokerRef": broker, "access": { "anonymous": true } },
+                }))
+                .unwrap(),
+            )
+        };
+        let channels = [
+            channel(json!({ "namespace": "mq" }), &[]),
+            channel(json!({}), &["restante.dev/mq"]),
+            channel(json!({ "namespace": "other" }), &[]),
+            channel(json!({}), &["restante.dev/other"]),
+            channel(json!({}), &[]),
+        ];
+        let ownership = Ownership::new("mq".into());
+        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 2, without: 1 });
+        ownership.set_default_operator(Some("mq".into()));
+        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 2, without: 0 });
+    }
+}

@@ -1,0 +1,129 @@
+//! The condition Stalled, by which `kstatus` (kubectl, Argo CD, Flux) knows that waiting is in vain. Pure, but for the
+//! memory of since when.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use restante_crds::condition::kind;
+
+use crate::conditions::Assertion;
+
+/// How long a resource waits for others before it is stalled. What is applied together is there within seconds.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+
+/// What ends a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// An edit of this resource, and nothing else.
+    Edit,
+    /// Another resource that comes, goes or changes.
+    Others,
+    /// Time: something is under way.
+    Time,
+}
+
+/// What is to be said of a resource that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stalled {
+    /// The condition, if it holds. It is absent otherwise.
+    pub condition: Option<Assertion>,
+    /// When it begins to hold, if nothing happens before.
+    pub after: Option<Duration>,
+}
+
+impl Stalled {
+    /// Of a resource that does not fail.
+    pub const NO: Self = Self { condition: None, after: None };
+}
+
+/// Judges a failure, which the assertion tells, that has lasted since a time.
+pub fn stalled(failure: &Assertion, cure: Cure, since: Timestamp, now: Timestamp) -> Stalled {
+    let left = match cure {
+        Cure::Edit => SignedDuration::ZERO,
+        Cure::Others => PATIENCE - now.duration_since(since),
+        Cure::Time => return Stalled::NO,
+    };
+    if left > SignedDuration::ZERO {
+        // Whole seconds are stored: a moment too early would be looked at twice.
+        let left = left.min(PATIENCE) + SignedDuration::from_secs(1);
+        return Stalled { condition: None, after: Some(left.unsigned_abs()) };
+    }
+    Stalled {
+        condition: Some(Assertion::holds(kind::STALLED, &failure.reason, failure.message.clone())),
+        after: None,
+    }
+}
+
+/// Since when the generations of resources fail, by UID. `lastTransitionTime` does not say it: it stays where an edit leads
+/// from one failure to another, and an edit begins the wait anew.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<HashMap<String, (i64, Timestamp)>>);
+
+impl Failures {
+    /// Since when a generation fails. `told` is what the status says of the same generation: the operator may be younger.
+    pub fn since(&self, uid: &str, generation: i64, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = failures.get(uid).filter(|(known, _)| *known == generation).map(|(_, since)| *since);
+        let since = match (known, failures.contains_key(uid)) {
+            (Some(since), _) => since,
+            (None, true) => now,
+            (None, false) => told.unwrap_or(now),
+        };
+        failures.insert(uid.to_owned(), (generation, since));
+        since
+    }
+
+    /// Forgets a resource that fails no more, or is gone.
+    pub fn clear(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn judged(cure: Cure, second: i64) -> (Option<String>, Option<u64>) {
+        let failure = Assertion::fails(kind::READY, "SourceTaken", "taken");
+        let Stalled { condition, after } = stalled(&failure, cure, at(1_000), at(second));
+        (condition.map(|one| format!("{} {}", one.kind, one.reason)), after.map(|after| after.as_secs()))
+    }
+
+    #[test]
+    fn what_only_an_edit_cures_is_stalled_at_once() {
+        assert_eq!(judged(Cure::Edit, 1_000), (Some("Stalled SourceTaken".into()), None));
+    }
+
+    #[test]
+    fn what_another_resource_cures_is_stalled_after_two_minutes_and_looked_at_then() {
+        assert_eq!(judged(Cure::Others, 1_000), (None, Some(121)));
+        assert_eq!(judged(Cure::Others, 1_119), (None, Some(2)));
+        assert_eq!(judged(Cure::Others, 1_120), (Some("Stalled SourceTaken".into()), None));
+        // A clock that was set back makes nobody wait for longer.
+        assert_eq!(judged(Cure::Others, 0), (None, Some(121)));
+    }
+
+    #[test]
+    fn what_is_under_way_is_never_stalled() {
+        assert_eq!(judged(Cure::Time, 9_999), (None, None));
+    }
+
+    #[test]
+    fn an_edit_begins_the_wait_anew_and_a_restart_of_the_operator_does_not() {
+        let failures = Failures::default();
+        assert_eq!(failures.since("a", 1, Some(at(5)), at(90)), at(5));
+        assert_eq!(failures.since("a", 1, Some(at(5)), at(95)), at(5));
+        assert_eq!(failures.since("a", 2, Some(at(5)), at(99)), at(99));
+        assert_eq!(failures.since("a", 2, Some(at(5)), at(100)), at(99));
+        failures.clear("a");
+        assert_eq!(failures.since("a", 2, None, at(200)), at(200));
+    }
+}

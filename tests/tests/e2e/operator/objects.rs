@@ -34,3 +34,22 @@ pub(crate) fn condition_is<'a>(object: &'a Value, kind: &str, status: &str, reas
     ensure!(condition["status"] == status && condition["reason"] == reason, "{kind} is {condition}");
     condition["message"].as_str().context("a condition has a message")
 }
+
+/// A MessageChannel that names no MessageBroker's namespace.
+pub(crate) fn channel_of_the_default_operator(namespace: &str, name: &str) -> String {
+    format!(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  access: {{anonymous: true}}\n  \
+         brokerRef: {{name: main}}\n"
+    )
+}
+
+/// The resourceVersion of an object.
+pub(crate) fn version(object: &Value) -> Result<String> {
+    Ok(object["metadata"]["resourceVersion"].as_str().context("an object has a resourceVersion")?.to_owned())
+}
+
+/// The finalizers of an object.
+pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+    object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}

@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use restante_tests::{
-    cluster::info::ClusterInfo, in_namespace, kubectl::Kubectl, netns, process::Process, programs, wait,
+    cluster::info::ClusterInfo, command::run, in_namespace, kubectl::Kubectl, netns, process::Process,
+    programs, wait,
 };
 
 use super::objects;
@@ -86,6 +87,25 @@ impl Operator {
         let status = self.process.terminate(SOON)?;
         ensure!(status.success(), "the operator ended with {status}");
         Ok(())
+    }
+
+    /// Runs its program as the hook of `helm uninstall` does, but for the Deployment that there is not.
+    pub(crate) fn release_finalizers(&self) -> Result<()> {
+        let mut command = netns::command_in(&self.cluster.network_namespace, program()?);
+        command.args(["release-finalizers", "--namespace", &self.namespace]);
+        run(command.env("KUBECONFIG", &self.cluster.kubeconfig)).map(drop)
+    }
+
+    /// Waits until it has reconciled something again after the work, which wakes it.
+    pub(crate) fn reconciles_after(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        const RECONCILES: &str = "restante_operator_reconcile_total";
+        let before = self.metric(RECONCILES)?;
+        work()?;
+        wait::until("another reconcile", SOON, || {
+            let now = self.metric(RECONCILES)?;
+            ensure!(now > before, "there were {now}; its log is\n{}", self.log());
+            Ok(())
+        })
     }
 
     /// The sum of the samples of a metric, over all of its labels.

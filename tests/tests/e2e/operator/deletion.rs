@@ -1,0 +1,183 @@
+//! Deleting a channel is safe, and ends.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{
+    objects::{channel, condition_is},
+    process::{Operator, SOON},
+};
+use crate::shared;
+
+/// A class that nobody makes volumes for: the broker's pod never runs.
+const NO_POD: &str = "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n";
+
+impl Operator {
+    fn delete(&self, name: &str) -> Result<()> {
+        self.kubectl().run(&["-n", &self.namespace, "delete", "mc", name, "--wait=false"]).map(drop)
+    }
+
+    fn annotate(&self, name: &str, annotation: &str) -> Result<()> {
+        let words = ["-n", &self.namespace, "annotate", "--overwrite", "mc", name, annotation];
+        self.kubectl().run(&words).map(drop)
+    }
+
+    fn goes(&self, name: &str) -> Result<()> {
+        self.kubectl().wait_for("delete", SOON, &["-n", &self.namespace, &format!("messagechannel/{name}")])
+    }
+
+    /// Waits until the deletion of a channel is blocked for a reason, with something in the message.
+    fn is_blocked(&self, name: &str, reason: &str, says: &str) -> Result<Value> {
+        let words = ["-n", &self.namespace, "get", "mc", name];
+        self.kubectl().until("the deletion to be blocked", SOON, &words, |channel| {
+            let message = condition_is(channel, "DeletionBlocked", "True", reason)?;
+            ensure!(message.contains(says), "it says {message}");
+            Ok(channel.clone())
+        })
+    }
+
+    /// Applies a channel, and waits until it has the finalizer: then its deletion is the operator's.
+    fn channel_is_held(&self, name: &str, spec: &str) -> Result<()> {
+        let kubectl = self.kubectl();
+        kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), spec))?;
+        let words = ["-n", &self.namespace, "get", "mc", name];
+        kubectl.until("the finalizer", SOON, &words, |channel| {
+            ensure!(channel["metadata"]["finalizers"].is_array(), "{}", channel["metadata"]);
+            Ok(())
+        })
+    }
+
+    /// An event of this reason about an object of this name.
+    pub(crate) fn event(&self, namespace: &str, reason: &str, about: &str) -> Result<Value> {
+        let words = ["-n", namespace, "get", "events.v1.events.k8s.io"];
+        self.kubectl().until(&format!("the event {reason}"), SOON, &words, |events| {
+            let events = events["items"].as_array().context("there is no list")?;
+            let is_it = |event: &&Value| event["reason"] == reason && event["regarding"]["name"] == about;
+            events.iter().find(is_it).cloned().context("it is not there")
+        })
+    }
+}
+
+#[test]
+fn only_true_forces_a_deletion() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "only-true", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("only-true", "orders", "main", "")?;
+    operator.send("main", "only-true/orders", "wanted")?;
+    operator.annotate("orders", "restante.dev/force-delete=false")?;
+    operator.delete("orders")?;
+    operator.is_blocked(
+        "orders",
+        "NotEmpty",
+        "restante.dev/force-delete is \"false\", which means nothing",
+    )?;
+    operator.annotate("orders", "restante.dev/force-delete=true")?;
+    operator.goes("orders")?;
+    let event = operator.event("only-true", "ForceDeleted", "orders")?;
+    ensure!(event["note"].as_str().is_some_and(|note| note.contains("1 message")), "{event}");
+    Ok(())
+}
+
+#[test]
+fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "no-pod", &[])?;
+    operator.apply_broker("main", NO_POD)?;
+    operator.channel_is_held("by-policy", "  deletionPolicy: Delete\n")?;
+    operator.channel_is_held("by-force", "")?;
+    operator.delete("by-policy")?;
+    operator.delete("by-force")?;
+    let away = "restante.dev/force-delete=true to let it go without its broker";
+    operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
+    operator.annotate("by-force", "restante.dev/force-delete=true")?;
+    operator.goes("by-force")?;
+    for (reason, about) in [("Orphaned", "by-force"), ("ChannelOrphaned", "main")] {
+        let event = operator.event("no-pod", reason, about)?;
+        ensure!(event["note"].as_str().is_some_and(|note| note.contains("orphan")), "{event}");
+    }
+    // It had as long, and longer.
+    operator.is_blocked("by-policy", "BrokerUnreachable", away)?;
+    operator.annotate("by-policy", "restante.dev/force-delete=true")?;
+    operator.goes("by-policy")
+}
+
+#[test]
+fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "never-served", &[])?;
+    // The API server refuses the broker's Services.
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["-n", "never-served", "create", "quota", "none", "--hard=count/services=0"])?;
+    operator.apply_broker("main", "")?;
+    operator.channel_is_held("orders", "")?;
+    operator.delete("orders")?;
+    operator.is_blocked("orders", "BrokerUnreachable", "MessageBroker main is not served")?;
+    operator.annotate("orders", "restante.dev/force-delete=true")?;
+    operator.goes("orders")
+}
+
+#[test]
+fn a_channel_is_kept_while_its_message_broker_goes_and_let_go_when_it_is_gone() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "broker-goes", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("broker-goes", "orders", "main", "")?;
+    operator.send("main", "broker-goes/orders", "kept")?;
+    let kubectl = cluster.kubectl();
+    let finalizers = |list: &str| {
+        let patch = format!("{{\"metadata\": {{\"finalizers\": {list}}}}}");
+        let words = ["-n", "broker-goes", "patch", "mb", "main", "--type=merge", "-p", &patch];
+        kubectl.run(&words).map(drop)
+    };
+    finalizers("[\"example.com/slow\"]")?;
+    kubectl.run(&["-n", "broker-goes", "delete", "mb", "main", "--wait=false"])?;
+    operator.delete("orders")?;
+    operator.is_blocked("orders", "BrokerUnreachable", "is being deleted")?;
+    finalizers("[]")?;
+    operator.goes("orders")?;
+    operator.event("broker-goes", "Orphaned", "orders").map(drop)
+}
+
+#[test]
+fn of_a_channel_in_a_terminating_namespace_its_broker_tells() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "terminating", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["create", "namespace", "terminating-users"])?;
+    for (name, spec) in [("kept", ""), ("given-up", "  deletionPolicy: Delete\n")] {
+        operator.channel_becomes_ready("terminating-users", name, "main", spec)?;
+    }
+    operator.send("main", "terminating-users/kept", "one")?;
+    operator.send("main", "terminating-users/given-up", "two")?;
+    kubectl.run(&["delete", "namespace", "terminating-users", "--timeout=90s"])?;
+    for (reason, channel) in [("ChannelOrphaned", "kept"), ("ChannelDeletedWithMessages", "given-up")] {
+        let event = operator.event("terminating", reason, "main")?;
+        ensure!(event["related"]["name"] == channel, "{event}");
+        ensure!(event["related"]["namespace"] == "terminating-users", "{event}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_going_channel_shows_what_it_holds_and_that_it_goes() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "going", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("going", "orders", "main", "")?;
+    operator.send("main", "going/orders", "one")?;
+    operator.delete("orders")?;
+    let channel = operator.is_blocked("orders", "NotEmpty", "holds 1 message")?;
+    condition_is(&channel, "Ready", "True", "Deleting")?;
+    let table = cluster.kubectl().run(&["-n", "going", "get", "mc", "orders", "-o", "wide"])?;
+    let row: Vec<&str> = table.lines().nth(1).context("there is a row")?.split_whitespace().collect();
+    // NAME READY DESTINATION SOURCE BACKLOG …
+    ensure!(row[..5] == ["orders", "True", "going/orders", "going/orders", "1"], "{table}");
+    ensure!(row.last() == Some(&"Deleting"), "{table}");
+    let event = operator.event("going", "NotEmpty", "orders")?;
+    let note = event["note"].as_str().context("an event has a note")?;
+    ensure!(!note.contains(char::is_numeric), "it counts: {note}");
+    operator.receive("main", "going/orders", "one")?;
+    operator.goes("orders")
+}

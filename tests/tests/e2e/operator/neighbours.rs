@@ -1,0 +1,127 @@
+//! Two operators in one cluster: neither touches what is the other's.
+
+use anyhow::{Result, ensure};
+use restante_tests::cluster::info::ClusterInfo;
+use serde_json::Value;
+
+use super::{
+    objects::{broker, condition_is, finalizers, version},
+    process::{Operator, SOON},
+};
+use crate::shared;
+
+/// How often a channel is edited, and looked at by both.
+const EDITS: usize = 5;
+
+/// Two operators with a broker `main` each, and a channel of the first.
+struct Neighbours {
+    one: Operator,
+    other: Operator,
+    users: String,
+}
+
+impl Neighbours {
+    fn start(cluster: &'static ClusterInfo, name: &str) -> Result<Self> {
+        let users = format!("{name}-users");
+        cluster.kubectl().run(&["create", "namespace", &users])?;
+        let one = Operator::start(cluster, &format!("{name}-one"), &[])?;
+        let other = Operator::start(cluster, &format!("{name}-other"), &[])?;
+        other.broker_becomes_ready("main", "")?;
+        one.broker_becomes_ready("main", "")?;
+        one.channel_becomes_ready(&users, "orders", "main", "")?;
+        let neighbours = Self { one, other, users };
+        neighbours.until("the counts, which are told once", |channel| {
+            ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
+            Ok(())
+        })?;
+        Ok(neighbours)
+    }
+
+    fn until(&self, what: &str, probe: impl FnMut(&Value) -> Result<()>) -> Result<()> {
+        self.one.kubectl().until(what, SOON, &["-n", &self.users, "get", "mc", "orders"], probe)
+    }
+
+    fn channel(&self) -> Result<Value> {
+        self.one.kubectl().json(&["-n", &self.users, "get", "mc", "orders"])
+    }
+
+    /// Edits the channel, and waits until both have looked at it.
+    fn edit(&self, edit: &str) -> Result<Value> {
+        let words = ["-n", &self.users, "annotate", "--overwrite", "mc", "orders", edit];
+        let mut edited = Value::Null;
+        self.one.reconciles_after(|| {
+            self.other.reconciles_after(|| {
+                edited = self.one.kubectl().json(&words)?;
+                Ok(())
+            })
+        })?;
+        Ok(edited)
+    }
+}
+
+#[test]
+fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let neighbours = Neighbours::start(cluster, "neighbours")?;
+    for edit in 0..EDITS {
+        let edited = neighbours.edit(&format!("edit=number-{edit}"))?;
+        let channel = neighbours.channel()?;
+        ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
+    }
+    condition_is(&neighbours.channel()?, "Ready", "True", "Ready")?;
+    ensure!(neighbours.other.metric("restante_operator_channels_not_ours")? >= 1.0);
+    ensure!(neighbours.other.log().contains("not this operator's"), "{}", neighbours.other.log());
+    Ok(())
+}
+
+#[test]
+fn a_deleted_channel_waits_for_its_own_operator() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut neighbours = Neighbours::start(cluster, "waits-for")?;
+    neighbours.one.stop()?;
+    let kubectl = cluster.kubectl();
+    let delete = ["-n", &neighbours.users, "delete", "mc", "orders", "--wait=false"];
+    neighbours.other.reconciles_after(|| kubectl.run(&delete).map(drop))?;
+    for edit in 0..EDITS {
+        let edit = format!("edit=number-{edit}");
+        let words = ["-n", &neighbours.users, "annotate", "--overwrite", "mc", "orders", &edit];
+        neighbours.other.reconciles_after(|| kubectl.run(&words).map(drop))?;
+        // Whom it waits for is said on it.
+        ensure!(finalizers(&neighbours.channel()?) == ["restante.dev/waits-for-one"]);
+    }
+    neighbours.one = Operator::start_again(cluster, "waits-for-one", &[])?;
+    kubectl.wait_for("delete", SOON, &["-n", &neighbours.users, "messagechannel/orders"])
+}
+
+#[test]
+fn an_operator_that_is_uninstalled_lets_only_its_own_channels_go() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut neighbours = Neighbours::start(cluster, "uninstalled")?;
+    let users = neighbours.users.clone();
+    neighbours.other.channel_becomes_ready(&users, "bills", "main", "")?;
+    neighbours.other.stop()?;
+    neighbours.other.release_finalizers()?;
+    let kubectl = cluster.kubectl();
+    ensure!(finalizers(&kubectl.json(&["-n", &users, "get", "mc", "bills"])?).is_empty());
+    ensure!(finalizers(&neighbours.channel()?) == ["restante.dev/uninstalled-one"]);
+    Ok(())
+}
+
+#[test]
+fn a_message_broker_of_another_namespace_is_written_nothing_to() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "beside", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["create", "namespace", "beside-nobodys"])?;
+    kubectl.apply(&broker("beside-nobodys", "main", ""))?;
+    let words = ["-n", "beside-nobodys", "get", "mb", "main"];
+    let before = kubectl.json(&words)?;
+    condition_is(&before, "Ready", "Unknown", "Pending")?;
+    // Its own is looked at, and with it everything that the operator sees.
+    let annotate = ["-n", "beside", "annotate", "mb", "main", "edit=one"];
+    operator.reconciles_after(|| kubectl.run(&annotate).map(drop))?;
+    let after = kubectl.json(&words)?;
+    ensure!(version(&after)? == version(&before)?, "somebody wrote to it: {after:#}");
+    Ok(())
+}

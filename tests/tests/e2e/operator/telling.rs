@@ -1,0 +1,171 @@
+//! What the operator tells of a channel is so, is told once, and leaves alone what others say of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use restante_tests::command::run_with_input;
+use serde_json::Value;
+
+use super::{
+    objects::{channel, condition, condition_is, version},
+    process::{Operator, SOON},
+};
+use crate::shared;
+
+/// How long a channel waits for another before it is stalled, and as long as anything may take.
+const STALLED_WITHIN: Duration = Duration::from_secs(120 + SOON.as_secs());
+
+#[test]
+fn an_object_that_no_operator_looks_at_is_pending() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["create", "namespace", "pending"])?;
+    kubectl.apply(&channel("pending", "orders", ("pending", "main"), ""))?;
+    let table = kubectl.run(&["-n", "pending", "get", "mc", "orders", "-o", "wide"])?;
+    ensure!(table.contains("Unknown") && table.contains("Pending"), "{table}");
+    kubectl.wait_for("condition=Ready=Unknown", SOON, &["-n", "pending", "messagechannel/orders"])
+}
+
+#[test]
+fn a_condition_of_another_manager_stays_and_is_no_reason_to_write() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "foreign", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("foreign", "orders", "main", "")?;
+    let kubectl = cluster.kubectl();
+    let words = ["-n", "foreign", "get", "mc", "orders"];
+    kubectl.until("the counts, which are told once", SOON, &words, |channel| {
+        ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
+        Ok(())
+    })?;
+    let manifest = "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: foreign}\n\
+                    status: {conditions: [{type: example.com/Audited, status: 'True', reason: Audited, message: '', \
+                    lastTransitionTime: '2026-01-01T00:00:00Z'}]}\n";
+    let apply = ["apply", "--server-side", "--subresource=status", "--field-manager=auditor", "-f", "-"];
+    operator.reconciles_after(|| run_with_input(kubectl.command().args(apply), manifest).map(drop))?;
+    for edit in ["edit=one", "edit=two", "edit=three"] {
+        let mut edited = Value::Null;
+        operator.reconciles_after(|| {
+            edited = kubectl.json(&["-n", "foreign", "annotate", "--overwrite", "mc", "orders", edit])?;
+            Ok(())
+        })?;
+        let channel = kubectl.json(&words)?;
+        ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
+    }
+    // A status that says something else, and the one of a blocked deletion, are written without it.
+    let pause = "{\"spec\": {\"paused\": true}}";
+    operator.send("main", "foreign/orders", "one")?;
+    kubectl.run(&["-n", "foreign", "patch", "mc", "orders", "--type=merge", "-p", pause])?;
+    kubectl.until("the pause to be told", SOON, &words, |channel| {
+        condition_is(channel, "Ready", "True", "Paused")?;
+        condition_is(channel, "example.com/Audited", "True", "Audited").map(drop)
+    })?;
+    kubectl.run(&["-n", "foreign", "delete", "mc", "orders", "--wait=false"])?;
+    let words = [&words[..], &["--show-managed-fields"]].concat();
+    kubectl.until("the deletion to be blocked", SOON, &words, |channel| {
+        condition_is(channel, "DeletionBlocked", "True", "NotEmpty")?;
+        let managers = channel["metadata"]["managedFields"].as_array().context("there are none")?;
+        let ours = managers
+            .iter()
+            .find(|one| one["manager"] == "restante-operator" && one["subresource"] == "status");
+        ensure!(
+            !ours.context("it wrote no status")?.to_string().contains("Audited"),
+            "it took the condition over"
+        );
+        condition_is(channel, "example.com/Audited", "True", "Audited").map(drop)
+    })
+}
+
+#[test]
+fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "conflicts", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    for name in ["bills", "orders"] {
+        operator.channel_becomes_ready("conflicts", name, "main", "")?;
+    }
+    let kubectl = cluster.kubectl();
+    for winner in ["bills", "orders"] {
+        let spec = format!("  source: {winner}\n");
+        kubectl.apply(&channel("conflicts", "thief", ("conflicts", "main"), &spec))?;
+        kubectl.until(
+            "the conflict to be told",
+            SOON,
+            &["-n", "conflicts", "get", "mc", "thief"],
+            |channel| {
+                let message = condition_is(channel, "Accepted", "False", "SourceTaken")?;
+                ensure!(message.contains(&format!("conflicts/{winner}")), "it says {message}");
+                Ok(())
+            },
+        )?;
+        let words = ["-n", "conflicts", "get", "events.v1.events.k8s.io"];
+        kubectl.until(&format!("the event with {winner}"), SOON, &words, |events| {
+            let events = events["items"].as_array().context("there is no list")?;
+            let is_it =
+                |event: &&Value| event["reason"] == "SourceTaken" && event["related"]["name"] == winner;
+            let event = events.iter().find(is_it).context("it is not there")?;
+            let note = event["note"].as_str().context("an event has a note")?;
+            ensure!(note.contains(&format!("conflicts/{winner}")), "it says {note}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_channel_whose_broker_is_missing_is_stalled_after_two_minutes_and_not_before() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "stalled", &[])?;
+    let kubectl = cluster.kubectl();
+    kubectl.apply(&channel("stalled", "orders", ("stalled", "main"), ""))?;
+    let words = ["-n", "stalled", "get", "mc", "orders"];
+    kubectl.until("the missing broker to be told", SOON, &words, |channel| {
+        condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
+        ensure!(condition(channel, "Stalled").is_err(), "it is stalled at once");
+        Ok(())
+    })?;
+    kubectl.wait_for("condition=Stalled", STALLED_WITHIN, &["-n", "stalled", "messagechannel/orders"])?;
+    operator.broker_becomes_ready("main", "")?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", "stalled", "messagechannel/orders"])?;
+    let channel = kubectl.json(&words)?;
+    ensure!(condition(&channel, "Stalled").is_err(), "it is still stalled: {}", channel["status"]);
+    Ok(())
+}
+
+#[test]
+fn channels_are_selected_by_their_fields() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "selected", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("selected", "orders", "main", "  deletionPolicy: Drain\n")?;
+    operator.channel_becomes_ready("selected", "bills", "main", "  paused: true\n  source: invoices\n")?;
+    let selected = |selector: &str| {
+        let words = ["get", "mc", "-n", "selected", "-o", "name", "--field-selector", selector];
+        cluster.kubectl().run(&words).map(|names| names.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (bills, orders) = ("messagechannel.restante.dev/bills", "messagechannel.restante.dev/orders");
+    for (selector, names) in [
+        ("spec.brokerRef.namespace=selected,spec.brokerRef.name=main", &[bills, orders][..]),
+        ("spec.brokerRef.name=another", &[]),
+        ("spec.source=invoices", &[bills]),
+        ("status.source=selected/orders", &[orders]),
+        ("spec.paused=true", &[bills]),
+        ("spec.deletionPolicy=Drain", &[orders]),
+    ] {
+        let found = selected(selector)?;
+        ensure!(found == names, "{selector} finds {found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn of_many_destinations_a_column_shows_the_first() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "columns", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let spec = "  destinations: [in, second, third, fourth]\n";
+    operator.channel_becomes_ready("columns", "orders", "main", spec)?;
+    let table = cluster.kubectl().run(&["-n", "columns", "get", "mc", "orders"])?;
+    ensure!(table.contains(" columns/in,+3 "), "{table}");
+    Ok(())
+}

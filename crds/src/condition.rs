@@ -2,6 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// The names of the conditions.
 pub mod kind {
@@ -30,6 +32,13 @@ pub fn only(conditions: &[Condition], kinds: &[&str]) -> Vec<Condition> {
     kinds.iter().filter_map(|kind| find(conditions, kind)).cloned().collect()
 }
 
+/// A list of conditions, as far as it can be read: what another manager says in one must not make the whole object unreadable,
+/// and with it its channel unknown to the broker.
+pub(crate) fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+    let list = Vec::<Value>::deserialize(deserializer)?;
+    Ok(list.into_iter().filter_map(|condition| serde_json::from_value(condition).ok()).collect())
+}
+
 /// The schema of a list of conditions: a map by type, each string as long as the API conventions allow.
 pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -55,4 +64,29 @@ pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::MessageChannelStatus;
+
+    #[test]
+    fn a_condition_that_cannot_be_read_hides_none_of_the_others() {
+        // An API server takes the second time for a date, as its form is one.
+        let condition = |kind: &str, time: &str| {
+            json!({
+                "type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": time,
+            })
+        };
+        let conditions = [
+            condition("Ready", "2026-01-01T00:00:00Z"),
+            condition("example.com/Audited", "2026-01-01T00:00:00+99:99"),
+        ];
+        let status: MessageChannelStatus =
+            serde_json::from_value(json!({ "conditions": conditions })).unwrap();
+        let kinds: Vec<_> = status.conditions.iter().map(|one| one.type_.as_str()).collect();
+        assert_eq!(kinds, ["Ready"]);
+    }
 }

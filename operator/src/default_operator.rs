@@ -51,7 +51,7 @@ pub async fn follow(
             tracing::info!(
                 default_operator = named,
                 namespace = ownership.namespace(),
-                "another operator is the default operator now"
+                "the default operator is another now"
             );
             triggers.extend(
                 channels

@@ -12,7 +12,7 @@ pub struct MessageChannelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Accepted, Programmed, Ready, while it is deleted DeletionBlocked, and Stalled when waiting is in vain.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
     /// The absolute address where messages are sent. Of several the first, and how many more spec.destinations has:

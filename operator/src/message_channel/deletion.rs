@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::dereference::{BrokerState, Facts};
 
-/// How long a broker that is away is waited for, from the deletion or the operator's start on. Most often it only restarts.
+/// How long a broker that is away is waited for before something is done or said about it: from the channel's deletion on, or
+/// its creation, and not before the operator's start. Most often it only restarts.
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What to do with a deleted channel. Decided without asking anyone.
@@ -68,8 +69,10 @@ impl Force {
 
 /// Whether a broker that is away was waited for long enough.
 pub(super) fn is_patience_over(channel: &MessageChannel, started: Timestamp, now: Timestamp) -> bool {
-    let deleted = channel.metadata.deletion_timestamp.as_ref().map_or(started, |time| time.0);
-    now.duration_since(deleted.max(started)) >= PATIENCE
+    let metadata = &channel.metadata;
+    let since = metadata.deletion_timestamp.as_ref().or(metadata.creation_timestamp.as_ref());
+    let since = since.map_or(started, |time| time.0.max(started));
+    now.duration_since(since) >= PATIENCE
 }
 
 /// What to do with a deleted channel. `is_held`: our finalizer is on it.
@@ -82,14 +85,9 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
     };
     match &facts.broker {
         BrokerState::NotFound(why) => Plan::LetGo(why.clone()),
-        BrokerState::Starting | BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
-        BrokerState::Leaving(why) => Plan::Away(why.clone()),
-        BrokerState::Starting => {
-            let name = &channel.spec.broker_ref.name;
-            Plan::Away(format!(
-                "MessageBroker {name} is not served, for which its condition Ready has the reason"
-            ))
-        }
+        BrokerState::Starting => Plan::Wait,
+        BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
+        BrokerState::Leaving(why) | BrokerState::NotServed(why) => Plan::Away(why.clone()),
         BrokerState::Served { .. } => Plan::Delete { uid, force: Force::of(channel) },
     }
 }
@@ -147,8 +145,8 @@ mod tests {
 
     #[test]
     fn a_broker_that_is_not_served_is_waited_for_and_then_it_is_away() {
-        assert_eq!(planned(BrokerState::Starting, false), Plan::Wait);
-        assert!(matches!(planned(BrokerState::Starting, true), Plan::Away(_)));
+        assert_eq!(planned(BrokerState::Starting, true), Plan::Wait);
+        assert_eq!(planned(BrokerState::NotServed("why".into()), true), Plan::Away("why".into()));
         // As long as it exists, a broker that is being deleted holds the messages.
         assert_eq!(planned(BrokerState::Leaving("going".into()), false), Plan::Wait);
         assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Away("going".into()));
@@ -157,6 +155,9 @@ mod tests {
     #[test]
     fn patience_begins_with_the_deletion_and_not_before_the_operator() {
         let mut channel = open();
+        channel.metadata.creation_timestamp =
+            Some(serde_json::from_value("1970-01-01T00:00:10Z".into()).unwrap());
+        assert!(is_patience_over(&channel, at(0), at(40)));
         channel.metadata.deletion_timestamp =
             Some(serde_json::from_value("1970-01-01T00:01:40Z".into()).unwrap());
         assert!(!is_patience_over(&channel, at(0), at(129)));

@@ -6,6 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 use restante_crds::{Backlog, MessageChannel};
 use uuid::Uuid;
 
+use super::deletion;
 use crate::{
     context::Context,
     fleet::{Member, Outcome},
@@ -29,8 +30,10 @@ pub enum BrokerState {
     NotFound(String),
     /// It is being deleted, and what to do.
     Leaving(String),
-    /// It is there, and not served yet.
+    /// It is there, and served in a moment.
     Starting,
+    /// It is there, and has not been served for long, and where the reason is.
+    NotServed(String),
     /// It is served; the URL is what those of channels begin with.
     Served {
         /// What the broker's task shares.
@@ -45,7 +48,7 @@ impl BrokerState {
     pub fn member(&self) -> Option<&Arc<Member>> {
         match self {
             Self::Served { member, .. } => Some(member),
-            Self::NotFound(_) | Self::Leaving(_) | Self::Starting => None,
+            Self::NotFound(_) | Self::Leaving(_) | Self::Starting | Self::NotServed(_) => None,
         }
     }
 }
@@ -84,6 +87,11 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
         }
         Some(_) => match context.fleet.member(name) {
             Some(member) => BrokerState::Served { url: member.facts().url, member },
+            None if deletion::is_patience_over(channel, context.started, context.now()) => {
+                BrokerState::NotServed(format!(
+                    "MessageBroker {name} is not served: see `kubectl -n {namespace} describe messagebroker {name}`"
+                ))
+            }
             None => BrokerState::Starting,
         },
     }

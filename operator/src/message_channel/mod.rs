@@ -20,7 +20,7 @@ use restante_crds::{
 };
 
 pub(crate) use self::blocked::DELETING;
-use self::validate::Verdict;
+use self::{dereference::BrokerState, validate::Verdict};
 use crate::{
     context::Context,
     error::Error,
@@ -33,6 +33,8 @@ pub const KIND: &str = "MessageChannel";
 
 /// When a channel is looked at again whose broker is there and not served yet.
 const STARTING_INTERVAL: Duration = Duration::from_secs(2);
+/// The same when it has not been served for long: if it goes instead, nobody tells.
+const NOT_SERVED_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Brings a channel's place at its broker, and then its status, in line with its spec.
 pub async fn reconcile(
@@ -63,15 +65,18 @@ async fn inner(guard: &DeserializeGuard<MessageChannel>, context: &Context) -> R
     if apply::apply(context, channel, &facts, &verdict).await? == apply::Applied::Waiting {
         // The broker's task asks for a reconcile when it knows what became of the channel. A broker that has no task yet
         // may never get one, if it goes before it comes.
-        let starting = matches!(facts.broker, dereference::BrokerState::Starting);
+        let starting = matches!(facts.broker, BrokerState::Starting);
         return Ok(Action::requeue(if starting { STARTING_INTERVAL } else { context.steady() }));
     }
     let now = context.now();
     let Stalled { condition, after } = judge_stalled(context, channel, &verdict, now);
     let status = build::status(channel, &facts, &verdict, condition, now);
     status::write(context, channel, status, verdict.other()).await?;
-    let steady = context.steady();
-    Ok(Action::requeue(after.map_or(steady, |after| after.min(steady))))
+    let next = match facts.broker {
+        BrokerState::NotServed(_) => NOT_SERVED_INTERVAL,
+        _ => context.steady(),
+    };
+    Ok(Action::requeue(after.map_or(next, |after| after.min(next))))
 }
 
 /// Leaves a channel alone that another operator serves, or none. A finalizer of ours can be on it only if a person put it

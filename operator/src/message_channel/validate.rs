@@ -110,7 +110,12 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
     }
     let outcome = facts.outcome.as_ref().filter(|outcome| outcome.generation == config.generation);
     let programming = match outcome.map(|outcome| &outcome.state) {
-        None => Programming::Unknown,
+        None => match &facts.broker {
+            BrokerState::NotServed(message) => {
+                Programming::Pending { reason: "BrokerNotServed", message: message.clone() }
+            }
+            _ => Programming::Unknown,
+        },
         Some(State::Lost(conflict)) => {
             return Verdict::Rejected {
                 reason: conflict.reason.as_str(),
@@ -221,6 +226,20 @@ pub(super) mod tests {
         assert_eq!(cure(&open(), &lost), Some(("SourceTaken".into(), Cure::Others)));
         assert_eq!(cure(&open(), &programmed), None);
         assert_eq!(cure(&open(), &facts(3, State::Pending(Pending::NoPod))), None);
+    }
+
+    #[test]
+    fn a_broker_that_is_not_served_for_long_is_told_and_one_that_starts_is_not() {
+        let programming = |broker| {
+            let facts = Facts { broker, outcome: None, backlog: None };
+            match validate(&open(), &facts) {
+                Verdict::Accepted { programming, .. } => programming,
+                Verdict::Rejected { reason, .. } => panic!("{reason}"),
+            }
+        };
+        assert_eq!(programming(BrokerState::Starting), Programming::Unknown);
+        let pending = Programming::Pending { reason: "BrokerNotServed", message: "why".into() };
+        assert_eq!(programming(BrokerState::NotServed("why".into())), pending);
     }
 
     #[test]

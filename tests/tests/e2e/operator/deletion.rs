@@ -111,6 +111,10 @@ fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
     kubectl.run(&["-n", "never-served", "create", "quota", "none", "--hard=count/services=0"])?;
     operator.apply_broker("main", "")?;
     operator.channel_is_held("orders", "")?;
+    let words = ["-n", "never-served", "get", "mc", "orders"];
+    kubectl.until("the broker to be told of", SOON, &words, |channel| {
+        condition_is(channel, "Ready", "False", "BrokerNotServed").map(drop)
+    })?;
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerUnreachable", "MessageBroker main is not served")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;

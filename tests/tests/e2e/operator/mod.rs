@@ -9,3 +9,4 @@ mod process;
 mod serves;
 mod telling;
 mod traffic;
+mod unreadable;

@@ -13,6 +13,10 @@ pub mod kind {
     pub const PROGRAMMED: &str = "Programmed";
     /// The summary.
     pub const READY: &str = "Ready";
+    /// The volume is not what the spec asks for.
+    pub const STORAGE_DIFFERS: &str = "StorageDiffers";
+    /// The broker has another data folder than it had.
+    pub const STORE_REPLACED: &str = "StoreReplaced";
     /// The resource is deleted and something keeps it.
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";
     /// Waiting is in vain: somebody has to edit this resource, or another one has been missing for long.

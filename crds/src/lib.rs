@@ -27,6 +27,8 @@ pub const VERSION: &str = "v1alpha1";
 pub const FORCE_DELETE: &str = "restante.dev/force-delete";
 /// The one value that does. Whoever writes `false` does not mean it.
 pub const FORCE_DELETE_VALUE: &str = "true";
+/// The annotation on a MessageBroker that accepts another data folder than the one it had: the id of that one.
+pub const ACCEPT_STORE: &str = "restante.dev/accept-store";
 /// The MessageBroker that a channel belongs to when it names none.
 pub const DEFAULT_BROKER: &str = "default";
 /// The longest name of a MessageChannel: one DNS label (RFC 1123).

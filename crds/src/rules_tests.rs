@@ -136,13 +136,28 @@ fn the_embedded_engine_has_one_replica() {
 }
 
 #[test]
-fn storage_is_immutable_and_not_tiny() {
+fn storage_is_not_tiny_and_may_be_edited() {
     let sized = |size: Value| broker(json!({ "engine": { "embedded": { "storage": { "size": size } } } }));
-    let error = sized(json!("20Gi")).validate_cel_update(&sized(json!("10Gi"))).unwrap_err();
-    assert!(error.to_string().contains("storage is immutable"), "{error}");
+    sized(json!("20Gi")).validate_cel_update(&sized(json!("10Gi"))).unwrap();
     assert!(sized(json!("64Mi")).validate_cel().is_ok());
     let error = sized(json!(1024)).validate_cel().unwrap_err();
     assert!(error.to_string().contains("64Mi to 100Ti"), "{error}");
+}
+
+#[test]
+fn a_broker_is_not_called_as_another_broker_s_objects_are() {
+    let named = |name: &str| {
+        let mut broker = broker(json!({}));
+        broker.metadata.name = Some(name.to_owned());
+        broker.validate_cel()
+    };
+    for name in ["orders", "headless", "control", "headless-orders", "control-plane", "operator"] {
+        named(name).unwrap();
+    }
+    for name in ["orders-headless", "orders-control", "a-headless-control"] {
+        let error = named(name).unwrap_err();
+        assert!(error.to_string().contains("must not end with -headless or -control"), "{error}");
+    }
 }
 
 #[test]

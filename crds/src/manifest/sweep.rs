@@ -204,6 +204,78 @@ fn broker_rows() -> Vec<Row> {
         ("template.resources", json!({"limits": {"cpu": "1"}}), object()),
         ("template.resources.limits", json!({"cpu": "1"}), vec![json!([]), json!("x"), json!({"cpu": []})]),
         ("template.resources.requests", json!({"cpu": "1"}), vec![json!([]), json!("x"), json!({"cpu": []})]),
+        ("template.affinity", json!({"nodeAffinity": {}}), vec![json!([]), json!("x")]),
+        (
+            "template.annotations",
+            json!({"a": "b"}),
+            vec![
+                json!([]),
+                json!({"a": 5}),
+                json!({"restante.dev/credential": "x"}),
+                json!({"a": "x".repeat(16_385)}),
+            ],
+        ),
+        (
+            "template.image",
+            json!("registry/broker@sha256:0"),
+            vec![json!(""), json!(5), json!("a".repeat(513))],
+        ),
+        ("template.imagePullPolicy", json!("Never"), vec![json!(""), json!("never"), json!(5)]),
+        (
+            "template.imagePullSecrets",
+            json!([{"name": "pull"}]),
+            vec![
+                json!(["pull"]),
+                json!([{}]),
+                json!([{"name": ""}]),
+                json!((0..17).map(|_| json!({"name": "a"})).collect::<Vec<_>>()),
+            ],
+        ),
+        (
+            "template.labels",
+            json!({"a": "b"}),
+            vec![
+                json!([]),
+                json!({"a": 5}),
+                json!({"app.kubernetes.io/name": "x"}),
+                json!({"restante.dev/broker": "x"}),
+                json!({"a": "x".repeat(64)}),
+            ],
+        ),
+        (
+            "template.nodeSelector",
+            json!({"disk": "fast"}),
+            vec![json!([]), json!({"a": 5}), json!({"a": "x".repeat(64)})],
+        ),
+        ("template.priorityClassName", json!("high"), vec![json!(""), json!(5), json!("a".repeat(254))]),
+        ("template.securityContext", json!({"runAsUser": 1000}), vec![json!([]), json!({"runAsRoot": true})]),
+        ("template.securityContext.fsGroup", json!(0), vec![json!(-1), json!("0"), json!(2_147_483_648_i64)]),
+        (
+            "template.securityContext.runAsGroup",
+            json!(0),
+            vec![json!(-1), json!("0"), json!(2_147_483_648_i64)],
+        ),
+        (
+            "template.securityContext.runAsUser",
+            json!(1),
+            vec![json!(0), json!("1"), json!(2_147_483_648_i64)],
+        ),
+        ("template.serviceAccountAnnotations", json!({"a": "b"}), vec![json!([]), json!({"a": 5})]),
+        (
+            "template.tolerations",
+            json!([{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]),
+            vec![
+                json!([{"operator": "exists"}]),
+                json!([{"effect": "No"}]),
+                json!([{"kee": "a"}]),
+                json!((0..33).map(|_| json!({})).collect::<Vec<_>>()),
+            ],
+        ),
+        (
+            "template.topologySpreadConstraints",
+            json!([{"maxSkew": 1}]),
+            vec![json!({}), json!((0..17).map(|_| json!({})).collect::<Vec<_>>())],
+        ),
     ]
 }
 

@@ -1,13 +1,17 @@
 //! `MessageBroker`: the broker that channels live in.
 
-use std::collections::BTreeMap;
+mod storage;
+mod template;
 
-use k8s_openapi::{
-    api::core::v1::ResourceRequirements,
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Condition},
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+
+pub use storage::{AccessMode, Storage};
+pub use template::{
+    LocalReference, PodSecurity, PodTemplate, PullPolicy, Resources, Toleration, TolerationEffect,
+    TolerationOperator,
+};
 
 /// A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -24,15 +28,25 @@ use serde::{Deserialize, Serialize};
     doc = "A broker: the operator keeps a StatefulSet, its Services, its credential and its volume for it.",
     validation = Rule::new("size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')")
         .message("metadata.name must be one DNS label of at most 40 characters, without dots"),
+    // The objects of MessageBroker x are called restante-x, restante-x-headless and restante-x-control.
+    validation = Rule::new("!self.metadata.name.endsWith('-headless') && !self.metadata.name.endsWith('-control')")
+        .message("metadata.name must not end with -headless or -control: another MessageBroker's objects are called so"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels"),
     printcolumn(name = "Orphans", type_ = "integer", json_path = ".status.orphans"),
-    printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = 1),
     printcolumn(
-        name = "Reason",
+        name = "Storage Differs",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        json_path = r#".status.conditions[?(@.type=="StorageDiffers")].status"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Store Replaced",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="StoreReplaced")].status"#,
         priority = 1
     )
 )]
@@ -136,87 +150,6 @@ pub struct Embedded {
     pub storage: Storage,
 }
 
-/// A volume claim. Immutable, as the claims of a StatefulSet are.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self == oldSelf")
-        .message("storage is immutable: create another MessageBroker with other storage, or resize the claim itself")
-        .reason(Reason::FieldValueForbidden),
-    validation = Rule::new("quantity(string(self.size)).compareTo(quantity('64Mi')) >= 0 && quantity(string(self.size)).compareTo(quantity('100Ti')) <= 0")
-        .message("storage.size must be 64Mi to 100Ti"),
-)]
-pub struct Storage {
-    /// The claim's size, 64Mi to 100Ti (default: 10Gi).
-    #[serde(default = "size")]
-    #[schemars(schema_with = "crate::quantity::bytes_schema")]
-    pub size: Quantity,
-    /// The claim's storage class (default: the cluster's default class).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub storage_class_name: Option<String>,
-    /// The claim's access mode (default: ReadWriteOnce).
-    #[serde(default)]
-    pub access_mode: AccessMode,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self { size: size(), storage_class_name: None, access_mode: AccessMode::default() }
-    }
-}
-
-/// How a volume may be mounted.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AccessMode {
-    /// By one node.
-    #[default]
-    ReadWriteOnce,
-    /// By one pod.
-    ReadWriteOncePod,
-}
-
-impl AccessMode {
-    /// The word that Kubernetes uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadWriteOnce => "ReadWriteOnce",
-            Self::ReadWriteOncePod => "ReadWriteOncePod",
-        }
-    }
-}
-
-/// What the broker pods are given.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct PodTemplate {
-    /// CPU and memory of the broker's container.
-    #[serde(default)]
-    pub resources: Resources,
-}
-
-/// CPU and memory of a container.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// What the scheduler keeps free for it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "crate::quantity::resources_schema")]
-    pub requests: BTreeMap<String, Quantity>,
-    /// What it gets at the most.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "crate::quantity::resources_schema")]
-    pub limits: BTreeMap<String, Quantity>,
-}
-
-impl Resources {
-    /// As a container has them.
-    pub fn requirements(&self) -> ResourceRequirements {
-        let given = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
-        ResourceRequirements { requests: given(&self.requests), limits: given(&self.limits), claims: None }
-    }
-}
-
 /// What the operator tells of a broker.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -224,7 +157,7 @@ pub struct MessageBrokerStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready.
+    /// Ready, StorageDiffers and StoreReplaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
@@ -245,7 +178,7 @@ pub struct MessageBrokerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub address_revision: Option<String>,
-    /// The broker's data folder: another one means another disk.
+    /// The broker's data folder, as it was first seen or last accepted. When the broker shows another, StoreReplaced is True.
     #[serde(default, rename = "storeID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     pub store_id: Option<String>,
@@ -262,8 +195,4 @@ fn keep_alive_seconds() -> i32 {
 
 fn cores() -> i32 {
     1
-}
-
-fn size() -> Quantity {
-    Quantity("10Gi".into())
 }

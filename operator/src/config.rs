@@ -49,7 +49,7 @@ pub struct ReleaseArgs {
 /// What `run` needs.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// The image of broker pods.
+    /// The image of broker pods, with a tag or a digest.
     #[arg(
         long,
         env = "RESTANTE_BROKER_IMAGE",
@@ -69,7 +69,11 @@ pub struct RunArgs {
     /// Secrets with which that image is pulled, in the operator's namespace, separated by commas.
     #[arg(long, env = "RESTANTE_BROKER_IMAGE_PULL_SECRETS", value_delimiter = ',', global = true)]
     pub broker_image_pull_secrets: Vec<String>,
-    /// A ConfigMap in the operator's namespace whose key broker.yaml is a MessageBroker to apply at the start.
+    /// Whom broker pods run as, where their MessageBroker does not say: the image's user 65532, or the one that the
+    /// cluster gives them, as OpenShift does.
+    #[arg(long, env = "RESTANTE_BROKER_USERS", value_enum, default_value = "image", global = true)]
+    pub broker_users: BrokerUsers,
+    /// A ConfigMap in the operator's namespace whose key broker.yaml is the MessageBroker that an installation comes with. It is watched.
     #[arg(long, env = "RESTANTE_DEFAULT_BROKER_CONFIGMAP", global = true)]
     pub default_broker_configmap: Option<String>,
     /// The operator's own namespace, and the only one in which it serves MessageBrokers.
@@ -88,6 +92,15 @@ impl RunArgs {
     pub fn identity(&self) -> String {
         format!("{}/{}", self.namespace, self.release)
     }
+}
+
+/// Whom broker pods run as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BrokerUsers {
+    /// The image's user, 65532, with its group and as the group of the volume.
+    Image,
+    /// Whom the cluster gives them: no user is set.
+    Cluster,
 }
 
 /// How lines are logged.

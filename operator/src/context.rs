@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Client, core::DeserializeGuard, runtime::reflector::Store};
 use restante_crds::MessageBroker;
 use tokio::sync::watch;
@@ -43,6 +43,8 @@ pub struct Context {
     pub fleet: Arc<Fleet>,
     /// Whether the lists of all resources are whole.
     pub seen: watch::Receiver<bool>,
+    /// Every broker pod.
+    pub pods: Store<Pod>,
     /// Every MessageBroker of the operator's namespace.
     pub brokers: Store<DeserializeGuard<MessageBroker>>,
 }

@@ -1,95 +1,218 @@
 //! The MessageBroker that an installation comes with. Helm cannot make it: it looks up the kind of every object of a
-//! release before it makes the first, and would not find a kind that the same release defines.
+//! release before it makes the first, and would not find a kind that the same release defines. So the release has a
+//! ConfigMap with the manifest, and a controller of its own keeps the MessageBroker as that says: an edit of either, and a
+//! deletion of the MessageBroker, are answered at once.
 
-use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::events::EventType,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::{
+        Controller,
+        controller::Action,
+        events::EventType,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
 };
 use restante_crds::MessageBroker;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, error::Error};
+use crate::{context::Context, error::Error, run};
 
+/// What reconciles it, in metrics and log lines.
+const KIND: &str = "DefaultBroker";
 /// The key of the manifest in the ConfigMap.
 const KEY: &str = "broker.yaml";
 /// The field manager: another than the reconciles', which never write a spec.
 const MANAGER: &str = "restante-operator-default-broker";
 
-/// Why there is no default MessageBroker.
-#[derive(Debug, thiserror::Error)]
-pub enum DefaultBrokerError {
-    /// The API server refused or did not answer.
-    #[error(transparent)]
-    Operator(#[from] Error),
-    /// The ConfigMap is not there, or lacks the key.
-    #[error(
-        "ConfigMap {0} (--default-broker-configmap) has no key {KEY}, or does not exist in the operator's namespace"
-    )]
-    Missing(String),
-    /// The manifest is none.
-    #[error("{KEY} in ConfigMap {name} (--default-broker-configmap) is no MessageBroker: {error}")]
-    Malformed {
-        /// The ConfigMap.
-        name: String,
-        /// What is wrong with it.
-        error: String,
-    },
+/// What the reconciles share.
+struct State {
+    context: Arc<Context>,
+    /// What was last applied: the ConfigMap's version, and what of the MessageBroker a hand may change.
+    applied: Mutex<Option<(Option<String>, ObjectMeta)>>,
+    /// What was last told to be in the way. Told again only when it is something else.
+    told: Mutex<Option<String>>,
 }
 
-/// Applies the MessageBroker of the ConfigMap, which owns it from then on.
-///
-/// What the API server refuses (a changed storage, for example) is logged and told by an event: other brokers must not go
-/// unserved for it.
-pub async fn apply(context: &Context, name: &str) -> Result<(), DefaultBrokerError> {
-    let namespace = &context.args.namespace;
-    let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let config_map = config_maps
-        .get_opt(name)
-        .await
-        .map_err(Error::kube(format!("read ConfigMap {name}")))?
-        .ok_or_else(|| DefaultBrokerError::Missing(name.to_owned()))?;
-    let broker = build(&config_map, namespace)?;
-    let brokers: Api<MessageBroker> = Api::namespaced(context.client.clone(), namespace);
-    let broker_name = broker.name_any();
-    match brokers.patch(&broker_name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&broker)).await {
-        Ok(_) => {
-            tracing::info!(broker = broker_name, "the default MessageBroker is as the installation wants it");
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.code == 422 => {
-            let note = format!(
-                "the default MessageBroker {broker_name} is not as {KEY} wants it: {}",
-                status.message
-            );
-            tracing::error!("{note}");
-            context.events.publish(&config_map, EventType::Warning, "DefaultBrokerRefused", note).await;
-            Ok(())
-        }
-        Err(error) => Err(Error::kube(format!("apply MessageBroker {broker_name}"))(error).into()),
+/// Keeps the MessageBroker as the ConfigMap of this name says, until told to stop. A ConfigMap that is missing or malformed
+/// is told, and stops nothing else.
+pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
+    let namespace = context.args.namespace.clone();
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let recipe = ObjectRef::<ConfigMap>::new(name).within(&namespace);
+    let brokers = Api::<DeserializeGuard<MessageBroker>>::namespaced(context.client.clone(), &namespace);
+    let controller = Controller::new(Api::<ConfigMap>::namespaced(context.client.clone(), &namespace), only)
+        .watches(brokers, watcher::Config::default(), move |_| [recipe.clone()])
+        .graceful_shutdown_on(stop.cancelled_owned());
+    let store = controller.store();
+    let metrics = Arc::clone(&context.metrics);
+    let state = Arc::new(State { context, applied: Mutex::default(), told: Mutex::default() });
+    let policy = |config_map: Arc<ConfigMap>, _: &Error, state: Arc<State>| {
+        Action::requeue(state.context.backoffs.failed(&config_map.uid().unwrap_or_default()))
+    };
+    tokio::join!(
+        run::drive(KIND, &metrics, controller.run(reconcile, policy, Arc::clone(&state))),
+        tell_if_missing(&state, &store, name)
+    );
+}
+
+/// No reconcile tells of what is not there.
+async fn tell_if_missing(state: &State, store: &Store<ConfigMap>, name: &str) {
+    if store.wait_until_ready().await.is_ok() && store.is_empty() {
+        state.context.metrics.reconcile_errors.with_label_values(&[KIND, "missing"]).inc();
+        tracing::error!(
+            "ConfigMap {name} (--default-broker-configmap) does not exist in namespace {}: there is no default \
+             MessageBroker until it does",
+            state.context.args.namespace
+        );
     }
 }
 
-fn build(config_map: &ConfigMap, namespace: &str) -> Result<MessageBroker, DefaultBrokerError> {
+async fn reconcile(config_map: Arc<ConfigMap>, state: Arc<State>) -> Result<Action, Error> {
+    let action = state.context.measured(KIND, apply(&config_map, &state)).await?;
+    state.context.backoffs.clear(&config_map.uid().unwrap_or_default());
+    Ok(action)
+}
+
+async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
+    if config_map.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let context = &state.context;
+    let namespace = &context.args.namespace;
+    let (broker, manifest) = match build(config_map, namespace) {
+        Ok(built) => built,
+        Err(why) => {
+            context.metrics.reconcile_errors.with_label_values(&[KIND, "malformed"]).inc();
+            state.tell(config_map, None, "DefaultBrokerMalformed", why).await;
+            return Ok(Action::await_change());
+        }
+    };
+    let brokers: Api<MessageBroker> = Api::namespaced(context.client.clone(), namespace);
+    let there = brokers.get_metadata_opt(&broker).await;
+    let there =
+        there.map_err(Error::kube(format!("read MessageBroker {broker}")))?.map(|there| there.metadata);
+    if there.as_ref().is_some_and(|there| state.is_applied(config_map, there)) {
+        return Ok(Action::await_change());
+    }
+    if there.is_none() && !is_still_there(context, config_map).await? {
+        // Helm deletes the ConfigMap, Kubernetes then the MessageBroker, and the second may be seen first.
+        return Ok(Action::await_change());
+    }
+    let reference = there.as_ref().map(|there| reference(&broker, namespace, there));
+    let resource = ApiResource::erase::<MessageBroker>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
+    let params = PatchParams::apply(MANAGER).force();
+    let applied = api.patch(&broker, &params, &Patch::Apply(&manifest)).await;
+    match applied.map_err(Error::kube(format!("apply MessageBroker {broker} of {KEY}"))) {
+        Ok(applied) => {
+            tracing::info!(broker, "the default MessageBroker is as the installation wants it");
+            state.has_applied(config_map, &applied.metadata);
+            Ok(Action::await_change())
+        }
+        Err(error) => {
+            if let Some(words) = error.refusal() {
+                state.tell(config_map, reference, "DefaultBrokerRefused", words).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether the ConfigMap is there, and the same.
+async fn is_still_there(context: &Context, config_map: &ConfigMap) -> Result<bool, Error> {
     let name = config_map.name_any();
+    let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.args.namespace);
+    let there =
+        config_maps.get_metadata_opt(&name).await.map_err(Error::kube(format!("read ConfigMap {name}")))?;
+    Ok(there
+        .is_some_and(|there| there.uid() == config_map.uid() && there.metadata.deletion_timestamp.is_none()))
+}
+
+fn reference(broker: &str, namespace: &str, there: &ObjectMeta) -> ObjectReference {
+    let mut reference: ObjectReference = ObjectRef::<MessageBroker>::new(broker).within(namespace).into();
+    reference.uid = there.uid.clone();
+    reference
+}
+
+impl State {
+    /// Tells what is in the way on the ConfigMap, and on the MessageBroker if there is one.
+    async fn tell(&self, config_map: &ConfigMap, broker: Option<ObjectReference>, reason: &str, why: String) {
+        let last = self.told.lock().unwrap_or_else(PoisonError::into_inner).replace(why.clone());
+        if last.as_ref() == Some(&why) {
+            return;
+        }
+        let note = format!(
+            "the default MessageBroker is not as ConfigMap {} wants it: {why}",
+            config_map.name_any()
+        );
+        tracing::error!("{note}");
+        if let Some(broker) = broker {
+            self.context.events.publish_about(&broker, EventType::Warning, reason, note.clone(), None).await;
+        }
+        self.context.events.publish(config_map, EventType::Warning, reason, note).await;
+    }
+
+    fn is_applied(&self, config_map: &ConfigMap, there: &ObjectMeta) -> bool {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        *applied == Some((config_map.resource_version(), in_hand(there)))
+    }
+
+    fn has_applied(&self, config_map: &ConfigMap, there: &ObjectMeta) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let applied = Some((config_map.resource_version(), in_hand(there)));
+        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+    }
+}
+
+/// What of a MessageBroker changes when somebody edits it, and not when its status is written.
+fn in_hand(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        uid: metadata.uid.clone(),
+        generation: metadata.generation,
+        labels: metadata.labels.clone(),
+        annotations: metadata.annotations.clone(),
+        owner_references: metadata.owner_references.clone(),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The name and the manifest of the MessageBroker, which the ConfigMap owns. As it is written, so that the API server names
+/// what it does not know.
+fn build(config_map: &ConfigMap, namespace: &str) -> Result<(String, Value), String> {
     let text = config_map.data.as_ref().and_then(|data| data.get(KEY));
-    let text = text.ok_or_else(|| DefaultBrokerError::Missing(name.clone()))?;
-    let mut broker: MessageBroker = serde_saphyr::from_str(text).map_err(|error| {
-        DefaultBrokerError::Malformed { name, error: error.without_snippet().to_string() }
-    })?;
-    broker.metadata.namespace = Some(namespace.to_owned());
+    let text = text.ok_or_else(|| format!("it has no key {KEY}"))?;
+    let malformed = |error: &str| format!("{KEY} is no MessageBroker: {error}");
+    let mut manifest: Value =
+        serde_saphyr::from_str(text).map_err(|error| malformed(&error.without_snippet().to_string()))?;
+    let broker: MessageBroker =
+        serde_json::from_value(manifest.clone()).map_err(|error| malformed(&error.to_string()))?;
+    let name = broker.metadata.name.ok_or_else(|| malformed("metadata.name is missing"))?;
     // Not as a controller, and without blocking: Kubernetes deletes the broker after the ConfigMap is gone.
-    broker.metadata.owner_references = config_map
-        .owner_ref(&())
-        .map(|owner| vec![OwnerReference { controller: None, block_owner_deletion: None, ..owner }]);
-    broker.status = None;
-    Ok(broker)
+    let owner = config_map.owner_ref(&()).map(|owner| OwnerReference {
+        controller: None,
+        block_owner_deletion: None,
+        ..owner
+    });
+    manifest["metadata"]["namespace"] = json!(namespace);
+    manifest["metadata"]["ownerReferences"] = json!(owner.as_slice());
+    if let Some(fields) = manifest.as_object_mut() {
+        fields.remove("status");
+    }
+    Ok((name, manifest))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn config_map(text: &str) -> ConfigMap {
@@ -103,18 +226,31 @@ mod tests {
     #[test]
     fn the_broker_belongs_to_the_config_map() {
         let text =
-            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: main}\nspec: {}\n";
-        let broker = build(&config_map(text), "mq").unwrap();
-        assert_eq!((broker.name_any().as_str(), broker.namespace().as_deref()), ("main", Some("mq")));
-        let owner = &broker.metadata.owner_references.unwrap()[0];
-        assert_eq!((owner.kind.as_str(), owner.name.as_str(), owner.controller), ("ConfigMap", "cm", None));
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: main}\nspec: {x: 1}\n";
+        let (name, broker) = build(&config_map(text), "mq").unwrap();
+        assert_eq!((name.as_str(), &broker["metadata"]["namespace"]), ("main", &json!("mq")));
+        let owner = &broker["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["kind"], &owner["name"]), (&json!("ConfigMap"), &json!("cm")));
+        assert_eq!(owner.get("controller"), None);
+        assert_eq!(broker["spec"], json!({ "x": 1 }), "what nobody knows is for the API server to refuse");
     }
 
     #[test]
     fn what_is_no_broker_is_named() {
-        let error = build(&config_map("spec: ["), "mq").unwrap_err().to_string();
-        assert!(error.contains("ConfigMap cm"), "{error}");
-        let empty = ConfigMap::default();
-        assert!(matches!(build(&empty, "mq"), Err(DefaultBrokerError::Missing(_))));
+        let error = build(&config_map("spec: ["), "mq").unwrap_err();
+        assert!(error.starts_with("broker.yaml is no MessageBroker: "), "{error}");
+        let error = build(&ConfigMap::default(), "mq").unwrap_err();
+        assert_eq!(error, "it has no key broker.yaml");
+    }
+
+    #[test]
+    fn a_written_status_is_no_edit() {
+        let metadata = |version: &str, generation: i64| ObjectMeta {
+            resource_version: Some(version.into()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(in_hand(&metadata("5", 1)), in_hand(&metadata("6", 1)));
+        assert_ne!(in_hand(&metadata("5", 1)), in_hand(&metadata("6", 2)));
     }
 }

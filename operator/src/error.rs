@@ -17,6 +17,9 @@ pub enum Error {
     /// The reconcile took too long; kube's client has no read time-out of its own.
     #[error("gave up after {0:?}: the API server or a broker does not answer")]
     TimedOut(Duration),
+    /// An object that is another's was about to be written. A defect: what is another's is looked for before.
+    #[error("not written: {0}")]
+    Taken(String),
     /// No random numbers for a credential.
     #[error("cannot draw a credential: {0}")]
     Random(getrandom::Error),
@@ -35,6 +38,18 @@ impl Error {
         matches!(source.as_ref(), kube::Error::Api(status) if status.code == 422)
     }
 
+    /// What the API server has against the request, in its words and with what was tried. None when it is only busy, or
+    /// when somebody else wrote meanwhile: that passes by itself.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Kube { action, source } = self else { return None };
+        match source.as_ref() {
+            kube::Error::Api(status) if !matches!(status.code, 409 | 429 | 503 | 504) => {
+                Some(format!("cannot {action}: {}", status.message))
+            }
+            _ => None,
+        }
+    }
+
     /// A stable word for metrics.
     pub fn label(&self) -> &'static str {
         match self {
@@ -45,6 +60,7 @@ impl Error {
                 _ => "connection",
             },
             Self::TimedOut(_) => "timeout",
+            Self::Taken(_) => "taken",
             Self::Random(_) => "random",
         }
     }

@@ -8,6 +8,8 @@ pub const FIELD_MANAGER: &str = "restante-operator";
 pub const CONTROLLER: &str = "restante-operator";
 /// The label by which the pods of a broker are found. Its value is the MessageBroker's name.
 pub const BROKER_LABEL: &str = "restante.dev/broker";
+/// The label that says who writes an object. Ours are written by [`FIELD_MANAGER`].
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// The label `app.kubernetes.io/name` of everything that belongs to a broker.
 pub const APP: &str = "restante-broker";
 /// The port of the data plane: pushes and pulls.
@@ -35,6 +37,14 @@ pub fn credential(broker: &str) -> String {
     format!("restante-{broker}-control")
 }
 
+/// The name of the volume in the pod, and so the beginning of the claim's.
+pub const VOLUME: &str = "data";
+
+/// The volume claim of the broker's one pod, as the StatefulSet controller calls it.
+pub fn claim(broker: &str) -> String {
+    format!("{VOLUME}-{}-0", workload(broker))
+}
+
 /// What selects the pods of a broker. Never changes: the selector of a StatefulSet is immutable.
 pub fn selector(broker: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("app.kubernetes.io/name".into(), APP.into()), (BROKER_LABEL.into(), broker.into())])
@@ -47,7 +57,7 @@ pub fn labels(broker: &str) -> BTreeMap<String, String> {
         ("app.kubernetes.io/instance".into(), broker.into()),
         ("app.kubernetes.io/component".into(), "broker".into()),
         ("app.kubernetes.io/part-of".into(), "restante".into()),
-        ("app.kubernetes.io/managed-by".into(), FIELD_MANAGER.into()),
+        (MANAGED_BY_LABEL.into(), FIELD_MANAGER.into()),
     ]);
     labels
 }

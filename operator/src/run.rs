@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{Pod, Secret, Service, ServiceAccount},
+        core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
     },
     jiff::Timestamp,
 };
@@ -43,14 +43,14 @@ use crate::{
     backoff::Backoffs,
     config::RunArgs,
     context::Context,
-    default_broker::{self, DefaultBrokerError},
-    default_operator,
+    default_broker, default_operator,
     error::Error,
     events::Events,
     fleet::{Fleet, Surroundings, Triggers, control},
-    message_broker, message_channel,
+    message_broker::{self, leftovers, mapping},
+    message_channel,
     metrics::Metrics,
-    names::{APP, BROKER_LABEL},
+    names::BROKER_LABEL,
     not_ours,
     ownership::Ownership,
     stalled::Failures,
@@ -88,9 +88,6 @@ pub enum RunError {
     /// The watches are blind.
     #[error(transparent)]
     Restored(#[from] watchdog::Restored),
-    /// The MessageBroker that was to be made at the start.
-    #[error(transparent)]
-    DefaultBroker(#[from] DefaultBrokerError),
     /// Something ended that ends only when told to. Most often a defect, which the log shows.
     #[error("{0} ended without being told to")]
     Ended(&'static str),
@@ -141,7 +138,8 @@ async fn serve(
     let channel_triggers = Triggers::default();
     let broker_triggers = Triggers::default();
     let everything = watcher::Config::default();
-    let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/name={APP}"));
+    let children = watcher::Config::default().labels(&mapping::children());
+    let pods_and_claims = watcher::Config::default().labels(&mapping::pods_and_claims());
     let config = || Config::default().concurrency(CONCURRENCY);
     let channels =
         Controller::new(Api::<DeserializeGuard<MessageChannel>>::all(client.clone()), everything.clone())
@@ -153,10 +151,23 @@ async fn serve(
     let brokers = Controller::new(brokers, everything).with_config(config());
     let (channel_store, broker_store) = (channels.store(), brokers.store());
     let brokers = brokers
-        .owns(Api::<StatefulSet>::namespaced(client.clone(), &namespace), ours.clone())
-        .owns(Api::<Service>::namespaced(client.clone(), &namespace), ours.clone())
-        .owns(Api::<ServiceAccount>::namespaced(client.clone(), &namespace), ours.clone())
-        .owns(Api::<Secret>::namespaced(client.clone(), &namespace), ours.clone())
+        .watches(
+            Api::<StatefulSet>::namespaced(client.clone(), &namespace),
+            children.clone(),
+            mapping::brokers,
+        )
+        .watches(Api::<Service>::namespaced(client.clone(), &namespace), children.clone(), mapping::brokers)
+        .watches(
+            Api::<ServiceAccount>::namespaced(client.clone(), &namespace),
+            children.clone(),
+            mapping::brokers,
+        )
+        .watches(Api::<Secret>::namespaced(client.clone(), &namespace), children, mapping::brokers)
+        .watches(
+            Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace),
+            pods_and_claims.clone(),
+            mapping::brokers,
+        )
         .reconcile_on(broker_triggers.stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned());
     let (pod_store, pod_writer) = reflector::store();
@@ -194,6 +205,7 @@ async fn serve(
         seen,
         started: Timestamp::now(),
         fleet: Arc::clone(&fleet),
+        pods: pod_store.clone(),
         brokers: broker_store.clone(),
     });
 
@@ -207,7 +219,7 @@ async fn serve(
     };
     let admin = admin::serve(listener, admin, stop.clone());
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
-    let pods = watcher(pods, ours).default_backoff().reflect(pod_writer).touched_objects();
+    let pods = watcher(pods, pods_and_claims).default_backoff().reflect(pod_writer).touched_objects();
     let seen = async {
         // In the task of the controllers, which wait for these stores themselves; the others wait for `seen`.
         let stores = tokio::join!(
@@ -229,7 +241,12 @@ async fn serve(
         stop.cancelled().await;
         ready.store(false, Ordering::Relaxed);
     };
-    let sweep = sweep(&fleet, &broker_store, &namespace, &stop);
+    let sweep = sweep(&context, &stop);
+    let default_broker = async {
+        if let Some(name) = &context.args.default_broker_configmap {
+            default_broker::keep(Arc::clone(&context), name, stop.clone()).await;
+        }
+    };
     let default_operator = default_operator::follow(
         client.clone(),
         &ownership,
@@ -247,9 +264,6 @@ async fn serve(
             () = wait_for_definitions(&client, &namespace) => {}
             () = stop.cancelled() => return Ok(()),
         }
-        if let Some(name) = &context.args.default_broker_configmap {
-            default_broker::apply(&context, name).await?;
-        }
         tokio::join!(
             drive(
                 message_channel::KIND,
@@ -266,6 +280,7 @@ async fn serve(
             sweep,
             default_operator,
             not_ours,
+            default_broker,
         );
         Ok::<(), RunError>(())
     };
@@ -304,21 +319,21 @@ where
     objects.list_metadata(&ListParams::default().limit(1)).await.map(|_| ())
 }
 
-async fn sweep(
-    fleet: &Fleet,
-    brokers: &reflector::Store<DeserializeGuard<MessageBroker>>,
-    namespace: &str,
-    stop: &CancellationToken,
-) {
+async fn sweep(context: &Context, stop: &CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}
         }
-        fleet.sweep(|name| {
-            let broker = brokers.get(&ObjectRef::new(name).within(namespace));
+        let gone = context.fleet.sweep(|name| {
+            let broker = context.brokers.get(&ObjectRef::new(name).within(&context.args.namespace));
             broker.is_some_and(|broker| broker.meta().deletion_timestamp.is_none())
         });
+        for member in gone {
+            if let Err(error) = leftovers::give_back(context, &member.name, &member.facts().uid).await {
+                tracing::warn!(broker = member.name, %error, "children of a MessageBroker that is gone may be left");
+            }
+        }
     }
 }
 
@@ -343,7 +358,7 @@ async fn watch_pods(
 }
 
 /// A controller runs only while its stream is polled.
-async fn drive<K>(
+pub(crate) async fn drive<K>(
     kind: &'static str,
     metrics: &Metrics,
     reconciles: impl Stream<Item = Result<(ObjectRef<K>, Action), controller::Error<Error, watcher::Error>>>,

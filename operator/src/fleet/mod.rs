@@ -114,18 +114,20 @@ impl Fleet {
     }
 
     /// Stops serving a broker that is gone.
-    fn forget(&self, name: &str) {
-        if let Some(member) = lock(&self.members).remove(name) {
+    fn forget(&self, name: &str) -> Option<Arc<Member>> {
+        let member = lock(&self.members).remove(name);
+        if let Some(member) = &member {
             tracing::info!(broker = name, "the MessageBroker is gone");
             member.stop.cancel();
         }
         self.trigger_channels(name);
+        member
     }
 
-    /// Stops serving the brokers that are gone.
-    pub fn sweep(&self, is_there: impl Fn(&str) -> bool) {
+    /// Stops serving the brokers that are gone, and gives them.
+    pub fn sweep(&self, is_there: impl Fn(&str) -> bool) -> Vec<Arc<Member>> {
         let gone: Vec<String> = lock(&self.members).keys().filter(|name| !is_there(name)).cloned().collect();
-        gone.iter().for_each(|name| self.forget(name));
+        gone.iter().filter_map(|name| self.forget(name)).collect()
     }
 
     /// A pod of a broker changed.
@@ -133,6 +135,10 @@ impl Fleet {
         if let Some(member) = self.member(broker) {
             member.wake();
         }
+        // Its MessageBroker tells whether they are ready, and what keeps them from it.
+        self.surroundings
+            .broker_triggers
+            .extend([ObjectRef::new(broker).within(self.surroundings.ownership.namespace())]);
     }
 
     /// Asks for a reconcile of every channel of a broker.

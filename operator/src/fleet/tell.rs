@@ -65,7 +65,9 @@ impl Actor {
             channels: Some(store.channels),
             orphans: Some(store.orphans),
             revision: Some(store.revision.to_string()),
-            store_id: Some(store.store_id),
+            store_id: one_store(
+                self.links.values().filter_map(|link| Some(link.known.store.as_ref()?.store_id)),
+            ),
         };
         let mut old = lock(&self.member.view);
         if *old == view || !(at_a_look || old.store_id != view.store_id) {
@@ -74,5 +76,24 @@ impl Actor {
         *old = view;
         drop(old);
         self.trigger_broker();
+    }
+}
+
+/// The data folder that all pods show. Pods that differ, as for a moment while one takes the place of another, show none.
+fn one_store(ids: impl IntoIterator<Item = Uuid>) -> Option<Uuid> {
+    let ids: HashSet<_> = ids.into_iter().collect();
+    ids.iter().next().copied().filter(|_| ids.len() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_that_show_different_stores_show_none() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        assert_eq!(one_store([one, one]), Some(one));
+        assert_eq!(one_store([one, other]), None);
+        assert_eq!(one_store([]), None);
     }
 }

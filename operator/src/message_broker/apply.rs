@@ -1,59 +1,230 @@
-//! Writes the children of a MessageBroker: server-side apply of the full intent, each time.
+//! Writes the children of a MessageBroker, and nothing that is another's: what is not there is created by POST, which fails
+//! where somebody else was faster; what is ours is applied, by its UID, with the full intent each time.
 
-use std::fmt::Debug;
-
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Service};
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    core::NamespaceResourceScope,
+    runtime::events::EventType,
 };
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use restante_crds::MessageBroker;
+use serde_json::{Value, json};
 
-use super::build::Children;
+use super::{
+    build::Children,
+    dereference::Found,
+    ownership::{Owners, Whose},
+};
 use crate::{context::Context, error::Error, names::FIELD_MANAGER};
 
-/// Applies every child, and gives the StatefulSet as it is then.
-pub async fn apply(context: &Context, children: &Children) -> Result<StatefulSet, Error> {
-    // The pods need the others: they come first.
-    one(context, &children.service_account).await?;
-    one(context, &children.credential).await?;
-    service(context, &children.headless).await?;
-    service(context, &children.service).await?;
-    one(context, &children.workload).await
+/// Writes for one MessageBroker.
+pub struct Writer<'a> {
+    /// What every reconcile shares.
+    pub context: &'a Context,
+    /// Whom events are about.
+    pub broker: &'a MessageBroker,
 }
 
-/// A port is known by its number: where someone changed a number, an apply would add ours beside it under the same name,
-/// which is invalid. Then all ports are replaced first.
-async fn service(context: &Context, service: &Service) -> Result<(), Error> {
-    match one(context, service).await {
-        Err(error) if error.is_invalid() => {
-            let name = service.name_any();
-            let ports =
-                json!({ "spec": { "ports": service.spec.as_ref().and_then(|spec| spec.ports.as_ref()) } });
-            let api: Api<Service> = Api::namespaced(context.client.clone(), &context.args.namespace);
-            api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&ports))
-                .await
-                .map_err(Error::kube(format!("replace the ports of Service {name}")))?;
-            one(context, service).await.map(drop)
+impl Writer<'_> {
+    /// Applies every child, and gives the StatefulSet as it is then.
+    pub async fn children(
+        &self,
+        children: &Children,
+        found: &Found,
+        owners: &Owners,
+    ) -> Result<StatefulSet, Error> {
+        // The pods need the others: they come first.
+        self.put::<ServiceAccount>(
+            &owners.service_account,
+            found.service_account.as_ref(),
+            &children.service_account,
+        )
+        .await?;
+        let secret = found.credential.as_ref().map(|secret| &secret.metadata);
+        self.put::<Secret>(&owners.credential, secret, &children.credential).await?;
+        self.service(&owners.headless, found.headless.as_ref(), &children.headless).await?;
+        self.service(&owners.service, found.service.as_ref(), &children.service).await?;
+        let workload = found.workload.as_ref().map(|workload| &workload.metadata);
+        let workload = self.put::<StatefulSet>(&owners.workload, workload, &children.workload).await?;
+        let name = workload.name_any();
+        workload.try_parse().map_err(|error| {
+            Error::kube(format!("read StatefulSet {name} as it was written"))(kube::Error::SerdeError(
+                serde::de::Error::custom(error),
+            ))
+        })
+    }
+
+    /// A port is known by its number: where someone changed a number, an apply would add ours beside it under the same
+    /// name, which is invalid. Then all ports are replaced first.
+    async fn service(&self, whose: &Whose, found: Option<&ObjectMeta>, body: &Value) -> Result<(), Error> {
+        match (self.put::<Service>(whose, found, body).await, found) {
+            (Err(error), Some(found)) if error.is_invalid() => {
+                let (api, what, name) = self.api::<Service>(body);
+                let ports =
+                    json!({ "metadata": { "uid": found.uid }, "spec": { "ports": body["spec"]["ports"] } });
+                api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&ports))
+                    .await
+                    .map_err(Error::kube(format!("replace the ports of {what}")))?;
+                self.put::<Service>(whose, Some(found), body).await.map(drop)
+            }
+            (result, _) => result.map(drop),
         }
-        result => result.map(drop),
+    }
+
+    async fn put<K>(
+        &self,
+        whose: &Whose,
+        found: Option<&ObjectMeta>,
+        body: &Value,
+    ) -> Result<DynamicObject, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let (api, what, name) = self.api::<K>(body);
+        let uid = match (whose, found) {
+            (Whose::Taken(taken), _) => return Err(Error::Taken(taken.to_string())),
+            (Whose::Absent, _) | (_, None) => return create(&api, &what, &name, body).await,
+            (Whose::Ours | Whose::Adopt, Some(found)) => {
+                own_by_apply(&api, &what, &name, found).await?;
+                found.uid.as_deref()
+            }
+        };
+        // Another object of the name is another UID, and refused.
+        let mut body = body.clone();
+        body["metadata"]["uid"] = json!(uid);
+        // What someone else set of our fields is put back.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let applied = api.patch(&name, &params, &Patch::Apply(&body)).await;
+        let applied = applied.map_err(Error::kube(format!("apply {what}")))?;
+        if *whose == Whose::Adopt {
+            let note = format!(
+                "{what} has the operator's labels and no controller: it is this MessageBroker's again"
+            );
+            tracing::info!(broker = self.broker.name_any(), "{note}");
+            self.context.events.publish(self.broker, EventType::Normal, "Adopted", note).await;
+        }
+        Ok(applied)
+    }
+
+    fn api<K>(&self, body: &Value) -> (Api<DynamicObject>, String, String)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let api = Api::namespaced_with(self.context.client.clone(), &self.context.args.namespace, &resource);
+        let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        (api, format!("{} {name}", resource.kind), name)
+    }
+
+    /// Asks for a larger claim.
+    pub async fn grow(
+        &self,
+        claim: &PersistentVolumeClaim,
+        size: &Quantity,
+    ) -> Result<PersistentVolumeClaim, Error> {
+        let name = claim.name_any();
+        let claims: Api<PersistentVolumeClaim> =
+            Api::namespaced(self.context.client.clone(), &self.context.args.namespace);
+        let patch = json!({
+            "metadata": { "uid": claim.metadata.uid },
+            "spec": { "resources": { "requests": { "storage": size } } },
+        });
+        let params = PatchParams::apply(FIELD_MANAGER);
+        let grown = claims.patch(&name, &params, &Patch::Merge(&patch)).await;
+        let grown = grown.map_err(Error::kube(format!("grow PersistentVolumeClaim {name}")))?;
+        let note = format!("asked for PersistentVolumeClaim {name} with {} instead of what it had", size.0);
+        self.context.events.publish(self.broker, EventType::Normal, "StorageGrows", note).await;
+        Ok(grown)
+    }
+
+    /// Deletes the StatefulSet, and its claim that was never bound. Each only as it was seen: a claim that was bound
+    /// meanwhile is another version and stays.
+    pub async fn unmake(&self, found: &Found) -> Result<(), Error> {
+        // The StatefulSet goes first: it would make the claim again as it was.
+        if let Some(workload) = &found.workload {
+            let seen = Preconditions { uid: workload.uid(), resource_version: None };
+            self.delete::<StatefulSet>(&workload.name_any(), seen).await?;
+        }
+        if let Some(claim) = found.claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none())
+        {
+            let seen = Preconditions { uid: claim.uid(), resource_version: claim.resource_version() };
+            self.delete::<PersistentVolumeClaim>(&claim.name_any(), seen).await?;
+        }
+        let note = "the storage was changed before any volume was bound: StatefulSet and claim are made anew";
+        self.context.events.publish(self.broker, EventType::Normal, "StorageRemade", note.into()).await;
+        Ok(())
+    }
+
+    async fn delete<K>(&self, name: &str, seen: Preconditions) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.context.args.namespace);
+        let params = DeleteParams { preconditions: Some(seen), ..DeleteParams::background() };
+        match api.delete(name, &params).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            result => result.map(drop).map_err(Error::kube(format!("delete {} {name}", K::kind(&())))),
+        }
     }
 }
 
-async fn one<K>(context: &Context, object: &K) -> Result<K, Error>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let name = object.name_any();
-    let api: Api<K> = Api::namespaced(context.client.clone(), &context.args.namespace);
-    // What someone else set of our fields is put back.
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(object))
-        .await
-        .map_err(Error::kube(format!("apply {} {name}", K::kind(&()))))
+/// Creates an object, unless somebody else has made one of the name.
+async fn create(
+    api: &Api<DynamicObject>,
+    what: &str,
+    name: &str,
+    body: &Value,
+) -> Result<DynamicObject, Error> {
+    // A POST drops fields that Kubernetes does not know; an apply names them.
+    let mut tried = PatchParams::apply(FIELD_MANAGER).force();
+    tried.dry_run = true;
+    api.patch(name, &tried, &Patch::Apply(body)).await.map_err(Error::kube(format!("create {what}")))?;
+    let object: DynamicObject = serde_json::from_value(body.clone())
+        .map_err(|error| Error::kube(format!("create {what}"))(kube::Error::SerdeError(error)))?;
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    let created = api.create(&params, &object).await.map_err(Error::kube(format!("create {what}")))?;
+    Ok(own_by_apply(api, what, name, &created.metadata).await?.unwrap_or(created))
+}
+
+/// What a POST has made belongs to us by "Update", and an apply that leaves a field out would not take it away. So it
+/// becomes ours by "Apply", as Kubernetes' own csaupgrade does it.
+async fn own_by_apply(
+    api: &Api<DynamicObject>,
+    what: &str,
+    name: &str,
+    metadata: &ObjectMeta,
+) -> Result<Option<DynamicObject>, Error> {
+    let mut fields = metadata.managed_fields.clone().unwrap_or_default();
+    let is_ours = |operation: &'static str| {
+        move |entry: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+            entry.manager.as_deref() == Some(FIELD_MANAGER)
+                && entry.operation.as_deref() == Some(operation)
+                && entry.subresource.is_none()
+        }
+    };
+    if !fields.iter().any(is_ours("Update")) {
+        return Ok(None);
+    }
+    if fields.iter().any(is_ours("Apply")) {
+        fields.retain(|entry| !is_ours("Update")(entry));
+    } else {
+        for entry in fields.iter_mut().filter(|entry| is_ours("Update")(entry)) {
+            entry.operation = Some("Apply".into());
+        }
+    }
+    let patch = json!({ "metadata": {
+        "uid": metadata.uid, "resourceVersion": metadata.resource_version, "managedFields": fields,
+    } });
+    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    patched.map(Some).map_err(Error::kube(format!("take the fields of {what}")))
 }

@@ -1,51 +1,137 @@
-//! What a MessageBroker needs from elsewhere: the control credential that was drawn for it.
+//! What is there of a MessageBroker: the objects that have the names of its children, and its claim.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Event, PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{Api, Resource, api::ListParams, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
 
-use super::validate::Broker;
 use crate::{context::Context, error::Error, names};
+
+/// How long ago Kubernetes may have said why it makes no pod: it tries again within 1000 s, and then says so again.
+const SAID_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
 /// The control credential of a broker. Drawn once and never changed: the broker would have to restart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(pub String);
 
-/// Reads the credential, or draws one if there is none.
-pub async fn credential(context: &Context, broker: &Broker) -> Result<Credential, Error> {
-    let name = names::credential(&broker.name);
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &context.args.namespace);
-    let secret =
-        secrets.get_opt(&name).await.map_err(Error::kube(format!("read Secret {name} of the broker")))?;
-    match secret.as_ref().and_then(token_in) {
-        Some(token) => Ok(Credential(token)),
-        None => draw().map(Credential),
-    }
+/// What is there under the names of the children, whosever it is.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The ServiceAccount.
+    pub service_account: Option<ObjectMeta>,
+    /// The Secret.
+    pub credential: Option<Secret>,
+    /// The Service that gives pods their names.
+    pub headless: Option<ObjectMeta>,
+    /// The clients' Service.
+    pub service: Option<ObjectMeta>,
+    /// The StatefulSet.
+    pub workload: Option<StatefulSet>,
+    /// The claim of its pod.
+    pub claim: Option<PersistentVolumeClaim>,
 }
 
-fn token_in(secret: &Secret) -> Option<String> {
+/// Reads all of it. From the API server and not from a watch: what was not seen yet would be taken for absent.
+pub async fn found(context: &Context, name: &str) -> Result<Found, Error> {
+    let workload = names::workload(name);
+    let (headless, secret, claim) = (names::headless(name), names::credential(name), names::claim(name));
+    let (service_account, credential, headless, service, workload, claim) = tokio::try_join!(
+        metadata::<ServiceAccount>(context, &workload),
+        read::<Secret>(context, &secret),
+        metadata::<Service>(context, &headless),
+        metadata::<Service>(context, &workload),
+        read::<StatefulSet>(context, &workload),
+        read::<PersistentVolumeClaim>(context, &claim),
+    )?;
+    Ok(Found { service_account, credential, headless, service, workload, claim })
+}
+
+fn api<K>(context: &Context) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(context.client.clone(), &context.args.namespace)
+}
+
+async fn metadata<K>(context: &Context, name: &str) -> Result<Option<ObjectMeta>, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let found = api::<K>(context).get_metadata_opt(name).await;
+    let found = found.map_err(Error::kube(format!("read {} {name}", K::kind(&()))))?;
+    Ok(found.map(|found| found.metadata))
+}
+
+async fn read<K>(context: &Context, name: &str) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let found = api::<K>(context).get_opt(name).await;
+    found.map_err(Error::kube(format!("read {} {name}", K::kind(&()))))
+}
+
+/// Why Kubernetes makes no pod of a StatefulSet, if it said so: a quota, a LimitRange, an admission. Nobody tells it in a
+/// status. Rights that are missing are no reason to fail.
+pub async fn not_made(context: &Context, workload: &StatefulSet) -> Option<String> {
+    let uid = workload.metadata.uid.as_deref()?;
+    let selector = format!("involvedObject.uid={uid},type=Warning");
+    let events = api::<Event>(context).list(&ListParams::default().fields(&selector)).await;
+    let events = events.inspect_err(|error| tracing::debug!(%error, "cannot list events")).ok()?;
+    latest(events.items, context.now())
+}
+
+fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
+    let when = |event: &Event| {
+        let series =
+            event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+        let last = event.last_timestamp.as_ref().map(|time| time.0);
+        series.max(last).max(event.event_time.as_ref().map(|time| time.0))
+    };
+    let failed = events.into_iter().filter(|event| {
+        event.reason.as_deref().is_some_and(|reason| reason.starts_with("Failed"))
+            && when(event).is_some_and(|when| now.duration_since(when) < SAID_WITHIN)
+    });
+    failed.max_by_key(when)?.message
+}
+
+/// The credential in a Secret that is ours.
+pub fn credential(secret: &Secret) -> Option<Credential> {
     let token = secret.data.as_ref()?.get(names::TOKEN_KEY)?;
     let token = std::str::from_utf8(&token.0).ok()?.trim();
-    (!token.is_empty()).then(|| token.to_owned())
+    (!token.is_empty()).then(|| Credential(token.to_owned()))
 }
 
-/// 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
-fn draw() -> Result<String, Error> {
+/// Draws a credential of 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
+pub fn draw() -> Result<Credential, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Credential(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use k8s_openapi::ByteString;
+    use serde_json::json;
 
     use super::*;
 
     #[test]
     fn a_credential_is_64_digits_and_never_the_same() {
         let (one, other) = (draw().unwrap(), draw().unwrap());
-        assert_eq!(one.len(), 64);
-        assert_ne!(one, other);
+        assert_eq!(one.0.len(), 64);
+        assert!(one != other);
     }
 
     #[test]
@@ -54,8 +140,27 @@ mod tests {
             data: Some([(names::TOKEN_KEY.to_owned(), ByteString(text.into()))].into()),
             ..Secret::default()
         };
-        assert_eq!(token_in(&secret("abc\n")).as_deref(), Some("abc"));
-        assert_eq!(token_in(&secret("")), None);
-        assert_eq!(token_in(&Secret::default()), None);
+        let token = |secret: &Secret| credential(secret).map(|credential| credential.0);
+        assert_eq!(token(&secret("abc\n")).as_deref(), Some("abc"));
+        assert_eq!(token(&secret("")), None);
+        assert_eq!(token(&Secret::default()), None);
+    }
+
+    #[test]
+    fn the_last_thing_that_failed_is_why_no_pod_was_made() {
+        let event = |reason: &str, message: &str, time: &str| -> Event {
+            serde_json::from_value(json!({
+                "metadata": {}, "involvedObject": {}, "reason": reason, "message": message, "lastTimestamp": time,
+            }))
+            .unwrap()
+        };
+        let events = vec![
+            event("FailedCreate", "exceeded quota", "2026-01-01T00:10:00Z"),
+            event("RecreatingFailedPod", "other", "2026-01-01T00:12:00Z"),
+            event("FailedCreate", "forbidden", "2026-01-01T00:05:00Z"),
+        ];
+        let at = |time: &str| latest(events.clone(), time.parse().unwrap());
+        assert_eq!(at("2026-01-01T00:12:00Z").as_deref(), Some("exceeded quota"));
+        assert_eq!(at("2026-01-01T01:00:00Z"), None, "what was said long ago may be over");
     }
 }

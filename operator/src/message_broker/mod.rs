@@ -1,25 +1,47 @@
-//! MessageBroker: its ServiceAccount, credential, Services and StatefulSet.
+//! MessageBroker: its ServiceAccount, credential, Services, StatefulSet and claim.
 
 pub mod apply;
 pub mod build;
 pub mod dereference;
+pub mod leftovers;
+pub mod mapping;
+pub mod ownership;
+mod pod;
+pub mod readiness;
 pub mod status;
+pub mod storage;
+pub mod store;
 pub mod validate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use restante_crds::{MessageBroker, condition::kind};
 
+use self::{
+    apply::Writer,
+    dereference::{Credential, Found},
+    ownership::Owners,
+    readiness::Sight,
+    status::Told,
+    validate::Broker,
+};
 use crate::{
     context::Context,
     error::Error,
-    fleet::BrokerFacts,
+    fleet::{BrokerFacts, View},
+    names::BROKER_LABEL,
     unreadable::{self, Unreadable},
 };
 
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageBroker";
+
+/// When a name that is another's is looked at again: nobody tells us when it becomes free. Six small reads.
+const NAME_TAKEN_RETRY: Duration = Duration::from_secs(5);
+/// When a pod that Kubernetes does not make is looked at again: why is told in an event a moment later.
+const NO_POD_RETRY: Duration = Duration::from_secs(10);
 
 /// Brings the children of a MessageBroker, and then its status, in line with its spec.
 pub async fn reconcile(
@@ -48,23 +70,113 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         // Its children go by their owner references, and the channels are told by the watch on brokers.
         return Ok(Action::await_change());
     }
+    let told = |told: Told| status::write(context, broker, status::status(broker, told, context.now()));
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
-            status::write(context, broker, status::rejected(broker, &rejection, context.now())).await?;
+            told(Told::stopped(rejection.reason, rejection.message)).await?;
             return Ok(Action::await_change());
         }
     };
-    let credential = dereference::credential(context, &valid).await?;
-    let children = build::children(&valid, &credential);
-    let workload = apply::apply(context, &children).await?;
-    let facts = BrokerFacts {
-        uid: broker.uid().unwrap_or_default(),
-        token: credential.0.clone(),
-        url: valid.url.clone(),
+    let result = match dereference::found(context, &valid.name).await {
+        Ok(found) => serve(context, broker, &valid, &found).await,
+        Err(error) => Err(error),
     };
-    let member = context.fleet.serve(&valid.name, facts);
-    let status = status::observed(broker, &valid, &workload, &member.view(), context.now());
-    status::write(context, broker, status).await?;
-    Ok(Action::requeue(context.steady()))
+    match result {
+        Ok((status, action)) => {
+            told(status).await?;
+            Ok(action)
+        }
+        // Tried again all the same: nobody tells us when a quota or a right has changed.
+        Err(error) => {
+            if let Some(words) = error.refusal() {
+                told(Told::stopped("ApplyFailed", words)).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Applies what may be applied, and tells what there is then.
+async fn serve(
+    context: &Context,
+    broker: &MessageBroker,
+    valid: &Broker,
+    found: &Found,
+) -> Result<(Told, Action), Error> {
+    let owners = Owners::of(found, valid.parent());
+    // The token of a stranger's Secret is never used.
+    let kept = found.credential.as_ref().filter(|_| owners.credential.is_ours());
+    let kept = kept.and_then(dereference::credential);
+    if let (Some(credential), true) = (&kept, owners.workload.is_ours()) {
+        // Its channels change even while something of the broker cannot be applied.
+        serve_channels(context, valid, credential);
+    }
+    if let Some(taken) = owners.taken() {
+        return Ok((Told::stopped("NameTaken", taken), Action::requeue(NAME_TAKEN_RETRY)));
+    }
+    let writer = Writer { context, broker };
+    let mut claim = found.claim.clone();
+    let templates =
+        found.workload.as_ref().and_then(|set| set.spec.as_ref()?.volume_claim_templates.as_deref());
+    let template = templates.and_then(|templates| templates.first());
+    let judged = storage::judge(&valid.storage, template, claim.as_ref(), &valid.name);
+    let mut differences = judged.differences;
+    match judged.step {
+        storage::Step::Keep => {}
+        storage::Step::Grow(size) => {
+            if let Some(has) = &found.claim {
+                match writer.grow(has, &size).await {
+                    Ok(grown) => {
+                        differences =
+                            storage::judge(&valid.storage, template, Some(&grown), &valid.name).differences;
+                        claim = Some(grown);
+                    }
+                    Err(error) => {
+                        let words = error.refusal().ok_or(error)?;
+                        differences.push(storage::refused(&size, has, &words));
+                    }
+                }
+            }
+        }
+        storage::Step::Remake => {
+            writer.unmake(found).await?;
+            let message = "the storage was changed before any volume was bound: it is made anew";
+            // Both deletions are seen, and each is a reason to look again.
+            return Ok((Told::stopped("RolloutUnderWay", message), Action::requeue(NO_POD_RETRY)));
+        }
+    }
+    let credential = kept.map_or_else(dereference::draw, Ok)?;
+    let children = build::children(valid, &credential, templates);
+    let workload = writer.children(&children, found, &owners).await?;
+    let view = serve_channels(context, valid, &credential);
+    let (told, action) = look(context, valid, &workload, claim.as_ref()).await;
+    Ok((Told { differences: Some(differences), url: Some(valid.url.clone()), view, ..told }, action))
+}
+
+/// Has the channels of the broker programmed, and gives what its pods say of themselves.
+fn serve_channels(context: &Context, valid: &Broker, credential: &Credential) -> View {
+    let facts =
+        BrokerFacts { uid: valid.owner.uid.clone(), token: credential.0.clone(), url: valid.url.clone() };
+    context.fleet.serve(&valid.name, facts).view()
+}
+
+/// Looks at what Kubernetes made of it.
+async fn look(
+    context: &Context,
+    valid: &Broker,
+    workload: &StatefulSet,
+    claim: Option<&PersistentVolumeClaim>,
+) -> (Told, Action) {
+    let mut pods = context.pods.state();
+    pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&valid.name));
+    let mut sight =
+        Sight { broker: &valid.name, replicas: valid.replicas, workload, pods: &pods, claim, not_made: None };
+    let not_made = if sight.lacks_pods() { dereference::not_made(context, workload).await } else { None };
+    sight.not_made = not_made.as_deref();
+    let action =
+        if sight.lacks_pods() { Action::requeue(NO_POD_RETRY) } else { Action::requeue(context.steady()) };
+    let told =
+        Told { ready: sight.assertion(), ready_pods: Some(sight.ready_pods()), ..Told::stopped("", "") };
+    (told, action)
 }

@@ -2,11 +2,21 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
-use restante_crds::{MessageBroker, message_broker::Storage};
+use restante_crds::{
+    MessageBroker,
+    message_broker::{PodTemplate, PullPolicy, Storage},
+};
 
-use crate::{config::RunArgs, names};
+use super::ownership::Parent;
+use crate::{
+    config::{BrokerUsers, RunArgs},
+    names,
+};
+
+/// The user of the broker's image, which owns nothing else on any node.
+const USER: i64 = 65_532;
 
 /// A MessageBroker that can be served.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,14 +33,20 @@ pub struct Broker {
     pub image: String,
     /// When it is pulled.
     pub image_pull_policy: String,
-    /// With what it is pulled.
+    /// With what it is pulled, each once.
     pub image_pull_secrets: Vec<String>,
+    /// The user of the pods; none is set where the cluster gives one.
+    pub user: Option<i64>,
+    /// The group of the pods.
+    pub group: Option<i64>,
+    /// The group of the volume.
+    pub fs_group: Option<i64>,
+    /// What else the pods are given.
+    pub template: PodTemplate,
     /// Threads of the broker that take and give messages.
     pub cores: i32,
     /// The volume.
     pub storage: Storage,
-    /// CPU and memory.
-    pub resources: ResourceRequirements,
     /// What the URLs of channels begin with, without a slash at the end.
     pub url: String,
     /// What a request's `Host` may be besides IP addresses and localhost, each once.
@@ -43,6 +59,13 @@ pub struct Broker {
     pub trusted_proxies: Vec<String>,
     /// How long a connection may be idle, in seconds.
     pub keep_alive_seconds: i32,
+}
+
+impl Broker {
+    /// As the objects under its children's names see it.
+    pub fn parent(&self) -> Parent<'_> {
+        Parent { name: &self.name, namespace: &self.namespace, owner: &self.owner }
+    }
 }
 
 /// Why a MessageBroker cannot be served.
@@ -65,16 +88,33 @@ pub fn validate(broker: &MessageBroker, args: &RunArgs) -> Result<Broker, Reject
         });
     };
     let spec = &broker.spec;
+    let template = spec.template.clone();
+    let users = template.security_context.clone().unwrap_or_default();
+    let default = match args.broker_users {
+        BrokerUsers::Image => Some(USER),
+        BrokerUsers::Cluster => None,
+    };
     let url = spec.external_url.clone().unwrap_or_else(|| names::service_url(&name, &namespace));
     Ok(Broker {
         owner,
         replicas: spec.replicas,
-        image: args.broker_image.clone(),
-        image_pull_policy: args.broker_image_pull_policy.clone(),
-        image_pull_secrets: args.broker_image_pull_secrets.clone(),
+        image: template.image.clone().unwrap_or_else(|| args.broker_image.clone()),
+        image_pull_policy: template.image_pull_policy.map_or_else(
+            || args.broker_image_pull_policy.clone(),
+            |policy: PullPolicy| policy.as_str().to_owned(),
+        ),
+        image_pull_secrets: once(
+            args.broker_image_pull_secrets
+                .iter()
+                .cloned()
+                .chain(template.image_pull_secrets.iter().map(|secret| secret.name.clone())),
+        ),
+        user: users.run_as_user.or(default),
+        group: users.run_as_group.or(default),
+        fs_group: users.fs_group.or(default),
+        template,
         cores: spec.engine.embedded.cores,
         storage: spec.engine.embedded.storage.clone(),
-        resources: spec.template.resources.requirements(),
         url: url.trim_end_matches('/').to_owned(),
         allowed_hosts: allowed_hosts(broker, &name, &namespace),
         allowed_origins: spec.allowed_origins.clone(),
@@ -91,9 +131,13 @@ fn allowed_hosts(broker: &MessageBroker, name: &str, namespace: &str) -> Vec<Str
     hosts.extend(names::pod_hosts(name, namespace));
     hosts.extend(broker.spec.external_url.as_deref().and_then(host_name));
     hosts.extend(broker.spec.allowed_hosts.iter().cloned());
+    once(hosts)
+}
+
+/// Each of these once, in their order.
+fn once(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut seen = HashSet::new();
-    hosts.retain(|host| seen.insert(host.clone()));
-    hosts
+    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
 /// A URL as a flag of the broker takes it: what is not ASCII is encoded.
@@ -162,5 +206,40 @@ pub(super) mod tests {
         for no_name in ["http://10.0.0.1:8080", "http://[fd00::1]:8080", "http://a,b", "http://%zz"] {
             assert_eq!(hosts(json!({ "externalURL": no_name })), service, "{no_name}");
         }
+    }
+
+    #[test]
+    fn the_image_is_the_operator_s_unless_another_is_given() {
+        let image = |spec| {
+            let valid = validate(&broker("mq", spec), &args()).unwrap();
+            (valid.image, valid.image_pull_policy)
+        };
+        assert_eq!(image(json!({})), ("broker:1".into(), "IfNotPresent".into()));
+        let given =
+            json!({ "template": { "image": "mirror/broker@sha256:00", "imagePullPolicy": "Always" } });
+        assert_eq!(image(given), ("mirror/broker@sha256:00".into(), "Always".into()));
+    }
+
+    #[test]
+    fn pull_secrets_of_operator_and_resource_are_each_given_once() {
+        let mut args = args();
+        args.broker_image_pull_secrets = vec!["a".into(), "b".into()];
+        let spec = json!({ "template": { "imagePullSecrets": [{ "name": "b" }, { "name": "c" }] } });
+        assert_eq!(validate(&broker("mq", spec), &args).unwrap().image_pull_secrets, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn the_user_is_the_given_one_or_the_image_s_or_the_cluster_s() {
+        let users = |spec, args: &RunArgs| {
+            let valid = validate(&broker("mq", spec), args).unwrap();
+            (valid.user, valid.group, valid.fs_group)
+        };
+        let given = || json!({ "template": { "securityContext": { "runAsUser": 1000, "fsGroup": 2000 } } });
+        assert_eq!(users(json!({}), &args()), (Some(USER), Some(USER), Some(USER)));
+        assert_eq!(users(given(), &args()), (Some(1000), Some(USER), Some(2000)));
+        let mut cluster = args();
+        cluster.broker_users = BrokerUsers::Cluster;
+        assert_eq!(users(json!({}), &cluster), (None, None, None));
+        assert_eq!(users(given(), &cluster), (Some(1000), None, Some(2000)));
     }
 }

@@ -1,0 +1,76 @@
+//! Children that were stripped of their owner reference just before their MessageBroker was deleted: Kubernetes would leave
+//! them behind.
+//!
+//! They get their reference back. Their owner is gone, and so Kubernetes deletes them, as it would have done: the operator
+//! needs no right to delete, and what is another's is left alone by the same rule as ever.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Secret, Service, ServiceAccount},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use restante_crds::{GROUP, VERSION};
+use serde_json::json;
+
+use super::{
+    KIND, dereference,
+    ownership::{Owners, Parent, Whose},
+};
+use crate::{context::Context, error::Error, names::FIELD_MANAGER};
+
+/// Leaves the children of a MessageBroker that is gone to Kubernetes.
+pub async fn give_back(context: &Context, name: &str, uid: &str) -> Result<(), Error> {
+    let owner = OwnerReference {
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: KIND.into(),
+        name: name.into(),
+        uid: uid.into(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    };
+    let parent = Parent { name, namespace: &context.args.namespace, owner: &owner };
+    let found = dereference::found(context, name).await?;
+    let owners = Owners::of(&found, parent);
+    let secret = found.credential.as_ref().map(|secret| &secret.metadata);
+    let workload = found.workload.as_ref().map(|workload| &workload.metadata);
+    one::<StatefulSet>(context, &owners.workload, workload, &owner).await?;
+    one::<Service>(context, &owners.service, found.service.as_ref(), &owner).await?;
+    one::<Service>(context, &owners.headless, found.headless.as_ref(), &owner).await?;
+    one::<Secret>(context, &owners.credential, secret, &owner).await?;
+    one::<ServiceAccount>(context, &owners.service_account, found.service_account.as_ref(), &owner).await
+}
+
+async fn one<K>(
+    context: &Context,
+    whose: &Whose,
+    found: Option<&ObjectMeta>,
+    owner: &OwnerReference,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let (Whose::Adopt, Some(found)) = (whose, found) else { return Ok(()) };
+    let name = found.name.as_deref().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(context.client.clone(), &context.args.namespace);
+    let owners: Vec<_> = found.owner_references.iter().flatten().chain([owner]).collect();
+    let patch = json!({ "metadata": {
+        "uid": found.uid, "resourceVersion": found.resource_version, "ownerReferences": owners,
+    } });
+    tracing::info!(kind = %K::kind(&()), name, "its MessageBroker is gone, and it goes too");
+    match api.patch_metadata(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(&patch)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        result => {
+            result.map(drop).map_err(Error::kube(format!("give {} {name} its owner back", K::kind(&()))))
+        }
+    }
+}

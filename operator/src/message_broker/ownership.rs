@@ -1,0 +1,292 @@
+//! Whose the object is that has the name of a child. Only what is ours is ever written; what is another's is named, with
+//! the command that hands it over. Pure.
+
+use std::fmt::{self, Display};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use restante_crds::GROUP;
+
+use super::dereference::Found;
+use crate::names::{BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
+
+/// Whose an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// There is none: it may be created.
+    Absent,
+    /// Ours: it may be written.
+    Ours,
+    /// Ours by its labels, and nobody controls it, as after a restore that dropped owner references.
+    Adopt,
+    /// Another's.
+    Taken(Taken),
+}
+
+/// An object of another that has the name of a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Kind and name.
+    object: String,
+    /// Who has it.
+    by: String,
+    /// What to do.
+    cure: String,
+}
+
+impl Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} belongs to {}: {}", self.object, self.by, self.cure)
+    }
+}
+
+/// A MessageBroker, as the objects under its children's names see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace and theirs.
+    pub namespace: &'a str,
+    /// What the children refer to.
+    pub owner: &'a OwnerReference,
+}
+
+/// Tells whose the object of this kind is.
+///
+/// One that our MessageBroker controls is ours whatever became of its labels: Kubernetes deletes it with the MessageBroker.
+pub fn whose(kind: &str, found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
+    let Some(found) = found else { return Whose::Absent };
+    let name = found.name.as_deref().unwrap_or_default();
+    let taken = |by: String, cure: String| Whose::Taken(Taken { object: format!("{kind} {name}"), by, cure });
+    let command = format!("kubectl -n {}", broker.namespace);
+    let lower = kind.to_lowercase();
+    match controller(found) {
+        Some(owner) if owner.uid == broker.owner.uid => Whose::Ours,
+        Some(owner) if is_predecessor(owner, broker) => taken(
+            format!("an earlier MessageBroker {}", broker.name),
+            "Kubernetes deletes it with that one, and then it is made anew".into(),
+        ),
+        Some(owner) => taken(
+            format!("{} {}", owner.kind, owner.name),
+            format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
+        ),
+        None if has_our_labels(found, broker) => Whose::Adopt,
+        None => taken(
+            holder(found),
+            format!(
+                "hand it over with `{command} label --overwrite {lower} {name} {MANAGED_BY_LABEL}={FIELD_MANAGER} \
+                 {BROKER_LABEL}={}`, delete it with `{command} delete {lower} {name}`, or name this MessageBroker \
+                 otherwise",
+                broker.name
+            ),
+        ),
+    }
+}
+
+/// Whose each child is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owners {
+    /// The ServiceAccount's.
+    pub service_account: Whose,
+    /// The Secret's.
+    pub credential: Whose,
+    /// That of the Service that gives pods their names.
+    pub headless: Whose,
+    /// The clients' Service's.
+    pub service: Whose,
+    /// The StatefulSet's.
+    pub workload: Whose,
+}
+
+impl Owners {
+    /// Judges all that was found.
+    pub fn of(found: &Found, broker: Parent<'_>) -> Self {
+        let secret = found.credential.as_ref().map(|secret| &secret.metadata);
+        let workload = found.workload.as_ref().map(|workload| &workload.metadata);
+        Self {
+            service_account: whose("ServiceAccount", found.service_account.as_ref(), broker),
+            credential: whose("Secret", secret, broker),
+            headless: whose("Service", found.headless.as_ref(), broker),
+            service: whose("Service", found.service.as_ref(), broker),
+            workload: whose("StatefulSet", workload, broker),
+        }
+    }
+
+    /// What is another's, with what to do; none if everything may be written. If anything is, nothing is written: pods
+    /// without one of the others would run with a stranger's identity, credential or name.
+    pub fn taken(&self) -> Option<String> {
+        let all = [&self.service_account, &self.credential, &self.headless, &self.service, &self.workload];
+        let taken = all.into_iter().filter_map(|whose| match whose {
+            Whose::Taken(taken) => Some(taken.to_string()),
+            Whose::Absent | Whose::Ours | Whose::Adopt => None,
+        });
+        let taken: Vec<_> = taken.collect();
+        (!taken.is_empty()).then(|| taken.join("; "))
+    }
+}
+
+impl Whose {
+    /// Whether the object is there and ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours | Self::Adopt)
+    }
+}
+
+fn controller(found: &ObjectMeta) -> Option<&OwnerReference> {
+    found.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// A MessageBroker of the same name that was deleted before ours was made.
+fn is_predecessor(owner: &OwnerReference, broker: Parent<'_>) -> bool {
+    owner.kind == broker.owner.kind
+        && owner.name == broker.name
+        && owner.api_version.split('/').next() == Some(GROUP)
+}
+
+fn label<'a>(found: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    found.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn has_our_labels(found: &ObjectMeta, broker: Parent<'_>) -> bool {
+    label(found, MANAGED_BY_LABEL) == Some(FIELD_MANAGER) && label(found, BROKER_LABEL) == Some(broker.name)
+}
+
+/// Who has an object that nobody controls, as far as it says so.
+fn holder(found: &ObjectMeta) -> String {
+    let annotation = |key: &str| found.annotations.as_ref()?.get(key);
+    if let Some(release) = annotation("meta.helm.sh/release-name") {
+        return format!("the Helm release {release}");
+    }
+    match (label(found, MANAGED_BY_LABEL), label(found, BROKER_LABEL)) {
+        (Some(FIELD_MANAGER), Some(other)) => return format!("MessageBroker {other}"),
+        (Some(manager), _) if manager != FIELD_MANAGER => return manager.to_owned(),
+        _ => {}
+    }
+    let managers = found.managed_fields.iter().flatten();
+    let first = managers.filter(|entry| entry.time.is_some()).min_by_key(|entry| entry.time.clone());
+    match first.and_then(|entry| entry.manager.as_deref()) {
+        Some(manager) => format!("somebody else (made with {manager})"),
+        None => "somebody else".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::message_broker::validate::{
+        tests::{args, broker},
+        validate,
+    };
+
+    fn judged(metadata: Value) -> Whose {
+        let mut metadata: ObjectMeta = serde_json::from_value(metadata).unwrap();
+        metadata.name = Some("restante-default".into());
+        let valid = validate(&broker("mq", json!({})), &args()).unwrap();
+        whose("Service", Some(&metadata), valid.parent())
+    }
+
+    fn taken(metadata: Value) -> String {
+        match judged(metadata) {
+            Whose::Taken(taken) => taken.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn owner(kind: &str, name: &str, uid: &str, controller: bool) -> Value {
+        let api_version = if kind == "MessageBroker" { "restante.dev/v1alpha1" } else { "apps/v1" };
+        json!([{ "apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": controller }])
+    }
+
+    fn our_labels() -> Value {
+        json!({ "app.kubernetes.io/managed-by": "restante-operator", "restante.dev/broker": "default" })
+    }
+
+    #[test]
+    fn what_is_not_there_may_be_created() {
+        let valid = validate(&broker("mq", json!({})), &args()).unwrap();
+        assert_eq!(whose("Service", None, valid.parent()), Whose::Absent);
+    }
+
+    #[test]
+    fn all_that_is_taken_is_named() {
+        let valid = validate(&broker("mq", json!({})), &args()).unwrap();
+        assert_eq!(Owners::of(&Found::default(), valid.parent()).taken(), None);
+        let stranger = |name: &str| Some(ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() });
+        let found = Found {
+            service_account: stranger("restante-default"),
+            headless: stranger("restante-default-headless"),
+            ..Found::default()
+        };
+        let told = Owners::of(&found, valid.parent()).taken().unwrap();
+        assert!(told.contains("ServiceAccount restante-default belongs to"), "{told}");
+        assert!(told.contains("; Service restante-default-headless belongs to"), "{told}");
+    }
+
+    #[test]
+    fn what_our_broker_controls_is_ours_whatever_its_labels() {
+        let owners = owner("MessageBroker", "default", "u1", true);
+        assert_eq!(judged(json!({ "ownerReferences": owners, "labels": our_labels() })), Whose::Ours);
+        assert_eq!(judged(json!({ "ownerReferences": owners })), Whose::Ours);
+    }
+
+    #[test]
+    fn what_has_our_labels_and_no_controller_is_adopted() {
+        assert_eq!(judged(json!({ "labels": our_labels() })), Whose::Adopt);
+        let owners = owner("ConfigMap", "backup", "u9", false);
+        assert_eq!(judged(json!({ "labels": our_labels(), "ownerReferences": owners })), Whose::Adopt);
+    }
+
+    #[test]
+    fn what_another_controls_is_taken_even_with_our_labels() {
+        let owners = owner("Deployment", "web", "u9", true);
+        let told = taken(json!({ "labels": our_labels(), "ownerReferences": owners }));
+        assert!(told.starts_with("Service restante-default belongs to Deployment web: "), "{told}");
+        assert!(told.contains("`kubectl -n mq delete service restante-default`"), "{told}");
+        assert!(!told.contains("kubectl -n mq label"), "a label would not hand it over: {told}");
+    }
+
+    #[test]
+    fn what_an_earlier_broker_of_the_name_had_is_waited_for() {
+        let told = taken(json!({ "ownerReferences": owner("MessageBroker", "default", "u0", true) }));
+        assert!(told.contains("an earlier MessageBroker default: Kubernetes deletes it"), "{told}");
+        let other = taken(json!({ "ownerReferences": owner("MessageBroker", "other", "u2", true) }));
+        assert!(other.contains("belongs to MessageBroker other: delete it"), "{other}");
+    }
+
+    #[test]
+    fn what_lacks_one_of_our_labels_is_another_s_and_the_command_hands_it_over() {
+        for labels in [
+            json!({}),
+            json!({ "app.kubernetes.io/managed-by": "restante-operator" }),
+            json!({ "restante.dev/broker": "default" }),
+            json!({ "app.kubernetes.io/managed-by": "restante-operator", "restante.dev/broker": "other" }),
+            json!({ "app.kubernetes.io/managed-by": "Helm", "restante.dev/broker": "default" }),
+        ] {
+            let told = taken(json!({ "labels": labels }));
+            let command = "`kubectl -n mq label --overwrite service restante-default \
+                           app.kubernetes.io/managed-by=restante-operator restante.dev/broker=default`";
+            assert!(told.contains(command), "{told}");
+        }
+    }
+
+    #[test]
+    fn the_holder_is_named_as_far_as_the_object_tells() {
+        let by = |metadata: Value| {
+            let told = taken(metadata);
+            told.split(" belongs to ").nth(1).unwrap().split(": ").next().unwrap().to_owned()
+        };
+        let release = json!({ "annotations": { "meta.helm.sh/release-name": "shop" } });
+        assert_eq!(by(release), "the Helm release shop");
+        assert_eq!(by(json!({ "labels": { "app.kubernetes.io/managed-by": "argo" } })), "argo");
+        let mut other = our_labels();
+        other["restante.dev/broker"] = json!("other");
+        assert_eq!(by(json!({ "labels": other })), "MessageBroker other");
+        let fields = json!([
+            { "manager": "later", "time": "2026-02-01T00:00:00Z" },
+            { "manager": "kubectl-create", "time": "2026-01-01T00:00:00Z" },
+        ]);
+        assert_eq!(by(json!({ "managedFields": fields })), "somebody else (made with kubectl-create)");
+        assert_eq!(by(json!({})), "somebody else");
+    }
+}

@@ -1,0 +1,308 @@
+//! Whether a MessageBroker is Ready, and if not, what is in the way. Pure.
+//!
+//! The StatefulSet and the pods are told by different watches, one of which is behind: Ready takes both. Both must be those
+//! of the StatefulSet that was just written, at its last revision, and the pod must have the claim that is there now.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ContainerStatus, PersistentVolumeClaim, Pod},
+};
+use restante_crds::condition::kind;
+
+use crate::{conditions::Assertion, names};
+
+/// The label in which a pod has the revision of the StatefulSet that it was made of.
+const REVISION_LABEL: &str = "controller-revision-hash";
+
+/// What is there of a MessageBroker.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// Its name.
+    pub broker: &'a str,
+    /// Pods that it should have.
+    pub replicas: i32,
+    /// The StatefulSet, as the last write answered.
+    pub workload: &'a StatefulSet,
+    /// Its pods, those of an earlier StatefulSet among them.
+    pub pods: &'a [Arc<Pod>],
+    /// The claim.
+    pub claim: Option<&'a PersistentVolumeClaim>,
+    /// What Kubernetes said when it could not make the pod.
+    pub not_made: Option<&'a str>,
+}
+
+impl Sight<'_> {
+    fn own_pods(&self) -> impl Iterator<Item = &Pod> {
+        let uid = self.workload.metadata.uid.as_deref();
+        self.pods.iter().map(Arc::as_ref).filter(move |pod| {
+            pod.metadata.owner_references.iter().flatten().any(|owner| Some(owner.uid.as_str()) == uid)
+        })
+    }
+
+    /// Whether a pod should be there and is not: Kubernetes may be forbidden to make it.
+    pub fn lacks_pods(&self) -> bool {
+        self.own_pods().next().is_none()
+    }
+
+    /// Pods of the last revision that are ready, by both that tell of them.
+    pub fn ready_pods(&self) -> i32 {
+        let status = self.workload.status.as_ref();
+        let told = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        let revision = status.and_then(|status| status.update_revision.as_deref());
+        let seen = self.own_pods().filter(|pod| {
+            let labels = pod.metadata.labels.as_ref();
+            let made_of = labels.and_then(|labels| labels.get(REVISION_LABEL)).map(String::as_str);
+            pod.metadata.deletion_timestamp.is_none() && made_of == revision && is_ready(pod)
+        });
+        told.min(i32::try_from(seen.count()).unwrap_or(i32::MAX))
+    }
+
+    /// The condition Ready.
+    pub fn assertion(&self) -> Assertion {
+        let rollout =
+            |message: String| Assertion::fails(kind::READY, "RolloutUnderWay", self.with_trouble(message));
+        let name = names::workload(self.broker);
+        let generation = self.workload.metadata.generation.unwrap_or_default();
+        let status = self.workload.status.clone().unwrap_or_default();
+        if self.workload.metadata.deletion_timestamp.is_some() {
+            return rollout(format!("StatefulSet {name} is being deleted, and is then made anew"));
+        }
+        if status.observed_generation.unwrap_or_default() < generation {
+            return rollout(format!(
+                "StatefulSet {name} was changed, and its controller has not seen it yet"
+            ));
+        }
+        if status.current_revision != status.update_revision {
+            let updated = status.updated_replicas.unwrap_or(0);
+            return rollout(format!("{updated} of {} pods have the last revision", self.replicas));
+        }
+        if let Some(message) = self.claim_trouble() {
+            return Assertion::fails(kind::READY, "PodsNotReady", self.with_trouble(message));
+        }
+        let ready = self.ready_pods();
+        let message = format!("{ready} of {} pods are ready", self.replicas);
+        if ready < self.replicas {
+            return Assertion::fails(kind::READY, "PodsNotReady", self.with_trouble(message));
+        }
+        Assertion::holds(kind::READY, "Ready", message)
+    }
+
+    fn claim_trouble(&self) -> Option<String> {
+        let name = names::claim(self.broker);
+        let Some(claim) = self.claim else { return Some(format!("claim {name} does not exist yet")) };
+        if claim.metadata.deletion_timestamp.is_some() {
+            return Some(format!("claim {name} is being deleted"));
+        }
+        let is_older = |pod: &Pod| {
+            let (pod, claim) =
+                (pod.metadata.creation_timestamp.as_ref(), claim.metadata.creation_timestamp.as_ref());
+            pod.zip(claim).is_some_and(|(pod, claim)| pod.0 < claim.0)
+        };
+        // A StatefulSet makes the claim first. Whole seconds are all that Kubernetes tells.
+        let old = self.own_pods().find(|pod| is_older(pod))?;
+        let pod = old.metadata.name.as_deref().unwrap_or_default();
+        Some(format!("claim {name} was replaced, and pod {pod} still has the earlier one: delete the pod"))
+    }
+
+    /// A message with what is known to be in the way, or where to look.
+    fn with_trouble(&self, message: String) -> String {
+        let trouble = self.own_pods().find_map(trouble);
+        match trouble.or_else(|| self.not_made.filter(|_| self.lacks_pods()).map(str::to_owned)) {
+            Some(trouble) => format!("{message}: {trouble}"),
+            None if self.lacks_pods() => {
+                format!("{message}: see `kubectl describe statefulset {}`", names::workload(self.broker))
+            }
+            None => {
+                format!("{message}: see `kubectl describe pod -l {}={}`", names::BROKER_LABEL, self.broker)
+            }
+        }
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// What keeps a pod from running, if Kubernetes says so.
+fn trouble(pod: &Pod) -> Option<String> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let status = pod.status.as_ref()?;
+    let unscheduled = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.status == "False" && condition.message.is_some()
+    });
+    if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
+        return Some(format!("pod {name} is not scheduled: {message}"));
+    }
+    status.container_statuses.iter().flatten().find_map(|container| container_trouble(name, container))
+}
+
+fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    let message = waiting.message.as_deref().map(|message| format!(" ({message})")).unwrap_or_default();
+    match reason {
+        // Each pod begins so.
+        "ContainerCreating" | "PodInitializing" => None,
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            Some(format!("image {} of pod {pod} cannot be pulled: {reason}{message}", container.image))
+        }
+        _ => {
+            let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            let code =
+                last.map(|last| format!(", it last ended with {}", last.exit_code)).unwrap_or_default();
+            Some(format!("pod {pod} does not run: {reason}{message}{code}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const UID: &str = "5e7";
+
+    fn workload(status: Value) -> StatefulSet {
+        serde_json::from_value(json!({
+            "metadata": { "name": "restante-main", "uid": UID, "generation": 3 },
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn settled() -> StatefulSet {
+        workload(json!({
+            "replicas": 1, "observedGeneration": 3, "readyReplicas": 1, "updatedReplicas": 1,
+            "currentRevision": "b", "updateRevision": "b",
+        }))
+    }
+
+    fn pod(owner: &str, revision: &str, status: Value) -> Arc<Pod> {
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "restante-main-0",
+                    "creationTimestamp": "2026-01-01T00:00:05Z",
+                    "labels": { "controller-revision-hash": revision },
+                    "ownerReferences": [
+                        { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "restante-main", "uid": owner },
+                    ],
+                },
+                "status": status,
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn ready() -> Value {
+        json!({ "conditions": [{ "type": "Ready", "status": "True" }] })
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({ "containerStatuses": [{
+            "name": "broker", "image": "broker:2", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": reason, "message": message } },
+        }] })
+    }
+
+    fn claim(created: &str) -> PersistentVolumeClaim {
+        serde_json::from_value(json!({
+            "metadata": { "name": "data-restante-main-0", "creationTimestamp": created },
+        }))
+        .unwrap()
+    }
+
+    fn told(
+        workload: &StatefulSet,
+        pods: &[Arc<Pod>],
+        claim: Option<&PersistentVolumeClaim>,
+    ) -> (String, String) {
+        let sight = Sight { broker: "main", replicas: 1, workload, pods, claim, not_made: None };
+        let assertion = sight.assertion();
+        assert_eq!(assertion.holds, assertion.reason == "Ready");
+        (assertion.reason, assertion.message)
+    }
+
+    fn reason(workload: &StatefulSet, pods: &[Arc<Pod>]) -> String {
+        told(workload, pods, Some(&claim("2026-01-01T00:00:00Z"))).0
+    }
+
+    #[test]
+    fn one_ready_pod_of_the_last_revision_is_ready() {
+        assert_eq!(reason(&settled(), &[pod(UID, "b", ready())]), "Ready");
+    }
+
+    #[test]
+    fn a_stateful_set_that_was_not_observed_or_is_rolled_out_is_not_ready() {
+        let pods = [pod(UID, "b", ready())];
+        let mut unseen = settled();
+        unseen.metadata.generation = Some(4);
+        assert_eq!(reason(&unseen, &pods), "RolloutUnderWay");
+        let mut rolling = settled();
+        rolling.status.as_mut().unwrap().current_revision = Some("a".into());
+        assert_eq!(reason(&rolling, &pods), "RolloutUnderWay");
+        assert_eq!(reason(&workload(json!(null)), &pods), "RolloutUnderWay");
+    }
+
+    #[test]
+    fn pods_of_another_stateful_set_or_revision_do_not_count() {
+        assert_eq!(reason(&settled(), &[pod("other", "b", ready())]), "PodsNotReady");
+        assert_eq!(reason(&settled(), &[pod(UID, "a", ready())]), "PodsNotReady");
+        // The StatefulSet's count is behind.
+        assert_eq!(reason(&settled(), &[]), "PodsNotReady");
+        assert_eq!(reason(&settled(), &[pod(UID, "b", json!({}))]), "PodsNotReady");
+    }
+
+    #[test]
+    fn a_pod_that_has_an_earlier_claim_is_not_ready() {
+        let pods = [pod(UID, "b", ready())];
+        let (reason, message) = told(&settled(), &pods, Some(&claim("2026-01-01T00:00:09Z")));
+        assert_eq!(reason, "PodsNotReady");
+        assert!(message.contains("was replaced"), "{message}");
+        assert_eq!(told(&settled(), &pods, None).0, "PodsNotReady");
+        let mut going = claim("2026-01-01T00:00:00Z");
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
+        assert_eq!(told(&settled(), &pods, Some(&going)).0, "PodsNotReady");
+    }
+
+    #[test]
+    fn what_keeps_the_pod_from_running_is_told() {
+        let message = |status: Value| {
+            told(&settled(), &[pod(UID, "b", status)], Some(&claim("2026-01-01T00:00:00Z"))).1
+        };
+        let image = message(waiting("ImagePullBackOff", "back-off"));
+        assert!(
+            image.contains("image broker:2 of pod restante-main-0 cannot be pulled: ImagePullBackOff"),
+            "{image}"
+        );
+        let crash = message(waiting("CrashLoopBackOff", "back-off"));
+        assert!(crash.contains("does not run: CrashLoopBackOff (back-off)"), "{crash}");
+        let unscheduled = json!({ "conditions": [
+            { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" },
+        ] });
+        assert!(message(unscheduled).contains("is not scheduled: 0/1 nodes"));
+        let starting = message(waiting("ContainerCreating", ""));
+        assert!(starting.ends_with("see `kubectl describe pod -l restante.dev/broker=main`"), "{starting}");
+    }
+
+    #[test]
+    fn why_no_pod_was_made_is_told() {
+        let (workload, claim) = (settled(), claim("2026-01-01T00:00:00Z"));
+        let mut sight = Sight {
+            broker: "main",
+            replicas: 1,
+            workload: &workload,
+            pods: &[],
+            claim: Some(&claim),
+            not_made: None,
+        };
+        let unknown = sight.assertion().message;
+        assert!(unknown.ends_with("see `kubectl describe statefulset restante-main`"), "{unknown}");
+        sight.not_made = Some("exceeded quota");
+        assert_eq!(sight.assertion().message, "0 of 1 pods are ready: exceeded quota");
+    }
+}

@@ -1,0 +1,299 @@
+//! What a MessageBroker asks of its volume beside what is there, and what can be done about the difference. Pure.
+//!
+//! Kubernetes lets nobody change the claim templates of a StatefulSet, and of a bound claim nothing but its size, upwards.
+//! A claim that was never bound has held nothing: it may be made anew. Whatever ever held data is never deleted.
+
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use restante_crds::{message_broker::Storage, quantity};
+
+use crate::names::BROKER_LABEL;
+
+/// The field that people edit.
+const FIELD: &str = "spec.engine.embedded.storage";
+/// Kubernetes' mark on a claim that was bound once, whatever became of its volume.
+const BOUND_ONCE: &str = "pv.kubernetes.io/bind-completed";
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// Ask for this size.
+    Grow(Quantity),
+    /// Delete the StatefulSet and the claim, which was never bound or is not there, and make both anew.
+    Remake,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// What is to be done.
+    pub step: Step,
+    /// What is not as asked and stays so, each with what to do.
+    pub differences: Vec<String>,
+}
+
+/// Compares. `template` is the claim template of the StatefulSet, `claim` the claim of its pod, each if it is there.
+pub fn judge(
+    asked: &Storage,
+    template: Option<&PersistentVolumeClaim>,
+    claim: Option<&PersistentVolumeClaim>,
+    broker: &str,
+) -> Judgement {
+    let template = template.and_then(|template| template.spec.as_ref());
+    let keep = |differences| Judgement { step: Step::Keep, differences };
+    let claim = claim.filter(|claim| {
+        // One that goes and never held anything is as good as gone.
+        claim.metadata.deletion_timestamp.is_none() || was_bound(claim)
+    });
+    let Some(claim) = claim else {
+        // The next claim is made of the template.
+        let differs = template.is_some_and(|template| !is_template_of(template, asked));
+        return Judgement { step: if differs { Step::Remake } else { Step::Keep }, differences: Vec::new() };
+    };
+    let Some(found) = claim.spec.as_ref() else { return keep(Vec::new()) };
+    let name = claim.metadata.name.as_deref().unwrap_or_default();
+    let labels = claim.metadata.labels.as_ref();
+    let is_ours = labels.and_then(|labels| labels.get(BROKER_LABEL)).is_some_and(|label| label == broker);
+    if !was_bound(claim) && is_ours {
+        let differs = match template {
+            Some(template) => !is_template_of(template, asked),
+            None => {
+                !differences(asked, found, name, broker).is_empty() || size_of(found) != Some(&asked.size)
+            }
+        };
+        return Judgement { step: if differs { Step::Remake } else { Step::Keep }, differences: Vec::new() };
+    }
+    let mut told = differences(asked, found, name, broker);
+    let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
+    match quantity::bytes(has) {
+        Ok(has_bytes) if has_bytes > wanted => told.push(format!(
+            "{FIELD}.size is {} and claim {name} has {}: a claim never shrinks. Set size to {}",
+            asked.size.0, has.0, has.0
+        )),
+        Ok(has_bytes) if has_bytes < wanted && !is_ours => told.push(format!(
+            "{FIELD}.size is {} and claim {name} has {}: the claim is not the operator's. Grow it yourself, or give it \
+             the label {BROKER_LABEL}={broker}",
+            asked.size.0, has.0
+        )),
+        Ok(has_bytes) if has_bytes < wanted => {
+            return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
+        }
+        Ok(_) => {}
+        Err(_) if *has == asked.size => {}
+        Err(_) => told.push(format!("{FIELD}.size is {} and claim {name} has {}", asked.size.0, has.0)),
+    }
+    told.extend(growing(claim, wanted, &asked.size));
+    keep(told)
+}
+
+/// What a claim that asks for enough still lacks.
+fn growing(claim: &PersistentVolumeClaim, wanted: u64, asked: &Quantity) -> Option<String> {
+    let status = claim.status.as_ref()?;
+    let capacity = status.capacity.as_ref()?.get("storage")?;
+    if quantity::bytes(capacity).ok()? >= wanted {
+        return None;
+    }
+    let name = claim.metadata.name.as_deref().unwrap_or_default();
+    let said = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
+    let said: Vec<_> = said
+        .filter_map(|condition| Some(format!("{}: {}", condition.type_, condition.message.as_ref()?)))
+        .collect();
+    let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
+    Some(format!("claim {name} is growing from {} to {}{said}", capacity.0, asked.0))
+}
+
+/// What Kubernetes says when a claim may not grow.
+pub fn refused(asked: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> String {
+    let has = claim.spec.as_ref().and_then(size_of).map(|size| size.0.as_str()).unwrap_or_default();
+    let name = claim.metadata.name.as_deref().unwrap_or_default();
+    format!("{FIELD}.size is {} and claim {name} has {has}: {words}", asked.0)
+}
+
+/// Whether a claim was ever bound to a volume, and so may have held data.
+pub fn was_bound(claim: &PersistentVolumeClaim) -> bool {
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let annotations = claim.metadata.annotations.as_ref();
+    !volume.is_empty()
+        || matches!(phase, Some("Bound" | "Lost"))
+        || annotations.is_some_and(|annotations| annotations.contains_key(BOUND_ONCE))
+}
+
+fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
+    found.resources.as_ref()?.requests.as_ref()?.get("storage")
+}
+
+fn is_template_of(template: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
+    let same_size =
+        size_of(template).is_some_and(|size| match (quantity::bytes(size), quantity::bytes(&asked.size)) {
+            (Ok(has), Ok(wanted)) => has == wanted,
+            _ => *size == asked.size,
+        });
+    same_size && template.storage_class_name == asked.storage_class_name && has_mode(template, asked)
+}
+
+fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
+    found.access_modes.as_deref().is_some_and(|modes| modes == [asked.access_mode.as_str()])
+}
+
+/// Differences in what can never change. A spec without a class takes whichever the claim was given.
+fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str, broker: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let cure = "a claim never changes it. Set it back, or move the channels to another MessageBroker";
+    let class = found.storage_class_name.as_deref().unwrap_or_default();
+    if let Some(wanted) = asked.storage_class_name.as_deref().filter(|wanted| *wanted != class) {
+        told.push(format!(
+            "{FIELD}.storageClassName is {wanted} and claim {name} of {broker} has {class:?}: {cure}"
+        ));
+    }
+    if !has_mode(found, asked) {
+        let modes = found.access_modes.clone().unwrap_or_default().join(",");
+        let wanted = asked.access_mode.as_str();
+        told.push(format!("{FIELD}.accessMode is {wanted} and claim {name} of {broker} has {modes}: {cure}"));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(size: &str, class: Option<&str>) -> Storage {
+        Storage {
+            size: Quantity(size.into()),
+            storage_class_name: class.map(str::to_owned),
+            ..Storage::default()
+        }
+    }
+
+    fn claim(size: &str, class: Option<&str>) -> PersistentVolumeClaim {
+        let mut claim: PersistentVolumeClaim = serde_json::from_value(json!({
+            "metadata": { "name": "data-restante-main-0", "labels": { "restante.dev/broker": "main" } },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } } },
+            "status": { "phase": "Pending" },
+        }))
+        .unwrap();
+        claim.spec.as_mut().unwrap().storage_class_name = class.map(str::to_owned);
+        claim
+    }
+
+    fn bound(size: &str, class: Option<&str>) -> PersistentVolumeClaim {
+        let mut claim = claim(size, class);
+        claim.spec.as_mut().unwrap().volume_name = Some("volume-1".into());
+        let status: Value = json!({ "phase": "Bound", "capacity": { "storage": size } });
+        claim.status = Some(serde_json::from_value(status).unwrap());
+        claim
+    }
+
+    fn step(
+        asked: &Storage,
+        template: Option<&PersistentVolumeClaim>,
+        claim: Option<&PersistentVolumeClaim>,
+    ) -> Step {
+        judge(asked, template, claim, "main").step
+    }
+
+    #[test]
+    fn what_is_as_asked_stays() {
+        for claim in [None, Some(claim("1Gi", Some("fast"))), Some(bound("1Gi", Some("fast")))] {
+            let judged = judge(
+                &asked("1024Mi", Some("fast")),
+                Some(&bound("1Gi", Some("fast"))),
+                claim.as_ref(),
+                "main",
+            );
+            assert_eq!(judged, Judgement { step: Step::Keep, differences: vec![] }, "{claim:?}");
+        }
+    }
+
+    #[test]
+    fn a_bound_claim_grows_and_never_shrinks() {
+        let made = claim("2Gi", None);
+        assert_eq!(
+            step(&asked("3Gi", None), Some(&made), Some(&bound("2Gi", Some("x")))),
+            Step::Grow(Quantity("3Gi".into()))
+        );
+        let smaller = judge(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))), "main");
+        assert_eq!(smaller.step, Step::Keep);
+        let told = &smaller.differences[0];
+        assert!(told.contains("size is 1Gi and claim data-restante-main-0 has 2Gi"), "{told}");
+    }
+
+    #[test]
+    fn a_claim_from_an_earlier_installation_is_taken_as_it_is_and_told() {
+        // No StatefulSet yet: what is asked is beside what was kept.
+        let judged = judge(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))), "main");
+        assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 2));
+        assert_eq!(
+            step(&asked("3Gi", None), None, Some(&bound("2Gi", Some("slow")))),
+            Step::Grow(Quantity("3Gi".into()))
+        );
+    }
+
+    #[test]
+    fn class_and_mode_of_a_bound_claim_are_told_and_stay() {
+        let mut wanted = asked("2Gi", Some("fast"));
+        wanted.access_mode = restante_crds::message_broker::AccessMode::ReadWriteOncePod;
+        let found = bound("2Gi", Some("slow"));
+        let judged = judge(&wanted, Some(&found), Some(&found), "main");
+        assert_eq!(judged.step, Step::Keep);
+        assert!(judged.differences[0].contains("storageClassName is fast"), "{judged:?}");
+        assert!(judged.differences[1].contains("accessMode is ReadWriteOncePod"), "{judged:?}");
+    }
+
+    #[test]
+    fn a_claim_that_was_never_bound_is_made_anew_when_it_differs() {
+        let made = claim("1Gi", Some("fsat"));
+        for wanted in [asked("1Gi", Some("fast")), asked("1Gi", None), asked("2Gi", Some("fsat"))] {
+            assert_eq!(step(&wanted, Some(&made), Some(&made)), Step::Remake, "{wanted:?}");
+            // The claim is gone already.
+            assert_eq!(step(&wanted, Some(&made), None), Step::Remake, "{wanted:?}");
+        }
+        // The StatefulSet is gone already.
+        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&made)), Step::Remake);
+        assert_eq!(step(&asked("1Gi", Some("fast")), None, None), Step::Keep);
+    }
+
+    #[test]
+    fn what_may_ever_have_held_data_is_never_made_anew() {
+        let wanted = asked("1Gi", Some("fast"));
+        let mut marked = claim("1Gi", Some("slow"));
+        marked.metadata.annotations = Some([(BOUND_ONCE.to_owned(), "yes".to_owned())].into());
+        let mut lost = claim("1Gi", Some("slow"));
+        lost.status.as_mut().unwrap().phase = Some("Lost".into());
+        let mut named = claim("1Gi", Some("slow"));
+        named.spec.as_mut().unwrap().volume_name = Some("chosen".into());
+        let mut going = bound("1Gi", Some("slow"));
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        for claim in [marked, lost, named, going] {
+            assert_eq!(step(&wanted, Some(&claim), Some(&claim)), Step::Keep, "{claim:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_without_our_label_is_used_and_never_written() {
+        let mut found = bound("1Gi", Some("slow"));
+        found.metadata.labels = None;
+        let judged = judge(&asked("2Gi", None), None, Some(&found), "main");
+        assert_eq!(judged.step, Step::Keep);
+        assert!(judged.differences[0].contains("not the operator's"), "{judged:?}");
+        let mut pending = claim("1Gi", Some("slow"));
+        pending.metadata.labels = None;
+        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&pending)), Step::Keep);
+    }
+
+    #[test]
+    fn a_claim_that_grows_is_told_until_it_has_grown() {
+        let mut claim = bound("2Gi", None);
+        let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
+        requests.insert("storage".into(), Quantity("3Gi".into()));
+        let judged = judge(&asked("3Gi", None), None, Some(&claim), "main");
+        assert_eq!(judged.differences, ["claim data-restante-main-0 is growing from 2Gi to 3Gi"]);
+    }
+}

@@ -1,12 +1,18 @@
 //! The operator on a real API server, one outcome a test. Each test has a namespace and an operator of its own, in a
 //! cluster that all of them share: an operator serves the MessageBrokers of its namespace and leaves all others alone.
 
+mod brokers;
+mod default_broker;
 mod default_operator;
 mod deletion;
+mod names;
 mod neighbours;
 mod objects;
 mod process;
+mod ready;
+mod refused;
 mod serves;
+mod storage;
 mod telling;
 mod traffic;
 mod unreadable;

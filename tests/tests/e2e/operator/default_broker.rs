@@ -1,0 +1,104 @@
+//! The MessageBroker that an installation comes with: kept as its ConfigMap says, without a restart of the operator.
+
+use anyhow::{Result, ensure};
+use restante_tests::wait;
+use serde_json::json;
+
+use super::process::{Operator, SOON};
+use crate::shared;
+
+const FLAG: &str = "--default-broker-configmap=recipe";
+const BROKER: &str = "messagebroker/main";
+
+/// The ConfigMap whose MessageBroker has these further lines in its spec, which are indented by two.
+fn recipe(namespace: &str, spec: &str) -> serde_json::Value {
+    let broker = super::objects::broker(namespace, "main", spec);
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "recipe", "namespace": namespace},
+        "data": {"broker.yaml": broker},
+    })
+}
+
+/// An operator whose ConfigMap was made after its start, and whose default broker is there.
+fn start(namespace: &str) -> Result<Option<Operator>> {
+    let Some(cluster) = shared::bare() else { return Ok(None) };
+    let operator = Operator::start(cluster, namespace, &[FLAG])?;
+    operator.apply(&recipe(namespace, "  keepAliveSeconds: 700\n"))?;
+    keep_alive_is(&operator, 700)?;
+    Ok(Some(operator))
+}
+
+fn keep_alive_is(operator: &Operator, seconds: i64) -> Result<()> {
+    wait::until("the default broker to be as asked", SOON, || {
+        let broker = operator.get(BROKER)?;
+        ensure!(broker["spec"]["keepAliveSeconds"] == seconds, "{}", broker["spec"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_default_broker_that_was_deleted_is_made_again_at_once() -> Result<()> {
+    let Some(operator) = start("default-deleted")? else { return Ok(()) };
+    let uid = operator.get(BROKER)?["metadata"]["uid"].clone();
+    operator.run(&["delete", BROKER, "--timeout=60s"])?;
+    keep_alive_is(&operator, 700)?;
+    ensure!(operator.get(BROKER)?["metadata"]["uid"] != uid);
+    operator.until_condition("main", "Ready", "True", "Ready").map(drop)
+}
+
+#[test]
+fn an_edit_of_the_default_broker_by_hand_is_put_back_at_once() -> Result<()> {
+    let Some(operator) = start("default-edited")? else { return Ok(()) };
+    operator.patch(BROKER, &json!({"spec": {"keepAliveSeconds": 5}}))?;
+    keep_alive_is(&operator, 700)
+}
+
+#[test]
+fn an_edit_of_the_config_map_is_applied_without_a_restart() -> Result<()> {
+    let Some(operator) = start("default-recipe")? else { return Ok(()) };
+    operator.apply(&recipe("default-recipe", "  keepAliveSeconds: 800\n"))?;
+    keep_alive_is(&operator, 800)
+}
+
+#[test]
+fn a_refusal_of_the_default_broker_is_told_on_the_config_map_and_on_the_broker() -> Result<()> {
+    let Some(operator) = start("default-refused")? else { return Ok(()) };
+    operator.apply(&recipe("default-refused", "  keepAliveSeconds: 0\n"))?;
+    for object in ["recipe", "main"] {
+        let note = operator.until_event(object, "DefaultBrokerRefused")?;
+        ensure!(note.contains("keepAliveSeconds"), "{note}");
+    }
+    operator.apply(&recipe("default-refused", "  keepAliveSeconds: 900\n"))?;
+    keep_alive_is(&operator, 900)
+}
+
+#[test]
+fn an_operator_without_its_config_map_serves_other_brokers() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "default-missing", &[FLAG])?;
+    operator.broker_becomes_ready("other", "")?;
+    ensure!(operator.log().contains("ConfigMap recipe (--default-broker-configmap) does not exist"));
+    ensure!(operator.metric("restante_operator_reconcile_errors_total")? >= 1.0);
+    Ok(())
+}
+
+#[test]
+fn a_malformed_config_map_is_told_and_stops_nothing_else() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "default-malformed", &[FLAG])?;
+    let mut malformed = recipe("default-malformed", "");
+    malformed["data"]["broker.yaml"] = json!("spec: [");
+    operator.apply(&malformed)?;
+    operator.until_event("recipe", "DefaultBrokerMalformed")?;
+    operator.broker_becomes_ready("other", "")
+}
+
+#[test]
+fn a_default_broker_goes_with_its_config_map_and_stays_away() -> Result<()> {
+    let Some(operator) = start("default-uninstalled")? else { return Ok(()) };
+    operator.run(&["delete", "configmap", "recipe"])?;
+    operator.until_gone(BROKER)?;
+    // What the operator does after that was asked of it later.
+    operator.broker_becomes_ready("other", "")?;
+    operator.until_gone(BROKER)
+}

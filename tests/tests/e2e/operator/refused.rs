@@ -1,0 +1,168 @@
+//! What Kubernetes refuses is told on the MessageBroker, in its words.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::process::Operator;
+use crate::shared;
+
+fn quota(field: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {field: "0"}},
+    })
+}
+
+#[test]
+fn a_quota_that_forbids_an_object_is_told_with_its_name() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "quota-services", &[])?;
+    operator.apply(&quota("services"))?;
+    operator.until("the quota to be counted", "resourcequota/none", |quota| {
+        ensure!(quota["status"]["hard"]["services"] == "0", "{quota}");
+        Ok(())
+    })?;
+    operator.apply_broker("main", "")?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.contains("Service restante-main-headless"), "{message}");
+    ensure!(message.contains("exceeded quota: none"), "{message}");
+    operator.until_event("main", "ApplyFailed")?;
+    // Nobody tells the operator that a quota is gone: it tries again.
+    operator.run(&["delete", "resourcequota", "none"])?;
+    operator.until_condition("main", "Ready", "True", "Ready").map(drop)
+}
+
+#[test]
+fn a_quota_that_forbids_the_pod_is_told() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "quota-pods", &[])?;
+    operator.apply(&quota("pods"))?;
+    operator.until("the quota to be counted", "resourcequota/none", |quota| {
+        ensure!(quota["status"]["hard"]["pods"] == "0", "{quota}");
+        Ok(())
+    })?;
+    operator.apply_broker("main", "")?;
+    operator.until("the quota to be told", "messagebroker/main", |broker| {
+        let message = &super::objects::condition(broker, "Ready")?["message"];
+        ensure!(
+            message.as_str().is_some_and(|message| message.contains("exceeded quota: none")),
+            "{message}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_limit_range_that_forbids_the_pod_is_told() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "limit-range", &[])?;
+    operator.apply(&json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"},
+        "spec": {"limits": [{"type": "Container", "max": {"memory": "16Mi"}}]},
+    }))?;
+    operator.apply_broker("main", "  template: {resources: {limits: {memory: 1Gi}}}\n")?;
+    operator.until("the LimitRange to be told", "messagebroker/main", |broker| {
+        let message = &super::objects::condition(broker, "Ready")?["message"];
+        ensure!(
+            message.as_str().is_some_and(|message| message.contains("maximum memory usage")),
+            "{message}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_template_that_kubernetes_does_not_know_is_told() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "bad-template", &[])?;
+    operator.apply_broker("main", "  template: {affinity: {nodeAfinity: {}}}\n")?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.contains("StatefulSet restante-main") && message.contains("nodeAfinity"), "{message}");
+    operator.apply_broker("main", "")?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    // In one that runs as well, and it runs on.
+    operator.apply_broker("main", "  template: {labels: {team: a b}}\n")?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.contains("a b"), "{message}");
+    ensure!(operator.get("statefulset/restante-main")?["status"]["readyReplicas"] == 1);
+    Ok(())
+}
+
+#[test]
+fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let kubectl = cluster.kubectl();
+    let operator = Operator::start(cluster, "admission", &[])?;
+    kubectl.apply(
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": "no-stateful-sets"},
+            "spec": {
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                    "resources": ["statefulsets"],
+                }]},
+                "validations": [{"expression": "false", "message": "ask the platform team first"}],
+            },
+        })
+        .to_string(),
+    )?;
+    kubectl.apply(
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": "no-stateful-sets"},
+            "spec": {
+                "policyName": "no-stateful-sets",
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "admission"},
+                }},
+            },
+        })
+        .to_string(),
+    )?;
+    restante_tests::wait::until("the policy to be obeyed", super::process::SOON, || {
+        let set = ["-n", "admission", "create", "--dry-run=server", "-f", "-"];
+        let manifest = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},
+            "spec": {
+                "serviceName": "probe",
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+            },
+        });
+        let refused =
+            restante_tests::command::run_with_input(kubectl.command().args(set), &manifest.to_string());
+        ensure!(
+            refused.is_err_and(|error| format!("{error:#}").contains("platform team")),
+            "it is not obeyed yet"
+        );
+        Ok(())
+    })?;
+    operator.apply_broker("main", "")?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.contains("StatefulSet restante-main"), "{message}");
+    ensure!(message.contains("ask the platform team first"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_told() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "bad-image", &[])?;
+    operator.apply_broker(
+        "main",
+        "  template: {image: 'restante.local/broker:nowhere', imagePullPolicy: Never}\n",
+    )?;
+    operator.until("the image to be told", "messagebroker/main", |broker| {
+        let message = &super::objects::condition(broker, "Ready")?["message"];
+        let told = message.as_str().is_some_and(|message| {
+            message.contains("image restante.local/broker:nowhere of pod restante-main-0 cannot be pulled")
+        });
+        ensure!(told, "{message}");
+        Ok(())
+    })?;
+    operator.apply_broker("main", "")?;
+    operator.until_condition("main", "Ready", "True", "Ready").map(drop)
+}

@@ -1,0 +1,107 @@
+//! Storage that is edited: what can be applied is, what cannot is told, and nothing that held data is deleted.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::{objects::condition_is, process::Operator};
+use crate::shared;
+
+const CLAIM: &str = "pvc/data-restante-main-0";
+
+fn storage(fields: &str) -> String {
+    format!("  engine: {{embedded: {{storage: {{{fields}}}}}}}\n")
+}
+
+fn size(claim: &Value) -> &Value {
+    &claim["spec"]["resources"]["requests"]["storage"]
+}
+
+#[test]
+fn a_larger_size_grows_the_claim_and_the_pod_runs_on() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "grows", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
+    let pod = operator.get("pod/restante-main-0")?;
+    operator.apply_broker("main", &storage("size: 2Gi, storageClassName: local-growing"))?;
+    operator.until("the claim to ask for more", CLAIM, |claim| {
+        ensure!(size(claim) == "2Gi", "{claim}");
+        Ok(())
+    })?;
+    operator.until_condition("main", "StorageDiffers", "False", "AsAsked")?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    ensure!(operator.get("pod/restante-main-0")?["metadata"]["uid"] == pod["metadata"]["uid"]);
+    Ok(())
+}
+
+#[test]
+fn a_class_that_forbids_growth_is_told_in_kubernetes_words_and_the_rest_applies() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "may-not-grow", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 1Gi"))?;
+    operator.apply_broker("main", &format!("{}  keepAliveSeconds: 700\n", storage("size: 2Gi")))?;
+    let message = operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
+    ensure!(message.contains("size is 2Gi") && message.contains("has 1Gi"), "{message}");
+    ensure!(message.contains("resize"), "these are not the API server's words: {message}");
+    operator.until_event("main", "NotApplied")?;
+    operator.until("the rest to be applied", "statefulset/restante-main", |set| {
+        let text = set["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+        ensure!(text.contains("--keep-alive=700"), "{text}");
+        Ok(())
+    })?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    operator.apply_broker("main", &storage("size: 1Gi"))?;
+    operator.until_condition("main", "StorageDiffers", "False", "AsAsked").map(drop)
+}
+
+#[test]
+fn a_smaller_size_and_another_class_are_told_and_the_claim_stays() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "shrinks", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 2Gi"))?;
+    let claim = operator.get(CLAIM)?;
+    operator
+        .apply_broker("main", &storage("size: 1Gi, storageClassName: fast, accessMode: ReadWriteOncePod"))?;
+    let message = operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
+    for word in ["size is 1Gi", "storageClassName is fast", "accessMode is ReadWriteOncePod"] {
+        ensure!(message.contains(word), "{word}: {message}");
+    }
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    ensure!(operator.get(CLAIM)?["metadata"]["uid"] == claim["metadata"]["uid"]);
+    Ok(())
+}
+
+#[test]
+fn a_misspelt_storage_class_is_mended_by_an_edit() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "misspelt-class", &[])?;
+    operator.apply_broker("main", &storage("size: 1Gi, storageClassName: locla"))?;
+    operator.until("the claim to wait for its class", CLAIM, |claim| {
+        ensure!(claim["status"]["phase"] == "Pending", "{claim}");
+        Ok(())
+    })?;
+    operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
+    operator.apply_broker("main", &storage("size: 1Gi, storageClassName: local"))?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    let claim = operator.get(CLAIM)?;
+    ensure!(claim["spec"]["storageClassName"] == "local" && claim["status"]["phase"] == "Bound", "{claim}");
+    operator.until_event("main", "StorageRemade").map(drop)
+}
+
+#[test]
+fn a_claim_that_was_kept_is_found_again_with_what_it_has() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "installs-again", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 2Gi"))?;
+    let (claim, broker) = (operator.get(CLAIM)?, operator.get("messagebroker/main")?);
+    operator.run(&["delete", "messagebroker", "main", "--timeout=60s"])?;
+    operator.broker_becomes_ready("main", &storage("size: 1Gi"))?;
+    operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
+    ensure!(operator.get(CLAIM)?["metadata"]["uid"] == claim["metadata"]["uid"]);
+    let again = operator.until("the store to be known", "messagebroker/main", |broker| {
+        ensure!(broker["status"]["storeID"].is_string(), "{}", broker["status"]);
+        Ok(broker.clone())
+    })?;
+    condition_is(&again, "StoreReplaced", "False", "SameStore")?;
+    ensure!(again["status"]["storeID"] == broker["status"]["storeID"]);
+    Ok(())
+}

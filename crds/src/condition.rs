@@ -21,6 +21,8 @@ pub mod kind {
     pub const DELETION_BLOCKED: &str = "DeletionBlocked";
     /// Waiting is in vain: somebody has to edit this resource, or another one has been missing for long.
     pub const STALLED: &str = "Stalled";
+    /// Those that the operator tells of a MessageBroker, in their order.
+    pub const OF_MESSAGE_BROKER: &[&str] = &[READY, STORAGE_DIFFERS, STORE_REPLACED, STALLED];
     /// Those that the operator tells of a MessageChannel, in their order. Others may be there as well, and are not its own.
     pub const OF_MESSAGE_CHANNEL: &[&str] = &[ACCEPTED, PROGRAMMED, READY, DELETION_BLOCKED, STALLED];
 }

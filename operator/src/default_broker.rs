@@ -3,7 +3,10 @@
 //! ConfigMap with the manifest, and a controller of its own keeps the MessageBroker as that says: an edit of either, and a
 //! deletion of the MessageBroker, are answered at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, ObjectReference},
@@ -41,6 +44,8 @@ struct State {
     applied: Mutex<Option<(Option<String>, ObjectMeta)>>,
     /// What was last told to be in the way. Told again only when it is something else.
     told: Mutex<Option<String>>,
+    /// The UIDs of those that were told to be the default broker no more.
+    left_behind: Mutex<HashSet<Option<String>>>,
 }
 
 /// Keeps the MessageBroker as the ConfigMap of this name says, until told to stop. A ConfigMap that is missing or malformed
@@ -55,7 +60,12 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
         .graceful_shutdown_on(stop.cancelled_owned());
     let store = controller.store();
     let metrics = Arc::clone(&context.metrics);
-    let state = Arc::new(State { context, applied: Mutex::default(), told: Mutex::default() });
+    let state = Arc::new(State {
+        context,
+        applied: Mutex::default(),
+        told: Mutex::default(),
+        left_behind: Mutex::default(),
+    });
     let policy = |config_map: Arc<ConfigMap>, _: &Error, state: Arc<State>| {
         Action::requeue(state.context.backoffs.failed(&config_map.uid().unwrap_or_default()))
     };
@@ -117,6 +127,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         Ok(applied) => {
             tracing::info!(broker, "the default MessageBroker is as the installation wants it");
             state.has_applied(config_map, &applied.metadata);
+            state.tell_left_behind(config_map, &broker).await;
             Ok(Action::await_change())
         }
         Err(error) => {
@@ -160,6 +171,29 @@ impl State {
             self.context.events.publish_about(&broker, EventType::Warning, reason, note.clone(), None).await;
         }
         self.context.events.publish(config_map, EventType::Warning, reason, note).await;
+    }
+
+    /// Tells those that the ConfigMap made under another name: they stay, with their channels, until somebody deletes them.
+    async fn tell_left_behind(&self, config_map: &ConfigMap, broker: &str) {
+        for other in self.context.brokers.state() {
+            let is_its =
+                other.owner_references().iter().any(|owner| Some(&owner.uid) == config_map.uid().as_ref());
+            let (name, uid) = (other.name_any(), other.uid());
+            if !is_its || name == broker {
+                continue;
+            }
+            if !self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone()) {
+                continue;
+            }
+            let note = format!(
+                "the default MessageBroker is {broker} now: {name} stays, with its channels and its volume. Delete it when \
+                 no channel names it any more"
+            );
+            tracing::warn!("{note}");
+            let metadata = ObjectMeta { uid, ..ObjectMeta::default() };
+            let reference = reference(&name, &self.context.args.namespace, &metadata);
+            self.context.events.publish_about(&reference, EventType::Warning, "LeftBehind", note, None).await;
+        }
     }
 
     fn is_applied(&self, config_map: &ConfigMap, there: &ObjectMeta) -> bool {

@@ -50,6 +50,16 @@ impl Error {
         }
     }
 
+    /// Whether the API server names a field that it does not take, so that only another request leads on. What an
+    /// admission or a quota has against it may pass.
+    pub fn is_of_a_field(&self) -> bool {
+        let Self::Kube { source, .. } = self else { return false };
+        let kube::Error::Api(status) = source.as_ref() else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| !cause.field.is_empty())
+            || status.message.starts_with("failed to create typed patch object")
+    }
+
     /// A stable word for metrics.
     pub fn label(&self) -> &'static str {
         match self {

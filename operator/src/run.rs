@@ -12,13 +12,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use k8s_openapi::{
-    api::{
-        apps::v1::StatefulSet,
-        core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
-    },
-    jiff::Timestamp,
-};
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
@@ -138,8 +132,6 @@ async fn serve(
     let channel_triggers = Triggers::default();
     let broker_triggers = Triggers::default();
     let everything = watcher::Config::default();
-    let children = watcher::Config::default().labels(&mapping::children());
-    let pods_and_claims = watcher::Config::default().labels(&mapping::pods_and_claims());
     let config = || Config::default().concurrency(CONCURRENCY);
     let channels =
         Controller::new(Api::<DeserializeGuard<MessageChannel>>::all(client.clone()), everything.clone())
@@ -150,24 +142,7 @@ async fn serve(
     let brokers = Api::<DeserializeGuard<MessageBroker>>::namespaced(client.clone(), &namespace);
     let brokers = Controller::new(brokers, everything).with_config(config());
     let (channel_store, broker_store) = (channels.store(), brokers.store());
-    let brokers = brokers
-        .watches(
-            Api::<StatefulSet>::namespaced(client.clone(), &namespace),
-            children.clone(),
-            mapping::brokers,
-        )
-        .watches(Api::<Service>::namespaced(client.clone(), &namespace), children.clone(), mapping::brokers)
-        .watches(
-            Api::<ServiceAccount>::namespaced(client.clone(), &namespace),
-            children.clone(),
-            mapping::brokers,
-        )
-        .watches(Api::<Secret>::namespaced(client.clone(), &namespace), children, mapping::brokers)
-        .watches(
-            Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace),
-            pods_and_claims.clone(),
-            mapping::brokers,
-        )
+    let brokers = mapping::watch_children(brokers, &client, &namespace)
         .reconcile_on(broker_triggers.stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned());
     let (pod_store, pod_writer) = reflector::store();
@@ -219,7 +194,8 @@ async fn serve(
     };
     let admin = admin::serve(listener, admin, stop.clone());
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
-    let pods = watcher(pods, pods_and_claims).default_backoff().reflect(pod_writer).touched_objects();
+    let pods =
+        watcher(pods, mapping::pods_and_claims()).default_backoff().reflect(pod_writer).touched_objects();
     let seen = async {
         // In the task of the controllers, which wait for these stores themselves; the others wait for `seen`.
         let stores = tokio::join!(
@@ -327,10 +303,13 @@ async fn sweep(context: &Context, stop: &CancellationToken) {
         }
         let gone = context.fleet.sweep(|name| {
             let broker = context.brokers.get(&ObjectRef::new(name).within(&context.args.namespace));
-            broker.is_some_and(|broker| broker.meta().deletion_timestamp.is_none())
+            broker.is_some_and(|broker| {
+                leftovers::notice(context, broker.meta());
+                broker.meta().deletion_timestamp.is_none()
+            })
         });
         for member in gone {
-            if let Err(error) = leftovers::give_back(context, &member.name, &member.facts().uid).await {
+            if let Err(error) = leftovers::give_back(context, &member).await {
                 tracing::warn!(broker = member.name, %error, "children of a MessageBroker that is gone may be left");
             }
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kube::runtime::reflector::ObjectRef;
@@ -50,6 +53,7 @@ pub struct Member {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) wake: Notify,
     facts: Mutex<BrokerFacts>,
+    keeps_children: AtomicBool,
     pub(super) outcomes: Mutex<HashMap<Uuid, Outcome>>,
     pub(super) backlogs: Mutex<HashMap<Uuid, Backlog>>,
     pub(super) view: Mutex<View>,
@@ -77,6 +81,7 @@ impl Member {
             commands,
             wake: Notify::new(),
             facts: Mutex::new(facts),
+            keeps_children: AtomicBool::new(false),
             outcomes: Mutex::default(),
             backlogs: Mutex::default(),
             view: Mutex::default(),
@@ -95,6 +100,16 @@ impl Member {
         let differs = *old != facts;
         *old = facts;
         differs
+    }
+
+    /// The MessageBroker is being deleted, and its children are to stay.
+    pub fn keep_children(&self) {
+        self.keeps_children.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the children stay when the MessageBroker is gone.
+    pub fn keeps_children(&self) -> bool {
+        self.keeps_children.load(Ordering::Relaxed)
     }
 
     /// What became of a channel, if its broker's task has looked at it.

@@ -126,8 +126,9 @@ impl Fleet {
 
     /// Stops serving the brokers that are gone, and gives them.
     pub fn sweep(&self, is_there: impl Fn(&str) -> bool) -> Vec<Arc<Member>> {
-        let gone: Vec<String> = lock(&self.members).keys().filter(|name| !is_there(name)).cloned().collect();
-        gone.iter().filter_map(|name| self.forget(name)).collect()
+        // Not under the lock: whoever is asked may ask for a member.
+        let names: Vec<String> = lock(&self.members).keys().cloned().collect();
+        names.iter().filter(|name| !is_there(name)).filter_map(|name| self.forget(name)).collect()
     }
 
     /// A pod of a broker changed.

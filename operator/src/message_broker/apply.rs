@@ -204,27 +204,34 @@ async fn own_by_apply(
     name: &str,
     metadata: &ObjectMeta,
 ) -> Result<Option<DynamicObject>, Error> {
-    let mut fields = metadata.managed_fields.clone().unwrap_or_default();
-    let is_ours = |operation: &'static str| {
-        move |entry: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+    let fields = metadata.managed_fields.as_deref().unwrap_or_default();
+    let position = |operation: &str| {
+        fields.iter().position(|entry| {
             entry.manager.as_deref() == Some(FIELD_MANAGER)
                 && entry.operation.as_deref() == Some(operation)
                 && entry.subresource.is_none()
-        }
+        })
     };
-    if !fields.iter().any(is_ours("Update")) {
-        return Ok(None);
+    let Some(index) = position("Update") else { return Ok(None) };
+    let entry = format!("/metadata/managedFields/{index}");
+    let change = match position("Apply") {
+        None => json!({ "op": "replace", "path": format!("{entry}/operation"), "value": "Apply" }),
+        Some(_) => json!({ "op": "remove", "path": entry }),
+    };
+    // Without a resourceVersion: controllers write statuses meanwhile. The tests see to it that the entry is the one meant.
+    let patch = json!([
+        { "op": "test", "path": "/metadata/uid", "value": metadata.uid },
+        { "op": "test", "path": format!("{entry}/manager"), "value": FIELD_MANAGER },
+        { "op": "test", "path": format!("{entry}/operation"), "value": "Update" },
+        change,
+    ]);
+    let patch = serde_json::from_value(patch)
+        .map_err(|error| Error::kube(format!("take the fields of {what}"))(kube::Error::SerdeError(error)))?;
+    let patch = Patch::Json::<()>(patch);
+    match api.patch(name, &PatchParams::default(), &patch).await {
+        Ok(owned) => Ok(Some(owned)),
+        // A controller was faster, and the order of the entries is another. The next reconcile sees the new one.
+        Err(kube::Error::Api(status)) if status.code == 422 => Ok(None),
+        Err(error) => Err(Error::kube(format!("take the fields of {what}"))(error)),
     }
-    if fields.iter().any(is_ours("Apply")) {
-        fields.retain(|entry| !is_ours("Update")(entry));
-    } else {
-        for entry in fields.iter_mut().filter(|entry| is_ours("Update")(entry)) {
-            entry.operation = Some("Apply".into());
-        }
-    }
-    let patch = json!({ "metadata": {
-        "uid": metadata.uid, "resourceVersion": metadata.resource_version, "managedFields": fields,
-    } });
-    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(Some).map_err(Error::kube(format!("take the fields of {what}")))
 }

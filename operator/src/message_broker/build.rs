@@ -62,7 +62,6 @@ fn service_account(broker: &Broker) -> Value {
 
 fn secret(broker: &Broker, credential: &Credential) -> Value {
     let mut secret = object(broker, "v1", "Secret", names::credential(&broker.name));
-    secret["type"] = json!("Opaque");
     // Each time, and as it was read: what an apply leaves out, the API server takes away.
     secret["data"] = json!({ TOKEN_KEY: ByteString(credential.0.clone().into_bytes()) });
     secret

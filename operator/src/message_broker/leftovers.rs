@@ -23,15 +23,31 @@ use super::{
     KIND, dereference,
     ownership::{Owners, Parent, Whose},
 };
-use crate::{context::Context, error::Error, names::FIELD_MANAGER};
+use crate::{context::Context, error::Error, fleet::Member, names::FIELD_MANAGER};
 
-/// Leaves the children of a MessageBroker that is gone to Kubernetes.
-pub async fn give_back(context: &Context, name: &str, uid: &str) -> Result<(), Error> {
+/// Kubernetes' own finalizer of `kubectl delete --cascade=orphan`: the children are to stay.
+const ORPHAN: &str = "orphan";
+
+/// Takes notice of how a MessageBroker is deleted.
+pub fn notice(context: &Context, broker: &ObjectMeta) {
+    let orphans = broker.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
+    let member = broker.name.as_deref().filter(|_| orphans).and_then(|name| context.fleet.member(name));
+    if let Some(member) = member {
+        member.keep_children();
+    }
+}
+
+/// Leaves the children of a MessageBroker that is gone to Kubernetes, unless they were to stay.
+pub async fn give_back(context: &Context, member: &Member) -> Result<(), Error> {
+    if member.keeps_children() {
+        return Ok(());
+    }
+    let (name, uid) = (member.name.as_str(), member.facts().uid);
     let owner = OwnerReference {
         api_version: format!("{GROUP}/{VERSION}"),
         kind: KIND.into(),
         name: name.into(),
-        uid: uid.into(),
+        uid,
         controller: Some(true),
         ..OwnerReference::default()
     };

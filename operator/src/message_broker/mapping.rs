@@ -1,23 +1,47 @@
 //! Whose child a watched object is: by its owner reference, and by its label as well, as backup tools drop references.
 
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::reflector::ObjectRef};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{Controller, reflector::ObjectRef, watcher},
+};
 use restante_crds::MessageBroker;
 
 use super::KIND;
 use crate::names::{APP, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
-/// What selects children. What is handed over to a MessageBroker is given these labels, and is seen then.
-pub fn children() -> String {
-    format!("{MANAGED_BY_LABEL}={FIELD_MANAGER},{BROKER_LABEL}")
+/// Has a MessageBroker reconciled when one of its children or its claim changes.
+pub fn watch_children(
+    controller: Controller<DeserializeGuard<MessageBroker>>,
+    client: &Client,
+    namespace: &str,
+) -> Controller<DeserializeGuard<MessageBroker>> {
+    // What is handed over to a MessageBroker is given these labels, and is seen then.
+    let children =
+        watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={FIELD_MANAGER},{BROKER_LABEL}"));
+    controller
+        .watches(Api::<StatefulSet>::namespaced(client.clone(), namespace), children.clone(), brokers)
+        .watches(Api::<Service>::namespaced(client.clone(), namespace), children.clone(), brokers)
+        .watches(Api::<ServiceAccount>::namespaced(client.clone(), namespace), children.clone(), brokers)
+        .watches(Api::<Secret>::namespaced(client.clone(), namespace), children, brokers)
+        .watches(
+            Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace),
+            pods_and_claims(),
+            brokers,
+        )
 }
 
-/// What selects pods and claims. A claim keeps the labels of the StatefulSet that it was made for.
-pub fn pods_and_claims() -> String {
-    format!("app.kubernetes.io/name={APP},{BROKER_LABEL}")
+/// Selects pods and claims. A claim keeps the labels of the StatefulSet that it was made for.
+pub fn pods_and_claims() -> watcher::Config {
+    watcher::Config::default().labels(&format!("app.kubernetes.io/name={APP},{BROKER_LABEL}"))
 }
 
 /// The MessageBrokers that an object concerns.
-pub fn brokers<K: Resource>(object: K) -> Vec<ObjectRef<DeserializeGuard<MessageBroker>>> {
+fn brokers<K: Resource>(object: K) -> Vec<ObjectRef<DeserializeGuard<MessageBroker>>> {
     let namespace = object.namespace().unwrap_or_default();
     let owners =
         object.owner_references().iter().filter(|owner| owner.kind == KIND).map(|owner| owner.name.clone());
@@ -29,7 +53,6 @@ pub fn brokers<K: Resource>(object: K) -> Vec<ObjectRef<DeserializeGuard<Message
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Secret;
     use serde_json::{Value, json};
 
     use super::*;

@@ -57,7 +57,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     let broker = match &guard.0 {
         Ok(broker) => broker,
         Err(invalid) => {
-            let own = &[kind::READY, kind::STALLED];
+            let own = kind::OF_MESSAGE_BROKER;
             let unreadable = Unreadable { invalid, own, fails: &[kind::READY] };
             unreadable::tell::<MessageBroker>(context, unreadable, |_| true).await?;
             return Ok(Action::await_change());
@@ -68,6 +68,7 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     }
     if broker.metadata.deletion_timestamp.is_some() {
         // Its children go by their owner references, and the channels are told by the watch on brokers.
+        leftovers::notice(context, &broker.metadata);
         return Ok(Action::await_change());
     }
     let told = |told: Told| status::write(context, broker, status::status(broker, told, context.now()));
@@ -90,7 +91,8 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         // Tried again all the same: nobody tells us when a quota or a right has changed.
         Err(error) => {
             if let Some(words) = error.refusal() {
-                told(Told::stopped("ApplyFailed", words)).await?;
+                let stalled = error.is_of_a_field();
+                told(Told { stalled, ..Told::stopped("ApplyFailed", words) }).await?;
             }
             Err(error)
         }
@@ -112,8 +114,8 @@ async fn serve(
         // Its channels change even while something of the broker cannot be applied.
         serve_channels(context, valid, credential);
     }
-    if let Some(taken) = owners.taken() {
-        return Ok((Told::stopped("NameTaken", taken), Action::requeue(NAME_TAKEN_RETRY)));
+    if let Some((reason, message)) = owners.taken() {
+        return Ok((Told::stopped(reason, message), Action::requeue(NAME_TAKEN_RETRY)));
     }
     let writer = Writer { context, broker };
     let mut claim = found.claim.clone();

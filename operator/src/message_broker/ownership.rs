@@ -31,6 +31,8 @@ pub struct Taken {
     by: String,
     /// What to do.
     cure: String,
+    /// Whether it goes by itself.
+    passes: bool,
 }
 
 impl Display for Taken {
@@ -56,15 +58,19 @@ pub struct Parent<'a> {
 pub fn whose(kind: &str, found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
     let Some(found) = found else { return Whose::Absent };
     let name = found.name.as_deref().unwrap_or_default();
-    let taken = |by: String, cure: String| Whose::Taken(Taken { object: format!("{kind} {name}"), by, cure });
+    let taken = |by: String, cure: String| {
+        Whose::Taken(Taken { object: format!("{kind} {name}"), by, cure, passes: false })
+    };
     let command = format!("kubectl -n {}", broker.namespace);
     let lower = kind.to_lowercase();
     match controller(found) {
         Some(owner) if owner.uid == broker.owner.uid => Whose::Ours,
-        Some(owner) if is_predecessor(owner, broker) => taken(
-            format!("an earlier MessageBroker {}", broker.name),
-            "Kubernetes deletes it with that one, and then it is made anew".into(),
-        ),
+        Some(owner) if is_predecessor(owner, broker) => Whose::Taken(Taken {
+            object: format!("{kind} {name}"),
+            by: format!("an earlier MessageBroker {}", broker.name),
+            cure: "Kubernetes deletes it with that one, and then it is made anew".into(),
+            passes: true,
+        }),
         Some(owner) => taken(
             format!("{} {}", owner.kind, owner.name),
             format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
@@ -111,16 +117,18 @@ impl Owners {
         }
     }
 
-    /// What is another's, with what to do; none if everything may be written. If anything is, nothing is written: pods
-    /// without one of the others would run with a stranger's identity, credential or name.
-    pub fn taken(&self) -> Option<String> {
+    /// Why nothing may be written, as a reason and what to do; none if everything may. If anything is another's, nothing
+    /// is written: pods without one of the others would run with a stranger's identity, credential or name.
+    pub fn taken(&self) -> Option<(&'static str, String)> {
         let all = [&self.service_account, &self.credential, &self.headless, &self.service, &self.workload];
         let taken = all.into_iter().filter_map(|whose| match whose {
-            Whose::Taken(taken) => Some(taken.to_string()),
+            Whose::Taken(taken) => Some(taken),
             Whose::Absent | Whose::Ours | Whose::Adopt => None,
         });
         let taken: Vec<_> = taken.collect();
-        (!taken.is_empty()).then(|| taken.join("; "))
+        let reason = if taken.iter().all(|taken| taken.passes) { "RolloutUnderWay" } else { "NameTaken" };
+        let message = taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        (!taken.is_empty()).then_some((reason, message))
     }
 }
 
@@ -218,9 +226,19 @@ mod tests {
             headless: stranger("restante-default-headless"),
             ..Found::default()
         };
-        let told = Owners::of(&found, valid.parent()).taken().unwrap();
+        let (reason, told) = Owners::of(&found, valid.parent()).taken().unwrap();
+        assert_eq!(reason, "NameTaken");
         assert!(told.contains("ServiceAccount restante-default belongs to"), "{told}");
         assert!(told.contains("; Service restante-default-headless belongs to"), "{told}");
+    }
+
+    #[test]
+    fn what_goes_with_an_earlier_broker_is_no_news() {
+        let valid = validate(&broker("mq", json!({})), &args()).unwrap();
+        let owners = owner("MessageBroker", "default", "u0", true);
+        let going = json!({ "name": "restante-default", "ownerReferences": owners });
+        let found = Found { service: Some(serde_json::from_value(going).unwrap()), ..Found::default() };
+        assert_eq!(Owners::of(&found, valid.parent()).taken().unwrap().0, "RolloutUnderWay");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::events::EventType,
 };
-use restante_crds::{ACCEPT_STORE, GROUP, MessageBroker, MessageBrokerStatus, VERSION, condition::kind};
+use restante_crds::{
+    ACCEPT_STORE, GROUP, MessageBroker, MessageBrokerStatus, VERSION,
+    condition::{self, kind},
+};
 use serde_json::json;
 
 use super::{KIND, store};
@@ -18,14 +21,16 @@ use crate::{
     names::FIELD_MANAGER,
 };
 
-/// The conditions that are the operator's. Whatever others there are is another's.
-const OURS: [&str; 3] = [kind::READY, kind::STORAGE_DIFFERS, kind::STORE_REPLACED];
+/// The longest message of what others say, an eighth of what the definition takes: a longer one could not be told at all.
+const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// What a reconcile found out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// The condition Ready.
     pub ready: Assertion,
+    /// Whether only an edit of this resource leads on.
+    pub stalled: bool,
     /// Pods that are ready, if that is known.
     pub ready_pods: Option<i32>,
     /// What of the storage is not as asked, if it was looked at.
@@ -39,8 +44,12 @@ pub struct Told {
 impl Told {
     /// That something is in the way, and nothing else is known.
     pub fn stopped(reason: &str, message: impl Into<String>) -> Self {
+        let mut message: String = message.into();
+        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
+        message.truncate(end.unwrap_or_default());
         Self {
             ready: Assertion::fails(kind::READY, reason, message),
+            stalled: false,
             ready_pods: None,
             differences: None,
             url: None,
@@ -49,9 +58,15 @@ impl Told {
     }
 }
 
+/// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
+fn own(broker: &MessageBroker) -> MessageBrokerStatus {
+    let status = broker.status.clone().unwrap_or_default();
+    MessageBrokerStatus { conditions: condition::only(&status.conditions, kind::OF_MESSAGE_BROKER), ..status }
+}
+
 /// The status that says so. What is not known stays as it was last told.
 pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrokerStatus {
-    let old = broker.status.clone().unwrap_or_default();
+    let old = own(broker);
     let generation = broker.metadata.generation;
     let number = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
     let shown = told.view.store_id.map(|id| id.to_string());
@@ -65,7 +80,9 @@ pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrok
         now,
     );
     let storage = storage(told.differences, &old.conditions);
-    let asserted = [Some(told.ready), storage, store.replaced].into_iter().flatten();
+    let stalled =
+        told.stalled.then(|| Assertion::holds(kind::STALLED, &told.ready.reason, told.ready.message.clone()));
+    let asserted = [Some(told.ready), storage, store.replaced, stalled].into_iter().flatten();
     MessageBrokerStatus {
         observed_generation: generation,
         conditions: conditions(&old.conditions, generation, now, asserted),
@@ -81,7 +98,7 @@ pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrok
 /// The condition StorageDiffers, as it was where nobody looked.
 fn storage(differences: Option<Vec<String>>, old: &[Condition]) -> Option<Assertion> {
     let Some(differences) = differences else {
-        let old = restante_crds::condition::find(old, kind::STORAGE_DIFFERS)?;
+        let old = condition::find(old, kind::STORAGE_DIFFERS)?;
         return Some(Assertion {
             kind: kind::STORAGE_DIFFERS,
             holds: old.status == "True",
@@ -106,7 +123,8 @@ pub async fn write(
     broker: &MessageBroker,
     status: MessageBrokerStatus,
 ) -> Result<(), Error> {
-    if broker.status.as_ref().is_some_and(|old| says_the_same(old, &status)) {
+    let old = own(broker);
+    if old == status {
         return Ok(());
     }
     let api: Api<MessageBroker> =
@@ -124,23 +142,12 @@ pub async fn write(
         .map_err(Error::kube(format!("write the status of MessageBroker {name}")))?;
     context.written.record(&written.metadata);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
-    let old = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    for condition in transitions(old, &status.conditions) {
+    for condition in transitions(&old.conditions, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
             context.events.publish(broker, type_, &condition.reason, condition.message.clone()).await;
         }
     }
     Ok(())
-}
-
-/// Whether a status is what is there, but for the conditions of others.
-fn says_the_same(there: &MessageBrokerStatus, status: &MessageBrokerStatus) -> bool {
-    let mut there = there.clone();
-    there.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
-    there.conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
-    let mut status = status.clone();
-    status.conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
-    there == status
 }
 
 /// Whether a transition to this condition is worth an event, and of which type. Pods that are not ready yet are no news.
@@ -169,6 +176,7 @@ mod tests {
     fn ready() -> Told {
         Told {
             ready: Assertion::holds(kind::READY, "Ready", "1 of 1 pods are ready"),
+            stalled: false,
             ready_pods: Some(1),
             differences: Some(Vec::new()),
             url: Some("http://mq".into()),
@@ -191,8 +199,15 @@ mod tests {
             (before.url, before.channels, before.store_id)
         );
         let kinds: Vec<_> = after.conditions.iter().map(|condition| condition.type_.as_str()).collect();
-        assert_eq!(kinds, OURS);
+        assert_eq!(kinds, [kind::READY, kind::STORAGE_DIFFERS, kind::STORE_REPLACED]);
         assert_eq!(after.conditions[1], before.conditions[1]);
+    }
+
+    #[test]
+    fn what_others_say_is_cut_between_characters() {
+        let message = Told::stopped("ApplyFailed", format!("a{}", "é".repeat(4096))).ready.message;
+        assert_eq!(message.len(), 4095);
+        assert_eq!(Told::stopped("ApplyFailed", "short").ready.message, "short");
     }
 
     #[test]
@@ -205,11 +220,18 @@ mod tests {
         });
         there.conditions.insert(0, serde_json::from_value(other).unwrap());
         there.conditions.swap(1, 2);
-        assert!(says_the_same(&there, &ours));
-        assert!(!says_the_same(
-            &there,
-            &status(&with(there.clone()), Told::stopped("NameTaken", ""), at(20))
-        ));
+        assert_eq!(own(&with(there.clone())), ours);
+        assert_eq!(status(&with(there), ready(), at(20)), ours);
+    }
+
+    #[test]
+    fn stalled_says_what_ready_says_and_goes_with_it() {
+        let told = Told { stalled: true, ..Told::stopped("ApplyFailed", "invalid") };
+        let stalled = status(&broker("mq", json!({})), told, at(10));
+        let condition = condition::find(&stalled.conditions, kind::STALLED).unwrap();
+        assert_eq!((condition.reason.as_str(), condition.message.as_str()), ("ApplyFailed", "invalid"));
+        let after = status(&with(stalled), ready(), at(20));
+        assert_eq!(condition::find(&after.conditions, kind::STALLED), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ const BOUND_ONCE: &str = "pv.kubernetes.io/bind-completed";
 pub enum Step {
     /// Nothing.
     Keep,
-    /// Ask for this size.
+    /// Ask for this size, which is more than the volume has.
     Grow(Quantity),
     /// Delete the StatefulSet and the claim, which was never bound or is not there, and make both anew.
     Remake,
@@ -70,6 +70,10 @@ pub fn judge(
     let mut told = differences(asked, found, name, broker);
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
     match quantity::bytes(has) {
+        // More was asked for than could be had: Kubernetes takes less again, as long as it is more than there is.
+        Ok(has_bytes) if has_bytes > wanted && is_ours && capacity(claim).is_some_and(|has| has < wanted) => {
+            return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
+        }
         Ok(has_bytes) if has_bytes > wanted => told.push(format!(
             "{FIELD}.size is {} and claim {name} has {}: a claim never shrinks. Set size to {}",
             asked.size.0, has.0, has.0
@@ -90,13 +94,18 @@ pub fn judge(
     keep(told)
 }
 
+/// What the volume has.
+fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
+    quantity::bytes(claim.status.as_ref()?.capacity.as_ref()?.get("storage")?).ok()
+}
+
 /// What a claim that asks for enough still lacks.
 fn growing(claim: &PersistentVolumeClaim, wanted: u64, asked: &Quantity) -> Option<String> {
-    let status = claim.status.as_ref()?;
-    let capacity = status.capacity.as_ref()?.get("storage")?;
-    if quantity::bytes(capacity).ok()? >= wanted {
+    if capacity(claim)? >= wanted {
         return None;
     }
+    let status = claim.status.as_ref()?;
+    let capacity = status.capacity.as_ref()?.get("storage")?;
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     let said = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
     let said: Vec<_> = said
@@ -286,6 +295,16 @@ mod tests {
         let mut pending = claim("1Gi", Some("slow"));
         pending.metadata.labels = None;
         assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&pending)), Step::Keep);
+    }
+
+    #[test]
+    fn a_growth_that_cannot_be_had_may_be_asked_back() {
+        let mut claim = bound("1Gi", None);
+        let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
+        requests.insert("storage".into(), Quantity("100Ti".into()));
+        assert_eq!(step(&asked("2Gi", None), None, Some(&claim)), Step::Grow(Quantity("2Gi".into())));
+        let judged = judge(&asked("1Gi", None), None, Some(&claim), "main");
+        assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 1));
     }
 
     #[test]

@@ -102,3 +102,15 @@ fn a_default_broker_goes_with_its_config_map_and_stays_away() -> Result<()> {
     operator.broker_becomes_ready("other", "")?;
     operator.until_gone(BROKER)
 }
+
+#[test]
+fn a_default_broker_of_another_name_is_made_and_the_earlier_one_is_told_and_stays() -> Result<()> {
+    let Some(operator) = start("default-renamed")? else { return Ok(()) };
+    let mut renamed = recipe("default-renamed", "");
+    renamed["data"]["broker.yaml"] = json!(super::objects::broker("default-renamed", "other", ""));
+    operator.apply(&renamed)?;
+    operator.until_condition("other", "Ready", "True", "Ready")?;
+    let note = operator.until_event("main", "LeftBehind")?;
+    ensure!(note.contains("the default MessageBroker is other now: main stays"), "{note}");
+    operator.until_condition("main", "Ready", "True", "Ready").map(drop)
+}

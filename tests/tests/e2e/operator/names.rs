@@ -146,6 +146,25 @@ fn a_broker_that_is_deleted_takes_children_along_that_just_lost_their_owner() ->
 }
 
 #[test]
+fn children_that_were_to_stay_stay_and_are_adopted_by_the_next_of_the_name() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "cascade-orphan", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let pod = operator.get("pod/restante-main-0")?;
+    operator.run(&["delete", "messagebroker", "main", "--cascade=orphan", "--timeout=60s"])?;
+    // Those that are gone are looked for every two seconds.
+    restante_tests::wait::until("the operator to have seen it", super::process::SOON, || {
+        ensure!(operator.log().contains("the MessageBroker is gone"), "{}", operator.log());
+        Ok(())
+    })?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.until_event("main", "Adopted")?;
+    let now = operator.get("pod/restante-main-0")?;
+    ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was made anew");
+    Ok(())
+}
+
+#[test]
 fn what_an_edit_leaves_out_is_taken_away_again() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "leaves-out", &[])?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::process::Operator;
+use super::{objects::condition, process::Operator};
 use crate::shared;
 
 fn quota(field: &str) -> serde_json::Value {
@@ -42,7 +42,7 @@ fn a_quota_that_forbids_the_pod_is_told() -> Result<()> {
     })?;
     operator.apply_broker("main", "")?;
     operator.until("the quota to be told", "messagebroker/main", |broker| {
-        let message = &super::objects::condition(broker, "Ready")?["message"];
+        let message = &condition(broker, "Ready")?["message"];
         ensure!(
             message.as_str().is_some_and(|message| message.contains("exceeded quota: none")),
             "{message}"
@@ -61,7 +61,7 @@ fn a_limit_range_that_forbids_the_pod_is_told() -> Result<()> {
     }))?;
     operator.apply_broker("main", "  template: {resources: {limits: {memory: 1Gi}}}\n")?;
     operator.until("the LimitRange to be told", "messagebroker/main", |broker| {
-        let message = &super::objects::condition(broker, "Ready")?["message"];
+        let message = &condition(broker, "Ready")?["message"];
         ensure!(
             message.as_str().is_some_and(|message| message.contains("maximum memory usage")),
             "{message}"
@@ -83,6 +83,8 @@ fn a_template_that_kubernetes_does_not_know_is_told() -> Result<()> {
     operator.apply_broker("main", "  template: {labels: {team: a b}}\n")?;
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
     ensure!(message.contains("a b"), "{message}");
+    // Only an edit cures it.
+    operator.until_condition("main", "Stalled", "True", "ApplyFailed")?;
     ensure!(operator.get("statefulset/restante-main")?["status"]["readyReplicas"] == 1);
     Ok(())
 }
@@ -144,6 +146,8 @@ fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
     let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
     ensure!(message.contains("StatefulSet restante-main"), "{message}");
     ensure!(message.contains("ask the platform team first"), "{message}");
+    // It may pass without an edit.
+    ensure!(condition(&operator.get("messagebroker/main")?, "Stalled").is_err());
     Ok(())
 }
 
@@ -156,7 +160,7 @@ fn an_image_that_cannot_be_pulled_is_told() -> Result<()> {
         "  template: {image: 'restante.local/broker:nowhere', imagePullPolicy: Never}\n",
     )?;
     operator.until("the image to be told", "messagebroker/main", |broker| {
-        let message = &super::objects::condition(broker, "Ready")?["message"];
+        let message = &condition(broker, "Ready")?["message"];
         let told = message.as_str().is_some_and(|message| {
             message.contains("image restante.local/broker:nowhere of pod restante-main-0 cannot be pulled")
         });

@@ -1,130 +1,22 @@
 //! The status of a deleted channel that is kept: why, what to do, and what is in it. Pure.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use restante_crds::{
-    FORCE_DELETE, FORCE_DELETE_VALUE, MessageChannel, MessageChannelStatus,
+    MessageChannel, MessageChannelStatus,
     condition::{self, kind},
     message_channel::DeletionPolicy,
 };
-use restante_wire::ChannelStats;
 
-use super::{
-    deletion::{Force, PATIENCE, messages_of},
-    dereference::Facts,
-    status::own,
-};
+use super::{dereference::Facts, kept::Kept, status::own};
 use crate::{
     conditions::{Assertion, conditions, is_true},
     fleet::{State, backlog::rounded},
 };
 
 /// The reason of Ready of a deleted channel that takes no more messages.
-const DRAINING: &str = "Draining";
+pub(super) const DRAINING: &str = "Draining";
 /// The reason of Ready of a deleted channel that goes on until it is empty.
 pub(crate) const DELETING: &str = "Deleting";
-/// Characters of a foreign annotation that are repeated.
-const SHOWN_MAX: usize = 40;
-
-/// Why a channel is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// It holds messages: these, if the broker could say.
-    NotEmpty(Option<ChannelStats>),
-    /// Its broker cannot be asked, and why.
-    Away(String),
-}
-
-impl Kept {
-    /// What there is.
-    pub(super) fn what(&self) -> String {
-        match self {
-            Self::NotEmpty(None) => "the channel holds messages".into(),
-            Self::NotEmpty(Some(held)) if held.messages() == held.dead => {
-                format!("the channel holds {}, and nothing else", dead_letters_of(held.dead))
-            }
-            Self::NotEmpty(Some(held)) if held.dead == 0 => {
-                format!("the channel holds {}", messages_of(held.messages()))
-            }
-            Self::NotEmpty(Some(held)) => {
-                let (messages, dead) = (messages_of(held.messages()), dead_letters_of(held.dead));
-                format!("the channel holds {messages}, {dead} among them")
-            }
-            Self::Away(why) => why.clone(),
-        }
-    }
-
-    /// The reason of the condition DeletionBlocked. With nothing left but dead letters, receivers can do no more for a
-    /// channel, whatever its policy; while it drains, pushes are refused to the end.
-    fn reason(&self, channel: &MessageChannel) -> &'static str {
-        match self {
-            Self::NotEmpty(Some(held)) if held.messages() == held.dead => "DeadLettersLeft",
-            Self::NotEmpty(_) if channel.spec.deletion_policy == DeletionPolicy::Drain => DRAINING,
-            Self::NotEmpty(_) => "NotEmpty",
-            Self::Away(_) => "BrokerUnreachable",
-        }
-    }
-
-    /// What the condition says: what there is, and what to do.
-    fn message(&self, channel: &MessageChannel) -> String {
-        let annotate = format!("annotate the channel with {FORCE_DELETE}={FORCE_DELETE_VALUE}");
-        let remedy = match self.reason(channel) {
-            "DeadLettersLeft" => format!("redrive them, or {annotate} to delete them"),
-            "BrokerUnreachable" if Force::of(channel) == Some(Force::Annotation) => format!(
-                "tried again, and then let go without its broker, where its messages stay as an orphan, {} s after the deletion",
-                PATIENCE.as_secs()
-            ),
-            "BrokerUnreachable" => format!(
-                "tried again soon; or {annotate} to let it go without its broker, where its messages then stay as an orphan"
-            ),
-            _ if channel.spec.paused => {
-                format!("set spec.paused to false and receive them, or {annotate} to delete them")
-            }
-            _ => format!("receive them, or {annotate} to delete them"),
-        };
-        format!("{}: {remedy}{}", self.what(), ignored_annotation(channel))
-    }
-
-    fn held(&self) -> Option<&ChannelStats> {
-        match self {
-            Self::NotEmpty(held) => held.as_ref(),
-            Self::Away(_) => None,
-        }
-    }
-}
-
-/// What an event says of a condition DeletionBlocked. Not how many messages there are, which is another number soon.
-pub(super) fn note(reason: &str) -> &'static str {
-    match reason {
-        DRAINING => {
-            "the channel is deleted, takes no more messages and goes when those in it are settled: its condition \
-             DeletionBlocked says how many there are"
-        }
-        "DeadLettersLeft" => {
-            "the channel is deleted and stays, as it holds dead letters, and nothing else: its condition DeletionBlocked says \
-             how many, and what to do"
-        }
-        "BrokerUnreachable" => {
-            "the channel is deleted and stays, as its broker cannot be asked: its condition DeletionBlocked says why, and what \
-             to do"
-        }
-        _ => {
-            "the channel is deleted and stays until the messages in it are settled: its condition DeletionBlocked says how many \
-             there are, and what to do"
-        }
-    }
-}
-
-/// That an annotation was given a value that means nothing.
-fn ignored_annotation(channel: &MessageChannel) -> String {
-    match channel.annotations().get(FORCE_DELETE) {
-        Some(value) if value != FORCE_DELETE_VALUE => {
-            let shown: String = value.chars().take(SHOWN_MAX).collect();
-            format!("; its annotation {FORCE_DELETE} is {shown:?}, which means nothing: only \"true\" does")
-        }
-        _ => String::new(),
-    }
-}
 
 /// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
 /// drains is not ready any more, as nothing can be sent to it. The backlog is what the broker said when it kept it: the last
@@ -184,22 +76,14 @@ pub(super) fn deletion_blocked(
     MessageChannelStatus { observed_generation: generation, conditions: told, backlog, ..old }
 }
 
-fn dead_letters_of(count: u64) -> String {
-    match count {
-        1 => "1 dead letter".into(),
-        count => format!("{count} dead letters"),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::{
         fleet::Pending,
         message_channel::{
             build,
+            kept::tests::holding,
             validate::{
                 tests::{facts, open},
                 validate,
@@ -209,15 +93,6 @@ pub(super) mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
-    }
-
-    pub(in crate::message_channel) fn holding(messages: u64, dead: u64) -> Kept {
-        let counts = json!({
-            "uid": "00000000-0000-0000-0000-000000000001", "namespace": "acme", "name": "orders",
-            "ready": messages - dead, "leased": 0, "delayed": 0, "dead": dead, "bytes": 9,
-            "waitingReceivers": 0,
-        });
-        Kept::NotEmpty(Some(serde_json::from_value(counts).unwrap()))
     }
 
     pub(in crate::message_channel) fn programmed() -> MessageChannel {
@@ -288,54 +163,5 @@ pub(super) mod tests {
         let unreachable = facts(5, State::Pending(Pending::NoPod));
         let as_it_was = deletion_blocked(&channel, &unreachable, &Kept::Away(String::new()), at(300));
         assert_eq!(told(&as_it_was, kind::READY), ("False", "BrokerUnreachable"));
-    }
-
-    #[test]
-    fn what_keeps_a_channel_is_told_with_what_to_do() {
-        let told = |policy, messages, dead| {
-            let mut channel = open();
-            channel.spec.deletion_policy = policy;
-            let kept = holding(messages, dead);
-            (kept.reason(&channel), kept.what())
-        };
-        let (block, drain) = (DeletionPolicy::Block, DeletionPolicy::Drain);
-        assert_eq!(told(block, 1, 0), ("NotEmpty", "the channel holds 1 message".into()));
-        let mixed = "the channel holds 5 messages, 2 dead letters among them";
-        assert_eq!(told(drain, 5, 2), ("Draining", mixed.into()));
-        for policy in [block, drain] {
-            let left = ("DeadLettersLeft", "the channel holds 2 dead letters, and nothing else".into());
-            assert_eq!(told(policy, 2, 2), left);
-        }
-        let away = Kept::Away("no pod of MessageBroker default runs".into());
-        assert_eq!(away.reason(&open()), "BrokerUnreachable");
-        assert!(away.message(&open()).contains("stay as an orphan"), "{}", away.message(&open()));
-    }
-
-    #[test]
-    fn a_paused_channel_says_that_nobody_can_empty_it() {
-        let mut channel = open();
-        channel.spec.paused = true;
-        let message = holding(3, 0).message(&channel);
-        assert!(message.contains("set spec.paused to false"), "{message}");
-    }
-
-    #[test]
-    fn an_annotation_that_means_nothing_is_named_with_its_value() {
-        let message = |value: &str| {
-            let mut channel = open();
-            channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), value.to_owned())].into());
-            holding(3, 0).message(&channel)
-        };
-        assert!(
-            message("false").ends_with("force-delete is \"false\", which means nothing: only \"true\" does")
-        );
-        assert!(!message("true").contains("means nothing"));
-    }
-
-    #[test]
-    fn a_note_never_counts() {
-        for reason in ["NotEmpty", "Draining", "DeadLettersLeft", "BrokerUnreachable"] {
-            assert!(!note(reason).contains(char::is_numeric) && note(reason).len() < 1024);
-        }
     }
 }

@@ -116,10 +116,8 @@ mod tests {
     use crate::{
         fleet::State,
         message_channel::{
-            blocked::{
-                deletion_blocked,
-                tests::{holding, programmed},
-            },
+            blocked::{deletion_blocked, tests::programmed},
+            kept::tests::holding,
             validate::tests::{facts, open},
         },
     };

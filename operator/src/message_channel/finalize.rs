@@ -11,9 +11,10 @@ use restante_crds::MessageChannel;
 use uuid::Uuid;
 
 use super::{
-    blocked::{Kept, deletion_blocked},
+    blocked::deletion_blocked,
     deletion::{Force, Plan, is_patience_over, only_counts_differ, plan},
     dereference::Facts,
+    kept::Kept,
     let_go, status,
 };
 use crate::{context::Context, error::Error, fleet::Deletion, jitter};

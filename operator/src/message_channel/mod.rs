@@ -6,6 +6,7 @@ pub mod build;
 mod deletion;
 pub mod dereference;
 pub mod finalize;
+mod kept;
 pub mod status;
 mod unread;
 pub mod validate;

@@ -10,7 +10,7 @@ use restante_crds::{
 };
 use serde_json::json;
 
-use super::{KIND, blocked};
+use super::{KIND, kept};
 use crate::{
     conditions::transitions,
     context::Context,
@@ -58,7 +58,7 @@ pub async fn write(
         let Some(type_) = worth_telling(condition) else { continue };
         let note = match condition.type_.as_str() {
             // Its message counts.
-            kind::DELETION_BLOCKED => blocked::note(&condition.reason).to_owned(),
+            kind::DELETION_BLOCKED => kept::note(&condition.reason).to_owned(),
             _ => condition.message.clone(),
         };
         let other = other.filter(|_| condition.status == "False").map(channel_reference);

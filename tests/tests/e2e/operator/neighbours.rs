@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     objects::{broker, condition_is, finalizers, version},
-    process::{Operator, SOON},
+    process::{CHANNEL_WRITES, Operator, SOON},
 };
 use crate::shared;
 
@@ -69,6 +69,8 @@ fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result
         ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
     }
     condition_is(&neighbours.channel()?, "Ready", "True", "Ready")?;
+    let writes = neighbours.other.metric(CHANNEL_WRITES)?;
+    ensure!(writes == 0.0, "the other wrote {writes} statuses");
     ensure!(neighbours.other.metric("restante_operator_channels_not_ours")? >= 1.0);
     ensure!(neighbours.other.log().contains("not this operator's"), "{}", neighbours.other.log());
     Ok(())

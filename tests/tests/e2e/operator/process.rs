@@ -21,6 +21,9 @@ use super::objects;
 /// How long anything may take that takes a second on two idle cores.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
+/// The metric that counts status writes of channels.
+pub(crate) const CHANNEL_WRITES: &str = "restante_operator_status_writes_total{kind=\"MessageChannel\"}";
+
 /// The program, built once: cargo would look at every file again for each test.
 fn program() -> Result<&'static Path> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -108,7 +111,7 @@ impl Operator {
         })
     }
 
-    /// The sum of the samples of a metric, over all of its labels.
+    /// The sum of the samples of a metric, over all of its labels unless they are given.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
         let page = self.page("/metrics")?;
         let samples = page

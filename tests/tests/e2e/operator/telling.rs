@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     objects::{channel, condition, condition_is, version},
-    process::{Operator, SOON},
+    process::{CHANNEL_WRITES, Operator, SOON},
 };
 use crate::shared;
 
@@ -43,6 +43,7 @@ fn a_condition_of_another_manager_stays_and_is_no_reason_to_write() -> Result<()
                     lastTransitionTime: '2026-01-01T00:00:00Z'}]}\n";
     let apply = ["apply", "--server-side", "--subresource=status", "--field-manager=auditor", "-f", "-"];
     operator.reconciles_after(|| run_with_input(kubectl.command().args(apply), manifest).map(drop))?;
+    let writes = operator.metric(CHANNEL_WRITES)?;
     for edit in ["edit=one", "edit=two", "edit=three"] {
         let mut edited = Value::Null;
         operator.reconciles_after(|| {
@@ -52,6 +53,9 @@ fn a_condition_of_another_manager_stays_and_is_no_reason_to_write() -> Result<()
         let channel = kubectl.json(&words)?;
         ensure!(version(&channel)? == version(&edited)?, "somebody wrote to it: {channel:#}");
     }
+    // A write that changes nothing changes no resourceVersion either.
+    let more = operator.metric(CHANNEL_WRITES)? - writes;
+    ensure!(more == 0.0, "the status was written {more} times");
     // A status that says something else, and the one of a blocked deletion, are written without it.
     let pause = "{\"spec\": {\"paused\": true}}";
     operator.send("main", "foreign/orders", "one")?;

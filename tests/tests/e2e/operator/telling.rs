@@ -80,6 +80,10 @@ fn a_condition_of_another_manager_stays_and_is_no_reason_to_write() -> Result<()
     })
 }
 
+fn created(object: &Value) -> Result<String> {
+    Ok(object["metadata"]["creationTimestamp"].as_str().context("an object has a time")?.to_owned())
+}
+
 #[test]
 fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
@@ -89,6 +93,13 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
         operator.channel_becomes_ready("conflicts", name, "main", "")?;
     }
     let kubectl = cluster.kubectl();
+    // Of two channels of one second the smaller UID wins.
+    let youngest = created(&kubectl.json(&["-n", "conflicts", "get", "mc", "orders"])?)?;
+    let clock = ["-n", "conflicts", "create", "configmap", "clock", "--dry-run=server"];
+    kubectl.until("the next second", SOON, &clock, |now| {
+        ensure!(created(now)? > youngest, "it is {youngest}");
+        Ok(())
+    })?;
     for winner in ["bills", "orders"] {
         let spec = format!("  source: {winner}\n");
         kubectl.apply(&channel("conflicts", "thief", ("conflicts", "main"), &spec))?;

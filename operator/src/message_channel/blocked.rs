@@ -45,8 +45,12 @@ pub(super) fn deletion_blocked(
         told.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
     let going = || {
-        let message =
-            "the channel is deleted and goes when it is empty; until then messages can be sent and received";
+        let message = match kept {
+            Kept::NotEmpty(_) => {
+                "the channel is deleted and goes when it is empty; until then messages can be sent and received"
+            }
+            Kept::Away(_) => "the channel is deleted and goes when its broker, which is away, can be asked",
+        };
         Assertion::holds(kind::READY, DELETING, message)
     };
     let mut asserted =
@@ -123,6 +127,8 @@ pub(super) mod tests {
         // A broker that cannot be asked says nothing new of what it holds.
         let away = deletion_blocked(&channel, &facts, &Kept::Away("gone".into()), at(300));
         assert_eq!(away.backlog, blocked.backlog);
+        let ready = condition::find(&away.conditions, kind::READY).unwrap();
+        assert!(!ready.message.contains("can be sent"), "{}", ready.message);
     }
 
     #[test]

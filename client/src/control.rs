@@ -8,6 +8,7 @@ use http::{
 };
 use restante_wire::{
     control::{Purge, Purged, Redrive, Redriven},
+    control_token::control_token,
     header, path,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,8 +32,9 @@ impl Control {
     /// Checks the options, whose broker is the control port's URL, and takes the control port's token. Connects to nothing
     /// yet.
     pub fn new(options: ClientOptions, token: &str) -> Result<Self, OptionsError> {
+        let token = control_token(token.as_bytes()).map_err(OptionsError::ControlToken)?;
         let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| OptionsError::ControlToken)?;
+            HeaderValue::from_str(&format!("Bearer {token}")).expect("a token has only visible characters");
         authorization.set_sensitive(true);
         Ok(Self { client: Client::new(options)?, authorization })
     }

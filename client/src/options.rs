@@ -9,6 +9,7 @@ use reqwest::Url;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 pub use restante_wire::channel::MESSAGE_BYTES_MAX;
+use restante_wire::control_token::ControlTokenError;
 
 use crate::retry::RetryOptions;
 
@@ -84,8 +85,8 @@ pub enum OptionsError {
     #[error("cannot set TLS up: {0}; install the system's CA certificates (package ca-certificates)")]
     Tls(String),
     /// The control port's token cannot be sent. It is not repeated: it is a secret.
-    #[error("the control port's token cannot be used: it must be one line of visible ASCII characters")]
-    ControlToken,
+    #[error("the control port's token {0}; give the file that the broker has (--control-token-file)")]
+    ControlToken(ControlTokenError),
     /// The HTTP library refused the settings.
     #[error("cannot set the HTTP client up: {0}")]
     Http(String),

@@ -8,6 +8,7 @@ pub mod address;
 pub mod batch;
 pub mod channel;
 pub mod control;
+pub mod control_token;
 mod dead_letter;
 pub mod header;
 pub mod json;

@@ -10,7 +10,7 @@ use super::{Broker, http};
 use crate::{load::alone, stream::Stream};
 
 /// The credential, in a file that the broker reads.
-pub(super) const TOKEN: &str = "a-credential-of-the-benchmark";
+pub(super) const TOKEN: &str = "a-credential-that-only-this-benchmark-has";
 /// Channels of one chunk of the request.
 const CHUNK: usize = 1000;
 pub(crate) const NAMESPACE: &str = "acme";

@@ -1,7 +1,7 @@
 //! `restante-broker backup`: asks a broker for a backup, and looks at every byte of it on its way.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -21,6 +21,7 @@ use super::{CareError, Verdict, say};
 use crate::{
     backup::{self, ArchiveError, Manifest, Sink},
     config::BackupArguments,
+    control::{self, TokenError},
     data_folder::plain,
     log::disk::{Broken, Walk},
 };
@@ -30,8 +31,6 @@ const PIECES_MAX: usize = 4;
 /// How the name begins and ends of a file that is not whole; between them it is random.
 const UNFINISHED_BEGINS: &str = ".restante-backup-";
 const UNFINISHED_ENDS: &str = ".part";
-/// How much of the token's file is read.
-const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// Why no backup was taken.
 #[derive(Debug, thiserror::Error)]
@@ -42,14 +41,9 @@ pub enum BackupError {
         /// What was said.
         url: String,
     },
-    /// The token cannot be read.
-    #[error("cannot read the control port's token {}: {source}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    /// The token cannot be read, or is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The broker cannot be reached, or hung up.
     #[error("cannot talk to the broker at {url}: {reason}")]
     Connection {
@@ -169,11 +163,7 @@ type Damaged = (String, Broken);
 /// Writes what the broker sends, and says what it is once all of it is there.
 fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<Taken, BackupError> {
     let url = &arguments.control_url;
-    let mut token = String::new();
-    // From wherever it comes, and not for ever.
-    File::open(&arguments.control_token_file)
-        .and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut token))
-        .map_err(|source| BackupError::Token { path: arguments.control_token_file.clone(), source })?;
+    let token = control::read_token(&arguments.control_token_file)?;
     let (pieces, looked_at) = sync_channel(PIECES_MAX);
     let look = move || {
         let mut looked = Looked::default();
@@ -186,7 +176,7 @@ fn take(arguments: &BackupArguments, to: &mut impl Write, name: &str) -> Result<
         .enable_all()
         .build()
         .map_err(|error| BackupError::Connection { url: url.clone(), reason: error.to_string() })?
-        .block_on(receive(url, token.trim(), |piece| {
+        .block_on(receive(url, &token, |piece| {
             to.write_all(&piece).map_err(|source| BackupError::Output { to: name.to_owned(), source })?;
             // Whoever looks has found something wrong, and says what it is.
             let _ = pieces.send(piece);

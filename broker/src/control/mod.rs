@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use answers::Answers;
 pub use channels::Channels;
+pub(crate) use token::read as read_token;
 pub use token::{Token, TokenError};
 
 use crate::{

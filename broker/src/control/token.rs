@@ -6,15 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use restante_wire::control_token::{
+    CONTROL_TOKEN_FILE_BYTES, ControlTokenError, MAKE_CONTROL_TOKEN, control_token,
+};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-/// The fewest characters of a token: what nobody guesses over a network. The operator draws 32 random bytes.
-const TOKEN_BYTES_MIN: usize = 16;
-/// The most: a header line of common servers and proxies holds 8 KiB.
-const TOKEN_BYTES_MAX: usize = 4096;
-/// How much of the file is read: a token with much white space around it.
-const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The credential, kept as its hash: hashes have one length, and comparing them tells nothing about the token.
 #[derive(Clone)]
@@ -33,29 +29,21 @@ pub enum TokenError {
     },
     /// It is no token.
     #[error(
-        "{path} (--control-token-file) holds no token: it must be one line of {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} \
-         visible ASCII characters, such as `head -c 32 /dev/urandom | base64`",
+        "the control port's token {path} (--control-token-file) {source}; make one by: {MAKE_CONTROL_TOKEN} > {path}",
         path = path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        source: ControlTokenError,
     },
 }
 
 impl Token {
-    /// Reads the token from a file, white space around it left out.
+    /// Reads the token from a file.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let mut text = Vec::new();
-        // From wherever it comes, and not for ever: what is longer is no token.
-        let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text));
-        read.map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
-        Self::new(text.trim_ascii()).ok_or_else(|| TokenError::Malformed { path: path.to_owned() })
-    }
-
-    fn new(text: &[u8]) -> Option<Self> {
-        let fits = (TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&text.len());
-        (fits && text.iter().all(u8::is_ascii_graphic)).then(|| Self(Sha256::digest(text).into()))
+        Ok(Self(Sha256::digest(read(path)?).into()))
     }
 
     /// Whether this is the token, in a time that does not tell how nearly.
@@ -65,6 +53,16 @@ impl Token {
     }
 }
 
+/// Reads the text of a token.
+pub(crate) fn read(path: &Path) -> Result<String, TokenError> {
+    let mut text = Vec::new();
+    // From wherever it comes, and not for ever: what is longer is no token.
+    let read = File::open(path).and_then(|file| file.take(CONTROL_TOKEN_FILE_BYTES).read_to_end(&mut text));
+    read.map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
+    let token = control_token(&text).map(str::to_owned);
+    token.map_err(|source| TokenError::Malformed { path: path.to_owned(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -72,25 +70,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_one_line_of_visible_characters() {
+    fn a_token_is_the_line_of_its_file_and_nothing_near_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        fs::write(&path, " a-token-of-some-length\n").unwrap();
+        fs::write(&path, "a-token-that-nobody-guesses-at-all\n").unwrap();
         let token = Token::read(&path).unwrap();
-        assert!(token.is(b"a-token-of-some-length"));
-        assert!(
-            !token.is(b"a-token-of-some-lengtH") && !token.is(b"a-token-of-some-length\n") && !token.is(b"")
-        );
-        for bad in [
-            "",
-            "\n",
-            "short",
-            "two lines, each\nof them long enough",
-            "with a space in it ",
-            &"x".repeat(5000),
+        assert!(token.is(b"a-token-that-nobody-guesses-at-all"));
+        let near: [&[u8]; 3] =
+            [b"a-token-that-nobody-guesses-at-alL", b"a-token-that-nobody-guesses-at-all\n", b""];
+        assert!(near.into_iter().all(|other| !token.is(other)));
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused_by_name_with_what_is_wrong_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for (text, wrong) in [
+            ("", "is empty"),
+            ("sixteen-or-more-c", "shorter than 32"),
+            ("two lines, each of them long enough\nof them", "more than one line"),
+            ("with a space in it and yet long enough", "position 5"),
+            (&"x".repeat(1 << 20), "longer than 4096"),
         ] {
-            fs::write(&path, bad).unwrap();
-            assert!(matches!(Token::read(&path), Err(TokenError::Malformed { .. })), "{bad:?}");
+            fs::write(&path, text).unwrap();
+            let error = Token::read(&path).err().unwrap().to_string();
+            for part in [wrong, &path.display().to_string(), "--control-token-file", "/dev/urandom"] {
+                assert!(error.contains(part), "{error}");
+            }
         }
         assert!(matches!(Token::read(&folder.path().join("none")), Err(TokenError::Io { .. })));
     }

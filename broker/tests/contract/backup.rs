@@ -164,7 +164,7 @@ async fn backups_under_traffic() {
         let must_be_there = Ledger::copy(&ledger.acknowledged);
         let must_be_gone = Ledger::copy(&ledger.settled);
         let url = format!("http://{}/control/v1/backup", broker.address("--control-listen"));
-        let request = broker.client.post(url).bearer_auth("a-credential-of-the-test");
+        let request = broker.client.post(url).bearer_auth("a-credential-that-only-this-test-has");
         let mut response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let mut archive = Vec::new();
@@ -318,7 +318,7 @@ async fn a_broker_that_dies_under_a_backup_leaves_none() {
         broker.pushed("acme/orders", vec![7; 512 << 10]).await;
     }
     let url = format!("http://{}/control/v1/backup", broker.address("--control-listen"));
-    let request = broker.client.post(url).bearer_auth("a-credential-of-the-test");
+    let request = broker.client.post(url).bearer_auth("a-credential-that-only-this-test-has");
     let mut response = request.send().await.unwrap();
     let mut archive = response.chunk().await.unwrap().unwrap().to_vec();
     broker.kill();
@@ -343,7 +343,7 @@ async fn one_backup_at_a_time_and_a_restored_folder_runs() {
         broker.pushed("acme/orders", vec![7; 512 << 10]).await;
     }
     let url = format!("http://{}/control/v1/backup", broker.address("--control-listen"));
-    let ask = || broker.client.post(&url).bearer_auth("a-credential-of-the-test").send();
+    let ask = || broker.client.post(&url).bearer_auth("a-credential-that-only-this-test-has").send();
     let first = ask().await.unwrap();
     let second = ask().await.unwrap();
     assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -72,7 +72,7 @@ async fn a_transfer_coding_besides_chunked_is_501_and_stores_nothing() {
 #[tokio::test]
 async fn the_control_port_takes_no_other_transfer_coding_either() {
     let broker = with_orders(|_| ()).await;
-    let request = "POST /control/v1/sync HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-credential-of-the-test\r\n\
+    let request = "POST /control/v1/sync HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a-credential-that-only-this-test-has\r\n\
                    transfer-encoding: gzip, chunked\r\n\r\n";
     let (status, answer) = answered_at(broker.address("--control-listen"), request).await;
     assert!(status == 501 && answer.contains(&ProblemType::TransferCodingUnsupported.uri()), "{answer}");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::broker::Broker;
 
-const TOKEN: &str = "a-credential-of-the-test";
+const TOKEN: &str = "a-credential-that-only-this-test-has";
 
 /// A broker that waits for its operator.
 pub(crate) fn programmed_by_an_operator() -> Broker {

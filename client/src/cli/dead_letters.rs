@@ -78,7 +78,7 @@ async fn control(broker: &BrokerArgs, args: &ControlArgs) -> Result<Control, Fai
     let path = &args.control_token_file;
     let token = tokio::fs::read_to_string(path).await;
     let token = token.map_err(|source| Failure::Read { path: path.clone(), source })?;
-    Ok(Control::new(broker.options_for(&args.control_url)?, token.trim())?)
+    Ok(Control::new(broker.options_for(&args.control_url)?, &token)?)
 }
 
 fn table(messages: &[DeliveredItem]) -> String {

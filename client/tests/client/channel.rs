@@ -4,7 +4,7 @@ use restante_client::{
     Control, OptionsError, PeekOptions, PeekState, PeekedBatch, ProblemType, Purge, Purged, PurgedState,
     Redrive, Redriven,
 };
-use restante_wire::{DeadLetterCause, batch::DeadLetterNote};
+use restante_wire::{DeadLetterCause, batch::DeadLetterNote, control_token::ControlTokenError};
 
 use crate::support::{
     PATIENCE, address,
@@ -51,7 +51,7 @@ async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
         _ => json(&Purged { purged: 1 }),
     })
     .await;
-    let control = Control::new(options(&broker.url), "a-token-of-the-control-port").unwrap();
+    let control = Control::new(options(&broker.url), "a-token-of-the-control-port-of-this-test").unwrap();
     let redrive = Redrive { to: None, limit: Some(3) };
     let redriven = control.redrive(UID, &redrive, PATIENCE).await.unwrap();
     assert_eq!((redriven.moved, redriven.left), (3, 1));
@@ -62,7 +62,7 @@ async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
     assert!(key(0) == key(1) && key(1) != key(2) && key(0).len() == 38, "{}", key(0));
     assert_eq!(log.seen[1].line(), format!("POST /control/v1/channels/{UID}/redrive"));
     assert_eq!(log.seen[1].body, r#"{"limit":3}"#);
-    assert_eq!(log.seen[1].header("authorization"), "Bearer a-token-of-the-control-port");
+    assert_eq!(log.seen[1].header("authorization"), "Bearer a-token-of-the-control-port-of-this-test");
     assert_eq!(log.seen[2].line(), format!("POST /control/v1/channels/{UID}/purge"));
     assert_eq!(log.seen[2].body, r#"{"states":["dead"]}"#);
 }
@@ -70,9 +70,13 @@ async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
 #[tokio::test]
 async fn a_token_that_is_none_is_refused_without_repeating_it() {
     let error = Control::new(options("http://127.0.0.1:9"), "sec\nret").unwrap_err();
-    assert!(matches!(error, OptionsError::ControlToken) && !error.to_string().contains("sec"), "{error}");
+    assert!(
+        matches!(error, OptionsError::ControlToken(ControlTokenError::Lines))
+            && !error.to_string().contains("sec"),
+        "{error}"
+    );
     let broker = Broker::start(|_, _| problem(401, ProblemType::Unauthorized)).await;
-    let control = Control::new(options(&broker.url), "open-sesame").unwrap();
+    let control = Control::new(options(&broker.url), "open-sesame-open-sesame-open-sesame").unwrap();
     let error = control.redrive(UID, &Redrive::default(), PATIENCE).await.unwrap_err();
     assert_eq!(error.problem_type(), Some(ProblemType::Unauthorized));
     assert!(!format!("{control:?} {error:?}").contains("sesame"));

@@ -96,7 +96,7 @@ async fn dead_letters_are_redriven_and_purged_through_the_control_port() {
     .await;
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
-    std::fs::write(&token, "a-token-of-the-control-port\n").unwrap();
+    std::fs::write(&token, "a-token-of-the-control-port-of-this-test\n").unwrap();
     let dead_letters = async |arguments: &[&str]| {
         let arguments = [&["dead-letters"][..], arguments].concat();
         let mut run = command(&broker.url, &arguments);
@@ -114,7 +114,7 @@ async fn dead_letters_are_redriven_and_purged_through_the_control_port() {
     let uid = "00000000-0000-0000-0000-000000000001";
     assert_eq!(changes[0].path, format!("/control/v1/channels/{uid}/redrive"));
     assert_eq!(changes[0].body, r#"{"to":"00000000-0000-0000-0000-000000000002","limit":3}"#);
-    assert_eq!(changes[0].header("authorization"), "Bearer a-token-of-the-control-port");
+    assert_eq!(changes[0].header("authorization"), "Bearer a-token-of-the-control-port-of-this-test");
     assert_eq!(changes[1].path, format!("/control/v1/channels/{uid}/purge"));
 }
 
@@ -146,7 +146,7 @@ async fn a_redrive_that_moves_nothing_says_where_the_letters_are_and_fails_if_th
         .await;
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
-        std::fs::write(&token, "a-token").unwrap();
+        std::fs::write(&token, "a-token-of-the-control-port-of-this-test").unwrap();
         let mut run = command(&broker.url, &["dead-letters", "redrive", "demo/orders"]);
         run.env("RESTANTE_CONTROL_URL", &broker.url).env("RESTANTE_CONTROL_TOKEN_FILE", text(&token));
         let ended = soon(run.output()).await.unwrap();

@@ -9,6 +9,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{Api, Resource, api::ListParams, core::NamespaceResourceScope};
+use restante_wire::control_token::{ControlTokenError, MAKE_CONTROL_TOKEN, control_token};
 use serde::de::DeserializeOwned;
 
 use crate::{context::Context, error::Error, names};
@@ -106,11 +107,25 @@ fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
     failed.max_by_key(when)?.message
 }
 
-/// The credential in a Secret that is ours.
-pub fn credential(secret: &Secret) -> Option<Credential> {
-    let token = secret.data.as_ref()?.get(names::TOKEN_KEY)?;
-    let token = std::str::from_utf8(&token.0).ok()?.trim();
-    (!token.is_empty()).then(|| Credential(token.to_owned()))
+/// The credential in a Secret that is ours, by the rule that the broker has; none where the key is missing or was emptied.
+pub fn credential(secret: &Secret) -> Result<Option<Credential>, ControlTokenError> {
+    let Some(held) = secret.data.as_ref().and_then(|data| data.get(names::TOKEN_KEY)) else {
+        return Ok(None);
+    };
+    match control_token(&held.0) {
+        Err(ControlTokenError::Empty) => Ok(None),
+        token => token.map(|token| Some(Credential(token.to_owned()))),
+    }
+}
+
+/// What to do about a token that the broker would refuse: its next start would end with 78, again and again.
+pub fn unusable(broker: &str, error: &ControlTokenError) -> String {
+    format!(
+        "the control token in key {} of Secret {} {error}; remove the key, and the operator draws a token, or put one there, \
+         such as of: {MAKE_CONTROL_TOKEN}",
+        names::TOKEN_KEY,
+        names::credential(broker)
+    )
 }
 
 /// Draws a credential of 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
@@ -127,23 +142,51 @@ mod tests {
 
     use super::*;
 
+    fn secret(text: &str) -> Secret {
+        Secret {
+            data: Some([(names::TOKEN_KEY.to_owned(), ByteString(text.into()))].into()),
+            ..Secret::default()
+        }
+    }
+
     #[test]
-    fn a_credential_is_64_digits_and_never_the_same() {
+    fn what_is_drawn_is_never_the_same_and_what_the_broker_takes() {
         let (one, other) = (draw().unwrap(), draw().unwrap());
-        assert_eq!(one.0.len(), 64);
         assert!(one != other);
+        assert_eq!(control_token(one.0.as_bytes()), Ok(one.0.as_str()));
+    }
+
+    fn token_in(secret: &Secret) -> Result<Option<String>, ControlTokenError> {
+        Ok(credential(secret)?.map(|credential| credential.0))
     }
 
     #[test]
     fn an_emptied_secret_holds_no_credential() {
-        let secret = |text: &str| Secret {
-            data: Some([(names::TOKEN_KEY.to_owned(), ByteString(text.into()))].into()),
-            ..Secret::default()
-        };
-        let token = |secret: &Secret| credential(secret).map(|credential| credential.0);
-        assert_eq!(token(&secret("abc\n")).as_deref(), Some("abc"));
-        assert_eq!(token(&secret("")), None);
-        assert_eq!(token(&Secret::default()), None);
+        for none in [secret(""), secret("\n"), Secret::default()] {
+            assert_eq!(token_in(&none), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_secret_holds_the_token_that_the_broker_reads_of_it() {
+        let token = "t".repeat(32);
+        assert_eq!(token_in(&secret(&format!("{token}\n"))), Ok(Some(token)));
+        for (refused, error) in [
+            ("short", ControlTokenError::TooShort),
+            (" a-token-after-a-space-that-is-long-enough", ControlTokenError::Character { position: 1 }),
+        ] {
+            assert_eq!(token_in(&secret(refused)), Err(error), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_the_broker_refuses_is_told_with_its_secret_its_key_and_what_to_do() {
+        assert_eq!(
+            unusable("mine", &ControlTokenError::TooShort),
+            "the control token in key token of Secret restante-mine-control is shorter than 32 characters, which can be \
+             guessed; remove the key, and the operator draws a token, or put one there, such as of: \
+             head -c 32 /dev/urandom | base64"
+        );
     }
 
     #[test]

@@ -109,7 +109,14 @@ async fn serve(
     let owners = Owners::of(found, valid.parent());
     // The token of a stranger's Secret is never used.
     let kept = found.credential.as_ref().filter(|_| owners.credential.is_ours());
-    let kept = kept.and_then(dereference::credential);
+    let kept = match kept.map_or(Ok(None), dereference::credential) {
+        Ok(kept) => kept,
+        Err(error) => {
+            // The Secret is watched: an edit of it is a reason to look again.
+            let message = dereference::unusable(&valid.name, &error);
+            return Ok((Told::stopped("CredentialInvalid", message), Action::await_change()));
+        }
+    };
     if let (Some(credential), true) = (&kept, owners.workload.is_ours()) {
         // Its channels change even while something of the broker cannot be applied.
         serve_channels(context, valid, credential);

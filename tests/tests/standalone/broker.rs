@@ -24,7 +24,7 @@ use crate::programs;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The operator's credential.
-const TOKEN: &str = "a-credential-of-the-test";
+const TOKEN: &str = "a-credential-that-only-this-test-has";
 
 /// Between a client's tries: a broker that starts again is met within a tenth of a second.
 const RETRY: RetryOptions =

@@ -6,7 +6,7 @@ use super::*;
 async fn without_the_token_every_path_is_the_same_401() {
     let port = Port::open();
     for path in [path::CONTROL_REVISION, path::CONTROL_SYNC, &channel_path("one"), "/no/such/path"] {
-        for authorization in [None, Some("Bearer a-token-of-some-lengtH"), Some("Basic YTpi")] {
+        for authorization in [None, Some("Bearer a-token-that-nobody-guesses-at-alL"), Some("Basic YTpi")] {
             let mut request = Request::builder().uri(path);
             if let Some(value) = authorization {
                 request = request.header(header::AUTHORIZATION, value);

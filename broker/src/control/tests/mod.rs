@@ -32,7 +32,7 @@ use crate::{
     log::disk::Cut,
 };
 
-const TOKEN: &str = "a-token-of-some-length";
+const TOKEN: &str = "a-token-that-nobody-guesses-at-all";
 
 /// Channels that know how many messages each number has, and what they were told.
 #[derive(Clone, Default)]

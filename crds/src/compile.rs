@@ -189,6 +189,10 @@ mod tests {
         assert!(
             error(json!({ "limits": { "bytes": "1 Gi" }, "access": open })).contains("spec.limits.bytes")
         );
+        assert!(
+            error(json!({ "limits": { "bytes": "512Ki" }, "access": open }))
+                .contains("limits.messageBytes must be at most limits.bytes, 524288"),
+        );
         assert!(error(json!({ "delivery": { "waitSeconds": -1 }, "access": open })).contains("negative"));
         assert!(
             error(json!({ "delivery": { "waitSeconds": 21 }, "access": open })).contains("maxWaitSeconds")
@@ -207,7 +211,7 @@ mod tests {
             },
             "deadLetter": { "channelRef": { "name": "dead" }, "ttlSeconds": 8 },
             "limits": {
-                "messages": 9, "bytes": 10, "messageBytes": 11, "ttlSeconds": 12, "maxDelaySeconds": 13,
+                "messages": 9, "bytes": 11, "messageBytes": 10, "ttlSeconds": 12, "maxDelaySeconds": 13,
                 "pushesPerSecond": 14,
             },
             "expired": "DeadLetter",
@@ -228,7 +232,7 @@ mod tests {
             },
             "deadLetter": { "channel": "dead", "ttlSeconds": 8 },
             "limits": {
-                "messages": 9, "bytes": 10, "messageBytes": 11, "ttlSeconds": 12, "maxDelaySeconds": 13,
+                "messages": 9, "bytes": 11, "messageBytes": 10, "ttlSeconds": 12, "maxDelaySeconds": 13,
                 "pushesPerSecond": 14,
             },
             "expired": "DeadLetter", "whenFull": "DropOldest", "deduplicationWindowSeconds": 15,

@@ -130,6 +130,30 @@ fn a_pause_is_no_longer_than_the_longest() {
 }
 
 #[test]
+fn a_message_of_the_largest_size_fits_the_channel_by_the_rule_as_by_the_broker() {
+    for (limits, fits) in [
+        (json!({}), true),
+        (json!({ "bytes": "1Mi" }), true),
+        (json!({ "bytes": 1_048_576, "messageBytes": "1Mi" }), true),
+        (json!({ "bytes": "1.5Ki", "messageBytes": 1536 }), true),
+        (json!({ "bytes": "1k", "messageBytes": "1Ki" }), false),
+        (json!({ "bytes": 1, "messageBytes": 2 }), false),
+        // The default of messageBytes does not follow: what is in force is what the object shows.
+        (json!({ "bytes": "512Ki" }), false),
+        (json!({ "messageBytes": "16Mi", "bytes": "15Mi" }), false),
+    ] {
+        let mut channel = channel("orders", json!({ "limits": limits, "access": { "anonymous": true } }));
+        channel.metadata.uid = Some("0190a7e8-0000-7000-8000-000000000001".into());
+        let (by_rule, by_broker) = (channel.validate_cel(), compile(&channel));
+        assert_eq!((by_rule.is_ok(), by_broker.is_ok()), (fits, fits), "{limits}: {by_rule:?} {by_broker:?}");
+        if let Err(error) = by_rule {
+            let told = "limits.messageBytes (default: 1Mi) must be at most limits.bytes";
+            assert!(error.to_string().contains(told), "{error}");
+        }
+    }
+}
+
+#[test]
 fn the_embedded_engine_has_one_replica() {
     let error = broker(json!({ "replicas": 2 })).validate_cel().unwrap_err();
     assert!(error.to_string().contains("replicas must be 1"), "{error}");

@@ -134,6 +134,11 @@ fn schema_and_cel_refuse_what_an_api_server_refuses() {
             "integer",
         ),
         ("  access: {anonymous: true}\n  limits: {messageBytes: 17Mi}\n", "spec.limits", "must be 1 to 16Mi"),
+        (
+            "  access: {anonymous: true}\n  limits: {bytes: 512Ki}\n",
+            "spec.limits",
+            "must be at most limits.bytes",
+        ),
         ("  access: {anonymous: true}\n  limits: {bytes: lots}\n", "spec.limits.bytes", "does not match"),
         ("  access: {anonymous: true}\n  limits: {bytes: -1}\n", "spec.limits", "must be 1 to 100Ti"),
         ("  access: {anonymous: true}\n  deletionPolicy: Keep\n", "spec.deletionPolicy", "Keep"),

@@ -13,17 +13,20 @@ use serde::{Deserialize, Serialize};
         .message("limits.bytes must be 1 to 100Ti"),
     validation = Rule::new("quantity(string(self.messageBytes)).compareTo(quantity('1')) >= 0 && quantity(string(self.messageBytes)).compareTo(quantity('16Mi')) <= 0")
         .message("limits.messageBytes must be 1 to 16Mi"),
+    validation = Rule::new("quantity(string(self.messageBytes)).compareTo(quantity(string(self.bytes))) <= 0")
+        .message("limits.messageBytes (default: 1Mi) must be at most limits.bytes, or no message of that size ever fits: lower messageBytes, or raise bytes"),
 )]
 pub struct LimitsSpec {
     /// Messages in the channel, dead letters included, 1 to 100000000 (default: 100000).
     #[serde(default = "messages")]
     #[schemars(range(min = 1, max = MESSAGES_MAX))]
     pub messages: i64,
-    /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi).
+    /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi). A push that exceeds it alone is refused with 413.
     #[serde(default = "bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub bytes: Quantity,
-    /// Bytes of one message's content, 1 to 16Mi (default: 1Mi). A larger push is refused with 413.
+    /// Bytes of one message's content, 1 to 16Mi (default: 1Mi), and at most bytes: with less than 1Mi there, set this as well. A
+    /// larger push is refused with 413.
     #[serde(default = "message_bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub message_bytes: Quantity,

@@ -135,8 +135,11 @@ fn check_limits(limits: &Limits) -> Checked {
     if limits.bytes == 0 {
         return Err(("limits.bytes", "must be at least 1".into()));
     }
-    if limits.message_bytes > MESSAGE_BYTES_MAX {
-        return Err(("limits.messageBytes", format!("must be at most {MESSAGE_BYTES_MAX} (16 MiB)")));
+    if limits.message_bytes == 0 || limits.message_bytes > MESSAGE_BYTES_MAX {
+        return Err(("limits.messageBytes", format!("must be 1 to {MESSAGE_BYTES_MAX} (16 MiB)")));
+    }
+    if limits.message_bytes > limits.bytes {
+        return Err(("limits.messageBytes", format!("must be at most limits.bytes, {}", limits.bytes)));
     }
     at_most("limits.ttlSeconds", limits.ttl_seconds, TTL_SECONDS_MAX)?;
     at_most("limits.maxDelaySeconds", limits.max_delay_seconds, DELAY_SECONDS_MAX)?;
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn a_configuration_out_of_bounds_is_refused_by_field() {
         assert_eq!(example("orders").check(), Ok(()));
-        let spoiled: [(&str, Spoil); 21] = [
+        let spoiled: [(&str, Spoil); 23] = [
             ("namespace", |config| config.namespace = "Acme".into()),
             ("name", |config| config.name = "n".repeat(64)),
             ("destinations", |config| config.destinations.clear()),
@@ -186,6 +189,8 @@ mod tests {
             ("limits.messages", |config| config.limits.messages = 0),
             ("limits.bytes", |config| config.limits.bytes = 0),
             ("limits.messageBytes", |config| config.limits.message_bytes = (16 << 20) + 1),
+            ("limits.messageBytes", |config| config.limits.message_bytes = 0),
+            ("limits.messageBytes", |config| config.limits.bytes = config.limits.message_bytes - 1),
             ("access.anonymous", |config| config.access.anonymous = false),
         ];
         for (field, spoil) in spoiled {

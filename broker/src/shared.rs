@@ -9,7 +9,6 @@
 
 use std::{
     hash::Hash,
-    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -191,16 +190,22 @@ impl Share {
 
     /// Whether the holder may have so much more now.
     pub fn may_take(&self, amount: u64) -> bool {
-        let (used, room) = (self.used(), self.room_around());
-        // What fits an unused purse is taken whatever its share: a purse may be small, and one message large.
-        let is_free = self.purse().used() == 0 || self.0.of_many;
-        amount <= room && (is_free || used + amount <= self.bound(room - amount)) && self.whole_may(amount)
+        self.may_take_to(0, amount)
     }
 
-    fn whole_may(&self, amount: u64) -> bool {
+    /// Whether the holder may have so much more now for a thing for which it has taken `before` already.
+    fn may_take_to(&self, before: u64, amount: u64) -> bool {
+        let (used, room) = (self.used(), self.room_around());
+        // What fits a purse that is unused but for it is taken whatever its share: a purse may be small, and one message large.
+        let is_free = self.purse().used() <= before || self.0.of_many;
+        let fits = amount <= if is_free { self.purse().left() } else { room };
+        fits && (is_free || used + amount <= self.bound(room - amount)) && self.whole_may(before, amount)
+    }
+
+    fn whole_may(&self, before: u64, amount: u64) -> bool {
         match &self.0.of {
             Of::Purse(_) => true,
-            Of::Share(whole) => whole.may_take(amount),
+            Of::Share(whole) => whole.may_take_to(before, amount),
         }
     }
 
@@ -267,13 +272,13 @@ impl Share {
 impl Taken {
     /// Takes more; refused when the holder may not have it now.
     pub fn grow(&mut self, amount: u64) -> bool {
-        match self.share.take(amount) {
-            Some(mut more) => {
-                self.amount += mem::take(&mut more.amount);
-                true
-            }
-            None => false,
+        if !self.share.may_take_to(self.amount, amount) {
+            self.share.purse().refused.inc();
+            return false;
         }
+        self.share.add(amount);
+        self.amount += amount;
+        true
     }
 
     /// Gives back all but this much.
@@ -319,6 +324,18 @@ mod tests {
         let second = all_it_gets(&purse.share(2));
         let third = all_it_gets(&purse.share(3));
         assert_eq!((first.len(), second.len(), third.len()), (1200, 300, 75));
+    }
+
+    #[test]
+    fn what_grows_alone_in_a_purse_may_have_all_of_it_and_beside_another_its_share() {
+        let purse = purse(100);
+        let mut thing = purse.share(1).take(10).unwrap();
+        assert!(thing.grow(70) && thing.grow(20) && !thing.grow(1));
+        thing.shrink_to(10);
+        let other = purse.share(2).take(10).unwrap();
+        assert!(!thing.grow(70) && thing.grow(50));
+        drop((thing, other));
+        assert_eq!(purse.purse().used(), 0);
     }
 
     #[test]

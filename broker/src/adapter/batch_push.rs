@@ -24,6 +24,9 @@ use crate::{
     message,
 };
 
+/// How much memory a batch takes, as a multiple of its bytes: itself, and what is read of it.
+const READ_TIMES: u64 = 2;
+
 impl PushAdapter {
     /// Takes the messages in a request: each on its own, all in one sync.
     pub(super) async fn take_batch(self, address: &Address, request: Request) -> Result<Response, HttpError> {
@@ -36,14 +39,15 @@ impl PushAdapter {
         let body = Announced::new(body, &parts.headers);
         let caller = Caller::in_extensions(&parts.extensions);
         drop(parts);
-        let body = body.read_batch(BATCH_BYTES_MAX, &caller, self.context.body_timeout).await?;
+        let mut body =
+            body.read_batch(BATCH_BYTES_MAX, READ_TIMES, &caller, self.context.body_timeout).await?;
         // What is read of JSON takes about as much memory as its text.
-        let _read = body.as_much_again(&caller)?;
+        body.double(&caller)?;
         let items = aside::read(&body.bytes, move |bytes| kind.read(bytes)).await?;
         let pushes = items.into_iter().enumerate().map(|(index, item)| {
             let (head, content) =
                 item.map_err(|fault| HttpError::new(ProblemType::ItemMalformed, fault.to_string()))?;
-            self.prepare(address, head, content).map_err(|error| match error.kind() {
+            self.prepare(address, head, content, &caller).map_err(|error| match error.kind() {
                 // What is wrong with a field begins with its name.
                 ProblemType::ItemMalformed => error.within(&kind.item(index)),
                 _ => error,
@@ -75,7 +79,13 @@ impl PushAdapter {
     }
 
     /// One message, if it can be obeyed.
-    fn prepare(&self, address: &Address, head: ItemHead, body: Bytes) -> Result<Push, HttpError> {
+    fn prepare(
+        &self,
+        address: &Address,
+        head: ItemHead,
+        body: Bytes,
+        caller: &Caller,
+    ) -> Result<Push, HttpError> {
         let max = self.message_bytes_max();
         if body.len() as u64 > max {
             let detail = format!(
@@ -88,7 +98,7 @@ impl PushAdapter {
         let said = Said::in_item(&head)?;
         let headers = message::encode_kept(&self.kept_headers(head)?, |name| self.keeps(name))
             .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
-        said.push(address, &self.channels, Content { headers, body })
+        self.prepared(address, said, Content { headers, body }, caller)
     }
 
     /// The kept headers that an item's fields say.

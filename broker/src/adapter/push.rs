@@ -80,7 +80,7 @@ impl PushAdapter {
         let WholeBody { bytes: body, memory: _in_flight } =
             body.read(self.message_bytes_max(), &caller, self.context.body_timeout).await?;
         let content = Content { headers, body };
-        let push = said.push(address, &self.channels, content)?;
+        let push = self.prepared(address, said, content, &caller)?;
         let Pushed { id, replayed, ticket } = match wait {
             // On the heap, because few ask for it and every request would have room for it.
             Some(wait) if wait > 0 => {
@@ -91,6 +91,21 @@ impl PushAdapter {
         let kept = self.context.cores.kept(self.channels[0].number, ticket).await;
         kept.map_err(|_| refusal::store_failed())?;
         Ok(self.stored(id, replayed, wait))
+    }
+
+    /// The message, if its channels can obey what is said of it, and receivers can get it.
+    pub(super) fn prepared(
+        &self,
+        address: &Address,
+        said: Said,
+        content: Content,
+        caller: &Caller,
+    ) -> Result<Push, HttpError> {
+        let (bytes, max) = (content.bytes() as u64, caller.answers().purse().max());
+        if bytes > max {
+            return Err(refusal::beyond_answers(bytes, max));
+        }
+        said.push(address, &self.channels, content)
     }
 
     /// What a request asks for.

@@ -5,7 +5,9 @@ use restante_wire::{Address, ProblemType};
 use super::Context;
 use crate::{
     channel::Refusal,
-    core::{CoreGone, Fullness, PullRefusal, PushRefusal, SettleRefusal, StoreFailed, WaitRefusal},
+    core::{
+        CoreGone, Fullness, PullRefusal, PushRefusal, SettleRefusal, SizeLimit, StoreFailed, WaitRefusal,
+    },
     http::HttpError,
 };
 
@@ -28,13 +30,7 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
             let seconds = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(1).max(1);
             return HttpError::new(ProblemType::RateLimited, detail).after_seconds(seconds);
         }
-        PushRefusal::TooLarge { max } => (
-            ProblemType::MessageTooLarge,
-            format!(
-                "the message with its headers has more than the {max} bytes that fit a segment of the log \
-                 (--segment-size)"
-            ),
-        ),
+        PushRefusal::TooLarge { bytes, limit } => (ProblemType::MessageTooLarge, too_large(bytes, &limit)),
         PushRefusal::KeyInProgress => (
             ProblemType::IdempotencyInProgress,
             "a push under this Idempotency-Key waits for room: send again when it was answered".into(),
@@ -74,6 +70,30 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         PushRefusal::Gone => return draining(),
     };
     HttpError::new(kind, detail)
+}
+
+fn too_large(bytes: u64, limit: &SizeLimit) -> String {
+    match limit {
+        SizeLimit::Channel(entry) => format!(
+            "the message with its kept headers has {bytes} bytes, and {} holds {} in all (limits.bytes): send less, or raise \
+             the limit",
+            entry.config.qualified_name(),
+            entry.config.limits.bytes
+        ),
+        SizeLimit::Segment(max) => format!(
+            "the message takes {bytes} bytes with all that is stored of it, and {max} fit a segment of the log: send less, or \
+             raise --segment-size"
+        ),
+    }
+}
+
+/// The message could be stored, and no answer would ever bring it.
+pub(super) fn beyond_answers(bytes: u64, max: u64) -> HttpError {
+    let detail = format!(
+        "the message with its kept headers has {bytes} bytes, and answers take {max} (--answer-memory), so that no receiver would \
+         ever get it: send less, or raise the limit"
+    );
+    HttpError::new(ProblemType::MessageTooLarge, detail)
 }
 
 fn full(fullness: &Fullness) -> String {

@@ -40,7 +40,7 @@ pub async fn settle_many(
     meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);
-    let body = body.read_batch(BATCH_BYTES_MAX, &caller, context.body_timeout).await?;
+    let body = body.read_batch(BATCH_BYTES_MAX, 1, &caller, context.body_timeout).await?;
     meaning::expect_not_gzip(&body.bytes, "settlements are")?;
     let read = aside::read(&body.bytes, |bytes| json::read(bytes)).await;
     let settlements: Settlements = read.map_err(|fault| {

@@ -10,6 +10,7 @@ use super::{
     idempotency::{KeyRecord, PushKey},
     recall::Recalled,
     room::Fullness,
+    size::SizeLimit,
     store::Arrived,
 };
 use crate::{
@@ -63,10 +64,12 @@ pub enum PushRefusal {
         /// How long until it takes the next.
         wait_ms: u64,
     },
-    /// The message does not fit a segment of the log.
+    /// The message alone exceeds a limit, so that it never fits.
     TooLarge {
-        /// Bytes that do.
-        max: u64,
+        /// Its bytes, as the limit counts them.
+        bytes: u64,
+        /// The limit.
+        limit: SizeLimit,
     },
     /// A push under the same key waits for room.
     KeyInProgress,
@@ -122,6 +125,7 @@ impl<L: Log> Core<L> {
         }
         let window = window_seconds(entries);
         push.key = push.key.filter(|_| window > 0);
+        self.check_size(entries, &push)?;
         let bytes = push.content.bytes() as u64;
         let here = self.here;
         let own = || entries.iter().filter(|entry| here.has(entry.number));
@@ -212,7 +216,10 @@ impl<L: Log> Core<L> {
                 self.wakers.commit.notify_one();
                 return Err(PushRefusal::StoreFull);
             }
-            Err(AppendError::TooLarge(max)) => return Err(PushRefusal::TooLarge { max }),
+            Err(AppendError::TooLarge(max)) => {
+                let bytes = record.encoded_len() as u64;
+                return Err(PushRefusal::TooLarge { bytes, limit: SizeLimit::Segment(max) });
+            }
             Err(AppendError::Poisoned) => return Err(PushRefusal::StoreFailed),
         };
         if let Some(Idempotency { hash, expires_ms, .. }) = key {
@@ -352,7 +359,10 @@ impl<L: Log> Reach<L> {
             let asked = (entries.to_vec(), push.clone());
             let known = self.ask(first, &asked, move |core, (entries, push)| match core.unread_of(push)? {
                 Some(unread) => Ok::<_, PushRefusal>(Err(unread)),
-                None => core.repeated(entries, push, turn).map(Ok),
+                None => match core.repeated(entries, push, turn)? {
+                    Some(answered) => Ok(Ok(Some(answered))),
+                    None => core.check_size(entries, push).map(|()| Ok(None)),
+                },
             });
             match known.await?? {
                 Ok(Some(answered)) => return Ok(Some(answered)),

@@ -30,6 +30,39 @@ pub struct Announced {
     bytes: Option<u64>,
 }
 
+/// The most that a body may have.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    /// By the contract, or by its channel.
+    bytes: u64,
+    /// By the memory that there is, if nothing else were in it.
+    memory: u64,
+    /// What has it.
+    of: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Message,
+    Batch,
+}
+
+impl Most {
+    /// Refuses what is never taken, however often it comes.
+    fn check(self, size: u64) -> Result<(), HttpError> {
+        if size > self.bytes {
+            return Err(match self.of {
+                Kind::Message => message_too_large(size, self.bytes),
+                Kind::Batch => batch_too_large(size, self.bytes),
+            });
+        }
+        if size > self.memory {
+            return Err(beyond_memory(self.of, size, self.memory));
+        }
+        Ok(())
+    }
+}
+
 /// A body, whole.
 #[derive(Debug)]
 pub struct WholeBody {
@@ -40,9 +73,9 @@ pub struct WholeBody {
 }
 
 impl WholeBody {
-    /// As much memory again, for what is made of the body.
-    pub fn as_much_again(&self, caller: &Caller) -> Result<Taken, HttpError> {
-        caller.bodies().take(self.bytes.len() as u64).ok_or_else(|| busy(caller))
+    /// Takes as much memory again, for what is made of the body.
+    pub fn double(&mut self, caller: &Caller) -> Result<(), HttpError> {
+        if self.memory.grow(self.bytes.len() as u64) { Ok(()) } else { Err(busy(caller)) }
     }
 }
 
@@ -55,42 +88,41 @@ impl Announced {
 
     /// Reads a message's content of at most `max` bytes. What is announced too large is refused before any of it is read.
     pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
-        self.read_up_to(max, caller, timeout, message_too_large).await
+        let most = Most { bytes: max, memory: caller.bodies().purse().max(), of: Kind::Message };
+        self.read_up_to(most, caller, timeout).await
     }
 
-    /// Reads a batch of at most `max` bytes.
+    /// Reads a batch of at most `max` bytes, which will take its own memory so many times.
     pub async fn read_batch(
         self,
         max: u64,
+        times: u64,
         caller: &Caller,
         timeout: Duration,
     ) -> Result<WholeBody, HttpError> {
-        self.read_up_to(max, caller, timeout, batch_too_large).await
+        let most = Most { bytes: max, memory: caller.bodies().purse().max() / times, of: Kind::Batch };
+        self.read_up_to(most, caller, timeout).await
     }
 
     async fn read_up_to(
         mut self,
-        max: u64,
+        most: Most,
         caller: &Caller,
         timeout: Duration,
-        too_large: fn(u64, u64) -> HttpError,
     ) -> Result<WholeBody, HttpError> {
         let announced = self.bytes;
         // Nothing of it is asked for, so that a client that asks first, by Expect, need not send it.
-        if let Some(announced) = announced.filter(|announced| *announced > max) {
-            return Err(too_large(announced, max));
-        }
+        most.check(announced.unwrap_or(0))?;
         let mut memory = caller.bodies().take_anyway(0);
         let mut bytes: Vec<u8> = Vec::new();
         let patience = || patience(timeout, caller.bodies().purse());
         while let Some(data) = self.body.next(patience).await.map_err(|broken| self.broken(broken))? {
             let size = bytes.len() + data.len();
-            if size as u64 > max {
-                return Err(too_large(size as u64, max));
-            }
+            most.check(size as u64)?;
             if size > bytes.capacity() {
                 // Memory is counted as it is taken: bytes that are only announced take none.
-                let room = (bytes.capacity() * 2).min(announced.unwrap_or(max) as usize).max(size);
+                let end = announced.unwrap_or(most.bytes).min(most.memory);
+                let room = (bytes.capacity() * 2).min(end as usize).max(size);
                 if !memory.grow((room - bytes.capacity()) as u64) {
                     return Err(busy(caller));
                 }
@@ -234,6 +266,18 @@ fn message_too_large(size: u64, max: u64) -> HttpError {
     HttpError::new(ProblemType::MessageTooLarge, detail)
 }
 
+fn beyond_memory(of: Kind, size: u64, max: u64) -> HttpError {
+    let (kind, what, instead) = match of {
+        Kind::Message => (ProblemType::MessageTooLarge, "content", "send less"),
+        Kind::Batch => (ProblemType::BatchTooLarge, "batch", "send several"),
+    };
+    let detail = format!(
+        "the {what} has {size} bytes or more, and one request may have {max} of the memory of bodies (--body-memory): {instead}, \
+         or raise the limit"
+    );
+    HttpError::new(kind, detail)
+}
+
 fn batch_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!("the batch has {size} bytes or more, and {max} are taken at a time: send several");
     HttpError::new(ProblemType::BatchTooLarge, detail)
@@ -305,6 +349,44 @@ mod tests {
         });
         let body = Announced::new(Body::from_stream(parts), &length(71));
         assert!(body.read(70, &callers(1000).at(ME), TIMEOUT).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_fits_the_memory_is_too_large_whether_announced_or_not() {
+        let callers = callers(100);
+        for headers in [HeaderMap::new(), length(101)] {
+            let body = || Announced::new(chunks(&[60, 41]), &headers);
+            let message = body().read(1000, &callers.at(ME), TIMEOUT).await.unwrap_err();
+            let batch = body().read_batch(1000, 1, &callers.at(ME), TIMEOUT).await.unwrap_err();
+            let kinds = [message.kind(), batch.kind()];
+            assert_eq!(kinds, [ProblemType::MessageTooLarge, ProblemType::BatchTooLarge]);
+            let detail = message.problem().detail;
+            assert!(detail.contains("100") && detail.contains("--body-memory"), "{detail}");
+        }
+        assert_eq!(callers.bodies().used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_as_large_as_the_memory_is_taken_when_it_is_alone() {
+        let callers = callers(100);
+        for headers in [HeaderMap::new(), length(100)] {
+            let body = Announced::new(chunks(&[30, 30, 30, 10]), &headers);
+            assert!(body.read(1000, &callers.at(ME), TIMEOUT).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fits_the_memory_with_what_is_read_of_it_is_taken_and_a_larger_one_too_large() {
+        let callers = callers(100);
+        for headers in [HeaderMap::new(), length(50)] {
+            let body = Announced::new(chunks(&[30, 20]), &headers);
+            let mut whole = body.read_batch(1000, 2, &callers.at(ME), TIMEOUT).await.unwrap();
+            assert_eq!(whole.double(&callers.at(ME)), Ok(()));
+            assert_eq!(callers.bodies().used(), 100);
+        }
+        let body = Announced::new(chunks(&[30, 21]), &HeaderMap::new());
+        let error = body.read_batch(1000, 2, &callers.at(ME), TIMEOUT).await.unwrap_err();
+        assert_eq!(error.kind(), ProblemType::BatchTooLarge);
     }
 
     #[tokio::test]

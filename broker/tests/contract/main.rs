@@ -45,6 +45,7 @@ mod lost_channels;
 mod manifests;
 mod metrics;
 mod misplaced;
+mod never_fits;
 mod new_folder;
 mod openapi;
 mod operator;

@@ -28,6 +28,7 @@ pub mod not_ours;
 pub mod ownership;
 pub mod release_finalizers;
 pub mod run;
+pub mod signals;
 pub mod stalled;
 pub mod unreadable;
 pub mod watchdog;

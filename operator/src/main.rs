@@ -10,6 +10,7 @@ use clap::Parser;
 use restante_operator::{
     config::{Cli, Command},
     logging, release_finalizers, run,
+    signals::Stops,
 };
 use restante_wire::terminal;
 
@@ -35,13 +36,25 @@ fn started(cli: Cli) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let client = kube::Client::try_default()
-            .await
-            .context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")?;
+        let mut stops = Stops::listen().context("cannot listen for signals")?;
+        let client = async {
+            let client = kube::Client::try_default().await;
+            client.context("no cluster: run in a pod with a ServiceAccount, or set KUBECONFIG")
+        };
         match cli.command.unwrap_or(Command::Run) {
-            Command::Run => Ok(run::run(client, cli.run).await?),
+            Command::Run => match stops.or_done(client).await {
+                Some(client) => Ok(run::run(client?, cli.run, stops).await?),
+                None => Ok(()),
+            },
             Command::ReleaseFinalizers(args) => {
-                Ok(release_finalizers::release_finalizers(client, &cli.run.namespace, &args).await?)
+                let released = async {
+                    let namespace = &cli.run.namespace;
+                    Ok(release_finalizers::release_finalizers(client.await?, namespace, &args).await?)
+                };
+                // What it has done stays done, but whoever waits for it must not take it for all.
+                let told =
+                    || Err(anyhow!("told to stop before every MessageChannel was let go: run it again"));
+                stops.or_done(released).await.unwrap_or_else(told)
             }
         }
     })

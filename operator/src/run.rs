@@ -25,11 +25,7 @@ use kube::{
     },
 };
 use restante_crds::{MessageBroker, MessageChannel};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -47,6 +43,7 @@ use crate::{
     names::BROKER_LABEL,
     not_ours,
     ownership::Ownership,
+    signals::Stops,
     stalled::Failures,
     unreadable::Told,
     watchdog,
@@ -64,9 +61,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 /// Why the process must start anew.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No handler for SIGTERM.
-    #[error("cannot listen for signals: {0}")]
-    Signals(io::Error),
     /// The admin port is taken, or not ours to take.
     #[error("cannot listen at {0} (--metrics-listen): {1}")]
     Listen(SocketAddr, io::Error),
@@ -88,18 +82,12 @@ pub enum RunError {
 }
 
 /// Reconciles until SIGTERM or SIGINT. An error means that the process must start anew.
-pub async fn run(client: Client, args: RunArgs) -> Result<(), RunError> {
+pub async fn run(client: Client, args: RunArgs, mut stops: Stops) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let running = serve(client, args, stop.clone(), tasks.clone());
     tokio::pin!(running);
-    let result = tokio::select! {
-        result = &mut running => result,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    };
+    let result = stops.or_done(&mut running).await.unwrap_or(Ok(()));
     tracing::info!("stopping");
     stop.cancel();
     let ended = async {
@@ -113,7 +101,7 @@ pub async fn run(client: Client, args: RunArgs) -> Result<(), RunError> {
     tokio::select! {
         () = ended => {}
         () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped within {STOP_TIMEOUT:?}"),
-        _ = terminate.recv() => tracing::warn!("told twice to stop"),
+        () = stops.next() => tracing::warn!("told twice to stop"),
     }
     result
 }

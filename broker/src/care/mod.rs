@@ -19,6 +19,7 @@ mod text;
 mod view;
 
 use std::{
+    fmt::Display,
     io::{self, BufWriter, StdoutLock, Write as _},
     process::ExitCode,
 };
@@ -27,7 +28,7 @@ pub use backup::BackupError;
 pub use error::CareError;
 use restante_wire::terminal::{self, Escaped, Form};
 
-use crate::config::CareCommand;
+use crate::{config::CareCommand, signals};
 
 /// How a command ended that could do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +40,31 @@ enum Verdict {
 }
 
 /// Runs a command. 0: all is well; 1: something is damaged, and was told of; 2: it could not be done.
+///
+/// A signal ends it wherever it is, with 128 and the signal's number: nothing here is lost by that.
 pub fn run(command: CareCommand) -> ExitCode {
-    let outcome = match command {
+    let outcome = signals::done_or_stopped("care", move || match command {
         CareCommand::Check(arguments) => check::run(&arguments),
         CareCommand::Dump(arguments) => dump::run(&arguments),
         CareCommand::Backup(arguments) => backup::run(&arguments),
         CareCommand::Salvage(arguments) => salvage::run(&arguments),
         CareCommand::Restore(arguments) => restore::run(&arguments),
-    };
+    });
     match outcome {
-        Ok(Verdict::Sound) => ExitCode::SUCCESS,
-        Ok(Verdict::Damaged) => ExitCode::from(1),
-        Err(error) => {
-            say(&format!("restante-broker: {error}"));
-            ExitCode::from(2)
+        Ok(Ok(Ok(Verdict::Sound))) => ExitCode::SUCCESS,
+        Ok(Ok(Ok(Verdict::Damaged))) => ExitCode::from(1),
+        Ok(Ok(Err(error))) => failed(&error),
+        Ok(Err(stop)) => {
+            say(&format!("restante-broker: told to stop by {} before it was done", stop.name()));
+            stop.exit_code()
         }
+        Err(error) => failed(&format!("failed to start a thread: {error}")),
     }
+}
+
+fn failed(error: &dyn Display) -> ExitCode {
+    say(&format!("restante-broker: {error}"));
+    ExitCode::from(2)
 }
 
 /// Says something on standard error.

@@ -27,6 +27,9 @@ pub(crate) const PLACES: usize = 256;
 /// How long the admin port's open requests may hold up the end.
 const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 
+/// How the thread of each core ended.
+pub(super) type DataEnded = JoinAll<oneshot::Receiver<Result<(), RunError>>>;
+
 /// The ports of the other thread.
 pub(super) struct Ports {
     pub(super) admin: (BlockingListener, Admin),
@@ -40,8 +43,6 @@ pub(super) struct Lifetime {
     pub(super) failed: CancellationToken,
     /// Why, if it is.
     pub(super) failure: FirstFailure,
-    /// Of each core.
-    pub(super) data_ended: JoinAll<oneshot::Receiver<Result<(), RunError>>>,
     pub(super) store: AddressStore,
     pub(super) cores: Cores,
     pub(super) manifests: Option<PathBuf>,
@@ -49,8 +50,12 @@ pub(super) struct Lifetime {
 }
 
 impl Ports {
-    pub(super) async fn run(self, mut lifetime: Lifetime) -> Result<(), RunError> {
-        let mut signals = Signals::listen().map_err(RunError::Thread)?;
+    pub(super) async fn run(
+        self,
+        lifetime: Lifetime,
+        data_ended: DataEnded,
+        signals: Signals,
+    ) -> Result<(), RunError> {
         let (end, clock) = (Drain::new(), lifetime.cores.clock());
         let serve = |listener, router| -> Result<_, RunError> {
             let listener = TcpListener::from_std(listener).map_err(RunError::Thread)?;
@@ -87,7 +92,7 @@ impl Ports {
             }
         };
         let life = async {
-            let outcome = lifetime.run(&mut signals).await;
+            let outcome = lifetime.run(data_ended, signals).await;
             end.begin();
             outcome
         };
@@ -98,18 +103,18 @@ impl Ports {
 
 impl Lifetime {
     /// Obeys signals until the threads of the cores have ended.
-    async fn run(&mut self, signals: &mut Signals) -> Result<(), RunError> {
+    async fn run(&self, mut data_ended: DataEnded, mut signals: Signals) -> Result<(), RunError> {
         tracing::info!("the broker serves");
         let (log, addresses) = (self.failed.clone(), self.store.failed());
         loop {
             tokio::select! {
                 said = signals.next() => match said {
                     Said::Reload => self.reload().await,
-                    Said::Stop if self.drain.has_begun() => {
+                    Said::Stop(_) if self.drain.has_begun() => {
                         tracing::warn!("told to stop twice: what is open ends now; every answer given is on disk");
                         return Ok(());
                     }
-                    Said::Stop => {
+                    Said::Stop(_) => {
                         tracing::info!("told to stop: settles are served, and nothing else any more");
                         self.drain.begin();
                     }
@@ -118,10 +123,10 @@ impl Lifetime {
                     self.failed.cancel();
                     self.drain.begin();
                     // The answers that say so may leave; nothing else matters any more.
-                    let _ = timeout(FAILED_EXIT_WITHIN, &mut self.data_ended).await;
+                    let _ = timeout(FAILED_EXIT_WITHIN, &mut data_ended).await;
                     return Err(self.store_failed());
                 }
-                ended = &mut self.data_ended => {
+                ended = &mut data_ended => {
                     return ended.into_iter().try_for_each(|core| core.unwrap_or_else(|_| Err(self.store_failed())));
                 }
             }

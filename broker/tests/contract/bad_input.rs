@@ -1,5 +1,7 @@
 //! Bad input: each gets a problem that says what to do, and nothing is lost.
 
+use std::time::Instant;
+
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
 use tokio::{
@@ -7,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::broker::{Broker, ORDERS, assert_problem, header};
+use crate::broker::{Broker, DEADLINE, ORDERS, assert_problem, header};
 
 /// Sends bytes as they are, ends the sending side, and reads the answer.
 async fn raw(broker: &Broker, request: &str) -> String {
@@ -139,9 +141,17 @@ async fn a_path_without_a_route_is_404_problem_json() {
 #[tokio::test]
 async fn bodies_beyond_the_brokers_memory_are_503_before_they_are_read() {
     let broker = Broker::with_flags(ORDERS, &["--body-memory", "1000B"]);
-    let response = broker.push("acme/orders", vec![0; 1001]).send().await.unwrap();
+    let head = "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 601\r\n\r\n";
+    let mut first = crate::raw::sent(&broker, [head.as_bytes(), &[0; 600]].concat()).await;
+    let deadline = Instant::now() + DEADLINE;
+    while broker.metric("restante_body_memory_bytes").await < 600.0 {
+        assert!(Instant::now() < deadline, "the first body did not come");
+    }
+    let response = broker.push("acme/orders", vec![0; 500]).send().await.unwrap();
     assert_eq!(header(&response, "retry-after"), "1");
     assert_problem(response, 503, ProblemType::Busy).await;
+    first.write_all(&[0]).await.unwrap();
+    assert_eq!(crate::raw::answer(&mut first).await.status, 201);
     broker.pushed("acme/orders", vec![0; 1000]).await;
 }
 

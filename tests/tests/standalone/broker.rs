@@ -97,6 +97,12 @@ impl Broker {
 
     /// Starts it, and does not wait until it serves. Ends when the calling thread does.
     pub(crate) fn start(&mut self) -> Result<()> {
+        self.process = Some(Process::start("restante-broker", &self.command()?, &self.folder().join("log"))?);
+        Ok(())
+    }
+
+    /// The command that starts it.
+    pub(crate) fn command(&self) -> Result<Command> {
         let mut broker = Command::new(programs::folder()?.join("restante-broker"));
         broker.arg("--listen").arg(self.data.to_string()).arg("--admin-listen").arg(self.admin.to_string());
         broker.arg("--data-dir").arg(self.folder().join("data"));
@@ -106,8 +112,7 @@ impl Broker {
             broker.arg("--manifests").arg(self.manifests());
         }
         broker.args(&self.flags).args(self.cores.map(|cores| format!("--cores={cores}")));
-        self.process = Some(Process::start("restante-broker", &broker, &self.folder().join("log"))?);
-        Ok(())
+        Ok(broker)
     }
 
     /// Waits until it serves.
@@ -179,6 +184,12 @@ impl Broker {
     /// What `GET /v1/channels/acme/<name>` says.
     pub(crate) async fn stats(&self, name: &str) -> Result<ChannelStats> {
         Ok(self.client()?.channel("acme", name, DEADLINE).await?)
+    }
+
+    /// A plain request with a body to the data port, answered.
+    pub(crate) async fn post(&self, path: &str, body: String) -> Result<reqwest::Response> {
+        let request = self.http.post(format!("{}{path}", self.url()));
+        Ok(request.header("content-type", "application/json").body(body).send().await?)
     }
 
     /// A plain request to the data port, answered.

@@ -1,5 +1,5 @@
 //! One machine, several real programs: the broker, the client library and its command, Prometheus, nginx, curl.
-//! No Kubernetes; root for a disk of the test's own only.
+//! No Kubernetes; root for a disk, or a process namespace, of the test's own only.
 
 mod api;
 mod broker;
@@ -8,6 +8,7 @@ mod content;
 mod crash;
 mod dead_letters;
 mod drain;
+mod first_process;
 mod forwarder;
 mod full_disk;
 mod link;
@@ -20,4 +21,5 @@ mod prometheus;
 mod readme;
 mod receiver;
 mod request_reply;
+mod told_to_stop;
 mod workers;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use restante_tests::{command::command, programs, tools};
 
-/// The folder with `restante-broker` and `restante`, built from this working tree.
+/// The folder with `restante-broker`, `restante-operator` and `restante`, built from this working tree.
 pub(crate) fn folder() -> Result<&'static Path> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match FOLDER.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
@@ -40,7 +40,8 @@ fn build() -> Result<PathBuf> {
     let mut cargo = command(env!("CARGO"), ["build", "--locked", "--workspace"]);
     // The whole workspace and a test of it: that is the set of packages and features that `make test-unit` names, and
     // with another nothing that is built already would do.
-    cargo.args(["--test", "standalone", "--bin", "restante-broker", "--bin", "restante"]);
+    cargo.args(["--test", "standalone", "--bin", "restante-broker"]);
+    cargo.args(["--bin", "restante-operator", "--bin", "restante"]);
     cargo.args(["--profile", profile]).arg("--target-dir").arg(target).current_dir(tools::workspace());
     programs::forget_this_crate(&mut cargo);
     let status = cargo.status().context("cargo could not be started")?;

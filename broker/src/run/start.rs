@@ -1,0 +1,171 @@
+//! From flags to a broker that is ready to serve: ports, data folder, logs, channels.
+//!
+//! May end at any moment: whatever it has done by then, the next start goes on from there, as after a crash.
+
+use std::{mem::ManuallyDrop, sync::Arc};
+
+use tokio::sync::Barrier;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    RunError,
+    data::Data,
+    listen::{bind, bind_for},
+    open::{self, Opened, take},
+    ports::{Lifetime, Ports},
+};
+use crate::{
+    adapter::Context,
+    address_store::AddressStore,
+    admin::{Admin, Health},
+    channel::LeaseSealer,
+    clock::TimeSource,
+    config::Config,
+    control::Token,
+    core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
+    data_folder::DataFolder,
+    drain::Drain,
+    http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places, Prefix, TrustedProxies},
+    log, manifests,
+    metrics::Metrics,
+    open_files,
+};
+
+/// A broker that has all that it needs to serve.
+pub(super) struct Started {
+    /// For the thread of each core.
+    pub(super) data: Vec<Data>,
+    /// For the other thread.
+    pub(super) ports: Ports,
+    /// What decides when it ends.
+    pub(super) lifetime: Lifetime,
+}
+
+/// Starts a broker. Blocks for as long as its disk takes, or another broker has its folder.
+pub(super) fn start(config: Config) -> Result<Started, RunError> {
+    let Config {
+        listen,
+        admin_listen,
+        control_listen,
+        control_token_file,
+        data_dir,
+        manifests,
+        lock_wait,
+        allowed_hosts,
+        allowed_origins,
+        external_url,
+        trusted_proxies,
+        connections_max,
+        requests_max,
+        head_timeout,
+        keep_alive,
+        body_timeout,
+        write_timeout,
+        h2_streams_max,
+        body_memory,
+        answer_memory,
+        hot_body_memory,
+        waiting_receivers_max,
+        waiting_senders_max,
+        idempotency_keys_max,
+        segment_size,
+        cores,
+        count_downtime,
+        drain_seconds,
+        metrics_channels_max,
+        log: _,
+        log_format: _,
+    } = config;
+
+    let source = TimeSource::system().trusted(count_downtime);
+    if let Some(seconds) = source.without_date() {
+        return Err(RunError::Clock { seconds });
+    }
+    let data_listeners = bind_for(cores.get(), listen, "--listen")?;
+    let admin_listener = bind(admin_listen, "--admin-listen")?;
+    let control = match (control_listen, control_token_file) {
+        (Some(address), Some(file)) => Some((bind(address, "--control-listen")?, Token::read(&file)?)),
+        _ => None,
+    };
+    let channels = manifests.as_deref().map(manifests::load).transpose()?;
+
+    // The lock ends with the process: until then a thread of it may be writing.
+    let folder = ManuallyDrop::new(DataFolder::open(&data_dir, lock_wait)?);
+    // Nothing of them is written before it is known that the logs are this store's; then the manifests may change something.
+    let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
+    store.keep(folder.guard());
+    let options = log::Options { segment_bytes: segment_size.as_u64() };
+    let found = open::read(&folder, cores.get(), options, &store, source)?;
+    if let Some(channels) = channels {
+        take(&store, channels, &data_dir)?;
+    }
+    let metrics = Arc::new(Metrics::new()?);
+    let limits = Limits {
+        waiting_receivers: waiting_receivers_max,
+        waiting_senders: waiting_senders_max,
+        idempotency_keys: idempotency_keys_max,
+        hot_bytes: hot_body_memory.as_u64() as usize,
+    };
+    let sealer = LeaseSealer::new(folder.lease_key()?);
+    let common = Common::new(&store, sealer, limits, metrics.clone())?;
+    let Opened { cores, clock, older } = found.start(&common)?;
+    let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
+    let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
+    let all = Cores::new(handles, common.counters.clone(), clock.clone());
+    let shares = CallerLimits {
+        requests: requests_max.into(),
+        body_bytes: body_memory.as_u64(),
+        answer_bytes: answer_memory.as_u64(),
+    };
+    let proxies = TrustedProxies::new(trusted_proxies);
+    let callers = Callers::new(shares, &metrics.callers, proxies.clone());
+    let (drain, failed) = (Drain::new(), CancellationToken::new());
+    let (health, ticks) = Health::new(cores.len(), store.clone(), drain.clone(), failed.clone());
+
+    let limits = ConnectionLimits { head_timeout, keep_alive, write_timeout, h2_streams_max, requests_max };
+    let places = open_files::places(connections_max);
+    let places = Places::new(
+        places,
+        metrics.connections_refused.clone(),
+        metrics.connections_closed_idle.clone(),
+        proxies.clone(),
+    );
+    let (all_threads, count) = (Arc::new(Barrier::new(cores.len())), cores.len());
+    let browsers = BrowserRules::new(allowed_origins, allowed_hosts);
+    let prefix = Prefix::new(external_url.as_ref(), proxies.clone());
+    let of_each = cores.into_iter().zip(jobs).zip(data_listeners).zip(ticks).enumerate();
+    let data = of_each.map(|(index, (((core, jobs), listener), ticks))| {
+        let context = Arc::new(Context {
+            store: store.clone(),
+            cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
+            clock: clock.clone(),
+            sealer: common.sealer.clone(),
+            counters: common.counters.clone(),
+            browsers: browsers.clone(),
+            prefix: prefix.clone(),
+            health: health.clone(),
+            callers: callers.clone(),
+            body_timeout,
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        });
+        let (limits, places, all) = (limits.clone(), places.clone(), all_threads.clone());
+        let drain_timeout = drain_seconds;
+        Data { listener, context, jobs, health: ticks, limits, places, drain_timeout, all }
+    });
+    let data = data.collect();
+
+    let admin = Admin {
+        health,
+        metrics,
+        store: store.clone(),
+        cores: all.clone(),
+        older,
+        callers,
+        channels_max: metrics_channels_max,
+    };
+    let ports = Ports { admin: (admin_listener, admin), browsers, control };
+    let failure = common.failure.clone();
+    let lifetime = Lifetime { drain, failed, failure, store, cores: all, manifests, data_dir };
+    Ok(Started { data, ports, lifetime })
+}

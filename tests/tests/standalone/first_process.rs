@@ -1,0 +1,93 @@
+//! A program as the first process of a container: the system does nothing for it on SIGTERM, so that one that the program does not
+//! listen for is lost, and the container ends by force much later.
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use restante_tests::{command::command, process::Process, wait};
+
+use crate::broker::DEADLINE;
+
+/// How soon a program ends that is told to stop and does nothing for anybody. Kubernetes gives it 30 s; on a machine that builds
+/// something meanwhile, moments take a while.
+const MOMENTS: Duration = Duration::from_secs(10);
+
+/// The program, and the process that started it in a process namespace of its own.
+pub(crate) struct FirstProcess {
+    parent: Process,
+    id: Pid,
+}
+
+impl FirstProcess {
+    /// Starts a command as the first process of a process namespace. Needs root.
+    pub(crate) fn start(program: &Command, log: &Path) -> Result<Self> {
+        let mut unshare = command("unshare", ["--pid", "--fork", "--kill-child", "--"]);
+        unshare.arg(program.get_program()).args(program.get_args());
+        for (name, value) in program.get_envs() {
+            unshare.env(name, value.context("no variable is removed")?);
+        }
+        let name = program.get_program().to_string_lossy().into_owned();
+        let parent = Process::start(&name, &unshare, log)?;
+        let children = format!("/proc/{0}/task/{0}/children", parent.id());
+        let id = wait::until(&format!("{name} to be there"), DEADLINE, || {
+            let id = fs::read_to_string(&children)?.trim().parse().context("it has no child yet")?;
+            let begun = fs::read(format!("/proc/{id}/cmdline"))?;
+            // Before, the child is another unshare.
+            ensure!(begun.starts_with(program.get_program().as_bytes()), "it is not begun yet");
+            Ok::<_, anyhow::Error>(Pid::from_raw(id))
+        })?;
+        Ok(Self { parent, id })
+    }
+
+    /// Waits until it listens for SIGTERM (`SigCgt` in proc(5)).
+    pub(crate) fn until_it_listens(&mut self) -> Result<()> {
+        let path = format!("/proc/{}/status", self.id);
+        wait::until("the program to listen for SIGTERM", DEADLINE, || {
+            let status = fs::read_to_string(&path)?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).context("no SigCgt")?;
+            let caught = u64::from_str_radix(caught.trim(), 16)?;
+            ensure!(caught >> (Signal::SIGTERM as u32 - 1) & 1 == 1, "SIGTERM is not caught");
+            Ok::<_, anyhow::Error>(())
+        })
+        .with_context(|| self.parent.log_text())
+    }
+
+    /// Waits until it has a file open whose path ends so.
+    pub(crate) fn until_it_reads(&mut self, end: &str) -> Result<()> {
+        let folder = format!("/proc/{}/fd", self.id);
+        wait::until(&format!("the program to read {end}"), DEADLINE, || {
+            for entry in fs::read_dir(&folder)? {
+                // A file may be closed meanwhile.
+                let open = fs::read_link(entry?.path()).unwrap_or_default();
+                if open.as_os_str().as_bytes().ends_with(end.as_bytes()) {
+                    return Ok(());
+                }
+            }
+            Err(anyhow::anyhow!("no such file is open"))
+        })
+        .with_context(|| self.parent.log_text())
+    }
+
+    /// Sends it SIGTERM, and waits for its end.
+    pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
+        kill(self.id, Signal::SIGTERM)?;
+        self.parent
+            .wait(MOMENTS)
+            .with_context(|| format!("it goes on; its log is\n{}", self.parent.log_text()))
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log_text(&self) -> String {
+        self.parent.log_text()
+    }
+}

@@ -93,7 +93,8 @@ async fn a_full_channel_says_so_and_takes_more_when_a_receiver_made_room() {
 
 #[tokio::test]
 async fn a_channel_full_of_bytes_says_so() {
-    let broker = Broker::serving(&ORDERS.replace("messages: 100", "bytes: 1000"));
+    let limits = "bytes: 1000, messageBytes: 1000";
+    let broker = Broker::serving(&ORDERS.replace("messages: 100, messageBytes: 1Mi", limits));
     broker.pushed("acme/orders", vec![0; 900]).await;
     assert_problem(
         broker.push("acme/orders", vec![0; 101]).send().await.unwrap(),

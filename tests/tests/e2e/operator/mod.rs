@@ -16,3 +16,4 @@ mod storage;
 mod telling;
 mod traffic;
 mod unreadable;
+mod unusable;

@@ -1,0 +1,62 @@
+//! What people give and no broker could use: refused with what is wrong, where, and what to do.
+
+use anyhow::{Context, Result, ensure};
+use restante_tests::wait;
+
+use super::{
+    objects::channel,
+    process::{Operator, SOON},
+};
+use crate::shared;
+
+#[test]
+fn a_channel_whose_largest_message_never_fits_it_is_refused_with_what_to_do() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let (kubectl, namespace) = (cluster.kubectl(), "never-fits");
+    kubectl.run(&["create", "namespace", namespace])?;
+    let apply = |limits: &str| {
+        kubectl.apply(&channel(
+            namespace,
+            "orders",
+            (namespace, "mine"),
+            &format!("  limits: {{{limits}}}\n"),
+        ))
+    };
+    for beyond in ["bytes: 512Ki", "bytes: 1M, messageBytes: 1Mi", "bytes: 1, messageBytes: 2"] {
+        let refusal = apply(beyond).map(drop).expect_err(beyond).to_string();
+        ensure!(refusal.contains("must be at most limits.bytes") && refusal.contains("lower"), "{refusal}");
+    }
+    for fits in ["bytes: 512Ki, messageBytes: 524288", "bytes: 1Mi"] {
+        apply(fits).context(fits)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_edited_token_that_the_broker_would_refuse_is_told_and_a_removed_one_drawn_anew() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "edited-token", &[])?;
+    operator.apply_broker("mine", "")?;
+    let secret = ["-n", "edited-token", "get", "secret", "restante-mine-control"];
+    let kubectl = operator.kubectl();
+    let token = || -> Result<String> {
+        let secret = kubectl.json(&secret)?;
+        Ok(secret["data"]["token"].as_str().context("there is no token")?.to_owned())
+    };
+    let drawn = wait::until("the token to be drawn", SOON, token)?;
+    let patch = |patch: &str| {
+        let words = ["-n", "edited-token", "patch", "secret", "restante-mine-control", "--type=merge"];
+        kubectl.run(&[&words[..], &["-p", patch]].concat()).map(drop)
+    };
+    patch(r#"{"stringData": {"token": "guess-me"}}"#)?;
+    let message = operator.until_condition("mine", "Ready", "False", "CredentialInvalid")?;
+    ensure!(message.contains("Secret restante-mine-control is shorter than 32 characters"), "{message}");
+    ensure!(!message.contains("guess-me"), "it repeats the token: {message}");
+    ensure!(!operator.log().contains("guess-me"), "it repeats the token");
+    patch(r#"{"data": {"token": null}}"#)?;
+    wait::until("another token to be drawn", SOON, || {
+        let token = token()?;
+        ensure!(token.len() == drawn.len() && token != drawn, "the token is not a new one");
+        Ok(())
+    })
+}

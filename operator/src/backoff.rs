@@ -26,6 +26,11 @@ impl Backoffs {
         jitter::around(after(*count))
     }
 
+    /// Whether the last try failed.
+    pub fn is_failing(&self, uid: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
+    }
+
     /// Forgets an object that succeeded or is gone.
     pub fn clear(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
@@ -56,7 +61,9 @@ mod tests {
         }
         assert!(backoffs.failed("a") > Duration::from_secs(100));
         assert!(backoffs.failed("b") < Duration::from_secs(2));
+        assert!(backoffs.is_failing("a"));
         backoffs.clear("a");
+        assert!(!backoffs.is_failing("a"));
         assert!(backoffs.failed("a") < Duration::from_secs(2));
     }
 }

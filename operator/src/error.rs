@@ -50,6 +50,12 @@ impl Error {
         }
     }
 
+    /// Whether the API server itself failed, or a webhook that it asked, which most often passes within a second.
+    pub fn is_of_the_server(&self) -> bool {
+        let Self::Kube { source, .. } = self else { return false };
+        matches!(source.as_ref(), kube::Error::Api(status) if status.code >= 500)
+    }
+
     /// Whether the API server names a field that it does not take, so that only another request leads on. What an
     /// admission or a quota has against it may pass.
     pub fn is_of_a_field(&self) -> bool {

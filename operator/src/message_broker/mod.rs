@@ -90,7 +90,9 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         }
         // Tried again all the same: nobody tells us when a quota or a right has changed.
         Err(error) => {
-            if let Some(words) = error.refusal() {
+            let uid = broker.uid().unwrap_or_default();
+            let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
+            if let Some(words) = error.refusal().filter(|_| !may_pass) {
                 let stalled = error.is_of_a_field();
                 told(Told { stalled, ..Told::stopped("ApplyFailed", words) }).await?;
             }

@@ -47,7 +47,7 @@ pub fn judge(
     let keep = |differences| Judgement { step: Step::Keep, differences };
     let claim = claim.filter(|claim| {
         // One that goes and never held anything is as good as gone.
-        claim.metadata.deletion_timestamp.is_none() || was_bound(claim)
+        claim.metadata.deletion_timestamp.is_none() || may_hold_data(claim)
     });
     let Some(claim) = claim else {
         // The next claim is made of the template.
@@ -58,14 +58,17 @@ pub fn judge(
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     let labels = claim.metadata.labels.as_ref();
     let is_ours = labels.and_then(|labels| labels.get(BROKER_LABEL)).is_some_and(|label| label == broker);
-    if !was_bound(claim) && is_ours {
-        let differs = match template {
-            Some(template) => !is_template_of(template, asked),
-            None => {
-                !differences(asked, found, name, broker).is_empty() || size_of(found) != Some(&asked.size)
+    if !may_hold_data(claim) && is_ours {
+        // Without a class asked for, a claim has whichever it was given, and only the template tells what was asked.
+        let as_asked = match template {
+            Some(template) => {
+                is_template_of(template, asked)
+                    && differences(asked, found, name, broker).is_empty()
+                    && has_size(found, asked)
             }
+            None => is_template_of(found, asked),
         };
-        return Judgement { step: if differs { Step::Remake } else { Step::Keep }, differences: Vec::new() };
+        return Judgement { step: if as_asked { Step::Keep } else { Step::Remake }, differences: Vec::new() };
     }
     let mut told = differences(asked, found, name, broker);
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
@@ -122,12 +125,18 @@ pub fn refused(asked: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> 
     format!("{FIELD}.size is {} and claim {name} has {has}: {words}", asked.0)
 }
 
-/// Whether a claim was ever bound to a volume, and so may have held data.
-pub fn was_bound(claim: &PersistentVolumeClaim) -> bool {
-    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+/// Whether a claim may hold data, or is about to: one that was ever bound, that names its volume, or that somebody made for
+/// what is to be restored into it. Ours say nothing of the kind.
+pub fn may_hold_data(claim: &PersistentVolumeClaim) -> bool {
     let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
     let annotations = claim.metadata.annotations.as_ref();
-    !volume.is_empty()
+    let is_for_some_volume = claim.spec.as_ref().is_none_or(|spec| {
+        spec.volume_name.as_deref().is_some_and(|name| !name.is_empty())
+            || spec.selector.is_some()
+            || spec.data_source.is_some()
+            || spec.data_source_ref.is_some()
+    });
+    is_for_some_volume
         || matches!(phase, Some("Bound" | "Lost"))
         || annotations.is_some_and(|annotations| annotations.contains_key(BOUND_ONCE))
 }
@@ -137,12 +146,16 @@ fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
 }
 
 fn is_template_of(template: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
-    let same_size =
-        size_of(template).is_some_and(|size| match (quantity::bytes(size), quantity::bytes(&asked.size)) {
-            (Ok(has), Ok(wanted)) => has == wanted,
-            _ => *size == asked.size,
-        });
-    same_size && template.storage_class_name == asked.storage_class_name && has_mode(template, asked)
+    has_size(template, asked)
+        && template.storage_class_name == asked.storage_class_name
+        && has_mode(template, asked)
+}
+
+fn has_size(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
+    size_of(found).is_some_and(|size| match (quantity::bytes(size), quantity::bytes(&asked.size)) {
+        (Ok(has), Ok(wanted)) => has == wanted,
+        _ => *size == asked.size,
+    })
 }
 
 fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
@@ -280,9 +293,24 @@ mod tests {
         named.spec.as_mut().unwrap().volume_name = Some("chosen".into());
         let mut going = bound("1Gi", Some("slow"));
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        for claim in [marked, lost, named, going] {
+        let mut restored = claim("1Gi", Some("slow"));
+        let selector = json!({ "matchLabels": { "velero.io/dynamic-pv-restore": "x" } });
+        restored.spec.as_mut().unwrap().selector = serde_json::from_value(selector).unwrap();
+        for claim in [marked, lost, named, going, restored] {
             assert_eq!(step(&wanted, Some(&claim), Some(&claim)), Step::Keep, "{claim:?}");
+            assert_eq!(step(&wanted, None, Some(&claim)), Step::Keep, "{claim:?}");
         }
+    }
+
+    #[test]
+    fn a_claim_that_was_left_over_from_the_earlier_class_is_made_anew_as_well() {
+        let left = claim("1Gi", Some("fsat"));
+        let anew = claim("1Gi", Some("fast"));
+        assert_eq!(step(&asked("1Gi", Some("fast")), Some(&anew), Some(&left)), Step::Remake);
+        assert_eq!(step(&asked("1Gi", None), None, Some(&left)), Step::Remake);
+        // Which class a claim without one is given is not ours to say.
+        let given = claim("1Gi", Some("default"));
+        assert_eq!(step(&asked("1Gi", None), Some(&claim("1Gi", None)), Some(&given)), Step::Keep);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused or did not answer.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {}", words(source))]
     Kube {
         /// What was tried.
         action: String,
@@ -23,6 +23,14 @@ pub enum Error {
     /// No random numbers for a credential.
     #[error("cannot draw a credential: {0}")]
     Random(getrandom::Error),
+}
+
+/// What people read of it: an answer of the API server is its sentence, and not all that it is made of.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Error {
@@ -44,7 +52,7 @@ impl Error {
         let Self::Kube { action, source } = self else { return None };
         match source.as_ref() {
             kube::Error::Api(status) if !matches!(status.code, 409 | 429 | 503 | 504) => {
-                Some(format!("cannot {action}: {}", status.message))
+                Some(format!("cannot {action}: {}", words(source)))
             }
             _ => None,
         }
@@ -79,5 +87,38 @@ impl Error {
             Self::Taken(_) => "taken",
             Self::Random(_) => "random",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(code: u16, message: &str, field: Option<&str>) -> Error {
+        let causes: Vec<_> = field.map(|field| json!({ "field": field })).into_iter().collect();
+        let status = json!({ "code": code, "message": message, "details": { "causes": causes } });
+        let status: Status = serde_json::from_value(status).unwrap();
+        Error::kube("apply Service x")(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_refusal_is_what_was_tried_and_the_api_server_s_sentence() {
+        let error = refused(403, "exceeded quota", None);
+        assert_eq!(error.to_string(), "cannot apply Service x: exceeded quota");
+        assert_eq!(error.refusal(), Some(error.to_string()));
+        for passing in [409, 429, 503, 504] {
+            assert_eq!(refused(passing, "busy", None).refusal(), None, "{passing}");
+        }
+    }
+
+    #[test]
+    fn only_a_field_that_the_api_server_names_is_cured_by_an_edit_alone() {
+        assert!(refused(422, "invalid", Some("spec.template")).is_of_a_field());
+        assert!(refused(500, "failed to create typed patch object: unknown field", None).is_of_a_field());
+        assert!(!refused(422, "a policy denied the request", None).is_of_a_field());
+        assert!(!refused(403, "exceeded quota", None).is_of_a_field());
     }
 }

@@ -28,6 +28,7 @@ use self::{
     validate::Broker,
 };
 use crate::{
+    conditions::Assertion,
     context::Context,
     error::Error,
     fleet::{BrokerFacts, View},
@@ -161,8 +162,16 @@ async fn serve(
     let children = build::children(valid, &credential, templates);
     let workload = writer.children(&children, found, &owners).await?;
     let view = serve_channels(context, valid, &credential);
-    let (told, action) = look(context, valid, &workload, claim.as_ref()).await;
-    Ok((Told { differences: Some(differences), url: Some(valid.url.clone()), view, ..told }, action))
+    let (ready, ready_pods, action) = look(context, valid, &workload, claim.as_ref()).await;
+    let told = Told {
+        ready,
+        stalled: false,
+        ready_pods: Some(ready_pods),
+        differences: Some(differences),
+        url: Some(valid.url.clone()),
+        view,
+    };
+    Ok((told, action))
 }
 
 /// Has the channels of the broker programmed, and gives what its pods say of themselves.
@@ -172,13 +181,13 @@ fn serve_channels(context: &Context, valid: &Broker, credential: &Credential) ->
     context.fleet.serve(&valid.name, facts).view()
 }
 
-/// Looks at what Kubernetes made of it.
+/// Looks at what Kubernetes made of it: the condition Ready, the pods that are, and when to look again.
 async fn look(
     context: &Context,
     valid: &Broker,
     workload: &StatefulSet,
     claim: Option<&PersistentVolumeClaim>,
-) -> (Told, Action) {
+) -> (Assertion, i32, Action) {
     let mut pods = context.pods.state();
     pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&valid.name));
     let mut sight =
@@ -187,7 +196,5 @@ async fn look(
     sight.not_made = not_made.as_deref();
     let action =
         if sight.lacks_pods() { Action::requeue(NO_POD_RETRY) } else { Action::requeue(context.steady()) };
-    let told =
-        Told { ready: sight.assertion(), ready_pods: Some(sight.ready_pods()), ..Told::stopped("", "") };
-    (told, action)
+    (sight.assertion(), sight.ready_pods(), action)
 }

@@ -17,7 +17,7 @@ pub const CLASS: &str = "local";
 const POD_USER: u32 = 65532;
 
 /// More brokers than one test binary makes; a folder costs nothing.
-const VOLUMES: usize = 48;
+const VOLUMES: usize = 160;
 
 /// What each says it holds: more than the chart's default claim.
 const CAPACITY: &str = "20Gi";

@@ -1,6 +1,6 @@
 //! `helm`, as a person would use it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::Result;
 
@@ -10,22 +10,46 @@ use crate::{command::run, netns, tools::Tools};
 #[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
+    home: PathBuf,
+    cluster: Option<Cluster>,
+}
+
+/// How it reaches a cluster.
+#[derive(Debug, Clone)]
+struct Cluster {
     kubeconfig: PathBuf,
     network_namespace: String,
-    home: PathBuf,
 }
 
 impl Helm {
     /// For somebody outside of the cluster's network.
     pub fn in_namespace(network_namespace: &str, tools: &Tools, kubeconfig: PathBuf, home: PathBuf) -> Self {
         let network_namespace = network_namespace.to_owned();
-        Self { program: tools.path("helm"), kubeconfig, network_namespace, home }
+        Self {
+            cluster: Some(Cluster { kubeconfig, network_namespace }),
+            ..Self::without_cluster(tools, home)
+        }
+    }
+
+    /// For somebody who renders charts, and has no cluster.
+    pub fn without_cluster(tools: &Tools, home: PathBuf) -> Self {
+        Self { program: tools.path("helm"), home, cluster: None }
     }
 
     /// `helm` with these words; what it prints.
     pub fn run(&self, words: &[&str]) -> Result<String> {
-        let mut command = netns::command_in(&self.network_namespace, &self.program);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        let mut command = match &self.cluster {
+            Some(cluster) => {
+                let mut command = netns::command_in(&cluster.network_namespace, &self.program);
+                command.env("KUBECONFIG", &cluster.kubeconfig);
+                command
+            }
+            None => {
+                let mut command = Command::new(&self.program);
+                command.env("KUBECONFIG", "/dev/null");
+                command
+            }
+        };
         for (variable, folder) in
             [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
         {

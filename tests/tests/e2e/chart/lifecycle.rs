@@ -1,0 +1,180 @@
+//! A release from its first day to its last and over again, with a full channel throughout.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{
+    messages::Channel,
+    release::{Release, SOON, create_namespace, empty_cluster},
+};
+
+const SYSTEM: &str = "restante-system";
+const USERS: &str = "acme";
+
+/// What is installed at first. Its class lets volumes grow.
+const FIRST: &str = "broker: {storage: {size: 1Gi, storageClassName: local-growing}}\n";
+
+/// A change of the values, and how it shows in what serves.
+struct Change {
+    /// All values.
+    values: &'static str,
+    /// Where in the MessageBroker, as a JSON path.
+    of_broker: &'static str,
+    expected: &'static str,
+    /// The same in the pod that is Ready.
+    of_pod: &'static str,
+    at_the_pod: &'static str,
+}
+
+const CHANGES: [Change; 4] = [
+    Change {
+        values: "broker: {keepAliveSeconds: 700, storage: {size: 2Gi, storageClassName: local-growing}}\n",
+        of_broker: "/spec/engine/embedded/storage/size",
+        expected: "2Gi",
+        of_pod: "/spec/containers/0/args",
+        at_the_pod: "--keep-alive=700",
+    },
+    Change {
+        values: "
+broker:
+  storage: {size: 2Gi, storageClassName: local-growing}
+  cores: 2
+  externalURL: https://mq.example.com
+  resources: {limits: {memory: 1200Mi}}
+",
+        of_broker: "/spec/externalURL",
+        expected: "https://mq.example.com",
+        of_pod: "/spec/containers/0/args",
+        at_the_pod: "--cores=2",
+    },
+    Change {
+        values: "
+imagePullSecrets: [{name: registry}]
+operator: {logLevel: debug, podAnnotations: {example.com/a: b}, priorityClassName: important}
+broker:
+  storage: {size: 2Gi, storageClassName: local-growing}
+  podAnnotations: {example.com/a: changed}
+  nodeSelector: {kubernetes.io/os: linux}
+  tolerations: [{key: dedicated, operator: Exists}]
+  priorityClassName: important
+",
+        of_broker: "/spec/template/priorityClassName",
+        expected: "important",
+        of_pod: "/metadata/annotations",
+        at_the_pod: "changed",
+    },
+    // A class that a claim cannot be moved to: told, and the rest is applied.
+    Change {
+        values: "broker: {keepAliveSeconds: 800, storage: {size: 2Gi, storageClassName: local}}\n",
+        of_broker: "/spec/engine/embedded/storage/storageClassName",
+        expected: "local",
+        of_pod: "/spec/containers/0/args",
+        at_the_pod: "--keep-alive=800",
+    },
+];
+
+#[test]
+fn whatever_is_done_to_a_release_its_channel_stays_full_and_its_conditions_true() -> Result<()> {
+    let Some(cluster) = empty_cluster()? else { return Ok(()) };
+    let release = Release::new(&cluster.info, SYSTEM);
+    let kubectl = release.kubectl();
+    kubectl.apply(
+        "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: important}\nvalue: 1000\n",
+    )?;
+    create_namespace(&kubectl, USERS)?;
+    release.install(FIRST)?;
+    release.broker_becomes_ready("default")?;
+    let channel = Channel::full(&release, "default", (USERS, "orders"), "{name: default}")?;
+
+    for change in &CHANGES {
+        release.upgrade(change.values)?;
+        is_applied(&release, change).with_context(|| format!("after an upgrade to {}", change.values))?;
+        channel.is_found_full()?;
+    }
+    let told = release.broker_condition("StorageDiffers")?;
+    ensure!(told["status"] == "True", "{told}");
+
+    // Back to 1 GiB, which the claim cannot be made again.
+    release.roll_back(1)?;
+    let first = Change {
+        values: FIRST,
+        of_broker: "/spec/engine/embedded/storage/size",
+        expected: "1Gi",
+        of_pod: "/spec/containers/0/args",
+        at_the_pod: "--keep-alive=620",
+    };
+    is_applied(&release, &first).context("after a rollback")?;
+    channel.is_found_full()?;
+    let told = release.broker_condition("StorageDiffers")?;
+    ensure!(told["status"] == "True", "{told}");
+
+    let log = kubectl.run(&["-n", SYSTEM, "logs", "deployment/restante-operator", "--tail=-1"])?;
+    ensure!(!log.contains("forbidden"), "the operator lacks a right:\n{log}");
+    let volume = release.volume()?;
+    release.uninstall()?;
+    nothing_is_left_but_what_is_kept(&release, &volume)?;
+
+    let notes = release.install(&CHANGES[0].values.replace("700", "620"))?;
+    ensure!(!notes.contains("LEFT BEHIND"), "{notes}");
+    release.broker_becomes_ready("default")?;
+    channel.becomes_ready()?;
+    channel.is_found_full()?;
+    channel.gives_all_back()?;
+    ensure!(release.volume()? == volume, "the claim is bound to another volume");
+    Ok(())
+}
+
+/// That the default broker is Ready as the values say, without a moment in which it is told to be and is not.
+fn is_applied(release: &Release, change: &Change) -> Result<()> {
+    let kubectl = release.kubectl();
+    // The operator reads the values from a ConfigMap, a moment later than helm has written it.
+    let words = ["-n", SYSTEM, "get", "messagebroker", "default"];
+    kubectl.until("the broker to be as the values say", SOON, &words, |broker| {
+        let found = broker.pointer(change.of_broker).cloned().unwrap_or_default();
+        ensure!(found == change.expected, "{} is {found}", change.of_broker);
+        Ok(())
+    })?;
+    // From here on the word of `kubectl wait` counts.
+    release.broker_becomes_ready("default")?;
+    let pod = release.get("pod", "restante-default-0")?;
+    let found = pod.pointer(change.of_pod).cloned().unwrap_or_default().to_string();
+    ensure!(found.contains(change.at_the_pod), "it is Ready, and {} is {found}", change.of_pod);
+    let ready = condition(&pod, "Ready").context("the pod has no condition Ready")?;
+    ensure!(ready["status"] == "True", "it is Ready, and its pod is not: {ready}");
+    let replaced = release.broker_condition("StoreReplaced");
+    ensure!(replaced.is_ok_and(|condition| condition["status"] != "True"), "the store was replaced");
+    kubectl.wait_for("condition=Ready", SOON, &["-n", USERS, "messagechannel/orders"])
+}
+
+fn nothing_is_left_but_what_is_kept(release: &Release, volume: &Value) -> Result<()> {
+    let left = release.objects()?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    let kubectl = release.kubectl();
+    kubectl.run(&["get", "crd", "messagechannels.restante.dev", "messagebrokers.restante.dev"])?;
+    let channel = kubectl.json(&["-n", USERS, "get", "mc", "orders"])?;
+    ensure!(channel["metadata"].get("finalizers").is_none(), "nothing let go of {channel}");
+    kubectl.wait_for(
+        "delete",
+        SOON,
+        &["-n", SYSTEM, "messagebroker/default", "statefulset/restante-default"],
+    )?;
+    ensure!(release.volume()? == *volume, "the claim is gone, or another");
+    Ok(())
+}
+
+impl Release {
+    /// What the claim of the default broker is bound to.
+    fn volume(&self) -> Result<Value> {
+        Ok(self.get("pvc", "data-restante-default-0")?["spec"]["volumeName"].clone())
+    }
+
+    /// A condition of the default broker; one that is absent is False.
+    fn broker_condition(&self, kind: &str) -> Result<Value> {
+        let broker = self.get("messagebroker", "default")?;
+        Ok(condition(&broker, kind).cloned().unwrap_or_default())
+    }
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}

@@ -1,0 +1,119 @@
+//! Names that cannot meet: those of two releases, and those of a release and of any MessageBroker.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::{
+    release::{BESIDE_OTHERS, Release},
+    rendering::{Rendering, objects},
+};
+use crate::shared;
+
+/// Kinds that the operator makes for a MessageBroker, as `restante-<its name>` with or without an ending.
+const CHILDREN: [&str; 4] = ["ServiceAccount", "Secret", "Service", "StatefulSet"];
+
+#[test]
+fn no_release_makes_an_object_that_a_message_broker_could_have() -> Result<()> {
+    let Some(helm) = Rendering::new()? else { return Ok(()) };
+    let overrides =
+        ["", "fullnameOverride: restante-x", "nameOverride: control", "serviceAccount: {name: restante}"];
+    for release in ["restante", "restante-x", "x", "a-restante", "operator"] {
+        for values in overrides {
+            let values = format!("uninstallHook: {{enabled: true}}\n{values}\n");
+            for object in objects(&helm.template_as("mq", release, &values)?)? {
+                let (kind, name) = (&object["kind"], object["metadata"]["name"].as_str().unwrap_or_default());
+                let could_be_a_child =
+                    CHILDREN.iter().any(|child| kind == child) && name.starts_with("restante-");
+                ensure!(!could_be_a_child, "{kind} {name} of release {release} with {values}");
+            }
+        }
+    }
+    helm.refuses("serviceAccount: {name: restante-operator}", "name")
+}
+
+#[test]
+fn a_second_release_in_a_namespace_meets_the_first_one_s_role() -> Result<()> {
+    let Some(helm) = Rendering::new()? else { return Ok(()) };
+    let named = |release: &str| -> Result<Vec<String>> {
+        let objects = objects(&helm.template_as("mq", release, "operator: {default: false}")?)?;
+        Ok(objects.iter().map(name).collect())
+    };
+    let (one, other) = (named("one")?, named("other")?);
+    ensure!(one.contains(&"Role mq/restante-operator".to_owned()), "{one:?}");
+    ensure!(other.contains(&"Role mq/restante-operator".to_owned()), "{other:?}");
+    Ok(())
+}
+
+#[test]
+fn releases_in_two_namespaces_share_no_name_but_the_definitions_and_the_default_operator_s() -> Result<()> {
+    let Some(helm) = Rendering::new()? else { return Ok(()) };
+    // Joined by dashes, both would begin with a-b-restante.
+    let one = helm.names_in("a", "b-restante")?;
+    let other = helm.names_in("a-b", "restante")?;
+    let shared: Vec<&String> = one.iter().filter(|name| other.contains(name)).collect();
+    let expected = [
+        "CustomResourceDefinition /messagebrokers.restante.dev",
+        "CustomResourceDefinition /messagechannels.restante.dev",
+        "ClusterRole /restante-default-operator",
+    ];
+    ensure!(
+        shared.len() == expected.len()
+            && expected.iter().all(|name| shared.iter().any(|shared| shared == name)),
+        "{shared:?}"
+    );
+    Ok(())
+}
+
+impl Rendering {
+    /// The names of a release whose dashboard lies where another's does.
+    fn names_in(&self, namespace: &str, release: &str) -> Result<Vec<String>> {
+        let values = "{uninstallHook: {enabled: true}, dashboard: {namespace: monitoring}}";
+        let objects = objects(&self.template_as(namespace, release, values)?)?;
+        Ok(objects.iter().map(name).collect())
+    }
+}
+
+fn name(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "{} {}/{}",
+        text(&object["kind"]),
+        text(&object["metadata"]["namespace"]),
+        text(&object["metadata"]["name"])
+    )
+}
+
+#[test]
+fn a_message_broker_of_any_name_harms_nothing_of_the_release() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let release = Release::new(cluster, "names");
+    let kubectl = release.kubectl();
+    release.install(&format!("{BESIDE_OTHERS}broker: {{enabled: false}}\n"))?;
+    let before = release.objects()?;
+    let account = release.get("serviceaccount", "operator-restante")?;
+    // The names of the release's own objects, with and without what MessageBrokers' children begin with.
+    let names = ["restante", "operator", "operator-restante", "default", "default-broker"];
+    for name in names {
+        kubectl.apply(&format!(
+            "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {{name: {name}, namespace: names}}\nspec: {{}}\n"
+        ))?;
+    }
+    for name in names {
+        release.broker_becomes_ready(name)?;
+    }
+    ensure!(release.objects()? == before, "{before:?} became {:?}", release.objects()?);
+    ensure!(
+        release.get("serviceaccount", "operator-restante")? == account,
+        "the operator's account was written"
+    );
+    for name in names {
+        kubectl.run(&["-n", "names", "delete", "messagebroker", name, "--timeout=60s"])?;
+    }
+    ensure!(release.objects()? == before, "{before:?} became {:?}", release.objects()?);
+    // The operator goes on: what it is asked for now is done.
+    kubectl.apply("apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: operator, namespace: names}\nspec: {}\n")?;
+    release.broker_becomes_ready("operator")?;
+    release.uninstall()?;
+    ensure!(release.objects()?.is_empty(), "left behind: {:?}", release.objects()?);
+    kubectl.run(&["delete", "namespace", "names", "--timeout=60s"]).map(drop)
+}

@@ -1,0 +1,71 @@
+//! An uninstall ends and leaves nothing of the release, whether or not its operator can run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use super::release::{BESIDE_OTHERS, Release, create_namespace};
+use crate::shared;
+
+/// Longer than the job has, in these tests, and far shorter than Helm waits by itself, 300 s.
+const ENDS_WITHIN: Duration = Duration::from_secs(90);
+
+/// Nothing listens there: the pull fails at once.
+fn with_wrong_image() -> String {
+    format!(
+        "{BESIDE_OTHERS}image: {{operator: {{repository: 127.0.0.1:1/nowhere}}}}\n\
+         uninstallHook: {{timeoutSeconds: 10}}\n"
+    )
+}
+
+#[test]
+fn a_release_whose_image_cannot_be_pulled_is_uninstalled_and_may_be_installed_again() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let release = Release::new(cluster, "wrong-image");
+    release.install_without_waiting(&with_wrong_image())?;
+    ends(&release)?;
+    release.install(BESIDE_OTHERS)?;
+    release.broker_becomes_ready("default")?;
+    release.uninstall().map(drop)
+}
+
+#[test]
+fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_as_they_are() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let release = Release::new(cluster, "wrong-upgrade");
+    let kubectl = release.kubectl();
+    release.install(BESIDE_OTHERS)?;
+    release.broker_becomes_ready("default")?;
+    create_namespace(&kubectl, "wrong-channels")?;
+    kubectl.apply(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: wrong-channels}\n\
+         spec:\n  access: {anonymous: true}\n  brokerRef: {name: default, namespace: wrong-upgrade}\n",
+    )?;
+    kubectl.wait_for(
+        "condition=Ready",
+        super::release::SOON,
+        &["-n", "wrong-channels", "messagechannel/orders"],
+    )?;
+    release.upgrade_without_waiting(&with_wrong_image())?;
+    ends(&release)?;
+    let channel = kubectl.json(&["-n", "wrong-channels", "get", "mc", "orders"])?;
+    ensure!(channel["metadata"].get("finalizers").is_some(), "something let go of {channel}");
+    Ok(())
+}
+
+/// That an uninstall ends soon, says what could not be done, and leaves nothing of the release.
+fn ends(release: &Release) -> Result<()> {
+    let began = Instant::now();
+    let said = match release.helm(&["uninstall", "restante"]) {
+        Ok(said) => bail!("the job cannot have run, and nothing was told: {said}"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(began.elapsed() < ENDS_WITHIN, "it took {:?}", began.elapsed());
+    ensure!(said.contains("uninstallation completed with 1 error"), "{said}");
+    ensure!(said.contains("release-finalizers-restante"), "{said}");
+    let left = release.objects()?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    let releases = release.helm(&["list", "--short"])?;
+    ensure!(releases.is_empty(), "{releases}");
+    Ok(())
+}

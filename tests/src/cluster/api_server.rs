@@ -31,6 +31,8 @@ pub fn start(context: &Context) -> Result<Process> {
         .args(["--service-cluster-ip-range", network::SERVICES])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
         .args(["--authorization-mode", "Node,RBAC"])
+        // As on OpenShift: owner references are changed only by who may delete the object.
+        .args(["--enable-admission-plugins", "OwnerReferencesPermissionEnforcement"])
         .args(["--kubelet-preferred-address-types", "InternalIP"]);
     for (flag, file) in [
         ("--tls-cert-file", &serving.certificate),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Response, StatusCode};
 use restante_tests::{in_namespace, wait};
 
@@ -105,10 +105,14 @@ impl<'a> Channel<'a> {
     }
 }
 
+/// A push, as soon as the broker is connected to: kube-proxy follows a pod that has become ready in its own time. What had
+/// no connection was not sent.
 async fn post(http: &Client, url: &str, body: String) -> Result<Response> {
-    let sent = http.post(url).header("content-type", "text/plain").body(body).send().await;
-    match sent {
-        Ok(answer) => Ok(answer),
-        Err(error) => bail!("a push got no answer: {error:#}"),
-    }
+    let sent = wait::until_async("the broker to be connected to", SOON, || async {
+        match http.post(url).header("content-type", "text/plain").body(body.clone()).send().await {
+            Err(error) if error.is_connect() => Err(error),
+            sent => Ok(sent),
+        }
+    });
+    sent.await?.context("a push got no answer")
 }

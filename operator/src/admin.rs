@@ -50,7 +50,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let channels = admin.channels.state();
     admin.metrics.channels_not_ours.set(NotOurs::among(&admin.ownership, &channels).count());
     let ours =
-        channels.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|one| admin.ownership.is_ours(one));
+        channels.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|one| admin.ownership.is_ours(*one));
     let statuses = ours.filter_map(|channel| channel.status.as_ref());
     admin.metrics.sample_resources(message_channel::KIND, statuses.flat_map(|status| &status.conditions));
     let brokers = admin.brokers.state();

@@ -57,7 +57,9 @@ pub async fn follow(
                 channels
                     .state()
                     .iter()
-                    .filter(|channel| ownership.seems_ours(channel) && !ownership.is_held(channel.meta()))
+                    .filter(|channel| {
+                        ownership.is_ours(channel.as_ref()) && !ownership.is_held(channel.meta())
+                    })
                     .map(|channel| ObjectRef::from_obj(channel.as_ref())),
             );
         }

@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, core::DeserializeGuard, runtime::reflector::Store};
+use kube::{core::DeserializeGuard, runtime::reflector::Store};
 use restante_crds::MessageChannel;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    finalizer,
-    ownership::{CLUSTER_ROLE, Ownership},
-};
+use crate::ownership::{CLUSTER_ROLE, Claims, Ownership};
 
 /// Between two counts for the log. A count costs a look into memory.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -18,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// MessageChannels that this operator does not serve.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NotOurs {
-    /// Those that name another operator's namespace, or have another operator's finalizer.
+    /// Those that name another operator's namespace, have another operator's finalizer, or are at another's broker.
     pub named: i64,
     /// Those that belong to the default operator, which this one is not, or which does not exist.
     pub without: i64,
@@ -28,9 +25,8 @@ impl NotOurs {
     /// Counts them.
     pub fn among(ownership: &Ownership, channels: &[Arc<DeserializeGuard<MessageChannel>>]) -> Self {
         let mut counted = Self::default();
-        for channel in channels.iter().filter(|channel| !ownership.seems_ours(channel)) {
-            let names_one = channel.0.as_ref().is_ok_and(|one| one.spec.broker_ref.namespace.is_some());
-            if names_one || finalizer::holder(channel.meta()).is_some() {
+        for channel in channels.iter().filter(|channel| !ownership.is_ours(channel.as_ref())) {
+            if Claims::from(channel.as_ref()).operator().is_some() {
                 counted.named += 1;
             } else {
                 counted.without += 1;
@@ -86,27 +82,31 @@ mod tests {
 
     #[test]
     fn channels_of_others_and_channels_of_nobody_are_counted_apart() {
-        let channel = |broker: serde_json::Value, finalizers: &[&str]| {
+        let told_of = |broker: serde_json::Value, finalizers: &[&str], status: serde_json::Value| {
             Arc::new(
                 serde_json::from_value(json!({
                     "apiVersion": "restante.dev/v1alpha1",
                     "kind": "MessageChannel",
                     "metadata": { "name": "orders", "namespace": "acme", "finalizers": finalizers },
                     "spec": { "brokerRef": broker, "access": { "anonymous": true } },
+                    "status": status,
                 }))
                 .unwrap(),
             )
         };
+        let channel = |broker, finalizers: &[&str]| told_of(broker, finalizers, json!({}));
         let channels = [
             channel(json!({ "namespace": "mq" }), &[]),
             channel(json!({}), &["restante.dev/mq"]),
             channel(json!({ "namespace": "other" }), &[]),
             channel(json!({}), &["restante.dev/other"]),
             channel(json!({}), &[]),
+            told_of(json!({}), &[], json!({ "broker": "other/main" })),
+            told_of(json!({}), &[], json!({ "broker": "mq/main" })),
         ];
         let ownership = Ownership::new("mq".into());
-        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 2, without: 1 });
+        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 3, without: 1 });
         ownership.set_default_operator(Some("mq".into()));
-        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 2, without: 0 });
+        assert_eq!(NotOurs::among(&ownership, &channels), NotOurs { named: 3, without: 0 });
     }
 }

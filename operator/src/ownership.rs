@@ -14,22 +14,71 @@ pub const CLUSTER_ROLE: &str = "restante-default-operator";
 /// The annotation by which it does: `<namespace>/<release>`.
 pub const ANNOTATION: &str = "restante.dev/operator";
 
+/// What a channel says of whose it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims<'a> {
+    /// `spec.brokerRef.namespace`.
+    pub named: Option<&'a str>,
+    /// Its finalizers tell who programmed it.
+    pub metadata: &'a ObjectMeta,
+    /// `status.broker`: who programmed it before its operator was uninstalled.
+    pub broker: Option<&'a str>,
+}
+
+impl<'a> Claims<'a> {
+    /// What one of which no more can be read says.
+    pub fn of_metadata(metadata: &'a ObjectMeta) -> Self {
+        Self { named: None, metadata, broker: None }
+    }
+
+    /// The namespace of the operator that it belongs to, unless that is the default operator.
+    ///
+    /// A channel without `brokerRef.namespace` stays with the operator that programmed it: neither another default operator
+    /// nor an uninstall is a reason to move its messages, which no operator can.
+    pub fn operator(self) -> Option<&'a str> {
+        self.named.or_else(|| finalizer::holder(self.metadata)).or_else(|| namespace_of(self.broker?))
+    }
+}
+
+impl<'a> From<&'a MessageChannel> for Claims<'a> {
+    fn from(channel: &'a MessageChannel) -> Self {
+        Self {
+            named: channel.spec.broker_ref.namespace.as_deref(),
+            metadata: &channel.metadata,
+            broker: channel.status.as_ref().and_then(|status| status.broker.as_deref()),
+        }
+    }
+}
+
+impl<'a> From<&'a DeserializeGuard<MessageChannel>> for Claims<'a> {
+    fn from(guard: &'a DeserializeGuard<MessageChannel>) -> Self {
+        guard.0.as_ref().map_or_else(|_| Self::of_metadata(guard.meta()), Self::from)
+    }
+}
+
 /// The namespace of the operator that serves a channel, or `None` when no operator does.
-///
-/// A channel without `brokerRef.namespace` stays with the operator that programmed it: another default operator is no
-/// reason to move its messages, which no operator can.
-pub fn owner<'a>(
-    broker_namespace: Option<&'a str>,
-    metadata: &'a ObjectMeta,
-    default_operator: Option<&'a str>,
-) -> Option<&'a str> {
-    broker_namespace.or_else(|| finalizer::holder(metadata)).or(default_operator)
+pub fn owner<'a>(claims: Claims<'a>, default_operator: Option<&'a str>) -> Option<&'a str> {
+    claims.operator().or(default_operator)
+}
+
+/// The MessageBroker that has a channel, as `status.broker` tells it: one of the operator, if its finalizer is on the
+/// channel. Otherwise nothing is at a broker but what the status told before.
+pub fn broker_of(channel: &MessageChannel, operator: &str) -> Option<String> {
+    if finalizer::is_on(&channel.metadata, operator) {
+        return Some(format!("{operator}/{}", channel.spec.broker_ref.name));
+    }
+    channel.status.as_ref()?.broker.clone()
 }
 
 /// The namespace in the annotation of the ClusterRole, if there is one.
 pub fn default_operator(cluster_role: &ObjectMeta) -> Option<&str> {
     let text = cluster_role.annotations.as_ref()?.get(ANNOTATION)?;
-    let (namespace, _release) = text.split_once('/').unwrap_or((text, ""));
+    namespace_of(text)
+}
+
+/// The namespace in `<namespace>/<name>`.
+fn namespace_of(text: &str) -> Option<&str> {
+    let (namespace, _name) = text.split_once('/').unwrap_or((text, ""));
     (!namespace.is_empty()).then_some(namespace)
 }
 
@@ -60,23 +109,10 @@ impl Ownership {
         is_news
     }
 
-    /// Whether this operator serves a channel.
-    pub fn is_ours(&self, channel: &MessageChannel) -> bool {
-        self.is_ours_by(channel.spec.broker_ref.namespace.as_deref(), &channel.metadata)
-    }
-
-    /// The same of one of which no more can be read.
-    pub fn is_ours_by(&self, broker_namespace: Option<&str>, metadata: &ObjectMeta) -> bool {
+    /// Whether this operator serves a channel. Of one that cannot be read its metadata say whose it seems to be.
+    pub fn is_ours<'a>(&self, channel: impl Into<Claims<'a>>) -> bool {
         let default_operator = self.default_operator.lock().unwrap_or_else(PoisonError::into_inner);
-        owner(broker_namespace, metadata, default_operator.as_deref()) == Some(&*self.namespace)
-    }
-
-    /// The same of one that perhaps cannot be read. Then its metadata say whose it seems to be.
-    pub fn seems_ours(&self, guard: &DeserializeGuard<MessageChannel>) -> bool {
-        match &guard.0 {
-            Ok(channel) => self.is_ours(channel),
-            Err(_) => self.is_ours_by(None, guard.meta()),
-        }
+        owner(channel.into(), default_operator.as_deref()) == Some(&*self.namespace)
     }
 
     /// Whether this operator's finalizer is on an object.
@@ -100,24 +136,47 @@ mod tests {
     }
 
     #[test]
-    fn the_named_namespace_goes_before_the_finalizer_and_that_before_the_default() {
+    fn the_named_namespace_goes_before_the_finalizer_and_that_before_what_was_told_and_the_default() {
         let (free, held) = (ObjectMeta::default(), held_by(&["held"]));
-        assert_eq!(owner(Some("named"), &held, Some("default")), Some("named"));
-        assert_eq!(owner(None, &held, Some("default")), Some("held"));
-        assert_eq!(owner(None, &free, Some("default")), Some("default"));
-        assert_eq!(owner(None, &free, None), None);
+        let owner = |named, metadata, broker, default| owner(Claims { named, metadata, broker }, default);
+        assert_eq!(owner(Some("named"), &held, Some("told/main"), Some("default")), Some("named"));
+        assert_eq!(owner(None, &held, Some("told/main"), Some("default")), Some("held"));
+        assert_eq!(owner(None, &free, Some("told/main"), Some("default")), Some("told"));
+        assert_eq!(owner(None, &free, None, Some("default")), Some("default"));
+        assert_eq!(owner(None, &free, Some(""), Some("default")), Some("default"));
+        assert_eq!(owner(None, &free, None, None), None);
+    }
+
+    #[test]
+    fn the_broker_is_told_by_the_finalizer_and_without_one_stays_what_was_told() {
+        let channel = |finalizers: &[&str], status: serde_json::Value| -> MessageChannel {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "restante.dev/v1alpha1",
+                "kind": "MessageChannel",
+                "metadata": { "name": "orders", "namespace": "acme", "finalizers": finalizers },
+                "spec": { "brokerRef": { "name": "main" }, "access": { "anonymous": true } },
+                "status": status,
+            }))
+            .unwrap()
+        };
+        let told = serde_json::json!({ "broker": "old/main" });
+        let broker = |channel: MessageChannel| broker_of(&channel, "mq");
+        assert_eq!(broker(channel(&["restante.dev/mq"], told.clone())).as_deref(), Some("mq/main"));
+        assert_eq!(broker(channel(&[], told)).as_deref(), Some("old/main"));
+        assert_eq!(broker(channel(&[], serde_json::json!({}))), None);
     }
 
     #[test]
     fn of_two_finalizers_the_first_decides_for_both_operators_alike() {
-        assert_eq!(owner(None, &held_by(&["one", "other"]), Some("other")), Some("one"));
+        let held = held_by(&["one", "other"]);
+        assert_eq!(owner(Claims::of_metadata(&held), Some("other")), Some("one"));
     }
 
     #[test]
     fn another_default_operator_takes_no_channel_that_was_programmed() {
         let ownership = Ownership::new("mq".into());
         let (free, held) = (ObjectMeta::default(), held_by(&["mq"]));
-        let ours = |metadata| ownership.is_ours_by(None, metadata);
+        let ours = |metadata| ownership.is_ours(Claims::of_metadata(metadata));
         assert!(!ours(&free) && ours(&held));
         assert!(ownership.set_default_operator(Some("mq".into())));
         assert!(ours(&free) && ours(&held));

@@ -15,6 +15,11 @@ pub struct MessageChannelStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,
+    /// The MessageBroker that has the channel, and its messages: `<namespace>/<name>`. A channel that names no namespace in
+    /// spec.brokerRef stays with it when its operator is uninstalled. Without this field the default operator takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 104))]
+    pub broker: Option<String>,
     /// The absolute address where messages are sent. Of several the first, and how many more spec.destinations has:
     /// acme/orders,+2.
     #[serde(default, skip_serializing_if = "Option::is_none")]

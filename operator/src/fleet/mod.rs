@@ -150,7 +150,8 @@ impl Fleet {
                 .iter()
                 .filter(|channel| {
                     let names_it = |channel: &MessageChannel| channel.spec.broker_ref.name == broker;
-                    channel.0.as_ref().is_ok_and(names_it) && self.surroundings.ownership.seems_ours(channel)
+                    channel.0.as_ref().is_ok_and(names_it)
+                        && self.surroundings.ownership.is_ours(channel.as_ref())
                 })
                 .map(|channel| ObjectRef::from_obj(channel.as_ref())),
         );

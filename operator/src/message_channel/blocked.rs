@@ -47,7 +47,7 @@ pub(super) fn deletion_blocked(
     let going = || {
         let message = match kept {
             Kept::NotEmpty(_) => {
-                "the channel is deleted and goes when it is empty; until then messages can be sent and received"
+                "the channel is deleted and goes when it is empty; until then its broker serves it as before"
             }
             Kept::Away(_) => "the channel is deleted and goes when its broker, which is away, can be asked",
         };
@@ -77,7 +77,8 @@ pub(super) fn deletion_blocked(
             None => told.push(condition),
         }
     }
-    MessageChannelStatus { observed_generation: generation, conditions: told, backlog, ..old }
+    let broker = facts.has_it.clone();
+    MessageChannelStatus { observed_generation: generation, conditions: told, broker, backlog, ..old }
 }
 
 #[cfg(test)]
@@ -122,13 +123,14 @@ pub(super) mod tests {
         assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "NotEmpty"));
         let backlog = blocked.backlog.clone().unwrap();
         assert_eq!((backlog.messages, backlog.dead), (3, 2));
+        assert_eq!(blocked.broker.as_deref(), Some("mq/default"));
         channel.status = Some(blocked.clone());
         assert_eq!(deletion_blocked(&channel, &facts, &kept, at(300)), blocked);
         // A broker that cannot be asked says nothing new of what it holds.
         let away = deletion_blocked(&channel, &facts, &Kept::Away("gone".into()), at(300));
         assert_eq!(away.backlog, blocked.backlog);
         let ready = condition::find(&away.conditions, kind::READY).unwrap();
-        assert!(!ready.message.contains("can be sent"), "{}", ready.message);
+        assert!(!ready.message.contains("serves it"), "{}", ready.message);
     }
 
     #[test]

@@ -21,12 +21,12 @@ pub fn status(
     stalled: Option<Assertion>,
     now: Timestamp,
 ) -> MessageChannelStatus {
-    let old = own(channel);
+    let old = at_the_same_broker(own(channel), facts);
     let generation = channel.metadata.generation;
     let (config, assertions) = match verdict {
         Verdict::Rejected { reason, message, config, .. } => (config.as_deref(), rejected(reason, message)),
         Verdict::Accepted { config, programming, dead_letter } => {
-            let ready = ready(config, dead_letter.as_ref());
+            let ready = ready(config, dead_letter.as_ref(), facts);
             let programming = programmed(programming, generation, &old.conditions, ready);
             (Some(config.as_ref()), [vec![accepted(dead_letter.as_ref())], programming].concat())
         }
@@ -38,6 +38,7 @@ pub fn status(
     MessageChannelStatus {
         observed_generation: generation,
         conditions: conditions(&old.conditions, generation, now, assertions.into_iter().chain(stalled)),
+        broker: facts.has_it.clone(),
         destination: config.map(destination),
         source: config.map(|config| config.source.to_string()),
         push_url: url.zip(config).and_then(|(url, config)| {
@@ -47,6 +48,15 @@ pub fn status(
         pull_url: url.zip(config).map(|(url, config)| format!("{url}{}", path::messages(&config.source))),
         backlog: facts.backlog.clone().or(old.backlog),
     }
+}
+
+/// What was told of the channel, without what is true of its broker alone: another has none of its messages.
+fn at_the_same_broker(mut old: MessageChannelStatus, facts: &Facts) -> MessageChannelStatus {
+    if old.broker != facts.has_it {
+        old.conditions.retain(|condition| condition.type_ != kind::PROGRAMMED);
+        old.backlog = None;
+    }
+    old
 }
 
 /// The first destination, and how many more there are: a column that fits a terminal.
@@ -72,16 +82,24 @@ fn accepted(dead_letter: Option<&DeadLetterFault>) -> Assertion {
     }
 }
 
-/// What Ready says of a channel that every pod has.
-fn ready(config: &ChannelConfig, dead_letter: Option<&DeadLetterFault>) -> Assertion {
+/// What Ready says of a channel that every pod has: the broker's pod may restart meanwhile, which its MessageBroker tells.
+fn ready(config: &ChannelConfig, dead_letter: Option<&DeadLetterFault>, facts: &Facts) -> Assertion {
+    let broker = facts.has_it.as_deref().unwrap_or("of spec.brokerRef");
     match dead_letter {
         Some(fault) => Assertion::fails(kind::READY, fault.reason(), fault.to_string()),
         None if config.paused => Assertion::holds(
             kind::READY,
             "Paused",
-            "messages can be sent; pulls are answered as if there were none until spec.paused is false",
+            format!(
+                "the broker has the channel, and answers pulls as if there were no message until spec.paused is false; \
+                 MessageBroker {broker} tells whether its pod runs"
+            ),
         ),
-        None => Assertion::holds(kind::READY, "Ready", "messages can be sent and received"),
+        None => {
+            let message =
+                format!("the broker has the channel; MessageBroker {broker} tells whether its pod runs");
+            Assertion::holds(kind::READY, "Ready", message)
+        }
     }
 }
 
@@ -113,6 +131,7 @@ fn programmed(
 
 #[cfg(test)]
 mod tests {
+    use restante_crds::Backlog;
     use serde_json::json;
 
     use super::*;
@@ -151,7 +170,10 @@ mod tests {
                 ("Ready", "True", "Ready")
             ]
         );
+        let ready = condition::find(&status.conditions, kind::READY).unwrap();
+        assert!(ready.message.contains("MessageBroker mq/default tells"), "{}", ready.message);
         assert_eq!(status.observed_generation, Some(3));
+        assert_eq!(status.broker.as_deref(), Some("mq/default"));
         assert_eq!(status.destination.as_deref(), Some("acme/orders"));
         assert_eq!(status.source.as_deref(), Some("acme/orders"));
     }
@@ -199,6 +221,28 @@ mod tests {
         channel.metadata.generation = Some(4);
         let pending = facts(4, State::Pending(Pending::NoPod));
         assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
+    }
+
+    #[test]
+    fn what_another_broker_had_is_not_programmed_and_not_counted_at_this_one() {
+        let mut channel = open();
+        let mut before = status_of(&channel, &facts(3, State::Programmed));
+        before.broker = None;
+        before.backlog = Some(Backlog { messages: 7, ..Backlog::default() });
+        channel.status = Some(before);
+        let status = status_of(&channel, &facts(3, State::Pending(Pending::NoPod)));
+        assert_eq!(told(&status)[1], ("Programmed", "False", "NoBrokerPod"));
+        assert_eq!((status.broker.as_deref(), status.backlog), (Some("mq/default"), None));
+    }
+
+    #[test]
+    fn a_channel_that_is_rejected_keeps_the_broker_that_has_it() {
+        let mut channel = channel(json!({ "source": "Not An Address", "access": { "anonymous": true } }));
+        channel.status =
+            Some(MessageChannelStatus { broker: Some("mq/default".into()), ..Default::default() });
+        let status = status_of(&channel, &facts(3, State::Programmed));
+        assert_eq!(told(&status)[0], ("Accepted", "False", "Invalid"));
+        assert_eq!(status.broker.as_deref(), Some("mq/default"));
     }
 
     #[test]

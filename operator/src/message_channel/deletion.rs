@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn planned(broker: BrokerState, is_patience_over: bool) -> Plan {
-        let facts = Facts { broker, outcome: None, backlog: None };
+        let facts = Facts { broker, outcome: None, backlog: None, has_it: None };
         plan(&open(), &facts, true, is_patience_over)
     }
 

@@ -10,6 +10,7 @@ use super::deletion;
 use crate::{
     context::Context,
     fleet::{Member, Outcome},
+    ownership,
 };
 
 /// What a MessageChannel refers to.
@@ -21,6 +22,8 @@ pub struct Facts {
     pub outcome: Option<Outcome>,
     /// The backlog that its status should show.
     pub backlog: Option<Backlog>,
+    /// The MessageBroker that has it, as its status should tell.
+    pub has_it: Option<String>,
 }
 
 /// The broker that a channel names.
@@ -62,6 +65,7 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
     Facts {
         outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
         backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
+        has_it: ownership::broker_of(channel, context.ownership.namespace()),
         broker,
     }
 }

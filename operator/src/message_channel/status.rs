@@ -1,7 +1,8 @@
 //! Writes the status of a MessageChannel when it changed, and tells what turned.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use restante_crds::{
@@ -28,19 +29,14 @@ pub fn own(channel: &MessageChannel) -> MessageChannelStatus {
     }
 }
 
-/// Writes the status if it says something new. `other` is the channel that it has to do with, as `namespace/name`.
-pub async fn write(
-    context: &Context,
+/// Applies the status, and gives what the channel's metadata are then.
+pub async fn apply(
+    client: &Client,
     channel: &MessageChannel,
-    status: MessageChannelStatus,
-    other: Option<&str>,
-) -> Result<(), Error> {
-    let old = own(channel);
-    if old == status {
-        return Ok(());
-    }
+    status: &MessageChannelStatus,
+) -> Result<ObjectMeta, Error> {
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
-    let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
+    let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
     // The UID, so that a channel that was made anew under the same name does not get the old one's status.
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -52,7 +48,22 @@ pub async fn write(
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
         .await
         .map_err(Error::kube(format!("write the status of MessageChannel {namespace}/{name}")))?;
-    context.written.record(&written.metadata);
+    Ok(written.metadata)
+}
+
+/// Writes the status if it says something new. `other` is the channel that it has to do with, as `namespace/name`.
+pub async fn write(
+    context: &Context,
+    channel: &MessageChannel,
+    status: MessageChannelStatus,
+    other: Option<&str>,
+) -> Result<(), Error> {
+    let old = own(channel);
+    if old == status {
+        return Ok(());
+    }
+    let written = apply(&context.client, channel, &status).await?;
+    context.written.record(&written);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
         let Some(type_) = worth_telling(condition) else { continue };

@@ -11,6 +11,7 @@ use super::let_go;
 use crate::{
     context::Context,
     error::Error,
+    ownership::Claims,
     unreadable::{self, Unreadable},
 };
 
@@ -23,8 +24,9 @@ pub(super) async fn reconcile(context: &Context, invalid: &InvalidObject) -> Res
         let own = kind::OF_MESSAGE_CHANNEL;
         let unreadable = Unreadable { invalid, own, fails: FAILS };
         unreadable::tell::<MessageChannel>(context, unreadable, |channel| {
-            let broker_namespace = channel.data["spec"]["brokerRef"]["namespace"].as_str();
-            context.ownership.is_ours_by(broker_namespace, metadata)
+            let named = channel.data["spec"]["brokerRef"]["namespace"].as_str();
+            let broker = channel.data["status"]["broker"].as_str();
+            context.ownership.is_ours(Claims { named, metadata, broker })
         })
         .await?;
         return Ok(Action::await_change());

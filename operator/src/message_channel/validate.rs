@@ -170,7 +170,8 @@ pub(super) mod tests {
 
     pub(in crate::message_channel) fn facts(generation: i64, state: State) -> Facts {
         let outcome = Outcome { generation, state, dead_letter: None };
-        Facts { broker: BrokerState::Starting, outcome: Some(outcome), backlog: None }
+        let has_it = Some("mq/default".into());
+        Facts { broker: BrokerState::Starting, outcome: Some(outcome), backlog: None, has_it }
     }
 
     fn conflict() -> Conflict {
@@ -231,7 +232,7 @@ pub(super) mod tests {
     #[test]
     fn a_broker_that_is_not_served_for_long_is_told_and_one_that_starts_is_not() {
         let programming = |broker| {
-            let facts = Facts { broker, outcome: None, backlog: None };
+            let facts = Facts { broker, outcome: None, backlog: None, has_it: None };
             match validate(&open(), &facts) {
                 Verdict::Accepted { programming, .. } => programming,
                 Verdict::Rejected { reason, .. } => panic!("{reason}"),
@@ -248,6 +249,7 @@ pub(super) mod tests {
             broker: BrokerState::NotFound("MessageBroker x does not exist".into()),
             outcome: None,
             backlog: None,
+            has_it: None,
         };
         let Verdict::Rejected { reason, contends, .. } = validate(&open(), &nowhere) else {
             panic!("accepted")

@@ -3,18 +3,25 @@
 use std::{future, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
+};
 use kube::{
-    Api, Client,
-    api::{ListParams, PartialObjectMeta, Patch, PatchParams},
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::DeserializeGuard,
 };
 use restante_crds::MessageChannel;
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::ReleaseArgs,
     error::Error,
     finalizer::{self, is_not_found},
+    message_channel::{status, uninstalled},
 };
 
 /// Objects in one page of the list.
@@ -40,18 +47,22 @@ pub enum ReleaseError {
     TimedOut(u64),
 }
 
-/// Stops the operator, if told how, and takes its finalizer off every MessageChannel that has it. Deletes nothing: what is at
-/// brokers stays there.
+/// Stops the operator, if told how, and takes its finalizer off every MessageChannel that has it, which its status tells
+/// before. Deletes nothing: what is at brokers stays there.
 pub async fn release_finalizers(
     client: Client,
     namespace: &str,
     args: &ReleaseArgs,
 ) -> Result<(), ReleaseError> {
+    let end = Instant::now() + Duration::from_secs(args.timeout_seconds);
     let everything = async {
         if let (Some(deployment), Some(selector)) = (&args.deployment, &args.selector) {
             stop_operator(&client, namespace, deployment, selector).await?;
         }
-        let released = release_all(&client, namespace).await?;
+        let now = Instant::now();
+        // Half of the time that is left.
+        let tell_until = now + end.saturating_duration_since(now) / 2;
+        let released = release_all(Release { client: &client, operator: namespace, tell_until }).await?;
         tracing::info!(
             released,
             namespace,
@@ -59,9 +70,7 @@ pub async fn release_finalizers(
         );
         Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(args.timeout_seconds), everything)
-        .await
-        .unwrap_or(Err(ReleaseError::TimedOut(args.timeout_seconds)))
+    timeout_at(end, everything).await.unwrap_or(Err(ReleaseError::TimedOut(args.timeout_seconds)))
 }
 
 /// Scales the operator to nothing and waits until it is gone, so that no finalizer comes back.
@@ -86,20 +95,30 @@ async fn stop_operator(client: &Client, namespace: &str, name: &str, selector: &
     }
 }
 
-/// Takes the finalizer of the operator of a namespace off every MessageChannel, and gives of how many.
-async fn release_all(client: &Client, operator: &str) -> Result<usize, ReleaseError> {
-    let everywhere: Api<MessageChannel> = Api::all(client.clone());
+/// What the channels of an operator are let go with.
+#[derive(Clone, Copy)]
+struct Release<'a> {
+    client: &'a Client,
+    /// The namespace of the operator.
+    operator: &'a str,
+    /// Until when statuses are written. They must not take the finalizers' time.
+    tell_until: Instant,
+}
+
+/// Takes the finalizer of an operator off every MessageChannel, and gives of how many.
+async fn release_all(release: Release<'_>) -> Result<usize, ReleaseError> {
+    let everywhere: Api<DeserializeGuard<MessageChannel>> = Api::all(release.client.clone());
     let mut params = ListParams::default().limit(PAGE);
     let mut released = 0;
     loop {
-        let page = match everywhere.list_metadata(&params).await {
+        let page = match everywhere.list(&params).await {
             Ok(page) => page,
             // The definition is gone, and every channel with it.
             Err(error) if is_not_found(&error) => return Ok(released),
             Err(error) => return Err(Error::kube("list MessageChannels")(error).into()),
         };
-        let held = page.items.iter().filter(|channel| finalizer::is_on(&channel.metadata, operator));
-        let going = stream::iter(held).map(|channel| release(client, channel, operator));
+        let held = page.items.iter().filter(|channel| finalizer::is_on(channel.meta(), release.operator));
+        let going = stream::iter(held).map(|channel| let_go(release, channel));
         released += going
             .buffer_unordered(AT_ONCE)
             .try_fold(0, |released, ()| future::ready(Ok(released + 1)))
@@ -111,17 +130,22 @@ async fn release_all(client: &Client, operator: &str) -> Result<usize, ReleaseEr
     }
 }
 
-async fn release(
-    client: &Client,
-    channel: &PartialObjectMeta<MessageChannel>,
-    operator: &str,
+/// Tells in a channel's status that its operator is gone, if that can be, and takes the finalizer off.
+async fn let_go(
+    release: Release<'_>,
+    channel: &DeserializeGuard<MessageChannel>,
 ) -> Result<(), ReleaseError> {
-    let mut metadata = channel.metadata.clone();
+    let told = match &channel.0 {
+        Ok(channel) => tell(release, channel).await,
+        // No broker has it.
+        Err(_) => None,
+    };
+    let mut metadata = told.unwrap_or_else(|| channel.meta().clone());
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
-    let api: Api<MessageChannel> = Api::namespaced(client.clone(), &namespace);
+    let api: Api<MessageChannel> = Api::namespaced(release.client.clone(), &namespace);
     for _ in 0..TRIES {
-        match finalizer::take_off(&api, &metadata, operator).await {
+        match finalizer::take_off(&api, &metadata, release.operator).await {
             Ok(()) => return Ok(()),
             Err(error) if error.label() == "conflict" => {
                 let params = ListParams::default().fields(&format!("metadata.name={name}"));
@@ -136,4 +160,23 @@ async fn release(
         }
     }
     Err(ReleaseError::Contended(format!("{namespace}/{name}")))
+}
+
+/// Writes the status of a channel that is let go, and gives its metadata then. What is not told is logged, and keeps nothing.
+async fn tell(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMeta> {
+    let status = uninstalled(channel, release.operator, Timestamp::now());
+    let written = timeout_at(release.tell_until, status::apply(release.client, channel, &status)).await;
+    let error = match written {
+        Ok(Ok(metadata)) => return Some(metadata),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "there is no time left for it".to_owned(),
+    };
+    let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
+    tracing::warn!(
+        channel = name,
+        namespace,
+        error,
+        "let go without telling in its status that its operator is uninstalled: the default operator may take it"
+    );
+    None
 }

@@ -8,6 +8,7 @@ pub mod dereference;
 pub mod finalize;
 mod kept;
 pub mod status;
+mod uninstalled;
 mod unread;
 pub mod validate;
 
@@ -20,7 +21,7 @@ use restante_crds::{
     condition::{self, kind},
 };
 
-pub(crate) use self::blocked::DELETING;
+pub(crate) use self::{blocked::DELETING, uninstalled::uninstalled};
 use self::{dereference::BrokerState, validate::Verdict};
 use crate::{
     context::Context,

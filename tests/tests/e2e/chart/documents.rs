@@ -93,8 +93,12 @@ fn the_documents_install_serve_and_remove_everything() -> Result<()> {
     shell.run("docs/install.md", "## Removing a release")?;
     let left = release.objects()?;
     ensure!(left.is_empty(), "left behind: {left:?}");
-    kubectl.run(&["-n", "acme", "get", "mc", "orders"])?;
     kubectl.run(&["-n", "restante-system", "get", "pvc", "data-restante-default-0"])?;
+    let broker = ["-n", "acme", "get", "mc", "orders", "-o", "jsonpath={.status.broker}"];
+    ensure!(kubectl.run(&broker)? == "restante-system/default");
+    shell.run("docs/install.md", "### Handing channels over")?;
+    let broker = kubectl.run(&broker)?;
+    ensure!(broker.is_empty(), "{broker} has it");
 
     // The other way, and out again without an operator to let go of the channel.
     kubectl.run(&["delete", "namespace", "restante-system", "--timeout=60s"])?;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
 use restante_tests::{cluster::info::ClusterInfo, kubectl::Kubectl, wait};
+use serde_json::Value;
 
 use super::{
     objects::{channel_of_the_default_operator, condition_is, finalizers, version},
@@ -112,4 +113,94 @@ fn another_default_operator_gets_new_channels_and_loses_no_message_of_the_old_on
 
     one.receive("main", "handed-users/old", "kept")?;
     kubectl.run(&["-n", "handed-users", "delete", "mc", "old", "new", "--timeout=60s"]).map(drop)
+}
+
+/// An operator that was the default one, is no longer, and is uninstalled, with a message in its channel `orders` of the
+/// namespace of users; and the default one now.
+struct Uninstalled {
+    one: Operator,
+    other: Operator,
+    users: String,
+    /// The channel as the uninstall left it.
+    left: Value,
+}
+
+impl Uninstalled {
+    fn new(cluster: &'static ClusterInfo, default: &DefaultOperator, name: &str) -> Result<Self> {
+        let kubectl = cluster.kubectl();
+        let users = format!("{name}-users");
+        kubectl.run(&["create", "namespace", &users])?;
+        let mut one = Operator::start(cluster, &format!("{name}-one"), &[])?;
+        let other = Operator::start(cluster, &format!("{name}-other"), &[])?;
+        one.broker_becomes_ready("main", "")?;
+        other.broker_becomes_ready("main", "")?;
+        default.becomes(&one)?;
+        kubectl.apply(&channel_of_the_default_operator(&users, "orders"))?;
+        kubectl.wait_for("condition=Ready", SOON, &["-n", &users, "messagechannel/orders"])?;
+        one.send("main", &format!("{users}/orders"), "kept")?;
+        default.becomes(&other)?;
+        one.stop()?;
+        other.reconciles_after(|| one.release_finalizers())?;
+        let left = kubectl.json(&["-n", &users, "get", "mc", "orders"])?;
+        Ok(Self { one, other, users, left })
+    }
+
+    fn becomes_ready(&self) -> Result<Value> {
+        let kubectl = self.other.kubectl();
+        kubectl.wait_for("condition=Ready", SOON, &["-n", &self.users, "messagechannel/orders"])?;
+        kubectl.json(&["-n", &self.users, "get", "mc", "orders"])
+    }
+
+    fn has_it(channel: &Value, operator: &Operator) -> Result<()> {
+        let broker = &channel["status"]["broker"];
+        ensure!(*broker == format!("{}/main", operator.namespace), "{broker} has it");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_channel_of_an_uninstalled_operator_says_so_and_goes_on_where_it_was_when_it_is_there_again() -> Result<()>
+{
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let default = DefaultOperator::nobody(cluster);
+    let mut uninstalled = Uninstalled::new(cluster, &default, "gone")?;
+    let (kubectl, left) = (cluster.kubectl(), &uninstalled.left);
+    ensure!(finalizers(left).is_empty(), "{left:#}");
+    condition_is(left, "Ready", "False", "OperatorUninstalled")?;
+    condition_is(left, "Programmed", "True", "Programmed")?;
+    ensure!(left["status"]["source"] == "gone-users/orders", "{}", left["status"]);
+    Uninstalled::has_it(left, &uninstalled.one)?;
+
+    let annotate = ["-n", "gone-users", "annotate", "mc", "orders", "edit=one"];
+    let mut edited = None;
+    uninstalled.other.reconciles_after(|| {
+        edited = Some(version(&kubectl.json(&annotate)?)?);
+        Ok(())
+    })?;
+    let now = kubectl.json(&["-n", "gone-users", "get", "mc", "orders"])?;
+    ensure!(Some(version(&now)?) == edited, "the default operator wrote to it: {now:#}");
+
+    uninstalled.one = Operator::start_again(cluster, "gone-one", &[])?;
+    let again = uninstalled.becomes_ready()?;
+    ensure!(finalizers(&again) == ["restante.dev/gone-one"]);
+    Uninstalled::has_it(&again, &uninstalled.one)?;
+    uninstalled.one.receive("main", "gone-users/orders", "kept")
+}
+
+#[test]
+fn a_channel_of_an_uninstalled_operator_goes_to_the_default_one_by_the_command_that_it_tells() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let default = DefaultOperator::nobody(cluster);
+    let uninstalled = Uninstalled::new(cluster, &default, "given")?;
+    let told = condition_is(&uninstalled.left, "Ready", "False", "OperatorUninstalled")?;
+    let status = r#"{"status":{"broker":null}}"#;
+    let command = "patch mc orders -n given-users --subresource=status --type=merge -p";
+    ensure!(told.ends_with(&format!("`kubectl {command} '{status}'`")), "{told}");
+    let words: Vec<&str> = command.split(' ').chain([status]).collect();
+    cluster.kubectl().run(&words)?;
+    let given = uninstalled.becomes_ready()?;
+    ensure!(finalizers(&given) == ["restante.dev/given-other"]);
+    Uninstalled::has_it(&given, &uninstalled.other)?;
+    uninstalled.other.send("main", "given-users/orders", "new")?;
+    uninstalled.other.receive("main", "given-users/orders", "new")
 }

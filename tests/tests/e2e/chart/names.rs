@@ -28,7 +28,7 @@ fn no_release_makes_an_object_that_a_message_broker_could_have() -> Result<()> {
             }
         }
     }
-    helm.refuses("serviceAccount: {name: restante-operator}", "name")
+    helm.refuses("serviceAccount: {name: restante-operator}", "choose a name that begins otherwise")
 }
 
 #[test]

@@ -268,9 +268,11 @@ operator: {podLabels: {app.kubernetes.io/component: mine}}
 #[test]
 fn what_the_definition_of_a_broker_refuses_is_refused_before_it_is_installed() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
-    helm.refuses("broker: {podLabels: {app.kubernetes.io/name: mine}}", "podLabels")?;
-    helm.refuses("broker: {podAnnotations: {restante.dev/credential: mine}}", "podAnnotations")?;
-    helm.refuses("broker: {name: a-control}", "name")?;
+    let own = "is the operator's own: choose a name with another prefix";
+    helm.refuses("broker: {podLabels: {app.kubernetes.io/name: mine}}", own)?;
+    helm.refuses("broker: {podAnnotations: {restante.dev/credential: mine}}", own)?;
+    helm.refuses("broker: {name: a-control}", "choose another name")?;
+    helm.refuses("broker: {externalURL: mq.example.com}", "write it like https://mq.example.com")?;
     helm.refuses("broker: {securityContext: {runAsUser: 0}}", "runAsUser")
 }
 

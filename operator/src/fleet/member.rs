@@ -63,7 +63,7 @@ pub struct Member {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Delete a channel at the broker.
-    Delete { uid: Uuid, force: bool, reply: oneshot::Sender<Deletion> },
+    Delete { uid: Uuid, force: bool, store: Option<Uuid>, reply: oneshot::Sender<Deletion> },
     /// Leave a channel to the broker as an orphan.
     LetGo { uid: Uuid, reply: oneshot::Sender<()> },
 }
@@ -132,11 +132,11 @@ impl Member {
         self.wake.notify_one();
     }
 
-    /// Deletes a channel at the broker.
-    pub async fn delete(&self, uid: Uuid, force: bool) -> Deletion {
+    /// Deletes a channel at the broker, if it has this store; without one, whichever it has.
+    pub async fn delete(&self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
         let (reply, answer) = oneshot::channel();
         let stopped = || Deletion::Unreachable(format!("MessageBroker {} is being removed", self.name));
-        if self.commands.send(Command::Delete { uid, force, reply }).await.is_err() {
+        if self.commands.send(Command::Delete { uid, force, store, reply }).await.is_err() {
             return stopped();
         }
         answer.await.unwrap_or_else(|_| stopped())

@@ -9,8 +9,8 @@ use super::{actor::Actor, member::Command, outcome::Deletion};
 impl Actor {
     pub(super) async fn obey(&mut self, command: Command) {
         match command {
-            Command::Delete { uid, force, reply } => {
-                let deletion = self.delete(uid, force).await;
+            Command::Delete { uid, force, store, reply } => {
+                let deletion = self.delete(uid, force, store).await;
                 if matches!(deletion, Deletion::Deleted(_)) {
                     self.released.insert(uid);
                     self.pace.forget(uid);
@@ -28,7 +28,7 @@ impl Actor {
         }
     }
 
-    async fn delete(&mut self, uid: Uuid, force: bool) -> Deletion {
+    async fn delete(&mut self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
         self.see_pods(Instant::now());
         if self.links.is_empty() {
             return Deletion::Unreachable(format!("no pod of MessageBroker {} runs", self.member.name));
@@ -37,8 +37,24 @@ impl Actor {
         let mut messages = 0;
         for link in self.links.values_mut() {
             let control = link.control(&self.around.http, &token);
+            // A pod that just came may have another volume than the last, which says nothing of what that one holds.
+            if store.is_some() && link.known.store.is_none() {
+                match control.revision().await {
+                    Ok(shown) => link.known.store = Some(shown),
+                    Err(error) => return Deletion::Unreachable(format!("pod {}: {error}", link.pod)),
+                }
+            }
+            let shown = link.known.store.as_ref().map(|shown| shown.store_id);
+            if let Some(another) = another(store, shown) {
+                return Deletion::AnotherStore(another);
+            }
             match control.delete(uid, force).await {
                 Ok(deleted) => {
+                    // The pod may have been exchanged since it was last heard.
+                    if let Some(another) = another(store, Some(deleted.store.store_id)) {
+                        link.known.store = Some(deleted.store);
+                        return Deletion::AnotherStore(another);
+                    }
                     messages += deleted.messages;
                     if let Some(known) = &mut link.known.channels {
                         known.remove(&uid);
@@ -55,5 +71,23 @@ impl Actor {
         }
         self.desired.remove(uid);
         Deletion::Deleted(messages)
+    }
+}
+
+/// The store that is shown, if it is another than the one that is meant.
+fn another(meant: Option<Uuid>, shown: Option<Uuid>) -> Option<Uuid> {
+    shown.filter(|shown| meant.is_some_and(|meant| meant != *shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_store_is_another_only_where_one_is_meant() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        assert_eq!(another(Some(one), Some(other)), Some(other));
+        assert_eq!(another(Some(one), Some(one)), None);
+        assert_eq!(another(None, Some(other)), None);
     }
 }

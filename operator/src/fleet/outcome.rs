@@ -2,6 +2,7 @@
 
 use restante_crds::{conflicts::Conflict, dead_letters::DeadLetterFault};
 use restante_wire::ChannelStats;
+use uuid::Uuid;
 
 /// What became of one generation of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,4 +46,6 @@ pub enum Deletion {
     NotEmpty(Option<ChannelStats>),
     /// No pod could be asked, and why.
     Unreachable(String),
+    /// A pod shows this store, which is not the one that was to be asked.
+    AnotherStore(Uuid),
 }

@@ -49,6 +49,9 @@ pub(super) fn deletion_blocked(
             Kept::NotEmpty(_) => {
                 "the channel is deleted and goes when it is empty; until then its broker serves it as before"
             }
+            Kept::AnotherStore(_) => {
+                "the channel is deleted and goes when its broker has the store that it had, or its new one is accepted"
+            }
             Kept::Away(_) => "the channel is deleted and goes when its broker, which is away, can be asked",
         };
         Assertion::holds(kind::READY, DELETING, message)

@@ -10,7 +10,7 @@ use restante_crds::{
 };
 use uuid::Uuid;
 
-use super::dereference::{BrokerState, Facts};
+use super::dereference::{BrokerState, Facts, StoreState};
 
 /// How long a broker that is away is waited for before something is done or said about it: from the channel's deletion on, or
 /// its creation, and not before the operator's start. Most often it only restarts.
@@ -27,8 +27,10 @@ pub(super) enum Plan {
     Wait,
     /// There is a broker, and no way to ask it.
     Away(String),
-    /// Ask the broker.
-    Delete { uid: Uuid, force: Option<Force> },
+    /// There is a broker, and its store is another than the channel was in; what to say.
+    AnotherStore(String),
+    /// Ask the broker, if it has this store; without one, whichever it has.
+    Delete { uid: Uuid, force: Option<Force>, store: Option<Uuid> },
 }
 
 /// Who says that a channel goes with its messages.
@@ -88,8 +90,32 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
         BrokerState::Starting => Plan::Wait,
         BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
         BrokerState::Leaving(why) | BrokerState::NotServed(why) => Plan::Away(why.clone()),
-        BrokerState::Served { .. } => Plan::Delete { uid, force: Force::of(channel) },
+        BrokerState::Served { store, .. } => ask(channel, uid, *store, is_patience_over),
     }
+}
+
+/// Only the store that the channel was in knows what it holds: in another one it is empty.
+fn ask(channel: &MessageChannel, uid: Uuid, store: StoreState, is_patience_over: bool) -> Plan {
+    let force = Force::of(channel);
+    match store {
+        // Whoever gives the messages up gives up those of an earlier store as well.
+        _ if force == Some(Force::Annotation) => Plan::Delete { uid, force, store: None },
+        StoreState::Known(store) => Plan::Delete { uid, force, store: Some(store) },
+        StoreState::Replaced => Plan::AnotherStore(another_store(channel)),
+        StoreState::Unknown if !is_patience_over => Plan::Wait,
+        StoreState::Unknown => {
+            let broker = &channel.spec.broker_ref.name;
+            Plan::Away(format!("MessageBroker {broker} has not told yet which store it has"))
+        }
+    }
+}
+
+/// That an empty channel means nothing, as it is not where the messages were.
+pub(super) fn another_store(channel: &MessageChannel) -> String {
+    format!(
+        "MessageBroker {} shows another store than it had, and only the earlier one knows what the channel holds",
+        channel.spec.broker_ref.name
+    )
 }
 
 /// Whether two statuses differ in nothing but how many messages there are, which may wait.
@@ -148,6 +174,28 @@ mod tests {
         // As long as it exists, a broker that is being deleted holds the messages.
         assert_eq!(planned(BrokerState::Leaving("going".into()), false), Plan::Wait);
         assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Away("going".into()));
+    }
+
+    #[test]
+    fn only_the_store_that_the_channel_was_in_is_asked_unless_the_annotation_says_so() {
+        let id = Uuid::from_u128(1);
+        let planned = |store: StoreState, force: bool, is_patience_over| {
+            let mut channel = open();
+            channel.metadata.annotations =
+                force.then(|| [(FORCE_DELETE.to_owned(), FORCE_DELETE_VALUE.to_owned())].into());
+            ask(&channel, Uuid::from_u128(9), store, is_patience_over)
+        };
+        let asked = |store, force| match planned(store, force, false) {
+            Plan::Delete { store, .. } => Some(store),
+            _ => None,
+        };
+        assert_eq!(asked(StoreState::Known(id), false), Some(Some(id)));
+        assert!(matches!(planned(StoreState::Replaced, false, true), Plan::AnotherStore(_)));
+        assert_eq!(planned(StoreState::Unknown, false, false), Plan::Wait);
+        assert!(matches!(planned(StoreState::Unknown, false, true), Plan::Away(_)));
+        for any in [StoreState::Known(id), StoreState::Replaced, StoreState::Unknown] {
+            assert_eq!(asked(any, true), Some(None));
+        }
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
-use restante_crds::{Backlog, MessageChannel};
+use restante_crds::{Backlog, MessageBrokerStatus, MessageChannel, condition::kind};
 use uuid::Uuid;
 
 use super::deletion;
 use crate::{
+    conditions::is_true,
     context::Context,
     fleet::{Member, Outcome},
     ownership,
@@ -43,7 +44,32 @@ pub enum BrokerState {
         member: Arc<Member>,
         /// What URLs begin with.
         url: String,
+        /// Whether it has the store that it had.
+        store: StoreState,
     },
+}
+
+/// The store of a broker, as its MessageBroker tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreState {
+    /// Nothing is known of it yet.
+    Unknown,
+    /// Another than it should have, and nobody accepted that one.
+    Replaced,
+    /// This one. A pod may have come since with another.
+    Known(Uuid),
+}
+
+impl StoreState {
+    /// By the status of the MessageBroker.
+    pub fn of(status: Option<&MessageBrokerStatus>) -> Self {
+        let Some(status) = status else { return Self::Unknown };
+        if is_true(&status.conditions, kind::STORE_REPLACED) {
+            return Self::Replaced;
+        }
+        let known = status.store_id.as_deref().and_then(|id| id.parse().ok());
+        known.map_or(Self::Unknown, Self::Known)
+    }
 }
 
 impl BrokerState {
@@ -89,8 +115,11 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
         Some(broker) if kube::Resource::meta(broker.as_ref()).deletion_timestamp.is_some() => {
             BrokerState::Leaving(told("is being deleted"))
         }
-        Some(_) => match context.fleet.member(name) {
-            Some(member) => BrokerState::Served { url: member.facts().url, member },
+        Some(broker) => match context.fleet.member(name) {
+            Some(member) => {
+                let status = broker.0.as_ref().ok().and_then(|broker| broker.status.as_ref());
+                BrokerState::Served { url: member.facts().url, member, store: StoreState::of(status) }
+            }
             None if deletion::is_patience_over(channel, context.started, context.now()) => {
                 BrokerState::NotServed(format!(
                     "MessageBroker {name} is not served: see `kubectl -n {namespace} describe messagebroker {name}`"
@@ -98,5 +127,32 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
             }
             None => BrokerState::Starting,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_store_is_known_by_the_status_unless_it_was_replaced() {
+        let id = Uuid::from_u128(7);
+        let told = |store: serde_json::Value, replaced: &str| {
+            let status: MessageBrokerStatus = serde_json::from_value(json!({
+                "storeID": store,
+                "conditions": [{
+                    "type": "StoreReplaced", "status": replaced, "reason": "R", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }],
+            }))
+            .unwrap();
+            StoreState::of(Some(&status))
+        };
+        assert_eq!(told(json!(id.to_string()), "False"), StoreState::Known(id));
+        assert_eq!(told(json!(id.to_string()), "True"), StoreState::Replaced);
+        assert_eq!(told(json!(null), "False"), StoreState::Unknown);
+        assert_eq!(StoreState::of(None), StoreState::Unknown);
     }
 }

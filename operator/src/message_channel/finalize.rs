@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     blocked::deletion_blocked,
-    deletion::{Force, Plan, is_patience_over, only_counts_differ, plan},
+    deletion::{Force, Plan, another_store, is_patience_over, only_counts_differ, plan},
     dereference::Facts,
     kept::Kept,
     let_go, status,
@@ -41,7 +41,8 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
             return release(context, channel, Some((EventType::Warning, "Orphaned", note))).await;
         }
         Plan::Away(why) => Kept::Away(why),
-        Plan::Delete { uid, force } => match delete(facts, uid, force).await {
+        Plan::AnotherStore(why) => Kept::AnotherStore(why),
+        Plan::Delete { uid, force, store } => match delete(channel, facts, uid, force, store).await {
             Ok(last) => return release(context, channel, last).await,
             Err(kept) => kept,
         },
@@ -58,14 +59,21 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
 }
 
 /// Deletes a channel at its broker, and gives what is to be told of it, or why it is kept.
-async fn delete(facts: &Facts, uid: Uuid, force: Option<Force>) -> Result<Option<Last>, Kept> {
+async fn delete(
+    channel: &MessageChannel,
+    facts: &Facts,
+    uid: Uuid,
+    force: Option<Force>,
+    store: Option<Uuid>,
+) -> Result<Option<Last>, Kept> {
     let Some(member) = facts.broker.member() else {
         return Err(Kept::Away("the MessageBroker is gone".into()));
     };
-    match member.delete(uid, force.is_some()).await {
+    match member.delete(uid, force.is_some(), store).await {
         Deletion::Deleted(messages) => Ok(force.filter(|_| messages > 0).map(|force| force.event(messages))),
         Deletion::NotEmpty(held) => Err(Kept::NotEmpty(held)),
         Deletion::Unreachable(error) => Err(Kept::Away(error)),
+        Deletion::AnotherStore(_) => Err(Kept::AnotherStore(another_store(channel))),
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Kept {
     NotEmpty(Option<ChannelStats>),
     /// Its broker cannot be asked, and why.
     Away(String),
+    /// Its broker has another store than the channel was in; what to say.
+    AnotherStore(String),
 }
 
 impl Kept {
@@ -36,7 +38,7 @@ impl Kept {
                 let (messages, dead) = (messages_of(held.messages()), dead_letters_of(held.dead));
                 format!("the channel holds {messages}, {dead} among them")
             }
-            Self::Away(why) => why.clone(),
+            Self::Away(why) | Self::AnotherStore(why) => why.clone(),
         }
     }
 
@@ -48,6 +50,7 @@ impl Kept {
             Self::NotEmpty(_) if channel.spec.deletion_policy == DeletionPolicy::Drain => DRAINING,
             Self::NotEmpty(_) => "NotEmpty",
             Self::Away(_) => "BrokerUnreachable",
+            Self::AnotherStore(_) => "StoreReplaced",
         }
     }
 
@@ -63,6 +66,10 @@ impl Kept {
             "BrokerUnreachable" => format!(
                 "tried again soon; or {annotate} to let it go without its broker, where its messages then stay as an orphan"
             ),
+            "StoreReplaced" => format!(
+                "put the earlier volume back, or accept this store, both as the condition StoreReplaced of the MessageBroker \
+                 says; or {annotate} to let it go, whatever the earlier store holds"
+            ),
             _ if channel.spec.paused => {
                 format!("set spec.paused to false and receive them, or {annotate} to delete them")
             }
@@ -75,7 +82,7 @@ impl Kept {
     pub(super) fn held(&self) -> Option<&ChannelStats> {
         match self {
             Self::NotEmpty(held) => held.as_ref(),
-            Self::Away(_) => None,
+            Self::Away(_) | Self::AnotherStore(_) => None,
         }
     }
 }
@@ -94,6 +101,10 @@ pub(super) fn note(reason: &str) -> &'static str {
         "BrokerUnreachable" => {
             "the channel is deleted and stays, as its broker cannot be asked: its condition DeletionBlocked says why, and what \
              to do"
+        }
+        "StoreReplaced" => {
+            "the channel is deleted and stays, as its broker shows another store than the channel was in: its condition \
+             DeletionBlocked says what to do"
         }
         _ => {
             "the channel is deleted and stays until the messages in it are settled: its condition DeletionBlocked says how many \

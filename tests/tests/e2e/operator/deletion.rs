@@ -80,6 +80,39 @@ fn only_true_forces_a_deletion() -> Result<()> {
 }
 
 #[test]
+fn a_channel_is_not_let_go_as_empty_by_a_store_that_it_was_never_in() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "another-store", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.until_condition("main", "StoreReplaced", "False", "SameStore")?;
+    for name in ["by-block", "by-policy", "by-force"] {
+        let policy = if name == "by-policy" { "  deletionPolicy: Delete\n" } else { "" };
+        operator.channel_becomes_ready("another-store", name, "main", policy)?;
+    }
+    operator.send("main", "another-store/by-block", "wanted")?;
+    operator.run(&["delete", "pvc/data-restante-main-0", "--wait=false"])?;
+    operator.run(&["delete", "pod/restante-main-0"])?;
+    // Asked at once: the status of the MessageBroker may not tell of the other store yet.
+    for name in ["by-block", "by-policy", "by-force"] {
+        operator.delete(name)?;
+    }
+    operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    for name in ["by-block", "by-policy", "by-force"] {
+        operator.is_blocked(name, "StoreReplaced", "shows another store than it had")?;
+    }
+    operator.event("another-store", "StoreReplaced", "by-block")?;
+    operator.annotate("by-force", "restante.dev/force-delete=true")?;
+    operator.goes("by-force")?;
+    operator.is_blocked("by-block", "StoreReplaced", "put the earlier volume back")?;
+    let message = operator.until_condition("main", "StoreReplaced", "True", "AnotherStore")?;
+    let accept = message.split('`').nth(1).context("there is no command")?;
+    operator.kubectl().run(&accept.split(' ').skip(1).collect::<Vec<_>>())?;
+    operator.goes("by-block")?;
+    operator.goes("by-policy")
+}
+
+#[test]
 fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "no-pod", &[])?;

@@ -72,7 +72,7 @@ pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrok
     let shown = told.view.store_id.map(|id| id.to_string());
     let accepted = broker.annotations().get(ACCEPT_STORE).map(String::as_str);
     let store = store::judge(
-        &broker.name_any(),
+        (&broker.namespace().unwrap_or_default(), &broker.name_any()),
         old.store_id.as_deref(),
         shown.as_deref(),
         accepted,

@@ -9,6 +9,9 @@ use restante_crds::{
 
 use crate::conditions::Assertion;
 
+/// Characters of the annotation that are repeated: those of an id, and a few more that are wrong.
+const ID_CHARACTERS_MAX: usize = 40;
+
 /// Which store a MessageBroker has, and whether it is another than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -20,7 +23,7 @@ pub struct Store {
 
 /// Compares the store that the pods show, if they were heard and agree, with the one of the status.
 pub fn judge(
-    broker: &str,
+    (namespace, broker): (&str, &str),
     known: Option<&str>,
     shown: Option<&str>,
     accepted: Option<&str>,
@@ -54,7 +57,8 @@ pub fn judge(
             let message = format!(
                 "since {since} the broker shows store {shown} instead of {known}: the volume was replaced or restored, \
                  and messages that only the earlier store has are not delivered. Put the earlier volume back, or accept \
-                 this one with `kubectl annotate messagebroker {broker} --overwrite {ACCEPT_STORE}={shown}`"
+                 this one with `kubectl -n {namespace} annotate messagebroker {broker} --overwrite {ACCEPT_STORE}={shown}`{}",
+                passed_over(accepted.filter(|accepted| *accepted != known))
             );
             Store {
                 id: Some(known.to_owned()),
@@ -62,6 +66,15 @@ pub fn judge(
             }
         }
     }
+}
+
+/// That the annotation accepts another store than the broker shows.
+fn passed_over(accepted: Option<&str>) -> String {
+    let Some(accepted) = accepted else { return String::new() };
+    let id: String = accepted.chars().take(ID_CHARACTERS_MAX).collect();
+    format!(
+        ". Its annotation {ACCEPT_STORE} is {id:?} and accepts nothing, as it is not the id of the store that is shown"
+    )
 }
 
 #[cfg(test)]
@@ -75,18 +88,18 @@ mod tests {
 
     fn after(first: &Store, shown: Option<&str>, accepted: Option<&str>, second: i64) -> Store {
         let old = conditions(&[], Some(1), at(10), first.replaced.clone());
-        judge("main", first.id.as_deref(), shown, accepted, &old, at(second))
+        judge(("mq", "main"), first.id.as_deref(), shown, accepted, &old, at(second))
     }
 
     fn first() -> Store {
-        judge("main", None, Some("a"), None, &[], at(10))
+        judge(("mq", "main"), None, Some("a"), None, &[], at(10))
     }
 
     #[test]
     fn the_first_store_is_the_known_one() {
         assert_eq!(first().id.as_deref(), Some("a"));
         assert!(!first().replaced.unwrap().holds);
-        assert_eq!(judge("main", None, None, None, &[], at(10)), Store { id: None, replaced: None });
+        assert_eq!(judge(("mq", "main"), None, None, None, &[], at(10)), Store { id: None, replaced: None });
     }
 
     #[test]
@@ -95,7 +108,8 @@ mod tests {
         assert_eq!(other.id.as_deref(), Some("a"));
         let told = other.replaced.clone().unwrap();
         assert!(told.holds && told.message.contains("store b instead of a"), "{told:?}");
-        assert!(told.message.contains("restante.dev/accept-store=b"), "{told:?}");
+        let command = "`kubectl -n mq annotate messagebroker main --overwrite restante.dev/accept-store=b`";
+        assert!(told.message.ends_with(command), "{told:?}");
         // Told once and for all of what follows, while nobody is heard as well.
         assert_eq!(
             after(&other, Some("b"), None, 30).replaced.unwrap().message.find("since 1970-01-01T00:00:10Z"),
@@ -109,11 +123,16 @@ mod tests {
     #[test]
     fn a_store_is_accepted_by_its_id_and_by_no_other() {
         let other = after(&first(), Some("b"), None, 20);
-        assert!(after(&other, Some("b"), Some("c"), 30).replaced.unwrap().holds);
+        let passed_over = after(&other, Some("b"), Some("c"), 30).replaced.unwrap();
+        assert!(
+            passed_over.holds
+                && passed_over.message.contains("restante.dev/accept-store is \"c\" and accepts nothing")
+        );
         let accepted = after(&other, Some("b"), Some("b"), 30);
         assert_eq!(accepted.id.as_deref(), Some("b"));
         assert!(!accepted.replaced.clone().unwrap().holds);
         // The annotation stays, and accepts nothing else.
-        assert!(after(&accepted, Some("c"), Some("b"), 40).replaced.unwrap().holds);
+        let third = after(&accepted, Some("c"), Some("b"), 40).replaced.unwrap();
+        assert!(third.holds && !third.message.contains("accepts nothing"), "{third:?}");
     }
 }

@@ -44,9 +44,16 @@ fn a_broker_whose_volume_was_replaced_says_so_until_the_store_is_accepted() -> R
     operator.until_condition("main", "Ready", "True", "Ready")?;
     let broker = operator.get("messagebroker/main")?;
     ensure!(broker["status"]["storeID"] == first.as_str(), "the known store was forgotten");
+    let wrong = format!("restante.dev/accept-store={first}x");
+    operator.run(&["annotate", "messagebroker/main", &wrong])?;
+    operator.until("the wrong id to be told", "messagebroker/main", |broker| {
+        let message = condition_is(broker, "StoreReplaced", "True", "AnotherStore")?;
+        ensure!(message.contains("accepts nothing"), "{message}");
+        Ok(())
+    })?;
     let command = message.split('`').nth(1).context("there is no command")?;
     let words: Vec<_> = command.split(' ').skip(1).collect();
-    operator.run(&words)?;
+    operator.kubectl().run(&words)?;
     operator.until("the store to be accepted", "messagebroker/main", |broker| {
         let replaced = super::objects::condition(broker, "StoreReplaced")?;
         ensure!(replaced["status"] == "False", "{replaced}");

@@ -16,7 +16,9 @@ pub enum ControlTokenError {
     #[error("is empty")]
     Empty,
     /// Guessable.
-    #[error("is shorter than {CONTROL_TOKEN_CHARACTERS_MIN} characters, which can be guessed")]
+    #[error(
+        "has fewer than {CONTROL_TOKEN_CHARACTERS_MIN} characters, those = at its end not counted, and can be guessed"
+    )]
     TooShort,
     /// More than a header line holds.
     #[error("is longer than {CONTROL_TOKEN_CHARACTERS_MAX} characters")]

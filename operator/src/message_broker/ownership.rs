@@ -170,7 +170,10 @@ fn holder(found: &ObjectMeta) -> String {
         _ => {}
     }
     let managers = found.managed_fields.iter().flatten();
-    let first = managers.filter(|entry| entry.time.is_some()).min_by_key(|entry| entry.time.clone());
+    // Whoever writes the status of an object, as a controller does, did not make it.
+    let first = managers
+        .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
+        .min_by_key(|entry| entry.time.clone());
     match first.and_then(|entry| entry.manager.as_deref()) {
         Some(manager) => format!("somebody else (made with {manager})"),
         None => "somebody else".to_owned(),
@@ -302,6 +305,7 @@ mod tests {
         assert_eq!(by(json!({ "labels": other })), "MessageBroker other");
         let fields = json!([
             { "manager": "later", "time": "2026-02-01T00:00:00Z" },
+            { "manager": "kube-controller-manager", "time": "2025-12-01T00:00:00Z", "subresource": "status" },
             { "manager": "kubectl-create", "time": "2026-01-01T00:00:00Z" },
         ]);
         assert_eq!(by(json!({ "managedFields": fields })), "somebody else (made with kubectl-create)");

@@ -76,7 +76,10 @@ impl Sight<'_> {
         }
         if status.current_revision != status.update_revision {
             let updated = status.updated_replicas.unwrap_or(0);
-            return rollout(format!("{updated} of {} pods have the last revision", self.replicas));
+            return rollout(format!(
+                "the last edit is being rolled out, and {updated} of {} pods are made of it",
+                self.replicas
+            ));
         }
         if let Some(message) = self.claim_trouble() {
             return Assertion::fails(kind::READY, "PodsNotReady", self.with_trouble(message));

@@ -50,7 +50,7 @@ fn an_edited_token_that_the_broker_would_refuse_is_told_and_a_removed_one_drawn_
     };
     patch(r#"{"stringData": {"token": "guess-me"}}"#)?;
     let message = operator.until_condition("mine", "Ready", "False", "CredentialInvalid")?;
-    ensure!(message.contains("Secret restante-mine-control is shorter than 32 characters"), "{message}");
+    ensure!(message.contains("Secret restante-mine-control has fewer than 32 characters"), "{message}");
     ensure!(!message.contains("guess-me"), "it repeats the token: {message}");
     ensure!(!operator.log().contains("guess-me"), "it repeats the token");
     patch(r#"{"data": {"token": null}}"#)?;

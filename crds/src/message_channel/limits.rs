@@ -21,12 +21,14 @@ pub struct LimitsSpec {
     #[serde(default = "messages")]
     #[schemars(range(min = 1, max = MESSAGES_MAX))]
     pub messages: i64,
-    /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi). A push that exceeds it alone is refused with 413.
+    /// Bytes of their contents and kept headers, 1 to 100Ti (default: 1Gi). A push that exceeds it alone is refused with 413:
+    /// besides its content a message takes what its Content-Type and its other kept headers take.
     #[serde(default = "bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub bytes: Quantity,
     /// Bytes of one message's content, 1 to 16Mi (default: 1Mi), and at most bytes: with less than 1Mi there, set this as well. A
-    /// larger push is refused with 413.
+    /// larger push is refused with 413. Kept headers count in bytes and not here: for contents of messageBytes to fit, bytes is
+    /// larger by what the headers take, at most 2304.
     #[serde(default = "message_bytes")]
     #[schemars(schema_with = "crate::quantity::bytes_schema")]
     pub message_bytes: Quantity,

@@ -87,7 +87,7 @@ mod tests {
         let path = folder.path().join("token");
         for (text, wrong) in [
             ("", "is empty"),
-            ("sixteen-or-more-c", "shorter than 32"),
+            ("sixteen-or-more-c", "fewer than 32"),
             ("two lines, each of them long enough\nof them", "more than one line"),
             ("with a space in it and yet long enough", "position 5"),
             (&"x".repeat(1 << 20), "longer than 4096"),

@@ -1,7 +1,7 @@
 //! Two operators in one cluster: neither touches what is the other's.
 
 use anyhow::{Result, ensure};
-use restante_tests::cluster::info::ClusterInfo;
+use restante_tests::{cluster::info::ClusterInfo, wait};
 use serde_json::Value;
 
 use super::{
@@ -63,6 +63,12 @@ impl Neighbours {
 fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let neighbours = Neighbours::start(cluster, "neighbours")?;
+    // The first counts are a write of their own where they come after Ready.
+    let words = ["-n", &neighbours.users, "get", "mc", "orders"];
+    cluster.kubectl().until("the backlog to be shown", SOON, &words, |channel| {
+        ensure!(channel["status"]["backlog"].is_object(), "{}", channel["status"]);
+        Ok(())
+    })?;
     for edit in 0..EDITS {
         let edited = neighbours.edit(&format!("edit=number-{edit}"))?;
         let channel = neighbours.channel()?;
@@ -72,8 +78,11 @@ fn two_operators_write_nothing_to_a_channel_on_which_nothing_happens() -> Result
     let writes = neighbours.other.metric(CHANNEL_WRITES)?;
     ensure!(writes == 0.0, "the other wrote {writes} statuses");
     ensure!(neighbours.other.metric("restante_operator_channels_not_ours")? >= 1.0);
-    ensure!(neighbours.other.log().contains("not this operator's"), "{}", neighbours.other.log());
-    Ok(())
+    wait::until("the other to tell of it", SOON, || {
+        let log = neighbours.other.log();
+        ensure!(log.contains("not this operator's"), "{log}");
+        Ok(())
+    })
 }
 
 #[test]

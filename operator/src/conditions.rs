@@ -61,12 +61,13 @@ pub fn conditions(
 }
 
 /// The conditions that say something else than they did. A message may count, and says something else only where a
-/// resource is not accepted: then it names another one, such as the winner of another conflict.
+/// resource is not accepted or not ready: then it names another one, such as the winner of another conflict, or a child.
 pub fn transitions<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
     new.iter().filter(|new| {
         condition::find(old, &new.type_).is_none_or(|old| {
-            let names_another =
-                new.type_ == kind::ACCEPTED && new.status == "False" && old.message != new.message;
+            let names_another = [kind::ACCEPTED, kind::READY].contains(&new.type_.as_str())
+                && new.status == "False"
+                && old.message != new.message;
             old.status != new.status || old.reason != new.reason || names_another
         })
     })

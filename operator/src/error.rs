@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+
 /// Why a reconcile failed. All of these are tried again after a while; what is not worth trying again is a condition.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -10,6 +12,8 @@ pub enum Error {
     Kube {
         /// What was tried.
         action: String,
+        /// The object that it was tried with, if there is one to refer to.
+        about: Option<Box<ObjectReference>>,
         /// What came back.
         #[source]
         source: Box<kube::Error>,
@@ -37,7 +41,21 @@ impl Error {
     /// Wraps an error of the API server.
     pub fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Kube { action, source: Box::new(source) }
+        move |source| Self::Kube { action, about: None, source: Box::new(source) }
+    }
+
+    /// The same, about an object.
+    pub fn of(mut self, object: ObjectReference) -> Self {
+        if let Self::Kube { about, .. } = &mut self {
+            *about = Some(Box::new(object));
+        }
+        self
+    }
+
+    /// The object that it is about.
+    pub fn about(&self) -> Option<ObjectReference> {
+        let Self::Kube { about, .. } = self else { return None };
+        about.as_deref().cloned()
     }
 
     /// Whether the API server found the object invalid, as opposed to the request.
@@ -49,7 +67,7 @@ impl Error {
     /// What the API server has against the request, in its words and with what was tried. None when it is only busy, or
     /// when somebody else wrote meanwhile: that passes by itself.
     pub fn refusal(&self) -> Option<String> {
-        let Self::Kube { action, source } = self else { return None };
+        let Self::Kube { action, source, .. } = self else { return None };
         match source.as_ref() {
             kube::Error::Api(status) if !matches!(status.code, 409 | 429 | 503 | 504) => {
                 Some(format!("cannot {action}: {}", words(source)))

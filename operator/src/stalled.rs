@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+    jiff::{SignedDuration, Timestamp},
+};
 use restante_crds::condition::kind;
 
 use crate::conditions::Assertion;
@@ -41,7 +44,7 @@ impl Stalled {
 }
 
 /// Judges a failure, which the assertion tells, that has lasted since a time.
-pub fn stalled(failure: &Assertion, cure: Cure, since: Timestamp, now: Timestamp) -> Stalled {
+fn stalled(failure: &Assertion, cure: Cure, since: Timestamp, now: Timestamp) -> Stalled {
     let left = match cure {
         Cure::Edit => SignedDuration::ZERO,
         Cure::Others => PATIENCE - now.duration_since(since),
@@ -65,7 +68,7 @@ pub struct Failures(Mutex<HashMap<String, (i64, Timestamp)>>);
 
 impl Failures {
     /// Since when a generation fails. `told` is what the status says of the same generation: the operator may be younger.
-    pub fn since(&self, uid: &str, generation: i64, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    fn since(&self, uid: &str, generation: i64, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = failures.get(uid).filter(|(known, _)| *known == generation).map(|(_, since)| *since);
         let since = match (known, failures.contains_key(uid)) {
@@ -75,6 +78,22 @@ impl Failures {
         };
         failures.insert(uid.to_owned(), (generation, since));
         since
+    }
+
+    /// Judges a failure of a resource. `told` is the condition that tells of it, if it is there.
+    pub fn judge(
+        &self,
+        metadata: &ObjectMeta,
+        told: Option<&Condition>,
+        (failure, cure): (&Assertion, Cure),
+        now: Timestamp,
+    ) -> Stalled {
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        let told = told
+            .filter(|told| told.status == "False" && told.observed_generation == metadata.generation)
+            .map(|told| told.last_transition_time.0);
+        let since = self.since(uid, metadata.generation.unwrap_or_default(), told, now);
+        stalled(failure, cure, since, now)
     }
 
     /// Forgets a resource that fails no more, or is gone.

@@ -4,7 +4,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
+        core::v1::{ObjectReference, PersistentVolumeClaim, Secret, Service, ServiceAccount},
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
@@ -49,7 +49,8 @@ impl Writer<'_> {
         .await?;
         let secret = found.credential.as_ref().map(|secret| &secret.metadata);
         self.put::<Secret>(&owners.credential, secret, &children.credential).await?;
-        self.service(&owners.headless, found.headless.as_ref(), &children.headless).await?;
+        let headless = found.headless.as_ref().map(|service| &service.metadata);
+        self.service(&owners.headless, headless, &children.headless).await?;
         self.service(&owners.service, found.service.as_ref(), &children.service).await?;
         let workload = found.workload.as_ref().map(|workload| &workload.metadata);
         let workload = self.put::<StatefulSet>(&owners.workload, workload, &children.workload).await?;
@@ -87,6 +88,38 @@ impl Writer<'_> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
+        let written = self.write::<K>(whose, found, body).await;
+        let reference = |uid| ObjectReference {
+            api_version: Some(K::api_version(&()).into()),
+            kind: Some(K::kind(&()).into()),
+            name: body["metadata"]["name"].as_str().map(str::to_owned),
+            namespace: Some(self.context.args.namespace.clone()),
+            uid,
+            ..ObjectReference::default()
+        };
+        let written = written.map_err(|error| error.of(reference(None)))?;
+        if *whose == Whose::Adopt {
+            let note = format!(
+                "{} {} has the operator's labels and no controller: it is this MessageBroker's again",
+                K::kind(&()),
+                written.name_any()
+            );
+            tracing::info!(broker = self.broker.name_any(), "{note}");
+            let (broker, child) = (self.broker.object_ref(&()), reference(written.uid()));
+            self.context.events.publish_about(&broker, EventType::Normal, "Adopted", note, Some(child)).await;
+        }
+        Ok(written)
+    }
+
+    async fn write<K>(
+        &self,
+        whose: &Whose,
+        found: Option<&ObjectMeta>,
+        body: &Value,
+    ) -> Result<DynamicObject, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
         let (api, what, name) = self.api::<K>(body);
         let uid = match (whose, found) {
             (Whose::Taken(taken), _) => return Err(Error::Taken(taken.to_string())),
@@ -102,15 +135,7 @@ impl Writer<'_> {
         // What someone else set of our fields is put back.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = api.patch(&name, &params, &Patch::Apply(&body)).await;
-        let applied = applied.map_err(Error::kube(format!("apply {what}")))?;
-        if *whose == Whose::Adopt {
-            let note = format!(
-                "{what} has the operator's labels and no controller: it is this MessageBroker's again"
-            );
-            tracing::info!(broker = self.broker.name_any(), "{note}");
-            self.context.events.publish(self.broker, EventType::Normal, "Adopted", note).await;
-        }
-        Ok(applied)
+        applied.map_err(Error::kube(format!("apply {what}")))
     }
 
     fn api<K>(&self, body: &Value) -> (Api<DynamicObject>, String, String)

@@ -29,7 +29,7 @@ pub struct Found {
     /// The Secret.
     pub credential: Option<Secret>,
     /// The Service that gives pods their names.
-    pub headless: Option<ObjectMeta>,
+    pub headless: Option<Service>,
     /// The clients' Service.
     pub service: Option<ObjectMeta>,
     /// The StatefulSet.
@@ -45,7 +45,7 @@ pub async fn found(context: &Context, name: &str) -> Result<Found, Error> {
     let (service_account, credential, headless, service, workload, claim) = tokio::try_join!(
         metadata::<ServiceAccount>(context, &workload),
         read::<Secret>(context, &secret),
-        metadata::<Service>(context, &headless),
+        read::<Service>(context, &headless),
         metadata::<Service>(context, &workload),
         read::<StatefulSet>(context, &workload),
         read::<PersistentVolumeClaim>(context, &claim),
@@ -86,8 +86,17 @@ where
 /// Why Kubernetes makes no pod of a StatefulSet, if it said so: a quota, a LimitRange, an admission. Nobody tells it in a
 /// status. Rights that are missing are no reason to fail.
 pub async fn not_made(context: &Context, workload: &StatefulSet) -> Option<String> {
-    let uid = workload.metadata.uid.as_deref()?;
-    let selector = format!("involvedObject.uid={uid},type=Warning");
+    failed(context, workload).await
+}
+
+/// Why Kubernetes finds no volume for a claim, if it said so.
+pub async fn not_bound(context: &Context, claim: &PersistentVolumeClaim) -> Option<String> {
+    failed(context, claim).await
+}
+
+async fn failed<K: Resource>(context: &Context, object: &K) -> Option<String> {
+    let uid = object.meta().uid.as_deref()?;
+    let selector = format!("involvedObject.uid={uid}");
     let events = api::<Event>(context).list(&ListParams::default().fields(&selector)).await;
     let events = events.inspect_err(|error| tracing::debug!(%error, "cannot list events")).ok()?;
     latest(events.items, context.now())
@@ -101,7 +110,10 @@ fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
         series.max(last).max(event.event_time.as_ref().map(|time| time.0))
     };
     let failed = events.into_iter().filter(|event| {
-        event.reason.as_deref().is_some_and(|reason| reason.starts_with("Failed"))
+        event
+            .reason
+            .as_deref()
+            .is_some_and(|reason| reason.starts_with("Failed") || reason.ends_with("Failed"))
             && when(event).is_some_and(|when| now.duration_since(when) < SAID_WITHIN)
     });
     failed.max_by_key(when)?.message
@@ -201,6 +213,7 @@ mod tests {
             event("FailedCreate", "exceeded quota", "2026-01-01T00:10:00Z"),
             event("RecreatingFailedPod", "other", "2026-01-01T00:12:00Z"),
             event("FailedCreate", "forbidden", "2026-01-01T00:05:00Z"),
+            event("ProvisioningFailed", "no class", "2026-01-01T00:04:00Z"),
         ];
         let at = |time: &str| latest(events.clone(), time.parse().unwrap());
         assert_eq!(at("2026-01-01T00:12:00Z").as_deref(), Some("exceeded quota"));

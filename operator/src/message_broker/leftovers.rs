@@ -58,7 +58,8 @@ pub async fn give_back(context: &Context, member: &Member) -> Result<(), Error> 
     let workload = found.workload.as_ref().map(|workload| &workload.metadata);
     one::<StatefulSet>(context, &owners.workload, workload, &owner).await?;
     one::<Service>(context, &owners.service, found.service.as_ref(), &owner).await?;
-    one::<Service>(context, &owners.headless, found.headless.as_ref(), &owner).await?;
+    let headless = found.headless.as_ref().map(|service| &service.metadata);
+    one::<Service>(context, &owners.headless, headless, &owner).await?;
     one::<Secret>(context, &owners.credential, secret, &owner).await?;
     one::<ServiceAccount>(context, &owners.service_account, found.service_account.as_ref(), &owner).await
 }

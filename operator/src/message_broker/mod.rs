@@ -15,24 +15,27 @@ pub mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
-use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ObjectReference, PersistentVolumeClaim},
+};
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use restante_crds::{MessageBroker, condition::kind};
 
 use self::{
     apply::Writer,
     dereference::{Credential, Found},
-    ownership::Owners,
+    ownership::{Owners, Stopped},
     readiness::Sight,
     status::Told,
     validate::Broker,
 };
 use crate::{
-    conditions::Assertion,
     context::Context,
     error::Error,
     fleet::{BrokerFacts, View},
     names::BROKER_LABEL,
+    stalled::Cure,
     unreadable::{self, Unreadable},
 };
 
@@ -70,9 +73,10 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     if broker.metadata.deletion_timestamp.is_some() {
         // Its children go by their owner references, and the channels are told by the watch on brokers.
         leftovers::notice(context, &broker.metadata);
+        context.failures.clear(&broker.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
-    let told = |told: Told| status::write(context, broker, status::status(broker, told, context.now()));
+    let told = |told: Told| status::tell(context, broker, told);
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
@@ -85,17 +89,18 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
         Err(error) => Err(error),
     };
     match result {
-        Ok((status, action)) => {
-            told(status).await?;
-            Ok(action)
+        Ok((found_out, next)) => {
+            let after = told(found_out).await?;
+            let next = next.into_iter().chain(after).min();
+            Ok(next.map_or_else(Action::await_change, Action::requeue))
         }
         // Tried again all the same: nobody tells us when a quota or a right has changed.
         Err(error) => {
             let uid = broker.uid().unwrap_or_default();
             let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
             if let Some(words) = error.refusal().filter(|_| !may_pass) {
-                let stalled = error.is_of_a_field();
-                told(Told { stalled, ..Told::stopped("ApplyFailed", words) }).await?;
+                let cure = if error.is_of_a_field() { Cure::Edit } else { Cure::Others };
+                told(Told { cure, about: error.about(), ..Told::stopped("ApplyFailed", words) }).await?;
             }
             Err(error)
         }
@@ -108,7 +113,7 @@ async fn serve(
     broker: &MessageBroker,
     valid: &Broker,
     found: &Found,
-) -> Result<(Told, Action), Error> {
+) -> Result<(Told, Option<Duration>), Error> {
     let owners = Owners::of(found, valid.parent());
     // The token of a stranger's Secret is never used.
     let kept = found.credential.as_ref().filter(|_| owners.credential.is_ours());
@@ -117,15 +122,23 @@ async fn serve(
         Err(error) => {
             // The Secret is watched: an edit of it is a reason to look again.
             let message = dereference::unusable(&valid.name, &error);
-            return Ok((Told::stopped("CredentialInvalid", message), Action::await_change()));
+            let about = found.credential.as_ref().map(|secret| ObjectReference {
+                // Another edit may be wrong otherwise.
+                resource_version: secret.resource_version(),
+                ..secret.object_ref(&())
+            });
+            let told = Told { cure: Cure::Others, about, ..Told::stopped("CredentialInvalid", message) };
+            return Ok((told, None));
         }
     };
     if let (Some(credential), true) = (&kept, owners.workload.is_ours()) {
         // Its channels change even while something of the broker cannot be applied.
         serve_channels(context, valid, credential);
     }
-    if let Some((reason, message)) = owners.taken() {
-        return Ok((Told::stopped(reason, message), Action::requeue(NAME_TAKEN_RETRY)));
+    if let Some(Stopped { reason, message, about }) = owners.taken() {
+        let cure = if reason == "NameTaken" { Cure::Others } else { Cure::Time };
+        let told = Told { cure, about: Some(about), ..Told::stopped(reason, message) };
+        return Ok((told, Some(NAME_TAKEN_RETRY)));
     }
     let writer = Writer { context, broker };
     let mut claim = found.claim.clone();
@@ -155,23 +168,16 @@ async fn serve(
             writer.unmake(found).await?;
             let message = "the storage was changed before any volume was bound: it is made anew";
             // Both deletions are seen, and each is a reason to look again.
-            return Ok((Told::stopped("RolloutUnderWay", message), Action::requeue(NO_POD_RETRY)));
+            return Ok((Told::stopped("RolloutUnderWay", message), Some(NO_POD_RETRY)));
         }
     }
     let credential = kept.map_or_else(dereference::draw, Ok)?;
     let children = build::children(valid, &credential, templates);
     let workload = writer.children(&children, found, &owners).await?;
     let view = serve_channels(context, valid, &credential);
-    let (ready, ready_pods, action) = look(context, valid, &workload, claim.as_ref()).await;
-    let told = Told {
-        ready,
-        stalled: false,
-        ready_pods: Some(ready_pods),
-        differences: Some(differences),
-        url: Some(valid.url.clone()),
-        view,
-    };
-    Ok((told, action))
+    let (told, next) = look(context, valid, &workload, claim.as_ref()).await;
+    let told = Told { differences: Some(differences), url: Some(valid.url.clone()), view, ..told };
+    Ok((told, Some(next)))
 }
 
 /// Has the channels of the broker programmed, and gives what its pods say of themselves.
@@ -181,20 +187,36 @@ fn serve_channels(context: &Context, valid: &Broker, credential: &Credential) ->
     context.fleet.serve(&valid.name, facts).view()
 }
 
-/// Looks at what Kubernetes made of it: the condition Ready, the pods that are, and when to look again.
+/// Looks at what Kubernetes made of it, and says when to look again.
 async fn look(
     context: &Context,
     valid: &Broker,
     workload: &StatefulSet,
     claim: Option<&PersistentVolumeClaim>,
-) -> (Assertion, i32, Action) {
+) -> (Told, Duration) {
     let mut pods = context.pods.state();
     pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&valid.name));
-    let mut sight =
-        Sight { broker: &valid.name, replicas: valid.replicas, workload, pods: &pods, claim, not_made: None };
+    let mut unbound = storage::unbound(&valid.name, claim, None);
+    if let (Some(_), Some(claim)) = (&unbound, claim) {
+        let said = dereference::not_bound(context, claim).await;
+        unbound = storage::unbound(&valid.name, Some(claim), said.as_deref());
+    }
+    let mut sight = Sight {
+        broker: &valid.name,
+        replicas: valid.replicas,
+        workload,
+        pods: &pods,
+        claim,
+        not_made: None,
+        unbound: unbound.as_deref().filter(|_| claim.is_some()),
+    };
     let not_made = if sight.lacks_pods() { dereference::not_made(context, workload).await } else { None };
     sight.not_made = not_made.as_deref();
-    let action =
-        if sight.lacks_pods() { Action::requeue(NO_POD_RETRY) } else { Action::requeue(context.steady()) };
-    (sight.assertion(), sight.ready_pods(), action)
+    let waits = sight.lacks_pods() || unbound.is_some();
+    let next = if waits { NO_POD_RETRY } else { context.steady() };
+    let (ready, ready_pods, trouble) = (sight.assertion(), sight.ready_pods(), sight.trouble());
+    let trouble = trouble.filter(|_| !ready.holds);
+    let told =
+        Told { ready, ready_pods: Some(ready_pods), trouble, unbound, ..Told::stopped("PodsNotReady", "") };
+    (told, next)
 }

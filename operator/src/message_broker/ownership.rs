@@ -3,14 +3,17 @@
 
 use std::fmt::{self, Display};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::{
+    api::core::v1::{ObjectReference, Secret, Service},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
 use restante_crds::GROUP;
 
 use super::dereference::Found;
-use crate::names::{BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
+use crate::names::{self, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
 /// Whose an object is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Whose {
     /// There is none: it may be created.
     Absent,
@@ -23,10 +26,12 @@ pub enum Whose {
 }
 
 /// An object of another that has the name of a child.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
-    /// Kind and name.
-    object: String,
+    /// Its kind.
+    kind: &'static str,
+    /// Its metadata, as far as an event refers to it.
+    reference: Box<ObjectReference>,
     /// Who has it.
     by: String,
     /// What to do.
@@ -37,7 +42,8 @@ pub struct Taken {
 
 impl Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} belongs to {}: {}", self.object, self.by, self.cure)
+        let name = self.reference.name.as_deref().unwrap_or_default();
+        write!(f, "{} {name} belongs to {}: {}", self.kind, self.by, self.cure)
     }
 }
 
@@ -52,21 +58,36 @@ pub struct Parent<'a> {
     pub owner: &'a OwnerReference,
 }
 
+/// Whether an object of another's can become ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handover {
+    /// By our labels.
+    ByLabels,
+    /// Not at all: what it needs to be written is a field that Kubernetes lets nobody change.
+    Never,
+}
+
 /// Tells whose the object of this kind is.
 ///
 /// One that our MessageBroker controls is ours whatever became of its labels: Kubernetes deletes it with the MessageBroker.
-pub fn whose(kind: &str, found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
+pub fn whose(
+    kind: &'static str,
+    found: Option<&ObjectMeta>,
+    broker: Parent<'_>,
+    handover: Handover,
+) -> Whose {
     let Some(found) = found else { return Whose::Absent };
     let name = found.name.as_deref().unwrap_or_default();
     let taken = |by: String, cure: String| {
-        Whose::Taken(Taken { object: format!("{kind} {name}"), by, cure, passes: false })
+        Whose::Taken(Taken { kind, reference: reference(kind, found), by, cure, passes: false })
     };
     let command = format!("kubectl -n {}", broker.namespace);
     let lower = kind.to_lowercase();
     match controller(found) {
         Some(owner) if owner.uid == broker.owner.uid => Whose::Ours,
         Some(owner) if is_predecessor(owner, broker) => Whose::Taken(Taken {
-            object: format!("{kind} {name}"),
+            kind,
+            reference: reference(kind, found),
             by: format!("an earlier MessageBroker {}", broker.name),
             cure: "Kubernetes deletes it with that one, and then it is made anew".into(),
             passes: true,
@@ -76,6 +97,10 @@ pub fn whose(kind: &str, found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whos
             format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
         ),
         None if has_our_labels(found, broker) => Whose::Adopt,
+        None if handover == Handover::Never => taken(
+            holder(found),
+            format!("delete it with `{command} delete {lower} {name}`, or name this MessageBroker otherwise"),
+        ),
         None => taken(
             holder(found),
             format!(
@@ -88,8 +113,34 @@ pub fn whose(kind: &str, found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whos
     }
 }
 
+/// Tells whose the claim is. A StatefulSet gives its claims the labels of its pods' selector and, as ours are kept, no owner.
+/// What is on a claim is somebody's data: nobody is told to delete it.
+fn whose_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
+    const KIND: &str = "PersistentVolumeClaim";
+    let Some(found) = found else { return Whose::Absent };
+    let labels = names::selector(broker.name);
+    if labels.iter().all(|(key, value)| label(found, key) == Some(value)) {
+        return Whose::Ours;
+    }
+    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let cure = format!(
+        "hand it over, with what is on its volume, with `kubectl -n {} label --overwrite pvc {} {}`, or name this \
+         MessageBroker otherwise",
+        broker.namespace,
+        found.name.as_deref().unwrap_or_default(),
+        labels.join(" ")
+    );
+    Whose::Taken(Taken {
+        kind: KIND,
+        reference: reference(KIND, found),
+        by: holder(found),
+        cure,
+        passes: false,
+    })
+}
+
 /// Whose each child is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Owners {
     /// The ServiceAccount's.
     pub service_account: Whose,
@@ -101,26 +152,53 @@ pub struct Owners {
     pub service: Whose,
     /// The StatefulSet's.
     pub workload: Whose,
+    /// That of the claim, which the StatefulSet makes.
+    pub claim: Whose,
+}
+
+/// That something is another's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped {
+    /// The reason of the condition.
+    pub reason: &'static str,
+    /// What is another's, and what to do.
+    pub message: String,
+    /// The first of them.
+    pub about: ObjectReference,
 }
 
 impl Owners {
     /// Judges all that was found.
     pub fn of(found: &Found, broker: Parent<'_>) -> Self {
+        use Handover::{ByLabels, Never};
         let secret = found.credential.as_ref().map(|secret| &secret.metadata);
+        let headless = found.headless.as_ref().map(|service| &service.metadata);
         let workload = found.workload.as_ref().map(|workload| &workload.metadata);
+        let claim = found.claim.as_ref().map(|claim| &claim.metadata);
+        let secret_goes = if found.credential.as_ref().is_some_and(is_fixed) { Never } else { ByLabels };
+        let headless_goes = if found.headless.as_ref().is_some_and(has_address) { Never } else { ByLabels };
         Self {
-            service_account: whose("ServiceAccount", found.service_account.as_ref(), broker),
-            credential: whose("Secret", secret, broker),
-            headless: whose("Service", found.headless.as_ref(), broker),
-            service: whose("Service", found.service.as_ref(), broker),
-            workload: whose("StatefulSet", workload, broker),
+            service_account: whose("ServiceAccount", found.service_account.as_ref(), broker, ByLabels),
+            credential: whose("Secret", secret, broker, secret_goes),
+            headless: whose("Service", headless, broker, headless_goes),
+            service: whose("Service", found.service.as_ref(), broker, ByLabels),
+            // Its selector says whose its pods are.
+            workload: whose("StatefulSet", workload, broker, Never),
+            claim: whose_claim(claim, broker),
         }
     }
 
-    /// Why nothing may be written, as a reason and what to do; none if everything may. If anything is another's, nothing
+    /// Why nothing may be written; none if everything may. If anything is another's, nothing
     /// is written: pods without one of the others would run with a stranger's identity, credential or name.
-    pub fn taken(&self) -> Option<(&'static str, String)> {
-        let all = [&self.service_account, &self.credential, &self.headless, &self.service, &self.workload];
+    pub fn taken(&self) -> Option<Stopped> {
+        let all = [
+            &self.service_account,
+            &self.credential,
+            &self.headless,
+            &self.service,
+            &self.workload,
+            &self.claim,
+        ];
         let taken = all.into_iter().filter_map(|whose| match whose {
             Whose::Taken(taken) => Some(taken),
             Whose::Absent | Whose::Ours | Whose::Adopt => None,
@@ -128,7 +206,7 @@ impl Owners {
         let taken: Vec<_> = taken.collect();
         let reason = if taken.iter().all(|taken| taken.passes) { "RolloutUnderWay" } else { "NameTaken" };
         let message = taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        (!taken.is_empty()).then_some((reason, message))
+        Some(Stopped { reason, message, about: (*taken.first()?.reference).clone() })
     }
 }
 
@@ -137,6 +215,29 @@ impl Whose {
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours | Self::Adopt)
     }
+}
+
+/// What an event refers to.
+fn reference(kind: &str, found: &ObjectMeta) -> Box<ObjectReference> {
+    Box::new(ObjectReference {
+        api_version: Some(if kind == "StatefulSet" { "apps/v1" } else { "v1" }.into()),
+        kind: Some(kind.into()),
+        name: found.name.clone(),
+        namespace: found.namespace.clone(),
+        uid: found.uid.clone(),
+        ..ObjectReference::default()
+    })
+}
+
+/// Whether nobody can put our token into a Secret, or make it one of our type.
+fn is_fixed(secret: &Secret) -> bool {
+    secret.immutable == Some(true) || secret.type_.as_deref().is_some_and(|type_| type_ != "Opaque")
+}
+
+/// Whether a Service has an address of its own, which it keeps.
+fn has_address(service: &Service) -> bool {
+    let address = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
+    address.is_some_and(|address| !["", "None"].contains(&address))
 }
 
 fn controller(found: &ObjectMeta) -> Option<&OwnerReference> {
@@ -194,7 +295,7 @@ mod tests {
         let mut metadata: ObjectMeta = serde_json::from_value(metadata).unwrap();
         metadata.name = Some("restante-default".into());
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        whose("Service", Some(&metadata), valid.parent())
+        whose("Service", Some(&metadata), valid.parent(), Handover::ByLabels)
     }
 
     fn taken(metadata: Value) -> String {
@@ -216,7 +317,7 @@ mod tests {
     #[test]
     fn what_is_not_there_may_be_created() {
         let valid = validate(&broker("mq", json!({})), &args()).unwrap();
-        assert_eq!(whose("Service", None, valid.parent()), Whose::Absent);
+        assert_eq!(whose("Service", None, valid.parent(), Handover::ByLabels), Whose::Absent);
     }
 
     #[test]
@@ -226,13 +327,72 @@ mod tests {
         let stranger = |name: &str| Some(ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() });
         let found = Found {
             service_account: stranger("restante-default"),
-            headless: stranger("restante-default-headless"),
+            headless: stranger("restante-default-headless")
+                .map(|metadata| Service { metadata, ..Service::default() }),
             ..Found::default()
         };
-        let (reason, told) = Owners::of(&found, valid.parent()).taken().unwrap();
-        assert_eq!(reason, "NameTaken");
+        let stopped = Owners::of(&found, valid.parent()).taken().unwrap();
+        assert_eq!(stopped.reason, "NameTaken");
+        assert_eq!(stopped.about.kind.as_deref(), Some("ServiceAccount"));
+        let told = stopped.message;
         assert!(told.contains("ServiceAccount restante-default belongs to"), "{told}");
         assert!(told.contains("; Service restante-default-headless belongs to"), "{told}");
+    }
+
+    fn told_of(found: &Found) -> Option<String> {
+        let valid = validate(&broker("mq", json!({})), &args()).unwrap();
+        Owners::of(found, valid.parent()).taken().map(|stopped| stopped.message)
+    }
+
+    #[test]
+    fn a_claim_is_ours_by_the_labels_that_its_stateful_set_gives_and_never_to_be_deleted() {
+        let claim = |labels: Value| Found {
+            claim: serde_json::from_value(
+                json!({ "metadata": { "name": "data-restante-default-0", "labels": labels } }),
+            )
+            .unwrap(),
+            ..Found::default()
+        };
+        assert_eq!(told_of(&claim(json!(names::selector("default")))), None);
+        for labels in
+            [json!({}), json!({ "app.kubernetes.io/managed-by": "postgres" }), json!(names::selector("b"))]
+        {
+            let told = told_of(&claim(labels)).unwrap();
+            assert!(told.starts_with("PersistentVolumeClaim data-restante-default-0 belongs to "), "{told}");
+            let command = "`kubectl -n mq label --overwrite pvc data-restante-default-0 \
+                           app.kubernetes.io/name=restante-broker restante.dev/broker=default`";
+            assert!(told.contains(command) && !told.contains("delete"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_become_ours_is_not_handed_over() {
+        let secret = |fields: Value| {
+            let mut secret = json!({ "metadata": { "name": "restante-default-control" } });
+            secret.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            Found { credential: serde_json::from_value(secret).unwrap(), ..Found::default() }
+        };
+        let headless = |address: &str| {
+            let service = json!({ "metadata": { "name": "x" }, "spec": { "clusterIP": address } });
+            Found { headless: serde_json::from_value(service).unwrap(), ..Found::default() }
+        };
+        let set = json!({ "metadata": { "name": "restante-default" } });
+        let set = Found { workload: serde_json::from_value(set).unwrap(), ..Found::default() };
+        for never in [
+            secret(json!({ "immutable": true })),
+            secret(json!({ "type": "kubernetes.io/tls" })),
+            headless("10.96.0.7"),
+            set,
+        ] {
+            let told = told_of(&never).unwrap();
+            assert!(
+                told.contains("delete it with `kubectl -n mq delete ") && !told.contains("label"),
+                "{told}"
+            );
+        }
+        for may in [secret(json!({})), secret(json!({ "immutable": false })), headless("None")] {
+            assert!(told_of(&may).unwrap().contains("hand it over"));
+        }
     }
 
     #[test]
@@ -241,7 +401,7 @@ mod tests {
         let owners = owner("MessageBroker", "default", "u0", true);
         let going = json!({ "name": "restante-default", "ownerReferences": owners });
         let found = Found { service: Some(serde_json::from_value(going).unwrap()), ..Found::default() };
-        assert_eq!(Owners::of(&found, valid.parent()).taken().unwrap().0, "RolloutUnderWay");
+        assert_eq!(Owners::of(&found, valid.parent()).taken().unwrap().reason, "RolloutUnderWay");
     }
 
     #[test]

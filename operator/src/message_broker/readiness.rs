@@ -3,12 +3,16 @@
 //! The StatefulSet and the pods are told by different watches, one of which is behind: Ready takes both. Both must be those
 //! of the StatefulSet that was just written, at its last revision, and the pod must have the claim that is there now.
 
-use std::sync::Arc;
+use std::{
+    fmt::{self, Display},
+    sync::Arc,
+};
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ContainerStatus, PersistentVolumeClaim, Pod},
+    core::v1::{ContainerStatus, ObjectReference, PersistentVolumeClaim, Pod},
 };
+use kube::Resource;
 use restante_crds::condition::kind;
 
 use crate::{conditions::Assertion, names};
@@ -31,6 +35,31 @@ pub struct Sight<'a> {
     pub claim: Option<&'a PersistentVolumeClaim>,
     /// What Kubernetes said when it could not make the pod.
     pub not_made: Option<&'a str>,
+    /// That the claim has no volume, if it has none.
+    pub unbound: Option<&'a str>,
+}
+
+/// What keeps a broker from being Ready, as Kubernetes says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trouble {
+    /// The reason of its event.
+    pub reason: &'static str,
+    /// What it is: the same as long as it lasts.
+    pub what: String,
+    /// Kubernetes' words, which may change meanwhile.
+    pub words: String,
+    /// The object concerned.
+    pub about: ObjectReference,
+}
+
+impl Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.words.is_empty() {
+            f.write_str(&self.what)
+        } else {
+            write!(f, "{}: {}", self.what, self.words)
+        }
+    }
 }
 
 impl Sight<'_> {
@@ -109,11 +138,21 @@ impl Sight<'_> {
         Some(format!("claim {name} was replaced, and pod {pod} still has the earlier one: delete the pod"))
     }
 
+    /// What keeps it from being Ready, if Kubernetes says so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.own_pods().find_map(trouble).or_else(|| {
+            let what = self.not_made.filter(|_| self.lacks_pods())?.to_owned();
+            let about = self.workload.object_ref(&());
+            Some(Trouble { reason: "PodNotMade", what, words: String::new(), about })
+        })
+    }
+
     /// A message with what is known to be in the way, or where to look.
     fn with_trouble(&self, message: String) -> String {
-        let trouble = self.own_pods().find_map(trouble);
-        match trouble.or_else(|| self.not_made.filter(|_| self.lacks_pods()).map(str::to_owned)) {
-            Some(trouble) => format!("{message}: {trouble}"),
+        let unbound = self.unbound.map(|unbound| format!("; {unbound}")).unwrap_or_default();
+        match self.trouble() {
+            Some(trouble) => format!("{message}: {trouble}{unbound}"),
+            None if self.unbound.is_some() => format!("{message}{unbound}"),
             None if self.lacks_pods() => {
                 format!("{message}: see `kubectl describe statefulset {}`", names::workload(self.broker))
             }
@@ -130,19 +169,26 @@ fn is_ready(pod: &Pod) -> bool {
 }
 
 /// What keeps a pod from running, if Kubernetes says so.
-fn trouble(pod: &Pod) -> Option<String> {
+fn trouble(pod: &Pod) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref()?;
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "PodScheduled" && condition.status == "False" && condition.message.is_some()
     });
     if let Some(message) = unscheduled.and_then(|condition| condition.message.as_deref()) {
-        return Some(format!("pod {name} is not scheduled: {message}"));
+        let what = format!("pod {name} is not scheduled");
+        let about = pod.object_ref(&());
+        return Some(Trouble { reason: "PodNotScheduled", what, words: message.to_owned(), about });
     }
-    status.container_statuses.iter().flatten().find_map(|container| container_trouble(name, container))
+    let (reason, what, words) = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| container_trouble(name, container))?;
+    Some(Trouble { reason, what, words, about: pod.object_ref(&()) })
 }
 
-fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<String> {
+fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<(&'static str, String, String)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref()?;
     let message = waiting.message.as_deref().map(|message| format!(" ({message})")).unwrap_or_default();
@@ -150,13 +196,14 @@ fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<String> {
         // Each pod begins so.
         "ContainerCreating" | "PodInitializing" => None,
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            Some(format!("image {} of pod {pod} cannot be pulled: {reason}{message}", container.image))
+            let what = format!("image {} of pod {pod} cannot be pulled", container.image);
+            Some(("ImageNotPulled", what, format!("{reason}{message}")))
         }
         _ => {
             let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
             let code =
                 last.map(|last| format!(", it last ended with {}", last.exit_code)).unwrap_or_default();
-            Some(format!("pod {pod} does not run: {reason}{message}{code}"))
+            Some(("PodNotRunning", format!("pod {pod} does not run"), format!("{reason}{message}{code}")))
         }
     }
 }
@@ -224,7 +271,8 @@ mod tests {
         pods: &[Arc<Pod>],
         claim: Option<&PersistentVolumeClaim>,
     ) -> (String, String) {
-        let sight = Sight { broker: "main", replicas: 1, workload, pods, claim, not_made: None };
+        let sight =
+            Sight { broker: "main", replicas: 1, workload, pods, claim, not_made: None, unbound: None };
         let assertion = sight.assertion();
         assert_eq!(assertion.holds, assertion.reason == "Ready");
         (assertion.reason, assertion.message)
@@ -302,10 +350,15 @@ mod tests {
             pods: &[],
             claim: Some(&claim),
             not_made: None,
+            unbound: None,
         };
         let unknown = sight.assertion().message;
         assert!(unknown.ends_with("see `kubectl describe statefulset restante-main`"), "{unknown}");
         sight.not_made = Some("exceeded quota");
         assert_eq!(sight.assertion().message, "0 of 1 pods are ready: exceeded quota");
+        assert_eq!(sight.trouble().unwrap().reason, "PodNotMade");
+        sight.unbound = Some("the claim has no volume");
+        let both = "0 of 1 pods are ready: exceeded quota; the claim has no volume";
+        assert_eq!(sight.assertion().message, both);
     }
 }

@@ -1,8 +1,12 @@
 //! The status of a MessageBroker: built purely, written when it changed.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp,
+};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     runtime::events::EventType,
 };
@@ -12,13 +16,14 @@ use restante_crds::{
 };
 use serde_json::json;
 
-use super::{KIND, store};
+use super::{KIND, readiness::Trouble, store};
 use crate::{
     conditions::{Assertion, conditions, transitions},
     context::Context,
     error::Error,
     fleet::View,
     names::FIELD_MANAGER,
+    stalled::{Cure, Stalled},
 };
 
 /// The longest message of what others say, an eighth of what the definition takes: a longer one could not be told at all.
@@ -29,12 +34,18 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 pub struct Told {
     /// The condition Ready.
     pub ready: Assertion,
-    /// Whether only an edit of this resource leads on.
-    pub stalled: bool,
+    /// What ends it, if it is not Ready.
+    pub cure: Cure,
+    /// The object that is in the way, if it is one.
+    pub about: Option<ObjectReference>,
+    /// What Kubernetes says that is in the way.
+    pub trouble: Option<Trouble>,
     /// Pods that are ready, if that is known.
     pub ready_pods: Option<i32>,
     /// What of the storage is not as asked, if it was looked at.
     pub differences: Option<Vec<String>>,
+    /// That the claim has no volume, if it was looked at and has none.
+    pub unbound: Option<String>,
     /// What clients begin with, if it is known.
     pub url: Option<String>,
     /// What the pods say of themselves.
@@ -49,9 +60,12 @@ impl Told {
         message.truncate(end.unwrap_or_default());
         Self {
             ready: Assertion::fails(kind::READY, reason, message),
-            stalled: false,
+            cure: Cure::Time,
+            about: None,
+            trouble: None,
             ready_pods: None,
             differences: None,
+            unbound: None,
             url: None,
             view: View::default(),
         }
@@ -65,7 +79,12 @@ fn own(broker: &MessageBroker) -> MessageBrokerStatus {
 }
 
 /// The status that says so. What is not known stays as it was last told.
-pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrokerStatus {
+pub fn status(
+    broker: &MessageBroker,
+    told: Told,
+    stalled: Option<Assertion>,
+    now: Timestamp,
+) -> MessageBrokerStatus {
     let old = own(broker);
     let generation = broker.metadata.generation;
     let number = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok());
@@ -79,9 +98,7 @@ pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrok
         &old.conditions,
         now,
     );
-    let storage = storage(told.differences, &old.conditions);
-    let stalled =
-        told.stalled.then(|| Assertion::holds(kind::STALLED, &told.ready.reason, told.ready.message.clone()));
+    let storage = storage(told.differences, told.unbound, &old.conditions);
     let asserted = [Some(told.ready), storage, store.replaced, stalled].into_iter().flatten();
     MessageBrokerStatus {
         observed_generation: generation,
@@ -96,7 +113,11 @@ pub fn status(broker: &MessageBroker, told: Told, now: Timestamp) -> MessageBrok
 }
 
 /// The condition StorageDiffers, as it was where nobody looked.
-fn storage(differences: Option<Vec<String>>, old: &[Condition]) -> Option<Assertion> {
+fn storage(
+    differences: Option<Vec<String>>,
+    unbound: Option<String>,
+    old: &[Condition],
+) -> Option<Assertion> {
     let Some(differences) = differences else {
         let old = condition::find(old, kind::STORAGE_DIFFERS)?;
         return Some(Assertion {
@@ -106,22 +127,46 @@ fn storage(differences: Option<Vec<String>>, old: &[Condition]) -> Option<Assert
             message: old.message.clone(),
         });
     };
-    Some(if differences.is_empty() {
-        Assertion::fails(
+    Some(match unbound {
+        _ if !differences.is_empty() => {
+            Assertion::holds(kind::STORAGE_DIFFERS, "NotApplied", differences.join("; "))
+        }
+        Some(unbound) => Assertion::fails(kind::STORAGE_DIFFERS, "NotBound", unbound),
+        None => Assertion::fails(
             kind::STORAGE_DIFFERS,
             "AsAsked",
             "the volume is as spec.engine.embedded.storage asks",
-        )
-    } else {
-        Assertion::holds(kind::STORAGE_DIFFERS, "NotApplied", differences.join("; "))
+        ),
     })
 }
 
+/// Tells what a reconcile found out, and gives when the status has to say more, if nothing happens before.
+pub async fn tell(context: &Context, broker: &MessageBroker, told: Told) -> Result<Option<Duration>, Error> {
+    let now = context.now();
+    let Stalled { condition, after } = judge_stalled(context, broker, &told, now);
+    let (about, trouble) = (told.about.clone(), told.trouble.clone());
+    write(context, broker, status(broker, told, condition, now), about, trouble).await?;
+    Ok(after)
+}
+
+fn judge_stalled(context: &Context, broker: &MessageBroker, told: &Told, now: Timestamp) -> Stalled {
+    if told.cure == Cure::Time {
+        context.failures.clear(broker.metadata.uid.as_deref().unwrap_or_default());
+        return Stalled::NO;
+    }
+    let conditions = broker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    // One that was not Ready for another reason has not failed so for long.
+    let before = condition::find(conditions, kind::READY).filter(|ready| ready.reason == told.ready.reason);
+    context.failures.judge(&broker.metadata, before, (&told.ready, told.cure), now)
+}
+
 /// Writes the status if it says something new, and tells what turned.
-pub async fn write(
+async fn write(
     context: &Context,
     broker: &MessageBroker,
     status: MessageBrokerStatus,
+    about: Option<ObjectReference>,
+    trouble: Option<Trouble>,
 ) -> Result<(), Error> {
     let old = own(broker);
     if old == status {
@@ -144,10 +189,22 @@ pub async fn write(
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
-            context.events.publish(broker, type_, &condition.reason, condition.message.clone()).await;
+            let about = about.clone().filter(|_| condition.type_ == kind::READY);
+            let (reference, note) = (broker.object_ref(&()), condition.message.clone());
+            context.events.publish_about(&reference, type_, &condition.reason, note, about).await;
         }
     }
+    if let Some(trouble) = trouble.filter(|trouble| is_news(trouble, &old.conditions)) {
+        let (reference, note) = (broker.object_ref(&()), trouble.to_string());
+        let about = Some(trouble.about);
+        context.events.publish_about(&reference, EventType::Warning, trouble.reason, note, about).await;
+    }
     Ok(())
+}
+
+/// Whether Ready did not tell of it yet.
+fn is_news(trouble: &Trouble, old: &[Condition]) -> bool {
+    condition::find(old, kind::READY).is_none_or(|ready| !ready.message.contains(&trouble.what))
 }
 
 /// Whether a transition to this condition is worth an event, and of which type. Pods that are not ready yet are no news.
@@ -176,9 +233,12 @@ mod tests {
     fn ready() -> Told {
         Told {
             ready: Assertion::holds(kind::READY, "Ready", "1 of 1 pods are ready"),
-            stalled: false,
+            cure: Cure::Time,
+            about: None,
+            trouble: None,
             ready_pods: Some(1),
             differences: Some(Vec::new()),
+            unbound: None,
             url: Some("http://mq".into()),
             view: View { channels: Some(2), store_id: Some(uuid::Uuid::nil()), ..View::default() },
         }
@@ -192,8 +252,8 @@ mod tests {
 
     #[test]
     fn what_stops_a_reconcile_leaves_what_was_known() {
-        let before = status(&broker("mq", json!({})), ready(), at(10));
-        let after = status(&with(before.clone()), Told::stopped("ApplyFailed", "quota"), at(20));
+        let before = status(&broker("mq", json!({})), ready(), None, at(10));
+        let after = status(&with(before.clone()), Told::stopped("ApplyFailed", "quota"), None, at(20));
         assert_eq!(
             (after.url, after.channels, after.store_id),
             (before.url, before.channels, before.store_id)
@@ -212,7 +272,7 @@ mod tests {
 
     #[test]
     fn conditions_of_others_make_no_difference() {
-        let ours = status(&broker("mq", json!({})), ready(), at(10));
+        let ours = status(&broker("mq", json!({})), ready(), None, at(10));
         let mut there = ours.clone();
         let other: Value = json!({
             "type": "Backed", "status": "True", "reason": "Up", "message": "",
@@ -221,24 +281,39 @@ mod tests {
         there.conditions.insert(0, serde_json::from_value(other).unwrap());
         there.conditions.swap(1, 2);
         assert_eq!(own(&with(there.clone())), ours);
-        assert_eq!(status(&with(there), ready(), at(20)), ours);
+        assert_eq!(status(&with(there), ready(), None, at(20)), ours);
     }
 
     #[test]
-    fn stalled_says_what_ready_says_and_goes_with_it() {
-        let told = Told { stalled: true, ..Told::stopped("ApplyFailed", "invalid") };
-        let stalled = status(&broker("mq", json!({})), told, at(10));
-        let condition = condition::find(&stalled.conditions, kind::STALLED).unwrap();
-        assert_eq!((condition.reason.as_str(), condition.message.as_str()), ("ApplyFailed", "invalid"));
-        let after = status(&with(stalled), ready(), at(20));
-        assert_eq!(condition::find(&after.conditions, kind::STALLED), None);
+    fn a_broker_without_a_volume_does_not_say_that_the_volume_is_as_asked() {
+        let told = Told { unbound: Some("no volume".into()), ..ready() };
+        let status = status(&broker("mq", json!({})), told, None, at(10));
+        let storage = condition::find(&status.conditions, kind::STORAGE_DIFFERS).unwrap();
+        assert_eq!(
+            (storage.status.as_str(), storage.reason.as_str(), storage.message.as_str()),
+            ("False", "NotBound", "no volume")
+        );
+    }
+
+    #[test]
+    fn trouble_is_news_until_ready_tells_of_it_whatever_kubernetes_says_then() {
+        let trouble = Trouble {
+            reason: "ImageNotPulled",
+            what: "image x cannot be pulled".into(),
+            words: "ErrImagePull".into(),
+            about: ObjectReference::default(),
+        };
+        let before =
+            Told::stopped("PodsNotReady", "0 of 1 pods are ready: image x cannot be pulled: backing off");
+        let before = status(&broker("mq", json!({})), before, None, at(10));
+        assert!(is_news(&trouble, &[]) && !is_news(&trouble, &before.conditions));
     }
 
     #[test]
     fn what_is_told_of_the_storage_is_what_differs() {
         let mut told = ready();
         told.differences = Some(vec!["a".into(), "b".into()]);
-        let status = status(&broker("mq", json!({})), told, at(10));
+        let status = status(&broker("mq", json!({})), told, None, at(10));
         let condition = &status.conditions[1];
         assert_eq!((condition.status.as_str(), condition.message.as_str()), ("True", "a; b"));
         assert!(worth_telling(condition).is_some());

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use restante_crds::{message_broker::Storage, quantity};
 
-use crate::names::BROKER_LABEL;
+use crate::names;
 
 /// The field that people edit.
 const FIELD: &str = "spec.engine.embedded.storage";
@@ -56,9 +56,7 @@ pub fn judge(
     };
     let Some(found) = claim.spec.as_ref() else { return keep(Vec::new()) };
     let name = claim.metadata.name.as_deref().unwrap_or_default();
-    let labels = claim.metadata.labels.as_ref();
-    let is_ours = labels.and_then(|labels| labels.get(BROKER_LABEL)).is_some_and(|label| label == broker);
-    if !may_hold_data(claim) && is_ours {
+    if !may_hold_data(claim) {
         // Without a class asked for, a claim has whichever it was given, and only the template tells what was asked.
         let as_asked = match template {
             Some(template) => {
@@ -74,17 +72,12 @@ pub fn judge(
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
     match quantity::bytes(has) {
         // More was asked for than could be had: Kubernetes takes less again, as long as it is more than there is.
-        Ok(has_bytes) if has_bytes > wanted && is_ours && capacity(claim).is_some_and(|has| has < wanted) => {
+        Ok(has_bytes) if has_bytes > wanted && capacity(claim).is_some_and(|has| has < wanted) => {
             return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
         }
         Ok(has_bytes) if has_bytes > wanted => told.push(format!(
             "{FIELD}.size is {} and claim {name} has {}: a claim never shrinks. Set size to {}",
             asked.size.0, has.0, has.0
-        )),
-        Ok(has_bytes) if has_bytes < wanted && !is_ours => told.push(format!(
-            "{FIELD}.size is {} and claim {name} has {}: the claim is not the operator's. Grow it yourself, or give it \
-             the label {BROKER_LABEL}={broker}",
-            asked.size.0, has.0
         )),
         Ok(has_bytes) if has_bytes < wanted => {
             return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
@@ -116,6 +109,24 @@ fn growing(claim: &PersistentVolumeClaim, wanted: u64, asked: &Quantity) -> Opti
         .collect();
     let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
     Some(format!("claim {name} is growing from {} to {}{said}", capacity.0, asked.0))
+}
+
+/// That there is no volume yet, with what Kubernetes says of the claim.
+pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option<&str>) -> Option<String> {
+    let name = names::claim(broker);
+    let Some(claim) = claim else { return Some(format!("claim {name} does not exist yet")) };
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    if phase.is_some_and(|phase| phase != "Pending") {
+        return None;
+    }
+    let spec = claim.spec.as_ref();
+    let size = spec.and_then(size_of).map(|size| size.0.as_str()).unwrap_or_default();
+    let class = match spec.and_then(|spec| spec.storage_class_name.as_deref()) {
+        None => "no class".to_owned(),
+        Some(class) => format!("class {class:?}"),
+    };
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    Some(format!("claim {name} of {size} and {class} is not bound to a volume yet{said}"))
 }
 
 /// What Kubernetes says when a claim may not grow.
@@ -314,15 +325,15 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_without_our_label_is_used_and_never_written() {
-        let mut found = bound("1Gi", Some("slow"));
-        found.metadata.labels = None;
-        let judged = judge(&asked("2Gi", None), None, Some(&found), "main");
-        assert_eq!(judged.step, Step::Keep);
-        assert!(judged.differences[0].contains("not the operator's"), "{judged:?}");
-        let mut pending = claim("1Gi", Some("slow"));
-        pending.metadata.labels = None;
-        assert_eq!(step(&asked("1Gi", Some("fast")), None, Some(&pending)), Step::Keep);
+    fn a_claim_without_a_volume_is_told_with_its_class_and_what_kubernetes_says() {
+        let told = |claim: &PersistentVolumeClaim, said| unbound("main", Some(claim), said);
+        assert_eq!(
+            told(&claim("100Ti", Some("locla")), Some("class not found")).unwrap(),
+            "claim data-restante-main-0 of 100Ti and class \"locla\" is not bound to a volume yet: class not found"
+        );
+        assert!(told(&claim("1Gi", None), None).unwrap().ends_with("no class is not bound to a volume yet"));
+        assert_eq!(told(&bound("1Gi", None), None), None);
+        assert!(unbound("main", None, None).unwrap().contains("does not exist yet"));
     }
 
     #[test]

@@ -23,12 +23,7 @@ use restante_crds::{
 
 pub(crate) use self::{blocked::DELETING, uninstalled::uninstalled};
 use self::{dereference::BrokerState, validate::Verdict};
-use crate::{
-    context::Context,
-    error::Error,
-    finalizer,
-    stalled::{Stalled, stalled},
-};
+use crate::{context::Context, error::Error, finalizer, stalled::Stalled};
 
 /// The kind, in metrics and log lines.
 pub const KIND: &str = "MessageChannel";
@@ -107,13 +102,7 @@ fn judge_stalled(context: &Context, channel: &MessageChannel, verdict: &Verdict,
         context.failures.clear(uid);
         return Stalled::NO;
     };
-    let generation = channel.metadata.generation;
-    let told = channel
-        .status
-        .as_ref()
-        .and_then(|status| condition::find(&status.conditions, kind::ACCEPTED))
-        .filter(|accepted| accepted.status == "False" && accepted.observed_generation == generation)
-        .map(|accepted| accepted.last_transition_time.0);
-    let since = context.failures.since(uid, generation.unwrap_or_default(), told, now);
-    stalled(&failure, cure, since, now)
+    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let told = condition::find(conditions, kind::ACCEPTED);
+    context.failures.judge(&channel.metadata, told, (&failure, cure), now)
 }

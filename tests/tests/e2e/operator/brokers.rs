@@ -1,5 +1,7 @@
 //! What the tests of MessageBrokers do and read.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use restante_tests::wait;
 use serde_json::{Value, json};
@@ -89,6 +91,19 @@ impl Operator {
         self.kubectl().until(&what, SOON, &words, |events| {
             let event = events["items"].get(0).context("there is none")?;
             Ok(event["message"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    /// Waits until so many events of a reason in the operator's namespace say something different.
+    pub(crate) fn until_notes(&self, reason: &str, count: usize) -> Result<BTreeSet<String>> {
+        let selector = format!("--field-selector=reason={reason}");
+        let words = ["-n", &self.namespace, "get", "events", &selector];
+        self.kubectl().until(&format!("{count} events {reason}"), SOON, &words, |events| {
+            let events = events["items"].as_array().context("there is no list")?;
+            let notes = events.iter().filter_map(|event| event["message"].as_str().map(str::to_owned));
+            let notes: BTreeSet<_> = notes.collect();
+            ensure!(notes.len() == count, "there are {notes:?}");
+            Ok(notes)
         })
     }
 }

@@ -62,6 +62,74 @@ fn a_stranger_s_secret_is_never_used_and_its_removal_is_answered() -> Result<()>
 }
 
 #[test]
+fn a_stranger_s_claim_is_not_written_to_until_the_told_command_hands_it_over() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "stranger-claim", &[])?;
+    operator.apply(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "data-restante-mine-0",
+            "labels": {"app.kubernetes.io/managed-by": "postgres"},
+        },
+        "spec": {
+            "storageClassName": "local",
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }))?;
+    let storage = "  engine: {embedded: {storage: {size: 1Gi, storageClassName: local}}}\n";
+    operator.apply_broker("mine", storage)?;
+    let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
+    let told = "PersistentVolumeClaim data-restante-mine-0 belongs to postgres";
+    ensure!(message.contains(told) && !message.contains("delete"), "{message}");
+    let sets = operator.run(&["get", "statefulsets,pods", "-o", "name"])?;
+    ensure!(sets.is_empty(), "something may write to the stranger's volume: {sets}");
+    let claim = operator.get("pvc/data-restante-mine-0")?;
+    operator.event("stranger-claim", "NameTaken", "mine")?;
+    operator.kubectl().run(&command(&message, "hand it over")?)?;
+    operator.until_ready("mine")?;
+    let after = operator.get("pvc/data-restante-mine-0")?;
+    ensure!(after["metadata"]["uid"] == claim["metadata"]["uid"], "another claim took its place");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_handed_over_is_not_offered() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "stranger-fixed", &[])?;
+    let mut secret = stranger("Secret", "restante-mine-control");
+    secret["immutable"] = json!(true);
+    operator.apply(&secret)?;
+    operator.apply(&stranger("Service", "restante-mine-headless"))?;
+    operator.apply_broker("mine", "")?;
+    let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
+    ensure!(!message.contains(" label "), "{message}");
+    for cure in message.split("; ") {
+        operator.kubectl().run(&command(cure, "delete it")?)?;
+    }
+    operator.until_ready("mine")
+}
+
+#[test]
+fn a_name_that_stays_taken_is_stalled_after_two_minutes() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "stranger-lasts", &[])?;
+    operator.apply(&stranger("ServiceAccount", "restante-mine"))?;
+    operator.apply_broker("mine", "")?;
+    operator.until_condition("mine", "Ready", "False", "NameTaken")?;
+    let broker = operator.get("messagebroker/mine")?;
+    ensure!(objects::condition(&broker, "Stalled").is_err(), "it is Stalled at once: {}", broker["status"]);
+    let words = ["-n", "stranger-lasts", "wait", "mb/mine", "--for=condition=Stalled", "--timeout=200s"];
+    operator.kubectl().run(&words)?;
+    operator.until_condition("mine", "Stalled", "True", "NameTaken")?;
+    operator.run(&["delete", "serviceaccount", "restante-mine"])?;
+    operator.until_ready("mine")?;
+    let broker = operator.get("messagebroker/mine")?;
+    ensure!(objects::condition(&broker, "Stalled").is_err(), "it is still Stalled: {}", broker["status"]);
+    Ok(())
+}
+
+#[test]
 fn a_deleted_broker_leaves_the_objects_of_strangers() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-stays", &[])?;
@@ -112,6 +180,18 @@ fn children_without_owner_references_are_adopted_and_run_on() -> Result<()> {
     let now = operator.get("pod/restante-main-0")?;
     ensure!(now["metadata"]["uid"] == pod["metadata"]["uid"], "the pod was made anew");
     Ok(())
+}
+
+#[test]
+fn each_child_whose_name_is_taken_has_an_event_of_its_own() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "taken-in-turn", &[])?;
+    operator.apply(&stranger("ServiceAccount", "restante-mine"))?;
+    operator.apply(&stranger("Service", "restante-mine"))?;
+    operator.apply_broker("mine", "")?;
+    operator.until_condition("mine", "Ready", "False", "NameTaken")?;
+    operator.run(&["delete", "serviceaccount", "restante-mine"])?;
+    operator.until_notes("NameTaken", 2).map(drop)
 }
 
 #[test]

@@ -167,6 +167,21 @@ fn an_image_that_cannot_be_pulled_is_told() -> Result<()> {
         ensure!(told, "{message}");
         Ok(())
     })?;
+    let note = operator.until_event("main", "ImageNotPulled")?;
+    ensure!(note.contains("image restante.local/broker:nowhere"), "{note}");
     operator.apply_broker("main", "")?;
     operator.until_condition("main", "Ready", "True", "Ready").map(drop)
+}
+
+#[test]
+fn a_pod_that_no_node_takes_and_one_of_a_missing_priority_are_events() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "no-node", &[])?;
+    operator.apply_broker("main", "  template: {nodeSelector: {disk: none}}\n")?;
+    let note = operator.until_event("main", "PodNotScheduled")?;
+    ensure!(note.contains("pod restante-main-0 is not scheduled"), "{note}");
+    operator.apply_broker("other", "  template: {priorityClassName: hihg}\n")?;
+    let note = operator.until_event("other", "PodNotMade")?;
+    ensure!(note.contains("hihg"), "{note}");
+    Ok(())
 }

@@ -80,6 +80,15 @@ fn a_misspelt_storage_class_is_mended_by_an_edit() -> Result<()> {
         Ok(())
     })?;
     operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
+    let said = "claim data-restante-main-0 of 1Gi and class \"locla\" is not bound to a volume yet: ";
+    for (kind, reason) in [("StorageDiffers", "NotBound"), ("Ready", "PodsNotReady")] {
+        operator.until("the claim's trouble to be told", "messagebroker/main", |broker| {
+            let message = condition_is(broker, kind, "False", reason)?;
+            let class = message.split(said).nth(1);
+            ensure!(class.is_some_and(|class| class.contains("\"locla\" not found")), "{kind}: {message}");
+            Ok(())
+        })?;
+    }
     operator.apply_broker("main", &storage("size: 1Gi, storageClassName: local"))?;
     operator.until_condition("main", "Ready", "True", "Ready")?;
     let claim = operator.get(CLAIM)?;

@@ -90,6 +90,8 @@ fn two_releases_divide_the_channels_and_neither_touches_the_other_s() -> Result<
 
     two.uninstall()?;
     ensure!(finalizers(&kubectl, "parcels")?.is_null(), "nothing let go of parcels");
+    let told = status(&kubectl, "parcels")?.to_string();
+    ensure!(told.contains("OperatorUninstalled"), "nothing told it: {told}");
     ensure!(finalizers(&kubectl, "orders")? == serde_json::json!(["restante.dev/one"]));
     orders.becomes_ready()?;
     orders.is_full()?;

@@ -2,6 +2,15 @@
 What values.schema.json could refuse only by a pattern, which tells nobody what to write instead.
 */}}
 {{- define "restante.checks" -}}
+{{- /* A definition that hangs there takes no object, and takes the release's own with it when it goes. */ -}}
+{{- if .Values.crds.install -}}
+{{- range $name := list "messagechannels.restante.dev" "messagebrokers.restante.dev" -}}
+{{- $definition := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
+{{- if and $definition $definition.metadata.deletionTimestamp -}}
+{{- fail (printf "the custom resource definition %s is being deleted, and waits for its objects: let go of them as docs/install.md says under \"When nothing let go of the channels\", wait until it is gone, and install again" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.serviceAccount.name -}}
 {{- if hasPrefix "restante-" . -}}
 {{- fail (printf "serviceAccount.name: %s could be the ServiceAccount of a MessageBroker, which is called restante-<name>: choose a name that begins otherwise" .) -}}

@@ -115,8 +115,16 @@ fn the_documents_install_serve_and_remove_everything() -> Result<()> {
     let channel = ["-n", "acme", "messagechannel/orders"];
     kubectl.wait_for("condition=Ready", SOON, &channel)?;
     shell.run("docs/install.md", "### Removing what was rendered")?;
+    // Theirs is before ours, and begins like it.
+    let theirs = "restante.dev/restante-system-2";
+    let patch = format!(r#"[{{"op": "add", "path": "/metadata/finalizers/0", "value": "{theirs}"}}]"#);
+    kubectl.run(&["-n", "acme", "patch", "mc", "orders", "--type=json", "-p", &patch])?;
     kubectl.run(&["delete", "namespace", "acme", "--wait=false"])?;
     shell.run("docs/install.md", "### When nothing let go of the channels")?;
+    let left = kubectl.json(&["-n", "acme", "get", "mc", "orders"])?["metadata"]["finalizers"].clone();
+    ensure!(left == serde_json::json!([theirs]), "the finalizers are {left}");
+    let nothing = r#"{"metadata": {"finalizers": null}}"#;
+    kubectl.run(&["-n", "acme", "patch", "mc", "orders", "--type=merge", "-p", nothing])?;
     kubectl.wait_for("delete", SOON, &["namespace/acme"])?;
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use super::release::{BESIDE_OTHERS, Release, create_namespace};
+use restante_tests::cluster::info::ClusterInfo;
+
+use super::release::{BESIDE_OTHERS, Release, SOON, create_namespace, empty_cluster};
 use crate::shared;
 
 /// Longer than the job has, in these tests, and far shorter than Helm waits by itself, 300 s.
@@ -41,11 +43,7 @@ fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_as_they_are() ->
         "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: wrong-channels}\n\
          spec:\n  access: {anonymous: true}\n  brokerRef: {name: default, namespace: wrong-upgrade}\n",
     )?;
-    kubectl.wait_for(
-        "condition=Ready",
-        super::release::SOON,
-        &["-n", "wrong-channels", "messagechannel/orders"],
-    )?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", "wrong-channels", "messagechannel/orders"])?;
     release.upgrade_without_waiting(&with_wrong_image())?;
     ends(&release)?;
     let channel = kubectl.json(&["-n", "wrong-channels", "get", "mc", "orders"])?;
@@ -68,4 +66,52 @@ fn ends(release: &Release) -> Result<()> {
     let releases = release.helm(&["list", "--short"])?;
     ensure!(releases.is_empty(), "{releases}");
     Ok(())
+}
+
+/// The definitions of both kinds.
+const DEFINITIONS: [&str; 2] = ["crd/messagechannels.restante.dev", "crd/messagebrokers.restante.dev"];
+
+#[test]
+fn an_uninstall_that_keeps_no_definitions_deletes_them_with_their_channels() -> Result<()> {
+    let Some(cluster) = empty_cluster()? else { return Ok(()) };
+    let release = serving_a_channel(&cluster.info)?;
+    let kubectl = release.kubectl();
+    release.uninstall()?;
+    kubectl.wait_for("delete", SOON, &DEFINITIONS)?;
+    let left = release.objects()?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    kubectl.run(&["delete", "namespace", "acme", "--timeout=60s"]).map(drop)
+}
+
+#[test]
+fn an_install_is_refused_while_a_definition_waits_for_its_objects() -> Result<()> {
+    let Some(cluster) = empty_cluster()? else { return Ok(()) };
+    let release = serving_a_channel(&cluster.info)?;
+    let kubectl = release.kubectl();
+    release.helm(&["uninstall", "restante", "--no-hooks"])?;
+    kubectl.wait_for("condition=Terminating", SOON, &DEFINITIONS[..1])?;
+
+    let Err(refusal) = release.install("") else { bail!("it was installed into definitions that go") };
+    let refusal = format!("{refusal:#}");
+    ensure!(refusal.contains("messagechannels.restante.dev is being deleted"), "{refusal}");
+
+    let nothing = "{\"metadata\": {\"finalizers\": null}}";
+    kubectl.run(&["-n", "acme", "patch", "mc", "orders", "--type=merge", "-p", nothing])?;
+    kubectl.wait_for("delete", SOON, &DEFINITIONS)?;
+    release.install("")?;
+    release.broker_becomes_ready("default")
+}
+
+/// A release that keeps no definitions when it goes, and has a channel.
+fn serving_a_channel(cluster: &ClusterInfo) -> Result<Release> {
+    let release = Release::new(cluster, "restante-system");
+    let kubectl = release.kubectl();
+    release.install("crds: {keep: false}")?;
+    create_namespace(&kubectl, "acme")?;
+    kubectl.apply(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: acme}\n\
+         spec:\n  access: {anonymous: true}\n",
+    )?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", "acme", "messagechannel/orders"])?;
+    Ok(release)
 }

@@ -34,6 +34,13 @@ fn a_value_that_the_chart_does_not_have_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_variable_with_two_values_is_refused() -> Result<()> {
+    let Some(helm) = Rendering::new()? else { return Ok(()) };
+    let both = "operator: {env: [{name: PROXY, value: a, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}";
+    helm.refuses(both, "/operator/env/0/value")
+}
+
+#[test]
 fn quantities_are_taken_as_the_api_takes_them() -> Result<()> {
     let Some(helm) = Rendering::new()? else { return Ok(()) };
     let values = "

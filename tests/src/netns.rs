@@ -56,9 +56,12 @@ impl Drop for NetworkNamespace {
     }
 }
 
+/// Where iproute2 keeps the names of network namespaces (ip-netns(8)).
+pub const FOLDER: &str = "/run/netns";
+
 /// The file that stands for a namespace: what `nsenter --net=` takes.
 pub fn path(name: &str) -> PathBuf {
-    PathBuf::from("/run/netns").join(name)
+    PathBuf::from(FOLDER).join(name)
 }
 
 /// The namespace, opened, to be entered by setns(2).

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use restante_crds::MessageChannel;
 use tokio::{sync::mpsc, time::Instant};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Surroundings,
+    availability::Absence,
     backlog::Pace,
     desired::Desired,
     link::{Link, incarnation},
@@ -26,7 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long changes are gathered before a turn: of many that come at once, most go out together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The task's state. `look`, `tell` and `obey` are parts of it in files of their own.
+/// The task's state. `attend`, `look`, `tell` and `obey` are parts of it in files of their own.
 pub(super) struct Actor {
     pub(super) member: Arc<Member>,
     commands: mpsc::Receiver<Command>,
@@ -41,11 +43,20 @@ pub(super) struct Actor {
     /// The generation that pods had when last asked; it is on their disks even while they restart.
     pub(super) acknowledged: HashMap<Uuid, i64>,
     pub(super) pace: Pace,
+    /// Since when no pod has been ready.
+    pub(super) absence: Absence,
+    /// Since when the MessageBroker told so when the task began. Taken at the first turn.
+    pub(super) unready_since: Option<Timestamp>,
     look_at: Instant,
 }
 
 impl Actor {
-    pub(super) fn new(member: Arc<Member>, commands: mpsc::Receiver<Command>, around: Surroundings) -> Self {
+    pub(super) fn new(
+        member: Arc<Member>,
+        commands: mpsc::Receiver<Command>,
+        around: Surroundings,
+        unready_since: Option<Timestamp>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             member,
@@ -57,6 +68,8 @@ impl Actor {
             links: HashMap::new(),
             acknowledged: HashMap::new(),
             pace: Pace::new(now),
+            absence: Absence::default(),
+            unready_since,
             look_at: now + LOOK_INTERVAL,
         }
     }
@@ -71,7 +84,8 @@ impl Actor {
         }
         loop {
             self.turn().await;
-            let due = self.links.values().map(Link::due).chain([self.look_at]).min().unwrap_or(self.look_at);
+            let others = [self.look_at].into_iter().chain(self.absence.due());
+            let due = self.links.values().map(Link::due).chain(others).min().unwrap_or(self.look_at);
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = self.commands.recv() => {
@@ -90,6 +104,7 @@ impl Actor {
     async fn turn(&mut self) {
         let now = Instant::now();
         self.see_pods(now);
+        self.attend(now);
         let facts = self.member.facts();
         // A channel that is refused is taken out of the set, and the rest is tried again.
         loop {
@@ -125,13 +140,17 @@ impl Actor {
         self.tell_view(false);
     }
 
+    /// Every pod of the broker, whatever it does.
+    pub(super) fn pods(&self) -> Vec<Arc<Pod>> {
+        let mut pods = self.around.pods.state();
+        pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&self.member.name));
+        pods
+    }
+
     /// Which pods there are.
     pub(super) fn see_pods(&mut self, now: Instant) {
         let mut running = HashSet::new();
-        for pod in self.around.pods.state() {
-            if pod.labels().get(BROKER_LABEL) != Some(&self.member.name) {
-                continue;
-            }
+        for pod in self.pods() {
             let (Some(uid), Some(incarnation)) = (pod.uid(), incarnation(&pod)) else {
                 continue;
             };
@@ -166,7 +185,7 @@ impl Actor {
         self.acknowledged.retain(|uid, _| self.desired.channels().contains_key(uid));
     }
 
-    fn is_ours(&self, channel: &MessageChannel) -> bool {
+    pub(super) fn is_ours(&self, channel: &MessageChannel) -> bool {
         channel.spec.broker_ref.name == self.member.name && self.around.ownership.may_program(channel)
     }
 

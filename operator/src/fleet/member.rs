@@ -14,7 +14,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::outcome::{Deletion, Outcome};
+use super::{
+    availability::Availability,
+    outcome::{Deletion, Outcome},
+};
 
 /// Deletions that wait for the broker's task. More reconciles than this never run at once.
 const COMMANDS_MAX: usize = 64;
@@ -54,6 +57,7 @@ pub struct Member {
     pub(super) wake: Notify,
     facts: Mutex<BrokerFacts>,
     keeps_children: AtomicBool,
+    availability: Mutex<Availability>,
     pub(super) outcomes: Mutex<HashMap<Uuid, Outcome>>,
     pub(super) backlogs: Mutex<HashMap<Uuid, Backlog>>,
     pub(super) view: Mutex<View>,
@@ -82,6 +86,7 @@ impl Member {
             wake: Notify::new(),
             facts: Mutex::new(facts),
             keeps_children: AtomicBool::new(false),
+            availability: Mutex::default(),
             outcomes: Mutex::default(),
             backlogs: Mutex::default(),
             view: Mutex::default(),
@@ -110,6 +115,16 @@ impl Member {
     /// Whether the children stay when the MessageBroker is gone.
     pub fn keeps_children(&self) -> bool {
         self.keeps_children.load(Ordering::Relaxed)
+    }
+
+    /// Whether the broker is there for its clients.
+    pub fn availability(&self) -> Availability {
+        *lock(&self.availability)
+    }
+
+    /// Takes notice of whether the broker is there, and tells whether that is news.
+    pub(super) fn set_availability(&self, availability: Availability) -> bool {
+        std::mem::replace(&mut *lock(&self.availability), availability) != availability
     }
 
     /// What became of a channel, if its broker's task has looked at it.

@@ -4,6 +4,8 @@
 //! and are asked for in turn when something did.
 
 pub mod actor;
+mod attend;
+pub mod availability;
 pub mod backlog;
 pub mod control;
 pub mod desired;
@@ -21,7 +23,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
@@ -30,6 +32,7 @@ use restante_crds::{MessageBroker, MessageChannel};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use availability::Availability;
 pub use member::{BrokerFacts, Member, View};
 pub use outcome::{Deletion, Outcome, Pending, State};
 pub use triggers::Triggers;
@@ -84,8 +87,9 @@ impl Fleet {
         lock(&self.members).get(name).cloned()
     }
 
-    /// Serves a broker from now on, or takes notice of what changed about it.
-    pub fn serve(&self, name: &str, facts: BrokerFacts) -> Arc<Member> {
+    /// Serves a broker from now on, or takes notice of what changed about it. `unready_since` is since when its MessageBroker
+    /// has told that it has no ready pod.
+    pub fn serve(&self, name: &str, facts: BrokerFacts, unready_since: Option<Timestamp>) -> Arc<Member> {
         let mut members = lock(&self.members);
         if let Some(member) = members.get(name) {
             let url_before = member.facts().url;
@@ -101,7 +105,8 @@ impl Fleet {
         let (member, commands) = Member::new(name.to_owned(), facts, stop);
         let member = Arc::new(member);
         members.insert(name.to_owned(), Arc::clone(&member));
-        let task = tokio::spawn(Actor::new(Arc::clone(&member), commands, self.surroundings.clone()).run());
+        let actor = Actor::new(Arc::clone(&member), commands, self.surroundings.clone(), unready_since);
+        let task = tokio::spawn(actor.run());
         let fatal = self.surroundings.fatal.clone();
         self.surroundings.tasks.spawn(async move {
             if let Err(error) = task.await {

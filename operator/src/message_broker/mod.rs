@@ -133,7 +133,7 @@ async fn serve(
     };
     if let (Some(credential), true) = (&kept, owners.workload.is_ours()) {
         // Its channels change even while something of the broker cannot be applied.
-        serve_channels(context, valid, credential);
+        serve_channels(context, broker, valid, credential);
     }
     if let Some(Stopped { reason, message, about }) = owners.taken() {
         let cure = if reason == "NameTaken" { Cure::Others } else { Cure::Time };
@@ -174,17 +174,22 @@ async fn serve(
     let credential = kept.map_or_else(dereference::draw, Ok)?;
     let children = build::children(valid, &credential, templates);
     let workload = writer.children(&children, found, &owners).await?;
-    let view = serve_channels(context, valid, &credential);
+    let view = serve_channels(context, broker, valid, &credential);
     let (told, next) = look(context, valid, &workload, claim.as_ref()).await;
     let told = Told { differences: Some(differences), url: Some(valid.url.clone()), view, ..told };
     Ok((told, Some(next)))
 }
 
 /// Has the channels of the broker programmed, and gives what its pods say of themselves.
-fn serve_channels(context: &Context, valid: &Broker, credential: &Credential) -> View {
+fn serve_channels(
+    context: &Context,
+    broker: &MessageBroker,
+    valid: &Broker,
+    credential: &Credential,
+) -> View {
     let facts =
         BrokerFacts { uid: valid.owner.uid.clone(), token: credential.0.clone(), url: valid.url.clone() };
-    context.fleet.serve(&valid.name, facts).view()
+    context.fleet.serve(&valid.name, facts, status::unready_since(broker)).view()
 }
 
 /// Looks at what Kubernetes made of it, and says when to look again.

@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ContainerStatus, ObjectReference, PersistentVolumeClaim, Pod},
+    core::v1::{ContainerStatus, ObjectReference, PersistentVolumeClaim, Pod, PodCondition},
 };
 use kube::Resource;
 use restante_crds::condition::kind;
@@ -163,9 +163,14 @@ impl Sight<'_> {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// The condition Ready of a pod, if kubelet told it.
+pub fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready")
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    ready_condition(pod).is_some_and(|condition| condition.status == "True")
 }
 
 /// What keeps a pod from running, if Kubernetes says so.

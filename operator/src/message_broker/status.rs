@@ -72,6 +72,12 @@ impl Told {
     }
 }
 
+/// Since when the status has told that the broker has no ready pod, if it does.
+pub fn unready_since(broker: &MessageBroker) -> Option<Timestamp> {
+    let ready = condition::find(&broker.status.as_ref()?.conditions, kind::READY)?;
+    (ready.status == "False" && ready.reason == "PodsNotReady").then_some(ready.last_transition_time.0)
+}
+
 /// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
 fn own(broker: &MessageBroker) -> MessageBrokerStatus {
     let status = broker.status.clone().unwrap_or_default();

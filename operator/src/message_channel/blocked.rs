@@ -7,10 +7,15 @@ use restante_crds::{
     message_channel::DeletionPolicy,
 };
 
-use super::{dereference::Facts, kept::Kept, status::own};
+use super::{
+    build::{BROKER_NOT_READY, broker_not_ready},
+    dereference::Facts,
+    kept::Kept,
+    status::own,
+};
 use crate::{
     conditions::{Assertion, conditions, is_true},
-    fleet::{State, backlog::rounded},
+    fleet::{Availability, State, backlog::rounded},
 };
 
 /// The reason of Ready of a deleted channel that takes no more messages.
@@ -45,6 +50,9 @@ pub(super) fn deletion_blocked(
         told.iter_mut().for_each(|condition| condition.observed_generation = generation);
     }
     let going = || {
+        if facts.availability == Availability::Away {
+            return broker_not_ready(facts);
+        }
         let message = match kept {
             Kept::NotEmpty(_) => {
                 "the channel is deleted and goes when it is empty; until then its broker serves it as before"
@@ -62,8 +70,8 @@ pub(super) fn deletion_blocked(
         let message =
             "the channel is deleted and drains: pushes are refused with 410, messages can be received";
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
-    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| ready.reason == DRAINING) {
-        // Somebody thought better of it while it drained.
+    } else if condition::find(&old.conditions, kind::READY).is_some_and(|ready| goes_on(&ready.reason, facts))
+    {
         asserted.push(match condition::find(&told, kind::PROGRAMMED) {
             Some(programmed) if programmed.status != "True" => {
                 Assertion::fails(kind::READY, &programmed.reason, programmed.message.clone())
@@ -82,6 +90,12 @@ pub(super) fn deletion_blocked(
     }
     let broker = facts.has_it.clone();
     MessageChannelStatus { observed_generation: generation, conditions: told, broker, backlog, ..old }
+}
+
+/// Whether a channel that was not Ready for this reason is so again: somebody thought better of it while it drained, or its
+/// broker is back.
+fn goes_on(reason: &str, facts: &Facts) -> bool {
+    reason == DRAINING || (reason == BROKER_NOT_READY && facts.availability == Availability::Ready)
 }
 
 #[cfg(test)]
@@ -144,6 +158,22 @@ pub(super) mod tests {
         (ready.status, ready.reason) = ("False".into(), "BrokerUnreachable".into());
         let blocked = deletion_blocked(&channel, &facts(3, State::Programmed), &holding(1, 0), at(200));
         assert_eq!(told(&blocked, kind::READY), ("False", "BrokerUnreachable"));
+    }
+
+    #[test]
+    fn a_kept_channel_is_as_ready_as_its_broker_is_there() {
+        let mut channel = programmed();
+        for (availability, ready) in [
+            (Availability::Unsettled, ("True", "Deleting")),
+            (Availability::Away, ("False", "BrokerNotReady")),
+            (Availability::Unsettled, ("False", "BrokerNotReady")),
+            (Availability::Ready, ("True", "Deleting")),
+        ] {
+            let facts = Facts { availability, ..facts(3, State::Programmed) };
+            let blocked = deletion_blocked(&channel, &facts, &Kept::Away("gone".into()), at(200));
+            assert_eq!(told(&blocked, kind::READY), ready, "{availability:?}");
+            channel.status = Some(blocked);
+        }
     }
 
     #[test]

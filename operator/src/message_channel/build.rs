@@ -11,7 +11,13 @@ use super::{
     status::own,
     validate::{Programming, Verdict},
 };
-use crate::conditions::{Assertion, conditions};
+use crate::{
+    conditions::{Assertion, conditions, is_true},
+    fleet::Availability,
+};
+
+/// The reason of Ready of a channel that its broker has, and that nobody reaches there.
+pub(super) const BROKER_NOT_READY: &str = "BrokerNotReady";
 
 /// The status that a channel should have.
 pub fn status(
@@ -26,7 +32,7 @@ pub fn status(
     let (config, assertions) = match verdict {
         Verdict::Rejected { reason, message, config, .. } => (config.as_deref(), rejected(reason, message)),
         Verdict::Accepted { config, programming, dead_letter } => {
-            let ready = ready(config, dead_letter.as_ref(), facts);
+            let ready = ready(config, dead_letter.as_ref(), facts, &old.conditions);
             let programming = programmed(programming, generation, &old.conditions, ready);
             (Some(config.as_ref()), [vec![accepted(dead_letter.as_ref())], programming].concat())
         }
@@ -82,25 +88,44 @@ fn accepted(dead_letter: Option<&DeadLetterFault>) -> Assertion {
     }
 }
 
-/// What Ready says of a channel that every pod has: the broker's pod may restart meanwhile, which its MessageBroker tells.
-fn ready(config: &ChannelConfig, dead_letter: Option<&DeadLetterFault>, facts: &Facts) -> Assertion {
-    let broker = facts.has_it.as_deref().unwrap_or("of spec.brokerRef");
-    match dead_letter {
-        Some(fault) => Assertion::fails(kind::READY, fault.reason(), fault.to_string()),
-        None if config.paused => Assertion::holds(
-            kind::READY,
-            "Paused",
-            format!(
-                "the broker has the channel, and answers pulls as if there were no message until spec.paused is false; \
-                 MessageBroker {broker} tells whether its pod runs"
-            ),
-        ),
-        None => {
-            let message =
-                format!("the broker has the channel; MessageBroker {broker} tells whether its pod runs");
-            Assertion::holds(kind::READY, "Ready", message)
-        }
+/// What Ready says of a channel that every pod has.
+fn ready(
+    config: &ChannelConfig,
+    dead_letter: Option<&DeadLetterFault>,
+    facts: &Facts,
+    old: &[Condition],
+) -> Assertion {
+    if let Some(fault) = dead_letter {
+        return Assertion::fails(kind::READY, fault.reason(), fault.to_string());
     }
+    let is_reached = match facts.availability {
+        Availability::Ready => true,
+        // A restart of the pod is told by its MessageBroker alone. What was never reached is not Ready by that.
+        Availability::Unsettled => is_true(old, kind::READY) && is_true(old, kind::PROGRAMMED),
+        Availability::Away => false,
+    };
+    let broker = facts.has_it.as_deref().unwrap_or("of spec.brokerRef");
+    if !is_reached {
+        broker_not_ready(facts)
+    } else if config.paused {
+        let message = format!(
+            "MessageBroker {broker} has the channel, and answers pulls as if there were no message until spec.paused is false"
+        );
+        Assertion::holds(kind::READY, "Paused", message)
+    } else {
+        Assertion::holds(kind::READY, "Ready", format!("MessageBroker {broker} serves the channel"))
+    }
+}
+
+/// What Ready says of a channel whose broker has no pod that clients are sent to.
+pub(super) fn broker_not_ready(facts: &Facts) -> Assertion {
+    let message = match facts.has_it.as_deref().and_then(|broker| broker.split_once('/')) {
+        Some((namespace, name)) => format!(
+            "MessageBroker {namespace}/{name} has no ready pod: see `kubectl -n {namespace} describe messagebroker {name}`"
+        ),
+        None => "the MessageBroker of spec.brokerRef has no ready pod".to_owned(),
+    };
+    Assertion::fails(kind::READY, BROKER_NOT_READY, message)
 }
 
 /// Whether every pod has the channel, and with that whether it is ready.
@@ -171,7 +196,7 @@ mod tests {
             ]
         );
         let ready = condition::find(&status.conditions, kind::READY).unwrap();
-        assert!(ready.message.contains("MessageBroker mq/default tells"), "{}", ready.message);
+        assert_eq!(ready.message, "MessageBroker mq/default serves the channel");
         assert_eq!(status.observed_generation, Some(3));
         assert_eq!(status.broker.as_deref(), Some("mq/default"));
         assert_eq!(status.destination.as_deref(), Some("acme/orders"));
@@ -221,6 +246,39 @@ mod tests {
         channel.metadata.generation = Some(4);
         let pending = facts(4, State::Pending(Pending::NoPod));
         assert_eq!(told(&status_of(&channel, &pending))[1], ("Programmed", "False", "NoBrokerPod"));
+    }
+
+    #[test]
+    fn a_channel_is_ready_once_its_broker_is_there_and_until_it_is_away() {
+        let mut channel = open();
+        let mut ready = |availability| {
+            let facts = Facts { availability, ..facts(3, State::Programmed) };
+            let status = status_of(&channel, &facts);
+            let [_, programmed, ready] = told(&status)[..] else { panic!("{status:?}") };
+            assert_eq!(programmed, ("Programmed", "True", "Programmed"));
+            let ready = (ready.1.to_owned(), ready.2.to_owned());
+            channel.status = Some(status);
+            ready
+        };
+        let yes = ("True".to_owned(), "Ready".to_owned());
+        let no = ("False".to_owned(), "BrokerNotReady".to_owned());
+        for (availability, told) in [
+            (Availability::Unsettled, &no),
+            (Availability::Ready, &yes),
+            (Availability::Unsettled, &yes),
+            (Availability::Away, &no),
+            (Availability::Unsettled, &no),
+            (Availability::Ready, &yes),
+        ] {
+            assert_eq!(ready(availability), *told, "{availability:?}");
+        }
+    }
+
+    #[test]
+    fn a_broker_without_a_ready_pod_is_named_with_where_to_look() {
+        let away = Facts { availability: Availability::Away, ..facts(3, State::Programmed) };
+        let message = broker_not_ready(&away).message;
+        assert!(message.ends_with("`kubectl -n mq describe messagebroker default`"), "{message}");
     }
 
     #[test]

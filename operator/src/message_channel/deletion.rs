@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn planned(broker: BrokerState, is_patience_over: bool) -> Plan {
-        let facts = Facts { broker, outcome: None, backlog: None, has_it: None };
+        let facts = Facts { broker, outcome: None, ..facts(3, State::Programmed) };
         plan(&open(), &facts, true, is_patience_over)
     }
 

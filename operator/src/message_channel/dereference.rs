@@ -10,7 +10,7 @@ use super::deletion;
 use crate::{
     conditions::is_true,
     context::Context,
-    fleet::{Member, Outcome},
+    fleet::{Availability, Member, Outcome},
     ownership,
 };
 
@@ -21,6 +21,8 @@ pub struct Facts {
     pub broker: BrokerState,
     /// What the broker's task says of it.
     pub outcome: Option<Outcome>,
+    /// Whether the broker is there for its clients.
+    pub availability: Availability,
     /// The backlog that its status should show.
     pub backlog: Option<Backlog>,
     /// The MessageBroker that has it, as its status should tell.
@@ -87,8 +89,10 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
     let broker = broker(context, channel);
     let uid: Option<Uuid> = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
     let member = broker.member().cloned();
+    let availability = member.as_ref().map(|member| member.availability()).unwrap_or_default();
     let told = member.zip(uid);
     Facts {
+        availability,
         outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
         backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
         has_it: ownership::broker_of(channel, context.ownership.namespace()),

@@ -1,6 +1,6 @@
 //! Writes the status of a MessageChannel when it changed, and tells what turned.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -11,7 +11,7 @@ use restante_crds::{
 };
 use serde_json::json;
 
-use super::{KIND, kept};
+use super::{KIND, build::BROKER_NOT_READY, kept};
 use crate::{
     conditions::transitions,
     context::Context,
@@ -67,6 +67,9 @@ pub async fn write(
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
         let Some(type_) = worth_telling(condition) else { continue };
+        if condition.type_ == kind::READY && condition.status == "True" && is_back(&old.conditions) {
+            continue;
+        }
         let note = match condition.type_.as_str() {
             // Its message counts.
             kind::DELETION_BLOCKED => kept::note(&condition.reason).to_owned(),
@@ -77,4 +80,36 @@ pub async fn write(
         context.events.publish_about(&reference, type_, &condition.reason, note, other).await;
     }
     Ok(())
+}
+
+/// Whether a channel that was Ready waited for its broker alone: that this is back is one event of the MessageBroker, and none
+/// of each of its 10,000 channels.
+fn is_back(old: &[Condition]) -> bool {
+    let [ready, programmed] = [kind::READY, kind::PROGRAMMED].map(|kind| condition::find(old, kind));
+    ready.zip(programmed).is_some_and(|(ready, programmed)| {
+        ready.reason == BROKER_NOT_READY
+            && programmed.status == "True"
+            && programmed.last_transition_time.0 < ready.last_transition_time.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::conditions::{Assertion, conditions};
+
+    #[test]
+    fn the_return_of_a_broker_is_no_event_of_its_channels_and_the_first_time_is_one() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let programmed = Assertion::holds(kind::PROGRAMMED, "Programmed", "");
+        let waits = Assertion::fails(kind::READY, BROKER_NOT_READY, "");
+        let new = conditions(&[], None, at(10), [programmed.clone(), waits.clone()]);
+        assert!(!is_back(&new));
+        let ready = Assertion::holds(kind::READY, "Ready", "");
+        let served = conditions(&new, None, at(12), [programmed.clone(), ready]);
+        assert!(!is_back(&served));
+        assert!(is_back(&conditions(&served, None, at(90), [programmed, waits])));
+    }
 }

@@ -147,7 +147,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fleet::Outcome;
+    use crate::fleet::{Availability, Outcome};
 
     pub(in crate::message_channel) fn channel(spec: Value) -> MessageChannel {
         serde_json::from_value(json!({
@@ -171,7 +171,13 @@ pub(super) mod tests {
     pub(in crate::message_channel) fn facts(generation: i64, state: State) -> Facts {
         let outcome = Outcome { generation, state, dead_letter: None };
         let has_it = Some("mq/default".into());
-        Facts { broker: BrokerState::Starting, outcome: Some(outcome), backlog: None, has_it }
+        Facts {
+            broker: BrokerState::Starting,
+            outcome: Some(outcome),
+            availability: Availability::Ready,
+            backlog: None,
+            has_it,
+        }
     }
 
     fn conflict() -> Conflict {
@@ -232,7 +238,13 @@ pub(super) mod tests {
     #[test]
     fn a_broker_that_is_not_served_for_long_is_told_and_one_that_starts_is_not() {
         let programming = |broker| {
-            let facts = Facts { broker, outcome: None, backlog: None, has_it: None };
+            let facts = Facts {
+                broker,
+                outcome: None,
+                availability: Availability::Ready,
+                backlog: None,
+                has_it: None,
+            };
             match validate(&open(), &facts) {
                 Verdict::Accepted { programming, .. } => programming,
                 Verdict::Rejected { reason, .. } => panic!("{reason}"),
@@ -248,6 +260,7 @@ pub(super) mod tests {
         let nowhere = Facts {
             broker: BrokerState::NotFound("MessageBroker x does not exist".into()),
             outcome: None,
+            availability: Availability::Ready,
             backlog: None,
             has_it: None,
         };

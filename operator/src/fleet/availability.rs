@@ -1,0 +1,121 @@
+//! Whether a broker is there for its clients: whether one of its pods is ready, and for how long none has been. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use tokio::time::Instant;
+
+use crate::message_broker::readiness::ready_condition;
+
+/// How long a broker may be without a ready pod before its channels say so. A restart or a rollout of its one pod takes less,
+/// and must not write the statuses of 10,000 channels twice: each write costs the API server 12 ms of CPU.
+pub const AWAY_AFTER: Duration = Duration::from_secs(60);
+
+/// Whether a broker is there for its clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Availability {
+    /// No pod is ready, for less than `AWAY_AFTER` as far as is known: what channels said of it stays.
+    #[default]
+    Unsettled,
+    /// A pod is ready.
+    Ready,
+    /// No pod has been ready for `AWAY_AFTER`.
+    Away,
+}
+
+/// Since when a broker has had no ready pod. It has one until the first look.
+#[derive(Debug, Default)]
+pub(super) struct Absence {
+    since: Option<Instant>,
+    is_away: bool,
+}
+
+impl Absence {
+    /// Takes notice of whether a pod is ready. `before` is how long none has been, if that is known otherwise.
+    pub(super) fn notice(&mut self, is_ready: bool, before: Duration, now: Instant) -> Availability {
+        if is_ready {
+            *self = Self::default();
+            return Availability::Ready;
+        }
+        // More than AWAY_AFTER says nothing more.
+        let since = || now.checked_sub(before.min(AWAY_AFTER)).unwrap_or(now);
+        let since = *self.since.get_or_insert_with(since);
+        self.is_away = now.duration_since(since) >= AWAY_AFTER;
+        if self.is_away { Availability::Away } else { Availability::Unsettled }
+    }
+
+    /// When the broker is away, if none of its pods becomes ready before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.filter(|_| !self.is_away).map(|since| since + AWAY_AFTER)
+    }
+}
+
+/// Whether clients are sent to a pod.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && ready_condition(pod).is_some_and(|condition| condition.status == "True")
+}
+
+/// How long no pod has been ready when somebody looks for the first time: as long as the MessageBroker told so, or as one of
+/// the pods does. A pod that was made a moment ago does not tell of the one before.
+pub(super) fn known_before(pods: &[&Pod], told_since: Option<Timestamp>, now: Timestamp) -> Duration {
+    let unready = |pod: &&Pod| {
+        let condition = ready_condition(pod).filter(|condition| condition.status == "False")?;
+        Some(condition.last_transition_time.as_ref()?.0)
+    };
+    let since = pods.iter().filter_map(unready).chain(told_since).min();
+    since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: &str, since: &str) -> Pod {
+        let condition = json!({ "type": "Ready", "status": status, "lastTransitionTime": since });
+        serde_json::from_value(json!({ "status": { "conditions": [condition] } })).unwrap()
+    }
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_broker_is_away_after_a_minute_without_a_ready_pod_and_back_at_once() {
+        let mut absence = Absence::default();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(absence.notice(true, Duration::ZERO, start), Availability::Ready);
+        assert_eq!(absence.due(), None);
+        assert_eq!(absence.notice(false, Duration::ZERO, after(10)), Availability::Unsettled);
+        assert_eq!(absence.due(), Some(after(70)));
+        assert_eq!(absence.notice(false, Duration::ZERO, after(69)), Availability::Unsettled);
+        assert_eq!(absence.notice(false, Duration::ZERO, after(70)), Availability::Away);
+        assert_eq!(absence.due(), None);
+        assert_eq!(absence.notice(true, Duration::ZERO, after(71)), Availability::Ready);
+        assert_eq!(absence.notice(false, Duration::ZERO, after(72)), Availability::Unsettled);
+    }
+
+    #[test]
+    fn an_operator_that_starts_again_goes_on_with_the_time_that_was_told() {
+        let now = at("2026-01-01T00:02:00Z");
+        let made = pod("False", "2026-01-01T00:01:50Z");
+        assert_eq!(known_before(&[&made], None, now), Duration::from_secs(10));
+        let told = Some(at("2026-01-01T00:00:00Z"));
+        assert_eq!(known_before(&[&made], told, now), Duration::from_secs(120));
+        assert_eq!(known_before(&[], None, now), Duration::ZERO);
+        assert_eq!(known_before(&[&pod("False", "2026-01-01T00:03:00Z")], None, now), Duration::ZERO);
+        let before = known_before(&[&made], told, now);
+        assert_eq!(Absence::default().notice(false, before, Instant::now()), Availability::Away);
+    }
+
+    #[test]
+    fn a_pod_that_ends_is_not_ready() {
+        let mut pod = pod("True", "2026-01-01T00:00:00Z");
+        assert!(is_ready(&pod) && !is_ready(&Pod::default()));
+        pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:01:00Z")).unwrap();
+        assert!(!is_ready(&pod));
+    }
+}

@@ -15,6 +15,8 @@ pub mod kind {
     pub const READY: &str = "Ready";
     /// The volume is not what the spec asks for.
     pub const STORAGE_DIFFERS: &str = "StorageDiffers";
+    /// The default MessageBroker is not as its installation asks.
+    pub const DEFAULT_DIFFERS: &str = "DefaultDiffers";
     /// The broker has another data folder than it had.
     pub const STORE_REPLACED: &str = "StoreReplaced";
     /// The resource is deleted and something keeps it.
@@ -22,7 +24,8 @@ pub mod kind {
     /// Waiting is in vain: somebody has to edit this resource, or another one has been missing for long.
     pub const STALLED: &str = "Stalled";
     /// Those that the operator tells of a MessageBroker, in their order.
-    pub const OF_MESSAGE_BROKER: &[&str] = &[READY, STORAGE_DIFFERS, STORE_REPLACED, STALLED];
+    pub const OF_MESSAGE_BROKER: &[&str] =
+        &[READY, STORAGE_DIFFERS, DEFAULT_DIFFERS, STORE_REPLACED, STALLED];
     /// Those that the operator tells of a MessageChannel, in their order. Others may be there as well, and are not its own.
     pub const OF_MESSAGE_CHANNEL: &[&str] = &[ACCEPTED, PROGRAMMED, READY, DELETION_BLOCKED, STALLED];
 }

@@ -8,8 +8,9 @@ use restante_crds::MessageBroker;
 use tokio::sync::watch;
 
 use crate::{
-    backoff::Backoffs, config::RunArgs, error::Error, events::Events, fleet::Fleet, jitter, metrics::Metrics,
-    ownership::Ownership, stalled::Failures, unreadable::Told, written::Written,
+    backoff::Backoffs, config::RunArgs, default_differs::DefaultDiffers, error::Error, events::Events,
+    fleet::Fleet, jitter, metrics::Metrics, ownership::Ownership, stalled::Failures, unreadable::Told,
+    written::Written,
 };
 
 /// The longest reconcile. kube retries some answers by itself and has no read time-out.
@@ -37,6 +38,8 @@ pub struct Context {
     pub failures: Failures,
     /// Objects that were told to be unreadable.
     pub told: Told,
+    /// Whether the default broker is as its installation asks.
+    pub default_differs: DefaultDiffers,
     /// When the operator started: what it cannot reach yet is not away for that.
     pub started: Timestamp,
     /// The brokers that are served.

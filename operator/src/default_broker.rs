@@ -28,7 +28,12 @@ use restante_crds::MessageBroker;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, error::Error, run};
+use crate::{
+    context::Context,
+    default_differs::{Difference, Verdict},
+    error::Error,
+    run,
+};
 
 /// What reconciles it, in metrics and log lines.
 const KIND: &str = "DefaultBroker";
@@ -78,6 +83,7 @@ pub async fn keep(context: Arc<Context>, name: &str, stop: CancellationToken) {
 /// No reconcile tells of what is not there.
 async fn tell_if_missing(state: &State, store: &Store<ConfigMap>, name: &str) {
     if store.wait_until_ready().await.is_ok() && store.is_empty() {
+        state.context.default_differs.set(Verdict::AsAsked);
         state.context.metrics.reconcile_errors.with_label_values(&[KIND, "missing"]).inc();
         tracing::error!(
             "ConfigMap {name} (--default-broker-configmap) does not exist in namespace {}: there is no default \
@@ -103,6 +109,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         Ok(built) => built,
         Err(why) => {
             context.metrics.reconcile_errors.with_label_values(&[KIND, "malformed"]).inc();
+            state.differs(config_map, name_in(config_map), "Malformed", why.clone());
             state.tell(config_map, None, "DefaultBrokerMalformed", why).await;
             return Ok(Action::await_change());
         }
@@ -112,6 +119,7 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
     let there =
         there.map_err(Error::kube(format!("read MessageBroker {broker}")))?.map(|there| there.metadata);
     if there.as_ref().is_some_and(|there| state.is_applied(config_map, there)) {
+        state.is_as_asked();
         return Ok(Action::await_change());
     }
     if there.is_none() && !is_still_there(context, config_map).await? {
@@ -127,11 +135,13 @@ async fn apply(config_map: &ConfigMap, state: &State) -> Result<Action, Error> {
         Ok(applied) => {
             tracing::info!(broker, "the default MessageBroker is as the installation wants it");
             state.has_applied(config_map, &applied.metadata);
+            state.is_as_asked();
             state.tell_left_behind(config_map, &broker).await;
             Ok(Action::await_change())
         }
         Err(error) => {
             if let Some(words) = error.refusal() {
+                state.differs(config_map, Some(broker), "Refused", words.clone());
                 state.tell(config_map, reference, "DefaultBrokerRefused", words).await;
             }
             Err(error)
@@ -171,6 +181,19 @@ impl State {
             self.context.events.publish_about(&broker, EventType::Warning, reason, note.clone(), None).await;
         }
         self.context.events.publish(config_map, EventType::Warning, reason, note).await;
+    }
+
+    /// Has it told in the status of the MessageBroker, if there is one.
+    fn differs(&self, config_map: &ConfigMap, broker: Option<String>, reason: &'static str, why: String) {
+        let difference =
+            Difference { config_map: config_map.name_any(), uid: config_map.uid(), broker, reason, why };
+        self.context.metrics.default_broker_refused.set(1);
+        self.context.default_differs.set(Verdict::Differs(difference));
+    }
+
+    fn is_as_asked(&self) {
+        self.context.metrics.default_broker_refused.set(0);
+        self.context.default_differs.set(Verdict::AsAsked);
     }
 
     /// Tells those that the ConfigMap made under another name: they stay, with their channels, until somebody deletes them.
@@ -218,6 +241,12 @@ fn in_hand(metadata: &ObjectMeta) -> ObjectMeta {
         owner_references: metadata.owner_references.clone(),
         ..ObjectMeta::default()
     }
+}
+
+/// The name in a manifest of which nothing else may be right.
+fn name_in(config_map: &ConfigMap) -> Option<String> {
+    let manifest: Value = serde_saphyr::from_str(config_map.data.as_ref()?.get(KEY)?).ok()?;
+    manifest["metadata"]["name"].as_str().map(str::to_owned)
 }
 
 /// The name and the manifest of the MessageBroker, which the ConfigMap owns. As it is written, so that the API server names
@@ -273,6 +302,8 @@ mod tests {
     fn what_is_no_broker_is_named() {
         let error = build(&config_map("spec: ["), "mq").unwrap_err();
         assert!(error.starts_with("broker.yaml is no MessageBroker: "), "{error}");
+        assert_eq!(name_in(&config_map("spec: [")), None);
+        assert_eq!(name_in(&config_map("metadata: {name: main}\nspec: 1\n")).as_deref(), Some("main"));
         let error = build(&ConfigMap::default(), "mq").unwrap_err();
         assert_eq!(error, "it has no key broker.yaml");
     }

@@ -13,6 +13,7 @@ pub mod conditions;
 pub mod config;
 pub mod context;
 pub mod default_broker;
+pub mod default_differs;
 pub mod default_operator;
 pub mod error;
 pub mod events;

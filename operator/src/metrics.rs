@@ -33,6 +33,8 @@ pub struct Metrics {
     pub drifts: IntCounter,
     /// MessageChannels that other operators serve, or none. Sampled at each scrape.
     pub channels_not_ours: IntGauge,
+    /// Whether the ConfigMap of the default MessageBroker is refused.
+    pub default_broker_refused: IntGauge,
     /// Resources by kind, condition and status. Sampled at each scrape.
     resources: IntGaugeVec,
 }
@@ -70,6 +72,11 @@ impl Metrics {
             "MessageChannels that another operator serves, or none.",
         )?;
         registry.register(Box::new(channels_not_ours.clone()))?;
+        let default_broker_refused = IntGauge::new(
+            "restante_operator_default_broker_refused",
+            "1 while the ConfigMap of the default MessageBroker is malformed or refused, else 0.",
+        )?;
+        registry.register(Box::new(default_broker_refused.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = Gauge::with_opts(
             Opts::new("restante_operator_build_info", "Always 1; the version is the label.")
@@ -91,6 +98,7 @@ impl Metrics {
             puts: counters("puts_total", "Single channels sent to broker pods.", &["result"])?,
             drifts,
             channels_not_ours,
+            default_broker_refused,
             resources,
             registry,
         })

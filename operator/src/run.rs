@@ -33,7 +33,9 @@ use crate::{
     backoff::Backoffs,
     config::RunArgs,
     context::Context,
-    default_broker, default_operator,
+    default_broker,
+    default_differs::DefaultDiffers,
+    default_operator,
     error::Error,
     events::Events,
     fleet::{Fleet, Surroundings, Triggers, control},
@@ -141,6 +143,11 @@ async fn serve(
 
     let fatal = CancellationToken::new();
     let events = Events::new(client.clone(), args.identity());
+    let default_differs = DefaultDiffers::new(
+        args.default_broker_configmap.is_some(),
+        broker_store.clone(),
+        broker_triggers.clone(),
+    );
     let fleet = Arc::new(Fleet::new(Surroundings {
         channels: channel_store.clone(),
         pods: pod_store.clone(),
@@ -165,6 +172,7 @@ async fn serve(
         written: Arc::default(),
         failures: Failures::default(),
         told: Told::default(),
+        default_differs,
         seen,
         started: Timestamp::now(),
         fleet: Arc::clone(&fleet),

@@ -157,7 +157,8 @@ pub struct MessageBrokerStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, StorageDiffers, StoreReplaced, and Stalled when waiting is in vain.
+    /// Ready, StorageDiffers, StoreReplaced, DefaultDiffers while the values of the default broker are refused, and Stalled
+    /// when waiting is in vain.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::condition::readable")]
     #[schemars(schema_with = "crate::condition::list_schema")]
     pub conditions: Vec<Condition>,

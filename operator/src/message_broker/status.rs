@@ -46,6 +46,8 @@ pub struct Told {
     pub differences: Option<Vec<String>>,
     /// That the claim has no volume, if it was looked at and has none.
     pub unbound: Option<String>,
+    /// That the default broker is not as its installation asks, if this is the one.
+    pub default_differs: Option<Assertion>,
     /// What clients begin with, if it is known.
     pub url: Option<String>,
     /// What the pods say of themselves.
@@ -55,21 +57,25 @@ pub struct Told {
 impl Told {
     /// That something is in the way, and nothing else is known.
     pub fn stopped(reason: &str, message: impl Into<String>) -> Self {
-        let mut message: String = message.into();
-        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
-        message.truncate(end.unwrap_or_default());
         Self {
-            ready: Assertion::fails(kind::READY, reason, message),
+            ready: Assertion::fails(kind::READY, reason, shortened(message.into())),
             cure: Cure::Time,
             about: None,
             trouble: None,
             ready_pods: None,
             differences: None,
             unbound: None,
+            default_differs: None,
             url: None,
             view: View::default(),
         }
     }
+}
+
+fn shortened(mut message: String) -> String {
+    let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
+    message.truncate(end.unwrap_or_default());
+    message
 }
 
 /// Since when the status has told that the broker has no ready pod, if it does.
@@ -105,7 +111,8 @@ pub fn status(
         now,
     );
     let storage = storage(told.differences, told.unbound, &old.conditions);
-    let asserted = [Some(told.ready), storage, store.replaced, stalled].into_iter().flatten();
+    let asserted =
+        [Some(told.ready), storage, told.default_differs, store.replaced, stalled].into_iter().flatten();
     MessageBrokerStatus {
         observed_generation: generation,
         conditions: conditions(&old.conditions, generation, now, asserted),
@@ -149,6 +156,9 @@ fn storage(
 /// Tells what a reconcile found out, and gives when the status has to say more, if nothing happens before.
 pub async fn tell(context: &Context, broker: &MessageBroker, told: Told) -> Result<Option<Duration>, Error> {
     let now = context.now();
+    let differs = context.default_differs.condition(broker, &own(broker).conditions);
+    let differs = differs.map(|told| Assertion { message: shortened(told.message), ..told });
+    let told = Told { default_differs: differs, ..told };
     let Stalled { condition, after } = judge_stalled(context, broker, &told, now);
     let (about, trouble) = (told.about.clone(), told.trouble.clone());
     write(context, broker, status(broker, told, condition, now), about, trouble).await?;
@@ -195,8 +205,14 @@ async fn write(
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
-            let about = about.clone().filter(|_| condition.type_ == kind::READY);
             let (reference, note) = (broker.object_ref(&()), condition.message.clone());
+            let about = match condition.type_.as_str() {
+                kind::READY => about.clone(),
+                // Of one reason and with other words, which are told only with another object.
+                _ => {
+                    Some(ObjectReference { resource_version: broker.resource_version(), ..reference.clone() })
+                }
+            };
             context.events.publish_about(&reference, type_, &condition.reason, note, about).await;
         }
     }
@@ -245,6 +261,7 @@ mod tests {
             ready_pods: Some(1),
             differences: Some(Vec::new()),
             unbound: None,
+            default_differs: None,
             url: Some("http://mq".into()),
             view: View { channels: Some(2), store_id: Some(uuid::Uuid::nil()), ..View::default() },
         }

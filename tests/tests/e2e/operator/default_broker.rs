@@ -1,10 +1,13 @@
 //! The MessageBroker that an installation comes with: kept as its ConfigMap says, without a restart of the operator.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use restante_tests::wait;
 use serde_json::json;
 
-use super::process::{Operator, SOON};
+use super::{
+    objects::{condition, condition_is},
+    process::{Operator, SOON},
+};
 use crate::shared;
 
 const FLAG: &str = "--default-broker-configmap=recipe";
@@ -70,6 +73,70 @@ fn a_refusal_of_the_default_broker_is_told_on_the_config_map_and_on_the_broker()
     }
     operator.apply(&recipe("default-refused", "  keepAliveSeconds: 900\n"))?;
     keep_alive_is(&operator, 900)
+}
+
+#[test]
+fn what_the_default_broker_is_refused_is_a_condition_of_it_until_it_is_taken() -> Result<()> {
+    let Some(mut operator) = start("default-differs")? else { return Ok(()) };
+    operator.until_ready("main")?;
+    operator.apply(&recipe("default-differs", "  trustedProxies: [300.1.1.1/99]\n"))?;
+    let message = operator.until_condition("main", "DefaultDiffers", "True", "Refused")?;
+    ensure!(message.contains("trustedProxies") && message.contains("ConfigMap recipe"), "{message}");
+    ensure!(message.contains("helm upgrade"), "{message}");
+    let broker = operator.get(BROKER)?;
+    condition_is(&broker, "Ready", "True", "Ready").context("what runs is not touched")?;
+    // Another refusal is told in its place.
+    operator.apply(&recipe("default-differs", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    operator.until("the other refusal", BROKER, |broker| {
+        let message = condition_is(broker, "DefaultDiffers", "True", "Refused")?;
+        ensure!(message.contains("spec.engine.embedded.storage"), "{message}");
+        Ok(())
+    })?;
+    // A start of the operator does not take it back for a moment.
+    let told = condition(&operator.get(BROKER)?, "DefaultDiffers")?.clone();
+    operator.stop()?;
+    let operator = Operator::start_again(operator.cluster, "default-differs", &[FLAG])?;
+    wait::until("both to be reconciled", SOON, || {
+        for kind in ["DefaultBroker", "MessageBroker"] {
+            let reconciles =
+                operator.metric(&format!("restante_operator_reconcile_total{{kind=\"{kind}\"}}"))?;
+            ensure!(reconciles >= 1.0, "{kind} was reconciled {reconciles} times");
+        }
+        Ok(())
+    })?;
+    ensure!(condition(&operator.get(BROKER)?, "DefaultDiffers")? == &told);
+    operator.apply(&recipe("default-differs", "  keepAliveSeconds: 900\n"))?;
+    keep_alive_is(&operator, 900)?;
+    operator.until("the condition to be gone", BROKER, |broker| {
+        ensure!(condition(broker, "DefaultDiffers").is_err(), "{}", broker["status"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_malformed_config_map_is_a_condition_of_the_broker_that_it_made() -> Result<()> {
+    let Some(operator) = start("default-unread")? else { return Ok(()) };
+    let mut malformed = recipe("default-unread", "");
+    malformed["data"]["broker.yaml"] = json!("spec: [");
+    operator.apply(&malformed)?;
+    let message = operator.until_condition("main", "DefaultDiffers", "True", "Malformed")?;
+    ensure!(message.contains("broker.yaml is no MessageBroker"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_default_broker_that_is_refused_before_it_exists_is_told_by_event_log_and_metric() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "default-never", &[FLAG])?;
+    operator.apply(&recipe("default-never", "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    let note = operator.until_event("recipe", "DefaultBrokerRefused")?;
+    ensure!(note.contains("spec.engine.embedded.storage"), "{note}");
+    ensure!(operator.log().contains("the default MessageBroker is not as ConfigMap recipe wants it"));
+    ensure!(operator.metric("restante_operator_default_broker_refused")? == 1.0);
+    operator.apply(&recipe("default-never", ""))?;
+    operator.until_ready("main")?;
+    ensure!(operator.metric("restante_operator_default_broker_refused")? == 0.0);
+    Ok(())
 }
 
 #[test]

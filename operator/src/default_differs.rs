@@ -1,0 +1,174 @@
+//! What keeps the default MessageBroker from being as its ConfigMap says. The reconcile of the ConfigMap finds it out; that of
+//! the MessageBroker, which alone writes its status, tells it there.
+
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
+use restante_crds::{
+    MessageBroker,
+    condition::{self, kind},
+};
+
+use crate::{conditions::Assertion, fleet::Triggers};
+
+/// What became of the ConfigMap's manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody has tried since the operator started: what was told stays.
+    #[default]
+    Unknown,
+    /// The MessageBroker is as asked, or none is asked for.
+    AsAsked,
+    /// It is not.
+    Differs(Difference),
+}
+
+/// Why a MessageBroker is not as its ConfigMap says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The ConfigMap's name.
+    pub config_map: String,
+    /// The ConfigMap's UID.
+    pub uid: Option<String>,
+    /// The MessageBroker's name, if it can be read.
+    pub broker: Option<String>,
+    /// The reason of the condition.
+    pub reason: &'static str,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Difference {
+    /// Whether a MessageBroker is the one that is not as asked. Where the ConfigMap names none, those are that it made.
+    fn is_about(&self, broker: &MessageBroker) -> bool {
+        match &self.broker {
+            Some(name) => *name == broker.name_any(),
+            None => broker.owner_references().iter().any(|owner| Some(&owner.uid) == self.uid.as_ref()),
+        }
+    }
+
+    fn message(&self) -> String {
+        format!(
+            "this MessageBroker stays as it was, since ConfigMap {} has a manifest that is not applied: {}. Correct the values \
+             broker.* and run `helm upgrade`",
+            self.config_map, self.why
+        )
+    }
+}
+
+impl Verdict {
+    /// The condition that a MessageBroker should have, given those that it has.
+    fn condition(&self, broker: &MessageBroker, old: &[Condition]) -> Option<Assertion> {
+        match self {
+            Self::Unknown => condition::find(old, kind::DEFAULT_DIFFERS).map(|old| Assertion {
+                kind: kind::DEFAULT_DIFFERS,
+                holds: old.status == "True",
+                reason: old.reason.clone(),
+                message: old.message.clone(),
+            }),
+            Self::Differs(difference) if difference.is_about(broker) => {
+                Some(Assertion::holds(kind::DEFAULT_DIFFERS, difference.reason, difference.message()))
+            }
+            Self::AsAsked | Self::Differs(_) => None,
+        }
+    }
+}
+
+/// The verdict, and whom it concerns.
+pub struct DefaultDiffers {
+    verdict: Mutex<Verdict>,
+    brokers: Store<DeserializeGuard<MessageBroker>>,
+    triggers: Triggers<DeserializeGuard<MessageBroker>>,
+}
+
+impl DefaultDiffers {
+    /// Of an installation that has such a ConfigMap, or has none.
+    pub fn new(
+        has_config_map: bool,
+        brokers: Store<DeserializeGuard<MessageBroker>>,
+        triggers: Triggers<DeserializeGuard<MessageBroker>>,
+    ) -> Self {
+        let verdict = if has_config_map { Verdict::Unknown } else { Verdict::AsAsked };
+        Self { verdict: Mutex::new(verdict), brokers, triggers }
+    }
+
+    /// Takes a verdict, and has it told if it is another.
+    pub fn set(&self, verdict: Verdict) {
+        let before = std::mem::replace(&mut *self.lock(), verdict.clone());
+        if before != verdict {
+            // Those that are not in the store yet are reconciled when they are.
+            let brokers = self.brokers.state();
+            self.triggers.extend(brokers.iter().map(|broker| ObjectRef::from_obj(broker.as_ref())));
+        }
+    }
+
+    /// The condition that a MessageBroker should have, given those that it has.
+    pub fn condition(&self, broker: &MessageBroker, old: &[Condition]) -> Option<Assertion> {
+        self.lock().condition(broker, old)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::conditions::conditions;
+
+    fn broker(name: &str) -> MessageBroker {
+        serde_json::from_value(json!({
+            "apiVersion": "restante.dev/v1alpha1",
+            "kind": "MessageBroker",
+            "metadata": { "name": name },
+            "spec": {},
+        }))
+        .unwrap()
+    }
+
+    fn differs(name: Option<&str>) -> Verdict {
+        Verdict::Differs(Difference {
+            config_map: "recipe".into(),
+            uid: Some("u1".into()),
+            broker: name.map(Into::into),
+            reason: "Refused",
+            why: "spec.size: too small".into(),
+        })
+    }
+
+    #[test]
+    fn the_broker_of_the_name_is_told_what_was_refused_and_what_to_do() {
+        let told = differs(Some("main")).condition(&broker("main"), &[]).unwrap();
+        assert!(told.holds && told.message.contains("ConfigMap recipe"), "{told:?}");
+        assert!(told.message.contains("not applied: spec.size: too small. Correct"), "{told:?}");
+        assert_eq!(differs(Some("main")).condition(&broker("other"), &[]), None);
+        assert_eq!(Verdict::AsAsked.condition(&broker("main"), &[]), None);
+    }
+
+    #[test]
+    fn a_manifest_that_names_nobody_is_told_to_whom_it_made() {
+        let mut made = broker("main");
+        assert_eq!(differs(None).condition(&made, &[]), None);
+        let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "recipe", "uid": "u1" }]);
+        made.metadata.owner_references = serde_json::from_value(owner).unwrap();
+        assert!(differs(None).condition(&made, &[]).is_some());
+    }
+
+    #[test]
+    fn what_was_told_stays_until_somebody_tries_again() {
+        let main = broker("main");
+        let told = differs(Some("main")).condition(&main, &[]).unwrap();
+        let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
+        let old = conditions(&[], None, now, [told.clone()]);
+        assert_eq!(Verdict::Unknown.condition(&main, &old), Some(told));
+        assert_eq!(Verdict::AsAsked.condition(&main, &old), None);
+    }
+}

@@ -165,7 +165,13 @@ impl Writer<'_> {
         let grown = claims.patch(&name, &params, &Patch::Merge(&patch)).await;
         let grown = grown.map_err(Error::kube(format!("grow PersistentVolumeClaim {name}")))?;
         let note = format!("asked for PersistentVolumeClaim {name} with {} instead of what it had", size.0);
-        self.context.events.publish(self.broker, EventType::Normal, "StorageGrows", note).await;
+        // Two growths are two events, as each is of another version of the claim.
+        let grows = ObjectReference { resource_version: grown.resource_version(), ..grown.object_ref(&()) };
+        let broker = self.broker.object_ref(&());
+        self.context
+            .events
+            .publish_about(&broker, EventType::Normal, "StorageGrows", note, Some(grows))
+            .await;
         Ok(grown)
     }
 

@@ -71,6 +71,28 @@ fn a_smaller_size_and_another_class_are_told_and_the_claim_stays() -> Result<()>
 }
 
 #[test]
+fn each_growth_and_each_difference_of_the_storage_has_an_event_of_its_own() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "storage-events", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
+    for more in ["2Gi", "3Gi"] {
+        operator.apply_broker("main", &storage(&format!("size: {more}, storageClassName: local-growing")))?;
+        operator.until("the claim to ask for more", CLAIM, |claim| {
+            ensure!(size(claim) == more, "{claim}");
+            Ok(())
+        })?;
+    }
+    operator.until_notes("StorageGrows", 2)?;
+    for different in ["size: 1Gi, storageClassName: local-growing", "size: 3Gi, storageClassName: fast"] {
+        operator.apply_broker("main", &storage(different))?;
+        operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
+        operator.apply_broker("main", &storage("size: 3Gi, storageClassName: local-growing"))?;
+        operator.until_condition("main", "StorageDiffers", "False", "AsAsked")?;
+    }
+    operator.until_notes("NotApplied", 2).map(drop)
+}
+
+#[test]
 fn a_misspelt_storage_class_is_mended_by_an_edit() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "misspelt-class", &[])?;

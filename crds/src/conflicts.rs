@@ -22,7 +22,7 @@ pub struct Claim<'a> {
 
 /// Why a channel lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} {what} is {} MessageChannel {winner}: {}", .reason.noun(), .reason.state(), .reason.remedy())]
+#[error("{} {what} is {}: {}", .reason.noun(), self.state(), .reason.remedy())]
 pub struct Conflict {
     /// What is taken.
     pub reason: ConflictReason,
@@ -30,6 +30,25 @@ pub struct Conflict {
     pub what: String,
     /// `namespace/name` of the channel that has it; of several, of the oldest.
     pub winner: String,
+    /// Whether that one is older. Otherwise both were created in one second, and it has the smaller UID.
+    pub is_older: bool,
+}
+
+impl Conflict {
+    fn state(&self) -> String {
+        let Self { reason, winner, .. } = self;
+        match reason {
+            ConflictReason::DestinationFull => {
+                format!(
+                    "shared by {SHARED_DESTINATION_CHANNELS_MAX} channels, the most, among them MessageChannel {winner}"
+                )
+            }
+            _ if self.is_older => format!("taken by the older MessageChannel {winner}"),
+            _ => format!(
+                "taken by MessageChannel {winner}, which was created in the same second and has the smaller UID"
+            ),
+        }
+    }
 }
 
 /// What two channels claimed.
@@ -64,15 +83,6 @@ impl ConflictReason {
         }
     }
 
-    fn state(self) -> String {
-        match self {
-            Self::NameTaken | Self::SourceTaken | Self::DestinationTaken => "taken by the older".into(),
-            Self::DestinationFull => {
-                format!("shared by {SHARED_DESTINATION_CHANNELS_MAX} channels, the most, the oldest of them")
-            }
-        }
-    }
-
     fn remedy(self) -> &'static str {
         match self {
             Self::NameTaken => "give this channel another name",
@@ -93,10 +103,9 @@ pub fn judge(claims: &[Claim<'_>]) -> Vec<Option<Conflict>> {
     let mut taken = Taken::default();
     let mut verdicts = vec![None; claims.len()];
     for index in by_age(claims) {
-        let config = claims[index].config;
-        verdicts[index] = taken.conflict(config);
+        verdicts[index] = taken.conflict(&claims[index]);
         if verdicts[index].is_none() {
-            taken.add(config);
+            taken.add(&claims[index]);
         }
     }
     verdicts
@@ -116,21 +125,23 @@ pub(crate) fn by_age(claims: &[Claim<'_>]) -> Vec<usize> {
 /// What the winners so far have.
 #[derive(Default)]
 struct Taken<'a> {
-    names: HashMap<(&'a str, &'a str), &'a ChannelConfig>,
-    sources: HashMap<&'a Address, &'a ChannelConfig>,
+    names: HashMap<(&'a str, &'a str), &'a Claim<'a>>,
+    sources: HashMap<&'a Address, &'a Claim<'a>>,
     destinations: HashMap<&'a Address, Holders<'a>>,
 }
 
 /// The winners that have one destination. Several only if each of them shares it.
 struct Holders<'a> {
-    oldest: &'a ChannelConfig,
+    oldest: &'a Claim<'a>,
     count: usize,
 }
 
 impl<'a> Taken<'a> {
-    fn conflict(&self, config: &ChannelConfig) -> Option<Conflict> {
-        let lost = |reason, what: &str, winner: &ChannelConfig| {
-            Some(Conflict { reason, what: what.to_owned(), winner: winner.qualified_name() })
+    fn conflict(&self, claim: &Claim<'_>) -> Option<Conflict> {
+        let config = claim.config;
+        let lost = |reason, what: &str, winner: &Claim<'_>| {
+            let (what, is_older) = (what.to_owned(), winner.created != claim.created);
+            Some(Conflict { reason, what, winner: winner.config.qualified_name(), is_older })
         };
         if let Some(winner) = self.names.get(&(config.namespace.as_str(), config.name.as_str())) {
             return lost(ConflictReason::NameTaken, &config.qualified_name(), winner);
@@ -140,7 +151,7 @@ impl<'a> Taken<'a> {
         }
         config.destinations.iter().find_map(|destination| {
             let Holders { oldest, count } = self.destinations.get(destination)?;
-            if !(config.shared_destination && oldest.shared_destination) {
+            if !(config.shared_destination && oldest.config.shared_destination) {
                 lost(ConflictReason::DestinationTaken, destination.as_str(), oldest)
             } else if *count >= SHARED_DESTINATION_CHANNELS_MAX {
                 lost(ConflictReason::DestinationFull, destination.as_str(), oldest)
@@ -150,11 +161,12 @@ impl<'a> Taken<'a> {
         })
     }
 
-    fn add(&mut self, config: &'a ChannelConfig) {
-        self.names.insert((&config.namespace, &config.name), config);
-        self.sources.insert(&config.source, config);
+    fn add(&mut self, claim: &'a Claim<'a>) {
+        let config = claim.config;
+        self.names.insert((&config.namespace, &config.name), claim);
+        self.sources.insert(&config.source, claim);
         for destination in &config.destinations {
-            self.destinations.entry(destination).or_insert(Holders { oldest: config, count: 0 }).count += 1;
+            self.destinations.entry(destination).or_insert(Holders { oldest: claim, count: 0 }).count += 1;
         }
     }
 }
@@ -201,11 +213,13 @@ mod tests {
         let verdicts = judge(&[claim(&large, Some(1)), claim(&small, Some(1))]);
         let lost = verdicts[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationTaken, "acme/small"));
-        assert!(
-            lost.to_string()
-                .starts_with("destination acme/a is taken by the older MessageChannel acme/small")
-        );
+        let told = "destination acme/a is taken by MessageChannel acme/small, which was created in the same second and has the \
+                    smaller UID: ";
+        assert!(lost.to_string().starts_with(told), "{lost}");
         assert_eq!(verdicts[1], None);
+        let lost = judge(&[claim(&small, Some(2)), claim(&large, Some(1))]).remove(0).unwrap();
+        let told = "destination acme/a is taken by the older MessageChannel acme/large: ";
+        assert!(lost.to_string().starts_with(told), "{lost}");
     }
 
     #[test]
@@ -256,7 +270,8 @@ mod tests {
         let verdicts = judge(&claims);
         let lost = verdicts[0].as_ref().unwrap();
         assert_eq!((lost.reason, lost.winner.as_str()), (ConflictReason::DestinationFull, "acme/c0"));
-        let told = "destination acme/a is shared by 32 channels, the most, the oldest of them MessageChannel acme/c0: ";
+        let told =
+            "destination acme/a is shared by 32 channels, the most, among them MessageChannel acme/c0: ";
         assert!(lost.to_string().starts_with(told), "{lost}");
         assert_eq!(verdicts.iter().flatten().count(), 1);
         assert!(judge(&claims[..claims.len() - 1]).iter().all(Option::is_none));

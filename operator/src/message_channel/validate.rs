@@ -185,6 +185,7 @@ pub(super) mod tests {
             reason: ConflictReason::SourceTaken,
             what: "acme/orders".into(),
             winner: "acme/first".into(),
+            is_older: true,
         }
     }
 

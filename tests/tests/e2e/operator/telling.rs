@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use restante_tests::command::run_with_input;
+use restante_tests::{command::run_with_input, wait};
 use serde_json::Value;
 
 use super::{
@@ -125,6 +125,38 @@ fn two_conflicts_are_two_events_each_with_its_winner() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[test]
+fn of_two_channels_of_one_second_the_loser_is_told_how_that_was_decided() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "same-second", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let kubectl = cluster.kubectl();
+    let twins =
+        ["one", "two"].map(|name| channel("same-second", name, ("same-second", "main"), "  source: same\n"));
+    let words = ["-n", "same-second", "get", "mc"];
+    // Until both are of one second.
+    wait::until("two of one second", SOON, || {
+        kubectl.run(&["-n", "same-second", "delete", "mc", "--all"])?;
+        kubectl.apply(&twins.join("---\n"))?;
+        let channels = kubectl.json(&words)?;
+        ensure!(created(&channels["items"][0])? == created(&channels["items"][1])?, "they are of two");
+        Ok(())
+    })?;
+    kubectl.until("the conflict to be told", SOON, &words, |channels| {
+        let channels = channels["items"].as_array().context("there is no list")?;
+        let uid = |one: &&Value| one["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let winner = channels.iter().min_by_key(uid).context("there is one")?;
+        let loser = channels.iter().max_by_key(uid).context("there is one")?;
+        let message = condition_is(loser, "Accepted", "False", "SourceTaken")?;
+        let winner = winner["metadata"]["name"].as_str().unwrap_or_default();
+        let told = format!(
+            "taken by MessageChannel same-second/{winner}, which was created in the same second and has the smaller UID"
+        );
+        ensure!(message.contains(&told), "it says {message}");
+        Ok(())
+    })
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     finalizer::{self, is_not_found},
     message_channel::{status, uninstalled},
+    ownership::Claims,
 };
 
 /// Objects in one page of the list.
@@ -172,11 +173,53 @@ async fn tell(release: Release<'_>, channel: &MessageChannel) -> Option<ObjectMe
         Err(_) => "there is no time left for it".to_owned(),
     };
     let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
+    let next = whose_next(channel, release.operator);
     tracing::warn!(
         channel = name,
         namespace,
         error,
-        "let go without telling in its status that its operator is uninstalled: the default operator may take it"
+        "let go without telling in its status that its operator is uninstalled: {next}"
     );
     None
+}
+
+/// Whose a channel is without the finalizer of an operator.
+fn whose_next(channel: &MessageChannel, operator: &str) -> String {
+    let mut metadata = channel.metadata.clone();
+    metadata.finalizers.get_or_insert_default().retain(|one| *one != finalizer::of(operator));
+    match (Claims { metadata: &metadata, ..channel.into() }).operator() {
+        Some(operator) => format!("it waits for an operator in namespace {operator}"),
+        None => "the default operator may take it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_channel_waits_for_the_operator_that_it_names_or_whose_broker_has_it() {
+        let next = |spec: Value, status: Value, finalizers: &[&str]| {
+            let channel: MessageChannel = serde_json::from_value(json!({
+                "apiVersion": "restante.dev/v1alpha1",
+                "kind": "MessageChannel",
+                "metadata": { "name": "orders", "namespace": "acme", "finalizers": finalizers },
+                "spec": { "brokerRef": spec, "access": { "anonymous": true } },
+                "status": status,
+            }))
+            .unwrap();
+            whose_next(&channel, "mq")
+        };
+        let waits = |namespace: &str| format!("it waits for an operator in namespace {namespace}");
+        let (nothing, held) = (json!({}), ["restante.dev/mq"]);
+        assert_eq!(next(json!({ "namespace": "mq" }), nothing.clone(), &held), waits("mq"));
+        assert_eq!(next(nothing.clone(), json!({ "broker": "mq/default" }), &held), waits("mq"));
+        assert_eq!(
+            next(nothing.clone(), nothing.clone(), &["restante.dev/mq", "restante.dev/other"]),
+            waits("other")
+        );
+        assert_eq!(next(nothing.clone(), nothing, &held), "the default operator may take it");
+    }
 }

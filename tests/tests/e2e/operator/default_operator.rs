@@ -3,9 +3,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use restante_tests::{cluster::info::ClusterInfo, kubectl::Kubectl, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     objects::{channel_of_the_default_operator, condition_is, finalizers, version},
@@ -203,4 +203,84 @@ fn a_channel_of_an_uninstalled_operator_goes_to_the_default_one_by_the_command_t
     Uninstalled::has_it(&given, &uninstalled.other)?;
     uninstalled.other.send("main", "given-users/orders", "new")?;
     uninstalled.other.receive("main", "given-users/orders", "new")
+}
+
+#[test]
+fn what_cannot_be_told_of_an_uninstall_is_logged_with_whom_the_channel_waits_for() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut operator = Operator::start(cluster, "untold", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("untold", "named", "main", "")?;
+    operator.stop()?;
+    let kubectl = cluster.kubectl();
+    // Programmed before its operator was named by nothing but the finalizer and the status.
+    let unnamed = channel_of_the_default_operator("untold", "known")
+        .replace("namespace: untold}", "namespace: untold, finalizers: [restante.dev/untold]}");
+    kubectl.apply(&unnamed)?;
+    kubectl.apply(&unnamed.replace("name: known", "name: unknown"))?;
+    let status = r#"{"status":{"broker":"untold/main"}}"#;
+    let patch =
+        ["patch", "mc", "known", "-n", "untold", "--subresource=status", "--type=merge", "-p", status];
+    kubectl.run(&patch)?;
+    refuse_statuses(cluster, "untold")?;
+    let log = operator.release_finalizers_log()?;
+    let line = |name: &str| {
+        let channel = format!("channel={name:?}");
+        let line =
+            log.lines().find(|line| line.contains("let go without telling") && line.contains(&channel));
+        line.with_context(|| format!("nothing is told of {name} in\n{log}"))
+    };
+    for name in ["named", "known"] {
+        let line = line(name)?;
+        ensure!(line.contains("it waits for an operator in namespace untold"), "{line}");
+        ensure!(!line.contains("default operator"), "{line}");
+    }
+    let line = line("unknown")?;
+    ensure!(line.contains("the default operator may take it"), "{line}");
+    kubectl.run(&["delete", "validatingadmissionpolicybinding", "untold"]).map(drop)
+}
+
+/// Has the API server refuse every status of a channel of a namespace.
+fn refuse_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
+    let kubectl = cluster.kubectl();
+    kubectl.apply(
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": namespace},
+            "spec": {
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": ["restante.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                    "resources": ["messagechannels/status"],
+                }]},
+                "validations": [{"expression": "false", "message": "no status for anyone"}],
+            },
+        })
+        .to_string(),
+    )?;
+    kubectl.apply(
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": namespace},
+            "spec": {
+                "policyName": namespace,
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": namespace},
+                }},
+            },
+        })
+        .to_string(),
+    )?;
+    wait::until("the policy to be obeyed", SOON, || {
+        let status = r#"{"status":{"source":"untold/probe"}}"#;
+        let patch = ["patch", "mc", "unknown", "-n", namespace, "--subresource=status", "--type=merge"];
+        let refused = kubectl.run(&[&patch[..], &["--dry-run=server", "-p", status]].concat());
+        ensure!(
+            refused.is_err_and(|error| format!("{error:#}").contains("no status for anyone")),
+            "it is not obeyed yet"
+        );
+        Ok(())
+    })
 }

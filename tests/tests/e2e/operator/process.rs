@@ -99,6 +99,16 @@ impl Operator {
         run(command.env("KUBECONFIG", &self.cluster.kubeconfig)).map(drop)
     }
 
+    /// The same, and gives what it logged.
+    pub(crate) fn release_finalizers_log(&self) -> Result<String> {
+        let mut command = netns::command_in(&self.cluster.network_namespace, program()?);
+        command.args(["release-finalizers", "--namespace", &self.namespace]);
+        let output = command.env("KUBECONFIG", &self.cluster.kubeconfig).output()?;
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "it ended with {}: {log}", output.status);
+        Ok(log)
+    }
+
     /// Waits until it has reconciled something again after the work, which wakes it.
     pub(crate) fn reconciles_after(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         const RECONCILES: &str = "restante_operator_reconcile_total";

@@ -150,7 +150,7 @@ impl Member {
     /// Deletes a channel at the broker, if it has this store; without one, whichever it has.
     pub async fn delete(&self, uid: Uuid, force: bool, store: Option<Uuid>) -> Deletion {
         let (reply, answer) = oneshot::channel();
-        let stopped = || Deletion::Unreachable(format!("MessageBroker {} is being removed", self.name));
+        let stopped = || Deletion::Unreachable(format!("MessageBroker {} is not served any more", self.name));
         if self.commands.send(Command::Delete { uid, force, store, reply }).await.is_err() {
             return stopped();
         }

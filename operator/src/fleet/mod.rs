@@ -70,28 +70,47 @@ pub struct Surroundings {
     pub fatal: CancellationToken,
 }
 
-/// The brokers that the operator serves, by name.
+/// The brokers of the operator, by name.
 pub struct Fleet {
     surroundings: Surroundings,
-    members: Mutex<HashMap<String, Arc<Member>>>,
+    places: Mutex<HashMap<String, Place>>,
+}
+
+/// What the operator can do for a broker that is there.
+enum Place {
+    /// It is served.
+    Served(Arc<Member>),
+    /// It cannot be served, and why.
+    Unserved(String),
 }
 
 impl Fleet {
     /// No brokers yet.
     pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, members: Mutex::default() }
+        Self { surroundings, places: Mutex::default() }
     }
 
     /// The broker of this name, if it is served.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        lock(&self.members).get(name).cloned()
+        match lock(&self.places).get(name)? {
+            Place::Served(member) => Some(Arc::clone(member)),
+            Place::Unserved(_) => None,
+        }
+    }
+
+    /// Why the broker of this name cannot be served, if that is known.
+    pub fn hindrance(&self, name: &str) -> Option<String> {
+        match lock(&self.places).get(name)? {
+            Place::Served(_) => None,
+            Place::Unserved(why) => Some(why.clone()),
+        }
     }
 
     /// Serves a broker from now on, or takes notice of what changed about it. `unready_since` is since when its MessageBroker
     /// has told that it has no ready pod.
     pub fn serve(&self, name: &str, facts: BrokerFacts, unready_since: Option<Timestamp>) -> Arc<Member> {
-        let mut members = lock(&self.members);
-        if let Some(member) = members.get(name) {
+        let mut places = lock(&self.places);
+        if let Some(Place::Served(member)) = places.get(name) {
             let url_before = member.facts().url;
             if member.set_facts(facts) {
                 member.wake();
@@ -104,7 +123,7 @@ impl Fleet {
         let stop = self.surroundings.stop.child_token();
         let (member, commands) = Member::new(name.to_owned(), facts, stop);
         let member = Arc::new(member);
-        members.insert(name.to_owned(), Arc::clone(&member));
+        places.insert(name.to_owned(), Place::Served(Arc::clone(&member)));
         let actor = Actor::new(Arc::clone(&member), commands, self.surroundings.clone(), unready_since);
         let task = tokio::spawn(actor.run());
         let fatal = self.surroundings.fatal.clone();
@@ -118,21 +137,40 @@ impl Fleet {
         member
     }
 
+    /// Stops serving a broker that is there, and has its channels told why. What was known of it is not used any more: an
+    /// operator that starts now does not know it, and says the same.
+    pub fn withdraw(&self, name: &str, why: String) {
+        let before = lock(&self.places).insert(name.to_owned(), Place::Unserved(why.clone()));
+        match before {
+            Some(Place::Unserved(before)) if before == why => return,
+            Some(Place::Served(member)) => member.stop.cancel(),
+            Some(Place::Unserved(_)) | None => {}
+        }
+        tracing::warn!(broker = name, why, "the MessageBroker cannot be served");
+        self.trigger_channels(name);
+    }
+
+    /// Has the channels of a broker told why it is not served, unless it is served all the same.
+    pub fn hinder(&self, name: &str, why: String) {
+        if self.member(name).is_none() {
+            self.withdraw(name, why);
+        }
+    }
+
     /// Stops serving a broker that is gone.
     fn forget(&self, name: &str) -> Option<Arc<Member>> {
-        let member = lock(&self.members).remove(name);
-        if let Some(member) = &member {
-            tracing::info!(broker = name, "the MessageBroker is gone");
-            member.stop.cancel();
-        }
+        tracing::info!(broker = name, "the MessageBroker is gone");
+        let place = lock(&self.places).remove(name);
         self.trigger_channels(name);
-        member
+        let Some(Place::Served(member)) = place else { return None };
+        member.stop.cancel();
+        Some(member)
     }
 
     /// Stops serving the brokers that are gone, and gives them.
     pub fn sweep(&self, is_there: impl Fn(&str) -> bool) -> Vec<Arc<Member>> {
         // Not under the lock: whoever is asked may ask for a member.
-        let names: Vec<String> = lock(&self.members).keys().cloned().collect();
+        let names: Vec<String> = lock(&self.places).keys().cloned().collect();
         names.iter().filter(|name| !is_there(name)).filter_map(|name| self.forget(name)).collect()
     }
 

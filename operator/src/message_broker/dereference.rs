@@ -41,16 +41,21 @@ pub struct Found {
 /// Reads all of it. From the API server and not from a watch: what was not seen yet would be taken for absent.
 pub async fn found(context: &Context, name: &str) -> Result<Found, Error> {
     let workload = names::workload(name);
-    let (headless, secret, claim) = (names::headless(name), names::credential(name), names::claim(name));
+    let (headless, secret) = (names::headless(name), names::credential(name));
     let (service_account, credential, headless, service, workload, claim) = tokio::try_join!(
         metadata::<ServiceAccount>(context, &workload),
         read::<Secret>(context, &secret),
         read::<Service>(context, &headless),
         metadata::<Service>(context, &workload),
         read::<StatefulSet>(context, &workload),
-        read::<PersistentVolumeClaim>(context, &claim),
+        claim_of(context, name),
     )?;
     Ok(Found { service_account, credential, headless, service, workload, claim })
+}
+
+/// Reads what there is under the name of a broker's claim, whether or not there is the broker.
+pub async fn claim_of(context: &Context, broker: &str) -> Result<Option<PersistentVolumeClaim>, Error> {
+    read::<PersistentVolumeClaim>(context, &names::claim(broker)).await
 }
 
 fn api<K>(context: &Context) -> Api<K>

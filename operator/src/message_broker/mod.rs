@@ -64,6 +64,10 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             let own = kind::OF_MESSAGE_BROKER;
             let unreadable = Unreadable { invalid, own, fails: &[kind::READY] };
             unreadable::tell::<MessageBroker>(context, unreadable, |_| true).await?;
+            if invalid.metadata.deletion_timestamp.is_none() {
+                let why = "Unreadable: this version of the operator cannot read the resource".to_owned();
+                context.fleet.withdraw(&guard.name_any(), why);
+            }
             return Ok(Action::await_change());
         }
     };
@@ -80,7 +84,9 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     let valid = match validate::validate(broker, &context.args) {
         Ok(valid) => valid,
         Err(rejection) => {
-            told(Told::stopped(rejection.reason, rejection.message)).await?;
+            let stopped = Told::stopped(rejection.reason, rejection.message);
+            context.fleet.withdraw(&broker.name_any(), stopped.why());
+            told(stopped).await?;
             return Ok(Action::await_change());
         }
     };
@@ -100,7 +106,9 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
             if let Some(words) = error.refusal().filter(|_| !may_pass) {
                 let cure = if error.is_of_a_field() { Cure::Edit } else { Cure::Others };
-                told(Told { cure, about: error.about(), ..Told::stopped("ApplyFailed", words) }).await?;
+                let stopped = Told { cure, about: error.about(), ..Told::stopped("ApplyFailed", words) };
+                context.fleet.hinder(&valid.name, stopped.why());
+                told(stopped).await?;
             }
             Err(error)
         }
@@ -128,16 +136,22 @@ async fn serve(
                 ..secret.object_ref(&())
             });
             let told = Told { cure: Cure::Others, about, ..Told::stopped("CredentialInvalid", message) };
+            context.fleet.withdraw(&valid.name, told.why());
             return Ok((told, None));
         }
     };
-    if let (Some(credential), true) = (&kept, owners.workload.is_ours()) {
+    let credential = kept.as_ref().filter(|_| owners.workload.is_ours());
+    let is_served = credential.is_some();
+    if let Some(credential) = credential {
         // Its channels change even while something of the broker cannot be applied.
         serve_channels(context, broker, valid, credential);
     }
     if let Some(Stopped { reason, message, about }) = owners.taken() {
         let cure = if reason == "NameTaken" { Cure::Others } else { Cure::Time };
         let told = Told { cure, about: Some(about), ..Told::stopped(reason, message) };
+        if !is_served && cure == Cure::Others {
+            context.fleet.withdraw(&valid.name, told.why());
+        }
         return Ok((told, Some(NAME_TAKEN_RETRY)));
     }
     let writer = Writer { context, broker };

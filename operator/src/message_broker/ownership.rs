@@ -113,16 +113,21 @@ pub fn whose(
     }
 }
 
-/// Tells whose the claim is. A StatefulSet gives its claims the labels of its pods' selector and, as ours are kept, no owner.
-/// What is on a claim is somebody's data: nobody is told to delete it.
+/// Whether a claim is the broker's of this name. A StatefulSet gives its claims the labels of its pods' selector and, as ours
+/// are kept, no owner.
+pub fn is_claim_of(found: &ObjectMeta, broker: &str) -> bool {
+    names::selector(broker).iter().all(|(key, value)| label(found, key) == Some(value))
+}
+
+/// Tells whose the claim is. What is on a claim is somebody's data: nobody is told to delete it.
 fn whose_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
     const KIND: &str = "PersistentVolumeClaim";
     let Some(found) = found else { return Whose::Absent };
-    let labels = names::selector(broker.name);
-    if labels.iter().all(|(key, value)| label(found, key) == Some(value)) {
+    if is_claim_of(found, broker.name) {
         return Whose::Ours;
     }
-    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<_> =
+        names::selector(broker.name).iter().map(|(key, value)| format!("{key}={value}")).collect();
     let cure = format!(
         "hand it over, with what is on its volume, with `kubectl -n {} label --overwrite pvc {} {}`, or name this \
          MessageBroker otherwise",

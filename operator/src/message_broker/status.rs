@@ -70,6 +70,11 @@ impl Told {
             view: View::default(),
         }
     }
+
+    /// Why the broker is not Ready, for those who depend on it.
+    pub fn why(&self) -> String {
+        format!("{}: {}", self.ready.reason, self.ready.message)
+    }
 }
 
 fn shortened(mut message: String) -> String {

@@ -8,10 +8,11 @@ use restante_crds::{
 };
 
 use super::{
-    build::{BROKER_NOT_READY, broker_not_ready},
+    build::{self, BROKER_NOT_READY, broker_not_ready},
     dereference::Facts,
     kept::Kept,
     status::own,
+    validate::{BROKER_NOT_FOUND, validate},
 };
 use crate::{
     conditions::{Assertion, conditions, is_true},
@@ -23,6 +24,37 @@ pub(super) const DRAINING: &str = "Draining";
 /// The reason of Ready of a deleted channel that goes on until it is empty.
 pub(crate) const DELETING: &str = "Deleting";
 
+/// Whether its deletion is a generation that the broker has to be told of.
+fn drains(channel: &MessageChannel) -> bool {
+    channel.spec.deletion_policy == DeletionPolicy::Drain
+}
+
+/// What is told of the channel itself: as it was. What was wrong before the deletion is looked at again where there is news:
+/// its broker may be there again. Without its broker it has nobody.
+fn told_of_itself(
+    channel: &MessageChannel,
+    facts: &Facts,
+    kept: &Kept,
+    now: Timestamp,
+) -> MessageChannelStatus {
+    let old = own(channel);
+    let fails = |kind: &str| condition::find(&old.conditions, kind).filter(|one| one.status == "False");
+    let is_news = fails(kind::READY).is_some_and(|ready| {
+        ready.reason == BROKER_NOT_FOUND || (fails(kind::PROGRAMMED).is_some() && facts.outcome.is_some())
+    });
+    if !is_news && !matches!(kept, Kept::OnClaim { .. }) {
+        return old;
+    }
+    let mut facts = facts.clone();
+    if let (Some(outcome), false) = (&mut facts.outcome, drains(channel)) {
+        outcome.generation = channel.metadata.generation.unwrap_or(outcome.generation);
+    }
+    let mut anew = build::status(channel, &facts, &validate(channel, &facts), None, now);
+    let blocked = condition::find(&old.conditions, kind::DELETION_BLOCKED);
+    anew.conditions.extend(blocked.cloned());
+    anew
+}
+
 /// The status of a channel that is deleted and that its broker keeps: as it was, and why it is still there. One that
 /// drains is not ready any more, as nothing can be sent to it. The backlog is what the broker said when it kept it: the last
 /// look may have been before the message came that keeps it.
@@ -32,11 +64,11 @@ pub(super) fn deletion_blocked(
     kept: &Kept,
     now: Timestamp,
 ) -> MessageChannelStatus {
-    let old = own(channel);
+    let old = told_of_itself(channel, facts, kept, now);
     let generation = channel.metadata.generation;
     let held = kept.held().map(rounded);
     let backlog = held.or_else(|| facts.backlog.clone()).or_else(|| old.backlog.clone());
-    let drains = channel.spec.deletion_policy == DeletionPolicy::Drain;
+    let drains = drains(channel);
     // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
     // not be told.
     let is_there = !drains
@@ -60,13 +92,19 @@ pub(super) fn deletion_blocked(
             Kept::AnotherStore(_) => {
                 "the channel is deleted and goes when its broker has the store that it had, or its new one is accepted"
             }
-            Kept::Away(_) => "the channel is deleted and goes when its broker, which is away, can be asked",
+            Kept::Away(_) | Kept::OnClaim { .. } => {
+                "the channel is deleted and goes when its broker, which is away, can be asked"
+            }
+            Kept::NotServed(_) => {
+                "the channel is deleted and goes when the operator can serve its broker and ask it"
+            }
         };
         Assertion::holds(kind::READY, DELETING, message)
     };
     let mut asserted =
         vec![Assertion::holds(kind::DELETION_BLOCKED, kept.reason(channel), kept.message(channel))];
-    if drains {
+    // Without a broker there is nobody who could drain it.
+    if drains && !matches!(kept, Kept::OnClaim { .. }) {
         let message =
             "the channel is deleted and drains: pushes are refused with 410, messages can be received";
         asserted.push(Assertion::fails(kind::READY, DRAINING, message));
@@ -105,6 +143,7 @@ pub(super) mod tests {
         fleet::Pending,
         message_channel::{
             build,
+            dereference::BrokerState,
             kept::tests::holding,
             validate::{
                 tests::{facts, open},
@@ -148,6 +187,44 @@ pub(super) mod tests {
         assert_eq!(away.backlog, blocked.backlog);
         let ready = condition::find(&away.conditions, kind::READY).unwrap();
         assert!(!ready.message.contains("serves it"), "{}", ready.message);
+    }
+
+    #[test]
+    fn a_channel_whose_broker_is_gone_says_so_until_the_broker_is_back() {
+        for policy in [DeletionPolicy::Block, DeletionPolicy::Drain] {
+            let mut channel = programmed();
+            channel.spec.deletion_policy = policy;
+            channel.metadata.deletion_timestamp =
+                serde_json::from_value("2026-01-01T00:00:00Z".into()).unwrap();
+            let gone = Facts {
+                broker: BrokerState::NotFound("gone".into()),
+                outcome: None,
+                ..facts(3, State::Programmed)
+            };
+            let on_claim =
+                Kept::OnClaim { gone: "gone".into(), namespace: "mq".into(), claim: "data".into() };
+            let blocked = deletion_blocked(&channel, &gone, &on_claim, at(200));
+            for kind in [kind::ACCEPTED, kind::READY] {
+                assert_eq!(told(&blocked, kind), ("False", "BrokerNotFound"));
+            }
+            assert_eq!(told(&blocked, kind::DELETION_BLOCKED), ("True", "BrokerNotFound"));
+            channel.status = Some(blocked.clone());
+            assert_eq!(deletion_blocked(&channel, &gone, &on_claim, at(300)), blocked);
+            // Its task has not looked at the channel yet.
+            let starting = Facts { broker: BrokerState::Starting, ..gone };
+            let waits = deletion_blocked(&channel, &starting, &Kept::Away("no pod runs".into()), at(400));
+            assert_eq!(told(&waits, kind::ACCEPTED), ("True", "Accepted"));
+            channel.status = Some(waits);
+            // Only that it drains is news for the broker.
+            let (generation, ready) = match policy {
+                DeletionPolicy::Drain => (4, ("False", "Draining")),
+                _ => (3, ("True", "Deleting")),
+            };
+            let known = facts(generation, State::Programmed);
+            let back = deletion_blocked(&channel, &known, &holding(1, 0), at(500));
+            assert_eq!(told(&back, kind::READY), ready);
+            assert_eq!(told(&back, kind::PROGRAMMED), ("True", "Programmed"));
+        }
     }
 
     #[test]
@@ -197,12 +274,12 @@ pub(super) mod tests {
         channel.metadata.generation = Some(5);
         let open_again = deletion_blocked(&channel, &facts(5, State::Programmed), &holding(5, 0), at(300));
         assert_eq!(told(&open_again, kind::READY), ("True", "Deleting"));
-        // It is as ready as it was programmed.
+        // It is as ready as it is programmed.
         let status = channel.status.as_mut().unwrap();
         let programmed = status.conditions.iter_mut().find(|one| one.type_ == kind::PROGRAMMED).unwrap();
         (programmed.status, programmed.reason) = ("False".into(), "BrokerUnreachable".into());
         let unreachable = facts(5, State::Pending(Pending::NoPod));
-        let as_it_was = deletion_blocked(&channel, &unreachable, &Kept::Away(String::new()), at(300));
-        assert_eq!(told(&as_it_was, kind::READY), ("False", "BrokerUnreachable"));
+        let as_it_is = deletion_blocked(&channel, &unreachable, &Kept::Away(String::new()), at(300));
+        assert_eq!(told(&as_it_is, kind::READY), ("False", "NoBrokerPod"));
     }
 }

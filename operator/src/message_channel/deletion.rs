@@ -21,12 +21,16 @@ pub(super) const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 pub(super) enum Plan {
     /// There is nothing to clean up.
     Nothing,
-    /// There is no broker to ask.
+    /// There is nothing to ask a broker for.
     LetGo(String),
+    /// There is no broker to ask, in words. Its claim may hold messages all the same.
+    WithoutBroker(String),
     /// The broker comes up in a moment, or is gone in one.
     Wait,
     /// There is a broker, and no way to ask it.
     Away(String),
+    /// There is a broker, and it cannot be served; why.
+    NotServed(String),
     /// There is a broker, and its store is another than the channel was in; what to say.
     AnotherStore(String),
     /// Ask the broker, if it has this store; without one, whichever it has.
@@ -86,10 +90,11 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
         return Plan::LetGo("the resource has no UID".into());
     };
     match &facts.broker {
-        BrokerState::NotFound(why) => Plan::LetGo(why.clone()),
+        BrokerState::NotFound(why) => Plan::WithoutBroker(why.clone()),
         BrokerState::Starting => Plan::Wait,
         BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
-        BrokerState::Leaving(why) | BrokerState::NotServed(why) => Plan::Away(why.clone()),
+        BrokerState::Leaving(why) => Plan::Away(why.clone()),
+        BrokerState::NotServed(why) => Plan::NotServed(why.clone()),
         BrokerState::Served { store, .. } => ask(channel, uid, *store, is_patience_over),
     }
 }
@@ -158,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_broker_there_is_no_one_to_wait_for() {
-        assert_eq!(planned(BrokerState::NotFound("gone".into()), false), Plan::LetGo("gone".into()));
+    fn without_a_broker_only_its_claim_may_tell() {
+        assert_eq!(planned(BrokerState::NotFound("gone".into()), false), Plan::WithoutBroker("gone".into()));
     }
 
     #[test]
@@ -168,9 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_not_served_is_waited_for_and_then_it_is_away() {
+    fn a_broker_that_starts_or_goes_is_waited_for_and_one_that_cannot_be_served_is_not() {
         assert_eq!(planned(BrokerState::Starting, true), Plan::Wait);
-        assert_eq!(planned(BrokerState::NotServed("why".into()), true), Plan::Away("why".into()));
+        for is_patience_over in [false, true] {
+            let planned = planned(BrokerState::NotServed("why".into()), is_patience_over);
+            assert_eq!(planned, Plan::NotServed("why".into()));
+        }
         // As long as it exists, a broker that is being deleted holds the messages.
         assert_eq!(planned(BrokerState::Leaving("going".into()), false), Plan::Wait);
         assert_eq!(planned(BrokerState::Leaving("going".into()), true), Plan::Away("going".into()));

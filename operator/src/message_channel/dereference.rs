@@ -32,13 +32,13 @@ pub struct Facts {
 /// The broker that a channel names.
 #[derive(Debug, Clone)]
 pub enum BrokerState {
-    /// There is no broker of this name, and what to do.
+    /// There is no broker of this name, in words.
     NotFound(String),
-    /// It is being deleted, and what to do.
+    /// It is being deleted, in words.
     Leaving(String),
     /// It is there, and served in a moment.
     Starting,
-    /// It is there, and has not been served for long, and where the reason is.
+    /// It is there and cannot be served, or has not been for long: the reason, or where it is.
     NotServed(String),
     /// It is served; the URL is what those of channels begin with.
     Served {
@@ -104,12 +104,7 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
     let name = &channel.spec.broker_ref.name;
     // Only channels of this operator come here, whose brokers are in its namespace.
     let namespace = context.ownership.namespace();
-    let told = |why: &str| {
-        format!(
-            "MessageBroker {name} in namespace {namespace} {why}: create it, or delete this channel and name another in \
-             spec.brokerRef"
-        )
-    };
+    let told = |why: &str| format!("MessageBroker {name} in namespace {namespace} {why}");
     if !*context.seen.borrow() {
         // What is not in half a list may exist all the same.
         return BrokerState::Starting;
@@ -124,14 +119,23 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
                 let status = broker.0.as_ref().ok().and_then(|broker| broker.status.as_ref());
                 BrokerState::Served { url: member.facts().url, member, store: StoreState::of(status) }
             }
-            None if deletion::is_patience_over(channel, context.started, context.now()) => {
-                BrokerState::NotServed(format!(
-                    "MessageBroker {name} is not served: see `kubectl -n {namespace} describe messagebroker {name}`"
-                ))
-            }
-            None => BrokerState::Starting,
+            None => not_served(context, channel),
         },
     }
+}
+
+/// A broker that is there and not served.
+fn not_served(context: &Context, channel: &MessageChannel) -> BrokerState {
+    let (name, namespace) = (&channel.spec.broker_ref.name, context.ownership.namespace());
+    if let Some(why) = context.fleet.hindrance(name) {
+        return BrokerState::NotServed(format!("the operator cannot serve MessageBroker {name}: {why}"));
+    }
+    if !deletion::is_patience_over(channel, context.started, context.now()) {
+        return BrokerState::Starting;
+    }
+    BrokerState::NotServed(format!(
+        "the operator does not serve MessageBroker {name} yet: see `kubectl -n {namespace} describe messagebroker {name}`"
+    ))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use kube::{
     Api, Resource, ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
-use restante_crds::MessageChannel;
+use restante_crds::{FORCE_DELETE, MessageChannel};
 use uuid::Uuid;
 
 use super::{
@@ -16,11 +16,14 @@ use super::{
     dereference::Facts,
     kept::Kept,
     let_go, status,
+    without_broker::{Fate, judge},
 };
-use crate::{context::Context, error::Error, fleet::Deletion, jitter};
+use crate::{context::Context, error::Error, fleet::Deletion, jitter, message_broker::dereference::claim_of};
 
 /// How often a channel that is kept is looked at: its last message may have gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
+/// The same where only a claim is left, which seldom goes. A MessageBroker that comes back has its channels looked at at once.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(15);
 /// The least time between two writes of how many messages there still are.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -34,13 +37,17 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
     let kept = match plan(channel, facts, is_held, is_patience_over) {
         Plan::Nothing => return Ok(Action::await_change()),
         Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
-        Plan::LetGo(why) => {
-            let note = format!(
-                "let go without a broker: {why}. Messages that a broker still holds are orphans there"
-            );
-            return release(context, channel, Some((EventType::Warning, "Orphaned", note))).await;
+        Plan::LetGo(why) => return release(context, channel, Some(orphaned(format!("let go: {why}")))).await,
+        Plan::WithoutBroker(gone) => {
+            let claim = claim_of(context, &channel.spec.broker_ref.name).await?;
+            let namespace = context.ownership.namespace();
+            match judge(channel, &gone, namespace, claim.as_ref()) {
+                Fate::LetGo(note) => return release(context, channel, Some(orphaned(note))).await,
+                Fate::Kept(kept) => kept,
+            }
         }
         Plan::Away(why) => Kept::Away(why),
+        Plan::NotServed(why) => Kept::NotServed(why),
         Plan::AnotherStore(why) => Kept::AnotherStore(why),
         Plan::Delete { uid, force, store } => match delete(channel, facts, uid, force, store).await {
             Ok(last) => return release(context, channel, last).await,
@@ -48,14 +55,20 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         },
     };
     let is_forced = Force::of(channel) == Some(Force::Annotation);
-    if is_forced && is_patience_over && matches!(kept, Kept::Away(_)) {
-        return orphan(context, channel, facts, &kept, "its annotation says so and its broker is away").await;
+    if is_forced && is_patience_over && matches!(kept, Kept::Away(_) | Kept::NotServed(_)) {
+        let why = format!("its annotation {FORCE_DELETE} says");
+        return orphan(context, channel, facts, &kept, &why).await;
     }
     if is_terminating(context, channel).await? {
         return orphan(context, channel, facts, &kept, "its namespace is terminating").await;
     }
     tell(context, channel, facts, &kept).await?;
-    Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL)))
+    let next = if matches!(kept, Kept::OnClaim { .. }) { CLAIM_INTERVAL } else { BLOCKED_INTERVAL };
+    Ok(Action::requeue(jitter::around(next)))
+}
+
+fn orphaned(note: String) -> Last {
+    (EventType::Warning, "Orphaned", note)
 }
 
 /// Deletes a channel at its broker, and gives what is to be told of it, or why it is kept.
@@ -99,9 +112,10 @@ async fn orphan(
     if let (Some(member), Some(Ok(uid))) = (facts.broker.member(), channel.uid().map(|uid| uid.parse())) {
         member.let_go(uid).await;
     }
-    let what = kept.what();
-    let note = format!("let go, as {why}; {what}. What a broker holds of it stays there as an orphan");
-    release(context, channel, Some((EventType::Warning, "Orphaned", note))).await
+    // Why comes last: it may be long, and a note is cut.
+    let note =
+        format!("let go, as {why}; what it held stays in the broker's store as an orphan: {}", kept.what());
+    release(context, channel, Some(orphaned(note))).await
 }
 
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {

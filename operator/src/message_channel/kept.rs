@@ -7,6 +7,7 @@ use restante_wire::ChannelStats;
 use super::{
     blocked::DRAINING,
     deletion::{Force, PATIENCE, messages_of},
+    validate::{BROKER_NOT_FOUND, BROKER_NOT_SERVED},
 };
 
 /// Characters of a foreign annotation that are repeated.
@@ -19,6 +20,10 @@ pub(super) enum Kept {
     NotEmpty(Option<ChannelStats>),
     /// Its broker cannot be asked, and why.
     Away(String),
+    /// The operator cannot serve its broker, which may run all the same, and why.
+    NotServed(String),
+    /// Its broker is gone, in words, and the claim of this name, in this namespace, is not.
+    OnClaim { gone: String, namespace: String, claim: String },
     /// Its broker has another store than the channel was in; what to say.
     AnotherStore(String),
 }
@@ -38,7 +43,10 @@ impl Kept {
                 let (messages, dead) = (messages_of(held.messages()), dead_letters_of(held.dead));
                 format!("the channel holds {messages}, {dead} among them")
             }
-            Self::Away(why) | Self::AnotherStore(why) => why.clone(),
+            Self::Away(why) | Self::NotServed(why) | Self::AnotherStore(why) => why.clone(),
+            Self::OnClaim { gone, claim, .. } => {
+                format!("{gone}, and claim {claim} there still has the messages that the channel held")
+            }
         }
     }
 
@@ -50,6 +58,8 @@ impl Kept {
             Self::NotEmpty(_) if channel.spec.deletion_policy == DeletionPolicy::Drain => DRAINING,
             Self::NotEmpty(_) => "NotEmpty",
             Self::Away(_) => "BrokerUnreachable",
+            Self::NotServed(_) => BROKER_NOT_SERVED,
+            Self::OnClaim { .. } => BROKER_NOT_FOUND,
             Self::AnotherStore(_) => "StoreReplaced",
         }
     }
@@ -58,13 +68,18 @@ impl Kept {
     pub(super) fn message(&self, channel: &MessageChannel) -> String {
         let annotate = format!("annotate the channel with {FORCE_DELETE}={FORCE_DELETE_VALUE}");
         let remedy = match self.reason(channel) {
+            BROKER_NOT_FOUND => self.remedy_on_claim(&annotate),
             "DeadLettersLeft" => format!("redrive them, or {annotate} to delete them"),
-            "BrokerUnreachable" if Force::of(channel) == Some(Force::Annotation) => format!(
-                "tried again, and then let go without its broker, where its messages stay as an orphan, {} s after the deletion",
-                PATIENCE.as_secs()
-            ),
-            "BrokerUnreachable" => format!(
-                "tried again soon; or {annotate} to let it go without its broker, where its messages then stay as an orphan"
+            "BrokerUnreachable" | BROKER_NOT_SERVED if Force::of(channel) == Some(Force::Annotation) => {
+                format!(
+                    "tried again, and then let go without its broker, in whose store its messages stay as an orphan, {} s after \
+                 the deletion",
+                    PATIENCE.as_secs()
+                )
+            }
+            "BrokerUnreachable" | BROKER_NOT_SERVED => format!(
+                "tried again soon; or {annotate} to let it go without its broker, in whose store its messages then stay as \
+                 an orphan"
             ),
             "StoreReplaced" => format!(
                 "put the earlier volume back, or accept this store, both as the condition StoreReplaced of the MessageBroker \
@@ -78,11 +93,20 @@ impl Kept {
         format!("{}: {remedy}{}", self.what(), ignored_annotation(channel))
     }
 
+    fn remedy_on_claim(&self, annotate: &str) -> String {
+        let Self::OnClaim { namespace, claim, .. } = self else { return String::new() };
+        format!(
+            "create the MessageBroker again, and the channel goes when they are received; or delete them, with those of every \
+             other channel of that broker, by `kubectl -n {namespace} delete pvc {claim}`; or {annotate} to let it go, and they \
+             stay there as an orphan"
+        )
+    }
+
     /// What it holds, if its broker said so.
     pub(super) fn held(&self) -> Option<&ChannelStats> {
         match self {
             Self::NotEmpty(held) => held.as_ref(),
-            Self::Away(_) | Self::AnotherStore(_) => None,
+            Self::Away(_) | Self::NotServed(_) | Self::OnClaim { .. } | Self::AnotherStore(_) => None,
         }
     }
 }
@@ -101,6 +125,14 @@ pub(super) fn note(reason: &str) -> &'static str {
         "BrokerUnreachable" => {
             "the channel is deleted and stays, as its broker cannot be asked: its condition DeletionBlocked says why, and what \
              to do"
+        }
+        BROKER_NOT_SERVED => {
+            "the channel is deleted and stays, as the operator cannot serve its broker: its condition DeletionBlocked says why, \
+             and what to do"
+        }
+        BROKER_NOT_FOUND => {
+            "the channel is deleted and stays, as its broker does not exist and the broker's claim still has its messages: its \
+             condition DeletionBlocked says what to do"
         }
         "StoreReplaced" => {
             "the channel is deleted and stays, as its broker shows another store than the channel was in: its condition \
@@ -166,6 +198,13 @@ pub(super) mod tests {
         let away = Kept::Away("no pod of MessageBroker default runs".into());
         assert_eq!(away.reason(&open()), "BrokerUnreachable");
         assert!(away.message(&open()).contains("stay as an orphan"), "{}", away.message(&open()));
+        let cut = Kept::NotServed("the operator cannot serve MessageBroker default: NameTaken: x".into());
+        assert_eq!(cut.reason(&open()), "BrokerNotServed");
+        assert!(
+            cut.message(&open()).contains("default: NameTaken: x: tried again soon"),
+            "{}",
+            cut.message(&open())
+        );
     }
 
     #[test]
@@ -191,7 +230,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_note_never_counts() {
-        for reason in ["NotEmpty", "Draining", "DeadLettersLeft", "BrokerUnreachable"] {
+        for reason in [
+            "NotEmpty",
+            "Draining",
+            "DeadLettersLeft",
+            "BrokerUnreachable",
+            "BrokerNotServed",
+            "BrokerNotFound",
+            "StoreReplaced",
+        ] {
             assert!(!note(reason).contains(char::is_numeric) && note(reason).len() < 1024);
         }
     }

@@ -11,6 +11,7 @@ pub mod status;
 mod uninstalled;
 mod unread;
 pub mod validate;
+mod without_broker;
 
 use std::{sync::Arc, time::Duration};
 

@@ -10,6 +10,11 @@ use crate::{
     stalled::Cure,
 };
 
+/// The reason of Accepted, and of DeletionBlocked, where the MessageBroker is missing.
+pub(super) const BROKER_NOT_FOUND: &str = "BrokerNotFound";
+/// The reason of Programmed, and of DeletionBlocked, where the operator cannot serve the MessageBroker.
+pub(super) const BROKER_NOT_SERVED: &str = "BrokerNotServed";
+
 /// What a MessageChannel comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -98,10 +103,15 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             };
         }
     };
-    if let BrokerState::NotFound(message) | BrokerState::Leaving(message) = &facts.broker {
+    if let BrokerState::NotFound(why) | BrokerState::Leaving(why) = &facts.broker {
+        // Nobody deletes a channel twice.
+        let cure = match channel.metadata.deletion_timestamp {
+            None => "create it, or delete this channel and make it anew with another spec.brokerRef",
+            Some(_) => "the condition DeletionBlocked says what to do",
+        };
         return Verdict::Rejected {
-            reason: "BrokerNotFound",
-            message: message.clone(),
+            reason: BROKER_NOT_FOUND,
+            message: format!("{why}: {cure}"),
             config: Some(config),
             contends: false,
             other: None,
@@ -112,7 +122,7 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
     let programming = match outcome.map(|outcome| &outcome.state) {
         None => match &facts.broker {
             BrokerState::NotServed(message) => {
-                Programming::Pending { reason: "BrokerNotServed", message: message.clone() }
+                Programming::Pending { reason: BROKER_NOT_SERVED, message: message.clone() }
             }
             _ => Programming::Unknown,
         },
@@ -269,6 +279,27 @@ pub(super) mod tests {
             panic!("accepted")
         };
         assert_eq!((reason, contends), ("BrokerNotFound", false));
+    }
+
+    #[test]
+    fn who_deleted_a_channel_is_not_told_to_delete_it() {
+        let nowhere = Facts {
+            broker: BrokerState::NotFound("MessageBroker x does not exist".into()),
+            outcome: None,
+            backlog: None,
+            has_it: None,
+            availability: Availability::Ready,
+        };
+        let mut channel = open();
+        let told = |channel: &MessageChannel| match validate(channel, &nowhere) {
+            Verdict::Rejected { message, .. } => message,
+            Verdict::Accepted { .. } => panic!("accepted"),
+        };
+        assert!(
+            told(&channel).starts_with("MessageBroker x does not exist: create it, or delete this channel")
+        );
+        channel.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        assert!(!told(&channel).contains("delete this channel"));
     }
 
     #[test]

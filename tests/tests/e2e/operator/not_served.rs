@@ -1,0 +1,178 @@
+//! Brokers that the operator cannot serve: their channels say so, with the reason, whether or not the operator restarts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use restante_tests::cluster::info::ClusterInfo;
+use serde_json::{Value, json};
+
+use super::{
+    objects::{channel, condition_is},
+    process::{Operator, SOON},
+};
+use crate::shared;
+
+/// Less than a broker is waited for that just starts, 30 s.
+const AT_ONCE: Duration = Duration::from_secs(20);
+const SECRET: &str = "secret/restante-main-control";
+
+/// An operator with a broker that runs, whose operator cannot ask it any more, and the message `kept` in channel `orders`.
+struct Cut {
+    operator: Operator,
+    reason: &'static str,
+}
+
+impl Cut {
+    fn new(cluster: &'static ClusterInfo, namespace: &str, reason: &'static str) -> Result<Self> {
+        let operator = Operator::start(cluster, namespace, &[])?;
+        operator.broker_becomes_ready("main", "")?;
+        operator.channel_becomes_ready(namespace, "orders", "main", "")?;
+        operator.send("main", &format!("{namespace}/orders"), "kept")?;
+        let patch = match reason {
+            "CredentialInvalid" => json!({"stringData": {"token": "guess-me"}}),
+            _ => json!({"metadata": {
+                "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": "somebody"},
+            }}),
+        };
+        operator.patch(SECRET, &patch)?;
+        operator.until_condition("main", "Ready", "False", reason)?;
+        Ok(Self { operator, reason })
+    }
+
+    fn restart(mut self, cluster: &'static ClusterInfo) -> Result<Self> {
+        self.operator.stop()?;
+        let operator = Operator::start_again(cluster, &self.operator.namespace.clone(), &[])?;
+        Ok(Self { operator, reason: self.reason })
+    }
+
+    /// That a new channel is told why it is not at the broker, and the old one goes on.
+    fn says_so(&self, name: &str) -> Result<()> {
+        self.operator.says_at_once(name, self.reason)?;
+        let namespace = &self.operator.namespace;
+        let orders = self.operator.get("messagechannel/orders")?;
+        condition_is(&orders, "Programmed", "True", "Programmed")?;
+        self.operator.send("main", &format!("{namespace}/orders"), "more")
+    }
+
+    /// That a deletion waits and tells why, and that force ends it without a word that is not so.
+    fn force_tells_why(&self) -> Result<()> {
+        let operator = &self.operator;
+        operator.delete("orders")?;
+        let told = format!("cannot serve MessageBroker main: {}: ", self.reason);
+        operator.is_blocked("orders", "BrokerNotServed", &told)?;
+        operator.annotate("orders", "restante.dev/force-delete=true")?;
+        operator.goes("orders")?;
+        for (reason, about) in [("Orphaned", "orders"), ("ChannelOrphaned", "main")] {
+            let note = operator.event(&operator.namespace, reason, about)?["note"].to_string();
+            ensure!(note.contains(&told), "{note}");
+            ensure!(note.contains("stays in the broker's store as an orphan"), "{note}");
+            ensure!(!note.contains("away"), "{note}");
+        }
+        Ok(())
+    }
+}
+
+impl Operator {
+    /// Makes a channel, and sees that it says at once what is in the way of its broker.
+    fn says_at_once(&self, name: &str, reason: &str) -> Result<Value> {
+        let kubectl = self.kubectl();
+        kubectl.apply(&channel(&self.namespace, name, (&self.namespace, "main"), ""))?;
+        let words = ["-n", &self.namespace, "get", "mc", name];
+        kubectl.until("the reason to be told", AT_ONCE, &words, |channel| {
+            for kind in ["Programmed", "Ready"] {
+                let message = condition_is(channel, kind, "False", "BrokerNotServed")?;
+                let told = format!("cannot serve MessageBroker main: {reason}: ");
+                ensure!(message.contains(&told), "it says {message}");
+            }
+            Ok(channel.clone())
+        })
+    }
+
+    fn becomes_ready(&self, name: &str) -> Result<()> {
+        let name = format!("messagechannel/{name}");
+        self.kubectl().wait_for("condition=Ready", SOON, &["-n", &self.namespace, &name])
+    }
+}
+
+#[test]
+fn channels_of_a_broker_with_an_invalid_token_say_the_same_before_and_after_a_restart() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let cut = Cut::new(cluster, "invalid-token", "CredentialInvalid")?;
+    cut.says_so("before")?;
+    let cut = cut.restart(cluster)?;
+    cut.says_so("after")?;
+    cut.operator.patch(SECRET, &json!({"data": {"token": null}}))?;
+    cut.operator.becomes_ready("before")?;
+    cut.operator.becomes_ready("after")
+}
+
+#[test]
+fn channels_of_a_broker_whose_secret_is_another_s_say_the_same_before_and_after_a_restart() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let cut = Cut::new(cluster, "taken-secret", "NameTaken")?;
+    cut.says_so("before")?;
+    let cut = cut.restart(cluster)?;
+    cut.says_so("after")?;
+    // As the condition says, it is handed over.
+    cut.operator.run(&["label", "--overwrite", SECRET, "app.kubernetes.io/managed-by=restante-operator"])?;
+    cut.operator.becomes_ready("before")?;
+    cut.operator.becomes_ready("after")
+}
+
+#[test]
+fn force_says_that_a_broker_with_an_invalid_token_cannot_be_served_and_not_that_it_is_away() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    Cut::new(cluster, "invalid-forced", "CredentialInvalid")?.force_tells_why()
+}
+
+#[test]
+fn force_after_a_restart_says_that_a_broker_with_an_invalid_token_cannot_be_served() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let cut = Cut::new(cluster, "invalid-restart", "CredentialInvalid")?.restart(cluster)?;
+    cut.operator.send("main", "invalid-restart/orders", "the broker runs")?;
+    cut.force_tells_why()
+}
+
+#[test]
+fn force_after_a_restart_says_that_a_broker_whose_secret_is_another_s_cannot_be_served() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let cut = Cut::new(cluster, "taken-restart", "NameTaken")?.restart(cluster)?;
+    cut.operator.send("main", "taken-restart/orders", "the broker runs")?;
+    cut.force_tells_why()
+}
+
+#[test]
+fn a_new_channel_says_at_once_that_a_name_of_its_broker_is_taken() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "new-of-taken", &[])?;
+    operator.apply(&json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "restante-main"},
+        "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80}]},
+    }))?;
+    operator.apply_broker("main", "")?;
+    operator.until_condition("main", "Ready", "False", "NameTaken")?;
+    operator.says_at_once("orders", "NameTaken")?;
+    operator.run(&["delete", "service", "restante-main"])?;
+    operator.becomes_ready("orders")
+}
+
+#[test]
+fn a_new_channel_says_at_once_that_something_of_its_broker_cannot_be_applied() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "new-of-refused", &[])?;
+    operator.apply_broker("main", "  template: {affinity: {nodeAfinity: {}}}\n")?;
+    operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    let told = operator.says_at_once("orders", "ApplyFailed")?;
+    let message = condition_is(&told, "Ready", "False", "BrokerNotServed")?;
+    ensure!(message.contains("nodeAfinity"), "it says {message}");
+    // Another reason is told as well, and so is its end.
+    operator.apply_broker("main", "  template: {affinity: {podAfinity: {}}}\n")?;
+    let words = ["-n", "new-of-refused", "get", "mc", "orders"];
+    operator.kubectl().until("the other reason to be told", AT_ONCE, &words, |channel| {
+        let message = condition_is(channel, "Ready", "False", "BrokerNotServed")?;
+        ensure!(message.contains("podAfinity"), "it says {message}");
+        Ok(())
+    })?;
+    operator.apply_broker("main", "")?;
+    operator.becomes_ready("orders").context("after the broker was mended")
+}

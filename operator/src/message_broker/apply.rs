@@ -121,17 +121,20 @@ impl Writer<'_> {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         let (api, what, name) = self.api::<K>(body);
-        let uid = match (whose, found) {
+        let mut body = body.clone();
+        match (whose, found) {
             (Whose::Taken(taken), _) => return Err(Error::Taken(taken.to_string())),
-            (Whose::Absent, _) | (_, None) => return create(&api, &what, &name, body).await,
+            (Whose::Absent, _) | (_, None) => return create(&api, &what, &name, &body).await,
             (Whose::Ours | Whose::Adopt, Some(found)) => {
                 own_by_apply(&api, &what, &name, found).await?;
-                found.uid.as_deref()
+                // Another object of the name is another UID, and refused.
+                body["metadata"]["uid"] = json!(found.uid);
+                if K::kind(&()) == Secret::kind(&()) {
+                    // Its token is the one that was read: whoever has edited it since then must not lose that.
+                    body["metadata"]["resourceVersion"] = json!(found.resource_version);
+                }
             }
-        };
-        // Another object of the name is another UID, and refused.
-        let mut body = body.clone();
-        body["metadata"]["uid"] = json!(uid);
+        }
         // What someone else set of our fields is put back.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = api.patch(&name, &params, &Patch::Apply(&body)).await;

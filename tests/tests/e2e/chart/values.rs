@@ -106,6 +106,7 @@ dashboard: {namespace: null, labels: null}
     let spec = default_broker(&objects)?["spec"].clone();
     ensure!(spec == json!({"replicas": 1, "engine": {"embedded": {"storage": {}}}}), "{spec}");
     helm.refuses("image: {broker: {repository: null}}", "repository")?;
+    helm.refuses("image: {broker: {repository: 'team/broker:1'}}", "repository")?;
     helm.refuses("operator: null", "operator")
 }
 

@@ -5,9 +5,10 @@ use std::fmt::{self, Display};
 
 use k8s_openapi::{
     api::core::v1::{ObjectReference, Secret, Service},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
 };
 use restante_crds::GROUP;
+use serde_json::Value;
 
 use super::dereference::Found;
 use crate::names::{self, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
@@ -276,19 +277,38 @@ fn holder(found: &ObjectMeta) -> String {
         _ => {}
     }
     let managers = found.managed_fields.iter().flatten();
-    // Whoever writes the status of an object, as a controller does, did not make it.
+    // Whoever writes the status of an object, as a controller does, did not make it. Nor did Kubernetes, where somebody else
+    // says what the object is: a claim is bound in the second in which it is applied, and marked before.
     let first = managers
         .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
-        .min_by_key(|entry| entry.time.clone());
+        .min_by_key(|entry| (is_of_kubernetes(entry), !says_what_it_is(entry), entry.time.clone()));
     match first.and_then(|entry| entry.manager.as_deref()) {
         Some(manager) => format!("somebody else (made with {manager})"),
         None => "somebody else".to_owned(),
     }
 }
 
+fn is_of_kubernetes(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref().is_some_and(|manager| manager.starts_with("kube-") || manager == "kubelet")
+}
+
+/// Whether a manager has fields besides the metadata, the status and the volume that a claim is bound to.
+fn says_what_it_is(entry: &ManagedFieldsEntry) -> bool {
+    let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
+    let is_filled_in = |spec: &Value| {
+        spec.as_object()
+            .is_some_and(|spec| spec.keys().all(|field| [".", "f:volumeName"].contains(&field.as_str())))
+    };
+    fields.into_iter().flatten().any(|(field, inner)| match field.as_str() {
+        "f:metadata" | "f:status" => false,
+        "f:spec" => !is_filled_in(inner),
+        _ => true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::message_broker::validate::{
@@ -474,6 +494,29 @@ mod tests {
             { "manager": "kubectl-create", "time": "2026-01-01T00:00:00Z" },
         ]);
         assert_eq!(by(json!({ "managedFields": fields })), "somebody else (made with kubectl-create)");
+        let bound = json!([
+            {
+                "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": { "f:metadata": { "f:annotations": {} }, "f:spec": { "f:volumeName": {} } },
+            },
+            {
+                "manager": "csi-provisioner", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": { "f:metadata": { "f:annotations": {} } },
+            },
+            {
+                "manager": "kubectl-client-side-apply", "time": "2026-01-01T00:00:01Z",
+                "fieldsV1": { "f:spec": { "f:accessModes": {}, "f:volumeName": {} } },
+            },
+        ]);
+        assert_eq!(
+            by(json!({ "managedFields": bound })),
+            "somebody else (made with kubectl-client-side-apply)"
+        );
+        let alone = json!([{ "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z" }]);
+        assert_eq!(
+            by(json!({ "managedFields": alone })),
+            "somebody else (made with kube-controller-manager)"
+        );
         assert_eq!(by(json!({})), "somebody else");
     }
 }

@@ -94,6 +94,34 @@ fn a_stranger_s_claim_is_not_written_to_until_the_told_command_hands_it_over() -
 }
 
 #[test]
+fn the_maker_of_a_bound_claim_is_who_applied_it_and_not_kubernetes() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "claim-maker", &[])?;
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-restante-mine-0"},
+        "spec": {
+            "storageClassName": "local-growing",
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    operator.apply(&claim)?;
+    operator.until("the claim to be written by Kubernetes as well", "pvc/data-restante-mine-0", |claim| {
+        ensure!(claim["status"]["phase"].is_string(), "{claim}");
+        Ok(())
+    })?;
+    // Who applies again is later than whoever bound it.
+    let mut claim = claim;
+    claim["metadata"]["annotations"] = json!({"note": "mine"});
+    operator.apply(&claim)?;
+    operator.apply_broker("mine", "")?;
+    let message = operator.until_condition("mine", "Ready", "False", "NameTaken")?;
+    ensure!(message.contains("belongs to somebody else (made with kubectl"), "{message}");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_handed_over_is_not_offered() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "stranger-fixed", &[])?;

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::RunArgs,
     context::Context,
     default_differs::{Difference, Verdict},
     error::Error,
@@ -188,7 +189,12 @@ impl State {
         let difference =
             Difference { config_map: config_map.name_any(), uid: config_map.uid(), broker, reason, why };
         self.context.metrics.default_broker_refused.set(1);
-        self.context.default_differs.set(Verdict::Differs(difference));
+        let broker = difference.broker.clone();
+        if let (true, Some(broker)) = (self.context.default_differs.set(Verdict::Differs(difference)), broker)
+        {
+            // Where it does not exist, they tell why.
+            self.context.fleet.trigger_channels(&broker);
+        }
     }
 
     fn is_as_asked(&self) {
@@ -229,6 +235,16 @@ impl State {
         let applied = Some((config_map.resource_version(), in_hand(there)));
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
     }
+}
+
+/// Whether a MessageBroker is made by the values of an installation, which has this ConfigMap: what is edited by hand is put
+/// back.
+pub fn is_made_by_values(broker: &ObjectMeta, args: &RunArgs) -> bool {
+    let config_map = args.default_broker_configmap.as_ref();
+    config_map.is_some_and(|name| {
+        let owners = broker.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.kind == "ConfigMap" && owner.name == *name)
+    })
 }
 
 /// What of a MessageBroker changes when somebody edits it, and not when its status is written.

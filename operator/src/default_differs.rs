@@ -16,6 +16,9 @@ use restante_crds::{
 
 use crate::{conditions::Assertion, fleet::Triggers};
 
+/// What to do about a default MessageBroker that is not as it should be: what is edited by hand is put back.
+pub const CORRECT_VALUES: &str = "Correct the values broker.* and run `helm upgrade`";
+
 /// What became of the ConfigMap's manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
@@ -52,10 +55,19 @@ impl Difference {
         }
     }
 
+    /// What to do where there is no MessageBroker of this name, if it is the refused one.
+    fn why_missing(&self, name: &str) -> Option<String> {
+        (self.broker.as_deref() == Some(name)).then(|| {
+            format!(
+                "the operator makes it from ConfigMap {}, whose manifest is not applied: {}. {CORRECT_VALUES}",
+                self.config_map, self.why
+            )
+        })
+    }
+
     fn message(&self) -> String {
         format!(
-            "this MessageBroker stays as it was, since ConfigMap {} has a manifest that is not applied: {}. Correct the values \
-             broker.* and run `helm upgrade`",
+            "this MessageBroker stays as it was, since ConfigMap {} has a manifest that is not applied: {}. {CORRECT_VALUES}",
             self.config_map, self.why
         )
     }
@@ -97,13 +109,23 @@ impl DefaultDiffers {
         Self { verdict: Mutex::new(verdict), brokers, triggers }
     }
 
-    /// Takes a verdict, and has it told if it is another.
-    pub fn set(&self, verdict: Verdict) {
+    /// Takes a verdict, and has it told if it is another. Gives whether it is.
+    pub fn set(&self, verdict: Verdict) -> bool {
         let before = std::mem::replace(&mut *self.lock(), verdict.clone());
-        if before != verdict {
+        let is_news = before != verdict;
+        if is_news {
             // Those that are not in the store yet are reconciled when they are.
             let brokers = self.brokers.state();
             self.triggers.extend(brokers.iter().map(|broker| ObjectRef::from_obj(broker.as_ref())));
+        }
+        is_news
+    }
+
+    /// Why there is no MessageBroker of this name and what to do, if it is the default one and refused.
+    pub fn why_missing(&self, name: &str) -> Option<String> {
+        match &*self.lock() {
+            Verdict::Differs(difference) => difference.why_missing(name),
+            Verdict::Unknown | Verdict::AsAsked => None,
         }
     }
 
@@ -151,6 +173,14 @@ mod tests {
         assert!(told.message.contains("not applied: spec.size: too small. Correct"), "{told:?}");
         assert_eq!(differs(Some("main")).condition(&broker("other"), &[]), None);
         assert_eq!(Verdict::AsAsked.condition(&broker("main"), &[]), None);
+    }
+
+    #[test]
+    fn a_refused_broker_that_is_missing_is_cured_by_the_values() {
+        let Verdict::Differs(difference) = differs(Some("main")) else { panic!("it does not differ") };
+        let why = difference.why_missing("main").unwrap();
+        assert!(why.contains("not applied: spec.size: too small. Correct the values"), "{why}");
+        assert_eq!(difference.why_missing("other"), None);
     }
 
     #[test]

@@ -64,6 +64,12 @@ impl Error {
         matches!(source.as_ref(), kube::Error::Api(status) if status.code == 422)
     }
 
+    /// Whether the object is gone, or another is in its place.
+    pub fn is_of_absence(&self) -> bool {
+        let Self::Kube { source, .. } = self else { return false };
+        matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 404 | 409))
+    }
+
     /// What the API server has against the request, in its words and with what was tried. None when it is only busy, or
     /// when somebody else wrote meanwhile: that passes by itself.
     pub fn refusal(&self) -> Option<String> {

@@ -186,7 +186,7 @@ impl Fleet {
     }
 
     /// Asks for a reconcile of every channel of a broker.
-    fn trigger_channels(&self, broker: &str) {
+    pub fn trigger_channels(&self, broker: &str) {
         let channels = self.surroundings.channels.state();
         self.surroundings.channel_triggers.extend(
             channels

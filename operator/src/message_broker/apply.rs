@@ -21,6 +21,7 @@ use super::{
     build::Children,
     dereference::Found,
     ownership::{Owners, Whose},
+    storage,
 };
 use crate::{context::Context, error::Error, names::FIELD_MANAGER};
 
@@ -167,7 +168,12 @@ impl Writer<'_> {
         let params = PatchParams::apply(FIELD_MANAGER);
         let grown = claims.patch(&name, &params, &Patch::Merge(&patch)).await;
         let grown = grown.map_err(Error::kube(format!("grow PersistentVolumeClaim {name}")))?;
-        let note = format!("asked for PersistentVolumeClaim {name} with {} instead of what it had", size.0);
+        let requested = claim.spec.as_ref().and_then(storage::size_of).map(|size| size.0.as_str());
+        let note = format!(
+            "claim {name} requests {} now, instead of {}: its volume is to grow",
+            size.0,
+            requested.unwrap_or("nothing")
+        );
         // Two growths are two events, as each is of another version of the claim.
         let grows = ObjectReference { resource_version: grown.resource_version(), ..grown.object_ref(&()) };
         let broker = self.broker.object_ref(&());

@@ -124,25 +124,36 @@ fn latest(events: Vec<Event>, now: Timestamp) -> Option<String> {
     failed.max_by_key(when)?.message
 }
 
-/// The credential in a Secret that is ours, by the rule that the broker has; none where the key is missing or was emptied.
+/// The credential in a Secret that is ours, by the rule that the broker has; none where the key is missing or was emptied, and
+/// one may be put there.
 pub fn credential(secret: &Secret) -> Result<Option<Credential>, ControlTokenError> {
-    let Some(held) = secret.data.as_ref().and_then(|data| data.get(names::TOKEN_KEY)) else {
-        return Ok(None);
-    };
-    match control_token(&held.0) {
-        Err(ControlTokenError::Empty) => Ok(None),
+    let held = secret.data.as_ref().and_then(|data| data.get(names::TOKEN_KEY));
+    let held = held.map(|held| held.0.as_slice()).unwrap_or_default();
+    match control_token(held) {
+        Err(ControlTokenError::Empty) if secret.immutable != Some(true) => Ok(None),
         token => token.map(|token| Some(Credential(token.to_owned()))),
     }
 }
 
-/// What to do about a token that the broker would refuse: its next start would end with 78, again and again.
-pub fn unusable(broker: &str, error: &ControlTokenError) -> String {
-    format!(
-        "the control token in key {} of Secret {} {error}; remove the key, and the operator draws a token, or put one there, \
-         such as of: {MAKE_CONTROL_TOKEN}",
-        names::TOKEN_KEY,
-        names::credential(broker)
-    )
+/// What to do about a token that the broker would refuse: its next start would end with 78, again and again. Nobody can put
+/// another into a Secret that is fixed, as it is immutable.
+pub fn unusable(
+    (namespace, broker): (&str, &str),
+    error: &ControlTokenError,
+    secret_is_fixed: bool,
+) -> String {
+    let (key, secret) = (names::TOKEN_KEY, names::credential(broker));
+    let cure = if secret_is_fixed {
+        format!(
+            "the Secret is immutable. Delete it with `kubectl -n {namespace} delete secret {secret}`, and the operator makes \
+             another with a new token"
+        )
+    } else {
+        format!(
+            "remove the key, and the operator draws a token, or put one there, such as of: {MAKE_CONTROL_TOKEN}"
+        )
+    };
+    format!("the control token in key {key} of Secret {secret} {error}; {cure}")
 }
 
 /// Draws a credential of 32 random bytes, in hexadecimal: as hard to guess as a 256-bit key.
@@ -199,11 +210,23 @@ mod tests {
     #[test]
     fn a_token_that_the_broker_refuses_is_told_with_its_secret_its_key_and_what_to_do() {
         assert_eq!(
-            unusable("mine", &ControlTokenError::TooShort),
+            unusable(("mq", "mine"), &ControlTokenError::TooShort, false),
             "the control token in key token of Secret restante-mine-control has fewer than 32 characters, those = at its \
              end not counted, and can be guessed; remove the key, and the operator draws a token, or put one there, such as of: \
              head -c 32 /dev/urandom | base64"
         );
+    }
+
+    #[test]
+    fn a_secret_that_nobody_can_fill_is_to_be_deleted() {
+        for mut fixed in [secret(""), Secret::default()] {
+            fixed.immutable = Some(true);
+            assert_eq!(token_in(&fixed), Err(ControlTokenError::Empty));
+        }
+        let told = unusable(("mq", "mine"), &ControlTokenError::Empty, true);
+        assert!(told.contains("is empty; the Secret is immutable"), "{told}");
+        assert!(told.contains("`kubectl -n mq delete secret restante-mine-control`"), "{told}");
+        assert!(!told.contains("remove the key"), "{told}");
     }
 
     #[test]

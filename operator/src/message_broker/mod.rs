@@ -2,12 +2,15 @@
 
 pub mod apply;
 pub mod build;
+pub mod deleting;
 pub mod dereference;
+mod holder;
 pub mod leftovers;
 pub mod mapping;
 pub mod ownership;
 mod pod;
 pub mod readiness;
+mod refused;
 pub mod status;
 pub mod storage;
 pub mod store;
@@ -27,11 +30,13 @@ use self::{
     dereference::{Credential, Found},
     ownership::{Owners, Stopped},
     readiness::Sight,
+    refused::Refused,
     status::Told,
     validate::Broker,
 };
 use crate::{
     context::Context,
+    default_broker,
     error::Error,
     fleet::{BrokerFacts, View},
     names::BROKER_LABEL,
@@ -77,8 +82,10 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
     if broker.metadata.deletion_timestamp.is_some() {
         // Its children go by their owner references, and the channels are told by the watch on brokers.
         leftovers::notice(context, &broker.metadata);
-        context.failures.clear(&broker.uid().unwrap_or_default());
-        return Ok(Action::await_change());
+        return match status::tell(context, broker, Told::deleting(broker)).await {
+            Err(error) if !error.is_of_absence() => Err(error),
+            _ => Ok(Action::await_change()),
+        };
     }
     let told = |told: Told| status::tell(context, broker, told);
     let valid = match validate::validate(broker, &context.args) {
@@ -105,8 +112,17 @@ async fn inner(guard: &DeserializeGuard<MessageBroker>, context: &Context) -> Re
             let uid = broker.uid().unwrap_or_default();
             let may_pass = error.is_of_the_server() && !context.backoffs.is_failing(&uid);
             if let Some(words) = error.refusal().filter(|_| !may_pass) {
-                let cure = if error.is_of_a_field() { Cure::Edit } else { Cure::Others };
-                let stopped = Told { cure, about: error.about(), ..Told::stopped("ApplyFailed", words) };
+                let about = error.about();
+                let is_default = default_broker::is_made_by_values(&broker.metadata, &context.args);
+                let refused = Refused {
+                    words: &words,
+                    is_of_a_field: error.is_of_a_field(),
+                    about: about.as_ref(),
+                    broker: (&valid.namespace, &valid.name),
+                    is_default,
+                };
+                let (message, cure) = (refused.message(), refused.cure());
+                let stopped = Told { cure, about, ..Told::stopped("ApplyFailed", message) };
                 context.fleet.hinder(&valid.name, stopped.why());
                 told(stopped).await?;
             }
@@ -129,8 +145,10 @@ async fn serve(
         Ok(kept) => kept,
         Err(error) => {
             // The Secret is watched: an edit of it is a reason to look again.
-            let message = dereference::unusable(&valid.name, &error);
-            let about = found.credential.as_ref().map(|secret| ObjectReference {
+            let secret = found.credential.as_ref();
+            let is_fixed = secret.is_some_and(|secret| secret.immutable == Some(true));
+            let message = dereference::unusable((&valid.namespace, &valid.name), &error, is_fixed);
+            let about = secret.map(|secret| ObjectReference {
                 // Another edit may be wrong otherwise.
                 resource_version: secret.resource_version(),
                 ..secret.object_ref(&())
@@ -159,7 +177,7 @@ async fn serve(
     let templates =
         found.workload.as_ref().and_then(|set| set.spec.as_ref()?.volume_claim_templates.as_deref());
     let template = templates.and_then(|templates| templates.first());
-    let judged = storage::judge(&valid.storage, template, claim.as_ref(), &valid.name);
+    let judged = storage::judge(&valid.storage, template, claim.as_ref());
     let mut differences = judged.differences;
     match judged.step {
         storage::Step::Keep => {}
@@ -167,8 +185,7 @@ async fn serve(
             if let Some(has) = &found.claim {
                 match writer.grow(has, &size).await {
                     Ok(grown) => {
-                        differences =
-                            storage::judge(&valid.storage, template, Some(&grown), &valid.name).differences;
+                        differences = storage::judge(&valid.storage, template, Some(&grown)).differences;
                         claim = Some(grown);
                     }
                     Err(error) => {

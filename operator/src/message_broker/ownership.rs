@@ -5,12 +5,11 @@ use std::fmt::{self, Display};
 
 use k8s_openapi::{
     api::core::v1::{ObjectReference, Secret, Service},
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use restante_crds::GROUP;
-use serde_json::Value;
 
-use super::dereference::Found;
+use super::{dereference::Found, holder::holder};
 use crate::names::{self, BROKER_LABEL, FIELD_MANAGER, MANAGED_BY_LABEL};
 
 /// Whose an object is.
@@ -257,7 +256,7 @@ fn is_predecessor(owner: &OwnerReference, broker: Parent<'_>) -> bool {
         && owner.api_version.split('/').next() == Some(GROUP)
 }
 
-fn label<'a>(found: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+pub(super) fn label<'a>(found: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     found.labels.as_ref()?.get(key).map(String::as_str)
 }
 
@@ -265,50 +264,9 @@ fn has_our_labels(found: &ObjectMeta, broker: Parent<'_>) -> bool {
     label(found, MANAGED_BY_LABEL) == Some(FIELD_MANAGER) && label(found, BROKER_LABEL) == Some(broker.name)
 }
 
-/// Who has an object that nobody controls, as far as it says so.
-fn holder(found: &ObjectMeta) -> String {
-    let annotation = |key: &str| found.annotations.as_ref()?.get(key);
-    if let Some(release) = annotation("meta.helm.sh/release-name") {
-        return format!("the Helm release {release}");
-    }
-    match (label(found, MANAGED_BY_LABEL), label(found, BROKER_LABEL)) {
-        (Some(FIELD_MANAGER), Some(other)) => return format!("MessageBroker {other}"),
-        (Some(manager), _) if manager != FIELD_MANAGER => return manager.to_owned(),
-        _ => {}
-    }
-    let managers = found.managed_fields.iter().flatten();
-    // Whoever writes the status of an object, as a controller does, did not make it. Nor did Kubernetes, where somebody else
-    // says what the object is: a claim is bound in the second in which it is applied, and marked before.
-    let first = managers
-        .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
-        .min_by_key(|entry| (is_of_kubernetes(entry), !says_what_it_is(entry), entry.time.clone()));
-    match first.and_then(|entry| entry.manager.as_deref()) {
-        Some(manager) => format!("somebody else (made with {manager})"),
-        None => "somebody else".to_owned(),
-    }
-}
-
-fn is_of_kubernetes(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref().is_some_and(|manager| manager.starts_with("kube-") || manager == "kubelet")
-}
-
-/// Whether a manager has fields besides the metadata, the status and the volume that a claim is bound to.
-fn says_what_it_is(entry: &ManagedFieldsEntry) -> bool {
-    let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
-    let is_filled_in = |spec: &Value| {
-        spec.as_object()
-            .is_some_and(|spec| spec.keys().all(|field| [".", "f:volumeName"].contains(&field.as_str())))
-    };
-    fields.into_iter().flatten().any(|(field, inner)| match field.as_str() {
-        "f:metadata" | "f:status" => false,
-        "f:spec" => !is_filled_in(inner),
-        _ => true,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::message_broker::validate::{
@@ -474,49 +432,5 @@ mod tests {
                            app.kubernetes.io/managed-by=restante-operator restante.dev/broker=default`";
             assert!(told.contains(command), "{told}");
         }
-    }
-
-    #[test]
-    fn the_holder_is_named_as_far_as_the_object_tells() {
-        let by = |metadata: Value| {
-            let told = taken(metadata);
-            told.split(" belongs to ").nth(1).unwrap().split(": ").next().unwrap().to_owned()
-        };
-        let release = json!({ "annotations": { "meta.helm.sh/release-name": "shop" } });
-        assert_eq!(by(release), "the Helm release shop");
-        assert_eq!(by(json!({ "labels": { "app.kubernetes.io/managed-by": "argo" } })), "argo");
-        let mut other = our_labels();
-        other["restante.dev/broker"] = json!("other");
-        assert_eq!(by(json!({ "labels": other })), "MessageBroker other");
-        let fields = json!([
-            { "manager": "later", "time": "2026-02-01T00:00:00Z" },
-            { "manager": "kube-controller-manager", "time": "2025-12-01T00:00:00Z", "subresource": "status" },
-            { "manager": "kubectl-create", "time": "2026-01-01T00:00:00Z" },
-        ]);
-        assert_eq!(by(json!({ "managedFields": fields })), "somebody else (made with kubectl-create)");
-        let bound = json!([
-            {
-                "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z",
-                "fieldsV1": { "f:metadata": { "f:annotations": {} }, "f:spec": { "f:volumeName": {} } },
-            },
-            {
-                "manager": "csi-provisioner", "time": "2026-01-01T00:00:00Z",
-                "fieldsV1": { "f:metadata": { "f:annotations": {} } },
-            },
-            {
-                "manager": "kubectl-client-side-apply", "time": "2026-01-01T00:00:01Z",
-                "fieldsV1": { "f:spec": { "f:accessModes": {}, "f:volumeName": {} } },
-            },
-        ]);
-        assert_eq!(
-            by(json!({ "managedFields": bound })),
-            "somebody else (made with kubectl-client-side-apply)"
-        );
-        let alone = json!([{ "manager": "kube-controller-manager", "time": "2026-01-01T00:00:00Z" }]);
-        assert_eq!(
-            by(json!({ "managedFields": alone })),
-            "somebody else (made with kube-controller-manager)"
-        );
-        assert_eq!(by(json!({})), "somebody else");
     }
 }

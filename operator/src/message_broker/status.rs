@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp,
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta},
+    jiff::Timestamp,
 };
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     runtime::events::EventType,
 };
@@ -16,7 +18,7 @@ use restante_crds::{
 };
 use serde_json::json;
 
-use super::{KIND, readiness::Trouble, store};
+use super::{KIND, deleting::DELETING, readiness::Trouble, store};
 use crate::{
     conditions::{Assertion, conditions, transitions},
     context::Context,
@@ -58,7 +60,7 @@ impl Told {
     /// That something is in the way, and nothing else is known.
     pub fn stopped(reason: &str, message: impl Into<String>) -> Self {
         Self {
-            ready: Assertion::fails(kind::READY, reason, shortened(message.into())),
+            ready: Assertion::fails(kind::READY, reason, shortened(message.into(), MESSAGE_BYTES_MAX)),
             cure: Cure::Time,
             about: None,
             trouble: None,
@@ -77,8 +79,9 @@ impl Told {
     }
 }
 
-fn shortened(mut message: String) -> String {
-    let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
+/// Cut between characters.
+pub(super) fn shortened(mut message: String, bytes_max: usize) -> String {
+    let end = (0..=bytes_max).rev().find(|&end| message.is_char_boundary(end));
     message.truncate(end.unwrap_or_default());
     message
 }
@@ -90,7 +93,7 @@ pub fn unready_since(broker: &MessageBroker) -> Option<Timestamp> {
 }
 
 /// The status as far as it is the operator's: conditions of other managers are neither compared nor written.
-fn own(broker: &MessageBroker) -> MessageBrokerStatus {
+pub(super) fn own(broker: &MessageBroker) -> MessageBrokerStatus {
     let status = broker.status.clone().unwrap_or_default();
     MessageBrokerStatus { conditions: condition::only(&status.conditions, kind::OF_MESSAGE_BROKER), ..status }
 }
@@ -162,7 +165,8 @@ fn storage(
 pub async fn tell(context: &Context, broker: &MessageBroker, told: Told) -> Result<Option<Duration>, Error> {
     let now = context.now();
     let differs = context.default_differs.condition(broker, &own(broker).conditions);
-    let differs = differs.map(|told| Assertion { message: shortened(told.message), ..told });
+    let differs =
+        differs.map(|told| Assertion { message: shortened(told.message, MESSAGE_BYTES_MAX), ..told });
     let told = Told { default_differs: differs, ..told };
     let Stalled { condition, after } = judge_stalled(context, broker, &told, now);
     let (about, trouble) = (told.about.clone(), told.trouble.clone());
@@ -181,6 +185,27 @@ fn judge_stalled(context: &Context, broker: &MessageBroker, told: &Told, now: Ti
     context.failures.judge(&broker.metadata, before, (&told.ready, told.cure), now)
 }
 
+/// Applies the status, and gives what the MessageBroker's metadata are then.
+pub async fn apply(
+    client: &Client,
+    broker: &MessageBroker,
+    status: &MessageBrokerStatus,
+) -> Result<ObjectMeta, Error> {
+    let api: Api<MessageBroker> = Api::namespaced(client.clone(), &broker.namespace().unwrap_or_default());
+    let name = broker.name_any();
+    let patch = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": KIND,
+        "metadata": { "name": name, "uid": broker.metadata.uid },
+        "status": status,
+    });
+    let written = api
+        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
+        .await
+        .map_err(Error::kube(format!("write the status of MessageBroker {name}")))?;
+    Ok(written.metadata)
+}
+
 /// Writes the status if it says something new, and tells what turned.
 async fn write(
     context: &Context,
@@ -193,20 +218,7 @@ async fn write(
     if old == status {
         return Ok(());
     }
-    let api: Api<MessageBroker> =
-        Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
-    let name = broker.name_any();
-    let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": KIND,
-        "metadata": { "name": name, "uid": broker.metadata.uid },
-        "status": status,
-    });
-    let written = api
-        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(Error::kube(format!("write the status of MessageBroker {name}")))?;
-    context.written.record(&written.metadata);
+    context.written.record(&apply(&context.client, broker, &status).await?);
     context.metrics.status_writes.with_label_values(&[KIND]).inc();
     for condition in transitions(&old.conditions, &status.conditions) {
         if let Some(type_) = worth_telling(condition) {
@@ -238,8 +250,9 @@ fn is_news(trouble: &Trouble, old: &[Condition]) -> bool {
 fn worth_telling(condition: &Condition) -> Option<EventType> {
     match (condition.type_.as_str(), condition.status.as_str()) {
         (kind::READY, "True") => Some(EventType::Normal),
-        (kind::READY, _) => (!["PodsNotReady", "RolloutUnderWay"].contains(&condition.reason.as_str()))
-            .then_some(EventType::Warning),
+        (kind::READY, _) => (!["PodsNotReady", "RolloutUnderWay", DELETING]
+            .contains(&condition.reason.as_str()))
+        .then_some(EventType::Warning),
         (kind::STORAGE_DIFFERS | kind::STORE_REPLACED, "True") => Some(EventType::Warning),
         (kind::STORE_REPLACED, _) if condition.reason == "Accepted" => Some(EventType::Normal),
         _ => None,

@@ -41,7 +41,6 @@ pub fn judge(
     asked: &Storage,
     template: Option<&PersistentVolumeClaim>,
     claim: Option<&PersistentVolumeClaim>,
-    broker: &str,
 ) -> Judgement {
     let template = template.and_then(|template| template.spec.as_ref());
     let keep = |differences| Judgement { step: Step::Keep, differences };
@@ -61,14 +60,14 @@ pub fn judge(
         let as_asked = match template {
             Some(template) => {
                 is_template_of(template, asked)
-                    && differences(asked, found, name, broker).is_empty()
+                    && differences(asked, found, name).is_empty()
                     && has_size(found, asked)
             }
             None => is_template_of(found, asked),
         };
         return Judgement { step: if as_asked { Step::Keep } else { Step::Remake }, differences: Vec::new() };
     }
-    let mut told = differences(asked, found, name, broker);
+    let mut told = differences(asked, found, name);
     let (Some(has), Ok(wanted)) = (size_of(found), quantity::bytes(&asked.size)) else { return keep(told) };
     match quantity::bytes(has) {
         // More was asked for than could be had: Kubernetes takes less again, as long as it is more than there is.
@@ -76,7 +75,7 @@ pub fn judge(
             return Judgement { step: Step::Grow(asked.size.clone()), differences: told };
         }
         Ok(has_bytes) if has_bytes > wanted => told.push(format!(
-            "{FIELD}.size is {} and claim {name} has {}: a claim never shrinks. Set size to {}",
+            "{FIELD}.size is {}, but claim {name} requests {}, and a claim never shrinks: set size to {}",
             asked.size.0, has.0, has.0
         )),
         Ok(has_bytes) if has_bytes < wanted => {
@@ -84,9 +83,9 @@ pub fn judge(
         }
         Ok(_) => {}
         Err(_) if *has == asked.size => {}
-        Err(_) => told.push(format!("{FIELD}.size is {} and claim {name} has {}", asked.size.0, has.0)),
+        Err(_) => told.push(format!("{FIELD}.size is {}, but claim {name} requests {}", asked.size.0, has.0)),
     }
-    told.extend(growing(claim, wanted, &asked.size));
+    told.extend(growing(claim, wanted));
     keep(told)
 }
 
@@ -96,19 +95,23 @@ fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
 }
 
 /// What a claim that asks for enough still lacks.
-fn growing(claim: &PersistentVolumeClaim, wanted: u64, asked: &Quantity) -> Option<String> {
+fn growing(claim: &PersistentVolumeClaim, wanted: u64) -> Option<String> {
     if capacity(claim)? >= wanted {
         return None;
     }
     let status = claim.status.as_ref()?;
     let capacity = status.capacity.as_ref()?.get("storage")?;
+    let requested = size_of(claim.spec.as_ref()?)?;
     let name = claim.metadata.name.as_deref().unwrap_or_default();
     let said = status.conditions.iter().flatten().filter(|condition| condition.status == "True");
     let said: Vec<_> = said
         .filter_map(|condition| Some(format!("{}: {}", condition.type_, condition.message.as_ref()?)))
         .collect();
     let said = if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) };
-    Some(format!("claim {name} is growing from {} to {}{said}", capacity.0, asked.0))
+    Some(format!(
+        "claim {name} requests {}, and its volume still has a capacity of {}: it is growing{said}",
+        requested.0, capacity.0
+    ))
 }
 
 /// That there is no volume yet, with what Kubernetes says of the claim.
@@ -133,7 +136,11 @@ pub fn unbound(broker: &str, claim: Option<&PersistentVolumeClaim>, said: Option
 pub fn refused(asked: &Quantity, claim: &PersistentVolumeClaim, words: &str) -> String {
     let has = claim.spec.as_ref().and_then(size_of).map(|size| size.0.as_str()).unwrap_or_default();
     let name = claim.metadata.name.as_deref().unwrap_or_default();
-    format!("{FIELD}.size is {} and claim {name} has {has}: {words}", asked.0)
+    format!(
+        "{FIELD}.size is {}, but claim {name} requests {has}, and Kubernetes refuses to let it request more: {words}. Set size \
+         to {has}, or move the channels to another MessageBroker",
+        asked.0
+    )
 }
 
 /// Whether a claim may hold data, or is about to: one that was ever bound, that names its volume, or that somebody made for
@@ -152,7 +159,8 @@ pub fn may_hold_data(claim: &PersistentVolumeClaim) -> bool {
         || annotations.is_some_and(|annotations| annotations.contains_key(BOUND_ONCE))
 }
 
-fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
+/// What a claim requests.
+pub(super) fn size_of(found: &PersistentVolumeClaimSpec) -> Option<&Quantity> {
     found.resources.as_ref()?.requests.as_ref()?.get("storage")
 }
 
@@ -174,19 +182,21 @@ fn has_mode(found: &PersistentVolumeClaimSpec, asked: &Storage) -> bool {
 }
 
 /// Differences in what can never change. A spec without a class takes whichever the claim was given.
-fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str, broker: &str) -> Vec<String> {
+fn differences(asked: &Storage, found: &PersistentVolumeClaimSpec, name: &str) -> Vec<String> {
     let mut told = Vec::new();
-    let cure = "a claim never changes it. Set it back, or move the channels to another MessageBroker";
-    let class = found.storage_class_name.as_deref().unwrap_or_default();
-    if let Some(wanted) = asked.storage_class_name.as_deref().filter(|wanted| *wanted != class) {
-        told.push(format!(
-            "{FIELD}.storageClassName is {wanted} and claim {name} of {broker} has {class:?}: {cure}"
-        ));
+    let cure =
+        "which Kubernetes lets nobody change: set it back, or move the channels to another MessageBroker";
+    let class = found.storage_class_name.as_deref().filter(|class| !class.is_empty());
+    if let Some(wanted) =
+        asked.storage_class_name.as_deref().filter(|wanted| *wanted != class.unwrap_or_default())
+    {
+        let has = class.map_or_else(|| "has no class".to_owned(), |class| format!("is of class {class}"));
+        told.push(format!("{FIELD}.storageClassName is {wanted}, but claim {name} {has}, {cure}"));
     }
     if !has_mode(found, asked) {
         let modes = found.access_modes.clone().unwrap_or_default().join(",");
         let wanted = asked.access_mode.as_str();
-        told.push(format!("{FIELD}.accessMode is {wanted} and claim {name} of {broker} has {modes}: {cure}"));
+        told.push(format!("{FIELD}.accessMode is {wanted}, but claim {name} is {modes}, {cure}"));
     }
     told
 }
@@ -229,18 +239,14 @@ mod tests {
         template: Option<&PersistentVolumeClaim>,
         claim: Option<&PersistentVolumeClaim>,
     ) -> Step {
-        judge(asked, template, claim, "main").step
+        judge(asked, template, claim).step
     }
 
     #[test]
     fn what_is_as_asked_stays() {
         for claim in [None, Some(claim("1Gi", Some("fast"))), Some(bound("1Gi", Some("fast")))] {
-            let judged = judge(
-                &asked("1024Mi", Some("fast")),
-                Some(&bound("1Gi", Some("fast"))),
-                claim.as_ref(),
-                "main",
-            );
+            let judged =
+                judge(&asked("1024Mi", Some("fast")), Some(&bound("1Gi", Some("fast"))), claim.as_ref());
             assert_eq!(judged, Judgement { step: Step::Keep, differences: vec![] }, "{claim:?}");
         }
     }
@@ -252,16 +258,16 @@ mod tests {
             step(&asked("3Gi", None), Some(&made), Some(&bound("2Gi", Some("x")))),
             Step::Grow(Quantity("3Gi".into()))
         );
-        let smaller = judge(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))), "main");
+        let smaller = judge(&asked("1Gi", None), Some(&made), Some(&bound("2Gi", Some("x"))));
         assert_eq!(smaller.step, Step::Keep);
         let told = &smaller.differences[0];
-        assert!(told.contains("size is 1Gi and claim data-restante-main-0 has 2Gi"), "{told}");
+        assert!(told.contains("size is 1Gi, but claim data-restante-main-0 requests 2Gi, and a claim never shrinks: set size to 2Gi"), "{told}");
     }
 
     #[test]
     fn a_claim_from_an_earlier_installation_is_taken_as_it_is_and_told() {
         // No StatefulSet yet: what is asked is beside what was kept.
-        let judged = judge(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))), "main");
+        let judged = judge(&asked("1Gi", Some("fast")), None, Some(&bound("2Gi", Some("slow"))));
         assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 2));
         assert_eq!(
             step(&asked("3Gi", None), None, Some(&bound("2Gi", Some("slow")))),
@@ -274,7 +280,7 @@ mod tests {
         let mut wanted = asked("2Gi", Some("fast"));
         wanted.access_mode = restante_crds::message_broker::AccessMode::ReadWriteOncePod;
         let found = bound("2Gi", Some("slow"));
-        let judged = judge(&wanted, Some(&found), Some(&found), "main");
+        let judged = judge(&wanted, Some(&found), Some(&found));
         assert_eq!(judged.step, Step::Keep);
         assert!(judged.differences[0].contains("storageClassName is fast"), "{judged:?}");
         assert!(judged.differences[1].contains("accessMode is ReadWriteOncePod"), "{judged:?}");
@@ -342,7 +348,7 @@ mod tests {
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("100Ti".into()));
         assert_eq!(step(&asked("2Gi", None), None, Some(&claim)), Step::Grow(Quantity("2Gi".into())));
-        let judged = judge(&asked("1Gi", None), None, Some(&claim), "main");
+        let judged = judge(&asked("1Gi", None), None, Some(&claim));
         assert_eq!((judged.step, judged.differences.len()), (Step::Keep, 1));
     }
 
@@ -351,7 +357,12 @@ mod tests {
         let mut claim = bound("2Gi", None);
         let requests = claim.spec.as_mut().unwrap().resources.as_mut().unwrap().requests.as_mut().unwrap();
         requests.insert("storage".into(), Quantity("3Gi".into()));
-        let judged = judge(&asked("3Gi", None), None, Some(&claim), "main");
-        assert_eq!(judged.differences, ["claim data-restante-main-0 is growing from 2Gi to 3Gi"]);
+        let judged = judge(&asked("3Gi", None), None, Some(&claim));
+        assert_eq!(
+            judged.differences,
+            [
+                "claim data-restante-main-0 requests 3Gi, and its volume still has a capacity of 2Gi: it is growing"
+            ]
+        );
     }
 }

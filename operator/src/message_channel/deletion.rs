@@ -90,7 +90,9 @@ pub(super) fn plan(channel: &MessageChannel, facts: &Facts, is_held: bool, is_pa
         return Plan::LetGo("the resource has no UID".into());
     };
     match &facts.broker {
-        BrokerState::NotFound(why) => Plan::WithoutBroker(why.clone()),
+        BrokerState::NotFound(why) | BrokerState::Refused { gone: why, .. } => {
+            Plan::WithoutBroker(why.clone())
+        }
         BrokerState::Starting => Plan::Wait,
         BrokerState::Leaving(_) if !is_patience_over => Plan::Wait,
         BrokerState::Leaving(why) => Plan::Away(why.clone()),

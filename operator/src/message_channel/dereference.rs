@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, runtime::reflector::ObjectRef};
 use restante_crds::{Backlog, MessageBrokerStatus, MessageChannel, condition::kind};
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use crate::{
     conditions::is_true,
     context::Context,
     fleet::{Availability, Member, Outcome},
+    message_broker::deleting::waits_for,
     ownership,
 };
 
@@ -34,6 +35,13 @@ pub struct Facts {
 pub enum BrokerState {
     /// There is no broker of this name, in words.
     NotFound(String),
+    /// There is none, as the installation's manifest of it is refused.
+    Refused {
+        /// That there is none, in words.
+        gone: String,
+        /// What is refused, and what to do.
+        why: String,
+    },
     /// It is being deleted, in words.
     Leaving(String),
     /// It is there, and served in a moment.
@@ -79,7 +87,11 @@ impl BrokerState {
     pub fn member(&self) -> Option<&Arc<Member>> {
         match self {
             Self::Served { member, .. } => Some(member),
-            Self::NotFound(_) | Self::Leaving(_) | Self::Starting | Self::NotServed(_) => None,
+            Self::NotFound(_)
+            | Self::Refused { .. }
+            | Self::Leaving(_)
+            | Self::Starting
+            | Self::NotServed(_) => None,
         }
     }
 }
@@ -110,9 +122,15 @@ fn broker(context: &Context, channel: &MessageChannel) -> BrokerState {
         return BrokerState::Starting;
     }
     match context.brokers.get(&ObjectRef::new(name).within(namespace)) {
-        None => BrokerState::NotFound(told("does not exist")),
-        Some(broker) if kube::Resource::meta(broker.as_ref()).deletion_timestamp.is_some() => {
-            BrokerState::Leaving(told("is being deleted"))
+        None => {
+            let gone = told("does not exist");
+            match context.default_differs.why_missing(name) {
+                Some(why) => BrokerState::Refused { gone, why },
+                None => BrokerState::NotFound(gone),
+            }
+        }
+        Some(broker) if broker.meta().deletion_timestamp.is_some() => {
+            BrokerState::Leaving(told(&format!("is being deleted ({})", waits_for(broker.meta()))))
         }
         Some(broker) => match context.fleet.member(name) {
             Some(member) => {

@@ -103,15 +103,10 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
             };
         }
     };
-    if let BrokerState::NotFound(why) | BrokerState::Leaving(why) = &facts.broker {
-        // Nobody deletes a channel twice.
-        let cure = match channel.metadata.deletion_timestamp {
-            None => "create it, or delete this channel and make it anew with another spec.brokerRef",
-            Some(_) => "the condition DeletionBlocked says what to do",
-        };
+    if let Some(message) = without_broker(channel, &facts.broker) {
         return Verdict::Rejected {
             reason: BROKER_NOT_FOUND,
-            message: format!("{why}: {cure}"),
+            message,
             config: Some(config),
             contends: false,
             other: None,
@@ -149,6 +144,22 @@ pub fn validate(channel: &MessageChannel, facts: &Facts) -> Verdict {
     };
     let dead_letter = outcome.and_then(|outcome| outcome.dead_letter.clone());
     Verdict::Accepted { config, programming, dead_letter }
+}
+
+/// That a channel has no broker, and what to do.
+fn without_broker(channel: &MessageChannel, broker: &BrokerState) -> Option<String> {
+    const MOVE: &str = "delete this channel and make it anew with another spec.brokerRef";
+    let (gone, cure) = match broker {
+        BrokerState::NotFound(gone) => (gone, format!("create it, or {MOVE}")),
+        BrokerState::Refused { gone, why } => (gone, why.clone()),
+        BrokerState::Leaving(going) => (going, format!("once it is gone, create it again; or {MOVE}")),
+        BrokerState::Starting | BrokerState::NotServed(_) | BrokerState::Served { .. } => return None,
+    };
+    Some(match channel.metadata.deletion_timestamp {
+        None => format!("{gone}: {cure}"),
+        // Nobody deletes a channel twice.
+        Some(_) => format!("{gone}: the condition DeletionBlocked says what to do"),
+    })
 }
 
 #[cfg(test)]
@@ -300,6 +311,20 @@ pub(super) mod tests {
         );
         channel.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         assert!(!told(&channel).contains("delete this channel"));
+    }
+
+    #[test]
+    fn a_broker_that_is_there_still_or_is_refused_is_not_to_be_created() {
+        let told = |broker| without_broker(&open(), &broker).unwrap();
+        let leaving = told(BrokerState::Leaving("MessageBroker x is being deleted (held)".into()));
+        assert_eq!(
+            leaving,
+            "MessageBroker x is being deleted (held): once it is gone, create it again; or delete this channel and make it anew \
+             with another spec.brokerRef"
+        );
+        let refused =
+            told(BrokerState::Refused { gone: "x does not exist".into(), why: "correct it".into() });
+        assert_eq!(refused, "x does not exist: correct it");
     }
 
     #[test]

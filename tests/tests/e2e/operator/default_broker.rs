@@ -140,6 +140,45 @@ fn a_default_broker_that_is_refused_before_it_exists_is_told_by_event_log_and_me
 }
 
 #[test]
+fn channels_of_a_default_broker_that_is_refused_and_deleted_say_that_the_values_are_to_be_corrected()
+-> Result<()> {
+    let Some(operator) = start("default-refuses")? else { return Ok(()) };
+    let namespace = "default-refuses";
+    operator.channel_becomes_ready(namespace, "orders", "main", "")?;
+    operator.apply(&recipe(namespace, "  keepAliveSeconds: 0\n"))?;
+    operator.until_condition("main", "DefaultDiffers", "True", "Refused")?;
+    operator.run(&["delete", BROKER, "--timeout=60s"])?;
+    operator.until("the channel to say so", "messagechannel/orders", |channel| {
+        let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
+        ensure!(message.contains("does not exist: the operator makes it from ConfigMap recipe"), "{message}");
+        ensure!(message.contains("keepAliveSeconds"), "{message}");
+        ensure!(message.ends_with("Correct the values broker.* and run `helm upgrade`"), "{message}");
+        Ok(())
+    })?;
+    operator.apply(&recipe(namespace, "  keepAliveSeconds: 900\n"))?;
+    let channel = "messagechannel/orders";
+    operator.kubectl().wait_for("condition=Ready", SOON, &["-n", namespace, channel])
+}
+
+#[test]
+fn channels_that_waited_for_a_default_broker_say_so_when_it_is_refused() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let namespace = "default-awaited";
+    let operator = Operator::start(cluster, namespace, &[FLAG])?;
+    operator.kubectl().apply(&super::objects::channel(namespace, "orders", (namespace, "main"), ""))?;
+    let says = |what: &str| {
+        operator.until(what, "messagechannel/orders", |channel| {
+            let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
+            ensure!(message.contains(what), "{message}");
+            Ok(())
+        })
+    };
+    says("create it")?;
+    operator.apply(&recipe(namespace, "  engine: {embedded: {storage: {size: 1Mi}}}\n"))?;
+    says("Correct the values broker.*")
+}
+
+#[test]
 fn an_operator_without_its_config_map_serves_other_brokers() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "default-missing", &[FLAG])?;

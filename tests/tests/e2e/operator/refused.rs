@@ -90,6 +90,35 @@ fn a_template_that_kubernetes_does_not_know_is_told() -> Result<()> {
 }
 
 #[test]
+fn a_refused_field_ends_with_where_it_is_to_be_corrected() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "correct-where", &[])?;
+    let resources = "{requests: {memory: 2Gi}, limits: {memory: 1Gi}}";
+    operator.apply_broker("main", &format!("  template: {{resources: {resources}}}\n"))?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.contains("memory limit"), "these are not the API server's words: {message}");
+    ensure!(message.ends_with(". Correct spec.template.resources of MessageBroker main"), "{message}");
+    // Nothing but an edit cures it, and so nobody waits for it.
+    operator.until_condition("main", "Stalled", "True", "ApplyFailed")?;
+    operator.apply_broker("main", "")?;
+    operator.until_ready("main")
+}
+
+#[test]
+fn a_refused_field_of_the_default_broker_is_to_be_corrected_in_the_values() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "correct-values", &["--default-broker-configmap=recipe"])?;
+    let broker = super::objects::broker("correct-values", "main", "  template: {labels: {team: a b}}\n");
+    operator.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "recipe"},
+        "data": {"broker.yaml": broker},
+    }))?;
+    let message = operator.until_condition("main", "Ready", "False", "ApplyFailed")?;
+    ensure!(message.ends_with(". Correct the values broker.* and run `helm upgrade`"), "{message}");
+    Ok(())
+}
+
+#[test]
 fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let kubectl = cluster.kubectl();

@@ -40,7 +40,8 @@ fn a_class_that_forbids_growth_is_told_in_kubernetes_words_and_the_rest_applies(
     operator.broker_becomes_ready("main", &storage("size: 1Gi"))?;
     operator.apply_broker("main", &format!("{}  keepAliveSeconds: 700\n", storage("size: 2Gi")))?;
     let message = operator.until_condition("main", "StorageDiffers", "True", "NotApplied")?;
-    ensure!(message.contains("size is 2Gi") && message.contains("has 1Gi"), "{message}");
+    ensure!(message.contains("size is 2Gi") && message.contains("requests 1Gi"), "{message}");
+    ensure!(message.ends_with("Set size to 1Gi, or move the channels to another MessageBroker"), "{message}");
     ensure!(message.contains("resize"), "these are not the API server's words: {message}");
     operator.until_event("main", "NotApplied")?;
     operator.until("the rest to be applied", "statefulset/restante-main", |set| {
@@ -134,5 +135,29 @@ fn a_claim_that_was_kept_is_found_again_with_what_it_has() -> Result<()> {
     })?;
     condition_is(&again, "StoreReplaced", "False", "SameStore")?;
     ensure!(again["status"]["storeID"] == broker["status"]["storeID"]);
+    Ok(())
+}
+
+#[test]
+fn a_stateful_set_deleted_without_its_pod_is_made_anew_with_the_size_of_now_and_the_pod_runs_on() -> Result<()>
+{
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "set-anew", &[])?;
+    operator.broker_becomes_ready("main", &storage("size: 1Gi, storageClassName: local-growing"))?;
+    let pod = operator.get("pod/restante-main-0")?;
+    operator.apply_broker("main", &storage("size: 2Gi, storageClassName: local-growing"))?;
+    operator.until("the claim to ask for more", CLAIM, |claim| {
+        ensure!(size(claim) == "2Gi", "{claim}");
+        Ok(())
+    })?;
+    let before = operator.get("statefulset/restante-main")?;
+    ensure!(size(&before["spec"]["volumeClaimTemplates"][0]) == "1Gi", "it was changed: {before}");
+    operator.run(&["delete", "statefulset", "restante-main", "--cascade=orphan"])?;
+    operator.until("the StatefulSet to be made anew", "statefulset/restante-main", |set| {
+        ensure!(size(&set["spec"]["volumeClaimTemplates"][0]) == "2Gi", "{set}");
+        Ok(())
+    })?;
+    operator.until_condition("main", "Ready", "True", "Ready")?;
+    ensure!(operator.get("pod/restante-main-0")?["metadata"]["uid"] == pod["metadata"]["uid"]);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::wait;
+use serde_json::json;
 
 use super::{
     objects::channel,
@@ -59,4 +60,29 @@ fn an_edited_token_that_the_broker_would_refuse_is_told_and_a_removed_one_drawn_
         ensure!(token.len() == drawn.len() && token != drawn, "the token is not a new one");
         Ok(())
     })
+}
+
+#[test]
+fn an_immutable_secret_without_a_token_is_told_with_the_command_that_mends_it() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "immutable", &[])?;
+    operator.broker_becomes_ready("mine", "")?;
+    let secret = "secret/restante-mine-control";
+    operator.patch(secret, &json!({"immutable": true}))?;
+    operator.broker_becomes_ready("mine", "  keepAliveSeconds: 700\n").context("with its token it serves")?;
+    let empty = json!({
+        "apiVersion": "v1", "kind": "Secret", "immutable": true,
+        "metadata": {
+            "name": "restante-other-control",
+            "labels": {"app.kubernetes.io/managed-by": "restante-operator", "restante.dev/broker": "other"},
+        },
+    });
+    operator.apply(&empty)?;
+    operator.apply_broker("other", "")?;
+    let message = operator.until_condition("other", "Ready", "False", "CredentialInvalid")?;
+    let command = "kubectl -n immutable delete secret restante-other-control";
+    ensure!(message.contains(&format!("Delete it with `{command}`")), "{message}");
+    let words: Vec<_> = command.split(' ').skip(1).collect();
+    operator.kubectl().run(&words)?;
+    operator.until_ready("other")
 }

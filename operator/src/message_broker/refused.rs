@@ -1,0 +1,154 @@
+//! What to do about a child that the API server refuses, said after its words. Pure.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use super::status::shortened;
+use crate::{default_differs::CORRECT_VALUES, stalled::Cure};
+
+/// The API server's words, cut so that there is room for what to do after them.
+const WORDS_BYTES_MAX: usize = 3072;
+
+/// Parts of a pod, as Kubernetes calls them, and the field of the MessageBroker that they come from.
+const FIELDS: [(&str, &str); 12] = [
+    ("volumeClaimTemplates", "spec.engine.embedded.storage"),
+    ("resources.", "spec.template.resources"),
+    ("imagePullSecrets", "spec.template.imagePullSecrets"),
+    ("nodeSelector", "spec.template.nodeSelector"),
+    ("tolerations", "spec.template.tolerations"),
+    ("topologySpreadConstraints", "spec.template.topologySpreadConstraints"),
+    ("affinity", "spec.template.affinity"),
+    ("priorityClassName", "spec.template.priorityClassName"),
+    ("securityContext", "spec.template.securityContext"),
+    ("containers[0].image", "spec.template.image"),
+    ("template.annotations", "spec.template.annotations"),
+    ("labels", "spec.template.labels"),
+];
+
+/// A refusal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused<'a> {
+    /// What was tried, and the API server's sentence.
+    pub(super) words: &'a str,
+    /// Whether the API server names a field that it does not take.
+    pub(super) is_of_a_field: bool,
+    /// The child.
+    pub(super) about: Option<&'a ObjectReference>,
+    /// Namespace and name of the MessageBroker.
+    pub(super) broker: (&'a str, &'a str),
+    /// Whether the values of the installation make it.
+    pub(super) is_default: bool,
+}
+
+impl Refused<'_> {
+    /// Whether what is in the way is in the child as it is, which Kubernetes lets nobody change.
+    fn is_of_what_is_fixed(&self) -> bool {
+        self.is_of_a_field
+            && ["field is immutable", "updates to statefulset spec"]
+                .iter()
+                .any(|what| self.words.contains(what))
+    }
+
+    /// What cures it.
+    pub(super) fn cure(&self) -> Cure {
+        if self.is_of_a_field && !self.is_of_what_is_fixed() { Cure::Edit } else { Cure::Others }
+    }
+
+    /// The words, and what to do.
+    pub(super) fn message(&self) -> String {
+        let words = shortened(self.words.trim_end_matches(['.', ' ']).to_owned(), WORDS_BYTES_MAX);
+        let (namespace, broker) = self.broker;
+        let correct = if self.is_default {
+            CORRECT_VALUES.to_owned()
+        } else {
+            format!("Correct {} of MessageBroker {broker}", self.field())
+        };
+        match self.about {
+            Some(child) if self.is_of_what_is_fixed() => {
+                let kind = child.kind.as_deref().unwrap_or_default().to_lowercase();
+                let name = child.name.as_deref().unwrap_or_default();
+                format!(
+                    "{words}. Delete it with `kubectl -n {namespace} delete {kind} {name}`, and the operator makes it anew"
+                )
+            }
+            _ if self.is_of_a_field => format!("{words}. {correct}"),
+            _ => format!("{words}. {correct}, or lift what forbids it: the operator tries again by itself"),
+        }
+    }
+
+    /// The field of the MessageBroker, as far as the words tell.
+    fn field(&self) -> &'static str {
+        let named = FIELDS.iter().find(|(part, _)| self.is_of_a_field && self.words.contains(part));
+        named.map_or("spec", |(_, field)| field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(words: &str, is_of_a_field: bool, kind: &str, is_default: bool) -> (String, Cure) {
+        let about: ObjectReference =
+            serde_json::from_value(json!({ "kind": kind, "name": "restante-main" })).unwrap();
+        let refused =
+            Refused { words, is_of_a_field, about: Some(&about), broker: ("mq", "main"), is_default };
+        (refused.message(), refused.cure())
+    }
+
+    const MEMORY: &str = "cannot apply StatefulSet restante-main: StatefulSet.apps \"restante-main\" is invalid: \
+                          spec.template.spec.containers[0].resources.requests: Invalid value: \"2Gi\": must be less than or \
+                          equal to memory limit of 1Gi";
+
+    #[test]
+    fn a_field_is_to_be_corrected_in_the_broker_by_its_name_there() {
+        for (words, field) in [
+            (MEMORY, "spec.template.resources"),
+            (
+                ".spec.template.spec.affinity.nodeAfinity: field not declared in schema",
+                "spec.template.affinity",
+            ),
+            ("spec.template.labels: Invalid value: \"a b\"", "spec.template.labels"),
+            (
+                "spec.volumeClaimTemplates[0].spec.resources.requests: Required value",
+                "spec.engine.embedded.storage",
+            ),
+            ("something else is invalid", "spec"),
+        ] {
+            let (message, cure) = told(words, true, "StatefulSet", false);
+            assert_eq!(message, format!("{words}. Correct {field} of MessageBroker main"));
+            assert_eq!(cure, Cure::Edit);
+        }
+    }
+
+    #[test]
+    fn the_default_broker_is_corrected_by_its_values() {
+        let (message, _) = told(MEMORY, true, "StatefulSet", true);
+        assert!(message.ends_with("1Gi. Correct the values broker.* and run `helm upgrade`"), "{message}");
+    }
+
+    #[test]
+    fn what_a_quota_forbids_may_be_lifted_as_well() {
+        let (message, cure) = told("cannot create Service x: exceeded quota: none", false, "Service", false);
+        assert_eq!(
+            message,
+            "cannot create Service x: exceeded quota: none. Correct spec of MessageBroker main, or lift what forbids it: the \
+             operator tries again by itself"
+        );
+        assert_eq!(cure, Cure::Others);
+    }
+
+    #[test]
+    fn what_nobody_may_change_is_made_anew_once_it_is_deleted() {
+        let words = "StatefulSet is invalid: spec: Forbidden: updates to statefulset spec for fields other than x are forbidden";
+        let (message, cure) = told(words, true, "StatefulSet", true);
+        assert!(message.contains("`kubectl -n mq delete statefulset restante-main`"), "{message}");
+        assert_eq!(cure, Cure::Others);
+    }
+
+    #[test]
+    fn long_words_leave_room_for_what_to_do() {
+        let (message, _) = told(&"x".repeat(9000), true, "StatefulSet", true);
+        assert!(message.ends_with("run `helm upgrade`") && message.len() < 4096, "{}", message.len());
+    }
+}

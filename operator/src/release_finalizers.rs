@@ -1,4 +1,5 @@
-//! Lets the MessageChannels of an operator go before it does: a namespace with a channel that no one finalizes never ends.
+//! Lets the MessageChannels of an operator go before it does: a namespace with a channel that no one finalizes never ends. And
+//! tells in them, and in its MessageBrokers, that nobody looks after them any more.
 
 use std::{future, time::Duration};
 
@@ -12,16 +13,19 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
     core::DeserializeGuard,
+    runtime::events::EventType,
 };
-use restante_crds::MessageChannel;
+use restante_crds::{MessageBroker, MessageChannel};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::ReleaseArgs,
     error::Error,
+    events::Events,
     finalizer::{self, is_not_found},
-    message_channel::{status, uninstalled},
+    message_broker,
+    message_channel::{orphaned, status, uninstalled},
     ownership::Claims,
 };
 
@@ -63,7 +67,10 @@ pub async fn release_finalizers(
         let now = Instant::now();
         // Half of the time that is left.
         let tell_until = now + end.saturating_duration_since(now) / 2;
-        let released = release_all(Release { client: &client, operator: namespace, tell_until }).await?;
+        let events = Events::new(client.clone(), namespace.to_owned());
+        let release = Release { client: &client, operator: namespace, events: &events, tell_until };
+        let (released, ()) = tokio::join!(release_all(release), tell_brokers(release));
+        let released = released?;
         tracing::info!(
             released,
             namespace,
@@ -102,8 +109,55 @@ struct Release<'a> {
     client: &'a Client,
     /// The namespace of the operator.
     operator: &'a str,
+    /// Tells of what goes.
+    events: &'a Events,
     /// Until when statuses are written. They must not take the finalizers' time.
     tell_until: Instant,
+}
+
+/// Tells in the status of every MessageBroker of an operator that nobody looks after it any more. Those that go with the release
+/// go all the same. What is not told is logged, and keeps nothing.
+async fn tell_brokers(release: Release<'_>) {
+    let brokers: Api<DeserializeGuard<MessageBroker>> =
+        Api::namespaced(release.client.clone(), release.operator);
+    let telling = async {
+        let found = match brokers.list(&ListParams::default()).await {
+            Ok(found) => found.items,
+            // The definition is gone, and every MessageBroker with it.
+            Err(error) if is_not_found(&error) => return Ok(()),
+            Err(error) => return Err(Error::kube("list MessageBrokers")(error)),
+        };
+        // One that cannot be read is not Ready, and says so.
+        let readable = found.into_iter().filter_map(|broker| broker.0.ok());
+        stream::iter(readable)
+            .map(|broker| async move { tell_broker(release.client, &broker).await })
+            .buffer_unordered(AT_ONCE)
+            .for_each(|()| future::ready(()))
+            .await;
+        Ok(())
+    };
+    let error = match timeout_at(release.tell_until, telling).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "there is no time left for it".to_owned(),
+    };
+    let namespace = release.operator;
+    tracing::warn!(
+        namespace,
+        error,
+        "not every MessageBroker tells in its status that its operator is uninstalled"
+    );
+}
+
+async fn tell_broker(client: &Client, broker: &MessageBroker) {
+    let status = message_broker::uninstalled(broker, Timestamp::now());
+    match message_broker::status::apply(client, broker, &status).await {
+        Err(error) if !error.is_of_absence() => {
+            let (name, namespace) = (broker.name_any(), broker.namespace().unwrap_or_default());
+            tracing::warn!(broker = name, namespace, %error, "its status does not tell that its operator is uninstalled");
+        }
+        _ => {}
+    }
 }
 
 /// Takes the finalizer of an operator off every MessageChannel, and gives of how many.
@@ -147,7 +201,12 @@ async fn let_go(
     let api: Api<MessageChannel> = Api::namespaced(release.client.clone(), &namespace);
     for _ in 0..TRIES {
         match finalizer::take_off(&api, &metadata, release.operator).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                if let Ok(channel) = &channel.0 {
+                    tell_if_deleted(release, channel).await;
+                }
+                return Ok(());
+            }
             Err(error) if error.label() == "conflict" => {
                 let params = ListParams::default().fields(&format!("metadata.name={name}"));
                 let newer =
@@ -161,6 +220,16 @@ async fn let_go(
         }
     }
     Err(ReleaseError::Contended(format!("{namespace}/{name}")))
+}
+
+/// Tells of a channel that was deleted and kept for its messages: now it is gone, and its status with it.
+async fn tell_if_deleted(release: Release<'_>, channel: &MessageChannel) {
+    let Some(note) = orphaned(channel, release.operator) else { return };
+    let (name, namespace) = (channel.name_any(), channel.namespace().unwrap_or_default());
+    tracing::warn!(channel = name, namespace, "{note}");
+    let event = release.events.publish(channel, EventType::Warning, "Orphaned", note);
+    // Of what there is no time for, the log tells.
+    let _in_time = timeout_at(release.tell_until, event).await;
 }
 
 /// Writes the status of a channel that is let go, and gives its metadata then. What is not told is logged, and keeps nothing.

@@ -14,6 +14,7 @@ mod refused;
 pub mod status;
 pub mod storage;
 pub mod store;
+mod uninstalled;
 pub mod validate;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use k8s_openapi::api::{
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use restante_crds::{MessageBroker, condition::kind};
 
+pub(crate) use self::uninstalled::uninstalled;
 use self::{
     apply::Writer,
     dereference::{Credential, Found},

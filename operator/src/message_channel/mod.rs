@@ -22,7 +22,10 @@ use restante_crds::{
     condition::{self, kind},
 };
 
-pub(crate) use self::{blocked::DELETING, uninstalled::uninstalled};
+pub(crate) use self::{
+    blocked::DELETING,
+    uninstalled::{OPERATOR_UNINSTALLED, orphaned, uninstalled},
+};
 use self::{dereference::BrokerState, validate::Verdict};
 use crate::{context::Context, error::Error, finalizer, stalled::Stalled};
 

@@ -10,8 +10,8 @@ use crate::{
     ownership::broker_of,
 };
 
-/// The reason of Ready of a channel whose operator is uninstalled.
-const OPERATOR_UNINSTALLED: &str = "OperatorUninstalled";
+/// The reason of Ready of what is left behind when its operator is uninstalled.
+pub(crate) const OPERATOR_UNINSTALLED: &str = "OperatorUninstalled";
 
 /// The status of a channel that the operator of a namespace leaves behind: as it was, but not ready, and with the broker that
 /// has it. That is what keeps the default operator from taking it, once the finalizer is off.
@@ -44,6 +44,29 @@ fn message(channel: &MessageChannel, operator: &str) -> String {
         "{uninstalled}; or give the channel to the default operator, without its messages, by `kubectl patch mc {name} -n \
          {namespace} --subresource=status --type=merge -p '{{\"status\":{{\"broker\":null}}}}'`"
     )
+}
+
+/// What is told of a channel that was deleted, and kept for its messages until its operator was uninstalled; of no other.
+pub(crate) fn orphaned(channel: &MessageChannel, operator: &str) -> Option<String> {
+    channel.metadata.deletion_timestamp.as_ref()?;
+    let backlog = channel.status.as_ref().and_then(|status| status.backlog.as_ref());
+    let held = match backlog {
+        Some(backlog) => format!(
+            "its status shows {} to receive and {}",
+            counted(backlog.messages, "message"),
+            counted(backlog.dead, "dead letter")
+        ),
+        None => "its status does not show how many messages it held".into(),
+    };
+    let store = match broker_of(channel, operator) {
+        Some(broker) => format!("what it held stays in the store of MessageBroker {broker} as an orphan"),
+        None => "no MessageBroker had it".into(),
+    };
+    Some(format!("the channel was deleted, and goes now, as its operator is uninstalled: {held}; {store}"))
+}
+
+fn counted(number: i64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]
@@ -80,6 +103,23 @@ mod tests {
         // Said once more it is no news.
         channel.status = Some(status.clone());
         assert_eq!(uninstalled(&channel, "old", at(300)), status);
+    }
+
+    #[test]
+    fn a_channel_that_was_kept_for_its_messages_does_not_go_without_a_word() {
+        let mut channel = programmed();
+        channel.metadata.finalizers = Some(vec![finalizer::of("old")]);
+        assert_eq!(orphaned(&channel, "old"), None);
+        channel.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let backlog = json!({ "messages": 3, "ready": 3, "leased": 0, "dead": 1, "waiting": 0 });
+        channel.status.as_mut().unwrap().backlog = serde_json::from_value(backlog).unwrap();
+        assert_eq!(
+            orphaned(&channel, "old").unwrap(),
+            "the channel was deleted, and goes now, as its operator is uninstalled: its status shows 3 messages to receive and 1 \
+             dead letter; what it held stays in the store of MessageBroker old/default as an orphan"
+        );
+        channel.status.as_mut().unwrap().backlog = None;
+        assert!(orphaned(&channel, "old").unwrap().contains("does not show how many"));
     }
 
     #[test]

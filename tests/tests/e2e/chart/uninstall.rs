@@ -51,6 +51,42 @@ fn an_uninstall_with_a_wrong_image_ends_and_leaves_the_channels_as_they_are() ->
     Ok(())
 }
 
+#[test]
+fn an_uninstall_tells_in_a_broker_made_by_hand_and_of_a_channel_that_was_deleted() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let release = Release::new(cluster, "by-hand");
+    let kubectl = release.kubectl();
+    release.install(BESIDE_OTHERS)?;
+    kubectl.apply(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageBroker\nmetadata: {name: mine, namespace: by-hand}\nspec: {}\n",
+    )?;
+    release.broker_becomes_ready("mine")?;
+    // Held by nothing but its messages, which are at a broker that nobody asks any more.
+    create_namespace(&kubectl, "by-hand-users")?;
+    kubectl.apply(
+        "apiVersion: restante.dev/v1alpha1\nkind: MessageChannel\nmetadata: {name: orders, namespace: by-hand-users}\n\
+         spec:\n  access: {anonymous: true}\n  brokerRef: {name: mine, namespace: by-hand}\n",
+    )?;
+    kubectl.wait_for("condition=Ready", SOON, &["-n", "by-hand-users", "messagechannel/orders"])?;
+    kubectl.run(&["-n", "by-hand", "scale", "deployment", "--all", "--replicas=0"])?;
+    let operator = "--selector=app.kubernetes.io/component=operator";
+    kubectl.run(&["-n", "by-hand", "wait", "pods", operator, "--for=delete", "--timeout=90s"])?;
+    kubectl.run(&["-n", "by-hand-users", "delete", "mc", "orders", "--wait=false"])?;
+    release.uninstall()?;
+    let broker = kubectl.json(&["-n", "by-hand", "get", "messagebroker", "mine"])?;
+    let conditions = broker["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+    let ready = ready.map(|ready| (&ready["status"], &ready["reason"]));
+    ensure!(
+        ready.is_some_and(|(status, reason)| status == "Unknown" && reason == "OperatorUninstalled"),
+        "{broker}"
+    );
+    let events =
+        kubectl.run(&["-n", "by-hand-users", "get", "events", "-o", "custom-columns=:.reason,:.message"])?;
+    ensure!(events.contains("Orphaned") && events.contains("its operator is uninstalled"), "{events}");
+    Ok(())
+}
+
 /// That an uninstall ends soon, says what could not be done, and leaves nothing of the release.
 fn ends(release: &Release) -> Result<()> {
     let began = Instant::now();

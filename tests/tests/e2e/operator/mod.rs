@@ -6,6 +6,7 @@ mod brokers;
 mod default_broker;
 mod default_operator;
 mod deletion;
+mod leaving;
 mod names;
 mod neighbours;
 mod not_served;

@@ -1,0 +1,72 @@
+//! MessageBrokers that nobody looks after any more, and those that are deleted and stay all the same: they say so.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{
+    objects::{channel, condition_is},
+    process::Operator,
+};
+use crate::shared;
+
+const BROKER: &str = "messagebroker/main";
+
+#[test]
+fn a_broker_whose_operator_is_uninstalled_is_not_said_to_be_ready_until_there_is_one_again() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut operator = Operator::start(cluster, "left-behind", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.stop()?;
+    operator.release_finalizers()?;
+    let left = operator.get(BROKER)?;
+    let message = condition_is(&left, "Ready", "Unknown", "OperatorUninstalled")?;
+    ensure!(message.contains("Install the operator again in left-behind"), "{message}");
+    condition_is(&left, "StorageDiffers", "False", "AsAsked").context("the rest stays as it was")?;
+    let operator = Operator::start_again(cluster, "left-behind", &[])?;
+    operator.until_ready("main")
+}
+
+#[test]
+fn a_deleted_channel_that_was_kept_for_its_messages_does_not_vanish_at_an_uninstall_without_a_word()
+-> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut operator = Operator::start(cluster, "kept-until", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("kept-until", "orders", "main", "")?;
+    operator.send("main", "kept-until/orders", "wanted")?;
+    operator.delete("orders")?;
+    operator.is_blocked("orders", "NotEmpty", "holds 1 message")?;
+    operator.stop()?;
+    let log = operator.release_finalizers_log()?;
+    operator.goes("orders")?;
+    let note = operator.event("kept-until", "Orphaned", "orders")?["note"].to_string();
+    for told in [note.as_str(), log.as_str()] {
+        ensure!(told.contains("its status shows 1 message to receive and 0 dead letters"), "{told}");
+        ensure!(told.contains("in the store of MessageBroker kept-until/main as an orphan"), "{told}");
+    }
+    ensure!(log.lines().any(|line| line.contains("WARN") && line.contains("orders")), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_deleted_broker_that_somebody_holds_says_so_and_its_channels_do_not_ask_for_it_to_be_created()
+-> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "lingers", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.patch(BROKER, &json!({"metadata": {"finalizers": ["example.com/hold"]}}))?;
+    operator.run(&["delete", BROKER, "--wait=false"])?;
+    let message = operator.until_condition("main", "Ready", "False", "Deleting")?;
+    ensure!(message.contains("example.com/hold in metadata.finalizers"), "{message}");
+    let broker = operator.get(BROKER)?;
+    ensure!(broker["status"]["observedGeneration"] == broker["metadata"]["generation"], "{broker}");
+    operator.kubectl().apply(&channel("lingers", "orders", ("lingers", "main"), ""))?;
+    operator.until("the channel to say so", "messagechannel/orders", |channel| {
+        let message = condition_is(channel, "Accepted", "False", "BrokerNotFound")?;
+        ensure!(message.contains("is being deleted") && message.contains("example.com/hold"), "{message}");
+        ensure!(message.contains("once it is gone, create it again"), "{message}");
+        Ok(())
+    })?;
+    operator.patch(BROKER, &json!({"metadata": {"finalizers": null}}))?;
+    operator.until_gone(BROKER)
+}

@@ -68,6 +68,7 @@ impl Context {
         self.backoffs.clear(uid);
         self.written.forget(uid);
         self.failures.clear(uid);
+        self.fleet.unsent().forget(uid);
     }
 
     /// Runs one reconcile: counted, timed, and never for ever.

@@ -85,7 +85,9 @@ pub fn worth_telling(condition: &Condition) -> Option<EventType> {
         (kind::READY, "True") => (condition.reason != DELETING).then_some(EventType::Normal),
         (kind::ACCEPTED, "False") | (kind::DELETION_BLOCKED, "True") => Some(EventType::Warning),
         // Programmed follows Accepted; by itself it is news.
-        (kind::PROGRAMMED, "False") if condition.reason != "NotAccepted" => Some(EventType::Warning),
+        (kind::PROGRAMMED, "False") if !["NotAccepted", DELETING].contains(&condition.reason.as_str()) => {
+            Some(EventType::Warning)
+        }
         _ => None,
     }
 }

@@ -154,6 +154,7 @@ async fn serve(
         seen: seen.clone(),
         http: control::http_client()?,
         ownership: Arc::clone(&ownership),
+        unsent: Arc::default(),
         metrics: Arc::clone(&metrics),
         events: events.clone(),
         channel_triggers: channel_triggers.clone(),

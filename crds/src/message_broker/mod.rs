@@ -169,7 +169,7 @@ pub struct MessageBrokerStatus {
     /// Broker pods that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Channels in the broker's address store.
+    /// Channels in the broker's address store, as it was up to half a minute ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<i64>,
     /// Channels whose messages the broker keeps though nothing asks for them any more.

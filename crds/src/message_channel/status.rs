@@ -37,7 +37,8 @@ pub struct MessageChannelStatus {
     #[serde(default, rename = "pullURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub pull_url: Option<String>,
-    /// What is in the channel, roughly and at most a minute old. The exact numbers are metrics.
+    /// What is in the channel, roughly and at most a minute old. Absent while the operator cannot ask the broker: at once when
+    /// it cannot serve the broker, and after two minutes without an answer. The exact numbers are metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
 }

@@ -7,28 +7,23 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use restante_crds::MessageChannel;
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Surroundings,
-    availability::Absence,
-    backlog::Pace,
+    LOOK_INTERVAL, Surroundings,
     desired::Desired,
     link::{Link, incarnation},
     member::{Command, Member},
 };
-use crate::{jitter, names::BROKER_LABEL};
+use crate::jitter;
 
-/// Between two looks at the backlogs and the revision.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long changes are gathered before a turn: of many that come at once, most go out together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The task's state. `attend`, `look`, `tell` and `obey` are parts of it in files of their own.
+/// The task's state. `look`, `tell` and `obey` are parts of it in files of their own.
 pub(super) struct Actor {
     pub(super) member: Arc<Member>,
     commands: mpsc::Receiver<Command>,
@@ -42,21 +37,13 @@ pub(super) struct Actor {
     pub(super) links: HashMap<String, Link>,
     /// The generation that pods had when last asked; it is on their disks even while they restart.
     pub(super) acknowledged: HashMap<Uuid, i64>,
-    pub(super) pace: Pace,
-    /// Since when no pod has been ready.
-    pub(super) absence: Absence,
-    /// Since when the MessageBroker told so when the task began. Taken at the first turn.
-    pub(super) unready_since: Option<Timestamp>,
+    /// When every pod last told how much is in its channels.
+    pub(super) counted_at: Instant,
     look_at: Instant,
 }
 
 impl Actor {
-    pub(super) fn new(
-        member: Arc<Member>,
-        commands: mpsc::Receiver<Command>,
-        around: Surroundings,
-        unready_since: Option<Timestamp>,
-    ) -> Self {
+    pub(super) fn new(member: Arc<Member>, commands: mpsc::Receiver<Command>, around: Surroundings) -> Self {
         let now = Instant::now();
         Self {
             member,
@@ -67,9 +54,7 @@ impl Actor {
             refused: HashMap::new(),
             links: HashMap::new(),
             acknowledged: HashMap::new(),
-            pace: Pace::new(now),
-            absence: Absence::default(),
-            unready_since,
+            counted_at: now,
             look_at: now + LOOK_INTERVAL,
         }
     }
@@ -84,7 +69,7 @@ impl Actor {
         }
         loop {
             self.turn().await;
-            let others = [self.look_at].into_iter().chain(self.absence.due());
+            let others = [self.look_at].into_iter().chain(self.member.presence.due());
             let due = self.links.values().map(Link::due).chain(others).min().unwrap_or(self.look_at);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -104,7 +89,7 @@ impl Actor {
     async fn turn(&mut self) {
         let now = Instant::now();
         self.see_pods(now);
-        self.attend(now);
+        self.member.presence.attend(&self.around, now);
         let facts = self.member.facts();
         // A channel that is refused is taken out of the set, and the rest is tried again.
         loop {
@@ -112,7 +97,7 @@ impl Actor {
             let mut refused = None;
             for link in self.links.values_mut() {
                 let control = link.control(&self.around.http, &facts.token);
-                refused = link.bring_in_line(&control, &self.desired, &self.around.metrics, now).await;
+                refused = link.bring_in_line(&control, &self.desired, &self.around, now).await;
                 if refused.is_some() {
                     break;
                 }
@@ -136,21 +121,14 @@ impl Actor {
         } else {
             news.extend(self.first_look(&facts.token).await);
         }
-        self.trigger(&news);
+        self.around.trigger(&news);
         self.tell_view(false);
-    }
-
-    /// Every pod of the broker, whatever it does.
-    pub(super) fn pods(&self) -> Vec<Arc<Pod>> {
-        let mut pods = self.around.pods.state();
-        pods.retain(|pod| pod.labels().get(BROKER_LABEL) == Some(&self.member.name));
-        pods
     }
 
     /// Which pods there are.
     pub(super) fn see_pods(&mut self, now: Instant) {
         let mut running = HashSet::new();
-        for pod in self.pods() {
+        for pod in self.around.pods_of(&self.member.name) {
             let (Some(uid), Some(incarnation)) = (pod.uid(), incarnation(&pod)) else {
                 continue;
             };
@@ -171,7 +149,7 @@ impl Actor {
         let channels: Vec<&MessageChannel> = state
             .iter()
             .filter_map(|channel| channel.0.as_ref().ok())
-            .filter(|channel| self.is_ours(channel))
+            .filter(|channel| self.around.is_of(&self.member.name, channel))
             .collect();
         let generations: HashMap<Uuid, i64> = channels
             .iter()
@@ -185,28 +163,9 @@ impl Actor {
         self.acknowledged.retain(|uid, _| self.desired.channels().contains_key(uid));
     }
 
-    pub(super) fn is_ours(&self, channel: &MessageChannel) -> bool {
-        channel.spec.broker_ref.name == self.member.name && self.around.ownership.may_program(channel)
-    }
-
     pub(super) fn trigger_broker(&self) {
         let namespace = self.around.ownership.namespace();
         self.around.broker_triggers.extend([ObjectRef::new(&self.member.name).within(namespace)]);
-    }
-
-    fn trigger(&self, uids: &HashSet<Uuid>) {
-        if uids.is_empty() {
-            return;
-        }
-        let state = self.around.channels.state();
-        self.around.channel_triggers.extend(
-            state
-                .iter()
-                .filter(|guard| {
-                    guard.uid().and_then(|uid| uid.parse().ok()).is_some_and(|uid| uids.contains(&uid))
-                })
-                .map(|guard| ObjectRef::from_obj(guard.as_ref())),
-        );
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    Surroundings,
     control::{Control, ControlError},
     desired::Desired,
     plan::{Known, Step},
@@ -105,9 +106,10 @@ impl Link {
         &mut self,
         control: &Control,
         desired: &Desired,
-        metrics: &Metrics,
+        around: &Surroundings,
         now: Instant,
     ) -> Option<Refused> {
+        let Surroundings { metrics, unsent, .. } = around;
         if self.retry_at.is_some_and(|at| at > now) {
             return None;
         }
@@ -118,7 +120,12 @@ impl Link {
                 step => step,
             };
             if step == Step::Nothing {
+                unsent.send(desired);
                 break;
+            }
+            // Before anything is sent, and where it shows that it has them: a pod that never answered was sent nothing.
+            if step != Step::Ask {
+                unsent.send(desired);
             }
             let result = match step {
                 Step::Nothing => break,

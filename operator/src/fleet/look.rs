@@ -2,15 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::{
-    core::DeserializeGuard,
-    runtime::{events::EventType, reflector::ObjectRef},
-};
-use restante_crds::{Backlog, MessageChannel};
+use kube::runtime::{events::EventType, reflector::ObjectRef};
+use restante_crds::{Backlog, condition::kind};
 use restante_wire::ChannelStats;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,9 +18,12 @@ use super::{
     control::{Control, ControlError},
     member::{broker_ref, lock},
 };
+use crate::conditions::is_true;
 
 /// The most channels whose counts are asked for one by one after they were programmed.
 const SINGLE_STATS_MAX: usize = 8;
+/// For how long statuses go on showing the backlogs of a broker that does not tell them any more. A restart takes less.
+const COUNTS_KEPT: Duration = Duration::from_secs(120);
 
 impl Actor {
     /// Looks at the backlogs of channels that were just programmed. Gives those that have news.
@@ -31,7 +31,9 @@ impl Actor {
         let new: Vec<Uuid> = {
             let mut backlogs = lock(&self.member.backlogs);
             backlogs.retain(|uid, _| self.desired.channels().contains_key(uid));
-            self.acknowledged.keys().filter(|uid| !backlogs.contains_key(uid)).copied().collect()
+            let is_new =
+                |uid: &&Uuid| !backlogs.contains_key(*uid) && !self.member.presence.is_uncounted(**uid);
+            self.acknowledged.keys().filter(is_new).copied().collect()
         };
         let mut counts = HashMap::new();
         if new.is_empty() {
@@ -80,13 +82,24 @@ impl Actor {
             }
         }
         self.tell_view(true);
-        if complete { self.tell_backlogs(&counts) } else { HashSet::new() }
+        let now = Instant::now();
+        if complete {
+            self.counted_at = now;
+            return self.tell_backlogs(&counts);
+        }
+        if now.duration_since(self.counted_at) < COUNTS_KEPT {
+            return HashSet::new();
+        }
+        let given_up = self.member.presence.give_up_counts(&self.around, now);
+        lock(&self.member.backlogs).retain(|uid, _| !given_up.contains(uid));
+        given_up
     }
 
     /// Publishes the backlogs whose status may be written now, and gives their channels.
     fn tell_backlogs(&mut self, counts: &HashMap<Uuid, ChannelStats>) -> HashSet<Uuid> {
         let now = Instant::now();
-        let shown = self.shown_backlogs();
+        let shown = self.shown();
+        let presence = &self.member.presence;
         let mut news = HashSet::new();
         {
             let mut backlogs = lock(&self.member.backlogs);
@@ -94,34 +107,54 @@ impl Actor {
                 let backlog = rounded(stats);
                 match backlogs.entry(*uid) {
                     Entry::Occupied(mut told) => {
-                        if *told.get() != backlog && self.pace.may_write(*uid, now) {
+                        if *told.get() != backlog && presence.may_write(*uid, now) {
                             told.insert(backlog);
                             news.insert(*uid);
                         }
                     }
-                    Entry::Vacant(place) => match shown.get(uid) {
-                        // The status shows one from before the operator started: go on from there.
-                        Some(shown) => {
-                            place.insert(shown.clone());
+                    Entry::Vacant(place) => {
+                        let shown = shown.get(uid).cloned().unwrap_or_default();
+                        match shown.backlog {
+                            // The status shows one from before the operator started: go on from there.
+                            Some(shown) => {
+                                place.insert(shown);
+                            }
+                            // A status that is written anyway, as the channel is new at the broker, tells it as well.
+                            None if !shown.is_programmed || presence.may_write(*uid, now) => {
+                                place.insert(backlog);
+                                news.insert(*uid);
+                            }
+                            None => {
+                                presence.set_counted(*uid, false);
+                                continue;
+                            }
                         }
-                        None => {
-                            place.insert(backlog);
-                            news.insert(*uid);
-                        }
-                    },
+                        presence.set_counted(*uid, true);
+                    }
                 }
             }
         }
         news
     }
 
-    /// The backlogs that statuses show now.
-    fn shown_backlogs(&self) -> HashMap<Uuid, Backlog> {
+    /// What statuses show now.
+    fn shown(&self) -> HashMap<Uuid, Shown> {
         let state = self.around.channels.state();
-        let channels =
-            state.iter().filter_map(|guard: &Arc<DeserializeGuard<MessageChannel>>| guard.0.as_ref().ok());
-        channels.filter_map(|channel| Some((uid_of(channel)?, channel.status.clone()?.backlog?))).collect()
+        let channels = state.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let shown = channels.filter_map(|channel| {
+            let status = channel.status.as_ref()?;
+            let is_programmed = is_true(&status.conditions, kind::PROGRAMMED);
+            Some((uid_of(channel)?, Shown { backlog: status.backlog.clone(), is_programmed }))
+        });
+        shown.collect()
     }
+}
+
+/// What the status of a channel shows.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    backlog: Option<Backlog>,
+    is_programmed: bool,
 }
 
 async fn some_stats(control: &Control, uids: &[Uuid]) -> Result<Vec<ChannelStats>, ControlError> {

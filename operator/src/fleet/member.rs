@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    availability::Availability,
     outcome::{Deletion, Outcome},
+    presence::Presence,
 };
 
 /// Deletions that wait for the broker's task. More reconciles than this never run at once.
@@ -53,11 +53,11 @@ pub struct Member {
     pub name: String,
     /// Ends the broker's task.
     pub stop: CancellationToken,
+    pub(super) presence: Arc<Presence>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) wake: Notify,
     facts: Mutex<BrokerFacts>,
     keeps_children: AtomicBool,
-    availability: Mutex<Availability>,
     pub(super) outcomes: Mutex<HashMap<Uuid, Outcome>>,
     pub(super) backlogs: Mutex<HashMap<Uuid, Backlog>>,
     pub(super) view: Mutex<View>,
@@ -68,6 +68,8 @@ pub struct Member {
 pub(super) enum Command {
     /// Delete a channel at the broker.
     Delete { uid: Uuid, force: bool, store: Option<Uuid>, reply: oneshot::Sender<Deletion> },
+    /// Never send a channel that no pod was ever sent. True: none was, and none will be.
+    GiveUp { uid: Uuid, reply: oneshot::Sender<bool> },
     /// Leave a channel to the broker as an orphan.
     LetGo { uid: Uuid, reply: oneshot::Sender<()> },
 }
@@ -77,16 +79,17 @@ impl Member {
         name: String,
         facts: BrokerFacts,
         stop: CancellationToken,
+        presence: Arc<Presence>,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let member = Self {
             name,
             stop,
+            presence,
             commands,
             wake: Notify::new(),
             facts: Mutex::new(facts),
             keeps_children: AtomicBool::new(false),
-            availability: Mutex::default(),
             outcomes: Mutex::default(),
             backlogs: Mutex::default(),
             view: Mutex::default(),
@@ -117,16 +120,6 @@ impl Member {
         self.keeps_children.load(Ordering::Relaxed)
     }
 
-    /// Whether the broker is there for its clients.
-    pub fn availability(&self) -> Availability {
-        *lock(&self.availability)
-    }
-
-    /// Takes notice of whether the broker is there, and tells whether that is news.
-    pub(super) fn set_availability(&self, availability: Availability) -> bool {
-        std::mem::replace(&mut *lock(&self.availability), availability) != availability
-    }
-
     /// What became of a channel, if its broker's task has looked at it.
     pub fn outcome(&self, uid: Uuid) -> Option<Outcome> {
         lock(&self.outcomes).get(&uid).cloned()
@@ -155,6 +148,13 @@ impl Member {
             return stopped();
         }
         answer.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// Gives up a channel that no pod was ever sent, and tells whether that is so.
+    pub async fn give_up(&self, uid: Uuid) -> bool {
+        let (reply, answer) = oneshot::channel();
+        // Of a task that stopped meanwhile another one may take the place.
+        self.commands.send(Command::GiveUp { uid, reply }).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Leaves a channel to the broker as an orphan: it is not in the set any more, and its messages stay.

@@ -4,7 +4,6 @@
 //! and are asked for in turn when something did.
 
 pub mod actor;
-mod attend;
 pub mod availability;
 pub mod backlog;
 pub mod control;
@@ -15,30 +14,40 @@ pub mod member;
 mod obey;
 pub mod outcome;
 pub mod plan;
+pub mod presence;
 mod tell;
 pub mod triggers;
+pub mod unsent;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
+    ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
 use restante_crds::{MessageBroker, MessageChannel};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 pub use availability::Availability;
 pub use member::{BrokerFacts, Member, View};
 pub use outcome::{Deletion, Outcome, Pending, State};
+pub use presence::Presence;
 pub use triggers::Triggers;
+pub use unsent::Unsent;
 
 use self::{actor::Actor, member::lock};
-use crate::{events::Events, metrics::Metrics, ownership::Ownership};
+use crate::{events::Events, metrics::Metrics, names::BROKER_LABEL, ownership::Ownership};
+
+/// Between two looks at the backlogs and the revision.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What every broker's task needs.
 #[derive(Clone)]
@@ -54,6 +63,8 @@ pub struct Surroundings {
     pub http: reqwest::Client,
     /// Which channels are this operator's.
     pub ownership: Arc<Ownership>,
+    /// The channels that no pod was ever sent.
+    pub unsent: Arc<Unsent>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Events.
@@ -70,18 +81,63 @@ pub struct Surroundings {
     pub fatal: CancellationToken,
 }
 
+impl Surroundings {
+    /// Every pod of a broker, whatever it does.
+    fn pods_of(&self, broker: &str) -> Vec<Arc<Pod>> {
+        let mut pods = self.pods.state();
+        pods.retain(|pod| pod.labels().get(BROKER_LABEL).is_some_and(|name| name == broker));
+        pods
+    }
+
+    /// Whether a channel is one that we program at this broker.
+    fn is_of(&self, broker: &str, channel: &MessageChannel) -> bool {
+        channel.spec.broker_ref.name == broker && self.ownership.may_program(channel)
+    }
+
+    /// Asks for a reconcile of these channels.
+    fn trigger(&self, uids: &HashSet<Uuid>) {
+        if uids.is_empty() {
+            return;
+        }
+        let state = self.channels.state();
+        self.channel_triggers.extend(
+            state
+                .iter()
+                .filter(|guard| {
+                    guard.uid().and_then(|uid| uid.parse().ok()).is_some_and(|uid| uids.contains(&uid))
+                })
+                .map(|guard| ObjectRef::from_obj(guard.as_ref())),
+        );
+    }
+}
+
 /// The brokers of the operator, by name.
 pub struct Fleet {
     surroundings: Surroundings,
     places: Mutex<HashMap<String, Place>>,
 }
 
-/// What the operator can do for a broker that is there.
-enum Place {
+/// A broker that is there.
+struct Place {
+    presence: Arc<Presence>,
+    service: Service,
+}
+
+/// What the operator can do for it.
+enum Service {
     /// It is served.
     Served(Arc<Member>),
-    /// It cannot be served, and why.
-    Unserved(String),
+    /// It cannot be served, and why. `stop` ends the look at whether it is there.
+    Unserved { why: String, stop: CancellationToken },
+}
+
+impl Service {
+    fn end(&self) {
+        match self {
+            Self::Served(member) => member.stop.cancel(),
+            Self::Unserved { stop, .. } => stop.cancel(),
+        }
+    }
 }
 
 impl Fleet {
@@ -92,17 +148,27 @@ impl Fleet {
 
     /// The broker of this name, if it is served.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        match lock(&self.places).get(name)? {
-            Place::Served(member) => Some(Arc::clone(member)),
-            Place::Unserved(_) => None,
+        match &lock(&self.places).get(name)?.service {
+            Service::Served(member) => Some(Arc::clone(member)),
+            Service::Unserved { .. } => None,
         }
+    }
+
+    /// What is known of the broker of this name, served or not.
+    pub fn presence(&self, name: &str) -> Option<Arc<Presence>> {
+        lock(&self.places).get(name).map(|place| Arc::clone(&place.presence))
+    }
+
+    /// The channels that no pod was ever sent.
+    pub fn unsent(&self) -> &Unsent {
+        &self.surroundings.unsent
     }
 
     /// Why the broker of this name cannot be served, if that is known.
     pub fn hindrance(&self, name: &str) -> Option<String> {
-        match lock(&self.places).get(name)? {
-            Place::Served(_) => None,
-            Place::Unserved(why) => Some(why.clone()),
+        match &lock(&self.places).get(name)?.service {
+            Service::Served(_) => None,
+            Service::Unserved { why, .. } => Some(why.clone()),
         }
     }
 
@@ -110,7 +176,7 @@ impl Fleet {
     /// has told that it has no ready pod.
     pub fn serve(&self, name: &str, facts: BrokerFacts, unready_since: Option<Timestamp>) -> Arc<Member> {
         let mut places = lock(&self.places);
-        if let Some(Place::Served(member)) = places.get(name) {
+        if let Some(Place { service: Service::Served(member), .. }) = places.get(name) {
             let url_before = member.facts().url;
             if member.set_facts(facts) {
                 member.wake();
@@ -121,11 +187,23 @@ impl Fleet {
             return Arc::clone(member);
         }
         let stop = self.surroundings.stop.child_token();
-        let (member, commands) = Member::new(name.to_owned(), facts, stop);
+        let before = places.remove(name);
+        if let Some(before) = &before {
+            before.service.end();
+        }
+        let presence = before.map(|place| place.presence);
+        let presence = presence.unwrap_or_else(|| Arc::new(Presence::new(name.to_owned(), unready_since)));
+        let (member, commands) = Member::new(name.to_owned(), facts, stop, Arc::clone(&presence));
         let member = Arc::new(member);
-        places.insert(name.to_owned(), Place::Served(Arc::clone(&member)));
-        let actor = Actor::new(Arc::clone(&member), commands, self.surroundings.clone(), unready_since);
-        let task = tokio::spawn(actor.run());
+        places.insert(name.to_owned(), Place { presence, service: Service::Served(Arc::clone(&member)) });
+        let actor = Actor::new(Arc::clone(&member), commands, self.surroundings.clone());
+        self.spawn(actor.run());
+        self.trigger_channels(name);
+        member
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
         let fatal = self.surroundings.fatal.clone();
         self.surroundings.tasks.spawn(async move {
             if let Err(error) = task.await {
@@ -133,19 +211,30 @@ impl Fleet {
                 fatal.cancel();
             }
         });
-        self.trigger_channels(name);
-        member
     }
 
     /// Stops serving a broker that is there, and has its channels told why. What was known of it is not used any more: an
     /// operator that starts now does not know it, and says the same.
     pub fn withdraw(&self, name: &str, why: String) {
-        let before = lock(&self.places).insert(name.to_owned(), Place::Unserved(why.clone()));
-        match before {
-            Some(Place::Unserved(before)) if before == why => return,
-            Some(Place::Served(member)) => member.stop.cancel(),
-            Some(Place::Unserved(_)) | None => {}
+        let mut places = lock(&self.places);
+        if let Some(Place { service: Service::Unserved { why: before, .. }, .. }) = places.get_mut(name) {
+            if *before == why {
+                return;
+            }
+            before.clone_from(&why);
+        } else {
+            let stop = self.surroundings.stop.child_token();
+            let before = places.remove(name);
+            if let Some(before) = &before {
+                before.service.end();
+            }
+            let presence = before.map(|place| place.presence);
+            let presence = presence.unwrap_or_else(|| Arc::new(Presence::new(name.to_owned(), None)));
+            self.spawn(Arc::clone(&presence).watch(self.surroundings.clone(), stop.clone()));
+            let service = Service::Unserved { why: why.clone(), stop };
+            places.insert(name.to_owned(), Place { presence, service });
         }
+        drop(places);
         tracing::warn!(broker = name, why, "the MessageBroker cannot be served");
         self.trigger_channels(name);
     }
@@ -162,9 +251,12 @@ impl Fleet {
         tracing::info!(broker = name, "the MessageBroker is gone");
         let place = lock(&self.places).remove(name);
         self.trigger_channels(name);
-        let Some(Place::Served(member)) = place else { return None };
-        member.stop.cancel();
-        Some(member)
+        let place = place?;
+        place.service.end();
+        match place.service {
+            Service::Served(member) => Some(member),
+            Service::Unserved { .. } => None,
+        }
     }
 
     /// Stops serving the brokers that are gone, and gives them.
@@ -176,8 +268,11 @@ impl Fleet {
 
     /// A pod of a broker changed.
     pub fn pod_changed(&self, broker: &str) {
-        if let Some(member) = self.member(broker) {
-            member.wake();
+        if let Some(place) = lock(&self.places).get(broker) {
+            match &place.service {
+                Service::Served(member) => member.wake(),
+                Service::Unserved { .. } => place.presence.wake.notify_one(),
+            }
         }
         // Its MessageBroker tells whether they are ready, and what keeps them from it.
         self.surroundings

@@ -13,15 +13,22 @@ impl Actor {
                 let deletion = self.delete(uid, force, store).await;
                 if matches!(deletion, Deletion::Deleted(_)) {
                     self.released.insert(uid);
-                    self.pace.forget(uid);
+                    self.member.presence.forget(uid);
                     self.member.wake();
                 }
                 // Whoever asked may have given up; the next reconcile asks again, and a repeat is harmless.
                 let _gave_up = reply.send(deletion);
             }
+            Command::GiveUp { uid, reply } => {
+                let is_unsent = self.around.unsent.contains(uid);
+                if is_unsent {
+                    self.released.insert(uid);
+                }
+                let _gave_up = reply.send(is_unsent);
+            }
             Command::LetGo { uid, reply } => {
                 self.released.insert(uid);
-                self.pace.forget(uid);
+                self.member.presence.forget(uid);
                 self.member.wake();
                 let _gave_up = reply.send(());
             }

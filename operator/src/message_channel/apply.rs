@@ -38,6 +38,8 @@ pub async fn apply(
     if !context.ownership.is_held(&channel.metadata) {
         let namespace = channel.namespace().unwrap_or_default();
         let api: Api<MessageChannel> = Api::namespaced(context.client.clone(), &namespace);
+        // First: the broker's task may see the finalizer before we do.
+        context.fleet.unsent().begin(channel);
         let metadata = finalizer::put_on(&api, &channel.metadata, context.ownership.namespace()).await?;
         context.written.record(&metadata);
         return Ok(Applied::Waiting);

@@ -67,7 +67,7 @@ pub(super) fn deletion_blocked(
     let old = told_of_itself(channel, facts, kept, now);
     let generation = channel.metadata.generation;
     let held = kept.held().map(rounded);
-    let backlog = held.or_else(|| facts.backlog.clone()).or_else(|| old.backlog.clone());
+    let backlog = held.or_else(|| build::backlog(facts, old.backlog.clone()));
     let drains = drains(channel);
     // The deletion itself is a new generation. Unless the channel drains nothing changes for the broker by it, and it need
     // not be told.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use restante_crds::{
-    MessageChannel, MessageChannelStatus, condition, condition::kind, dead_letters::DeadLetterFault,
+    Backlog, MessageChannel, MessageChannelStatus, condition, condition::kind, dead_letters::DeadLetterFault,
 };
 use restante_wire::{ChannelConfig, path};
 
@@ -52,8 +52,14 @@ pub fn status(
             Some(format!("{url}{}", path::messages(first)))
         }),
         pull_url: url.zip(config).map(|(url, config)| format!("{url}{}", path::messages(&config.source))),
-        backlog: facts.backlog.clone().or(old.backlog),
+        // Of what it lost its place for it says no more how much there is: nobody asks the broker.
+        backlog: backlog(facts, old.backlog.filter(|_| verdict.is_at_its_broker())),
     }
+}
+
+/// The backlog that is shown, where `old` was: what the broker's task says last, until nobody can tell any more.
+pub(super) fn backlog(facts: &Facts, old: Option<Backlog>) -> Option<Backlog> {
+    facts.backlog.clone().or(old).filter(|_| !facts.is_uncounted)
 }
 
 /// What was told of the channel, without what is true of its broker alone: another has none of its messages.
@@ -156,7 +162,6 @@ fn programmed(
 
 #[cfg(test)]
 mod tests {
-    use restante_crds::Backlog;
     use serde_json::json;
 
     use super::*;

@@ -6,7 +6,9 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, runtime::events::EventType};
 use restante_crds::{
-    FORCE_DELETE, FORCE_DELETE_VALUE, MessageChannel, MessageChannelStatus, message_channel::DeletionPolicy,
+    FORCE_DELETE, FORCE_DELETE_VALUE, MessageChannel, MessageChannelStatus,
+    condition::{self, kind},
+    message_channel::DeletionPolicy,
 };
 use uuid::Uuid;
 
@@ -125,8 +127,17 @@ pub(super) fn another_store(channel: &MessageChannel) -> String {
     )
 }
 
-/// Whether two statuses differ in nothing but how many messages there are, which may wait.
-pub(super) fn only_counts_differ(old: &MessageChannelStatus, new: &MessageChannelStatus) -> bool {
+/// Whether two statuses differ in nothing but how many messages there are, which may wait. `advice` is what to do, with which
+/// the new message ends: an edit may make it another.
+pub(super) fn only_counts_differ(
+    old: &MessageChannelStatus,
+    new: &MessageChannelStatus,
+    advice: &str,
+) -> bool {
+    let blocked = condition::find(&old.conditions, kind::DELETION_BLOCKED);
+    if blocked.is_none_or(|blocked| !blocked.message.ends_with(advice)) {
+        return false;
+    }
     let conditions = |status: &MessageChannelStatus| -> Vec<_> {
         let tell = |one: &Condition| {
             (one.type_.clone(), one.status.clone(), one.reason.clone(), one.observed_generation)
@@ -254,8 +265,14 @@ mod tests {
             deletion_blocked(&channel, &facts, &holding(messages, dead), at(200))
         };
         let old = status(4, 5, 0);
-        assert!(only_counts_differ(&old, &status(4, 4, 0)));
-        assert!(!only_counts_differ(&old, &status(4, 4, 4)));
-        assert!(!only_counts_differ(&old, &status(3, 5, 0)));
+        let advice = |messages, dead| {
+            let mut channel = programmed();
+            channel.spec.deletion_policy = DeletionPolicy::Drain;
+            holding(messages, dead).advice(&channel)
+        };
+        assert!(only_counts_differ(&old, &status(4, 4, 0), &advice(4, 0)));
+        assert!(!only_counts_differ(&old, &status(4, 4, 4), &advice(4, 4)));
+        assert!(!only_counts_differ(&old, &status(3, 5, 0), &advice(5, 0)));
+        assert!(!only_counts_differ(&old, &status(4, 4, 0), "something else"));
     }
 }

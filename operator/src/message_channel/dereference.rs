@@ -26,6 +26,8 @@ pub struct Facts {
     pub availability: Availability,
     /// The backlog that its status should show.
     pub backlog: Option<Backlog>,
+    /// Whether nobody can tell its backlog, not even roughly.
+    pub is_uncounted: bool,
     /// The MessageBroker that has it, as its status should tell.
     pub has_it: Option<String>,
 }
@@ -101,12 +103,18 @@ pub fn dereference(context: &Context, channel: &MessageChannel) -> Facts {
     let broker = broker(context, channel);
     let uid: Option<Uuid> = channel.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
     let member = broker.member().cloned();
-    let availability = member.as_ref().map(|member| member.availability()).unwrap_or_default();
+    let presence = match broker {
+        BrokerState::NotFound(_) | BrokerState::Leaving(_) => None,
+        _ => context.fleet.presence(&channel.spec.broker_ref.name),
+    };
+    let availability = presence.as_ref().map(|presence| presence.availability()).unwrap_or_default();
+    let is_uncounted = presence.zip(uid).is_some_and(|(presence, uid)| presence.is_uncounted(uid));
     let told = member.zip(uid);
     Facts {
         availability,
         outcome: told.as_ref().and_then(|(member, uid)| member.outcome(*uid)),
         backlog: told.as_ref().and_then(|(member, uid)| member.backlog(*uid)),
+        is_uncounted: is_uncounted || matches!(broker, BrokerState::NotFound(_) | BrokerState::Leaving(_)),
         has_it: ownership::broker_of(channel, context.ownership.namespace()),
         broker,
     }

@@ -7,18 +7,22 @@ use kube::{
     Api, Resource, ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
-use restante_crds::{FORCE_DELETE, MessageChannel};
+use restante_crds::{FORCE_DELETE, MessageChannel, condition::kind};
 use uuid::Uuid;
 
 use super::{
     blocked::deletion_blocked,
     deletion::{Force, Plan, another_store, is_patience_over, only_counts_differ, plan},
     dereference::Facts,
+    gone::{End, gone},
     kept::Kept,
     let_go, status,
-    without_broker::{Fate, judge},
+    without_broker::{Fate, is_its_store, judge},
 };
-use crate::{context::Context, error::Error, fleet::Deletion, jitter, message_broker::dereference::claim_of};
+use crate::{
+    conditions::is_true, context::Context, error::Error, fleet::Deletion, jitter,
+    message_broker::dereference::claim_of,
+};
 
 /// How often a channel that is kept is looked at: its last message may have gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,16 +37,25 @@ type Last = (EventType, &'static str, String);
 /// Does what is next for a deleted channel.
 pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts) -> Result<Action, Error> {
     let is_held = context.ownership.is_held(&channel.metadata);
+    if is_held && was_never_sent(context, channel, facts).await {
+        let (channel_name, namespace) = (channel.name_any(), channel.namespace());
+        tracing::info!(channel = channel_name, namespace, "let go: no pod was ever sent it");
+        return release(context, channel, End::Deleted, None).await;
+    }
     let is_patience_over = is_patience_over(channel, context.started, context.now());
     let kept = match plan(channel, facts, is_held, is_patience_over) {
         Plan::Nothing => return Ok(Action::await_change()),
         Plan::Wait => return Ok(Action::requeue(jitter::around(BLOCKED_INTERVAL))),
-        Plan::LetGo(why) => return release(context, channel, Some(orphaned(format!("let go: {why}")))).await,
+        Plan::LetGo(why) => {
+            return release(context, channel, End::LetGo, Some(orphaned(format!("let go: {why}")))).await;
+        }
         Plan::WithoutBroker(gone) => {
             let claim = claim_of(context, &channel.spec.broker_ref.name).await?;
             let namespace = context.ownership.namespace();
             match judge(channel, &gone, namespace, claim.as_ref()) {
-                Fate::LetGo(note) => return release(context, channel, Some(orphaned(note))).await,
+                Fate::LetGo(note) => {
+                    return release(context, channel, End::LetGo, Some(orphaned(note))).await;
+                }
                 Fate::Kept(kept) => kept,
             }
         }
@@ -50,10 +63,13 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
         Plan::NotServed(why) => Kept::NotServed(why),
         Plan::AnotherStore(why) => Kept::AnotherStore(why),
         Plan::Delete { uid, force, store } => match delete(channel, facts, uid, force, store).await {
-            Ok(last) => return release(context, channel, last).await,
+            Ok(last) => return release(context, channel, End::Deleted, last).await,
             Err(kept) => kept,
         },
     };
+    if matches!(kept, Kept::Away(_) | Kept::NotServed(_)) && holds_nothing(context, channel).await? {
+        return release(context, channel, End::Deleted, None).await;
+    }
     let is_forced = Force::of(channel) == Some(Force::Annotation);
     if is_forced && is_patience_over && matches!(kept, Kept::Away(_) | Kept::NotServed(_)) {
         let why = format!("its annotation {FORCE_DELETE} says");
@@ -65,6 +81,27 @@ pub async fn finalize(context: &Context, channel: &MessageChannel, facts: &Facts
     tell(context, channel, facts, &kept).await?;
     let next = if matches!(kept, Kept::OnClaim { .. }) { CLAIM_INTERVAL } else { BLOCKED_INTERVAL };
     Ok(Action::requeue(jitter::around(next)))
+}
+
+/// Whether no pod was ever sent the channel, and none will be.
+async fn was_never_sent(context: &Context, channel: &MessageChannel, facts: &Facts) -> bool {
+    let uid = channel.uid().and_then(|uid| uid.parse().ok());
+    let Some(uid) = uid.filter(|uid| context.fleet.unsent().contains(*uid)) else { return false };
+    match facts.broker.member() {
+        Some(member) => member.give_up(uid).await,
+        None => true,
+    }
+}
+
+/// Whether the broker of a channel that was never told to be there has no claim that could hold anything: an operator that
+/// started since does not know whether it was sent.
+async fn holds_nothing(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
+    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if is_true(conditions, kind::PROGRAMMED) {
+        return Ok(false);
+    }
+    let broker = &channel.spec.broker_ref.name;
+    Ok(!is_its_store(claim_of(context, broker).await?.as_ref(), broker))
 }
 
 fn orphaned(note: String) -> Last {
@@ -95,10 +132,10 @@ async fn tell(context: &Context, channel: &MessageChannel, facts: &Facts, kept: 
     let status = deletion_blocked(channel, facts, kept, context.now());
     let written = context.written.age(&channel.uid().unwrap_or_default());
     let lately = written.is_some_and(|age| age < TELL_INTERVAL);
-    if lately && only_counts_differ(&status::own(channel), &status) {
+    if lately && only_counts_differ(&status::own(channel), &status, &kept.advice(channel)) {
         return Ok(());
     }
-    status::write(context, channel, status, None).await
+    status::write(context, channel, status, None).await.map(drop)
 }
 
 /// Lets a channel go that its broker cannot or does not let go.
@@ -115,7 +152,7 @@ async fn orphan(
     // Why comes last: it may be long, and a note is cut.
     let note =
         format!("let go, as {why}; what it held stays in the broker's store as an orphan: {}", kept.what());
-    release(context, channel, Some(orphaned(note))).await
+    release(context, channel, End::LetGo, Some(orphaned(note))).await
 }
 
 async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<bool, Error> {
@@ -125,11 +162,20 @@ async fn is_terminating(context: &Context, channel: &MessageChannel) -> Result<b
     Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
-async fn release(context: &Context, channel: &MessageChannel, last: Option<Last>) -> Result<Action, Error> {
+async fn release(
+    context: &Context,
+    channel: &MessageChannel,
+    end: End,
+    last: Option<Last>,
+) -> Result<Action, Error> {
     if let Some((type_, reason, note)) = last {
         tell_last(context, channel, type_, reason, note).await;
     }
-    let_go(context, &channel.metadata).await?;
+    let metadata = match gone(channel, context.ownership.namespace(), end, context.now()) {
+        Some(status) => status::write(context, channel, status, None).await?,
+        None => channel.metadata.clone(),
+    };
+    let_go(context, &metadata).await?;
     Ok(Action::await_change())
 }
 

@@ -66,14 +66,20 @@ impl Kept {
 
     /// What the condition says: what there is, and what to do.
     pub(super) fn message(&self, channel: &MessageChannel) -> String {
+        format!("{}: {}", self.what(), self.advice(channel))
+    }
+
+    /// What to do.
+    pub(super) fn advice(&self, channel: &MessageChannel) -> String {
         let annotate = format!("annotate the channel with {FORCE_DELETE}={FORCE_DELETE_VALUE}");
         let remedy = match self.reason(channel) {
             BROKER_NOT_FOUND => self.remedy_on_claim(&annotate),
             "DeadLettersLeft" => format!("redrive them, or {annotate} to delete them"),
             "BrokerUnreachable" | BROKER_NOT_SERVED if Force::of(channel) == Some(Force::Annotation) => {
                 format!(
-                    "tried again, and then let go without its broker, in whose store its messages stay as an orphan, {} s after \
-                 the deletion",
+                    "tried again, and {} s after the deletion, or after the operator's start if that was later, let go without \
+                     its broker, as the annotation {FORCE_DELETE} says: its messages then stay in the broker's store as an \
+                     orphan",
                     PATIENCE.as_secs()
                 )
             }
@@ -90,7 +96,7 @@ impl Kept {
             }
             _ => format!("receive them, or {annotate} to delete them"),
         };
-        format!("{}: {remedy}{}", self.what(), ignored_annotation(channel))
+        format!("{remedy}{}", ignored_annotation(channel))
     }
 
     fn remedy_on_claim(&self, annotate: &str) -> String {
@@ -226,6 +232,18 @@ pub(super) mod tests {
             message("false").ends_with("force-delete is \"false\", which means nothing: only \"true\" does")
         );
         assert!(!message("true").contains("means nothing"));
+    }
+
+    #[test]
+    fn a_deletion_that_is_forced_says_when_it_ends() {
+        let mut channel = open();
+        let away = Kept::Away("no pod of MessageBroker default runs".into());
+        let told = |channel: &MessageChannel| away.advice(channel);
+        channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "yes".to_owned())].into());
+        assert!(told(&channel).contains("means nothing"), "{}", told(&channel));
+        channel.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "true".to_owned())].into());
+        assert!(told(&channel).contains("30 s after the deletion"), "{}", told(&channel));
+        assert!(!told(&channel).contains("means nothing"), "{}", told(&channel));
     }
 
     #[test]

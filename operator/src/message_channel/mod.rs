@@ -6,6 +6,7 @@ pub mod build;
 mod deletion;
 pub mod dereference;
 pub mod finalize;
+mod gone;
 mod kept;
 pub mod status;
 mod uninstalled;

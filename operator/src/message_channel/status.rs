@@ -51,16 +51,17 @@ pub async fn apply(
     Ok(written.metadata)
 }
 
-/// Writes the status if it says something new. `other` is the channel that it has to do with, as `namespace/name`.
+/// Writes the status if it says something new, and gives what the channel's metadata are then. `other` is the channel that it
+/// has to do with, as `namespace/name`.
 pub async fn write(
     context: &Context,
     channel: &MessageChannel,
     status: MessageChannelStatus,
     other: Option<&str>,
-) -> Result<(), Error> {
+) -> Result<ObjectMeta, Error> {
     let old = own(channel);
     if old == status {
-        return Ok(());
+        return Ok(channel.metadata.clone());
     }
     let written = apply(&context.client, channel, &status).await?;
     context.written.record(&written);
@@ -79,7 +80,7 @@ pub async fn write(
         let reference = channel.object_ref(&());
         context.events.publish_about(&reference, type_, &condition.reason, note, other).await;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Whether a channel that was Ready waited for its broker alone: that this is back is one event of the MessageBroker, and none

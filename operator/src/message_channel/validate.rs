@@ -79,6 +79,14 @@ impl Verdict {
         }
     }
 
+    /// Whether the channel is in the set of its broker, as far as is known.
+    pub fn is_at_its_broker(&self) -> bool {
+        match self {
+            Self::Rejected { .. } | Self::Accepted { programming: Programming::Refused(_), .. } => false,
+            Self::Accepted { .. } => true,
+        }
+    }
+
     /// The other channel that this is about, as `namespace/name`: the one that it lost to, or that takes no dead letters.
     pub fn other(&self) -> Option<&str> {
         match self {
@@ -197,6 +205,7 @@ pub(super) mod tests {
             outcome: Some(outcome),
             availability: Availability::Ready,
             backlog: None,
+            is_uncounted: false,
             has_it,
         }
     }
@@ -265,6 +274,7 @@ pub(super) mod tests {
                 outcome: None,
                 availability: Availability::Ready,
                 backlog: None,
+                is_uncounted: false,
                 has_it: None,
             };
             match validate(&open(), &facts) {
@@ -284,6 +294,7 @@ pub(super) mod tests {
             outcome: None,
             availability: Availability::Ready,
             backlog: None,
+            is_uncounted: false,
             has_it: None,
         };
         let Verdict::Rejected { reason, contends, .. } = validate(&open(), &nowhere) else {
@@ -298,6 +309,7 @@ pub(super) mod tests {
             broker: BrokerState::NotFound("MessageBroker x does not exist".into()),
             outcome: None,
             backlog: None,
+            is_uncounted: false,
             has_it: None,
             availability: Availability::Ready,
         };

@@ -28,9 +28,7 @@ pub(super) fn judge(
 ) -> Fate {
     let broker = &channel.spec.broker_ref.name;
     let name = names::claim(broker);
-    let holds_its_store =
-        claim.is_some_and(|claim| is_claim_of(&claim.metadata, broker) && may_hold_data(claim));
-    if !holds_its_store {
+    if !is_its_store(claim, broker) {
         let note = format!("let go: {gone}, and there is no claim {name} that could hold messages");
         return Fate::LetGo(note);
     }
@@ -43,6 +41,11 @@ pub(super) fn judge(
         }
     };
     Fate::LetGo(format!("let go, as {said} says; what it held stays on claim {name} as an orphan: {gone}"))
+}
+
+/// Whether what has the name of a broker's claim may hold the broker's store.
+pub(super) fn is_its_store(claim: Option<&PersistentVolumeClaim>, broker: &str) -> bool {
+    claim.is_some_and(|claim| is_claim_of(&claim.metadata, broker) && may_hold_data(claim))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
 use crate::shared;
 
 /// How long a broker may be without a ready pod before its channels say so, and as long as anything may take.
-const AWAY_WITHIN: Duration = Duration::from_secs(60 + SOON.as_secs());
+pub(crate) const AWAY_WITHIN: Duration = Duration::from_secs(60 + SOON.as_secs());
 /// No node has it until a test says so.
 const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-away: 'no'}}\n";
 

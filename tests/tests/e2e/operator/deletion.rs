@@ -1,16 +1,18 @@
 //! Deleting a channel is safe, and ends.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    objects::{channel, condition_is},
+    objects::{channel, condition, condition_is, finalizers},
     process::{Operator, SOON},
 };
 use crate::shared;
 
+/// No node has it.
+const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-deletion: never}}\n";
 /// A class that nobody makes volumes for: the broker's pod never runs.
-const NO_POD: &str = "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n";
+pub(crate) const NO_POD: &str = "  engine: {embedded: {storage: {storageClassName: nobodys}}}\n";
 
 impl Operator {
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
@@ -116,9 +118,11 @@ fn a_channel_is_not_let_go_as_empty_by_a_store_that_it_was_never_in() -> Result<
 fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "no-pod", &[])?;
-    operator.apply_broker("main", NO_POD)?;
-    operator.channel_is_held("by-policy", "  deletionPolicy: Delete\n")?;
-    operator.channel_is_held("by-force", "")?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("no-pod", "by-policy", "main", "  deletionPolicy: Delete\n")?;
+    operator.channel_becomes_ready("no-pod", "by-force", "main", "")?;
+    operator.apply_broker("main", NO_NODE)?;
+    operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
     operator.delete("by-policy")?;
     operator.delete("by-force")?;
     let away = "restante.dev/force-delete=true to let it go without its broker";
@@ -138,16 +142,30 @@ fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result
 #[test]
 fn force_ends_where_the_message_broker_was_never_served() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
-    let operator = Operator::start(cluster, "never-served", &[])?;
+    let mut operator = Operator::start(cluster, "never-served", &[])?;
     // The API server refuses the broker's Services.
     let kubectl = cluster.kubectl();
     kubectl.run(&["-n", "never-served", "create", "quota", "none", "--hard=count/services=0"])?;
+    // What somebody made to be restored into it.
+    operator.apply(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-restante-main-0", "labels": {
+            "app.kubernetes.io/name": "restante-broker", "restante.dev/broker": "main",
+        }},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "nobodys", "volumeName": "restored",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }))?;
     operator.apply_broker("main", "")?;
     operator.channel_is_held("orders", "")?;
     let words = ["-n", "never-served", "get", "mc", "orders"];
     kubectl.until("the broker to be told of", SOON, &words, |channel| {
         condition_is(channel, "Ready", "False", "BrokerNotServed").map(drop)
     })?;
+    // Another process does not know that nobody was sent the channel.
+    operator.stop()?;
+    let operator = Operator::start_again(cluster, "never-served", &[])?;
     operator.delete("orders")?;
     operator.is_blocked("orders", "BrokerNotServed", "cannot serve MessageBroker main: ApplyFailed")?;
     operator.annotate("orders", "restante.dev/force-delete=true")?;
@@ -217,5 +235,35 @@ fn a_going_channel_shows_what_it_holds_and_that_it_goes() -> Result<()> {
     let note = event["note"].as_str().context("an event has a note")?;
     ensure!(!note.contains(char::is_numeric), "it counts: {note}");
     operator.receive("main", "going/orders", "one")?;
+    operator.goes("orders")
+}
+
+#[test]
+fn a_channel_that_another_s_finalizer_keeps_says_that_it_is_deleted() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "kept-by-another", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    let another = channel("kept-by-another", "orders", ("kept-by-another", "main"), "").replace(
+        "namespace: kept-by-another}\nspec",
+        "namespace: kept-by-another, finalizers: [example.com/audit]}\nspec",
+    );
+    let kubectl = cluster.kubectl();
+    kubectl.apply(&another)?;
+    let words = ["-n", "kept-by-another", "messagechannel/orders"];
+    kubectl.wait_for("condition=Ready", SOON, &words)?;
+    operator.delete("orders")?;
+    operator.until("our finalizer to be off", "messagechannel/orders", |channel| {
+        ensure!(finalizers(channel) == ["example.com/audit"], "{}", channel["metadata"]);
+        Ok(())
+    })?;
+    // At once: whoever sees the finalizer gone sees the status.
+    let orders = operator.get("messagechannel/orders")?;
+    for kind in ["Programmed", "Ready"] {
+        let message = condition_is(&orders, kind, "False", "Deleting")?;
+        ensure!(message.contains("example.com/audit"), "it says {message}");
+    }
+    let status = &orders["status"];
+    ensure!(condition(&orders, "DeletionBlocked").is_err() && status["pushURL"].is_null(), "{status}");
+    operator.patch("messagechannel/orders", &json!({"metadata": {"finalizers": null}}))?;
     operator.goes("orders")
 }

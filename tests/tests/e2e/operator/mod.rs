@@ -3,6 +3,7 @@
 
 mod away;
 mod brokers;
+mod counts;
 mod default_broker;
 mod default_operator;
 mod deletion;
@@ -19,5 +20,6 @@ mod storage;
 mod telling;
 mod traffic;
 mod unreadable;
+mod unsent;
 mod unusable;
 mod without_broker;

@@ -7,7 +7,8 @@ use restante_tests::cluster::info::ClusterInfo;
 use serde_json::{Value, json};
 
 use super::{
-    objects::{channel, condition_is},
+    away::AWAY_WITHIN,
+    objects::{channel, condition, condition_is},
     process::{Operator, SOON},
 };
 use crate::shared;
@@ -52,6 +53,24 @@ impl Cut {
         let orders = self.operator.get("messagechannel/orders")?;
         condition_is(&orders, "Programmed", "True", "Programmed")?;
         self.operator.send("main", &format!("{namespace}/orders"), "more")
+    }
+
+    /// That a channel says when the broker's pod is away, and when it is back, whoever looks.
+    fn says_that_the_pod_is_away(mut self, cluster: &'static ClusterInfo) -> Result<()> {
+        let namespace = self.operator.namespace.clone();
+        self.operator.run(&["scale", "statefulset/restante-main", "--replicas=0"])?;
+        let words = ["-n", &namespace, "get", "mc", "orders"];
+        let away = cluster.kubectl().until("the absence to be told", AWAY_WITHIN, &words, |channel| {
+            condition_is(channel, "Ready", "False", "BrokerNotReady")?;
+            condition_is(channel, "Programmed", "True", "Programmed")?;
+            Ok(channel.clone())
+        })?;
+        self = self.restart(cluster)?;
+        self.operator.says_at_once("since", self.reason)?;
+        let now = self.operator.get("messagechannel/orders")?;
+        ensure!(condition(&now, "Ready")? == condition(&away, "Ready")?, "{}", now["status"]);
+        self.operator.run(&["scale", "statefulset/restante-main", "--replicas=1"])?;
+        self.operator.becomes_ready("orders")
     }
 
     /// That a deletion waits and tells why, and that force ends it without a word that is not so.
@@ -175,4 +194,30 @@ fn a_new_channel_says_at_once_that_something_of_its_broker_cannot_be_applied() -
     })?;
     operator.apply_broker("main", "")?;
     operator.becomes_ready("orders").context("after the broker was mended")
+}
+
+#[test]
+fn a_channel_whose_broker_has_an_invalid_token_and_no_pod_is_not_ready() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    Cut::new(cluster, "invalid-away", "CredentialInvalid")?.says_that_the_pod_is_away(cluster)
+}
+
+#[test]
+fn a_channel_whose_broker_s_secret_is_another_s_is_not_ready_without_a_pod_after_a_restart_as_well()
+-> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    Cut::new(cluster, "taken-away", "NameTaken")?.restart(cluster)?.says_that_the_pod_is_away(cluster)
+}
+
+#[test]
+fn an_annotation_that_was_mended_is_told_at_once_and_says_when_the_channel_goes() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let Cut { operator, .. } = Cut::new(cluster, "mended", "CredentialInvalid")?;
+    operator.annotate("orders", "restante.dev/force-delete=yes")?;
+    operator.delete("orders")?;
+    operator.is_blocked("orders", "BrokerNotServed", "is \"yes\", which means nothing")?;
+    operator.annotate("orders", "restante.dev/force-delete=true")?;
+    let told = operator.is_blocked("orders", "BrokerNotServed", "30 s after the deletion")?;
+    ensure!(!told["status"].to_string().contains("means nothing"), "{}", told["status"]);
+    operator.goes("orders")
 }

@@ -1,0 +1,214 @@
+//! What is known of a broker whether or not the operator can serve it: whether it is there for its clients, and of which
+//! channels nobody can tell how much they hold. Its channels are looked at again where that turns, and only those that have to
+//! say something else.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use kube::runtime::reflector::ObjectRef;
+use restante_crds::{
+    MessageChannel,
+    condition::{self, kind},
+};
+use tokio::{
+    sync::Notify,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    LOOK_INTERVAL, Surroundings,
+    availability::{Absence, Availability, is_ready, known_before},
+    backlog::Pace,
+    member::lock,
+};
+use crate::jitter;
+
+/// A broker, served or not.
+#[derive(Debug)]
+pub struct Presence {
+    name: String,
+    state: Mutex<State>,
+    pub(super) wake: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    availability: Availability,
+    /// Since when no pod has been ready.
+    absence: Absence,
+    /// Since when the MessageBroker had told so when it was first looked at. Taken at the first look.
+    unready_since: Option<Timestamp>,
+    /// Channels whose status must show no backlog, or waits for its turn to show one again.
+    uncounted: HashSet<Uuid>,
+    /// Of writes of backlogs, and of their removal.
+    pace: Pace,
+}
+
+impl Presence {
+    pub(super) fn new(name: String, unready_since: Option<Timestamp>) -> Self {
+        let state = State {
+            availability: Availability::default(),
+            absence: Absence::default(),
+            unready_since,
+            uncounted: HashSet::new(),
+            pace: Pace::new(Instant::now()),
+        };
+        Self { name, state: Mutex::new(state), wake: Notify::new() }
+    }
+
+    /// Whether the broker is there for its clients.
+    pub fn availability(&self) -> Availability {
+        lock(&self.state).availability
+    }
+
+    /// Whether nobody can tell how much is in a channel, or may write it yet.
+    pub fn is_uncounted(&self, uid: Uuid) -> bool {
+        lock(&self.state).uncounted.contains(&uid)
+    }
+
+    /// When the broker is away, if none of its pods becomes ready before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        lock(&self.state).absence.due()
+    }
+
+    /// Looks whether a pod is ready.
+    pub(super) fn attend(&self, around: &Surroundings, now: Instant) {
+        let pods = around.pods_of(&self.name);
+        let pods: Vec<&Pod> = pods.iter().map(Arc::as_ref).collect();
+        let is_ready = pods.iter().any(|pod| is_ready(pod));
+        let availability = {
+            let mut state = lock(&self.state);
+            let before = known_before(&pods, state.unready_since.take(), Timestamp::now());
+            let availability = state.absence.notice(is_ready, before, now);
+            if std::mem::replace(&mut state.availability, availability) == availability {
+                return;
+            }
+            availability
+        };
+        if availability == Availability::Unsettled {
+            return;
+        }
+        let channels = around.channels.state();
+        around.channel_triggers.extend(
+            channels
+                .iter()
+                .filter(|guard| {
+                    let concerned = |channel: &MessageChannel| {
+                        around.is_of(&self.name, channel) && concerns(availability, channel)
+                    };
+                    guard.0.as_ref().is_ok_and(concerned)
+                })
+                .map(|guard| ObjectRef::from_obj(guard.as_ref())),
+        );
+    }
+
+    /// Has the backlogs that statuses show taken out of them, as fast as they may be written. Gives those whose turn it is.
+    pub(super) fn give_up_counts(&self, around: &Surroundings, now: Instant) -> HashSet<Uuid> {
+        let channels = around.channels.state();
+        let channels = channels.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let shows = |channel: &&MessageChannel| {
+            channel.status.as_ref().is_some_and(|status| status.backlog.is_some())
+                && around.is_of(&self.name, channel)
+        };
+        let shown: HashSet<Uuid> = channels.filter(shows).filter_map(super::actor::uid_of).collect();
+        let State { uncounted, pace, .. } = &mut *lock(&self.state);
+        let news: HashSet<Uuid> =
+            shown.into_iter().filter(|uid| !uncounted.contains(uid) && pace.may_write(*uid, now)).collect();
+        uncounted.extend(&news);
+        news
+    }
+
+    /// Whether a channel's backlog may be written now. If not, its status goes without until another look.
+    pub(super) fn may_write(&self, uid: Uuid, now: Instant) -> bool {
+        lock(&self.state).pace.may_write(uid, now)
+    }
+
+    /// Whether a channel may be counted again.
+    pub(super) fn set_counted(&self, uid: Uuid, is_counted: bool) {
+        let uncounted = &mut lock(&self.state).uncounted;
+        if is_counted {
+            uncounted.remove(&uid);
+        } else {
+            uncounted.insert(uid);
+        }
+    }
+
+    /// Forgets a channel that is gone.
+    pub(super) fn forget(&self, uid: Uuid) {
+        let mut state = lock(&self.state);
+        state.pace.forget(uid);
+        state.uncounted.remove(&uid);
+    }
+
+    /// Looks after a broker that cannot be served, until it can.
+    pub(super) async fn watch(self: Arc<Self>, around: Surroundings, stop: CancellationToken) {
+        let mut seen = around.seen.clone();
+        tokio::select! {
+            seen = seen.wait_for(|seen| *seen) => if seen.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let mut look_at = Instant::now();
+        loop {
+            let now = Instant::now();
+            self.attend(&around, now);
+            if look_at <= now {
+                look_at = now + jitter::around(LOOK_INTERVAL);
+                around.trigger(&self.give_up_counts(&around, now));
+            }
+            let due = self.due().map_or(look_at, |due| due.min(look_at));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wake.notified() => {}
+                () = time::sleep_until(due) => {}
+            }
+        }
+    }
+}
+
+/// Whether a channel may have to say something else now.
+fn concerns(availability: Availability, channel: &MessageChannel) -> bool {
+    let conditions = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = condition::find(conditions, kind::READY).is_some_and(|ready| ready.status == "True");
+    match availability {
+        Availability::Ready => !ready,
+        Availability::Away => ready,
+        Availability::Unsettled => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_channels_that_have_to_say_something_else_are_looked_at_again() {
+        let channel = |ready: &str| -> MessageChannel {
+            let condition = json!({
+                "type": "Ready", "status": ready, "reason": "R", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            });
+            serde_json::from_value(json!({
+                "apiVersion": "restante.dev/v1alpha1",
+                "kind": "MessageChannel",
+                "metadata": { "name": "orders" },
+                "spec": { "access": { "anonymous": true } },
+                "status": { "conditions": [condition] },
+            }))
+            .unwrap()
+        };
+        for (ready, at_ready, at_away) in
+            [("True", false, true), ("False", true, false), ("Unknown", true, false)]
+        {
+            assert_eq!(concerns(Availability::Ready, &channel(ready)), at_ready, "{ready}");
+            assert_eq!(concerns(Availability::Away, &channel(ready)), at_away, "{ready}");
+            assert!(!concerns(Availability::Unsettled, &channel(ready)), "{ready}");
+        }
+    }
+}

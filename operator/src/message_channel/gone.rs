@@ -1,0 +1,91 @@
+//! The last status of a channel that the operator lets go, where finalizers of others keep the resource. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+use restante_crds::{MessageChannel, MessageChannelStatus, condition::kind};
+
+use super::{blocked::DELETING, status::own};
+use crate::{
+    conditions::{Assertion, conditions},
+    finalizer,
+};
+
+/// What became of the channel at its broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was deleted there, or was never there.
+    Deleted,
+    /// The broker was not asked, and may go on with it.
+    LetGo,
+}
+
+/// The status, if others keep the resource. Nobody looks at the channel after it.
+pub(super) fn gone(
+    channel: &MessageChannel,
+    operator: &str,
+    end: End,
+    now: Timestamp,
+) -> Option<MessageChannelStatus> {
+    let ours = finalizer::of(operator);
+    let others: Vec<&str> =
+        channel.metadata.finalizers.iter().flatten().map(String::as_str).filter(|one| *one != ours).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let what = match end {
+        End::Deleted => "the channel is deleted, and its broker does not have it",
+        End::LetGo => "the channel is deleted, and the operator has let it go",
+    };
+    let message =
+        format!("{what}; the resource stays until these finalizers are taken off: {}", others.join(", "));
+    let old = own(channel);
+    let generation = channel.metadata.generation;
+    let fails = |kind| Assertion::fails(kind, DELETING, message.clone());
+    let asserted = [kind::PROGRAMMED, kind::READY].map(fails);
+    let mut told = old.conditions.clone();
+    told.retain(|condition| condition.type_ == kind::ACCEPTED);
+    told.extend(conditions(&old.conditions, generation, now, asserted));
+    Some(MessageChannelStatus {
+        observed_generation: generation,
+        conditions: told,
+        push_url: None,
+        pull_url: None,
+        backlog: None,
+        ..old
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message_channel::blocked::tests::programmed;
+
+    fn told(finalizers: &[&str], end: End) -> Option<MessageChannelStatus> {
+        let mut channel = programmed();
+        channel.metadata.finalizers = Some(finalizers.iter().map(|one| (*one).to_owned()).collect());
+        gone(&channel, "mq", end, Timestamp::from_second(200).unwrap())
+    }
+
+    #[test]
+    fn a_channel_that_only_we_keep_has_no_last_status() {
+        assert_eq!(told(&["restante.dev/mq"], End::Deleted), None);
+    }
+
+    #[test]
+    fn a_channel_that_others_keep_is_nowhere_and_names_them() {
+        let status = told(&["restante.dev/mq", "example.com/a", "example.com/b"], End::Deleted).unwrap();
+        let kinds: Vec<_> =
+            status.conditions.iter().map(|one| (&*one.type_, &*one.status, &*one.reason)).collect();
+        let expected = [
+            ("Accepted", "True", "Accepted"),
+            ("Programmed", "False", "Deleting"),
+            ("Ready", "False", "Deleting"),
+        ];
+        assert_eq!(kinds, expected);
+        let message = &status.conditions[2].message;
+        assert!(message.ends_with("taken off: example.com/a, example.com/b"), "{message}");
+        assert!(message.contains("does not have it"), "{message}");
+        let let_go = told(&["example.com/a"], End::LetGo).unwrap();
+        assert!(!let_go.conditions[2].message.contains("does not have it"));
+        assert_eq!((status.push_url, status.backlog), (None, None));
+    }
+}

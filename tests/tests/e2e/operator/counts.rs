@@ -1,0 +1,85 @@
+//! A status shows how much is in a channel while the operator can ask, and nothing when it cannot.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::process::{Operator, SOON};
+use crate::shared;
+
+/// How long a broker may say nothing of its backlogs before they are not shown any more, two looks, and as long as anything may
+/// take.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(120 + 2 * 18 + SOON.as_secs());
+
+impl Operator {
+    /// Waits until the status of channel `orders` shows so many messages, or no backlog at all.
+    fn shows(&self, messages: Option<u64>, within: Duration) -> Result<()> {
+        let what = format!("the backlog to be {messages:?}");
+        let words = ["-n", &self.namespace, "get", "mc", "orders"];
+        self.kubectl().until(&what, within, &words, |channel| {
+            let backlog = &channel["status"]["backlog"];
+            match messages {
+                None => ensure!(backlog.is_null(), "it is {backlog}"),
+                Some(messages) => ensure!(backlog["messages"] == messages, "it is {backlog}"),
+            }
+            Ok(())
+        })
+    }
+
+    /// That the columns have room and nothing in it.
+    fn shows_no_column(&self) -> Result<()> {
+        let words = ["get", "mc", "orders", "--no-headers"];
+        let row = self.run(&words)?;
+        let columns = row.split_whitespace().count();
+        // NAME READY DESTINATION SOURCE AGE: without BACKLOG and OLDEST.
+        ensure!(columns == 5, "it shows {row}");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_backlog_is_not_shown_while_the_credential_cannot_be_used() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "uncounted", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("uncounted", "orders", "main", "")?;
+    operator.shows(Some(0), SOON)?;
+    operator.patch("secret/restante-main-control", &json!({"stringData": {"token": "short"}}))?;
+    operator.until_condition("main", "Ready", "False", "CredentialInvalid")?;
+    for content in ["one", "two"] {
+        operator.send("main", "uncounted/orders", content)?;
+    }
+    operator.shows(None, SOON)?;
+    operator.shows_no_column()?;
+    operator.patch("secret/restante-main-control", &json!({"data": {"token": null}}))?;
+    operator.shows(Some(2), SOON)
+}
+
+#[test]
+fn a_backlog_is_not_shown_when_its_broker_is_away_for_minutes() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "uncounted-away", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("uncounted-away", "orders", "main", "")?;
+    operator.send("main", "uncounted-away/orders", "kept")?;
+    operator.shows(Some(1), SOON + Duration::from_secs(60))?;
+    operator.apply_broker("main", "  template: {nodeSelector: {restante.dev/test-uncounted: 'no'}}\n")?;
+    operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
+    operator.shows(None, GIVEN_UP_WITHIN)?;
+    let node: Value = cluster.kubectl().json(&["get", "nodes"])?;
+    let node = node["items"][0]["metadata"]["name"].as_str().context("a node has a name")?;
+    cluster.kubectl().run(&["label", "--overwrite", "node", node, "restante.dev/test-uncounted=no"])?;
+    operator.shows(Some(1), SOON)
+}
+
+#[test]
+fn a_backlog_is_not_shown_when_the_message_broker_is_gone() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "uncounted-gone", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.channel_becomes_ready("uncounted-gone", "orders", "main", "")?;
+    operator.shows(Some(0), SOON)?;
+    operator.run(&["delete", "messagebroker", "main", "--timeout=60s"])?;
+    operator.shows(None, SOON)
+}

@@ -1,0 +1,89 @@
+//! A channel that no pod of its broker was ever sent holds nothing: it goes at once, and leaves no orphan.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::{deletion::NO_POD, objects::condition_is, process::Operator};
+use crate::shared;
+
+/// No node has it.
+const NO_NODE: &str = "  template: {nodeSelector: {restante.dev/test-unsent: never}}\n";
+
+impl Operator {
+    /// Deletes a channel, and sees it go without a word of an orphan.
+    fn goes_without_an_orphan(&self, name: &str) -> Result<()> {
+        self.delete(name)?;
+        self.goes(name)?;
+        let events = self.kubectl().json(&["-n", &self.namespace, "get", "events.v1.events.k8s.io"])?;
+        let is_orphaned =
+            |event: &&Value| event["reason"].as_str().is_some_and(|reason| reason.ends_with("Orphaned"));
+        let event = events["items"].as_array().and_then(|events| events.iter().find(is_orphaned));
+        ensure!(event.is_none(), "there is {event:?}");
+        Ok(())
+    }
+
+    /// A broker that ran, and whose pod has no place any more.
+    fn broker_loses_its_pod(&self) -> Result<()> {
+        self.broker_becomes_ready("main", "")?;
+        self.apply_broker("main", NO_NODE)?;
+        self.until_condition("main", "Ready", "False", "PodsNotReady").map(drop)
+    }
+
+    /// That a channel says that no pod has it.
+    fn waits_for_a_pod(&self, name: &str) -> Result<()> {
+        self.channel_is_held(name, "")?;
+        self.until("the channel to wait", &format!("messagechannel/{name}"), |channel| {
+            condition_is(channel, "Programmed", "False", "NoBrokerPod").map(drop)
+        })
+    }
+}
+
+#[test]
+fn a_channel_that_no_pod_ever_had_goes_at_once_while_its_broker_is_away() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "unsent", &[])?;
+    operator.broker_loses_its_pod()?;
+    operator.waits_for_a_pod("orders")?;
+    operator.goes_without_an_orphan("orders")
+}
+
+#[test]
+fn a_channel_that_no_pod_ever_had_goes_at_once_from_a_broker_whose_name_is_taken() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let operator = Operator::start(cluster, "unsent-taken", &[])?;
+    operator.broker_becomes_ready("main", "")?;
+    operator.run(&[
+        "label",
+        "--overwrite",
+        "secret/restante-main-control",
+        "app.kubernetes.io/managed-by=somebody",
+    ])?;
+    let owners = serde_json::json!({"metadata": {"ownerReferences": null}});
+    operator.patch("secret/restante-main-control", &owners)?;
+    operator.until_condition("main", "Ready", "False", "NameTaken")?;
+    operator.channel_is_held("orders", "")?;
+    operator.goes_without_an_orphan("orders")
+}
+
+#[test]
+fn a_channel_of_a_broker_that_never_had_a_volume_goes_at_once_after_a_restart_as_well() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut operator = Operator::start(cluster, "unsent-restart", &[])?;
+    operator.apply_broker("main", NO_POD)?;
+    operator.waits_for_a_pod("orders")?;
+    operator.stop()?;
+    let operator = Operator::start_again(cluster, "unsent-restart", &[])?;
+    operator.goes_without_an_orphan("orders")
+}
+
+#[test]
+fn an_operator_that_started_since_lets_no_channel_go_that_may_have_been_sent() -> Result<()> {
+    let Some(cluster) = shared::bare() else { return Ok(()) };
+    let mut operator = Operator::start(cluster, "unsent-unsure", &[])?;
+    operator.broker_loses_its_pod()?;
+    operator.waits_for_a_pod("orders")?;
+    operator.stop()?;
+    let operator = Operator::start_again(cluster, "unsent-unsure", &[])?;
+    operator.delete("orders")?;
+    operator.is_blocked("orders", "BrokerUnreachable", "no pod of MessageBroker main runs").map(drop)
+}

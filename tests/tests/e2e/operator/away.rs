@@ -24,6 +24,17 @@ fn pod_is_ready(operator: &Operator) -> Result<()> {
     Ok(())
 }
 
+impl Operator {
+    /// Waits until the broker's pod is one that no node has a place for.
+    pub(crate) fn pod_has_no_place(&self) -> Result<()> {
+        self.until("the pod to have no place", "pod/restante-main-0", |pod| {
+            let phase = &pod["status"]["phase"];
+            ensure!(phase == "Pending" && pod["spec"]["nodeName"].is_null(), "{}", pod["status"]);
+            Ok(())
+        })
+    }
+}
+
 #[test]
 fn a_channel_that_is_ready_has_a_broker_whose_pod_is_ready() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };

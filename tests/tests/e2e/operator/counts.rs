@@ -65,7 +65,7 @@ fn a_backlog_is_not_shown_when_its_broker_is_away_for_minutes() -> Result<()> {
     operator.send("main", "uncounted-away/orders", "kept")?;
     operator.shows(Some(1), SOON + Duration::from_secs(60))?;
     operator.apply_broker("main", "  template: {nodeSelector: {restante.dev/test-uncounted: 'no'}}\n")?;
-    operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
+    operator.pod_has_no_place()?;
     operator.shows(None, GIVEN_UP_WITHIN)?;
     let node: Value = cluster.kubectl().json(&["get", "nodes"])?;
     let node = node["items"][0]["metadata"]["name"].as_str().context("a node has a name")?;

@@ -122,7 +122,7 @@ fn force_ends_without_a_pod_of_the_broker_and_a_policy_waits_for_one() -> Result
     operator.channel_becomes_ready("no-pod", "by-policy", "main", "  deletionPolicy: Delete\n")?;
     operator.channel_becomes_ready("no-pod", "by-force", "main", "")?;
     operator.apply_broker("main", NO_NODE)?;
-    operator.until_condition("main", "Ready", "False", "PodsNotReady")?;
+    operator.pod_has_no_place()?;
     operator.delete("by-policy")?;
     operator.delete("by-force")?;
     let away = "restante.dev/force-delete=true to let it go without its broker";

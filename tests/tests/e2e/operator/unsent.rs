@@ -26,7 +26,7 @@ impl Operator {
     fn broker_loses_its_pod(&self) -> Result<()> {
         self.broker_becomes_ready("main", "")?;
         self.apply_broker("main", NO_NODE)?;
-        self.until_condition("main", "Ready", "False", "PodsNotReady").map(drop)
+        self.pod_has_no_place()
     }
 
     /// That a channel says that no pod has it.

@@ -69,6 +69,10 @@ impl Cut {
         self.operator.says_at_once("since", self.reason)?;
         let now = self.operator.get("messagechannel/orders")?;
         ensure!(condition(&now, "Ready")? == condition(&away, "Ready")?, "{}", now["status"]);
+        if self.reason == "CredentialInvalid" {
+            // No broker starts with it.
+            self.operator.patch(SECRET, &json!({"data": {"token": null}}))?;
+        }
         self.operator.run(&["scale", "statefulset/restante-main", "--replicas=1"])?;
         self.operator.becomes_ready("orders")
     }

@@ -1,7 +1,7 @@
 //! A channel that no pod of its broker was ever sent holds nothing: it goes at once, and leaves no orphan.
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{deletion::NO_POD, objects::condition_is, process::Operator};
 use crate::shared;
@@ -52,14 +52,11 @@ fn a_channel_that_no_pod_ever_had_goes_at_once_from_a_broker_whose_name_is_taken
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let operator = Operator::start(cluster, "unsent-taken", &[])?;
     operator.broker_becomes_ready("main", "")?;
-    operator.run(&[
-        "label",
-        "--overwrite",
-        "secret/restante-main-control",
-        "app.kubernetes.io/managed-by=somebody",
-    ])?;
-    let owners = serde_json::json!({"metadata": {"ownerReferences": null}});
-    operator.patch("secret/restante-main-control", &owners)?;
+    // In one edit: without a controller and with our labels it would be ours again.
+    let taken = json!({"metadata": {
+        "ownerReferences": null, "labels": {"app.kubernetes.io/managed-by": "somebody"},
+    }});
+    operator.patch("secret/restante-main-control", &taken)?;
     operator.until_condition("main", "Ready", "False", "NameTaken")?;
     operator.channel_is_held("orders", "")?;
     operator.goes_without_an_orphan("orders")

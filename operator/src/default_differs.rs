@@ -22,7 +22,7 @@ pub const CORRECT_VALUES: &str = "Correct the values broker.* and run `helm upgr
 /// What became of the ConfigMap's manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody has tried since the operator started: what was told stays.
+    /// The operator has not tried since it started: the condition stays unchanged.
     #[default]
     Unknown,
     /// The MessageBroker is as asked, or none is asked for.

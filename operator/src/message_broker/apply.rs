@@ -131,7 +131,7 @@ impl Writer<'_> {
                 // Another object of the name is another UID, and refused.
                 body["metadata"]["uid"] = json!(found.uid);
                 if K::kind(&()) == Secret::kind(&()) {
-                    // Its token is the one that was read: whoever has edited it since then must not lose that.
+                    // It carries the token that was read. A later edit of the token must not be overwritten.
                     body["metadata"]["resourceVersion"] = json!(found.resource_version);
                 }
             }

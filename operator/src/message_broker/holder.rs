@@ -18,8 +18,8 @@ pub(super) fn holder(found: &ObjectMeta) -> String {
         _ => {}
     }
     let managers = found.managed_fields.iter().flatten();
-    // Whoever writes the status of an object, as a controller does, did not make it. Nor did Kubernetes, where somebody else
-    // says what the object is: a claim is bound in the second in which it is applied, and marked before.
+    // A controller that writes the status did not create the object. Neither did Kubernetes, if another manager owns fields of
+    // the spec: kube-controller-manager marks and binds a claim in the second in which a user applies it.
     let first = managers
         .filter(|entry| entry.time.is_some() && entry.subresource.is_none())
         .min_by_key(|entry| (is_of_kubernetes(entry), !says_what_it_is(entry), entry.time.clone()));

@@ -119,7 +119,7 @@ pub fn is_claim_of(found: &ObjectMeta, broker: &str) -> bool {
     names::selector(broker).iter().all(|(key, value)| label(found, key) == Some(value))
 }
 
-/// Tells whose the claim is. What is on a claim is somebody's data: nobody is told to delete it.
+/// Decides whose the claim is. A claim holds data, so `NameTaken` never advises to delete it.
 fn whose_claim(found: Option<&ObjectMeta>, broker: Parent<'_>) -> Whose {
     const KIND: &str = "PersistentVolumeClaim";
     let Some(found) = found else { return Whose::Absent };

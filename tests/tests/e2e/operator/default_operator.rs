@@ -8,6 +8,7 @@ use restante_tests::{cluster::info::ClusterInfo, kubectl::Kubectl, wait};
 use serde_json::{Value, json};
 
 use super::{
+    admission,
     objects::{channel_of_the_default_operator, condition_is, finalizers, version},
     process::{Operator, SOON},
 };
@@ -243,36 +244,11 @@ fn what_cannot_be_told_of_an_uninstall_is_logged_with_whom_the_channel_waits_for
 /// Has the API server refuse every status of a channel of a namespace.
 fn refuse_statuses(cluster: &ClusterInfo, namespace: &str) -> Result<()> {
     let kubectl = cluster.kubectl();
-    kubectl.apply(
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": namespace},
-            "spec": {
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": ["restante.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],
-                    "resources": ["messagechannels/status"],
-                }]},
-                "validations": [{"expression": "false", "message": "no status for anyone"}],
-            },
-        })
-        .to_string(),
-    )?;
-    kubectl.apply(
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": namespace},
-            "spec": {
-                "policyName": namespace,
-                "validationActions": ["Deny"],
-                "matchResources": {"namespaceSelector": {
-                    "matchLabels": {"kubernetes.io/metadata.name": namespace},
-                }},
-            },
-        })
-        .to_string(),
-    )?;
+    let rule = json!({
+        "apiGroups": ["restante.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],
+        "resources": ["messagechannels/status"],
+    });
+    admission::deny(&kubectl, namespace, rule, "no status for anyone")?;
     wait::until("the policy to be obeyed", SOON, || {
         let status = r#"{"status":{"source":"untold/probe"}}"#;
         let patch = ["patch", "mc", "unknown", "-n", namespace, "--subresource=status", "--type=merge"];

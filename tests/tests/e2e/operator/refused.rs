@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{objects::condition, process::Operator};
+use super::{admission, objects::condition, process::Operator};
 use crate::shared;
 
 fn quota(field: &str) -> serde_json::Value {
@@ -123,36 +123,10 @@ fn an_admission_that_refuses_is_told_in_its_words() -> Result<()> {
     let Some(cluster) = shared::bare() else { return Ok(()) };
     let kubectl = cluster.kubectl();
     let operator = Operator::start(cluster, "admission", &[])?;
-    kubectl.apply(
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": "no-stateful-sets"},
-            "spec": {
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
-                    "resources": ["statefulsets"],
-                }]},
-                "validations": [{"expression": "false", "message": "ask the platform team first"}],
-            },
-        })
-        .to_string(),
-    )?;
-    kubectl.apply(
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": "no-stateful-sets"},
-            "spec": {
-                "policyName": "no-stateful-sets",
-                "validationActions": ["Deny"],
-                "matchResources": {"namespaceSelector": {
-                    "matchLabels": {"kubernetes.io/metadata.name": "admission"},
-                }},
-            },
-        })
-        .to_string(),
-    )?;
+    let rule = json!({
+        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["statefulsets"],
+    });
+    admission::deny(&kubectl, "admission", rule, "ask the platform team first")?;
     restante_tests::wait::until("the policy to be obeyed", super::process::SOON, || {
         let set = ["-n", "admission", "create", "--dry-run=server", "-f", "-"];
         let manifest = json!({

@@ -10,6 +10,7 @@ mod default_operator;
 mod deletion;
 mod leaving;
 mod names;
+mod namespace;
 mod neighbours;
 mod not_served;
 mod objects;

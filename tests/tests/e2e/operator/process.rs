@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU16, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use restante_tests::{
     programs, wait,
 };
 
-use super::objects;
+use super::{namespace::ServedNamespace, objects};
 
 /// How long anything may take that takes a second on two idle cores.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
@@ -42,6 +42,8 @@ pub(crate) struct Operator {
     pub(crate) namespace: String,
     process: Process,
     port: u16,
+    /// Dropped after the process, which would make the pods again.
+    _served: Arc<ServedNamespace>,
 }
 
 impl Operator {
@@ -67,7 +69,8 @@ impl Operator {
         fs::create_dir_all(&log)?;
         let log = log.join(format!("operator-{namespace}.log"));
         let process = Process::start(&format!("the operator of {namespace}"), &command, &log)?;
-        let mut operator = Self { cluster, namespace: namespace.to_owned(), process, port };
+        let served = ServedNamespace::share(cluster, namespace);
+        let mut operator = Self { cluster, namespace: namespace.to_owned(), process, port, _served: served };
         wait::until("the operator to be ready", SOON, || {
             operator.process.check_running()?;
             operator.page("/readyz")

@@ -169,6 +169,19 @@ fn write_to(folder: &Path, write: Write) {
     write(&mut log);
 }
 
+/// Segments that hold records of every kind: of the fixtures, and of this version.
+pub(super) fn segments() -> Vec<Vec<u8>> {
+    let own = tempfile::tempdir().unwrap();
+    write_to(own.path(), |log| {
+        let clock = Record::Clock { own_ms: 5, wall_ms: 6, latest_ms: 7, boot_id: 8, boot_ns: 9 };
+        log.append(&clock, crate::log::Purpose::Settle).unwrap();
+        log.committed(Sync::Now).unwrap();
+    });
+    let versions = fs::read_dir(FIXTURES).unwrap().map(|version| version.unwrap().path().join("log"));
+    let folders = versions.chain([own.path().to_owned()]);
+    folders.map(|folder| fs::read(folder.join("00000001.seg")).unwrap()).collect()
+}
+
 fn read(folder: &Path) -> String {
     let mut text = String::new();
     let mut log = DiskLog::open(folder, OPTIONS).unwrap();

@@ -13,6 +13,7 @@ mod model;
 mod older;
 mod owner;
 mod pace;
+mod page;
 mod reclaim;
 mod room;
 mod single_change;

@@ -26,6 +26,8 @@
 //! Architecture Invariant: this crate knows nothing of Kubernetes and of no engine; it speaks the HTTP contract with
 //! the vocabulary of `restante-wire`, and nothing else.
 
+#![warn(missing_docs)]
+
 mod answer;
 mod channel;
 mod client;

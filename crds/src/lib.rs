@@ -3,6 +3,8 @@
 //! Architecture Invariant: this crate knows no Kubernetes client and does no IO, so that the broker can take the very
 //! YAML that `kubectl apply` takes without depending on Kubernetes. `crdgen` prints the definitions made from the types.
 
+#![warn(missing_docs)]
+
 pub mod compile;
 pub mod condition;
 pub mod conflicts;

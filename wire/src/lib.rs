@@ -4,6 +4,8 @@
 //! Architecture Invariant: this crate does no IO and knows neither HTTP library nor Kubernetes, so that the broker, the
 //! operator and every client can agree on one vocabulary without agreeing on a stack.
 
+#![warn(missing_docs)]
+
 pub mod address;
 pub mod batch;
 pub mod channel;

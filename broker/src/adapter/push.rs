@@ -220,7 +220,7 @@ impl PushAdapter {
 
     /// Why a message was not taken, for its sender.
     pub(super) fn refused(&self, address: &Address, refusal: PushRefusal) -> HttpError {
-        self.context.metrics.rejected.inc();
+        self.context.metrics.pushes_refused.inc();
         refusal::push(&self.context, address, refusal)
     }
 }

@@ -40,7 +40,7 @@ async fn what_happens_is_counted() {
         ("restante_messages_released_total", 1.0),
         ("restante_message_size_bytes_sum", 15.0),
         ("restante_message_residence_seconds_count", 1.0),
-        ("restante_store_outbox_messages", 0.0),
+        ("restante_relay_messages", 0.0),
         ("restante_address_channels", 1.0),
         ("restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"ready\"}", 1.0),
         ("restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"leased\"}", 1.0),
@@ -58,7 +58,7 @@ async fn a_channel_that_goes_takes_its_series_with_it() {
     let mut broker = Broker::serving(ORDERS);
     broker.write_manifests("");
     broker.signal(rustix::process::Signal::HUP);
-    broker.wait_for_log("took the manifests");
+    broker.wait_for_log("applied the manifests");
     assert!(!broker.admin("/metrics/channels").await.1.contains("acme"));
     assert_eq!(broker.metric("restante_orphan_channels").await, 1.0);
 }

@@ -107,7 +107,7 @@ async fn needed_bytes(broker: &Broker) -> Result<f64> {
     let mut stream = Stream::open(broker.server.address).await?;
     stream.send(&http::push(ADDRESS)).await?;
     http::status(&mut stream, 201).await?;
-    broker.metric("restante_store_live_bytes").await
+    broker.metric("restante_store_retained_bytes").await
 }
 
 /// All files below a folder.

@@ -1,4 +1,4 @@
-//! Flags and environment variables: the only place that reads either.
+//! Flags and environment variables. Nothing else reads either.
 
 mod care;
 mod values;
@@ -17,29 +17,28 @@ pub use care::{
     BackupArguments, CareCommand, CheckArguments, DumpArguments, RestoreArguments, SalvageArguments,
 };
 
-/// The broker of Restante: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
+/// The Restante broker: accepts messages by POST, stores them in channels on disk, and delivers them by GET.
 ///
 /// Without Kubernetes: restante-broker --manifests examples/
 #[derive(Debug, Clone, Parser)]
 #[command(name = "restante-broker", version, about, long_about, subcommand_negates_reqs = true)]
 pub struct Arguments {
-    /// How the broker runs.
     #[command(flatten)]
     pub config: Config,
 
-    /// What to do instead of running it.
+    /// Command to run instead of the broker.
     #[command(subcommand)]
     pub command: Option<CareCommand>,
 }
 
-/// How a broker runs.
+/// Configuration of a running broker.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where clients send and ask for messages.
+    /// Address of the data port, where clients push and pull messages.
     #[arg(long, env = "RESTANTE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where probes and metrics are: /livez, /readyz, /metrics, /metrics/channels.
+    /// Address of the admin port, which serves /livez, /readyz, /metrics and /metrics/channels.
     #[arg(
         long,
         env = "RESTANTE_ADMIN_LISTEN",
@@ -48,7 +47,8 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where the operator tells the broker its channels, and where dead letters are redriven and messages purged.
+    /// Address of the control port, where the operator programs channels, and where dead letters are redriven and
+    /// messages purged. No control port by default.
     #[arg(
         long,
         env = "RESTANTE_CONTROL_LISTEN",
@@ -57,108 +57,115 @@ pub struct Config {
     )]
     pub control_listen: Option<SocketAddr>,
 
-    /// The file with the operator's credential.
+    /// File with the bearer token of the control port; required with --control-listen.
     #[arg(long, env = "RESTANTE_CONTROL_TOKEN_FILE", value_name = "FILE")]
     pub control_token_file: Option<PathBuf>,
 
-    /// The folder of the messages. One broker at a time has it.
+    /// Data folder: messages, addresses and keys. Only one broker at a time can use it.
     #[arg(long, env = "RESTANTE_DATA_DIR", value_name = "FOLDER", default_value = "./restante-data")]
     pub data_dir: PathBuf,
 
-    /// MessageChannel manifests, as kubectl takes them: a file, or a folder of .yaml files whose names do not begin with a dot.
-    /// Read again on SIGHUP.
+    /// MessageChannel manifests, in the format of kubectl: a file, or a folder of .yaml files whose names do not begin
+    /// with a dot. Read again on SIGHUP.
     #[arg(long, env = "RESTANTE_MANIFESTS", value_name = "FILE OR FOLDER")]
     pub manifests: Option<PathBuf>,
 
-    /// How long to wait for another broker to let go of the data folder, in seconds.
+    /// Time to wait for another broker to release the data folder, in whole seconds, at most 86400.
     #[arg(long, env = "RESTANTE_LOCK_WAIT", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub lock_wait: Duration,
 
-    /// Host names that the broker may be asked for by, besides IP addresses and localhost; * for any.
+    /// Host names accepted in the Host header, besides IP addresses and localhost; * accepts any.
     #[arg(long, env = "RESTANTE_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host)]
     pub allowed_hosts: Vec<String>,
 
-    /// Origins of pages that may use the broker in a browser, such as https://app.example.com; * for any.
+    /// Origins of web pages that may call the broker from a browser, such as https://app.example.com; * allows any, and
+    /// none is allowed by default.
     #[arg(long, env = "RESTANTE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allowed_origins: Vec<String>,
 
-    /// What clients outside use to reach the broker, such as https://example.com/mq: what its answers lead to begins with that path.
+    /// URL by which clients outside reach the broker, such as https://example.com/mq. Links in answers begin with its
+    /// path.
     #[arg(long, env = "RESTANTE_EXTERNAL_URL", value_name = "URL", value_parser = external_url)]
     pub external_url: Option<ExternalUrl>,
 
-    /// Networks, or single addresses, of the proxies whose X-Forwarded-For and X-Forwarded-Prefix are believed, such as 10.0.0.0/8.
+    /// Networks or single addresses of proxies whose X-Forwarded-For and X-Forwarded-Prefix are trusted, such as
+    /// 10.0.0.0/8.
     #[arg(long, env = "RESTANTE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// How many clients may be connected; over it a new connection is closed at once.
+    /// Maximum of client connections, at least 1; beyond it, idle connections are closed first, then new ones.
     #[arg(long, env = "RESTANTE_CONNECTIONS_MAX", value_name = "NUMBER", default_value_t = 16_000, value_parser = some)]
     pub connections_max: usize,
 
-    /// Time for the head of a request, in seconds: from the connection to the first, and from the beginning of each next one.
+    /// Time limit for a request's head, in seconds, more than 0 and at most 86400. It begins with the connection, and
+    /// for later requests with their first byte.
     #[arg(long, env = "RESTANTE_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = moments)]
     pub head_timeout: Duration,
 
-    /// Time that a connection may be idle between two requests, in seconds. Longer than the 600 s of common load balancers, so that
-    /// they close idle connections and not the broker.
+    /// Time limit for an idle connection between two requests, in seconds, more than 0 and at most 86400. The default
+    /// exceeds the 600 s of common load balancers: they should close idle connections, not the broker.
     #[arg(long, env = "RESTANTE_KEEP_ALIVE", value_name = "SECONDS", default_value = "620", value_parser = moments)]
     pub keep_alive: Duration,
 
-    /// How long a body may take, in seconds, besides 1 s for each 4 KiB of it; over it the request is answered 408.
+    /// Time limit for a request's body, in seconds, plus 1 s for each 4 KiB of it; beyond it the answer is 408. More
+    /// than 0 and at most 86400.
     #[arg(long, env = "RESTANTE_BODY_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
     pub body_timeout: Duration,
 
-    /// Time that a client may take for its answer, in seconds, besides 1 s for each 4 KiB that it takes; over it its connection, or its
-    /// HTTP/2 stream, is closed.
+    /// Time limit for a client to receive an answer, in seconds, plus 1 s for each 4 KiB received; beyond it the
+    /// connection, or the HTTP/2 stream, is closed. More than 0 and at most 86400.
     #[arg(long, env = "RESTANTE_WRITE_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = moments)]
     pub write_timeout: Duration,
 
-    /// How many requests one HTTP/2 connection may have open.
+    /// Maximum of open requests on one HTTP/2 connection, at least 1.
     #[arg(long, env = "RESTANTE_H2_STREAMS_MAX", value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub h2_streams_max: u32,
 
-    /// Memory for the bodies of requests in flight; over it pushes are answered 503 busy. An eighth of the memory that the
-    /// process may have, from 32MiB to 256MiB, unless said.
+    /// Memory for request bodies in flight; beyond it pushes are answered 503 busy. Default: an eighth of the memory
+    /// available to the process, from 32MiB to 256MiB.
     #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
     pub body_memory: ByteSize,
 
-    /// Memory for answers on their way to receivers; over it pulls are answered 503 busy. An eighth of the memory that the
-    /// process may have, from 32MiB to 256MiB, unless said.
+    /// Memory for answers in flight to receivers; beyond it pulls are answered 503 busy. Default: an eighth of the
+    /// memory available to the process, from 32MiB to 256MiB.
     #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
     pub answer_memory: ByteSize,
 
-    /// Memory for contents that receivers are likely to ask for next; others are read from the disk. An eighth of the memory that the
-    /// process may have, from 32MiB to 256MiB, unless said.
+    /// Memory for bodies that receivers are likely to pull next; other bodies are read from disk. Default: an eighth of
+    /// the memory available to the process, from 32MiB to 256MiB.
     #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
     pub hot_body_memory: ByteSize,
 
-    /// How many receivers may wait on one channel; over it pulls are answered 429.
+    /// Maximum of waiting receivers on one channel; beyond it pulls are answered 429.
     #[arg(long, env = "RESTANTE_WAITING_RECEIVERS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
     pub waiting_receivers_max: usize,
 
-    /// Requests that are answered at a time, waiting pulls included; over it they are answered 503. One client may have three quarters.
+    /// Maximum of open requests, waiting pulls included, at least 1; beyond it requests are answered 503. One client
+    /// gets at most three quarters of them.
     #[arg(long, env = "RESTANTE_REQUESTS_MAX", value_name = "NUMBER", default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_max: u32,
 
-    /// How many senders may wait for room in one channel; over it pushes with Prefer: wait are answered 429.
+    /// Maximum of senders that wait for room in one channel; beyond it pushes with Prefer: wait are answered 429.
     #[arg(long, env = "RESTANTE_WAITING_SENDERS_MAX", value_name = "NUMBER", default_value_t = 64)]
     pub waiting_senders_max: usize,
 
-    /// How many idempotency keys are remembered; over it pushes with a key are answered 503. As many as an eighth of the memory
-    /// that the process may have holds, and at most 8000000, unless said.
+    /// Maximum of remembered idempotency keys; beyond it pushes with a key are answered 503. Default: the number that
+    /// fits in an eighth of the memory available to the process, at most 8000000.
     #[arg(long, env = "RESTANTE_IDEMPOTENCY_KEYS_MAX", value_name = "NUMBER", default_value_t = Memory::of_this_process().keys())]
     pub idempotency_keys_max: usize,
 
-    /// Size of the log's segment files. At least three are kept, and a message must fit in one.
+    /// Size of the log's segment files, from 1MiB to 2GiB. A log has at least three, and a message must fit in one.
     #[arg(long, env = "RESTANTE_SEGMENT_SIZE", value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
     pub segment_size: ByteSize,
 
-    /// How many cores take and give messages: threads, each with a part of the channels and a log of its own, which is four
-    /// segment files at least. May be another number at each start: what is in the logs of before is copied by and by.
+    /// Worker threads, 1 to 64; each owns a part of the channels and a log of its own, of at least four segment files.
+    /// The number may change at each start: older logs are copied gradually.
     #[arg(long, env = "RESTANTE_CORES", value_name = "NUMBER", default_value = "1", value_parser = cores)]
     pub cores: NonZeroUsize,
 
-    /// Count the time for which no broker ran also when the machine is another or booted meanwhile: then only the wall clock tells
-    /// how long that was, so set this where it is right at each start. Without it, lives, delays and windows go on where they were.
+    /// Count the time between two runs as passed even if the machine rebooted or was replaced. Only the wall clock
+    /// measures that time, so set this only where the clock is right at each start. Otherwise TTLs, delays and
+    /// deduplication windows continue where they stopped.
     #[arg(
         long,
         env = "RESTANTE_COUNT_DOWNTIME",
@@ -168,29 +175,30 @@ pub struct Config {
     )]
     pub count_downtime: bool,
 
-    /// How long open requests have after SIGTERM, in seconds.
+    /// Time that open requests get to finish after SIGTERM, in whole seconds, at most 86400.
     #[arg(long, env = "RESTANTE_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub drain_seconds: Duration,
 
-    /// How many channels /metrics/channels tells of.
+    /// Maximum of channels that /metrics/channels lists.
     #[arg(long, env = "RESTANTE_METRICS_CHANNELS_MAX", value_name = "NUMBER", default_value_t = 10_000)]
     pub metrics_channels_max: usize,
 
-    /// What is logged: a level, or targets with their levels, such as warn,restante_broker=debug.
+    /// Log filter: a level (off, error, warn, info, debug, trace), or targets with their levels, such as
+    /// warn,restante_broker=debug.
     #[arg(long, env = "RESTANTE_LOG", value_name = "DIRECTIVES", default_value = "info", value_parser = log)]
     pub log: String,
 
-    /// How it is logged.
+    /// Log format, on standard error.
     #[arg(long, env = "RESTANTE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// The form of log lines, on standard error.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people: in colours on a terminal, unless NO_COLOR is set.
+    /// For people; coloured on a terminal, unless NO_COLOR is set.
     Text,
-    /// For log collectors: one JSON object a line.
+    /// For log collectors: one JSON object per line.
     Json,
 }
 

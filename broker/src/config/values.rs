@@ -1,4 +1,4 @@
-//! Values of flags, read and checked: one that could never have an effect is refused at the start.
+//! Parses and checks the values of flags. A value that could never have an effect is rejected at the start.
 
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
@@ -8,15 +8,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{core::CORES_MAX, http::ExternalUrl, log::disk::SEGMENT_BYTES_MAX};
 
-/// The longest time that a flag may give: what is meant to be longer is meant to be for ever, and sums of times must not
-/// overflow.
+/// Longest time that a flag accepts. Sums of times must not overflow, and nobody needs more: longer is meant as
+/// unlimited.
 const SECONDS_MAX: u32 = 86_400;
-/// The longest host name (RFC 1035 section 2.3.4).
+/// Longest host name (RFC 1035 section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
-/// What `--log` may name without a target.
+/// Levels that `--log` accepts without a target.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// From one block of many messages to what a 32-bit offset reaches.
+/// From one block of many messages to the reach of a 32-bit offset.
 pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
     if (ByteSize::mib(1)..=ByteSize(SEGMENT_BYTES_MAX)).contains(&size) {
@@ -26,7 +26,7 @@ pub(super) fn segment_size(text: &str) -> Result<ByteSize, String> {
     }
 }
 
-/// Memory without which nothing could be served.
+/// A memory size; with none, nothing could be served.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
     if size.as_u64() > 0 { Ok(size) } else { Err("must be more than 0, such as 256MiB".into()) }
@@ -37,13 +37,13 @@ pub(super) fn cores(text: &str) -> Result<NonZeroUsize, String> {
     cores.ok_or(format!("must be 1 to {CORES_MAX}"))
 }
 
-/// A number of things without which nothing could be served.
+/// A maximum; with 0, nothing could be served.
 pub(super) fn some(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "must be a whole number, at least 1".into())
 }
 
-/// Seconds that may have a fraction: 0.5 is half of one.
+/// Seconds, possibly with a fraction: 0.5 is half a second.
 pub(super) fn moments(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "must be seconds, such as 30 or 0.5")?;
     if !(seconds > 0.0 && seconds <= f64::from(SECONDS_MAX)) {
@@ -59,7 +59,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("must be whole seconds from 0 to {SECONDS_MAX}, a day"))
 }
 
-/// A name that `Host` may have: without scheme, port and path, which are not compared.
+/// A host name to compare with `Host`: without scheme, port and path, which are not compared.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -70,14 +70,14 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     let advice = match text {
         "" => "leave the flag out, or list names",
         _ if text.contains("://") || text.contains('/') => "leave out the scheme and the path",
-        _ if text.contains('*') => "* stands alone, for any name: list each name",
+        _ if text.contains('*') => "* must stand alone, and accepts any name; otherwise list each name",
         _ if text.contains(':') => "leave out the port",
-        _ => "it has letters, digits, hyphens, underscores and dots",
+        _ => "use letters, digits, hyphens, underscores and dots",
     };
     Err(format!("is not a host name; {advice}"))
 }
 
-/// An origin as browsers write it (RFC 6454 section 6.2): with a port only where it is not the scheme's own.
+/// An origin in the form browsers send it (RFC 6454 section 6.2): the scheme's default port is left out.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     if matches!(text, "*" | "null") {
         return Ok(text.to_owned());
@@ -103,7 +103,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
     match port {
         None => Ok(text.to_owned()),
-        // Browsers leave these out.
+        // Browsers leave out default ports.
         Some("80") if scheme.eq_ignore_ascii_case("http") => Ok(format!("{scheme}://{name}")),
         Some("443") if scheme.eq_ignore_ascii_case("https") => Ok(format!("{scheme}://{name}")),
         Some(port) if port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port) => {
@@ -113,7 +113,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// What clients outside use, by a host that they can look up.
+/// The URL of clients outside; its host must be one that they can resolve.
 pub(super) fn external_url(text: &str) -> Result<ExternalUrl, String> {
     let url: ExternalUrl = text.parse()?;
     match url.host() {
@@ -125,10 +125,10 @@ pub(super) fn external_url(text: &str) -> Result<ExternalUrl, String> {
     }
 }
 
-/// A network (RFC 4632 section 3.1), or an address, which is a network of its own.
+/// A network (RFC 4632 section 3.1), or a single address.
 ///
-/// One with bits beyond its prefix is refused: whether its writer means one proxy or sixteen million is a guess, and it is
-/// about whom to believe.
+/// Bits beyond the prefix are rejected. The writer may mean one proxy or sixteen million, and the value decides whom
+/// the broker trusts: the broker does not guess.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network: Option<IpNet> =
         text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
@@ -149,7 +149,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Err(format!("has bits beyond its prefix; did you mean {} or {}?", network.trunc(), network.addr()))
 }
 
-/// What is logged: a level, or targets with their levels.
+/// A log filter: a level, or targets with their levels.
 pub(super) fn log(text: &str) -> Result<String, String> {
     let bad = |directive: &str| {
         let hint = restante_wire::near::did_you_mean(directive, LEVELS);
@@ -160,7 +160,8 @@ pub(super) fn log(text: &str) -> Result<String, String> {
     };
     for directive in text.split(',').map(str::trim) {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
-        // A bare word that is no level would be a target that nobody has, and then nothing would be logged.
+        // A bare word that is not a level would be taken as a target; no target matches it, and nothing would be
+        // logged.
         if !directive.contains('[') && !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
             return bad(directive);
         }
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_an_external_url_is_one() {
+    fn an_external_url_has_a_valid_host() {
         for good in ["https://mq.example.com", "http://10.0.0.1:8080/mq/", "https://[fd00::1]:8443"] {
             assert!(external_url(good).is_ok(), "{good}");
         }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_a_network_or_an_address_and_none_with_bits_beyond_its_prefix() {
+    fn a_proxy_is_a_network_or_an_address_without_bits_beyond_its_prefix() {
         for (good, read) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
             ("10.0.0.7", "10.0.0.7/32"),

@@ -162,7 +162,7 @@ async fn a_folder_in_use_is_refused_and_so_is_one_that_is_none() {
         assert!(says.contains("no data folder") && !says.contains("--data-dir"), "{says}");
         assert_eq!(status(&care(&[command])), 2);
         let help = care(&[command, "--help"]);
-        assert!(stdout(&help).contains("Exit status: 0"), "{}", stdout(&help));
+        assert!(stdout(&help).contains("Exit codes: 0"), "{}", stdout(&help));
     }
 }
 

@@ -1,16 +1,17 @@
 //! The broker's clock: a time of its own, which never runs backwards and which nobody can set.
 //!
-//! Within a run it advances with `CLOCK_BOOTTIME`, which counts the time for which the machine slept. From one run to the next
-//! it goes on where it was, and the time that passed in between is added if it is known: within one boot of the machine the
-//! boot clock tells. After another boot, or on another machine, only the wall clock does, and that may be wrong: a machine
-//! without a battery starts in 1970. So that downtime does not count, unless somebody vouches for the wall clock
-//! (`--count-downtime`). Lives, leases, delays and windows are counted by this time: a wall clock that is wrong ends none of
-//! them early and withholds none of them.
+//! Within a run it advances with `CLOCK_BOOTTIME`, which includes the time that the machine slept. At the next start it
+//! continues from where the last run ended, plus the time in between if that is known. Within one boot of the machine,
+//! the boot clock measures it. After a reboot, or on another machine, only the wall clock does, and it may be wrong: a
+//! machine without a battery starts in 1970. Such downtime is not counted, unless an administrator vouches for the wall
+//! clock (`--count-downtime`). TTLs, leases, delays and windows are counted by this clock, so a wrong wall clock ends
+//! none of them early and delays none of them.
 //!
-//! Nor is downtime added later, when the wall clock has proved to be right: what was promised since the start would be over
-//! too early.
+//! Downtime is not added later either, when the wall clock has proved to be right: leases and delays that were granted
+//! since the start would end too early.
 //!
-//! [`wall`] makes wall clock times for people. [`mark`] keeps what a run knows of the time for the next run.
+//! [`wall`] converts to wall clock times for people. [`mark`] is the record of the time that one run leaves for the
+//! next.
 
 mod mark;
 mod source;
@@ -28,43 +29,44 @@ pub use source::TimeSource;
 use wall::{SET_FROM, WallTimes, if_set};
 pub use wall::{http_date, rfc3339};
 
-/// Milliseconds: of the broker's own time, which began as those since 1970, or of the wall clock, since 1970.
+/// Milliseconds since 1970: of the broker's own clock, which was set by the wall clock at the first start, or of the
+/// wall clock.
 pub type Millis = u64;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
-/// The wall clock moves by less all the time: NTP slews it.
+/// The wall clock always moves by less than this: NTP slews it.
 const SECOND_MS: u64 = 1000;
-/// A step of the wall clock that is more than this is unusual enough for a warning.
+/// A step of the wall clock beyond this is unusual enough for a warning.
 const DAY_MS: u64 = 24 * 3_600_000;
 
-/// When a span that begins now is over: never before all of it has passed. Times are whole milliseconds and `now` is cut off, so
-/// that one more is needed.
+/// End of a span that begins now: never before the whole span has passed. Times are whole milliseconds and `now` is
+/// rounded down, so one more is added.
 pub fn after(now: Millis, span: Millis) -> Millis {
     now.saturating_add(span).saturating_add(1)
 }
 
-/// A clock that was started once. Clones are the same clock.
+/// A running clock. Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     source: TimeSource,
-    /// The time at the start.
+    /// The broker's time at the start.
     began: Millis,
-    /// The boot clock at that moment.
+    /// The boot clock at the start.
     boot_ns_at_start: u64,
     wall: ArcSwap<WallTimes>,
-    /// How often the wall clock was found to be set.
+    /// Number of times that the wall clock was set.
     steps: AtomicU64,
-    /// Whether it is told that the wall clock is not set.
+    /// Whether the log has reported that the wall clock is not set.
     is_unset: AtomicBool,
-    /// Downtime before the start, by the wall clock, that does not count.
+    /// Downtime before the start, by the wall clock, that was not counted.
     uncounted_ms: i64,
 }
 
 impl Clock {
-    /// Goes on where the logs say that the last run was.
+    /// Starts the clock from the times in the logs of earlier runs.
     pub fn start(source: TimeSource, past: Past) -> Self {
         let (boot_ns, wall_ms) = (source.boot_ns(), source.wall_ms());
         let (wall, mark) = (if_set(wall_ms), past.mark());
@@ -90,8 +92,8 @@ impl Clock {
                 log_downtime(before, since, wall, downtime, source.is_trusted());
             }
             (Some(_), None, _, None) | (Some(_), _, None, None) => tracing::warn!(
-                "the machine is another or was booted, and how long no broker ran is not known: the wall clock was not set then, or is not \
-                 set now; nothing counts as passed"
+                "after a reboot or on another machine, the downtime is unknown: the wall clock was not set then, or is not set \
+                 now; no downtime is counted"
             ),
             _ => {}
         }
@@ -100,12 +102,12 @@ impl Clock {
             Some((ahead(shown, own), ahead(latest, own)))
         }));
         match wall {
-            // What happened in the run before happened at `began` at the latest.
+            // Events of the run before happened at `began` at the latest.
             Some(wall) => {
                 let shown = times.of(began);
                 let step = times.follow(began.saturating_add(1), ahead(wall, began));
                 times.settle();
-                // Of another boot more was said.
+                // After a reboot, `log_downtime` has reported more.
                 if let (Some(_), Some(step)) = (known, step) {
                     log_step(shown, step);
                 }
@@ -123,13 +125,12 @@ impl Clock {
         }))
     }
 
-    /// The time now.
     pub fn now(&self) -> Millis {
         let elapsed = self.0.source.boot_ns().saturating_sub(self.0.boot_ns_at_start) / NANOS_PER_MILLI;
         self.0.began.saturating_add(elapsed)
     }
 
-    /// Looks at the wall clock, which somebody may have set. Called about once a second.
+    /// Reads the wall clock, which someone may have set. Called about once a second.
     pub fn follow(&self) {
         let wall_ms = self.0.source.wall_ms();
         let Some(wall) = if_set(wall_ms) else {
@@ -152,12 +153,12 @@ impl Clock {
         }
     }
 
-    /// How often the wall clock was found to be set, which the next run is to know.
+    /// Number of times that the wall clock was set; each calls for a new mark in the log.
     pub fn steps(&self) -> u64 {
         self.0.steps.load(Relaxed)
     }
 
-    /// What the next run is to know.
+    /// The mark for the next run.
     pub fn mark(&self) -> Mark {
         let (own, times) = (self.now(), self.0.wall.load());
         let wall = times.latest().map(|latest| Wall {
@@ -167,52 +168,53 @@ impl Clock {
         Mark { own, wall, boot_id: self.0.source.boot_id(), boot_ns: self.0.source.boot_ns() }
     }
 
-    /// The wall clock time of one of the broker's times. That of what is due may be another when the wall clock was set.
+    /// The wall clock time of one of the broker's times. For a time in the future it changes when the wall clock is
+    /// set.
     pub fn wall(&self, at: Millis) -> Millis {
         self.0.wall.load().of(at)
     }
 
-    /// The wall clock time that an id has which is made at one of the broker's times. It follows a wall clock that was set after a
-    /// minute: ids ascend, and would stay for long where a clock was for a moment.
+    /// The wall clock time in an id that is made at one of the broker's times. It follows a wall clock that was set
+    /// only after a minute: ids ascend, so ids of a short jump ahead would hold back all later ids.
     pub fn id_wall(&self, at: Millis) -> Millis {
         self.0.wall.load().steady(at)
     }
 
-    /// The same as [`Self::wall`], as RFC 3339.
+    /// [`Self::wall`] as RFC 3339.
     pub fn rfc3339(&self, at: Millis) -> String {
         rfc3339(self.wall(at))
     }
 
-    /// How far the wall clock is ahead of this one, in seconds; negative when it is behind.
+    /// The wall clock's lead over this clock, in seconds; negative when it is behind.
     pub fn skew_seconds(&self) -> f64 {
         (self.0.source.wall_ms() as f64 - self.now() as f64) / 1000.0
     }
 
-    /// How much time passed before the start by the wall clock, and does not count, in seconds; negative when that is behind the furthest
-    /// that a run has known.
+    /// Downtime before the start that was not counted, by the wall clock, in seconds; negative when the wall clock is
+    /// behind the latest known.
     pub fn uncounted_seconds(&self) -> f64 {
         self.0.uncounted_ms as f64 / 1000.0
     }
 }
 
 impl TimeSource {
-    /// The wall clock in seconds since 1970, if no HTTP answer can be dated with it. The kernel takes no such time; what is put between
-    /// it and a process may.
+    /// The wall clock in seconds since 1970, if it cannot be written as an HTTP date. The kernel accepts no such time,
+    /// but a layer between kernel and process may show one.
     pub fn without_date(&self) -> Option<i64> {
         let wall_ms = self.wall_ms();
         let has_date = Millis::try_from(wall_ms).is_ok_and(wall::has_date);
         (!has_date).then_some(wall_ms / SECOND_MS as i64)
     }
 
-    /// The wall clock as it is, for what only people read; at least 1970.
+    /// The wall clock, for times that only people read; at least 1970.
     pub fn wall(&self) -> Millis {
         Millis::try_from(self.wall_ms()).unwrap_or(0)
     }
 }
 
-/// How far one time is ahead of another.
+/// How far `one` is ahead of `other`.
 fn ahead(one: Millis, other: Millis) -> i64 {
-    // Of clocks, both are far from the ends of the range; a log that somebody made up may say anything.
+    // Times of real clocks are far from the ends of the range; a forged log may have any.
     (one as i64).saturating_sub(other as i64)
 }
 
@@ -224,12 +226,12 @@ fn log_step(before: Millis, step: i64) {
     let (before, now) = (rfc3339(before), rfc3339(before.saturating_add_signed(step)));
     match step.unsigned_abs() {
         0..=DAY_MS => {
-            tracing::info!(before, now, "the wall clock was set; leases, delays and lives go on as they were")
+            tracing::info!(before, now, "the wall clock was set; leases, delays and TTLs are not affected")
         }
         _ => tracing::warn!(
             before,
             now,
-            "the wall clock was set by more than a day; leases, delays and lives go on as they were"
+            "the wall clock was set by more than a day; leases, delays and TTLs are not affected"
         ),
     }
 }
@@ -237,14 +239,14 @@ fn log_step(before: Millis, step: i64) {
 fn log_unset(wall_ms: i64) {
     tracing::warn!(
         wall_clock = wall_text(wall_ms),
-        "the wall clock is not set: the broker tells times by the last that it knew; set the clock, and run NTP"
+        "the wall clock is not set, times are shown by the last known clock; set the clock and run NTP"
     );
 }
 
 fn log_downtime(before: Wall, since: Millis, wall: Millis, downtime: i64, is_trusted: bool) {
     let Wall { shown, latest } = before;
     let (last_run, now) = (rfc3339(shown.saturating_add(since)), rfc3339(wall));
-    // Where it was set back, the last run does not tell from when on time counts.
+    // Where the clock was set back, downtime counts from the latest known time, not from the end of the last run.
     let furthest = (latest > shown).then(|| rfc3339(latest.saturating_add(since)));
     let said = downtime_text(downtime, is_trusted);
     match downtime.unsigned_abs() {
@@ -254,38 +256,36 @@ fn log_downtime(before: Wall, since: Millis, wall: Millis, downtime: i64, is_tru
     }
 }
 
-/// What becomes of the time for which no broker ran, of which only the wall clock tells.
+/// Describes the downtime that only the wall clock measures, and whether it is counted.
 fn downtime_text(downtime: i64, is_trusted: bool) -> String {
     let far = downtime.unsigned_abs() > DAY_MS;
     let place = match (downtime < 0, far) {
         (true, true) => {
-            "the wall clock is more than a day behind the furthest that a run has known, after another boot"
+            "after a reboot or on another machine, the wall clock is more than a day behind the latest known"
         }
-        (true, false) => "the wall clock is behind the furthest that a run has known, after another boot",
+        (true, false) => "after a reboot or on another machine, the wall clock is behind the latest known",
         (false, true) => {
-            "the wall clock is more than a day ahead of where the last run was, after another boot"
+            "after a reboot or on another machine, the wall clock is more than a day ahead of the last run"
         }
-        (false, false) => {
-            "the machine is another or was booted, and only the wall clock tells how long no broker ran"
-        }
+        (false, false) => "after a reboot or on another machine, only the wall clock measures the downtime",
     };
     let counted = match (downtime < 0, is_trusted) {
-        (true, true) => "nothing counts as passed until it is ahead of that",
-        (true, false) => "nothing counts as passed",
-        (false, true) => "that counts as passed",
-        (false, false) => "that does not count as passed",
+        (true, true) => "no downtime is counted until it has caught up",
+        (true, false) => "no downtime is counted",
+        (false, true) => "the downtime is counted as passed",
+        (false, false) => "the downtime is not counted as passed",
     };
     format!("{place}: {counted}")
 }
 
 #[cfg(test)]
 impl Clock {
-    /// Of a machine of the test's own.
+    /// A clock of a simulated machine.
     pub(crate) fn of_test() -> Self {
         Self::start(TimeSource::of_test(1_796_000_000_000), Past::default())
     }
 
-    /// So much time passes: that of a test's machine at once, and the system's by itself.
+    /// Lets time pass: at once on a simulated machine, by itself on the real one.
     pub(crate) fn wait(&self, time: Millis) {
         self.0.source.wait(std::time::Duration::from_millis(time));
     }

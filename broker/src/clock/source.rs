@@ -1,4 +1,4 @@
-//! Where the broker reads the time: the wall clock, the time since the machine booted, and which boot that is.
+//! Sources of time: the wall clock, the boot clock, and the id of the boot.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 #[cfg(test)]
@@ -10,7 +10,7 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
-/// The machine's clocks, or those of a test.
+/// The clocks of the machine, or of a simulated one.
 #[derive(Debug, Clone)]
 pub struct TimeSource {
     kind: Kind,
@@ -26,23 +26,22 @@ enum Kind {
     Test(Arc<Mutex<Machine>>),
 }
 
-/// Which boot of a machine; 0 when the system does not tell.
+/// Id of a boot of a machine; 0 when the system has none.
 pub(super) type BootId = u128;
 
-/// Where Linux tells it: a random UUID, drawn at each boot.
+/// Linux's boot id: a random UUID, drawn at each boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 impl TimeSource {
-    /// The clocks of the machine.
     pub fn system() -> Self {
         let boot = std::fs::read_to_string(BOOT_ID).ok();
         let boot = boot.and_then(|text| Uuid::parse_str(text.trim()).ok()).map_or(0, |id| id.as_u128());
         Self { kind: Kind::System { boot }, is_trusted: false }
     }
 
-    /// Whether somebody vouches for the wall clock: then it tells how long no broker ran though the machine booted meanwhile.
+    /// Whether an administrator vouches for the wall clock: it then measures downtime over a reboot.
     pub fn trusted(self, is_trusted: bool) -> Self {
         Self { is_trusted, ..self }
     }
@@ -60,7 +59,7 @@ impl TimeSource {
         }
     }
 
-    /// Nanoseconds since the machine booted, those included in which it slept. Nobody can set it.
+    /// Nanoseconds since the machine booted, including the time that it slept. Nobody can set it.
     pub(super) fn boot_ns(&self) -> u64 {
         match &self.kind {
             Kind::System { .. } => {
@@ -72,7 +71,6 @@ impl TimeSource {
         }
     }
 
-    /// Which boot this is.
     pub(super) fn boot_id(&self) -> BootId {
         match &self.kind {
             Kind::System { boot } => *boot,
@@ -92,7 +90,6 @@ fn system_wall_ms() -> i64 {
     if before_1970 { -millis } else { millis }
 }
 
-/// A machine of a test.
 #[cfg(test)]
 #[derive(Debug)]
 struct Machine {
@@ -106,10 +103,10 @@ fn lock(machine: &Mutex<Machine>) -> MutexGuard<'_, Machine> {
     machine.lock().unwrap()
 }
 
-/// A machine of a test's own: its time passes when the test says so. Clones are the same machine.
+/// A simulated machine: its time passes when the test calls `pass`. Clones are the same machine.
 #[cfg(test)]
 impl TimeSource {
-    /// A machine that booted an hour ago and whose wall clock shows this.
+    /// A machine that booted an hour ago, with this wall clock.
     pub fn of_test(wall_ms: i64) -> Self {
         let boot_ns = 3600 * NANOS_PER_SECOND;
         let machine = Machine { wall_ms, boot_ns, boot_id: 1 };
@@ -119,30 +116,30 @@ impl TimeSource {
     fn machine(&self) -> MutexGuard<'_, Machine> {
         match &self.kind {
             Kind::Test(machine) => lock(machine),
-            Kind::System { .. } => panic!("nobody moves the time of the system"),
+            Kind::System { .. } => panic!("the system's time cannot be moved"),
         }
     }
 
-    /// Time passes: the wall clock and the boot clock go on.
+    /// Advances the wall clock and the boot clock.
     pub fn pass(&self, time: Duration) {
         let mut machine = self.machine();
         machine.wall_ms += time.as_millis() as i64;
         machine.boot_ns += time.as_nanos() as u64;
     }
 
-    /// Time passes, at once if it is a test's.
+    /// Waits: at once on a simulated machine.
     pub(super) fn wait(&self, time: Duration) {
         if matches!(self.kind, Kind::Test(_)) {
             self.pass(time);
         }
     }
 
-    /// Somebody sets the wall clock.
     pub fn set_wall(&self, wall_ms: i64) {
         self.machine().wall_ms = wall_ms;
     }
 
-    /// The machine boots, or another one has the volume: the boot clock begins anew, and the wall clock goes on as it was.
+    /// Reboots the machine, or moves the volume to another one: the boot clock starts again, and the wall clock
+    /// continues.
     pub fn reboot(&self) {
         let mut machine = self.machine();
         machine.boot_id += 1;

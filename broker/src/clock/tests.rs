@@ -1,4 +1,4 @@
-//! A clock over restarts.
+//! The clock over several starts.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::*;
 const WALL: i64 = 1_796_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The next start after a run that left this mark.
+/// Starts again after a run that left this mark.
 fn again(source: &TimeSource, mark: Mark) -> Clock {
     let mut past = Past::default();
     past.marked(mark);
     Clock::start(source.clone(), past)
 }
 
-/// Time passes, and the clock is followed.
+/// Lets seconds pass, following the wall clock after each.
 fn pass(source: &TimeSource, clock: &Clock, seconds: u32) {
     for _ in 0..seconds {
         source.pass(SECOND);
@@ -27,7 +27,7 @@ fn pass(source: &TimeSource, clock: &Clock, seconds: u32) {
 fn a_span_is_over_when_all_of_it_has_passed() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());
-    // Cut off, the time is up to a millisecond earlier than it is.
+    // `now` is rounded down by up to a millisecond.
     source.pass(Duration::from_micros(999));
     let end = after(clock.now(), 1000);
     source.pass(Duration::from_micros(999_999));
@@ -38,7 +38,7 @@ fn a_span_is_over_when_all_of_it_has_passed() {
 }
 
 #[test]
-fn a_first_start_begins_with_the_wall_clock_and_nobody_sets_it() {
+fn the_first_start_takes_the_wall_clock_and_later_settings_do_not_move_the_time() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());
     assert_eq!(clock.now(), WALL as Millis);
@@ -49,7 +49,7 @@ fn a_first_start_begins_with_the_wall_clock_and_nobody_sets_it() {
 }
 
 #[test]
-fn a_start_after_the_same_boot_knows_exactly_how_much_time_passed() {
+fn a_start_within_the_same_boot_counts_exactly_the_time_that_passed() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());
     let mark = clock.mark();
@@ -61,7 +61,7 @@ fn a_start_after_the_same_boot_knows_exactly_how_much_time_passed() {
 }
 
 #[test]
-fn after_another_boot_the_time_goes_on_where_it_was_and_people_are_told_the_wall_clocks() {
+fn after_a_reboot_the_time_continues_and_shown_times_follow_the_wall_clock() {
     let source = TimeSource::of_test(WALL);
     let mark = Clock::start(source.clone(), Past::default()).mark();
     source.pass(100 * SECOND);
@@ -71,7 +71,7 @@ fn after_another_boot_the_time_goes_on_where_it_was_and_people_are_told_the_wall
         (clock.now(), clock.uncounted_seconds(), clock.skew_seconds()),
         (WALL as Millis, 100.0, 100.0)
     );
-    // What was stored before the start was stored then.
+    // Events before the start keep their time.
     assert_eq!(clock.wall(WALL as Millis), WALL as Millis);
     pass(&source, &clock, 3600);
     assert_eq!(clock.now(), WALL as Millis + 3_600_000);
@@ -80,7 +80,7 @@ fn after_another_boot_the_time_goes_on_where_it_was_and_people_are_told_the_wall
 }
 
 #[test]
-fn downtime_counts_after_another_boot_when_somebody_vouches_for_the_wall_clock() {
+fn downtime_counts_after_a_reboot_with_a_trusted_wall_clock() {
     let source = TimeSource::of_test(WALL).trusted(true);
     let mark = Clock::start(source.clone(), Past::default()).mark();
     source.pass(100 * SECOND);
@@ -91,7 +91,7 @@ fn downtime_counts_after_another_boot_when_somebody_vouches_for_the_wall_clock()
 }
 
 #[test]
-fn no_downtime_is_counted_that_is_only_a_clock_that_was_wrong() {
+fn a_corrected_wall_clock_is_not_counted_as_downtime() {
     for (set_in_run, at_next_start) in
         [(3_600_000, 3_600_000), (-3_600_000, 0), (0, -3_600_000), (3_600_000, 0)]
     {
@@ -107,7 +107,7 @@ fn no_downtime_is_counted_that_is_only_a_clock_that_was_wrong() {
 }
 
 #[test]
-fn a_clock_that_is_not_set_counts_no_downtime_whoever_vouches_for_it() {
+fn an_unset_wall_clock_counts_no_downtime_even_if_trusted() {
     for unset in [i64::MIN, -1, 0, WALL + 474 * 365 * 86_400_000, i64::MAX] {
         let source = TimeSource::of_test(WALL).trusted(true);
         let mark = Clock::start(source.clone(), Past::default()).mark();
@@ -120,17 +120,17 @@ fn a_clock_that_is_not_set_counts_no_downtime_whoever_vouches_for_it() {
 }
 
 #[test]
-fn a_boot_clock_that_runs_backwards_tells_nothing() {
+fn a_boot_clock_that_ran_backwards_is_ignored() {
     let source = TimeSource::of_test(WALL);
     let mark = Clock::start(source.clone(), Past::default()).mark();
-    // As of a virtual machine that was put back to a snapshot.
+    // As after a virtual machine was reset to a snapshot.
     let clock = again(&source, Mark { boot_ns: mark.boot_ns + 1, ..mark });
     source.pass(SECOND);
     assert_eq!(clock.now(), WALL as Millis + 1000);
 }
 
 #[test]
-fn a_wall_clock_that_is_not_set_at_the_first_start_counts_no_time_when_it_is() {
+fn setting_the_wall_clock_after_an_unset_first_start_counts_no_time() {
     let source = TimeSource::of_test(5_000).trusted(true);
     let clock = Clock::start(source.clone(), Past::default());
     pass(&source, &clock, 10);
@@ -147,7 +147,7 @@ fn a_wall_clock_that_is_not_set_at_the_first_start_counts_no_time_when_it_is() {
 }
 
 #[test]
-fn a_wall_clock_of_which_there_is_no_date_is_known_as_such() {
+fn a_wall_clock_without_an_http_date_is_reported() {
     for (wall_ms, seconds) in [(0, None), (WALL, None), (-1_500, Some(-1)), (i64::MAX, Some(i64::MAX / 1000))]
     {
         assert_eq!(TimeSource::of_test(wall_ms).without_date(), seconds);
@@ -155,47 +155,47 @@ fn a_wall_clock_of_which_there_is_no_date_is_known_as_such() {
 }
 
 #[test]
-fn the_times_that_are_told_are_the_same_after_a_restart() {
+fn shown_times_are_the_same_after_a_restart() {
     let source = TimeSource::of_test(WALL);
     let clock = Clock::start(source.clone(), Past::default());
     source.set_wall(WALL + 86_400_000);
     clock.follow();
     let at = clock.now();
     let told = clock.wall(at);
-    // As NTP slews it.
+    // NTP slewed it meanwhile.
     source.set_wall(WALL + 86_400_300);
     assert_eq!(again(&source, clock.mark()).wall(at), told);
     assert_eq!(told, WALL as Millis + 86_400_000);
 }
 
 #[test]
-fn a_start_says_that_downtime_counts_only_where_it_does() {
+fn the_log_reports_whether_downtime_is_counted() {
     let day = DAY_MS as i64;
     for (downtime, is_counted, said) in [
-        (5_000, true, "how long no broker ran: that counts as passed"),
-        (5_000, false, "how long no broker ran: that does not count as passed"),
-        (
-            day + 1,
-            true,
-            "more than a day ahead of where the last run was, after another boot: that counts as passed",
-        ),
-        (day + 1, false, "after another boot: that does not count as passed"),
+        (5_000, true, "measures the downtime: the downtime is counted as passed"),
+        (5_000, false, "measures the downtime: the downtime is not counted as passed"),
+        (day + 1, true, "more than a day ahead of the last run: the downtime is counted as passed"),
+        (day + 1, false, "of the last run: the downtime is not counted as passed"),
         (
             -5_000,
             true,
-            "the wall clock is behind the furthest that a run has known, after another boot: nothing counts as passed until it is ahead of that",
+            "the wall clock is behind the latest known: no downtime is counted until it has caught up",
         ),
-        (-5_000, false, "after another boot: nothing counts as passed"),
-        (-day - 1, true, "after another boot: nothing counts as passed until it is ahead of that"),
-        (-day - 1, false, "after another boot: nothing counts as passed"),
+        (-5_000, false, "behind the latest known: no downtime is counted"),
+        (
+            -day - 1,
+            true,
+            "more than a day behind the latest known: no downtime is counted until it has caught up",
+        ),
+        (-day - 1, false, "more than a day behind the latest known: no downtime is counted"),
     ] {
         let text = downtime_text(downtime, is_counted);
         assert!(text.ends_with(said), "{downtime}, {is_counted}: {text}");
     }
 }
 
-/// A run in which the wall clock was ahead for so many seconds, from its start on or later, and then right; and a start two hours
-/// after it. Milliseconds that count of those, and the seconds that do not.
+/// A run in which the wall clock was ahead for some seconds, from the start on or later, and then right; and a start
+/// two hours later. Returns the milliseconds of downtime that are counted, and the seconds that are not.
 fn two_hours_after_a_clock_that_was_ahead(from_the_start: bool, seconds: u32) -> (Millis, f64) {
     let ahead = WALL + 10 * DAY_MS as i64;
     let source = TimeSource::of_test(if from_the_start { ahead } else { WALL }).trusted(true);
@@ -213,20 +213,20 @@ fn two_hours_after_a_clock_that_was_ahead(from_the_start: bool, seconds: u32) ->
 }
 
 #[test]
-fn downtime_counts_after_a_run_in_which_the_wall_clock_was_ahead_for_a_moment() {
+fn a_wall_clock_that_was_ahead_for_a_moment_does_not_stop_the_count_of_downtime() {
     for from_the_start in [false, true] {
         assert_eq!(two_hours_after_a_clock_that_was_ahead(from_the_start, 3), (7_200_000, 0.0));
     }
 }
 
 #[test]
-fn no_downtime_counts_until_the_wall_clock_is_where_it_was_for_a_minute_and_a_metric_tells_how_far_that_is() {
+fn a_wall_clock_that_was_ahead_for_a_minute_stops_the_count_until_it_has_caught_up() {
     let behind = 7200.0 - 10.0 * 86_400.0;
     assert_eq!(two_hours_after_a_clock_that_was_ahead(false, 61), (0, behind));
 }
 
 #[test]
-fn a_run_that_ends_within_a_minute_after_the_wall_clock_was_set_has_known_it_so() {
+fn a_wall_clock_that_was_set_just_before_the_end_of_a_run_is_remembered() {
     let source = TimeSource::of_test(WALL).trusted(true);
     let clock = Clock::start(source.clone(), Past::default());
     source.set_wall(WALL + 3_600_000);

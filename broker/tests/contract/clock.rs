@@ -59,7 +59,7 @@ async fn content(broker: &Broker) -> String {
 #[tokio::test]
 async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tell_of_it() {
     let mut broker = moved(&[]).await;
-    broker.start_saying(&["the wall clock is more than a day ahead of where the last run was"]);
+    broker.start_saying(&["the wall clock is more than a day ahead of the last run"]);
     let uncounted = broker.metric("restante_clock_uncounted_seconds").await;
     assert!((uncounted - DAYS.as_secs_f64()).abs() < 60.0, "{uncounted}");
     assert_eq!(content(&broker).await, "lives");
@@ -69,7 +69,7 @@ async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tel
 #[tokio::test]
 async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_clock() {
     let mut broker = moved(&["--count-downtime=true"]).await;
-    broker.start_saying(&["that counts as passed"]);
+    broker.start_saying(&["the downtime is counted as passed"]);
     assert_eq!(broker.metric("restante_clock_uncounted_seconds").await, 0.0);
     assert_eq!(content(&broker).await, "is due");
     assert_eq!(content(&broker).await, "", "the other is over");
@@ -79,7 +79,7 @@ async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_c
 async fn a_machine_whose_clock_was_not_set_is_told_to_be_another_and_nothing_counts() {
     for flags in [&[][..], &["--count-downtime=true"]] {
         let mut broker = moved_from(flags, 0).await;
-        broker.start_saying(&["how long no broker ran is not known"]);
+        broker.start_saying(&["the downtime is unknown"]);
         assert_eq!(content(&broker).await, "lives");
         assert_eq!(content(&broker).await, "", "the other is not due");
     }

@@ -123,17 +123,17 @@ pub struct Config {
 
     /// Memory for request bodies in flight; beyond it pushes are answered 503 busy. Default: an eighth of the memory
     /// available to the process, from 32MiB to 256MiB.
-    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
+    #[arg(long, env = "RESTANTE_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().budget(), value_parser = memory)]
     pub body_memory: ByteSize,
 
     /// Memory for answers in flight to receivers; beyond it pulls are answered 503 busy. Default: an eighth of the
     /// memory available to the process, from 32MiB to 256MiB.
-    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse(), value_parser = memory)]
+    #[arg(long, env = "RESTANTE_ANSWER_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().budget(), value_parser = memory)]
     pub answer_memory: ByteSize,
 
     /// Memory for bodies that receivers are likely to pull next; other bodies are read from disk. Default: an eighth of
     /// the memory available to the process, from 32MiB to 256MiB.
-    #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().purse())]
+    #[arg(long, env = "RESTANTE_HOT_BODY_MEMORY", value_name = "SIZE", default_value_t = Memory::of_this_process().budget())]
     pub hot_body_memory: ByteSize,
 
     /// Maximum of waiting receivers on one channel; beyond it pulls are answered 429.

@@ -1,4 +1,4 @@
-//! The end of a service: begun once, and known to everybody who serves.
+//! Draining: the end of a service, seen by every request.
 
 use std::sync::{
     Arc,
@@ -7,9 +7,9 @@ use std::sync::{
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// Whether the end has begun. Every clone tells the same.
+/// Whether draining has begun. Clones share one state.
 ///
-/// A token alone would do; but it takes a lock to look at one, and every request looks more than once.
+/// A `CancellationToken` alone would do, but reading it takes a lock, and every request reads the state more than once.
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
     begun: Arc<AtomicBool>,
@@ -17,24 +17,21 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// It has not begun.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The end begins. Once it has, it has begun for good.
+    /// Begins to drain. It cannot be undone.
     pub fn begin(&self) {
-        // Whoever is woken finds that it has begun.
+        // Set first: a task that the token wakes must see it.
         self.begun.store(true, SeqCst);
         self.token.cancel();
     }
 
-    /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
         self.begun.load(SeqCst)
     }
 
-    /// Waits until it begins.
     pub fn begun(&self) -> WaitForCancellationFuture<'_> {
         self.token.cancelled()
     }
@@ -45,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_waits_for_the_end_is_told_and_it_does_not_end() {
+    async fn waiting_tasks_wake_when_draining_begins_and_it_never_ends() {
         let drain = Drain::new();
         let told = tokio::spawn({
             let drain = drain.clone();

@@ -1,23 +1,23 @@
-//! The first thing that failed for good, to be said once more as the last word: what follows from it says less.
+//! The first permanent failure, reported in the last log line: later failures only follow from it.
 
 use std::{
     fmt::Display,
     sync::{Arc, OnceLock},
 };
 
-/// What failed first of all that may. Cheap to clone; every clone is the same.
+/// The first failure of several components. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct FirstFailure(Arc<OnceLock<String>>);
 
 impl FirstFailure {
-    /// Something failed.
-    pub(crate) fn tell(&self, what: impl Display) {
-        // What failed before is why this failed.
+    /// Records a failure, unless an earlier one is recorded.
+    pub(crate) fn record(&self, what: impl Display) {
+        // An earlier failure is the cause of this one.
         let _ = self.0.set(what.to_string());
     }
 
-    /// What failed first, if anything did.
-    pub fn told(&self) -> Option<&str> {
+    /// The first failure, if there is one.
+    pub fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 }

@@ -1,7 +1,7 @@
-//! Restante's broker: takes messages by POST, keeps them in channels on its disk, and gives them out by GET.
+//! The Restante broker: accepts messages by POST, stores them in channels on disk, and delivers them by GET.
 //!
-//! Architecture Invariant: the broker never talks to Kubernetes. Its channels come by the control API or from manifest
-//! files; it starts from its own disk and serves without either.
+//! Architecture Invariant: the broker never talks to Kubernetes. The control API or manifest files program its
+//! channels; it starts from its own disk and serves without either.
 
 pub mod adapter;
 pub mod address_store;
@@ -18,7 +18,6 @@ pub mod drain;
 mod first_failure;
 pub mod fuzz;
 pub mod http;
-pub mod known;
 pub mod log;
 pub mod logging;
 pub mod manifests;
@@ -30,6 +29,7 @@ pub mod openapi;
 mod run;
 pub mod shared;
 mod signals;
+pub mod weak_cache;
 
 pub use config::{Arguments, Config};
 pub use run::{RunError, run};

@@ -6,7 +6,7 @@ use clap::Parser;
 use restante_broker::{Arguments, care, logging, run};
 use tikv_jemallocator::Jemalloc;
 
-/// Holds an idle connection at two thirds of what glibc's allocator takes.
+/// An idle connection takes two thirds of the memory that it takes with glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,34 +1,35 @@
-//! How much memory the process may have, so that what its limits grant all together fits in it.
+//! The memory available to the process. Default limits are derived from it, so that together they fit.
 
 use std::fs;
 
 use bytesize::ByteSize;
 
-/// Where the limit of a container's control group is: of version 2, and of version 1.
+/// The memory limit of a container's control group, of version 2 and of version 1.
 const CONTAINER_FILES: [&str; 2] =
     ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-/// Which group of version 2 the process is in, as `0::/path` (cgroups(7)): without a container, that of its service.
+/// The process's control group of version 2, as `0::/path` (cgroups(7)). Outside a container, its service's group.
 const GROUP_FILE: &str = "/proc/self/cgroup";
-/// What there is of the machine (proc(5)).
+/// The memory of the machine (proc(5)).
 const MACHINE_FILE: &str = "/proc/meminfo";
 
-/// What each purse gets of it: three of them, the idempotency keys and the connections are five; three are for all else.
+/// Each budget's part of the memory: three budgets, the idempotency keys and the connections make five eighths; three
+/// are left for all else.
 const PART: u64 = 8;
-/// What each gets at most, however much there is.
-const PURSE_MAX: ByteSize = ByteSize::mib(256);
-/// And at least: two of the largest messages.
-const PURSE_MIN: ByteSize = ByteSize::mib(32);
-/// Bytes that an idempotency key takes; see `docs/limits.md`.
+/// Maximum of a budget, however much memory there is.
+const BUDGET_MAX: ByteSize = ByteSize::mib(256);
+/// Minimum of a budget: two of the largest messages.
+const BUDGET_MIN: ByteSize = ByteSize::mib(32);
+/// Bytes per idempotency key; see `docs/limits.md`.
 const KEY_BYTES: u64 = 35;
-/// Keys that are remembered at most, however much memory there is.
+/// Maximum of remembered keys, however much memory there is.
 const KEYS_MAX: u64 = 8_000_000;
 
-/// The memory that the process may have.
+/// The memory available to the process, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory(u64);
 
 impl Memory {
-    /// As the system says; as much as there can be if it says nothing.
+    /// Reads it from the system; `u64::MAX` if the system does not know.
     pub fn of_this_process() -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
         let group = read(GROUP_FILE).and_then(|groups| {
@@ -40,18 +41,18 @@ impl Memory {
     }
 
     fn told(groups: impl Iterator<Item = String>, machine: Option<&str>) -> Self {
-        // A group without a limit says "max", which is no number, or a number larger than any memory.
+        // A group without a limit has "max", which is not a number, or a number beyond any memory.
         let groups = groups.filter_map(|limit| limit.trim().parse().ok());
         Self(groups.chain(machine.and_then(total)).min().unwrap_or(u64::MAX))
     }
 
-    /// The memory of request bodies, of answers, or of contents that are kept.
-    pub fn purse(self) -> ByteSize {
-        // In whole mebibytes, so that it is printed as it is.
-        ByteSize::mib((self.0 / PART) >> 20).clamp(PURSE_MIN, PURSE_MAX)
+    /// The budget of request bodies, of answers, or of hot bodies.
+    pub fn budget(self) -> ByteSize {
+        // Whole mebibytes, so that help texts print it exactly.
+        ByteSize::mib((self.0 / PART) >> 20).clamp(BUDGET_MIN, BUDGET_MAX)
     }
 
-    /// Idempotency keys that fit.
+    /// The number of idempotency keys that fit.
     pub fn keys(self) -> usize {
         (self.0 / PART / KEY_BYTES).min(KEYS_MAX) as usize
     }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_the_groups_limit_or_the_machines() {
+    fn the_smaller_of_group_limit_and_machine_memory_applies() {
         assert_eq!(memory(&["1073741824\n"], Some(MACHINE)), 1 << 30);
         assert_eq!(memory(&["max\n"], Some(MACHINE)), 24_000_000 << 10);
         assert_eq!(memory(&["9223372036854771712\n"], Some(MACHINE)), 24_000_000 << 10);
@@ -83,17 +84,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_limits_grant_is_half_of_a_container_at_most() {
+    fn default_limits_take_at_most_half_of_a_container() {
         for mebibytes in [256, 512, 1024, 4096] {
             let memory = Memory(mebibytes << 20);
-            let granted = 3 * memory.purse().as_u64() + memory.keys() as u64 * KEY_BYTES;
+            let granted = 3 * memory.budget().as_u64() + memory.keys() as u64 * KEY_BYTES;
             assert!(granted <= memory.0 / 2, "{mebibytes} MiB");
         }
     }
 
     #[test]
-    fn much_memory_is_not_taken_because_it_is_there() {
+    fn budgets_have_a_maximum_however_much_memory_there_is() {
         let memory = Memory(64 << 30);
-        assert_eq!((memory.purse(), memory.keys()), (PURSE_MAX, 8_000_000));
+        assert_eq!((memory.budget(), memory.keys()), (BUDGET_MAX, 8_000_000));
     }
 }

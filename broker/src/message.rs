@@ -1,4 +1,4 @@
-//! The kept headers of a message: what is taken from a push, how it lies in the log, and how it is handed back.
+//! The kept headers of a message: selected from a push, encoded in the log, decoded for a delivery.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,24 +15,24 @@ use crate::{
     core::Content,
 };
 
-/// More headers than a message may keep.
+/// The headers to keep exceed the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the headers that are kept with the message are {count} with {bytes} bytes, and at most {KEPT_HEADERS_MAX} with \
-     {KEPT_HEADERS_BYTES_MAX} bytes are: send what is larger in the content"
+    "the kept headers exceed the limit: {count} headers of {bytes} bytes, at most {KEPT_HEADERS_MAX} of \
+     {KEPT_HEADERS_BYTES_MAX} bytes; move large values to the body"
 )]
 pub struct HeadersTooLarge {
-    /// How many there are.
+    /// Number of headers to keep.
     pub count: usize,
     /// Bytes of their names and values.
     pub bytes: usize,
 }
 
-/// Bytes of the lengths before each header.
+/// Bytes of the two lengths before each header.
 const LENGTHS_BYTES: usize = 4;
 
-/// The headers of a push that are kept, encoded: for each, the lengths of name and value (u16 each, little-endian),
-/// then both.
+/// Encodes the headers of a push that are kept. Each is the lengths of name and value (u16 each, little-endian), then
+/// both.
 pub fn encode_kept(headers: &HeaderMap, is_kept: impl Fn(&str) -> bool) -> Result<Bytes, HeadersTooLarge> {
     let kept = || headers.iter().filter(|(name, _)| is_kept(name.as_str()));
     let (count, bytes) = kept()
@@ -43,7 +43,7 @@ pub fn encode_kept(headers: &HeaderMap, is_kept: impl Fn(&str) -> bool) -> Resul
     Ok(encode(kept(), bytes + count * LENGTHS_BYTES))
 }
 
-/// Encodes headers, which take so many bytes or a few more or less.
+/// Encodes headers of about this many bytes.
 fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>, bytes: usize) -> Bytes {
     let mut encoded = BytesMut::with_capacity(bytes);
     for (name, value) in headers {
@@ -55,7 +55,7 @@ fn encode<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>, 
     encoded.freeze()
 }
 
-/// Hands the kept headers back.
+/// Decodes kept headers and appends them.
 pub fn decode_kept(encoded: &Bytes, headers: &mut HeaderMap) {
     let mut rest = &encoded[..];
     while let Some((lengths, after)) = rest.split_first_chunk::<LENGTHS_BYTES>() {
@@ -63,7 +63,7 @@ pub fn decode_kept(encoded: &Bytes, headers: &mut HeaderMap) {
         let value_bytes = usize::from(u16::from_le_bytes([lengths[2], lengths[3]]));
         let Some((name, after)) = after.split_at_checked(name_bytes) else { return };
         let Some((value, after)) = after.split_at_checked(value_bytes) else { return };
-        // They were headers when they were encoded, so they are headers now.
+        // They were valid headers when they were encoded.
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             headers.append(name, value);
         }
@@ -71,34 +71,33 @@ pub fn decode_kept(encoded: &Bytes, headers: &mut HeaderMap) {
     }
 }
 
-/// Why a message was given up, and by which channel.
+/// The reason for a dead letter, and the channel where the message became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadLetterNote<'a> {
-    /// Why.
     pub cause: DeadLetterCause,
     /// The channel, `namespace/name`.
     pub channel: &'a str,
-    /// What the receiver said that rejected it.
+    /// The reason that the receiver gave for its reject.
     pub reason: Option<&'a str>,
-    /// Since when, by the wall clock.
+    /// The wall clock time of that moment.
     pub since: Millis,
 }
 
-/// What such a note says when it is read again. Nobody but the broker writes one: no channel keeps these names of a sender.
+/// A dead-letter note that was read back. Only the broker writes one: no channel keeps headers of these names from a
+/// sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Why the message was given up.
     pub cause: DeadLetterCause,
-    /// By which channel, `namespace/name`.
+    /// The channel, `namespace/name`.
     pub channel: String,
-    /// What the receiver said that rejected it.
+    /// The reason that the receiver gave for its reject.
     pub reason: Option<String>,
-    /// Since when, RFC 3339. Absent from a note that an earlier version wrote.
+    /// The time, RFC 3339; absent in a note of an earlier version.
     pub since: Option<String>,
 }
 
 impl Origin {
-    /// The note among encoded headers; none where the message is no other channel's dead letter.
+    /// Reads the note in encoded headers; none unless the message is a dead letter of another channel.
     pub fn of(encoded: &Bytes) -> Option<Self> {
         let mut headers = HeaderMap::new();
         decode_kept(encoded, &mut headers);
@@ -120,7 +119,7 @@ const NOTE: [&str; 4] = [
     MESSAGE_DEAD_LETTER_SINCE,
 ];
 
-/// A content that goes to another channel, with a note of why, or without: one that it had is taken off.
+/// Replaces or removes the note of a message that moves to another channel.
 pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content {
     let mut headers = HeaderMap::new();
     decode_kept(&content.headers, &mut headers);
@@ -129,7 +128,7 @@ pub fn with_note(content: Content, note: Option<DeadLetterNote<'_>>) -> Content 
     }
     if let Some(DeadLetterNote { cause, channel, reason, since }) = note {
         let mut insert = |name, value: &str| {
-            // What is no header value cannot be told in one.
+            // A reason that is not a valid header value is left out.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_says_why_a_message_was_given_up_and_is_taken_off_when_it_gets_another_chance() {
+    fn a_dead_letter_note_is_written_replaced_and_removed() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
         let content =
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn more_headers_than_a_proxy_lets_through_are_refused() {
+    fn headers_beyond_the_limit_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("meta-large", HeaderValue::from_str(&"v".repeat(KEPT_HEADERS_BYTES_MAX)).unwrap());
         assert!(encode_kept(&headers, is_kept).is_err());

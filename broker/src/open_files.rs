@@ -1,15 +1,15 @@
-//! How many files and connections the system lets the process have open.
+//! The system's limit of open files, and the connections that it allows.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::run::PLACES;
 
-/// Files that are open besides the clients' connections: the log's segments, the address store, listeners, the runtime's own, and
-/// the connections of the admin and the control port.
+/// Open files besides client connections: the log's segments, the address store, listeners, the runtime, and the
+/// connections of the admin and control ports.
 const BESIDES: usize = 200 + 2 * PLACES;
 
-/// Raises the process's own limit to what the system allows, and returns how many of `connections_max` clients may be connected,
-/// so that the log, the operator and probes never lack a file.
+/// Raises the limit of open files to the maximum that the system allows. Returns how many of `connections_max`
+/// connections fit, leaving enough files for the log, the operator and probes.
 pub(crate) fn places(connections_max: usize) -> usize {
     let mut limits = getrlimit(Resource::Nofile);
     limits.current = limits.maximum;
@@ -29,7 +29,7 @@ pub(crate) fn places(connections_max: usize) -> usize {
     places
 }
 
-/// Connections that leave enough of the files that are allowed.
+/// Connections that fit among the `allowed` files.
 fn of(connections_max: usize, allowed: usize) -> usize {
     connections_max.min(allowed.saturating_sub(BESIDES).max(1))
 }
@@ -42,6 +42,6 @@ mod tests {
     fn connections_leave_files_for_the_log_the_operator_and_probes() {
         assert_eq!(of(16_000, 1 << 20), 16_000);
         assert_eq!(of(16_000, 1024), 1024 - BESIDES);
-        assert_eq!(of(16_000, 100), 1, "and what little there is, for whoever comes");
+        assert_eq!(of(16_000, 100), 1, "at least one connection");
     }
 }

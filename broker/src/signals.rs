@@ -1,7 +1,7 @@
-//! What the system says to the process: stop, stop at once, read the manifests again.
+//! Signals to the process: stop, and read the manifests again.
 //!
-//! Whoever runs listens before it does anything else. Most programs end by the system's own action on SIGTERM; the first process of
-//! a container has none, and what it does not listen for is lost.
+//! A program listens before it does anything else. By default the kernel ends a process on SIGTERM, but not the first
+//! process of a container: a signal that nothing listens for is lost there.
 
 use std::{io, panic, process::ExitCode, thread};
 
@@ -11,26 +11,21 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A signal that the broker obeys.
+/// A signal that the broker handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// Stop.
+pub(crate) enum ProcessSignal {
     Stop(Stop),
     /// SIGHUP.
     Reload,
 }
 
-/// A signal to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// SIGTERM.
     Terminate,
-    /// SIGINT.
     Interrupt,
 }
 
 impl Stop {
-    /// The signal's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Terminate => "SIGTERM",
@@ -38,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// How a command ends that it ended: 128 and the signal's number, as shells tell it of a process that a signal ended.
+    /// Exit code of a command that this signal ended: 128 plus the signal's number, the convention of shells.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Terminate => 128 + 15,
@@ -47,36 +42,32 @@ impl Stop {
     }
 }
 
-/// The signals to come.
 pub(crate) struct Signals {
-    /// Those to stop.
     pub(crate) stops: Stops,
     hang_up: Signal,
 }
 
 impl Signals {
-    /// Listens from now on. Needs the runtime that it is used in.
+    /// Starts to listen. Must be called inside a Tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { stops: Stops::listen()?, hang_up: signal(SignalKind::hangup())? })
     }
 
-    /// The next one.
-    pub(crate) async fn next(&mut self) -> Said {
+    pub(crate) async fn next(&mut self) -> ProcessSignal {
         tokio::select! {
-            stop = self.stops.next() => Said::Stop(stop),
-            _ = self.hang_up.recv() => Said::Reload,
+            stop = self.stops.next() => ProcessSignal::Stop(stop),
+            _ = self.hang_up.recv() => ProcessSignal::Reload,
         }
     }
 }
 
-/// The signals to stop.
 pub(crate) struct Stops {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stops {
-    /// Listens from now on. Needs the runtime that it is used in.
+    /// Starts to listen. Must be called inside a Tokio runtime.
     fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -88,16 +79,16 @@ impl Stops {
         }
     }
 
-    /// Does something on a thread of its own, and waits until it is done or the process is told to stop. Then the thread is left
-    /// wherever it is, and the process is to end, as a crash would end it: what is done must bear that. So it ends at once, however
-    /// long a disk takes for a step.
+    /// Runs `work` on a thread of its own, and waits until it finishes or a signal to stop arrives. After a signal the
+    /// thread is abandoned wherever it is, so that the process can end at once, however slow the disk is. `work` must
+    /// therefore survive being cut off, as by a crash.
     pub(crate) async fn or_done<T: Send + 'static>(
         &mut self,
         name: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Result<T, Stop>> {
         let (done, is_done) = oneshot::channel();
-        // Nobody may be left to be told.
+        // The receiver is gone after a signal.
         let working = thread::Builder::new().name(name.to_owned()).spawn(move || drop(done.send(work())))?;
         tokio::select! {
             biased;
@@ -113,7 +104,7 @@ impl Stops {
     }
 }
 
-/// Does something and tells how it ended, or which signal came before: see [`Stops::or_done`].
+/// Runs `work` and returns its result, or the signal that arrived first: see [`Stops::or_done`].
 pub(crate) fn done_or_stopped<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -179,7 +179,7 @@ impl Peek {
         let (state, first) = (span.state, self.asked.from.1);
         let asked = (span.entry.clone(), self.answers.clone());
         loop {
-            let freed = self.answers.purse().freed();
+            let freed = self.answers.budget().freed();
             let look = self.context.cores.ask(span.entry.number, &asked, move |core, (entry, answers)| {
                 core.look(entry, state, first, bytes, answers)
             });

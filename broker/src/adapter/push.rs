@@ -101,7 +101,7 @@ impl PushAdapter {
         content: Content,
         caller: &Caller,
     ) -> Result<Push, HttpError> {
-        let (bytes, max) = (content.bytes() as u64, caller.answers().purse().max());
+        let (bytes, max) = (content.bytes() as u64, caller.answers().budget().max());
         if bytes > max {
             return Err(refusal::beyond_answers(bytes, max));
         }

@@ -114,7 +114,7 @@ impl Events {
         let next = async {
             self.wait_for_a_settle().await;
             loop {
-                let freed = self.asked.answers.purse().freed();
+                let freed = self.asked.answers.budget().freed();
                 match self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await {
                     Ok(Some(held)) => return Some(held),
                     Ok(None) => {}

@@ -237,7 +237,7 @@ impl Disk {
     fn fail(&mut self, name: &str, error: &io::Error) -> ApplyError {
         let path = if name.is_empty() { self.folder.clone() } else { self.folder.join(name) };
         self.failure
-            .tell(format_args!("failed to write a change of the addresses to {}: {error}", path.display()));
+            .record(format_args!("failed to write a change of the addresses to {}: {error}", path.display()));
         self.failed.cancel();
         tracing::error!(%error, path = %path.display(), "the disk failed under a change of the addresses");
         ApplyError::Failed

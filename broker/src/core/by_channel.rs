@@ -27,7 +27,7 @@ pub(super) struct ByChannel {
 }
 
 impl ByChannel {
-    /// Shares of a purse.
+    /// Shares of a budget.
     pub(super) fn of(shared: Shared<Holder>) -> Self {
         Self { shared, shares: Numbered::default() }
     }
@@ -58,11 +58,11 @@ impl ByChannel {
 
     /// What all have.
     pub(super) fn used(&self) -> u64 {
-        self.shared.purse().used()
+        self.shared.budget().used()
     }
 
     /// Counts that a channel was refused.
     pub(super) fn count_refusal(&self) {
-        self.shared.purse().count_refusal();
+        self.shared.budget().count_refusal();
     }
 }

@@ -90,8 +90,8 @@ impl<L: Log> Core<L> {
         outgoing.store(self.outbox.len() as u64, Relaxed);
         keys.store(self.idempotency.count() as u64, Relaxed);
         hot_bytes.store(self.contents.bytes(), Relaxed);
-        let purse = self.disk.purse();
-        purse.set_max(stats.room_bytes.map_or(u64::MAX, |room| purse.used().saturating_add(room)));
+        let budget = self.disk.budget();
+        budget.set_max(stats.room_bytes.map_or(u64::MAX, |room| budget.used().saturating_add(room)));
     }
 
     /// Sees to it that everything so far is synced, and says which group that will be.
@@ -179,7 +179,7 @@ impl<L: Log> Core<L> {
     fn fail(&mut self, why: &dyn Display) {
         if !self.failed {
             tracing::error!(error = %why, "the log failed; the broker refuses everything and stops");
-            self.failure.tell(why);
+            self.failure.record(why);
         }
         self.failed = true;
         self.wakers.commit.notify_one();

@@ -123,8 +123,8 @@ impl<L: Log> Core<L> {
             return Err(PushRefusal::Closing(channel.entry.clone()));
         }
         if !channel.disk.0.may_take(bytes) {
-            channel.disk.0.purse().count_refusal();
-            let (stored, left) = (channel.state.bytes(), channel.disk.0.purse().left());
+            channel.disk.0.budget().count_refusal();
+            let (stored, left) = (channel.state.bytes(), channel.disk.0.budget().left());
             return Err(PushRefusal::DiskShare { entry: channel.entry.clone(), stored, left });
         }
         channel.make_room(bytes, turn)

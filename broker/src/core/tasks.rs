@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, Progress, SharedCore};
-use crate::{clock::Millis, log::Log, shared::Purse};
+use crate::{clock::Millis, log::Log, shared::Budget};
 
 /// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
 /// so a few turns gather all requests that are already in the sockets; more turns would only delay them.
@@ -124,7 +124,7 @@ async fn gather<L: Log>(core: &SharedCore<L>) {
 }
 
 /// Serves receivers that wait for memory, when some is free.
-pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<Purse>) {
+pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<Budget>) {
     let lacking = core.with(|core| core.wakers().memory);
     loop {
         lacking.notified().await;

@@ -18,7 +18,7 @@ use super::{
     paced::{Broken, Paced},
     progress,
 };
-use crate::shared::{Purse, Taken};
+use crate::shared::{Budget, Taken};
 
 /// How long an operator's body may take besides the time that its bytes are worth: longer than any pause of a living network.
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ impl Announced {
 
     /// Reads a message's content of at most `max` bytes. What is announced too large is refused before any of it is read.
     pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
-        let most = Most { bytes: max, memory: caller.bodies().purse().max(), of: Kind::Message };
+        let most = Most { bytes: max, memory: caller.bodies().budget().max(), of: Kind::Message };
         self.read_up_to(most, caller, timeout).await
     }
 
@@ -100,7 +100,7 @@ impl Announced {
         caller: &Caller,
         timeout: Duration,
     ) -> Result<WholeBody, HttpError> {
-        let most = Most { bytes: max, memory: caller.bodies().purse().max() / times, of: Kind::Batch };
+        let most = Most { bytes: max, memory: caller.bodies().budget().max() / times, of: Kind::Batch };
         self.read_up_to(most, caller, timeout).await
     }
 
@@ -115,7 +115,7 @@ impl Announced {
         most.check(announced.unwrap_or(0))?;
         let mut memory = caller.bodies().take_anyway(0);
         let mut bytes: Vec<u8> = Vec::new();
-        let patience = || patience(timeout, caller.bodies().purse());
+        let patience = || patience(timeout, caller.bodies().budget());
         while let Some(data) = self.body.next(patience).await.map_err(|broken| self.broken(broken))? {
             let size = bytes.len() + data.len();
             most.check(size as u64)?;
@@ -168,7 +168,7 @@ pub async fn read_parts(
 
 /// How long a body may take besides the time that its bytes are worth: as long as it is told while half of the memory is left,
 /// and down to a tenth of that as it fills.
-fn patience(timeout: Duration, memory: &Purse) -> Duration {
+fn patience(timeout: Duration, memory: &Budget) -> Duration {
     let left = memory.left() as f64 * 2.0 / memory.max().max(1) as f64;
     timeout.mul_f64(left.clamp(0.1, 1.0))
 }
@@ -219,7 +219,7 @@ fn unexpected() -> HttpError {
 }
 
 fn busy(caller: &Caller) -> HttpError {
-    let (own, all) = (caller.bodies().used(), caller.bodies().purse());
+    let (own, all) = (caller.bodies().used(), caller.bodies().budget());
     let detail = format!(
         "the limit of request bodies in flight is reached: {} of {} bytes, {own} of them from this client (--body-memory); try \
          again",

@@ -9,8 +9,8 @@ use restante_wire::ProblemType;
 
 use super::{HttpError, holder::Holder, proxies::TrustedProxies};
 use crate::{
-    known::Known,
-    shared::{Purse, Share, Shared},
+    shared::{Budget, Share, Shared},
+    weak_cache::WeakCache,
 };
 
 /// What all callers share.
@@ -20,7 +20,7 @@ pub struct Callers {
     bodies: Shared<Holder>,
     answers: Shared<Holder>,
     proxies: TrustedProxies,
-    known: Arc<Known<Holder, Shares>>,
+    known: Arc<WeakCache<Holder, Shares>>,
 }
 
 /// How much there is of it.
@@ -103,18 +103,18 @@ impl Callers {
     }
 
     /// The memory of request bodies.
-    pub fn bodies(&self) -> &Arc<Purse> {
-        self.bodies.purse()
+    pub fn bodies(&self) -> &Arc<Budget> {
+        self.bodies.budget()
     }
 
     /// The memory of answers.
-    pub fn answers(&self) -> &Arc<Purse> {
-        self.answers.purse()
+    pub fn answers(&self) -> &Arc<Budget> {
+        self.answers.budget()
     }
 
     /// Requests that are answered.
-    pub fn requests(&self) -> &Arc<Purse> {
-        self.requests.purse()
+    pub fn requests(&self) -> &Arc<Budget> {
+        self.requests.budget()
     }
 }
 
@@ -141,11 +141,11 @@ impl Caller {
             self.0.requests.add(1);
             return Ok(OpenRequest(self.clone()));
         }
-        self.0.requests.purse().count_refusal();
+        self.0.requests.budget().count_refusal();
         let detail = format!(
             "the limit of open requests is reached: {} of {} are open, {} of them from this client (--requests-max); try again",
-            self.0.requests.purse().used(),
-            self.0.requests.purse().max(),
+            self.0.requests.budget().used(),
+            self.0.requests.budget().max(),
             self.0.requests.used(),
         );
         Err(HttpError::new(ProblemType::Busy, detail))

@@ -62,11 +62,11 @@ impl Places {
         };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = share.take_uncounted(1).or_else(|| {
-            let is_full = share.purse().left() == 0;
+            let is_full = share.budget().left() == 0;
             let gave_way = lines.give_way(|of| is_full || of.is(&share));
             self.closed_idle.inc_by(gave_way as u64);
             if gave_way == 0 {
-                share.purse().count_refusal();
+                share.budget().count_refusal();
             }
             (gave_way > 0).then(|| share.take_anyway(1))
         })?;
@@ -86,7 +86,7 @@ impl Places {
 
     /// Connections that are open.
     pub fn used(&self) -> u64 {
-        self.shares.purse().used()
+        self.shares.budget().used()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with manifests, and where.
+//! Faults in manifests, and their place.
 
 use std::{
     fmt, io,
@@ -7,41 +7,35 @@ use std::{
 
 use restante_crds::manifest;
 
-/// Faults that an error spells out; more of them are counted.
+/// Faults that an error spells out; the rest are counted.
 const FAULTS_SHOWN_MAX: usize = 20;
 
-/// Why there is no set of channels.
+/// Why the manifests were not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// A file or folder cannot be read.
-    #[error("cannot read the manifests {path} (--manifests): {source}", path = path.display())]
+    #[error("failed to read the manifests {path} (--manifests): {source}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
         source: io::Error,
     },
-    /// A file is too large to be a manifest.
-    #[error("{path} has {bytes} bytes, and a manifest has at most {max}: divide it", path = path.display())]
+    #[error("{path} exceeds the limit of a manifest: {bytes} bytes, at most {max}; split it", path = path.display())]
     TooLarge {
-        /// The file.
         path: PathBuf,
-        /// Its length.
         bytes: u64,
-        /// The longest that is read.
+        /// The limit.
         max: u64,
     },
-    /// The files cannot be obeyed.
+    /// The files have invalid documents.
     #[error("{}", list(.0))]
     Invalid(Vec<Fault>),
 }
 
-/// One thing that is wrong, in one file.
+/// One fault in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The file.
     pub file: PathBuf,
-    /// Where in it and what, and what to do.
+    /// Its place and message.
     pub error: manifest::ManifestError,
 }
 

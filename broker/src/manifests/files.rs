@@ -1,4 +1,4 @@
-//! Which files are manifests, and what is in them.
+//! The manifest files of a path, and their text.
 
 use std::{
     fs,
@@ -9,10 +9,12 @@ use std::{
 use super::ManifestError;
 use crate::data_folder::plain;
 
-/// The longest file that is read: a hundred thousand channels. A log or an image given by mistake is not read to its end.
+/// Longest manifest file: a hundred thousand channels. It keeps the broker from reading a log or an image that was
+/// given by mistake.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The path itself if it is a file, else the `.yaml` and `.yml` files in it whose names do not begin with a dot, sorted by name.
+/// The path itself if it is a file. Otherwise the `.yaml` and `.yml` files in the folder whose names do not begin with
+/// a dot, sorted by name.
 pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     let io = |source| ManifestError::Io { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {
@@ -24,7 +26,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         // Editors and file systems keep copies under such names: .channels.yaml.swp, ._channels.yaml.
         let is_hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        // Follows links: a mounted ConfigMap is a folder of them.
+        // Follows links: a mounted ConfigMap is a folder of links.
         if is_yaml && !is_hidden && !file.is_dir() {
             files.push(file);
         }

@@ -1,5 +1,5 @@
-//! Channels from manifest files, for a broker without Kubernetes: the very YAML that `kubectl apply` takes, checked by
-//! the same schema and rules.
+//! Channels from manifest files, for a broker without Kubernetes: the same YAML as for `kubectl apply`, checked by the
+//! same schema and rules.
 
 mod error;
 mod files;
@@ -19,75 +19,80 @@ use restante_wire::ChannelConfig;
 
 pub use error::{Fault, ManifestError};
 
-/// A channel and where it was said.
-struct Said {
+/// A channel and its place in the manifests.
+struct PlacedChannel {
     config: ChannelConfig,
     file: PathBuf,
     line: u64,
 }
 
-/// Reads every channel from a file, or from the `.yaml` and `.yml` files of a folder; folders in it are not entered, and names
-/// that begin with a dot are passed over.
+/// Reads every channel from a file, or from the `.yaml` and `.yml` files of a folder. Subfolders are not entered, and
+/// hidden files are skipped.
 ///
-/// It is all or nothing: one fault anywhere and there is no set, so that a slip of the pen takes no channel away. Every
-/// fault that can be told is in the error.
+/// All or nothing: with one fault anywhere, no channel is returned, so that a typing mistake removes no channel. The
+/// error has every fault that can be found.
 pub fn load(path: &Path) -> Result<Vec<ChannelConfig>, ManifestError> {
     let files = files::list(path)?;
     if files.is_empty() {
-        tracing::warn!(path = %path.display(), "no .yaml or .yml file there: the broker has no channels");
+        tracing::warn!(path = %path.display(), "no .yaml or .yml file found: the broker has no channels");
     }
-    let mut said = Vec::new();
+    let mut channels = Vec::new();
     let mut faults = Vec::new();
     for file in files {
         let text = files::read(&file)?;
         match manifest::parse(&text) {
             Ok(documents) => {
                 for document in documents {
-                    take(&file, document, &mut said, &mut faults);
+                    add_document(&file, document, &mut channels, &mut faults);
                 }
             }
             Err(errors) => faults.extend(errors.into_iter().map(|error| Fault::new(&file, error))),
         }
     }
     if faults.is_empty() {
-        faults = conflicts(&said);
+        faults = conflicts(&channels);
     }
     if faults.is_empty() {
-        faults = circles(&said);
+        faults = cycles(&channels);
     }
     if !faults.is_empty() {
         return Err(ManifestError::Invalid(faults));
     }
-    Ok(said.into_iter().map(|one| one.config).collect())
+    Ok(channels.into_iter().map(|one| one.config).collect())
 }
 
-/// Takes one document of a file.
-fn take(file: &Path, document: manifest::Document, said: &mut Vec<Said>, faults: &mut Vec<Fault>) {
+fn add_document(
+    file: &Path,
+    document: manifest::Document,
+    channels: &mut Vec<PlacedChannel>,
+    faults: &mut Vec<Fault>,
+) {
     let manifest::Document { line, manifest } = document;
     match manifest {
         Manifest::Channel(channel) => match compile(&channel) {
-            Ok(config) => said.push(Said { config, file: file.to_owned(), line }),
+            Ok(config) => channels.push(PlacedChannel { config, file: file.to_owned(), line }),
             Err(error) => faults.push(Fault::at(file, line, error.to_string())),
         },
         Manifest::Broker(name) => {
-            tracing::info!(%name, file = %file.display(), line, "ignored a MessageBroker: this broker is told by its flags");
+            tracing::info!(%name, file = %file.display(), line, "ignored a MessageBroker: flags configure this broker");
         }
     }
 }
 
-fn claims(said: &[Said]) -> Vec<Claim<'_>> {
-    said.iter().map(|one| Claim { config: &one.config, created: None }).collect()
+fn claims(channels: &[PlacedChannel]) -> Vec<Claim<'_>> {
+    channels.iter().map(|one| Claim { config: &one.config, created: None }).collect()
 }
 
-/// Channels that claim what an earlier one has. In Kubernetes the older one would win; files have no age, so somebody
-/// has to decide.
-fn conflicts(said: &[Said]) -> Vec<Fault> {
-    let verdicts = conflicts::judge(&claims(said));
-    let lost = said.iter().zip(verdicts).filter_map(|(loser, verdict)| Some((loser, verdict?)));
+/// Channels that claim a name, source or destination of an earlier channel. In Kubernetes the older object would win;
+/// files have no age, so a person must decide.
+fn conflicts(channels: &[PlacedChannel]) -> Vec<Fault> {
+    let verdicts = conflicts::judge(&claims(channels));
+    let lost = channels.iter().zip(verdicts).filter_map(|(loser, verdict)| Some((loser, verdict?)));
     lost.map(|(loser, conflict)| {
-        let is_winner =
-            |one: &&Said| !std::ptr::eq(*one, loser) && one.config.qualified_name() == conflict.winner;
-        let winner = said.iter().find(is_winner);
+        let is_winner = |one: &&PlacedChannel| {
+            !std::ptr::eq(*one, loser) && one.config.qualified_name() == conflict.winner
+        };
+        let winner = channels.iter().find(is_winner);
         let place =
             winner.map_or_else(String::new, |one| format!(" in {}, line {}", one.file.display(), one.line));
         let (state, remedy) = match conflict.reason {
@@ -96,7 +101,7 @@ fn conflicts(said: &[Said]) -> Vec<Fault> {
                 ("taken by", "change one of them, or set spec.sharedDestination in both")
             }
             ConflictReason::DestinationFull => {
-                ("shared by as many channels as may share one, such as", "change one of them")
+                ("already shared by the maximum of channels, among them", "change one of them")
             }
         };
         let message = format!(
@@ -111,25 +116,25 @@ fn conflicts(said: &[Said]) -> Vec<Fault> {
     .collect()
 }
 
-/// Channels whose dead letters would come back to them. Where there is only nobody to take dead letters, they stay in
-/// their channel: that is logged, and keeps no broker from starting.
-fn circles(said: &[Said]) -> Vec<Fault> {
-    let found = said.iter().zip(dead_letters::judge(&claims(said)));
-    let mut circles = Vec::new();
+/// Channels whose dead letters would return to them. A dead-letter channel that is missing is only logged: the dead
+/// letters stay in their channel, and the broker starts.
+fn cycles(channels: &[PlacedChannel]) -> Vec<Fault> {
+    let found = channels.iter().zip(dead_letters::judge(&claims(channels)));
+    let mut cycles = Vec::new();
     for (one, fault) in found.filter_map(|(one, fault)| Some((one, fault?))) {
         let (reason, name) = (fault.reason(), one.config.qualified_name());
         match &fault {
             DeadLetterFault::Cycle(target) => {
                 let message = format!(
-                    "{reason}: dead letters of {name} that go to {target} would come back to it: name another channel \
+                    "{reason}: dead letters of {name} that go to {target} would return to it: name another channel \
                      in spec.deadLetter.channelRef, or none"
                 );
-                circles.push(Fault::at(&one.file, one.line, message));
+                cycles.push(Fault::at(&one.file, one.line, message));
             }
             DeadLetterFault::NotFound(_) | DeadLetterFault::Closing(_) => {
                 tracing::warn!(file = %one.file.display(), line = one.line, "{reason}: {name}: {fault}");
             }
         }
     }
-    circles
+    cycles
 }

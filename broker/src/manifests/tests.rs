@@ -1,5 +1,3 @@
-//! Manifests as people write them.
-
 use std::fs;
 
 use super::*;
@@ -11,7 +9,6 @@ fn channel(name: &str, more: &str) -> String {
     )
 }
 
-/// A folder with these files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -31,12 +28,12 @@ fn the_examples_load() {
 }
 
 #[test]
-fn a_folder_is_its_yaml_files_in_order_and_a_file_is_itself() {
+fn a_folder_is_read_in_the_order_of_its_yaml_files() {
     let two = format!("---\n{}---\n{}", channel("two", ""), channel("three", ""));
     let folder = folder(&[
         ("b.yml", &two),
         ("a.yaml", &channel("one", "")),
-        ("notes.txt", "no manifest"),
+        ("notes.txt", "not a manifest"),
         ("of-another-name", &channel("four", "")),
         (".hidden.yaml", "what an editor left behind"),
     ]);
@@ -47,7 +44,7 @@ fn a_folder_is_its_yaml_files_in_order_and_a_file_is_itself() {
 }
 
 #[test]
-fn a_channel_is_the_same_channel_each_time_it_is_read() {
+fn a_channel_keeps_its_uid_when_its_file_is_renamed() {
     let folder = folder(&[("a.yaml", &channel("one", ""))]);
     let first = load(folder.path()).unwrap();
     assert_eq!(load(folder.path()).unwrap(), first);
@@ -56,7 +53,7 @@ fn a_channel_is_the_same_channel_each_time_it_is_read() {
 }
 
 #[test]
-fn what_does_not_parse_is_named_by_file_line_and_field() {
+fn an_invalid_document_is_reported_with_file_line_and_field() {
     for (text, line, says) in [
         (channel("one", "  source: [\n"), 6, ""),
         (channel("one", "  source: Orders\n"), 6, "spec.source"),
@@ -75,7 +72,7 @@ fn what_does_not_parse_is_named_by_file_line_and_field() {
 }
 
 #[test]
-fn every_faulty_file_is_told_of_at_once() {
+fn all_faulty_files_are_reported_together() {
     let bad = channel("one", "  source: Orders\n");
     let folder = folder(&[("a.yaml", &bad), ("b.yaml", &bad)]);
     let text = load(folder.path()).unwrap_err().to_string();
@@ -83,7 +80,7 @@ fn every_faulty_file_is_told_of_at_once() {
 }
 
 #[test]
-fn two_files_that_claim_the_same_are_both_named() {
+fn a_conflict_names_both_files() {
     for (more, reason) in
         [("  source: shared\n", "SourceTaken"), ("  destinations: [shared]\n", "DestinationTaken")]
     {
@@ -99,7 +96,7 @@ fn two_files_that_claim_the_same_are_both_named() {
 }
 
 #[test]
-fn a_destination_is_shared_by_files_that_all_say_so() {
+fn a_destination_is_shared_only_if_all_its_channels_allow_it() {
     let (shared, alone) = ("  destinations: [in]\n  sharedDestination: true\n", "  destinations: [in]\n");
     let folder = folder(&[("a.yaml", &channel("one", shared)), ("b.yaml", &channel("two", shared))]);
     assert_eq!(names(folder.path()), ["acme/one", "acme/two"]);
@@ -117,11 +114,11 @@ fn a_destination_is_shared_by_files_that_all_say_so() {
 }
 
 #[test]
-fn dead_letters_that_go_in_a_circle_are_refused_and_those_that_find_nobody_stay_where_they_are() {
+fn a_cycle_of_dead_letter_channels_is_refused_and_a_missing_one_is_accepted() {
     let to = |name: &str| format!("  deadLetter: {{channelRef: {{name: {name}}}}}\n");
     let folder = folder(&[("a.yaml", &channel("one", &to("two")))]);
     let loaded = load(folder.path()).unwrap();
-    assert_eq!(loaded[0].dead_letter.channel.as_deref(), Some("two"), "the broker looks for it by itself");
+    assert_eq!(loaded[0].dead_letter.channel.as_deref(), Some("two"), "the broker looks it up");
     fs::write(folder.path().join("b.yaml"), channel("two", &to("one"))).unwrap();
     let text = load(folder.path()).unwrap_err().to_string();
     assert!(
@@ -147,7 +144,7 @@ fn a_message_broker_is_ignored_and_any_other_kind_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_an_empty_folder_is_an_empty_set() {
+fn an_unreadable_file_is_named_and_an_empty_folder_is_an_empty_set() {
     let folder = folder(&[("a.yaml", "")]);
     assert!(load(folder.path()).unwrap().is_empty());
     let missing = folder.path().join("missing");
@@ -158,14 +155,14 @@ fn what_cannot_be_read_is_named_and_an_empty_folder_is_an_empty_set() {
 }
 
 #[test]
-fn a_file_may_have_more_documents_than_a_thousand_and_a_byte_order_mark() {
+fn a_file_may_have_a_byte_order_mark_and_over_a_thousand_documents() {
     let many: Vec<_> = (0..1100).map(|number| channel(&format!("c{number}"), "")).collect();
     let folder = folder(&[("a.yaml", &format!("\u{feff}{}", many.join("---\n")))]);
     assert_eq!(names(folder.path()).len(), 1100);
 }
 
 #[test]
-fn a_field_that_is_given_twice_is_refused() {
+fn a_field_given_more_than_once_is_refused() {
     let folder = folder(&[("a.yaml", &channel("one", "  paused: true\n  paused: false\n"))]);
     let error = load(folder.path()).unwrap_err().to_string();
     assert!(error.contains("paused"), "{error}");

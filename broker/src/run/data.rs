@@ -1,4 +1,4 @@
-//! The thread of a core: its channels, and the connections that the system gives to it.
+//! The thread of a worker: its channels, and the connections that the kernel assigns to it.
 
 use std::{future::pending, io, net::TcpListener as BlockingListener, sync::Arc, thread, time::Duration};
 
@@ -18,7 +18,6 @@ use crate::{
     http::{self, ConnectionLimits, DataPort, Places, Server},
 };
 
-/// What a core's thread needs.
 pub(super) struct Data {
     pub(super) listener: BlockingListener,
     pub(super) context: Arc<Context>,
@@ -27,12 +26,12 @@ pub(super) struct Data {
     pub(super) limits: ConnectionLimits,
     pub(super) places: Places,
     pub(super) drain_timeout: Duration,
-    /// Where the threads of all cores meet.
+    /// Where the threads of all workers meet at the end.
     pub(super) all: Arc<Barrier>,
 }
 
 impl Data {
-    /// Starts the thread; it tells how it ended.
+    /// Starts the thread. The receiver gets its result.
     pub(super) fn start(
         self,
         core: usize,
@@ -62,12 +61,12 @@ impl Data {
             let server = Server { listener, service, limits, places, counts, clock, drain, drain_timeout };
             let served = async {
                 http::serve(server).await;
-                // Until the connections of all cores are over, each is there for the others.
+                // Each worker serves the others until the connections of all have ended.
                 all.wait().await;
             };
             tokio::select! {
                 () = served => {}
-                // After a failure the last answers leave; the process ends by the other thread.
+                // After a failure the last answers are still sent; the other thread ends the process.
                 () = async { tasks::commit_groups(core.clone(), failed).await; pending().await } => {}
                 () = tasks::follow_time(core.clone()) => {}
                 () = tasks::serve_when_memory_is_free(core.clone(), answers) => {}

@@ -1,4 +1,4 @@
-//! Why the broker does not start, or stops.
+//! Errors that end the broker, and their exit codes.
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -14,80 +14,72 @@ use crate::{
 /// Why the broker does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A port cannot be had.
-    #[error("failed to listen on {address} ({flag}): {source}; stop what has the port, or choose another")]
+    #[error(
+        "failed to listen on {address} ({flag}): {source}; stop the process that uses the port, or choose another port"
+    )]
     Listen {
-        /// The address and port.
         address: SocketAddr,
-        /// The flag that says it.
+        /// The flag that sets the address.
         flag: &'static str,
-        /// The system's reason.
         source: io::Error,
     },
-    /// The data folder cannot be had.
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
-    /// The address store cannot be opened.
     #[error(transparent)]
     AddressStore(#[from] address_store::OpenError),
-    /// The wall clock shows what no HTTP answer can be dated with.
+    /// The wall clock cannot be written as the date of an HTTP answer.
     #[error(
-        "the system's wall clock is before 1970 or after 9999 ({seconds} s from 1970), which no HTTP answer can be dated with: \
-         set it, and run NTP"
+        "the wall clock is out of range for HTTP dates: {seconds} s since 1970, must be between 1970 and 9999; \
+         set the clock and run NTP"
     )]
     Clock {
-        /// What it shows.
+        /// Seconds since 1970.
         seconds: i64,
     },
-    /// The manifests cannot be obeyed.
     #[error(transparent)]
     Manifests(#[from] ManifestError),
-    /// What the manifests say cannot be obeyed or stored.
-    #[error("failed to take the manifests into {}: {source}", addresses.display())]
+    /// The manifests conflict with the address store, or cannot be stored.
+    #[error("failed to apply the manifests to {}: {source}", addresses.display())]
     Apply {
-        /// The folder of the addresses.
+        /// The folder of the address store.
         addresses: PathBuf,
-        /// What is wrong.
         source: address_store::ApplyError,
     },
-    /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] log::OpenError),
-    /// The channels cannot be rebuilt from the log.
     #[error(transparent)]
     Core(#[from] core::StartError),
-    /// The credential cannot be read.
     #[error(transparent)]
     Token(#[from] control::TokenError),
-    /// The metrics are inconsistent, which is a defect.
+    /// The metrics are inconsistent; a defect.
     #[error("failed to register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// A thread or runtime cannot be made.
     #[error("failed to start a thread of the broker: {0}")]
     Thread(io::Error),
     /// The log or the address store failed while the broker ran.
-    #[error("the broker can store nothing any more: {reason}; the next start decides what was stored")]
+    #[error("storage failed: {reason}; the next start recovers what was stored")]
     StoreFailed {
-        /// What failed first.
+        /// The first failure.
         reason: String,
     },
 }
 
-/// `sysexits.h`, EX_IOERR: a disk failed or is full. A supervisor may start the broker again; a person should look at the disk.
+/// `sysexits.h`, EX_IOERR: a disk failed or is full. A supervisor may restart the broker; a person should check the
+/// disk.
 const IO: u8 = 74;
-/// `sysexits.h`, EX_CONFIG: nothing changes until a person does.
+/// `sysexits.h`, EX_CONFIG: a restart does not help until a person changes something.
 const CONFIGURATION: u8 = 78;
-/// Everything else: the last line of the log says what.
+/// Everything else; the last line of the log has the reason.
 const OTHER: u8 = 1;
 
 impl RunError {
-    /// Of the disk that failed first.
+    /// The failure that came first.
     pub(super) fn store_failed(reasons: [&FirstFailure; 2]) -> Self {
-        let reason = reasons.into_iter().find_map(FirstFailure::told);
+        let reason = reasons.into_iter().find_map(FirstFailure::reason);
         Self::StoreFailed { reason: reason.unwrap_or("a thread of the log is gone").to_owned() }
     }
 
-    /// How the process ends: `docs/data-care.md` has the table.
+    /// Exit code of the process; listed in `docs/data-care.md`.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
@@ -106,7 +98,7 @@ impl RunError {
     }
 }
 
-/// What the system refuses: whether a person has to put it right, or the disk failed.
+/// For an error of the system: whether a person must fix it, or the disk failed.
 fn of_system(error: &io::Error) -> u8 {
     if refused::is_for_a_person(error) { CONFIGURATION } else { IO }
 }
@@ -138,7 +130,7 @@ fn of_address_store(error: &address_store::OpenError) -> u8 {
     }
 }
 
-/// Of a change that the start makes; what is refused for what it says is somebody's turn.
+/// For a change that the start makes; `refused` is the code if the change was refused for its content.
 fn of_change(error: &address_store::ApplyError, refused: u8) -> u8 {
     use address_store::ApplyError;
     match error {
@@ -196,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_fails_ends_the_broker_with_74_wherever_it_is_met() {
+    fn a_failed_disk_ends_the_broker_with_74() {
         let (path, action) = (PathBuf::from("/data/x"), "read");
         let core = |error| RunError::Core(core::StartError::Log(error));
         let of_disk = [
@@ -213,7 +205,7 @@ mod tests {
                 addresses: path.clone(),
                 source: address_store::ApplyError::NotWritten { file: path.clone(), source: eio() },
             },
-            // Such as a sync of the journal, which the start begins with.
+            // Such as a sync of the journal, with which a start begins.
             RunError::Core(core::StartError::AddressStore(address_store::OpenError::Io {
                 action,
                 path: path.clone(),
@@ -231,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_person_can_change_ends_the_broker_with_78() {
+    fn a_configuration_error_ends_the_broker_with_78() {
         let path = PathBuf::from("/data");
         let of_people = [
             RunError::Apply {
@@ -273,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_ends_the_broker_with_1() {
+    fn any_other_error_ends_the_broker_with_1() {
         let (path, waited) = (PathBuf::from("/data"), std::time::Duration::ZERO);
         let others = [
             RunError::DataFolder(DataFolderError::Locked { path: path.clone(), holder: None, waited }),
@@ -287,10 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_the_last_word() {
+    fn the_last_line_names_the_first_failure() {
         let (log, addresses) = (FirstFailure::default(), FirstFailure::default());
-        log.tell("failed to sync /data/log/00000001.seg: Input/output error (os error 5)");
-        log.tell("the log failed before");
+        log.record("failed to sync /data/log/00000001.seg: Input/output error (os error 5)");
+        log.record("the log failed before");
         let said = RunError::store_failed([&log, &addresses]).to_string();
         assert!(said.contains("sync /data/log/00000001.seg") && said.contains("os error 5"), "{said}");
     }

@@ -1,4 +1,4 @@
-//! Ports.
+//! Binding of ports.
 
 use std::{
     io,
@@ -9,11 +9,11 @@ use socket2::{Domain, Socket, Type};
 
 use super::RunError;
 
-/// Connections that wait to be accepted: when a broker comes back, so do all of its receivers at once. The system allows as
-/// many unless it was told otherwise (`net.core.somaxconn`).
+/// Length of the accept queue: after a restart all receivers reconnect at once. The kernel's default limit is the same
+/// (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// A port.
+/// Binds one port.
 pub(super) fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, RunError> {
     let refused = |source| RunError::Listen { address, flag, source };
     let socket = socket(address).map_err(refused)?;
@@ -23,13 +23,13 @@ pub(super) fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListene
     Ok(listener)
 }
 
-/// A port for so many cores: the system spreads the connections over as many listeners.
+/// Binds a port once per worker: the kernel spreads the connections over the listeners.
 pub(super) fn bind_for(
     cores: usize,
     address: SocketAddr,
     flag: &'static str,
 ) -> Result<Vec<TcpListener>, RunError> {
-    // Without sharing at first: a port that somebody else has is an error, even if he would share it.
+    // Binds without sharing first: a port that another process uses is an error, even if that process shares it.
     let alone = bind(address, flag)?;
     if cores == 1 {
         return Ok(vec![alone]);
@@ -47,7 +47,7 @@ pub(super) fn bind_for(
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A port that a broker had a moment ago still has connections that are closing.
+    // A port that was used a moment ago still has connections that are closing.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)

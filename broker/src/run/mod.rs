@@ -1,8 +1,8 @@
 //! From flags to a serving broker, and from a signal to its end.
 //!
-//! A thread for each core: its channels, their log and its share of the data port's connections; and one more for the admin
-//! and control ports and the signals, so that a slow disk answers probes. That one listens for signals before anything else, and the
-//! start has a thread of its own: whatever it waits for, a signal ends it.
+//! Each worker has a thread, with its channels, their log and its share of the data port's connections. One more thread
+//! has the admin and control ports and the signals, so that probes are answered while a disk is slow. It listens for
+//! signals before anything else, and the start runs on a thread of its own: a signal ends it, whatever it waits for.
 
 mod data;
 mod error;
@@ -21,7 +21,7 @@ pub use error::RunError;
 pub(crate) use ports::PLACES;
 use start::{Started, start};
 
-/// Runs a broker until a signal or a failed log ends it.
+/// Runs a broker until a signal or a storage failure ends it.
 pub fn run(config: Config) -> Result<(), RunError> {
     current_thread()?.block_on(async {
         let mut signals = Signals::listen().map_err(RunError::Thread)?;
@@ -31,7 +31,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
             Err(stop) => {
                 tracing::info!(
                     signal = stop.name(),
-                    "told to stop before the broker serves: the start ends where it is"
+                    "stopped before the broker was ready; the next start continues from here"
                 );
                 Ok(())
             }

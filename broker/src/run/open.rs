@@ -1,4 +1,4 @@
-//! From the logs of a data folder to the cores: all are read at the same time, each by a thread.
+//! Opens the logs of a data folder and creates the shards. All logs are read at once, each by a thread.
 
 use std::{
     io,
@@ -22,25 +22,23 @@ use crate::{
     },
 };
 
-/// What the logs have, each channel of which the address store knows.
+/// The content of the logs; the address store knows each of its channels.
 pub(crate) struct Read {
     found: Vec<Found<DiskLog>>,
     clock: Clock,
     older: Arc<Older<Folder>>,
 }
 
-/// What was opened.
+/// Open shards, their clock and their older logs.
 pub(crate) struct Opened {
-    /// The cores, in their order.
     pub(crate) cores: Vec<Core>,
-    /// The broker's clock.
     pub(crate) clock: Clock,
-    /// Logs of other numbers of cores.
+    /// Logs of earlier numbers of workers.
     pub(crate) older: Arc<Older<Folder>>,
 }
 
-/// Takes the channels of manifests.
-pub(crate) fn take(
+/// Applies the channels of manifests.
+pub(crate) fn apply_manifests(
     store: &AddressStore,
     channels: Vec<ChannelConfig>,
     data_dir: &Path,
@@ -51,12 +49,13 @@ pub(crate) fn take(
     })
 }
 
-/// The disk failed under a change of the addresses; the store tells of which file.
+/// The disk failed during a change of the address store, which names the file.
 fn failed(store: &AddressStore) -> RunError {
     RunError::store_failed([&store.failure(), &FirstFailure::default()])
 }
 
-/// Reads the logs of a data folder, for so many cores, and sees to it that the address store knows whose all of it is.
+/// Reads the logs of a data folder for this number of workers, and makes sure that the address store knows the owner of
+/// every record.
 pub(crate) fn read(
     folder: &DataFolder,
     cores: usize,
@@ -68,11 +67,11 @@ pub(crate) fn read(
     let logs = folder.logs(cores as u32)?;
     folder.check_rights(&logs)?;
     let look = |_, path: PathBuf| -> Result<_, RunError> {
-        // One that is begun by this start has no folder yet.
+        // A log that this start creates has no folder yet.
         let is_there = path.exists();
         is_there.then(|| Ok(Sound::look(Folder::guarded(path, folder.guard()))?)).transpose()
     };
-    // Nothing is written to any of them before all are known to be sound.
+    // No log is written before all are known to be undamaged.
     let older: Vec<_> = in_parallel(logs.older.clone(), look)?;
     let current = in_parallel(logs.current.clone(), look)?;
     let all = || logs.older.iter().zip(&older).chain(logs.current.iter().zip(&current));
@@ -117,14 +116,12 @@ pub(crate) fn read(
     let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
     older.make_room();
-    // Before anything is stored in a log that is new, and before what is left of those that are copied goes.
+    // Must come before anything is stored in a new log, and before the rest of the copied logs is removed.
     if folder.record_parts(lasting.into_iter().chain(begun).collect(), store.id())? {
         older.remove_copied();
         folder.remove_empty_logs(&logs)?;
     } else {
-        tracing::warn!(
-            "the volume has no room to write down which logs and addresses there are: the next start does it"
-        );
+        tracing::warn!("the volume has no room to record its logs and address store; the next start retries");
     }
     Ok(Read { found, clock, older })
 }
@@ -133,25 +130,29 @@ fn name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-/// Which log is in which folder.
+/// The id of each log, by the name of its folder.
 fn ids<'a>(logs: impl Iterator<Item = (&'a PathBuf, u64)>) -> LogIds {
     logs.filter_map(|(path, id)| Some((name(path)?, data_folder::part_id(id)))).collect()
 }
 
 impl Read {
-    /// Makes the cores.
+    /// Creates the shards.
     pub(crate) fn start(self, common: &Common) -> Result<Opened, RunError> {
         let Self { found, clock, older } = self;
         let cores = in_parallel(found, |_, found| Ok(Core::start(found, common.clone(), clock.clone())?))?;
         if older.held().0 > 0 {
             let (segments, bytes) = older.held();
-            tracing::info!(segments, bytes, "logs of another number of cores are read, and copied by and by");
+            tracing::info!(
+                segments,
+                bytes,
+                "reading the logs of another number of workers; they are copied gradually"
+            );
         }
         Ok(Opened { cores, clock, older })
     }
 }
 
-/// Does something with each, by a thread of its own if there are several.
+/// Runs `act` for every item; with several items, each on a thread of its own.
 fn in_parallel<T: Send, U: Send>(
     all: Vec<T>,
     act: impl Fn(usize, T) -> Result<U, RunError> + Sync,

@@ -1,4 +1,4 @@
-//! The thread of the ports that a slow disk must not hold up, and of the signals.
+//! The thread of the admin and control ports, which must not wait for a slow disk, and of the signals.
 
 use std::{net::TcpListener as BlockingListener, path::PathBuf, time::Duration};
 
@@ -6,7 +6,7 @@ use futures_util::future::JoinAll;
 use tokio::{net::TcpListener, sync::oneshot, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{RunError, open::take};
+use super::{RunError, open::apply_manifests};
 use crate::{
     address_store::AddressStore,
     admin::{self, Admin},
@@ -16,32 +16,32 @@ use crate::{
     first_failure::FirstFailure,
     http::{self, BrowserRules, ConnectionCounts, ConnectionLimits, Places, Server},
     manifests,
-    signals::{Said, Signals},
+    signals::{ProcessSignal, Signals},
 };
 
-/// How long a failed log leaves for its last answers before the process exits.
+/// Time for the last answers after a storage failure, before the process exits.
 const FAILED_EXIT_WITHIN: Duration = Duration::from_secs(2);
-/// Connections of the admin port, and of the control port: an operator has one, Prometheus one, a probe one for a moment. Whoever
-/// comes when all are taken takes the place of the one that has been idle longest.
+/// Connections of the admin port and of the control port, each: one for an operator, one for Prometheus, and short ones
+/// of probes. Beyond the limit, the connection that has been idle longest is closed.
 pub(crate) const PLACES: usize = 256;
-/// How long the admin port's open requests may hold up the end.
+/// Time that open requests of the admin port may delay the end of the process.
 const ADMIN_DRAIN: Duration = Duration::from_millis(200);
 
-/// How the thread of each core ended.
+/// The results of all worker threads.
 pub(super) type DataEnded = JoinAll<oneshot::Receiver<Result<(), RunError>>>;
 
-/// The ports of the other thread.
+/// The admin and control ports.
 pub(super) struct Ports {
     pub(super) admin: (BlockingListener, Admin),
     pub(super) browsers: BrowserRules,
     pub(super) control: Option<(BlockingListener, Token)>,
 }
 
-/// What decides when the broker ends.
+/// Decides when the broker ends.
 pub(super) struct Lifetime {
     pub(super) drain: Drain,
     pub(super) failed: CancellationToken,
-    /// Why, if it is.
+    /// The storage failure, if there is one.
     pub(super) failure: FirstFailure,
     pub(super) store: AddressStore,
     pub(super) cores: Cores,
@@ -102,27 +102,27 @@ impl Ports {
 }
 
 impl Lifetime {
-    /// Obeys signals until the threads of the cores have ended.
+    /// Handles signals until all worker threads have ended.
     async fn run(&self, mut data_ended: DataEnded, mut signals: Signals) -> Result<(), RunError> {
-        tracing::info!("the broker serves");
+        tracing::info!("the broker is ready");
         let (log, addresses) = (self.failed.clone(), self.store.failed());
         loop {
             tokio::select! {
-                said = signals.next() => match said {
-                    Said::Reload => self.reload().await,
-                    Said::Stop(_) if self.drain.has_begun() => {
-                        tracing::warn!("told to stop twice: what is open ends now; every answer given is on disk");
+                signal = signals.next() => match signal {
+                    ProcessSignal::Reload => self.reload().await,
+                    ProcessSignal::Stop(_) if self.drain.has_begun() => {
+                        tracing::warn!("second stop signal: closing open connections now; every answer sent is on disk");
                         return Ok(());
                     }
-                    Said::Stop(_) => {
-                        tracing::info!("told to stop: settles are served, and nothing else any more");
+                    ProcessSignal::Stop(stop) => {
+                        tracing::info!(signal = stop.name(), "draining: only lease operations are accepted");
                         self.drain.begin();
                     }
                 },
                 () = either(&log, &addresses) => {
                     self.failed.cancel();
                     self.drain.begin();
-                    // The answers that say so may leave; nothing else matters any more.
+                    // Leaves time for the answers that report the failure.
                     let _ = timeout(FAILED_EXIT_WITHIN, &mut data_ended).await;
                     return Err(self.store_failed());
                 }
@@ -137,28 +137,30 @@ impl Lifetime {
         RunError::store_failed([&self.failure, &self.store.failure()])
     }
 
-    /// Takes the manifests as they are now; if they cannot be obeyed, what was taken before goes on.
+    /// Reads and applies the manifests. If they are invalid, the channels stay unchanged.
     async fn reload(&self) {
         let Some(path) = &self.manifests else {
-            tracing::warn!("SIGHUP reads the manifests again, and there are none (--manifests)");
+            tracing::warn!("ignored SIGHUP: there are no manifests to read again (--manifests)");
             return;
         };
         let (path, store, data_dir) = (path.clone(), self.store.clone(), self.data_dir.clone());
         // The disk may be slow, and this thread answers probes.
-        let taken = spawn_blocking(move || -> Result<_, RunError> {
-            take(&store, manifests::load(&path)?, &data_dir)
+        let applied = spawn_blocking(move || -> Result<_, RunError> {
+            apply_manifests(&store, manifests::load(&path)?, &data_dir)
         });
-        match taken.await.map_err(|error| RunError::Thread(error.into())).flatten() {
+        match applied.await.map_err(|error| RunError::Thread(error.into())).flatten() {
             Ok(changes) => {
                 tracing::info!(
                     changed = changes.changed.len(),
                     withdrawn = changes.withdrawn.len(),
-                    "took the manifests"
+                    "applied the manifests"
                 );
                 self.cores.changed(changes.changed).await;
                 self.cores.withdrawn(changes.withdrawn).await;
             }
-            Err(error) => tracing::error!(%error, "kept the channels as they were"),
+            Err(error) => {
+                tracing::error!(%error, "failed to apply the manifests; the channels are unchanged")
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From flags to a broker that is ready to serve: ports, data folder, logs, channels.
 //!
-//! May end at any moment: whatever it has done by then, the next start goes on from there, as after a crash.
+//! A start may be cut off at any moment; the next one continues from there, as after a crash.
 
 use std::{mem::ManuallyDrop, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
     RunError,
     data::Data,
     listen::{bind, bind_for},
-    open::{self, Opened, take},
+    open::{self, Opened, apply_manifests},
     ports::{Lifetime, Ports},
 };
 use crate::{
@@ -31,17 +31,16 @@ use crate::{
     open_files,
 };
 
-/// A broker that has all that it needs to serve.
+/// A broker that is ready to serve.
 pub(super) struct Started {
-    /// For the thread of each core.
+    /// One for each worker thread.
     pub(super) data: Vec<Data>,
-    /// For the other thread.
+    /// For the thread of the admin and control ports.
     pub(super) ports: Ports,
-    /// What decides when it ends.
     pub(super) lifetime: Lifetime,
 }
 
-/// Starts a broker. Blocks for as long as its disk takes, or another broker has its folder.
+/// Starts a broker. Blocks on the disk, and while another broker holds the data folder.
 pub(super) fn start(config: Config) -> Result<Started, RunError> {
     let Config {
         listen,
@@ -89,15 +88,15 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     };
     let channels = manifests.as_deref().map(manifests::load).transpose()?;
 
-    // The lock ends with the process: until then a thread of it may be writing.
+    // The lock must last until the process ends: until then a thread may still be writing.
     let folder = ManuallyDrop::new(DataFolder::open(&data_dir, lock_wait)?);
-    // Nothing of them is written before it is known that the logs are this store's; then the manifests may change something.
+    // The store is not written before its logs are known to belong to it. Only then may the manifests change it.
     let store = AddressStore::read(&folder.addresses(), folder.store_id())?;
     store.keep(folder.guard());
     let options = log::Options { segment_bytes: segment_size.as_u64() };
     let found = open::read(&folder, cores.get(), options, &store, source)?;
     if let Some(channels) = channels {
-        take(&store, channels, &data_dir)?;
+        apply_manifests(&store, channels, &data_dir)?;
     }
     let metrics = Arc::new(Metrics::new()?);
     let limits = Limits {

@@ -158,7 +158,7 @@ impl Broker {
         let (sender, log) = mpsc::channel();
         std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         self.process = Some(Running { child, addresses: HashMap::new(), log });
-        for line in lines.iter().chain(&["the broker serves"]) {
+        for line in lines.iter().chain(&["the broker is ready"]) {
             assert!(self.wait_for_log(line).is_some(), "the broker did not start");
         }
     }

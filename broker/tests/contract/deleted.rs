@@ -189,7 +189,7 @@ async fn standalone_a_manifest_that_comes_again_makes_a_new_and_empty_channel() 
                     assert!(!problem.detail.contains("while the request waited"), "{problem:?}");
                     broker.write_manifests(&manifests(&[ORDERS, OTHER]));
                     broker.signal(Signal::HUP);
-                    broker.wait_for_log("took the manifests").unwrap();
+                    broker.wait_for_log("applied the manifests").unwrap();
                 }
                 is_new_and_empty(&broker).await;
                 assert_eq!(broker.pulled("acme/other").await.0, b"stays");
@@ -418,6 +418,6 @@ async fn a_channel_that_was_made_anew_comes_back_with_its_manifest_beside_older_
     assert_problem(gone, 404, ProblemType::AddressUnknown).await;
     broker.write_manifests(&manifests(&[ORDERS, OTHER]));
     broker.signal(Signal::HUP);
-    broker.wait_for_log("took the manifests").unwrap();
+    broker.wait_for_log("applied the manifests").unwrap();
     has_what_it_had(&mut broker, now).await;
 }

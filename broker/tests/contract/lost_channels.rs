@@ -113,7 +113,7 @@ async fn a_start_without_any_addresses_says_whose_the_messages_are() {
     let mut child = command(&broker.data_folder(), &flags).spawn().unwrap();
     let mut said = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    while !said.contains("the broker serves") {
+    while !said.contains("the broker is ready") {
         said = said + &lines.next().unwrap().unwrap() + "\n";
     }
     child.kill().unwrap();
@@ -310,7 +310,7 @@ fn starts(folder: &Path) -> bool {
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
     let mut child = command(folder, &flags).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let serves = lines.any(|line| line.contains("the broker serves"));
+    let serves = lines.any(|line| line.contains("the broker is ready"));
     child.kill().unwrap();
     child.wait().unwrap();
     serves

@@ -39,14 +39,14 @@ async fn sighup_takes_the_manifests_again_and_a_bad_file_keeps_the_old_set() {
     broker.pushed("acme/orders", "stays").await;
     broker.write_manifests("kind: [");
     broker.signal(Signal::HUP);
-    let line = broker.wait_for_log("kept the channels as they were").unwrap();
+    let line = broker.wait_for_log("the channels are unchanged").unwrap();
     assert!(line.contains("channels.yaml"), "{line}");
     broker.pushed("acme/orders", "still served").await;
 
     let more = format!("{ORDERS}\n---\n{}", ORDERS.replace("name: orders", "name: more"));
     broker.write_manifests(&more);
     broker.signal(Signal::HUP);
-    broker.wait_for_log("took the manifests");
+    broker.wait_for_log("applied the manifests");
     broker.pushed("acme/more", "new").await;
     assert_eq!(broker.pulled("acme/orders").await.0, b"stays");
 }
@@ -59,7 +59,7 @@ async fn a_channel_that_leaves_the_manifests_keeps_its_messages_and_comes_back_w
     waiting.await.unwrap().unwrap();
     broker.write_manifests(&ORDERS.replace("name: orders", "name: other"));
     broker.signal(Signal::HUP);
-    broker.wait_for_log("took the manifests");
+    broker.wait_for_log("applied the manifests");
     let response = broker.push("acme/orders", "x").send().await.unwrap();
     assert_problem(response, 404, restante_wire::ProblemType::AddressUnknown).await;
     broker.kill();

@@ -223,7 +223,7 @@ impl Cell {
         let mut last = String::new();
         for line in BufReader::new(broker.stderr.take().unwrap()).lines() {
             last = line.unwrap();
-            if last.contains("the broker serves") {
+            if last.contains("the broker is ready") {
                 // `timeout` hands a signal on to what it runs, which it cannot do with SIGKILL.
                 rustix::process::kill_process(
                     rustix::process::Pid::from_child(&broker),

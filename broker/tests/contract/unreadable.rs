@@ -214,7 +214,7 @@ async fn a_start_tells_of_a_place_once_though_it_writes_its_index_anew() {
     let log = stored.broker.folder.path().join("log.txt");
     let mut child = stored.broker.command().stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
     let deadline = Instant::now() + DEADLINE;
-    while !index.exists() || !fs::read_to_string(&log).unwrap().contains("the broker serves") {
+    while !index.exists() || !fs::read_to_string(&log).unwrap().contains("the broker is ready") {
         assert!(Instant::now() < deadline, "{} was not written", index.display());
         tokio::task::yield_now().await;
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a broker says that is told to stop before it serves.
-const ENDED_EARLY: &str = "told to stop before the broker serves";
+const ENDED_EARLY: &str = "stopped before the broker was ready";
 
 #[tokio::test]
 async fn a_broker_that_waits_for_its_folders_lock_ends_at_once_when_it_is_told_to_stop() -> Result<()> {

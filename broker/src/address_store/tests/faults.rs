@@ -93,7 +93,7 @@ fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
     assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
     faults.sync.store(false, Relaxed);
     let reason = store.failure();
-    assert!(reason.told().unwrap().contains(folder.path().join("journal").to_str().unwrap()), "{reason:?}");
+    assert!(reason.reason().unwrap().contains(folder.path().join("journal").to_str().unwrap()), "{reason:?}");
     // Never retried, though it would work now.
     assert!(store.failed().is_cancelled());
     assert!(matches!(store.put(config("three")), Err(ApplyError::Failed)));
@@ -142,7 +142,7 @@ fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing()
     store.make_snapshot_due();
     assert!(matches!(store.put(config("two")), Err(ApplyError::Failed)));
     assert!(store.failed().is_cancelled() && files() == before);
-    assert!(store.failure().told().unwrap().contains("the lock was removed"));
+    assert!(store.failure().reason().unwrap().contains("the lock was removed"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn fill(
 #[test]
 fn a_channel_that_fills_the_disk_leaves_room_to_others() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("greedy"), channel("modest")]);
-    bench.core.disk.purse().set_max(160_000);
+    bench.core.disk.budget().set_max(160_000);
     let (count, refusal) = fill(&mut bench, 0, |_| None);
     assert!(matches!(refusal, PushRefusal::DiskShare { stored, .. } if stored == count * 100), "{refusal:?}");
     assert!(count > 1000, "{count}");
@@ -32,7 +32,7 @@ fn a_channel_that_fills_the_disk_leaves_room_to_others() {
 #[test]
 fn what_is_settled_is_no_part_of_a_share_any_more() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("greedy")]);
-    bench.core.disk.purse().set_max(160_000);
+    bench.core.disk.budget().set_max(160_000);
     fill(&mut bench, 0, |_| None);
     let delivery = bench.pull(0, 60_000).unwrap();
     let _ = bench.core.settle(delivery.channel, delivery.granted.claim()).unwrap();

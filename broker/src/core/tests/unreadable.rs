@@ -151,7 +151,7 @@ fn a_disk_that_can_read_nothing_stops_the_broker_and_does_not_give_up_every_mess
     assert!(bench.core.has_failed());
     assert!(set_aside < 40, "{set_aside}");
     let failure = bench.core.failure().unwrap();
-    assert!(failure.told().is_some_and(|told| told.contains(".seg")), "{failure:?}");
+    assert!(failure.reason().is_some_and(|reason| reason.contains(".seg")), "{failure:?}");
 }
 
 #[test]

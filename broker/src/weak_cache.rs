@@ -1,4 +1,4 @@
-//! What is known of somebody for as long as anybody else needs it.
+//! A cache of values that are shared while someone holds them.
 
 use std::{
     collections::HashMap,
@@ -6,28 +6,28 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-/// Entries that are there before those that nobody needs are looked for.
+/// Entries before the first sweep of unused ones.
 const SWEPT_FROM: usize = 64;
 
-/// One value of each key, shared by all who need it and forgotten after them.
+/// One value per key, shared by all holders and dropped with the last of them.
 #[derive(Debug)]
-pub struct Known<K, V>(Mutex<Entries<K, V>>);
+pub struct WeakCache<K, V>(Mutex<Entries<K, V>>);
 
 #[derive(Debug)]
 struct Entries<K, V> {
     by_key: HashMap<K, Weak<V>>,
-    /// How many there are when those that nobody needs any more are forgotten.
+    /// Number of entries at which unused ones are swept.
     sweep_at: usize,
 }
 
-impl<K, V> Default for Known<K, V> {
+impl<K, V> Default for WeakCache<K, V> {
     fn default() -> Self {
         Self(Mutex::new(Entries { by_key: HashMap::new(), sweep_at: SWEPT_FROM }))
     }
 }
 
-impl<K: Hash + Eq, V> Known<K, V> {
-    /// The value of a key, made if nobody has it.
+impl<K: Hash + Eq, V> WeakCache<K, V> {
+    /// The value of a key, created unless someone holds it.
     pub fn get(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = entries.by_key.get(&key).and_then(Weak::upgrade) {
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_the_same_for_as_long_as_somebody_has_it() {
-        let known = Known::default();
+    fn a_value_is_shared_while_it_is_held() {
+        let known = WeakCache::default();
         let seven = known.get(7, || 70);
         for key in 100..1100 {
             known.get(key, || key);

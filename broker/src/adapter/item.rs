@@ -4,7 +4,7 @@ use http::HeaderMap;
 use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
 
 use crate::{
-    channel::{Death, Message, Phase},
+    channel::{DeadLetter, Message, Phase},
     clock::{Clock, Millis},
     core::{Delivery, Recorded, Seen},
     message::{self, Origin},
@@ -46,7 +46,7 @@ pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded, clock: &Clo
         Phase::Ready(_) => {}
         Phase::Delayed { until, .. } => head.due_at = Some(clock.rfc3339(*until)),
         Phase::Leased(until) => head.lease_expires_at = Some(clock.rfc3339(*until)),
-        Phase::Dead(Death { cause, since, reason }) => {
+        Phase::Dead(DeadLetter { cause, since, reason }) => {
             let reason = reason.as_deref().map(Into::into);
             let since = clock.rfc3339(*since);
             head.dead_letter =

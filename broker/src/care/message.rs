@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::view::Held;
 use crate::{
-    channel::{Death, Message, Phase, Sequence, State},
+    channel::{DeadLetter, Message, Phase, Sequence, State},
     clock::{Past, rfc3339},
     log::Record,
     message::decode_kept,
@@ -115,7 +115,7 @@ impl Dumped {
                 _ => None,
             },
             dead_letter: match &message.phase {
-                Phase::Dead(Death { cause, since, reason }) => Some(DeadLetterNote {
+                Phase::Dead(DeadLetter { cause, since, reason }) => Some(DeadLetterNote {
                     cause: *cause,
                     reason: reason.as_deref().map(Into::into),
                     since: time(*since),

@@ -1,5 +1,5 @@
-//! The plain messages of a channel: what makes a backlog deep. A few bytes for each, and nothing that has to be looked
-//! through or moved when there are more.
+//! The plain messages of a channel, which make up a deep backlog. Each takes a few bytes, and no operation becomes
+//! slower with their number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,28 +10,25 @@ use super::{
 };
 use crate::{clock::Millis, log::Position};
 
-/// All plain messages of a channel.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Those that have a message and the one that was changed last, by their number: their first sequence is that times
+    /// The chunks that have a message, and the one that was changed last, by number. Chunk `n` begins at sequence `n` ×
     /// [`SPAN`].
     chunks: BTreeMap<u64, Box<Chunk>>,
-    /// When a message of a chunk expires at the earliest, of the chunks where one does. Messages that left may have been
-    /// those: then it is too early, which is found when that time has come.
+    /// The earliest expiry of each chunk with messages that expire. The message may have left since; then the entry is
+    /// too early, and is corrected when its time comes.
     expiries: BTreeSet<(Millis, u64)>,
-    /// The chunks that are left open: the one that was changed last, and the one before. Two, because new messages come at
-    /// the end while others come back or are copied in the log, in their own order.
+    /// The two chunks that stay open: the last one that was changed, and the one before. Two, because new messages
+    /// arrive at the end while others return, or are copied in the log, in an order of their own.
     open: [Option<u64>; 2],
     count: u64,
 }
 
 impl Backlog {
-    /// How many there are.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The message of a sequence.
     pub(super) fn get(&self, sequence: Sequence) -> Option<Plain> {
         let (number, offset) = split(sequence);
         self.chunks.get(&number)?.get(offset)
@@ -51,7 +48,7 @@ impl Backlog {
             .skip_while(move |(sequence, _)| *sequence < first)
     }
 
-    /// A message comes to a sequence that has none.
+    /// Adds a message under a sequence that has none.
     pub(super) fn insert(&mut self, sequence: Sequence, plain: Plain) {
         let (number, offset) = split(sequence);
         self.leave_open(number);
@@ -67,20 +64,19 @@ impl Backlog {
         self.count += 1;
     }
 
-    /// A message leaves.
     pub(super) fn remove(&mut self, sequence: Sequence) -> Option<Plain> {
         let (number, offset) = split(sequence);
         let chunk = self.chunks.get_mut(&number)?;
         let plain = chunk.remove(offset)?;
         self.count -= 1;
-        // Where a queue is short, messages leave as soon as they have come: its last chunk stays for the next.
+        // In a short queue, messages leave as soon as they arrive: the last chunk is kept for the next one.
         if chunk.is_empty() && self.open[0] != Some(number) {
             self.drop_chunk(number);
         }
         Some(plain)
     }
 
-    /// The content of a message was copied to another place of the log.
+    /// Sets the new position of a body that was copied in the log.
     pub(super) fn relocate(&mut self, sequence: Sequence, position: Position) {
         let (number, offset) = split(sequence);
         if self.chunks.contains_key(&number) {
@@ -91,12 +87,12 @@ impl Backlog {
         }
     }
 
-    /// When a message expires at the earliest. It may be later.
+    /// The earliest expiry, or an earlier time.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         self.expiries.first().map(|(at, _)| *at)
     }
 
-    /// The message whose time is over first, if it is by now; and when it was.
+    /// The message that expired first, with the time, if one has expired.
     pub(super) fn expired(&mut self, now: Millis) -> Option<(Millis, Sequence)> {
         while let Some((at, number)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
             match self.chunks.get(&number).and_then(|chunk| chunk.first_to_expire()) {
@@ -107,7 +103,7 @@ impl Backlog {
         None
     }
 
-    /// No message of a chunk expires before this.
+    /// Records that no message of a chunk expires before `at`.
     fn expires_from(&mut self, number: u64, at: Millis) {
         let Some(chunk) = self.chunks.get_mut(&number) else { return };
         let before = std::mem::replace(&mut chunk.expires_from, at);
@@ -119,7 +115,7 @@ impl Backlog {
         }
     }
 
-    /// A chunk is about to be changed: it stays open, and the one that was changed longest ago does not.
+    /// Marks a chunk as the last one changed: it stays open, and the chunk changed longest ago is packed.
     fn leave_open(&mut self, number: u64) {
         let [last, before] = self.open;
         if last == Some(number) {
@@ -142,7 +138,7 @@ impl Backlog {
     }
 }
 
-/// The chunk of a sequence, and where it is there.
+/// The chunk of a sequence, and the offset in it.
 fn split(sequence: Sequence) -> (u64, u32) {
     (sequence / SPAN, (sequence % SPAN) as u32)
 }

@@ -1,4 +1,4 @@
-//! What a channel counts, readable by other threads without disturbing it.
+//! A channel's counters, which other threads read without disturbing the shard.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -10,20 +10,16 @@ use restante_wire::{ChannelConfig, ChannelStats};
 use super::{ChannelState, State};
 use crate::clock::Millis;
 
-/// A channel's numbers. The core that owns the channel writes them, and scrapes and probes read them.
+/// A channel's counters. The shard that owns the channel writes them; scrapes and probes read them.
 #[derive(Debug, Default)]
 pub struct ChannelCounters {
-    /// Messages stored since the broker started.
     pub pushed: AtomicU64,
-    /// Hand-outs since the broker started.
+    /// Leases granted since the broker started, redeliveries included.
     pub delivered: AtomicU64,
-    /// Messages settled since the broker started.
     pub settled: AtomicU64,
-    /// Messages that became dead letters since the broker started.
     pub dead_lettered: AtomicU64,
-    /// Messages whose time was over, since the broker started.
     pub expired: AtomicU64,
-    /// Messages that made room for newer ones, since the broker started.
+    /// Messages dropped to make room for newer ones, since the broker started.
     pub dropped: AtomicU64,
     ready: AtomicU64,
     leased: AtomicU64,
@@ -32,14 +28,14 @@ pub struct ChannelCounters {
     bytes: AtomicU64,
     waiting_receivers: AtomicU64,
     waiting_senders: AtomicU64,
-    /// When the oldest message was stored; 0 when there is none.
+    /// When the oldest message was stored; 0 without messages.
     oldest: AtomicU64,
-    /// What other cores have for the channel.
+    /// Messages that other shards relay to the channel.
     pub under_way: UnderWay,
 }
 
-/// What is on its way to a channel: other cores count it, and the channel's own looks at it before a deletion. Of a message that
-/// leaves and a deletion that begins at the same time, one sees the other.
+/// Messages in relay to a channel. The sending shards count them, and the channel's shard checks the count before a
+/// deletion. If a relay and a deletion begin at the same time, at least one of them sees the other.
 #[derive(Debug, Default)]
 pub struct UnderWay {
     messages: AtomicU64,
@@ -48,41 +44,39 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// A message leaves for the channel.
+    /// Counts a message that another shard begins to relay.
     pub fn begin(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
         self.messages.fetch_add(1, SeqCst);
     }
 
-    /// A message is on its way no more: it has come.
+    /// Counts a relayed message as arrived.
     pub fn leave(&self, bytes: u64) {
         self.bytes.fetch_sub(bytes, Relaxed);
         self.messages.fetch_sub(1, SeqCst);
     }
 
-    /// Messages on their way.
     pub fn messages(&self) -> u64 {
         self.messages.load(SeqCst)
     }
 
-    /// Their bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// The channel's deletion begins, or is taken back.
+    /// Marks the channel as being deleted, or takes that back.
     pub fn close(&self, closed: bool) {
         self.closed.store(closed, SeqCst);
     }
 
-    /// Whether the channel's deletion has begun.
+    /// Whether the channel is being deleted.
     pub fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
 }
 
 impl ChannelCounters {
-    /// Shows the channel as it is now.
+    /// Publishes the channel's current numbers.
     pub fn publish(&self, state: &ChannelState, waiting_receivers: usize, waiting_senders: usize) {
         self.ready.store(state.count(State::Ready), Relaxed);
         self.leased.store(state.count(State::Leased), Relaxed);
@@ -94,22 +88,19 @@ impl ChannelCounters {
         self.oldest.store(state.oldest().unwrap_or(0), Relaxed);
     }
 
-    /// Messages that are ready.
     pub fn ready(&self) -> u64 {
         self.ready.load(Relaxed)
     }
 
-    /// Receivers that wait on the channel.
     pub fn waiting_receivers(&self) -> u64 {
         self.waiting_receivers.load(Relaxed)
     }
 
-    /// Senders that wait for room in the channel.
     pub fn waiting_senders(&self) -> u64 {
         self.waiting_senders.load(Relaxed)
     }
 
-    /// The channel's counts, as clients and the operator are told.
+    /// The numbers that clients and the operator see.
     pub fn stats(&self, config: &ChannelConfig, now: Millis) -> ChannelStats {
         let oldest = self.oldest.load(Relaxed);
         ChannelStats {

@@ -1,4 +1,4 @@
-//! A message as its channel knows it, without its content.
+//! A message in its channel, without its body.
 
 use std::sync::Arc;
 
@@ -7,98 +7,82 @@ use restante_wire::DeadLetterCause;
 use super::lease::{Claim, Ended};
 use crate::{clock::Millis, log::Position};
 
-/// The place of a message in its channel: given when it is stored, never used twice.
+/// The place of a message in its channel: assigned when it is stored, never reused.
 pub type Sequence = u64;
 
-/// The name of a group. One allocation for all of its messages.
-pub type Group = Arc<str>;
+/// The name of a message group, shared by all of its messages.
+pub type GroupName = Arc<str>;
 
-/// What a channel remembers of a message's content. All else that was stored is told by its record in the log.
+/// What a channel remembers of a stored message. Its record in the log has the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// Where the content lies in the log.
+    /// The position of the body in the log.
     pub position: Position,
-    /// Bytes of the content and its kept headers.
+    /// Bytes of the body and its kept headers.
     pub bytes: u32,
-    /// When it was stored.
     pub enqueued_at: Millis,
 }
 
-/// How often a message was handed out, and by which start of the broker the last time.
+/// The leases that a message has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Handouts {
-    /// The number of the last hand-out; 0 before the first. With `start` and the sequence it names one lease.
+    /// The number of the last lease; 0 before the first. With `start` and the sequence it identifies one lease.
     pub last: u32,
-    /// Hand-outs that do not count as deliveries: the answer never left, or the receiver gave it back without having
-    /// tried, or they were before the message was redriven.
+    /// Leases that do not count as deliveries: the answer was never sent, the receiver released the message untried, or
+    /// the lease was before a redrive.
     pub uncounted: u32,
-    /// The number of the broker's start that made the last one.
+    /// The start of the broker that granted the last lease.
     pub start: u64,
 }
 
 impl Handouts {
-    /// How often the message was delivered.
+    /// How many times the message was delivered.
     pub fn deliveries(&self) -> u32 {
         self.last - self.uncounted
     }
 }
 
-/// A message in the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// What was stored.
     pub stored: Stored,
-    /// The group that it belongs to.
-    pub group: Option<Group>,
-    /// When its time is over; never, if it is not said.
+    pub group: Option<GroupName>,
+    /// When it expires; `None` for never.
     pub expires_at: Option<Millis>,
-    /// How often it was handed out.
     pub handouts: Handouts,
-    /// Who has it.
     pub phase: Phase,
-    /// Where the log says so, if that was written since the message was stored.
+    /// The position of its newest state record, if one was written since the message was stored.
     pub state_at: Option<Position>,
 }
 
-/// Who has a message.
+/// The state of a message, with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// Nobody; and how its last lease ended, if it had one.
+    /// Ready for a receiver; with the end of its last lease, if it had one.
     Ready(Option<Ended>),
-    /// Nobody, and nobody gets it before its time; and how its last lease ended, if it had one.
-    Delayed {
-        /// When it is ready.
-        until: Millis,
-        /// How its last lease ended.
-        ended: Option<Ended>,
-    },
-    /// The holder of the last lease, until this moment.
+    /// Not ready before `until`; with the end of its last lease, if it had one.
+    Delayed { until: Millis, ended: Option<Ended> },
+    /// Leased until this time.
     Leased(Millis),
-    /// Nobody, until it is redriven.
-    Dead(Death),
+    /// A dead letter, until it is redriven.
+    Dead(DeadLetter),
 }
 
-/// Why and since when a message is a dead letter.
+/// Cause and time of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
-    /// Why.
+pub struct DeadLetter {
     pub cause: DeadLetterCause,
-    /// Since when.
     pub since: Millis,
-    /// What the receiver said that rejected it.
+    /// The reason that the receiver gave for its reject.
     pub reason: Option<Box<str>>,
 }
 
-/// The states that a message is counted and looked at by.
+/// The states by which messages are counted and listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Due, and nobody has it.
     Ready,
-    /// A receiver has it.
     Leased,
-    /// Not due.
+    /// Not due yet.
     Delayed,
-    /// A dead letter.
     Dead,
 }
 
@@ -115,7 +99,6 @@ impl Message {
         }
     }
 
-    /// The state that it is counted by.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Ready(_) => State::Ready,
@@ -125,7 +108,7 @@ impl Message {
         }
     }
 
-    /// When time next changes something about it. Time does not take a message from who has it.
+    /// When time next changes the message. A leased message does not expire before its lease ends.
     pub fn next_event(&self) -> Option<Millis> {
         match self.phase {
             Phase::Ready(_) | Phase::Dead(_) => self.expires_at,
@@ -134,26 +117,20 @@ impl Message {
         }
     }
 
-    /// Whether its time is over.
     pub fn is_expired(&self, now: Millis) -> bool {
         self.expires_at.is_some_and(|expires| expires <= now)
     }
 }
 
-/// A message handed out.
+/// A lease that was granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
-    /// Its place in the channel.
     pub sequence: Sequence,
-    /// What was stored.
     pub stored: Stored,
-    /// The group that it belongs to.
-    pub group: Option<Group>,
-    /// When its time is over.
+    pub group: Option<GroupName>,
     pub expires_at: Option<Millis>,
-    /// The lease's name, with the sequence.
+    /// The leases of the message; the last one is this.
     pub handouts: Handouts,
-    /// When the lease ends.
     pub ends_at: Millis,
 }
 
@@ -170,12 +147,12 @@ impl Granted {
         }
     }
 
-    /// How often the message was delivered, this time included.
+    /// How many times the message was delivered, this time included.
     pub fn deliveries(&self) -> u32 {
         self.handouts.deliveries()
     }
 
-    /// The claim that the receiver makes by this lease.
+    /// The claim of this lease.
     pub fn claim(&self) -> Claim {
         Claim { sequence: self.sequence, handout: self.handouts.last, start: self.handouts.start }
     }

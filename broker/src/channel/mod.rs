@@ -1,27 +1,27 @@
-//! A channel: what is in it, who waits for it, and what it counts.
+//! A channel: its messages, its waiting receivers and senders, and its counters.
 //!
-//! Architecture Invariant: nothing here does IO, reads a clock or awaits. [`state`] decides, and the core acts.
+//! Architecture Invariant: nothing here does IO, reads a clock or awaits. [`state`] decides, and the shard acts.
 
 mod backlog;
-mod bury;
 mod chunk;
 pub mod counters;
+mod dead_letter;
 pub mod lease;
 pub mod message;
 mod packed;
-mod places;
 mod plain;
 mod policy;
 mod receive;
 mod senders;
 mod settle;
 pub mod state;
+mod state_index;
 mod time;
 pub mod waiting;
 
 pub use counters::ChannelCounters;
 pub use lease::{Claim, Ended, LeaseSealer, Refusal};
-pub use message::{Death, Granted, Group, Handouts, Message, Phase, Sequence, State, Stored};
+pub use message::{DeadLetter, Granted, GroupName, Handouts, Message, Phase, Sequence, State, Stored};
 pub use policy::Policy;
 pub use senders::{SenderId, WaitingSenders};
 pub use settle::Released;

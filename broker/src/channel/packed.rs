@@ -1,7 +1,7 @@
-//! Rows of numbers that are alike, in few bits: of each column its least number is kept, and for each row what it has
-//! above that, in as many bits as the largest needs. A column of equal numbers takes none.
+//! Rows of similar numbers in few bits. For each column the least number is kept, and for each row its difference to
+//! that, in the bits that the largest difference needs. A column of equal numbers takes no bits.
 
-/// Rows of `N` numbers, each to be read by itself.
+/// Rows of `N` numbers with random access.
 #[derive(Debug)]
 pub(super) struct Packed<const N: usize> {
     least: [u64; N],
@@ -11,7 +11,6 @@ pub(super) struct Packed<const N: usize> {
 }
 
 impl<const N: usize> Packed<N> {
-    /// Packs some rows.
     pub(super) fn new(rows: &[[u64; N]]) -> Self {
         let mut least = [u64::MAX; N];
         let mut most = [0; N];
@@ -37,7 +36,6 @@ impl<const N: usize> Packed<N> {
         packed
     }
 
-    /// A row.
     pub(super) fn row(&self, index: usize) -> [u64; N] {
         let mut at = index * bits_of(self.bits);
         std::array::from_fn(|column| {
@@ -52,14 +50,14 @@ fn bits_of<const N: usize>(bits: [u8; N]) -> usize {
     bits.into_iter().map(usize::from).sum()
 }
 
-/// Writes a number over zeros, from the bit `at` on.
+/// Writes a number over zeros, from bit `at` on.
 fn write(words: &mut [u64], at: usize, number: u64) {
     if number == 0 {
         return;
     }
     let (word, shift) = (at / 64, at % 64);
     words[word] |= number << shift;
-    // What did not fit is the beginning of the next word.
+    // The bits that did not fit begin the next word.
     let rest = number.checked_shr(64 - shift as u32).unwrap_or(0);
     if rest != 0 {
         words[word + 1] |= rest;
@@ -84,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers of any size, most of them near each other.
+    /// Numbers of any size, most of them close together.
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![4 => 1000..1100_u64, 1 => any::<u64>(), 1 => any::<u32>().prop_map(u64::from), 1 => Just(0)]
     }
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_take_as_many_bits_as_they_differ_by() {
+    fn numbers_take_the_bits_of_their_differences() {
         let rows: Vec<_> = (0..64).map(|index| [u64::MAX, 1 << 40 | index]).collect();
         assert_eq!(Packed::new(&rows).words.len(), 6, "64 rows of 0 and 6 bits");
     }

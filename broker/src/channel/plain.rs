@@ -1,4 +1,5 @@
-//! Plain messages: ready, never handed out, of no group. Nearly all of a deep backlog are, and little is to be said of each.
+//! Plain messages: ready, never leased, without a group. Nearly all messages of a deep backlog are plain, and need
+//! little memory.
 
 use super::{
     message::{Handouts, Message, Phase, Stored},
@@ -6,43 +7,41 @@ use super::{
 };
 use crate::{clock::Millis, log::Position};
 
-/// A plain message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plain {
-    /// What was stored.
     pub(super) stored: Stored,
-    /// When its time is over; never, if it is not said.
+    /// When it expires; `None` for never.
     pub(super) expires_at: Option<Millis>,
 }
 
-/// Plain messages that were stored one after another. Of each: its three numbers of the log, its bytes, when it was stored
-/// and for how long. Neighbours have much of it in common: a few bytes each are left.
+/// Plain messages that were stored one after another. A row has the three numbers of the log position, the bytes, the
+/// time of storage and the time to live. Neighbours differ little, so a row takes a few bytes.
 pub(super) type PackedPlain = Packed<6>;
 
 impl Plain {
-    /// A message, if it is plain.
+    /// Converts a message, if it is plain.
     pub(super) fn of(message: &Message) -> Option<Self> {
         let Message { stored, group: None, expires_at, handouts, phase: Phase::Ready(None), state_at: None } =
             message
         else {
             return None;
         };
-        // One that was over before it was stored, or ends with all time, is left out so that the numbers are unambiguous.
+        // A message that expired before it was stored, or at the end of time, would be ambiguous as numbers.
         let has_a_time = expires_at.is_none_or(|at| (stored.enqueued_at..Millis::MAX).contains(&at));
         let is_plain = *handouts == Handouts::default() && has_a_time;
         is_plain.then_some(Self { stored: *stored, expires_at: *expires_at })
     }
 
-    /// The message in numbers that its neighbours' are like.
+    /// The message as numbers that are close to its neighbours'.
     pub(super) fn to_row(self) -> [u64; 6] {
         let Stored { position, bytes, enqueued_at } = self.stored;
         let [a, b, c] = position.parts().map(u64::from);
-        // Most of a channel's messages are kept for equally long, and so differ in nothing here. 0 is for ever.
+        // Most messages of a channel have the same time to live. 0 means that the message never expires.
         let kept_for = self.expires_at.map_or(0, |at| at - enqueued_at + 1);
         [a, b, c, bytes.into(), enqueued_at, kept_for]
     }
 
-    /// What [`Self::to_row`] was made of.
+    /// The inverse of [`Self::to_row`].
     pub(super) fn of_row([a, b, c, bytes, enqueued_at, kept_for]: [u64; 6]) -> Self {
         let position = Position::new([a, b, c].map(|part| part as u32));
         let expires_at = (kept_for != 0).then(|| enqueued_at + (kept_for - 1));
@@ -62,7 +61,7 @@ mod tests {
     use crate::channel::Ended;
 
     #[test]
-    fn a_plain_message_is_the_same_out_of_its_numbers() {
+    fn a_plain_message_survives_packing() {
         let now = 1_700_000_000_000;
         for (bytes, enqueued_at, expires_at) in
             [(0, 0, None), (7, 5, Some(5)), (u32::MAX, u64::MAX, None), (1, now, Some(Millis::MAX - 1))]
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_which_more_is_to_be_said_is_not_plain() {
+    fn a_message_with_more_state_is_not_plain() {
         let stored = Stored { position: Position::START, bytes: 1, enqueued_at: 100 };
         let plain = Message::new(stored);
         let handouts = Handouts { last: 1, uncounted: 1, start: 0 };

@@ -1,24 +1,23 @@
-//! What a channel's configuration says to its state machine.
+//! The part of a channel's configuration that its state machine needs.
 
 use restante_wire::channel::{Backoff, ChannelConfig, Expired};
 
 use crate::clock::Millis;
 
-/// What becomes of messages that nobody settles.
+/// Rules for messages that are not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// After how many deliveries a message is given up.
+    /// Deliveries after which a message becomes a dead letter.
     pub max_deliveries: u32,
-    /// The pause before a message that was given back is handed out again.
+    /// Pause before a released message is ready again.
     pub backoff: Backoff,
-    /// What becomes of a message whose time is over.
+    /// The fate of an expired message.
     pub expired: Expired,
-    /// How long a dead letter stays; for ever, if it is not said.
+    /// Time to live of a dead letter; `None` for no limit.
     pub dead_for: Option<Millis>,
 }
 
 impl Policy {
-    /// The policy of a channel.
     pub fn of(config: &ChannelConfig) -> Self {
         let dead_for = u64::from(config.dead_letter.ttl_seconds) * 1000;
         Self {

@@ -1,4 +1,4 @@
-//! Out of the line: a message goes to a receiver.
+//! Leasing of the next message.
 
 use super::{
     message::{Granted, Phase},
@@ -7,7 +7,7 @@ use super::{
 use crate::clock::Millis;
 
 impl ChannelState {
-    /// The next message goes to a receiver.
+    /// Leases the next message to a receiver.
     pub fn lease_next(&mut self, ends_at: Millis, start: u64) -> Option<Granted> {
         let sequence = self.next()?;
         self.change(sequence, |message| {

@@ -1,4 +1,4 @@
-//! What a receiver says of its lease: the table of states of the HTTP contract, section *Settle*.
+//! Lease operations: the table of states of the HTTP contract, section *Settle*.
 
 use std::borrow::Cow;
 
@@ -12,28 +12,28 @@ use super::{
 };
 use crate::clock::{Millis, after};
 
-/// What became of a message that was given back.
+/// Outcome of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Released {
-    /// It is ready, or is when its back-off is over.
-    Back,
-    /// It was delivered as often as it may be.
-    Buried,
-    /// This very lease gave it back before.
-    Before,
+    /// The message is ready, or will be after its back-off.
+    Requeued,
+    /// The message reached the limit of deliveries and is a dead letter.
+    DeadLettered,
+    /// This lease was released before.
+    Repeated,
 }
 
 impl ChannelState {
-    /// The receiver is done: the message leaves the channel. `None` when it was gone already, which is as good.
+    /// Settles a message, which leaves the channel. `None` if it has left already, which counts as success.
     pub fn settle(&mut self, claim: Claim, now: Millis) -> Result<Option<Message>, Refusal> {
-        match self.held(claim, now) {
+        match self.claimed(claim, now) {
             Ok(_) => Ok(self.remove(claim.sequence)),
             Err(Refusal::Settled) => Ok(None),
             Err(refusal) => Err(refusal),
         }
     }
 
-    /// The receiver gives the message up. False when it was gone already, which is as good.
+    /// Rejects a message, which becomes a dead letter. False if it has left already, which counts as success.
     pub fn reject(
         &mut self,
         claim: Claim,
@@ -41,9 +41,9 @@ impl ChannelState {
         policy: &Policy,
         now: Millis,
     ) -> Result<bool, Refusal> {
-        match self.held(claim, now) {
+        match self.claimed(claim, now) {
             Ok(_) => {
-                self.bury(claim.sequence, DeadLetterCause::Rejected, reason, policy, now);
+                self.make_dead_letter(claim.sequence, DeadLetterCause::Rejected, reason, policy, now);
                 Ok(true)
             }
             Err(Refusal::Settled) => Ok(false),
@@ -51,8 +51,8 @@ impl ChannelState {
         }
     }
 
-    /// The receiver gives the message back: for now, or after `delay`, or after the channel's back-off. A hand-out that
-    /// is not `counted` is no delivery.
+    /// Releases a message: ready after `delay`, or else after the channel's back-off. A lease that is not `counted` is
+    /// not a delivery.
     pub fn release(
         &mut self,
         claim: Claim,
@@ -61,16 +61,16 @@ impl ChannelState {
         policy: &Policy,
         now: Millis,
     ) -> Result<Released, Refusal> {
-        let deliveries = match self.held(claim, now) {
+        let deliveries = match self.claimed(claim, now) {
             Ok(message) => message.handouts.deliveries() - u32::from(!counted),
-            Err(Refusal::Released) => return Ok(Released::Before),
+            Err(Refusal::Released) => return Ok(Released::Repeated),
             Err(refusal) => return Err(refusal),
         };
         if counted && deliveries >= policy.max_deliveries {
-            self.bury(claim.sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
-            return Ok(Released::Buried);
+            self.make_dead_letter(claim.sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
+            return Ok(Released::DeadLettered);
         }
-        // What was no delivery is no reason to wait.
+        // A lease that was not a delivery needs no back-off.
         let back_off = if counted { policy.backoff.seconds(deliveries) } else { 0 };
         let pause = delay.unwrap_or(Millis::from(back_off) * 1000);
         self.change(claim.sequence, |message| {
@@ -82,12 +82,12 @@ impl ChannelState {
                 Phase::Delayed { until: after(now, pause), ended }
             };
         });
-        Ok(Released::Back)
+        Ok(Released::Requeued)
     }
 
-    /// The receiver wants the message until `ends_at`.
+    /// Extends a lease until `ends_at`.
     pub fn renew(&mut self, claim: Claim, ends_at: Millis, now: Millis) -> Result<Granted, Refusal> {
-        self.held(claim, now)?;
+        self.claimed(claim, now)?;
         let renewed = self.change(claim.sequence, |message| {
             message.phase = Phase::Leased(ends_at);
             Granted::of(claim.sequence, message, ends_at)
@@ -95,11 +95,11 @@ impl ChannelState {
         renewed.ok_or(Refusal::Settled)
     }
 
-    /// The message that a claim is good for.
-    fn held(&self, claim: Claim, now: Millis) -> Result<Cow<'_, Message>, Refusal> {
+    /// The message of a valid claim.
+    fn claimed(&self, claim: Claim, now: Millis) -> Result<Cow<'_, Message>, Refusal> {
         let Some(message) = self.message(claim.sequence) else { return Err(Refusal::Settled) };
         if claim.handout > message.handouts.last {
-            // A power cut may forget the lease records of the last second: the lease is over, and nobody has it since.
+            // A power cut may lose the lease records of the last second: this lease has ended, and no other followed.
             return Err(Refusal::Expired);
         }
         if claim.handout != message.handouts.last || claim.start != message.handouts.start {
@@ -107,13 +107,13 @@ impl ChannelState {
         }
         match &message.phase {
             Phase::Leased(until) if *until > now => Ok(message),
-            // Its end is about to be noticed.
+            // The end is about to be processed.
             Phase::Leased(_) => Err(Refusal::Expired),
             Phase::Ready(Some(Ended::Released)) | Phase::Delayed { ended: Some(Ended::Released), .. } => {
                 Err(Refusal::Released)
             }
             Phase::Ready(_) | Phase::Delayed { .. } => Err(Refusal::Expired),
-            // A dead letter is gone, for whoever gave it up; its last lease may have ended otherwise as well.
+            // A rejected message counts as gone; any other dead letter means that its last lease expired.
             Phase::Dead(death) if death.cause == DeadLetterCause::Rejected => Err(Refusal::Settled),
             Phase::Dead(_) => Err(Refusal::Expired),
         }

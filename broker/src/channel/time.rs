@@ -1,4 +1,4 @@
-//! What time does: leases end, delays and back-offs are over, messages expire.
+//! Events of time: leases expire, delays and back-offs end, messages expire.
 
 use restante_wire::{DeadLetterCause, channel::Expired};
 
@@ -10,27 +10,27 @@ use super::{
 };
 use crate::clock::Millis;
 
-/// What time did.
+/// Outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elapsed {
-    /// A message is ready: its lease ended, or its delay is over.
+    /// The message is ready: its lease expired, or its delay ended.
     Ready(Sequence),
-    /// A message is gone: its time was over.
+    /// The message expired and has left.
     Expired(Sequence, Message),
-    /// A message was given up.
-    Buried(Sequence),
+    /// The message became a dead letter.
+    DeadLettered(Sequence),
 }
 
 impl ChannelState {
-    /// Does one thing that time has brought about by now, the earliest first; nothing when there is none.
+    /// Processes the earliest event that is due; `None` if there is none.
     pub fn elapse(&mut self, policy: &Policy, now: Millis) -> Option<Elapsed> {
         let sequence = self.due(now)?;
         let message = self.message(sequence)?;
         let was_leased = matches!(message.phase, Phase::Leased(_));
         let (deliveries, is_expired) = (message.handouts.deliveries(), message.is_expired(now));
         if was_leased && deliveries >= policy.max_deliveries {
-            self.bury(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
-            return Some(Elapsed::Buried(sequence));
+            self.make_dead_letter(sequence, DeadLetterCause::MaxDeliveries, None, policy, now);
+            return Some(Elapsed::DeadLettered(sequence));
         }
         if is_expired {
             return self.expire(sequence, policy, now);
@@ -39,7 +39,7 @@ impl ChannelState {
             message.phase = match message.phase {
                 Phase::Leased(_) => Phase::Ready(Some(Ended::Expired)),
                 Phase::Delayed { ended, .. } => Phase::Ready(ended),
-                // Time does nothing else to these than to end them.
+                // For these two, expiry is the only event.
                 Phase::Ready(ended) => Phase::Ready(ended),
                 Phase::Dead(ref death) => Phase::Dead(death.clone()),
             };
@@ -47,12 +47,12 @@ impl ChannelState {
         Some(Elapsed::Ready(sequence))
     }
 
-    /// A message's time is over. A dead letter's as well: then it is gone.
+    /// Expires a message. A dead letter that expires leaves.
     fn expire(&mut self, sequence: Sequence, policy: &Policy, now: Millis) -> Option<Elapsed> {
         let dead = matches!(self.message(sequence)?.phase, Phase::Dead(_));
         if policy.expired == Expired::DeadLetter && !dead {
-            self.bury(sequence, DeadLetterCause::Expired, None, policy, now);
-            return Some(Elapsed::Buried(sequence));
+            self.make_dead_letter(sequence, DeadLetterCause::Expired, None, policy, now);
+            return Some(Elapsed::DeadLettered(sequence));
         }
         self.remove(sequence).map(|message| Elapsed::Expired(sequence, message))
     }

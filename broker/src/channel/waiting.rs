@@ -1,4 +1,4 @@
-//! Receivers that wait for a message, served in the order in which they came.
+//! Receivers that wait for a message, served in the order of arrival.
 
 use std::collections::BTreeMap;
 
@@ -6,68 +6,61 @@ use tokio::sync::oneshot;
 
 use crate::clock::Millis;
 
-/// Names a waiting receiver within its channel: its place in the queue, and how often that was taken over.
+/// Identifies a waiting receiver within its channel: its place in the queue, and how many times a repeat took it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaiterId {
     place: u64,
     takeovers: u32,
 }
 
-/// Names a pull whose answer may be lost, so that its repeat is recognised.
+/// Identifies a pull whose answer may be lost, so that its repeat is recognised.
 pub type AttemptId = std::sync::Arc<str>;
 
-/// A pull under an attempt id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Under which a repeat is recognised.
     pub id: AttemptId,
-    /// What a repeat must ask for again.
+    /// A repeat must have the same form.
     pub form: PullForm,
 }
 
-/// What a pull asks for besides its wait: a repeat in another form is another pull, and could not be answered by the same
-/// messages and leases.
+/// The parameters of a pull besides its wait. A repeat with others is another pull: the same messages and leases could
+/// not answer it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PullForm {
-    /// The most messages of a batch; none for a single message.
+    /// Maximum of messages in a batch; `None` for a single message.
     pub batch_max: Option<u32>,
-    /// The lease that was asked for, before the channel's bounds; none for the channel's own.
+    /// The requested lease, before the channel's bounds; `None` for the channel's default.
     pub lease_seconds: Option<u32>,
 }
 
-/// Why a receiver waits no longer though no message came.
+/// Why a receiver stops waiting without a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dismissed {
-    /// The channel's address is gone.
+    /// The channel was deleted.
     Gone,
     /// The pull was repeated, and the repeat has its place.
     Repeated,
 }
 
-/// A receiver that waits: how long it wants the message, and where to send it. Generic over what is sent, and whose share of what
-/// all receivers share it takes.
+/// A waiting receiver. `T` is the type of its message, `H` the holder of its place, who has a share of all places.
 #[derive(Debug)]
 pub struct Waiter<T, H> {
-    /// How long the message will be the receiver's.
     pub lease: Millis,
-    /// Under which its repeat is recognised.
     pub attempt: Option<Attempt>,
-    /// Whose it is.
     pub holder: H,
-    /// Where the message is sent.
     pub sender: oneshot::Sender<Result<T, Dismissed>>,
     takeovers: u32,
 }
 
-/// The receivers that wait on one channel. Costs nothing while nobody waits: no task, no timer, no thread.
+/// The receivers that wait on one channel. An idle channel costs nothing: no task, no timer, no thread.
 #[derive(Debug)]
 pub struct WaitingReceivers<T, H> {
-    // Places only grow, so the map's order is the order of arrival, and one that gives up leaves from anywhere.
+    // StateIndex only grow, so the map's order is the order of arrival, and a receiver can leave from any place.
     waiters: BTreeMap<u64, Waiter<T, H>>,
     next: u64,
 }
 
-/// Where a waiting receiver's message comes.
+/// The receiving end for a waiting receiver's message.
 pub type Arrival<T> = oneshot::Receiver<Result<T, Dismissed>>;
 
 impl<T, H> Default for WaitingReceivers<T, H> {
@@ -77,17 +70,14 @@ impl<T, H> Default for WaitingReceivers<T, H> {
 }
 
 impl<T, H> WaitingReceivers<T, H> {
-    /// How many wait.
     pub fn len(&self) -> usize {
         self.waiters.len()
     }
 
-    /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
 
-    /// One more receiver waits.
     pub fn push(&mut self, lease: Millis, attempt: Option<Attempt>, holder: H) -> (WaiterId, Arrival<T>) {
         let (sender, arrival) = oneshot::channel();
         let place = self.next;
@@ -96,18 +86,18 @@ impl<T, H> WaitingReceivers<T, H> {
         (WaiterId { place, takeovers: 0 }, arrival)
     }
 
-    /// A repeat takes the place of a receiver that still waits, and that one is told.
+    /// Gives the place of a waiting receiver to a repeat of its pull, and dismisses the first pull.
     pub fn take_over(&mut self, id: WaiterId, lease: Millis) -> Option<(WaiterId, Arrival<T>)> {
         let waiter = self.waiters.get_mut(&id.place).filter(|waiter| waiter.takeovers == id.takeovers)?;
         let (sender, arrival) = oneshot::channel();
         let before = std::mem::replace(&mut waiter.sender, sender);
-        // Whoever has hung up need not be told.
+        // The first pull may have been closed.
         let _ = before.send(Err(Dismissed::Repeated));
         (waiter.lease, waiter.takeovers) = (lease, waiter.takeovers + 1);
         Some((WaiterId { takeovers: waiter.takeovers, ..id }, arrival))
     }
 
-    /// The first receiver that has what it takes to be served waits no longer; the others keep their places.
+    /// Removes the first receiver for which `has` returns something; the others keep their places.
     pub fn pop<R>(&mut self, mut has: impl FnMut(&H) -> Option<R>) -> Option<(WaiterId, Waiter<T, H>, R)> {
         let (place, what) =
             self.waiters.iter().find_map(|(place, waiter)| Some((*place, has(&waiter.holder)?)))?;
@@ -115,18 +105,18 @@ impl<T, H> WaitingReceivers<T, H> {
         Some((WaiterId { place, takeovers: waiter.takeovers }, waiter, what))
     }
 
-    /// Whose the waiting receivers are.
+    /// The holders of all places.
     pub fn holders(&self) -> impl Iterator<Item = &H> {
         self.waiters.values().map(|waiter| &waiter.holder)
     }
 
-    /// A receiver gives up; unless its place was taken over.
+    /// Removes a receiver, unless a repeat took over its place.
     pub fn remove(&mut self, id: WaiterId) -> Option<Waiter<T, H>> {
         self.waiters.get(&id.place).filter(|waiter| waiter.takeovers == id.takeovers)?;
         self.waiters.remove(&id.place)
     }
 
-    /// Everybody is sent away.
+    /// Dismisses all receivers.
     pub fn dismiss(&mut self) {
         for (_, waiter) in std::mem::take(&mut self.waiters) {
             let _ = waiter.sender.send(Err(Dismissed::Gone));
@@ -139,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receivers_are_served_in_the_order_in_which_they_came() {
+    fn receivers_are_served_in_the_order_of_arrival() {
         let mut waiting = WaitingReceivers::<u8, u8>::default();
         let (_, mut first) = waiting.push(1, None, 0);
         let (second, _gone) = waiting.push(2, None, 0);
@@ -152,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_has_the_place_of_the_first_which_cannot_give_it_up_any_more() {
+    fn a_repeat_takes_over_the_place_of_the_first_pull() {
         let mut waiting = WaitingReceivers::<u8, u8>::default();
         let (first, mut dismissed) = waiting.push(1, None, 0);
         let (_, _later) = waiting.push(1, None, 0);
@@ -167,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_lacks_what_it_takes_keeps_its_place_and_the_next_is_served() {
+    fn a_receiver_that_cannot_be_served_keeps_its_place_and_the_next_is_served() {
         let mut waiting = WaitingReceivers::<u8, u8>::default();
         let (first, _first) = waiting.push(1, None, 7);
         let (second, _second) = waiting.push(1, None, 8);

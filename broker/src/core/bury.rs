@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{Core, Reading, Recorded, StoreFailed, store::Arrived, under_way::UnderWay};
 use crate::{
     address_store::ChannelEntry,
-    channel::{Death, Message, Phase, Sequence, Stored},
+    channel::{DeadLetter, Message, Phase, Sequence, Stored},
     clock::{Millis, after},
     log::{Log, Purpose, Record, Sync, Target, Targets},
     message::{self, DeadLetterNote},
@@ -64,7 +64,7 @@ impl<L: Log> Core<L> {
         let now = self.alive()?;
         let Some(Channel { name, message }) = self.whole(number, sequence) else { return Ok(false) };
         let note = match (&message.phase, moved) {
-            (Phase::Dead(Death { cause, since, reason }), Moved::GivenUp) => {
+            (Phase::Dead(DeadLetter { cause, since, reason }), Moved::GivenUp) => {
                 let reason = reason.as_deref();
                 Some(DeadLetterNote { cause: *cause, channel: &name, reason, since: self.clock.wall(*since) })
             }

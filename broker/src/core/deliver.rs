@@ -208,7 +208,7 @@ impl<L: Log> Core<L> {
     fn take_back_unrecorded(&mut self, number: u32, claim: Claim) {
         let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&number)) else { return };
         let released = channel.state.release(claim, false, None, &channel.policy, now);
-        if released == Ok(Released::Back) {
+        if released == Ok(Released::Requeued) {
             self.metrics.released.inc();
             self.lease_ended(number, claim.sequence);
             self.serve_waiting(number);

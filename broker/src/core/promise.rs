@@ -40,7 +40,7 @@ impl<L: Log> Core<L> {
     /// What a channel's messages are owed may have changed.
     pub(super) fn promise_for(&mut self, number: u32) {
         let Some(channel) = self.channels.get_mut(&number) else { return };
-        let owed = channel.state.owed();
+        let owed = channel.state.pending_records();
         let before = std::mem::replace(&mut channel.owed, owed);
         if before != owed {
             self.owe(before, owed);

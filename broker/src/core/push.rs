@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     address_store::ChannelEntry,
-    channel::{Group, Stored},
+    channel::{GroupName, Stored},
     clock::{Millis, after},
     log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
@@ -28,7 +28,7 @@ pub struct Push {
     /// Under which a repeat is recognised.
     pub key: Option<PushKey>,
     /// The group that it belongs to.
-    pub group: Option<Group>,
+    pub group: Option<GroupName>,
     /// For how long nobody gets it.
     pub delay: Option<Millis>,
     /// How long it is kept; absent, as long as the channel says.

@@ -3,7 +3,7 @@
 use restante_wire::DeadLetterCause;
 
 use crate::{
-    channel::{Death, Ended, Granted, Handouts, Message, Phase, Sequence},
+    channel::{DeadLetter, Ended, Granted, Handouts, Message, Phase, Sequence},
     clock::{Mark, Wall},
     log::{self, Record, RecordedPhase},
 };
@@ -36,7 +36,7 @@ pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Reco
                 RecordedPhase::Delayed { until_ms: *until, ended: record_ended(*ended) }
             }
             Phase::Leased(ends_at) => RecordedPhase::Leased { ends_ms: *ends_at },
-            Phase::Dead(Death { cause, since, reason }) => RecordedPhase::Dead {
+            Phase::Dead(DeadLetter { cause, since, reason }) => RecordedPhase::Dead {
                 since_ms: *since,
                 cause: record_cause(*cause),
                 reason: reason.as_deref().unwrap_or(""),
@@ -53,7 +53,7 @@ pub(super) fn phase(recorded: RecordedPhase<'_>) -> Phase {
             Phase::Delayed { until: until_ms, ended: read_ended(ended) }
         }
         RecordedPhase::Leased { ends_ms } => Phase::Leased(ends_ms),
-        RecordedPhase::Dead { since_ms, cause, reason } => Phase::Dead(Death {
+        RecordedPhase::Dead { since_ms, cause, reason } => Phase::Dead(DeadLetter {
             cause: read_cause(cause),
             since: since_ms,
             reason: (!reason.is_empty()).then(|| reason.into()),

@@ -24,7 +24,7 @@ use super::{
     whose::Said,
 };
 use crate::{
-    channel::{ChannelState, Ended, Group, Handouts, Message, Phase, Sequence, Stored},
+    channel::{ChannelState, Ended, GroupName, Handouts, Message, Phase, Sequence, Stored},
     clock::{Millis, Past},
     log::{Idempotency, Log, LogError, Position, Record, RecordHead, RecordedPhase, Replayed, Target},
 };
@@ -64,7 +64,7 @@ pub(crate) struct Replay {
     /// What is known of the time.
     pub(crate) past: Past,
     /// Names of groups, each once.
-    groups: HashSet<Group>,
+    groups: HashSet<GroupName>,
     /// What is in the outboxes that are this core's.
     pub(super) leaving: HashMap<Outgoing, Leaving>,
     /// What was taken of other outboxes.
@@ -288,11 +288,11 @@ impl Replay {
         there.max_by_key(|(_, bytes)| *bytes)
     }
 
-    fn group(&mut self, name: &str) -> Group {
+    fn group(&mut self, name: &str) -> GroupName {
         if let Some(group) = self.groups.get(name) {
             return group.clone();
         }
-        let group = Group::from(name);
+        let group = GroupName::from(name);
         self.groups.insert(group.clone());
         group
     }

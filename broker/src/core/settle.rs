@@ -137,9 +137,9 @@ impl<L: Log> Core<L> {
         }
         has_room?;
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
-            Released::Before => return Ok(self.everything_so_far(Sync::Later)),
-            Released::Buried => self.buried(number, claim.sequence)?,
-            Released::Back => {
+            Released::Repeated => return Ok(self.everything_so_far(Sync::Later)),
+            Released::DeadLettered => self.buried(number, claim.sequence)?,
+            Released::Requeued => {
                 self.lease_ended(number, claim.sequence);
                 self.record_state(number, claim.sequence, Purpose::Change)?;
             }

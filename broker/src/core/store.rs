@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Core, Recorded, records};
 use crate::{
-    channel::{Group, Handouts, Message, Stored},
+    channel::{GroupName, Handouts, Message, Stored},
     clock::Millis,
     log::{Log, Target},
 };
@@ -14,7 +14,7 @@ use crate::{
 pub(super) struct Arrived {
     pub(super) stored: Stored,
     pub(super) recorded: Recorded,
-    pub(super) group: Option<Group>,
+    pub(super) group: Option<GroupName>,
     pub(super) due_ms: Option<Millis>,
 }
 

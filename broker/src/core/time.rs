@@ -57,7 +57,7 @@ impl<L: Log> Core<L> {
                     self.mark_if_due();
                 }
                 Elapsed::Expired(sequence, message) => self.expired(number, sequence, &message)?,
-                Elapsed::Buried(sequence) => {
+                Elapsed::DeadLettered(sequence) => {
                     self.buried(number, sequence)?;
                     let _ = self.appended(crate::log::Sync::Later);
                 }

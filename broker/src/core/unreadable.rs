@@ -168,7 +168,7 @@ impl<L: Log> Core<L> {
         tracing::warn!(channel = name, sequence, id, %error, "a message cannot be read: it is set aside as a dead letter of its channel");
         // One that is a dead letter has its cause already, and stays where it is.
         if !matches!(phase, Some(Phase::Dead(_))) {
-            channel.state.set_aside(sequence, &unread.why, self.clock.now());
+            channel.state.mark_unreadable(sequence, &unread.why, self.clock.now());
             channel.counters.dead_lettered.fetch_add(1, Relaxed);
             self.metrics.dead_lettered.inc();
             self.stays(number, sequence)?;

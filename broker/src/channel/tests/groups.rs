@@ -1,4 +1,4 @@
-//! Groups and the strict order: at most one message leased, and the next one follows when it is gone.
+//! Message groups and the strict order: at most one message is leased, and the next follows when it is gone.
 
 use restante_wire::channel::Order;
 
@@ -13,7 +13,7 @@ fn next(state: &mut ChannelState) -> Option<(u64, Claim)> {
 }
 
 #[test]
-fn of_a_group_one_is_leased_at_a_time_and_others_go_past_it() {
+fn one_message_of_a_group_is_leased_at_a_time_and_others_overtake_it() {
     let mut state = ChannelState::default();
     for message in [of_group(1, "a"), of_group(2, "a"), of_group(3, "b"), message(4)] {
         state.store(message);
@@ -23,20 +23,24 @@ fn of_a_group_one_is_leased_at_a_time_and_others_go_past_it() {
     assert_eq!(next(&mut state).unwrap().0, 3);
     assert_eq!(next(&mut state).unwrap().0, 4);
     assert_eq!(next(&mut state), None);
-    assert_eq!((state.count(State::Ready), state.in_line()), (1, 0), "it is ready, and not its turn");
+    assert_eq!(
+        (state.count(State::Ready), state.in_line()),
+        (1, 0),
+        "it is ready, but another message has the turn"
+    );
     assert_eq!(state.oldest_ready(), Some(1));
     state.settle(claim, 0).unwrap();
     assert_eq!(next(&mut state).unwrap().0, 2);
 }
 
 #[test]
-fn a_group_waits_while_its_first_message_backs_off_and_goes_on_when_that_is_a_dead_letter() {
+fn a_group_waits_while_its_first_message_backs_off_and_continues_when_it_is_a_dead_letter() {
     let policy = Policy { max_deliveries: 2, ..policy() };
     let mut state = ChannelState::default();
     state.store(of_group(1, "a"));
     state.store(of_group(2, "a"));
     let (_, claim) = next(&mut state).unwrap();
-    assert_eq!(state.release(claim, true, Some(50), &policy, 0), Ok(Released::Back));
+    assert_eq!(state.release(claim, true, Some(50), &policy, 0), Ok(Released::Requeued));
     assert_eq!(next(&mut state), None);
     state.elapse(&policy, after(0, 50)).unwrap();
     let (first, claim) = next(&mut state).unwrap();
@@ -47,7 +51,7 @@ fn a_group_waits_while_its_first_message_backs_off_and_goes_on_when_that_is_a_de
 }
 
 #[test]
-fn a_dead_letter_that_is_redriven_takes_its_old_place_in_its_group() {
+fn a_redriven_dead_letter_takes_its_old_place_in_its_group() {
     let mut state = ChannelState::default();
     for number in 1..=2 {
         state.store(of_group(number, "a"));
@@ -68,7 +72,7 @@ fn in_the_strict_order_the_whole_channel_is_one_group() {
     }
     let (_, claim) = next(&mut state).unwrap();
     assert_eq!(next(&mut state), None);
-    // A change of the order disturbs no lease.
+    // A change of the order does not end leases.
     state.set_order(Order::Fifo);
     assert_eq!(next(&mut state).unwrap().0, 2);
     state.set_order(Order::Strict);

@@ -1,4 +1,4 @@
-//! The state machine: each row of the contract's table of states, each rule by itself, and random operations against a
+//! The state machine: each row of the contract's table of states, each rule separately, and random operations against a
 //! model that is a plain list.
 
 mod groups;
@@ -17,7 +17,7 @@ use crate::{
 const START: u64 = 7;
 const LEASE: Millis = 100;
 
-/// Given up after three deliveries, back at once, dropped when its time is over.
+/// Dead letter after three deliveries, no back-off, dropped when expired.
 fn policy() -> Policy {
     Policy {
         max_deliveries: 3,
@@ -27,7 +27,7 @@ fn policy() -> Policy {
     }
 }
 
-/// A message whose number is when it was stored, and says how large it is.
+/// A message whose number is its time of storage and determines its size.
 fn message(number: u64) -> Message {
     Message::new(Stored {
         position: Position::default(),
@@ -36,12 +36,11 @@ fn message(number: u64) -> Message {
     })
 }
 
-/// A message of a group.
 fn of_group(number: u64, group: &str) -> Message {
     Message { group: Some(group.into()), ..message(number) }
 }
 
-/// A channel with one message, leased at 0 until 100; and the claim to it.
+/// A channel with one message, leased at 0 until 100, and the claim.
 fn leased() -> (ChannelState, Claim) {
     let mut state = ChannelState::default();
     state.store(message(1));

@@ -15,7 +15,7 @@ enum Operation {
         delay: Option<Millis>,
         ttl: Option<Millis>,
     },
-    /// Many of which nothing is to be said but their time to live.
+    /// Many plain messages.
     Fill(u8, Option<Millis>),
     Pull(Millis),
     Settle(usize),
@@ -24,12 +24,12 @@ enum Operation {
     Renew(usize, Millis),
     Revive,
     Pass(Millis),
-    /// One leaves though nobody settled it.
+    /// A message leaves without a settle.
     Drop(usize),
-    /// Its content was copied in the log.
+    /// A body is copied in the log.
     Relocate(usize, u32),
     Order(Order),
-    /// All are found again in the log, in an order that depends on a number.
+    /// All messages are replayed from the log, in an order that depends on a number.
     Restore(u64),
 }
 
@@ -53,7 +53,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Where a message of the model is.
+/// The state of a message in the model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Where {
     Ready,
@@ -80,7 +80,7 @@ struct Model {
     strict: bool,
 }
 
-/// One that the log gave one sequence after another: the first message has the number 1.
+/// Sequences begin at 0, and numbers at 1.
 fn sequence(number: u64) -> Sequence {
     number - 1
 }
@@ -93,7 +93,7 @@ impl Model {
         number
     }
 
-    /// The first that is ready and whose group lets it go.
+    /// The first ready message whose group is not waiting.
     fn pull(&mut self, until: Millis) -> Option<(u64, u32)> {
         let waits = |index: usize| {
             let message = self.messages[index];
@@ -114,7 +114,7 @@ impl Model {
         Some((message.number, message.handouts))
     }
 
-    /// The place in the list of the message that a hand-out still holds.
+    /// The index of the message that a lease still holds.
     fn held(&self, (number, handouts): (u64, u32)) -> Option<usize> {
         self.messages.iter().position(|message| {
             message.number == number
@@ -137,7 +137,7 @@ impl Model {
         };
     }
 
-    /// All that comes about by `now`.
+    /// All events up to `now`.
     fn pass(&mut self, now: Millis, policy: &Policy) {
         self.messages.retain_mut(|message| {
             if let Where::Leased(until) = message.place
@@ -172,7 +172,7 @@ impl Model {
         self.messages.iter().filter(is).map(|message| sequence(message.number)).collect()
     }
 
-    /// When time next changes something.
+    /// The time of the next event.
     fn next_event(&self) -> Option<Millis> {
         let next = |message: &Modelled| match message.place {
             Where::Leased(until) => Some(until),
@@ -187,7 +187,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn a_channel_does_what_a_list_of_messages_would(operations in prop::collection::vec(operation(), 1..80)) {
+    fn a_channel_behaves_like_a_list_of_messages(operations in prop::collection::vec(operation(), 1..80)) {
         let (mut state, mut model, mut now, policy) = (ChannelState::default(), Model::default(), 0, policy());
         let mut handed_out: Vec<((u64, u32), Claim)> = Vec::new();
         for operation in operations {
@@ -225,7 +225,7 @@ proptest! {
                 Operation::Release(index, counted, delay) => if let Some((handout, claim)) = pick(index) {
                     let held = model.held(handout);
                     let released = state.release(claim, counted, delay, &policy, now);
-                    prop_assert_eq!(matches!(released, Ok(Released::Back | Released::Buried)), held.is_some());
+                    prop_assert_eq!(matches!(released, Ok(Released::Requeued | Released::DeadLettered)), held.is_some());
                     if let Some(index) = held { model.release(index, counted, delay, now, &policy); }
                 },
                 Operation::Renew(index, lease) => if let Some((handout, claim)) = pick(index) {

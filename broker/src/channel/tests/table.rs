@@ -7,7 +7,7 @@ use super::{
     *,
 };
 
-/// What the four requests get.
+/// The outcomes of the four operations.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     settle: Result<bool, Refusal>,
@@ -16,7 +16,7 @@ struct Row {
     renew: Result<Millis, Refusal>,
 }
 
-/// Asks all four, each of a channel of its own.
+/// Runs each operation on a channel of its own.
 fn row(channel: impl Fn() -> (ChannelState, Claim), now: Millis) -> Row {
     let on = |ask: &dyn Fn(&mut ChannelState, Claim) -> Result<bool, Refusal>| {
         let (mut state, claim) = channel();
@@ -37,13 +37,13 @@ fn refused(refusal: Refusal) -> Row {
 }
 
 #[test]
-fn leased_by_this_token_everything_goes() {
-    let all = Row { settle: Ok(true), reject: Ok(true), release: Ok(Released::Back), renew: Ok(150) };
+fn a_current_lease_allows_everything() {
+    let all = Row { settle: Ok(true), reject: Ok(true), release: Ok(Released::Requeued), renew: Ok(150) };
     assert_eq!(row(leased, 50), all);
 }
 
 #[test]
-fn a_token_that_gave_the_message_back_may_only_do_so_again() {
+fn a_released_lease_can_only_be_released_again() {
     let back_off =
         Policy { backoff: Backoff { initial_seconds: 5, max_seconds: 5, ..Backoff::default() }, ..policy() };
     for policy in [policy(), back_off] {
@@ -52,12 +52,12 @@ fn a_token_that_gave_the_message_back_may_only_do_so_again() {
             state.release(claim, true, None, &policy, 50).unwrap();
             (state, claim)
         };
-        assert_eq!(row(released, 50), Row { release: Ok(Released::Before), ..refused(Refusal::Released) });
+        assert_eq!(row(released, 50), Row { release: Ok(Released::Repeated), ..refused(Refusal::Released) });
     }
 }
 
 #[test]
-fn a_lease_that_ended_is_good_for_nothing_whether_its_end_was_noticed_or_not() {
+fn an_expired_lease_is_refused_before_and_after_its_end_is_processed() {
     assert_eq!(row(leased, LEASE), refused(Refusal::Expired));
     let noticed = || {
         let (mut state, claim) = leased();
@@ -68,7 +68,7 @@ fn a_lease_that_ended_is_good_for_nothing_whether_its_end_was_noticed_or_not() {
 }
 
 #[test]
-fn a_token_whose_message_was_leased_again_is_superseded() {
+fn a_lease_whose_message_was_leased_again_is_superseded() {
     let again = || {
         let (mut state, claim) = leased();
         state.elapse(&policy(), LEASE).unwrap();
@@ -79,7 +79,7 @@ fn a_token_whose_message_was_leased_again_is_superseded() {
 }
 
 #[test]
-fn a_token_of_another_start_of_the_broker_is_superseded() {
+fn a_lease_of_another_start_is_superseded() {
     let other = || {
         let (state, claim) = leased();
         (state, Claim { start: START + 1, ..claim })
@@ -88,7 +88,7 @@ fn a_token_of_another_start_of_the_broker_is_superseded() {
 }
 
 #[test]
-fn a_message_that_is_gone_is_settled_already_and_not_to_be_had_back() {
+fn a_settled_message_can_be_settled_again_and_not_released_or_renewed() {
     let gone = Row { settle: Ok(false), reject: Ok(false), ..refused(Refusal::Settled) };
     let settled = || {
         let (mut state, claim) = leased();
@@ -106,13 +106,13 @@ fn a_message_that_is_gone_is_settled_already_and_not_to_be_had_back() {
 }
 
 #[test]
-fn a_message_given_up_because_its_last_lease_ended_says_so_to_that_lease() {
+fn the_lease_whose_end_made_a_dead_letter_is_expired() {
     let given_up = || {
         let mut state = ChannelState::default();
         state.store(message(1));
         let once = Policy { max_deliveries: 1, ..policy() };
         let claim = state.lease_next(LEASE, START).unwrap().claim();
-        assert_eq!(state.elapse(&once, LEASE), Some(Elapsed::Buried(claim.sequence)));
+        assert_eq!(state.elapse(&once, LEASE), Some(Elapsed::DeadLettered(claim.sequence)));
         assert_eq!(state.count(State::Dead), 1);
         (state, claim)
     };
@@ -123,7 +123,7 @@ fn a_message_given_up_because_its_last_lease_ended_says_so_to_that_lease() {
 }
 
 #[test]
-fn a_hand_out_that_a_power_cut_forgot_has_ended() {
+fn a_lease_that_a_power_cut_lost_is_expired() {
     let later = || {
         let (state, claim) = leased();
         (state, Claim { handout: claim.handout + 1, ..claim })

@@ -1,49 +1,49 @@
-//! Where each message of a channel stands that is not plain: in line, behind its group, leased, delayed or dead. Derived
-//! from the messages, so that none is ever searched for.
+//! The state of each message that is not plain: in line, waiting for its group, leased, delayed or dead. Derived from
+//! the messages, so that no operation searches them.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::message::{Group, Message, Phase, Sequence, State};
+use super::message::{GroupName, Message, Phase, Sequence, State};
 use crate::clock::Millis;
 
-/// The index of a channel's messages.
+/// The index of a channel's messages by state.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    /// Those that may be leased now.
+pub(super) struct StateIndex {
+    /// Messages that can be leased now.
     line: BTreeSet<Sequence>,
-    /// Those that are ready while it is another's turn in their group.
+    /// Ready messages that wait for their turn in their group.
     behind: BTreeSet<Sequence>,
     leased: BTreeSet<Sequence>,
     delayed: BTreeSet<Sequence>,
     dead: BTreeSet<Sequence>,
-    /// When time next changes something about each.
+    /// The time of each message's next event.
     events: BTreeSet<(Millis, Sequence)>,
-    groups: HashMap<Group, Members>,
-    /// Groups are not looked at: the whole channel is one.
+    groups: HashMap<GroupName, Members>,
+    /// In the strict order, the whole channel is one group, and group names are ignored.
     strict: bool,
 }
 
-/// The messages of a group that are no dead letters.
+/// The messages of a group, without dead letters.
 #[derive(Debug, Default)]
 struct Members {
     all: BTreeSet<Sequence>,
     leased: usize,
-    /// Whose turn it is, if that message is ready.
+    /// The message whose turn it is, if it is ready.
     turn: Option<Sequence>,
 }
 
-impl Places {
+impl StateIndex {
     /// Whether the whole channel is one group.
     pub(super) fn is_strict(&self) -> bool {
         self.strict
     }
 
-    /// Another order: nothing may be listed.
+    /// An empty index for an order.
     pub(super) fn empty(strict: bool) -> Self {
         Self { strict, ..Self::default() }
     }
 
-    /// Puts a message where it belongs.
+    /// Adds a message to the index.
     pub(super) fn list(&mut self, sequence: Sequence, message: &Message) {
         self.events.extend(message.next_event().map(|at| (at, sequence)));
         let group = self.group(message);
@@ -63,7 +63,7 @@ impl Places {
         }
     }
 
-    /// Takes a message away from where it is; it is as it was when it was listed.
+    /// Removes a message from the index. It must be unchanged since [`Self::list`].
     pub(super) fn unlist(&mut self, sequence: Sequence, message: &Message) {
         if let Some(at) = message.next_event() {
             self.events.remove(&(at, sequence));
@@ -92,8 +92,8 @@ impl Places {
         }
     }
 
-    /// The group that a message takes turns in; a dead letter takes none.
-    fn group(&self, message: &Message) -> Option<Group> {
+    /// The message group that a message takes turns in; none for a dead letter.
+    fn group(&self, message: &Message) -> Option<GroupName> {
         match message.phase {
             Phase::Dead(_) => None,
             _ if self.strict => None,
@@ -101,9 +101,9 @@ impl Places {
         }
     }
 
-    /// Lets the first message of a group into the line, and nobody else: while the first is leased, delayed or backing
-    /// off, the group waits.
-    fn take_turns(&mut self, group: &Group) {
+    /// Moves only the first message of a group into the line. While the first is leased, delayed or backing off, the
+    /// group waits.
+    fn take_turns(&mut self, group: &GroupName) {
         let Some(members) = self.groups.get_mut(group) else { return };
         let first = members.all.first().copied().filter(|_| members.leased == 0);
         let ready = |sequence: &Sequence| self.line.contains(sequence) || self.behind.contains(sequence);
@@ -111,7 +111,7 @@ impl Places {
         if turn == members.turn {
             return;
         }
-        // Whoever had the turn may have been overtaken by one that came back.
+        // A message that returned may come before the one that had the turn.
         if let Some(before) = members.turn
             && self.line.remove(&before)
         {
@@ -124,12 +124,10 @@ impl Places {
         }
     }
 
-    /// The first message in line.
     pub(super) fn first_in_line(&self) -> Option<Sequence> {
         self.line.first().copied()
     }
 
-    /// How many are in line.
     pub(super) fn in_line(&self) -> u64 {
         self.line.len() as u64
     }
@@ -139,19 +137,18 @@ impl Places {
         self.line.first().into_iter().chain(self.behind.first()).min().copied()
     }
 
-    /// The message that was stored first and is no dead letter.
+    /// The message that was stored first and is not a dead letter.
     pub(super) fn oldest_alive(&self) -> Option<Sequence> {
         let firsts =
             [&self.line, &self.behind, &self.leased, &self.delayed].into_iter().filter_map(BTreeSet::first);
         firsts.min().copied()
     }
 
-    /// The message about which time next changes something, and when.
+    /// The next event, and its message.
     pub(super) fn next_event(&self) -> Option<(Millis, Sequence)> {
         self.events.first().copied()
     }
 
-    /// How many are in a state.
     pub(super) fn count(&self, state: State) -> u64 {
         let count = match state {
             State::Ready => self.line.len() + self.behind.len(),

@@ -7,7 +7,7 @@ use restante_wire::{header, path};
 use super::{ascii, asked::Wait, item};
 use crate::{
     clock::Clock,
-    core::{Delivery, Recorded},
+    core::{Delivery, StoredMessage},
     message,
 };
 
@@ -33,8 +33,8 @@ pub(super) fn with_content(headers: &mut HeaderMap) {
 }
 
 /// What the answer says of the message, its content apart.
-pub(super) fn message(delivery: &Delivery<Recorded>, clock: &Clock, headers: &mut HeaderMap) {
-    let Delivery { granted, content: Recorded { id, content }, .. } = delivery;
+pub(super) fn message(delivery: &Delivery<StoredMessage>, clock: &Clock, headers: &mut HeaderMap) {
+    let Delivery { granted, content: StoredMessage { id, content }, .. } = delivery;
     under(headers, &content.headers);
     let mut insert = |name, value| headers.insert(HeaderName::from_static(name), value);
     insert(header::MESSAGE_ID, ascii(id.to_string()));
@@ -46,7 +46,7 @@ pub(super) fn message(delivery: &Delivery<Recorded>, clock: &Clock, headers: &mu
 }
 
 /// What the answer says of the lease.
-pub(super) fn lease(delivery: &Delivery<Recorded>, clock: &Clock, headers: &mut HeaderMap) {
+pub(super) fn lease(delivery: &Delivery<StoredMessage>, clock: &Clock, headers: &mut HeaderMap) {
     let seconds = item::lease_seconds(delivery, clock.now());
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(seconds));
     let ends_at = ascii(clock.rfc3339(delivery.granted.ends_at));

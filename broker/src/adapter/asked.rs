@@ -21,7 +21,7 @@ pub(super) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
 #[derive(Debug)]
 pub(super) struct PullRequest {
     /// The lease, and the attempt.
-    pub(super) asked: core::Asked,
+    pub(super) asked: core::Pull,
     /// How long it waits.
     pub(super) wait: Wait,
     /// Settled before the answer leaves: at most once.
@@ -77,7 +77,7 @@ impl PullRequest {
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let form = PullForm { batch_max, lease_seconds };
-        let asked = core::Asked {
+        let asked = core::Pull {
             lease: bounded_lease(delivery, lease_seconds),
             attempt: attempt.map(|id| Attempt { id: id.into(), form }),
             answers: answers.clone(),

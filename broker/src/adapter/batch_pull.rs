@@ -109,7 +109,7 @@ impl PullAdapter {
     async fn take_more(
         &self,
         held: &mut Held,
-        asked: &crate::core::Asked,
+        asked: &crate::core::Pull,
         max: usize,
     ) -> Result<(), HttpError> {
         let left = max.saturating_sub(held.deliveries().len() + held.unreadable());

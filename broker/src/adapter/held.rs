@@ -7,13 +7,13 @@ use bytes::Bytes;
 use super::leased_body::{Leased, LeasedBody};
 use crate::{
     channel::Claim,
-    core::{Delivery, Reach, Recorded, SettleRefusal, StoreFailed, Ticket},
+    core::{Delivery, Router, SettleRefusal, StoreFailed, StoredMessage, Ticket},
 };
 
 /// Messages of one channel on their way to a receiver.
 pub(super) struct Held {
-    cores: Reach,
-    deliveries: VecDeque<Delivery<Recorded>>,
+    cores: Router,
+    deliveries: VecDeque<Delivery<StoredMessage>>,
     /// Those whose contents have not come from the log yet.
     coming: VecDeque<Delivery>,
     /// Whether those that do not leave take their old places.
@@ -26,7 +26,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Messages that were just leased; [`Self::filled`] follows.
-    pub(super) fn new(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
+    pub(super) fn new(cores: Router, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
         Self {
             cores,
             deliveries: VecDeque::new(),
@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// Messages that the receiver has already.
-    pub(super) fn repeated(cores: Reach, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
+    pub(super) fn repeated(cores: Router, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
         let mut held = Self::new(cores, deliveries);
         held.is_repeated = true;
         held
@@ -72,7 +72,7 @@ impl Held {
     }
 
     /// The messages.
-    pub(super) fn deliveries(&self) -> &VecDeque<Delivery<Recorded>> {
+    pub(super) fn deliveries(&self) -> &VecDeque<Delivery<StoredMessage>> {
         &self.deliveries
     }
 
@@ -95,7 +95,7 @@ impl Held {
             let mut settle = |claim: &Claim| {
                 let settled = core.settle(channel, *claim);
                 if matches!(settled, Err(SettleRefusal::StoreFull)) {
-                    core.take_back(channel, *claim);
+                    core.return_unsent(channel, *claim);
                 }
                 settled.ok()
             };
@@ -116,7 +116,7 @@ impl Held {
     }
 
     /// The first message leaves: what it was, and how it is given back if it does not arrive.
-    pub(super) fn leaves(&mut self) -> Option<(Delivery<Recorded, ()>, Leased)> {
+    pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, Leased)> {
         let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
         let mut leased = Leased::new(&self.cores);
         leased.add(self.is_given_back.then(|| (channel, granted.claim())), memory);
@@ -138,14 +138,14 @@ impl Drop for Held {
         let here = self.deliveries.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         let coming = self.coming.iter().map(|delivery| (delivery.channel, delivery.granted.claim()));
         for (channel, claim) in here.chain(coming) {
-            self.cores.tell(channel, move |core| core.take_back(channel, claim));
+            self.cores.tell(channel, move |core| core.return_unsent(channel, claim));
         }
     }
 }
 
 /// Waits for all of some promises of a channel's core; nearly always they are of one group.
 pub(super) async fn wait_for_all(
-    cores: &Reach,
+    cores: &Router,
     channel: u32,
     tickets: Vec<Ticket>,
 ) -> Result<(), StoreFailed> {

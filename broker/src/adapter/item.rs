@@ -6,13 +6,17 @@ use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
 use crate::{
     channel::{DeadLetter, Message, Phase},
     clock::{Clock, Millis},
-    core::{Delivery, Recorded, Seen},
+    core::{Delivery, PeekedMessage, StoredMessage},
     message::{self, Origin},
 };
 
 /// A message that was leased until its head says; settled already, if it is not `leased`.
-pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, clock: &Clock, leased: bool) -> DeliveredHead {
-    let Delivery { granted, token, content: Recorded { id, content }, .. } = delivery;
+pub(super) fn delivered<M>(
+    delivery: &Delivery<StoredMessage, M>,
+    clock: &Clock,
+    leased: bool,
+) -> DeliveredHead {
+    let Delivery { granted, token, content: StoredMessage { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
         id: id.to_string(),
         enqueued_at: clock.rfc3339(granted.stored.enqueued_at),
@@ -31,7 +35,11 @@ pub(super) fn delivered<M>(delivery: &Delivery<Recorded, M>, clock: &Clock, leas
 }
 
 /// A message that was looked at.
-pub(super) fn seen(seen: &Seen, Recorded { id, content }: &Recorded, clock: &Clock) -> DeliveredHead {
+pub(super) fn seen(
+    seen: &PeekedMessage,
+    StoredMessage { id, content }: &StoredMessage,
+    clock: &Clock,
+) -> DeliveredHead {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase, state_at: _ } = message;
     let mut head = DeliveredHead {

@@ -13,14 +13,14 @@ use smallvec::SmallVec;
 
 use crate::{
     channel::Claim,
-    core::Reach,
+    core::Router,
     http::undelivered::{self, Parcel},
     shared::Taken,
 };
 
 /// Messages on their way to a receiver, and the memory that they take. Dropped before they were sent, they take their old places.
 pub(super) struct Leased {
-    cores: Reach,
+    cores: Router,
     claims: SmallVec<[(u32, Claim); 1]>,
     memory: SmallVec<[Taken; 1]>,
 }
@@ -34,7 +34,7 @@ pub(super) struct LeasedBody {
 
 impl Leased {
     /// Nothing yet.
-    pub(super) fn new(cores: &Reach) -> Self {
+    pub(super) fn new(cores: &Router) -> Self {
         Self { cores: cores.clone(), claims: SmallVec::new(), memory: SmallVec::new() }
     }
 
@@ -65,7 +65,7 @@ impl Parcel for Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         for (channel, claim) in self.claims.drain(..) {
-            self.cores.tell(channel, move |core| core.take_back(channel, claim));
+            self.cores.tell(channel, move |core| core.return_unsent(channel, claim));
         }
     }
 }

@@ -49,7 +49,7 @@ use crate::{
     admin::Health,
     channel::LeaseSealer,
     clock::Clock,
-    core::{CounterRegistry, Reach},
+    core::{CounterRegistry, Router},
     drain::Drain,
     http::{BrowserRules, Callers, HttpError, Prefix},
     metrics::Metrics,
@@ -64,7 +64,7 @@ pub struct Context {
     /// Which channel an address belongs to.
     pub store: AddressStore,
     /// The channels, on their cores.
-    pub cores: Reach,
+    pub cores: Router,
     /// The clock that all times are by.
     pub clock: Clock,
     /// The seal of lease tokens.

@@ -21,7 +21,7 @@ use crate::{
     address_store::ChannelEntry,
     channel::{Sequence, State},
     clock::Clock,
-    core::{Content, Look, ReadBack, Recorded, Seen, Unread},
+    core::{Content, PeekOutcome, PeekedMessage, ReadBack, StoredMessage, UnreadableMessage},
     http::{Caller, HttpError},
     message::Origin,
     shared::Share,
@@ -89,15 +89,15 @@ enum Place {
 
 /// How a look went on.
 enum Looked {
-    Message(Box<Seen>, Recorded, Box<DeliveredHead>),
+    Message(Box<PeekedMessage>, StoredMessage, Box<DeliveredHead>),
     /// There may be more, for another request.
     More,
     End,
 }
 
 /// What stands for a message that cannot be read.
-fn nothing() -> Recorded {
-    Recorded { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
+fn nothing() -> StoredMessage {
+    StoredMessage { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
 }
 
 /// The messages that are asked for.
@@ -132,16 +132,16 @@ impl Peek {
                 return Ok(Looked::More);
             }
             let (mut seen, sequence) = match self.look(&span).await? {
-                Look::Seen(seen) => (seen, self.asked.from.1),
-                Look::End => {
+                PeekOutcome::Message(seen) => (seen, self.asked.from.1),
+                PeekOutcome::End => {
                     self.asked.from = (self.asked.from.0 + 1, 0);
                     continue;
                 }
-                Look::TooLarge(sequence) => {
+                PeekOutcome::TooLarge(sequence) => {
                     self.asked.from.1 = sequence;
                     return Ok(Looked::More);
                 }
-                Look::NoMemory => return Err(Stopped::Busy),
+                PeekOutcome::NoMemory => return Err(Stopped::Busy),
             };
             let read =
                 self.context.cores.content(span.entry.number, seen.sequence, None, &mut seen.content).await?;
@@ -160,7 +160,7 @@ impl Peek {
                 ReadBack::Unreadable(_) => continue,
             };
             if let Some(mut head) = span.told(&seen, &recorded, &self.context.clock) {
-                if let Some(Unread { id, why }) = unread {
+                if let Some(UnreadableMessage { id, why }) = unread {
                     head.id = id.map(|id| id.to_string()).unwrap_or_default();
                     head.unreadable = Some(why);
                 }
@@ -172,7 +172,7 @@ impl Peek {
     }
 
     /// Looks for the next message of a span; once the answer has begun, as long as it takes until there is memory.
-    async fn look(&self, span: &Span) -> Result<Look, Stopped> {
+    async fn look(&self, span: &Span) -> Result<PeekOutcome, Stopped> {
         let has_begun = self.place != Place::Start;
         // One message is told whatever its size.
         let bytes = if has_begun { self.bytes } else { u64::MAX };
@@ -181,10 +181,10 @@ impl Peek {
         loop {
             let freed = self.answers.budget().freed();
             let look = self.context.cores.ask(span.entry.number, &asked, move |core, (entry, answers)| {
-                core.look(entry, state, first, bytes, answers)
+                core.peek(entry, state, first, bytes, answers)
             });
             match look.await.map_err(|_| Stopped::Gone)?? {
-                Look::NoMemory if has_begun => {
+                PeekOutcome::NoMemory if has_begun => {
                     timeout(MEMORY_WITHIN, freed).await.map_err(|_| Stopped::Busy)?
                 }
                 look => return Ok(look),
@@ -195,7 +195,7 @@ impl Peek {
 
 impl Span {
     /// What is told of a message, if it is.
-    fn told(&self, seen: &Seen, recorded: &Recorded, clock: &Clock) -> Option<DeliveredHead> {
+    fn told(&self, seen: &PeekedMessage, recorded: &StoredMessage, clock: &Clock) -> Option<DeliveredHead> {
         let origin = || Origin::of(&recorded.content.headers).map(|origin| origin.channel);
         let given_up_by = match &self.which {
             Which::All => return Some(item::seen(seen, recorded, clock)),

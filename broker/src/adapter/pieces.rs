@@ -13,7 +13,7 @@ use super::{
     refusal,
 };
 use crate::{
-    core::{Reach, StoreFailed},
+    core::{Router, StoreFailed},
     http::{HttpError, undelivered},
     shared::{Share, Taken},
 };
@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Prints messages into pieces.
 pub(super) struct Printer {
-    cores: Reach,
+    cores: Router,
     answers: Share,
     out: Vec<u8>,
     /// The message that is being printed, and itself.
@@ -70,7 +70,7 @@ impl From<Stopped> for HttpError {
 
 impl Printer {
     /// For one answer, whose pieces count as this caller's.
-    pub(super) fn new(cores: &Reach, answers: &Share) -> Self {
+    pub(super) fn new(cores: &Router, answers: &Share) -> Self {
         let whole = Leased::new(cores);
         Self { cores: cores.clone(), answers: answers.clone(), out: Vec::new(), current: None, whole }
     }
@@ -154,7 +154,7 @@ pub(super) fn sent(Piece { bytes, leased }: Piece) -> Bytes {
 }
 
 /// A message that is looked at and stays.
-pub(super) fn looked_at(cores: &Reach, memory: Taken) -> Leased {
+pub(super) fn looked_at(cores: &Router, memory: Taken) -> Leased {
     let mut leased = Leased::new(cores);
     leased.add(None, memory);
     leased

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Answering, Context, ascii, refusal, said::Said};
 use crate::{
     address_store::ChannelEntry,
-    core::{Content, Push, PushRefusal, Pushed, Reach, Turn, WaitRefusal, idempotency::KeyHash},
+    core::{Content, Push, PushRefusal, Pushed, Router, SenderPlace, WaitRefusal, keys::KeyHash},
     http::{
         Caller, HttpError,
         body::{Announced, WholeBody},
@@ -50,8 +50,8 @@ struct Asked {
 
 /// A sender's place among those who wait for room; given up when the sender hangs up.
 struct Place {
-    cores: Reach,
-    turn: Turn,
+    cores: Router,
+    turn: SenderPlace,
     key: Option<KeyHash>,
     wake: Arc<Notify>,
 }
@@ -145,7 +145,7 @@ impl PushAdapter {
     }
 
     /// Stores a message, or says why not.
-    pub(super) async fn push(&self, push: Push, turn: Option<Turn>) -> Result<Pushed, PushRefusal> {
+    pub(super) async fn push(&self, push: Push, turn: Option<SenderPlace>) -> Result<Pushed, PushRefusal> {
         self.context.cores.push(&self.channels, push, turn).await
     }
 

@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 use super::{Context, PullAdapter, answer, asked::PullRequest, held::Held, refusal};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
-    core::{Asked, Delivered, Delivery, PullRefusal, Reach, Ticket},
+    core::{Delivery, Pull, PullOutcome, PullRefusal, Router, Ticket},
     http::HttpError,
     metrics::Metrics,
 };
 
 /// A receiver's place among those who wait; given up when the receiver hangs up.
 struct Place {
-    cores: Reach,
+    cores: Router,
     channel: u32,
     id: WaiterId,
     arrival: Arrival<Box<Delivery>>,
@@ -31,7 +31,7 @@ impl Drop for Place {
         let came = came.map(|delivery| delivery.granted.claim());
         self.cores.tell(channel, move |core| {
             core.stop_waiting(channel, id);
-            came.into_iter().for_each(|claim| core.take_back(channel, claim));
+            came.into_iter().for_each(|claim| core.return_unsent(channel, claim));
         });
     }
 }
@@ -65,7 +65,7 @@ impl PullAdapter {
     /// What was settled is on disk before the wait begins, and when this returns.
     pub(super) async fn next(
         &self,
-        asked: &Asked,
+        asked: &Pull,
         wait_seconds: u32,
         settled: &Settled,
     ) -> Result<Option<Held>, HttpError> {
@@ -83,7 +83,7 @@ impl PullAdapter {
     pub(super) async fn filled(
         &self,
         held: Held,
-        asked: &Asked,
+        asked: &Pull,
         wait_seconds: u32,
     ) -> Result<Option<Held>, HttpError> {
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
@@ -100,14 +100,14 @@ impl PullAdapter {
         Ok(Some(held))
     }
 
-    async fn pull(&self, asked: &Asked) -> Result<Pulled, HttpError> {
+    async fn pull(&self, asked: &Pull) -> Result<Pulled, HttpError> {
         let (cores, number) = (&self.context.cores, self.channel.number);
         let (asked, back) = (asked.clone(), cores.clone());
         let pulled = cores.ask(number, &self.channel, move |core, channel| {
             Ok(match core.pull(channel, &asked)? {
-                Delivered::Now(delivery) => Pulled::Held(Held::new(back, [delivery])),
-                Delivered::Again(deliveries) => Pulled::Held(Held::repeated(back, deliveries)),
-                Delivered::Later(id, arrival) => {
+                PullOutcome::Delivered(delivery) => Pulled::Held(Held::new(back, [delivery])),
+                PullOutcome::Repeated(deliveries) => Pulled::Held(Held::repeated(back, deliveries)),
+                PullOutcome::Waiting(id, arrival) => {
                     Pulled::Waits(Place { cores: back, channel: channel.number, id, arrival })
                 }
             })

@@ -14,7 +14,7 @@ use crate::{
     clock::Millis,
     core::{
         Content, Push,
-        idempotency::{self, Fingerprint, PushKey},
+        keys::{self, Fingerprint, PushKey},
     },
     http::{HttpError, header},
     message,
@@ -80,11 +80,7 @@ impl Said {
             self.check(channel)?;
         }
         let key = self.key.as_ref().map(|key| PushKey {
-            hash: idempotency::hash(
-                channels.first().map_or(0, |channel| channel.number),
-                address.as_str(),
-                key,
-            ),
+            hash: keys::hash(channels.first().map_or(0, |channel| channel.number), address.as_str(), key),
             fingerprint: self.fingerprint(&content),
         });
         let millis = |seconds: u32| Millis::from(seconds) * 1000;
@@ -94,7 +90,7 @@ impl Said {
             group: self.group.map(Arc::from),
             delay: self.delay_seconds.map(millis),
             ttl: self.ttl_seconds.map(millis),
-            recalled: Vec::new(),
+            key_records: Vec::new(),
         })
     }
 
@@ -143,7 +139,7 @@ impl Said {
         let (delay, ttl) = (number(self.delay_seconds), number(self.ttl_seconds));
         let group = self.group.as_deref().unwrap_or("").as_bytes();
         let said = [&content.body[..], group, &delay, &ttl];
-        idempotency::fingerprint(
+        keys::fingerprint(
             said.into_iter().chain(kept.into_iter().flat_map(|(name, value)| [name.as_bytes(), value])),
         )
     }

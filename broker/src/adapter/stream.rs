@@ -25,7 +25,7 @@ use super::{
 use crate::{
     channel::Claim,
     clock::Millis,
-    core::{Asked, bounded_lease},
+    core::{Pull, bounded_lease},
     http::{
         Caller, HttpError,
         body::{self, NoBody},
@@ -50,7 +50,7 @@ const MEMORY_AGAIN: Duration = Duration::from_secs(1);
 /// One receiver's stream.
 struct Events {
     source: PullAdapter,
-    asked: Asked,
+    asked: Pull,
     /// How many messages may be unsettled.
     in_flight: usize,
     /// Those that were sent and may be.
@@ -86,7 +86,7 @@ async fn begun(
     let lease_ended = lease_ended.await?;
     let lease_ended = lease_ended.ok_or_else(|| source.refused(crate::core::PullRefusal::Closed))?;
     let events = Events {
-        asked: Asked { lease, attempt: None, answers: caller.answers().clone() },
+        asked: Pull { lease, attempt: None, answers: caller.answers().clone() },
         in_flight,
         sent: Vec::new(),
         lease_ended,

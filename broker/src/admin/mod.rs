@@ -93,8 +93,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let (older_segments, older_bytes) = admin.older.held();
     sampled.store_segments.set((older_segments + store.segments.load(Relaxed)) as i64);
     sampled.store_bytes.set((older_bytes + store.bytes.load(Relaxed)) as i64);
-    sampled.store_retained_bytes.set(store.live_bytes.load(Relaxed) as i64);
-    sampled.relay_messages.set(store.outgoing.load(Relaxed) as i64);
+    sampled.store_retained_bytes.set(store.retained_bytes.load(Relaxed) as i64);
+    sampled.relay_messages.set(store.relay_messages.load(Relaxed) as i64);
     sampled.idempotency_keys.set(store.keys.load(Relaxed) as i64);
     sampled.hot_body_memory_bytes.set(store.hot_bytes.load(Relaxed) as i64);
     let clock = admin.cores.clock();
@@ -135,8 +135,8 @@ mod tests {
         let shown = [
             ("restante_store_segments", &samples.segments),
             ("restante_store_bytes", &samples.bytes),
-            ("restante_store_retained_bytes", &samples.live_bytes),
-            ("restante_relay_messages", &samples.outgoing),
+            ("restante_store_retained_bytes", &samples.retained_bytes),
+            ("restante_relay_messages", &samples.relay_messages),
             ("restante_idempotency_keys", &samples.keys),
             ("restante_hot_body_memory_bytes", &samples.hot_bytes),
         ];

@@ -9,8 +9,8 @@ use crate::data_folder::logs::LogFolder;
 use crate::{
     address_store::look::Harm,
     core::{
-        Apart,
-        whose::{self, Orphan},
+        UidConflict,
+        ownership::{self, Orphan},
     },
     data_folder,
     log::disk::{
@@ -100,7 +100,7 @@ impl Damage {
         let what = format!(
             "it has messages or keys of {} that the address store does not know, and that nobody has deleted: {}. {why}",
             super::text::count(orphans.len() as u64, "channel"),
-            whose::listed(orphans)
+            ownership::listed(orphans)
         );
         let means = "no message is lost, only the configuration of the channels: a start and salvage make them orphans that keep their \
                      messages";
@@ -108,7 +108,7 @@ impl Damage {
     }
 
     /// The log knows a channel as another.
-    pub(super) fn of_apart(Apart { number, in_log, other }: &Apart) -> Self {
+    pub(super) fn of_apart(UidConflict { number, in_log, other }: &UidConflict) -> Self {
         let what =
             format!("channel number {number} is {in_log} here and has the UID {other} in the address store");
         let means = "the folders addresses and log are not of one time, and a start refuses them; salvage goes by the log";

@@ -19,7 +19,7 @@ use super::{CareError, Verdict, fresh::Fresh, place::Place, report::Report, stdo
 use crate::{
     clock::{TimeSource, rfc3339},
     config::SalvageArguments,
-    core::without_content,
+    core::residual_records,
     data_folder,
     log::{AppendError, DiskLog, Log, LogError, OpenError, Options, Purpose, Record, Sync},
 };
@@ -106,7 +106,7 @@ fn write_log(view: &View, folder: &Path) -> Result<(), CareError> {
         match seen.unread {
             None => write(record),
             // The message is lost; what else its record says is not.
-            Some(_) => without_content(record, &mut write),
+            Some(_) => residual_records(record, &mut write),
         }
     })?;
     written?;

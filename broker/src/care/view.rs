@@ -14,7 +14,7 @@ use crate::{
     address_store::{self, ChannelEntry},
     channel::{ChannelState, Message, Sequence},
     clock::Past,
-    core::{Known, Replay, whose::Said},
+    core::{KnownUids, Replay, ownership::ChannelEvidence},
     data_folder,
     log::{Position, Record},
 };
@@ -75,7 +75,7 @@ impl View {
         }
         let known: HashMap<u32, Uuid> =
             addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
-        let known = Known::by(move |number| known.get(&number).copied());
+        let known = KnownUids::by(move |number| known.get(&number).copied());
         let (mut replay, mut kinds) = (Replay::beside(known), BTreeMap::new());
         let mut unread = BTreeMap::new();
         let unreadable = logs.records(|seen, record| {
@@ -89,8 +89,8 @@ impl View {
             }
         })?;
         replay.finish();
-        let said = replay.said();
-        replay.hand_over();
+        let evidence = replay.channel_evidence();
+        replay.deliver_parcels();
         let mut damage: Vec<_> =
             folder.harm.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
         // What stands in a log's place is told of already.
@@ -99,8 +99,8 @@ impl View {
         let wrong = data_folder::wrong_addresses(folder.addresses_id.as_deref(), addresses.id.as_deref());
         damage.extend(wrong.map(|reason| Damage::of_file(data_folder::ADDRESSES, reason)));
         damage.extend(addresses.harm.iter().map(Damage::of_addresses));
-        let deleted = complete_deletions(&mut addresses, &said);
-        let (apart, lost) = adopt_lost(&mut addresses, &said);
+        let deleted = complete_deletions(&mut addresses, &evidence);
+        let (apart, lost) = adopt_lost(&mut addresses, &evidence);
         damage.extend(apart);
         damage.extend(logs.harm().iter().chain(&unreadable).map(Damage::of_log));
         damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
@@ -172,27 +172,31 @@ impl<'a> Held<'a> {
 /// other channels than the log does as well, which a start refuses.
 fn adopt_lost(
     addresses: &mut address_store::look::Looked,
-    said: &Said,
+    evidence: &ChannelEvidence,
 ) -> (Vec<Damage>, BTreeMap<u32, bool>) {
     let known: BTreeSet<u32> = addresses.channels().iter().map(|(entry, _)| entry.number).collect();
-    let is_known = |number| known.contains(&number) && !said.apart.contains_key(&number);
-    let is_taken = |uid| addresses.has(uid) && !said.apart.values().any(|apart| apart.other == uid);
-    let orphans = said.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
-    let mut damage: Vec<_> = said.apart.values().map(Damage::of_apart).collect();
-    if orphans.iter().any(|orphan| !said.apart.contains_key(&orphan.entry.number)) {
+    let is_known = |number| known.contains(&number) && !evidence.conflicts.contains_key(&number);
+    let is_taken =
+        |uid| addresses.has(uid) && !evidence.conflicts.values().any(|conflict| conflict.other == uid);
+    let orphans = evidence.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
+    let mut damage: Vec<_> = evidence.conflicts.values().map(Damage::of_apart).collect();
+    if orphans.iter().any(|orphan| !evidence.conflicts.contains_key(&orphan.entry.number)) {
         damage.push(Damage::of_lost(&orphans, addresses.has_files()));
     }
     let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
     // The log has the last word on whose a number is, though nothing may be stored of that channel any more.
-    said.apart.keys().for_each(|number| addresses.take_out(*number));
+    evidence.conflicts.keys().for_each(|number| addresses.take_out(*number));
     orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
     (damage, lost)
 }
 
 /// Completes deletions that only the logs know of, as a start does. Returns those of channels that were still there.
-fn complete_deletions(addresses: &mut address_store::look::Looked, said: &Said) -> Vec<(String, Uuid)> {
+fn complete_deletions(
+    addresses: &mut address_store::look::Looked,
+    evidence: &ChannelEvidence,
+) -> Vec<(String, Uuid)> {
     let held = |uid| addresses.number(uid);
-    let unfinished = said.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_left());
+    let unfinished = evidence.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_left());
     let entries = unfinished.into_iter().filter_map(|(_, uid)| addresses.complete(uid));
     entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
 }

@@ -31,19 +31,19 @@ pub struct ChannelCounters {
     /// When the oldest message was stored; 0 without messages.
     oldest: AtomicU64,
     /// Messages that other shards relay to the channel.
-    pub under_way: UnderWay,
+    pub in_relay: InRelayCounts,
 }
 
 /// Messages in relay to a channel. The sending shards count them, and the channel's shard checks the count before a
 /// deletion. If a relay and a deletion begin at the same time, at least one of them sees the other.
 #[derive(Debug, Default)]
-pub struct UnderWay {
+pub struct InRelayCounts {
     messages: AtomicU64,
     bytes: AtomicU64,
     closed: AtomicBool,
 }
 
-impl UnderWay {
+impl InRelayCounts {
     /// Counts a message that another shard begins to relay.
     pub fn begin(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Relaxed);

@@ -1,23 +1,22 @@
-//! Pulls whose answer may be lost: a repeat under the same attempt id gets what the first got.
+//! Pulls with an attempt id, whose answer may be lost: a repeat gets the same messages.
 
 use std::collections::HashMap;
 
 use crate::channel::{Attempt, AttemptId, PullForm, Sequence, WaiterId};
 
-/// What a pull with an attempt id came to.
+/// State of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It waits.
     Waiting(WaiterId),
-    /// It got these messages, which it still has.
-    Given(Vec<Sequence>),
+    /// It got these messages and still holds their leases.
+    Delivered(Vec<Sequence>),
 }
 
-/// A repeat asks for something else than the pull that it would repeat.
+/// The repeat asks for something else than the first pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OtherForm;
 
-/// The attempts of one channel: one for each receiver that waits, and one for each message that is leased, at the most.
+/// The attempts of one channel: at most one for each waiting receiver and each leased message.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     by_id: HashMap<AttemptId, (PullForm, Outcome)>,
@@ -25,7 +24,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// What an attempt came to, unless it has nothing any more.
+    /// The state of an attempt; none once it holds nothing.
     pub(super) fn get(&self, attempt: &Attempt) -> Result<Option<&Outcome>, OtherForm> {
         match self.by_id.get(&attempt.id) {
             Some((form, _)) if *form != attempt.form => Err(OtherForm),
@@ -33,44 +32,42 @@ impl Attempts {
         }
     }
 
-    /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// An attempt waits.
-    pub(super) fn waits(&mut self, attempt: &Attempt, waiter: WaiterId) {
+    pub(super) fn set_waiting(&mut self, attempt: &Attempt, waiter: WaiterId) {
         self.by_id.insert(attempt.id.clone(), (attempt.form, Outcome::Waiting(waiter)));
     }
 
-    /// An attempt waits no longer, unless a repeat does.
-    pub(super) fn stops_waiting(&mut self, attempt: &Attempt, waiter: WaiterId) {
+    /// Removes a waiting attempt, unless a repeat has taken over its place.
+    pub(super) fn stop_waiting_attempt(&mut self, attempt: &Attempt, waiter: WaiterId) {
         let waits = |(_, outcome): &(PullForm, Outcome)| *outcome == Outcome::Waiting(waiter);
         if self.by_id.get(&attempt.id).is_some_and(waits) {
             self.by_id.remove(&attempt.id);
         }
     }
 
-    /// Nobody waits any longer.
-    pub(super) fn nobody_waits(&mut self) {
-        self.by_id.retain(|_, (_, outcome)| matches!(outcome, Outcome::Given(_)));
+    /// Removes all waiting attempts.
+    pub(super) fn stop_all_waiting(&mut self) {
+        self.by_id.retain(|_, (_, outcome)| matches!(outcome, Outcome::Delivered(_)));
     }
 
-    /// An attempt got a message.
-    pub(super) fn got(&mut self, attempt: &Attempt, sequence: Sequence) {
+    /// Adds a message to an attempt.
+    pub(super) fn delivered(&mut self, attempt: &Attempt, sequence: Sequence) {
         self.by_message.insert(sequence, attempt.id.clone());
         match self.by_id.get_mut(&attempt.id) {
-            Some((_, Outcome::Given(messages))) => messages.push(sequence),
+            Some((_, Outcome::Delivered(messages))) => messages.push(sequence),
             Some((_, Outcome::Waiting(_))) | None => {
-                self.by_id.insert(attempt.id.clone(), (attempt.form, Outcome::Given(vec![sequence])));
+                self.by_id.insert(attempt.id.clone(), (attempt.form, Outcome::Delivered(vec![sequence])));
             }
         }
     }
 
-    /// A message is not leased any more.
-    pub(super) fn lost(&mut self, sequence: Sequence) {
+    /// Removes a message whose lease ended.
+    pub(super) fn lease_ended(&mut self, sequence: Sequence) {
         let Some(id) = self.by_message.remove(&sequence) else { return };
-        if let Some((_, Outcome::Given(messages))) = self.by_id.get_mut(&id) {
+        if let Some((_, Outcome::Delivered(messages))) = self.by_id.get_mut(&id) {
             messages.retain(|other| *other != sequence);
             if messages.is_empty() {
                 self.by_id.remove(&id);
@@ -84,31 +81,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_is_remembered_for_as_long_as_it_has_a_message() {
+    fn an_attempt_is_remembered_while_it_holds_a_message() {
         let (mut attempts, a) = (Attempts::default(), Attempt { id: "a".into(), form: PullForm::default() });
-        attempts.got(&a, 1);
-        attempts.got(&a, 2);
-        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Given(vec![1, 2]))));
-        attempts.lost(1);
-        attempts.lost(7);
-        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Given(vec![2]))));
-        attempts.lost(2);
+        attempts.delivered(&a, 1);
+        attempts.delivered(&a, 2);
+        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Delivered(vec![1, 2]))));
+        attempts.lease_ended(1);
+        attempts.lease_ended(7);
+        assert_eq!(attempts.get(&a), Ok(Some(&Outcome::Delivered(vec![2]))));
+        attempts.lease_ended(2);
         assert_eq!(attempts.get(&a), Ok(None));
         assert!(attempts.by_message.is_empty());
     }
 
     #[test]
-    fn an_id_is_one_form_of_pull_until_it_has_nothing_any_more() {
+    fn an_id_belongs_to_one_form_of_pull_while_it_holds_a_message() {
         let of = |batch_max, lease_seconds| Attempt {
             id: "a".into(),
             form: PullForm { batch_max, lease_seconds },
         };
         let mut attempts = Attempts::default();
-        attempts.got(&of(Some(2), Some(30)), 1);
+        attempts.delivered(&of(Some(2), Some(30)), 1);
         for other in [of(None, Some(30)), of(Some(3), Some(30)), of(Some(2), None), of(Some(2), Some(31))] {
             assert_eq!(attempts.get(&other), Err(OtherForm), "{other:?}");
         }
-        attempts.lost(1);
+        attempts.lease_ended(1);
         assert_eq!(attempts.get(&of(None, None)), Ok(None));
     }
 }

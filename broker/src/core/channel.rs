@@ -1,11 +1,11 @@
-//! A core's channels: made when they are first used, or found in the log at start.
+//! The channels of a shard: created at their first use, or replayed from the log at start.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Channel, Core, Ticket, WorkFailed, by_channel, by_channel::Holder, room};
+use super::{Channel, Core, Ticket, WorkFailed, admission, channel_shares, channel_shares::Holder};
 use crate::{
     address_store::ChannelEntry,
     channel::{ChannelCounters, ChannelState, Policy},
@@ -13,22 +13,20 @@ use crate::{
     shared::{Share, Shared},
 };
 
-/// Every channel's counters, for the threads that read them. Written only when a channel comes or goes.
+/// The counters of all channels, for threads that read them. The map changes only when a channel is created or deleted.
 #[derive(Debug, Default)]
 pub struct CounterRegistry(Mutex<HashMap<u32, Arc<ChannelCounters>>>);
 
 impl CounterRegistry {
-    /// The counters of a channel; zeros when it was never used.
+    /// The counters of a channel; zeros if it was never used.
     pub fn get(&self, number: u32) -> Arc<ChannelCounters> {
         self.lock().get(&number).cloned().unwrap_or_default()
     }
 
-    /// Receivers that wait, on all channels.
     pub fn waiting_receivers(&self) -> u64 {
         self.lock().values().map(|counters| counters.waiting_receivers()).sum()
     }
 
-    /// Senders that wait, on all channels.
     pub fn waiting_senders(&self) -> u64 {
         self.lock().values().map(|counters| counters.waiting_senders()).sum()
     }
@@ -46,11 +44,11 @@ impl CounterRegistry {
     }
 }
 
-/// What a channel stores, as its share of the disk.
+/// The bytes that a channel stores, as its share of the disk; returned on drop.
 #[derive(Debug)]
-pub(super) struct Stored(pub(super) Share);
+pub(super) struct DiskShare(pub(super) Share);
 
-impl Drop for Stored {
+impl Drop for DiskShare {
     fn drop(&mut self) {
         self.0.set(0);
     }
@@ -66,9 +64,9 @@ impl Channel {
         state.set_order(entry.config.delivery.order);
         let channel = Self {
             policy: Policy::of(&entry.config),
-            rate: room::rate_limiter(&entry.config.limits),
+            rate: admission::rate_limiter(&entry.config.limits),
             counters: counters.get_or_insert(entry.number),
-            disk: Stored(by_channel::share(disk, entry.number, &entry.config.namespace)),
+            disk: DiskShare(channel_shares::share(disk, entry.number, &entry.config.namespace)),
             entry,
             state,
             receivers: Default::default(),
@@ -78,16 +76,16 @@ impl Channel {
             wakes_at: None,
             listed_as_idle: false,
             lacks_memory: false,
-            owed: 0,
+            reserved_records: 0,
         };
         channel.publish();
         channel
     }
 
-    /// The channel obeys another configuration from now on. Its messages are not touched.
+    /// Applies another configuration. Messages are not touched.
     fn configure(&mut self, entry: Arc<ChannelEntry>) {
         if self.entry.config.limits.pushes_per_second != entry.config.limits.pushes_per_second {
-            self.rate = room::rate_limiter(&entry.config.limits);
+            self.rate = admission::rate_limiter(&entry.config.limits);
         }
         self.policy = Policy::of(&entry.config);
         self.state.set_order(entry.config.delivery.order);
@@ -95,7 +93,7 @@ impl Channel {
         self.senders.wake_all();
     }
 
-    /// Shows other threads what the channel holds now.
+    /// Publishes the channel's numbers for other threads.
     pub(super) fn publish(&self) {
         self.counters.publish(&self.state, self.receivers.len(), self.senders.len());
         self.disk.0.set(self.state.bytes());
@@ -103,7 +101,7 @@ impl Channel {
 }
 
 impl<L: Log> Core<L> {
-    /// The channel of an entry; `None` when its deletion has begun.
+    /// The channel of an entry, created if necessary; `None` if it is being deleted.
     pub(super) fn channel(&mut self, entry: &Arc<ChannelEntry>) -> Option<&mut Channel> {
         if self.closed.contains(&entry.number) {
             return None;
@@ -117,10 +115,10 @@ impl<L: Log> Core<L> {
         self.channels.get_mut(&entry.number).map(|channel| &mut **channel)
     }
 
-    /// These channels may have another configuration.
+    /// Applies configurations that may have changed.
     pub fn changed(&mut self, entries: &[Arc<ChannelEntry>]) {
         for entry in entries {
-            // One that rests or was never used is made when it is.
+            // An idle or unused channel gets its configuration when it is created.
             if self.channels.contains_key(&entry.number) && !self.closed.contains(&entry.number) {
                 self.configure(entry.number, entry);
                 self.serve_waiting(entry.number);
@@ -129,24 +127,24 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Gives a channel the configuration that the address store has, and makes it if need be.
+    /// Applies the address store's configuration to a channel, creating it if necessary.
     fn configure(&mut self, number: u32, entry: &Arc<ChannelEntry>) {
         let newest = self.store.by_number(number).unwrap_or_else(|| entry.clone());
         match self.channels.get_mut(&number) {
             Some(channel) if Arc::ptr_eq(&channel.entry, &newest) => {}
             Some(channel) => channel.configure(newest),
             None => {
-                let state = self.resting.wake(number);
+                let state = self.idle.restore(number);
                 self.channels
                     .insert(number, Box::new(Channel::new(newest, state, &self.counters, &self.disk)));
             }
         }
     }
 
-    /// Deletes a channel for ever, if it is empty or `force` says so: its messages and its keys go, and it takes none any more.
-    /// Returns how many messages went, or how many stand in the way; those that are on their way to it among them. When the
-    /// promise is kept the log knows it; then the address store may forget the channel, and until it does the channel is there
-    /// and takes nothing.
+    /// Deletes a channel permanently, if it is empty or with `force`: its messages and keys go, and it accepts no more.
+    /// Returns the number of messages that went, or that prevent the deletion; messages in relay to it count. When the
+    /// ticket is committed, the deletion is in the log, and the address store may remove the channel. Until then the
+    /// channel exists and accepts nothing.
     pub fn close(
         &mut self,
         entry: &ChannelEntry,
@@ -155,19 +153,19 @@ impl<L: Log> Core<L> {
         self.alive()?;
         let number = entry.number;
         if self.closed.contains(&number) {
-            return Ok(Ok((0, self.everything_so_far(Sync::Now))));
+            return Ok(Ok((0, self.ticket_so_far(Sync::Now))));
         }
-        let under_way = &self.counters.get_or_insert(number).under_way;
-        under_way.close(true);
+        let in_relay = &self.counters.get_or_insert(number).in_relay;
+        in_relay.close(true);
         let here = self.channels.get(&number).map_or(0, |channel| channel.state.messages_count());
-        let messages = here + under_way.messages();
+        let messages = here + in_relay.messages();
         if messages > 0 && !force {
-            under_way.close(false);
+            in_relay.close(false);
             return Ok(Err(messages));
         }
         let record = Record::ChannelClosed { channel: number, uid: entry.config.uid.as_u128() };
         if !self.log.has_room(Purpose::Settle, record.encoded_len()) {
-            self.counters.get_or_insert(number).under_way.close(false);
+            self.counters.get_or_insert(number).in_relay.close(false);
             return Err(WorkFailed::NoRoom);
         }
         self.append(&record, Purpose::Settle)?;
@@ -177,14 +175,14 @@ impl<L: Log> Core<L> {
         Ok(Ok((messages, ticket)))
     }
 
-    /// The address store has forgotten a deleted channel: nobody asks for it, or sends anything to it, any more.
+    /// The address store has removed a deleted channel: nobody uses its counters any more.
     pub fn removed(&mut self, number: u32) {
         self.counters.remove(number);
     }
 
-    /// Nothing of a deleted channel is written any more: what there is of it in the log comes before its deletion.
+    /// Drops a deleted channel. No later record mentions it: all of its records come before its deletion.
     fn drop_channel(&mut self, number: u32) {
-        self.resting.forget(number);
+        self.idle.forget(number);
         let Some(mut channel) = self.channels.remove(&number) else { return };
         channel.counters.publish(&ChannelState::default(), 0, 0);
         self.timers.remove(number, channel.wakes_at);
@@ -198,15 +196,15 @@ impl<L: Log> Core<L> {
                 self.log.release(state_at);
             }
         }
-        self.owe(channel.owed, 0);
+        self.change_reserve(channel.reserved_records, 0);
         self.wakers.commit.notify_one();
     }
 
-    /// The channel's addresses answer 404 from now on: whoever waits there is told.
+    /// Dismisses all waiting receivers and senders: the channel's addresses answer 404 from now on.
     pub fn withdraw(&mut self, number: u32) {
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.receivers.dismiss();
-            channel.attempts.nobody_waits();
+            channel.attempts.stop_all_waiting();
             channel.senders.wake_all();
             self.touch(number);
         }

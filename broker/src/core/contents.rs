@@ -1,4 +1,4 @@
-//! Contents that stay in memory for the receivers to come, so that most are never read from the disk.
+//! Message bodies kept in memory for the next receivers, so that most are never read from disk.
 
 use std::collections::BTreeMap;
 
@@ -6,80 +6,75 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 use uuid::Uuid;
 
-use super::by_channel::ByChannel;
+use super::channel_shares::ChannelShares;
 use crate::{channel::Sequence, shared::Shared};
 
-/// A message's content and its kept headers, encoded by [`crate::message`].
+/// The body and kept headers of a message; [`crate::message`] encodes the headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// The kept headers.
     pub headers: Bytes,
-    /// The content, byte for byte as it was sent.
+    /// The body, byte for byte as sent.
     pub body: Bytes,
 }
 
 impl Content {
-    /// Bytes of both, which is what counts towards a channel's limit.
+    /// Bytes of both, which count towards a channel's limit.
     pub fn bytes(&self) -> usize {
         self.headers.len() + self.body.len()
     }
 }
 
-/// What the record of a message tells of it that its channel need not know.
+/// The part of a message's record that its channel does not keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct StoredMessage {
     /// The message's id, a UUIDv7.
     pub id: Uuid,
-    /// What was sent.
     pub content: Content,
 }
 
-/// The contents in memory, up to a limit of all and a share of each channel. When there is no room, those that come are not kept
-/// until others leave: those that came first are asked for first, so there is nothing better to throw out.
+/// Bodies in memory, up to a limit of all and a share of each channel. When it is full, new bodies are not kept until
+/// others leave: the oldest are delivered first, so evicting them would be worse.
 #[derive(Debug)]
 pub(super) struct HotContents {
-    // Messages come in order of their sequences: cheap to append to, and it never moves all that it holds, as a hash table
-    // does when it grows.
-    contents: BTreeMap<(u32, Sequence), Recorded>,
-    by_channel: ByChannel,
+    // Messages arrive in the order of their sequences: a tree appends cheaply, and unlike a growing hash table never
+    // moves all entries.
+    contents: BTreeMap<(u32, Sequence), StoredMessage>,
+    shares: ChannelShares,
 }
 
 impl HotContents {
-    /// Room for `max_bytes`.
     pub(super) fn new(max_bytes: u64) -> Self {
-        // Nobody is refused anything by it.
-        let refused = IntCounter::new("refused", "none").expect("the name is one");
-        Self { contents: BTreeMap::new(), by_channel: ByChannel::of(Shared::new(max_bytes, refused)) }
+        // Its refusals are not a metric.
+        let refused = IntCounter::new("refused", "none").expect("the name is valid");
+        Self { contents: BTreeMap::new(), shares: ChannelShares::of(Shared::new(max_bytes, refused)) }
     }
 
-    /// Keeps a content of a channel of a namespace, if there is room.
+    /// Keeps the body of a message, if there is room.
     pub(super) fn insert(
         &mut self,
         (channel, namespace): (u32, &str),
         sequence: Sequence,
-        recorded: Recorded,
+        recorded: StoredMessage,
     ) {
         let bytes = recorded.content.bytes() as u64;
-        if self.by_channel.may_take(channel, namespace, bytes) {
-            self.by_channel.add(channel, namespace, bytes);
+        if self.shares.may_take(channel, namespace, bytes) {
+            self.shares.add(channel, namespace, bytes);
             self.contents.insert((channel, sequence), recorded);
         }
     }
 
-    /// Bytes in memory.
     pub(super) fn bytes(&self) -> u64 {
-        self.by_channel.used()
+        self.shares.used()
     }
 
-    /// A content, if it was kept.
-    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<Recorded> {
+    pub(super) fn get(&self, channel: u32, sequence: Sequence) -> Option<StoredMessage> {
         self.contents.get(&(channel, sequence)).cloned()
     }
 
-    /// The message left.
+    /// Drops the body of a message that left.
     pub(super) fn remove(&mut self, channel: u32, sequence: Sequence) {
         if let Some(recorded) = self.contents.remove(&(channel, sequence)) {
-            self.by_channel.give_back(channel, recorded.content.bytes() as u64);
+            self.shares.give_back(channel, recorded.content.bytes() as u64);
         }
     }
 }
@@ -88,13 +83,13 @@ impl HotContents {
 mod tests {
     use super::*;
 
-    fn content(bytes: usize) -> Recorded {
+    fn content(bytes: usize) -> StoredMessage {
         let content = Content { headers: Bytes::new(), body: vec![0; bytes].into() };
-        Recorded { id: Uuid::nil(), content }
+        StoredMessage { id: Uuid::nil(), content }
     }
 
     #[test]
-    fn a_full_memory_keeps_what_came_first_and_takes_more_when_that_left() {
+    fn a_full_memory_keeps_the_first_bodies_and_takes_more_when_they_leave() {
         let orders = (1, "acme");
         let mut hot = HotContents::new(100);
         hot.insert(orders, 1, content(60));
@@ -106,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_channel_leaves_memory_to_others() {
+    fn one_channel_leaves_memory_to_other_channels() {
         let mut hot = HotContents::new(1000);
         (0..100).for_each(|sequence| hot.insert((1, "acme"), sequence, content(10)));
         hot.insert((2, "other"), 0, content(10));

@@ -1,4 +1,4 @@
-//! A cut through all logs of a broker at one moment.
+//! A cut through all logs of a broker at one moment, for a backup.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -10,18 +10,18 @@ use futures_util::future::try_join_all;
 use super::{Core, CoreGone, Cores, StoreFailed, WorkFailed};
 use crate::log::{DiskLog, Sync, disk::Cut};
 
-/// How long cores wait for one another. Longer than any sync of a disk that still works takes; one that has ended does not
-/// come at all.
+/// Time that workers wait for one another: longer than any sync of a working disk. A worker that has ended never
+/// arrives.
 const MEET_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where cores stand still until all of them do.
-struct Meeting {
+/// Where workers wait until all have arrived.
+struct CutBarrier {
     missing: Mutex<usize>,
     all_there: Condvar,
 }
 
-impl Meeting {
-    /// Waits for the others; false when one does not come.
+impl CutBarrier {
+    /// Waits for the others; false if one does not arrive in time.
     fn come(&self) -> bool {
         // A count cannot be left half changed.
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,18 +36,19 @@ impl Meeting {
 }
 
 impl Cores<DiskLog> {
-    /// The logs as they are now, older ones first: all that was answered by now is in them. What one core has told another is
-    /// in both or on its way, because all stand still at the same time: for as long as one takes to come to it.
+    /// A cut through all logs, older ones first; it has everything acknowledged before the call. All workers stand
+    /// still at the same time, so a message between two shards is in both logs or in relay. They stand still until the
+    /// slowest of them has arrived.
     pub async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
         for core in self.all() {
             let everything = core.run(|core| {
                 core.sync();
-                core.everything_so_far(Sync::Now)
+                core.ticket_so_far(Sync::Now)
             });
             everything.await?.wait().await?;
         }
         let missing = Mutex::new(self.all().len());
-        let meeting = Arc::new(Meeting { missing, all_there: Condvar::new() });
+        let meeting = Arc::new(CutBarrier { missing, all_there: Condvar::new() });
         let cuts = self.all().iter().map(|core| {
             let meeting = meeting.clone();
             core.run(move |core| if meeting.come() { Ok(core.cut()) } else { Err(CoreGone) })
@@ -65,7 +66,7 @@ impl Cores<DiskLog> {
 }
 
 impl Core<DiskLog> {
-    /// The older logs and its own as they are now: see [`DiskLog::cut`].
+    /// A cut through the older logs and through this shard's own: see [`DiskLog::cut`].
     fn cut(&mut self) -> Result<(Cut, Cut), StoreFailed> {
         self.alive()?;
         Ok((self.log.cut_older(), self.log.cut()))

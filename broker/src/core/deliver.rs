@@ -1,4 +1,4 @@
-//! Out of a channel: to the receiver that asks, or to the one that has waited longest.
+//! Delivery of messages: to the receiver that pulls, or to the one that has waited longest.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 use super::{
     Core, CoreGone, EVENTS_PER_TURN, Reading, SettleRefusal, StoreFailed, Ticket,
     attempts::Outcome,
-    promise::{ROOM_AGAIN_AFTER_MS, STATE_BYTES},
     records,
+    reserve::{ROOM_AGAIN_AFTER_MS, STATE_BYTES},
 };
 use crate::{
     address_store::ChannelEntry,
@@ -18,73 +18,68 @@ use crate::{
     shared::{self, Share, Taken},
 };
 
-/// A message handed out; its content may be on its way.
+/// A leased message; its body may still be read from the log.
 #[derive(Debug)]
 pub struct Delivery<C = Reading, M = Taken> {
     /// The number of its channel.
     pub channel: u32,
-    /// Which message, and the lease on it.
+    /// The message and its lease.
     pub granted: Granted,
     /// The sealed token of the lease.
     pub token: String,
-    /// What was sent.
     pub content: C,
-    /// When the answer may leave.
+    /// When the answer may be sent.
     pub ticket: Ticket,
-    /// The memory that it takes until it has left.
+    /// The memory that it takes until it is sent.
     pub memory: M,
 }
 
 impl<C> Delivery<C> {
-    /// The same with its content in another shape.
+    /// The same delivery with other content.
     pub fn with<D>(self, content: D) -> Delivery<D> {
         let Self { channel, granted, token, ticket, memory, content: _ } = self;
         Delivery { channel, granted, token, content, ticket, memory }
     }
 }
 
-/// What a receiver asks for.
+/// The parameters of a pull.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    /// How long the message will be the receiver's.
+pub struct Pull {
+    /// Duration of the lease.
     pub lease: Millis,
-    /// Under which a repeat is recognised.
     pub attempt: Option<Attempt>,
-    /// What the receiver has of the memory of answers. A message is leased only if there is some for it.
+    /// The receiver's share of the memory for answers. A message is leased only if there is memory for it.
     pub answers: Share,
 }
 
-/// What a pull met.
+/// Outcome of a pull.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a box would cost each pull an allocation")]
-pub enum Delivered {
-    /// A message.
-    Now(Delivery),
-    /// What the attempt got before.
-    Again(Vec<Delivery>),
-    /// Nothing yet: the message comes here.
-    Later(WaiterId, Arrival<Box<Delivery>>),
+pub enum PullOutcome {
+    Delivered(Delivery),
+    /// The messages that the attempt got before.
+    Repeated(Vec<Delivery>),
+    /// No message yet; it will arrive here.
+    Waiting(WaiterId, Arrival<Box<Delivery>>),
 }
 
-/// Why nothing is given.
+/// Why a pull is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullRefusal {
-    /// The channel's deletion has begun.
+    /// The channel is being deleted.
     Closed,
-    /// The attempt id is that of another form of pull.
+    /// The attempt id belongs to another form of pull.
     OtherForm,
-    /// As many receivers wait as may.
+    /// The limit of waiting receivers is reached.
     TooManyReceivers {
-        /// How many that is.
+        /// The limit.
         max: usize,
     },
     /// There is no memory for the answer.
     NoMemory,
-    /// The disk has no room to write the lease down.
+    /// The disk has no room for the lease's record.
     StoreFull,
-    /// The log failed.
     StoreFailed,
-    /// The broker is shutting down.
     Gone,
 }
 
@@ -101,82 +96,86 @@ impl From<CoreGone> for PullRefusal {
 }
 
 impl<L: Log> Core<L> {
-    /// Gives the channel's next message to the receiver, or lets the receiver wait.
-    pub fn pull(&mut self, entry: &Arc<ChannelEntry>, asked: &Asked) -> Result<Delivered, PullRefusal> {
+    /// Leases the channel's next message to the receiver, or lets the receiver wait.
+    pub fn pull(&mut self, entry: &Arc<ChannelEntry>, pull: &Pull) -> Result<PullOutcome, PullRefusal> {
         let now = self.alive()?;
         let number = entry.number;
         self.catch_up(number, now)?;
         let max = self.limits.waiting_receivers;
         let channel = self.channel(entry).ok_or(PullRefusal::Closed)?;
-        if let Some(attempt) = &asked.attempt {
+        if let Some(attempt) = &pull.attempt {
             let before = channel.attempts.get(attempt).map_err(|_| PullRefusal::OtherForm)?;
             match before.cloned() {
-                // There is at least one, or the attempt would be forgotten.
-                Some(Outcome::Given(messages)) => {
-                    return Ok(Delivered::Again(self.give_again(number, &messages, &asked.answers)?));
+                // There is at least one, or the attempt would have been removed.
+                Some(Outcome::Delivered(messages)) => {
+                    return Ok(PullOutcome::Repeated(self.repeat_attempt(
+                        number,
+                        &messages,
+                        &pull.answers,
+                    )?));
                 }
                 Some(Outcome::Waiting(first)) => {
-                    if let Some((id, arrival)) = channel.receivers.take_over(first, asked.lease) {
-                        channel.attempts.waits(attempt, id);
-                        return Ok(Delivered::Later(id, arrival));
+                    if let Some((id, arrival)) = channel.receivers.take_over(first, pull.lease) {
+                        channel.attempts.set_waiting(attempt, id);
+                        return Ok(PullOutcome::Waiting(id, arrival));
                     }
                 }
                 None => {}
             }
         }
-        // Whoever waits came earlier; and nobody waits while something may be had, but for those that lack memory.
-        if channel.may_give() && (channel.receivers.is_empty() || channel.lacks_memory) {
+        // Waiting receivers go first; the list is empty whenever a message is ready, unless they lack memory.
+        if channel.can_deliver() && (channel.receivers.is_empty() || channel.lacks_memory) {
             let bytes = channel.next_bytes();
             if !self.has_room_for_state(Purpose::Change) {
                 return Err(PullRefusal::StoreFull);
             }
-            let memory = asked.answers.take(bytes).ok_or(PullRefusal::NoMemory)?;
-            let delivery = self.hand_out(number, asked, memory)?;
+            let memory = pull.answers.take(bytes).ok_or(PullRefusal::NoMemory)?;
+            let delivery = self.deliver_next(number, pull, memory)?;
             self.touch(number);
-            return Ok(Delivered::Now(delivery));
+            return Ok(PullOutcome::Delivered(delivery));
         }
-        if !may_wait(channel.receivers.len(), channel.receivers.holders(), &asked.answers, max) {
+        if !may_wait(channel.receivers.len(), channel.receivers.holders(), &pull.answers, max) {
             return Err(PullRefusal::TooManyReceivers { max });
         }
-        let (id, arrival) = channel.receivers.push(asked.lease, asked.attempt.clone(), asked.answers.clone());
-        if let Some(attempt) = &asked.attempt {
-            channel.attempts.waits(attempt, id);
+        let (id, arrival) = channel.receivers.push(pull.lease, pull.attempt.clone(), pull.answers.clone());
+        if let Some(attempt) = &pull.attempt {
+            channel.attempts.set_waiting(attempt, id);
         }
         channel.publish();
-        Ok(Delivered::Later(id, arrival))
+        Ok(PullOutcome::Waiting(id, arrival))
     }
 
-    /// Gives up to `max` more messages that may be had now, of at most `bytes` in all.
+    /// Leases up to `max` more messages that are ready, of at most `bytes` in total.
     pub fn pull_more(
         &mut self,
         number: u32,
-        asked: &Asked,
+        pull: &Pull,
         max: usize,
         mut bytes: u64,
     ) -> Result<Vec<Delivery>, StoreFailed> {
         let mut deliveries = Vec::new();
         while deliveries.len() < max
             && let Some(channel) = self.channels.get(&number)
-            && channel.may_give()
+            && channel.can_deliver()
             && (channel.receivers.is_empty() || channel.lacks_memory)
             && let size = channel.next_bytes()
             && size <= bytes
             && self.has_room_for_state(Purpose::Change)
-            && let Some(memory) = asked.answers.take_uncounted(size)
+            && let Some(memory) = pull.answers.take_uncounted(size)
         {
             bytes -= size;
-            deliveries.push(self.hand_out(number, asked, memory)?);
+            deliveries.push(self.deliver_next(number, pull, memory)?);
         }
         self.touch(number);
         Ok(deliveries)
     }
 
-    /// Says when leases of a channel end.
+    /// A notification for each end of a lease in a channel.
     pub fn lease_ends(&mut self, entry: &Arc<ChannelEntry>) -> Option<Arc<Notify>> {
         self.channel(entry).map(|channel| channel.lease_ended.clone())
     }
 
-    /// Whether a claim is still good.
+    /// Whether a claim is still valid.
     pub fn holds(&self, number: u32, claim: Claim) -> bool {
         let message = self.channels.get(&number).and_then(|channel| channel.state.message(claim.sequence));
         message.is_some_and(|message| {
@@ -185,27 +184,28 @@ impl<L: Log> Core<L> {
         })
     }
 
-    /// The receiver waits no longer.
+    /// Removes a waiting receiver.
     pub fn stop_waiting(&mut self, number: u32, id: WaiterId) {
         if let Some(channel) = self.channels.get_mut(&number) {
             if let Some(attempt) = channel.receivers.remove(id).and_then(|waiter| waiter.attempt) {
-                channel.attempts.stops_waiting(&attempt, id);
+                channel.attempts.stop_waiting_attempt(&attempt, id);
             }
             self.touch(number);
         }
     }
 
-    /// The answer never left: the message takes its old place, and the hand-out does not count.
-    pub fn take_back(&mut self, number: u32, claim: Claim) {
-        // A lease that ended meanwhile, or a log that failed, leaves nothing to take back.
+    /// Returns a message whose answer was never sent: it takes its old place, and the lease does not count.
+    pub fn return_unsent(&mut self, number: u32, claim: Claim) {
+        // If the lease has ended or the log failed, there is nothing to return.
         let released = self.release(number, claim, super::Release { counted: false, delay: None });
         if matches!(released, Err(SettleRefusal::StoreFull)) {
-            self.take_back_unrecorded(number, claim);
+            self.return_unsent_unrecorded(number, claim);
         }
     }
 
-    /// The same without room to write it down. After a crash the message comes when its lease would have ended.
-    fn take_back_unrecorded(&mut self, number: u32, claim: Claim) {
+    /// Returns a message when there is no room for its record. After a crash it is ready when its lease would have
+    /// ended.
+    fn return_unsent_unrecorded(&mut self, number: u32, claim: Claim) {
         let (Ok(now), Some(channel)) = (self.alive(), self.channels.get_mut(&number)) else { return };
         let released = channel.state.release(claim, false, None, &channel.policy, now);
         if released == Ok(Released::Requeued) {
@@ -216,11 +216,11 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Gives what may be had to those who wait.
+    /// Delivers ready messages to waiting receivers.
     pub(super) fn serve_waiting(&mut self, number: u32) {
         for _ in 0..EVENTS_PER_TURN {
             let Some(channel) = self.channels.get_mut(&number) else { return };
-            if !channel.may_give() || channel.receivers.is_empty() {
+            if !channel.can_deliver() || channel.receivers.is_empty() {
                 return;
             }
             let size = channel.next_bytes();
@@ -233,22 +233,22 @@ impl<L: Log> Core<L> {
             let Some((id, waiter, memory)) = served else { return self.note_lack_of_memory(number) };
             if waiter.sender.is_closed() {
                 if let Some(attempt) = &waiter.attempt {
-                    channel.attempts.stops_waiting(attempt, id);
+                    channel.attempts.stop_waiting_attempt(attempt, id);
                 }
                 continue;
             }
-            let asked = Asked { lease: waiter.lease, attempt: waiter.attempt, answers: waiter.holder };
-            // After a failure the waiter's channel closes, and its answer says that the store failed.
-            let Ok(delivery) = self.hand_out(number, &asked, memory) else { return };
+            let pull = Pull { lease: waiter.lease, attempt: waiter.attempt, answers: waiter.holder };
+            // After a failure the waiter's channel closes, and its answer reports the failed store.
+            let Ok(delivery) = self.deliver_next(number, &pull, memory) else { return };
             if let Err(Ok(delivery)) = waiter.sender.send(Ok(Box::new(delivery))) {
-                self.take_back(number, delivery.granted.claim());
+                self.return_unsent(number, delivery.granted.claim());
             }
         }
-        // Others on this core have their turn before the rest.
+        // The other channels of this shard have their turn before the rest.
         self.wake_at(number, 0);
     }
 
-    /// Nobody who waits could be served: there is nobody, or they lack memory, of which some may be free later.
+    /// Notes that all waiting receivers, if there are any, lack memory.
     fn note_lack_of_memory(&mut self, number: u32) {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         if !channel.receivers.is_empty() && !channel.lacks_memory {
@@ -258,8 +258,8 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Serves those who lacked memory, as far as there is some now. Whether there are still some of them.
-    pub fn serve_those_without_memory(&mut self) -> bool {
+    /// Serves receivers that lacked memory, as far as memory is free now. Returns whether some still lack it.
+    pub fn serve_starved(&mut self) -> bool {
         for number in std::mem::take(&mut self.lack_memory) {
             if let Some(channel) = self.channels.get_mut(&number) {
                 channel.lacks_memory = false;
@@ -270,14 +270,14 @@ impl<L: Log> Core<L> {
         !self.lack_memory.is_empty()
     }
 
-    /// Leases the next message. The caller has made sure that there is one.
-    fn hand_out(&mut self, number: u32, asked: &Asked, memory: Taken) -> Result<Delivery, StoreFailed> {
-        let ends_at = after(self.clock.now(), asked.lease);
+    /// Leases the next message. The caller has checked that there is one.
+    fn deliver_next(&mut self, number: u32, pull: &Pull, memory: Taken) -> Result<Delivery, StoreFailed> {
+        let ends_at = after(self.clock.now(), pull.lease);
         let channel = self.channels.get_mut(&number).expect("the caller found the channel");
         let granted =
             channel.state.lease_next(ends_at, self.start).expect("the caller saw a message in line");
-        if let Some(attempt) = &asked.attempt {
-            channel.attempts.got(attempt, granted.sequence);
+        if let Some(attempt) = &pull.attempt {
+            channel.attempts.delivered(attempt, granted.sequence);
         }
         channel.counters.delivered.fetch_add(1, Relaxed);
         self.metrics.delivered.inc();
@@ -285,13 +285,13 @@ impl<L: Log> Core<L> {
             self.metrics.redelivered.inc();
         }
         let ticket = self.record_lease(number, &granted)?;
-        self.promise_for(number);
+        self.update_reserve(number);
         let handed = Some(granted.claim());
         self.delivery(number, granted, handed, ticket, memory)
     }
 
-    /// What an attempt got before, once more: the same leases, and nothing is counted.
-    fn give_again(
+    /// Delivers the messages of an earlier attempt again: under the same leases, and without counting.
+    fn repeat_attempt(
         &mut self,
         number: u32,
         messages: &[Sequence],
@@ -302,7 +302,7 @@ impl<L: Log> Core<L> {
             let channel = &self.channels[&number];
             let Some(granted) = channel.state.granted(*sequence) else { continue };
             let memory = answers.take(granted.stored.bytes.into()).ok_or(PullRefusal::NoMemory)?;
-            let ticket = self.everything_so_far(Sync::Later);
+            let ticket = self.ticket_so_far(Sync::Later);
             deliveries.push(self.delivery(number, granted, None, ticket, memory)?);
         }
         Ok(deliveries)
@@ -321,22 +321,22 @@ impl<L: Log> Core<L> {
         Ok(Delivery { channel: number, granted, token, content, ticket, memory })
     }
 
-    /// Writes down a lease that was granted or renewed. Only the first of a message is short: each later record says all that
-    /// those before it said, so that they are not needed any more.
+    /// Records a lease that was granted or renewed. Only the first record of a message is short. Each later one has the
+    /// complete state, so that all earlier ones are superseded.
     pub(super) fn record_lease(&mut self, number: u32, granted: &Granted) -> Result<Ticket, StoreFailed> {
         let sequence = granted.sequence;
         if self.message(number, sequence).is_some_and(|message| message.state_at.is_some()) {
             self.record_state(number, sequence, Purpose::Change)?;
         } else {
             let position = self.append(&records::lease(number, granted), Purpose::Change)?;
-            self.recorded(number, sequence, position);
+            self.state_recorded(number, sequence, position);
         }
         Ok(self.appended(Sync::Later))
     }
 }
 
-/// Whether one more of a holder may wait where so many do already, at most `max`: nobody takes all places, by the rule of
-/// [`shared`].
+/// Whether one more caller of a holder may wait, beside `waiting` others and at most `max`. The rule of [`shared`]
+/// applies, so that no holder takes all places.
 pub(super) fn may_wait<'a>(
     waiting: usize,
     holders: impl Iterator<Item = &'a Share>,
@@ -344,7 +344,7 @@ pub(super) fn may_wait<'a>(
     max: usize,
 ) -> bool {
     let left = max.saturating_sub(waiting);
-    // While there is much room nobody can have too much of it.
+    // While there is much room, no holder can exceed its share.
     let bound = (left.saturating_sub(1)).saturating_mul(shared::TIMES as usize);
     left > 0
         && (waiting < bound || {
@@ -354,8 +354,8 @@ pub(super) fn may_wait<'a>(
 }
 
 impl super::Channel {
-    /// Whether the next message may be given to a receiver.
-    fn may_give(&self) -> bool {
+    /// Whether the next message can be delivered.
+    fn can_deliver(&self) -> bool {
         self.state.in_line() > 0 && !self.entry.config.paused
     }
 

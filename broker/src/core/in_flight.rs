@@ -1,74 +1,69 @@
-//! The groups that the log is committing. They may be done in any order; whoever waits is told in the order of the groups, so
-//! that an answer says that everything before it is stored as well. Who needs no sync is told when all is written up to
-//! there, and waits for nobody's sync.
+//! Commit batches in flight. The log may finish them in any order; answers are released in the order of the batches, so
+//! that an answer implies that everything before it is stored. Answers that need no sync are released when everything
+//! up to their batch is written, and wait for no sync.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use super::group::Group;
+use super::commit_batch::CommitBatch;
 use crate::log::{GroupNumber, LogError, Sync};
 
-/// A group on its way.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlightBatch {
     pub(super) number: GroupNumber,
-    pub(super) group: Arc<Group>,
+    pub(super) group: Arc<CommitBatch>,
     pub(super) sync: Sync,
     pub(super) began: Instant,
 }
 
-/// What is known of a group.
 #[derive(Debug)]
-enum Known {
-    /// It is on its way.
+enum BatchState {
     Begun,
-    /// It is written.
     Written,
-    /// It is as durable as it was to be, or more, or never will be.
+    /// The batch is as durable as requested, or more, or never will be.
     Ended(Result<Sync, LogError>),
 }
 
-/// All that are on their way, oldest first.
+/// All batches in flight, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    flights: VecDeque<(Flight, Known)>,
-    /// How many of the oldest are known to be written, all in a row.
+    flights: VecDeque<(InFlightBatch, BatchState)>,
+    /// The number of oldest batches that are written without a gap.
     written: usize,
 }
 
 impl InFlight {
-    /// One more.
-    pub(super) fn begin(&mut self, flight: Flight) {
-        self.flights.push_back((flight, Known::Begun));
+    pub(super) fn begin(&mut self, flight: InFlightBatch) {
+        self.flights.push_back((flight, BatchState::Begun));
     }
 
-    /// The log says how far a group has come.
-    pub(super) fn told(&mut self, number: GroupNumber, outcome: Result<Sync, LogError>) {
+    /// Records a report of the log about a batch.
+    pub(super) fn record_outcome(&mut self, number: GroupNumber, outcome: Result<Sync, LogError>) {
         let Some((flight, known)) = self.flights.iter_mut().find(|(flight, _)| flight.number == number)
         else {
             return;
         };
         *known = match outcome {
-            Ok(Sync::Later) if flight.sync == Sync::Now => Known::Written,
-            outcome => Known::Ended(outcome),
+            Ok(Sync::Later) if flight.sync == Sync::Now => BatchState::Written,
+            outcome => BatchState::Ended(outcome),
         };
     }
 
-    /// The next group that is written, and all before it.
-    pub(super) fn next_written(&mut self) -> Option<&Arc<Group>> {
+    /// The next batch that is written along with all before it.
+    pub(super) fn next_written(&mut self) -> Option<&Arc<CommitBatch>> {
         let (flight, known) = self.flights.get(self.written)?;
         match known {
-            Known::Begun | Known::Ended(Err(_)) => None,
-            Known::Written | Known::Ended(Ok(_)) => {
+            BatchState::Begun | BatchState::Ended(Err(_)) => None,
+            BatchState::Written | BatchState::Ended(Ok(_)) => {
                 self.written += 1;
                 Some(&flight.group)
             }
         }
     }
 
-    /// The oldest, once it ended; it is in flight no more.
-    pub(super) fn take_ended(&mut self) -> Option<(Flight, Result<Sync, LogError>)> {
+    /// Removes the oldest batch, once it has ended.
+    pub(super) fn take_ended(&mut self) -> Option<(InFlightBatch, Result<Sync, LogError>)> {
         match self.flights.pop_front()? {
-            (flight, Known::Ended(outcome)) => {
+            (flight, BatchState::Ended(outcome)) => {
                 self.written = self.written.saturating_sub(1);
                 Some((flight, outcome))
             }
@@ -79,14 +74,13 @@ impl InFlight {
         }
     }
 
-    /// All groups: none is in flight any more.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<Group>> {
+    /// Removes all batches.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<CommitBatch>> {
         self.written = 0;
         self.flights.drain(..).map(|(flight, _)| flight.group)
     }
 
-    /// The newest.
-    pub(super) fn newest(&self) -> Option<&Arc<Group>> {
+    pub(super) fn newest(&self) -> Option<&Arc<CommitBatch>> {
         self.flights.back().map(|(flight, _)| &flight.group)
     }
 
@@ -103,7 +97,7 @@ mod tests {
         let mut in_flight = InFlight::default();
         for number in 1..=3 {
             let group = Arc::default();
-            in_flight.begin(Flight {
+            in_flight.begin(InFlightBatch {
                 number: GroupNumber(number),
                 group,
                 sync: Sync::Now,
@@ -120,40 +114,40 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_end_in_any_order_are_told_in_their_own() {
+    fn batches_that_end_in_any_order_are_reported_in_their_own_order() {
         let mut in_flight = three();
-        in_flight.told(GroupNumber(3), Ok(Sync::Now));
-        in_flight.told(GroupNumber(2), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(3), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), []);
-        in_flight.told(GroupNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), [(1, true), (2, true), (3, true)]);
         assert!(in_flight.is_empty());
     }
 
     #[test]
-    fn a_failure_waits_for_the_groups_before_it() {
+    fn a_failure_waits_for_the_batches_before_it() {
         let mut in_flight = three();
-        in_flight.told(GroupNumber(2), Err(LogError::Poisoned));
+        in_flight.record_outcome(GroupNumber(2), Err(LogError::Poisoned));
         assert_eq!(ended(&mut in_flight), []);
-        in_flight.told(GroupNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), [(1, true), (2, false)]);
-        assert_eq!(in_flight.take_all().count(), 1, "the last one is left to fail with it");
+        assert_eq!(in_flight.take_all().count(), 1, "the last one remains, to fail with it");
     }
 
     #[test]
-    fn a_group_is_told_as_written_when_all_before_it_are_and_no_sync_is_waited_for() {
+    fn a_batch_is_reported_as_written_when_all_before_it_are_without_waiting_for_a_sync() {
         let mut in_flight = three();
         let written =
             |in_flight: &mut InFlight| std::iter::from_fn(|| in_flight.next_written().map(drop)).count();
-        in_flight.told(GroupNumber(2), Ok(Sync::Later));
+        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Later));
         assert_eq!(written(&mut in_flight), 0);
-        in_flight.told(GroupNumber(1), Ok(Sync::Later));
+        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Later));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (2, vec![]));
-        in_flight.told(GroupNumber(1), Ok(Sync::Now));
-        in_flight.told(GroupNumber(3), Ok(Sync::Later));
+        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(3), Ok(Sync::Later));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (1, vec![(1, true)]));
-        in_flight.told(GroupNumber(2), Ok(Sync::Now));
-        in_flight.told(GroupNumber(3), Err(LogError::Poisoned));
+        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Now));
+        in_flight.record_outcome(GroupNumber(3), Err(LogError::Poisoned));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (0, vec![(2, true), (3, false)]));
     }
 }

@@ -1,59 +1,59 @@
-//! A core: the channels of one runtime thread, the log below them, and the only code that touches both.
+//! A shard: the channels of one worker thread, the log below them, and the only code that touches both.
 //!
-//! Every operation decides by the channel's state machine, appends what it decided to the log's open group, and returns
-//! with a [`Ticket`]: no answer leaves before its group is committed, and all groups before it. Operations never wait; see [`tasks`] for what runs
-//! beside the requests.
+//! Every operation decides by the channel's state machine, appends its decision to the log's open commit batch, and
+//! returns a [`Ticket`]. No answer is sent before its batch, and all batches before it, are committed. Operations never
+//! wait; [`tasks`] has the work beside the requests.
 
+mod admission;
+mod arrival;
 mod attempts;
-mod bury;
-mod by_channel;
 mod channel;
+mod channel_names;
+mod channel_shares;
+mod cleanup;
+mod clock_mark;
 mod commit;
+mod commit_batch;
 mod contents;
 mod cores;
 mod cut;
+mod dead_letter;
+mod dead_letter_return;
 mod deliver;
-mod forget;
-mod group;
-mod handle;
-pub mod idempotency;
+mod idle;
 mod ids;
 mod in_flight;
-mod inbox;
-mod letters;
-mod look;
-mod mark;
-mod moves;
-mod named;
-pub mod outbox;
+mod in_relay;
+mod key_lookup;
+pub mod keys;
+mod mailbox;
+pub(crate) mod ownership;
 mod pacer;
+mod peek;
+mod pending_moves;
 mod placement;
 mod positions;
-mod promise;
 mod push;
-mod reach;
 mod read;
-mod recall;
 mod reclaim;
 mod records;
-mod recovery;
 mod redrive;
-mod redriving;
-mod rest;
-mod room;
+mod redrive_all;
+mod relay_in;
+pub mod relay_out;
+mod replay;
+mod replay_channels;
+mod reserve;
+mod router;
 mod samples;
 mod settle;
-mod shared;
+mod shared_core;
 mod size;
 mod start;
-mod store;
 pub mod tasks;
 mod time;
 mod timers;
-mod told;
-mod under_way;
 mod unreadable;
-pub(crate) mod whose;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -62,33 +62,33 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use by_channel::Holder;
+pub use admission::{Fullness, SenderPlace, WaitRefusal};
 pub use channel::CounterRegistry;
-pub use contents::{Content, Recorded};
+pub use channel_shares::Holder;
+pub use commit_batch::{StoreFailed, Ticket};
+pub use contents::{Content, StoredMessage};
 pub use cores::Cores;
-pub use deliver::{Asked, Delivered, Delivery, PullRefusal};
-pub use group::{StoreFailed, Ticket};
-pub use handle::{CoreGone, CoreHandle, Jobs, WorkFailed};
-pub(crate) use inbox::without_content;
-pub use letters::{Return, Returned};
-pub use look::{Look, Seen};
-pub use placement::{CORES_MAX, Here};
+pub use dead_letter_return::{ReturnRequest, ReturnTurn};
+pub use deliver::{Delivery, Pull, PullOutcome, PullRefusal};
+pub use key_lookup::KeyRecords;
+pub use mailbox::{CoreGone, Mailbox, MailboxDriver, WorkFailed};
+pub use ownership::UidConflict;
+pub use peek::{PeekOutcome, PeekedMessage};
+pub use placement::{CORES_MAX, Placement};
 pub use push::{Push, PushRefusal, Pushed};
-pub use reach::Reach;
 pub use read::Reading;
-pub use recall::Recalled;
 pub use reclaim::Progress;
-pub(crate) use recovery::Replay;
-pub use redrive::Redriven;
-pub use redriving::Redrive;
-pub use room::{Fullness, Turn, WaitRefusal};
+pub use redrive::RedriveTurn;
+pub use redrive_all::Redrive;
+pub(crate) use relay_in::residual_records;
+pub(crate) use replay::Replay;
+pub(crate) use replay_channels::KnownUids;
+pub use router::Router;
 pub use samples::Samples;
 pub use settle::{Release, Renewed, SettleRefusal, bounded_lease};
-pub use shared::SharedCore;
+pub use shared_core::SharedCore;
 pub use size::SizeLimit;
-pub use start::{Common, Found};
-pub(crate) use told::Known;
-pub use whose::Apart;
+pub use start::{Common, ReplayedLog};
 
 use crate::{
     address_store::{AddressStore, ApplyError, ChannelEntry, OpenError},
@@ -99,193 +99,189 @@ use crate::{
     metrics::Metrics,
     shared::{Share, Shared},
 };
+use admission::RateLimiter;
 use attempts::Attempts;
-use channel::Stored;
+use channel::DiskShare;
+use channel_names::NamedChannels;
+use commit_batch::CommitBatch;
 use contents::HotContents;
-use group::Group;
-use idempotency::{IdempotencyTable, KeyHash};
+use idle::IdleChannels;
 use ids::Ids;
 use in_flight::InFlight;
-use inbox::Inbox;
-use moves::Moves;
-use named::Named;
-use outbox::Outbox;
+use keys::{KeyHash, KeyTable};
+use pending_moves::PendingMoves;
 use positions::SharedPositions;
 use reclaim::Reclaim;
-use rest::Resting;
-use room::RateLimiter;
+use relay_in::RelayIn;
+use relay_out::RelayOut;
 use timers::ChannelTimers;
-use unreadable::Unreadable;
-pub use unreadable::{ReadBack, Unread};
+use unreadable::ReadErrors;
+pub use unreadable::{ReadBack, UnreadableMessage};
 
-/// Something of each of some channels. Their numbers are the broker's own, so that nobody can choose them to collide.
-type Numbered<T> = HashMap<u32, T, foldhash::fast::RandomState>;
+/// A map by channel number. The broker assigns the numbers, so nobody can choose them to collide.
+type PerChannel<T> = HashMap<u32, T, foldhash::fast::RandomState>;
 
-/// How much is done for one channel before the next channel has its turn.
+/// Events of one channel that are processed before the next channel has its turn.
 const EVENTS_PER_TURN: usize = 64;
 
-/// The limits of a core; each is a flag of the broker.
+/// The limits of a shard; each is a flag of the broker.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Receivers that may wait on one channel.
+    /// Maximum of waiting receivers on one channel.
     pub waiting_receivers: usize,
-    /// Senders that may wait for room in one channel.
+    /// Maximum of senders that wait for room in one channel.
     pub waiting_senders: usize,
-    /// Idempotency keys that are remembered at a time.
+    /// Maximum of remembered idempotency keys.
     pub idempotency_keys: usize,
-    /// Bytes of contents that are kept in memory for the receivers to come; others are read from the log.
+    /// Bytes of message bodies kept in memory for the next receivers; others are read from the log.
     pub hot_bytes: usize,
 }
 
-/// Why a core cannot start.
+/// Why a shard cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The log cannot be read.
     #[error("failed to start from the log: {0}")]
     Log(#[from] LogError),
-    /// The log and the address store tell of different channels.
+    /// The log and the address store disagree about a channel number.
     #[error(
-        "channel number {number} is {in_log} in the log and has the UID {other} in the address store: the folders 'addresses' \
-         and 'log' of the data folder are not of one time; restore both from one backup, or salvage what is in the log: \
+        "channel number {number} is {in_log} in the log and has the UID {other} in the address store: 'addresses' and 'log' of \
+         the data folder come from different points in time; restore both from one backup, or salvage the log: \
          restante-broker salvage",
         number = .0.number,
         in_log = .0.in_log,
         other = .0.other
     )]
-    StoresApart(Box<Apart>),
-    /// Nobody has said what becomes of a channel's messages, which is a defect.
+    StoresDiffer(Box<UidConflict>),
+    /// A channel number without an owner is left after orphans were made; a defect.
     #[error(
-        "the log has messages of channel number {0}, which is neither known nor deleted: this is a defect of Restante"
+        "the log has messages of channel number {0}, which is neither known nor deleted; this is a bug in Restante"
     )]
     NoOwner(u32),
-    /// The log could not copy a message, and so could never give back the segment that it is in.
+    /// The log could not copy a message, and so could never free its segment.
     #[error(
-        "the log has a message of channel {channel} that takes {bytes} bytes of a segment, and segments of this start take at \
-         most {longest}: start with the --segment-size that it was stored with, or a larger one"
+        "a message of channel {channel} exceeds the limit of a segment: {bytes} bytes, at most {longest} with this \
+         --segment-size; start with the size that it was stored with, or a larger one"
     )]
     TooLong {
-        /// The channel, or one of several, by its name.
+        /// The name of the channel, or of one of several.
         channel: String,
-        /// Bytes that it takes.
+        /// Bytes of the record.
         bytes: u64,
-        /// Bytes that there are.
+        /// The limit, in bytes.
         longest: u64,
     },
-    /// The address store cannot be made ready for changes.
     #[error(transparent)]
     AddressStore(#[from] OpenError),
-    /// The address store cannot take the channels that the log has messages of.
-    #[error("failed to store the channels that the log has messages of: {0}")]
+    /// The address store cannot adopt the orphans of the log.
+    #[error("failed to store orphan channels of the log: {0}")]
     Apply(#[from] ApplyError),
-    /// The system gives no random number.
     #[error("failed to draw a random number from the system: {0}")]
     Random(getrandom::Error),
 }
 
-/// What wakes the tasks beside the requests.
+/// Wakes the tasks beside the requests.
 #[derive(Debug, Default, Clone)]
 pub struct Wakers {
-    /// The open group has its first record.
+    /// The open batch has its first record.
     pub commit: Arc<Notify>,
-    /// A channel wakes earlier than any before.
+    /// A channel's timer is the new earliest.
     pub timer: Arc<Notify>,
-    /// There is a message for another core.
-    pub outbox: Arc<Notify>,
-    /// Receivers wait for memory, and not for a message.
+    /// A parcel for another shard is waiting.
+    pub relay: Arc<Notify>,
+    /// Receivers wait for memory rather than for a message.
     pub memory: Arc<Notify>,
 }
 
-/// One channel of the core.
+/// One channel of the shard.
 struct Channel {
     entry: Arc<ChannelEntry>,
     policy: Policy,
     rate: Option<RateLimiter>,
     state: ChannelState,
-    /// A box is what they have room for while they wait.
+    /// Boxed, so that a waiting receiver takes little memory.
     receivers: WaitingReceivers<Box<Delivery>, Share>,
     senders: WaitingSenders<Share>,
     attempts: Attempts,
-    /// A message that was leased is not any more; for whoever may have only so many at a time.
+    /// Wakes when a lease ends, for receivers with a limit of leased messages.
     lease_ended: Arc<Notify>,
     counters: Arc<ChannelCounters>,
-    /// When the channel wakes.
+    /// The time of the channel's timer.
     wakes_at: Option<Millis>,
-    /// Whether it is among the idle ones that are kept.
+    /// Whether the channel is in the list of idle channels.
     listed_as_idle: bool,
-    /// All receivers that wait lack the memory for the next message.
+    /// All waiting receivers lack memory for the next message.
     lacks_memory: bool,
-    /// What it has of the disk.
-    disk: Stored,
-    /// Its part of what is owed to all channels.
-    owed: u64,
+    /// Its share of the disk.
+    disk: DiskShare,
+    /// State records that its messages may still need: see [`reserve`].
+    reserved_records: u64,
 }
 
-/// The channels of one runtime thread and their log. Whatever the log: nothing here depends on which it is.
+/// The channels of one worker and their log. Nothing here depends on the kind of log.
 pub struct Core<L = DiskLog> {
     log: L,
-    here: Here,
+    here: Placement,
     store: AddressStore,
     clock: Clock,
-    /// Drawn at each start; part of every lease, so that none is issued twice.
+    /// Drawn at each start and part of every lease, so that no lease is issued twice.
     start: u64,
     sealer: LeaseSealer,
     limits: Limits,
-    channels: Numbered<Box<Channel>>,
-    resting: Resting,
-    /// Channels whose deletion has begun: they take and give no message any more. Numbers are never given twice.
+    channels: PerChannel<Box<Channel>>,
+    idle: IdleChannels,
+    /// Channels that are being deleted: they accept and deliver no messages. Numbers are never reused.
     closed: HashSet<u32>,
     ids: Ids,
     counters: Arc<CounterRegistry>,
     contents: HotContents,
     shared: SharedPositions,
-    /// Channels that the log knows already.
-    named: Named,
-    idempotency: IdempotencyTable,
-    /// The disk, which the channels of all cores share.
+    /// Channels that the current part of the log names.
+    named: NamedChannels,
+    keys: KeyTable,
+    /// The disk, which the channels of all shards share.
     disk: Shared<Holder>,
-    /// Keys of the pushes that wait for room.
+    /// Keys of pushes that wait for room.
     waiting_keys: HashSet<KeyHash>,
-    moves: Moves,
-    outbox: Outbox,
-    inbox: Inbox,
+    moves: PendingMoves,
+    relay_out: RelayOut,
+    relay_in: RelayIn,
     timers: ChannelTimers,
-    /// What the messages of all channels may still have to say to the log: see [`promise`].
-    owed: u64,
+    /// State records that the messages of all channels may still need: see [`reserve`].
+    reserved_records: u64,
     reclaim: Reclaim,
-    marked: mark::Marked,
+    marked: clock_mark::LastMark,
     /// Channels whose waiting receivers lack memory.
     lack_memory: Vec<u32>,
-    /// The open group.
-    group: Arc<Group>,
-    /// What it promises.
-    group_sync: Sync,
-    /// What was written is to be synced, whether the open group has something in it or not.
+    open_batch: Arc<CommitBatch>,
+    /// The durability of the open batch.
+    open_batch_sync: Sync,
+    /// A sync was requested, even if the open batch is empty.
     sync_wanted: bool,
     in_flight: InFlight,
-    /// The newest group that the log was told to commit.
+    /// The newest batch given to the log for commit.
     newest_group: GroupNumber,
-    /// The newest group that is synced, and with it all before.
+    /// The newest synced batch; all before it are synced as well.
     durable_group: GroupNumber,
     failed: bool,
     failure: FirstFailure,
-    unreadable: Unreadable,
+    unreadable: ReadErrors,
     metrics: Arc<Metrics>,
     samples: Arc<Samples>,
     wakers: Wakers,
 }
 
 impl<L: Log> Core<L> {
-    /// The clock that all times of this core are by.
+    /// The clock of all times in this shard.
     pub fn clock(&self) -> Clock {
         self.clock.clone()
     }
 
-    /// What wakes the tasks of this core.
+    /// The wakers of this shard's tasks.
     pub fn wakers(&self) -> Wakers {
         self.wakers.clone()
     }
 
-    /// Whether the log failed; then nothing is taken or given any more.
+    /// Whether the log failed. Then the shard accepts and delivers nothing.
     pub fn has_failed(&self) -> bool {
         self.failed
     }

@@ -1,20 +1,19 @@
-//! How much is copied to give space back: beside what senders write, and not instead of it. Pure.
+//! The pace of copying to free segments: it must not slow senders down. Pure.
 
 use crate::clock::Millis;
 
-/// Of a second's writing, at most a quarter is copies: as much as a third of what others wrote in the second before.
+/// At most a quarter of a second's writes are copies: a third of the other writes in the second before.
 const OTHERS_PER_COPY: u64 = 3;
-/// What is copied in a second in which others write little: a quarter of what a slow volume writes, 64 MiB a second.
+/// Bytes copied per second while others write little: a quarter of a slow volume's 64 MiB per second.
 const BYTES_MIN: u64 = 16 << 20;
-/// What budgets are for.
 const SECOND_MS: Millis = 1000;
 
-/// Counts what is written in each second.
+/// Counts the writes of each second.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
-    /// When this second began.
+    /// When the current second began.
     began: Millis,
-    /// Bytes that were written in it, copies among them.
+    /// Bytes written in it, copies included.
     written: u64,
     copied: u64,
     /// Bytes that may be copied in it.
@@ -22,19 +21,18 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// A group of so many bytes is written.
     pub(super) fn wrote(&mut self, bytes: u64, now: Millis) {
         self.follow(now);
         self.written += bytes;
     }
 
-    /// So many bytes are copied, in a group that will be written.
+    /// Bytes were copied into a batch that will be written.
     pub(super) fn copied(&mut self, bytes: u64, now: Millis) {
         self.follow(now);
         self.copied += bytes;
     }
 
-    /// How long no more is copied; not at all if it may go on now.
+    /// Time until copying may continue; `None` if it may now.
     pub(super) fn pause(&mut self, now: Millis) -> Option<Millis> {
         self.follow(now);
         (self.copied >= self.budget).then(|| self.began + SECOND_MS - now)
@@ -45,7 +43,7 @@ impl Pacer {
         if passed < SECOND_MS && self.budget > 0 {
             return;
         }
-        // What was written longer ago than the second before says nothing of this one.
+        // Writes before the last second do not count.
         let others = if passed < 2 * SECOND_MS { self.written.saturating_sub(self.copied) } else { 0 };
         *self = Self { began: now, written: 0, copied: 0, budget: BYTES_MIN.max(others / OTHERS_PER_COPY) };
     }
@@ -58,7 +56,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn a_quarter_of_a_slow_disk_is_copied_when_nobody_else_writes() {
+    fn a_quarter_of_a_slow_disk_is_copied_while_senders_are_idle() {
         let mut pacer = Pacer::default();
         pacer.copied(16 * MIB - 1, 5_000);
         assert_eq!(pacer.pause(5_100), None);
@@ -69,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_a_quarter_of_all_that_was_written_in_the_second_before() {
+    fn copies_are_a_quarter_of_all_writes_of_the_second_before() {
         let mut pacer = Pacer::default();
         pacer.copied(10 * MIB, 5_000);
         pacer.wrote(310 * MIB, 5_000);
@@ -81,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_long_ago_allows_nothing() {
+    fn older_writes_allow_no_copies() {
         let mut pacer = Pacer::default();
         pacer.wrote(310 * MIB, 5_000);
         pacer.copied(16 * MIB, 7_000);

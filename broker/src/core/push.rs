@@ -1,4 +1,4 @@
-//! Into a channel, or into several that share a destination.
+//! Pushes: a message goes into one channel, or into several that share a destination.
 
 use std::{collections::VecDeque, iter::repeat_n, sync::Arc};
 
@@ -6,12 +6,12 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use uuid::Uuid;
 
 use super::{
-    Content, Core, CoreGone, Reach, Recorded, StoreFailed, Ticket, Turn,
-    idempotency::{KeyRecord, PushKey},
-    recall::Recalled,
-    room::Fullness,
+    Content, Core, CoreGone, Router, SenderPlace, StoreFailed, StoredMessage, Ticket,
+    admission::Fullness,
+    arrival::NewMessage,
+    key_lookup::KeyRecords,
+    keys::{KeyRecord, PushKey},
     size::SizeLimit,
-    store::Arrived,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -20,79 +20,72 @@ use crate::{
     log::{AppendError, Coming, Idempotency, Log, Position, Record, Sync, Target, Targets},
 };
 
-/// A message on its way into a channel.
+/// A message to be stored.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// Its content.
     pub content: Content,
-    /// Under which a repeat is recognised.
+    /// The idempotency key, by which a repeat is recognised.
     pub key: Option<PushKey>,
-    /// The group that it belongs to.
     pub group: Option<GroupName>,
-    /// For how long nobody gets it.
+    /// Time until the message is ready.
     pub delay: Option<Millis>,
-    /// How long it is kept; absent, as long as the channel says.
+    /// Time to live; `None` for the channel's default.
     pub ttl: Option<Millis>,
-    /// What was read of the key: see [`super::Reach::push`].
-    pub recalled: Recalled,
+    /// Records of the key that were read: see [`super::Router::push`].
+    pub key_records: KeyRecords,
 }
 
-/// A message in its channel.
+/// A stored message.
 #[derive(Debug)]
 pub struct Pushed {
-    /// Its id.
     pub id: Uuid,
-    /// Whether this is the answer that an earlier push under the same key got.
+    /// Whether this is the answer to an earlier push with the same key.
     pub replayed: bool,
-    /// When the answer may leave.
+    /// When the answer may be sent.
     pub ticket: Ticket,
 }
 
-/// Why a message was not taken. Nothing was stored.
+/// Why a message was not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushRefusal {
-    /// The channel's deletion has begun.
+    /// The channel is being deleted.
     Closed,
-    /// The channel drains before it is deleted.
+    /// The channel drains before its deletion.
     Closing(Arc<ChannelEntry>),
-    /// The channel holds as much as it may, or others wait for room.
+    /// The channel is at its limit, or other senders wait for room.
     Full(Box<Fullness>),
-    /// Messages come faster than the channel takes them.
+    /// The channel's rate limit is exceeded.
     TooFast {
-        /// How many it takes in a second.
+        /// The limit per second.
         per_second: u32,
-        /// How long until it takes the next.
+        /// Time until the next push is accepted.
         wait_ms: u64,
     },
     /// The message alone exceeds a limit, so that it never fits.
     TooLarge {
         /// Its bytes, as the limit counts them.
         bytes: u64,
-        /// The limit.
         limit: SizeLimit,
     },
-    /// A push under the same key waits for room.
+    /// A push with the same key waits for room.
     KeyInProgress,
-    /// Something else was pushed under the same key.
+    /// Another message was pushed with the same key.
     KeyMismatch,
-    /// What was pushed under the same key cannot be read any more, so that nobody knows whether this is a repeat.
+    /// The record of the same key is unreadable, so it is unknown whether this is a repeat.
     KeyUnreadable,
-    /// More idempotency keys are remembered than may be.
+    /// The limit of remembered idempotency keys is reached.
     IdempotencyFull,
-    /// The disk has room only for what empties it.
+    /// The disk only has room for records that empty it.
     StoreFull,
-    /// The channel has as much of the disk as it may while others need some.
+    /// The channel has reached its share of the disk.
     DiskShare {
-        /// The channel.
         entry: Arc<ChannelEntry>,
-        /// Bytes that it stores.
+        /// Bytes that the channel stores.
         stored: u64,
-        /// Bytes that are left for all.
+        /// Bytes that are left for all channels.
         left: u64,
     },
-    /// The log failed.
     StoreFailed,
-    /// The broker is shutting down.
     Gone,
 }
 
@@ -109,18 +102,18 @@ impl From<CoreGone> for PushRefusal {
 }
 
 impl<L: Log> Core<L> {
-    /// Stores a message in all of some channels or in none, or finds the answer that its key got before. Receivers that
-    /// wait get it in the same group. `turn` is the place of a sender that waited for room.
+    /// Stores a message in all of the channels or in none, or returns the answer that its key got before. Waiting
+    /// receivers get it in the same commit batch. `turn` is the place of a sender that waited for room.
     ///
-    /// The first of the channels is this core's. Those that are not have admitted it.
+    /// The first channel belongs to this shard. Channels of other shards have admitted the message.
     pub fn push(
         &mut self,
         entries: &[Arc<ChannelEntry>],
         mut push: Push,
-        turn: Option<Turn>,
+        turn: Option<SenderPlace>,
     ) -> Result<Pushed, PushRefusal> {
         let now = self.alive()?;
-        if let Some(answered) = self.repeated(entries, &push, turn)? {
+        if let Some(answered) = self.replayed(entries, &push, turn)? {
             return Ok(answered);
         }
         let window = window_seconds(entries);
@@ -128,7 +121,7 @@ impl<L: Log> Core<L> {
         self.check_size(entries, &push)?;
         let bytes = push.content.bytes() as u64;
         let here = self.here;
-        let own = || entries.iter().filter(|entry| here.has(entry.number));
+        let own = || entries.iter().filter(|entry| here.owns(entry.number));
         let mut goes = Vec::new();
         for entry in own() {
             let sequences = self.admit(entry, bytes, turn)?;
@@ -154,19 +147,19 @@ impl<L: Log> Core<L> {
     }
 
     /// The answer that a push's key got before.
-    fn repeated(
+    fn replayed(
         &mut self,
         entries: &[Arc<ChannelEntry>],
         push: &Push,
-        turn: Option<Turn>,
+        turn: Option<SenderPlace>,
     ) -> Result<Option<Pushed>, PushRefusal> {
         let Some(key) = push.key.filter(|_| window_seconds(entries) > 0) else { return Ok(None) };
         let now = self.alive()?;
-        let goes_out = entries.iter().any(|entry| !self.here.has(entry.number));
-        self.answered(key, &push.recalled, turn, holder(entries), goes_out, now)
+        let goes_out = entries.iter().any(|entry| !self.here.owns(entry.number));
+        self.replayed_answer(key, &push.key_records, turn, holder(entries), goes_out, now)
     }
 
-    /// Appends a message that all of its channels take.
+    /// Appends a message that all of its channels have admitted.
     fn store(
         &mut self,
         entries: &[Arc<ChannelEntry>],
@@ -177,12 +170,12 @@ impl<L: Log> Core<L> {
         let Push { content, group, delay, ttl, .. } = push;
         let id = self.ids.next(self.clock.id_wall(now));
         let due_ms = delay.filter(|delay| *delay > 0).map(|delay| after(now, delay));
-        // The outbox may be among them.
+        // One target may be the parcel.
         let mut targets = [0; (SHARED_DESTINATION_CHANNELS_MAX + 1) * Target::BYTES];
         let mut rest = &mut targets[..];
-        let (here, out) = (self.here, self.outbox.next());
-        let own = entries.iter().filter(|entry| here.has(entry.number));
-        let others = || entries.iter().filter(|entry| !here.has(entry.number));
+        let (here, out) = (self.here, self.relay_out.next());
+        let own = entries.iter().filter(|entry| here.owns(entry.number));
+        let others = || entries.iter().filter(|entry| !here.owns(entry.number));
         let expires =
             |entry: &ChannelEntry| ttl.or_else(|| entry.config.limits.ttl_ms()).map(|ttl| after(now, ttl));
         for entry in own {
@@ -210,9 +203,9 @@ impl<L: Log> Core<L> {
         let position = match self.append_message(&record) {
             Ok(position) => position,
             Err(AppendError::Full) => {
-                // Keys that have expired meanwhile take room as well.
-                self.idempotency.sweep_next(now);
-                self.release_keys();
+                // Expired keys take room as well.
+                self.keys.sweep_next(now);
+                self.release_expired_keys();
                 self.wakers.commit.notify_one();
                 return Err(PushRefusal::StoreFull);
             }
@@ -224,22 +217,22 @@ impl<L: Log> Core<L> {
         };
         if let Some(Idempotency { hash, expires_ms, .. }) = key {
             let lies = KeyRecord { position, alone: false };
-            self.idempotency.insert(hash, expires_ms, lies, holder(entries), now);
-            self.release_keys();
+            self.keys.insert(hash, expires_ms, lies, holder(entries), now);
+            self.release_expired_keys();
         }
-        let stored_here = targets.iter().filter(|target| here.has(target.channel)).count();
+        let stored_here = targets.iter().filter(|target| here.owns(target.channel)).count();
         self.shared.share(position, stored_here);
         let durable = entries.iter().any(|entry| entry.config.durability == Durability::Fsync);
         let mut ticket = self.appended(if durable { Sync::Now } else { Sync::Later });
         if goes_out {
-            let under_way = self.under_way(others().map(|entry| entry.number), content.bytes() as u64);
-            ticket = self.put_out(position, ticket, under_way);
+            let in_relay = self.in_relay(others().map(|entry| entry.number), content.bytes() as u64);
+            ticket = self.relay(position, ticket, in_relay);
         }
         self.metrics.pushed.inc();
         self.metrics.message_bytes.observe(content.body.len() as f64);
         let stored = Stored { position, bytes: content.bytes() as u32, enqueued_at: now };
-        let arrived = Arrived { stored, recorded: Recorded { id, content }, group, due_ms };
-        let own = || targets.iter().filter(|target| here.has(target.channel) && target.channel != out.0);
+        let arrived = NewMessage { stored, recorded: StoredMessage { id, content }, group, due_ms };
+        let own = || targets.iter().filter(|target| here.owns(target.channel) && target.channel != out.0);
         own()
             .zip(repeat_n(arrived, own().count()))
             .for_each(|(target, arrived)| self.arrive(target, arrived));
@@ -247,17 +240,17 @@ impl<L: Log> Core<L> {
     }
 }
 
-/// In whose share a key counts: of several channels, the first's.
+/// The channel in whose share a key counts: the first of several.
 fn holder(entries: &[Arc<ChannelEntry>]) -> (u32, &str) {
     entries.first().map_or((0, ""), |entry| (entry.number, &entry.config.namespace))
 }
 
-/// For how long a key is remembered.
+/// The time that a key is remembered.
 fn window_seconds(entries: &[Arc<ChannelEntry>]) -> u32 {
     entries.iter().map(|entry| entry.config.deduplication_window_seconds).max().unwrap_or(0)
 }
 
-/// A push that is not decided yet: a record that tells of its key is on its way.
+/// A push that is not decided yet: a record of its key is being read.
 struct Undecided {
     push: Push,
     position: Position,
@@ -265,14 +258,14 @@ struct Undecided {
 }
 
 impl<L: Log> Core<L> {
-    /// Pushes, unless its key has to be read before.
+    /// Pushes, unless a record of the key must be read first.
     fn try_push(
         &mut self,
         entries: &[Arc<ChannelEntry>],
         push: Push,
-        turn: Option<Turn>,
+        turn: Option<SenderPlace>,
     ) -> Result<Result<Pushed, PushRefusal>, Box<Undecided>> {
-        match self.unread_of(&push) {
+        match self.unread_key_record(&push) {
             Ok(None) => Ok(self.push(entries, push, turn)),
             Ok(Some((position, coming))) => Err(Box::new(Undecided { push, position, coming })),
             Err(failed) => Ok(Err(failed.into())),
@@ -280,16 +273,16 @@ impl<L: Log> Core<L> {
     }
 }
 
-impl<L: Log> Reach<L> {
-    /// Stores a message in all of some channels or in none, by the core of the first: see [`Core::push`].
+impl<L: Log> Router<L> {
+    /// Stores a message in all of the channels or in none, through the shard of the first: see [`Core::push`].
     pub async fn push(
         &self,
         entries: &Vec<Arc<ChannelEntry>>,
         mut push: Push,
-        turn: Option<Turn>,
+        turn: Option<SenderPlace>,
     ) -> Result<Pushed, PushRefusal> {
         if self.are_apart(entries)
-            // On the heap, as what follows: few need it, and every request would have room for it.
+            // Boxed, like the reads below: few requests need it, and every request would reserve room for it.
             && let Some(answered) = Box::pin(self.admitted_elsewhere(entries, &mut push, turn)).await?
         {
             return Ok(answered);
@@ -304,7 +297,7 @@ impl<L: Log> Reach<L> {
         }
     }
 
-    /// Stores messages, each on its own: in one turn of the core, as far as no key has to be read.
+    /// Stores messages independently of each other, in one turn of the shard unless records of keys must be read.
     pub async fn push_all(
         &self,
         entries: &Vec<Arc<ChannelEntry>>,
@@ -340,48 +333,49 @@ impl<L: Log> Reach<L> {
         Ok(all)
     }
 
-    /// The push again, with what was to be read.
+    /// Reads the missing record of a push's key.
     async fn read_for(&self, first: u32, undecided: Undecided) -> Result<Push, StoreFailed> {
         let Undecided { mut push, position, mut coming } = undecided;
-        push.recalled.push(self.recalled(first, position, &mut coming).await?);
+        push.key_records.push(self.read_key_record(first, position, &mut coming).await?);
         Ok(push)
     }
 
-    /// Asks those channels that are of other cores whether they take a message, unless its key was answered before.
+    /// Asks the channels of other shards to admit a message, unless its key has an answer already.
     async fn admitted_elsewhere(
         &self,
         entries: &[Arc<ChannelEntry>],
         push: &mut Push,
-        turn: Option<Turn>,
+        turn: Option<SenderPlace>,
     ) -> Result<Option<Pushed>, PushRefusal> {
         let first = entries[0].number;
         loop {
             let asked = (entries.to_vec(), push.clone());
-            let known = self.ask(first, &asked, move |core, (entries, push)| match core.unread_of(push)? {
-                Some(unread) => Ok::<_, PushRefusal>(Err(unread)),
-                None => match core.repeated(entries, push, turn)? {
-                    Some(answered) => Ok(Ok(Some(answered))),
-                    None => core.check_size(entries, push).map(|()| Ok(None)),
-                },
-            });
+            let known =
+                self.ask(first, &asked, move |core, (entries, push)| match core.unread_key_record(push)? {
+                    Some(unread) => Ok::<_, PushRefusal>(Err(unread)),
+                    None => match core.replayed(entries, push, turn)? {
+                        Some(answered) => Ok(Ok(Some(answered))),
+                        None => core.check_size(entries, push).map(|()| Ok(None)),
+                    },
+                });
             match known.await?? {
                 Ok(Some(answered)) => return Ok(Some(answered)),
                 Ok(None) => break,
                 Err((position, mut coming)) => {
-                    push.recalled.push(self.recalled(first, position, &mut coming).await?);
+                    push.key_records.push(self.read_key_record(first, position, &mut coming).await?);
                 }
             }
         }
         let bytes = push.content.bytes() as u64;
         for entry in entries.iter().filter(|entry| self.core_of(entry.number) != self.core_of(first)) {
             let admitted =
-                self.ask(entry.number, entry, move |core, entry| core.admit_from_afar(entry, bytes, turn));
+                self.ask(entry.number, entry, move |core, entry| core.admit_remote(entry, bytes, turn));
             admitted.await??;
         }
         Ok(None)
     }
 
-    /// Whether channels are of several cores.
+    /// Whether the channels belong to several shards.
     fn are_apart(&self, entries: &[Arc<ChannelEntry>]) -> bool {
         entries.iter().any(|entry| self.core_of(entry.number) != self.core_of(entries[0].number))
     }

@@ -1,31 +1,30 @@
-//! What is read from the log: at once, or when it comes.
+//! Reads from the log: at once, or asynchronously.
 
 use bytes::Bytes;
 use tokio::sync::oneshot::error::RecvError;
 use uuid::Uuid;
 
-use super::{Content, Core, Recorded, StoreFailed, Unread};
+use super::{Content, Core, StoreFailed, StoredMessage, UnreadableMessage};
 use crate::{
     channel::{Claim, Sequence},
     log::{Coming, Log, LogError, Position, Record},
 };
 
-/// What a message's record tells: here, or on its way.
+/// The record of a message, or a read of it.
 #[derive(Debug)]
 pub enum Reading {
-    /// It was in memory.
-    Here(Recorded),
-    /// It comes from the log; [`super::Reach::content`] waits for it.
+    Here(StoredMessage),
+    /// It is being read; [`super::Router::content`] waits for it.
     Coming(Coming),
-    /// It cannot be read: the message was set aside, unless a receiver has it.
-    Unreadable(Unread),
+    /// It is unreadable: the message became a dead letter, unless a receiver holds it.
+    Unreadable(UnreadableMessage),
 }
 
-/// How a read ended: not at all, if the log is gone.
-pub(super) type Came = Result<Result<Bytes, LogError>, RecvError>;
+/// The outcome of a read; an error if the log is gone.
+pub(super) type ReadResult = Result<Result<Bytes, LogError>, RecvError>;
 
 impl<L: Log> Core<L> {
-    /// A content, from memory or from the log. `handed`: the lease under which the message is on its way to a receiver.
+    /// A message's body, from memory or from the log. `handed` is the lease under which it is being delivered.
     pub(super) fn content(
         &mut self,
         number: u32,
@@ -39,7 +38,7 @@ impl<L: Log> Core<L> {
         self.read_content(number, sequence, handed, position)
     }
 
-    /// The content of a message, if it is there.
+    /// The body of a message, if the message exists.
     pub(super) fn content_of(
         &mut self,
         number: u32,
@@ -49,10 +48,11 @@ impl<L: Log> Core<L> {
         position.map(|position| self.content(number, sequence, None, position)).transpose()
     }
 
-    /// The same, unless the caller brought the content that was said to be coming: that of the first message of its turn.
+    /// [`Self::content_of`], unless the caller brought the body that the turn before asked it to read: the body of the
+    /// first message of this turn.
     pub(super) fn brought_or_content_of(
         &mut self,
-        brought: &mut Option<Recorded>,
+        brought: &mut Option<StoredMessage>,
         first: Sequence,
         number: u32,
         sequence: Sequence,
@@ -64,8 +64,8 @@ impl<L: Log> Core<L> {
     }
 }
 
-impl Recorded {
-    /// What a message's record tells.
+impl StoredMessage {
+    /// Decodes the record of a message.
     pub(super) fn of(bytes: &Bytes) -> Self {
         match Record::decode(bytes) {
             Ok(
@@ -75,7 +75,7 @@ impl Recorded {
                 id: Uuid::from_u128(message_id),
                 content: Content { headers: bytes.slice_ref(headers), body: bytes.slice_ref(body) },
             },
-            _ => unreachable!("a message's position is that of its own record, which the log has checked"),
+            _ => unreachable!("the position of a message is its record's, which the log has checked"),
         }
     }
 }

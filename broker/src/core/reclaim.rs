@@ -1,6 +1,6 @@
-//! Giving disk space back: what is live in the oldest segment is copied to the newest, and the oldest is freed.
+//! Reclaiming disk space: live records in the oldest segment are copied to the newest, and the oldest is freed.
 //!
-//! In small steps between the requests, so that nobody waits for more than one.
+//! It runs in small steps between the requests, so that none waits for more than one step.
 
 use std::{
     borrow::Cow,
@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Core, StoreFailed, idempotency::KeyRecord, pacer::Pacer, placement::is_outbox,
-    promise::ROOM_AGAIN_AFTER_MS, records,
+    Core, StoreFailed, keys::KeyRecord, pacer::Pacer, placement::is_relay_number, records,
+    reserve::ROOM_AGAIN_AFTER_MS,
 };
 use crate::{
     channel::{Message, Sequence},
@@ -19,27 +19,27 @@ use crate::{
     log::{AppendError, GroupNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
 };
 
-/// How much of the oldest segment one step looks at: about a millisecond of copying in the worst case.
+/// Bytes of the oldest segment per step: about a millisecond of copying in the worst case.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// When a part of the log is walked again that could not be freed: soon enough for whoever has purged what was in it.
+/// Pause before a part of the log is walked again that could not be freed. It should be short after a purge.
 const AGAIN_AFTER: Millis = 60_000;
 
-/// Where the copying is.
+/// Progress of the copying.
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     stage: Stage,
     pacer: Pacer,
-    /// A message in what is walked that cannot be read and is still needed: nothing may be freed.
+    /// A message in the walked part that is unreadable and still needed: the part must not be freed.
     holds: Option<String>,
-    /// When it is tried again.
+    /// When an unfreeable part is tried again.
     pub(super) again_at: Millis,
-    /// The sequences that channels had not given yet when the broker started, if there were older logs.
+    /// The next sequence of each channel when the broker started, if there were older logs.
     new_from: Option<HashMap<u32, Sequence>>,
 }
 
 impl Reclaim {
-    /// Of a core whose channels had given the sequences before these.
+    /// Of a shard whose channels had these next sequences at the start.
     pub(super) fn since(new_from: Option<HashMap<u32, Sequence>>) -> Self {
         Self { new_from, ..Self::default() }
     }
@@ -49,18 +49,17 @@ impl Reclaim {
 enum Stage {
     #[default]
     Idle,
-    /// What lies from `from` up to `below` was not looked at yet.
+    /// Records from `from` up to `below` are still to be walked.
     Walking { from: Position, below: Position },
-    /// What is live of all before `below` is in the group `copies` at the latest.
+    /// All live records before `below` are copied, in batch `copies` at the latest.
     Copied { below: Position, copies: GroupNumber },
 }
 
-/// Why copying goes no further for now.
+/// Why copying stops for now.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// The log failed.
     Failed(StoreFailed),
-    /// The copies have no room. They are made when they do.
+    /// The copies have no room. They are made when there is some.
     NoRoom,
 }
 
@@ -70,21 +69,21 @@ impl From<StoreFailed> for Stopped {
     }
 }
 
-/// What comes after a step.
+/// What follows a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing is worth copying.
+    /// There is nothing to reclaim.
     Idle,
     /// Another step.
     More,
     /// Another step, when the log has read, committed or freed something.
     Waiting,
-    /// Another step, but not before so many milliseconds: enough was copied for now.
+    /// Another step, after this pause in milliseconds: enough was copied for now.
     Later(Millis),
 }
 
 impl<L: Log> Core<L> {
-    /// One step of giving space back.
+    /// Takes one step of reclaiming.
     pub fn reclaim_step(&mut self, context: &mut Context<'_>) -> Result<Progress, StoreFailed> {
         if self.failed {
             return Ok(Progress::Idle);
@@ -103,17 +102,17 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Whether there are logs of another number of cores, which go when what is in them is copied.
+    /// Whether there are logs of another number of shards, which are removed when they are copied.
     pub(super) fn has_older_log(&self) -> bool {
         self.log.has_older()
     }
 
-    /// The same, ready when the step was done.
+    /// [`Self::reclaim_step`], ready when the step was taken.
     pub fn poll_reclaim(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.reclaim_step(context) {
-            // The step may have begun a commit, which has to wake this task as well.
+            // The step may have begun a commit, which must wake this task as well.
             Ok(Progress::Waiting) => self.poll_commits(context),
-            // A failure is remembered, and whoever asks next is told.
+            // A failure is remembered, and reported to the next caller.
             Ok(Progress::Idle | Progress::More | Progress::Later(_)) | Err(StoreFailed) => Poll::Ready(()),
         }
     }
@@ -137,7 +136,7 @@ impl<L: Log> Core<L> {
             Err(error) if error.is_of_one_record() => return Ok(self.leave_for_now(&error)),
             scanned => scanned,
         };
-        let Scanned { records, broken, next } = self.survive(scanned)?;
+        let Scanned { records, broken, next } = self.check_log(scanned)?;
         for (position, head) in broken {
             let (RecordHead { record, .. }, _) =
                 RecordHead::decode_first(&head).expect("the log has checked the head");
@@ -165,7 +164,7 @@ impl<L: Log> Core<L> {
         self.free(below, copies, context)
     }
 
-    /// What was copied by now is; the rest is when there is room again.
+    /// Copies made so far stand; the rest follows when there is room again.
     fn stop_walking(&mut self, stopped: Stopped) -> Result<Progress, StoreFailed> {
         if let Stopped::Failed(failed) = stopped {
             return Err(failed);
@@ -174,12 +173,12 @@ impl<L: Log> Core<L> {
         Ok(Progress::Later(ROOM_AGAIN_AFTER_MS))
     }
 
-    /// What was walked stays where it is, because something in it cannot be read: nothing that was acknowledged is dropped for
-    /// that. Until it can be read, or nobody needs it.
+    /// Leaves the walked part, because an unreadable record in it is still needed: an acknowledged message must not be
+    /// dropped for a disk error. The walk is tried again until the record is readable or not needed.
     fn leave_for_now(&mut self, why: &dyn Display) -> Progress {
         tracing::warn!(
             error = %why,
-            "the oldest part of the log cannot be freed: redrive the dead letters that cannot be read once the disk is well, or purge \
+            "the oldest part of the log cannot be freed; repair the disk and redrive the unreadable dead letters, or purge \
              them, or salvage the data folder"
         );
         self.reclaim.stage = Stage::Idle;
@@ -187,7 +186,7 @@ impl<L: Log> Core<L> {
         Progress::Later(AGAIN_AFTER)
     }
 
-    /// Frees what was walked. The copies are on disk before the originals go.
+    /// Frees the walked part. The copies are on disk before the originals are freed.
     fn free(
         &mut self,
         below: Position,
@@ -202,15 +201,15 @@ impl<L: Log> Core<L> {
         let Poll::Ready(freed) = self.log.poll_free(below, copies, context) else {
             return Ok(Progress::Waiting);
         };
-        self.survive(freed)?;
+        self.check_log(freed)?;
         self.reclaim.stage = Stage::Idle;
-        if self.owed > 0 {
-            self.owe(0, 0);
+        if self.reserved_records > 0 {
+            self.change_reserve(0, 0);
         }
         Ok(Progress::More)
     }
 
-    /// Copies what is still live of a record in the oldest segment.
+    /// Copies the live part of a record in the oldest segment.
     fn keep(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         match *record {
             Record::Push { channel, sequence, message_id, enqueued_ms, idempotency, headers, body } => {
@@ -237,22 +236,22 @@ impl<L: Log> Core<L> {
                 self.keep_key(position, record)
             }
             Record::Settle { channel, sequence } => self.keep_settle(channel, sequence),
-            // Each part of the log that needs one has one of its own.
+            // Each part of the log names its own channels.
             Record::Channel { .. } => Ok(()),
             Record::ChannelClosed { channel, .. } => self.keep_closed(channel, record),
             Record::Clock { .. } => self.keep_mark(),
         }
     }
 
-    /// Copies a message for those of its channels that still have it.
+    /// Copies a message for the channels that still have it.
     fn keep_message(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         let Record::Message { targets, moved_from, .. } = *record else { return Ok(()) };
-        self.keep_taken(record)?;
+        self.keep_receipt(record)?;
         let goes_out = targets.iter().any(|target| self.goes_out(&target, position));
         let lives = |target: &Target| {
             let message = self.message(target.channel, target.sequence);
             message.is_some_and(|message| message.stored.position == position)
-                || (goes_out && (target.is_to_come() || is_outbox(target.channel)))
+                || (goes_out && (target.is_to_come() || is_relay_number(target.channel)))
         };
         let live: Vec<Target> = targets.iter().filter(lives).collect();
         let Some(first) = live.first().map(|target| target.channel) else {
@@ -263,7 +262,7 @@ impl<L: Log> Core<L> {
         };
         let mut bytes = Vec::with_capacity(live.len() * Target::BYTES);
         live.iter().for_each(|target| target.encode(&mut bytes));
-        // The first of a message's channels is its key's.
+        // A message's key belongs to the first of its channels.
         let with_key = record.key_channel() == Some(first) && self.is_key_at(position, record);
         let mut copy = *record;
         if let Record::Message { targets, idempotency, .. } = &mut copy {
@@ -274,29 +273,30 @@ impl<L: Log> Core<L> {
         for Target { channel, sequence, .. } in live.iter().filter(|target| !target.is_to_come()) {
             match self.channels.get_mut(channel) {
                 Some(channel) => channel.state.relocate(*sequence, to),
-                None => self.outbox.relocate((*channel, *sequence), to),
+                None => self.relay_out.relocate((*channel, *sequence), to),
             }
         }
         self.shared.relocate(position, to);
         self.log.release(position);
         match record.key().filter(|_| with_key) {
             Some((key, _)) => {
-                self.idempotency.relocate(key.hash, position, KeyRecord { position: to, alone: false });
+                self.keys.relocate(key.hash, position, KeyRecord { position: to, alone: false });
             }
             None => self.keep_key(position, record)?,
         }
         Ok(())
     }
 
-    /// Whether a target is the outbox, which has a message by this very record.
+    /// Whether a target is the parcel of this record, and still exists.
     pub(super) fn goes_out(&self, target: &Target, position: Position) -> bool {
-        is_outbox(target.channel) && self.outbox.is_at((target.channel, target.sequence), Some(position))
+        is_relay_number(target.channel)
+            && self.relay_out.is_at((target.channel, target.sequence), Some(position))
     }
 
-    /// A settle outlives every copy of its message in its own log without help: segments leave from the oldest end only. As
-    /// long as there are older logs, what they may have is settled once more.
+    /// Copies a settle while there are older logs, which may have copies of its message. In its own log a settle
+    /// outlives all of them without help: segments are freed only from the oldest end.
     fn keep_settle(&mut self, channel: u32, sequence: Sequence) -> Result<(), Stopped> {
-        let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.has(channel)) else {
+        let Some(new_from) = self.reclaim.new_from.as_ref().filter(|_| self.here.owns(channel)) else {
             return Ok(());
         };
         if !self.log.has_older() {
@@ -304,8 +304,8 @@ impl<L: Log> Core<L> {
             return Ok(());
         }
         let message = (channel, sequence);
-        let (is_new, is_there) = if is_outbox(channel) {
-            (self.outbox.has_given(message), self.outbox.is_at(message, None))
+        let (is_new, is_there) = if is_relay_number(channel) {
+            (self.relay_out.has_assigned(message), self.relay_out.is_at(message, None))
         } else {
             let is_new = new_from.get(&channel).is_none_or(|new_from| sequence >= *new_from);
             (is_new, self.message(channel, sequence).is_some())
@@ -316,15 +316,17 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// Nothing of a deleted channel comes after its deletion; so it outlives all of that in its own log, as a settle does.
+    /// Copies a deletion while there are older logs. In its own log it outlives all records of the channel, which come
+    /// before it.
     fn keep_closed(&mut self, channel: u32, record: &Record<'_>) -> Result<(), Stopped> {
-        if self.here.has(channel) && self.log.has_older() {
+        if self.here.owns(channel) && self.log.has_older() {
             self.append_copy(record)?;
         }
         Ok(())
     }
 
-    /// Copies what was last written of a message. What time has done to it since was not written down, and a start does it again.
+    /// Copies the newest state record of a message. Events of time since then have no record; a start processes them
+    /// again.
     fn keep_state(
         &mut self,
         number: u32,
@@ -337,21 +339,21 @@ impl<L: Log> Core<L> {
         else {
             return Ok(());
         };
-        // A release of 0.1.0 says less than what came before it.
+        // A release record of 0.1.0 has less than the records before it.
         let whole = matches!(record, Record::Release { .. }).then(|| message.into_owned());
         let to = match &whole {
             Some(message) => self.append_copy(&records::state(number, sequence, message))?,
             None => self.append_copy(record)?,
         };
-        self.recorded(number, sequence, to);
+        self.state_recorded(number, sequence, to);
         Ok(())
     }
 
-    /// Writes an idempotency key down again while its window is open, without its message.
+    /// Copies an idempotency key without its message, while its window is open.
     fn keep_key(&mut self, position: Position, record: &Record<'_>) -> Result<(), Stopped> {
         if let Some((idempotency, message_id)) = record.key().filter(|_| self.is_key_at(position, record)) {
             if record.key_channel().is_some_and(|channel| self.closed.contains(&channel)) {
-                self.idempotency.forget(idempotency.hash, position);
+                self.keys.remove(idempotency.hash, position);
                 return Ok(());
             }
             let key = match record.key_channel() {
@@ -359,7 +361,7 @@ impl<L: Log> Core<L> {
                 None => Record::Key { idempotency, message_id },
             };
             let to = self.append_copy(&key)?;
-            self.idempotency.relocate(idempotency.hash, position, KeyRecord { position: to, alone: true });
+            self.keys.relocate(idempotency.hash, position, KeyRecord { position: to, alone: true });
             if !matches!(record, Record::Push { .. } | Record::Message { .. }) {
                 self.log.release(position);
             }
@@ -367,10 +369,10 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// Whether a record's key is remembered by this very record.
+    /// Whether a record's key is remembered by this record.
     fn is_key_at(&self, position: Position, record: &Record<'_>) -> bool {
         let now = self.clock.now();
-        record.key().is_some_and(|(key, _)| self.idempotency.is_at(key.hash, position, now))
+        record.key().is_some_and(|(key, _)| self.keys.is_at(key.hash, position, now))
     }
 
     pub(super) fn append_copy(&mut self, record: &Record<'_>) -> Result<Position, Stopped> {
@@ -378,14 +380,14 @@ impl<L: Log> Core<L> {
         if appended == Err(AppendError::Full) {
             return Err(Stopped::NoRoom);
         }
-        let position = self.has_room_held(appended)?;
+        let position = self.check_appended(appended)?;
         self.reclaim.pacer.copied(record.encoded_len() as u64, self.clock.now());
-        // Nobody waits for a copy: it is synced before the original goes.
+        // Nothing waits for a copy: it is synced before the original is freed.
         let _ = self.appended(Sync::Later);
         Ok(position)
     }
 
-    /// A group is written, with copies in it or without.
+    /// Reports a written batch, with or without copies, to the pacer.
     pub(super) fn pace(&mut self, bytes: usize) {
         self.reclaim.pacer.wrote(bytes as u64, self.clock.now());
     }

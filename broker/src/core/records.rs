@@ -1,4 +1,4 @@
-//! Between messages as their channels know them and records as the log has them.
+//! Conversion between messages in their channels and records in the log.
 
 use restante_wire::DeadLetterCause;
 
@@ -8,7 +8,6 @@ use crate::{
     log::{self, Record, RecordedPhase},
 };
 
-/// The record of a lease.
 pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
     Record::Lease {
         channel,
@@ -20,7 +19,7 @@ pub(super) fn lease(channel: u32, granted: &Granted) -> Record<'static> {
     }
 }
 
-/// The record of everything about a message that changes.
+/// A message's state record.
 pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Record<'_> {
     let Message { handouts: Handouts { last, uncounted, start }, expires_at, phase, .. } = message;
     Record::State {
@@ -45,7 +44,7 @@ pub(super) fn state(channel: u32, sequence: Sequence, message: &Message) -> Reco
     }
 }
 
-/// The phase that a record tells of.
+/// The phase in a record.
 pub(super) fn phase(recorded: RecordedPhase<'_>) -> Phase {
     match recorded {
         RecordedPhase::Ready(ended) => Phase::Ready(read_ended(ended)),
@@ -61,13 +60,13 @@ pub(super) fn phase(recorded: RecordedPhase<'_>) -> Phase {
     }
 }
 
-/// The record of the time.
+/// The record of a clock mark.
 pub(super) fn clock(Mark { own, wall, boot_id, boot_ns }: Mark) -> Record<'static> {
     let (wall_ms, latest_ms) = wall.map_or((0, 0), |wall| (wall.shown, wall.latest));
     Record::Clock { own_ms: own, wall_ms, latest_ms, boot_id, boot_ns }
 }
 
-/// The time that a record tells.
+/// The clock mark in a record.
 pub(super) fn mark(record: &Record<'_>) -> Option<Mark> {
     let Record::Clock { own_ms, wall_ms, latest_ms, boot_id, boot_ns } = *record else { return None };
     let wall = (wall_ms != 0).then_some(Wall { shown: wall_ms, latest: latest_ms });
@@ -104,7 +103,7 @@ fn record_cause(cause: DeadLetterCause) -> u8 {
     }
 }
 
-/// A cause of a later version is told as the commonest one: nothing is decided by it but an error's wording.
+/// An unknown cause, of a later version, is read as the most common one: only the wording of an error depends on it.
 fn read_cause(cause: u8) -> DeadLetterCause {
     match cause {
         2 => DeadLetterCause::Rejected,

@@ -1,9 +1,10 @@
-//! What an operator of the channel does with its messages: dead letters that get another chance, and messages that go.
+//! Redrive and purge: dead letters become ready again, and messages are removed.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{
-    Core, EVENTS_PER_TURN, Reading, Recorded, StoreFailed, Ticket, bury::Moved, promise::SETTLE_BYTES,
+    Core, EVENTS_PER_TURN, Reading, StoreFailed, StoredMessage, Ticket, dead_letter::MoveCause,
+    reserve::SETTLE_BYTES,
 };
 use crate::{
     address_store::ChannelEntry,
@@ -12,34 +13,33 @@ use crate::{
     log::{Coming, Log, Purpose, Record, Sync},
 };
 
-/// What one turn of a redrive did.
+/// Outcome of one turn of a redrive.
 #[derive(Debug)]
-pub struct Redriven {
+pub struct RedriveTurn {
     /// Dead letters that are ready again.
     pub moved: u64,
-    /// Dead letters that cannot be read, and so cannot go to another channel.
+    /// Dead letters that are unreadable, and cannot move to another channel.
     pub unreadable: u64,
-    /// Dead letters that are left, those among them.
+    /// Dead letters that remain, unreadable ones included.
     pub left: u64,
-    /// Where to go on; absent when there is nothing more to do, or no room.
+    /// Where to continue; `None` at the end, or without room.
     pub next: Option<Sequence>,
-    /// The content of the message `next`, which cannot be moved before it has come.
+    /// The message `next`, which must be read first.
     pub coming: Option<Coming>,
-    /// When it is on disk.
     pub ticket: Ticket,
 }
 
 impl<L: Log> Core<L> {
-    /// Dead letters from the sequence `from` on, at most `max`, are ready again in their own channel or in `to`. A few at a
-    /// time: the caller goes on at `next`, and brings the content that is said to be coming.
+    /// Makes dead letters from the sequence `from` on ready again, in their own channel or in `to`: at most `max`, and
+    /// a few at a time. The caller continues at `next`, with the message that `coming` reads.
     pub fn redrive(
         &mut self,
         entry: &Arc<ChannelEntry>,
         to: Option<&Arc<ChannelEntry>>,
         from: Sequence,
         max: u64,
-        mut brought: Option<Recorded>,
-    ) -> Result<Redriven, StoreFailed> {
+        mut brought: Option<StoredMessage>,
+    ) -> Result<RedriveTurn, StoreFailed> {
         let now = self.alive()?;
         let number = entry.number;
         let to = to.filter(|to| to.number != number);
@@ -65,7 +65,7 @@ impl<L: Log> Core<L> {
                         }
                         None => continue,
                     };
-                    self.move_message(number, sequence, to, recorded, Moved::Redriven)?
+                    self.move_message(number, sequence, to, recorded, MoveCause::Redrive)?
                 }
                 None if !self.has_room_for_state(Purpose::Change) => false,
                 None => {
@@ -87,10 +87,10 @@ impl<L: Log> Core<L> {
         self.serve_waiting(number);
         self.touch(number);
         let left = self.channels.get(&number).map_or(0, |channel| channel.state.count(State::Dead));
-        Ok(Redriven { moved, unreadable, left, next, coming, ticket })
+        Ok(RedriveTurn { moved, unreadable, left, next, coming, ticket })
     }
 
-    /// Messages of a state go for ever. A few at a time: the caller asks again until none went.
+    /// Removes messages of a state permanently, a few at a time. The caller repeats it until none was removed.
     pub fn purge(&mut self, entry: &Arc<ChannelEntry>, state: State) -> Result<(u64, Ticket), StoreFailed> {
         self.alive()?;
         let number = entry.number;
@@ -112,12 +112,12 @@ impl<L: Log> Core<L> {
         Ok((gone, ticket))
     }
 
-    /// The promise of so many records; of none, that of what was there before.
+    /// A ticket for these records, or without any, for everything appended before.
     fn appended_some(&mut self, records: u64) -> Ticket {
-        if records > 0 { self.appended(Sync::Now) } else { self.everything_so_far(Sync::Now) }
+        if records > 0 { self.appended(Sync::Now) } else { self.ticket_so_far(Sync::Now) }
     }
 
-    /// A message makes room for a newer one.
+    /// Drops a message to make room for a newer one.
     pub(super) fn drop_message(&mut self, number: u32, sequence: Sequence) -> Result<(), StoreFailed> {
         if self.remove_message(number, sequence)? {
             self.metrics.dropped.inc();
@@ -128,7 +128,7 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// A message leaves its channel though nobody settled it. False when the log has no room for that: then it stays.
+    /// Removes a message without a settle. False if the log has no room for the record: then the message stays.
     fn remove_message(&mut self, number: u32, sequence: Sequence) -> Result<bool, StoreFailed> {
         if !self.log.has_room(Purpose::Settle, SETTLE_BYTES) {
             return Ok(false);
@@ -139,11 +139,11 @@ impl<L: Log> Core<L> {
         };
         self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.forget(number, sequence, &message);
+        self.message_left(number, sequence, &message);
         Ok(true)
     }
 
-    /// A message whose time is over has left its channel already.
+    /// Records the expiry of a message that has left its channel.
     pub(super) fn expired(
         &mut self,
         number: u32,
@@ -156,7 +156,7 @@ impl<L: Log> Core<L> {
         }
         self.append(&Record::Settle { channel: number, sequence }, Purpose::Settle)?;
         let _ = self.appended(Sync::Later);
-        self.forget(number, sequence, message);
+        self.message_left(number, sequence, message);
         Ok(())
     }
 }

@@ -1,32 +1,28 @@
-//! What a core's log and tables hold, for scrapes: each core shows its own, and whoever asks adds them up.
+//! Numbers of a shard's log and tables, for scrapes: each shard publishes its own, and a scrape adds them up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// One core's numbers.
+/// The numbers of one shard.
 #[derive(Debug, Default)]
 pub struct Samples {
-    /// Segment files of the log.
     pub segments: AtomicU64,
-    /// Their bytes.
     pub bytes: AtomicU64,
-    /// Bytes in them that are still needed.
-    pub live_bytes: AtomicU64,
-    /// Messages that other cores are still to have.
-    pub outgoing: AtomicU64,
-    /// Idempotency keys that are remembered.
+    pub retained_bytes: AtomicU64,
+    /// Messages that other shards do not have yet.
+    pub relay_messages: AtomicU64,
     pub keys: AtomicU64,
-    /// Bytes of contents in memory for the receivers to come.
+    /// Bytes of message bodies in memory.
     pub hot_bytes: AtomicU64,
 }
 
 impl Samples {
-    /// Adds another's numbers up.
+    /// Adds the numbers of another shard.
     pub fn add(&self, other: &Self) {
         let pairs = [
             (&self.segments, &other.segments),
             (&self.bytes, &other.bytes),
-            (&self.live_bytes, &other.live_bytes),
-            (&self.outgoing, &other.outgoing),
+            (&self.retained_bytes, &other.retained_bytes),
+            (&self.relay_messages, &other.relay_messages),
             (&self.keys, &other.keys),
             (&self.hot_bytes, &other.hot_bytes),
         ];

@@ -1,13 +1,12 @@
-//! What a receiver says of a message that it has: done, or not yet, or not by me, or by nobody.
+//! Lease operations: settle, reject, release and renew.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use restante_wire::channel::{Delivery, Durability};
 
 use super::{
-    Channel, Core, CoreGone, StoreFailed, Ticket,
-    promise::{SETTLE_BYTES, STATE_BYTES},
-    records,
+    Channel, Core, CoreGone, StoreFailed, Ticket, records,
+    reserve::{SETTLE_BYTES, STATE_BYTES},
 };
 use crate::{
     channel::{Claim, Granted, Refusal, Released},
@@ -15,47 +14,45 @@ use crate::{
     log::{Log, Purpose, Record, Sync},
 };
 
-/// A lease that goes on.
+/// A renewed lease.
 #[derive(Debug)]
 pub struct Renewed {
     /// The lease with its new end.
     pub granted: Granted,
-    /// How long that is from now.
+    /// The duration from now.
     pub lease: Millis,
-    /// When the answer may leave.
+    /// When the answer may be sent.
     pub ticket: Ticket,
 }
 
-/// How a message is given back.
+/// The parameters of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release {
-    /// Whether the hand-out was a delivery.
+    /// Whether the lease counts as a delivery.
     pub counted: bool,
-    /// For how long nobody gets the message; absent, the channel's back-off.
+    /// Time until the message is ready; `None` for the channel's back-off.
     pub delay: Option<Millis>,
 }
 
-/// Why a receiver is not heard.
+/// Why a lease operation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettleRefusal {
     /// The channel was deleted, and the message with it.
     ChannelDeleted,
-    /// The message would come back later than the channel lets it.
+    /// The delay exceeds the channel's maximum.
     DelayTooLong {
-        /// The longest delay, in seconds.
+        /// The maximum, in seconds.
         max_seconds: u32,
     },
-    /// The lease is not good, or not any more.
+    /// The lease is not valid, or not any more.
     Lease(Refusal),
-    /// The disk has no room to write it down.
+    /// The disk has no room for the record.
     StoreFull,
-    /// The log failed.
     StoreFailed,
-    /// The broker is shutting down.
     Gone,
 }
 
-/// The lease that a receiver gets: what it asks for, within the channel's bounds, or the channel's own.
+/// The duration of a lease: the requested one within the channel's bounds, or the channel's default.
 pub fn bounded_lease(delivery: &Delivery, seconds: Option<u32>) -> Millis {
     let seconds = seconds.unwrap_or(delivery.lease_seconds).min(delivery.max_lease_seconds);
     Millis::from(seconds) * 1000
@@ -80,30 +77,30 @@ impl From<StoreFailed> for SettleRefusal {
 }
 
 impl<L: Log> Core<L> {
-    /// The receiver is done with the message: it leaves the channel. As good when it left before.
+    /// Settles a message, which leaves the channel. Succeeds as well if it has left before.
     pub fn settle(&mut self, number: u32, claim: Claim) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        self.leasing(number)?;
+        self.leased_channel(number)?;
         self.needs_room(Purpose::Settle, SETTLE_BYTES)?;
-        let channel = self.leasing(number)?;
+        let channel = self.leased_channel(number)?;
         let Some(message) = channel.state.settle(claim, now)? else {
-            // Who settles twice is told the same; the first time may still be in the open group. And what left without being
-            // settled may have done so without a sync.
-            return Ok(self.everything_so_far(Sync::Now));
+            // A repeated settle gets the same answer, and the first one may still be in the open batch. A message that
+            // left without a settle may have done so without a sync.
+            return Ok(self.ticket_so_far(Sync::Now));
         };
         channel.counters.settled.fetch_add(1, Relaxed);
         self.metrics.settled.inc();
         let residence = now.saturating_sub(message.stored.enqueued_at);
         self.metrics.residence_seconds.observe(residence as f64 / 1000.0);
         self.append(&Record::Settle { channel: number, sequence: claim.sequence }, Purpose::Settle)?;
-        self.forget(number, claim.sequence, &message);
-        let ticket = self.promise(number);
+        self.message_left(number, claim.sequence, &message);
+        let ticket = self.settle_ticket(number);
         self.after_lease(number);
         Ok(ticket)
     }
 
-    /// The receiver gives the message up: it becomes a dead letter. As good when it left before. On a full disk the reason is
-    /// left out: it is nobody's to read before the dead letter is, and could be long.
+    /// Rejects a message, which becomes a dead letter. Succeeds as well if it has left before. On a full disk the
+    /// reason is left out, as it may be long.
     pub fn reject(
         &mut self,
         number: u32,
@@ -111,34 +108,34 @@ impl<L: Log> Core<L> {
         reason: Option<&str>,
     ) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
-        self.leasing(number)?;
+        self.leased_channel(number)?;
         self.needs_room(Purpose::Settle, STATE_BYTES)?;
         let reason = reason.filter(|reason| self.log.has_room(Purpose::Store, STATE_BYTES + reason.len()));
-        let channel = self.leasing(number)?;
+        let channel = self.leased_channel(number)?;
         if !channel.state.reject(claim, reason, &channel.policy, now)? {
-            return Ok(self.everything_so_far(Sync::Now));
+            return Ok(self.ticket_so_far(Sync::Now));
         }
-        self.buried(number, claim.sequence)?;
-        let ticket = self.promise(number);
+        self.record_dead_letter(number, claim.sequence)?;
+        let ticket = self.settle_ticket(number);
         self.after_lease(number);
         Ok(ticket)
     }
 
-    /// The receiver gives the message back: it takes its old place, at once or when its pause is over.
+    /// Releases a message: it takes its old place, at once or after a delay.
     pub fn release(&mut self, number: u32, claim: Claim, release: Release) -> Result<Ticket, SettleRefusal> {
         let now = self.alive()?;
         let Release { counted, delay } = release;
-        self.leasing(number)?;
+        self.leased_channel(number)?;
         let has_room = self.needs_room(Purpose::Change, STATE_BYTES);
-        let channel = self.leasing(number)?;
+        let channel = self.leased_channel(number)?;
         let max_seconds = channel.entry.config.limits.max_delay_seconds;
         if delay.is_some_and(|delay| delay > Millis::from(max_seconds) * 1000) {
             return Err(SettleRefusal::DelayTooLong { max_seconds });
         }
         has_room?;
         match channel.state.release(claim, counted, delay, &channel.policy, now)? {
-            Released::Repeated => return Ok(self.everything_so_far(Sync::Later)),
-            Released::DeadLettered => self.buried(number, claim.sequence)?,
+            Released::Repeated => return Ok(self.ticket_so_far(Sync::Later)),
+            Released::DeadLettered => self.record_dead_letter(number, claim.sequence)?,
             Released::Requeued => {
                 self.lease_ended(number, claim.sequence);
                 self.record_state(number, claim.sequence, Purpose::Change)?;
@@ -150,8 +147,7 @@ impl<L: Log> Core<L> {
         Ok(ticket)
     }
 
-    /// The receiver keeps the message for `seconds` from now, or for the channel's own lease, and at most for its
-    /// longest.
+    /// Renews a lease for `seconds` from now, or for the channel's default; at most for its maximum.
     pub fn renew(
         &mut self,
         number: u32,
@@ -159,9 +155,9 @@ impl<L: Log> Core<L> {
         seconds: Option<u32>,
     ) -> Result<Renewed, SettleRefusal> {
         let now = self.alive()?;
-        self.leasing(number)?;
+        self.leased_channel(number)?;
         self.needs_room(Purpose::Change, STATE_BYTES)?;
-        let channel = self.leasing(number)?;
+        let channel = self.leased_channel(number)?;
         let lease = bounded_lease(&channel.entry.config.delivery, seconds);
         let granted = channel.state.renew(claim, after(now, lease), now)?;
         let ticket = self.record_lease(number, &granted)?;
@@ -169,9 +165,9 @@ impl<L: Log> Core<L> {
         Ok(Renewed { granted, lease, ticket })
     }
 
-    /// The channel that a lease is of. After a restart the log may tell of none of its messages: they are gone, and it is
-    /// not.
-    fn leasing(&mut self, number: u32) -> Result<&mut Channel, SettleRefusal> {
+    /// The channel of a lease, created if necessary: after a restart the log may have none of its messages, but the
+    /// channel exists.
+    fn leased_channel(&mut self, number: u32) -> Result<&mut Channel, SettleRefusal> {
         if !self.channels.contains_key(&number)
             && let Some(entry) = self.store.by_number(number)
         {
@@ -180,12 +176,12 @@ impl<L: Log> Core<L> {
         self.channels.get_mut(&number).map(|channel| &mut **channel).ok_or(SettleRefusal::ChannelDeleted)
     }
 
-    /// A receiver is not heard for which there is no room: before anything has changed.
+    /// Refuses an operation without room for its record, before anything has changed.
     fn needs_room(&mut self, purpose: Purpose, bytes: usize) -> Result<(), SettleRefusal> {
         self.log.has_room(purpose, bytes).then_some(()).ok_or(SettleRefusal::StoreFull)
     }
 
-    /// Writes down everything about a message that changes. The caller has found room for it.
+    /// Appends a message's state record. The caller has checked the room.
     pub(super) fn record_state(
         &mut self,
         number: u32,
@@ -197,13 +193,13 @@ impl<L: Log> Core<L> {
             return Ok(());
         };
         let appended = self.log.append(&records::state(number, sequence, &message), purpose);
-        let position = self.has_room_held(appended)?;
-        self.recorded(number, sequence, position);
+        let position = self.check_appended(appended)?;
+        self.state_recorded(number, sequence, position);
         Ok(())
     }
 
-    /// When a settle of this channel may be answered: at once where nothing outlives a restart anyhow.
-    fn promise(&mut self, number: u32) -> Ticket {
+    /// The ticket of a settle: at once for a channel that does not outlive a restart.
+    fn settle_ticket(&mut self, number: u32) -> Ticket {
         let durability = self.channels.get(&number).map(|channel| channel.entry.config.durability);
         match durability {
             Some(Durability::Memory) => {
@@ -214,7 +210,7 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// A message is not leased any more: another of its group may follow.
+    /// Delivers messages after the end of a lease: another one of the message group may follow.
     fn after_lease(&mut self, number: u32) {
         self.serve_waiting(number);
         self.touch(number);

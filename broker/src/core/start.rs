@@ -1,5 +1,5 @@
-//! At start: from what the logs say to cores that serve. All read at the same time, each its own; then the broker's clock
-//! starts, for all of them.
+//! Start: from replayed logs to shards that serve. All logs are replayed at the same time; then the common clock of the
+//! broker starts.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -7,22 +7,22 @@ use restante_wire::channel::Durability;
 use uuid::Uuid;
 
 use super::{
-    Channel, Core, CounterRegistry, Here, Holder, Limits, Numbered, StartError,
+    Channel, Core, CounterRegistry, Holder, Limits, PerChannel, Placement, StartError,
+    channel_names::NamedChannels,
+    clock_mark::LastMark,
     contents::HotContents,
-    idempotency::{IdempotencyTable, KeyRecord},
+    idle::IdleChannels,
     ids::Ids,
     in_flight::InFlight,
-    mark::Marked,
-    moves::Moves,
-    named::Named,
-    outbox::{Outbox, Outgoing},
+    in_relay::InRelay,
+    keys::{KeyRecord, KeyTable},
+    ownership::{self, ChannelEvidence},
+    pending_moves::PendingMoves,
     reclaim::Reclaim,
-    recovery::{Key, Leaving, Replay},
-    rest::Resting,
+    relay_out::{ParcelId, RelayOut},
+    replay::{LeavingParcel, Replay, ReplayedKey},
+    replay_channels::KnownUids,
     timers::ChannelTimers,
-    told::Known,
-    under_way::UnderWay,
-    whose::{self, Said},
 };
 use crate::{
     address_store::{AddressStore, ApplyError},
@@ -34,40 +34,38 @@ use crate::{
     shared::Shared,
 };
 
-/// What all cores of a broker have in common.
+/// State that all shards of a broker share.
 #[derive(Clone)]
 pub struct Common {
-    /// The channels there are.
     pub store: AddressStore,
-    /// The seal of the lease tokens.
+    /// The sealer of lease tokens.
     pub sealer: LeaseSealer,
     /// The limits of the whole broker.
     pub limits: Limits,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// What each channel counts.
+    /// The counters of each channel.
     pub counters: Arc<CounterRegistry>,
-    /// What channels have of the disk.
+    /// The channels' shares of the disk.
     pub disk: Shared<Holder>,
     /// Why the broker's log failed, if it did.
     pub failure: FirstFailure,
-    /// Drawn at each start; part of every lease, so that none is issued twice.
+    /// Drawn at each start and part of every lease, so that no lease is issued twice.
     start: u64,
 }
 
-/// What one channel may have of the volume, as a multiple of what is left: beside the reserve for what empties it, little is kept
-/// from a channel that is alone.
+/// A channel's bound on the volume, as a multiple of the space that is left: beside the reserve for records that empty
+/// the log, a single channel can use nearly all of it.
 const DISK_TIMES: u64 = 15;
 
-/// What a core has found in its log.
-pub struct Found<L> {
+/// A replayed log.
+pub struct ReplayedLog<L> {
     log: L,
-    here: Here,
+    here: Placement,
     replay: Replay,
 }
 
 impl Common {
-    /// For a broker that starts now.
+    /// The common state of a broker that starts now.
     pub fn new(
         store: &AddressStore,
         sealer: LeaseSealer,
@@ -75,7 +73,7 @@ impl Common {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let start = getrandom::u64().map_err(StartError::Random)?;
-        // How much there is, the logs tell.
+        // The logs will set the size.
         let disk = Shared::with_times(u64::MAX, DISK_TIMES, metrics.disk_refused.clone());
         Ok(Self {
             store: store.clone(),
@@ -90,70 +88,76 @@ impl Common {
     }
 }
 
-impl<L: Log> Found<L> {
-    /// Reads a log that was just opened, and all older ones, for a broker with these channels.
-    pub async fn read(mut log: L, here: Here, store: &AddressStore) -> Result<Self, LogError> {
+impl<L: Log> ReplayedLog<L> {
+    /// Replays a log that was just opened, and all older ones.
+    pub async fn read(mut log: L, here: Placement, store: &AddressStore) -> Result<Self, LogError> {
         let store = store.clone();
-        let known = Known::by(move |number| Some(store.by_number(number)?.config.uid));
+        let known = KnownUids::by(move |number| Some(store.by_number(number)?.config.uid));
         let replay = Replay::read(&mut log, here, known).await?;
         Ok(Self { log, here, replay })
     }
 
-    /// What the log tells of the time.
+    /// The times in the log.
     pub fn past(&self) -> Past {
         self.replay.past
     }
 
-    /// What cores have taken of the outboxes of others is known for as long as it is there: all of them are told.
-    pub fn settle_outboxes(all: &mut [Self]) {
-        let leaving: HashSet<Outgoing> =
+    /// Shards remember stored parcels while their origin has them: drops receipts of parcels that are gone.
+    pub fn settle_parcels(all: &mut [Self]) {
+        let leaving: HashSet<ParcelId> =
             all.iter().flat_map(|found| found.replay.leaving.keys()).copied().collect();
-        all.iter_mut().for_each(|found| found.replay.inbox.retain(|message| leaving.contains(message)));
+        all.iter_mut().for_each(|found| found.replay.relay_in.retain(|message| leaving.contains(message)));
     }
 
-    /// Sees to it that everything that was found belongs to a channel, unless its channel was deleted: what has none is given an
-    /// orphan, which the address store keeps. Or says that the logs are not this store's; then nothing was written.
+    /// Makes sure that every replayed record has an owner. Records of a channel that the address store does not know
+    /// get an orphan, unless the channel was deleted. Fails before anything is written if the logs do not belong to
+    /// this store.
     pub fn find_owners(all: &mut [Self], store: &AddressStore) -> Result<(), StartError> {
-        let mut said = Said::default();
+        let mut evidence = ChannelEvidence::default();
         for found in all.iter_mut() {
-            said.add(found.replay.said());
+            evidence.add(found.replay.channel_evidence());
         }
-        said.to_come
-            .retain(|(from, number)| !all.iter().any(|found| found.replay.inbox.knows(*from, *number)));
-        if let Some((_, apart)) = said.apart.pop_first() {
-            return Err(StartError::StoresApart(Box::new(apart)));
+        evidence
+            .to_come
+            .retain(|(from, number)| !all.iter().any(|found| found.replay.relay_in.knows(*from, *number)));
+        if let Some((_, conflict)) = evidence.conflicts.pop_first() {
+            return Err(StartError::StoresDiffer(Box::new(conflict)));
         }
         let (is_known, is_taken) = (|number| store.is_known(number), |uid| store.by_uid(uid).is_some());
-        let orphans = said.orphans(is_known, is_taken, |uid| store.is_deleted(uid));
+        let orphans = evidence.orphans(is_known, is_taken, |uid| store.is_deleted(uid));
         store.begin()?;
         if !orphans.is_empty() {
             tracing::warn!(
                 channels = orphans.len(),
-                "the log has messages or keys of channels that the address store does not know, and that nobody has deleted. \
-                 They are kept as orphans: {}. Each is a channel again when the operator brings its UID, or a manifest its name; \
-                 restante-broker dump tells what is in them",
-                whose::listed(&orphans)
+                "the log has messages or keys of channels that the address store does not know and that were never deleted; \
+                 they are kept as orphans: {}. Each becomes a channel again when the operator sends its UID, or a manifest has its name; \
+                 restante-broker dump shows their messages",
+                ownership::listed(&orphans)
             );
         }
-        let completed = complete_deletions(&said, store)?;
-        let known = said.names.iter().filter(|(_, name)| store.is_deleted(name.uid));
+        let completed = complete_deletions(&evidence, store)?;
+        let known = evidence.names.iter().filter(|(_, name)| store.is_deleted(name.uid));
         let deleted: HashSet<u32> =
             known.map(|(number, _)| *number).chain(completed.iter().map(|(number, _)| *number)).collect();
         for found in all.iter_mut() {
-            found.replay.drop_all_of(&deleted);
-            // A log may have forgotten what another channel tells; without room the address store does not know it either.
+            found.replay.drop_channels(&deleted);
+            // A log may have lost a deletion that another channel's record implies; without room the address store
+            // lacks it as well.
             found.replay.closed.extend(completed.iter().copied());
         }
-        Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), said.next_number)?)
+        Ok(store.adopt(orphans.into_iter().map(|orphan| orphan.entry).collect(), evidence.next_number)?)
     }
 }
 
-/// Completes deletions that only the logs know of: a crash came between the log and the address store, or somebody put older
-/// addresses there. Where there is no room for that, the channels are there until the next start, and closed. Returns those that
-/// were there, by number.
-fn complete_deletions(said: &Said, store: &AddressStore) -> Result<Vec<(u32, Uuid)>, StartError> {
+/// Completes deletions that are only in the logs: after a crash between log and address store, or with an older address
+/// store. Without room on the disk, these channels exist until the next start, closed. Returns the deleted channels
+/// that the address store had, by number.
+fn complete_deletions(
+    evidence: &ChannelEvidence,
+    store: &AddressStore,
+) -> Result<Vec<(u32, Uuid)>, StartError> {
     let held = |uid| store.by_uid(uid).map(|entry| entry.number);
-    let unfinished = said.unfinished(held, |uid| store.is_deleted(uid), store.deletions_left());
+    let unfinished = evidence.unfinished(held, |uid| store.is_deleted(uid), store.deletions_left());
     let there: Vec<_> = unfinished.iter().filter_map(|(_, uid)| store.by_uid(*uid)).collect();
     let completed = there.iter().map(|entry| (entry.number, entry.config.uid)).collect();
     if unfinished.is_empty() {
@@ -163,12 +167,12 @@ fn complete_deletions(said: &Said, store: &AddressStore) -> Result<Vec<(u32, Uui
         Ok(()) => {
             for entry in there {
                 let (channel, uid) = (entry.config.qualified_name(), entry.config.uid);
-                tracing::info!(channel, %uid, "completed the deletion of a channel, which only the log knew of");
+                tracing::info!(channel, %uid, "completed the deletion of a channel that was only in the log");
             }
             Ok(completed)
         }
         Err(error @ (ApplyError::Full(_) | ApplyError::NotWritten { .. })) => {
-            tracing::warn!(%error, "deletions of channels that only the log knows of are completed by the next start that has room");
+            tracing::warn!(%error, "deletions that are only in the log are not completed; the next start retries");
             Ok(completed)
         }
         Err(error) => Err(error.into()),
@@ -176,7 +180,7 @@ fn complete_deletions(said: &Said, store: &AddressStore) -> Result<Vec<(u32, Uui
 }
 
 impl Limits {
-    /// What one of so many cores may take of what is shared.
+    /// One shard's part of the broker's limits.
     fn of_each(self, cores: usize) -> Self {
         Self {
             idempotency_keys: self.idempotency_keys.div_ceil(cores),
@@ -187,15 +191,15 @@ impl Limits {
 }
 
 impl<L: Log> Core<L> {
-    /// Rebuilds the channels from what was found, once all of it [has an owner](Found::find_owners). Messages of channels that are
-    /// kept in memory only are dropped.
-    pub fn start(found: Found<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
-        let Found { log, here, mut replay } = found;
+    /// Creates a shard from a replayed log, once all its records [have an owner](ReplayedLog::find_owners). Messages of
+    /// channels with durability `Memory` are dropped.
+    pub fn start(found: ReplayedLog<L>, common: Common, clock: Clock) -> Result<Self, StartError> {
+        let ReplayedLog { log, here, mut replay } = found;
         let Common { store, sealer, limits, metrics, counters, failure, start, disk } = common;
         let (limits, now) = (limits.of_each(here.cores), clock.now());
         let keys = Shared::new(limits.idempotency_keys as u64, metrics.keys_refused.clone());
-        let mut idempotency = IdempotencyTable::new(keys, now);
-        for (hash, Key { position, expires_at, channel, alone }) in replay.keys.drain() {
+        let mut idempotency = KeyTable::new(keys, now);
+        for (hash, ReplayedKey { position, expires_at, channel, alone }) in replay.keys.drain() {
             if expires_at <= now {
                 replay.dead.extend(alone.then_some(position));
                 continue;
@@ -205,11 +209,11 @@ impl<L: Log> Core<L> {
             let lies = KeyRecord { position, alone };
             idempotency.insert(hash, expires_at, lies, (channel, namespace), now);
         }
-        let mut channels = Numbered::<Box<Channel>>::default();
-        // What the address store could not forget any more stays deleted.
+        let mut channels = PerChannel::<Box<Channel>>::default();
+        // Deleted channels that the address store still has stay closed.
         let closed: HashSet<u32> =
             replay.closed.keys().copied().filter(|number| store.is_known(*number)).collect();
-        closed.iter().for_each(|number| counters.get_or_insert(*number).under_way.close(true));
+        closed.iter().for_each(|number| counters.get_or_insert(*number).in_relay.close(true));
         for (number, mut state) in std::mem::take(&mut replay.channels) {
             match store.by_number(number) {
                 Some(entry) => {
@@ -218,7 +222,7 @@ impl<L: Log> Core<L> {
                     }
                     channels.insert(number, Box::new(Channel::new(entry, state, &counters, &disk)));
                 }
-                // Of a channel whose addresses are lost and in which nothing is, nothing is missed.
+                // An empty channel without an address is not missed.
                 None if state.messages_count() == 0 => {}
                 None => return Err(StartError::NoOwner(number)),
             }
@@ -228,30 +232,31 @@ impl<L: Log> Core<L> {
         };
         if let Some((number, bytes)) = replay.too_long(is_there) {
             let channel = store.by_number(number).map(|entry| entry.config.qualified_name());
-            // What goes out to a channel that is gone meanwhile has to be copied until it has.
+            // A parcel for a channel that was deleted meanwhile must still be copied until it is removed.
             let channel = channel.unwrap_or_else(|| format!("number {number}"));
             return Err(StartError::TooLong { channel, bytes, longest: log.longest_record() });
         }
         let before = channels.iter().map(|(number, channel)| (*number, channel.state.next_sequence()));
         let before = log.has_older().then(|| before.collect());
         let mut leaving: Vec<_> = replay.leaving.iter().collect();
-        // Places are drawn anew at each start, and so tell the order of what one start has left, and not of what several have.
+        // Ids are drawn at each start, so they order the parcels of one start and not of several.
         leaving.sort_unstable_by_key(|(message, leaving)| (leaving.message.stored.enqueued_at, **message));
-        let leaving =
-            leaving.into_iter().map(|(message, Leaving { message: Message { stored, .. }, to_come })| {
+        let leaving = leaving.into_iter().map(
+            |(message, LeavingParcel { message: Message { stored, .. }, to_come })| {
                 let to = to_come.iter().map(|target| target.channel);
-                let under_way =
-                    UnderWay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
-                (*message, stored.position, under_way)
-            });
-        let outbox = Outbox::new(here.outbox(), start, leaving);
+                let in_relay =
+                    InRelay::new(&store, |number| counters.get_or_insert(number), to, stored.bytes.into());
+                (*message, stored.position, in_relay)
+            },
+        );
+        let relay_out = RelayOut::new(here.relay_number(), start, leaving);
         let messages: u64 = channels.values().map(|channel| channel.state.messages_count()).sum();
         tracing::info!(
-            core = here.core,
+            shard = here.core,
             channels = channels.len(),
             messages,
             keys = idempotency.count(),
-            "the log is open"
+            "replayed the log"
         );
         let mut core = Self {
             log,
@@ -262,33 +267,33 @@ impl<L: Log> Core<L> {
             sealer,
             limits,
             channels,
-            resting: Resting::default(),
+            idle: IdleChannels::default(),
             closed,
             ids: Ids::new(),
             counters,
             contents: HotContents::new(limits.hot_bytes as u64),
             disk,
             shared: replay.shared,
-            named: Named::default(),
-            idempotency,
+            named: NamedChannels::default(),
+            keys: idempotency,
             waiting_keys: HashSet::new(),
-            moves: Moves::new(),
-            outbox,
-            inbox: replay.inbox,
+            moves: PendingMoves::new(),
+            relay_out,
+            relay_in: replay.relay_in,
             timers: ChannelTimers::default(),
-            owed: 0,
+            reserved_records: 0,
             reclaim: Reclaim::since(before),
-            marked: Marked::at_start(now),
+            marked: LastMark::at_start(now),
             lack_memory: Vec::new(),
-            group: Arc::default(),
-            group_sync: Sync::Later,
+            open_batch: Arc::default(),
+            open_batch_sync: Sync::Later,
             sync_wanted: false,
             in_flight: InFlight::default(),
             newest_group: GroupNumber::default(),
             durable_group: GroupNumber::default(),
             failed: false,
             failure,
-            unreadable: super::Unreadable::default(),
+            unreadable: super::ReadErrors::default(),
             metrics,
             samples: Arc::default(),
             wakers: super::Wakers::default(),
@@ -300,11 +305,11 @@ impl<L: Log> Core<L> {
             held.into_iter().for_each(|position| core.log.hold(position));
         }
         replay.dead.into_iter().for_each(|position| core.log.release(position));
-        core.go_on_naming(replay.newest_part);
+        core.resume_naming(replay.newest_part);
         let numbers: Vec<_> = core.channels.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.touch(number));
-        // Nothing may be committed for long: what is stuck in the outbox is to be seen before.
-        core.show_store();
+        // The first commit may be far off, and parcels that are stuck should show before.
+        core.publish_samples();
         Ok(core)
     }
 }

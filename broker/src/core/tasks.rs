@@ -1,4 +1,4 @@
-//! What runs beside the requests on a core's thread: commits, time and the copying of live records.
+//! Tasks beside the requests on a worker's thread: commits, events of time, and reclaiming.
 
 use std::{
     future::{pending, poll_fn},
@@ -16,24 +16,25 @@ use tokio_util::sync::CancellationToken;
 use super::{Core, Progress, SharedCore};
 use crate::{clock::Millis, log::Log, shared::Budget};
 
-/// How often the committer lets other tasks run while the open group grows. A group costs one sync however large it is,
-/// so a few turns gather all requests that are already in the sockets; more turns would only delay them.
+/// Turns that other tasks get while the open batch grows. A batch costs one sync whatever its size, so a few turns
+/// gather all requests that are already in the sockets; more turns would only delay them.
 const GATHER_TURNS: usize = 8;
 
-/// What was written without a sync (leases, releases) is synced within this.
+/// Records written without a sync (leases, releases) are synced within this time.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
 
-/// How often the clock is followed: as the wall clock's skew is told, and no later than a delay of a second may be noticed.
+/// Interval at which the clock follows the wall clock. It is the resolution of the skew metric, and a timer may be late
+/// by it at most.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// When older logs are looked at again for which there was no room, in milliseconds.
+/// Pause before older logs are tried again for which there was no room, in milliseconds.
 const OLDER_AGAIN_AFTER: Millis = 500;
 
-/// Commits the open group whenever it has records and the log takes it, tells who waits when groups are committed, and
-/// copies live records in between. Ends when the log fails, and then cancels `failed`.
+/// Commits the open batch whenever it has records and the log accepts it, reports committed batches to their answers,
+/// and reclaims space in between. Ends when the log fails, and then cancels `failed`.
 pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToken) {
     let wake = core.with(|core| core.wakers().commit);
-    // There may be older logs, which nobody writes to.
+    // There may be older logs to copy.
     let mut reclaiming = Progress::More;
     let mut sync_at: Option<Instant> = None;
     loop {
@@ -50,7 +51,7 @@ pub async fn commit_groups<L: Log>(core: SharedCore<L>, failed: CancellationToke
         gather(&core).await;
         let (has_failed, needs_sync, more) = core.with(|core| {
             core.commit();
-            // Under load nothing else comes before the next wake. What it waits for wakes this task above.
+            // Under load, nothing else runs before the next wake. Progress of the step wakes this task above.
             let more = match core.reclaim_step(&mut Context::from_waker(Waker::noop())) {
                 Ok(Progress::Idle) if core.has_older_log() => Progress::Later(OLDER_AGAIN_AFTER),
                 more => more.unwrap_or(Progress::Idle),
@@ -74,18 +75,18 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Until another step of giving space back can be done, or was.
+/// Waits until another step of reclaiming is due.
 async fn next_step<L: Log>(core: &SharedCore<L>, reclaiming: Progress) {
     match reclaiming {
         Progress::Idle => pending().await,
-        // Requests have their turn in between.
+        // Requests run in between.
         Progress::More => yield_now().await,
         Progress::Waiting => poll_fn(|context| core.with(|core| core.poll_reclaim(context))).await,
         Progress::Later(pause) => sleep(Duration::from_millis(pause)).await,
     }
 }
 
-/// Commits everything there is: the last thing that a core does.
+/// Commits everything appended: the last task of a shard.
 pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
     core.with(Core::mark_end);
     let begun = || {
@@ -110,7 +111,7 @@ pub async fn commit_everything<L: Log>(core: &SharedCore<L>) {
     });
 }
 
-/// Lets requests that have arrived join the open group.
+/// Lets requests that have arrived join the open batch.
 async fn gather<L: Log>(core: &SharedCore<L>) {
     let mut bytes = 0;
     for _ in 0..GATHER_TURNS {
@@ -123,15 +124,15 @@ async fn gather<L: Log>(core: &SharedCore<L>) {
     }
 }
 
-/// Serves receivers that wait for memory, when some is free.
+/// Serves receivers that wait for memory, whenever some is freed.
 pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<Budget>) {
     let lacking = core.with(|core| core.wakers().memory);
     loop {
         lacking.notified().await;
         loop {
-            // What is given back from here on is told.
+            // Registered before the check, so that no release of memory is missed.
             let freed = memory.freed();
-            if !core.with(|core| core.serve_those_without_memory()) {
+            if !core.with(|core| core.serve_starved()) {
                 break;
             }
             freed.await;
@@ -139,8 +140,8 @@ pub async fn serve_when_memory_is_free<L: Log>(core: SharedCore<L>, memory: Arc<
     }
 }
 
-/// Does what time brings about, when its time has come, and follows the wall clock. Never sleeps for long: the broker's time goes on
-/// while the machine sleeps, which a timer does not notice.
+/// Processes events of time when they are due, and follows the wall clock. Never sleeps for long: the broker's time
+/// continues while the machine sleeps, which a timer does not notice.
 pub async fn follow_time<L: Log>(core: SharedCore<L>) {
     let wake = core.with(|core| core.wakers().timer);
     let mut follow = interval(FOLLOW_EVERY);
@@ -153,7 +154,7 @@ pub async fn follow_time<L: Log>(core: SharedCore<L>) {
             () = wake.notified() => {}
             () = due_in(next) => {
                 core.with(Core::elapse);
-                // Requests have their turn between two parts of a long work.
+                // Requests run between two parts of a long batch of events.
                 yield_now().await;
             }
         }

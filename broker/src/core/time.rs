@@ -1,6 +1,6 @@
-//! What time brings about: leases end, messages are due, and messages expire.
+//! Events of time: leases expire, delayed messages become ready, and messages expire.
 
-use super::{Core, EVENTS_PER_TURN, StoreFailed, promise::ROOM_AGAIN_AFTER_MS};
+use super::{Core, EVENTS_PER_TURN, StoreFailed, reserve::ROOM_AGAIN_AFTER_MS};
 use crate::{
     channel::Elapsed,
     clock::Millis,
@@ -8,17 +8,17 @@ use crate::{
 };
 
 impl<L: Log> Core<L> {
-    /// Does what time has brought about by now, for each channel a part of it. What is left is due at once.
+    /// Processes due events, a part of each channel's. The rest is due again at once.
     pub fn elapse(&mut self) {
         let Ok(now) = self.alive() else { return };
         for number in self.timers.take_due(now) {
             if let Some(channel) = self.channels.get_mut(&number) {
                 channel.wakes_at = None;
             }
-            // A log that failed has told everybody.
+            // The failure of the log was reported.
             let Ok(may_go_on) = self.elapse_in(number, now) else { return };
             if !may_go_on {
-                // What is due waits until it can be written down.
+                // Due events wait until there is room for their records.
                 self.wake_at(number, now + ROOM_AGAIN_AFTER_MS);
                 continue;
             }
@@ -27,7 +27,7 @@ impl<L: Log> Core<L> {
         }
     }
 
-    /// Does what time has brought about in a channel, if its timer has not rung yet: a thread with much to do hears it late, as all
+    /// Processes a channel's due events, if its timer has not fired yet: a busy thread fires timers late, as all
     /// threads do when the broker starts.
     pub(super) fn catch_up(&mut self, number: u32, now: Millis) -> Result<(), StoreFailed> {
         let channel = self.channels.get(&number);
@@ -38,7 +38,7 @@ impl<L: Log> Core<L> {
         Ok(())
     }
 
-    /// False when the log has no room for what may have to be written down.
+    /// False if the log has no room for the records.
     fn elapse_in(&mut self, number: u32, now: Millis) -> Result<bool, StoreFailed> {
         for _ in 0..EVENTS_PER_TURN {
             let Some(channel) = self.channels.get(&number) else { return Ok(true) };
@@ -51,14 +51,14 @@ impl<L: Log> Core<L> {
             let Some(channel) = self.channels.get_mut(&number) else { return Ok(true) };
             let Some(elapsed) = channel.state.elapse(&channel.policy, now) else { return Ok(true) };
             match elapsed {
-                // The record of the lease or of the message says when it ends or is due: there is nothing to add but the time.
+                // The record of the lease or of the message has the time: only a clock mark is missing.
                 Elapsed::Ready(sequence) => {
                     self.lease_ended(number, sequence);
                     self.mark_if_due();
                 }
                 Elapsed::Expired(sequence, message) => self.expired(number, sequence, &message)?,
                 Elapsed::DeadLettered(sequence) => {
-                    self.buried(number, sequence)?;
+                    self.record_dead_letter(number, sequence)?;
                     let _ = self.appended(crate::log::Sync::Later);
                 }
             }
@@ -66,7 +66,7 @@ impl<L: Log> Core<L> {
         Ok(true)
     }
 
-    /// How long until a channel wakes.
+    /// Time until the next timer.
     pub fn next_wake(&self) -> Option<Millis> {
         self.timers.next().map(|at| at.saturating_sub(self.clock.now()))
     }

@@ -1,22 +1,20 @@
-//! When time changes something in a channel: one ordered set for all channels of a core, so that an idle channel costs
-//! nothing.
+//! Timers of channels: one ordered set for all channels of a shard, so that an idle channel costs nothing.
 //!
-//! A channel wakes no later than it must, and now and then earlier: a message that leaves takes its time with it, and the
-//! channel finds that out when it wakes. So the set changes a few times a minute and not with each message.
+//! A channel wakes no later than its next event, and sometimes earlier: the timer of a message that left is not
+//! removed, and the channel finds nothing due. So the set changes a few times a minute instead of with each message.
 
 use std::collections::BTreeSet;
 
 use crate::clock::Millis;
 
-/// When each channel wakes.
 #[derive(Debug, Default)]
 pub(super) struct ChannelTimers {
     wakes: BTreeSet<(Millis, u32)>,
 }
 
 impl ChannelTimers {
-    /// A channel that wakes at `before` must wake at `at`; true when that is before all others, so that whoever sleeps
-    /// must wake earlier.
+    /// Moves a channel's timer from `before` to `at`. True if it is the earliest of all: then the timer task must wake
+    /// earlier.
     pub(super) fn set(&mut self, channel: u32, before: Option<Millis>, at: Millis) -> bool {
         if let Some(before) = before {
             self.wakes.remove(&(before, channel));
@@ -26,19 +24,19 @@ impl ChannelTimers {
         earliest
     }
 
-    /// A channel that wakes at `at` is gone.
+    /// Removes a channel's timer.
     pub(super) fn remove(&mut self, channel: u32, at: Option<Millis>) {
         if let Some(at) = at {
             self.wakes.remove(&(at, channel));
         }
     }
 
-    /// When the next channel wakes.
+    /// The time of the earliest timer.
     pub(super) fn next(&self) -> Option<Millis> {
         self.wakes.first().map(|(at, _)| *at)
     }
 
-    /// The channels that wake by now; they are not in the set any more.
+    /// Removes and returns the channels whose timers are due.
     pub(super) fn take_due(&mut self, now: Millis) -> Vec<u32> {
         let mut due = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
@@ -53,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn channels_wake_in_order_and_not_before_their_time() {
+    fn timers_fire_in_order_and_not_early() {
         let mut timers = ChannelTimers::default();
         assert!(timers.set(1, None, 200));
         assert!(!timers.set(2, None, 300));

@@ -1,8 +1,7 @@
-//! Messages whose records cannot be read: one piece of a disk that fails, or a bit that is another than was written. Each is set
-//! aside by itself, as a dead letter of its own channel that an operator sees, redrives once the disk is well, or purges.
-//! All others go on.
+//! Unreadable messages: a bad sector of a disk, or a flipped bit. Each becomes a dead letter of its own channel, which
+//! an operator can see, redrive once the disk is repaired, or purge. All other messages are served as before.
 //!
-//! A disk that fails altogether is another matter: then nothing is set aside for what is not the messages' fault.
+//! If the whole disk fails, no message becomes a dead letter for it.
 
 use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
@@ -10,51 +9,50 @@ use bytes::Bytes;
 use restante_wire::DeadLetterCause;
 use uuid::Uuid;
 
-use super::{Core, Reading, Recorded, StoreFailed, read::Came};
+use super::{Core, Reading, StoreFailed, StoredMessage, read::ReadResult};
 use crate::{
     channel::{Claim, Phase, Sequence},
     clock::Millis,
     log::{Log, LogError, Position, Read, Record, Target},
 };
 
-/// So many messages for which the disk has an error, one soon after the other, are a disk that has failed.
-const TOO_MANY: u32 = 32;
-/// Soon: a bad piece of a disk is met message by message, and receivers that wait take a few of them at a time.
-const SOON: Millis = 10_000;
+/// Disk errors in quick succession that count as a failed disk.
+const ERRORS_MAX: u32 = 32;
+/// Quick succession: a bad sector shows message by message, and waiting receivers pull a few of them at a time.
+const ERRORS_WITHIN: Millis = 10_000;
 
-/// What was met of late.
+/// Recent read errors, and the ones already reported.
 #[derive(Debug, Default)]
-pub(super) struct Unreadable {
-    /// Since when it is counted.
+pub(super) struct ReadErrors {
+    /// When the count began.
     since: Millis,
     count: u32,
-    /// Dead letters of another cause that were told. All others are told by what they become.
-    told: HashSet<(u32, Sequence)>,
-    /// Records of keys that were told.
-    told_keys: HashSet<Position>,
+    /// Reported dead letters of another cause. All other messages are reported when they become dead letters.
+    reported: HashSet<(u32, Sequence)>,
+    /// Reported records of keys.
+    reported_keys: HashSet<Position>,
 }
 
-/// What a log has of a message.
+/// A message as read from the log.
 #[derive(Debug)]
 pub enum ReadBack {
-    /// All of it.
-    Whole(Recorded),
-    /// It cannot be read, and was set aside, unless a receiver has it.
-    Unreadable(Unread),
+    Whole(StoredMessage),
+    /// It is unreadable, and became a dead letter, unless a receiver holds it.
+    Unreadable(UnreadableMessage),
 }
 
-/// A message that cannot be read.
+/// An unreadable message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
-    /// Its id, if that is known.
+pub struct UnreadableMessage {
+    /// Its id, if known.
     pub id: Option<Uuid>,
-    /// Where it lies, and why it cannot be read.
+    /// The position, and the reason.
     pub why: String,
 }
 
 impl ReadBack {
-    /// The message, if it can be read.
-    pub fn whole(self) -> Option<Recorded> {
+    /// The message, if it is readable.
+    pub fn whole(self) -> Option<StoredMessage> {
         match self {
             Self::Whole(recorded) => Some(recorded),
             Self::Unreadable(_) => None,
@@ -63,22 +61,22 @@ impl ReadBack {
 }
 
 impl<L: Log> Core<L> {
-    /// How the read of a message's content ended. One that cannot be read was set aside, unless a receiver has it: but not the one
-    /// that `handed` is for, to whom it is on its way.
-    pub(super) fn came_of(
+    /// Finishes the read of a message's body. An unreadable message becomes a dead letter, unless a receiver other than
+    /// `handed` holds it; `handed` is the lease under which it is being delivered.
+    pub(super) fn finish_read(
         &mut self,
         number: u32,
         sequence: Sequence,
         handed: Option<Claim>,
-        came: Came,
+        came: ReadResult,
     ) -> Result<ReadBack, StoreFailed> {
         match came.unwrap_or(Err(LogError::Poisoned)) {
-            Ok(bytes) => Ok(ReadBack::Whole(Recorded::of(&bytes))),
-            Err(error) => Ok(ReadBack::Unreadable(self.unread(number, sequence, handed, error)?)),
+            Ok(bytes) => Ok(ReadBack::Whole(StoredMessage::of(&bytes))),
+            Err(error) => Ok(ReadBack::Unreadable(self.message_unreadable(number, sequence, handed, error)?)),
         }
     }
 
-    /// The content of a message, from the log.
+    /// Reads the body of a message from the log.
     pub(super) fn read_content(
         &mut self,
         number: u32,
@@ -87,98 +85,98 @@ impl<L: Log> Core<L> {
         position: Position,
     ) -> Result<Reading, StoreFailed> {
         match self.log.read(position) {
-            Ok(Read::Here(bytes)) => Ok(Reading::Here(Recorded::of(&bytes))),
+            Ok(Read::Here(bytes)) => Ok(Reading::Here(StoredMessage::of(&bytes))),
             Ok(Read::Coming(coming)) => Ok(Reading::Coming(coming)),
-            Err(error) => Ok(Reading::Unreadable(self.unread(number, sequence, handed, error)?)),
+            Err(error) => Ok(Reading::Unreadable(self.message_unreadable(number, sequence, handed, error)?)),
         }
     }
 
-    /// How the read of a record ended that tells of a key: its head if the rest cannot be read, and nothing if that is not known
-    /// either. The message itself is left to whoever asks for it.
-    pub(super) fn came_of_key(
+    /// Finishes the read of a key's record: only its head if the rest is unreadable, and `None` if the head is as well.
+    /// The message itself is handled when a receiver pulls it.
+    pub(super) fn finish_key_read(
         &mut self,
         position: Position,
         came: Result<Bytes, LogError>,
     ) -> Result<Option<Bytes>, StoreFailed> {
         let error = match came {
             Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) => self.of_one_record(error)?,
+            Err(error) => self.single_record_error(error)?,
         };
         let head = error.head_bytes();
-        if head.is_none() && self.unreadable.told_keys.insert(position) {
-            tracing::warn!(%error, "the record of an idempotency key cannot be read: pushes with this key are refused until it is forgotten");
+        if head.is_none() && self.unreadable.reported_keys.insert(position) {
+            tracing::warn!(%error, "the record of an idempotency key is unreadable; pushes with this key are refused until it expires");
         }
         Ok(head)
     }
 
-    /// A message for channels of other cores cannot be read: it stays in the outbox, and the next start tries again.
-    pub(super) fn outgoing_unread(
+    /// Reports an unreadable parcel: it stays, and the next start retries.
+    pub(super) fn parcel_unreadable(
         &mut self,
-        (outbox, sequence): (u32, Sequence),
+        (relay, sequence): (u32, Sequence),
         error: LogError,
     ) -> StoreFailed {
-        if let Ok(error) = self.of_one_record(error) {
+        if let Ok(error) = self.single_record_error(error) {
             let id = id_of(&error);
-            tracing::warn!(outbox, sequence, id = id.map(tracing::field::display), %error, "a message for channels of other cores cannot be read, and waits");
+            tracing::warn!(relay, sequence, id = id.map(tracing::field::display), %error, "a message to be relayed to other shards is unreadable; the next start retries");
             self.metrics.unreadable.inc();
         }
         StoreFailed
     }
 
-    /// An error of one record, and not of all of the log.
-    fn of_one_record(&mut self, error: LogError) -> Result<LogError, StoreFailed> {
+    /// An error of one record; fails the log if the error concerns more.
+    fn single_record_error(&mut self, error: LogError) -> Result<LogError, StoreFailed> {
         if error.is_of_one_record() && !self.failed {
             return Ok(error);
         }
-        self.survive(Err(error))
+        self.check_log(Err(error))
     }
 
-    /// A message cannot be read: it is told and set aside, unless it was before.
-    fn unread(
+    /// Reports an unreadable message and makes it a dead letter, unless that was done before.
+    fn message_unreadable(
         &mut self,
         number: u32,
         sequence: Sequence,
         handed: Option<Claim>,
         error: LogError,
-    ) -> Result<Unread, StoreFailed> {
-        let error = self.of_one_record(error)?;
-        let unread = Unread { id: id_of(&error), why: error.to_string() };
+    ) -> Result<UnreadableMessage, StoreFailed> {
+        let error = self.single_record_error(error)?;
+        let unread = UnreadableMessage { id: id_of(&error), why: error.to_string() };
         let message = self.message(number, sequence);
         let phase = message.map(|message| message.phase.clone());
         let is_news = match &phase {
-            // It has gone meanwhile.
+            // It has left meanwhile.
             None => false,
-            // Its receiver has it, and needs no content to say what becomes of it. If it comes back, the next hand-out tells.
+            // Its receiver holds it, and needs no body to settle it. If it returns, the next delivery reports it.
             Some(Phase::Leased(_)) if !handed.is_some_and(|claim| self.holds(number, claim)) => false,
             Some(Phase::Dead(death)) if death.cause == DeadLetterCause::Unreadable => false,
-            Some(Phase::Dead(_)) => self.unreadable.told.insert((number, sequence)),
+            Some(Phase::Dead(_)) => self.unreadable.reported.insert((number, sequence)),
             Some(_) => true,
         };
         if !is_news {
             return Ok(unread);
         }
-        // A disk that gives other bytes than were written gives them: however many there are, the others are read.
-        if error.is_of_the_disk() && !self.is_one_piece() {
-            return self.survive(Err(error));
+        // A flipped bit concerns only its record: however many there are, the others are readable.
+        if error.is_of_the_disk() && !self.is_local_damage() {
+            return self.check_log(Err(error));
         }
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(unread) };
         let name = channel.entry.config.qualified_name();
         self.metrics.unreadable.inc();
         let id = unread.id.map(tracing::field::display);
-        tracing::warn!(channel = name, sequence, id, %error, "a message cannot be read: it is set aside as a dead letter of its channel");
-        // One that is a dead letter has its cause already, and stays where it is.
+        tracing::warn!(channel = name, sequence, id, %error, "a message is unreadable; it becomes a dead letter of its channel");
+        // A dead letter keeps its cause and its place.
         if !matches!(phase, Some(Phase::Dead(_))) {
             channel.state.mark_unreadable(sequence, &unread.why, self.clock.now());
             channel.counters.dead_lettered.fetch_add(1, Relaxed);
             self.metrics.dead_lettered.inc();
-            self.stays(number, sequence)?;
+            self.keep_dead_letter(number, sequence)?;
             let _ = self.appended(crate::log::Sync::Later);
             self.touch(number);
         }
         Ok(unread)
     }
 
-    /// Names a message of which only the head can be read, if it is still in a channel or on its way to one.
+    /// Names a message of which only the head is readable, if it is still in a channel or in relay.
     pub(super) fn needed(&self, position: Position, head: &Record<'_>) -> Option<String> {
         let Record::Message { targets, message_id, .. } = head else { return None };
         let lives = |target: &Target| {
@@ -193,18 +191,18 @@ impl<L: Log> Core<L> {
         Some(format!("message {}{of}", Uuid::from_u128(*message_id)))
     }
 
-    /// Whether what the disk cannot read may be a piece of it, and not all.
-    fn is_one_piece(&mut self) -> bool {
-        let (now, met) = (self.clock.now(), &mut self.unreadable);
-        if now.saturating_sub(met.since) > SOON {
-            (met.since, met.count) = (now, 0);
+    /// Whether the disk errors are few enough for local damage.
+    fn is_local_damage(&mut self) -> bool {
+        let (now, errors) = (self.clock.now(), &mut self.unreadable);
+        if now.saturating_sub(errors.since) > ERRORS_WITHIN {
+            (errors.since, errors.count) = (now, 0);
         }
-        met.count += 1;
-        met.count < TOO_MANY
+        errors.count += 1;
+        errors.count < ERRORS_MAX
     }
 }
 
-/// A message's id, if it is known.
+/// A message's id, if known.
 fn id_of(error: &LogError) -> Option<Uuid> {
     match error.head()?.record {
         Record::Push { message_id, .. } | Record::Message { message_id, .. } => {

@@ -13,7 +13,7 @@ use super::RunError;
 use crate::{
     adapter::{Context, aside::THREADS_MAX},
     admin::CoreHealth,
-    core::{Jobs, outbox, tasks},
+    core::{MailboxDriver, relay_out, tasks},
     first_failure::FirstFailure,
     http::{self, ConnectionLimits, DataPort, Places, Server},
 };
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Data {
     pub(super) listener: BlockingListener,
     pub(super) context: Arc<Context>,
-    pub(super) jobs: Jobs,
+    pub(super) jobs: MailboxDriver,
     pub(super) health: CoreHealth,
     pub(super) limits: ConnectionLimits,
     pub(super) places: Places,
@@ -38,7 +38,7 @@ impl Data {
         failed: CancellationToken,
     ) -> io::Result<oneshot::Receiver<Result<(), RunError>>> {
         let (ended, data_ended) = oneshot::channel();
-        thread::Builder::new().name(format!("core-{core}")).spawn(move || {
+        thread::Builder::new().name(format!("worker-{core}")).spawn(move || {
             // The receiver outlives this thread.
             let _ = ended.send(self.run(failed));
         })?;
@@ -71,7 +71,7 @@ impl Data {
                 () = tasks::follow_time(core.clone()) => {}
                 () = tasks::serve_when_memory_is_free(core.clone(), answers) => {}
                 () = jobs.run(&cores) => {}
-                () = outbox::carry(cores.clone()) => {}
+                () = relay_out::send_parcels(cores.clone()) => {}
                 () = health.tick() => {}
             }
             jobs.finish(&cores, &all).await;

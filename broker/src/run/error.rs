@@ -170,7 +170,7 @@ fn of_core(error: &core::StartError) -> u8 {
         StartError::AddressStore(error) => of_address_store(error),
         StartError::Apply(error) => of_change(error, OTHER),
         StartError::TooLong { .. } => CONFIGURATION,
-        StartError::Log(_) | StartError::StoresApart(_) | StartError::NoOwner(_) | StartError::Random(_) => {
+        StartError::Log(_) | StartError::StoresDiffer(_) | StartError::NoOwner(_) | StartError::Random(_) => {
             OTHER
         }
     }

@@ -13,7 +13,7 @@ use super::{RunError, current_thread};
 use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     clock::{Clock, Past, TimeSource},
-    core::{Common, Core, Found, Here, StartError},
+    core::{Common, Core, Placement, ReplayedLog, StartError},
     data_folder::{self, DataFolder, DataFolderError, FoundLogs, LogIds},
     first_failure::FirstFailure,
     log::{
@@ -24,7 +24,7 @@ use crate::{
 
 /// The content of the logs; the address store knows each of its channels.
 pub(crate) struct Read {
-    found: Vec<Found<DiskLog>>,
+    found: Vec<ReplayedLog<DiskLog>>,
     clock: Clock,
     older: Arc<Older<Folder>>,
 }
@@ -103,17 +103,17 @@ pub(crate) fn read(
         };
         let log = DiskLog::open_sound(older.clone(), sound, options)?;
         let id = log.id();
-        let found = Found::read(log, Here { core, cores }, store);
+        let found = ReplayedLog::read(log, Placement { core, cores }, store);
         Ok((id, current_thread()?.block_on(found).map_err(StartError::from)?))
     })?;
     let (begun, mut found): (Vec<u64>, Vec<_>) = found.into_iter().unzip();
     let begun = ids(logs.current.iter().zip(begun));
-    Found::settle_outboxes(&mut found);
-    Found::find_owners(&mut found, store).map_err(|error| match error {
+    ReplayedLog::settle_parcels(&mut found);
+    ReplayedLog::find_owners(&mut found, store).map_err(|error| match error {
         StartError::Apply(ApplyError::Failed) => failed(store),
         error => error.into(),
     })?;
-    let past = found.iter().map(Found::past).fold(Past::default(), Past::and);
+    let past = found.iter().map(ReplayedLog::past).fold(Past::default(), Past::and);
     let clock = Clock::start(source, past);
     older.make_room();
     // Must come before anything is stored in a new log, and before the rest of the copied logs is removed.

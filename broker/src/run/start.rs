@@ -22,7 +22,7 @@ use crate::{
     clock::TimeSource,
     config::Config,
     control::Token,
-    core::{Common, CoreHandle, Cores, Here, Limits, Reach, SharedCore},
+    core::{Common, Cores, Limits, Mailbox, Placement, Router, SharedCore},
     data_folder::DataFolder,
     drain::Drain,
     http::{BrowserRules, CallerLimits, Callers, ConnectionLimits, Places, Prefix, TrustedProxies},
@@ -109,7 +109,7 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     let common = Common::new(&store, sealer, limits, metrics.clone())?;
     let Opened { cores, clock, older } = found.start(&common)?;
     let cores: Vec<_> = cores.into_iter().map(SharedCore::new).collect();
-    let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(CoreHandle::new).unzip();
+    let (handles, jobs): (Vec<_>, Vec<_>) = cores.iter().map(Mailbox::new).unzip();
     let all = Cores::new(handles, common.counters.clone(), clock.clone());
     let shares = CallerLimits {
         requests: requests_max.into(),
@@ -136,7 +136,7 @@ pub(super) fn start(config: Config) -> Result<Started, RunError> {
     let data = of_each.map(|(index, (((core, jobs), listener), ticks))| {
         let context = Arc::new(Context {
             store: store.clone(),
-            cores: Reach::new(Here { core: index, cores: count }, core, all.clone()),
+            cores: Router::new(Placement { core: index, cores: count }, core, all.clone()),
             clock: clock.clone(),
             sealer: common.sealer.clone(),
             counters: common.counters.clone(),

@@ -1,4 +1,4 @@
-//! A core on a real disk, without HTTP, that keeps no content in memory.
+//! A shard on a real disk, without HTTP, that keeps no body in memory.
 
 use std::{
     future::poll_fn,
@@ -13,7 +13,7 @@ use restante_broker::{
     address_store::{AddressStore, ChannelEntry},
     channel::LeaseSealer,
     clock::{Clock, TimeSource},
-    core::{Common, Content, Core, Found, Here, Limits, Push, SharedCore},
+    core::{Common, Content, Core, Limits, Placement, Push, ReplayedLog, SharedCore},
     data_folder::DataFolder,
     log::{DiskLog, Options},
     metrics::Metrics,
@@ -22,10 +22,10 @@ use restante_wire::{Address, ChannelConfig};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Small, so that what a restart reads at a time is little beside what it finds.
+/// Small, so that the chunks that a restart reads are small compared to the messages.
 const SEGMENT_BYTES: u64 = 4 << 20;
 
-/// The folders, and what is said of the channels.
+/// The folders, and the channels' configurations.
 pub(crate) struct Bench {
     pub(crate) entries: Vec<Arc<ChannelEntry>>,
     store: AddressStore,
@@ -42,7 +42,7 @@ impl Bench {
         Self { entries, store, folder, data }
     }
 
-    /// The broker starts.
+    /// Starts the broker.
     pub(crate) async fn start(&self) -> SharedCore {
         let log: &Path = &self.data.path().join("log");
         std::fs::create_dir_all(log).unwrap();
@@ -51,13 +51,13 @@ impl Bench {
         let sealer = LeaseSealer::new(self.folder.lease_key().unwrap());
         let log = DiskLog::open(log, Options { segment_bytes: SEGMENT_BYTES }).unwrap();
         let common = Common::new(&self.store, sealer, limits, Arc::new(Metrics::new().unwrap())).unwrap();
-        let mut found = vec![Found::read(log, Here::ALONE, &self.store).await.unwrap()];
-        Found::find_owners(&mut found, &self.store).unwrap();
+        let mut found = vec![ReplayedLog::read(log, Placement::ALONE, &self.store).await.unwrap()];
+        ReplayedLog::find_owners(&mut found, &self.store).unwrap();
         let clock = Clock::start(TimeSource::system(), found[0].past());
         SharedCore::new(Core::start(found.remove(0), common, clock).unwrap())
     }
 
-    /// Pushes as many messages as `push` gives, each into the channel that it says.
+    /// Pushes all messages of `pushes`, each into its channel.
     pub(crate) async fn push(&self, core: &SharedCore, pushes: impl Iterator<Item = (usize, Push)>) {
         for (index, (channel, push)) in pushes.enumerate() {
             let entries = [self.entries[channel].clone()];
@@ -70,7 +70,7 @@ impl Bench {
     }
 }
 
-/// Commits everything that there is, and waits for it.
+/// Commits everything, and waits for it.
 pub(crate) async fn commit(core: &SharedCore) {
     core.with(|core| core.sync());
     let settled = |core: &mut Core, context: &mut Context<'_>| {
@@ -82,7 +82,7 @@ pub(crate) async fn commit(core: &SharedCore) {
     poll_fn(|context| core.with(|core| settled(core, context))).await;
 }
 
-/// A channel with nothing said of it, but for its size.
+/// A channel with the default configuration, except its size.
 fn channel(number: usize) -> ChannelConfig {
     let name = format!("channel-{number}");
     let address = Address::new("acme", &name).unwrap();
@@ -91,8 +91,8 @@ fn channel(number: usize) -> ChannelConfig {
     config
 }
 
-/// A message of so many bytes.
+/// A message of this size.
 pub(crate) fn message(bytes: usize) -> Push {
     let content = Content { headers: Bytes::new(), body: vec![0; bytes].into() };
-    Push { content, key: None, group: None, delay: None, ttl: None, recalled: Vec::new() }
+    Push { content, key: None, group: None, delay: None, ttl: None, key_records: Vec::new() }
 }

@@ -1,4 +1,4 @@
-//! The system's allocator, and how many bytes it has given.
+//! The system's allocator, with a count of its bytes.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to write; this one only counts what another does")]
 
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-/// Counts all bytes that are allocated, as they were asked for.
+/// Counts all allocated bytes, by the requested sizes.
 pub(crate) struct Counting;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
@@ -30,14 +30,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What is allocated from now on. Nothing else is measured meanwhile.
+/// A measurement. Only one can run at a time.
 pub(crate) struct Measured {
     before: usize,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Measured {
-    /// Begins.
+    /// Begins a measurement.
     pub(crate) fn begin() -> Self {
         let alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut measured = Self { before: 0, _alone: alone };
@@ -45,18 +45,18 @@ impl Measured {
         measured
     }
 
-    /// Begins anew.
+    /// Begins again.
     pub(crate) fn again(&mut self) {
         self.before = ALLOCATED.load(Relaxed);
         MOST.store(self.before, Relaxed);
     }
 
-    /// Bytes that were allocated and are still.
+    /// Bytes that were allocated and not freed.
     pub(crate) fn bytes(&self) -> usize {
         ALLOCATED.load(Relaxed).saturating_sub(self.before)
     }
 
-    /// The most that ever was allocated at a time.
+    /// The peak of allocated bytes.
     pub(crate) fn most(&self) -> usize {
         MOST.load(Relaxed).saturating_sub(self.before)
     }

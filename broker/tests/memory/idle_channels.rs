@@ -1,7 +1,7 @@
-//! What a channel takes that nothing happens in: what `docs/limits.md` says.
+//! Memory of an idle channel: the number in `docs/limits.md`.
 
 use restante_broker::{
-    core::{Asked, Delivered},
+    core::{Pull, PullOutcome},
     shared::Share,
 };
 
@@ -10,9 +10,9 @@ use super::{
     counting::Measured,
 };
 
-/// Many more than are kept as they are.
+/// Many more than the idle channels that are kept in memory.
 const CHANNELS: usize = 20_000;
-/// What a channel may take, all that the address store knows of it included.
+/// Bytes per channel, including its data in the address store.
 const BYTES_MAX: usize = 1024;
 
 #[tokio::test]
@@ -21,15 +21,17 @@ async fn a_channel_that_was_used_and_is_empty_takes_less_than_a_kilobyte() {
     let bench = Bench::new(CHANNELS);
     let unused = measured.bytes() / CHANNELS;
     let core = bench.start().await;
-    // What the log keeps at hand is no channel's.
+    // Buffers of the log do not belong to a channel.
     bench.push(&core, (0..CHANNELS).map(|_| (0, message(1)))).await;
     measured.again();
     bench.push(&core, (0..CHANNELS).map(|channel| (channel, message(1)))).await;
     let full = unused + measured.bytes() / CHANNELS;
-    let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
     for (index, entry) in bench.entries.iter().enumerate() {
         core.with(|core| {
-            let Ok(Delivered::Now(delivery)) = core.pull(entry, &asked) else { panic!("it has a message") };
+            let Ok(PullOutcome::Delivered(delivery)) = core.pull(entry, &asked) else {
+                panic!("it has a message")
+            };
             let _ = core.settle(delivery.channel, delivery.granted.claim()).unwrap();
         });
         if index % 1000 == 999 {

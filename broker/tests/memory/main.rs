@@ -1,4 +1,4 @@
-//! What messages and channels take in memory, counted by an allocator that counts.
+//! Memory of messages and channels, measured by a counting allocator.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,4 @@
-//! What a queued message takes when its content is on disk: what `docs/limits.md` says.
+//! Memory of a queued message whose body is on disk: the number in `docs/limits.md`.
 
 use restante_broker::core::Push;
 
@@ -8,11 +8,12 @@ use super::{
 };
 
 const MILLION: usize = 1_000_000;
-/// What a message may take, all that holds it included, however its neighbours differ from it.
+/// Bytes per message, including the structures that hold it, however its neighbours differ from it.
 const BYTES_MAX: f64 = 24.0;
-/// What it may take among others of about its size that are kept as long.
+/// Bytes per message among others of about its size and time to live.
 const ALIKE_BYTES_MAX: f64 = 8.0;
-/// What it may take when more is to be said of it than when and where it was stored: 16 of it tell where the log says so.
+/// Bytes per message with more state than its position and time of storage; 16 of them are the position of its state
+/// record.
 const OTHER_BYTES_MAX: usize = 360;
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn a_million_messages_take_few_bytes_each_and_no_more_at_any_time_of_a_res
 }
 
 #[tokio::test]
-async fn messages_of_every_size_and_time_to_live_in_many_channels_take_what_is_said() {
+async fn messages_of_every_size_and_time_to_live_in_many_channels_take_the_documented_memory() {
     const CHANNELS: usize = 100;
     let bench = Bench::new(CHANNELS);
     let core = bench.start().await;
@@ -55,7 +56,7 @@ async fn messages_of_every_size_and_time_to_live_in_many_channels_take_what_is_s
 }
 
 #[tokio::test]
-async fn messages_of_groups_and_delayed_ones_take_what_is_said() {
+async fn messages_of_groups_and_delayed_ones_take_the_documented_memory() {
     const MESSAGES: usize = 100_000;
     let bench = Bench::new(2);
     let core = bench.start().await;

@@ -98,8 +98,8 @@ fn a_settled_message_can_be_settled_again_and_not_released_or_renewed() {
     assert_eq!(row(settled, 50), gone);
     let rejected = || {
         let (mut state, claim) = leased();
-        let buried = state.reject(claim, Some("no such part"), &policy(), 50).unwrap();
-        assert!(buried);
+        let is_dead_letter = state.reject(claim, Some("no such part"), &policy(), 50).unwrap();
+        assert!(is_dead_letter);
         (state, claim)
     };
     assert_eq!(row(rejected, 50), gone);

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, and restarts: what was found by attack, and each promise about time by itself.
+//! Restarts with wrong wall clocks: cases that were found by attack, and each rule about time separately.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     log::{Record, Target, Targets},
 };
 
-/// 2026-11-30, by a clock that is right.
+/// 2026-11-30: the right time.
 pub(super) const RIGHT: i64 = 1_796_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ const TWO_WEEKS_MS: Millis = 14 * 24 * 3_600_000;
 const QUARTER_OF_AN_HOUR: Duration = Duration::from_secs(15 * 60);
 
 impl<P: Place> Bench<P> {
-    /// Time passes, and what it brings about is done.
+    /// Lets time pass, and processes its events.
     pub(super) fn pass(&mut self, time: Duration) {
         let mut left = time;
         while !left.is_zero() {
@@ -36,7 +36,7 @@ impl<P: Place> Bench<P> {
         }
     }
 
-    /// The broker starts again on a machine that booted meanwhile.
+    /// Restarts the broker on a rebooted machine.
     fn reboot(self) -> Self {
         self.source.reboot();
         self.restart()
@@ -57,12 +57,12 @@ fn with_ttl(ttl: Millis) -> Push {
 }
 
 fn with_key(hash: u128) -> Push {
-    Push { key: Some(idempotency::PushKey { hash, fingerprint: 1 }), ..message("once") }
+    Push { key: Some(keys::PushKey { hash, fingerprint: 1 }), ..message("once") }
 }
 
-fn a_start_shows_no_time_before_that_of_the_newest_message<P: Place>() {
+fn a_start_continues_after_the_time_of_the_newest_message<P: Place>() {
     let mut bench = Bench::<P>::new(vec![channel("one")]);
-    // As if the wall clock had been an hour ahead, and was then put right.
+    // As if the wall clock had been an hour ahead, and was then corrected.
     let ahead = bench.core.clock.now() + 3_600_000;
     let mut targets = Vec::new();
     Target { channel: bench.entries[0].number, sequence: 0, expires_ms: None }.encode(&mut targets);
@@ -83,7 +83,7 @@ fn a_start_shows_no_time_before_that_of_the_newest_message<P: Place>() {
     assert!(bench.core.clock.now() >= ahead);
 }
 
-fn what_was_pushed_after_a_clock_of_1970_was_set_right_outlives_every_restart<P: Place>() {
+fn messages_pushed_after_a_clock_of_1970_was_corrected_survive_every_restart<P: Place>() {
     for is_other_boot in [false, true] {
         let mut bench = bench::<P>(40_000);
         bench.pass(MINUTE);
@@ -100,7 +100,7 @@ fn what_was_pushed_after_a_clock_of_1970_was_set_right_outlives_every_restart<P:
     }
 }
 
-fn a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more<P: Place>() {
+fn a_start_in_2500_drops_nothing_and_the_next_start_is_back<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
     bench.commit();
@@ -118,7 +118,7 @@ fn a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more<P: Place>() 
     assert_eq!(clock.wall(clock.now()) as i64, RIGHT + 3 * QUARTER_OF_AN_HOUR.as_millis() as i64);
 }
 
-fn a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds<P: Place>() {
+fn a_lease_and_a_delay_granted_an_hour_ahead_last_two_seconds<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], message("leased")).unwrap();
     bench.push(&[0], message("paused")).unwrap();
@@ -138,7 +138,7 @@ fn a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds<P: Place>() {
     assert_eq!(bench.count(0, State::Ready), 2);
 }
 
-fn a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known<P: Place>() {
+fn a_clock_before_1970_ends_nothing_and_shown_times_continue<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], with_ttl(TWO_WEEKS_MS)).unwrap();
     bench.commit();
@@ -154,9 +154,9 @@ fn a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known<P: Place>
     assert_eq!(id.get_timestamp().unwrap().to_unix().0 as i64, RIGHT / 1000);
 }
 
-/// What people are told of a message: when it was stored, when its lease ends, and the time in its id, by the running broker.
-fn told<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
-    let id = bench.push(&[0], message("told")).unwrap().id;
+/// The shown times of a message: its storage, the end of its lease, and the time in its id.
+fn shown_times<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
+    let id = bench.push(&[0], message("shown")).unwrap().id;
     let delivery = bench.pull(0, 10_000).unwrap();
     let channel = &bench.core.channels[&bench.entries[0].number];
     let stored = channel.state.message(delivery.granted.sequence).unwrap().stored;
@@ -169,24 +169,24 @@ fn told<P: Place>(bench: &mut Bench<P>) -> [i64; 3] {
     ]
 }
 
-fn a_wall_clock_that_jumps_and_returns_is_told_while_it_is_so_and_leaves_ids_where_they_were<P: Place>() {
+fn shown_times_follow_a_short_jump_of_the_wall_clock_and_ids_do_not<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     let date = |bench: &Bench<P>| {
         let clock = bench.core.clock();
         crate::clock::http_date(clock.wall(clock.now()))
     };
     bench.pass(SECOND);
-    assert_eq!(told(&mut bench), [1_000, 11_001, 1_000]);
+    assert_eq!(shown_times(&mut bench), [1_000, 11_001, 1_000]);
     bench.source.set_wall(RIGHT + 1_000 + YEAR_MS);
     bench.pass(SECOND);
     let ahead = [2_000 + YEAR_MS, 12_001 + YEAR_MS, 2_000];
-    assert_eq!((told(&mut bench), date(&bench)), (ahead, "Tue, 30 Nov 2027 00:53:22 GMT".to_owned()));
+    assert_eq!((shown_times(&mut bench), date(&bench)), (ahead, "Tue, 30 Nov 2027 00:53:22 GMT".to_owned()));
     bench.source.set_wall(RIGHT + 2_000);
     bench.pass(SECOND);
-    assert_eq!(told(&mut bench), [3_000, 13_001, 3_000]);
+    assert_eq!(shown_times(&mut bench), [3_000, 13_001, 3_000]);
     assert_eq!(date(&bench), "Mon, 30 Nov 2026 00:53:23 GMT");
-    // What was stored meanwhile was stored then, by what was told then, to the end of the run; a dump and the next start tell of it
-    // by the wall clock as it was last.
+    // Messages stored meanwhile keep that shown time to the end of the run; a dump and the next start show them by the
+    // last wall clock.
     let clock = bench.core.clock();
     let stored = clock.now() - 1_000;
     assert_eq!(clock.wall(stored) as i64, RIGHT + 2_000 + YEAR_MS);
@@ -197,23 +197,23 @@ fn a_wall_clock_that_jumps_and_returns_is_told_while_it_is_so_and_leaves_ids_whe
     bench.commit();
     let mut bench = bench.restart();
     assert_eq!(bench.core.clock().wall(stored) as i64, RIGHT + 2_000);
-    assert_eq!(told(&mut bench), [3_000, 13_001, 3_000]);
+    assert_eq!(shown_times(&mut bench), [3_000, 13_001, 3_000]);
 }
 
-fn a_wall_clock_that_stays_ahead_for_more_than_a_minute_takes_ids_with_it_until_the_next_start<P: Place>() {
+fn ids_follow_a_wall_clock_that_stays_ahead_for_over_a_minute_until_the_next_start<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.source.set_wall(RIGHT + YEAR_MS);
     bench.pass(2 * MINUTE);
     let before = bench.push(&[0], message("ahead")).unwrap().id;
-    assert_eq!(told(&mut bench)[2], YEAR_MS + 120_000);
+    assert_eq!(shown_times(&mut bench)[2], YEAR_MS + 120_000);
     bench.source.set_wall(RIGHT + 120_000);
     bench.pass(2 * MINUTE);
     // Ids ascend.
     let after = bench.push(&[0], message("back")).unwrap().id;
-    assert!(after > before && told(&mut bench)[2] == YEAR_MS + 120_000);
+    assert!(after > before && shown_times(&mut bench)[2] == YEAR_MS + 120_000);
     bench.commit();
     let mut bench = bench.restart();
-    assert_eq!(told(&mut bench)[2], 240_000);
+    assert_eq!(shown_times(&mut bench)[2], 240_000);
 }
 
 fn keys_are_remembered_after_2106<P: Place>() {
@@ -228,7 +228,7 @@ fn keys_are_remembered_after_2106<P: Place>() {
     assert!(bench.push(&[0], with_key(7)).unwrap().replayed);
 }
 
-fn a_lease_of_a_second_is_good_for_all_of_it<P: Place>() {
+fn a_lease_of_a_second_lasts_a_whole_second<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], message("leased")).unwrap();
     bench.source.pass(Duration::from_micros(900));
@@ -238,7 +238,7 @@ fn a_lease_of_a_second_is_good_for_all_of_it<P: Place>() {
     assert!(bench.core.settle(bench.entries[0].number, claim).is_ok());
 }
 
-fn what_was_due_before_a_power_cut_is_not_due_again_after_it<P: Place>() {
+fn a_due_event_before_a_power_cut_is_not_due_again_after_it<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], Push { delay: Some(3_600_000), ..message("delayed") }).unwrap();
     bench.commit();
@@ -250,7 +250,7 @@ fn what_was_due_before_a_power_cut_is_not_due_again_after_it<P: Place>() {
     assert_eq!(bench.count(0, State::Ready), 1);
 }
 
-fn a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut<P: Place>() {
+fn a_delay_of_an_idle_broker_continues_after_a_power_cut<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.push(&[0], Push { delay: Some(2 * 3_600_000), ..message("delayed") }).unwrap();
     bench.commit();
@@ -263,7 +263,7 @@ fn a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut
     assert_eq!(bench.count(0, State::Ready), 1);
 }
 
-fn the_time_outlives_the_part_of_the_log_that_it_was_written_in<P: Place>() {
+fn the_time_outlives_the_part_of_the_log_with_its_mark<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     for _ in 0..40 {
         bench.push(&[0], message(&"x".repeat(20_000))).unwrap();
@@ -283,40 +283,40 @@ fn the_time_outlives_the_part_of_the_log_that_it_was_written_in<P: Place>() {
     assert!(bench.core.clock.now() >= marked + HOUR.as_millis() as Millis);
 }
 
-fn an_idle_core_writes_no_time_and_a_busy_one_once_a_second<P: Place>() {
+fn an_idle_shard_writes_no_mark_and_a_busy_one_writes_one_per_second<P: Place>() {
     let mut bench = bench::<P>(RIGHT);
     bench.pass(MINUTE);
     assert!(!bench.core.has_to_commit(), "nothing happened");
-    let mut groups = Vec::new();
+    let mut marks = Vec::new();
     for _ in 0..4 {
         bench.push(&[0], message("the same")).unwrap();
         let before = bench.core.open_bytes();
         bench.core.mark_with_group();
-        groups.push(bench.core.open_bytes() > before);
+        marks.push(bench.core.open_bytes() > before);
         bench.commit();
         bench.pass(SECOND / 2);
     }
-    assert_eq!(groups, [true, false, true, false]);
+    assert_eq!(marks, [true, false, true, false]);
     bench.commit();
     assert!(!bench.core.has_to_commit());
-    // That the clock was set, the next run is to know whatever else happens.
+    // A setting of the wall clock is always recorded for the next run.
     bench.source.set_wall(RIGHT + YEAR_MS);
     bench.pass(SECOND);
     assert!(bench.core.has_to_commit());
 }
 
 on_every_log!(
-    a_start_shows_no_time_before_that_of_the_newest_message
-    what_was_pushed_after_a_clock_of_1970_was_set_right_outlives_every_restart
-    a_start_in_2500_drops_nothing_and_the_next_is_not_there_any_more
-    a_lease_and_a_pause_of_a_start_an_hour_ahead_last_two_seconds
-    a_clock_before_1970_ends_nothing_and_tells_the_time_as_it_was_known
-    a_wall_clock_that_jumps_and_returns_is_told_while_it_is_so_and_leaves_ids_where_they_were
-    a_wall_clock_that_stays_ahead_for_more_than_a_minute_takes_ids_with_it_until_the_next_start
+    a_start_continues_after_the_time_of_the_newest_message
+    messages_pushed_after_a_clock_of_1970_was_corrected_survive_every_restart
+    a_start_in_2500_drops_nothing_and_the_next_start_is_back
+    a_lease_and_a_delay_granted_an_hour_ahead_last_two_seconds
+    a_clock_before_1970_ends_nothing_and_shown_times_continue
+    shown_times_follow_a_short_jump_of_the_wall_clock_and_ids_do_not
+    ids_follow_a_wall_clock_that_stays_ahead_for_over_a_minute_until_the_next_start
     keys_are_remembered_after_2106
-    a_lease_of_a_second_is_good_for_all_of_it
-    what_was_due_before_a_power_cut_is_not_due_again_after_it
-    a_delay_goes_on_about_where_it_was_though_nothing_happened_before_a_power_cut
-    the_time_outlives_the_part_of_the_log_that_it_was_written_in
-    an_idle_core_writes_no_time_and_a_busy_one_once_a_second
+    a_lease_of_a_second_lasts_a_whole_second
+    a_due_event_before_a_power_cut_is_not_due_again_after_it
+    a_delay_of_an_idle_broker_continues_after_a_power_cut
+    the_time_outlives_the_part_of_the_log_with_its_mark
+    an_idle_shard_writes_no_mark_and_a_busy_one_writes_one_per_second
 );

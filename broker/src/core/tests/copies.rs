@@ -1,15 +1,15 @@
-//! What the log counts as needed of a message that compaction copies.
+//! Retained bytes of a message that compaction copies.
 
 use super::*;
 use crate::log::Position;
 
-/// Where the first channel's only message is.
+/// The position of the first channel's only message.
 fn place<P: Place>(bench: &Bench<P>) -> Position {
     let channel = &bench.core.channels[&bench.entries[0].number];
     channel.state.messages().next().unwrap().1.stored.position
 }
 
-fn a_message_is_needed_once_while_its_original_is_there_and_after<P: Place>() {
+fn a_copied_message_counts_once_before_and_after_its_original_is_freed<P: Place>() {
     let mut bench = Bench::<P>::new(["stays", "goes"].map(channel).to_vec());
     bench.push(&[0], message("stays")).unwrap();
     for _ in 0..30 {
@@ -27,16 +27,16 @@ fn a_message_is_needed_once_while_its_original_is_there_and_after<P: Place>() {
                 return Poll::Ready(());
             }
             match progress {
-                Progress::Idle => panic!("nearly all before the message and after it is dead"),
+                Progress::Idle => panic!("nearly all records around the message are dead"),
                 Progress::Waiting => return Poll::Pending,
                 Progress::More | Progress::Later(_) => {}
             }
         }
     });
-    // The copy is not on disk yet, so its original is not given back.
+    // The copy is not on disk yet, so its original is not freed.
     assert_eq!(bench.core.log.stats().live_bytes, needed);
     bench.reclaim();
     assert_eq!(bench.core.log.stats().live_bytes, needed);
 }
 
-on_every_log!(a_message_is_needed_once_while_its_original_is_there_and_after);
+on_every_log!(a_copied_message_counts_once_before_and_after_its_original_is_freed);

@@ -1,5 +1,5 @@
-//! Random operations on a core whose process is killed or whose power is cut at any moment, against what it told: what was
-//! told as stored is there, what was told as settled stays away, and nothing is in two places or out of order.
+//! Random operations on a broker that is killed, or whose power is cut, at any moment, against its answers: messages
+//! answered as stored exist, messages answered as settled stay away, and no message is in two places or out of order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use self::{
     promises::{Promised, Told},
 };
 use super::{
-    many::{Many, after_half_a_start},
+    many_shards::{Many, after_half_a_start},
     *,
 };
 use crate::{
@@ -23,16 +23,16 @@ use crate::{
 
 /// The wall clock of the first start: in 2026.
 const WALL_MS: i64 = 1_790_000_000_000;
-/// What the wall clocks of the starts after it are ahead, one after the other: ten years, a day, an hour and a second, and back;
-/// and one is before 1970.
+/// Leads of the wall clock at the following starts: ten years, a day, an hour and a second, in both directions; and one
+/// clock is before 1970.
 const WALL_LEADS_MS: [i64; 9] =
     [3_600_000, -315_360_000_000, 86_400_000, 0, 315_360_000_000, -1_000, -WALL_MS - 1, 1_000, -86_400_000];
 
 /// A message: its number, and the channel that it was pushed to.
 type Name = (u64, usize);
 
-/// Where a message was found.
-struct Found {
+/// The place of a message after a crash.
+struct FoundMessage {
     name: Name,
     channel: usize,
     state: State,
@@ -41,7 +41,7 @@ struct Found {
 
 struct World {
     many: Many,
-    /// The broker has one core at each start.
+    /// The broker has one shard at each start.
     alone: bool,
     crashes: usize,
     told: BTreeMap<Name, Told>,
@@ -50,13 +50,14 @@ struct World {
 }
 
 impl World {
-    /// Two channels that may share a message. What the first gives up goes to the third.
+    /// Two channels that may share a message. Dead letters of the first go to the third.
     fn new(cores: usize, cold: bool) -> Self {
         let [mut one, mut two, dead] = ["one", "two", "dead"].map(channel);
         one.dead_letter.channel = Some("dead".into());
         one.delivery.max_deliveries = 3;
         two.delivery.max_deliveries = 3;
-        // Others between, so that the third is on another core than the first, whether there are two or three.
+        // Channels between them, so that the third belongs to another shard than the first, with two shards and with
+        // three.
         let between = ["three", "four"].map(channel);
         let channels = [vec![one, two], between.to_vec(), vec![dead]].concat();
         let mut many = Many::by(TimeSource::of_test(WALL_MS), channels, cores);
@@ -123,8 +124,8 @@ impl World {
         }
     }
 
-    /// One of the leases that are good, the newest first: who settles a dead letter that is his own is told that it is gone,
-    /// and it is not.
+    /// One of the valid leases, the newest first. A settle of one's own dead letter is answered as done although it
+    /// stays, so such leases are left out.
     fn held(&self, index: usize) -> Option<(Name, u32, Claim)> {
         let good = |(name, channel, claim): &&(Name, u32, Claim)| {
             self.told.contains_key(name) && self.many.core(*channel).holds(*channel, *claim)
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// Messages to a channel that were not told as stored yet.
+    /// Messages to a channel that were not answered as stored yet.
     fn beside(&self, channel: usize) -> Vec<u64> {
         let told = self.told.iter().filter(|(name, told)| name.1 == channel && !is_kept(&told.pushed));
         told.map(|(name, _)| name.0).collect()
@@ -156,25 +157,25 @@ impl World {
         self.told.get_mut(&name).unwrap().handed_out.push(delivery.ticket);
     }
 
-    /// All letters in the third channel go back to the first.
+    /// Redrives all dead letters of the third channel to the first.
     fn redrive(&mut self) {
-        let letters = self.letters();
+        let letters = self.dead_letters();
         let ticket = self.many.redrive(2, 0);
-        let stay = self.letters();
+        let stay = self.dead_letters();
         for name in letters.difference(&stay) {
             let told = self.told.get_mut(name).unwrap();
             (told.redriven, told.rejected, told.revived) = (true, None, Some(ticket.clone()));
         }
     }
 
-    /// What is in the third channel.
-    fn letters(&mut self) -> BTreeSet<Name> {
+    /// The messages of the third channel.
+    fn dead_letters(&mut self) -> BTreeSet<Name> {
         self.found().into_iter().filter(|found| found.channel == 2).map(|found| found.name).collect()
     }
 
     /// Every message, channel by channel, in order.
-    fn found(&mut self) -> Vec<Found> {
-        // A channel that others move messages to shows them at its next turn.
+    fn found(&mut self) -> Vec<FoundMessage> {
+        // A channel shows messages that were moved to it at its next turn.
         self.many.cores.iter().for_each(|core| core.lock().elapse());
         let mut found = Vec::new();
         for (channel, entry) in self.many.entries.clone().into_iter().enumerate() {
@@ -189,13 +190,13 @@ impl World {
                 let content = self.many.core(entry.number).content(entry.number, sequence, None, position);
                 let name = name(channel, &self.many.content(content.unwrap()).content);
                 let (state, deliveries) = (message.state(), message.handouts.deliveries());
-                found.push(Found { name, channel, state, deliveries });
+                found.push(FoundMessage { name, channel, state, deliveries });
             }
         }
         found
     }
 
-    /// Leases that a kill does not end: they were told, and whatever the clocks show, an hour has not passed.
+    /// Leases that a kill does not end: they were answered, and by no clock has an hour passed.
     fn leases_that_last(&self, killed: bool) -> Vec<(Name, u32, Claim)> {
         let lasts = |(name, channel, claim): &&(Name, u32, Claim)| {
             let told = self.told.get(name).and_then(|told| told.handed_out.last());
@@ -204,7 +205,7 @@ impl World {
         self.leases.iter().filter(lasts).copied().collect()
     }
 
-    /// The next start is after another boot, or not; and its wall clock is another.
+    /// The next start is after a reboot, or not; and has another wall clock.
     fn set_clocks(&mut self) {
         let source = &self.many.source;
         source.set_wall(WALL_MS + WALL_LEADS_MS[self.crashes % WALL_LEADS_MS.len()]);
@@ -214,12 +215,12 @@ impl World {
         self.crashes += 1;
     }
 
-    /// The process is killed, or the power is cut, and the broker starts again: what it has is held against what was told,
-    /// and is the truth from then on.
+    /// Kills the process or cuts the power, and starts the broker again. The messages are compared with the answers,
+    /// and are the truth from then on.
     fn crash(mut self, power_cut: Option<Chance>, mut again: Option<Chance>, cores: usize) -> Self {
         let cores = if self.alone { 1 } else { cores };
         let held = self.leases_that_last(power_cut.is_none() && again.is_none());
-        // First what was told, then the disk: it may have more.
+        // The answers come first, then the disk: it may have more.
         let told: BTreeMap<Name, Told> = std::mem::take(&mut self.told);
         let killed = power_cut.is_none() && again.is_none();
         let promises: BTreeMap<_, _> =
@@ -242,11 +243,11 @@ impl World {
             self.many = self.many.start(left, cores);
         }
         for (name, channel, claim) in held {
-            assert!(self.many.core(channel).holds(channel, claim), "the lease of {name:?} is over");
+            assert!(self.many.core(channel).holds(channel, claim), "the lease of {name:?} has ended");
         }
-        // What was on its way to another core arrives.
+        // Messages in relay to another shard arrive.
         self.many.commit();
-        let mut found: BTreeMap<Name, Found> = BTreeMap::new();
+        let mut found: BTreeMap<Name, FoundMessage> = BTreeMap::new();
         let mut before: [Vec<u64>; 2] = Default::default();
         for one in self.found() {
             let Some(promised) = promises.get(&one.name) else {
@@ -274,8 +275,8 @@ impl World {
     }
 }
 
-/// A message to both channels is in both or in neither, if nobody was about to take it from the one or the other.
-fn are_in_all_or_in_none(promises: &BTreeMap<Name, Promised>, found: &BTreeMap<Name, Found>) {
+/// A message to both channels is in both or in neither, unless it was being settled in one of them.
+fn are_in_all_or_in_none(promises: &BTreeMap<Name, Promised>, found: &BTreeMap<Name, FoundMessage>) {
     let number_of = |name: &Name| name.0;
     for number in promises.keys().map(number_of).collect::<BTreeSet<_>>() {
         let of_both = [0, 1].map(|channel| promises.get(&(number, channel)));
@@ -289,7 +290,7 @@ fn are_in_all_or_in_none(promises: &BTreeMap<Name, Promised>, found: &BTreeMap<N
     }
 }
 
-/// The channel that a message was pushed to is told by where it is: in the third is only what the first gave up.
+/// The channel that a message was pushed to follows from its place: the third only has dead letters of the first.
 fn name(channel: usize, content: &Content) -> Name {
     let text = std::str::from_utf8(&content.body).unwrap();
     (text.split_once(' ').unwrap().0.parse().unwrap(), usize::from(channel == 1))
@@ -299,7 +300,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_told_before_a_crash_is_true_after_it(
+    fn answers_before_a_crash_are_true_after_it(
         cold: bool,
         operations in operations()
     ) {
@@ -307,7 +308,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_told_is_true_whatever_the_number_of_cores(
+    fn answers_are_true_with_any_number_of_shards(
         cores in 2..4_usize,
         cold: bool,
         operations in operations()

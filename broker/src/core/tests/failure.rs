@@ -1,4 +1,4 @@
-//! Groups in flight: who waits is told in order, and after a failure nobody is told that anything is stored.
+//! Batches in flight: answers are released in order, and after a failure no message is answered as stored.
 
 use super::*;
 use crate::channel::State;
@@ -11,7 +11,7 @@ fn is_told(ticket: &Ticket) -> Option<Result<(), StoreFailed>> {
     }
 }
 
-/// Pushes, each in a group of its own, all in flight at once.
+/// Pushes, each in a batch of its own, all in flight at once.
 fn in_flight(bench: &mut Bench<Stream>, count: usize) -> Vec<Ticket> {
     let mut push = |number: usize| {
         let pushed = bench.push(&[0], message(&number.to_string())).unwrap();
@@ -22,14 +22,17 @@ fn in_flight(bench: &mut Bench<Stream>, count: usize) -> Vec<Ticket> {
 }
 
 #[test]
-fn answers_leave_in_the_order_of_their_groups_although_groups_are_committed_in_any() {
+fn answers_are_released_in_the_order_of_their_batches_in_whatever_order_those_commit() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     for _ in 0..20 {
         let tickets = in_flight(&mut bench, 6);
         wait(|context| {
             let _ = bench.core.poll_commits(context);
             let told = tickets.iter().map(|ticket| is_told(ticket).is_some());
-            assert!(told.is_sorted_by(|one, next| one >= next), "one is told before one that came earlier");
+            assert!(
+                told.is_sorted_by(|one, next| one >= next),
+                "an answer is released before an earlier one"
+            );
             if tickets.iter().all(|ticket| is_told(ticket).is_some()) {
                 Poll::Ready(())
             } else {
@@ -41,13 +44,13 @@ fn answers_leave_in_the_order_of_their_groups_although_groups_are_committed_in_a
 }
 
 #[test]
-fn after_a_group_that_failed_no_later_one_is_told_as_stored_and_none_is_found() {
+fn after_a_failed_batch_no_later_one_is_answered_as_stored_or_found() {
     for failing in 0..6 {
         let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
         let stream = bench.place.clone();
         stream.fail_after(Some(failing));
         let mut tickets = in_flight(&mut bench, 6);
-        // One that is still in the open group.
+        // One message is still in the open batch.
         tickets.extend(bench.push(&[0], message("open")).map(|pushed| pushed.ticket));
         wait(|context| {
             let _ = bench.core.poll_commits(context);
@@ -63,12 +66,12 @@ fn after_a_group_that_failed_no_later_one_is_told_as_stored_and_none_is_found() 
         let bench = bench.restart();
         let found = bench.core.channels.get(&bench.entries[0].number);
         let found = found.map_or(0, |channel| channel.state.count(State::Ready));
-        assert_eq!(found, failing, "what arrived before the failure is there, told or not");
+        assert_eq!(found, failing, "messages before the failure exist, answered or not");
     }
 }
 
 #[test]
-fn a_core_whose_log_was_taken_over_answers_nothing_any_more() {
+fn a_shard_whose_log_was_taken_over_answers_nothing_more() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     bench.push(&[0], message("first")).unwrap();
     bench.commit();
@@ -82,7 +85,7 @@ fn a_core_whose_log_was_taken_over_answers_nothing_any_more() {
 }
 
 #[test]
-fn a_settle_that_is_repeated_waits_for_the_first_though_that_is_in_flight() {
+fn a_repeated_settle_waits_for_the_first_one_in_flight() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("one")]);
     bench.push(&[0], message("one")).unwrap();
     bench.commit();

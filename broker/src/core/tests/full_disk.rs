@@ -1,4 +1,5 @@
-//! A full disk, on a volume that somebody else fills as well: settling everything empties it, and nothing stops the broker.
+//! A full disk, on a volume that other processes fill as well: settling all messages empties it, and nothing stops the
+//! broker.
 
 use std::task::Waker;
 
@@ -18,7 +19,7 @@ impl Place for Simulated {
     }
 }
 
-/// A channel whose dead letters stay in it, and one that is worked on.
+/// A channel whose dead letters stay in it, and one with traffic.
 fn bench(segments: usize) -> Bench<Simulated> {
     let channels = ["dead", "work"].map(channel).to_vec();
     let bench = Bench::<Simulated>::new(channels);
@@ -27,19 +28,19 @@ fn bench(segments: usize) -> Bench<Simulated> {
 }
 
 impl Bench<Simulated> {
-    /// Everything but the log takes what is left of the volume.
+    /// Other processes take the rest of the volume.
     fn others_take_the_rest(&self) {
         self.place.limit(self.place.used());
     }
 
-    /// Receives a message; nothing when there is no room to write that down, or when none is ready.
+    /// Receives a message; `None` when there is no room for the lease's record, or no message is ready.
     fn received(&mut self, index: usize) -> Option<Claim> {
         let entry = self.entries[index].clone();
-        let asked = Asked { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
+        let asked = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
         match self.core.pull(&entry, &asked) {
-            Ok(Delivered::Now(delivery)) => Some(delivery.granted.claim()),
-            Ok(Delivered::Again(_)) => None,
-            Ok(Delivered::Later(id, _)) => {
+            Ok(PullOutcome::Delivered(delivery)) => Some(delivery.granted.claim()),
+            Ok(PullOutcome::Repeated(_)) => None,
+            Ok(PullOutcome::Waiting(id, _)) => {
                 self.core.stop_waiting(entry.number, id);
                 None
             }
@@ -55,7 +56,7 @@ impl Bench<Simulated> {
         channel.map_or(0, |channel| channel.state.messages_count())
     }
 
-    /// Pushes until the disk is full. How many it took.
+    /// Pushes until the disk is full. Returns the number of messages.
     fn fill(&mut self, bytes: usize) -> u64 {
         let (mut pushed, mut refused) = (0, 0);
         while refused < 50 {
@@ -72,7 +73,7 @@ impl Bench<Simulated> {
 }
 
 #[test]
-fn receivers_that_give_back_99_of_100_never_fill_a_disk_whose_oldest_segments_are_dead_letters() {
+fn receivers_that_release_99_of_100_never_fill_a_disk_whose_oldest_segments_are_dead_letters() {
     for seed in 0..4 {
         let mut chance = Chance::new(seed);
         let segments = 8 + chance.below(8) as usize;
@@ -98,7 +99,7 @@ fn receivers_that_give_back_99_of_100_never_fill_a_disk_whose_oldest_segments_ar
             let log = &bench.core.log;
             assert!(
                 request < 999_999,
-                "seed {seed}: {left} are left after {handed_out} hand-outs; {:?}, {:?}",
+                "seed {seed}: {left} are left after {handed_out} deliveries; {:?}, {:?}",
                 log.stats(),
                 log.room()
             );
@@ -106,18 +107,18 @@ fn receivers_that_give_back_99_of_100_never_fill_a_disk_whose_oldest_segments_ar
                 handed_out += 1;
                 if handed_out % 100 == 0 {
                     let settled = bench.core.settle(number, claim);
-                    assert!(settled.is_ok(), "seed {seed}, after {handed_out} hand-outs: {settled:?}");
+                    assert!(settled.is_ok(), "seed {seed}, after {handed_out} deliveries: {settled:?}");
                 } else {
                     given_back.push(claim);
                 }
             }
-            // One that finds no room is tried again.
+            // A release without room is tried again.
             given_back.retain(|claim| {
                 let release = Release { counted: false, delay: None };
                 match bench.core.release(number, *claim, release) {
                     Ok(_) => false,
                     Err(SettleRefusal::StoreFull) => true,
-                    Err(other) => panic!("seed {seed}, after {handed_out} hand-outs: {other:?}"),
+                    Err(other) => panic!("seed {seed}, after {handed_out} deliveries: {other:?}"),
                 }
             });
             if request % requests_per_step == 0 {
@@ -131,6 +132,6 @@ fn receivers_that_give_back_99_of_100_never_fill_a_disk_whose_oldest_segments_ar
             bench.reclaim();
         }
         bench.place.limit(segments * SEGMENT);
-        assert!(bench.fill(300) > 50, "seed {seed}: an emptied disk has room");
+        assert!(bench.fill(300) > 50, "seed {seed}: an empty disk has room");
     }
 }

@@ -1,19 +1,19 @@
-//! A core on a log of the test's own, without HTTP; on every kind of log.
+//! Tests of a shard without HTTP, on every kind of log.
 
-mod apart;
+mod channel_names;
 mod clock;
 mod copies;
 mod crash;
+mod dead_letter_relay;
 mod failure;
 mod full_disk;
-mod hop;
-mod letters;
-mod lost;
-mod lost_many;
-mod many;
-mod named;
+mod hops;
+mod idle;
+mod lost_addresses;
+mod lost_addresses_of_shards;
+mod many_shards;
 mod one_change;
-mod rest;
+mod relay;
 mod restart;
 mod shares;
 mod slow_disk;
@@ -44,11 +44,11 @@ use crate::{
     },
 };
 
-/// What a log lies on.
+/// The medium of a log.
 pub(crate) trait Place: Default {
     type Log: Log;
 
-    /// Opens the log after whoever had it before is gone.
+    /// Opens the log after its last owner is gone.
     fn open(&self) -> Self::Log;
 }
 
@@ -97,7 +97,7 @@ macro_rules! on_every_log {
 }
 use on_every_log;
 
-/// A core and what it lives on.
+/// A shard and its environment.
 pub(crate) struct Bench<P: Place = Folder> {
     core: Core<P::Log>,
     source: TimeSource,
@@ -108,16 +108,16 @@ pub(crate) struct Bench<P: Place = Folder> {
     _data: TempDir,
 }
 
-/// A core as the threads of a broker reach it, on its own thread. Nothing is committed unless a task does it.
+/// A shard with the handles that a broker's threads have. Nothing is committed unless a task does it.
 pub(crate) struct Reached<P: Place = Folder> {
     pub(crate) core: SharedCore<P::Log>,
     pub(crate) cores: Cores<P::Log>,
-    pub(crate) reach: Reach<P::Log>,
+    pub(crate) reach: Router<P::Log>,
     pub(crate) store: AddressStore,
     pub(crate) folder: DataFolder,
     entries: Vec<Arc<ChannelEntry>>,
     place: P,
-    jobs: Option<Jobs<P::Log>>,
+    jobs: Option<MailboxDriver<P::Log>>,
     _data: TempDir,
 }
 
@@ -126,7 +126,7 @@ impl<P: Place> Bench<P> {
         Self::by(TimeSource::system(), channels)
     }
 
-    /// On a machine whose time passes when the test says so.
+    /// A shard on a simulated machine.
     fn by(source: TimeSource, channels: Vec<ChannelConfig>) -> Self {
         let data = TempDir::new().unwrap();
         let folder = DataFolder::open(&data.path().join("data"), Default::default()).unwrap();
@@ -140,14 +140,14 @@ impl<P: Place> Bench<P> {
     pub(crate) fn reached(self) -> Reached<P> {
         let Self { core, store, entries, place, folder, _data, source: _ } = self;
         let core = SharedCore::new(core);
-        let (handle, jobs) = CoreHandle::new(&core);
+        let (handle, jobs) = Mailbox::new(&core);
         let (counters, clock) = core.with(|core| (core.counters.clone(), core.clock()));
         let cores = Cores::new(vec![handle], counters, clock);
-        let reach = Reach::new(Here::ALONE, core.clone(), cores.clone());
+        let reach = Router::new(Placement::ALONE, core.clone(), cores.clone());
         Reached { core, cores, reach, store, folder, entries, place, jobs: Some(jobs), _data }
     }
 
-    /// The broker is killed and starts again.
+    /// Kills the broker and starts it again.
     fn restart(self) -> Self {
         let Self { core, source, store, entries, place, folder, _data } = self;
         drop(core);
@@ -162,10 +162,10 @@ impl<P: Place> Bench<P> {
 
     fn pull(&mut self, channel: usize, lease: Millis) -> Option<Delivery> {
         let entry = self.entries[channel].clone();
-        match self.core.pull(&entry, &Asked { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
-            Delivered::Now(delivery) => Some(delivery),
-            Delivered::Again(_) => None,
-            Delivered::Later(id, _) => {
+        match self.core.pull(&entry, &Pull { lease, attempt: None, answers: Share::unbounded() }).unwrap() {
+            PullOutcome::Delivered(delivery) => Some(delivery),
+            PullOutcome::Repeated(_) => None,
+            PullOutcome::Waiting(id, _) => {
                 self.core.stop_waiting(entry.number, id);
                 None
             }
@@ -188,21 +188,21 @@ impl<P: Place> Bench<P> {
         });
     }
 
-    /// A content, when it has come from the log.
-    fn content(&mut self, reading: Reading) -> Recorded {
+    /// The body of a message, read from the log if necessary.
+    fn content(&mut self, reading: Reading) -> StoredMessage {
         match reading {
             Reading::Here(recorded) => recorded,
             Reading::Coming(coming) => self.came(coming),
-            Reading::Unreadable(_) => panic!("it can be read"),
+            Reading::Unreadable(_) => panic!("the message is readable"),
         }
     }
 
-    fn came(&mut self, mut coming: Coming) -> Recorded {
+    fn came(&mut self, mut coming: Coming) -> StoredMessage {
         let came = wait(|context| Pin::new(&mut coming).poll(context));
-        Recorded::of(&came.unwrap().unwrap())
+        StoredMessage::of(&came.unwrap().unwrap())
     }
 
-    /// Up to `max` dead letters of a channel go to another.
+    /// Redrives up to `max` dead letters of a channel to another.
     fn redrive(&mut self, from: usize, to: usize, max: u64) {
         let (entry, to) = (self.entries[from].clone(), self.entries[to].clone());
         let (mut at, mut moved, mut brought) = (0, 0, None);
@@ -217,17 +217,17 @@ impl<P: Place> Bench<P> {
         }
     }
 
-    /// Gives back all that is worth it.
+    /// Reclaims all space that is worth it.
     fn reclaim(&mut self) {
         reclaim(&mut self.core);
     }
 }
 
-/// Whether what a ticket promises is so.
+/// Whether a ticket is committed.
 fn is_kept(ticket: &Ticket) -> bool {
     let mut waiting = Box::pin(ticket.clone().wait());
-    let told = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
-    matches!(told, Poll::Ready(Ok(())))
+    let outcome = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+    matches!(outcome, Poll::Ready(Ok(())))
 }
 
 fn reclaim<L: Log>(core: &mut Core<L>) {
@@ -246,7 +246,7 @@ fn reclaim<L: Log>(core: &mut Core<L>) {
     });
 }
 
-/// Few of everything.
+/// Low limits.
 const LIMITS: Limits =
     Limits { waiting_receivers: 10, waiting_senders: 10, idempotency_keys: 1000, hot_bytes: 10_000 };
 
@@ -267,9 +267,9 @@ fn start_over<L: Log>(
 ) -> Result<Core<L>, StartError> {
     let sealer = LeaseSealer::new(folder.lease_key().unwrap());
     let common = Common::new(store, sealer, LIMITS, Arc::new(Metrics::new().unwrap())).unwrap();
-    let mut reading = Box::pin(Found::read(log, Here::ALONE, store));
+    let mut reading = Box::pin(ReplayedLog::read(log, Placement::ALONE, store));
     let mut found = vec![wait(|context| reading.as_mut().poll(context)).unwrap()];
-    Found::find_owners(&mut found, store)?;
+    ReplayedLog::find_owners(&mut found, store)?;
     let clock = Clock::start(source.clone(), found[0].past());
     Core::start(found.remove(0), common, clock)
 }
@@ -288,5 +288,5 @@ fn channel(name: &str) -> ChannelConfig {
 
 fn message(content: &str) -> Push {
     let content = Content { headers: Bytes::new(), body: Bytes::copy_from_slice(content.as_bytes()) };
-    Push { content, key: None, group: None, delay: None, ttl: None, recalled: Vec::new() }
+    Push { content, key: None, group: None, delay: None, ttl: None, key_records: Vec::new() }
 }

@@ -1,5 +1,5 @@
-//! Whatever was done, a restart finds it as it was: random operations on channels of every kind, with segments that are
-//! reclaimed all the time.
+//! A restart restores every channel: random operations on channels of every kind, with segments that are reclaimed all
+//! the time.
 
 use std::borrow::Cow;
 
@@ -55,7 +55,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Two channels that may share a message and give their dead letters to the third, which drops its oldest.
+/// Two channels that may share a message; the third takes dead letters of the first, and drops its oldest messages.
 fn bench<P: Place>() -> Bench<P> {
     let [mut one, mut two, mut dead] = ["one", "two", "dead"].map(channel);
     for channel in [&mut one, &mut two] {
@@ -69,7 +69,7 @@ fn bench<P: Place>() -> Bench<P> {
     Bench::new(vec![one, two, dead])
 }
 
-/// What each channel holds, its positions in the log left out.
+/// The content of each channel, without positions in the log.
 fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     let of = |entry: &Arc<ChannelEntry>| -> Vec<_> {
         let Some(channel) = bench.core.channels.get(&entry.number) else { return Vec::new() };
@@ -84,7 +84,7 @@ fn picture<P: Place>(bench: &Bench<P>) -> Vec<Vec<(Sequence, Message)>> {
     bench.entries.iter().map(of).collect()
 }
 
-/// Waits until all that time brings about within a moment is done: what is left is an hour away.
+/// Waits until all events of the next minute are processed; the remaining ones are an hour away.
 fn settle_down<P: Place>(bench: &mut Bench<P>) {
     while bench.core.next_wake().is_some_and(|millis| millis < 60_000) {
         bench.core.elapse();
@@ -92,7 +92,7 @@ fn settle_down<P: Place>(bench: &mut Bench<P>) {
     }
 }
 
-/// The contents that the log has for all messages: each must be readable and its own.
+/// Checks that the body of every message is readable and its own.
 fn check_contents<P: Place>(bench: &mut Bench<P>) {
     for (entry, messages) in bench.entries.clone().iter().zip(picture(bench)) {
         for (sequence, _) in messages {
@@ -118,7 +118,7 @@ fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(u32, Claim)>, operat
                 group: group.map(|group| group.to_string().into()),
                 delay: delay.then_some(3_600_000),
                 ttl: ttl.then_some(1),
-                key: key.map(|key| idempotency::PushKey { hash: key.into(), fingerprint: 1 }),
+                key: key.map(|key| keys::PushKey { hash: key.into(), fingerprint: 1 }),
                 ..message(&content)
             };
             let _ = bench.push(&channels, push);
@@ -160,7 +160,7 @@ fn do_one<P: Place>(bench: &mut Bench<P>, leases: &mut Vec<(u32, Claim)>, operat
     }
 }
 
-fn a_restart_finds_every_channel_as_it_was<P: Place>() {
+fn a_restart_restores_every_channel<P: Place>() {
     let config = ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&prop::collection::vec(operation(), 1..400), |operations| {
         let (mut bench, mut leases) = (bench::<P>(), Vec::new());
@@ -169,12 +169,12 @@ fn a_restart_finds_every_channel_as_it_was<P: Place>() {
                 settle_down(&mut bench);
                 bench.commit();
                 let before = picture(&bench);
-                let keys = bench.core.idempotency.count();
+                let keys = bench.core.keys.count();
                 let live = bench.core.log.stats().live_bytes;
                 bench = bench.restart();
                 settle_down(&mut bench);
                 prop_assert_eq!(picture(&bench), before);
-                prop_assert!(bench.core.idempotency.count() <= keys);
+                prop_assert!(bench.core.keys.count() <= keys);
                 prop_assert_eq!(bench.core.log.stats().live_bytes, live);
                 check_contents(&mut bench);
             } else {
@@ -186,4 +186,4 @@ fn a_restart_finds_every_channel_as_it_was<P: Place>() {
     outcome.unwrap();
 }
 
-on_every_log!(a_restart_finds_every_channel_as_it_was);
+on_every_log!(a_restart_restores_every_channel);

@@ -1,16 +1,16 @@
-//! What one channel, or one receiver, cannot take from the others.
+//! Limits of what one channel or one receiver can take from the others.
 
 use super::*;
 use crate::shared::Shared;
 
-/// Pushes until it is refused; how often it was not.
+/// Pushes until a push is refused. Returns the number of accepted ones.
 fn fill(
     bench: &mut Bench<Stream>,
     channel: usize,
     key_of: impl Fn(u64) -> Option<u128>,
 ) -> (u64, PushRefusal) {
     for count in 0.. {
-        let key = key_of(count).map(|hash| idempotency::PushKey { hash, fingerprint: 1 });
+        let key = key_of(count).map(|hash| keys::PushKey { hash, fingerprint: 1 });
         match bench.push(&[channel], Push { key, ..message(&"x".repeat(100)) }) {
             Ok(_) => {}
             Err(refusal) => return (count, refusal),
@@ -20,7 +20,7 @@ fn fill(
 }
 
 #[test]
-fn a_channel_that_fills_the_disk_leaves_room_to_others() {
+fn a_channel_that_fills_the_disk_leaves_room_to_other_channels() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("greedy"), channel("modest")]);
     bench.core.disk.budget().set_max(160_000);
     let (count, refusal) = fill(&mut bench, 0, |_| None);
@@ -30,7 +30,7 @@ fn a_channel_that_fills_the_disk_leaves_room_to_others() {
 }
 
 #[test]
-fn what_is_settled_is_no_part_of_a_share_any_more() {
+fn a_settled_message_leaves_the_share_of_its_channel() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("greedy")]);
     bench.core.disk.budget().set_max(160_000);
     fill(&mut bench, 0, |_| None);
@@ -40,32 +40,32 @@ fn what_is_settled_is_no_part_of_a_share_any_more() {
 }
 
 #[test]
-fn a_channel_that_fills_the_keys_leaves_some_to_others() {
+fn a_channel_that_fills_the_key_table_leaves_keys_to_other_channels() {
     let mut config = [channel("greedy"), channel("modest")];
     config.iter_mut().for_each(|config| config.deduplication_window_seconds = 604_800);
     let mut bench: Bench<Stream> = Bench::new(config.into());
     let spread = |count: u64| u128::from(count) << 96 | u128::from(count) << 32 | u128::from(count);
     let (_, refusal) = fill(&mut bench, 0, |count| Some(spread(count)));
     assert_eq!(refusal, PushRefusal::IdempotencyFull);
-    let key = Some(idempotency::PushKey { hash: u128::MAX, fingerprint: 1 });
+    let key = Some(keys::PushKey { hash: u128::MAX, fingerprint: 1 });
     assert!(bench.push(&[1], Push { key, ..message("modest") }).is_ok());
 }
 
-/// Answers of a few bytes.
+/// A small budget for answers.
 fn answers(bytes: u64) -> Shared<u8> {
     Shared::new(bytes, prometheus::IntCounter::new("refused", "of the test").unwrap())
 }
 
 fn waiting(bench: &mut Bench<Stream>, answers: &Share) -> crate::channel::Arrival<Box<Delivery>> {
-    let asked = Asked { lease: 60_000, attempt: None, answers: answers.clone() };
+    let asked = Pull { lease: 60_000, attempt: None, answers: answers.clone() };
     match bench.core.pull(&bench.entries[0].clone(), &asked).unwrap() {
-        Delivered::Later(_, arrival) => arrival,
-        other => panic!("it waits, and does not get {other:?}"),
+        PullOutcome::Waiting(_, arrival) => arrival,
+        other => panic!("expected to wait, got {other:?}"),
     }
 }
 
 #[test]
-fn a_receiver_without_memory_keeps_its_place_and_those_behind_it_are_served() {
+fn a_receiver_without_memory_keeps_its_place_and_later_ones_are_served() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("orders")]);
     let answers = answers(1000);
     let (slow, quick) = (answers.share(1), answers.share(2));
@@ -75,9 +75,9 @@ fn a_receiver_without_memory_keeps_its_place_and_those_behind_it_are_served() {
     assert!(first.try_recv().is_err());
     assert!(second.try_recv().unwrap().is_ok());
     bench.push(&[0], message(&"x".repeat(100))).unwrap();
-    assert!(bench.core.serve_those_without_memory(), "there is still none for the first");
+    assert!(bench.core.serve_starved(), "the first still lacks memory");
     drop(held);
-    assert!(!bench.core.serve_those_without_memory());
+    assert!(!bench.core.serve_starved());
     assert!(first.try_recv().unwrap().is_ok());
 }
 
@@ -85,19 +85,19 @@ fn a_receiver_without_memory_keeps_its_place_and_those_behind_it_are_served() {
 fn a_message_is_leased_only_when_there_is_memory_for_its_answer() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("orders")]);
     bench.push(&[0], message(&"x".repeat(100))).unwrap();
-    let asked = Asked { lease: 60_000, attempt: None, answers: answers(99).share(1) };
+    let asked = Pull { lease: 60_000, attempt: None, answers: answers(99).share(1) };
     let refused = bench.core.pull(&bench.entries[0].clone(), &asked);
     assert!(matches!(refused, Err(PullRefusal::NoMemory)), "{refused:?}");
     assert_eq!(bench.pull(0, 60_000).unwrap().granted.deliveries(), 1);
 }
 
 #[test]
-fn one_receiver_leaves_places_to_wait_to_others() {
+fn one_client_leaves_places_for_other_waiting_receivers() {
     let mut bench: Bench<Stream> = Bench::new(vec![channel("orders")]);
     let answers = answers(1000);
     let entry = bench.entries[0].clone();
     let mut wait = |holder| {
-        let asked = Asked { lease: 60_000, attempt: None, answers: answers.share(holder) };
+        let asked = Pull { lease: 60_000, attempt: None, answers: answers.share(holder) };
         bench.core.pull(&entry, &asked).is_ok()
     };
     let greedy = (0..10).filter(|_| wait(1)).count();

@@ -1,5 +1,5 @@
-//! A slow disk holds up nobody who does not need it. Its slowness is a gate that the test opens when everything else has
-//! happened: whoever waited for the disk would have waited for ever.
+//! A slow disk delays only operations that need it. A gate makes it slow, and the test opens the gate after everything
+//! else has happened: an operation that waited for the disk would wait for ever.
 
 use std::ops::Deref;
 
@@ -12,7 +12,7 @@ use restante_wire::channel::Durability;
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
-/// A disk with gates before its syncs and its reads, and before the pieces of its spare segments.
+/// A disk with gates before its syncs, its reads, and the writes of its spare segments.
 #[derive(Default, Clone)]
 struct Slow {
     disk: Simulated,
@@ -36,7 +36,7 @@ impl Place for Slow {
     }
 }
 
-/// A core as the broker runs it.
+/// A shard with the tasks of a broker.
 struct Running {
     on: Reached<Slow>,
     tasks: Vec<JoinHandle<()>>,
@@ -67,12 +67,12 @@ impl Running {
         self.core.with(|core| core.push(&entries, message(content), None)).unwrap().ticket
     }
 
-    fn pull(&self, channel: usize) -> Delivered {
-        let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    fn pull(&self, channel: usize) -> PullOutcome {
+        let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
         self.core.with(|core| core.pull(&self.entries[channel], &asked)).unwrap()
     }
 
-    /// Waits until a delivery may leave: what is in it.
+    /// Waits until a delivery may be sent. Returns its body.
     async fn answer(&self, mut delivery: Delivery) -> Bytes {
         delivery.ticket.wait().await.unwrap();
         let handed = delivery.granted.claim();
@@ -83,7 +83,7 @@ impl Running {
     }
 
     async fn pulled(&self, channel: usize) -> Bytes {
-        let Delivered::Now(delivery) = self.pull(channel) else { panic!("there is no message") };
+        let PullOutcome::Delivered(delivery) = self.pull(channel) else { panic!("there is no message") };
         self.answer(delivery).await
     }
 }
@@ -94,7 +94,7 @@ impl Drop for Running {
     }
 }
 
-/// More than stays in memory: see [`start`].
+/// Longer than the bodies kept in memory: see [`LIMITS`].
 const COLD_BYTES: usize = 11_000;
 
 async fn until(condition: impl Fn() -> bool) {
@@ -108,7 +108,7 @@ fn in_memory(name: &str) -> ChannelConfig {
 }
 
 #[tokio::test]
-async fn while_a_sync_takes_its_time_only_those_wait_who_need_one() {
+async fn during_a_slow_sync_only_operations_that_need_it_wait() {
     let running = Running::new(vec![channel("one"), channel("two"), in_memory("three")]);
     running.push(0, "hot").wait().await.unwrap();
     let syncs = running.place.syncs.clone();
@@ -118,21 +118,21 @@ async fn while_a_sync_takes_its_time_only_those_wait_who_need_one() {
 
     // A hot message of the same channel.
     assert_eq!(running.pulled(0).await, "hot");
-    // A receiver that waits, in a channel whose pushes need no sync.
-    let Delivered::Later(_, arrival) = running.pull(2) else { panic!("there is no message yet") };
+    // A waiting receiver in a channel whose pushes need no sync.
+    let PullOutcome::Waiting(_, arrival) = running.pull(2) else { panic!("there is no message yet") };
     running.push(2, "three").wait().await.unwrap();
     let delivery = arrival.await.unwrap().unwrap();
     assert_eq!(running.answer(*delivery).await, "three");
-    // A receiver that waits for a message whose sender waits for the sync after this one.
-    let Delivered::Later(_, arrival) = running.pull(1) else { panic!("there is no message yet") };
+    // A waiting receiver of a message whose sender waits for the next sync.
+    let PullOutcome::Waiting(_, arrival) = running.pull(1) else { panic!("there is no message yet") };
     let next = tokio::spawn(running.push(1, "two").wait());
     let delivery = arrival.await.unwrap().unwrap();
     let claim = delivery.granted.claim();
     assert_eq!(running.answer(*delivery).await, "two");
-    // What that receiver says needs a sync again, and is taken.
+    // The settle needs a sync as well, and is accepted.
     let number = running.entries[1].number;
     let settled = running.core.with(|core| core.settle(number, claim)).unwrap();
-    // Another thread that asks, as probes and the operator do.
+    // A call from another thread, as from probes and the operator.
     assert_eq!(running.cores.close(running.entries[0].clone(), false).await.unwrap(), Err(2));
 
     assert!(!stuck.is_finished() && !next.is_finished());
@@ -143,7 +143,7 @@ async fn while_a_sync_takes_its_time_only_those_wait_who_need_one() {
 }
 
 #[tokio::test]
-async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
+async fn records_written_during_a_sync_are_answered_only_after_the_next_sync() {
     let running = Running::new(vec![channel("one")]);
     let syncs = running.place.syncs.clone();
     for round in 0..10 {
@@ -151,10 +151,10 @@ async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
         let first = tokio::spawn(running.push(0, "first").wait());
         until(|| syncs.holds_up()).await;
         let second = running.push(0, "second");
-        // Written, as its receiver shows.
+        // It is written, because its receiver gets it.
         assert_eq!(running.pulled(0).await, "first");
         assert_eq!(running.pulled(0).await, "second");
-        // From here on the power may go: what was told as stored must be there.
+        // From here on the power may be cut: messages answered as stored must exist.
         syncs.open();
         first.await.unwrap().unwrap();
         let second = tokio::spawn(second.wait());
@@ -171,16 +171,16 @@ async fn what_is_written_during_a_sync_is_told_as_stored_only_after_the_next() {
 }
 
 #[tokio::test]
-async fn a_receiver_may_have_a_message_before_it_is_on_disk_and_its_settle_is_told_only_after() {
+async fn a_message_may_be_delivered_before_it_is_on_disk_and_its_settle_is_answered_only_after() {
     let running = Running::new(vec![channel("one")]);
     let syncs = running.place.syncs.clone();
     syncs.close();
     let pushed = tokio::spawn(running.push(0, "early").wait());
     until(|| syncs.holds_up()).await;
-    let Delivered::Now(delivery) = running.pull(0) else { panic!("there is no message") };
+    let PullOutcome::Delivered(delivery) = running.pull(0) else { panic!("there is no message") };
     let (number, claim) = (delivery.channel, delivery.granted.claim());
     assert_eq!(running.answer(delivery).await, "early");
-    // A power cut now may take the message: its sender was told nothing yet, and sends it again, under another id.
+    // A power cut now may take the message: its sender has no answer yet, and sends it again, with another id.
     let is_there = |chance| {
         let cut = running.place.disk.after_power_cut(&mut Chance::new(chance));
         let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
@@ -198,12 +198,12 @@ async fn a_receiver_may_have_a_message_before_it_is_on_disk_and_its_settle_is_to
     assert!(!pushed.is_finished() && !settled.is_finished());
     syncs.open();
     settled.await.unwrap().unwrap();
-    assert!((0..50).all(is_there), "a settle was told of what is not on disk");
+    assert!((0..50).all(is_there), "a settle was answered before the message was on disk");
     pushed.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_failed_sync_fails_those_who_wait_for_it_and_those_after_it() {
+async fn a_failed_sync_fails_all_answers_that_wait_for_it_and_later_ones() {
     let running = Running::new(vec![channel("one")]);
     let syncs = running.place.syncs.clone();
     syncs.close();
@@ -217,7 +217,7 @@ async fn a_failed_sync_fails_those_who_wait_for_it_and_those_after_it() {
     assert!(running.core.with(|core| core.has_failed()));
 }
 
-/// A channel with a cold message and after it a hot one.
+/// A channel with a cold message, followed by a hot one.
 async fn cold_and_hot(others: Vec<ChannelConfig>) -> Running {
     let running = Running::new([vec![channel("one")], others].concat());
     running.push(0, &"c".repeat(COLD_BYTES)).wait().await.unwrap();
@@ -230,7 +230,7 @@ async fn while_a_cold_message_is_read_only_its_receiver_waits() {
     let running = cold_and_hot(vec![channel("two")]).await;
     let reads = running.place.reads.clone();
     reads.close();
-    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    let PullOutcome::Delivered(cold) = running.pull(0) else { panic!("there is a message") };
     until(|| reads.holds_up()).await;
     assert_eq!(running.pulled(0).await, "hot");
     running.push(1, "two").wait().await.unwrap();
@@ -241,12 +241,10 @@ async fn while_a_cold_message_is_read_only_its_receiver_waits() {
 }
 
 #[tokio::test]
-async fn while_an_idempotency_key_is_read_others_push() {
+async fn while_a_key_record_is_read_other_pushes_continue() {
     let running = cold_and_hot(vec![]).await;
-    let keyed = || Push {
-        key: Some(idempotency::PushKey { hash: 1, fingerprint: 1 }),
-        ..message(&"k".repeat(COLD_BYTES))
-    };
+    let keyed =
+        || Push { key: Some(keys::PushKey { hash: 1, fingerprint: 1 }), ..message(&"k".repeat(COLD_BYTES)) };
     let push = async |push: Push| {
         let pushed = running.reach.push(&running.entries, push, None).await.unwrap();
         pushed.ticket.wait().await.unwrap();
@@ -267,40 +265,40 @@ async fn while_an_idempotency_key_is_read_others_push() {
 }
 
 #[tokio::test]
-async fn a_cold_dead_letter_goes_to_its_channel_when_it_has_been_read() {
+async fn a_cold_dead_letter_moves_to_its_dead_letter_channel_when_it_has_been_read() {
     let mut config = channel("one");
     config.dead_letter.channel = Some("two".into());
     let running = Running::new(vec![config, channel("two")]);
     running.push(0, &"c".repeat(COLD_BYTES)).wait().await.unwrap();
     let reads = running.place.reads.clone();
     reads.close();
-    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    let PullOutcome::Delivered(cold) = running.pull(0) else { panic!("there is a message") };
     let (number, claim) = (running.entries[0].number, cold.granted.claim());
     let rejected = running.core.with(|core| core.reject(number, claim, Some("no"))).unwrap();
     rejected.wait().await.unwrap();
     running.push(0, "meanwhile").wait().await.unwrap();
     assert_eq!(running.pulled(0).await, "meanwhile");
-    let Delivered::Later(_, arrival) = running.pull(1) else { panic!("it was not read yet") };
+    let PullOutcome::Waiting(_, arrival) = running.pull(1) else { panic!("it was not read yet") };
     reads.open();
     let delivery = arrival.await.unwrap().unwrap();
     assert_eq!(running.answer(*delivery).await.len(), COLD_BYTES);
 }
 
 #[tokio::test]
-async fn a_segment_is_given_back_when_what_was_asked_of_it_has_been_read() {
+async fn a_segment_is_freed_when_pending_reads_of_it_have_finished() {
     let running = cold_and_hot(vec![]).await;
     let reads = running.place.reads.clone();
     reads.close();
-    let Delivered::Now(cold) = running.pull(0) else { panic!("there is a message") };
+    let PullOutcome::Delivered(cold) = running.pull(0) else { panic!("there is a message") };
     until(|| reads.holds_up()).await;
-    // Settled before it was read, as a receiver under another connection may: nothing in its segment is needed any more.
+    // Settled before the read, as a receiver may do on another connection: nothing in its segment is needed any more.
     let number = running.entries[0].number;
     let claim = cold.granted.claim();
     running.core.with(|core| core.settle(number, claim)).unwrap().wait().await.unwrap();
     let segments = || running.core.with(|core| core.log.stats().segments);
     for _ in 0..20 {
         running.push(0, &"x".repeat(20_000)).wait().await.unwrap();
-        let Delivered::Now(next) = running.pull(0) else { panic!("there is a message") };
+        let PullOutcome::Delivered(next) = running.pull(0) else { panic!("there is a message") };
         let claim = next.granted.claim();
         running.core.with(|core| core.settle(number, claim)).unwrap().wait().await.unwrap();
     }
@@ -311,7 +309,7 @@ async fn a_segment_is_given_back_when_what_was_asked_of_it_has_been_read() {
 }
 
 #[tokio::test]
-async fn while_a_spare_segment_is_being_made_only_those_wait_who_write() {
+async fn while_a_spare_segment_is_created_only_writers_wait() {
     let running = Running::new(vec![channel("one"), in_memory("two")]);
     let spares = running.place.spares.clone();
     spares.close();
@@ -327,9 +325,9 @@ async fn while_a_spare_segment_is_being_made_only_those_wait_who_write() {
     };
     assert_eq!(refused, PushRefusal::StoreFull);
     until(|| spares.holds_up()).await;
-    // Channels that need no disk, and other threads, do not notice.
+    // Channels that need no disk, and other threads, are not affected.
     running.push(1, "two").wait().await.unwrap();
-    assert!(matches!(running.pull(1), Delivered::Now(_)));
+    assert!(matches!(running.pull(1), PullOutcome::Delivered(_)));
     assert_eq!(running.cores.close(running.entries[1].clone(), false).await.unwrap(), Err(1));
     spares.open();
     for push in pushed {

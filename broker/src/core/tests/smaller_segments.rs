@@ -1,8 +1,8 @@
-//! A start with smaller segments than those that messages lie in.
+//! A start with smaller segments than stored messages need.
 
 use super::*;
 
-/// The core over the same folder with segments of so many bytes, after the one before was killed.
+/// Starts on the same folder with another segment size, after a kill.
 fn started(bench: Bench, segment_bytes: u64) -> Result<Bench, StartError> {
     let Bench { core, source, store, entries, place, folder, _data } = bench;
     drop(core);
@@ -12,7 +12,7 @@ fn started(bench: Bench, segment_bytes: u64) -> Result<Bench, StartError> {
 }
 
 #[test]
-fn a_message_that_could_not_be_copied_is_refused_at_the_start_and_not_met_later() {
+fn a_message_that_could_not_be_copied_prevents_the_start() {
     let mut bench = Bench::<Folder>::new(vec![channel("large")]);
     for bytes in [20_000, 40_000] {
         bench.push(&[0], message(&"x".repeat(bytes))).unwrap();
@@ -20,11 +20,11 @@ fn a_message_that_could_not_be_copied_is_refused_at_the_start_and_not_met_later(
     bench.commit();
     let error = started(bench, 32 << 10).err().unwrap();
     assert!(matches!(error, StartError::TooLong { bytes: 40_001.., longest: ..32_768, .. }), "{error}");
-    assert!(error.to_string().contains("of channel acme/large that takes"), "{error}");
+    assert!(error.to_string().contains("of channel acme/large exceeds the limit"), "{error}");
 }
 
 #[test]
-fn smaller_segments_do_for_the_messages_that_are_left() {
+fn smaller_segments_are_accepted_if_all_remaining_messages_fit() {
     let mut bench = Bench::<Folder>::new(vec![channel("large")]);
     bench.push(&[0], message(&"x".repeat(40_000))).unwrap();
     bench.push(&[0], message(&"y".repeat(20_000))).unwrap();

@@ -1,5 +1,5 @@
-//! Every promise of time over restarts, whatever the wall clock shows in which run: nothing ends before all of its span has
-//! passed, and nothing lasts longer than its span, neither after a start nor in all runs together.
+//! All spans of time over restarts, with wrong wall clocks in some runs: nothing ends before its whole span has passed,
+//! and nothing lasts longer than its span, neither after a start nor over all runs.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 const YEAR_MS: i64 = 365 * DAY_MS;
 
-/// How the wall clock is wrong in the second of three runs.
+/// The error of the wall clock in the second of three runs.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
     By(i64),
@@ -31,7 +31,7 @@ const WRONG: [Wrong; 9] = [
     Wrong::Shows(-5_000_000_000),
 ];
 
-/// What is stored, each kind in a channel of its own.
+/// Kinds of spans, each in a channel of its own.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Life,
@@ -43,11 +43,11 @@ enum Kind {
 }
 
 const KINDS: [Kind; 6] = [Kind::Life, Kind::Delay, Kind::Lease, Kind::Pause, Kind::Letter, Kind::Key];
-/// What two power cuts may each forget of the time of a run in which nothing happened.
+/// Seconds that two power cuts may each lose of a run without events.
 const LOST_SECONDS: u64 = 2 * 602;
-/// Of the dead letters' channel.
+/// Of the channel of dead letters.
 const LETTER_SECONDS: u64 = 500;
-/// Of the keys' channel.
+/// Of the channel of keys.
 const WINDOW_SECONDS: u64 = 200;
 
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ enum Operation {
     Reclaim,
 }
 
-/// One of three runs, and how long nobody runs after it.
+/// One of three runs, and the downtime after it.
 #[derive(Debug, Clone)]
 struct Run {
     operations: Vec<Operation>,
@@ -79,12 +79,12 @@ fn run() -> impl Strategy<Value = Run> {
         .prop_map(|(operations, down_seconds)| Run { operations, down_seconds })
 }
 
-/// What must not end before its span has passed, and must have ended when it has passed in one run.
+/// A span that must not end early, and must have ended after it has passed in one run.
 #[derive(Debug)]
 struct Promise {
     what: What,
     since: u64,
-    /// The same without the time for which no broker ran.
+    /// The start of the span, without downtime.
     since_run: u64,
     span: u64,
     /// It ended, and was checked.
@@ -102,13 +102,13 @@ enum What {
 struct World<P: Place> {
     bench: Bench<P>,
     promises: Vec<Promise>,
-    /// Seconds that truly passed.
+    /// Seconds that really passed.
     now: u64,
     /// When the run began.
     started: u64,
-    /// Seconds for which no broker ran.
+    /// Seconds of downtime.
     down: u64,
-    /// Downtime counts, by a wall clock that is right.
+    /// Downtime is counted, by a correct wall clock.
     is_trusted: bool,
     keys: u128,
 }
@@ -136,7 +136,7 @@ impl<P: Place> World<P> {
         self
     }
 
-    /// The broker is killed, time passes, and it starts again on this boot or another; then the wall clock is wrong or right.
+    /// Kills the broker, lets time pass, and starts it after a reboot or not, with a wrong or a right wall clock.
     fn restart(mut self, down_seconds: u64, is_other_boot: bool, wrong: Option<Wrong>) -> Self {
         self.bench.commit();
         if is_other_boot {
@@ -189,7 +189,7 @@ impl<P: Place> World<P> {
             }
             Kind::Key => {
                 self.keys += 1;
-                let key = Some(idempotency::PushKey { hash: self.keys, fingerprint: 1 });
+                let key = Some(keys::PushKey { hash: self.keys, fingerprint: 1 });
                 self.push(channel, Push { key, ..plain });
                 (What::Key(self.keys), WINDOW_SECONDS)
             }
@@ -230,14 +230,14 @@ impl<P: Place> World<P> {
                 }
                 What::Delay(channel, sequence) => {
                     let message = state(channel).and_then(|channel| channel.state.message(sequence));
-                    let message = message.expect("nobody settles it");
+                    let message = message.expect("it is never settled");
                     !matches!(message.phase, Phase::Delayed { .. })
                 }
                 What::Lease(channel, claim) => !core.holds(self.bench.entries[channel].number, claim),
-                What::Key(hash) => core.idempotency.candidates(hash, core.clock.now()).is_empty(),
+                What::Key(hash) => core.keys.candidates(hash, core.clock.now()).is_empty(),
             };
             assert!(!over || now >= promise.since + promise.span, "at {now}, early: {promise:?}");
-            // The last second of a key is kept whole.
+            // A key's window is rounded up to a whole second.
             let began = if self.is_trusted { promise.since } else { promise.since.max(started) };
             let late = began + promise.span + 2;
             assert!(over || now < late, "at {now}, late, and the run began at {started}: {promise:?}");
@@ -251,7 +251,7 @@ impl<P: Place> World<P> {
         }
     }
 
-    /// By then all is over.
+    /// Lets all spans end.
     fn end(mut self) {
         for seconds in [1, 10, 100, 1000, 10_000, 50_000] {
             self.pass(seconds);
@@ -261,11 +261,11 @@ impl<P: Place> World<P> {
     }
 }
 
-fn nothing_ends_early_and_nothing_lasts_longer_than_its_span<P: Place>() {
+fn no_span_ends_early_or_lasts_too_long<P: Place>() {
     let config = ProptestConfig { cases: 4, max_shrink_iters: 300, ..ProptestConfig::default() };
     for wrong in WRONG {
         for (other_boot, other_boot_back) in [(false, false), (false, true), (true, false), (true, true)] {
-            // A runner counts its cases over all that it is given.
+            // A runner counts its cases over all of its runs.
             let outcome = TestRunner::new(config.clone()).run(&[run(), run(), run()], |[one, two, three]| {
                 let world = World::<P>::new(false).run(&one);
                 let world = world.restart(one.down_seconds, other_boot, Some(wrong));
@@ -279,7 +279,7 @@ fn nothing_ends_early_and_nothing_lasts_longer_than_its_span<P: Place>() {
     }
 }
 
-fn downtime_counts_to_the_second_where_the_wall_clock_is_vouched_for_and_right<P: Place>() {
+fn downtime_is_counted_to_the_second_with_a_trusted_and_right_wall_clock<P: Place>() {
     let config = ProptestConfig { cases: 40, max_shrink_iters: 300, ..ProptestConfig::default() };
     let boots = [any::<bool>(), any::<bool>()];
     let outcome =
@@ -292,6 +292,6 @@ fn downtime_counts_to_the_second_where_the_wall_clock_is_vouched_for_and_right<P
 }
 
 on_every_log!(
-    nothing_ends_early_and_nothing_lasts_longer_than_its_span
-    downtime_counts_to_the_second_where_the_wall_clock_is_vouched_for_and_right
+    no_span_ends_early_or_lasts_too_long
+    downtime_is_counted_to_the_second_with_a_trusted_and_right_wall_clock
 );

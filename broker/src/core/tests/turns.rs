@@ -1,10 +1,10 @@
-//! One channel's work is done in turns, and others have theirs in between.
+//! Work on one channel is divided into turns, with other channels in between.
 
 use super::*;
 use crate::channel::State;
 
 #[test]
-fn a_busy_channel_keeps_no_other_from_its_turn() {
+fn a_busy_channel_does_not_delay_other_channels() {
     let mut bench: Bench = Bench::new(vec![channel("busy"), channel("quiet")]);
     let many = 10 * EVENTS_PER_TURN;
     for number in 0..many {
@@ -35,11 +35,11 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
     let mut bench: Bench = Bench::new(vec![config.clone()]);
     bench.core.limits.waiting_receivers = usize::MAX;
     let (entry, asked) =
-        (bench.entries[0].clone(), Asked { lease: 1000, attempt: None, answers: Share::unbounded() });
+        (bench.entries[0].clone(), Pull { lease: 1000, attempt: None, answers: Share::unbounded() });
     let mut waiting = Vec::new();
     for number in 0..EVENTS_PER_TURN + 5 {
         bench.push(&[0], message(&number.to_string())).unwrap();
-        let Delivered::Later(_, arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+        let PullOutcome::Waiting(_, arrival) = bench.core.pull(&entry, &asked).unwrap() else {
             panic!("it is paused")
         };
         waiting.push(arrival);
@@ -51,33 +51,33 @@ fn receivers_beyond_one_turn_are_served_in_the_next() {
         waiting.iter_mut().filter_map(|arrival| arrival.try_recv().ok()).count()
     };
     assert_eq!(served(&mut waiting), EVENTS_PER_TURN);
-    // A receiver that comes now comes after those that wait.
-    assert!(matches!(bench.core.pull(&changed[0], &asked).unwrap(), Delivered::Later(..)));
+    // A receiver that pulls now comes after the waiting ones.
+    assert!(matches!(bench.core.pull(&changed[0], &asked).unwrap(), PullOutcome::Waiting(..)));
     assert_eq!(bench.core.next_wake(), Some(0));
     bench.core.elapse();
     assert_eq!(served(&mut waiting), 5);
 }
 
 #[test]
-fn a_pull_has_what_time_has_brought_about_though_the_timer_did_not_ring_yet() {
+fn a_pull_processes_due_events_before_the_timer_fires() {
     let source = TimeSource::of_test(clock::RIGHT);
     let mut bench: Bench = Bench::by(source, vec![channel("one")]);
-    bench.push(&[0], Push { ttl: Some(1000), ..message("is over") }).unwrap();
+    bench.push(&[0], Push { ttl: Some(1000), ..message("expired") }).unwrap();
     bench.push(&[0], Push { delay: Some(1000), ..message("is due") }).unwrap();
     bench.source.pass(std::time::Duration::from_secs(2));
     let delivery = bench.pull(0, 1000).unwrap();
     assert_eq!(bench.content(delivery.content).content.body, "is due");
-    // Whoever waits came earlier.
-    bench.push(&[0], Push { delay: Some(1000), ..message("for who waits") }).unwrap();
-    let asked = Asked { lease: 1000, attempt: None, answers: Share::unbounded() };
+    // A waiting receiver came earlier.
+    bench.push(&[0], Push { delay: Some(1000), ..message("for the waiting receiver") }).unwrap();
+    let asked = Pull { lease: 1000, attempt: None, answers: Share::unbounded() };
     let entry = bench.entries[0].clone();
-    let Delivered::Later(_, mut arrival) = bench.core.pull(&entry, &asked).unwrap() else {
+    let PullOutcome::Waiting(_, mut arrival) = bench.core.pull(&entry, &asked).unwrap() else {
         panic!("it is not due")
     };
     bench.source.pass(std::time::Duration::from_millis(1001));
     assert!(
-        matches!(bench.core.pull(&entry, &asked).unwrap(), Delivered::Now(_)),
-        "the lease before is over"
+        matches!(bench.core.pull(&entry, &asked).unwrap(), PullOutcome::Delivered(_)),
+        "the earlier lease has expired"
     );
     assert!(arrival.try_recv().is_ok());
 }

@@ -1,4 +1,4 @@
-//! A message that the disk cannot read is set aside by itself: everything else goes on, and nothing is dropped.
+//! An unreadable message becomes a dead letter: everything else continues, and no message is dropped.
 
 use restante_wire::DeadLetterCause;
 
@@ -8,7 +8,7 @@ use crate::{
     log::disk::simulated::Simulated,
 };
 
-/// A disk that has nothing in memory.
+/// A disk without a cache in memory.
 #[derive(Default, Clone)]
 pub(super) struct Cold(pub(super) Simulated);
 
@@ -22,12 +22,12 @@ impl Place for Cold {
     }
 }
 
-/// Longer than a block of a disk, so that a bad one takes nothing with it but a part of a message.
+/// Longer than a block of a disk, so that a bad block affects only a part of one message.
 pub(super) fn body(number: usize) -> String {
     format!("{number:04}{}", "x".repeat(12_000))
 }
 
-/// A channel with so many messages, none in memory.
+/// A channel with this number of messages, none in memory.
 fn stored(count: usize) -> Bench<Cold> {
     let mut bench: Bench<Cold> = Bench::new(vec![channel("one")]);
     for number in 0..count {
@@ -37,7 +37,7 @@ fn stored(count: usize) -> Bench<Cold> {
     bench.restart()
 }
 
-/// The ways in which a message becomes unreadable.
+/// Ways to make a message unreadable.
 const WAYS: [fn(&Simulated, usize); 2] = [
     |disk, number| {
         let (file, offset) = place(disk, number);
@@ -54,14 +54,14 @@ pub(super) fn place(disk: &Simulated, number: usize) -> (String, usize) {
     found.last().unwrap_or_else(|| panic!("{number} is nowhere")).clone()
 }
 
-/// The next message's content; nothing if it was set aside.
+/// The body of the next message; `None` if it became a dead letter.
 fn pulled(bench: &mut Bench<Cold>) -> Option<String> {
     let Delivery { channel, granted, content, .. } = bench.pull(0, 60_000)?;
     let recorded = match content {
         Reading::Here(recorded) => Some(recorded),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.came_of(channel, granted.sequence, Some(granted.claim()), came).unwrap().whole()
+            bench.core.finish_read(channel, granted.sequence, Some(granted.claim()), came).unwrap().whole()
         }
         Reading::Unreadable(_) => None,
     };
@@ -80,7 +80,7 @@ pub(super) fn dead(bench: &Bench<Cold>) -> Vec<(Sequence, DeadLetterCause, Strin
 }
 
 #[test]
-fn one_that_cannot_be_read_is_a_dead_letter_that_says_so_and_the_others_are_delivered() {
+fn an_unreadable_message_becomes_a_dead_letter_with_its_reason_and_others_are_delivered() {
     for spoil in WAYS {
         let mut bench = stored(6);
         spoil(&bench.place.0, 2);
@@ -93,7 +93,7 @@ fn one_that_cannot_be_read_is_a_dead_letter_that_says_so_and_the_others_are_deli
         assert!(reason.contains(".seg"), "{reason}");
         assert_eq!(bench.core.metrics.unreadable.get(), 1);
         bench.commit();
-        // It is one after a restart as well; and its channel goes on.
+        // It still is one after a restart, and its channel continues.
         bench.push(&[0], message("more")).unwrap();
         bench.commit();
         assert_eq!(pulled(&mut bench).unwrap(), "more");
@@ -101,12 +101,12 @@ fn one_that_cannot_be_read_is_a_dead_letter_that_says_so_and_the_others_are_deli
 }
 
 #[test]
-fn a_start_that_meets_a_place_that_the_disk_cannot_read_goes_on_without_that_message() {
+fn a_start_with_a_bad_sector_continues_without_that_message() {
     for cold_start in [false, true] {
         let mut bench = stored(6);
         WAYS[0](&bench.place.0, 2);
         if cold_start {
-            // A tail that nobody knows to be on disk is copied meanwhile.
+            // Meanwhile a tail that is not known to be on disk is copied.
             bench.pull(0, 60_000).unwrap();
             bench.commit();
         }
@@ -119,7 +119,7 @@ fn a_start_that_meets_a_place_that_the_disk_cannot_read_goes_on_without_that_mes
 }
 
 #[test]
-fn once_the_disk_is_well_again_a_redrive_brings_it_back() {
+fn a_redrive_after_the_disk_is_repaired_brings_the_message_back() {
     let mut bench = stored(30);
     WAYS[0](&bench.place.0, 2);
     while bench.core.metrics.unreadable.get() == 0 {
@@ -135,27 +135,27 @@ fn once_the_disk_is_well_again_a_redrive_brings_it_back() {
 }
 
 #[test]
-fn a_disk_that_can_read_nothing_stops_the_broker_and_does_not_give_up_every_message() {
+fn a_disk_that_cannot_read_at_all_stops_the_broker_instead_of_making_dead_letters() {
     let mut bench = stored(60);
     bench.place.0.fail_reads();
-    let mut set_aside = 0;
+    let mut dead_letters = 0;
     for _ in 0..60 {
         let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) else { break };
         let Reading::Coming(mut coming) = content else { panic!("nothing is in memory") };
         let came = wait(|context| Pin::new(&mut coming).poll(context));
-        if bench.core.came_of(channel, granted.sequence, Some(granted.claim()), came).is_err() {
+        if bench.core.finish_read(channel, granted.sequence, Some(granted.claim()), came).is_err() {
             break;
         }
-        set_aside += 1;
+        dead_letters += 1;
     }
     assert!(bench.core.has_failed());
-    assert!(set_aside < 40, "{set_aside}");
+    assert!(dead_letters < 40, "{dead_letters}");
     let failure = bench.core.failure().unwrap();
     assert!(failure.reason().is_some_and(|reason| reason.contains(".seg")), "{failure:?}");
 }
 
 #[test]
-fn however_many_are_damaged_the_others_are_delivered() {
+fn any_number_of_damaged_messages_does_not_stop_the_delivery_of_others() {
     let mut bench = stored(60);
     (0..50).for_each(|number| WAYS[1](&bench.place.0, number));
     let contents: Vec<_> = (0..60).filter_map(|_| pulled(&mut bench)).collect();
@@ -165,7 +165,7 @@ fn however_many_are_damaged_the_others_are_delivered() {
 }
 
 #[test]
-fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
+fn the_segment_of_an_unreadable_message_is_freed_only_after_its_purge() {
     for spoil in WAYS {
         let mut bench = stored(60);
         let number = bench.entries[0].number;
@@ -176,7 +176,7 @@ fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
             let claim = delivery.granted.claim();
             if let Reading::Coming(mut coming) = delivery.content {
                 let came = wait(|context| Pin::new(&mut coming).poll(context));
-                bench.core.came_of(number, claim.sequence, Some(claim), came).unwrap();
+                bench.core.finish_read(number, claim.sequence, Some(claim), came).unwrap();
             }
             let _ = bench.core.settle(number, claim);
         }
@@ -190,11 +190,11 @@ fn its_segment_stays_while_it_is_needed_and_goes_when_it_was_purged() {
         bench.commit();
         bench.core.reclaim.again_at = 0;
         reclaim_once(&mut bench);
-        assert!(bench.core.log.stats().segments < segments, "nobody needs it any more");
+        assert!(bench.core.log.stats().segments < segments, "it is not needed any more");
     }
 }
 
-/// Gives back what can be given back, until there is nothing more or it has to wait for long.
+/// Reclaims space until there is nothing left to reclaim, or a long pause.
 pub(super) fn reclaim_once(bench: &mut Bench<Cold>) {
     wait(|context: &mut Context<'_>| {
         loop {

@@ -1,5 +1,5 @@
-//! Each thing that reads a message, and each way in which it cannot: one outcome. A message that cannot be read is set aside, told
-//! and counted once, keeps its id, names its place, and keeps nothing else from going on.
+//! All readers of a message, with all ways to make it unreadable, have one outcome: the message becomes a dead letter,
+//! is reported and counted once, keeps its id, names its position, and delays nothing else.
 
 use restante_wire::DeadLetterCause::{self, MaxDeliveries, Unreadable};
 use uuid::Uuid;
@@ -10,26 +10,26 @@ use super::{
 };
 use crate::{
     channel::{Attempt, Claim, PullForm, Sequence, State},
-    core::idempotency::PushKey,
+    core::keys::PushKey,
     log::disk::{simulated::Simulated, storage::Storage},
 };
 
-/// Enough that the first segments are sealed and have indexes.
+/// Enough for sealed segments with indexes.
 const MESSAGES: usize = 20;
-/// The one that cannot be read: in the first segment, and no block of the disk holds its head and another message.
+/// The unreadable message: in the first segment, and in no block of the disk together with another message's head.
 const BAD: usize = 1;
 
-/// A way in which a message becomes unreadable, at the place of its content.
+/// A way to make a message unreadable, at the position of its body.
 type Spoil = fn(&Simulated, &str, usize);
 
 const WAYS: [(&str, Spoil); 4] = [
-    ("another byte in its content", |disk, file, at| disk.flip(file, at + 6000)),
-    ("another byte in its head", |disk, file, at| disk.flip(file, at - 20)),
-    ("an error of the disk in its content", |disk, file, at| disk.break_at(file, at + 6000)),
-    ("an error of the disk in its head", |disk, file, at| disk.break_at(file, at - 20)),
+    ("a flipped bit in its body", |disk, file, at| disk.flip(file, at + 6000)),
+    ("a flipped bit in its head", |disk, file, at| disk.flip(file, at - 20)),
+    ("a disk error in its body", |disk, file, at| disk.break_at(file, at + 6000)),
+    ("a disk error in its head", |disk, file, at| disk.break_at(file, at - 20)),
 ];
 
-/// Something that reads messages, and with which cause the message is a dead letter then.
+/// An operation that reads messages, and the resulting cause of the dead letter.
 struct Reader {
     name: &'static str,
     read: fn(&mut Bench<Cold>),
@@ -40,16 +40,16 @@ const READERS: [Reader; 10] = [
     Reader { name: "a pull", read: |bench| drop(pull_all(bench)), dead: Some(Unreadable) },
     Reader { name: "a pull of many", read: pull_many, dead: Some(Unreadable) },
     Reader { name: "a pull that is repeated", read: pull_again, dead: Some(Unreadable) },
-    Reader { name: "a look", read: |bench| look_at(bench, State::Ready), dead: Some(Unreadable) },
-    Reader { name: "a look at dead letters", read: look_at_dead_letters, dead: Some(Unreadable) },
+    Reader { name: "a peek", read: |bench| look_at(bench, State::Ready), dead: Some(Unreadable) },
+    Reader { name: "a peek at dead letters", read: look_at_dead_letters, dead: Some(Unreadable) },
     Reader { name: "a move to the dead-letter channel", read: give_up, dead: Some(MaxDeliveries) },
     Reader { name: "a redrive to another channel", read: redrive_away, dead: Some(Unreadable) },
-    Reader { name: "a return of letters", read: return_letters, dead: Some(Unreadable) },
+    Reader { name: "a return of dead letters", read: return_dead_letters, dead: Some(Unreadable) },
     Reader { name: "a repeat of its push", read: push_again, dead: None },
-    Reader { name: "giving back space", read: give_back, dead: None },
+    Reader { name: "reclaiming space", read: give_back, dead: None },
 ];
 
-/// What was stored, and where the bad message is.
+/// The stored messages, and the position of the bad one.
 struct Stored {
     bench: Bench<Cold>,
     ids: Vec<Uuid>,
@@ -71,7 +71,7 @@ fn stored() -> Stored {
     let ids = ids.collect();
     let (file, offset) = place(&bench.place.0, BAD);
     let index = file.replace(".seg", ".idx");
-    // The thread that writes it is woken by the start that reads all.
+    // A start that replays everything wakes the thread that writes the index.
     let bench = bench.restart();
     while !bench.place.0.list().unwrap().contains(&index) {
         std::thread::yield_now();
@@ -95,46 +95,46 @@ fn read_back(
         Reading::Unreadable(unread) => ReadBack::Unreadable(unread),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            bench.core.came_of(number, sequence, handed, came).unwrap()
+            bench.core.finish_read(number, sequence, handed, came).unwrap()
         }
     }
 }
 
-/// The numbers of all messages that can be had.
+/// The numbers of all readable messages.
 fn pull_all(bench: &mut Bench<Cold>) -> Vec<usize> {
     let mut numbers = Vec::new();
     while let Some(Delivery { channel, granted, content, .. }) = bench.pull(0, 60_000) {
         let read = read_back(bench, channel, granted.sequence, Some(granted.claim()), content).whole();
-        numbers.extend(read.map(|Recorded { content, .. }| {
+        numbers.extend(read.map(|StoredMessage { content, .. }| {
             let number = (0..MESSAGES).find(|number| content.body == body(*number));
-            number.expect("it is what was pushed")
+            number.expect("the body was pushed")
         }));
     }
     numbers
 }
 
 fn pull_many(bench: &mut Bench<Cold>) {
-    let asked = Asked { lease: 60_000, attempt: None, answers: Share::unbounded() };
+    let asked = Pull { lease: 60_000, attempt: None, answers: Share::unbounded() };
     let number = bench.entries[0].number;
     for Delivery { granted, content, .. } in bench.core.pull_more(number, &asked, 10, u64::MAX).unwrap() {
         read_back(bench, number, granted.sequence, Some(granted.claim()), content);
     }
 }
 
-/// Two answers read the same message before either knows that it cannot be read.
+/// Two answers read the same message before either knows that it is unreadable.
 fn pull_again(bench: &mut Bench<Cold>) {
     let entry = bench.entries[0].clone();
     let attempt = |id: usize| Some(Attempt { id: id.to_string().into(), form: PullForm::default() });
     for id in 0..4 {
-        let asked = Asked { lease: 60_000, attempt: attempt(id), answers: Share::unbounded() };
+        let asked = Pull { lease: 60_000, attempt: attempt(id), answers: Share::unbounded() };
         let mut given = Vec::new();
         for _ in 0..2 {
             match bench.core.pull(&entry, &asked).unwrap() {
-                Delivered::Now(delivery) => given.push((Some(delivery.granted.claim()), delivery)),
-                Delivered::Again(deliveries) => {
+                PullOutcome::Delivered(delivery) => given.push((Some(delivery.granted.claim()), delivery)),
+                PullOutcome::Repeated(deliveries) => {
                     given.extend(deliveries.into_iter().map(|again| (None, again)))
                 }
-                Delivered::Later(id, _) => bench.core.stop_waiting(entry.number, id),
+                PullOutcome::Waiting(id, _) => bench.core.stop_waiting(entry.number, id),
             }
         }
         for (handed, Delivery { granted, content, .. }) in given {
@@ -143,13 +143,14 @@ fn pull_again(bench: &mut Bench<Cold>) {
     }
 }
 
-/// Looks at all messages of a state, and returns what was met of the bad one.
-fn met(bench: &mut Bench<Cold>, state: State) -> Option<Unread> {
+/// Peeks at all messages of a state. Returns the unreadable one.
+fn met(bench: &mut Bench<Cold>, state: State) -> Option<UnreadableMessage> {
     let entry = bench.entries[0].clone();
     let (mut next, mut met) = (0, None);
-    while let Look::Seen(seen) = bench.core.look(&entry, state, next, u64::MAX, &Share::unbounded()).unwrap()
+    while let PeekOutcome::Message(seen) =
+        bench.core.peek(&entry, state, next, u64::MAX, &Share::unbounded()).unwrap()
     {
-        let Seen { sequence, content, .. } = *seen;
+        let PeekedMessage { sequence, content, .. } = *seen;
         next = sequence + 1;
         if let ReadBack::Unreadable(unread) = read_back(bench, entry.number, sequence, None, content) {
             assert_eq!(sequence, BAD as Sequence);
@@ -163,7 +164,7 @@ fn look_at(bench: &mut Bench<Cold>, state: State) {
     met(bench, state);
 }
 
-/// Far more often than a disk may have errors before all of it counts as failed.
+/// More times than a disk may have errors before it counts as failed.
 fn look_at_dead_letters(bench: &mut Bench<Cold>) {
     drop(pull_all(bench));
     (0..40).for_each(|_| look_at(bench, State::Dead));
@@ -192,13 +193,17 @@ fn redrive_away(bench: &mut Bench<Cold>) {
     }
 }
 
-fn return_letters(bench: &mut Bench<Cold>) {
-    let asked =
-        Return { lies_in: bench.entries[0].clone(), came_from: None, to: None, until: MESSAGES as u64 };
+fn return_dead_letters(bench: &mut Bench<Cold>) {
+    let asked = ReturnRequest {
+        lies_in: bench.entries[0].clone(),
+        came_from: None,
+        to: None,
+        until: MESSAGES as u64,
+    };
     let number = asked.lies_in.number;
     let (mut at, mut brought) = (Some(0), None);
     while let Some(from) = at {
-        let turn = bench.core.return_letters(&asked, State::Ready, from, 100, brought.take()).unwrap();
+        let turn = bench.core.return_dead_letters(&asked, State::Ready, from, 100, brought.take()).unwrap();
         at = turn.next;
         if let (Some(coming), Some(sequence)) = (turn.coming, turn.next) {
             brought = read_back(bench, number, sequence, None, Reading::Coming(coming)).whole();
@@ -207,7 +212,7 @@ fn return_letters(bench: &mut Bench<Cold>) {
     }
 }
 
-/// The answer to the same push once more, far more often than a disk may have errors.
+/// Repeats the same push more times than a disk may have errors.
 fn push_again(bench: &mut Bench<Cold>) {
     for _ in 0..40 {
         assert!(pushed_again(bench, BAD, 7).unwrap().replayed);
@@ -218,9 +223,9 @@ fn push_again(bench: &mut Bench<Cold>) {
 fn pushed_again(bench: &mut Bench<Cold>, number: usize, fingerprint: u128) -> Result<Pushed, PushRefusal> {
     let mut push = keyed(number);
     push.key.as_mut().unwrap().fingerprint = fingerprint;
-    while let Some((position, mut coming)) = bench.core.unread_of(&push).unwrap() {
+    while let Some((position, mut coming)) = bench.core.unread_key_record(&push).unwrap() {
         let came = wait(|context| Pin::new(&mut coming).poll(context)).unwrap();
-        push.recalled.push((position, bench.core.came_of_key(position, came).unwrap()));
+        push.key_records.push((position, bench.core.finish_key_read(position, came).unwrap()));
     }
     bench.push(&[0], push)
 }
@@ -231,12 +236,12 @@ fn give_back(bench: &mut Bench<Cold>) {
         let scanned = wait(|context| bench.core.log.poll_scan(at, None, 64 << 10, context)).unwrap();
         (from, broken) = (scanned.next, broken + scanned.broken.len());
     }
-    assert_eq!(broken, 1, "all others can be copied");
+    assert_eq!(broken, 1, "all others are copied");
     reclaim_once(bench);
 }
 
 #[test]
-fn whoever_reads_it_first_sets_it_aside_and_it_is_told_and_counted_once() {
+fn the_first_reader_makes_it_a_dead_letter_which_is_reported_and_counted_once() {
     for Reader { name, read, dead: expected } in READERS {
         for (way, spoil) in WAYS {
             let what = format!("{name}, {way}");
@@ -246,22 +251,22 @@ fn whoever_reads_it_first_sets_it_aside_and_it_is_told_and_counted_once() {
             read(&mut bench);
             bench.commit();
             assert!(!bench.core.has_failed(), "{what}");
-            let told = dead(&bench);
-            let causes: Vec<_> = told.iter().map(|(sequence, cause, _)| (*sequence, *cause)).collect();
+            let letters = dead(&bench);
+            let causes: Vec<_> = letters.iter().map(|(sequence, cause, _)| (*sequence, *cause)).collect();
             assert_eq!(causes, Vec::from_iter(expected.map(|cause| (BAD as Sequence, cause))), "{what}");
             let count = u64::from(expected.is_some());
             assert_eq!(bench.core.metrics.unreadable.get(), count, "{what}");
             if expected == Some(Unreadable) {
-                let reason = &told[0].2;
+                let reason = &letters[0].2;
                 assert!(reason.contains(&format!("{file} at offset ")), "{what}: {reason}");
             }
-            // Whatever its cause is, a look tells where it lies and which it is.
+            // A peek shows its position and its id, whatever its cause is.
             if expected.is_some() {
-                let Unread { id, why } = met(&mut bench, State::Dead).expect(&what);
+                let UnreadableMessage { id, why } = met(&mut bench, State::Dead).expect(&what);
                 assert_eq!(id, Some(ids[BAD]), "{what}");
-                let said: usize =
+                let shown: usize =
                     why.split(" at offset ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
-                assert!(why.contains(&file) && said < offset && offset - said < 200, "{what}: {why}");
+                assert!(why.contains(&file) && shown < offset && offset - shown < 200, "{what}: {why}");
                 assert_eq!(bench.core.metrics.unreadable.get(), 1, "{what}");
             }
         }
@@ -269,7 +274,7 @@ fn whoever_reads_it_first_sets_it_aside_and_it_is_told_and_counted_once() {
 }
 
 #[test]
-fn each_of_its_channels_sets_it_aside_and_a_redrive_that_is_too_early_tells_of_it_again() {
+fn it_becomes_a_dead_letter_in_each_channel_and_a_redrive_before_the_repair_reports_it_again() {
     let mut bench: Bench<Cold> = Bench::new(vec![channel("one"), channel("two")]);
     bench.push(&[0, 1], keyed(0)).unwrap();
     bench.commit();
@@ -293,7 +298,7 @@ fn each_of_its_channels_sets_it_aside_and_a_redrive_that_is_too_early_tells_of_i
 }
 
 #[test]
-fn all_others_are_delivered_and_a_repeat_of_any_push_has_its_first_answer() {
+fn all_others_are_delivered_and_a_repeat_of_any_push_gets_its_first_answer() {
     for (way, spoil) in WAYS {
         let Stored { mut bench, ids, file, offset } = stored();
         spoil(&bench.place.0, &file, offset);
@@ -303,25 +308,25 @@ fn all_others_are_delivered_and_a_repeat_of_any_push_has_its_first_answer() {
         }
         let others: Vec<_> = (0..MESSAGES).filter(|number| *number != BAD).collect();
         assert_eq!(pull_all(&mut bench), others, "{way}");
-        // It is the same after a start, which tells of it nowhere else.
+        // The same holds after a start, which does not report it elsewhere.
         bench.commit();
         let mut bench = bench.restart();
         assert_eq!(dead(&bench).len(), 1, "{way}");
         assert_eq!(met(&mut bench, State::Dead).unwrap().id, Some(ids[BAD]), "{way}");
-        assert_eq!(bench.core.metrics.unreadable.get(), 0, "{way}: it was told before");
+        assert_eq!(bench.core.metrics.unreadable.get(), 0, "{way}: it was reported before");
     }
 }
 
 #[test]
-fn a_repeat_of_a_push_of_which_nothing_can_be_read_is_refused_by_name_and_stores_nothing() {
+fn a_repeat_of_an_unreadable_push_is_refused_and_stores_nothing() {
     for (way, spoil) in &WAYS[1..=3] {
         let Stored { mut bench, file, offset, .. } = stored();
         spoil(&bench.place.0, &file, offset);
-        // Neither its frame nor an index tells what it was.
+        // Neither its frame nor an index has its head.
         bench.place.0.remove(&file.replace(".seg", ".idx")).unwrap();
         let again = pushed_again(&mut bench, BAD, 7);
         if *way == WAYS[2].0 {
-            assert!(again.unwrap().replayed, "{way}: its head can be read");
+            assert!(again.unwrap().replayed, "{way}: its head is readable");
         } else {
             assert_eq!(again.unwrap_err(), PushRefusal::KeyUnreadable, "{way}");
         }
@@ -331,7 +336,7 @@ fn a_repeat_of_a_push_of_which_nothing_can_be_read_is_refused_by_name_and_stores
 }
 
 #[test]
-fn what_was_purged_is_given_back_though_it_cannot_be_read() {
+fn a_purged_unreadable_message_is_reclaimed() {
     for (way, spoil) in WAYS {
         let Stored { mut bench, ids, file, offset } = stored();
         spoil(&bench.place.0, &file, offset);
@@ -345,7 +350,7 @@ fn what_was_purged_is_given_back_though_it_cannot_be_read() {
         let before = bench.core.log.stats().segments;
         reclaim_once(&mut bench);
         assert!(!bench.core.has_failed(), "{way}");
-        assert!(bench.core.log.stats().segments < before, "{way}: nobody needs it any more");
+        assert!(bench.core.log.stats().segments < before, "{way}: it is not needed any more");
         let again = pushed_again(&mut bench, BAD, 7).unwrap();
         assert_eq!((again.id, again.replayed), (ids[BAD], true), "{way}: its key is needed longer");
     }

@@ -1,4 +1,4 @@
-//! What happens in the model.
+//! Operations of the model.
 
 use proptest::prelude::*;
 
@@ -14,20 +14,20 @@ pub(super) enum Operation {
     Release(usize),
     Renew(usize),
     Redrive,
-    /// What cores have for one another goes so many steps on.
+    /// The relay takes this number of steps.
     GoOn(usize),
-    /// On one of the cores.
+    /// Begins a commit on one shard.
     Begin(usize),
-    /// Nothing that one of the cores has written comes to its disk any more.
+    /// Nothing more that one shard writes reaches its disk.
     HoldBack(usize),
-    /// It does.
+    /// Ends [`Self::HoldBack`].
     LetGo(usize),
     Commit,
-    /// On one of the cores.
+    /// On one shard.
     Reclaim(usize),
-    /// The next start has so many cores. And perhaps the power goes in it.
+    /// Kills the broker; the next start has this number of shards. The power may be cut during that start.
     Kill(usize, Option<u64>),
-    /// The same after a power cut, by chance; and perhaps after others while a start reads what there is, or goes on with it.
+    /// Cuts the power, with a random loss; and perhaps again while a start replays, or later.
     PowerCut(usize, u64, Option<u64>),
 }
 
@@ -55,7 +55,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Operations in any order; and some in one that chance alone would hardly ever find.
+/// Operations in random order, with some sequences that chance alone would hardly ever find.
 pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let some = prop_oneof![
         30 => operation().prop_map(|operation| vec![operation]),
@@ -64,7 +64,8 @@ pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(some, 1..200).prop_map(|some| some.concat())
 }
 
-/// A message leaves for another core while nothing comes to the disk of its own, and all goes on as far as it can.
+/// A message leaves for another shard while its own shard's disk is held back, and everything else continues as far as
+/// it can.
 fn moved_while_held_back() -> impl Strategy<Value = Vec<Operation>> {
     let leaves = prop_oneof![
         2 => Just(Operation::Reject(0)),

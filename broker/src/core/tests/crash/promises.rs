@@ -1,30 +1,30 @@
-//! What was told of messages, and how it is held against what is found.
+//! The answers about messages, and their comparison with the messages found.
 
-use super::{super::*, Found, Name};
+use super::{super::*, FoundMessage, Name};
 use crate::channel::State;
 
-/// A message as it was told of. A ticket that is kept is a promise.
+/// The answers about one message. A committed ticket is a promise.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) pushed: Ticket,
     pub(super) settled: Option<Ticket>,
     pub(super) rejected: Option<Ticket>,
-    /// Its deliveries that a crash has shown, and those since.
+    /// Deliveries that an earlier crash has shown.
     pub(super) delivered: u32,
     pub(super) handed_out: Vec<Ticket>,
-    /// It got another chance, at the end of its channel.
+    /// It was redriven, to the end of its channel.
     pub(super) redriven: bool,
-    /// That it did, unless it was given up again since.
+    /// The redrive, unless the message died again since.
     pub(super) revived: Option<Ticket>,
-    /// Messages to its channel that were not told as stored when it was pushed: they may come before it or after it.
+    /// Messages to its channel without an answer when it was pushed: they may come before it or after it.
     pub(super) beside: Vec<u64>,
 }
 
-/// What was promised of a message when the crash came.
+/// The promises about a message at the time of the crash.
 pub(super) struct Promised {
     there: bool,
     gone: bool,
-    /// It was asked for and not told: it may be gone or not.
+    /// A settle was requested and not answered: the message may be gone or not.
     pub(super) may_be_gone: bool,
     dead: bool,
     deliveries: std::ops::RangeInclusive<u32>,
@@ -34,7 +34,7 @@ pub(super) struct Promised {
 }
 
 impl Told {
-    /// A message that was pushed, with a promise, and what else may come before it.
+    /// A message that was pushed, and the messages that may come before it.
     pub(super) fn new(pushed: Ticket, beside: Vec<u64>) -> Self {
         Self {
             pushed,
@@ -48,7 +48,7 @@ impl Told {
         }
     }
 
-    /// A kill forgets no delivery that was told of; a power cut may forget those since the last sync.
+    /// A kill loses no answered delivery; a power cut may lose the deliveries since the last sync.
     pub(super) fn promised(&self, killed: bool) -> Promised {
         let told = self.handed_out.iter().filter(|ticket| killed && is_kept(ticket)).count() as u32;
         Promised {
@@ -65,17 +65,17 @@ impl Told {
 }
 
 impl Promised {
-    /// The message as it is from then on, if it is there.
-    pub(super) fn hold_against(self, name: Name, found: Option<&Found>) -> Option<Told> {
+    /// The state of the message from now on, if it exists.
+    pub(super) fn hold_against(self, name: Name, found: Option<&FoundMessage>) -> Option<Told> {
         let Some(found) = found else {
-            assert!(!self.there || self.may_be_gone, "message {name:?} was told as stored and is lost");
+            assert!(!self.there || self.may_be_gone, "message {name:?} was answered as stored and is lost");
             return None;
         };
-        assert!(!self.gone, "message {name:?} was told as settled and is back");
+        assert!(!self.gone, "message {name:?} was answered as settled and is back");
         let dead = found.state == State::Dead || found.channel == 2;
-        assert!(dead || !self.dead, "message {name:?} was told as rejected and is alive");
-        assert!(!dead || !self.alive, "message {name:?} was told as redriven and is dead");
-        // One that was moved counts anew.
+        assert!(dead || !self.dead, "message {name:?} was answered as rejected and is alive");
+        assert!(!dead || !self.alive, "message {name:?} was answered as redriven and is dead");
+        // A moved message counts its deliveries from the start again.
         let at_home = found.channel == name.1 && !self.redriven;
         let counted = self.deliveries.contains(&found.deliveries);
         assert!(!at_home || counted, "message {name:?}: {} and not {:?}", found.deliveries, self.deliveries);

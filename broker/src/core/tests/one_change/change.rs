@@ -4,27 +4,27 @@ use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use crate::log::disk::simulated::Chance;
 
-/// What happened to one file, or to two.
+/// A change of one or two files.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    /// One bit is another.
+    /// One bit is flipped.
     Bit {
         file: String,
         byte: u64,
         bit: u8,
     },
-    /// The file ends earlier.
+    /// The file is truncated.
     Cut {
         file: String,
         bytes: u64,
     },
-    /// From here on it is zeros.
+    /// A range is zeros.
     Zeros {
         file: String,
         from: u64,
         bytes: u64,
     },
-    /// It goes on.
+    /// The file has trailing zeros.
     Longer {
         file: String,
         bytes: u64,
@@ -32,17 +32,17 @@ pub(super) enum Change {
     Missing {
         file: String,
     },
-    /// Each has the other's name.
+    /// Two files swap their names.
     Exchanged {
         one: String,
         other: String,
     },
-    /// Somebody copied one over the other.
+    /// One file was copied over another.
     Over {
         from: String,
         to: String,
     },
-    /// A copy has a name of its own.
+    /// A copy with a name of its own.
     Twice {
         file: String,
         copy: String,
@@ -104,7 +104,7 @@ impl Change {
     }
 }
 
-/// A place in a file: mostly where something was written, as of a file of zeros nothing is learned.
+/// A place in a file, mostly where something was written: changes within zeros show little.
 fn interesting(bytes: &[u8], chance: &mut Chance) -> u64 {
     let place = chance.below(bytes.len().max(1) as u64);
     if chance.below(8) == 0 {
@@ -115,7 +115,7 @@ fn interesting(bytes: &[u8], chance: &mut Chance) -> u64 {
     after.or_else(|| (0..place).rev().find(used)).unwrap_or(place)
 }
 
-/// All files of a folder, by their names in it.
+/// All files of a folder, by relative path.
 pub(super) fn files(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,4 +1,4 @@
-//! Real data folders, and what was told to those who used them.
+//! Real data folders, and the answers that their users got.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,46 +15,46 @@ use super::start::{Broker, Held, Name};
 use crate::{
     channel::Claim,
     core::{
-        Asked, Content, Delivered, Push, Release, Ticket,
-        idempotency::PushKey,
+        Content, Pull, PullOutcome, Push, Release, Ticket,
+        keys::PushKey,
         tests::{channel, is_kept},
     },
     log::disk::simulated::Chance,
     shared::Share,
 };
 
-/// What the folder is like.
+/// Kinds of folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Several segments; the broker has ended.
+    /// Several segments; the broker was shut down.
     Closed,
-    /// The same; the broker was killed.
+    /// Several segments; the broker was killed.
     Killed,
-    /// Two cores, and the log of one that is not yet copied.
+    /// Two shards, and an older log that is not copied yet.
     TwoCores,
-    /// A few messages, so that most changes meet something.
+    /// A few messages, so that most changes affect something.
     Small,
-    /// Addresses with a snapshot and a journal.
+    /// An address store with a snapshot and a journal.
     Snapshot,
 }
 
 impl Shape {
-    /// How many cores its last start had.
+    /// The number of shards at its last start.
     pub(super) fn cores(self) -> usize {
         if self == Self::TwoCores { 2 } else { 1 }
     }
 }
 
-/// A folder, and what it holds.
+/// A folder and its content.
 pub(super) struct Folder {
     data: TempDir,
-    /// What was told as stored and is to be there.
+    /// Acknowledged messages that must exist.
     stored: BTreeMap<Name, Vec<u8>>,
-    /// Contents that were told as settled.
+    /// Bodies of messages that were answered as settled.
     settled: BTreeSet<Vec<u8>>,
-    /// Those that were not.
+    /// Bodies of all others.
     waiting: BTreeSet<(Uuid, Vec<u8>)>,
-    /// What was promised: all of it is kept before the folder is used.
+    /// Tickets of all answers; all are committed before the folder is used.
     told: Vec<Ticket>,
     pushed: u64,
 }
@@ -93,7 +93,7 @@ impl Folder {
         }
         folder.stored = folder.named(broker.found());
         if shape == Shape::Killed || shape == Shape::Small {
-            // What a kill leaves: the files as they are while the broker has them.
+            // A kill leaves the files that the broker has open.
             let left = temporary();
             copy(folder.data.path(), left.path());
             drop(broker);
@@ -102,7 +102,7 @@ impl Folder {
         folder
     }
 
-    /// What was told as stored, as the broker has it.
+    /// The acknowledged messages, read from the broker.
     fn named(&self, found: BTreeMap<Name, Held>) -> BTreeMap<Name, Vec<u8>> {
         let readable = found.into_iter().filter_map(|(name, held)| match held {
             Held::Readable(body) => Some((name, body)),
@@ -114,7 +114,7 @@ impl Folder {
         stored
     }
 
-    /// A random mixture, all of it told.
+    /// A random mixture of operations, all of them answered.
     fn use_it(
         &mut self,
         broker: &mut Broker,
@@ -145,21 +145,21 @@ impl Folder {
     fn push(&mut self, broker: &mut Broker, uid: Uuid, body: &str, number: u64) {
         let content = Content { headers: Bytes::new(), body: Bytes::copy_from_slice(body.as_bytes()) };
         let key = number.is_multiple_of(3).then_some(PushKey { hash: u128::from(number), fingerprint: 1 });
-        let push = Push { content, key, group: None, delay: None, ttl: None, recalled: Vec::new() };
+        let push = Push { content, key, group: None, delay: None, ttl: None, key_records: Vec::new() };
         let entry = broker.store.by_uid(uid).unwrap();
         let core = broker.core_of(entry.number);
         self.told.push(core.push(&[entry], push, None).unwrap().ticket);
     }
 
-    /// Takes a message, and settles it, gives it back, rejects it or keeps it.
+    /// Pulls a message, and settles, releases, rejects or keeps it.
     fn take(&mut self, broker: &mut Broker, uid: Uuid, chance: &mut Chance) {
         let entry = broker.store.by_uid(uid).unwrap();
-        let asked = Asked { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
+        let asked = Pull { lease: 3_600_000, attempt: None, answers: Share::unbounded() };
         let core = broker.core_of(entry.number);
         let delivery = match core.pull(&entry, &asked).unwrap() {
-            Delivered::Now(delivery) => delivery,
-            Delivered::Again(_) => return,
-            Delivered::Later(id, _) => return core.stop_waiting(entry.number, id),
+            PullOutcome::Delivered(delivery) => delivery,
+            PullOutcome::Repeated(_) => return,
+            PullOutcome::Waiting(id, _) => return core.stop_waiting(entry.number, id),
         };
         let (number, claim): (u32, Claim) = (delivery.channel, delivery.granted.claim());
         let body = super::start::read(delivery.content).unwrap().content.body.to_vec();
@@ -175,7 +175,7 @@ impl Folder {
         self.told.push(ticket.unwrap());
     }
 
-    /// Deletes a channel with all that it has.
+    /// Deletes a channel with all its messages.
     fn delete(&mut self, broker: &mut Broker, uid: Uuid) {
         let entry = broker.store.by_uid(uid).unwrap();
         let (_, ticket) = broker.core_of(entry.number).close(&entry, true).unwrap().unwrap();
@@ -194,7 +194,7 @@ impl Folder {
         &self.settled
     }
 
-    /// A copy, to be changed.
+    /// A copy that can be changed.
     pub(super) fn copy(&self) -> Copy {
         let copied = temporary();
         copy(&self.data.path().join("data"), copied.path());
@@ -202,7 +202,6 @@ impl Folder {
     }
 }
 
-/// A copy of a data folder.
 pub(super) struct Copy(TempDir);
 
 impl Copy {
@@ -211,7 +210,7 @@ impl Copy {
     }
 }
 
-/// A folder in memory, where there is one: nothing here is about the disk.
+/// A folder in memory if possible: these tests are not about the disk.
 fn temporary() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }

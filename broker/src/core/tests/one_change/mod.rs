@@ -1,8 +1,7 @@
-//! The oracle of `check`: real data folders, one thing of which is changed.
+//! The oracle of `check`: real data folders with one change each.
 //!
-//! Whatever the change: `check` says "sound" only if a start has every message that was told as stored; a start that
-//! succeeds has them, too, or has told of those that the disk cannot give back; and a start that refuses has written
-//! nothing.
+//! For every change: `check` reports "sound" only if a start has every acknowledged message; a start that succeeds has
+//! them as well, or reports the unreadable ones; and a start that refuses has written nothing.
 
 mod change;
 mod folder;
@@ -15,10 +14,10 @@ use change::Change;
 use folder::{Folder, Shape};
 use start::{Held, start};
 
-/// Changes of each folder: 5,000 and more in all.
+/// Changes per folder: over 5,000 in total.
 const CHANGES: u64 = 1_100;
 
-/// What became of the changes of one folder.
+/// Outcomes of the changes of one folder.
 #[derive(Debug, Default)]
 struct Tally {
     sound: u64,
@@ -45,12 +44,12 @@ fn hold(shape: Shape, seed: u64) {
         wrong.len(),
         wrong[..wrong.len().min(20)].join("\n")
     );
-    // Each of the three has to come, or the changes are none.
+    // Each of the three must occur, or the changes have no effect.
     assert!(sound > 0 && damaged > 0 && refused > 0, "{shape:?}: {sound}, {damaged}, {refused}");
 }
 
 impl Tally {
-    /// Checks a changed folder and starts on it.
+    /// Checks a changed folder, and starts on it.
     fn look(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
         let sound = care::is_sound(changed);
         let before = files(changed);
@@ -65,7 +64,7 @@ impl Tally {
             match found.get(name) {
                 Some(Held::Readable(body)) if body == message => {}
                 Some(Held::Unreadable) if sound != Ok(true) => {}
-                other => return Err(format!("{name:?} is {other:?}, and check said {sound:?}")),
+                other => return Err(format!("{name:?} is {other:?}, and check reported {sound:?}")),
             }
         }
         if sound != Ok(true) {
@@ -90,7 +89,7 @@ fn refused_rightly(
     after: &Files,
 ) -> Result<(), String> {
     if *sound == Ok(true) {
-        return Err(format!("check calls it sound, and a start refuses it: {refused}"));
+        return Err(format!("check reports a sound folder, and a start refuses it: {refused}"));
     }
     let names = before.keys().chain(after.keys());
     match names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
@@ -99,39 +98,39 @@ fn refused_rightly(
     }
 }
 
-/// All files of a data folder but the lock, which every start writes its process id into.
+/// All files of a data folder except the lock, into which every start writes its process id.
 fn files(folder: &Path) -> Files {
     let files = change::files(folder).into_iter().filter(|name| name != "lock");
     files.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
 #[test]
-fn of_a_log_that_was_closed_nothing_is_lost_without_a_word() {
+fn no_loss_in_a_closed_log_goes_unreported() {
     hold(Shape::Closed, 1);
 }
 
 #[test]
-fn of_a_log_whose_process_was_killed_nothing_is_lost_without_a_word() {
+fn no_loss_in_the_log_of_a_killed_process_goes_unreported() {
     hold(Shape::Killed, 2);
 }
 
 #[test]
-fn of_two_cores_and_an_older_log_nothing_is_lost_without_a_word() {
+fn no_loss_in_two_shards_and_an_older_log_goes_unreported() {
     hold(Shape::TwoCores, 3);
 }
 
 #[test]
-fn of_a_small_log_nothing_is_lost_without_a_word() {
+fn no_loss_in_a_small_log_goes_unreported() {
     hold(Shape::Small, 4);
 }
 
 #[test]
-fn of_addresses_with_a_snapshot_nothing_is_lost_without_a_word() {
+fn no_loss_in_an_address_store_with_a_snapshot_goes_unreported() {
     hold(Shape::Snapshot, 5);
 }
 
 #[test]
-fn folders_of_logs_that_are_exchanged_missing_emptied_or_no_folders_are_told() {
+fn log_folders_that_are_swapped_missing_empty_or_files_are_reported() {
     let folder = Folder::make(Shape::TwoCores, 6);
     let whole = |path: &Path| path.join("log-2-0of2");
     let other = |path: &Path| path.join("log-2-1of2");
@@ -163,7 +162,7 @@ fn folders_of_logs_that_are_exchanged_missing_emptied_or_no_folders_are_told() {
 }
 
 #[test]
-fn a_log_behind_a_link_is_seen_by_check_as_a_start_sees_it() {
+fn check_follows_a_symbolic_link_to_a_log_like_a_start() {
     let folder = Folder::make(Shape::TwoCores, 7);
     let (copy, elsewhere) = (folder.copy(), folder.copy());
     let log = copy.path().join("log-2-1of2");

@@ -1,4 +1,4 @@
-//! A start on a data folder, as the broker makes it, and what it finds.
+//! A start on a data folder, with the broker's own code, and its result.
 
 use std::{
     collections::BTreeMap, future::Future as _, path::Path, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -10,7 +10,7 @@ use crate::{
     address_store::AddressStore,
     channel::{LeaseSealer, Sequence},
     clock::TimeSource,
-    core::{Common, Core, Here, Limits, Recorded, StoreFailed, read::Reading},
+    core::{Common, Core, Limits, Placement, StoreFailed, StoredMessage, read::Reading},
     data_folder::DataFolder,
     log::{Options, conformance::wait},
     metrics::Metrics,
@@ -20,7 +20,7 @@ use crate::{
 /// A message: the UID of its channel, and its sequence there.
 pub(super) type Name = (Uuid, Sequence);
 
-/// What a start has of a message.
+/// A message after a start.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Readable(Vec<u8>),
@@ -65,7 +65,7 @@ impl Broker {
     }
 
     pub(super) fn core_of(&mut self, number: u32) -> &mut Core {
-        let here = Here { core: 0, cores: self.cores.len() };
+        let here = Placement { core: 0, cores: self.cores.len() };
         &mut self.cores[here.core_of(number)]
     }
 
@@ -82,7 +82,7 @@ impl Broker {
             for (number, name, position) in messages {
                 let reading = core.content(number, name.1, None, position);
                 let held = match reading.and_then(read) {
-                    Ok(Recorded { content, .. }) => Held::Readable(content.body.to_vec()),
+                    Ok(StoredMessage { content, .. }) => Held::Readable(content.body.to_vec()),
                     Err(StoreFailed) => Held::Unreadable,
                 };
                 found.insert(name, held);
@@ -92,18 +92,18 @@ impl Broker {
     }
 }
 
-pub(super) fn read(reading: Reading) -> Result<Recorded, StoreFailed> {
+pub(super) fn read(reading: Reading) -> Result<StoredMessage, StoreFailed> {
     match reading {
         Reading::Here(recorded) => Ok(recorded),
         Reading::Unreadable(_) => Err(StoreFailed),
         Reading::Coming(mut coming) => {
             let came = wait(|context| Pin::new(&mut coming).poll(context));
-            came.unwrap().map(|bytes| Recorded::of(&bytes)).map_err(|_| StoreFailed)
+            came.unwrap().map(|bytes| StoredMessage::of(&bytes)).map_err(|_| StoreFailed)
         }
     }
 }
 
-/// What a start finds; or why it refuses.
+/// The messages after a start, or the error of the start.
 pub(super) fn start(path: &Path, cores: usize) -> Result<BTreeMap<Name, Held>, RunError> {
     Ok(Broker::start(path, cores)?.found())
 }

@@ -1,0 +1,185 @@
+//! Admission of messages to a channel: its limits, its rate, and the senders that wait for room.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use governor::{
+    Quota,
+    clock::{Clock as _, MonotonicClock},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use restante_wire::channel::{Limits, WhenFull};
+use tokio::sync::Notify;
+
+use super::{Channel, Core, PushRefusal, deliver::may_wait, keys::KeyHash};
+use crate::{
+    address_store::ChannelEntry,
+    channel::{SenderId, Sequence, State},
+    log::Log,
+    shared::Share,
+};
+
+/// The rate limiter of a channel's pushes.
+pub(super) type RateLimiter =
+    governor::RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+
+/// A sender's place in the queue for room in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderPlace {
+    /// The number of the channel.
+    pub channel: u32,
+    pub id: SenderId,
+}
+
+/// The limit of waiting senders is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitRefusal {
+    /// The limit.
+    pub max: usize,
+}
+
+/// The numbers of a full channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fullness {
+    pub entry: Arc<ChannelEntry>,
+    /// Messages by state: ready, leased, delayed, dead.
+    pub messages: [u64; 4],
+    pub bytes: u64,
+    /// Senders that wait before this one.
+    pub waiting_senders: usize,
+}
+
+/// The rate limiter of a channel; `None` without a limit.
+pub(super) fn rate_limiter(limits: &Limits) -> Option<RateLimiter> {
+    let rate = NonZeroU32::new(limits.pushes_per_second)?;
+    Some(RateLimiter::direct_with_clock(Quota::per_second(rate), MonotonicClock))
+}
+
+impl Channel {
+    /// The messages that must be dropped to make room for one of this size; empty if there is room. Refused if no room
+    /// can be made.
+    fn make_room(&self, bytes: u64, turn: Option<SenderPlace>) -> Result<Vec<Sequence>, PushRefusal> {
+        let limits = &self.entry.config.limits;
+        let turn = turn.filter(|turn| turn.channel == self.entry.number).map(|turn| turn.id);
+        let (mut messages, mut held) = (self.state.messages_count(), self.state.bytes());
+        let full = |messages, held| messages >= limits.messages || held + bytes > limits.bytes;
+        if !full(messages, held) && self.senders.may_enter(turn) {
+            return Ok(Vec::new());
+        }
+        if self.entry.config.when_full == WhenFull::DropOldest {
+            let mut goes = Vec::new();
+            let mut from = 0;
+            while full(messages, held) {
+                // A few at a time: nearly always one is enough.
+                let oldest = self.state.in_state(State::Ready, from, 16);
+                let Some(last) = oldest.last() else { break };
+                from = last + 1;
+                for sequence in oldest {
+                    if !full(messages, held) {
+                        break;
+                    }
+                    let size = self.state.message(sequence).map_or(0, |message| message.stored.bytes);
+                    (messages, held) = (messages - 1, held - u64::from(size));
+                    goes.push(sequence);
+                }
+            }
+            if !full(messages, held) {
+                return Ok(goes);
+            }
+        }
+        Err(PushRefusal::Full(Box::new(self.fullness())))
+    }
+
+    fn fullness(&self) -> Fullness {
+        Fullness {
+            entry: self.entry.clone(),
+            messages: [State::Ready, State::Leased, State::Delayed, State::Dead]
+                .map(|state| self.state.count(state)),
+            bytes: self.state.bytes(),
+            waiting_senders: self.senders.len(),
+        }
+    }
+
+    /// Whether a message of this size fits without dropping others.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let limits = &self.entry.config.limits;
+        self.state.messages_count() < limits.messages && self.state.bytes() + bytes <= limits.bytes
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// Whether a channel accepts a message of this size, and the messages to drop for it.
+    pub(super) fn admit(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        bytes: u64,
+        turn: Option<SenderPlace>,
+    ) -> Result<Vec<Sequence>, PushRefusal> {
+        let channel = self.channel(entry).ok_or(PushRefusal::Closed)?;
+        if channel.entry.config.closing {
+            return Err(PushRefusal::Closing(channel.entry.clone()));
+        }
+        if !channel.disk.0.may_take(bytes) {
+            channel.disk.0.budget().count_refusal();
+            let (stored, left) = (channel.state.bytes(), channel.disk.0.budget().left());
+            return Err(PushRefusal::DiskShare { entry: channel.entry.clone(), stored, left });
+        }
+        channel.make_room(bytes, turn)
+    }
+
+    /// Admits a message that another shard will store for several channels.
+    pub(super) fn admit_remote(
+        &mut self,
+        entry: &Arc<ChannelEntry>,
+        bytes: u64,
+        turn: Option<SenderPlace>,
+    ) -> Result<(), PushRefusal> {
+        self.alive()?;
+        self.admit(entry, bytes, turn)?;
+        if self.log.stats().is_scarce {
+            return Err(PushRefusal::StoreFull);
+        }
+        self.spend_rate(entry)
+    }
+
+    /// Takes one push from a channel's rate.
+    pub(super) fn spend_rate(&self, entry: &ChannelEntry) -> Result<(), PushRefusal> {
+        let Some(rate) = self.channels.get(&entry.number).and_then(|channel| channel.rate.as_ref()) else {
+            return Ok(());
+        };
+        rate.check().map_err(|not_until| PushRefusal::TooFast {
+            per_second: entry.config.limits.pushes_per_second,
+            wait_ms: not_until.wait_time_from(MonotonicClock.now()).as_millis() as u64,
+        })
+    }
+
+    /// Adds a waiting sender, and reserves its key.
+    pub fn wait_for_room(
+        &mut self,
+        number: u32,
+        key: Option<KeyHash>,
+        sender: &Share,
+    ) -> Result<Option<(SenderPlace, Arc<Notify>)>, WaitRefusal> {
+        let max = self.limits.waiting_senders;
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(None) };
+        if !may_wait(channel.senders.len(), channel.senders.holders(), sender, max) {
+            return Err(WaitRefusal { max });
+        }
+        let (id, wake) = channel.senders.push(sender.clone());
+        channel.publish();
+        self.waiting_keys.extend(key);
+        Ok(Some((SenderPlace { channel: number, id }, wake)))
+    }
+
+    /// Removes a waiting sender, and wakes the next one.
+    pub fn stop_sending(&mut self, turn: SenderPlace, key: Option<KeyHash>) {
+        if let Some(key) = key {
+            self.waiting_keys.remove(&key);
+        }
+        if let Some(channel) = self.channels.get_mut(&turn.channel) {
+            channel.senders.remove(turn.id);
+            channel.senders.wake();
+            self.touch(turn.channel);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Channel names in the log: each part of it names the channels of its messages and keys once. So messages are found
+//! again after the address store is lost, and a log from another point in time is recognised.
+
+use std::collections::HashSet;
+
+use super::{Core, placement::is_relay_number, replay_channels::PartChannels};
+use crate::log::{AppendError, Log, Position, Purpose, Record, Sync};
+
+/// The channels that the current part of the log names: a few bytes for each channel in which something was stored
+/// meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct NamedChannels {
+    part: u64,
+    channels: HashSet<u32, foldhash::fast::RandomState>,
+}
+
+impl NamedChannels {
+    /// Whether a part of the log names a channel.
+    #[cfg(test)]
+    pub(super) fn knows(&self, channel: u32, part: u64) -> bool {
+        self.part == part && self.channels.contains(&channel)
+    }
+
+    /// The log continues in this part.
+    fn in_part(&mut self, part: u64) {
+        if self.part != part {
+            self.part = part;
+            self.channels.clear();
+        }
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// At start, continues with the names in the log's current part, and adds missing ones.
+    pub(super) fn resume_naming(&mut self, newest: PartChannels) {
+        if newest.part != self.log.current_part() {
+            return;
+        }
+        let unnamed = newest.unnamed();
+        self.named = NamedChannels { part: newest.part, channels: newest.named };
+        for channel in unnamed {
+            // Without room, only a name is missing, which matters only if the address store is lost.
+            if self.name_channel(channel, Purpose::Change).is_err() {
+                break;
+            }
+            let _ = self.appended(Sync::Later);
+        }
+    }
+
+    /// Appends a message, if there is room for one, and names its channels.
+    pub(super) fn append_message(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+        self.name_channels(record, Purpose::Store)?;
+        let position = self.log.append(record, Purpose::Store)?;
+        self.name_channels_behind(record);
+        Ok(position)
+    }
+
+    /// [`Self::append_message`] for a copy. A name never takes the room of copies: the part that is copied has the
+    /// name, and without it here only the name would be lost.
+    pub(super) fn append_copied(&mut self, record: &Record<'_>) -> Result<Position, AppendError> {
+        let _ = self.name_channels(record, Purpose::Change);
+        let position = self.log.append(record, Purpose::Copy)?;
+        self.name_channels_behind(record);
+        Ok(position)
+    }
+
+    /// The record itself may have begun a new part of the log.
+    fn name_channels_behind(&mut self, record: &Record<'_>) {
+        if self.log.current_part() != self.named.part {
+            let _ = self.name_channels(record, Purpose::Change);
+        }
+    }
+
+    /// Names the channels of the next record, unless this part of the log does.
+    fn name_channels(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<(), AppendError> {
+        match *record {
+            Record::Message { targets, .. } => {
+                targets.iter().try_for_each(|target| self.name_channel(target.channel, purpose))
+            }
+            Record::ChannelKey { channel, .. } => self.name_channel(channel, purpose),
+            _ => Ok(()),
+        }
+    }
+
+    fn name_channel(&mut self, channel: u32, purpose: Purpose) -> Result<(), AppendError> {
+        self.named.in_part(self.log.current_part());
+        if is_relay_number(channel) || self.named.channels.contains(&channel) {
+            return Ok(());
+        }
+        // A channel that was deleted meanwhile needs no name.
+        let Some(entry) = self.store.by_number(channel) else { return Ok(()) };
+        let (uid, namespace, name) =
+            (entry.config.uid.as_u128(), &*entry.config.namespace, &*entry.config.name);
+        let record = Record::Channel { channel, uid, namespace, name };
+        self.log.append(&record, purpose)?;
+        self.named.in_part(self.log.current_part());
+        self.named.channels.insert(channel);
+        Ok(())
+    }
+}

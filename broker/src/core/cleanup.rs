@@ -1,0 +1,59 @@
+//! Follow-up work when a lease ends or a message leaves its channel.
+
+use super::Core;
+use crate::{
+    channel::{Message, Sequence},
+    log::{Log, Position},
+};
+
+impl<L: Log> Core<L> {
+    /// Drops the data of a message that left its channel, and wakes a sender that waits for room.
+    pub(super) fn message_left(&mut self, number: u32, sequence: Sequence, message: &Message) {
+        self.contents.remove(number, sequence);
+        self.release_position(message.stored.position);
+        if let Some(state_at) = message.state_at {
+            self.log.release(state_at);
+        }
+        self.lease_ended(number, sequence);
+        if let Some(channel) = self.channels.get(&number) {
+            channel.senders.wake();
+        }
+    }
+
+    /// Ends the attempt of a message that is not leased any more, or never was.
+    pub(super) fn lease_ended(&mut self, number: u32, sequence: Sequence) {
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.attempts.lease_ended(sequence);
+            channel.lease_ended.notify_waiters();
+        }
+    }
+
+    /// Releases a body that one channel no longer needs.
+    pub(super) fn release_position(&mut self, position: Position) {
+        if self.shared.release(position) {
+            self.log.release(position);
+        }
+    }
+
+    /// Publishes a channel's numbers, and sets its timer.
+    pub(super) fn touch(&mut self, number: u32) {
+        self.update_reserve(number);
+        let Some(channel) = self.channels.get(&number) else { return };
+        channel.publish();
+        if let Some(at) = channel.state.next_event() {
+            self.wake_at(number, at);
+        }
+        self.evict_if_idle(number);
+    }
+
+    /// Sets a channel's timer to `at`, unless it is earlier.
+    pub(super) fn wake_at(&mut self, number: u32, at: crate::clock::Millis) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        if channel.wakes_at.is_none_or(|before| at < before) {
+            let before = channel.wakes_at.replace(at);
+            if self.timers.set(number, before, at) {
+                self.wakers.timer.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Dead letters that move to another channel when their bodies have been read from the log.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::stream::{FuturesUnordered, Stream};
+
+use super::{Core, StoreFailed, dead_letter::MoveCause, read::ReadResult};
+use crate::{
+    channel::{Phase, Sequence},
+    log::{Coming, Log},
+};
+
+/// A dead letter whose body is being read.
+pub(super) struct PendingMove {
+    number: u32,
+    sequence: Sequence,
+    coming: Coming,
+}
+
+/// All pending moves: at most one per message, each waiting only for the disk.
+pub(super) type PendingMoves = FuturesUnordered<PendingMove>;
+
+impl Future for PendingMove {
+    type Output = (u32, Sequence, ReadResult);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let came = ready!(Pin::new(&mut self.coming).poll(context));
+        Poll::Ready((self.number, self.sequence, came))
+    }
+}
+
+impl<L: Log> Core<L> {
+    /// Moves a dead letter when its body has been read.
+    pub(super) fn move_later(&mut self, number: u32, sequence: Sequence, coming: Coming) {
+        self.moves.push(PendingMove { number, sequence, coming });
+        self.wakers.commit.notify_one();
+    }
+
+    /// Processes news of the log. Ready if there was some, or if the log accepts the next commit.
+    pub fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.poll_moves(context).is_ready() || self.poll_commits(context).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_may_commit(context)
+    }
+
+    /// Moves a dead letter whose body has been read. Ready if there was one.
+    pub(super) fn poll_moves(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some((number, sequence, came)) = ready!(Pin::new(&mut self.moves).poll_next(context)) else {
+            return Poll::Pending;
+        };
+        // A failure is remembered, and reported to the next caller.
+        let _ = self.move_now(number, sequence, came);
+        Poll::Ready(())
+    }
+
+    fn move_now(&mut self, number: u32, sequence: Sequence, came: ReadResult) -> Result<(), StoreFailed> {
+        // An unreadable dead letter stays in its channel.
+        let Some(recorded) = self.finish_read(number, sequence, None, came)?.whole() else { return Ok(()) };
+        let message = self.channels.get(&number).and_then(|channel| channel.state.message(sequence));
+        // It may have been redriven or purged meanwhile.
+        let is_dead = message.is_some_and(|message| matches!(message.phase, Phase::Dead(_)));
+        if let Some(to) = self.dead_letter_channel(number).filter(|_| is_dead) {
+            self.move_message(number, sequence, &to, recorded, MoveCause::DeadLetter)?;
+        }
+        Ok(())
+    }
+}

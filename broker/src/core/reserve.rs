@@ -1,0 +1,88 @@
+//! Room in the log that the stored messages may still need before they are gone. Pushes cannot use it, so that on a
+//! full disk every message can still be leased, and every leased one settled.
+
+use super::Core;
+use crate::{
+    channel::Sequence,
+    log::{Log, Position, Purpose},
+};
+
+/// Bytes of a message's state record, without the reason of a reject.
+pub(super) const STATE_BYTES: usize = 52;
+/// Bytes of a settle record.
+pub(super) const SETTLE_BYTES: usize = 17;
+
+/// Reserved for each message that was never leased: its state record. And for each lease: the settle, in a frame of its
+/// own.
+const RESERVED_BYTES: u64 = 56;
+
+/// Pause before a retry when the log has no room, in milliseconds. Nothing reports when others on the volume have freed
+/// some.
+pub(super) const ROOM_AGAIN_AFTER_MS: u64 = 500;
+
+impl<L: Log> Core<L> {
+    /// Whether the log has room for a state record, for this purpose.
+    pub(super) fn has_room_for_state(&mut self, purpose: Purpose) -> bool {
+        self.log.has_room(purpose, STATE_BYTES)
+    }
+
+    /// Notes the position of a message's state record, and releases the previous one.
+    pub(super) fn state_recorded(&mut self, number: u32, sequence: Sequence, position: Position) {
+        let before = match self.channels.get_mut(&number) {
+            Some(channel) => channel.state.record_at(sequence, position),
+            None => Some(position),
+        };
+        if let Some(before) = before {
+            self.log.release(before);
+        }
+    }
+
+    /// Updates the reserve after a change of a channel's messages.
+    pub(super) fn update_reserve(&mut self, number: u32) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let owed = channel.state.pending_records();
+        let before = std::mem::replace(&mut channel.reserved_records, owed);
+        if before != owed {
+            self.change_reserve(before, owed);
+        }
+    }
+
+    /// Changes a channel's part of the reserve. While there are older logs, nothing is reserved: they have no room for
+    /// their messages' records, and settling those messages frees the logs.
+    pub(super) fn change_reserve(&mut self, before: u64, now: u64) {
+        self.reserved_records = self.reserved_records + now - before;
+        let promised = if self.log.has_older() { 0 } else { self.reserved_records * RESERVED_BYTES };
+        self.log.promise(promised);
+    }
+
+    /// Releases the records of expired keys.
+    pub(super) fn release_expired_keys(&mut self) {
+        for position in self.keys.take_expired_records() {
+            self.log.release(position);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Ended, Record, RecordedPhase};
+
+    #[test]
+    fn the_reserve_of_a_message_is_enough() {
+        let (channel, sequence) = (u32::MAX, u64::MAX);
+        let phase = RecordedPhase::Ready(Ended::Expired);
+        let state = Record::State {
+            channel,
+            sequence,
+            delivery: u32::MAX,
+            uncounted: u32::MAX,
+            start: u64::MAX,
+            expires_ms: Some(u64::MAX),
+            phase,
+        };
+        assert_eq!(state.encoded_len(), STATE_BYTES);
+        assert_eq!(Record::Settle { channel, sequence }.encoded_len(), SETTLE_BYTES);
+        assert!(STATE_BYTES as u64 <= RESERVED_BYTES);
+    }
+}

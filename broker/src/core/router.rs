@@ -1,0 +1,209 @@
+//! The router: runs closures with the shard that owns a channel, from a thread that has a shard of its own. If that
+//! owns the channel, the closure runs at once, without a message or an allocation; otherwise it takes one hop. Jobs of
+//! one turn for another thread travel together when the turn ends, and so do their answers, so that one wake serves
+//! many.
+//!
+//! Architecture Invariant: no thread waits for another. The lock of another thread's shard is never taken.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::{Wake, Waker},
+};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::sync::oneshot;
+
+use super::{Core, CoreGone, Cores, Mailbox, Placement, ReadBack, Reading, SharedCore, StoreFailed, Ticket};
+use crate::{
+    channel::{Claim, Sequence},
+    log::{Coming, DiskLog, Log, LogError, Position},
+};
+
+/// All shards, from the thread of one of them. Cheap to clone.
+pub struct Router<L = DiskLog>(Arc<Inner<L>>);
+
+struct Inner<L> {
+    here: Placement,
+    own: SharedCore<L>,
+    cores: Cores<L>,
+}
+
+impl<L> Clone for Router<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L: Log> Router<L> {
+    /// A router for the thread of `own`.
+    pub fn new(here: Placement, own: SharedCore<L>, cores: Cores<L>) -> Self {
+        Self(Arc::new(Inner { here, own, cores }))
+    }
+
+    /// The thread's own shard.
+    pub fn own(&self) -> &SharedCore<L> {
+        &self.0.own
+    }
+
+    /// The shard of a channel.
+    pub fn core_of(&self, channel: u32) -> usize {
+        self.0.here.core_of(channel)
+    }
+
+    /// Runs a closure with a channel's shard. Its argument is borrowed by the thread's own shard, and cloned for
+    /// another.
+    ///
+    /// If this future is dropped, another shard runs the closure all the same and the answer is dropped; an answer that
+    /// holds something, such as a lease, undoes itself on drop.
+    pub async fn ask<A, T>(
+        &self,
+        channel: u32,
+        with: &A,
+        act: impl FnOnce(&mut Core<L>, &A) -> T + Send + 'static,
+    ) -> Result<T, CoreGone>
+    where
+        A: Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.0.here.owns(channel) {
+            return Ok(self.0.own.with(|core| act(core, with)));
+        }
+        let (with, back) = (with.clone(), self.back_from(channel));
+        let (sender, receiver) = oneshot::channel();
+        self.tell_other(channel, move |core| {
+            let answer = act(core, &with);
+            back.tell(move |_| drop(sender.send(answer)));
+        });
+        receiver.await.map_err(|_| CoreGone)
+    }
+
+    /// Runs a closure with the shards of several channels, on each shard in the given order. Returns the results in
+    /// that order.
+    pub async fn each<I, T>(
+        &self,
+        items: Vec<(u32, I)>,
+        act: impl Fn(&mut Core<L>, u32, I) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>, CoreGone>
+    where
+        I: Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        if items.iter().all(|(channel, _)| self.0.here.owns(*channel)) {
+            let each = |core: &mut Core<L>| {
+                items.into_iter().map(|(channel, item)| act(core, channel, item)).collect()
+            };
+            return Ok(self.0.own.with(each));
+        }
+        let count = items.len();
+        let mut parts: BTreeMap<usize, Vec<(usize, u32, I)>> = BTreeMap::new();
+        for (index, (channel, item)) in items.into_iter().enumerate() {
+            parts.entry(self.core_of(channel)).or_default().push((index, channel, item));
+        }
+        let asked = parts.into_values().map(async |part| {
+            let act = act.clone();
+            let done = self.ask(part[0].1, &part, move |core, part| {
+                let each =
+                    part.iter().map(|(index, channel, item)| (*index, act(core, *channel, item.clone())));
+                each.collect::<Vec<_>>()
+            });
+            done.await
+        });
+        let mut answers: Vec<Option<T>> = (0..count).map(|_| None).collect();
+        for (index, answer) in try_join_all(asked).await?.into_iter().flatten() {
+            answers[index] = Some(answer);
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Runs a closure with a channel's shard, without waiting for it.
+    pub fn tell(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        if self.0.here.owns(channel) {
+            return self.0.own.with(act);
+        }
+        self.tell_other(channel, act);
+    }
+
+    /// Waits for a ticket of a channel's shard.
+    pub async fn kept(&self, channel: u32, ticket: Ticket) -> Result<(), StoreFailed> {
+        if self.0.here.owns(channel) {
+            return ticket.wait().await;
+        }
+        let wake = |waker: &Waker| Woken { back: self.back_from(channel), waker: waker.clone() };
+        ticket.wait_by(|waker| Waker::from(Arc::new(wake(waker)))).await
+    }
+
+    /// Waits for the body of a message. `handed` is the lease under which it is being delivered.
+    pub async fn content(
+        &self,
+        channel: u32,
+        sequence: Sequence,
+        handed: Option<Claim>,
+        reading: &mut Reading,
+    ) -> Result<ReadBack, StoreFailed> {
+        match reading {
+            Reading::Here(recorded) => Ok(ReadBack::Whole(recorded.clone())),
+            Reading::Coming(coming) => {
+                let came = coming.await;
+                let came =
+                    self.ask(channel, &(), move |core, ()| core.finish_read(channel, sequence, handed, came));
+                came.await.unwrap_or(Err(StoreFailed))
+            }
+            Reading::Unreadable(unread) => Ok(ReadBack::Unreadable(unread.clone())),
+        }
+    }
+
+    /// Waits for the record of a key, for a push to a channel.
+    pub(super) async fn read_key_record(
+        &self,
+        channel: u32,
+        position: Position,
+        coming: &mut Coming,
+    ) -> Result<(Position, Option<Bytes>), StoreFailed> {
+        let came = coming.await.unwrap_or(Err(LogError::Poisoned));
+        let came = self.ask(channel, &(), move |core, ()| core.finish_key_read(position, came));
+        Ok((position, came.await.unwrap_or(Err(StoreFailed))?))
+    }
+
+    /// The mailbox of a shard.
+    pub(super) fn handle(&self, core: usize) -> &Mailbox<L> {
+        self.0.cores.core(core)
+    }
+
+    /// Runs a closure with the shard of a channel that another thread owns.
+    fn tell_other(&self, channel: u32, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        self.handle(self.0.here.core).tell_other(self.core_of(channel), act);
+    }
+
+    /// The way back from the thread that owns a channel.
+    fn back_from(&self, channel: u32) -> Back<L> {
+        Back { there: self.core_of(channel), here: self.clone() }
+    }
+}
+
+/// The way back from another thread to the one that asked.
+struct Back<L> {
+    there: usize,
+    here: Router<L>,
+}
+
+impl<L: Log> Back<L> {
+    /// Runs a closure here, sent from there.
+    fn tell(&self, act: impl FnOnce(&mut Core<L>) + Send + 'static) {
+        self.here.handle(self.there).tell_other(self.here.0.here.core, act);
+    }
+}
+
+/// Wakes a task of another thread, together with others of that thread.
+struct Woken<L> {
+    back: Back<L>,
+    waker: Waker,
+}
+
+impl<L: Log> Wake for Woken<L> {
+    fn wake(self: Arc<Self>) {
+        let waker = self.waker.clone();
+        self.back.tell(move |_| waker.wake());
+    }
+}

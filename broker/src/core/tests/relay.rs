@@ -1,0 +1,215 @@
+//! Messages to channels of two shards, one of which lags behind when the broker ends.
+
+use super::{many_shards::Many, *};
+use crate::log::disk::simulated::Chance;
+
+/// Two channels of different shards, and the shard of each.
+fn two() -> (Many, [usize; 2]) {
+    two_of(["one", "two"].map(channel))
+}
+
+pub(super) fn two_of(channels: [ChannelConfig; 2]) -> (Many, [usize; 2]) {
+    let many = Many::new(channels.to_vec(), 2);
+    let cores = [0, 1].map(|channel| many.core_of(many.entries[channel].number));
+    assert_ne!(cores[0], cores[1]);
+    (many, cores)
+}
+
+/// The messages of a channel that are ready.
+fn contents(many: &mut Many, channel: usize) -> Vec<String> {
+    let mut contents = Vec::new();
+    while let Some(delivery) = many.pull(channel, 3_600_000) {
+        let content = many.content(delivery.content).content;
+        contents.push(String::from_utf8(content.body.to_vec()).unwrap());
+    }
+    contents
+}
+
+fn settle_next(many: &mut Many, channel: usize) {
+    let delivery = many.pull(channel, 3_600_000).unwrap();
+    let _ = many.core(delivery.channel).settle(delivery.channel, delivery.granted.claim()).unwrap();
+}
+
+/// Reclaims or copies all records in the log of a channel's shard.
+pub(super) fn rotate(many: &mut Many, channel: usize) {
+    let core = many.core_of(many.entries[channel].number);
+    for _ in 0..30 {
+        let _ = many.push(&[channel], message(&"x".repeat(20_000))).unwrap();
+        settle_next(many, channel);
+        many.commit_one(core);
+        many.go_on_alone(core);
+    }
+    many.reclaim(core);
+    assert!(many.cores[core].lock().log.stats().segments < 3, "the old segments are gone");
+}
+
+#[test]
+fn a_parcel_is_kept_until_the_other_shard_has_it_on_disk() {
+    for seed in 0..20 {
+        let (mut many, [first, _]) = two();
+        let pushed = many.push(&[0, 1], message("to both")).unwrap();
+        // The other shard has it in its open batch, and does not commit.
+        for _ in 0..4 {
+            many.commit_one(first);
+            many.go_on();
+        }
+        assert!(is_kept(&pushed.ticket), "every shard has it");
+        let left = many.left(Some(Chance::new(seed)));
+        many = many.start(left, 2);
+        many.commit();
+        for channel in [0, 1] {
+            assert_eq!(contents(&mut many, channel), ["to both"], "with seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_stored_parcel_is_remembered_until_its_removal_is_on_disk() {
+    let (mut many, [first, _]) = two();
+    let pushed = many.push(&[0, 1], message("to both")).unwrap();
+    while !many.cores[first].lock().relay_out.is_empty() {
+        (0..2).for_each(|core| many.commit_one(core));
+        many.go_on();
+    }
+    assert!(is_kept(&pushed.ticket));
+    // The removal is not written yet when the copy is settled and reclaimed.
+    settle_next(&mut many, 1);
+    rotate(&mut many, 1);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert_eq!(contents(&mut many, 0), ["to both"]);
+    assert!(contents(&mut many, 1).is_empty(), "it was settled");
+}
+
+#[test]
+fn parcels_arrive_in_their_order_also_after_a_start() {
+    for starts_anew in [false, true] {
+        let (mut many, [first, _]) = two();
+        for content in ["first", "second", "third"] {
+            let _ = many.push(&[0, 1], message(content)).unwrap();
+        }
+        many.commit_one(first);
+        if starts_anew {
+            let left = many.left(None);
+            many = many.start(left, 2);
+        }
+        many.commit();
+        assert_eq!(contents(&mut many, 1), ["first", "second", "third"], "after a start: {starts_anew}");
+    }
+}
+
+#[test]
+fn parcels_of_several_starts_arrive_in_their_order() {
+    // Ids are drawn at each start: eight in order by chance occur once in forty thousand runs.
+    let numbers: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+    let (mut many, [first, _]) = two();
+    for number in &numbers {
+        let _ = many.push(&[0, 1], message(number)).unwrap();
+        many.commit_one(first);
+        let pushed_at = many.cores[first].lock().clock().now();
+        let left = many.left(None);
+        many = many.start(left, 2);
+        while many.cores[first].lock().clock().now() == pushed_at {
+            std::thread::yield_now();
+        }
+    }
+    many.commit();
+    assert_eq!(contents(&mut many, 1), numbers);
+}
+
+/// The messages in relay that a scrape shows.
+fn relay_messages(many: &Many) -> u64 {
+    let sum = Samples::default();
+    many.cores.iter().for_each(|core| sum.add(&core.lock().samples()));
+    sum.relay_messages.into_inner()
+}
+
+#[test]
+fn scrapes_show_parcels_also_after_a_start() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    many.commit_one(first);
+    assert_eq!(relay_messages(&many), 1);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    assert_eq!(relay_messages(&many), 1, "before anything is committed");
+    many.commit();
+    assert_eq!(relay_messages(&many), 0);
+}
+
+#[test]
+fn a_message_is_admitted_by_every_shard_or_stored_by_none() {
+    let mut full = channel("two");
+    full.limits.messages = 1;
+    let mut many = Many::new(vec![channel("one"), full], 2);
+    let _ = many.push(&[0, 1], message("first")).unwrap();
+    many.commit();
+    assert!(matches!(many.push(&[0, 1], message("second")), Err(PushRefusal::Full(_))));
+    many.commit();
+    assert_eq!(
+        (contents(&mut many, 0), contents(&mut many, 1)),
+        (vec!["first".into()], vec!["first".into()])
+    );
+}
+
+#[test]
+fn a_parcel_survives_the_compaction_of_its_log() {
+    let (mut many, _) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    settle_next(&mut many, 0);
+    rotate(&mut many, 0);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert!(contents(&mut many, 0).is_empty());
+    assert_eq!(contents(&mut many, 1), ["to both"]);
+}
+
+#[test]
+fn a_removed_parcel_of_an_older_log_is_not_sent_again() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("to both")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    many = many.start(left, 3);
+    many.commit();
+    (0..2).for_each(|channel| settle_next(&mut many, channel));
+    many.commit();
+    // The older log stays while the third shard needs it; everything written since is reclaimed.
+    (0..2).for_each(|channel| rotate(&mut many, channel));
+    let left = many.left(None);
+    many = many.start(left, 3);
+    many.commit();
+    assert!(contents(&mut many, 0).is_empty() && contents(&mut many, 1).is_empty());
+}
+
+#[test]
+fn a_parcel_is_not_mistaken_for_one_of_an_earlier_start() {
+    let (mut many, [first, _]) = two();
+    let _ = many.push(&[0, 1], message("before")).unwrap();
+    many.commit();
+    let left = many.left(None);
+    many = many.start(left, 2);
+    let _ = many.push(&[0, 1], message("after")).unwrap();
+    many.commit_one(first);
+    let left = many.left(None);
+    many = many.start(left, 2);
+    many.commit();
+    assert_eq!(contents(&mut many, 1), ["before", "after"]);
+}
+
+#[test]
+fn a_repeat_of_a_push_to_several_shards_is_answered_when_all_have_it() {
+    let mut channels = ["one", "two"].map(channel);
+    channels[0].deduplication_window_seconds = 60;
+    let (mut many, [first, _]) = two_of(channels);
+    let keyed = || Push { key: Some(keys::PushKey { hash: 1, fingerprint: 1 }), ..message("to both") };
+    let pushed = many.push(&[0, 1], keyed()).unwrap();
+    many.commit_one(first);
+    let again = many.push(&[0, 1], keyed()).unwrap();
+    assert!(again.replayed && again.id == pushed.id);
+    assert!(!is_kept(&pushed.ticket) && !is_kept(&again.ticket), "the other shard does not have it");
+    many.commit();
+    assert!(is_kept(&pushed.ticket) && is_kept(&again.ticket));
+}

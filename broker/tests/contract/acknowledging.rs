@@ -1,4 +1,4 @@
-//! Pull, what it says of messages that it gets or has: `ack=auto`, `Acknowledge`, `Receive-Attempt-Id`.
+//! Pull, with operations on other leases: `ack=auto`, `Acknowledge`, `Receive-Attempt-Id`.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
@@ -58,14 +58,14 @@ async fn a_restante_settle_that_is_not_yes_is_400() {
 }
 
 #[tokio::test]
-async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_gives_no_message_twice() {
+async fn a_batch_that_lingers_beyond_its_leases_and_settles_them_delivers_no_message_twice() {
     let broker = with_orders(|orders| orders.delivery.lease_seconds = 1).await;
     broker.pushed("acme/orders", "once").await;
     let path = "/v1/batches/acme/orders?wait=5&ack=auto&linger_ms=2500";
     let lingering = broker.request(Method::GET, path).header("restante-settle", "yes");
     let lingering = tokio::spawn(lingering.send());
     let other = broker.pull("acme/orders", "wait=20&lease=60");
-    // Asked for after the batch has the message, it comes when the lease of the batch has ended.
+    // Pulled after the batch has the message; it would come when the batch's lease expired.
     broker.wait_for_metric("restante_messages_delivered_total", 1.0).await;
     assert_eq!(other.send().await.unwrap().text().await.unwrap(), "once");
     assert_eq!(lingering.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
@@ -193,7 +193,7 @@ async fn a_repeat_of_an_attempt_gets_the_same_message_and_lease_at_once_and_is_n
     let lease = header(&again, "location");
     assert_eq!(again.text().await.unwrap(), "1");
     assert_eq!(broker.metric("restante_messages_delivered_total").await, 1.0);
-    // Settled, the attempt has nothing any more: it is a new one.
+    // After the settle the attempt holds nothing, so its id is a new attempt.
     broker.request(Method::DELETE, &lease).send().await.unwrap();
     let response = attempt(&broker, "a-1", "wait=5").send().await.unwrap();
     assert_eq!(response.text().await.unwrap(), "2");
@@ -210,7 +210,7 @@ async fn while_an_attempt_waits_its_repeat_takes_its_place_and_the_first_gets_40
     assert_problem(first.await.unwrap().unwrap(), 409, ProblemType::AttemptRepeated).await;
     broker.pushed("acme/orders", "1").await;
     broker.pushed("acme/orders", "2").await;
-    // It has the first's place, before the one that came in between.
+    // It has the first's place, before the pull in between.
     assert_eq!(repeat.await.unwrap().unwrap().text().await.unwrap(), "1");
     assert_eq!(second.await.unwrap().unwrap().text().await.unwrap(), "2");
 }
@@ -227,7 +227,8 @@ async fn an_attempt_whose_lease_ended_is_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hung_up_while_its_message_came_finds_it_by_its_attempt_or_leaves_it_to_the_next() {
+async fn a_receiver_that_hung_up_during_a_delivery_finds_the_message_by_its_attempt_or_leaves_it_to_the_next()
+{
     let broker = with_orders(|_| ()).await;
     let waiting = tokio::spawn(attempt(&broker, "a", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;

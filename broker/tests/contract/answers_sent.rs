@@ -1,4 +1,4 @@
-//! An answer that was made is always sent: whatever follows its request, and however its connection ends.
+//! A completed answer is always sent, whatever follows its request, and however its connection ends.
 
 use reqwest::StatusCode;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -8,7 +8,7 @@ use crate::{
     raw::{Answer, answer, connect, sent, status, until_closed},
 };
 
-/// What a peer may send behind a request.
+/// Bytes that a peer may send after a request.
 const TAILS: [(&str, &str); 6] = [
     ("nothing", ""),
     ("an empty line", "\r\n"),
@@ -18,10 +18,10 @@ const TAILS: [(&str, &str); 6] = [
     ("a whole request", "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"),
 ];
 
-/// How a request may ask for its connection to go on.
+/// Ways to ask for a persistent connection.
 const ENDS: [(&str, &str); 3] = [("HTTP/1.1", ""), ("HTTP/1.1", "Connection: close\r\n"), ("HTTP/1.0", "")];
 
-/// Sends a request in every form with everything behind it. The first answer is always this one.
+/// Sends a request in every form, followed by everything. The first answer is always the expected one.
 async fn always(at: impl AsyncFn() -> TcpStream, method_and_path: &str, rest: &str, wanted: StatusCode) {
     for (version, connection) in ENDS {
         for (what, tail) in TAILS {
@@ -87,7 +87,7 @@ async fn the_admin_port_answers_whatever_follows_a_request() {
     always(at, "GET /livez", "\r\n", StatusCode::OK).await;
 }
 
-/// What a head that is no head is answered, after which the connection closes.
+/// The answer to an invalid head, after which the connection closes.
 async fn refused(head: &[u8]) -> u16 {
     let broker = Broker::serving(ORDERS);
     let mut stream = connect(&broker).await;

@@ -1,4 +1,4 @@
-//! Backups: taken while traffic goes on, restored whole or not at all.
+//! Backups: taken under traffic, and restored completely or not at all.
 
 use std::{
     collections::HashSet,
@@ -24,7 +24,7 @@ use crate::{
     operator::{channel, control, orders, with_channels_and_flags},
 };
 
-/// The words of the command that takes a backup.
+/// The arguments of the backup command.
 pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
     let url = format!("http://{}", broker.address("--control-listen"));
     let token = broker.folder.path().join("token").display().to_string();
@@ -32,7 +32,7 @@ pub(crate) fn taking(broker: &Broker, file: &Path) -> [String; 7] {
     ["backup", "--control-url", &url, "--control-token-file", &token, "--output", &file].map(str::to_owned)
 }
 
-/// Takes a backup by the command, into a file.
+/// Takes a backup with the command, into a file.
 pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     let file = broker.folder.path().join(name);
     let output = care(&taking(broker, &file).each_ref().map(String::as_str));
@@ -40,7 +40,7 @@ pub(crate) fn backed_up(broker: &Broker, name: &str) -> PathBuf {
     file
 }
 
-/// Restores a backup beside it.
+/// Restores a backup next to it.
 pub(crate) fn restored(backup: &Path, name: &str) -> PathBuf {
     let folder = backup.with_file_name(name);
     let output = care(&["restore", backup.to_str().unwrap(), folder.to_str().unwrap()]);
@@ -53,7 +53,7 @@ pub(crate) async fn small() -> Broker {
 }
 
 #[tokio::test]
-async fn a_backup_is_a_store_of_its_own_that_goes_on_where_the_other_was() {
+async fn a_restored_backup_is_a_store_of_its_own_and_continues_from_the_backup() {
     let mut broker = with_channels_and_flags(&[orders(|_| {}), channel("gone")], &[]).await;
     broker.pushed("acme/orders", "leased").await;
     let (_, lease) = broker.pulled("acme/orders").await;
@@ -83,12 +83,12 @@ async fn a_backup_is_a_store_of_its_own_that_goes_on_where_the_other_was() {
     assert_ne!(deleted.status(), StatusCode::OK);
 }
 
-/// What senders and receivers were answered.
+/// The answers that senders and receivers got.
 #[derive(Default)]
 struct Ledger {
     next: AtomicU64,
     acknowledged: Mutex<HashSet<u64>>,
-    /// Settles that were sent; the answer may be on its way.
+    /// Settles that were sent, perhaps without an answer yet.
     settling: Mutex<HashSet<u64>>,
     settled: Mutex<HashSet<u64>>,
     enough: AtomicBool,
@@ -104,10 +104,10 @@ impl Ledger {
     }
 }
 
-/// Bytes of a content, besides its number.
+/// Bytes of a body, besides its number.
 const CONTENT_BYTES: usize = 16 << 10;
 
-/// The number in a content.
+/// The number in a body.
 fn number(content: &[u8]) -> u64 {
     let digits = content.split(|byte| *byte == b' ').next().unwrap();
     std::str::from_utf8(digits).unwrap().parse().unwrap()
@@ -121,7 +121,7 @@ async fn send(broker: Rc<Broker>, ledger: Rc<Ledger>) {
     }
 }
 
-/// Settles all but every eighth.
+/// Settles all messages but every eighth.
 async fn receive(broker: Rc<Broker>, ledger: Rc<Ledger>) {
     while !ledger.enough.load(SeqCst) {
         let response = broker.pull("acme/orders", "wait=1&lease=3600").send().await.unwrap();
@@ -170,7 +170,7 @@ async fn backups_under_traffic() {
         let mut archive = Vec::new();
         while let Some(piece) = response.chunk().await.unwrap() {
             archive.extend_from_slice(&piece);
-            // A reader so slow that segments are wanted back which are not copied yet.
+            // A slow reader, so that segments become free before the backup has copied them.
             let seen = ledger.acknowledged();
             while ledger.acknowledged() < seen + 2 {
                 tokio::task::yield_now().await;
@@ -234,7 +234,7 @@ async fn a_backup_that_is_cut_off_or_altered_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_is_restored_over_something_but_when_that_is_moved_away() {
+async fn a_restore_replaces_a_folder_only_if_that_is_moved_away() {
     let mut broker = small().await;
     broker.pushed("acme/orders", "x").await;
     let file = backed_up(&broker, "backup.tar");
@@ -274,11 +274,11 @@ async fn a_backup_of_a_damaged_log_is_whole_and_names_the_damage() {
 }
 
 #[tokio::test]
-async fn a_backup_is_not_blamed_for_a_disk_that_does_not_take_it() {
+async fn a_failing_target_disk_is_not_reported_as_damage_of_the_backup() {
     let broker = small().await;
     broker.pushed("acme/orders", "x".repeat(10_000)).await;
     let file = backed_up(&broker, "backup.tar");
-    // No file can be longer than this: so a test makes a disk fail.
+    // A limit of the file size makes the disk fail.
     let mut command = std::process::Command::new("prlimit");
     command.args(["--fsize=4096", "sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     command.args([env!("CARGO_BIN_EXE_restante-broker"), "restore"]);
@@ -359,7 +359,7 @@ async fn one_backup_at_a_time_and_a_restored_folder_runs() {
     }
 }
 
-/// An archive of one file with these bytes, which says that it is padded to a length.
+/// An archive of one file with these bytes, with a header for another length.
 fn archive_of(name: &str, contents: &[u8], padded: Option<u64>) -> Vec<u8> {
     let manifest = Manifest::new(uuid::Uuid::from_u128(7), "2026-11-23T23:24:24Z".to_owned());
     let mut writer = Writer::new(manifest, 0);
@@ -372,7 +372,7 @@ fn archive_of(name: &str, contents: &[u8], padded: Option<u64>) -> Vec<u8> {
 }
 
 #[test]
-fn a_backup_with_lengths_that_no_file_has_is_refused_and_fills_nothing() {
+fn a_backup_with_impossible_lengths_is_refused_and_fills_no_disk() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
     let restore = || care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
@@ -394,14 +394,14 @@ fn a_backup_with_lengths_that_no_file_has_is_refused_and_fills_nothing() {
 }
 
 #[test]
-fn a_backup_that_says_of_a_file_that_it_is_endless_is_refused_before_it_is_read() {
+fn a_backup_with_an_endless_file_is_refused_before_it_is_read() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, target) = (folder.path().join("backup.tar"), folder.path().join("new"));
     for (name, kind, says) in [
         ("restante.json", tar::EntryType::Regular, "at most 65536"),
         ("log/00000001.seg", tar::EntryType::Regular, "at most 2147483648"),
         ("addresses/journal", tar::EntryType::Regular, "at most 17179869184"),
-        // Of names that are told in a file of their own, and of extensions.
+        // Names in a file of their own, and extensions.
         ("././@LongLink", tar::EntryType::GNULongName, "which is not of a backup"),
         ("PaxHeaders/x", tar::EntryType::XHeader, "which is not of a backup"),
     ] {
@@ -411,7 +411,7 @@ fn a_backup_that_says_of_a_file_that_it_is_endless_is_refused_before_it_is_read(
         header.set_size(1 << 40);
         header.set_cksum();
         fs::write(&file, header.as_bytes()).unwrap();
-        // As long as it says, and with nothing in it.
+        // Of the declared length, without content.
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
         let output = care(&["restore", file.to_str().unwrap(), target.to_str().unwrap()]);
         assert_eq!(status(&output), 2);

@@ -1,4 +1,4 @@
-//! What a backup is written to, what is said of its damage, and what may follow on it.
+//! Targets of a backup, reports of damage in it, and trailing bytes.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ fn take(broker: &Broker, file: &Path) -> Output {
 }
 
 #[tokio::test]
-async fn an_output_that_is_no_file_is_refused_and_stays_as_it_is() {
+async fn an_output_that_is_not_a_file_is_refused_and_unchanged() {
     let broker = small().await;
     let at = |name: &str| broker.folder.path().join(name);
     mknodat(CWD, at("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -42,7 +42,7 @@ async fn an_output_that_is_no_file_is_refused_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_backup_writes_to_no_file_but_the_one_that_it_makes() {
+async fn a_backup_writes_only_to_the_file_that_it_creates() {
     let broker = small().await;
     let at = |name: &str| broker.folder.path().join(name);
     fs::write(at("first.tar.part"), "somebody's notes").unwrap();
@@ -57,7 +57,7 @@ async fn a_backup_writes_to_no_file_but_the_one_that_it_makes() {
 }
 
 #[tokio::test]
-async fn a_backup_of_before_is_replaced_once_the_new_one_is_whole_and_nothing_else_is_left() {
+async fn an_earlier_backup_is_replaced_once_the_new_one_is_complete_and_no_other_file_remains() {
     let broker = small().await;
     let file = broker.folder.path().join("backups/backup.tar");
     fs::create_dir(file.parent().unwrap()).unwrap();
@@ -72,7 +72,7 @@ async fn a_backup_of_before_is_replaced_once_the_new_one_is_whole_and_nothing_el
 }
 
 #[tokio::test]
-async fn a_backup_names_each_message_that_is_not_what_was_written() {
+async fn a_backup_names_each_damaged_message() {
     let broker = small().await;
     for number in 0..6 {
         broker.pushed("acme/orders", format!("message {number}")).await;
@@ -94,7 +94,7 @@ async fn a_backup_names_each_message_that_is_not_what_was_written() {
 }
 
 #[tokio::test]
-async fn what_follows_on_the_end_of_a_backup_makes_it_no_whole_one() {
+async fn trailing_bytes_make_a_backup_invalid() {
     let broker = small().await;
     let file = backed_up(&broker, "backup.tar");
     let whole = fs::read(&file).unwrap();
@@ -109,7 +109,7 @@ async fn what_follows_on_the_end_of_a_backup_makes_it_no_whole_one() {
         assert!(stderr(&output).contains("follow on its end"), "{}", stderr(&output));
         assert!(!target.exists());
     }
-    // As tar fills an archive up.
+    // Padding like tar's.
     let output = restore(&[&whole, &[0; 10240][..]].concat());
     assert_eq!(status(&output), 0, "{}", stderr(&output));
 }

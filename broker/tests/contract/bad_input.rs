@@ -1,4 +1,4 @@
-//! Bad input: each gets a problem that says what to do, and nothing is lost.
+//! Bad input: each gets a problem with advice, and nothing is lost.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::broker::{Broker, DEADLINE, ORDERS, assert_problem, header};
 
-/// Sends bytes as they are, ends the sending side, and reads the answer.
+/// Sends raw bytes, ends the sending side, and reads the answer.
 async fn raw(broker: &Broker, request: &str) -> String {
     let mut stream = TcpStream::connect(broker.data()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();

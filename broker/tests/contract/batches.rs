@@ -1,4 +1,4 @@
-//! Many at once: batches both ways, in JSON and in frames, and settlements in bulk.
+//! Batches: pushes and pulls in JSON and in frames, and settlements in bulk.
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use restante_wire::{
@@ -99,7 +99,7 @@ async fn a_batch_that_does_not_parse_is_400_and_stores_nothing() {
     assert_eq!(stats(&broker, "orders").await.messages(), 0);
 }
 
-/// The detail of an item's problem, which is `item-malformed`; nothing of one that is stored.
+/// The detail of an item's problem, which is `item-malformed`; empty for a stored item.
 fn malformed(result: &PushResult) -> String {
     let problem = result.problem.as_ref().unwrap_or_else(|| panic!("{result:?} is stored"));
     assert_eq!((result.status, problem.problem_type()), (400, Some(ProblemType::ItemMalformed)), "{problem}");
@@ -194,7 +194,7 @@ async fn a_batch_of_more_items_than_a_thousand_is_refused_at_that_item_and_not_r
     let send = |path: &str, body: String| {
         broker.request(Method::POST, path).header("content-type", "application/json").body(body).send()
     };
-    // What follows the item that is too much is no JSON, and nobody gets so far as to see it.
+    // The bytes after the item beyond the limit are not JSON, and are never read.
     let batch =
         format!("{{\"messages\": [{}{{\"content\": \"\"}}, oh no", "{\"content\": \"\"},".repeat(1000));
     let response = send("/v1/batches/acme/orders", batch).await.unwrap();

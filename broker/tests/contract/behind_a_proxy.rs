@@ -1,4 +1,4 @@
-//! Behind a proxy that is trusted: many clients behind one address, on one connection, are many.
+//! Behind a trusted proxy, many clients behind one address, on one connection, are many.
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
@@ -9,7 +9,7 @@ use crate::{
 
 const FLAGS: [&str; 4] = ["--trusted-proxies", "127.0.0.0/8", "--requests-max", "400"];
 
-/// The one connection of a proxy.
+/// The only connection of a proxy.
 struct Proxy<'a> {
     broker: &'a Broker,
     connection: Client,
@@ -20,14 +20,14 @@ impl<'a> Proxy<'a> {
         Self { broker, connection: Client::builder().http2_prior_knowledge().build().unwrap() }
     }
 
-    /// A request that it passes on for a client.
+    /// A request that the proxy forwards for a client.
     fn ask(&self, client: &str, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}{path}", self.broker.data());
         self.connection.request(method, url).header("x-forwarded-for", client)
     }
 }
 
-/// As many requests of one client as wait for an answer.
+/// The limit of one client's open requests, all waiting for an answer.
 async fn hostile(proxy: &Proxy<'_>, client: &str, open: f64) -> Vec<tokio::task::JoinHandle<()>> {
     let held = (0..500).map(|_| {
         let waits = proxy.ask(client, Method::GET, "/v1/messages/acme/orders?wait=20").send();
@@ -42,7 +42,7 @@ async fn hostile(proxy: &Proxy<'_>, client: &str, open: f64) -> Vec<tokio::task:
 async fn of_a_thousand_clients_behind_one_connection_one_that_is_hostile_keeps_nobody_from_being_served() {
     let broker = Broker::with_flags(ORDERS, &FLAGS);
     let proxy = Proxy::before(&broker);
-    // Three quarters of all requests are one client's at most.
+    // One client gets at most three quarters of all requests.
     let held = hostile(&proxy, "198.51.100.66", 300.0).await;
     for number in 0..1000 {
         let client = format!("203.0.{}.{}", number / 250, number % 250);
@@ -64,10 +64,10 @@ async fn a_hostile_client_behind_a_proxy_is_told_that_it_has_too_many_requests()
 }
 
 #[tokio::test]
-async fn who_is_no_trusted_proxy_is_one_client_whatever_it_says() {
+async fn a_peer_that_is_not_a_trusted_proxy_is_one_client_whatever_its_headers_say() {
     let broker = Broker::with_flags(ORDERS, &["--trusted-proxies", "10.0.0.0/8", "--requests-max", "400"]);
     let proxy = Proxy::before(&broker);
-    // Of one connection that is no proxy's, as many as it may have streams.
+    // One connection of another peer, with the maximum of its streams.
     let held = hostile(&proxy, "198.51.100.66", 100.0).await;
     held.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -1,4 +1,4 @@
-//! What the data port serves beside the contract: health checks, and the pages of problem types; and paths behind a prefix.
+//! Routes of the data port besides the contract: health checks, pages of problem types, and paths behind a prefix.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
@@ -9,7 +9,7 @@ use crate::{
     operator::programmed_by_an_operator,
 };
 
-/// What each port answers to a health check.
+/// The answer of each port to a health check.
 async fn probes(broker: &Broker, path: &str) -> [(StatusCode, String); 2] {
     let response = broker.request(Method::GET, path).send().await.unwrap();
     [(response.status(), response.text().await.unwrap()), broker.admin(path).await]
@@ -27,7 +27,7 @@ async fn a_balancer_that_reaches_the_data_port_alone_sees_whether_the_broker_is_
         let head = broker.request(Method::HEAD, path).send().await.unwrap();
         assert_eq!(head.status(), StatusCode::OK, "{path}");
     }
-    // A request that is open keeps the drain from ending: its body is not all there yet.
+    // An open request keeps the drain from ending: its body is not complete yet.
     let (body, chunks) = chunks_to_send();
     let open = tokio::spawn(broker.push("acme/orders", reqwest::Body::wrap_stream(chunks)).send());
     body.send(Ok("half")).await.unwrap();
@@ -101,7 +101,7 @@ async fn location_begins_with_the_path_of_the_external_url_and_the_broker_serves
     assert!(lease.starts_with("/shared/mq/v1/leases/"), "{lease}");
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
     assert_eq!(settled.status(), StatusCode::NO_CONTENT);
-    // The path may be acknowledged as it is.
+    // The path can be used unchanged to acknowledge.
     let (_, second) = broker.pulled("acme/orders").await;
     let response = broker.pull("acme/orders", "wait=0").header("acknowledge", &second).send().await.unwrap();
     assert!(response.headers().get("acknowledge-failed").is_none(), "{response:?}");

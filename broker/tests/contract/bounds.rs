@@ -1,5 +1,5 @@
-//! Every bound holds when it matters: whatever a hundred requests ask for whose clients read nothing or send nothing, the broker
-//! stays within its memory, others are served meanwhile, and nothing is left when they are gone.
+//! Every limit holds under load: whatever a hundred requests ask for whose clients read or send nothing, the broker
+//! stays within its memory, serves others meanwhile, and keeps nothing when they are gone.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,23 @@ use crate::{
     raw::sent,
 };
 
-/// Requests at a time.
+/// Concurrent requests.
 const AT_ONCE: usize = 100;
-/// What the flags of these tests grant, all together.
+/// The sum of the limits that the flags of these tests set.
 const FLAGS_BYTES: u64 = (32 + 32 + 16) << 20;
-/// Buffers of connections, and what the allocator keeps.
+/// Buffers of connections, and the allocator's reserve.
 const BESIDES_BYTES: u64 = 48 << 20;
-/// What stands for being served: no client waits longer.
+/// The longest wait that still counts as served.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What clients do that is not fair.
+/// The behaviour of an unfair client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unfair {
     ReadNothing,
     SendNothing,
 }
 
-/// A broker with little memory, 48 messages of 1 MiB in one channel and none in another.
+/// A broker with little memory, 48 messages of 1 MiB in one channel, and none in another.
 async fn broker() -> Broker {
     let flags = [
         ["--body-memory", "32MiB"],
@@ -43,7 +43,7 @@ async fn broker() -> Broker {
     broker
 }
 
-/// The longest that a push to another channel takes, of a few.
+/// The longest of a few pushes to another channel.
 async fn longest_push(broker: &Broker) -> Duration {
     let mut longest = Duration::ZERO;
     for _ in 0..20 {
@@ -54,7 +54,7 @@ async fn longest_push(broker: &Broker) -> Duration {
     longest
 }
 
-/// The requests over HTTP/1, a connection each.
+/// The requests over HTTP/1, one connection each.
 async fn over_http_1(
     broker: &Broker,
     method: &str,
@@ -161,7 +161,7 @@ async fn messages_that_come_to_many_waiting_receivers_who_read_nothing_are_lease
     for _ in 0..60 {
         broker.pushed("acme/orders", vec![b'x'; 1 << 20]).await;
     }
-    // Three quarters of the memory are one client's.
+    // One client gets three quarters of the memory.
     assert_eq!(broker.metric("restante_messages_delivered_total").await, 24.0);
     assert!(broker.peak_memory() - before < FLAGS_BYTES + BESIDES_BYTES);
     longest_push(&broker).await;
@@ -181,7 +181,7 @@ async fn a_stream_whose_window_stays_shut_is_reset_and_others_of_its_connection_
         bytes.extend(h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, number, &block));
     }
     let mut stream = sent(&broker, &bytes).await;
-    // The first is reset, and its message goes to the second; which is reset as well.
+    // The first stream is reset, and its message goes to the second, which is reset as well.
     let reset = h2::next_of(&mut stream, h2::RST_STREAM).await;
     assert_eq!(reset.stream, 1);
     broker.wait_for_metric("restante_write_timeouts_total", 1.0).await;
@@ -218,7 +218,7 @@ async fn a_stream_whose_window_drips_is_reset() {
                 std::future::pending::<()>().await;
             }
             h2::next_of(&mut reading, h2::DATA).await;
-            // A scrape in between, so that it is no flood.
+            // A scrape in between, so that it does not count as a flood.
             broker.metric("restante_requests_open").await;
         }
     };
@@ -238,7 +238,7 @@ async fn a_connection_whose_answer_is_still_read_is_not_idle() {
     let request = h2::frame(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, 1, &block);
     let mut stream = sent(&broker, [h2::preface_with_window(1000), request].concat()).await;
     h2::next_of(&mut stream, h2::DATA).await;
-    // Longer than it might be idle, by the broker's own clock: another connection has come and gone meanwhile.
+    // Longer than the idle timeout, by the broker's own clock: another connection has come and gone meanwhile.
     let request = "GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\n\r\n";
     crate::raw::until_closed(&mut sent(&broker, request).await).await;
     let update = h2::frame(h2::WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes());

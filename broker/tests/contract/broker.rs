@@ -1,4 +1,4 @@
-//! A broker of the test's own: the real binary, on ports that the system chooses, with a data folder of its own.
+//! A broker for a test: the real binary, on ports that the system chooses, with a data folder of its own.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use restante_wire::{Problem, ProblemType};
 use tempfile::TempDir;
 
-/// Whatever a test waits for comes within this, or the test fails.
+/// Time limit for everything that a test waits for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One channel, `acme/orders`, with short bounds.
@@ -42,12 +42,12 @@ struct Running {
 }
 
 impl Broker {
-    /// A broker that serves these manifests.
+    /// A broker with these manifests.
     pub(crate) fn serving(manifests: &str) -> Self {
         Self::with_flags(manifests, &[])
     }
 
-    /// A broker that serves these manifests, with further flags.
+    /// A broker with these manifests and further flags.
     pub(crate) fn with_flags(manifests: &str, flags: &[&str]) -> Self {
         let mut broker = Self::prepared(flags);
         broker.write_manifests(manifests);
@@ -68,19 +68,19 @@ impl Broker {
             ["--segment-size", "4MiB"].map(Into::into).into()
         };
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        // Built with the whole workspace, reqwest has TLS and wants a provider, though these tests speak none.
+        // In a build of the whole workspace, reqwest has TLS and needs a provider, even though these tests use none.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // A connection for each request: none is lost to a broker that stops or restarts between two.
+        // A connection per request: none is lost to a broker that stops or restarts between two.
         let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
         Self { folder: Arc::new(folder), client, arguments, process: None }
     }
 
-    /// Further flags, for its next start.
+    /// Adds flags for its next start.
     pub(crate) fn add_flags(&mut self, flags: &[&str]) {
         self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     }
 
-    /// A flag has another value from its next start on.
+    /// Changes a flag for its next start.
     pub(crate) fn set_flag(&mut self, flag: &str, value: &str) {
         let at = self.arguments.iter().position(|argument| argument == flag).expect("it has the flag");
         self.arguments[at + 1] = value.to_owned();
@@ -100,7 +100,7 @@ impl Broker {
         self.folder.path().join("data")
     }
 
-    /// The file of a log, in the data folder, in which these bytes are; and where.
+    /// The file of a log, by its path in the data folder, that has these bytes; and their offset.
     pub(crate) fn segment_with(&self, bytes: &[u8]) -> (String, usize) {
         let folders = std::fs::read_dir(self.data_folder()).unwrap().map(|entry| entry.unwrap().path());
         let logs = folders.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("log"));
@@ -117,8 +117,8 @@ impl Broker {
         std::fs::write(self.manifests().join("channels.yaml"), text).unwrap();
     }
 
-    /// The command that starts it. A file that would be longer than its limit is an error to it, and no signal: so a test makes a
-    /// disk fail.
+    /// The command that starts it. Exceeding a limit of the file size is an error to the broker instead of a signal: so
+    /// a test makes a disk fail.
     pub(crate) fn command(&self) -> Command {
         let broker = command(&self.data_folder(), &self.arguments);
         let mut command = Command::new("sh");
@@ -127,14 +127,14 @@ impl Broker {
         command
     }
 
-    /// From now on the broker can write no file beyond so many bytes.
+    /// Limits the size of files that the broker can write from now on.
     pub(crate) fn limit_files(&self, bytes: u64) {
         let pid = rustix::process::Pid::from_child(&self.process.as_ref().unwrap().child);
         let limit = rustix::process::Rlimit { current: Some(bytes), maximum: None };
         rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
     }
 
-    /// Waits for its end: the status, and the last line of its log.
+    /// Waits for its end. Returns the status, and the last line of its log.
     pub(crate) fn last_word(&mut self) -> (Option<i32>, String) {
         let mut last = String::new();
         let running = self.process.as_mut().unwrap();
@@ -151,7 +151,7 @@ impl Broker {
         self.start_saying(&[]);
     }
 
-    /// The same, and waits for these lines of its log before.
+    /// [`Self::start`], waiting for these lines of its log first.
     pub(crate) fn start_saying(&mut self, lines: &[&str]) {
         let mut child = self.command().spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -163,7 +163,7 @@ impl Broker {
         }
     }
 
-    /// Waits for a line of the broker's log; `None` when the broker ends first.
+    /// Waits for a line of the broker's log; `None` if the broker ends first.
     pub(crate) fn wait_for_log(&mut self, wanted: &str) -> Option<String> {
         let running = self.process.as_mut().unwrap();
         let deadline = Instant::now() + DEADLINE;
@@ -195,7 +195,6 @@ impl Broker {
         self.address("--listen")
     }
 
-    /// A request to the data port.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.data()))
     }
@@ -208,19 +207,19 @@ impl Broker {
         self.request(Method::GET, &format!("/v1/messages/{address}?{query}"))
     }
 
-    /// A pull that settles what it gets.
+    /// A pull that settles its message.
     pub(crate) fn take(&self, address: &str, wait: &str) -> RequestBuilder {
         self.pull(address, &format!("{wait}&ack=auto")).header("restante-settle", "yes")
     }
 
-    /// Pushes, which must succeed, and returns the message's id.
+    /// Pushes a message and returns its id.
     pub(crate) async fn pushed(&self, address: &str, content: impl Into<reqwest::Body>) -> String {
         let response = self.push(address, content).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         header(&response, "message-id")
     }
 
-    /// Pulls a message, which must be there, and returns its content and its lease's path.
+    /// Pulls a message and returns its body and its lease's path.
     pub(crate) async fn pulled(&self, address: &str) -> (Vec<u8>, String) {
         let response = self.pull(address, "wait=5").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -228,14 +227,14 @@ impl Broker {
         (response.bytes().await.unwrap().to_vec(), lease)
     }
 
-    /// What the admin port says at a path.
+    /// The answer of the admin port at a path.
     pub(crate) async fn admin(&self, path: &str) -> (StatusCode, String) {
         let url = format!("http://{}{path}", self.address("--admin-listen"));
         let response = self.client.get(url).send().await.unwrap();
         (response.status(), response.text().await.unwrap())
     }
 
-    /// The value of a metric without labels, or with them.
+    /// The value of a series, with or without labels.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let path = if series.starts_with("restante_channel_") { "/metrics/channels" } else { "/metrics" };
         let (_, text) = self.admin(path).await;
@@ -252,7 +251,7 @@ impl Broker {
         }
     }
 
-    /// The most memory that the broker has had, in bytes (`VmHWM` in proc(5)).
+    /// The peak memory of the broker, in bytes (`VmHWM` in proc(5)).
     pub(crate) fn peak_memory(&self) -> u64 {
         let pid = self.process.as_ref().unwrap().child.id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -260,7 +259,7 @@ impl Broker {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// Waits until nothing changes any more in what is open and in memory.
+    /// Waits until open files and memory do not change any more.
     pub(crate) async fn wait_for_quiet(&self) {
         let metrics = [
             "restante_requests_open",
@@ -282,21 +281,20 @@ impl Broker {
         }
     }
 
-    /// Sends a signal to the broker.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let child = &self.process.as_ref().unwrap().child;
         let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Kills the broker as a power cut would its process, and waits for its end.
+    /// Kills the broker, like a power cut, and waits for its end.
     pub(crate) fn kill(&mut self) {
         let mut running = self.process.take().unwrap();
         running.child.kill().unwrap();
         running.child.wait().unwrap();
     }
 
-    /// Tells the broker to stop, and waits for its end.
+    /// Stops the broker, and waits for its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait_for_end()
@@ -335,7 +333,7 @@ pub(crate) fn command(data_folder: &Path, arguments: &[String]) -> Command {
     command
 }
 
-/// What a broker says that ends by itself. One that goes on is ended, and the test with it.
+/// The output of a broker that ends by itself. A broker that continues is killed, and the test fails.
 pub(crate) fn ended(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&child);
@@ -352,7 +350,7 @@ pub(crate) fn header(response: &Response, name: &str) -> String {
     value.to_str().unwrap().to_owned()
 }
 
-/// The answer is a problem of this type, and says something of this instance.
+/// Asserts that the answer is a problem of this type, with a detail.
 pub(crate) async fn assert_problem(response: Response, status: u16, kind: ProblemType) -> Problem {
     assert_eq!(response.status(), status, "{response:?}");
     assert_eq!(header(&response, "content-type"), "application/problem+json");

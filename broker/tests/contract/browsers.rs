@@ -1,4 +1,4 @@
-//! Who may learn what, of an open broker: browsers are kept out.
+//! Access from browsers to an open broker: it is refused.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use restante_wire::ProblemType;
@@ -35,7 +35,7 @@ async fn a_host_that_is_no_address_is_403_unless_its_name_is_listed() {
     }
 }
 
-/// A pull with what a browser says of it.
+/// A pull with the headers of a browser.
 fn fetched(broker: &Broker, headers: &[(&'static str, &'static str)]) -> RequestBuilder {
     let pull = broker.take("acme/orders", "wait=0");
     headers.iter().fold(pull, |pull, (name, value)| pull.header(*name, *value))
@@ -75,7 +75,7 @@ async fn the_document_may_be_opened_in_a_browser() {
 #[tokio::test]
 async fn the_fetch_of_node_is_served() {
     let broker = Broker::serving(ORDERS);
-    // What it sends, of all that a browser sends.
+    // Of a browser's headers it sends only these.
     let headers = [("sec-fetch-mode", "cors"), ("accept-language", "*"), ("user-agent", "node")];
     assert_eq!(fetched(&broker, &headers).send().await.unwrap().status(), StatusCode::NO_CONTENT);
 }

@@ -1,4 +1,4 @@
-//! Data care through the real binary: a folder is looked at, dumped and salvaged, and is as it was afterwards.
+//! Maintenance commands of the real binary: a folder is checked, dumped and salvaged, and is unchanged afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ pub(crate) fn care(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_restante-broker")).args(arguments).output().unwrap()
 }
 
-/// The same, on a folder.
+/// Runs a command on a folder.
 pub(crate) fn on(folder: &Path, command: &str, flags: &[&str]) -> Output {
     let folder = folder.to_str().unwrap();
     care(&[&[command, folder], flags].concat())
@@ -35,7 +35,7 @@ pub(crate) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// The messages that a dump tells of.
+/// The messages in a dump.
 pub(crate) fn dumped(folder: &Path, flags: &[&str]) -> Vec<Value> {
     let output = on(folder, "dump", flags);
     assert!(status(&output) < 2, "{}", stderr(&output));
@@ -57,8 +57,8 @@ pub(crate) fn bytes_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// A data folder whose broker was killed, with messages 0 to 9 of which the odd ones are settled, one that is leased and one
-/// that is dead.
+/// A data folder whose broker was killed, with messages 0 to 9: the odd ones are settled, one is leased and one is
+/// dead.
 pub(crate) async fn used() -> Broker {
     let mut broker = Broker::serving(ORDERS);
     for number in 0..10 {
@@ -78,7 +78,7 @@ pub(crate) async fn used() -> Broker {
     }
     let (_, dead) = broker.pulled("acme/orders").await;
     broker.request(Method::POST, &format!("{dead}/reject?reason=torn")).send().await.unwrap();
-    // Told only once all is written that was said before.
+    // Its answer comes after all earlier records are written.
     broker.push("acme/orders", vec![0xff, 0xfe]).header("message-group", "g").send().await.unwrap();
     broker.kill();
     broker
@@ -172,7 +172,7 @@ async fn a_damaged_frame_is_named_and_what_lies_around_it_is_dumped() {
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();
-    // In the head of its record: of a content alone only that message would be lost.
+    // In the head of its record: damage in a body alone would lose only that message.
     bytes[place - 40] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let output = on(&broker.data_folder(), "check", &["--json"]);
@@ -195,7 +195,7 @@ async fn a_damaged_frame_is_named_and_what_lies_around_it_is_dumped() {
 #[tokio::test]
 async fn where_only_contents_that_no_message_needs_are_gone_nobody_is_sent_to_dead_letters() {
     let broker = used().await;
-    // Of a message that was settled.
+    // The body of a settled message.
     let (file, place) = broker.segment_with(b"meta-number3");
     let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();

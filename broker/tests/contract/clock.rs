@@ -1,4 +1,4 @@
-//! The wall clock, where it is the only one that tells how long no broker ran: by the log of a broker of another machine.
+//! Downtime that only the wall clock measures: the log of a broker on another machine.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -12,14 +12,14 @@ use crate::broker::{Broker, ORDERS};
 
 const DAYS: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// A broker that stored two messages, one that lives for an hour and one that is due in an hour; then its log says that it ran
-/// on another machine, two days ago by the wall clock.
+/// A broker that stored two messages, one that expires in an hour and one that is due in an hour. Then its log says
+/// that it ran on another machine, two days ago by the wall clock.
 async fn moved(flags: &[&str]) -> Broker {
     let then = TimeSource::system().wall() - DAYS.as_millis() as u64;
     moved_from(flags, then).await
 }
 
-/// The same, with what the wall clock of the other machine showed.
+/// [`moved`], with the wall clock of the other machine.
 async fn moved_from(flags: &[&str], then: u64) -> Broker {
     let mut broker = Broker::with_flags(ORDERS, flags);
     for (header, content) in [("message-ttl", "lives"), ("message-delay", "is due")] {
@@ -32,10 +32,10 @@ async fn moved_from(flags: &[&str], then: u64) -> Broker {
     broker
 }
 
-/// Writes a record at the end of a broker's log, or of its first core's.
+/// Writes a record at the end of a broker's log, or of its first shard's.
 async fn write(broker: &Broker, record: &Record<'_>) {
     let parts = std::fs::read_dir(broker.data_folder()).unwrap().map(|entry| entry.unwrap());
-    // The folder of a single core's log is there in any case, and empty when there are more.
+    // The folder of a single shard's log always exists, and is empty if there are more.
     let logs = parts.map(|part| part.path()).filter(|part| part.join("synced").exists());
     let folder = logs.min().expect("a broker that ran has a log");
     let mut log = DiskLog::open(&folder, Options { segment_bytes: 4 << 20 }).unwrap();
@@ -51,13 +51,13 @@ async fn write(broker: &Broker, record: &Record<'_>) {
     }
 }
 
-/// What a receiver gets.
+/// The body that a receiver gets.
 async fn content(broker: &Broker) -> String {
     broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap()
 }
 
 #[tokio::test]
-async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tell_of_it() {
+async fn downtime_on_another_machine_is_not_counted_and_the_log_and_a_metric_report_it() {
     let mut broker = moved(&[]).await;
     broker.start_saying(&["the wall clock is more than a day ahead of the last run"]);
     let uncounted = broker.metric("restante_clock_uncounted_seconds").await;
@@ -67,7 +67,7 @@ async fn downtime_on_another_machine_does_not_count_and_the_log_and_a_metric_tel
 }
 
 #[tokio::test]
-async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_clock() {
+async fn downtime_on_another_machine_is_counted_with_count_downtime() {
     let mut broker = moved(&["--count-downtime=true"]).await;
     broker.start_saying(&["the downtime is counted as passed"]);
     assert_eq!(broker.metric("restante_clock_uncounted_seconds").await, 0.0);
@@ -76,7 +76,7 @@ async fn downtime_on_another_machine_counts_when_somebody_vouches_for_the_wall_c
 }
 
 #[tokio::test]
-async fn a_machine_whose_clock_was_not_set_is_told_to_be_another_and_nothing_counts() {
+async fn downtime_is_unknown_after_a_run_on_a_machine_whose_clock_was_not_set() {
     for flags in [&[][..], &["--count-downtime=true"]] {
         let mut broker = moved_from(flags, 0).await;
         broker.start_saying(&["the downtime is unknown"]);

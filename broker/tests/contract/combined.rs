@@ -5,7 +5,7 @@ use restante_wire::ProblemType;
 
 use crate::broker::{Broker, ORDERS, assert_problem};
 
-/// An end's address is where that end lives: what the factory sends to its address, the office asks for at its own.
+/// An end's address is its own: the factory sends to the office's address, and the office pulls from its own.
 pub(crate) const BRIDGE: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel

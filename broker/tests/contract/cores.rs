@@ -1,4 +1,4 @@
-//! Another number of cores at the next start, over the same data.
+//! Another number of workers at the next start, on the same data.
 
 use std::{fs, time::Instant};
 
@@ -9,7 +9,7 @@ use crate::{
     operator::{channel, with_channels_and_flags},
 };
 
-/// The names of folders and files in which logs are, each with how many segments are in it.
+/// The names of folders and files that hold logs, each with its number of segments.
 fn logs(broker: &Broker) -> Vec<(String, usize)> {
     let mut logs: Vec<_> = fs::read_dir(broker.data_folder())
         .unwrap()
@@ -58,7 +58,7 @@ async fn logs_of_another_number_of_cores_are_copied_and_go_while_all_is_served()
         assert_eq!(found, there, "empty folders of before go");
     }
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
-    assert_eq!(settled.status(), StatusCode::NO_CONTENT, "the lease is as it was");
+    assert_eq!(settled.status(), StatusCode::NO_CONTENT, "the lease is unchanged");
     for number in 1..120 {
         let response = broker.take(&format!("acme/{}", names[number % 3]), "wait=5").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Scripts of listed origins: preflights, and what they may read of an answer.
+//! Scripts of listed origins: preflights, and what they can read of an answer.
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use restante_wire::ProblemType;
@@ -11,7 +11,7 @@ fn listing(origins: &str) -> Broker {
     Broker::with_flags(ORDERS, &["--allowed-origins", origins])
 }
 
-/// What a browser says when a script of this origin fetches.
+/// The headers of a browser when a script of this origin fetches.
 fn by_script(request: RequestBuilder, origin: &str) -> RequestBuilder {
     let headers = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors"), ("origin", origin)];
     headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
@@ -24,7 +24,7 @@ async fn preflight(broker: &Broker, path: &str, origin: &str) -> Response {
     asked.send().await.unwrap()
 }
 
-/// The names in a header that is a list.
+/// The names in a list header.
 fn names(response: &Response, name: &str) -> Vec<String> {
     header(response, name).split(", ").map(str::to_owned).collect()
 }

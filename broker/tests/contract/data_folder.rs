@@ -1,4 +1,4 @@
-//! Data folders and ports that cannot be had: the broker says so and does not start.
+//! Unusable data folders and ports: the broker reports them and does not start.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
     care::{on, status, stdout},
 };
 
-/// Runs a broker that must not start, and returns what it says.
+/// Runs a broker that must not start, and returns its output.
 fn refused(broker: &Broker, flags: &[&str]) -> (Output, String) {
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let output = ended(&mut command(&broker.data_folder(), &flags));
@@ -54,8 +54,8 @@ fn log_files(data_folder: &Path) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn whoever_has_the_lock_has_the_folder_alone() {
-    // Large segments, so that the broker is still making a spare one when it is told to stop, once and at once again.
+async fn the_owner_of_the_lock_is_the_only_user_of_the_folder() {
+    // Large segments, so that the broker is still creating a spare one at the first and at the second stop signal.
     for signals in [1, 2] {
         let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "256MiB"]);
         let lock = fs::File::open(broker.data_folder().join("lock")).unwrap();
@@ -71,7 +71,7 @@ async fn whoever_has_the_lock_has_the_folder_alone() {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_refused() {
-    // Root may write whatever the mode says, but nobody can make a folder under a file.
+    // Root can write in spite of the mode, but cannot create a folder under a file.
     let broker = Broker::prepared(&[]);
     fs::write(broker.data_folder(), "a file").unwrap();
     let (_, said) = refused(&broker, &[]);
@@ -87,7 +87,7 @@ async fn the_lease_key_is_for_the_broker_only() {
 }
 
 #[tokio::test]
-async fn a_missing_lease_key_is_told_by_a_check() {
+async fn check_reports_a_missing_lease_key() {
     let mut broker = Broker::serving(ORDERS);
     broker.kill();
     fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
@@ -97,7 +97,7 @@ async fn a_missing_lease_key_is_told_by_a_check() {
 }
 
 #[tokio::test]
-async fn a_start_without_the_lease_key_makes_one_and_warns() {
+async fn a_start_without_a_lease_key_creates_one_and_warns() {
     let mut broker = Broker::serving(ORDERS);
     broker.kill();
     fs::remove_file(broker.data_folder().join("lease-key")).unwrap();
@@ -115,7 +115,7 @@ async fn a_log_damaged_in_the_middle_is_refused_with_file_and_offset_and_left_as
     let (file, offset) = broker.segment_with(b"message 10");
     let segment = broker.data_folder().join(file);
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
-    // In the head of its record: of a content alone only that message would be lost.
+    // In the head of its record: damage in a body alone would lose only that message.
     let mut damaged = fs::read(&segment).unwrap();
     damaged[offset - 30] ^= 1;
     file.write_at(&damaged[offset - 30..][..1], offset as u64 - 30).unwrap();

@@ -1,4 +1,4 @@
-//! Messages that nobody settles: the redelivery limit, rejections, where dead letters go, and how they come back.
+//! Messages that are not settled: the delivery limit, rejects, dead-letter channels, and redrives.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{
@@ -123,7 +123,7 @@ async fn dead_letters_go_to_the_channel_that_takes_them_with_a_note_of_why() {
     let mut broker = with_channels(&with_a_dead_letter_channel(|_| ())).await;
     let push = broker.push("acme/orders", "bad").header("content-type", "text/plain");
     let id = header(&push.header("message-group", "g").send().await.unwrap(), "message-id");
-    // Whoever waits there gets it at once.
+    // A waiting receiver there gets it at once.
     let waiting = tokio::spawn(broker.pull("acme/orders-dead", "wait=20&lease=1").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
     rejected(&broker).await;
@@ -159,7 +159,7 @@ async fn dead_letters_always_have_a_place_also_when_their_channel_is_full_or_not
     broker.pushed("acme/orders", "3").await;
     rejected(&broker).await;
     assert_eq!(stats(&broker, "orders").await.dead, 2);
-    // Nobody has sent these notes: a sender cannot forge them.
+    // Senders have not sent these notes, and cannot forge them.
     pushed_with(&broker, "4", "message-dead-letter-cause", "expired").await;
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
     assert!(response.headers().get("message-dead-letter-cause").is_none());
@@ -182,7 +182,10 @@ async fn dead_letters_are_redriven_to_another_channel_up_to_a_limit_and_purged()
     broker.kill();
     broker.start();
     let response = broker.pull("acme/again", "wait=5").send().await.unwrap();
-    assert!(response.headers().get("message-dead-letter-cause").is_none(), "it is no dead letter any more");
+    assert!(
+        response.headers().get("message-dead-letter-cause").is_none(),
+        "it is not a dead letter any more"
+    );
     assert_eq!(response.text().await.unwrap(), "1");
     let purge = "{\"states\": [\"dead\"]}".to_owned();
     let response = control(&broker, Method::POST, &format!("channels/{uid}/purge"), purge).await;

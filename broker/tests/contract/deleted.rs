@@ -1,5 +1,6 @@
-//! A channel that was deleted, each way it can be, and its manifest or its configuration coming again, each way it can: with the
-//! addresses as they are, with older ones, and with none. No message of it comes back, and there is a way to a new channel.
+//! A channel that was deleted in each possible way, and its manifest or configuration returning in each possible way:
+//! with the current address store, with an older one, and without any. No message of it returns, and a new channel can
+//! be created.
 
 use std::{fs, path::Path};
 
@@ -18,7 +19,7 @@ use crate::{
     operator::{control, operated, orders, put, sync},
 };
 
-/// Another channel, which is there all the time.
+/// Another channel, which exists all the time.
 const OTHER: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel
@@ -26,19 +27,19 @@ metadata: {name: other, namespace: acme}
 spec: {access: {anonymous: true}}
 ";
 
-/// How a channel was deleted.
+/// The way in which a channel was deleted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Deleted {
     Empty,
     ByForce,
     AsAnOrphan,
-    /// The log knows, and a power cut kept the address store from knowing.
+    /// The deletion is in the log, and a power cut kept it from the address store.
     CutShort,
 }
 
 const DELETED: [Deleted; 4] = [Deleted::Empty, Deleted::ByForce, Deleted::AsAnOrphan, Deleted::CutShort];
 
-/// What lies in `addresses` at the next start.
+/// The content of `addresses` at the next start.
 #[derive(Debug, Clone, Copy)]
 enum Addresses {
     AsTheyAre,
@@ -48,7 +49,7 @@ enum Addresses {
 
 const ADDRESSES: [Addresses; 3] = [Addresses::AsTheyAre, Addresses::OfBefore, Addresses::None];
 
-/// Who tells a broker its channels.
+/// The source of a broker's channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Told {
     ByManifests,
@@ -59,7 +60,7 @@ fn manifests(names: &[&str]) -> String {
     names.join("\n---\n")
 }
 
-/// A broker that is standalone in one folder, and one that an operator may tell channels on the same.
+/// A standalone broker, and one with an operator, on the same folder.
 fn brokers() -> (Broker, Broker) {
     let standalone = Broker::prepared(&[]);
     let mut told = standalone.beside();
@@ -70,7 +71,7 @@ fn brokers() -> (Broker, Broker) {
     (standalone, told)
 }
 
-/// A data folder in which `acme/orders` was deleted, that of before beside it, and a backup of before.
+/// A data folder in which `acme/orders` was deleted, a copy from before, and a backup from before.
 struct Folder {
     place: TempDir,
     uid: Uuid,
@@ -127,7 +128,7 @@ impl Folder {
         Self { place, uid }
     }
 
-    /// Its UID, while the broker stands still for a moment.
+    /// Its UID; the broker is stopped for that moment.
     fn uid_of_orders(broker: &mut Broker) -> Uuid {
         broker.kill();
         let uid = orders_in(&broker.data_folder()).unwrap()["uid"].as_str().unwrap().parse().unwrap();
@@ -135,7 +136,7 @@ impl Folder {
         uid
     }
 
-    /// The folder with such addresses, where a broker has its own.
+    /// Copies the folder to a broker's own, with these addresses.
     fn put_to(&self, broker: &Broker, addresses: Addresses) {
         copied(&self.place.path().join("after"), &broker.data_folder());
         let at = broker.data_folder().join("addresses");
@@ -149,13 +150,13 @@ impl Folder {
     }
 }
 
-/// What `check` says of `acme/orders`.
+/// The entry of `acme/orders` in the report of `check`.
 fn orders_in(folder: &Path) -> Option<Value> {
     let report: Value = serde_json::from_slice(&on(folder, "check", &["--json"]).stdout).unwrap();
     report["channels"].as_array().unwrap().iter().find(|channel| channel["channel"] == "acme/orders").cloned()
 }
 
-/// The channel is there, new and empty: it takes a message and has no other.
+/// Asserts that the channel is new and empty: it accepts a message and has no other.
 async fn is_new_and_empty(broker: &Broker) {
     broker.pushed("acme/orders", "new").await;
     let first = broker.take("acme/orders", "wait=0").send().await.unwrap().text().await.unwrap();
@@ -163,7 +164,7 @@ async fn is_new_and_empty(broker: &Broker) {
     assert_eq!((first.as_str(), second), ("new", StatusCode::NO_CONTENT));
 }
 
-/// After a clean end all of it is sound, and the channel has a UID of its own.
+/// Asserts that after a clean end the folder is sound, and the channel has another UID.
 fn has_another_uid(broker: &mut Broker, before: Uuid) {
     broker.stop();
     let checked = on(&broker.data_folder(), "check", &[]);
@@ -194,7 +195,7 @@ async fn standalone_a_manifest_that_comes_again_makes_a_new_and_empty_channel() 
                 is_new_and_empty(&broker).await;
                 assert_eq!(broker.pulled("acme/other").await.0, b"stays");
                 has_another_uid(&mut broker, folder.uid);
-                // It is that channel from then on, and may be deleted in its turn.
+                // From now on it is that channel, and can be deleted in turn.
                 broker.start();
                 broker.pushed("acme/orders", "newer").await;
                 broker.stop();
@@ -227,7 +228,7 @@ async fn of_an_operator_a_deleted_uid_never_comes_back_and_another_makes_a_new_c
 }
 
 #[tokio::test]
-async fn a_backup_of_before_the_deletion_has_the_channel_and_its_messages() {
+async fn a_backup_from_before_the_deletion_has_the_channel_and_its_messages() {
     for told in [Told::ByManifests, Told::ByAnOperator] {
         let folder = Folder::with(Deleted::ByForce, told).await;
         let (mut standalone, mut operated) = brokers();
@@ -251,7 +252,7 @@ async fn a_backup_of_before_the_deletion_has_the_channel_and_its_messages() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_only_the_log_knows_is_told_by_check_and_completed_by_a_start() {
+async fn a_deletion_that_is_only_in_the_log_is_reported_by_check_and_completed_by_a_start() {
     for told in [Told::ByManifests, Told::ByAnOperator] {
         let folder = Folder::with(Deleted::CutShort, told).await;
         let (_, mut broker) = brokers();
@@ -291,7 +292,7 @@ async fn a_channel_that_is_deleted_again_and_again_is_new_each_time() {
     }
     uids.dedup();
     assert_eq!(uids.len(), 3);
-    // One whose addresses are lost is known by what is stored of it.
+    // A channel whose address is lost is known by its records.
     standalone.start();
     standalone.pushed("acme/orders", "kept").await;
     standalone.stop();
@@ -321,8 +322,8 @@ async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refus
     is_new_and_empty(&standalone).await;
 }
 
-/// The data folder of a broker with so many cores whose `acme/orders` was deleted and made anew, when its log has forgotten the
-/// deletion; its addresses are those of before that. Returns its UID then, and the one of now.
+/// The data folder of a broker whose `acme/orders` was deleted and created again, and whose log has lost the deletion;
+/// its address store is from before that. Returns its UID then and now.
 async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broker, Uuid, Uuid) {
     let (mut standalone, mut operated) = brokers();
     standalone.add_flags(&["--cores", cores]);
@@ -348,7 +349,7 @@ async fn made_anew_beside_older_addresses(cores: &str, deleted: usize) -> (Broke
     standalone.start();
     assert_eq!(push_new(&standalone).await.status(), StatusCode::CREATED);
     standalone.stop();
-    // Other traffic, so that parts of the log are given back.
+    // Other traffic, so that parts of the log are reclaimed.
     for _ in 0..20 {
         standalone.start();
         for _ in 0..3 {
@@ -381,7 +382,7 @@ async fn push_new(broker: &Broker) -> reqwest::Response {
     broker.push("acme/orders", "new".to_owned()).header("idempotency-key", "k").send().await.unwrap()
 }
 
-/// The channel of now is there with its message and its key.
+/// Asserts that the current channel has its message and its key.
 async fn has_what_it_had(broker: &mut Broker, now: Uuid) {
     assert_eq!(header(&push_new(broker).await, "idempotency-replayed"), "true");
     assert_eq!(broker.pulled("acme/orders").await.0, b"new");

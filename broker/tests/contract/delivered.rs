@@ -1,5 +1,5 @@
-//! If a connection fails before the last byte of its answer went to the kernel, the message is released at once, uncounted;
-//! what is lost later costs one delivery and its lease.
+//! If a connection fails before the last byte of its answer reached the kernel, the message is released at once,
+//! uncounted. A later loss costs one delivery, and lasts until its lease ends.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::{
 /// Far more than the kernel buffers for a connection.
 const LARGE: usize = 15 << 20;
 
-/// A broker whose channel and log take such messages.
+/// A broker whose channel and log accept such messages.
 async fn for_large_messages(flags: &[&str]) -> Broker {
     let orders = orders(|orders| orders.limits.message_bytes = LARGE as u64);
     with_channels_and_flags(&[orders], &[&["--segment-size", "32MiB"], flags].concat()).await
 }
 
-/// A receiver that has asked and has read the head of its answer and nothing more.
+/// A receiver that has pulled, and has read only the head of its answer.
 async fn asked(broker: &Broker) -> TcpStream {
     let mut stream = TcpStream::connect(broker.data()).await.unwrap();
     let request = "GET /v1/messages/acme/orders?wait=5&lease=3600 HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -89,7 +89,7 @@ async fn an_answer_that_was_written_whole_is_the_receivers_though_it_hung_up() {
     }
 }
 
-/// Puts another channel in the place of this one: nobody knows the lease of what was read.
+/// Replaces this channel by another one, so that the lease of the unread answer is unknown.
 async fn replaced(broker: &Broker) {
     let uid = orders(|_| ()).uid;
     control(broker, Method::DELETE, &format!("channels/{uid}?force=true"), String::new()).await;

@@ -1,4 +1,4 @@
-//! How the process ends, and its last word: one row of the table in docs/data-care.md each.
+//! Exit codes and last log lines: one test per row of the table in docs/data-care.md.
 
 use std::{fs, path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 use crate::broker::{self, Broker, ORDERS, command};
 
-/// Runs a broker that must not start: its status, and its last line.
+/// Runs a broker that must not start. Returns its status, and its last line.
 fn ended(mut command: Command) -> (i32, String) {
     let output = broker::ended(&mut command);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -26,7 +26,7 @@ async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_an
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     broker.pushed("acme/orders", "stored").await;
     broker.limit_files(4096);
-    // It may be gone before the answer is.
+    // The broker may be gone before the answer.
     if let Ok(response) = broker.push("acme/orders", "not stored").send().await {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -41,8 +41,8 @@ async fn a_disk_that_fails_under_the_log_ends_the_broker_with_74_and_the_file_an
 async fn a_disk_that_fails_under_the_starts_change_of_addresses_ends_the_broker_with_74() {
     let mut broker = Broker::with_flags(ORDERS, &["--segment-size", "1MiB"]);
     assert!(broker.stop().success());
-    // More than a segment has room for: the limit lets the log through, and not the change.
-    // Few, and long: what many cost to read is nothing to this test.
+    // More than a segment: the limit lets the log through, and not the change.
+    // Few and long ones, because reading many is slow.
     let channel = |number: usize| {
         let destinations: Vec<_> =
             (0..16).map(|one| format!("orders-{number}-{one}-{}", "d".repeat(160))).collect();
@@ -93,7 +93,7 @@ async fn a_damaged_log_ends_the_start_with_1() {
     let (file, offset) = broker.segment_with(b"message 2");
     let path = broker.data_folder().join(file);
     let mut bytes = fs::read(&path).unwrap();
-    // In the head of its record: of a content alone only that message would be lost.
+    // In the head of its record: damage in a body alone would lose only that message.
     bytes[offset - 30] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (status, last) = ended(broker.command());

@@ -1,4 +1,4 @@
-//! What is on disk is told as it is: a log that was cut at its end, and one that two brokers wrote.
+//! Reports of the state of the disk: a log that was truncated, and one that two brokers wrote.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const MESSAGES: usize = 60;
 
-/// A broker that has stored some messages and ended.
+/// A broker that has stored some messages and was stopped.
 async fn stored(in_order: bool) -> Broker {
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     for number in 0..MESSAGES {
@@ -64,7 +64,7 @@ async fn a_log_that_was_cut_or_zeroed_at_its_end_is_damage_to_check_and_refused_
 }
 
 #[tokio::test]
-async fn a_missing_file_that_tells_what_is_on_disk_is_told_and_made_anew() {
+async fn a_missing_synced_file_is_reported_and_created_again() {
     let mut broker = stored(true).await;
     let synced = broker.data_folder().join("log/synced");
     fs::remove_file(&synced).unwrap();
@@ -81,7 +81,7 @@ async fn a_missing_file_that_tells_what_is_on_disk_is_told_and_made_anew() {
 }
 
 #[tokio::test]
-async fn segments_that_were_removed_are_what_is_missing_and_no_other_file_is_blamed() {
+async fn removed_segments_are_reported_as_missing_and_no_other_file_is_blamed() {
     let broker = stored(true).await;
     let (file, _) = broker.segment_with(b"message 030");
     fs::remove_file(broker.data_folder().join(&file)).unwrap();
@@ -119,7 +119,7 @@ async fn a_broker_whose_lock_is_gone_takes_no_change_of_the_channels_any_more() 
 async fn a_second_broker_that_was_let_in_makes_the_first_end_with_74_and_no_message_is_lost() {
     let mut broker = stored(false).await;
     broker.start();
-    // What it writes at its start is written before this is told: the second finds nobody at work.
+    // The writes of its start are done before this log line: the second finds the disk idle.
     broker.pushed("acme/orders", format!("message {MESSAGES:03}")).await;
     fs::remove_file(broker.data_folder().join("lock")).unwrap();
     let mut second = broker.beside();
@@ -129,7 +129,7 @@ async fn a_second_broker_that_was_let_in_makes_the_first_end_with_74_and_no_mess
     }
     let (status_of_first, last) = broker.last_word();
     assert_eq!(status_of_first, Some(74), "{last}");
-    // By what the second wrote to the log, or by its lock if that was sooner.
+    // By the second's writes to the log, or by its lock if that came first.
     assert!(
         ["another broker has taken the log over: the file 'lock'", "data/lock "]
             .iter()
@@ -163,11 +163,11 @@ async fn a_broker_whose_lock_is_gone_begins_no_segment_any_more() {
     }
 }
 
-/// What a start that is refused has changed.
+/// The files that a refused start has changed.
 fn changed_by_a_refusal(broker: &Broker) -> Vec<String> {
     let files = || {
         let mut files = bytes_of(&broker.data_folder());
-        // It tells who had the folder last.
+        // It names the last owner of the folder.
         files.remove("lock");
         files
     };
@@ -179,7 +179,7 @@ fn changed_by_a_refusal(broker: &Broker) -> Vec<String> {
     names.into_iter().filter(|name| before.get(name) != after.get(name)).collect()
 }
 
-/// A broker that has ended, and beside whose log another broker's was put.
+/// A broker that was stopped, with another broker's log next to its own.
 async fn with_the_log_of_another() -> Broker {
     let mut broker = Broker::with_flags(ORDERS, &["--cores", "1"]);
     let mut other = Broker::with_flags(ORDERS, &["--cores", "1"]);

@@ -1,4 +1,4 @@
-//! docs/http.md names the test of each row: each of them is there.
+//! Every test that docs/http.md names exists.
 
 use std::{fs, path::Path};
 

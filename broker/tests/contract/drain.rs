@@ -1,4 +1,4 @@
-//! Shutting down.
+//! Draining and shutdown.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
@@ -13,7 +13,7 @@ async fn a_drain_answers_who_waits_takes_no_more_and_serves_settles() {
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
 
-    // An open request keeps the broker alive for the others: its body is not all there yet.
+    // An open request keeps the broker running for the others: its body is not complete yet.
     let (body, chunks) = chunks_to_send();
     let open = tokio::spawn(broker.push("acme/orders", reqwest::Body::wrap_stream(chunks)).send());
     body.send(Ok("half")).await.unwrap();
@@ -66,7 +66,7 @@ async fn requests_that_are_open_when_the_drain_is_over_are_cut_off_and_the_broke
 
 type Chunk = Result<&'static str, std::io::Error>;
 
-/// A body that the test sends piece by piece.
+/// A body that the test sends in chunks.
 pub(crate) fn chunks_to_send() -> (tokio::sync::mpsc::Sender<Chunk>, impl futures_util::Stream<Item = Chunk>)
 {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

@@ -1,4 +1,4 @@
-//! docs/errors/ has a page for each problem type, which says of it what the broker answers.
+//! docs/errors/ has a page for each problem type, with the broker's own texts.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! Push, to a destination that several channels share: all of them store the message, or none does.
+//! Push to a destination that several channels share: all of them store the message, or none does.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{Address, ChannelConfig, ProblemType};

@@ -1,5 +1,5 @@
-//! How requests are framed, byte by byte: what two readers could understand differently is refused, and a body without a byte
-//! is none.
+//! Framing of requests, byte by byte: a request that two readers could understand differently is refused, and an empty
+//! body counts as none.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::{
     policies::stats,
 };
 
-/// The status and the text of the answer to bytes that are sent as they are.
+/// The status and the text of the answer to raw bytes.
 async fn answered(broker: &Broker, request: &str) -> (u16, String) {
     answered_at(broker.data(), request).await
 }
@@ -38,7 +38,7 @@ async fn answered_at(address: SocketAddr, request: &str) -> (u16, String) {
     (status.unwrap_or_else(|| panic!("{request:?}: no answer")), answer)
 }
 
-/// Whether an answer has come, by its length.
+/// Whether an answer is complete, by its length.
 fn is_whole(answer: &[u8], without_body: bool) -> bool {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -46,7 +46,7 @@ fn is_whole(answer: &[u8], without_body: bool) -> bool {
     without_body || body.len() >= length.unwrap_or(0)
 }
 
-/// The answer is a problem of this type, and nothing was stored.
+/// Asserts that the answer is a problem of this type, and nothing was stored.
 async fn assert_refused(broker: &Broker, request: &str, status: u16, kind: ProblemType) {
     let (found, answer) = answered(broker, request).await;
     assert_eq!(found, status, "{request:?}: {answer}");
@@ -62,7 +62,7 @@ async fn a_transfer_coding_besides_chunked_is_501_and_stores_nothing() {
         "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
         "transfer-encoding: identity, chunked",
     ] {
-        // The head alone decides: no byte of the body is waited for.
+        // The head alone decides: the body is not awaited.
         let request =
             format!("POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n{codings}\r\n\r\n");
         assert_refused(&broker, &request, 501, ProblemType::TransferCodingUnsupported).await;
@@ -182,7 +182,7 @@ async fn a_body_where_none_is_taken_is_400_and_one_that_never_comes_is_408() {
     for (body, status) in [
         ("content-length: 1\r\n\r\nx", 400),
         ("transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 400),
-        // Half of a chunk's length, and then nothing.
+        // Half of a chunk's length, followed by silence.
         ("transfer-encoding: chunked\r\n\r\n", 408),
     ] {
         let mut stream = TcpStream::connect(broker.data()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Push, when the channel takes no more: `429`, `Prefer: wait`, `whenFull`, rates, and channels that close.
+//! Push to a channel that accepts no more: `429`, `Prefer: wait`, `whenFull`, rates, and channels that close.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{
@@ -41,7 +41,7 @@ async fn senders_that_wait_come_in_in_the_order_in_which_they_came_and_nobody_ov
         let (content, lease) = broker.pulled("acme/orders").await;
         assert_eq!(content, number.to_string().into_bytes());
         if number < 2 {
-            // A push that does not wait is refused while others do.
+            // A push that does not wait is refused while others wait.
             let response = broker.push("acme/orders", "hasty").send().await.unwrap();
             assert_problem(response, 429, ProblemType::ChannelFull).await;
         }
@@ -115,7 +115,7 @@ async fn when_full_drop_oldest_the_lowest_ready_message_goes_and_never_a_leased_
     assert_eq!(broker.metric("restante_messages_dropped_total").await, 2.0);
     assert_eq!(at_once(&broker).await.as_deref(), Some("4"));
     assert_eq!(at_once(&broker).await.as_deref(), Some("5"));
-    // Nothing that is ready is left to go.
+    // No ready message is left to drop.
     let response = broker.push("acme/orders", "6").send().await.unwrap();
     assert_problem(response, 429, ProblemType::ChannelFull).await;
     let response = broker.request(Method::DELETE, &leased).send().await.unwrap();
@@ -220,7 +220,7 @@ async fn a_change_of_the_channel_is_obeyed_at_once_and_wakes_whoever_waits() {
     assert!(stats(&broker, "orders").await.paused);
     let sender = tokio::spawn(broker.push("acme/orders", "2").header("prefer", "wait=20").send());
     broker.wait_for_metric("restante_waiting_senders", 1.0).await;
-    // Room for another, and receivers are served again.
+    // There is room for another, and receivers are served again.
     assert_eq!(put(&broker, &orders(|_| ())).await.status(), StatusCode::OK);
     assert_eq!(receiver.await.unwrap().unwrap().text().await.unwrap(), "1");
     assert_eq!(sender.await.unwrap().unwrap().status(), StatusCode::CREATED);

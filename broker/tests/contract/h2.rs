@@ -1,4 +1,4 @@
-//! HTTP/2 as frames, for what no client library would do (RFC 9113 section 4.1).
+//! HTTP/2 frames, for requests that no client library would send (RFC 9113 section 4.1).
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -10,7 +10,7 @@ use crate::broker::DEADLINE;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// Types of frames.
+/// Frame types.
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
@@ -21,16 +21,15 @@ pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
-/// What a client sends first, with settings that change nothing (RFC 9113 section 3.4).
+/// The connection preface, with default settings (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Came {
     pub(crate) stream: u32,
 }
 
-/// A frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
@@ -39,7 +38,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// What a client sends first, which takes so many bytes of each answer before it says that it takes more.
+/// The connection preface with this initial window for each answer.
 pub(crate) fn preface_with_window(bytes: u32) -> Vec<u8> {
     // SETTINGS_INITIAL_WINDOW_SIZE is setting 4.
     let settings = [&[0, 4][..], &bytes.to_be_bytes()].concat();
@@ -51,7 +50,7 @@ pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a s
     vec![(":method", method), (":scheme", "http"), (":authority", "localhost"), (":path", path)]
 }
 
-/// Header fields in HPACK: each as a literal that is not indexed (RFC 7541 section 6.2.2).
+/// Header fields in HPACK: each as a literal without indexing (RFC 7541 section 6.2.2).
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {

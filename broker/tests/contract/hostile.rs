@@ -1,4 +1,4 @@
-//! Hostile clients: whatever they do, others are served meanwhile, and memory stays bounded.
+//! Hostile clients: others are served meanwhile, and memory stays bounded.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     raw::{answer, connect, sent, status, until_closed},
 };
 
-/// What an attack may cost at most, whatever it sends: buffers, and what the allocator keeps for later.
+/// Maximum cost of an attack: buffers, and the allocator's reserve.
 const MEMORY_BYTES_MAX: f64 = 64e6;
 
-/// An honest client's round: a message in, out, and settled.
+/// The round of an honest client: push, pull, settle.
 async fn others_are_served(broker: &Broker) {
     broker.pushed("acme/orders", "honest").await;
     let (content, lease) = broker.pulled("acme/orders").await;
@@ -133,7 +133,7 @@ async fn ten_thousand_idle_connections_cost_little_and_others_are_served() {
     broker.wait_for_metric("restante_connections", 0.0).await;
 }
 
-/// Receivers that wait, each on a connection of its own.
+/// Waiting receivers, each on a connection of its own.
 async fn waiting(broker: &Broker, count: usize) -> Vec<TcpStream> {
     let request = "GET /v1/messages/acme/orders?wait=20 HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut waiting = Vec::new();
@@ -147,7 +147,7 @@ async fn waiting(broker: &Broker, count: usize) -> Vec<TcpStream> {
 #[tokio::test]
 async fn more_busy_connections_than_may_be_are_closed_at_once_and_there_is_room_again_when_others_leave() {
     let broker = Broker::with_flags(ORDERS, &["--connections-max", "16"]);
-    // Three quarters of the places are all that one client may have.
+    // One client gets at most three quarters of the connections.
     let held = waiting(&broker, 12).await;
     assert_eq!(until_closed(&mut connect(&broker).await).await, b"");
     assert_eq!(broker.metric("restante_connections_refused_total").await, 1.0);
@@ -194,12 +194,12 @@ async fn an_idle_connection_of_either_version_is_closed_after_its_time() {
         .await
         .unwrap();
     broker.pushed("acme/orders", "x").await;
-    // Whatever it pings.
+    // In spite of its pings.
     for _ in 0..10 {
         second.write_all(&h2::frame(h2::PING, 0, 0, &[0; 8])).await.unwrap();
     }
     let answer = until_closed(&mut second).await;
-    assert!(answer.windows(5).any(|window| window == b"\x07\0\0\0\0"), "it is told by GOAWAY");
+    assert!(answer.windows(5).any(|window| window == b"\x07\0\0\0\0"), "GOAWAY is sent");
     assert_eq!(until_closed(&mut first).await, b"");
 }
 
@@ -289,7 +289,7 @@ async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
     let smuggled =
         "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nsmuggled";
     for (headers, body) in [
-        // What one peer takes for a body the other would take for a request.
+        // One peer could take the body for a request.
         ("content-length: 5\r\ncontent-length: 100", "12345".to_owned()),
         ("content-length: 5, 100", "12345".to_owned()),
         ("content-length: -1", String::new()),
@@ -311,8 +311,8 @@ async fn conflicting_lengths_and_absurd_chunks_smuggle_nothing() {
         assert!(!String::from_utf8_lossy(&answer).contains("201 Created"), "{headers}");
     }
     assert_eq!(broker.metric("restante_messages_pushed_total").await, 0.0);
-    // Both at once: the chunks count and nothing else does, and the connection closes (RFC 9112 section 6.3), so that nothing
-    // that follows is read by two readers in two ways.
+    // Both at once: only the chunks count, and the connection closes (RFC 9112 section 6.3), so that no two readers
+    // read the following bytes differently.
     for both in
         ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 3"]
     {
@@ -354,7 +354,7 @@ async fn an_http_2_client_that_resets_what_it_asks_for_is_sent_away() {
         let answer = until_closed(&mut stream).await;
         // GOAWAY is frame type 7, and ENHANCE_YOUR_CALM error 11 (RFC 9113 sections 6.8 and 7).
         let calm = h2::frame(h2::GOAWAY, 0, 0, &[0; 8]);
-        assert!(answer.windows(5).any(|window| window[..] == calm[3..8]), "it was told to go away");
+        assert!(answer.windows(5).any(|window| window[..] == calm[3..8]), "it got GOAWAY");
         assert!(answer.windows(4).any(|window| window == [0, 0, 0, 11]), "and to calm down");
     }
     others_are_served(&broker).await;
@@ -403,7 +403,7 @@ async fn both_versions_of_http_are_spoken_on_one_port() {
     let response = h2.get(format!("http://{}/v1/nothing", broker.data())).send().await.unwrap();
     assert_problem(response, 404, ProblemType::RouteUnknown).await;
     drop(h2);
-    // A streak of requests on one connection of the first version.
+    // Many requests in a row on one HTTP/1.1 connection.
     let h1 = reqwest::Client::new();
     for _ in 0..3 {
         let response = h1.get(format!("{url}?wait=0")).timeout(Duration::from_secs(20)).send().await.unwrap();
@@ -418,7 +418,7 @@ async fn both_versions_of_http_are_spoken_on_one_port() {
 async fn odd_frames_of_a_peer_are_not_logged() {
     let mut broker = Broker::serving(ORDERS);
     let mut stream = sent(&broker, h2::PREFACE).await;
-    // Answers to pings that were never sent: the library has a line for each.
+    // Answers to pings that were never sent: the library would log each.
     const ACK: u8 = 1;
     stream.write_all(&h2::frame(h2::PING, ACK, 0, &[7; 8]).repeat(500)).await.unwrap();
     others_are_served(&broker).await;

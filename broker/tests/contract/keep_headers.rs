@@ -1,4 +1,4 @@
-//! Request headers that a channel keeps besides the standard ones: what webhooks say of themselves.
+//! Request headers that a channel keeps besides the standard ones: the metadata of webhooks.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{

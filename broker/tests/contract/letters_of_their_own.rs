@@ -1,4 +1,4 @@
-//! Dead letters that have a channel of their own: where they are found, and how they come back.
+//! Dead-letter channels: where dead letters are listed, and how they return.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{
@@ -21,7 +21,7 @@ fn channels() -> [ChannelConfig; 3] {
     [orders(|orders| orders.dead_letter.channel = Some("dead".into())), bills, channel("dead")]
 }
 
-/// Pushes a message to a channel, which gives it up. Returns when it was first stored.
+/// Pushes a message and makes it a dead letter. Returns its time of storage.
 async fn given_up(broker: &Broker, name: &str, content: &'static str) -> String {
     broker.pushed(&format!("acme/{name}"), content).await;
     let response = broker.pull(&format!("acme/{name}"), "wait=5").send().await.unwrap();
@@ -32,7 +32,7 @@ async fn given_up(broker: &Broker, name: &str, content: &'static str) -> String 
     enqueued
 }
 
-/// A letter to each of three: `1` and `3` of orders, `2` of bills, in `acme/dead` by now.
+/// Three dead letters in `acme/dead`: `1` and `3` of orders, `2` of bills.
 async fn three_letters(broker: &Broker) {
     for (name, content) in [("orders", "1"), ("bills", "2"), ("orders", "3")] {
         given_up(broker, name, content).await;
@@ -40,7 +40,7 @@ async fn three_letters(broker: &Broker) {
     holds(broker, "dead", 3).await;
 }
 
-/// Waits until a channel holds so many: another core's come a moment later.
+/// Waits until a channel has this number of messages: relayed ones arrive a moment later.
 async fn holds(broker: &Broker, name: &str, messages: u64) {
     let waited = async {
         while stats(broker, name).await.messages() != messages {
@@ -122,7 +122,10 @@ async fn a_redrive_of_a_dead_letter_channel_moves_each_letter_to_where_it_came_f
     }
     let response = broker.pull("acme/bills", "wait=5").send().await.unwrap();
     assert_eq!(header(&response, "message-deliveries"), "1");
-    assert!(response.headers().get("message-dead-letter-channel").is_none(), "it is no dead letter any more");
+    assert!(
+        response.headers().get("message-dead-letter-channel").is_none(),
+        "it is not a dead letter any more"
+    );
     assert_eq!(response.text().await.unwrap(), "2");
 }
 
@@ -165,7 +168,7 @@ async fn letters_that_cannot_go_back_are_told_of_with_the_channel_that_they_are_
     let left_in =
         vec![left(1, LeftBecause::NoRoom), left(1, LeftBecause::Leased), left(1, LeftBecause::OriginUnknown)];
     assert_eq!(redrive(&broker, "dead", String::new()).await, Redriven { moved: 0, left: 3, left_in });
-    // The lease goes on, and nothing was lost.
+    // The lease continues, and nothing was lost.
     let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
     assert_eq!(settled.status(), StatusCode::NO_CONTENT);
     broker.kill();

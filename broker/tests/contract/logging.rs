@@ -1,4 +1,4 @@
-//! Log lines as text: no colours where nobody sees them, and nothing that a terminal obeys.
+//! Log lines as text: coloured only on a terminal, and without control sequences from foreign text.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::broker::ended;
 
-/// A broker that says why it cannot start, by a manifest whose name is hostile to terminals.
+/// A broker that cannot start, with a manifest whose name is hostile to terminals.
 fn refused(folder: &Path) -> Command {
     let manifests = folder.join("manifests");
     fs::create_dir_all(&manifests).unwrap();
@@ -24,7 +24,7 @@ fn refused(folder: &Path) -> Command {
     command
 }
 
-/// What it says on a terminal.
+/// Its output on a terminal.
 fn shown(command: &mut Command) -> String {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -33,7 +33,7 @@ fn shown(command: &mut Command) -> String {
     let its: File = OpenOptions::new().read(true).write(true).open(path).unwrap();
     command.stderr(its);
     assert!(!command.status().unwrap().success());
-    // The last of its ends: from now on a read fails when there is no more.
+    // The last of its ends: from now on a read fails at the end.
     command.stderr(Stdio::null());
     let mut text = Vec::new();
     let _ = File::from(ours).read_to_end(&mut text);

@@ -1,4 +1,4 @@
-//! Looking without taking: peek, streams, counts, and HEAD on every path that has a GET.
+//! Reading without leasing: peek, streams, counts, and HEAD on every path with GET.
 
 use futures_util::StreamExt as _;
 use reqwest::{Method, StatusCode};
@@ -85,7 +85,7 @@ async fn every_get_has_a_head_that_changes_nothing() {
     assert_eq!(header(&response, "message-deliveries"), "1");
 }
 
-/// The events of a stream, one after the other, comments left out.
+/// The events of a stream, without comments.
 struct Events {
     bytes: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     text: String,
@@ -100,7 +100,7 @@ impl Events {
         (headers, Self { bytes: response.bytes_stream().boxed(), text: String::new() })
     }
 
-    /// The next event's id and item; nothing when the stream ends.
+    /// The next event's id and item; `None` at the end of the stream.
     async fn next(&mut self) -> Option<(String, DeliveredItem)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -156,7 +156,7 @@ async fn a_stream_has_as_many_unsettled_as_it_asks_for_and_waits_for_more() {
     let (_, first) = events.next().await.unwrap();
     events.next().await.unwrap();
     assert_eq!(stats(&broker, "orders").await.ready, 1);
-    // Given back, it comes again: it is not unsettled any more.
+    // After its release it is delivered again: it does not count as unsettled any more.
     let lease = restante_wire::path::lease(first.lease.as_ref().unwrap());
     broker.request(Method::POST, &format!("{lease}/release")).send().await.unwrap();
     let (_, again) = events.next().await.unwrap();

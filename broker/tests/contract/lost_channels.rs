@@ -1,5 +1,5 @@
-//! What becomes of messages whose channels the address store has lost: they are in orphans under their own names, and what is
-//! checked is what is started.
+//! Messages of channels that the address store has lost: they are in orphans with their own names, and `check` reports
+//! what a start will do.
 
 use std::{
     cell::Cell,
@@ -34,7 +34,8 @@ fn channels() -> Vec<ChannelConfig> {
     NAMES.map(channel).to_vec()
 }
 
-/// A folder whose broker was told five channels one by one, and has fifty messages in them, each with a key that is its content.
+/// A folder of a broker that was programmed with five channels one by one, with fifty messages in them, each with a key
+/// equal to its body.
 async fn fifty() -> Broker {
     let mut broker = with_channels(&[]).await;
     for name in NAMES {
@@ -53,7 +54,7 @@ async fn push_again(broker: &Broker, number: usize) -> reqwest::Response {
     broker.push(&address, number.to_string()).header("idempotency-key", number).send().await.unwrap()
 }
 
-/// Every message of the fifty is in a channel of its own name.
+/// Asserts that all fifty messages are in channels of their own names.
 fn all_fifty(folder: &Path) {
     let mut messages: Vec<(usize, String)> = dumped(folder, &[])
         .iter()
@@ -89,7 +90,7 @@ async fn a_journal_that_was_cut_to_half_costs_no_message_and_no_key() {
     all_fifty(&broker.data_folder());
     broker.start();
     broker.kill();
-    // From then on the address store knows them again.
+    // From now on the address store has them again.
     let after = report(&broker.data_folder());
     assert_eq!((&after["sound"], &after["addresses"]["orphans"]), (&true.into(), &3.into()), "{after}");
     all_fifty(&broker.data_folder());
@@ -123,10 +124,10 @@ async fn a_start_without_any_addresses_says_whose_the_messages_are() {
         let named = format!("acme/{name} ({})", channel(name).uid);
         assert!(warning.contains(&named), "{warning}");
     }
-    assert!(warning.contains("the operator brings its UID") && warning.contains("dump"), "{warning}");
+    assert!(warning.contains("the operator sends its UID") && warning.contains("dump"), "{warning}");
     all_fifty(&broker.data_folder());
     broker.start();
-    // Nothing is deleted because it is absent, and what comes again is what it was.
+    // No channel is deleted for its absence, and a returning one has its messages.
     sync(&broker, &channels()[..1]).await;
     assert_eq!(broker.pulled("acme/one").await.0, b"0");
     assert_problem(broker.pull("acme/two", "wait=0").send().await.unwrap(), 404, ProblemType::AddressUnknown)
@@ -165,7 +166,7 @@ async fn one_flipped_bit_in_the_journal_costs_no_name_no_uid_and_no_key() {
     }
 }
 
-/// Where the last change of a journal begins.
+/// The offset of the last change of a journal.
 pub(crate) fn last_change(bytes: &[u8]) -> usize {
     let begins: Vec<_> =
         bytes.windows(4).enumerate().filter(|(_, window)| *window == b"Rsa1").map(|(at, _)| at).collect();
@@ -189,7 +190,7 @@ async fn a_channel_that_was_deleted_stays_so_though_the_address_store_has_lost_t
     };
     assert_eq!(of(&broker.data_folder()), ["kept"]);
     broker.start();
-    // A set that still has it revives nothing.
+    // A set that still has it does not revive it.
     sync(&broker, &[channel("gone"), channel("kept")]).await;
     let pushed = broker.push("acme/gone", "late").send().await.unwrap();
     assert!(pushed.status().is_client_error(), "{pushed:?}");
@@ -197,7 +198,7 @@ async fn a_channel_that_was_deleted_stays_so_though_the_address_store_has_lost_t
     assert_eq!(again.status(), StatusCode::OK);
     assert_problem(put(&broker, &channel("gone")).await, 410, ProblemType::ChannelDeleted).await;
     broker.kill();
-    // Nor does a start that knows no addresses at all.
+    // Nor does a start without any addresses.
     fs::remove_dir_all(broker.data_folder().join("addresses")).unwrap();
     broker.start();
     broker.kill();
@@ -219,7 +220,7 @@ async fn addresses_of_another_broker_are_refused_before_anything_is_written() {
     fs::copy(journal(&other), journal(&broker)).unwrap();
     let written = || {
         let mut files = bytes_of(&broker.data_folder());
-        // It tells who had the folder last.
+        // It names the last owner of the folder.
         files.remove("lock");
         files
     };
@@ -267,7 +268,7 @@ async fn a_snapshot_beside_the_journal_of_another_broker_is_refused() {
 #[tokio::test]
 async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the_log() {
     let mut broker = fifty().await;
-    // What was one broker goes on as two, each with a channel of its own.
+    // One broker continues as two, each with a channel of its own.
     let (here, twin) = (broker.data_folder(), broker.folder.path().join("twin"));
     copied(&here, &twin);
     broker.start();
@@ -285,7 +286,7 @@ async fn addresses_of_other_channels_are_refused_by_name_and_salvage_goes_by_the
     fs::rename(here.join("journal-of-the-other"), journal(&broker)).unwrap();
     let before = bytes_of(&broker.data_folder().join("addresses"));
     let said = refused(&broker);
-    assert!(said.contains("is acme/") && said.contains("not of one time"), "{said}");
+    assert!(said.contains("is acme/") && said.contains("different points in time"), "{said}");
     assert_eq!(bytes_of(&broker.data_folder().join("addresses")), before);
     let checked = on(&broker.data_folder(), "check", &[]);
     assert_eq!(status(&checked), 1);
@@ -305,7 +306,7 @@ pub(crate) fn copied(from: &Path, to: &Path) {
     }
 }
 
-/// Whether a broker starts on a folder; it is killed as soon as it serves.
+/// Whether a broker starts on a folder; it is killed once it is ready.
 fn starts(folder: &Path) -> bool {
     let flags = ["--segment-size".to_owned(), "4MiB".to_owned()];
     let mut child = command(folder, &flags).spawn().unwrap();
@@ -317,7 +318,7 @@ fn starts(folder: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn whatever_becomes_of_the_addresses_a_start_has_every_message_or_refuses_and_check_says_so_before() {
+async fn with_damaged_addresses_a_start_has_every_message_or_refuses_and_check_predicts_it() {
     let broker = fifty().await;
     let (whole, length) = (broker.data_folder(), fs::metadata(journal(&broker)).unwrap().len() as usize);
     let place = || 0..length;
@@ -395,7 +396,7 @@ fn file_name(path: &str) -> &str {
 }
 
 #[tokio::test]
-async fn files_that_are_long_and_hold_nothing_are_told_within_a_moment() {
+async fn long_empty_files_are_reported_quickly() {
     let mut broker = with_channels(&[channel("orders")]).await;
     broker.pushed("acme/orders", "in a segment").await;
     broker.kill();
@@ -414,7 +415,7 @@ async fn files_that_are_long_and_hold_nothing_are_told_within_a_moment() {
 }
 
 #[test]
-fn a_manifest_that_is_a_pipe_is_told_and_not_waited_for() {
+fn a_manifest_that_is_a_pipe_is_reported_and_not_waited_for() {
     let broker = Broker::prepared(&[]);
     let path = broker.manifests().join("channels.yaml");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -440,7 +441,7 @@ async fn standalone_channels_without_any_addresses_are_brought_back_by_their_man
         stdout(&checked)
     );
     broker.start_saying(&[
-        "They are kept as orphans: acme/orders (",
+        "they are kept as orphans: acme/orders (",
         "manifests brought orphans back, with what is stored of them: acme/orders",
     ]);
     assert_eq!(broker.pulled("acme/orders").await.0, b"stays");
@@ -470,7 +471,7 @@ async fn two_channels_of_one_name_are_told_apart_by_a_dump() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_delete_an_orphan_is_told_what_helps() {
+async fn a_refused_deletion_of_an_orphan_says_what_to_do() {
     let broker = with_channels(&[channel("one")]).await;
     broker.pushed("acme/one", "1").await;
     sync(&broker, &[]).await;

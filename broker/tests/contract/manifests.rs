@@ -1,4 +1,4 @@
-//! Standalone: the very YAML that kubectl takes.
+//! Standalone: the same YAML as for kubectl.
 
 use rustix::process::Signal;
 

@@ -1,5 +1,5 @@
-//! What stands in the place of a file or folder of the data folder and is none that a broker wrote, or may not be used: each
-//! command says so, by name, and takes what it can.
+//! A file or folder of the data folder that was replaced by something else, or is inaccessible: each command reports it
+//! by name, and uses the rest.
 
 use std::{
     collections::BTreeSet,
@@ -25,20 +25,20 @@ use crate::{
 const FLAGS: [&str; 4] = ["--segment-size", "1MiB", "--cores", "1"];
 const MESSAGES: usize = 120;
 
-/// What a start and data care do without a file.
+/// How a start and the maintenance commands react to a missing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needed {
-    /// A start refuses the folder, and data care tells of it.
+    /// A start refuses the folder, and the commands report it.
     Yes,
-    /// The same; what is stored is in it.
+    /// Like [`Self::Yes`]; the file has messages.
     ForMessages,
-    /// It is as good as none.
+    /// It counts as missing.
     No,
 }
 
 use Needed::{ForMessages, No, Yes};
 
-/// Every file of a data folder, and what becomes of one that is none. A number stands for those of all segments.
+/// Every file of a data folder, and the reaction to something else in its place. A number stands for all segments.
 const FILES: [(&str, Needed); 16] = [
     ("lock", Yes),
     ("restante.json", Yes),
@@ -58,18 +58,18 @@ const FILES: [(&str, Needed); 16] = [
     ("log/N.tmp", No),
 ];
 
-/// What stands in a file's place, or is wrong with it.
+/// The replacement of a file, or its fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Pipe,
     Device,
     Folder,
-    /// A link that leads nowhere.
+    /// A dangling link.
     Dangling,
-    /// Far more bytes than any such file has, of which nearly all are holes.
+    /// Far more bytes than any such file has, nearly all of them holes.
     Long,
     NoRights,
-    /// The file may be read and not written.
+    /// The file is readable and not writable.
     ReadOnly,
 }
 
@@ -98,7 +98,7 @@ impl Place {
         }
     }
 
-    /// How it is told.
+    /// The word in the report.
     fn told(self) -> &'static str {
         match self {
             Self::Pipe => "it is a pipe",
@@ -111,10 +111,10 @@ impl Place {
     }
 }
 
-/// A data folder with every file that a broker has beside those that it is about to make.
+/// A data folder with every file that a broker has, besides spare ones.
 struct Template {
     folder: TempDir,
-    /// The segment that has an index, without its ending.
+    /// The segment that has an index, without its extension.
     sealed: String,
 }
 
@@ -143,7 +143,7 @@ async fn template() -> Template {
     Template { folder: template, sealed: sealed.unwrap() }
 }
 
-/// More than a segment; waits for the index of the one before.
+/// Pushes more than a segment, and waits for the index of the one before.
 async fn push(broker: &Broker) {
     for number in 0..MESSAGES / 2 {
         broker.pushed("acme/orders", format!("{number} {}", "x".repeat(40 << 10))).await;
@@ -178,7 +178,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A copy of the template in which something is wrong with one file.
+/// A copy of the template with one fault.
 struct Cell {
     above: TempDir,
     file: String,
@@ -204,7 +204,7 @@ impl Cell {
         self.above.path().join("data")
     }
 
-    /// The same command, ended if it hangs, and as a user whom the modes of files hold back.
+    /// The same command, killed if it hangs, as a user to whom file modes apply.
     fn bounded(&self, command: &Command) -> Command {
         let mut bounded = Command::new("timeout");
         bounded.args(["--kill-after=1", "60"]);
@@ -215,7 +215,7 @@ impl Cell {
         bounded
     }
 
-    /// Starts a broker: whether it serves, or its status and its last line.
+    /// Starts a broker. Returns whether it is ready, or its status and its last line.
     fn start(&self) -> Result<(), (i32, String)> {
         let flags: Vec<String> = FLAGS.map(Into::into).into();
         let mut broker =
@@ -224,7 +224,7 @@ impl Cell {
         for line in BufReader::new(broker.stderr.take().unwrap()).lines() {
             last = line.unwrap();
             if last.contains("the broker is ready") {
-                // `timeout` hands a signal on to what it runs, which it cannot do with SIGKILL.
+                // `timeout` forwards signals to its child, which it cannot do with SIGKILL.
                 rustix::process::kill_process(
                     rustix::process::Pid::from_child(&broker),
                     rustix::process::Signal::TERM,
@@ -244,7 +244,7 @@ impl Cell {
         self.bounded(&command).output().unwrap()
     }
 
-    /// What is wrong with how a start, `check`, `dump` and `salvage` end.
+    /// The faults in how a start, `check`, `dump` and `salvage` end.
     fn wrong(&self, needed: Needed) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut expect = |what: &str, is: bool, said: &str| {
@@ -253,7 +253,7 @@ impl Cell {
                 wrong.push(format!("{} × {:?}: {what}: {last}", self.file, self.place));
             }
         };
-        // A folder cannot be removed as a file is, and is no broker's.
+        // A folder cannot be removed like a file, and never belongs to a broker.
         let is_leftover = self.file.starts_with("log/") && self.file.ends_with(".tmp");
         let needed = if is_leftover && self.place == Place::Folder { Yes } else { needed };
         let (code, told) = match (needed, self.place) {
@@ -277,7 +277,11 @@ impl Cell {
             }
             2 => {
                 for output in [&check, &dump, &salvage] {
-                    expect("its name and the right are told", is_told(stderr(output)), stderr(output));
+                    expect(
+                        "its name and the missing right are reported",
+                        is_told(stderr(output)),
+                        stderr(output),
+                    );
                 }
             }
             _ => {}
@@ -359,9 +363,12 @@ fn every_file_of_a_data_folder_has_its_row() {
         let digits = name.trim_start_matches("log/").split('.').next().unwrap().to_owned();
         let is_numbered = digits.parse::<u64>().is_ok();
         let row = if is_numbered { name.replace(&digits, "N") } else { name.clone() };
-        assert!(rows.contains(row.as_str()), "{name} has no row: say what stands for it when it is no file");
+        assert!(
+            rows.contains(row.as_str()),
+            "{name} has no row: add its reaction to something else in its place"
+        );
     }
-    // Every row that is not of an unfinished file is of one that is there.
+    // Every row is of an existing file, or of an unfinished one.
     let there = names(template.folder.path());
     for row in rows.iter().filter(|row| !row.ends_with(".tmp")) {
         let name = row.replace("log/N", &template.sealed);
@@ -386,7 +393,7 @@ async fn a_backup_of_a_running_broker_ends_where_a_file_is_none_and_the_broker_g
     };
     for file in ["restante.json", "lease-key", "addresses/snapshot", "addresses/journal"] {
         for place in [Place::Pipe, Place::Device, Place::Folder, Place::Dangling, Place::Long] {
-            // The running broker has the file itself.
+            // The running broker has the file open.
             let (path, aside) = (folder.join(file), folder.join("aside"));
             fs::rename(&path, &aside).unwrap();
             place.put(&path);

@@ -1,5 +1,5 @@
-//! Push, of what never fits: 413 with the limit, however it is sent and however full everything is. A 429 or 503 would make its sender
-//! send it again for ever.
+//! Pushes that never fit: 413 with the limit, in every form and however full the channel is. With 429 or 503 the sender
+//! would retry for ever.
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use restante_wire::{Address, ChannelConfig, Problem, ProblemType, batch::PushResults, channel::WhenFull};
@@ -14,24 +14,24 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 
-/// A channel that takes contents of so many bytes, and in all no more.
+/// A channel with this limit for a message, and for all messages together.
 fn small(name: &str, bytes: u64) -> ChannelConfig {
     let mut small = channel(name);
     (small.limits.bytes, small.limits.message_bytes) = (bytes, bytes);
     small
 }
 
-/// A channel that takes contents of up to 16 MiB.
+/// A channel that accepts bodies of up to 16 MiB.
 fn large() -> ChannelConfig {
     orders(|orders| orders.limits.message_bytes = 16 << 20)
 }
 
-/// A push whose content fits the channel, and does not with its kept headers.
+/// A push whose body fits the channel, and does not with its kept headers.
 fn with_headers(push: RequestBuilder) -> RequestBuilder {
     push.header("meta-long", "m".repeat(200))
 }
 
-/// The refusal of a message; it names the limit, and nothing of it says when to send again.
+/// Asserts the refusal of a message: it names the limit, and nothing in it suggests a retry.
 async fn refused(response: Response, limit: &str) -> Problem {
     assert!(!response.headers().contains_key("retry-after"), "{response:?}");
     let problem = assert_problem(response, 413, ProblemType::MessageTooLarge).await;
@@ -39,7 +39,7 @@ async fn refused(response: Response, limit: &str) -> Problem {
     problem
 }
 
-/// A push in chunks, whose head tells no length.
+/// A push in chunks, whose head has no length.
 async fn push_in_chunks(broker: &Broker, headers: &str, content: &[u8]) -> raw::Answer {
     let head = format!(
         "POST /v1/messages/acme/orders HTTP/1.1\r\nhost: localhost\r\n{headers}transfer-encoding: chunked\r\n\r\n"
@@ -116,7 +116,7 @@ async fn a_message_that_never_fits_one_channel_of_a_shared_destination_is_413_on
             let mut shared = small(name, if name == "three" { 1000 } else { 1_000_000 });
             shared.destinations.push(Address::new("acme", "all").unwrap());
             shared.shared_destination = true;
-            // The first of them is full: that is no reason to come again.
+            // A retry would not help, although the first of them is full.
             shared.limits.messages = if name == "one" { 1 } else { 100 };
             shared
         });
@@ -136,7 +136,7 @@ async fn a_message_that_fits_no_segment_of_the_log_is_413_when_its_channel_is_fu
     orders.limits.messages = 1;
     let broker = with_channels_and_flags(&[orders], &["--segment-size", "1MiB"]).await;
     broker.pushed("acme/orders", "first").await;
-    // The first would fit without what is stored beside it.
+    // The first would fit without the rest of its record.
     for length in [MIB - 100, 2 * MIB] {
         let push = broker.push("acme/orders", "x".repeat(length));
         refused(push.send().await.unwrap(), "--segment-size").await;
@@ -170,7 +170,7 @@ async fn a_message_that_no_answer_could_bring_is_413_and_the_largest_that_one_ca
     let detail = refused_in_a_batch(&broker, &"x".repeat(MIB + 1), json!({})).await;
     assert!(detail.contains(limit), "{detail}");
     assert_eq!(broker.take("acme/orders", "wait=5").send().await.unwrap().text().await.unwrap(), "fits");
-    // What is kept of its headers counts as well.
+    // Its kept headers count as well.
     let largest = "x".repeat(MIB - 200);
     broker.pushed("acme/orders", largest.clone()).await;
     assert_eq!(broker.pulled("acme/orders").await.0, largest.as_bytes());

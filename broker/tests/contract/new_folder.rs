@@ -1,4 +1,4 @@
-//! What a new data folder may take the place of, and what stays as it is.
+//! Folders that a new data folder may replace, and folders that it must not touch.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Asserts that a command did nothing, and said why.
+/// Asserts that a command changed nothing and gave the reason.
 fn refused(output: &Output, says: &str, folder: &Path, before: &[String]) {
     assert_eq!(status(output), 2, "{}", stderr(output));
     assert!(stderr(output).contains(says), "{}", stderr(output));
@@ -45,7 +45,7 @@ fn refused(output: &Output, says: &str, folder: &Path, before: &[String]) {
 }
 
 #[tokio::test]
-async fn salvage_moves_no_folder_away_that_a_broker_runs_on() {
+async fn salvage_does_not_move_the_folder_of_a_running_broker() {
     let (other, _) = with_backup().await;
     let broker = with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await;
     let (folder, before) = (broker.data_folder(), names(broker.folder.path()));
@@ -57,7 +57,7 @@ async fn salvage_moves_no_folder_away_that_a_broker_runs_on() {
 }
 
 #[tokio::test]
-async fn where_a_link_leads_to_a_data_folder_that_folder_is_replaced_and_the_link_stays() {
+async fn a_linked_data_folder_is_replaced_and_the_link_stays() {
     let (broker, backup) = with_backup().await;
     let (volume, link) = (broker.folder.path().join("volume"), broker.folder.path().join("link"));
     fs::create_dir(&volume).unwrap();
@@ -77,7 +77,7 @@ async fn where_a_link_leads_to_a_data_folder_that_folder_is_replaced_and_the_lin
 }
 
 #[tokio::test]
-async fn where_a_link_leads_to_an_empty_folder_that_is_filled() {
+async fn a_linked_empty_folder_is_filled() {
     let (broker, backup) = with_backup().await;
     let (empty, link) = (broker.folder.path().join("empty"), broker.folder.path().join("link"));
     fs::create_dir(&empty).unwrap();
@@ -88,7 +88,7 @@ async fn where_a_link_leads_to_an_empty_folder_that_is_filled() {
 }
 
 #[tokio::test]
-async fn a_link_that_leads_nowhere_is_no_place_for_a_folder() {
+async fn a_dangling_link_is_refused_as_the_place_of_a_folder() {
     let (broker, backup) = with_backup().await;
     let link = broker.folder.path().join("link");
     symlink("nowhere", &link).unwrap();
@@ -104,10 +104,10 @@ async fn a_name_that_is_too_long_for_an_unfinished_folder_is_refused_for_its_len
 }
 
 #[tokio::test]
-async fn a_place_where_the_old_folder_cannot_go_is_refused_before_anything_is_read() {
+async fn an_impossible_place_for_the_old_folder_is_refused_before_anything_is_read() {
     let (broker, backup) = with_backup().await;
     let (folder, before) = (broker.data_folder(), names(broker.folder.path()));
-    // Nothing is read of what is no backup.
+    // A file that is not a backup is not read.
     let no_backup = broker.folder.path().join("manifests");
     let elsewhere = tempfile::TempDir::new_in("/dev/shm").unwrap();
     for (old, says) in [
@@ -126,7 +126,7 @@ async fn a_place_where_the_old_folder_cannot_go_is_refused_before_anything_is_re
 }
 
 #[tokio::test]
-async fn a_folder_that_somebody_else_is_making_is_left_to_them() {
+async fn a_folder_that_another_process_is_creating_is_left_alone() {
     let broker = used().await;
     let (new, theirs) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&theirs).unwrap();
@@ -138,7 +138,7 @@ async fn a_folder_that_somebody_else_is_making_is_left_to_them() {
 }
 
 #[tokio::test]
-async fn an_empty_folder_with_the_name_of_an_unfinished_one_is_taken_and_a_link_is_not() {
+async fn an_empty_folder_with_the_name_of_an_unfinished_one_is_used_and_a_link_is_not() {
     let (broker, backup) = with_backup().await;
     let (new, unfinished) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     symlink("manifests", &unfinished).unwrap();

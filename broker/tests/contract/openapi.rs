@@ -1,4 +1,4 @@
-//! `/openapi.json`: served as it is committed, and of the routes that the broker has.
+//! `/openapi.json`: served exactly like the committed file, with the routes of the broker.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -16,7 +16,7 @@ fn committed() -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A path of this template: what no channel has, so that nothing waits.
+/// A path of this template without a channel, so that no request waits.
 fn instance(template: &str) -> String {
     let segment =
         |segment: &str| if segment.starts_with('{') { "none".to_owned() } else { segment.to_owned() };

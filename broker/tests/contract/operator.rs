@@ -1,4 +1,4 @@
-//! What an operator does: tells a broker its channels, over the control port.
+//! The part of an operator: programs a broker's channels over the control port.
 
 use reqwest::{Method, Response, StatusCode};
 use restante_wire::{Address, ChannelConfig};
@@ -20,7 +20,7 @@ fn with_flags(flags: &[&str]) -> Broker {
     broker
 }
 
-/// From its next start on, an operator may tell a broker its channels.
+/// Opens the control port from the next start on.
 pub(crate) fn operated(broker: &mut Broker) {
     let token = broker.folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
@@ -32,7 +32,6 @@ pub(crate) fn operated(broker: &mut Broker) {
     ]);
 }
 
-/// A broker with these channels.
 pub(crate) async fn with_channels(channels: &[ChannelConfig]) -> Broker {
     with_channels_and_flags(channels, &[]).await
 }
@@ -44,15 +43,15 @@ pub(crate) async fn with_channels_and_flags(channels: &[ChannelConfig], flags: &
     broker
 }
 
-/// A broker with the channel `acme/orders`, changed as said.
+/// A broker with the channel `acme/orders` and one change.
 pub(crate) async fn with_orders(change: impl FnOnce(&mut ChannelConfig)) -> Broker {
     with_channels(&[orders(change)]).await
 }
 
-/// The channel `acme/orders`, changed as said.
+/// The channel `acme/orders` with one change.
 pub(crate) fn orders(change: impl FnOnce(&mut ChannelConfig)) -> ChannelConfig {
     let mut orders = channel("orders");
-    // What comes back comes at once, but where a test is of just that.
+    // Released messages are ready at once; tests of the back-off set their own.
     orders.delivery.backoff.initial_seconds = 0;
     change(&mut orders);
     orders
@@ -64,19 +63,18 @@ pub(crate) fn channel(name: &str) -> ChannelConfig {
     ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())
 }
 
-/// A request to the control port.
 pub(crate) async fn control(broker: &Broker, method: Method, path: &str, body: String) -> Response {
     let url = format!("http://{}/control/v1/{path}", broker.address("--control-listen"));
     broker.client.request(method, url).bearer_auth(TOKEN).body(body).send().await.unwrap()
 }
 
-/// Tells the broker its whole set.
+/// Sends the broker its whole set of channels.
 pub(crate) async fn sync(broker: &Broker, channels: &[ChannelConfig]) -> Response {
     let lines: Vec<_> = channels.iter().map(|channel| serde_json::to_string(channel).unwrap()).collect();
     control(broker, Method::POST, "sync", lines.join("\n")).await
 }
 
-/// Tells the broker one channel.
+/// Sends the broker one channel.
 pub(crate) async fn put(broker: &Broker, channel: &ChannelConfig) -> Response {
     let path = format!("channels/{}", channel.uid);
     control(broker, Method::PUT, &path, serde_json::to_string(channel).unwrap()).await

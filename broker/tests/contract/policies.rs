@@ -1,4 +1,4 @@
-//! Push, the request headers that decide what becomes of a message: groups, delays, TTLs, and the channel's bounds.
+//! Push: the request headers for message groups, delays and TTLs, and the channel's bounds.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::{ChannelStats, ProblemType, channel::Expired};
@@ -8,20 +8,19 @@ use crate::{
     operator::with_orders,
 };
 
-/// The channel's counts.
 pub(crate) async fn stats(broker: &Broker, name: &str) -> ChannelStats {
     let response = broker.request(Method::GET, &format!("/v1/channels/acme/{name}")).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response.json().await.unwrap()
 }
 
-/// A push with one header, which must succeed.
+/// Pushes with one header, which must succeed.
 pub(crate) async fn pushed_with(broker: &Broker, content: &str, name: &'static str, value: &str) {
     let response = broker.push("acme/orders", content.to_owned()).header(name, value).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::CREATED);
 }
 
-/// What comes at once, as text; `None` for the time-out response.
+/// The body that a pull gets at once, as text; `None` for the time-out response.
 pub(crate) async fn at_once(broker: &Broker) -> Option<String> {
     let response = broker.pull("acme/orders", "wait=0").send().await.unwrap();
     match response.status() {
@@ -41,7 +40,7 @@ async fn message_delay_a_message_is_received_when_its_delay_is_over_and_not_befo
     pushed_with(&broker, "later", "message-delay", "1").await;
     assert_eq!(stats(&broker, "orders").await.delayed, 1);
     assert_eq!(at_once(&broker).await, None);
-    // Whoever waits gets it when it is due, by no request of anybody.
+    // A waiting receiver gets it when it is due, without another request.
     assert_eq!(waiting.await.unwrap().unwrap().text().await.unwrap(), "later");
     assert_eq!(stats(&broker, "orders").await.delayed, 0);
 }
@@ -66,7 +65,7 @@ async fn message_delay_and_message_ttl_beyond_the_channels_bound_are_400_and_nev
         let response = broker.push("acme/orders", "x").header(name, value).send().await.unwrap();
         assert_problem(response, 400, ProblemType::HeaderMalformed).await;
     }
-    // Due after it has expired: nobody could ever receive it.
+    // Due after its expiry: it could never be received.
     let push = broker.push("acme/orders", "x").header("message-delay", "20").header("message-ttl", "20");
     assert_problem(push.send().await.unwrap(), 400, ProblemType::HeaderMalformed).await;
     assert_eq!(stats(&broker, "orders").await.messages(), 0);
@@ -109,7 +108,7 @@ async fn message_group_one_message_of_a_group_is_leased_at_a_time_and_others_go_
     assert_eq!(response.text().await.unwrap(), "a1");
     assert_eq!(at_once(&broker).await.as_deref(), Some("b1"));
     assert_eq!(at_once(&broker).await, None);
-    // Settled, the next follows, to whoever waits for it.
+    // After the settle the next one goes to the waiting receiver.
     let waiting = tokio::spawn(broker.pull("acme/orders", "wait=20").send());
     broker.wait_for_metric("restante_waiting_receivers", 1.0).await;
     broker.request(Method::DELETE, &lease).send().await.unwrap();

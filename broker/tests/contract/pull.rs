@@ -1,4 +1,4 @@
-//! The second channel adapter.
+//! The pull adapter.
 
 use std::time::{Duration, Instant};
 

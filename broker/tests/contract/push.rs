@@ -1,4 +1,4 @@
-//! The first channel adapter.
+//! The push adapter.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;

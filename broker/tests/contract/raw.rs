@@ -1,4 +1,4 @@
-//! HTTP/1.1 as bytes, for what no client library would send.
+//! Raw HTTP/1.1, for requests that no client library would send.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,7 +8,7 @@ use tokio::{
 
 use crate::broker::{Broker, DEADLINE};
 
-/// An answer as it came.
+/// A raw answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -16,27 +16,26 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// A connection to the data port.
 pub(crate) async fn connect(broker: &Broker) -> TcpStream {
     TcpStream::connect(broker.data()).await.unwrap()
 }
 
-/// A connection that has sent this.
+/// A connection with these bytes sent.
 pub(crate) async fn sent(broker: &Broker, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = connect(broker).await;
     stream.write_all(bytes.as_ref()).await.unwrap();
     stream
 }
 
-/// All that comes until the broker closes the connection.
+/// All bytes until the broker closes the connection.
 pub(crate) async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    // A reset is an end as well.
+    // A reset counts as an end as well.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut all)).await.expect("the broker closes the connection");
     all
 }
 
-/// The next answer, whose length its head tells.
+/// The next answer; its head has its length.
 pub(crate) async fn answer(stream: &mut TcpStream) -> Answer {
     timeout(DEADLINE, next_answer(stream)).await.expect("the broker answers")
 }
@@ -57,7 +56,7 @@ async fn next_answer(stream: &mut TcpStream) -> Answer {
     Answer { status, head, body }
 }
 
-/// The status of the first answer in these bytes; 0 if there is none.
+/// The status of the first answer in these bytes; 0 without an answer.
 pub(crate) fn status(answer: &[u8]) -> u16 {
     let text = String::from_utf8_lossy(answer);
     text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! A broker that was killed goes on where it was.
+//! Recovery of a broker that was killed.
 
 use reqwest::{Method, StatusCode};
 use restante_wire::ProblemType;
@@ -87,7 +87,7 @@ async fn segments_are_reclaimed_and_what_is_live_in_them_is_kept() {
     assert_eq!(response.text().await.unwrap(), "the oldest");
 }
 
-/// Pushes and settles so much in another channel that every segment of before is freed.
+/// Pushes and settles enough in another channel that every earlier segment is freed.
 async fn all_segments_are_freed(broker: &Broker) {
     for _ in 0..24 {
         broker.pushed("acme/others", vec![7; 1 << 20]).await;

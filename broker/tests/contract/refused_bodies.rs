@@ -1,4 +1,4 @@
-//! A refusal reaches its client, also one that sends its whole body before it reads.
+//! A refusal reaches its client, even one that sends its whole body before it reads.
 
 use reqwest::{StatusCode, Version};
 use tokio::io::AsyncWriteExt as _;
@@ -8,10 +8,10 @@ use crate::{
     raw::{answer, connect, sent},
 };
 
-/// More than the system's buffers hold, and less than is heard out.
+/// More than the system's buffers hold, and less than the broker reads of a refused body.
 const BYTES: usize = 5_000_000;
 
-/// Sends a large body as clients do that read when all is sent, with its length and without.
+/// Sends a large body like clients that read only after sending, with its length and without.
 async fn refused(request: &str, headers: &str) -> Vec<u16> {
     let broker = Broker::serving(ORDERS);
     let mut statuses = Vec::new();
@@ -69,7 +69,7 @@ async fn a_refusal_over_http_2_reaches_its_client() {
     }
 }
 
-/// The first line that a client gets that asks whether it should send its body.
+/// The first line of the answer to a client that expects `100 Continue`.
 async fn expecting(path: &str) -> String {
     let broker = Broker::serving(ORDERS);
     let head = format!(

@@ -1,4 +1,4 @@
-//! What can be saved of a damaged folder is saved, and what cannot is said.
+//! Salvage of a damaged folder: readable data is copied, and losses are reported.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +15,7 @@ use crate::{
     operator::{channel, with_channels_and_flags},
 };
 
-/// Salvages a folder into another beside it, which must work; what it said.
+/// Salvages a folder to a new one next to it, which must succeed. Returns the output.
 fn salvaged(broker: &Broker, to: &str) -> String {
     let target = broker.folder.path().join(to);
     let output = on(&broker.data_folder(), "salvage", &[target.to_str().unwrap()]);
@@ -29,7 +29,7 @@ async fn a_salvaged_folder_runs_with_all_that_could_be_read_and_the_damaged_one_
     let (file, place) = broker.segment_with(b"meta-number4");
     let segment = broker.data_folder().join(&file);
     let mut bytes = fs::read(&segment).unwrap();
-    // In the head of its record: of a content alone only that message would be lost.
+    // In the head of its record: damage in a body alone would lose only that message.
     bytes[place - 40] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let before = bytes_of(&broker.data_folder());
@@ -72,7 +72,7 @@ async fn a_settle_that_lay_in_the_damage_is_not_known_and_its_message_comes_agai
     assert_eq!(contents, ["settled and lost", "after", "later"]);
 }
 
-/// A folder whose log has several segments, with one message a frame: the number is its content.
+/// A folder whose log has several segments, with one message per frame: the number is its body.
 async fn several_segments() -> Broker {
     let mut broker = with_channels_and_flags(&[channel("orders")], &["--segment-size", "1MiB"]).await;
     for number in 0..60_u64 {
@@ -83,13 +83,13 @@ async fn several_segments() -> Broker {
     broker
 }
 
-/// The numbers of messages, each with the file and the bytes where its record lies.
+/// The numbers of messages, each with the file and the byte range of its record.
 fn places(broker: &Broker) -> Vec<(String, std::ops::Range<usize>, u64)> {
     let records = dumped(&broker.data_folder(), &["--records"]);
     let pushes = records.iter().filter(|record| record["kind"] == "message");
     let place = |(number, record): (usize, &Value)| {
         let from = record["offset"].as_u64().unwrap() as usize;
-        // The frame's head lies before it.
+        // The frame's head comes before it.
         (record["file"].as_str().unwrap().to_owned(), from - 32..from + (40 << 10) + 300, number as u64)
     };
     pushes.enumerate().map(place).collect()
@@ -136,7 +136,7 @@ async fn whatever_range_is_damaged_it_is_named_and_nothing_outside_of_it_is_lost
             let [from, to] = ["from", "to"].map(|end| damage[end].as_u64().unwrap() as usize);
             damage["file"] == name.as_str() && from < range.end && range.start < to
         });
-        // Where nothing is left that was written later, nothing tells that there was more.
+        // Without later records, nothing shows that there was more.
         let knows =
             (0..=last).any(|number| missing.iter().any(|lost| *lost < number) && !missing.contains(&number));
         assert!(named || !knows, "{name} {range:?}: {missing:?} lost, and told: {}", report["damage"]);
@@ -149,7 +149,7 @@ async fn whatever_range_is_damaged_it_is_named_and_nothing_outside_of_it_is_lost
 }
 
 #[tokio::test]
-async fn a_segment_without_its_head_gives_up_its_frames() {
+async fn the_frames_of_a_segment_without_its_head_are_salvaged() {
     let broker = several_segments().await;
     let places = places(&broker);
     let used: BTreeSet<&String> = places.iter().map(|(file, ..)| file).collect();
@@ -169,7 +169,7 @@ async fn a_segment_without_its_head_gives_up_its_frames() {
 }
 
 #[tokio::test]
-async fn a_damaged_address_store_gives_up_what_it_has_and_no_message_is_lost() {
+async fn the_readable_part_of_a_damaged_address_store_is_salvaged_and_no_message_is_lost() {
     let mut broker = with_channels_and_flags(&[channel("one")], &["--segment-size", "1MiB"]).await;
     for name in ["two", "three"] {
         crate::operator::put(&broker, &channel(name)).await;
@@ -199,13 +199,13 @@ async fn a_damaged_address_store_gives_up_what_it_has_and_no_message_is_lost() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_or_twice_there_is_told() {
+async fn a_missing_or_duplicate_file_is_reported() {
     let broker = several_segments().await;
     let report = on(&broker.data_folder(), "check", &["--json"]);
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     let segments = report["log"]["segments"].as_array().unwrap().iter();
     let files: Vec<_> = segments.map(|segment| Path::new(segment["file"].as_str().unwrap())).collect();
-    // One with others before and after it in its log.
+    // A file with others before and after it in its log.
     let between = files.windows(3).find(|files| files[0].parent() == files[2].parent()).unwrap()[1];
     let second = broker.data_folder().join(between);
     let damage = || {
@@ -228,7 +228,7 @@ async fn a_file_that_is_missing_or_twice_there_is_told() {
 }
 
 #[tokio::test]
-async fn salvage_speaks_of_settles_only_where_some_may_be_lost() {
+async fn salvage_mentions_settles_only_if_some_may_be_lost() {
     let broker = used().await;
     fs::write(broker.data_folder().join("lease-key"), "short").unwrap();
     let said = salvaged(&broker, "salvaged");
@@ -246,7 +246,7 @@ async fn a_folder_without_a_lease_key_is_salvaged_with_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_strangers_folder_in_the_way_of_an_unfinished_one_stays_as_it_is() {
+async fn a_foreign_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
     let broker = used().await;
     let stranger = broker.folder.path().join("new.unfinished");
     fs::create_dir(&stranger).unwrap();
@@ -258,12 +258,12 @@ async fn a_strangers_folder_in_the_way_of_an_unfinished_one_stays_as_it_is() {
     assert!(stderr(&output).contains("new.unfinished is there already"), "{}", stderr(&output));
 }
 
-/// What tells that an attempt made a folder.
+/// The mark of a folder that an attempt has created.
 const MARK: &str =
     "restante-broker is making this data folder. If it is not, the folder is not whole and may be removed.\n";
 
 #[tokio::test]
-async fn a_strangers_folder_with_a_file_of_the_marks_name_stays_as_it_is() {
+async fn a_foreign_folder_with_a_file_of_the_marks_name_is_unchanged() {
     let broker = used().await;
     let stranger = broker.folder.path().join("new.unfinished");
     fs::create_dir(&stranger).unwrap();
@@ -277,7 +277,7 @@ async fn a_strangers_folder_with_a_file_of_the_marks_name_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_unfinished_folder_that_a_broker_was_started_on_stays_as_it_is() {
+async fn an_unfinished_folder_that_a_broker_was_started_on_is_unchanged() {
     let broker = used().await;
     let left = broker.folder.path().join("new.unfinished");
     fs::create_dir(&left).unwrap();
@@ -289,7 +289,7 @@ async fn an_unfinished_folder_that_a_broker_was_started_on_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_attempt_left_is_removed() {
+async fn the_remains_of_an_earlier_attempt_are_removed() {
     let broker = used().await;
     let (new, left) = (broker.folder.path().join("new"), broker.folder.path().join("new.unfinished"));
     fs::create_dir(&left).unwrap();
@@ -301,7 +301,7 @@ async fn what_an_earlier_attempt_left_is_removed() {
 }
 
 #[tokio::test]
-async fn a_damaged_folder_with_the_name_of_an_unfinished_one_stays_as_it_is() {
+async fn a_damaged_folder_with_the_name_of_an_unfinished_one_is_unchanged() {
     let broker = used().await;
     let before = bytes_of(&broker.data_folder());
     let damaged = broker.folder.path().join("new.unfinished");

@@ -1,4 +1,4 @@
-//! Settling: each row of the contract's table of states, by tokens over the wire.
+//! Lease operations: each row of the contract's table of states, over the wire.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use restante_wire::ProblemType;
 
 use crate::broker::{Broker, ORDERS, assert_problem, header};
 
-/// One second is the shortest lease there is.
+/// One second is the shortest lease.
 const SHORT: &str = "wait=5&lease=1";
 
 async fn leased(broker: &Broker, query: &str) -> String {
     header(&broker.pull("acme/orders", query).send().await.unwrap(), "location")
 }
 
-/// What DELETE, reject, release and renew say of a lease: a status, and the problem if there is one.
+/// The answers of DELETE, reject, release and renew for a lease: a status, and the problem if there is one.
 async fn verdicts(broker: &Broker, lease: &str) -> [(u16, Option<ProblemType>); 4] {
     let requests = [
         (Method::DELETE, ""),
@@ -105,7 +105,7 @@ async fn a_lease_that_was_never_issued_is_404() {
     let broker = Broker::serving(ORDERS);
     broker.pushed("acme/orders", "x").await;
     let lease = leased(&broker, "").await;
-    // The middle of the token, where the seal notices; the last character has bits that base64url ignores.
+    // The middle of the token, which the seal covers; the last character has bits that base64url ignores.
     let mut changed = lease.clone().into_bytes();
     let middle = changed.len() - 10;
     changed[middle] = if changed[middle] == b'A' { b'B' } else { b'A' };

@@ -1,5 +1,5 @@
-//! A message whose bytes are not what was written, through the real binary: what its sender, its receivers and whoever runs the
-//! broker are told of it.
+//! A message whose bytes on disk changed, through the real binary: the answers to its sender and its receivers, and the
+//! reports to the administrator.
 
 use std::{fs, time::Instant};
 
@@ -14,18 +14,18 @@ use crate::{
 };
 
 const MESSAGES: u64 = 64;
-/// The message that is damaged, in the first segment.
+/// The damaged message, in the first segment.
 const BAD: u64 = 3;
 
 const DEAD: &str = "restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"dead\"}";
 
-/// A byte of a message, by where its content begins.
+/// The position of a byte of a message, from the offset of its body.
 type Place = fn(usize) -> usize;
 
-/// What is damaged of a message, by where its content begins.
+/// The damaged part of a message, from the offset of its body.
 const DAMAGE: [(&str, Place); 2] = [("content", |at| at + 20_000), ("head", |at| at - 20)];
 
-/// A broker that was stopped, of whose messages the first segment has an index; where one of them lies, and its id.
+/// A broker that was stopped; its first segment has an index. Also the position of one of its messages, and its id.
 struct Stored {
     broker: Broker,
     ids: Vec<String>,
@@ -90,7 +90,7 @@ async fn a_repeat_of_its_push_has_the_first_answer_and_the_broker_goes_on() {
 }
 
 #[tokio::test]
-async fn it_is_told_once_with_its_id_and_place_and_all_others_are_delivered() {
+async fn it_is_reported_once_with_its_id_and_place_and_all_others_are_delivered() {
     for (what, place) in DAMAGE {
         let Stored { mut broker, ids, file, at } = {
             let stored = stored().await;
@@ -120,9 +120,9 @@ async fn it_is_told_once_with_its_id_and_place_and_all_others_are_delivered() {
         assert_eq!(broker.metric("restante_messages_unreadable_total").await, 1.0, "{what}");
         assert_eq!(broker.metric(DEAD).await, 1.0, "{what}");
         broker.signal(rustix::process::Signal::TERM);
-        let warning = broker.wait_for_log("a message cannot be read").unwrap();
+        let warning = broker.wait_for_log("a message is unreadable").unwrap();
         assert!(warning.contains(&ids[BAD as usize]) && warning.contains(&file), "{what}: {warning}");
-        assert_eq!(broker.wait_for_log("a message cannot be read"), None, "{what}");
+        assert_eq!(broker.wait_for_log("a message is unreadable"), None, "{what}");
     }
 }
 
@@ -182,7 +182,7 @@ async fn check_and_dump_count_it_in_and_name_it_and_salvage_takes_all_others() {
             assert!(stdout(&output).contains("63 messages are in"), "{what}: {}", stdout(&output));
             assert!(stdout(&output).contains(id.as_str()), "{what}: {}", stdout(&output));
             assert_eq!(status(&on(&new, "check", &[])), 0, "{what}");
-            // Its key is taken as well.
+            // Its key is salvaged as well.
             fs::rename(broker.data_folder(), broker.folder.path().join("before")).unwrap();
             fs::rename(&new, broker.data_folder()).unwrap();
             broker.start();
@@ -193,10 +193,10 @@ async fn check_and_dump_count_it_in_and_name_it_and_salvage_takes_all_others() {
 }
 
 #[tokio::test]
-async fn a_start_that_reads_its_segment_goes_on_and_tells_where_it_lies() {
+async fn a_start_that_reads_its_segment_continues_and_reports_its_position() {
     let mut stored = stored().await;
     stored.damage(DAMAGE[0].1);
-    // As in a restored backup, which holds no index.
+    // As in a restored backup, which has no index.
     let index = stored.broker.data_folder().join(stored.file.replace(".seg", ".idx"));
     fs::remove_file(index).unwrap();
     stored.broker.start_saying(&[&stored.file]);
@@ -206,7 +206,7 @@ async fn a_start_that_reads_its_segment_goes_on_and_tells_where_it_lies() {
 }
 
 #[tokio::test]
-async fn a_start_tells_of_a_place_once_though_it_writes_its_index_anew() {
+async fn a_start_reports_a_position_once_although_it_writes_its_index_again() {
     let stored = stored().await;
     stored.damage(DAMAGE[0].1);
     let index = stored.broker.data_folder().join(stored.file.replace(".seg", ".idx"));

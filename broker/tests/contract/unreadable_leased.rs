@@ -1,4 +1,5 @@
-//! A message that cannot be read any more while a receiver has it, through the real binary: nobody needs its content to settle it.
+//! A message that becomes unreadable while a receiver holds it, through the real binary: a settle does not need its
+//! body.
 
 use std::fs;
 
@@ -10,17 +11,17 @@ use crate::broker::{Broker, ORDERS, header};
 const DEAD: &str = "restante_channel_messages{namespace=\"acme\",channel=\"orders\",state=\"dead\"}";
 const UNREADABLE: &str = "restante_messages_unreadable_total";
 
-/// A byte of a message, by where its content begins.
+/// The position of a byte of a message, from the offset of its body.
 type Place = fn(usize) -> usize;
 
-/// What is changed of a message on disk.
+/// The byte of a message to change on disk.
 const DAMAGE: [(&str, Place); 2] = [("content", |at| at + 2000), ("head", |at| at - 20)];
 
 fn content(number: usize) -> String {
     format!("message number {number} {}", "x".repeat(3000))
 }
 
-/// A broker that keeps no content in memory, with three messages.
+/// A broker that keeps no body in memory, with three messages.
 async fn with_messages() -> Broker {
     let broker = Broker::with_flags(ORDERS, &["--hot-body-memory", "1B"]);
     for number in 0..3 {
@@ -84,7 +85,7 @@ async fn a_repeat_of_a_pull_says_that_its_message_cannot_be_read_any_more_and_th
         let settled = broker.request(Method::DELETE, &lease).send().await.unwrap();
         assert_eq!(settled.status(), StatusCode::NO_CONTENT, "{what}");
         assert_eq!(broker.metric(UNREADABLE).await, 0.0, "{what}");
-        // The attempt has nothing any more, and is a new one.
+        // The attempt holds nothing, so its id is a new attempt.
         assert_eq!(pull(&broker, path).await.text().await.unwrap(), content(1), "{what}");
     }
 }

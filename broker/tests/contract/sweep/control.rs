@@ -19,7 +19,7 @@ use crate::{
 const BODY: Outcome = Refused(P::BodyMalformed);
 const INVALID: Outcome = Refused(P::ChannelInvalid);
 
-/// The routes, UID standing for that of a channel; and whether they read a body.
+/// The routes, with UID for a channel's UID; and whether they read a body.
 const ROUTES: [(&str, &str, bool); 9] = [
     ("GET", "revision", false),
     ("GET", "stats", false),
@@ -163,7 +163,7 @@ async fn each_field_of_a_redrive_and_of_a_purge_has_one_outcome_for_each_way_to_
         }
         outcome("[]".into(), BODY).await;
     }
-    // What answers say is not asked for.
+    // Fields of answers are not accepted.
     for (of, answered) in
         [("redrive", "moved"), ("redrive", "left"), ("redrive", "leftIn"), ("purge", "purged")]
     {
@@ -176,7 +176,8 @@ async fn each_field_of_a_redrive_and_of_a_purge_has_one_outcome_for_each_way_to_
     }
 }
 
-/// Every field of a channel, by its path, with values that are out of bounds or unknown; none where any of its type will do.
+/// Every field of a channel, by its path, with values that are out of bounds or unknown; none if every value of its
+/// type is valid.
 fn bounds() -> Vec<(&'static str, Vec<(Value, Outcome)>)> {
     let invalid = |value| vec![(value, INVALID)];
     let malformed = |value| vec![(value, BODY)];
@@ -238,7 +239,7 @@ fn bounds() -> Vec<(&'static str, Vec<(Value, Outcome)>)> {
     ]
 }
 
-/// The paths of all fields of an object, and of the objects in it.
+/// The paths of all fields of an object, and of nested objects.
 fn paths(value: &Value, before: &str, found: &mut Vec<String>) {
     for (field, value) in value.as_object().into_iter().flatten() {
         let path = if before.is_empty() { field.clone() } else { format!("{before}.{field}") };
@@ -260,7 +261,7 @@ async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() 
     let good = serde_json::to_value(&config).unwrap();
     let mut inputs = Vec::new();
     paths(&good, "", &mut inputs);
-    // The value has all of them, none left out.
+    // The value has every field.
     let mut top: Vec<_> = good.as_object().unwrap().keys().cloned().collect();
     let mut read = fields::of::<ChannelConfig>();
     top.sort();
@@ -269,7 +270,7 @@ async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() 
     let bounds = bounds();
     assert_complete(inputs, bounds.iter().map(|(path, _)| (*path).to_owned()));
     let outcome = async |cell: &str, body: &str, expected: Outcome| {
-        // As a line of a whole set as well, which then is not applied.
+        // As a line of a whole set as well, which is then not applied.
         let line = ask(&broker, "POST", "sync", body).await;
         assert_outcome(&format!("sync {cell}"), line, expected).await;
         assert_outcome(&format!("put {cell}"), ask(&broker, "PUT", "channels/UID", body).await, expected)
@@ -301,5 +302,5 @@ async fn each_field_of_a_channel_has_one_outcome_for_each_way_to_get_it_wrong() 
         }
     }
     let response = control(&broker, Method::GET, "revision", String::new()).await;
-    assert_eq!(response.json::<Value>().await.unwrap()["channels"], 1, "the set is as it was");
+    assert_eq!(response.json::<Value>().await.unwrap()["channels"], 1, "the set is unchanged");
 }

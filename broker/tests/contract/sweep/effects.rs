@@ -1,4 +1,4 @@
-//! Headers of the contract where they mean nothing, and names that only look like its own: on every route.
+//! Headers of the contract on routes where they have no effect, and unknown names with its prefixes: on every route.
 
 use reqwest::header::ACCEPT;
 use restante_wire::{ProblemType as P, header::ANSWERED};
@@ -9,7 +9,7 @@ use super::{
     requests::{broker, of, operations},
 };
 
-/// The headers that some routes obey.
+/// The headers that some routes support.
 const OBEYED: [&str; 7] = [
     "Idempotency-Key",
     "Message-Group",
@@ -19,10 +19,10 @@ const OBEYED: [&str; 7] = [
     "Receive-Attempt-Id",
     "Restante-Settle",
 ];
-/// Names that begin as the contract's own do.
+/// Names with the contract's own prefixes.
 const UNKNOWN: [&str; 5] =
     ["Message-Dely", "Message-Nonsense", "Idempotency-Keys", "Restante-Setle", "Restante-Nonsense"];
-/// What these do may be done twice without a key.
+/// Operations that may be repeated without a key.
 const REPEATABLE: [&str; 5] = ["settle", "release", "reject", "renew", "settleMany"];
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_header_without_effect_on_its_route_is_refused_and_so_is_an_unknown_on
                 assert_outcome(&cell, response, Refused(P::HeaderMalformed)).await;
             }
         }
-        // Whoever passes a message on sends what came with it.
+        // A proxy forwards the headers that it got.
         let request = operation.request(&broker, "").await;
         let request = ANSWERED.iter().fold(request, |request, name| request.header(*name, "1"));
         assert_outcome(&operation.id, request.send().await.unwrap(), Obeyed(operation.status())).await;
@@ -57,7 +57,7 @@ async fn a_header_without_effect_on_its_route_is_refused_and_so_is_an_unknown_on
 }
 
 #[tokio::test]
-async fn a_stream_and_a_batch_refuse_what_only_a_pull_or_a_push_obeys() {
+async fn a_stream_and_a_batch_refuse_headers_that_only_a_pull_or_a_push_supports() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     for name in OBEYED {

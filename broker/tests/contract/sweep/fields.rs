@@ -8,7 +8,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// Asks a type which fields it reads, and gives it nothing.
+/// Asks a type for its fields, and gives it no value.
 struct Asks<'a>(&'a mut Vec<String>);
 
 #[derive(Debug)]
@@ -51,7 +51,6 @@ impl<'de> Deserializer<'de> for Asks<'_> {
     }
 }
 
-/// The fields of `T`.
 pub(super) fn of<'de, T: Deserialize<'de>>() -> Vec<String> {
     let mut fields = Vec::new();
     let _ = T::deserialize(Asks(&mut fields));

@@ -1,4 +1,4 @@
-//! Flags and environment variables of `restante-broker`, by the real program.
+//! Flags and environment variables of `restante-broker`, in the real program.
 
 use std::process::Command;
 
@@ -7,12 +7,12 @@ use restante_broker::Arguments;
 
 use super::assert_complete;
 
-/// A flag of the broker: values that are good, and values that are refused before anything is opened.
+/// A flag of the broker: valid values, and values that are refused before anything is opened.
 struct Row {
     flag: &'static str,
     good: &'static [&'static str],
     bad: &'static [&'static str],
-    /// Whether it may be given more than once; each time adds to it.
+    /// Whether it may be given more than once, adding values.
     adds: bool,
 }
 
@@ -72,7 +72,7 @@ const ROWS: &[Row] = &[
     ),
     Row {
         flag: "trusted-proxies",
-        // An address is a network of its own. Of one that is given twice, both say the same.
+        // An address is a network of its own. Given twice, both are reported alike.
         good: &["10.0.0.0/8", "10.0.0.7", "::1,fd00::/8", "0.0.0.0/0", "10.0.0.0/8,10.0.0.0/8"],
         bad: &[
             "",
@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
     row("log-format", &["text", "json"], &["", "xml", "JSON"]),
 ];
 
-/// Arguments of the commands for data care: these read files, whose faults are told by `care.rs`.
+/// Arguments of the maintenance commands. They name files, whose faults `care.rs` tests.
 const CARE: &[&str] = &[
     "check folder",
     "check json",
@@ -134,7 +134,7 @@ const CARE: &[&str] = &[
     "restore move_old_to",
 ];
 
-/// Parses arguments as the program does; what a flag needs besides is given.
+/// Parses arguments like the program, adding arguments that others require.
 fn parsed(arguments: &[String]) -> Result<Arguments, clap::Error> {
     let with = ["restante-broker", "--control-token-file=token"];
     let with = if arguments.iter().any(|argument| argument.starts_with("--control-token-file")) {
@@ -148,7 +148,7 @@ fn parsed(arguments: &[String]) -> Result<Arguments, clap::Error> {
 }
 
 #[test]
-fn each_flag_of_the_broker_is_refused_by_name_when_it_could_not_be_obeyed() {
+fn each_flag_of_the_broker_is_refused_by_name_with_an_invalid_value() {
     let command = Arguments::command();
     let flags = command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned));
     assert_complete(flags, ROWS.iter().map(|row| row.flag.to_owned()));
@@ -172,8 +172,8 @@ fn each_flag_of_the_broker_is_refused_by_name_when_it_could_not_be_obeyed() {
 }
 
 #[test]
-fn each_environment_variable_is_refused_as_its_flag_is() {
-    // A broker that is not refused ends all the same, because it cannot make this folder.
+fn each_environment_variable_is_refused_like_its_flag() {
+    // A broker that accepts the value ends all the same, because it cannot create this folder.
     for Row { flag, bad, .. } in ROWS.iter().filter(|row| row.flag != "data-dir") {
         let variable = format!("RESTANTE_{}", flag.to_uppercase().replace('-', "_"));
         let value = bad[0];
@@ -187,7 +187,7 @@ fn each_environment_variable_is_refused_as_its_flag_is() {
 }
 
 #[test]
-fn each_argument_of_a_command_for_data_care_is_known_to_the_sweep_and_others_are_refused() {
+fn each_argument_of_a_maintenance_command_has_a_row_and_others_are_refused() {
     let command = Arguments::command();
     let inputs = command.get_subcommands().flat_map(|command| {
         let known = command

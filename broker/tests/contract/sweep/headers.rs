@@ -1,4 +1,4 @@
-//! Request headers that the contract gives a meaning, of every route.
+//! Request headers with a meaning in the contract, on every route.
 
 use reqwest::header::ACCEPT;
 use restante_wire::ProblemType as P;
@@ -10,11 +10,11 @@ use super::{
     requests::{broker, of, operations},
 };
 
-/// A header of an operation; what becomes of an unknown name is in `effects.rs`.
+/// A header of an operation; unknown names are in `effects.rs`.
 struct Row {
     of: &'static str,
     name: &'static str,
-    /// The query that it comes with.
+    /// The query of the request.
     query: &'static str,
     good: &'static str,
     duplicate: Outcome,
@@ -29,7 +29,7 @@ struct Row {
 /// A value that may be too long to be written out.
 enum Value {
     Text(&'static str),
-    /// So many times a part.
+    /// A part, repeated this many times.
     Times(usize, &'static str),
 }
 
@@ -55,7 +55,8 @@ const fn key(of: &'static str, name: &'static str, without_effect: Cell<&'static
     }
 }
 
-/// Kept with the message. What a proxy may add or repeat is taken as it comes; what a receiver reads once is given once.
+/// Kept with the message. Headers that a proxy may add or repeat are accepted as received; headers that a receiver
+/// reads once may be given once.
 const fn kept(name: &'static str, duplicate: Outcome) -> Row {
     Row {
         of: "push",
@@ -71,7 +72,7 @@ const fn kept(name: &'static str, duplicate: Outcome) -> Row {
     }
 }
 
-/// Preferences that are not known are ignored (RFC 7240 section 2); the wait is lowered to the channel's bound.
+/// Unknown preferences are ignored (RFC 7240 section 2); the wait is lowered to the channel's bound.
 const fn prefer(
     of: &'static str,
     obeyed: Outcome,
@@ -102,14 +103,14 @@ const fn acknowledge(of: &'static str) -> Row {
         duplicate: PULLED,
         empty: MALFORMED,
         wrong_type: Values(&[("a b", MALFORMED), (", ,", MALFORMED)]),
-        // Named in Acknowledge-Failed.
+        // Listed in Acknowledge-Failed.
         unknown_value: Values(&[("nonsense", PULLED)]),
         out_of_bounds: Values(&[(Value::Times(65, "a,"), MALFORMED), (Value::Times(1025, "a"), MALFORMED)]),
         without_effect: EFFECTIVE,
     }
 }
 
-/// It says that `ack=auto` is meant, and is for nothing else. `POST /v1/receive` does not need it, and passes it over.
+/// Confirms `ack=auto`, and has no other effect. `POST /v1/receive` does not need it, and ignores it.
 const fn settle(of: &'static str) -> Row {
     Row {
         of,
@@ -202,7 +203,7 @@ async fn each_header_has_one_outcome_for_each_way_to_get_it_wrong() {
         let operation = of(&operations, id);
         let ask = async |kind: &str, query: &str, values: &[&str], expected: Outcome| {
             let request = operation.request(&broker, query).await;
-            // A GET with ack=auto needs it, and what is refused besides is told then.
+            // A GET with ack=auto needs it; other faults are reported after that.
             let is_meant = query.contains("ack=auto") && *name != "Restante-Settle";
             let request = if is_meant { request.header("restante-settle", "yes") } else { request };
             let request = values.iter().fold(request, |request, value| request.header(*name, *value));
@@ -231,8 +232,8 @@ async fn each_header_has_one_outcome_for_each_way_to_get_it_wrong() {
     }
 }
 
-/// `Content-Type` of a push is kept, whatever it is; that of a batch says how to read it. OpenAPI does not describe it as a
-/// parameter, nor `Accept`.
+/// `Content-Type` of a push is kept unchanged; the one of a batch is its encoding. OpenAPI describes neither it nor
+/// `Accept` as a parameter.
 #[tokio::test]
 async fn media_types_have_one_outcome_each() {
     let broker = broker().await;

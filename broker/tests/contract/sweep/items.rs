@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{broker::Broker, operator::with_orders};
 
-/// A field: everywhere an unknown name, a duplicate and a wrong type are `item-malformed`.
+/// A field. For all fields, an unknown name, a duplicate and a wrong type are `item-malformed`.
 struct Row {
     field: &'static str,
     good: Value,
     wrong_type: Value,
-    /// Unknown values, empty ones, those out of bounds, and whole items in which the field is without effect.
+    /// Unknown values, empty ones, values out of bounds, and whole items in which the field has no effect.
     others: Vec<(&'static str, Value, Outcome)>,
 }
 
@@ -141,7 +141,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Whole items in which one field takes the effect of another.
+/// Whole items in which one field cancels another's effect.
 fn without_effect() -> [Value; 5] {
     [
         json!({"content": "a", "content64": "YQ=="}),
@@ -195,7 +195,7 @@ async fn each_field_of_an_item_has_one_outcome_for_each_way_to_get_it_wrong() {
     );
     for Row { field, good, wrong_type, others } in &rows {
         let is_content = field.starts_with("content") && !heads.contains(&(*field).to_owned());
-        // What comes before the field in the item.
+        // The part of the item before the field.
         let with = if is_content { "" } else { "\"content\": \"a\", " };
         let in_item = |more: &str| format!("{{{with}{more}}}");
         let unknown = format!("\"{field}x\": {good}");
@@ -215,7 +215,7 @@ async fn each_field_of_an_item_has_one_outcome_for_each_way_to_get_it_wrong() {
             assert_item(&broker, kind, &in_item(&format!("\"{field}\": {value}")), *expected).await;
         }
         if is_content {
-            // Behind the head, and nowhere else.
+            // After the head, and nowhere else.
             assert_head(&broker, "unknown name", &format!("{{\"{field}\": {good}}}"), MALFORMED).await;
             continue;
         }

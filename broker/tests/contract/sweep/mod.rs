@@ -1,8 +1,8 @@
-//! The sweep: every input of the broker, each with what becomes of an unknown name, an unknown value, a duplicate, an empty
-//! value, one out of bounds, one of a wrong type, and one without effect. Each cell names one outcome.
+//! The sweep: every input of the broker, with an unknown name, an unknown value, a duplicate, an empty value, one out
+//! of bounds, one of a wrong type, and one without effect. Each cell names one outcome.
 //!
-//! The inputs come from where they are defined: the OpenAPI document that is made of the routes, the lists of fields that
-//! serde reads, and clap's command. An input without a row fails the test, and so does a row without an input.
+//! The inputs come from their definitions: the OpenAPI document that is generated from the routes, the lists of fields
+//! that serde reads, and clap's command. An input without a row fails the test, and so does a row without an input.
 
 mod control;
 mod effects;
@@ -19,16 +19,16 @@ use std::collections::BTreeSet;
 use reqwest::Response;
 use restante_wire::{Problem, ProblemType};
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// It is refused by a problem of this type.
+    /// Refused with a problem of this type.
     Refused(ProblemType),
-    /// It is obeyed, with this status.
+    /// Accepted, with this status.
     Obeyed(u16),
 }
 
-/// A cell of a table: values, each with what becomes of it; or why there are none.
+/// A cell of a table: values with their outcomes, or the reason why there are none.
 enum Cell<T: 'static> {
     Nothing(&'static str),
     Values(&'static [(T, Outcome)]),
@@ -46,7 +46,7 @@ impl<T> Cell<T> {
     }
 }
 
-/// The answer is the outcome that the cell names. The detail of a problem comes back.
+/// Asserts that the answer is the outcome of the cell. Returns the detail of a problem.
 async fn assert_outcome(cell: &str, response: Response, expected: Outcome) -> String {
     let status = response.status().as_u16();
     if let Outcome::Obeyed(wanted) = expected {
@@ -61,7 +61,7 @@ async fn assert_outcome(cell: &str, response: Response, expected: Outcome) -> St
     problem.detail
 }
 
-/// What is wrong is told in the words of HTTP and JSON, and never in those of Rust's types.
+/// Faults are described in the terms of HTTP and JSON, never of Rust's types.
 fn assert_speaks_plainly(cell: &str, detail: &str) {
     for word in [
         "struct ",
@@ -81,7 +81,7 @@ fn assert_speaks_plainly(cell: &str, detail: &str) {
     }
 }
 
-/// Each input has a row, and each row an input.
+/// Asserts that each input has a row, and each row an input.
 fn assert_complete(inputs: impl IntoIterator<Item = String>, rows: impl IntoIterator<Item = String>) {
     let inputs: BTreeSet<_> = inputs.into_iter().collect();
     let mut seen = BTreeSet::new();

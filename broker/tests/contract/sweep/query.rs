@@ -1,4 +1,4 @@
-//! Query parameters, of every route.
+//! Query parameters of every route.
 
 use reqwest::header::ACCEPT;
 use restante_wire::ProblemType as P;
@@ -10,8 +10,8 @@ use super::{
     requests::{broker, of, operations},
 };
 
-/// A parameter of an operation. Everywhere an unknown name is `parameter-unknown`, and a duplicate, an empty value and one of
-/// a wrong type are `parameter-malformed`.
+/// A parameter of an operation. For all parameters, an unknown name is `parameter-unknown`, and a duplicate, an empty
+/// value and one of a wrong type are `parameter-malformed`.
 struct Row {
     of: &'static str,
     name: &'static str,
@@ -28,8 +28,7 @@ const UNKNOWN: Outcome = Refused(P::ParameterUnknown);
 const NUMBER: Cell<&str> = Nothing("it is a number");
 const EFFECTIVE: Cell<&str> = Nothing("it has its effect with all others");
 
-/// What every kind of pull takes; the number of seconds that are too many is lowered to the channel's bound, as the contract
-/// says.
+/// Parameters of every kind of pull; too many seconds are lowered to the channel's bound, by the contract.
 const fn wait(of: &'static str) -> Row {
     Row {
         of,
@@ -80,7 +79,7 @@ const ROWS: &[Row] = &[
         wrong_type: "many",
         unknown_value: NUMBER,
         out_of_bounds: Values(&[("0", MALFORMED), ("101", MALFORMED), ("100", Obeyed(200))]),
-        // It is a stream's, and a stream takes neither wait nor ack.
+        // It belongs to streams, which accept neither wait nor ack.
         without_effect: Values(&[("in_flight=1&wait=1", UNKNOWN), ("in_flight=1&ack=auto", UNKNOWN)]),
     },
     wait("receive"),
@@ -119,7 +118,8 @@ const ROWS: &[Row] = &[
             ("dead-letters", Obeyed(200)),
         ]),
         out_of_bounds: Nothing("it is a word"),
-        // All parameters of a look have their effect on dead letters too; a cursor goes on in the states that it came from.
+        // All parameters of a peek have their effect on dead letters too; a cursor continues in the states that it came
+        // from.
         without_effect: Values(&[
             ("state=dead-letters&max=1", Obeyed(200)),
             ("state=dead-letters&max=0", MALFORMED),
@@ -217,14 +217,14 @@ async fn each_query_parameter_has_one_outcome_for_each_way_to_get_it_wrong() {
     }
 }
 
-/// The parameters that a route takes are those that the document describes: a refusal of another lists them.
+/// The parameters that a route accepts are the described ones: the refusal of another lists them.
 #[tokio::test]
 async fn a_parameter_that_has_no_effect_on_a_route_is_refused_and_the_refusal_names_those_that_have() {
     let broker = broker().await;
     let operations = operations(&broker).await;
     let all: Vec<_> = operations.iter().flat_map(|operation| operation.parameters("query")).collect();
     for operation in &operations {
-        // Of a pull that is no stream.
+        // Parameters of a pull that is not a stream.
         let mut known = operation.parameters("query");
         known.retain(|name| name != "in_flight");
         for name in all.iter().filter(|name| !known.contains(name)).chain([&"nonsense".to_owned()]) {
@@ -251,7 +251,7 @@ async fn a_parameter_that_has_no_effect_on_a_route_is_refused_and_the_refusal_na
     }
 }
 
-/// Balancers' probes have queries that nobody here knows, and so have links that were shared.
+/// Probes of load balancers have queries that the broker does not know, and so have links that were shared.
 #[tokio::test]
 async fn probes_and_pages_pass_over_every_query() {
     let broker = broker().await;

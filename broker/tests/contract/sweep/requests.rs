@@ -1,4 +1,4 @@
-//! The operations of the data port, as the document that the broker serves describes them.
+//! The operations of the data port, from the broker's own document.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -8,24 +8,24 @@ use crate::{
     operator::{channel, orders, with_channels},
 };
 
-/// One operation.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     pub(super) id: String,
     method: Method,
-    /// With `{lease}` where a lease belongs.
+    /// With `{lease}` in the place of a lease.
     path: String,
     described: Value,
 }
 
-/// A broker with `acme/orders`, of which leases come, and `acme/empty`, where nothing ever is and nobody waits.
+/// A broker with `acme/orders`, which has messages to lease, and `acme/empty`, which is empty and has no waiting
+/// receiver.
 pub(super) async fn broker() -> Broker {
     let mut empty = channel("empty");
     (empty.delivery.wait_seconds, empty.delivery.max_wait_seconds) = (0, 0);
     with_channels(&[orders(|_| ()), empty]).await
 }
 
-/// All of them, by the paths of addresses of two segments: the others are served alike.
+/// All operations, with addresses of two segments: other lengths are served alike.
 pub(super) async fn operations(broker: &Broker) -> Vec<Operation> {
     let response = broker.request(Method::GET, "/openapi.json").send().await.unwrap();
     let document: Value = response.json().await.unwrap();
@@ -37,7 +37,7 @@ pub(super) async fn operations(broker: &Broker) -> Vec<Operation> {
         of_path.map(|(method, described)| Operation {
             id: described["operationId"].as_str().unwrap().to_owned(),
             method: method.to_uppercase().parse().unwrap(),
-            // What is pushed is not to be pulled.
+            // A pushed message must not be pulled.
             path: path
                 .replace("/errors/{name}", "/errors/busy")
                 .replace("{namespace}", "acme")
@@ -62,7 +62,7 @@ impl Operation {
         here.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A request that is in order, with this query.
+    /// A valid request with this query.
     pub(super) async fn request(&self, broker: &Broker, query: &str) -> RequestBuilder {
         let path = if self.path.contains("{lease}") {
             broker.pushed("acme/orders", "x").await;
@@ -81,12 +81,13 @@ impl Operation {
         }
     }
 
-    /// Whether it passes over parameters and headers: balancers' probes have some of their own, and links to pages as well.
+    /// Whether it ignores parameters and headers: probes of load balancers have some of their own, and links to pages
+    /// as well.
     pub(super) fn passes_over(&self) -> bool {
         ["live", "liveHead", "ready", "readyHead", "page", "pageHead"].contains(&&*self.id)
     }
 
-    /// The status of a request that is in order.
+    /// The status of the answer to a valid request.
     pub(super) fn status(&self) -> u16 {
         match self.id.as_str() {
             "push" => 201,

@@ -20,13 +20,14 @@ const BODY: Outcome = Refused(P::BodyMalformed);
 const ITEM: Outcome = Refused(P::ParameterMalformed);
 const UNKNOWN: Outcome = Refused(P::LeaseUnknown);
 
-/// A field of an object in a list: an unknown name, a duplicate and a wrong type are `body-malformed`, and nothing is done.
+/// A field of an object in a list. An unknown name, a duplicate and a wrong type are `body-malformed`, and nothing is
+/// done.
 struct Row {
     list: &'static str,
     field: &'static str,
     good: Value,
     wrong_type: Value,
-    /// What becomes of the lease with an empty value, an unknown one, or one out of bounds.
+    /// The state of the lease after an empty value, an unknown one, or one out of bounds.
     others: Vec<(Value, Outcome)>,
 }
 
@@ -95,7 +96,7 @@ async fn settled(broker: &Broker, body: String) -> reqwest::Response {
     request.body(body).send().await.unwrap()
 }
 
-/// What becomes of the only lease of a body, in which LEASE stands for one that is good.
+/// The state of the only lease of a body, in which LEASE stands for a valid one.
 async fn assert_lease(broker: &Broker, body: &str, expected: Outcome) -> String {
     broker.pushed("acme/orders", "x").await;
     let response = broker.pull("acme/orders", "wait=5&lease=60").send().await.unwrap();
@@ -103,7 +104,7 @@ async fn assert_lease(broker: &Broker, body: &str, expected: Outcome) -> String 
     let response = settled(broker, body.replace("LEASE", &lease)).await;
     if response.status() != 200 {
         let detail = assert_outcome(body, response, expected).await;
-        // Nothing was done: the lease is as it was.
+        // Nothing was done: the lease is unchanged.
         let settle = broker.request(Method::DELETE, &lease).send().await.unwrap();
         assert_eq!(settle.status(), 204, "{body}");
         return detail;

@@ -39,25 +39,25 @@ impl Answer {
     pub(crate) fn required<T: std::str::FromStr>(&self, name: &str) -> Result<T, RequestError> {
         self.text(name)
             .and_then(|text| text.trim().parse().ok())
-            .ok_or_else(|| self.foreign(format!("its {} has no usable {name}", self.status)))
+            .ok_or_else(|| self.not_a_broker(format!("its {} has no usable {name}", self.status)))
     }
 
     /// The body, as the JSON that a broker's answer of this kind always is.
     pub(crate) fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, RequestError> {
         serde_json::from_slice(&self.body)
-            .map_err(|error| self.foreign(format!("its body is not {what}: {error}")))
+            .map_err(|error| self.not_a_broker(format!("its body is not {what}: {error}")))
     }
 
     /// The error for an answer that no broker gives.
-    pub(crate) fn foreign(&self, reason: String) -> RequestError {
-        RequestError::Foreign { url: self.url.clone(), reason }
+    pub(crate) fn not_a_broker(&self, reason: String) -> RequestError {
+        RequestError::NotABroker { url: self.url.clone(), reason }
     }
 
     /// The error for an answer with another status than the one that was hoped for.
     pub(crate) fn refused(&self) -> RequestError {
         if !self.status.is_client_error() && !self.status.is_server_error() {
             let to = self.text(header::LOCATION.as_str()).map(|to| format!(" to {to}")).unwrap_or_default();
-            return self.foreign(format!("it says {}{to}", self.status));
+            return self.not_a_broker(format!("it says {}{to}", self.status));
         }
         let refusal = Refusal {
             status: self.status,
@@ -108,7 +108,7 @@ mod tests {
     fn a_page_with_a_good_status_is_not_a_brokers_answer() {
         for status in [200, 204, 302] {
             let error = answer(status, "text/html", "<h1>Log in</h1>").refused();
-            assert!(matches!(error, RequestError::Foreign { .. }), "{status}");
+            assert!(matches!(error, RequestError::NotABroker { .. }), "{status}");
             assert!(!error.is_retryable());
         }
         assert!(answer(200, "text/html", "").required::<u32>("lease-duration").is_err());

@@ -11,7 +11,7 @@ use crate::{
     answer::{ANSWER_BYTES_MAX, Answer},
     error::RequestError,
     options::{ClientOptions, OptionsError, ProxyChoice},
-    retry::{GaveUp, RetryOptions, until_answered},
+    retry::{RetryFailure, RetryOptions, until_answered},
     tls,
 };
 
@@ -99,10 +99,10 @@ impl Client {
         once: impl FnMut() -> F,
     ) -> Result<T, RequestError> {
         let deadline = Some(Instant::now() + within);
-        until_answered(self.retry(), deadline, |_, _| {}, once).await.map_err(|gave_up| match gave_up {
-            GaveUp::Final(error) | GaveUp::Deadline { last: Some(error) } => error,
-            GaveUp::Deadline { last: None } => {
-                RequestError::Silent { url: without_credentials(&self.shared.base), within }
+        until_answered(self.retry(), deadline, |_, _| {}, once).await.map_err(|failure| match failure {
+            RetryFailure::Final(error) | RetryFailure::Deadline { last: Some(error) } => error,
+            RetryFailure::Deadline { last: None } => {
+                RequestError::NoAnswer { url: without_credentials(&self.shared.base), within }
             }
         })
     }
@@ -123,7 +123,7 @@ impl Client {
         }
         let response = match timeout(within, request.send()).await {
             Ok(sent) => sent.map_err(|error| RequestError::from_transport(url.clone(), error))?,
-            Err(_) => return Err(RequestError::Silent { url, within }),
+            Err(_) => return Err(RequestError::NoAnswer { url, within }),
         };
         self.read(url, response).await
     }
@@ -137,12 +137,12 @@ impl Client {
         loop {
             let piece = match timeout(within, response.chunk()).await {
                 Ok(piece) => piece.map_err(|error| RequestError::from_transport(url.clone(), error))?,
-                Err(_) => return Err(RequestError::Silent { url, within }),
+                Err(_) => return Err(RequestError::NoAnswer { url, within }),
             };
             let Some(piece) = piece else { break };
             if body.len() + piece.len() > ANSWER_BYTES_MAX {
                 let reason = format!("its answer is larger than {ANSWER_BYTES_MAX} bytes");
-                return Err(RequestError::Foreign { url, reason });
+                return Err(RequestError::NotABroker { url, reason });
             }
             body.extend_from_slice(&piece);
         }

@@ -28,7 +28,7 @@ pub enum RequestError {
     },
     /// The connection stands and nothing came.
     #[error("{url} did not answer within {seconds} s", seconds = within.as_secs())]
-    Silent {
+    NoAnswer {
         /// What was asked for, without credentials.
         url: String,
         /// How long the answer was waited for.
@@ -46,7 +46,7 @@ pub enum RequestError {
     #[error(
         "{url} does not answer like a broker: {reason}; check the URL, and whether a proxy answers in its place"
     )]
-    Foreign {
+    NotABroker {
         /// What was asked for, without credentials.
         url: String,
         /// What a broker's answer would have had.
@@ -89,8 +89,8 @@ impl RequestError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { refusal, .. } => retry::is_retryable(refusal.status, refusal.problem_type()),
-            Self::Unreachable { .. } | Self::Silent { .. } => true,
-            Self::Untrusted { .. } | Self::Foreign { .. } => false,
+            Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
+            Self::Untrusted { .. } | Self::NotABroker { .. } => false,
         }
     }
 
@@ -99,9 +99,9 @@ impl RequestError {
         match self {
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",
-            Self::Silent { .. } => "silent",
+            Self::NoAnswer { .. } => "no-answer",
             Self::Untrusted { .. } => "untrusted",
-            Self::Foreign { .. } => "foreign",
+            Self::NotABroker { .. } => "not-a-broker",
         }
     }
 

@@ -55,7 +55,7 @@ pub use message::{HeaderError, Message};
 pub use options::{ClientOptions, OptionsError, ProxyChoice};
 pub use peek::{PeekOptions, PeekState};
 pub use receiver::{
-    BatchOptions, Counts, DeadLetter, Event, NotDone, ReceiveError, Received, Receiver, ReceiverOptions,
+    BatchOptions, Counts, DeadLetter, Event, HandlerError, ReceiveError, Received, Receiver, ReceiverOptions,
     WorkOptions,
 };
 pub use request_reply::{ReplyError, RequestReplyError};

@@ -15,7 +15,7 @@ use crate::text;
 /// delay and time to live are the channel's to obey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    content: Bytes,
+    body: Bytes,
     headers: HeaderMap,
     group: Option<String>,
     delay_seconds: Option<u32>,
@@ -50,9 +50,9 @@ pub enum HeaderError {
 
 impl Message {
     /// A message with this content, byte for byte; empty is allowed.
-    pub fn new(content: impl Into<Bytes>) -> Self {
+    pub fn new(body: impl Into<Bytes>) -> Self {
         Self {
-            content: content.into(),
+            body: body.into(),
             headers: HeaderMap::new(),
             group: None,
             delay_seconds: None,
@@ -190,8 +190,8 @@ impl Message {
     }
 
     /// The content.
-    pub fn content(&self) -> &Bytes {
-        &self.content
+    pub fn body(&self) -> &Bytes {
+        &self.body
     }
 
     /// The headers that travel with it, the content's type among them.
@@ -201,8 +201,8 @@ impl Message {
 }
 
 impl From<Vec<u8>> for Message {
-    fn from(content: Vec<u8>) -> Self {
-        Self::new(content)
+    fn from(body: Vec<u8>) -> Self {
+        Self::new(body)
     }
 }
 

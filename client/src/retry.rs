@@ -93,7 +93,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Why an undertaking ended without success.
 #[derive(Debug)]
-pub(crate) enum GaveUp {
+pub(crate) enum RetryFailure {
     /// An answer that another try would get again.
     Final(RequestError),
     /// The deadline passed, or would pass before the next try.
@@ -109,25 +109,25 @@ pub(crate) async fn until_answered<T, F: Future<Output = Result<T, RequestError>
     deadline: Option<Instant>,
     mut on_retry: impl FnMut(&RequestError, Duration),
     mut once: impl FnMut() -> F,
-) -> Result<T, GaveUp> {
+) -> Result<T, RetryFailure> {
     let mut backoff = Backoff::new(options);
     let mut last = None;
     loop {
         let tried = match deadline {
             Some(deadline) => match timeout_at(deadline, once()).await {
                 Ok(tried) => tried,
-                Err(_) => return Err(GaveUp::Deadline { last }),
+                Err(_) => return Err(RetryFailure::Deadline { last }),
             },
             None => once().await,
         };
         let error = match tried {
             Ok(value) => return Ok(value),
             Err(error) if error.is_retryable() => error,
-            Err(error) => return Err(GaveUp::Final(error)),
+            Err(error) => return Err(RetryFailure::Final(error)),
         };
         let delay = backoff.next(error.refusal().and_then(|refusal| refusal.retry_after));
         if deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
-            return Err(GaveUp::Deadline { last: Some(error) });
+            return Err(RetryFailure::Deadline { last: Some(error) });
         }
         on_retry(&error, delay);
         last = Some(error);
@@ -214,7 +214,7 @@ mod tests {
             || async { Err(unreachable()) },
         )
         .await;
-        assert!(matches!(result, Err(GaveUp::Deadline { last: Some(_) })));
+        assert!(matches!(result, Err(RetryFailure::Deadline { last: Some(_) })));
         assert!(start.elapsed() <= Duration::from_secs(60));
         // The longest pauses that chance makes: 0.2 s and twice as long each time up to 12.8, then 20. Eight fit.
         assert!(tries >= 8, "{tries}");
@@ -230,7 +230,7 @@ mod tests {
             std::future::pending,
         )
         .await;
-        assert!(matches!(result, Err(GaveUp::Deadline { last: None })));
+        assert!(matches!(result, Err(RetryFailure::Deadline { last: None })));
         assert_eq!(start.elapsed().as_secs(), 3);
     }
 }

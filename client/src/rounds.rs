@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     error::RequestError,
-    retry::{Backoff, GaveUp, RetryOptions},
+    retry::{Backoff, RetryFailure, RetryOptions},
 };
 
 /// Asks for the items of these numbers in rounds, until each has its result or the deadline passes. `once` is given the
@@ -19,12 +19,12 @@ pub(crate) async fn until_all_answered<T, F>(
     count: usize,
     mut on_retry: impl FnMut(&RequestError, Duration),
     mut once: impl FnMut(Vec<usize>) -> F,
-) -> Vec<Result<T, GaveUp>>
+) -> Vec<Result<T, RetryFailure>>
 where
     F: Future<Output = Result<Vec<Result<T, RequestError>>, RequestError>>,
 {
     let mut backoff = Backoff::new(options);
-    let mut results: Vec<Option<Result<T, GaveUp>>> = (0..count).map(|_| None).collect();
+    let mut results: Vec<Option<Result<T, RetryFailure>>> = (0..count).map(|_| None).collect();
     let mut last: Vec<Option<RequestError>> = vec![None; count];
     let mut left: Vec<usize> = (0..count).collect();
     while !left.is_empty() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
@@ -49,7 +49,7 @@ where
                     passing.get_or_insert_with(|| error.clone());
                     last[item] = Some(error);
                 }
-                answer => results[item] = Some(answer.map_err(GaveUp::Final)),
+                answer => results[item] = Some(answer.map_err(RetryFailure::Final)),
             }
         }
         let Some(error) = passing else { break };
@@ -63,7 +63,7 @@ where
         on_retry(&error, delay);
         sleep(delay).await;
     }
-    let given_up = last.into_iter().map(|last| Err(GaveUp::Deadline { last }));
+    let given_up = last.into_iter().map(|last| Err(RetryFailure::Deadline { last }));
     results.into_iter().zip(given_up).map(|(result, given_up)| result.unwrap_or(given_up)).collect()
 }
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn foreign() -> RequestError {
-        RequestError::Foreign { url: "http://broker".into(), reason: "a page".into() }
+        RequestError::NotABroker { url: "http://broker".into(), reason: "a page".into() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ mod tests {
             )
             .await;
         assert_eq!(rounds.into_inner(), [vec![0, 1, 2, 3], vec![1, 3], vec![1, 3], vec![3]]);
-        assert!(matches!(&results[..], [Ok(0), Ok(1), Err(GaveUp::Final(_)), Ok(3)]), "{results:?}");
+        assert!(matches!(&results[..], [Ok(0), Ok(1), Err(RetryFailure::Final(_)), Ok(3)]), "{results:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,7 +123,10 @@ mod tests {
             },
         )
         .await;
-        assert!(matches!(&results[..], [Ok(()), Err(GaveUp::Deadline { last: Some(_) })]), "{results:?}");
+        assert!(
+            matches!(&results[..], [Ok(()), Err(RetryFailure::Deadline { last: Some(_) })]),
+            "{results:?}"
+        );
         assert!(start.elapsed() <= Duration::from_secs(3));
     }
 }

@@ -7,7 +7,7 @@ use restante_client::{ChannelStats, Client};
 use super::{
     exit::Exit,
     failure::Failure,
-    form::{self, columns},
+    format::{self, columns},
 };
 use crate::config::ChannelArgs;
 
@@ -16,7 +16,7 @@ pub(crate) async fn run(client: &Client, args: ChannelArgs, deadline: Duration) 
     for channel in &args.channels {
         all.push(stats(client, channel, deadline).await?);
     }
-    form::print(&all, args.form.output, || table(&all)).await?;
+    format::print(&all, args.format.output, || table(&all)).await?;
     Ok(Exit::Ok)
 }
 

@@ -10,7 +10,7 @@ use super::{
     channel::stats,
     exit::Exit,
     failure::{Failure, say},
-    form::{self, columns, or_dash},
+    format::{self, columns, or_dash},
     peek,
 };
 use crate::config::{BrokerArgs, ControlArgs, DeadLettersCommand, ListArgs, PurgeArgs, RedriveArgs};
@@ -43,7 +43,7 @@ async fn redrive(client: &Client, broker: &BrokerArgs, args: RedriveArgs) -> Res
     let redriven = redriven.map_err(Failure::Control)?;
     let row = [redriven.moved.to_string(), redriven.left.to_string()];
     let table = || columns([("MOVED", true), ("LEFT", true)], [row].into_iter());
-    form::print(&redriven, args.form.output, table).await?;
+    format::print(&redriven, args.format.output, table).await?;
     for line in said_of(&redriven, &args.channel) {
         say(&line);
     }
@@ -69,7 +69,7 @@ async fn purge(client: &Client, broker: &BrokerArgs, args: PurgeArgs) -> Result<
     let dead = Purge { states: vec![PurgedState::Dead] };
     let purged = control.purge(uid, &dead, broker.deadline).await.map_err(Failure::Control)?;
     let table = || columns([("PURGED", true)], [[purged.purged.to_string()]].into_iter());
-    form::print(&purged, args.form.output, table).await?;
+    format::print(&purged, args.format.output, table).await?;
     Ok(Exit::Ok)
 }
 

@@ -6,7 +6,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use restante_client::{NotDone, Received};
+use restante_client::{HandlerError, Received};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
@@ -20,21 +20,21 @@ pub(crate) async fn run(
     message: &Received,
     command: &[OsString],
     reject_on: Option<i32>,
-) -> Result<Result<(), NotDone>, Failure> {
+) -> Result<Result<(), HandlerError>, Failure> {
     let failed =
         |source| Failure::Run { command: command.join(" ".as_ref()).to_string_lossy().into(), source };
     let mut child = spawn(message, command).map_err(failed)?;
-    let status = feed(&mut child, &message.content).await.map_err(failed)?;
+    let status = feed(&mut child, &message.body).await.map_err(failed)?;
     let id = message.id;
     if status.success() {
         return Ok(Ok(()));
     }
     if status.code().is_some() && status.code() == reject_on {
         say(&format!("the command rejected {id} ({status}); the message is a dead letter"));
-        return Ok(Err(NotDone::Reject { reason: format!("the command ended with {status}") }));
+        return Ok(Err(HandlerError::Reject { reason: format!("the command ended with {status}") }));
     }
     say(&format!("the command failed on {id} ({status}); the message is given back"));
-    Ok(Err(NotDone::Release { delay_seconds: None }))
+    Ok(Err(HandlerError::Release { delay_seconds: None }))
 }
 
 fn spawn(message: &Received, command: &[OsString]) -> std::io::Result<Child> {
@@ -66,11 +66,11 @@ fn spawn(message: &Received, command: &[OsString]) -> std::io::Result<Child> {
 }
 
 /// Writes the content to the command while it runs. A command that does not read all of it is none of our business.
-async fn feed(child: &mut Child, content: &[u8]) -> std::io::Result<ExitStatus> {
+async fn feed(child: &mut Child, body: &[u8]) -> std::io::Result<ExitStatus> {
     let stdin = child.stdin.take();
     let write = async {
         if let Some(mut stdin) = stdin {
-            let _ = stdin.write_all(content).await;
+            let _ = stdin.write_all(body).await;
         }
         std::future::pending().await
     };

@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     /// The arguments cannot be used: clap's own code.
     Usage = 2,
     /// The answer was the time-out response: nothing came within the wait. Or no reply came in time.
-    NothingCame = 3,
+    TimedOut = 3,
     /// The broker, or something in its place, refused.
     Refused = 4,
     /// The broker was not reached, or did not answer, before the deadline.
@@ -54,7 +54,7 @@ mod tests {
             Exit::Ok,
             Exit::Failure,
             Exit::Usage,
-            Exit::NothingCame,
+            Exit::TimedOut,
             Exit::Refused,
             Exit::Unreachable,
             Exit::CommandFailed,

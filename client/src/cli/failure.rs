@@ -66,7 +66,7 @@ impl Failure {
             Self::Receive(error) | Self::Request(RequestReplyError::Receive { source: error, .. }) => {
                 of_receive(error)
             }
-            Self::Request(RequestReplyError::NoReply { .. }) => Exit::NothingCame,
+            Self::Request(RequestReplyError::NoReply { .. }) => Exit::TimedOut,
             Self::Lease(error) | Self::Settle { source: error, .. } => match error {
                 SettleError::Failed(error) => error.as_ref().map_or(Exit::Unreachable, of_request),
                 SettleError::Expired
@@ -109,8 +109,8 @@ fn of_receive(error: &ReceiveError) -> Exit {
 fn of_request(error: &RequestError) -> Exit {
     match error {
         error if error.is_retryable() => Exit::Unreachable,
-        RequestError::Refused { .. } | RequestError::Foreign { .. } => Exit::Refused,
-        RequestError::Unreachable { .. } | RequestError::Silent { .. } | RequestError::Untrusted { .. } => {
+        RequestError::Refused { .. } | RequestError::NotABroker { .. } => Exit::Refused,
+        RequestError::Unreachable { .. } | RequestError::NoAnswer { .. } | RequestError::Untrusted { .. } => {
             Exit::Unreachable
         }
     }

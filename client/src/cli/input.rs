@@ -35,13 +35,13 @@ impl Input {
     /// Everything, at most the largest message.
     pub(crate) async fn whole(self) -> Result<Vec<u8>, Failure> {
         let Self { reader, path } = self;
-        let mut content = Vec::new();
-        match reader.take(MESSAGE_BYTES_MAX + 1).read_to_end(&mut content).await {
+        let mut body = Vec::new();
+        match reader.take(MESSAGE_BYTES_MAX + 1).read_to_end(&mut body).await {
             Err(source) => Err(Failure::Read { path, source }),
-            Ok(_) if content.len() as u64 > MESSAGE_BYTES_MAX => {
+            Ok(_) if body.len() as u64 > MESSAGE_BYTES_MAX => {
                 Err(Failure::TooLarge { path, max: MESSAGE_BYTES_MAX })
             }
-            Ok(_) => Ok(content),
+            Ok(_) => Ok(body),
         }
     }
 

@@ -5,7 +5,7 @@ mod dead_letters;
 mod exec;
 pub(crate) mod exit;
 mod failure;
-mod form;
+mod format;
 mod input;
 mod lease;
 mod output;

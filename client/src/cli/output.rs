@@ -56,18 +56,18 @@ impl Output {
     }
 
     /// Writes a message's content. After this it is the system's, and where it is a file, on the disk.
-    pub(crate) async fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn write(&mut self, body: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Stdout { stdout, raw: true } => write(stdout, content, "standard output").await,
+            Self::Stdout { stdout, raw: true } => write(stdout, body, "standard output").await,
             Self::Stdout { stdout, raw: false } => {
-                write(stdout, terminal::bytes(content).as_bytes(), "standard output").await
+                write(stdout, terminal::bytes(body).as_bytes(), "standard output").await
             }
             Self::File { path, append } => {
                 let what = path.display().to_string();
                 let mut file = open(path, *append)
                     .await
                     .map_err(|source| Failure::Write { what: what.clone(), source })?;
-                write(&mut file, content, &what).await?;
+                write(&mut file, body, &what).await?;
                 // A pipe or a device has no disk to sync to.
                 match file.sync_data().await {
                     Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {

@@ -7,7 +7,7 @@ use restante_client::{Client, DeliveredItem, PeekOptions, PeekState, PeekedBatch
 use super::{
     exit::Exit,
     failure::{Failure, say},
-    form::{self, columns, or_dash},
+    format::{self, columns, or_dash},
 };
 use crate::config::{ListArgs, PeekArgs};
 
@@ -49,8 +49,8 @@ pub(crate) async fn print(
     args: &ListArgs,
     table: fn(&[DeliveredItem]) -> String,
 ) -> Result<Exit, Failure> {
-    form::print(found, args.form.output, || table(&found.messages)).await?;
-    if let (Some(next), true) = (&found.next, args.form.is_table()) {
+    format::print(found, args.format.output, || table(&found.messages)).await?;
+    if let (Some(next), true) = (&found.next, args.format.is_table()) {
         say(&format!("there are more: go on with --after {next}"));
     }
     Ok(Exit::Ok)

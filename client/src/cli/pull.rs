@@ -3,7 +3,7 @@
 use std::{cell::RefCell, convert::Infallible, ffi::OsString, time::Duration};
 
 use restante_client::{
-    BatchOptions, Client, Event, NotDone, ReceiveError, Received, Receiver, ReceiverOptions, Verdict,
+    BatchOptions, Client, Event, HandlerError, ReceiveError, Received, Receiver, ReceiverOptions, Verdict,
     WorkOptions,
 };
 use restante_wire::terminal;
@@ -30,8 +30,8 @@ pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> 
     let mut options = ReceiverOptions::default();
     options.wait_seconds = args.wait;
     options.lease_seconds = args.lease;
-    options.ask_by_post = args.post;
-    options.keep_asking = args.keep_asking;
+    options.pull_by_post = args.post;
+    options.retry_all_errors = args.retry_all_errors;
     options.settle_within = deadline;
     let cancel = options.cancel.clone();
     let receiver = Receiver::new(client, args.address.clone(), options);
@@ -66,12 +66,12 @@ async fn once(receiver: &Receiver, args: &PullArgs, deadline: Duration) -> Resul
         None => receiver.receive_once(Some(deadline)).await?.into_iter().collect(),
     };
     if messages.is_empty() {
-        return Ok(Exit::NothingCame);
+        return Ok(Exit::TimedOut);
     }
     if let Some(command) = &args.exec {
         return exec_each(messages, command, args.reject_on).await;
     }
-    Output::new(args.output_file.clone(), false, args.raw).write(&framed(&messages, args.lines)).await?;
+    Output::new(args.output_file.clone(), false, args.raw).write(&joined(&messages, args.lines)).await?;
     if args.no_settle {
         for message in messages {
             let lease = message.keep();
@@ -103,7 +103,7 @@ async fn exec_each(
     for message in messages {
         let done = exec::run(&message, command, reject_on).await?;
         let (id, failed) = (message.id, done.is_err());
-        let concluded = message.conclude(done.map_or_else(Verdict::from, |()| Verdict::Settle)).await;
+        let concluded = message.apply_verdict(done.map_or_else(Verdict::from, |()| Verdict::Settle)).await;
         if let Err(error) = &concluded {
             say(&format!("the command ran on {id}, and the message may come again: {error}"));
         }
@@ -133,7 +133,7 @@ async fn follow_to(receiver: &Receiver, mut output: Output, args: &PullArgs) -> 
             Err(ReceiveError::Cancelled) => return Ok(Exit::Ok),
             Err(error) => return Err(error.into()),
         };
-        output.write(&framed(&messages, args.lines)).await?;
+        output.write(&joined(&messages, args.lines)).await?;
         // The messages were written; that one may come again is said, and no reason to stop.
         for failure in settle(receiver, messages).await {
             say(&failure.to_string());
@@ -151,7 +151,7 @@ async fn follow_with(receiver: &Receiver, command: &[OsString], args: &PullArgs)
             // A command that cannot be run cannot be run on the next message either.
             broken.replace(Some(failure));
             receiver.cancellation().cancel();
-            Err(NotDone::Release { delay_seconds: None })
+            Err(HandlerError::Release { delay_seconds: None })
         })
     };
     receiver.run(options, handler).await?;
@@ -164,21 +164,21 @@ fn up_to(max: u32) -> BatchOptions {
     options
 }
 
-fn framed(messages: &[Received], lines: bool) -> Vec<u8> {
-    let mut content = Vec::new();
+fn joined(messages: &[Received], lines: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
     for message in messages {
-        content.extend_from_slice(&message.content);
+        bytes.extend_from_slice(&message.body);
         if lines {
-            content.push(b'\n');
+            bytes.push(b'\n');
         }
     }
-    content
+    bytes
 }
 
 /// Settles messages that were written, together, and tells which were not.
 async fn settle(receiver: &Receiver, messages: Vec<Received>) -> Vec<Failure> {
     let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
-    let results = receiver.conclude_all(verdicts).await;
+    let results = receiver.apply_verdicts(verdicts).await;
     let failed = results.into_iter().filter_map(|(id, result)| Some((id, result.err()?)));
     failed.map(|(id, source)| Failure::Settle { id: id.to_string(), source }).collect()
 }
@@ -200,13 +200,13 @@ fn tell_one(event: &Event, verbose: bool) {
         Event::Retrying { error, delay } => {
             say(&format!("{error}; asking again in {:.1} s", delay.as_secs_f64()));
         }
-        Event::NotConcluded { id, error } => {
+        Event::VerdictFailed { id, error } => {
             say(&format!("the command ran on {id}, and the message may come again: {error}"));
         }
         Event::RenewFailed { id, error } => say(&format!("the lease of {id} was not renewed: {error}")),
         _ if !verbose => {}
         Event::TimedOut => say("time-out response: nothing came within the wait"),
-        Event::AskedAgain => say("asked again"),
+        Event::PullRepeated => say("asked again"),
         Event::Received { id } => say(&format!("received {id}")),
         Event::Renewed { id, granted } => {
             say(&format!("renewed the lease of {id} for {} s", granted.as_secs()));

@@ -15,13 +15,13 @@ use super::{
     input::Input,
     output, signal,
 };
-use crate::config::{ContentArgs, PushArgs};
+use crate::config::{BodyArgs, PushArgs};
 
 /// Sends, and prints a Message-Id for each message that is stored.
 pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> Result<Exit, Failure> {
     let sending = async {
         let sender = Sender::new(client, args.address.clone()).on_retry(retrying);
-        let input = Input::open(args.content.file.clone()).await?;
+        let input = Input::open(args.body.file.clone()).await?;
         match (args.batch, args.lines) {
             (true, _) => batches(&sender, &args, input, deadline).await,
             (false, true) => lines(&sender, &args, input, deadline).await,
@@ -125,7 +125,7 @@ fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Mess
 /// A field of a line that an option, which holds for every line, gives as well: one of them would have no effect.
 fn given_twice(args: &PushArgs, head: &ItemHead) -> Option<(&'static str, &'static str)> {
     [
-        ("contentType", head.content_type.is_some(), "--content-type", args.content.content_type.is_some()),
+        ("contentType", head.content_type.is_some(), "--content-type", args.body.content_type.is_some()),
         (
             "idempotencyKey",
             head.idempotency_key.is_some(),
@@ -146,7 +146,7 @@ fn options(args: &PushArgs, deadline: Duration) -> SendOptions {
 
 /// The message as the arguments say; of several, the one of this line.
 fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Message, HeaderError> {
-    let mut message = dressed(&args.content, message)?;
+    let mut message = with_body_args(&args.body, message)?;
     if let Some(key) = &args.idempotency_key {
         message = message.idempotency_key(match line {
             Some(line) => format!("{key}-{line}"),
@@ -166,7 +166,7 @@ fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Mes
 }
 
 /// The message with the type and the headers of the arguments.
-pub(crate) fn dressed(args: &ContentArgs, mut message: Message) -> Result<Message, HeaderError> {
+pub(crate) fn with_body_args(args: &BodyArgs, mut message: Message) -> Result<Message, HeaderError> {
     if let Some(content_type) = &args.content_type {
         message = message.once("Content-Type")?.content_type(content_type)?;
     }

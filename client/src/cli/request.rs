@@ -10,28 +10,28 @@ use super::{
     failure::{Failure, say},
     input::Input,
     output::Output,
-    push::{dressed, print, retrying},
+    push::{print, retrying, with_body_args},
     signal,
 };
 use crate::config::{ReplyArgs, RequestArgs};
 
 /// Sends a request and writes its reply.
 pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, Failure> {
-    let RequestArgs { address, content, reply_to, timeout, raw } = args;
+    let RequestArgs { address, body, reply_to, timeout, raw } = args;
     let asking = async {
-        let message = dressed(&content, Input::open(content.file.clone()).await?.whole().await?.into())?;
+        let message = with_body_args(&body, Input::open(body.file.clone()).await?.whole().await?.into())?;
         // What makes it a request is said by its options.
         let message = message.once("Reply-To")?.once("Correlation-Id")?;
         match client.request(&address, message, &reply_to, timeout).await {
             Ok(reply) => {
-                Output::stdout(raw).write(&reply.content).await?;
+                Output::stdout(raw).write(&reply.body).await?;
                 let id = reply.id.to_string();
                 reply.settle().await.map_err(|source| Failure::Settle { id, source })?;
                 Ok(Exit::Ok)
             }
             Err(error @ RequestReplyError::NoReply { .. }) => {
                 say(&error.to_string());
-                Ok(Exit::NothingCame)
+                Ok(Exit::TimedOut)
             }
             Err(error) => Err(Failure::Request(error)),
         }
@@ -44,9 +44,9 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
 
 /// Sends a reply.
 pub(crate) async fn reply(client: &Client, args: ReplyArgs, deadline: Duration) -> Result<Exit, Failure> {
-    let ReplyArgs { content, to, correlation_id, request } = args;
-    let content_read = Input::open(content.file.clone()).await?.whole().await?;
-    let mut message = dressed(&content, content_read.into())?
+    let ReplyArgs { body, to, correlation_id, request } = args;
+    let text = Input::open(body.file.clone()).await?.whole().await?;
+    let mut message = with_body_args(&body, text.into())?
         .once("Correlation-Id")?
         .header("Correlation-Id", &correlation_id)?;
     if let Some(request) = request {

@@ -13,7 +13,7 @@ pub(crate) struct ChannelArgs {
     #[arg(required = true, value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) channels: Vec<(String, String)>,
     #[command(flatten)]
-    pub(crate) form: FormArgs,
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
-    pub(crate) form: FormArgs,
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +63,7 @@ pub(crate) struct RedriveArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
     #[command(flatten)]
-    pub(crate) form: FormArgs,
+    pub(crate) format: FormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ pub(crate) struct PurgeArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
     #[command(flatten)]
-    pub(crate) form: FormArgs,
+    pub(crate) format: FormatArgs,
 }
 
 /// How to reach the broker's control API.
@@ -90,13 +90,13 @@ pub(crate) struct ControlArgs {
 
 /// The form of what is printed.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct FormArgs {
+pub(crate) struct FormatArgs {
     /// The form
     #[arg(long, short = 'o', value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
 }
 
-impl FormArgs {
+impl FormatArgs {
     /// Whether people read it.
     pub(crate) fn is_table(self) -> bool {
         self.output == Output::Table

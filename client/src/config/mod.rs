@@ -22,7 +22,7 @@ pub(crate) use self::{
     },
     lease::{LeaseArgs, RejectArgs, ReleaseArgs, RenewArgs},
     pull::PullArgs,
-    push::{ContentArgs, PushArgs},
+    push::{BodyArgs, PushArgs},
     request::{ReplyArgs, RequestArgs},
 };
 use crate::cli::exit;

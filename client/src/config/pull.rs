@@ -44,7 +44,7 @@ pub(crate) struct PullArgs {
     pub(crate) no_settle: bool,
     /// Go on asking where the broker refuses, for instance because the channel does not exist yet
     #[arg(long, requires = "follow")]
-    pub(crate) keep_asking: bool,
+    pub(crate) retry_all_errors: bool,
     /// Ask by POST instead of GET, where a proxy caches or repeats a GET
     #[arg(long)]
     pub(crate) post: bool,

@@ -12,7 +12,7 @@ pub(crate) struct PushArgs {
     /// The destination: namespace/name
     pub(crate) address: Address,
     #[command(flatten)]
-    pub(crate) content: ContentArgs,
+    pub(crate) body: BodyArgs,
     /// The key by which the broker recognises a repeat; with --lines or --batch, the line's number is added. Random
     /// without it
     #[arg(long, value_name = "KEY")]
@@ -41,7 +41,7 @@ pub(crate) struct PushArgs {
 
 /// What is sent, and what is said of it.
 #[derive(Debug, Args)]
-pub(crate) struct ContentArgs {
+pub(crate) struct BodyArgs {
     /// The content; `-` or nothing is standard input
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,

@@ -6,14 +6,14 @@ use clap::Args;
 use restante_client::Address;
 use uuid::Uuid;
 
-use super::{push::ContentArgs, value::seconds};
+use super::{push::BodyArgs, value::seconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     /// The destination: namespace/name
     pub(crate) address: Address,
     #[command(flatten)]
-    pub(crate) content: ContentArgs,
+    pub(crate) body: BodyArgs,
     /// Where the reply is awaited: an address of a channel that this requester has for itself
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) reply_to: Address,
@@ -29,7 +29,7 @@ pub(crate) struct RequestArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReplyArgs {
     #[command(flatten)]
-    pub(crate) content: ContentArgs,
+    pub(crate) body: BodyArgs,
     /// Where the reply is awaited: the request's Reply-To
     #[arg(long, env = "RESTANTE_REPLY_TO", value_name = "ADDRESS")]
     pub(crate) to: Address,

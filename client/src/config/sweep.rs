@@ -76,7 +76,7 @@ const ROWS: &[Row] = &[
     row("pull a/b --follow --exec=true", "--workers", MANY, NO_MANY),
     row("pull a/b --exec=true", "--reject-on", &["1", "255"], &["0", "256", "", "-1", "all"]),
     Row { excluded_by: &["--follow", "--exec=true", "--max=5"], ..row("pull a/b", "--no-settle", &[], &[]) },
-    row("pull a/b --follow", "--keep-asking", &[], &[]),
+    row("pull a/b --follow", "--retry-all-errors", &[], &[]),
     Row { excluded_by: &["--max=5"], ..row("pull a/b", "--post", &[], &[]) },
     Row { excluded_by: &["--exec=true", "--output-file=x"], ..row("pull a/b", "--raw", &[], &[]) },
     row("pull a/b", "--verbose", &[], &[]),

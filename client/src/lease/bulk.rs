@@ -21,13 +21,13 @@ impl Client {
     /// Settles, gives back or gives up many messages by their leases, by as few requests as their number allows (1000
     /// each). One result for each, in their order; one does not affect another. Tries for as long as `within`. Safe to
     /// repeat.
-    pub async fn conclude_all(
+    pub async fn apply_verdicts(
         &self,
         verdicts: &[(String, Verdict)],
         within: Duration,
     ) -> Vec<Result<(), SettleError>> {
         if let [(lease, verdict)] = verdicts {
-            return vec![self.conclude(lease, verdict, within).await];
+            return vec![self.apply_verdict(lease, verdict, within).await];
         }
         let deadline = Instant::now() + within;
         let mut results = Vec::with_capacity(verdicts.len());
@@ -35,7 +35,7 @@ impl Client {
             let once = |left: Vec<usize>| async {
                 let asked: Vec<&(String, Verdict)> = left.into_iter().map(|item| &some[item]).collect();
                 let (answer, told) = self.settlements(&request(&asked)).await?;
-                let told = in_order(&asked, told).ok_or_else(|| answer.foreign(OTHER_COUNT.into()))?;
+                let told = in_order(&asked, told).ok_or_else(|| answer.not_a_broker(OTHER_COUNT.into()))?;
                 Ok(told.into_iter().map(|result| read(&answer, result).map(drop)).collect())
             };
             let told = until_all_answered(self.retry(), Some(deadline), some.len(), |_, _| {}, once).await;
@@ -63,7 +63,7 @@ impl Client {
                 Ok(Ok((answer, told))) if told.renew.len() == some.len() => {
                     told.renew.into_iter().map(|result| granted(&answer, result)).collect()
                 }
-                Ok(Ok((answer, _))) => vec![Err(answer.foreign(OTHER_COUNT.into()).into()); some.len()],
+                Ok(Ok((answer, _))) => vec![Err(answer.not_a_broker(OTHER_COUNT.into()).into()); some.len()],
                 Ok(Err(error)) => vec![Err(error.into()); some.len()],
                 Err(_) => vec![Err(SettleError::Failed(None)); some.len()],
             };
@@ -120,7 +120,7 @@ fn in_order(verdicts: &[&(String, Verdict)], told: SettlementResults) -> Option<
 /// A lease's result, as if it had come alone.
 fn read(answer: &Answer, result: LeaseResult) -> Result<LeaseResult, RequestError> {
     let status = StatusCode::from_u16(result.status)
-        .map_err(|_| answer.foreign(format!("a lease's status is {}", result.status)))?;
+        .map_err(|_| answer.not_a_broker(format!("a lease's status is {}", result.status)))?;
     if status.is_success() {
         return Ok(result);
     }
@@ -130,7 +130,7 @@ fn read(answer: &Answer, result: LeaseResult) -> Result<LeaseResult, RequestErro
 
 fn granted(answer: &Answer, result: LeaseResult) -> Result<Duration, SettleError> {
     let seconds = read(answer, result)?.lease_seconds;
-    let seconds = seconds.ok_or_else(|| answer.foreign("a renewed lease has no leaseSeconds".into()))?;
+    let seconds = seconds.ok_or_else(|| answer.not_a_broker("a renewed lease has no leaseSeconds".into()))?;
     Ok(Duration::from_secs(seconds))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     answer::Answer,
     client::{Call, Client},
     error::RequestError,
-    retry::{GaveUp, until_answered},
+    retry::{RetryFailure, until_answered},
 };
 
 /// What becomes of a message, by the word of its receiver.
@@ -101,11 +101,11 @@ impl From<RequestError> for SettleError {
     }
 }
 
-impl From<GaveUp> for SettleError {
-    fn from(gave_up: GaveUp) -> Self {
-        match gave_up {
-            GaveUp::Final(error) => error.into(),
-            GaveUp::Deadline { last } => Self::Failed(last),
+impl From<RetryFailure> for SettleError {
+    fn from(failure: RetryFailure) -> Self {
+        match failure {
+            RetryFailure::Final(error) => error.into(),
+            RetryFailure::Deadline { last } => Self::Failed(last),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// Does what the verdict says.
-    pub(crate) async fn conclude(
+    pub(crate) async fn apply_verdict(
         &self,
         lease: &str,
         verdict: &Verdict,

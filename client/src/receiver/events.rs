@@ -21,7 +21,7 @@ pub enum Event {
     /// The answer was a time-out response: nothing came within the wait.
     TimedOut,
     /// The request was transmitted again because the answer before was a time-out response.
-    AskedAgain,
+    PullRepeated,
     /// The answer was a message, and it was given out.
     Received {
         /// The message.
@@ -64,7 +64,7 @@ pub enum Event {
         id: Uuid,
     },
     /// What a [worker](crate::Receiver::run) decided was not heard, or came too late: the message may come again.
-    NotConcluded {
+    VerdictFailed {
         /// The message.
         id: Uuid,
         /// What went wrong.
@@ -78,7 +78,7 @@ pub struct Counts {
     /// Time-out responses met. Each is one of the broker's `restante_pull_timeouts_total`.
     pub timed_out: u64,
     /// Requests transmitted again because of a time-out response.
-    pub asked_again: u64,
+    pub pull_repeated: u64,
     /// Messages given out.
     pub received: u64,
     /// Passing faults met while asking.
@@ -94,7 +94,7 @@ pub struct Counts {
     /// Messages given up.
     pub rejected: u64,
     /// Decisions of workers that were not heard, or came too late.
-    pub not_concluded: u64,
+    pub verdict_failed: u64,
 }
 
 /// The receiver's end: counts each event and tells whoever watches.
@@ -109,11 +109,11 @@ impl Events {
         Self { counts: Mutex::default(), watchers: broadcast::Sender::new(EVENTS_KEPT) }
     }
 
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn emit(&self, event: Event) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = match &event {
             Event::TimedOut => &mut counts.timed_out,
-            Event::AskedAgain => &mut counts.asked_again,
+            Event::PullRepeated => &mut counts.pull_repeated,
             Event::Received { .. } => &mut counts.received,
             Event::Retrying { .. } => &mut counts.retrying,
             Event::Renewed { .. } => &mut counts.renewed,
@@ -121,10 +121,10 @@ impl Events {
             Event::Settled { .. } => &mut counts.settled,
             Event::Released { .. } => &mut counts.released,
             Event::Rejected { .. } => &mut counts.rejected,
-            Event::NotConcluded { .. } => &mut counts.not_concluded,
+            Event::VerdictFailed { .. } => &mut counts.verdict_failed,
         };
         *count += 1;
-        // Told under the lock, so that whoever sees an event finds it counted, and in the order of the counts. Nobody
+        // RenewalOutcome under the lock, so that whoever sees an event finds it counted, and in the order of the counts. Nobody
         // watching is no error.
         let _ = self.watchers.send(event);
     }
@@ -147,7 +147,7 @@ mod tests {
         let events = Events::new();
         let mut watch = events.watch();
         for _ in 0..EVENTS_KEPT + 10 {
-            events.tell(Event::TimedOut);
+            events.emit(Event::TimedOut);
         }
         assert_eq!(events.counts(), Counts { timed_out: EVENTS_KEPT as u64 + 10, ..Counts::default() });
         assert!(matches!(watch.try_recv(), Err(broadcast::error::TryRecvError::Lagged(10))));

@@ -2,15 +2,15 @@
 //! When the answer is a message, the output is its content; when it is a time-out response, the output is transmitting
 //! the request again.
 
-mod ask;
 mod dead_letter;
+mod delivery;
 mod events;
 mod options;
 mod pace;
+mod pull;
 mod received;
 mod renewal;
 mod step;
-mod taken;
 mod work;
 
 use std::{sync::Arc, time::Duration};
@@ -25,24 +25,24 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use self::{
-    ask::BatchOptions,
     dead_letter::DeadLetter,
     events::{Counts, EVENTS_KEPT, Event},
     options::{ReceiverOptions, SETTLE_WITHIN},
+    pull::BatchOptions,
     received::Received,
-    work::{NotDone, WorkOptions},
+    work::{HandlerError, WorkOptions},
 };
 use self::{
-    ask::{Asked, Attempt, Wanted},
+    delivery::Delivery,
     events::Events,
+    pull::{Attempt, PullKind, PullOutcome},
     step::{EARLY_PAUSE_MAX, Step, step},
-    taken::Taken,
 };
 use crate::{
     client::Client,
     error::RequestError,
     lease::{SettleError, Verdict},
-    retry::{Backoff, GaveUp, RetryOptions, until_answered},
+    retry::{Backoff, RetryFailure, RetryOptions, until_answered},
 };
 
 /// Receives messages from one source. Usable from many tasks at once: each call asks for itself.
@@ -94,19 +94,19 @@ impl Receiver {
     pub async fn receive(&self) -> Result<Received, ReceiveError> {
         loop {
             // One was asked for, and no answer with none is given out.
-            if let Some(message) = self.receive_wanted(Wanted::One).await?.pop() {
+            if let Some(message) = self.receive_kind(PullKind::One).await?.pop() {
                 return Ok(message);
             }
         }
     }
 
     /// Asks until there are messages, and takes several at once, by one request; always by GET. Each is settled on its
-    /// own, or all [together](Self::conclude_all). Their leases are renewed together.
+    /// own, or all [together](Self::apply_verdicts). Their leases are renewed together.
     pub async fn receive_batch(&self, options: BatchOptions) -> Result<Vec<Received>, ReceiveError> {
-        self.receive_wanted(Wanted::Batch(options)).await
+        self.receive_kind(PullKind::Batch(options)).await
     }
 
-    async fn receive_wanted(&self, wanted: Wanted) -> Result<Vec<Received>, ReceiveError> {
+    async fn receive_kind(&self, kind: PullKind) -> Result<Vec<Received>, ReceiveError> {
         let Shared { client, options, events, .. } = &*self.shared;
         let mut faults = Backoff::new(client.retry());
         let pauses = client.retry();
@@ -116,14 +116,14 @@ impl Receiver {
         let mut timed_out = false;
         loop {
             if std::mem::take(&mut timed_out) {
-                events.tell(Event::AskedAgain);
+                events.emit(Event::PullRepeated);
             }
             let began = Instant::now();
-            let asked = self.or_cancelled(self.shared.ask(wanted, &mut attempt)).await?;
-            let delay = match step(asked, began.elapsed(), options.keep_asking) {
-                Step::Give(messages) => return Ok(self.given(messages)),
-                Step::AskAgain { early: at_once } => {
-                    events.tell(Event::TimedOut);
+            let asked = self.or_cancelled(self.shared.pull(kind, &mut attempt)).await?;
+            let delay = match step(asked, began.elapsed(), options.retry_all_errors) {
+                Step::Deliver(messages) => return Ok(self.deliver(messages)),
+                Step::PullAgain { early: at_once } => {
+                    events.emit(Event::TimedOut);
                     timed_out = true;
                     attempt = Attempt::new();
                     faults.reset();
@@ -135,7 +135,7 @@ impl Receiver {
                 }
                 Step::Retry(error) => {
                     let delay = faults.next(error.refusal().and_then(|refusal| refusal.retry_after));
-                    events.tell(Event::Retrying { error, delay });
+                    events.emit(Event::Retrying { error, delay });
                     delay
                 }
                 Step::Fail(error) => return Err(ReceiveError::Failed(error)),
@@ -147,7 +147,7 @@ impl Receiver {
     /// Asks until the broker has answered once: with a message, or (`None`) with the time-out response. Passing faults
     /// are retried for as long as `within`; without one, for ever.
     pub async fn receive_once(&self, within: Option<Duration>) -> Result<Option<Received>, ReceiveError> {
-        Ok(self.receive_wanted_once(Wanted::One, within).await?.pop())
+        Ok(self.receive_kind_once(PullKind::One, within).await?.pop())
     }
 
     /// The same for [several](Self::receive_batch) at once: none is the time-out response.
@@ -156,48 +156,48 @@ impl Receiver {
         options: BatchOptions,
         within: Option<Duration>,
     ) -> Result<Vec<Received>, ReceiveError> {
-        self.receive_wanted_once(Wanted::Batch(options), within).await
+        self.receive_kind_once(PullKind::Batch(options), within).await
     }
 
-    async fn receive_wanted_once(
+    async fn receive_kind_once(
         &self,
-        wanted: Wanted,
+        kind: PullKind,
         within: Option<Duration>,
     ) -> Result<Vec<Received>, ReceiveError> {
         let Shared { client, events, .. } = &*self.shared;
         let on_retry =
-            |error: &RequestError, delay| events.tell(Event::Retrying { error: error.clone(), delay });
+            |error: &RequestError, delay| events.emit(Event::Retrying { error: error.clone(), delay });
         let attempt = Mutex::new(Attempt::new());
         // Tries follow each other: each finds the lock free.
-        let once = || async { self.shared.ask(wanted, &mut *attempt.lock().await).await };
+        let once = || async { self.shared.pull(kind, &mut *attempt.lock().await).await };
         let asking =
             until_answered(client.retry(), within.map(|within| Instant::now() + within), on_retry, once);
         match self.or_cancelled(asking).await? {
-            Ok(Asked::Messages(messages)) => Ok(self.given(messages)),
-            Ok(Asked::TimedOut) => {
-                events.tell(Event::TimedOut);
+            Ok(PullOutcome::Messages(messages)) => Ok(self.deliver(messages)),
+            Ok(PullOutcome::TimedOut) => {
+                events.emit(Event::TimedOut);
                 Ok(Vec::new())
             }
-            Err(GaveUp::Final(error)) => Err(ReceiveError::Failed(error)),
-            Err(GaveUp::Deadline { last }) => Err(ReceiveError::DeadlinePassed(last)),
+            Err(RetryFailure::Final(error)) => Err(ReceiveError::Failed(error)),
+            Err(RetryFailure::Deadline { last }) => Err(ReceiveError::DeadlinePassed(last)),
         }
     }
 
     /// Settles, gives back or gives up many messages by one request. Each result bears its message's id; the order is
     /// that of the messages.
-    pub async fn conclude_all(
+    pub async fn apply_verdicts(
         &self,
         messages: Vec<(Received, Verdict)>,
     ) -> Vec<(Uuid, Result<(), SettleError>)> {
         // Until the answer came, the messages are in hand and their leases are renewed.
         let (mut messages, verdicts): (Vec<Received>, Vec<Verdict>) = messages.into_iter().unzip();
-        let leases = messages.iter_mut().map(Received::given_up);
+        let leases = messages.iter_mut().map(Received::detach);
         let asked: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
         let Shared { client, options, .. } = &*self.shared;
-        let results = client.conclude_all(&asked, options.settle_within).await;
+        let results = client.apply_verdicts(&asked, options.settle_within).await;
         let told = messages.iter().zip(&asked).zip(results).map(|((message, (_, verdict)), result)| {
             if result.is_ok() {
-                message.told(verdict);
+                message.emit_outcome(verdict);
             }
             (message.id, result)
         });
@@ -241,8 +241,8 @@ impl Receiver {
         self.shared.tasks.reopen();
     }
 
-    fn given(&self, messages: Vec<Taken>) -> Vec<Received> {
-        messages.iter().for_each(|message| self.shared.events.tell(Event::Received { id: message.id }));
+    fn deliver(&self, messages: Vec<Delivery>) -> Vec<Received> {
+        messages.iter().for_each(|message| self.shared.events.emit(Event::Received { id: message.id }));
         Received::all(&self.shared, messages)
     }
 

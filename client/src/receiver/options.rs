@@ -20,10 +20,10 @@ pub struct ReceiverOptions {
     pub lease_seconds: Option<u32>,
     /// Ask by `POST /v1/receive/…` instead of `GET /v1/messages/…`, where a proxy on the way answers a GET from a cache
     /// or sends it twice.
-    pub ask_by_post: bool,
+    pub pull_by_post: bool,
     /// Go on asking where the broker refuses for good (an unknown address, no right): for receivers that are started
     /// before their channel is.
-    pub keep_asking: bool,
+    pub retry_all_errors: bool,
     /// How long settling and releasing go on trying: [`SETTLE_WITHIN`].
     pub settle_within: Duration,
     /// Ends all asking when cancelled. A request in flight is dropped; messages that were given out stay leased, are
@@ -36,8 +36,8 @@ impl Default for ReceiverOptions {
         Self {
             wait_seconds: None,
             lease_seconds: None,
-            ask_by_post: false,
-            keep_asking: false,
+            pull_by_post: false,
+            retry_all_errors: false,
             settle_within: SETTLE_WITHIN,
             cancel: CancellationToken::new(),
         }

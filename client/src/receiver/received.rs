@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::{
     Shared,
     dead_letter::DeadLetter,
+    delivery::Delivery,
     events::Event,
-    renewal::{self, Kept, Renewal},
-    taken::Taken,
+    renewal::{self, LeaseToRenew, Renewal},
 };
 use crate::{
     client::Client,
@@ -33,7 +33,7 @@ pub struct Received {
     /// The message's id, the same each time that it is handed out.
     pub id: Uuid,
     /// The content, byte for byte as it was sent.
-    pub content: Bytes,
+    pub body: Bytes,
     /// The headers that came with it, the content's type among them.
     pub headers: HeaderMap,
     /// How often the message was handed out, this time included: more than 1 means that an earlier receiver did not
@@ -49,30 +49,31 @@ pub struct Received {
     lost: CancellationToken,
     done: CancellationToken,
     /// Whether the message still has to be given back when this value is dropped.
-    ours: bool,
+    release_on_drop: bool,
     shared: Arc<Shared>,
 }
 
 impl Received {
     /// Takes the messages of one answer in hand and begins to renew their leases.
-    pub(crate) fn all(shared: &Arc<Shared>, taken: Vec<Taken>) -> Vec<Self> {
-        let Some(first) = taken.first() else { return Vec::new() };
+    pub(crate) fn all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) -> Vec<Self> {
+        let Some(first) = deliveries.first() else { return Vec::new() };
         let (since, began_before) = (first.since, first.began_before);
-        let granted = taken.iter().map(|taken| taken.granted).min().unwrap_or_default();
-        let (messages, leases) = taken.into_iter().map(|taken| Self::new(shared.clone(), taken)).unzip();
+        let granted = deliveries.iter().map(|delivery| delivery.granted).min().unwrap_or_default();
+        let (messages, leases) =
+            deliveries.into_iter().map(|delivery| Self::new(shared.clone(), delivery)).unzip();
         let renewal = Renewal { leases, granted, since, began_before };
         shared.tasks.spawn(renewal::keep(shared.clone(), renewal));
         messages
     }
 
-    fn new(shared: Arc<Shared>, taken: Taken) -> (Self, Kept) {
-        let Taken { id, content, headers, group, dead_letter, deliveries, enqueued_at, lease, .. } = taken;
+    fn new(shared: Arc<Shared>, delivery: Delivery) -> (Self, LeaseToRenew) {
+        let Delivery { id, body, headers, group, dead_letter, deliveries, enqueued_at, lease, .. } = delivery;
         let (lost, done) = (CancellationToken::new(), CancellationToken::new());
-        let kept = Kept { id, lease: lease.clone(), lost: lost.clone(), done: done.clone() };
-        let ours = true;
+        let to_renew = LeaseToRenew { id, token: lease.clone(), lost: lost.clone(), done: done.clone() };
+        let release_on_drop = true;
         let message = Self {
             id,
-            content,
+            body,
             headers,
             deliveries,
             enqueued_at,
@@ -81,10 +82,10 @@ impl Received {
             lease,
             lost,
             done,
-            ours,
+            release_on_drop,
             shared,
         };
-        (message, kept)
+        (message, to_renew)
     }
 
     /// What the content is, as the sender said it; none when it said nothing, or nothing that is text.
@@ -123,42 +124,42 @@ impl Received {
     /// Once this was called, the message is not given back by dropping, whatever the outcome: after an unanswered
     /// settle nobody knows whether it is still there to be given back.
     pub async fn settle(self) -> Result<(), SettleError> {
-        self.conclude(Verdict::Settle).await
+        self.apply_verdict(Verdict::Settle).await
     }
 
     /// Gives the message back: the next receiver gets it after the channel's back-off.
     pub async fn release(self) -> Result<(), SettleError> {
-        self.conclude(Verdict::Release(ReleaseOptions::default())).await
+        self.apply_verdict(Verdict::Release(ReleaseOptions::default())).await
     }
 
     /// Gives the message back, with a delay of its own or uncounted.
     pub async fn release_with(self, options: ReleaseOptions) -> Result<(), SettleError> {
-        self.conclude(Verdict::Release(options)).await
+        self.apply_verdict(Verdict::Release(options)).await
     }
 
     /// Gives the message up: to the dead letters, with this reason for whoever looks at them, at most 255 characters.
     pub async fn reject(self, reason: impl Into<String>) -> Result<(), SettleError> {
-        self.conclude(Verdict::Reject { reason: Some(reason.into()) }).await
+        self.apply_verdict(Verdict::Reject { reason: Some(reason.into()) }).await
     }
 
     /// Does what the verdict says.
-    pub async fn conclude(mut self, verdict: Verdict) -> Result<(), SettleError> {
-        self.ours = false;
-        self.shared.client.conclude(&self.lease, &verdict, self.shared.options.settle_within).await?;
-        self.told(&verdict);
+    pub async fn apply_verdict(mut self, verdict: Verdict) -> Result<(), SettleError> {
+        self.release_on_drop = false;
+        self.shared.client.apply_verdict(&self.lease, &verdict, self.shared.options.settle_within).await?;
+        self.emit_outcome(&verdict);
         Ok(())
     }
 
     /// Makes the message nobody's to give back, and tells its lease.
-    pub(crate) fn given_up(&mut self) -> String {
-        self.ours = false;
+    pub(crate) fn detach(&mut self) -> String {
+        self.release_on_drop = false;
         self.lease.clone()
     }
 
     /// Tells whoever watches what became of the message.
-    pub(crate) fn told(&self, verdict: &Verdict) {
+    pub(crate) fn emit_outcome(&self, verdict: &Verdict) {
         let id = self.id;
-        self.shared.events.tell(match verdict {
+        self.shared.events.emit(match verdict {
             Verdict::Settle => Event::Settled { id },
             Verdict::Release(_) => Event::Released { id },
             Verdict::Reject { .. } => Event::Rejected { id },
@@ -166,8 +167,8 @@ impl Received {
     }
 
     /// Leaves the message leased and stops renewing: whoever has the token settles it, or the lease ends.
-    pub fn keep(mut self) -> String {
-        self.ours = false;
+    pub fn into_lease(mut self) -> String {
+        self.release_on_drop = false;
         std::mem::take(&mut self.lease)
     }
 
@@ -187,19 +188,19 @@ impl Drop for Received {
     fn drop(&mut self) {
         self.done.cancel();
         // Outside a runtime nothing can be transmitted any more, and the lease ends by itself.
-        let (true, Ok(runtime)) = (self.ours && !self.is_lost(), Handle::try_current()) else {
+        let (true, Ok(runtime)) = (self.release_on_drop && !self.is_lost(), Handle::try_current()) else {
             return;
         };
         let (shared, lease, id) = (self.shared.clone(), std::mem::take(&mut self.lease), self.id);
         // A handler that panicked may do so again, whatever the worker is about to do: that delivery counts.
         let uncounted = shared.options.cancel.is_cancelled() && !std::thread::panicking();
         let options = ReleaseOptions { uncounted, ..ReleaseOptions::default() };
-        let give_back = async move {
+        let release = async move {
             let within = shared.options.settle_within;
             if shared.client.release(&lease, options, within).await.is_ok() {
-                shared.events.tell(Event::Released { id });
+                shared.events.emit(Event::Released { id });
             }
         };
-        self.shared.tasks.spawn_on(give_back, &runtime);
+        self.shared.tasks.spawn_on(release, &runtime);
     }
 }

@@ -14,11 +14,11 @@ use crate::{lease::SettleError, retry::Backoff};
 /// Into how many parts a lease is divided: renewed after the first, there is time for a second and a third try.
 const PARTS: u32 = 3;
 
-/// A lease to be kept.
+/// A lease to be lease.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct LeaseToRenew {
     pub(crate) id: Uuid,
-    pub(crate) lease: String,
+    pub(crate) token: String,
     /// Cancelled here when the lease is lost.
     pub(crate) lost: CancellationToken,
     /// Cancelled by the message when it is settled, given back or dropped, and here when there is nothing more to renew.
@@ -28,7 +28,7 @@ pub(crate) struct Kept {
 /// The leases of one answer.
 #[derive(Debug)]
 pub(crate) struct Renewal {
-    pub(crate) leases: Vec<Kept>,
+    pub(crate) leases: Vec<LeaseToRenew>,
     /// For how long: the shortest of them.
     pub(crate) granted: Duration,
     /// When the answer came.
@@ -39,29 +39,30 @@ pub(crate) struct Renewal {
 
 /// Renews the leases until each message is done or the broker says that its lease is over.
 pub(crate) async fn keep(shared: Arc<Shared>, renewal: Renewal) {
-    let done: Vec<_> = renewal.leases.iter().map(|kept| kept.done.clone()).collect();
+    let done: Vec<_> = renewal.leases.iter().map(|lease| lease.done.clone()).collect();
     tokio::select! {
         _ = join_all(done.iter().map(CancellationToken::cancelled)) => {}
-        () = renew_again_and_again(shared, renewal) => {}
+        () = renew_repeatedly(shared, renewal) => {}
     }
 }
 
-async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
+async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
     let Renewal { leases, mut granted, since, began_before } = renewal;
     let mut backoff = Backoff::new(shared.client.retry());
     // Each with the moment from which on the broker may give its message to another.
-    let mut leases: Vec<(Kept, Instant)> = leases.into_iter().map(|kept| (kept, since + granted)).collect();
+    let mut leases: Vec<(LeaseToRenew, Instant)> =
+        leases.into_iter().map(|lease| (lease, since + granted)).collect();
     let mut next = if began_before { since } else { since + granted / PARTS };
     loop {
-        leases.retain(|(kept, _)| !kept.done.is_cancelled());
-        let running = leases.iter().filter(|(kept, _)| !kept.lost.is_cancelled());
+        leases.retain(|(lease, _)| !lease.done.is_cancelled());
+        let running = leases.iter().filter(|(lease, _)| !lease.lost.is_cancelled());
         let ends = running.map(|(_, ends)| *ends).min();
         tokio::select! {
             () = sleep_until(next) => {}
             // Whatever comes of the tries that go on.
             () = sleep_until(ends.unwrap_or(next)), if ends.is_some() => {
                 let over = |ends: &Instant| *ends <= Instant::now();
-                leases.iter().filter(|(_, ends)| over(ends)).for_each(|(kept, _)| kept.lost.cancel());
+                leases.iter().filter(|(_, ends)| over(ends)).for_each(|(lease, _)| lease.lost.cancel());
                 continue;
             }
         }
@@ -70,17 +71,17 @@ async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
         let left = ends.map(|ends| ends.saturating_duration_since(asked));
         let within = left.unwrap_or(granted).min(granted / PARTS);
         let seconds = u32::try_from(granted.as_secs()).ok();
-        let tokens: Vec<&str> = leases.iter().map(|(kept, _)| kept.lease.as_str()).collect();
+        let tokens: Vec<&str> = leases.iter().map(|(lease, _)| lease.token.as_str()).collect();
         let answers = shared.client.renew_all(&tokens, seconds, within).await;
         let (mut shortest, mut failed) = (None::<Duration>, false);
-        for ((kept, ends), answer) in leases.iter_mut().zip(answers) {
-            match told(&shared, kept, answer) {
-                Told::Renewed(again) => {
+        for ((lease, ends), answer) in leases.iter_mut().zip(answers) {
+            match record(&shared, lease, answer) {
+                RenewalOutcome::Renewed(again) => {
                     *ends = asked + again;
                     shortest = Some(shortest.map_or(again, |shortest| shortest.min(again)));
                 }
-                Told::Failed => failed = true,
-                Told::Over => {}
+                RenewalOutcome::Failed => failed = true,
+                RenewalOutcome::Over => {}
             }
         }
         granted = shortest.unwrap_or(granted);
@@ -95,7 +96,7 @@ async fn renew_again_and_again(shared: Arc<Shared>, renewal: Renewal) {
 }
 
 /// What was answered for one lease.
-enum Told {
+enum RenewalOutcome {
     Renewed(Duration),
     /// Tried again.
     Failed,
@@ -104,28 +105,28 @@ enum Told {
 }
 
 /// Tells what was answered for one lease, and marks it as lost or done.
-fn told(shared: &Shared, kept: &Kept, answer: Result<Duration, SettleError>) -> Told {
-    let id = kept.id;
+fn record(shared: &Shared, lease: &LeaseToRenew, answer: Result<Duration, SettleError>) -> RenewalOutcome {
+    let id = lease.id;
     match answer {
         // Settled or given back meanwhile.
-        _ if kept.done.is_cancelled() => return Told::Over,
+        _ if lease.done.is_cancelled() => return RenewalOutcome::Over,
         // No broker grants nothing; one that did would make this spin.
-        Ok(again) if again.is_zero() => kept.lost.cancel(),
+        Ok(again) if again.is_zero() => lease.lost.cancel(),
         Ok(granted) => {
-            shared.events.tell(Event::Renewed { id, granted });
-            return Told::Renewed(granted);
+            shared.events.emit(Event::Renewed { id, granted });
+            return RenewalOutcome::Renewed(granted);
         }
         // The settle that is under way was faster than this.
         Err(SettleError::Settled) => {}
         Err(error) => {
             let over = error.is_lost();
-            shared.events.tell(Event::RenewFailed { id, error });
+            shared.events.emit(Event::RenewFailed { id, error });
             if !over {
-                return Told::Failed;
+                return RenewalOutcome::Failed;
             }
-            kept.lost.cancel();
+            lease.lost.cancel();
         }
     }
-    kept.done.cancel();
-    Told::Over
+    lease.done.cancel();
+    RenewalOutcome::Over
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{BatchOptions, ReceiveError, Received, Receiver, ask::Wanted, events::Event, pace::Pace};
+use super::{BatchOptions, ReceiveError, Received, Receiver, events::Event, pace::Pace, pull::PullKind};
 use crate::lease::{ReleaseOptions, Verdict};
 
 /// How messages are worked on. Change the defaults field by field.
@@ -28,7 +28,7 @@ impl Default for WorkOptions {
 
 /// Why a handler did not do its message, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotDone {
+pub enum HandlerError {
     /// It is given back and comes again: after so many seconds; without a number, after the channel's back-off.
     Release {
         /// The seconds.
@@ -41,23 +41,23 @@ pub enum NotDone {
     },
 }
 
-impl From<NotDone> for Verdict {
-    fn from(not_done: NotDone) -> Self {
-        match not_done {
-            NotDone::Release { delay_seconds } => {
+impl From<HandlerError> for Verdict {
+    fn from(error: HandlerError) -> Self {
+        match error {
+            HandlerError::Release { delay_seconds } => {
                 Self::Release(ReleaseOptions { delay_seconds, uncounted: false })
             }
-            NotDone::Reject { reason } => Self::Reject { reason: Some(reason) },
+            HandlerError::Reject { reason } => Self::Reject { reason: Some(reason) },
         }
     }
 }
 
 impl Receiver {
     /// Asks for messages and hands each to the handler, up to [`WorkOptions::workers`] side by side. `Ok` settles the
-    /// message; [`NotDone`] gives it back or up. A message's lease is renewed for as long as its handler runs. While
+    /// message; [`HandlerError`] gives it back or up. A message's lease is renewed for as long as its handler runs. While
     /// handlers fail in a row, messages are asked for more slowly, up to 10 s apart.
     ///
-    /// Ends when the receiver is [cancelled](Self::cancellation): it stops asking, and the handlers finish what is in
+    /// Ends when the receiver is [cancelled](Self::cancellation): it stops pulling, and the handlers finish what is in
     /// hand. Ends after an error as well, in the same way, and then tells it. Dropping the call drops the handlers, and
     /// their messages are given back.
     ///
@@ -65,7 +65,7 @@ impl Receiver {
     /// (`tokio::task::spawn_blocking`), and a panic ends all of them.
     pub async fn run<Handler>(&self, options: WorkOptions, handler: Handler) -> Result<(), ReceiveError>
     where
-        Handler: AsyncFn(&Received) -> Result<(), NotDone>,
+        Handler: AsyncFn(&Received) -> Result<(), HandlerError>,
     {
         let workers = options.workers.max(1);
         let handle = async |message: Received| {
@@ -73,26 +73,26 @@ impl Receiver {
             (message, verdict)
         };
         // The first and the last hold one future at the most.
-        let (mut asking, mut handling, mut concluding) =
+        let (mut pulling, mut handling, mut applying) =
             (FuturesUnordered::new(), FuturesUnordered::new(), FuturesUnordered::new());
         let mut decided = Vec::new();
         let mut in_hand = 0;
         let mut pace = Pace::default();
         let mut ended = None;
-        let mut stop = std::pin::pin!(self.out_of_grace(options.grace));
+        let mut stop = std::pin::pin!(self.grace_expired(options.grace));
         loop {
-            if ended.is_none() && asking.is_empty() && in_hand < workers {
-                asking.push(self.ask_for(workers - in_hand, Instant::now() + pace.pause()));
+            if ended.is_none() && pulling.is_empty() && in_hand < workers {
+                pulling.push(self.pull_up_to(workers - in_hand, Instant::now() + pace.pause()));
             }
-            if concluding.is_empty() && !decided.is_empty() {
+            if applying.is_empty() && !decided.is_empty() {
                 // Those that are decided while this request is under way go together with the next.
-                concluding.push(self.conclude_all(std::mem::take(&mut decided)));
+                applying.push(self.apply_verdicts(std::mem::take(&mut decided)));
             }
             if let Some(ended) = ended.take_if(|_| in_hand == 0) {
                 return ended;
             }
             tokio::select! {
-                Some(asked) = asking.next(), if !asking.is_empty() => match asked {
+                Some(pulled) = pulling.next(), if !pulling.is_empty() => match pulled {
                     Ok(messages) => {
                         in_hand += messages.len();
                         handling.extend(messages.into_iter().map(&handle));
@@ -104,11 +104,11 @@ impl Receiver {
                     pace.count(verdict == Verdict::Settle);
                     decided.push((message, verdict));
                 }
-                Some(results) = concluding.next(), if !concluding.is_empty() => {
+                Some(results) = applying.next(), if !applying.is_empty() => {
                     in_hand -= results.len();
                     for (id, result) in results {
                         if let Err(error) = result {
-                            self.shared.events.tell(Event::NotConcluded { id, error });
+                            self.shared.events.emit(Event::VerdictFailed { id, error });
                         }
                     }
                 }
@@ -118,19 +118,19 @@ impl Receiver {
     }
 
     /// Asks for up to so many messages, not before that moment.
-    async fn ask_for(&self, free: usize, not_before: Instant) -> Result<Vec<Received>, ReceiveError> {
+    async fn pull_up_to(&self, free: usize, not_before: Instant) -> Result<Vec<Received>, ReceiveError> {
         self.or_cancelled(sleep_until(not_before)).await?;
         // A batch is asked for by GET alone.
         match free {
-            _ if self.shared.options.ask_by_post => self.receive_wanted(Wanted::One).await,
-            1 => self.receive_wanted(Wanted::One).await,
+            _ if self.shared.options.pull_by_post => self.receive_kind(PullKind::One).await,
+            1 => self.receive_kind(PullKind::One).await,
             messages_max => {
                 self.receive_batch(BatchOptions { messages_max, ..BatchOptions::default() }).await
             }
         }
     }
 
-    async fn out_of_grace(&self, grace: Option<Duration>) {
+    async fn grace_expired(&self, grace: Option<Duration>) {
         self.cancellation().cancelled().await;
         match grace {
             Some(grace) => sleep(grace).await,

@@ -28,8 +28,8 @@ struct Framed {
 impl Framed {
     fn new(message: Message) -> Self {
         let key = message.key();
-        let mut frame = Vec::with_capacity(message.content().len() + 256);
-        encode_frame(&message.item_head(&key), message.content(), &mut frame);
+        let mut frame = Vec::with_capacity(message.body().len() + 256);
+        encode_frame(&message.item_head(&key), message.body(), &mut frame);
         Self { message, key, frame }
     }
 }
@@ -76,12 +76,12 @@ impl Sender {
             self.client.retry(),
             until,
             framed.len(),
-            |error, delay| self.tell(error, delay),
+            |error, delay| self.report_retry(error, delay),
             once,
         );
         let keys = framed.iter().map(|framed| framed.key.clone());
         let results = results.await.into_iter().zip(keys);
-        results.map(|(result, key)| result.map_err(|gave_up| SendError::new(gave_up, key))).collect()
+        results.map(|(result, key)| result.map_err(|failure| SendError::new(failure, key))).collect()
     }
 
     /// One try of one request.
@@ -99,7 +99,7 @@ impl Sender {
         }
         let PushResults { results } = answer.json("the results of a batch")?;
         if results.len() != count {
-            return Err(answer.foreign(format!("it has {} results for {count} messages", results.len())));
+            return Err(answer.not_a_broker(format!("it has {} results for {count} messages", results.len())));
         }
         Ok(results.into_iter().map(|result| receipt(&answer, result)).collect())
     }
@@ -108,7 +108,8 @@ impl Sender {
 /// What one message's result says.
 fn receipt(answer: &Answer, result: PushResult) -> Result<Receipt, RequestError> {
     let PushResult { status, id, replayed, problem } = result;
-    let malformed = || answer.foreign(format!("the result {status} of a message has no usable id or status"));
+    let malformed =
+        || answer.not_a_broker(format!("the result {status} of a message has no usable id or status"));
     let status = StatusCode::from_u16(status).map_err(|_| malformed())?;
     if status == StatusCode::CREATED {
         let message_id = id.and_then(|id| id.parse().ok()).ok_or_else(malformed)?;

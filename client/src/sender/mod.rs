@@ -17,7 +17,7 @@ use crate::{
     client::{Call, Client},
     error::RequestError,
     message::Message,
-    retry::{GaveUp, until_answered},
+    retry::{RetryFailure, until_answered},
 };
 
 /// Transmits messages to one destination. Cheap to clone, and usable from many tasks at once.
@@ -68,10 +68,10 @@ pub enum SendError {
 }
 
 impl SendError {
-    fn new(gave_up: GaveUp, key: String) -> Self {
-        match gave_up {
-            GaveUp::Final(error) => Self::Failed(error),
-            GaveUp::Deadline { last } => Self::DeadlinePassed { key, last },
+    fn new(failure: RetryFailure, key: String) -> Self {
+        match failure {
+            RetryFailure::Final(error) => Self::Failed(error),
+            RetryFailure::Deadline { last } => Self::DeadlinePassed { key, last },
         }
     }
 
@@ -122,13 +122,13 @@ impl Sender {
     ) -> Result<Receipt, SendError> {
         let deadline = options.deadline.map(|within| Instant::now() + within);
         let once = || self.transmit(message, key, options.room_wait_seconds);
-        until_answered(self.client.retry(), deadline, |error, delay| self.tell(error, delay), once)
+        until_answered(self.client.retry(), deadline, |error, delay| self.report_retry(error, delay), once)
             .await
-            .map_err(|gave_up| SendError::new(gave_up, key.to_owned()))
+            .map_err(|failure| SendError::new(failure, key.to_owned()))
     }
 
     /// Tells whoever listens of a pause.
-    fn tell(&self, error: &RequestError, delay: Duration) {
+    fn report_retry(&self, error: &RequestError, delay: Duration) {
         if let Some(tell) = &self.on_retry {
             tell(error, delay);
         }
@@ -143,7 +143,7 @@ impl Sender {
     ) -> Result<Receipt, RequestError> {
         let mut call = Call {
             headers: message.push_headers(key),
-            body: message.content().clone(),
+            body: message.body().clone(),
             ..Call::new(Method::POST, path::messages(&self.destination))
         };
         if let Some(seconds) = room_wait_seconds {

@@ -36,7 +36,7 @@ async fn a_batch_is_taken_by_one_request_framed_or_as_json() {
         let messages = soon(receiver.receive_batch(options)).await.unwrap();
         let told: Vec<_> = messages
             .iter()
-            .map(|message| (message.content.clone(), message.lease().to_owned(), message.group.clone()))
+            .map(|message| (message.body.clone(), message.lease().to_owned(), message.group.clone()))
             .collect();
         let expected = [1, 2].map(|number| {
             (format!("message {number}").into(), format!("lease-{number}"), Some(format!("g{number}")))
@@ -45,7 +45,7 @@ async fn a_batch_is_taken_by_one_request_framed_or_as_json() {
         assert_eq!(messages[0].content_type(), Some("text/plain"));
         assert_eq!(messages[0].headers["meta-colour"], "red");
         let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
-        assert!(receiver.conclude_all(verdicts).await.iter().all(|(_, result)| result.is_ok()));
+        assert!(receiver.apply_verdicts(verdicts).await.iter().all(|(_, result)| result.is_ok()));
     }
     let log = broker.log();
     assert_eq!(log.seen[0].line(), "GET /v1/batches/demo/orders?max=5&linger_ms=50");
@@ -77,7 +77,7 @@ async fn each_message_of_a_batch_may_be_concluded_in_its_own_way_and_is_told_its
         Verdict::Settle,
         Verdict::Release(ReleaseOptions { delay_seconds: Some(7), uncounted: false }),
     ];
-    let results = receiver.conclude_all(messages.into_iter().zip(verdicts).collect()).await;
+    let results = receiver.apply_verdicts(messages.into_iter().zip(verdicts).collect()).await;
     let results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
     assert!(matches!(&results[..], [Ok(()), Err(SettleError::Expired), Ok(())]), "{results:?}");
     let asked = settlements(&broker.log().seen[2]);
@@ -119,7 +119,7 @@ async fn nothing_is_a_timeout_response_for_a_batch_too() {
     let once = receiver.receive_batch_once(BatchOptions::default(), None).await.unwrap();
     assert!(once.is_empty());
     assert_eq!(soon(receiver.receive_batch(BatchOptions::default())).await.unwrap().len(), 1);
-    let expected = Counts { timed_out: 3, asked_again: 2, received: 1, ..Counts::default() };
+    let expected = Counts { timed_out: 3, pull_repeated: 2, received: 1, ..Counts::default() };
     assert_eq!(receiver.counts(), expected);
 }
 

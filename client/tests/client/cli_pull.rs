@@ -64,7 +64,7 @@ async fn follow_may_begin_before_its_channel() {
         _ => nothing(),
     })
     .await;
-    let child = command(&broker.url, &["pull", "demo/orders", "-f", "--keep-asking"]).spawn().unwrap();
+    let child = command(&broker.url, &["pull", "demo/orders", "-f", "--retry-all-errors"]).spawn().unwrap();
     broker.until(|log| log.seen.len() == 4).await;
     signal(&child, "TERM").await;
     let pulled = soon(child.wait_with_output()).await.unwrap();

@@ -134,7 +134,7 @@ async fn a_worker_that_shuts_down_gives_back_without_counting_and_one_that_panic
 async fn a_message_that_is_kept_is_neither_given_back_nor_renewed() {
     let broker = broker(30, |_, _| nothing()).await;
     let (receiver, message) = in_hand(&broker).await;
-    assert_eq!(message.keep(), LEASE);
+    assert_eq!(message.into_lease(), LEASE);
     soon(receiver.drained()).await;
     assert_eq!(broker.log().seen.len(), 1);
 }

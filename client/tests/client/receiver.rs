@@ -25,13 +25,13 @@ async fn on_a_timeout_response_the_request_is_transmitted_again() {
     let receiver = receiver(&broker);
     let mut events = receiver.events();
     let message = soon(receiver.receive()).await.unwrap();
-    assert_eq!(message.content, "hello");
+    assert_eq!(message.body, "hello");
     assert_eq!(broker.log().count("GET /v1/messages/demo/orders"), 4);
-    let expected = Counts { timed_out: 3, asked_again: 3, received: 1, ..Counts::default() };
+    let expected = Counts { timed_out: 3, pull_repeated: 3, received: 1, ..Counts::default() };
     assert_eq!(receiver.counts(), expected);
     for _ in 0..3 {
         assert!(matches!(events.recv().await, Ok(Event::TimedOut)));
-        assert!(matches!(events.recv().await, Ok(Event::AskedAgain)));
+        assert!(matches!(events.recv().await, Ok(Event::PullRepeated)));
     }
     assert!(matches!(events.recv().await, Ok(Event::Received { id }) if id.to_string() == ID));
 }
@@ -40,7 +40,7 @@ async fn on_a_timeout_response_the_request_is_transmitted_again() {
 async fn a_message_is_its_content_its_headers_and_its_lease() {
     let broker = Broker::start(|_, _| content(vec![0, 255], 30)).await;
     let message = soon(receiver(&broker).receive()).await.unwrap();
-    assert_eq!(message.content, vec![0, 255]);
+    assert_eq!(message.body, vec![0, 255]);
     assert_eq!(message.content_type(), Some("text/plain; charset=utf-8"));
     assert_eq!(message.headers["meta-colour"], "red");
     // What is the answer's and not the message's is left out.
@@ -61,7 +61,7 @@ async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
     })
     .await;
     let receiver = receiver(&broker);
-    assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
+    assert_eq!(soon(receiver.receive()).await.unwrap().body, "hello");
     assert_eq!(receiver.counts(), Counts { retrying: 4, received: 1, ..Counts::default() });
 }
 
@@ -74,7 +74,7 @@ async fn a_request_that_is_not_answered_in_time_is_given_up_and_made_again_as_th
     let mut at_once = ReceiverOptions::default();
     at_once.wait_seconds = Some(0);
     let receiver = Receiver::new(&Client::new(options).unwrap(), address(), at_once);
-    assert_eq!(soon(receiver.receive()).await.unwrap().content, "hello");
+    assert_eq!(soon(receiver.receive()).await.unwrap().body, "hello");
     let log = broker.until(|log| log.hung_up >= 1).await;
     assert_eq!(log.seen[0].header("receive-attempt-id"), log.seen[1].header("receive-attempt-id"));
 }
@@ -92,7 +92,7 @@ async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
 
     let broker = Broker::start(script).await;
     let mut options = ReceiverOptions::default();
-    options.keep_asking = true;
+    options.retry_all_errors = true;
     let receiver = Receiver::new(&client(&broker.url), address(), options);
     assert!(soon(receiver.receive()).await.is_ok());
 }
@@ -101,7 +101,7 @@ async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
 async fn a_page_in_place_of_a_message_is_not_given_out() {
     let broker = Broker::start(|_, _| answer(200, &[("content-type", "text/html")], "<h1>Log in</h1>")).await;
     let error = soon(receiver(&broker).receive()).await.unwrap_err();
-    assert!(matches!(error, ReceiveError::Failed(RequestError::Foreign { .. })), "{error}");
+    assert!(matches!(error, ReceiveError::Failed(RequestError::NotABroker { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_stream_gives_message_after_message_until_it_is_cancelled() {
     let receiver = receiver(&broker);
     let contents = async {
         let settled = receiver.stream().and_then(async |message| {
-            let content = message.content.clone();
+            let content = message.body.clone();
             message.settle().await.unwrap();
             Ok(content)
         });
@@ -155,7 +155,7 @@ async fn a_stream_ends_after_an_error() {
 async fn asking_by_post_sends_the_same_request_to_the_other_path() {
     let broker = Broker::start(|_, _| nothing()).await;
     let mut options = ReceiverOptions::default();
-    (options.wait_seconds, options.ask_by_post) = (Some(2), true);
+    (options.wait_seconds, options.pull_by_post) = (Some(2), true);
     let receiver = Receiver::new(&client(&broker.url), address(), options);
     assert!(receiver.receive_once(None).await.unwrap().is_none());
     assert_eq!(broker.log().seen[0].line(), "POST /v1/receive/demo/orders?wait=2");
@@ -169,7 +169,7 @@ async fn a_link_sends_and_receives_on_one_address() {
     let link = Link::new(&client(&broker.url), address(), ReceiverOptions::default());
     let (sent, received) = tokio::join!(link.sender.send(Message::new("ask")), link.receiver.receive());
     assert!(sent.is_ok());
-    assert_eq!(received.unwrap().content, "reply");
+    assert_eq!(received.unwrap().body, "reply");
     let log = broker.log();
     assert_eq!(log.count("POST /v1/messages/demo/orders") + log.count("GET /v1/messages/demo/orders"), 2);
 }

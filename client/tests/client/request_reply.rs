@@ -44,7 +44,7 @@ async fn a_request_waits_for_its_own_reply_and_gives_others_back_uncounted() {
     let reply =
         client(&broker.url).request(&address(), Message::new("how many?"), &replies(), PATIENCE).await;
     let reply = reply.unwrap();
-    assert_eq!(reply.content, "mine");
+    assert_eq!(reply.body, "mine");
     assert_eq!(reply.correlation_id(), Some(correlation.borrow().as_str()));
     let log = broker.log();
     assert_eq!(log.seen[0].line(), "POST /v1/messages/demo/orders");

@@ -170,7 +170,7 @@ async fn what_answers_in_a_brokers_place_has_stored_nothing() {
     ] {
         let broker = Broker::start(move |_, _| reply()).await;
         let error = soon(sender(&broker).send(Message::new("x"))).await.unwrap_err();
-        assert!(matches!(error, SendError::Failed(RequestError::Foreign { .. })), "{error}");
+        assert!(matches!(error, SendError::Failed(RequestError::NotABroker { .. })), "{error}");
         assert_eq!(broker.log().seen.len(), 1);
     }
 }

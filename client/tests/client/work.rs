@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use restante_client::{
-    Counts, NotDone, ProblemType, ReceiveError, Received, Receiver, ReceiverOptions, WorkOptions,
+    Counts, HandlerError, ProblemType, ReceiveError, Received, Receiver, ReceiverOptions, WorkOptions,
 };
 use restante_wire::batch::Settlements;
 use tokio::sync::{Barrier, Semaphore};
@@ -104,8 +104,8 @@ async fn a_handler_says_what_becomes_of_its_message() {
     let run = receiver.run(workers(3), async |message: &Received| {
         together.wait().await;
         match message.lease() {
-            "lease-0" => Err(NotDone::Release { delay_seconds: Some(9) }),
-            "lease-1" => Err(NotDone::Reject { reason: "no bolts".into() }),
+            "lease-0" => Err(HandlerError::Release { delay_seconds: Some(9) }),
+            "lease-1" => Err(HandlerError::Reject { reason: "no bolts".into() }),
             _ => Ok(()),
         }
     });
@@ -211,5 +211,5 @@ async fn a_decision_that_came_too_late_is_told() {
     broker.until(|log| log.count("GET /v1/messages/demo/orders") == 2).await;
     receiver.cancellation().cancel();
     soon(running).await.unwrap().unwrap();
-    assert_eq!(receiver.counts().not_concluded, 1);
+    assert_eq!(receiver.counts().verdict_failed, 1);
 }

@@ -78,8 +78,8 @@ impl Load {
                 Err(ReceiveError::Cancelled) => break,
                 Err(error) => return Err(error.into()),
             };
-            let Some(key) = content::key_of(&message.content, CONTENT_BYTES_MAX) else {
-                let bytes = message.content.len();
+            let Some(key) = content::key_of(&message.body, CONTENT_BYTES_MAX) else {
+                let bytes = message.body.len();
                 self.ledger.received_strange(format!("message {} with {bytes} bytes", message.id));
                 continue;
             };

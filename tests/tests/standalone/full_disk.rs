@@ -68,7 +68,7 @@ async fn a_full_disk_refuses_pushes_loses_nothing_and_takes_more_when_it_was_emp
     let receiver = Receiver::new(&broker.client()?, "acme/orders".parse()?, ReceiverOptions::default());
     for (number, id) in stored.iter().enumerate() {
         let message = receiver.receive().await?;
-        assert_eq!((message.id.to_string(), &message.content[..]), (id.clone(), &content(number)[..]));
+        assert_eq!((message.id.to_string(), &message.body[..]), (id.clone(), &content(number)[..]));
         message.settle().await?;
     }
     push(&broker, 0).await?.context("an emptied disk takes no message")?;
@@ -198,7 +198,7 @@ async fn conclude(broker: &Broker, from: &str, verdict: impl Fn(usize) -> Verdic
     };
     let count = received.len();
     let verdicts = received.into_iter().enumerate().map(|(place, message)| (message, verdict(place)));
-    receiver.conclude_all(verdicts.collect()).await;
+    receiver.apply_verdicts(verdicts.collect()).await;
     Ok(count)
 }
 

@@ -40,9 +40,9 @@ async fn converse(end: &Link, says: u32, hears: u32) -> Result<()> {
         for count in 0..MESSAGES {
             let message = end.receiver.receive().await?;
             let key = (count > 0).then(|| ledger::key(hears, count));
-            let heard = content::key_of(&message.content, CONTENT_BYTES_MAX);
+            let heard = content::key_of(&message.body, CONTENT_BYTES_MAX);
             ensure!(heard == key, "{hears} said {key:x?} and {says} heard {heard:x?}");
-            ensure!(message.content.is_empty() == (count == 0), "{count}: {} bytes", message.content.len());
+            ensure!(message.body.is_empty() == (count == 0), "{count}: {} bytes", message.body.len());
             assert_eq!(message.content_type(), Some(content_type(count)));
             assert_eq!(message.headers["meta-count"], count.to_string());
             assert_eq!(message.deliveries, 1);

@@ -20,7 +20,7 @@ async fn a_time_out_response_is_met_by_asking_again_and_the_broker_counts_as_man
     let sender = Sender::new(&client, "acme/orders".parse()?);
     // The message is sent when the third time-out has been answered by a fourth request.
     let third_repeat = async {
-        while receiver.counts().asked_again < 3 {
+        while receiver.counts().pull_repeated < 3 {
             events.recv().await?;
         }
         anyhow::Ok(sender.send(Message::new("seven bolts")).await?)
@@ -29,13 +29,13 @@ async fn a_time_out_response_is_met_by_asking_again_and_the_broker_counts_as_man
         .await
         .context("no message came after three time-outs")?;
     let (message, receipt) = (message?, receipt?);
-    assert_eq!((message.id, &message.content[..]), (receipt.message_id, &b"seven bolts"[..]));
+    assert_eq!((message.id, &message.body[..]), (receipt.message_id, &b"seven bolts"[..]));
     message.settle().await?;
 
     let counts = receiver.counts();
     // A machine that is busy may let a fourth wait end before the message is there.
     assert!(counts.timed_out >= 3, "{counts:?}");
-    assert_eq!((counts.asked_again, counts.received, counts.retrying), (counts.timed_out, 1, 0));
+    assert_eq!((counts.pull_repeated, counts.received, counts.retrying), (counts.timed_out, 1, 0));
     for series in [TIMEOUTS, GETS_WITHOUT_CONTENT] {
         assert_eq!(broker.metric(series).await?, counts.timed_out as f64, "{series}");
     }
@@ -86,7 +86,7 @@ async fn a_channel_that_never_holds_a_request_does_not_make_the_receiver_spin_an
     enough?;
     assert!(matches!(received, Err(ReceiveError::Cancelled)), "{received:?}");
     while let Ok(event) = events.try_recv() {
-        assert!(matches!(event, Event::TimedOut | Event::AskedAgain), "{event:?}");
+        assert!(matches!(event, Event::TimedOut | Event::PullRepeated), "{event:?}");
     }
     wait::until_async("the same count on both sides", DEADLINE, || async {
         let (broker, receiver) = (broker.metric(TIMEOUTS).await?, receiver.counts().timed_out);

@@ -24,7 +24,7 @@ async fn each_request_gets_its_own_reply_and_nothing_is_left() -> Result<()> {
     let (sums, answers) = ("acme/sums".parse()?, "acme/answers".parse()?);
     let receiver = Receiver::new(&client, "acme/sums".parse()?, ReceiverOptions::default());
     let replies = async |request: &Received| {
-        let number: u32 = std::str::from_utf8(&request.content).unwrap().parse().unwrap();
+        let number: u32 = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
         let reply = Message::new((number * number).to_string());
         request.reply(reply, DEADLINE).await.unwrap();
         Ok(())
@@ -33,7 +33,7 @@ async fn each_request_gets_its_own_reply_and_nothing_is_left() -> Result<()> {
     let asking = async {
         for number in [3, 7, 12] {
             let reply = client.request(&sums, Message::new(number.to_string()), &answers, DEADLINE).await?;
-            ensure!(reply.content == (number * number).to_string(), "{number}: {:?}", reply.content);
+            ensure!(reply.body == (number * number).to_string(), "{number}: {:?}", reply.body);
             reply.settle().await?;
         }
         receiver.cancellation().cancel();
@@ -64,11 +64,11 @@ async fn another_requesters_reply_is_given_back_and_is_still_there() -> Result<(
     let (served, reply) = tokio::join!(serving, asking);
     served?;
     let reply = reply?;
-    ensure!(reply.content == "mine");
+    ensure!(reply.body == "mine");
     reply.settle().await?;
     let answers = Receiver::new(&client, answers, ReceiverOptions::default());
     let others = tokio::time::timeout(DEADLINE, answers.receive()).await??;
-    ensure!(others.content == "another's" && others.deliveries == 1, "{others:?} was counted as delivered");
+    ensure!(others.body == "another's" && others.deliveries == 1, "{others:?} was counted as delivered");
     Ok(())
 }
 

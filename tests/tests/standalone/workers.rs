@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use restante_client::{
-    BatchOptions, Message, NotDone, Receipt, Received, Receiver, ReceiverOptions, Sender, WorkOptions,
+    BatchOptions, Message, HandlerError, Receipt, Received, Receiver, ReceiverOptions, Sender, WorkOptions,
 };
 use restante_tests::{process::Process, wait};
 use tokio::sync::Barrier;
@@ -53,11 +53,11 @@ async fn a_batch_larger_than_a_request_comes_back_whole_and_in_order() -> Result
         let batch = receiver.receive_batch(options).await?;
         for message in &batch {
             ensure!(message.id == receipts[number].message_id, "number {number} came as {message:?}");
-            ensure!(message.content == number.to_string());
+            ensure!(message.body == number.to_string());
             number += 1;
         }
         let verdicts = batch.into_iter().map(|message| (message, restante_client::Verdict::Settle)).collect();
-        for (_, concluded) in receiver.conclude_all(verdicts).await {
+        for (_, concluded) in receiver.apply_verdicts(verdicts).await {
             concluded?;
         }
     }
@@ -79,7 +79,7 @@ async fn workers_handle_groups_in_order_side_by_side_and_each_message_once() -> 
     // The first of each group wait for each other: nobody gets past that alone.
     let together = Barrier::new(GROUPS);
     let handler = async |message: &Received| {
-        let number: usize = std::str::from_utf8(&message.content).unwrap().parse().unwrap();
+        let number: usize = std::str::from_utf8(&message.body).unwrap().parse().unwrap();
         if number == 0 {
             together.wait().await;
         }
@@ -110,11 +110,11 @@ async fn what_a_handler_gives_back_or_up_goes_where_it_says() -> Result<()> {
     let receiver = receiver(&broker)?;
     let deliveries: Mutex<Vec<(String, u32)>> = Mutex::default();
     let handler = async |message: &Received| {
-        let content = String::from_utf8_lossy(&message.content).into_owned();
+        let content = String::from_utf8_lossy(&message.body).into_owned();
         deliveries.lock().unwrap().push((content.clone(), message.deliveries));
         match (content.as_str(), message.deliveries) {
-            ("0", 1) => Err(NotDone::Release { delay_seconds: Some(0) }),
-            ("1", _) => Err(NotDone::Reject { reason: "no bolts".into() }),
+            ("0", 1) => Err(HandlerError::Release { delay_seconds: Some(0) }),
+            ("1", _) => Err(HandlerError::Reject { reason: "no bolts".into() }),
             _ => Ok(()),
         }
     };
@@ -172,7 +172,7 @@ async fn a_follower_that_is_told_to_stop_twice_gives_back_what_its_workers_have(
     follow.signal(Signal::SIGTERM)?;
     follow.wait(DEADLINE)?;
     let again = receiver(&broker)?.receive().await?;
-    ensure!(again.content == "stuck", "{again:?}");
+    ensure!(again.body == "stuck", "{again:?}");
     again.settle().await?;
     broker.until_empty("orders").await
 }

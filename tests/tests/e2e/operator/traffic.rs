@@ -33,7 +33,7 @@ impl Operator {
             let receiver = Receiver::new(&client(service)?, address, options);
             let received =
                 tokio::time::timeout(SOON, receiver.receive()).await.context("no message came")??;
-            ensure!(received.content == content.as_bytes(), "another message came");
+            ensure!(received.body == content.as_bytes(), "another message came");
             received.settle().await?;
             Ok(())
         })?

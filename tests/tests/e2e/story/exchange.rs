@@ -57,7 +57,7 @@ pub(crate) fn a_thousand_messages_come_byte_for_byte(
             let received = receiver.receive().await?;
             let (content, content_type) = message(number);
             ensure!(received.headers["meta-number"] == number.to_string(), "out of order at {number}");
-            ensure!(received.content == content, "message {number} is not what was sent");
+            ensure!(received.body == content, "message {number} is not what was sent");
             ensure!(received.content_type() == content_type, "message {number} has another content type");
             received.settle().await?;
         }
@@ -101,7 +101,7 @@ pub(crate) fn the_receiver_meets_time_outs_and_asks_again(
         Ok::<_, anyhow::Error>(())
     })??;
     let counts = receiving.wait()??;
-    ensure!(counts.timed_out >= 3 && counts.asked_again == counts.timed_out, "{counts:?}");
+    ensure!(counts.timed_out >= 3 && counts.pull_repeated == counts.timed_out, "{counts:?}");
     let met = time_outs(release)? - before;
     ensure!(
         counts.timed_out as f64 == met,

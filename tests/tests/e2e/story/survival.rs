@@ -51,7 +51,7 @@ pub(crate) fn a_broker_killed_under_load_loses_nothing(
                 }
                 continue;
             };
-            let key = std::str::from_utf8(&received.content)?.parse()?;
+            let key = std::str::from_utf8(&received.body)?.parse()?;
             got.received(key);
             match received.settle().await {
                 Ok(()) => got.settled(key),

@@ -34,7 +34,7 @@ async fn the_client_sends_receives_and_settles_through_every_way() -> Result<()>
         let receives = async {
             for key in 0..MESSAGES {
                 let message = receiver.receive().await?;
-                let came = content::key_of(&message.content, CONTENT_BYTES_MAX);
+                let came = content::key_of(&message.body, CONTENT_BYTES_MAX);
                 ensure!((came, message.deliveries) == (Some(key), 1), "{way}: {came:?}, not {key}");
                 message.settle().await?;
             }

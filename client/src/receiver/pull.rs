@@ -16,15 +16,15 @@ use uuid::Uuid;
 
 use super::{
     ReceiverOptions, Shared,
-    taken::{self, Taken},
+    delivery::{self, Delivery},
 };
 use crate::{client::Call, error::RequestError, text::quoted};
 
 /// What a request for messages was answered.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum PullOutcome {
     /// At least one.
-    Messages(Vec<Taken>),
+    Messages(Vec<Delivery>),
     /// The time-out response.
     TimedOut,
 }
@@ -49,7 +49,7 @@ impl Default for BatchOptions {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum PullKind {
     One,
     Batch(BatchOptions),
 }
@@ -70,31 +70,35 @@ impl Attempt {
 
 impl Shared {
     /// Asks once.
-    pub(crate) async fn ask(&self, wanted: Wanted, attempt: &mut Attempt) -> Result<Asked, RequestError> {
+    pub(crate) async fn pull(
+        &self,
+        kind: PullKind,
+        attempt: &mut Attempt,
+    ) -> Result<PullOutcome, RequestError> {
         let repeated = std::mem::replace(&mut attempt.tried, true);
-        let mut call = request(&self.source, &self.options, wanted);
+        let mut call = request(&self.source, &self.options, kind);
         call.headers.insert(header::RECEIVE_ATTEMPT_ID, attempt.id.clone());
         let answer = self.client.call(call).await?;
         let mut messages = match answer.status {
-            StatusCode::OK if wanted == Wanted::One => vec![taken::read(answer)?],
-            StatusCode::OK => taken::read_batch(answer)?,
-            StatusCode::NO_CONTENT => return Ok(Asked::TimedOut),
+            StatusCode::OK if kind == PullKind::One => vec![delivery::read(answer)?],
+            StatusCode::OK => delivery::read_batch(answer)?,
+            StatusCode::NO_CONTENT => return Ok(PullOutcome::TimedOut),
             _ => return Err(answer.refused()),
         };
         for message in &mut messages {
             // The lease of a repeat began with a try before, nobody here knows when.
             message.began_before = repeated;
         }
-        Ok(Asked::Messages(messages))
+        Ok(PullOutcome::Messages(messages))
     }
 }
 
-fn request(source: &Address, options: &ReceiverOptions, wanted: Wanted) -> Call {
+fn request(source: &Address, options: &ReceiverOptions, kind: PullKind) -> Call {
     let mut headers = HeaderMap::new();
-    let (method, mut target, batch) = match wanted {
-        Wanted::One if options.ask_by_post => (Method::POST, format!("{}{source}", path::RECEIVE), None),
-        Wanted::One => (Method::GET, path::messages(source), None),
-        Wanted::Batch(batch) => {
+    let (method, mut target, batch) = match kind {
+        PullKind::One if options.pull_by_post => (Method::POST, format!("{}{source}", path::RECEIVE), None),
+        PullKind::One => (Method::GET, path::messages(source), None),
+        PullKind::Batch(batch) => {
             headers.insert(ACCEPT, HeaderValue::from_static(FRAMES_CONTENT_TYPE));
             (Method::GET, format!("{}{source}", path::BATCHES), Some(batch))
         }
@@ -131,19 +135,19 @@ mod tests {
     fn the_request_says_what_was_asked_for_and_nothing_else() {
         let source = "acme/orders".parse().unwrap();
         let mut options = ReceiverOptions::default();
-        let request = |options: &ReceiverOptions, wanted| {
-            let call = request(&source, options, wanted);
+        let request = |options: &ReceiverOptions, kind| {
+            let call = request(&source, options, kind);
             (format!("{} {}", call.method, call.path), call.hold.as_millis())
         };
-        assert_eq!(request(&options, Wanted::One), ("GET /v1/messages/acme/orders".into(), 300_000));
+        assert_eq!(request(&options, PullKind::One), ("GET /v1/messages/acme/orders".into(), 300_000));
         options.lease_seconds = Some(60);
-        assert_eq!(request(&options, Wanted::One).0, "GET /v1/messages/acme/orders?lease=60");
+        assert_eq!(request(&options, PullKind::One).0, "GET /v1/messages/acme/orders?lease=60");
         options.wait_seconds = Some(5);
-        options.ask_by_post = true;
+        options.pull_by_post = true;
         let asked = ("POST /v1/receive/acme/orders?wait=5&lease=60".into(), 5000);
-        assert_eq!(request(&options, Wanted::One), asked);
+        assert_eq!(request(&options, PullKind::One), asked);
         let batch = BatchOptions { messages_max: 5000, linger_ms: 50 };
         let asked = "GET /v1/batches/acme/orders?max=1000&linger_ms=50&wait=5&lease=60".into();
-        assert_eq!(request(&options, Wanted::Batch(batch)), (asked, 5050));
+        assert_eq!(request(&options, PullKind::Batch(batch)), (asked, 5050));
     }
 }

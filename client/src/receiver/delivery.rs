@@ -16,14 +16,14 @@ use restante_wire::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ask::is_framed, dead_letter::DeadLetter};
+use super::{dead_letter::DeadLetter, pull::is_framed};
 use crate::{answer::Answer, error::RequestError, lease::granted};
 
 /// A message as it was answered.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Delivery {
     pub(crate) id: Uuid,
-    pub(crate) content: Bytes,
+    pub(crate) body: Bytes,
     /// The kept headers.
     pub(crate) headers: HeaderMap,
     pub(crate) group: Option<String>,
@@ -39,11 +39,11 @@ pub(crate) struct Taken {
 }
 
 /// Reads a 200 with one message. One without id and lease is not a broker's.
-pub(crate) fn read(answer: Answer) -> Result<Taken, RequestError> {
+pub(crate) fn read(answer: Answer) -> Result<Delivery, RequestError> {
     let lease = answer.text(LOCATION.as_str()).and_then(token).map(str::to_owned);
-    Ok(Taken {
+    Ok(Delivery {
         id: answer.required(header::MESSAGE_ID)?,
-        lease: lease.ok_or_else(|| answer.foreign("its 200 has no Location with a lease".into()))?,
+        lease: lease.ok_or_else(|| answer.not_a_broker("its 200 has no Location with a lease".into()))?,
         granted: granted(&answer)?,
         deliveries: answer.required(header::MESSAGE_DELIVERIES)?,
         enqueued_at: answer.required(header::MESSAGE_ENQUEUED_AT)?,
@@ -52,31 +52,31 @@ pub(crate) fn read(answer: Answer) -> Result<Taken, RequestError> {
         since: answer.at,
         began_before: false,
         headers: kept(answer.headers),
-        content: answer.body,
+        body: answer.body,
     })
 }
 
 /// Reads a 200 with a batch, framed or JSON. One without messages is not a broker's.
-pub(crate) fn read_batch(answer: Answer) -> Result<Vec<Taken>, RequestError> {
+pub(crate) fn read_batch(answer: Answer) -> Result<Vec<Delivery>, RequestError> {
     let items: Vec<(DeliveredHead, Bytes)> = if is_framed(&answer.headers) {
-        let frames = decode_frames(&answer.body).map_err(|error| answer.foreign(error.to_string()))?;
-        frames.into_iter().map(|(head, content)| (head, answer.body.slice_ref(content))).collect()
+        let frames = decode_frames(&answer.body).map_err(|error| answer.not_a_broker(error.to_string()))?;
+        frames.into_iter().map(|(head, body)| (head, answer.body.slice_ref(body))).collect()
     } else {
         let PulledBatch { messages } = answer.json("a batch of messages")?;
         messages.into_iter().map(|item| (item.head, item.content.0.into())).collect()
     };
     if items.is_empty() {
-        return Err(answer.foreign("its batch has no messages".into()));
+        return Err(answer.not_a_broker("its batch has no messages".into()));
     }
-    items.into_iter().map(|(head, content)| of_item(&answer, head, content)).collect()
+    items.into_iter().map(|(head, body)| of_item(&answer, head, body)).collect()
 }
 
-fn of_item(answer: &Answer, head: DeliveredHead, content: Bytes) -> Result<Taken, RequestError> {
-    let missing = |what: &str| answer.foreign(format!("a message of its batch has no usable {what}"));
+fn of_item(answer: &Answer, head: DeliveredHead, body: Bytes) -> Result<Delivery, RequestError> {
+    let missing = |what: &str| answer.not_a_broker(format!("a message of its batch has no usable {what}"));
     let headers = headers(&head);
-    Ok(Taken {
+    Ok(Delivery {
         id: head.id.parse().map_err(|_| missing("id"))?,
-        content,
+        body,
         group: head.group,
         dead_letter: DeadLetter::read(&headers),
         headers: kept(headers),

@@ -1,4 +1,4 @@
-//! One answer, read whole, and what its headers say.
+//! One HTTP answer, read to its end, and the parsing of its headers and body.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -11,18 +11,17 @@ use crate::{
     retry,
 };
 
-/// The largest answer that is read, in bytes: four times the largest message of this version, so that a newer broker may
-/// take larger ones, and so that whatever answers in a broker's place cannot fill the memory.
+/// Largest answer that is read, in bytes. Four times the largest message of this version: a newer broker may accept
+/// larger ones, and a server that answers in the broker's place cannot fill the memory.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const _: () = assert!(ANSWER_BYTES_MAX as u64 >= restante_wire::channel::MESSAGE_BYTES_MAX);
 
-/// One answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// What was asked for, without credentials.
+    /// The request's URL, without credentials.
     pub(crate) url: String,
-    /// When its head came, by the monotonic clock.
+    /// When the head arrived, by the monotonic clock.
     pub(crate) at: Instant,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -30,34 +29,34 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A header as text; none when it is absent or is not ASCII.
+    /// A header as text; `None` if absent or not ASCII.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A header that a broker's answer of this kind always has, as the type that it holds.
+    /// A header that every broker sends in this kind of answer, parsed.
     pub(crate) fn required<T: std::str::FromStr>(&self, name: &str) -> Result<T, RequestError> {
         self.text(name)
             .and_then(|text| text.trim().parse().ok())
             .ok_or_else(|| self.not_a_broker(format!("its {} has no usable {name}", self.status)))
     }
 
-    /// The body, as the JSON that a broker's answer of this kind always is.
+    /// The body, parsed from JSON. `what` names the expected value in the error.
     pub(crate) fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, RequestError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| self.not_a_broker(format!("its body is not {what}: {error}")))
     }
 
-    /// The error for an answer that no broker gives.
+    /// The error for an answer that did not come from a broker.
     pub(crate) fn not_a_broker(&self, reason: String) -> RequestError {
         RequestError::NotABroker { url: self.url.clone(), reason }
     }
 
-    /// The error for an answer with another status than the one that was hoped for.
+    /// The error for an answer whose status is not the expected one.
     pub(crate) fn refused(&self) -> RequestError {
         if !self.status.is_client_error() && !self.status.is_server_error() {
             let to = self.text(header::LOCATION.as_str()).map(|to| format!(" to {to}")).unwrap_or_default();
-            return self.not_a_broker(format!("it says {}{to}", self.status));
+            return self.not_a_broker(format!("its status is {}{to}", self.status));
         }
         let refusal = Refusal {
             status: self.status,
@@ -67,7 +66,7 @@ impl Answer {
         RequestError::Refused { url: self.url.clone(), refusal: Box::new(refusal) }
     }
 
-    /// The body as a problem, if it is one.
+    /// The body as problem details (RFC 9457), if it has that media type.
     fn problem(&self) -> Option<Problem> {
         let media_type = self.text(header::CONTENT_TYPE.as_str())?.split(';').next()?.trim();
         if !media_type.eq_ignore_ascii_case(problem::CONTENT_TYPE) {
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_read_by_its_media_type() {
+    fn problem_details_are_recognised_by_their_media_type() {
         let body =
             r#"{"type":"https://restante.dev/errors/channel-full","title":"t","status":429,"detail":"d"}"#;
         let error = answer(429, "application/problem+json; charset=utf-8", body).refused();
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_a_good_status_is_not_a_brokers_answer() {
+    fn an_html_page_with_a_success_status_is_not_a_brokers_answer() {
         for status in [200, 204, 302] {
             let error = answer(status, "text/html", "<h1>Log in</h1>").refused();
             assert!(matches!(error, RequestError::NotABroker { .. }), "{status}");

@@ -1,4 +1,4 @@
-//! A channel's counts, as the broker tells them.
+//! Statistics of one channel.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Client {
-    /// The counts of the channel `namespace/name` at this moment. Tries for as long as `within`.
+    /// Current statistics of the channel `namespace/name`. Retries until `within` has passed.
     pub async fn channel(
         &self,
         namespace: &str,
@@ -24,7 +24,7 @@ impl Client {
             if answer.status != StatusCode::OK {
                 return Err(answer.refused());
             }
-            answer.json("a channel's counts")
+            answer.json("a channel's statistics")
         })
         .await
     }

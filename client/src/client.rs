@@ -1,4 +1,4 @@
-//! One request to the broker and its answer: every byte of this crate goes through [`Client::call`].
+//! Connection to one broker. Every request of this crate goes through [`Client::call`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,18 +15,17 @@ use crate::{
     tls,
 };
 
-/// The slowest uplink that a push allows for, in bytes per second: half a megabit, and the largest message takes about
-/// four minutes.
+/// Slowest supported uplink, in bytes per second: half a megabit per second. The largest message takes about four
+/// minutes over it.
 const UPLINK_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
-/// After how long an idle connection is given up. Brokers and proxies keep one for a minute or more; one that they closed
-/// first costs a try.
+/// How long an idle connection is kept. Brokers and proxies keep one for a minute or more; using one that the peer
+/// already closed costs a try.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(50);
-/// How often a connection without traffic is probed, so that a firewall does not forget a parked pull and a dead peer is
-/// noticed.
+/// Interval of TCP keepalive probes, so that a firewall does not drop a parked pull and a dead peer is detected.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The way to one broker: its URL, the proxy, the certificates, and the connections that are kept alive. Cheap to clone;
-/// clones share the connections.
+/// Client of one broker: its URL, the proxy, the certificates and a pool of connections. Cheap to clone; clones share
+/// the connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -40,34 +39,33 @@ struct Shared {
     retry: RetryOptions,
 }
 
-/// One request.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
-    /// Path and query below the base URL.
+    /// Path and query, relative to the base URL.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// How long the broker was asked to hold the request.
+    /// How long the broker may hold the request before it answers.
     pub(crate) hold: Duration,
 }
 
 impl Call {
-    /// A request without headers and body that is answered at once.
+    /// A request without headers and body, which the broker answers at once.
     pub(crate) fn new(method: Method, path: String) -> Self {
         Self { method, path, headers: HeaderMap::new(), body: Bytes::new(), hold: Duration::ZERO }
     }
 }
 
 impl Client {
-    /// Checks the options. Connects to nothing yet.
+    /// Checks the options and makes a client. Opens no connection yet.
     pub fn new(options: ClientOptions) -> Result<Self, OptionsError> {
         let base = options.base()?;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("restante/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls::config(&options.ca_certificates, base.scheme() == "https")?)
             .http1_only()
-            // A redirected POST becomes a GET: whoever moved the broker must tell its clients.
+            // A redirected POST would become a GET. A broker that moved needs a new URL in its clients' settings.
             .redirect(redirect::Policy::none())
             .connect_timeout(options.connect_timeout)
             .pool_idle_timeout(IDLE_CONNECTION_MAX)
@@ -87,12 +85,11 @@ impl Client {
         Ok(Self { shared: Arc::new(Shared { http, base, answer_timeout, retry }) })
     }
 
-    /// How long to pause between tries.
     pub(crate) fn retry(&self) -> RetryOptions {
         self.shared.retry
     }
 
-    /// Tries until an answer is final, for as long as `within`.
+    /// Retries until an answer is final or `within` has passed.
     pub(crate) async fn answered<T, F: Future<Output = Result<T, RequestError>>>(
         &self,
         within: Duration,
@@ -107,7 +104,7 @@ impl Client {
         })
     }
 
-    /// Transmits one request, once, and reads its answer whole, whatever its status.
+    /// Transmits one request once, and reads its whole answer, of any status.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, RequestError> {
         let mut target = self.shared.base.clone();
         let path = call.path.trim_start_matches('/');
@@ -128,7 +125,8 @@ impl Client {
         self.read(url, response).await
     }
 
-    /// Reads an answer to its end. Each piece of the body has the answer's time-out of its own: a slow line is no error.
+    /// Reads an answer to its end. The answer time-out restarts with each piece of the body: a slow connection is not
+    /// an error.
     async fn read(&self, url: String, mut response: Response) -> Result<Answer, RequestError> {
         let (at, status) = (Instant::now(), response.status());
         let headers = std::mem::take(response.headers_mut());
@@ -150,12 +148,12 @@ impl Client {
     }
 }
 
-/// How long a body may take on its way, in the slowest uplink that is allowed for.
+/// Time to transmit a body over the slowest supported uplink.
 fn upload_time(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / UPLINK_BYTES_PER_SECOND_MIN)
 }
 
-/// A URL as it may stand in a message.
+/// A URL that is safe to print.
 fn without_credentials(url: &Url) -> String {
     let mut url = url.clone();
     // Both fail only where there is no host, and then there are no credentials.
@@ -169,13 +167,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_never_show_credentials() {
+    fn credentials_are_removed_from_urls_in_errors() {
         let url = Url::parse("https://me:secret@gate.example/mail/v1").unwrap();
         assert_eq!(without_credentials(&url), "https://gate.example/mail/v1");
     }
 
     #[test]
-    fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
+    fn an_invalid_proxy_url_is_refused_without_printing_its_password() {
         let mut options = ClientOptions::new("http://127.0.0.1:8080");
         options.proxy = ProxyChoice::Url("http://me:secret@[".into());
         let error = Client::new(options).unwrap_err();

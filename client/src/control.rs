@@ -1,4 +1,4 @@
-//! Dead letters redriven and purged, by the broker's control API: its own port, and its own credential.
+//! Redriving and purging dead letters through the broker's control API, which has its own port and its own token.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     text::quoted,
 };
 
-/// The way to one broker's control API. Channels are named by their UID there, which [`Client::channel`] tells.
+/// Client of one broker's control API. It names channels by UID; [`Client::channel`] returns the UID of a channel.
 #[derive(Debug, Clone)]
 pub struct Control {
     client: Client,
@@ -29,8 +29,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Checks the options, whose broker is the control port's URL, and takes the control port's token. Connects to nothing
-    /// yet.
+    /// Checks the options and the control token. `options.broker` is the control port's URL. Opens no connection yet.
     pub fn new(options: ClientOptions, token: &str) -> Result<Self, OptionsError> {
         let token = control_token(token.as_bytes()).map_err(OptionsError::ControlToken)?;
         let mut authorization =
@@ -39,8 +38,9 @@ impl Control {
         Ok(Self { client: Client::new(options)?, authorization })
     }
 
-    /// Makes dead letters ready again, oldest first, with a delivery count of zero: in their own channel, or in another.
-    /// Tries for as long as `within`, under one idempotency key, so that no letter is moved twice.
+    /// Redrives dead letters, oldest first: they become ready with a delivery count of zero, in the channel they came
+    /// from or in another. Retries until `within` has passed, under one idempotency key, so that no dead letter is
+    /// moved twice.
     pub async fn redrive(
         &self,
         channel: Uuid,
@@ -50,8 +50,8 @@ impl Control {
         self.change(channel, "redrive", redrive, within).await
     }
 
-    /// Takes messages away for ever. Leased ones are never purged. Tries for as long as `within`, under one idempotency
-    /// key, so that what comes meanwhile is not purged by a repeat.
+    /// Purges messages: deletes them permanently. Leased messages are never purged. Retries until `within` has passed,
+    /// under one idempotency key, so that a repeat does not purge messages that arrived in between.
     pub async fn purge(
         &self,
         channel: Uuid,
@@ -68,7 +68,7 @@ impl Control {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<T, RequestError> {
-        let body = serde_json::to_vec(body).expect("what changes messages has only JSON's own types");
+        let body = serde_json::to_vec(body).expect("a redrive or purge has only JSON types");
         let key = quoted(&Uuid::new_v4().to_string());
         let target = format!("{}{channel}/{verb}", path::CONTROL_CHANNELS);
         self.client
@@ -81,7 +81,7 @@ impl Control {
                 if answer.status != StatusCode::OK {
                     return Err(answer.refused());
                 }
-                answer.json("the control API's")
+                answer.json("a result of the control API")
             })
             .await
     }

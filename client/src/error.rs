@@ -1,4 +1,4 @@
-//! What can go wrong with one request, told apart by what a caller can do about it.
+//! Errors of one request, grouped by what the caller can do about them.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -7,61 +7,61 @@ use restante_wire::{Problem, ProblemType};
 
 use crate::retry;
 
-/// Why one request did not get the answer that it was made for.
+/// Why one request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RequestError {
-    /// The broker, or something on the way to it, answered and refused.
+    /// The broker, or a proxy or gateway in front of it, refused the request.
     #[error("{url} refused the request: {refusal}")]
     Refused {
-        /// What was asked for, without credentials.
+        /// The request's URL, without credentials.
         url: String,
-        /// The answer.
+        /// The refusal.
         refusal: Box<Refusal>,
     },
-    /// No connection came about, or it broke before the answer was complete.
+    /// The connection failed, or broke before the answer was complete.
     #[error("cannot reach {url}: {reason}; check the URL, the proxy, the firewall, and that the broker runs")]
     Unreachable {
-        /// What was asked for, without credentials.
+        /// The request's URL, without credentials.
         url: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// The connection stands and nothing came.
+    /// The connection is open, but the answer did not arrive in time.
     #[error("{url} did not answer within {seconds} s", seconds = within.as_secs())]
     NoAnswer {
-        /// What was asked for, without credentials.
+        /// The request's URL, without credentials.
         url: String,
-        /// How long the answer was waited for.
+        /// How long the client waited.
         within: Duration,
     },
-    /// The certificate was not accepted: trying again would meet the same one.
-    #[error("{url} showed a certificate that is not trusted: {reason}; add its CA's certificate (--ca-cert)")]
+    /// The server's certificate is not trusted. A retry would get the same certificate.
+    #[error("{url} has an untrusted certificate: {reason}; add the certificate of its CA (--ca-cert)")]
     Untrusted {
-        /// What was asked for, without credentials.
+        /// The request's URL, without credentials.
         url: String,
-        /// What is wrong with it.
+        /// Why the certificate is not trusted.
         reason: String,
     },
-    /// An answer that no broker gives: a portal's or proxy's page, a redirect, or a URL that is not a broker's.
+    /// The answer is not a broker's: the page of a portal or proxy, a redirect, or another server at this URL.
     #[error(
-        "{url} does not answer like a broker: {reason}; check the URL, and whether a proxy answers in its place"
+        "the answer of {url} is not a broker's: {reason}; check the URL, and whether a proxy answers in its place"
     )]
     NotABroker {
-        /// What was asked for, without credentials.
+        /// The request's URL, without credentials.
         url: String,
-        /// What a broker's answer would have had.
+        /// What is wrong with the answer.
         reason: String,
     },
 }
 
-/// A refusing answer.
+/// An answer with a client or server error status (4xx or 5xx).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
     pub status: StatusCode,
-    /// The broker's own words; none when something else answered.
+    /// The broker's problem details; `None` if the answer has none, for instance because a proxy answered.
     pub problem: Option<Problem>,
-    /// How long to wait before the next try, by the answer's `Retry-After`.
+    /// How long to wait before a retry, from the answer's `Retry-After` header.
     pub retry_after: Option<Duration>,
 }
 
@@ -79,13 +79,15 @@ impl fmt::Display for Refusal {
             None if self.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 write!(formatter, "{}; write the proxy as http://user:password@proxy", self.status)
             }
-            None => write!(formatter, "{}, in words that are not a broker's", self.status),
+            None => {
+                write!(formatter, "{} without problem details, so probably not from the broker", self.status)
+            }
         }
     }
 }
 
 impl RequestError {
-    /// Whether the same request may get another answer later.
+    /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { refusal, .. } => retry::is_retryable(refusal.status, refusal.problem_type()),
@@ -94,7 +96,7 @@ impl RequestError {
         }
     }
 
-    /// A word for it that stays the same, for logs and metrics.
+    /// A stable name of the kind of error, for logs and metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
@@ -105,7 +107,7 @@ impl RequestError {
         }
     }
 
-    /// The refusing answer, if there was one.
+    /// The refusal, if the request was refused.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),
@@ -118,7 +120,7 @@ impl RequestError {
         self.refusal().and_then(Refusal::problem_type)
     }
 
-    /// Tells what kind of failure the HTTP library met.
+    /// Classifies an error of the HTTP library.
     pub(crate) fn from_transport(url: String, error: reqwest::Error) -> Self {
         let error = error.without_url();
         match certificate_error(&error) {
@@ -128,11 +130,11 @@ impl RequestError {
     }
 }
 
-/// The certificate's fault, if that is what lies at the bottom of an error.
+/// The certificate error in an error's chain of causes, if there is one.
 fn certificate_error(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // rustls hides in an `io::Error`, whose `source` skips the error that it wraps.
+        // An error of rustls is wrapped in an `io::Error`, whose `source` skips the wrapped error itself.
         let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
         if let Some(rustls::Error::InvalidCertificate(reason)) = inner.and_then(|inner| inner.downcast_ref())
         {
@@ -146,7 +148,7 @@ fn certificate_error(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-/// An error and what caused it, from the outermost to the innermost, each said once.
+/// The text of an error and its causes, outermost first, without repetitions.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_wants_credentials_is_told_as_such() {
+    fn a_proxy_that_requires_credentials_gets_a_hint() {
         assert!(refused(407).to_string().contains("user:password@proxy"));
         assert!(!refused(407).is_retryable());
     }

@@ -1,13 +1,14 @@
-//! Restante's client: the transmission module and the receiver module, for programs behind firewalls that let only
-//! outgoing HTTP through.
+//! Client for the Restante message broker, for programs behind firewalls that allow outgoing HTTP only.
 //!
-//! * [`Sender`] takes content and a destination, makes the message and transmits it by POST until it is stored.
-//! * [`Receiver`] takes a source, asks by GET, gives out the content, and on a time-out response asks again by itself.
-//! * [`Link`] is both on one address: one end of a bi-directional conversation.
-//! * [`Client`] is what they share: the broker's URL, the proxy and the certificates, and the requests that need no
-//!   loop: settling by lease token, looking at messages without taking them, a channel's counts, and a request with its
-//!   reply.
-//! * [`Control`] redrives and purges dead letters, with the control port's token.
+//! * [`Sender`], the transmission module, takes a body and a destination, makes the message and transmits it by POST
+//!   until it is stored.
+//! * [`Receiver`], the receiver module, takes a source, pulls by GET and returns each message. After a time-out
+//!   response it transmits the request again by itself.
+//! * [`Link`] is a sender and a receiver on one address: one end of a bi-directional conversation.
+//! * [`Client`] holds what they share: the broker's URL, the proxy, the certificates and the connections. It also makes
+//!   the requests that need no loop: settling by lease token, peeking at messages, reading a channel's statistics, and
+//!   a request with its reply.
+//! * [`Control`] redrives and purges dead letters through the control API, with the control token.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,8 +24,8 @@
 //! # }
 //! ```
 //!
-//! Architecture Invariant: this crate knows nothing of Kubernetes and of no engine; it speaks the HTTP contract with
-//! the vocabulary of `restante-wire`, and nothing else.
+//! Architecture Invariant: this crate does not know Kubernetes or any engine. It depends on the HTTP contract alone,
+//! through the types of `restante-wire`.
 
 #![warn(missing_docs)]
 

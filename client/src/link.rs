@@ -1,11 +1,11 @@
-//! One end of a bi-directional conversation: both modules on the address where this end lives.
+//! One end of a bi-directional conversation: a sender and a receiver on one address.
 
 use restante_wire::Address;
 
 use crate::{Client, Receiver, ReceiverOptions, Sender};
 
-/// A transmission module and a receiver module on one address. What this end sends, the other end receives at its own
-/// address, and the other way round; which address is whose other end is the broker's to know.
+/// A transmission module and a receiver module on one address. The other end receives at its own address what this end
+/// sends, and this end receives what the other end sends. The broker's configuration connects the two addresses.
 #[derive(Debug)]
 pub struct Link {
     /// Sends to the other end.
@@ -15,7 +15,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// This end of the link.
+    /// Makes the end of the link at this address.
     pub fn new(client: &Client, address: Address, options: ReceiverOptions) -> Self {
         Self {
             sender: Sender::new(client, address.clone()),

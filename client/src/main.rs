@@ -9,13 +9,14 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let config = config::Config::parse();
-    // One thread does: each command has one thing to do, and what blocks runs on tokio's blocking threads.
+    // One thread is enough: each command does one thing, and blocking work runs on tokio's blocking threads.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::report(&cli::Failure::from(error)),
     };
     let ended = runtime.block_on(cli::run(config));
-    // A read of standard input cannot be interrupted; the process does not wait for it.
+    // A read of standard input cannot be interrupted, so the process does not wait for it.
+
     runtime.shutdown_background();
     match ended {
         Ok(exit) => exit.into(),

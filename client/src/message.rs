@@ -1,4 +1,4 @@
-//! A message on its way out: the content, its type, the headers that travel with it, and what the channel is told about it.
+//! A message to send: its body, its headers, and its group, delay and time to live.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::text;
 
-/// What a [`Sender`](crate::Sender) transmits. The broker keeps content and headers and hands them back unchanged; group,
-/// delay and time to live are the channel's to obey.
+/// A message for a [`Sender`](crate::Sender). The broker stores body and headers and delivers them unchanged; the
+/// channel applies group, delay and time to live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     body: Bytes,
@@ -23,33 +23,33 @@ pub struct Message {
     idempotency_key: Option<String>,
 }
 
-/// Why something cannot travel with a message.
+/// Why a header, group or idempotency key cannot be sent with a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The broker would drop it.
-    #[error("the broker does not keep the header {0:?}; your own begin with Meta-, CloudEvents' with ce-")]
+    /// The broker does not keep this header.
+    #[error(
+        "the header {0:?} is not kept by the broker; begin your own headers with Meta-, those of CloudEvents with ce-"
+    )]
     NotKept(String),
-    /// No HTTP header has this name.
-    #[error("{0:?} is no header name: it must be letters, digits and hyphens")]
+    /// The header's name is invalid in HTTP.
+    #[error("the header name {0:?} is invalid; use letters, digits and hyphens")]
     Name(String),
-    /// No HTTP header has this value.
-    #[error("the value of the header {0:?} must be visible ASCII and spaces, on one line")]
+    /// The header's value is invalid in HTTP.
+    #[error("the value of the header {0:?} is invalid; use visible ASCII characters and spaces, on one line")]
     Value(String),
-    /// A header that a message has once.
+    /// A header that may be given only once is given again.
     #[error("the header {0:?} is given more than once; give it once")]
     Twice(String),
-    /// No group is called so.
-    #[error("the group must be 1 to {GROUP_CHARACTERS_MAX} visible ASCII characters, and this one {0}")]
+    /// The group is invalid.
+    #[error("the group is invalid: it {0}; use 1 to {GROUP_CHARACTERS_MAX} visible ASCII characters")]
     Group(String),
-    /// The broker would refuse the key.
-    #[error(
-        "the idempotency key must be 1 to {KEY_CHARACTERS_MAX} visible ASCII characters, and this one {0}"
-    )]
+    /// The idempotency key is invalid.
+    #[error("the idempotency key is invalid: it {0}; use 1 to {KEY_CHARACTERS_MAX} visible ASCII characters")]
     Key(String),
 }
 
 impl Message {
-    /// A message with this content, byte for byte; empty is allowed.
+    /// Makes a message with this body. An empty body is allowed.
     pub fn new(body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),
@@ -61,14 +61,14 @@ impl Message {
         }
     }
 
-    /// Says what the content is: a media type, handed back as it is written here.
+    /// Sets the body's media type. The broker delivers it unchanged.
     pub fn content_type(self, media_type: &str) -> Result<Self, HeaderError> {
         self.header(header::CONTENT_TYPE.as_str(), media_type)
     }
 
-    /// Adds a header that travels with the message: `Meta-…`, `ce-…`, `Content-Encoding`, `Content-Language`,
-    /// `traceparent`, `tracestate`, `Reply-To` or `Correlation-Id`. A second `Meta-…` or `ce-…` of one name is added to
-    /// the first; any other takes its place.
+    /// Adds a header to the message: `Meta-…`, `ce-…`, `Content-Encoding`, `Content-Language`, `traceparent`,
+    /// `tracestate`, `Reply-To` or `Correlation-Id`. A second `Meta-…` or `ce-…` header of the same name is added to
+    /// the first; any other header replaces the first.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, HeaderError> {
         let header: HeaderName = name.parse().map_err(|_| HeaderError::Name(name.into()))?;
         if !wire::is_kept(header.as_str()) {
@@ -83,7 +83,7 @@ impl Message {
         Ok(self)
     }
 
-    /// The same message, if a header of this name would be added to it and take no other's place.
+    /// Returns the message unchanged, or an error if [`header`](Self::header) would replace a header of this name.
     pub fn once(self, name: &str) -> Result<Self, HeaderError> {
         let name: HeaderName = name.parse().map_err(|_| HeaderError::Name(name.into()))?;
         let is_one_of_many = name.as_str().starts_with("meta-") || name.as_str().starts_with("ce-");
@@ -93,8 +93,8 @@ impl Message {
         Ok(self)
     }
 
-    /// Puts the message into a group: of a group at most one message is leased at a time, and the next follows when it is
-    /// gone. 1 to 128 visible ASCII characters.
+    /// Puts the message into a message group: at most one message of a group is leased at a time, and the next one
+    /// becomes ready after the leased one has left the channel. 1 to 128 visible ASCII characters.
     pub fn group(self, group: impl Into<String>) -> Result<Self, HeaderError> {
         let group = group.into();
         match text::not_visible(&group, GROUP_CHARACTERS_MAX) {
@@ -103,19 +103,19 @@ impl Message {
         }
     }
 
-    /// Nobody gets the message before so many seconds have passed. The channel refuses more than its bound.
+    /// Delays delivery by this number of seconds. The channel refuses a delay above its limit.
     pub fn delay(self, seconds: u32) -> Self {
         Self { delay_seconds: Some(seconds), ..self }
     }
 
-    /// After so many seconds the message expires. The channel refuses more than its bound.
+    /// Lets the message expire after this number of seconds. The channel refuses a time to live above its limit.
     pub fn time_to_live(self, seconds: u32) -> Self {
         Self { ttl_seconds: Some(seconds), ..self }
     }
 
-    /// The key under which the broker recognises a repeat: 1 to 255 visible ASCII characters. Without one, each message
-    /// gets a random UUID when it is sent, which covers the tries of that call but not those of a program that was
-    /// started again.
+    /// Sets the key by which the broker recognises a repeated push: 1 to 255 visible ASCII characters. Without a key,
+    /// each message gets a random UUID when it is sent. That covers the retries of the call, but not a second call
+    /// after a restart of the program.
     pub fn idempotency_key(self, key: impl Into<String>) -> Result<Self, HeaderError> {
         let key = key.into();
         match text::not_visible(&key, KEY_CHARACTERS_MAX) {
@@ -124,17 +124,17 @@ impl Message {
         }
     }
 
-    /// The key to send it under: its own, or a random one.
+    /// The message's idempotency key, or a random one.
     pub(crate) fn key(&self) -> String {
         self.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string())
     }
 
-    /// The same message under this key, if it has none of its own.
+    /// Sets the idempotency key unless the message has one.
     pub(crate) fn or_key(self, key: &str) -> Result<Self, HeaderError> {
         if self.idempotency_key.is_some() { Ok(self) } else { self.idempotency_key(key) }
     }
 
-    /// The same message as a request, which awaits its reply at an address, or as a reply.
+    /// Sets `Correlation-Id`, and `Reply-To` if the message is a request.
     pub(crate) fn correlated(
         self,
         reply_to: Option<&Address>,
@@ -147,7 +147,7 @@ impl Message {
         message.header(wire::CORRELATION_ID, correlation_id)
     }
 
-    /// The headers of a push under this key.
+    /// The headers of a push with this idempotency key.
     pub(crate) fn push_headers(&self, key: &str) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(wire::IDEMPOTENCY_KEY, text::quoted(key));
@@ -161,7 +161,7 @@ impl Message {
         headers
     }
 
-    /// What is said of it in a batch, under this key.
+    /// The head of the message's item in a batch, with this idempotency key.
     pub(crate) fn item_head(&self, key: &str) -> ItemHead {
         let mut head = ItemHead {
             idempotency_key: Some(key.to_owned()),
@@ -171,7 +171,7 @@ impl Message {
             ..ItemHead::default()
         };
         for name in self.headers.keys() {
-            // A value that was checked when it was added is text.
+            // `header` accepted the value, so it is text.
             let values = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             let mut values: Vec<String> = values.map(str::to_owned).collect();
             match *name {
@@ -189,12 +189,12 @@ impl Message {
         head
     }
 
-    /// The content.
+    /// The body.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The headers that travel with it, the content's type among them.
+    /// The headers, `Content-Type` among them.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -209,7 +209,7 @@ impl From<Vec<u8>> for Message {
 impl TryFrom<Item> for Message {
     type Error = HeaderError;
 
-    /// The message that an item of a JSON batch describes.
+    /// Makes the message that an item of a JSON batch describes.
     fn try_from(item: Item) -> Result<Self, HeaderError> {
         let Item { content, head } = item;
         let mut message = Self::new(content.0);
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_that_the_broker_would_drop_is_refused() {
+    fn a_header_that_the_broker_does_not_keep_is_refused() {
         let with = |name, value| Message::new("x").header(name, value);
         assert!(with("Meta-Colour", "red").is_ok());
         assert!(with("ce-type", "order").is_ok());
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_content_type_and_there_may_be_many_of_ones_own() {
+    fn content_type_is_replaced_and_meta_headers_accumulate() {
         let message =
             Message::new("x").content_type("text/plain").unwrap().content_type("text/html").unwrap();
         let message = message.header("Meta-a", "1").unwrap().header("meta-a", "2").unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_and_its_message_say_the_same() {
+    fn a_message_made_from_an_item_has_the_same_item_and_headers() {
         let json = r#"{"content":"a","contentType":"text/plain","idempotencyKey":"k","group":"g","delaySeconds":1,
             "ttlSeconds":2,"headers":{"meta-a":["1","2"],"reply-to":"a/b"}}"#;
         let item: Item = serde_json::from_str(json).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_gives_one_header_twice_is_refused() {
+    fn an_item_with_a_single_valued_header_twice_is_refused() {
         for json in [
             r#"{"content": "a", "contentType": "a/b", "headers": {"Content-Type": "c/d"}}"#,
             r#"{"content": "a", "headers": {"reply-to": ["a/b", "c/d"]}}"#,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_or_key_that_the_broker_would_refuse_is_refused() {
+    fn an_invalid_group_or_idempotency_key_is_refused() {
         assert!(matches!(Message::new("x").group("g".repeat(129)), Err(HeaderError::Group(_))));
         assert!(matches!(Message::new("x").idempotency_key("a b"), Err(HeaderError::Key(_))));
     }

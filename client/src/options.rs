@@ -1,4 +1,4 @@
-//! How a client reaches its broker: where it is, through which proxy, trusting which certificates, how patiently.
+//! Settings of a client: the broker's URL, the proxy, trusted certificates, time-outs and retries.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,87 +13,88 @@ use restante_wire::control_token::ControlTokenError;
 
 use crate::retry::RetryOptions;
 
-/// How long a TCP connection, with the proxy's and TLS's part of it, may take to come about. TCP repeats a lost SYN
-/// after 1, 3 and 7 seconds (RFC 6298): ten allow for three lost ones.
+/// Default time-out for connecting, including the handshakes of the proxy and of TLS. TCP repeats a lost SYN after 1, 3
+/// and 7 seconds (RFC 6298): ten seconds allow for three lost ones.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take beyond what the request itself asks to wait for. A broker whose disk is slow syncs within
-/// a few seconds; the usual proxy gives up after 60.
+/// Default time-out for an answer, on top of the wait that the request asks for. A broker with a slow disk syncs within
+/// a few seconds; a typical proxy times out after 60.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Through what the requests go.
+/// The HTTP proxy to use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ProxyChoice {
-    /// What the environment says: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// The proxy of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     #[default]
     System,
-    /// No proxy, whatever the environment says.
+    /// No proxy. The environment is ignored.
     Direct,
-    /// This proxy for every request: by CONNECT to an `https` broker, by absolute URL to an `http` broker. May hold
+    /// This proxy for every request: by CONNECT to an `https` broker, by absolute URL to an `http` broker. May contain
     /// credentials: `http://user:password@proxy:3128`.
     Url(String),
 }
 
-/// What a [`Client`](crate::Client) is made of. Made by [`ClientOptions::new`], then changed field by field.
+/// Settings of a [`Client`](crate::Client). Start with [`ClientOptions::new`] and change single fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClientOptions {
-    /// The broker's base URL: `http` or `https`, with a path where a gateway puts the broker under one.
+    /// The broker's base URL: `http` or `https`, with a path if a gateway serves the broker under one.
     pub broker: String,
-    /// Through what the requests go.
+    /// The HTTP proxy to use.
     pub proxy: ProxyChoice,
-    /// Certificates to trust besides the system's, DER.
+    /// Certificates to trust in addition to the system's, in DER.
     pub ca_certificates: Vec<CertificateDer<'static>>,
-    /// How long a connection may take to come about: [`CONNECT_TIMEOUT`].
+    /// Time-out for connecting; [`CONNECT_TIMEOUT`] by default.
     pub connect_timeout: Duration,
-    /// How long an answer may take beyond the wait that the request asks for, before the request is made again: [`ANSWER_TIMEOUT`].
+    /// Time-out for an answer, on top of the wait that the request asks for; [`ANSWER_TIMEOUT`] by default. The request
+    /// is retried after it.
     pub answer_timeout: Duration,
-    /// How long to pause between tries.
+    /// Pauses between tries.
     pub retry: RetryOptions,
 }
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    /// The broker's URL cannot be used.
-    #[error("the broker's URL {url:?} cannot be used: {reason}; write it like http://127.0.0.1:8080")]
+    /// The broker's URL is invalid.
+    #[error("the broker's URL {url:?} is invalid: {reason}; write it like http://127.0.0.1:8080")]
     Broker {
-        /// As it was given.
+        /// The given URL.
         url: String,
-        /// What is wrong with it.
+        /// Why the URL is invalid.
         reason: String,
     },
-    /// The proxy's URL cannot be used. It is not repeated: it may hold a password.
-    #[error("the proxy's URL cannot be used: {0}; write it like http://proxy.example:3128")]
+    /// The proxy's URL is invalid. The error does not contain the URL, which may have a password in it.
+    #[error("the proxy's URL is invalid: {0}; write it like http://proxy.example:3128")]
     Proxy(String),
     /// A file of certificates cannot be read.
-    #[error("cannot read the certificates in {path}: {source}; check the path and who may read it")]
+    #[error("cannot read the certificates in {path}: {source}; check the path and its permissions")]
     CaFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file has no certificate in it, or one that cannot be parsed.
-    #[error("{path} holds no usable certificate: {reason}; it must be PEM, with BEGIN CERTIFICATE lines")]
+    /// A file contains no certificate, or an invalid one.
+    #[error("{path} has no valid certificate: {reason}; it must be PEM, with BEGIN CERTIFICATE lines")]
     CaPem {
-        /// The file, or `PEM` where the text came from elsewhere.
+        /// The file; `PEM` if the certificates were passed as text.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why there is no valid certificate.
         reason: String,
     },
-    /// TLS cannot be set up, for instance because the system has no certificates.
-    #[error("cannot set TLS up: {0}; install the system's CA certificates (package ca-certificates)")]
+    /// TLS setup failed, for instance because the system has no CA certificates.
+    #[error("cannot set up TLS: {0}; install the system's CA certificates (package ca-certificates)")]
     Tls(String),
-    /// The control port's token cannot be sent. It is not repeated: it is a secret.
-    #[error("the control port's token {0}; give the file that the broker has (--control-token-file)")]
+    /// The control token is invalid. The error does not contain the token, which is a secret.
+    #[error("the control token is invalid: it {0}; use the broker's own token file (--control-token-file)")]
     ControlToken(ControlTokenError),
-    /// The HTTP library refused the settings.
-    #[error("cannot set the HTTP client up: {0}")]
+    /// The HTTP library rejected the settings.
+    #[error("cannot set up the HTTP client: {0}")]
     Http(String),
 }
 
 impl ClientOptions {
-    /// The defaults for the broker at this base URL.
+    /// Default settings for the broker at this base URL.
     pub fn new(broker: impl Into<String>) -> Self {
         Self {
             broker: broker.into(),
@@ -105,7 +106,7 @@ impl ClientOptions {
         }
     }
 
-    /// Trusts the certificates of a PEM file as well.
+    /// Adds the certificates of a PEM file to the trusted ones.
     pub fn add_ca_file(&mut self, path: impl AsRef<Path>) -> Result<(), OptionsError> {
         let path = path.as_ref();
         let pem =
@@ -114,13 +115,13 @@ impl ClientOptions {
         Ok(())
     }
 
-    /// Trusts the certificates of a PEM text as well.
+    /// Adds the certificates of a PEM text to the trusted ones.
     pub fn add_ca_pem(&mut self, pem: &[u8]) -> Result<(), OptionsError> {
         self.ca_certificates.extend(certificates(Path::new("PEM"), pem)?);
         Ok(())
     }
 
-    /// The base URL, checked, and ending in a slash.
+    /// The base URL, validated and ending in a slash.
     pub(crate) fn base(&self) -> Result<Url, OptionsError> {
         let error = |reason: String| OptionsError::Broker { url: self.broker.clone(), reason };
         let mut url = Url::parse(&self.broker).map_err(|reason| error(reason.to_string()))?;
@@ -137,13 +138,13 @@ impl ClientOptions {
     }
 }
 
-/// The certificates of a PEM text, at least one.
+/// Parses the certificates of a PEM text; an error if there is none.
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OptionsError> {
     let error = |reason: String| OptionsError::CaPem { path: path.to_owned(), reason };
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|reason| error(reason.to_string()))?;
-    if found.is_empty() { Err(error("there is none".into())) } else { Ok(found) }
+    if found.is_empty() { Err(error("it contains none".into())) } else { Ok(found) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Looking at messages without taking them.
+//! Peeking: reading messages without leasing them.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::{
     error::RequestError,
 };
 
-/// Which messages are looked at.
+/// State of the messages to peek at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PeekState {
-    /// Those that the next pulls would get.
+    /// Messages that can be pulled now.
     #[default]
     Ready,
-    /// Those that receivers have.
+    /// Messages under a lease.
     Leased,
-    /// Those whose delay or back-off is not over.
+    /// Messages in their delay or back-off.
     Delayed,
-    /// Dead letters that stayed in their channel.
+    /// Dead letters that are still in their own channel.
     Dead,
-    /// The channel's dead letters wherever they lie, and those of others that lie in it.
+    /// All dead letters of the channel, in any channel, and the dead letters of other channels in this one.
     DeadLetters,
 }
 
 impl PeekState {
-    /// The word in the query.
+    /// The value of the query parameter `state`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -40,21 +40,21 @@ impl PeekState {
     }
 }
 
-/// What is looked at. Change the defaults field by field.
+/// Which messages to peek at, and how many. Start with the default and change single fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeekOptions {
-    /// Messages in this state.
+    /// State of the messages.
     pub state: PeekState,
-    /// Go on after an earlier answer, by its `next`.
+    /// Cursor to continue from: `next` of an earlier answer.
     pub after: Option<String>,
-    /// How many at the most; the broker's default without it.
+    /// Maximum number of messages; the broker's default if `None`.
     pub messages_max: Option<u32>,
 }
 
 impl Client {
-    /// Looks at the messages of a source without leasing them: counts as no delivery, and changes nothing. Needs a right
-    /// of its own. Tries for as long as `within`.
+    /// Reads messages of a source without leasing them: no delivery is counted and nothing changes. Needs a permission
+    /// of its own. Retries until `within` has passed.
     pub async fn peek(
         &self,
         source: &Address,
@@ -73,7 +73,7 @@ impl Client {
             if answer.status != StatusCode::OK {
                 return Err(answer.refused());
             }
-            answer.json("peeked messages")
+            answer.json("a page of messages")
         })
         .await
     }

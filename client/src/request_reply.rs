@@ -1,10 +1,10 @@
-//! Request and reply over two channels: a request says by `Reply-To` where its reply is awaited and by `Correlation-Id`
-//! which reply is its own.
+//! Request and reply over two channels. A request names the address for its reply in `Reply-To`, and the reply carries
+//! the request's `Correlation-Id`.
 //!
-//! **One reply channel per requester.** A receiver gets the message that was stored first, whoever it is for. Where several
-//! requesters await replies at one address, each gets the others' replies too: it gives them back uncounted, and they are
-//! kept from everybody for a second so that what lies behind them can be reached. That works, and costs a second and two
-//! requests each time. A reply that nobody awaits any more, because its request timed out, goes around in that way until it
+//! **One reply channel per requester.** A receiver gets the oldest message, even if it is another requester's reply. If
+//! several requesters await replies at one address, each also receives the others' replies. It releases such a reply
+//! uncounted with a delay of one second, so that the messages behind it can be reached. That works, but costs a second
+//! and two requests each time. A reply whose request has timed out is received and released in this way until it
 //! expires: give a reply channel a time to live.
 
 use std::time::Duration;
@@ -21,68 +21,68 @@ use crate::{
     sender::{Receipt, SendError, SendOptions, Sender},
 };
 
-/// For how many seconds somebody else's reply is kept from everybody: without it, the same one would come again at once, for
-/// ever, before the one that is awaited.
+/// Delay of another requester's reply after its release, in seconds. Without a delay, the same reply would be delivered
+/// again at once, for ever, before the awaited one.
 const NOT_MINE_DELAY_SECONDS: u32 = 1;
 
 /// Why a request got no reply.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RequestReplyError {
-    /// The request was not sent, or not for certain.
+    /// Sending the request failed. After a [passed deadline](SendError::DeadlinePassed) it may be stored.
     #[error("the request was not sent: {0}")]
     Send(#[from] SendError),
-    /// The request is stored, and its reply cannot be asked for.
-    #[error("the request {correlation_id} was sent, and its reply cannot be received: {source}")]
+    /// The request is stored, but receiving the reply failed.
+    #[error("the request {correlation_id} was sent, but receiving the reply failed: {source}")]
     Receive {
-        /// The request's `Correlation-Id`: a reply that still comes bears it.
+        /// The request's `Correlation-Id`, which a late reply carries.
         correlation_id: Uuid,
-        /// What went wrong.
+        /// The error.
         source: ReceiveError,
     },
-    /// The request is stored, and its reply did not come in time.
-    #[error("the request {correlation_id} was sent, and no reply came within {seconds} s", seconds = within.as_secs_f64())]
+    /// The request is stored, but no reply arrived in time.
+    #[error("the request {correlation_id} was sent, but no reply arrived within {seconds} s", seconds = within.as_secs_f64())]
     NoReply {
-        /// The request's `Correlation-Id`: a reply that still comes bears it.
+        /// The request's `Correlation-Id`, which a late reply carries.
         correlation_id: Uuid,
-        /// How long it was waited for.
+        /// How long the client waited.
         within: Duration,
     },
 }
 
-/// Why a request was not replied to.
+/// Why replying to a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReplyError {
-    /// The message awaits no reply.
-    #[error("the message {0} has no Reply-To: its sender awaits no reply")]
-    NotAwaited(Uuid),
-    /// The message's `Reply-To` is no address of this broker. Nothing is ever sent elsewhere.
+    /// The message has no `Reply-To`.
+    #[error("the message {0} has no Reply-To header; its sender does not await a reply")]
+    NoReplyTo(Uuid),
+    /// The message's `Reply-To` is not an address of this broker. A reply is never sent anywhere else.
     #[error(
-        "the Reply-To {reply_to:?} of the message {id} is no address, like namespace/name; URLs are not taken"
+        "the Reply-To {reply_to:?} of the message {id} is not an address like namespace/name; URLs are not supported"
     )]
-    NoAddress {
+    NotAnAddress {
         /// The message.
         id: Uuid,
-        /// What it says.
+        /// The value of `Reply-To`.
         reply_to: String,
     },
-    /// The message's `Correlation-Id` cannot be sent back.
-    #[error("the Correlation-Id of the message cannot be sent back: {0}")]
+    /// The message's `Correlation-Id` is invalid.
+    #[error("the Correlation-Id of the message is invalid: {0}")]
     CorrelationId(#[from] HeaderError),
-    /// The reply was not sent, or not for certain.
+    /// Sending the reply failed. After a [passed deadline](SendError::DeadlinePassed) it may be stored.
     #[error("the reply was not sent: {0}")]
     Send(#[from] SendError),
-    /// The reply is sent, and the request was not settled: it may come again.
-    #[error("the reply was sent, and the request may come again: {0}")]
+    /// The reply is stored, but the request was not settled and may be delivered again.
+    #[error("the reply was sent, but the request was not settled and may be delivered again: {0}")]
     Settle(#[from] SettleError),
 }
 
 impl Client {
-    /// Sends a request and waits for its reply at `reply_address`, both within `timeout`. The request bears that address
-    /// as `Reply-To` and a new UUIDv7 (RFC 9562) as `Correlation-Id`; the reply is the first message there with this id.
-    /// It is in the caller's hand, to be settled. Messages with other ids are given back, uncounted.
+    /// Sends a request and waits for its reply at `reply_address`, both within `timeout`. The request carries that
+    /// address as `Reply-To` and a new UUIDv7 (RFC 9562) as `Correlation-Id`. The first message at the address with
+    /// this id is the reply; the caller settles it. Messages with other ids are released uncounted.
     ///
-    /// Have one reply channel for each running requester, and one request at a time on it: several requesters on one
-    /// channel get each other's replies first, and each such reply costs a second.
+    /// Use one reply channel per running requester, and one request at a time on it. Several requesters on one channel
+    /// receive each other's replies, and each such reply costs a second.
     pub async fn request(
         &self,
         destination: &Address,
@@ -94,8 +94,8 @@ impl Client {
         let correlation_id = Uuid::now_v7();
         let message = message.correlated(Some(reply_address), &correlation_id.to_string());
         let options = SendOptions { deadline: Some(timeout), ..SendOptions::default() };
-        // Neither an address nor a UUID can be no header.
-        let message = message.expect("an address and a UUID make headers' values");
+        // Every address and every UUID is a valid header value.
+        let message = message.expect("an address and a UUID are valid header values");
         Sender::new(self, destination.clone()).send_with(message, options).await?;
 
         let mut receiving = ReceiverOptions::default();
@@ -113,34 +113,35 @@ impl Client {
                 return Ok(received);
             }
             let options = ReleaseOptions { delay_seconds: Some(NOT_MINE_DELAY_SECONDS), uncounted: true };
-            // Where that fails, its lease ends by itself.
+            // If the release fails, the lease expires.
             let _ = timeout_at(deadline, received.release_with(options)).await;
         }
     }
 }
 
 impl Received {
-    /// Sends a reply to the address in this message's `Reply-To`, with its `Correlation-Id`; without one, with its
-    /// Message-Id, which its sender knows as well. Tries for as long as `within`. The message is not settled by that.
+    /// Sends a reply to the address in this message's `Reply-To`. The reply carries the message's `Correlation-Id` or,
+    /// without one, its `Message-Id`, which the sender knows as well. Retries until `within` has passed. Does not
+    /// settle the message.
     ///
-    /// Unless the reply has an idempotency key of its own, its key is made of this message's id: when the request comes
-    /// again, because it was replied to and not settled, the second reply is stored once with the first.
+    /// Unless the reply has an idempotency key, its key is derived from this message's id. If the request was replied
+    /// to but not settled, it is delivered again, and the broker recognises the second reply as a repeat.
     pub async fn reply(&self, reply: Message, within: Duration) -> Result<Receipt, ReplyError> {
         let Some(reply_to) = self.text(header::REPLY_TO) else {
-            return Err(ReplyError::NotAwaited(self.id));
+            return Err(ReplyError::NoReplyTo(self.id));
         };
         let destination = self
             .reply_to()
-            .ok_or_else(|| ReplyError::NoAddress { id: self.id, reply_to: reply_to.to_owned() })?;
+            .ok_or_else(|| ReplyError::NotAnAddress { id: self.id, reply_to: reply_to.to_owned() })?;
         let correlation_id = self.correlation_id().map_or_else(|| self.id.to_string(), str::to_owned);
         let reply = reply.correlated(None, &correlation_id)?.or_key(&reply_key(self.id))?;
         let options = SendOptions { deadline: Some(within), ..SendOptions::default() };
         Ok(Sender::new(self.client(), destination).send_with(reply, options).await?)
     }
 
-    /// [Replies](Self::reply), and settles the message when the reply is stored: in that order, so that a request is
-    /// never gone without a reply. When another reply to the same request was stored before, that one stands, and the
-    /// message is settled too.
+    /// [Replies](Self::reply), and settles the message after the reply is stored. In this order, a request never leaves
+    /// the channel without a reply. If another reply to the same request was stored before, that reply remains, and the
+    /// message is settled as well.
     pub async fn reply_and_settle(self, reply: Message, within: Duration) -> Result<(), ReplyError> {
         match self.reply(reply, within).await {
             Err(ReplyError::Send(error))
@@ -151,7 +152,7 @@ impl Received {
     }
 }
 
-/// The idempotency key of the reply to a message.
+/// The idempotency key of the reply to the request with this `Message-Id`.
 pub fn reply_key(request: Uuid) -> String {
     format!("reply-{request}")
 }

@@ -1,4 +1,4 @@
-//! When to try again, and how long to pause before. Which answers are worth another try is decided here and nowhere else.
+//! Retries: which answers are retried, and after which pause. Only this module decides which answers are retried.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::RequestError;
 
-/// The longest `Retry-After` that is honoured: a proxy's maintenance page that says a day must not stop a client for a
-/// day when the broker is back in a minute.
+/// The longest `Retry-After` that is honoured. A proxy's maintenance page may ask for a day; the client must notice a
+/// broker that is back in a minute.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
-/// How long to pause between tries: twice as long each time, and up to twice that again by chance, so that clients which
-/// lost one broker together do not come back together.
+/// Pauses between tries. Each pause is twice as long as the one before, and jitter lengthens it up to twofold, so that
+/// clients that lost a broker at the same time do not reconnect at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryOptions {
-    /// The first pause. A tenth of a second is unnoticed by people and longer than any answer takes.
+    /// The first pause; 100 ms by default, which people do not notice and which is longer than any answer takes.
     pub delay_min: Duration,
-    /// The longest pause, before chance lengthens it. Ten seconds bound how long a recovered broker goes unnoticed.
+    /// The longest pause, before jitter; 10 s by default, which bounds how long a recovered broker goes unnoticed.
     pub delay_max: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Default for RetryOptions {
     }
 }
 
-/// The pauses of one undertaking, growing until it succeeds.
+/// The growing pauses of one operation.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     options: RetryOptions,
@@ -48,13 +48,13 @@ impl Backoff {
         Self { options, delays }
     }
 
-    /// The next pause; no shorter than what the other side asked for, and spread by chance even then.
+    /// The next pause. It is at least as long as `retry_after`, and has jitter in any case.
     pub(crate) fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let delay = self.delays.next().unwrap_or(self.options.delay_max);
         delay + retry_after.unwrap_or_default()
     }
 
-    /// Begins anew, after a success.
+    /// Starts again with the shortest pause, after a success.
     pub(crate) fn reset(&mut self) {
         *self = Self::new(self.options);
     }
@@ -62,21 +62,21 @@ impl Backoff {
 
 /// Whether a refused request may succeed later, unchanged.
 ///
-/// 408, 429, 502, 503 and 504 speak of the moment. So do three others: `body-incomplete`, a 400, because this client sent
-/// the whole body, so it was cut on the way; `idempotency-in-progress`, a 409, because the same push is being stored; and
-/// `attempt-repeated`, a 409, because the same pull waits in another request, whose answer a repeat gets. Everything else
-/// speaks of the request, which will not get better.
+/// Statuses 408, 429, 502, 503 and 504 describe a temporary state. So do three problem types: `body-incomplete` (400),
+/// because this client sent the whole body and it was cut on the way; `idempotency-in-progress` (409), because the same
+/// push is being stored; and `attempt-repeated` (409), because the same pull waits in another request, and a retry gets
+/// its answer. Every other answer is about the request itself, which a retry does not change.
 pub fn is_retryable(status: StatusCode, problem: Option<ProblemType>) -> bool {
-    let of_the_moment = matches!(
+    let is_temporary = matches!(
         problem,
         Some(ProblemType::BodyIncomplete | ProblemType::IdempotencyInProgress | ProblemType::AttemptRepeated)
     );
-    of_the_moment || matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
+    is_temporary || matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
 }
 
-/// What an answer's `Retry-After` (RFC 9110 section 10.2.3) asks for, at most [`RETRY_AFTER_MAX`].
+/// The pause in an answer's `Retry-After` (RFC 9110 section 10.2.3), at most [`RETRY_AFTER_MAX`].
 ///
-/// A date is measured from the answer's own `Date`, so that it does not matter whether the clocks agree.
+/// A date is relative to the answer's own `Date`, so the two clocks need not agree.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let date = |text: &str| {
@@ -91,19 +91,19 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
-/// Why an undertaking ended without success.
+/// Why retrying ended without success.
 #[derive(Debug)]
 pub(crate) enum RetryFailure {
-    /// An answer that another try would get again.
+    /// A permanent error: another try would fail again.
     Final(RequestError),
     /// The deadline passed, or would pass before the next try.
     Deadline {
-        /// What the last try that ended met; none when the first was still under way.
+        /// The error of the last finished try; `None` if the first try was still running.
         last: Option<RequestError>,
     },
 }
 
-/// Tries until an answer is final or the deadline passes. `on_retry` hears of every pause.
+/// Retries until an answer is final or the deadline passes. Calls `on_retry` before each pause.
 pub(crate) async fn until_answered<T, F: Future<Output = Result<T, RequestError>>>(
     options: RetryOptions,
     deadline: Option<Instant>,
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_answers_about_the_moment_are_worth_another_try() {
+    fn only_temporary_errors_are_retryable() {
         let retryable: Vec<u16> =
             (100..600).filter(|code| is_retryable(StatusCode::from_u16(*code).unwrap(), None)).collect();
         assert_eq!(retryable, [408, 429, 502, 503, 504]);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_to_their_limit_and_chance_at_most_doubles_them() {
+    fn pauses_double_up_to_their_limit_and_jitter_at_most_doubles_them() {
         let options = RetryOptions::default();
         let mut backoff = Backoff::new(options);
         let mut expected = options.delay_min;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn two_clients_do_not_pause_alike() {
+    fn two_clients_have_different_pauses() {
         let pauses = || {
             let mut backoff = Backoff::new(RetryOptions::default());
             (0..5).map(move |_| backoff.next(None)).collect::<Vec<_>>()

@@ -1,5 +1,5 @@
-//! Many things asked for by one request, each with a result of its own: those that may still succeed are asked for again,
-//! and only those.
+//! Retries of requests with many items, each of which has a result of its own: only items that may still succeed are
+//! sent again.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::{
     retry::{Backoff, RetryFailure, RetryOptions},
 };
 
-/// Asks for the items of these numbers in rounds, until each has its result or the deadline passes. `once` is given the
-/// numbers that are left, from 0 in rising order, and tells a result for each in that order. `on_retry` hears of every
-/// pause and of one reason for it.
+/// Sends `count` items in rounds, until each has a final result or the deadline passes. `once` gets the indexes of the
+/// remaining items in ascending order, and returns a result for each in the same order. Calls `on_retry` before each
+/// pause, with one of the errors that caused it.
 pub(crate) async fn until_all_answered<T, F>(
     options: RetryOptions,
     deadline: Option<Instant>,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_may_still_succeed_is_asked_for_again() {
+    async fn only_items_that_may_still_succeed_are_sent_again() {
         let rounds = RefCell::new(Vec::new());
         let results =
             until_all_answered(
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_at_the_deadline_tells_what_it_met() {
+    async fn an_item_without_a_result_at_the_deadline_has_its_last_error() {
         let start = Instant::now();
         let deadline = Some(start + Duration::from_secs(3));
         let results: Vec<Result<(), _>> = until_all_answered(

@@ -1,4 +1,4 @@
-//! TLS as every request of this client uses it: ring, the system's certificates and those that the caller adds.
+//! TLS configuration: ring, the system's certificates, and certificates added by the caller.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use rustls_platform_verifier::Verifier;
 
 use crate::options::OptionsError;
 
-/// The configuration, with a provider of its own: a library must not decide which provider is the process's.
+/// The TLS configuration. It has a provider of its own: a library must not set the provider of the whole process.
 ///
-/// `needed` says whether the broker's URL is `https`. If not, a system without certificates (a container made from
-/// scratch) is no reason to refuse: then only what the caller added is trusted, should an `https` proxy need it.
+/// `needed` is true if the broker's URL is `https`. Otherwise a system without certificates, like a container made from
+/// scratch, is not an error: then only the caller's certificates are trusted, in case an `https` proxy needs them.
 pub(crate) fn config(extra: &[CertificateDer<'static>], needed: bool) -> Result<ClientConfig, OptionsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -26,7 +26,8 @@ pub(crate) fn config(extra: &[CertificateDer<'static>], needed: bool) -> Result<
         }
     }
     .with_no_client_auth();
-    // HTTP/1.1 only: a parked pull costs a connection either way, and company proxies know nothing else.
+    // HTTP/1.1 only: a parked pull costs a connection either way, and company proxies support nothing else.
+
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -1,4 +1,4 @@
-//! `restante channel`: how many messages channels hold.
+//! `restante channel`: statistics of channels.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) async fn run(client: &Client, args: ChannelArgs, deadline: Duration) 
     Ok(Exit::Ok)
 }
 
-/// One channel's counts.
+/// Statistics of one channel.
 pub(crate) async fn stats(
     client: &Client,
     (namespace, name): &(String, String),
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_without_messages_has_no_oldest() {
+    fn a_channel_without_messages_has_a_dash_for_the_oldest() {
         let json = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace":"demo","name":"orders","ready":12,
             "leased":0,"delayed":1,"dead":2,"bytes":4096,"waitingReceivers":3}"#;
         let text = table(&[serde_json::from_str(json).unwrap()]);

@@ -1,4 +1,4 @@
-//! `restante dead-letters`: what channels gave up, looked at, made ready again, or taken away.
+//! `restante dead-letters`: lists, redrives and purges dead letters.
 
 use std::time::Duration;
 
@@ -44,17 +44,19 @@ async fn redrive(client: &Client, broker: &BrokerArgs, args: RedriveArgs) -> Res
     let row = [redriven.moved.to_string(), redriven.left.to_string()];
     let table = || columns([("MOVED", true), ("LEFT", true)], [row].into_iter());
     format::print(&redriven, args.format.output, table).await?;
-    for line in said_of(&redriven, &args.channel) {
+    for line in notes(&redriven, &args.channel) {
         say(&line);
     }
     let all_stay = redriven.moved == 0 && redriven.left > 0;
     Ok(if all_stay { Exit::Refused } else { Exit::Ok })
 }
 
-/// Where letters are that were not moved; or that there are none.
-fn said_of(redriven: &Redriven, (namespace, name): &(String, String)) -> Vec<String> {
+/// Reports dead letters that were not moved, or that there are none.
+fn notes(redriven: &Redriven, (namespace, name): &(String, String)) -> Vec<String> {
     if redriven.moved == 0 && redriven.left == 0 {
-        return vec![format!("no dead letters of {namespace}/{name} were found, and none of others in it")];
+        return vec![format!(
+            "no dead letters found: none of {namespace}/{name} in any channel, and none of other channels in it"
+        )];
     }
     let left = redriven.left_in.iter();
     left.map(|LettersLeft { channel, messages, because }| {
@@ -73,7 +75,7 @@ async fn purge(client: &Client, broker: &BrokerArgs, args: PurgeArgs) -> Result<
     Ok(Exit::Ok)
 }
 
-/// The control API, its token read.
+/// Reads the control token and makes a client of the control API.
 async fn control(broker: &BrokerArgs, args: &ControlArgs) -> Result<Control, Failure> {
     let path = &args.control_token_file;
     let token = tokio::fs::read_to_string(path).await;

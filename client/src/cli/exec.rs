@@ -1,4 +1,5 @@
-//! `restante pull --exec`: a command per message. Its exit code decides between settling, giving back and giving up.
+//! `restante pull --exec`: runs a command per message. Its exit code decides whether the message is settled, released
+//! or rejected.
 
 use std::{
     ffi::OsString,
@@ -14,8 +15,8 @@ use tokio::{
 
 use super::failure::{Failure, say};
 
-/// Runs the command on a message, and tells what becomes of the message. Its lease is renewed meanwhile; a second signal
-/// drops this, which kills the command and gives the message back.
+/// Runs the command on a message and returns the handler's result. The lease is renewed during the run. A second signal
+/// drops this future, which kills the command and releases the message.
 pub(crate) async fn run(
     message: &Received,
     command: &[OsString],
@@ -30,27 +31,27 @@ pub(crate) async fn run(
         return Ok(Ok(()));
     }
     if status.code().is_some() && status.code() == reject_on {
-        say(&format!("the command rejected {id} ({status}); the message is a dead letter"));
+        say(&format!("the command rejected the message {id} ({status}), which becomes a dead letter"));
         return Ok(Err(HandlerError::Reject { reason: format!("the command ended with {status}") }));
     }
-    say(&format!("the command failed on {id} ({status}); the message is given back"));
+    say(&format!("the command failed on the message {id} ({status}), which is released"));
     Ok(Err(HandlerError::Release { delay_seconds: None }))
 }
 
 fn spawn(message: &Received, command: &[OsString]) -> std::io::Result<Child> {
     let (program, arguments) = command
         .split_first()
-        .ok_or_else(|| std::io::Error::new(ErrorKind::InvalidInput, "it has no name"))?;
+        .ok_or_else(|| std::io::Error::new(ErrorKind::InvalidInput, "the command has no name"))?;
     let mut run = Command::new(program);
     let reply_to = message.reply_to().map(|address| address.to_string());
     let correlation_id = message.correlation_id().map(str::to_owned);
-    let of_some =
+    let optional =
         [("GROUP", message.group.clone()), ("REPLY_TO", reply_to), ("CORRELATION_ID", correlation_id)];
-    for (name, value) in of_some {
+    for (name, value) in optional {
         let name = format!("RESTANTE_{name}");
         match value {
             Some(value) => run.env(name, value),
-            // What this process itself was given belongs to another message.
+            // This process's own variable, if set, belongs to another message.
             None => run.env_remove(name),
         };
     }
@@ -59,13 +60,13 @@ fn spawn(message: &Received, command: &[OsString]) -> std::io::Result<Child> {
         .env("RESTANTE_DELIVERIES", message.deliveries.to_string())
         .env("RESTANTE_CONTENT_TYPE", message.content_type().unwrap_or_default())
         .stdin(Stdio::piped())
-        // A ^C at the terminal goes to the whole group: the first asks us, not the command, to stop.
+        // Ctrl-C at the terminal signals the whole process group. The first one stops this process, not the command.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
 }
 
-/// Writes the content to the command while it runs. A command that does not read all of it is none of our business.
+/// Writes the body to the command's standard input while it runs. A command may exit without reading all of it.
 async fn feed(child: &mut Child, body: &[u8]) -> std::io::Result<ExitStatus> {
     let stdin = child.stdin.take();
     let write = async {
@@ -74,7 +75,7 @@ async fn feed(child: &mut Child, body: &[u8]) -> std::io::Result<ExitStatus> {
         }
         std::future::pending().await
     };
-    // A command that left a grandchild holding the pipe is over all the same.
+    // A command has ended even if a grandchild still holds the pipe.
     tokio::select! {
         status = child.wait() => status,
         never = write => never,

@@ -1,42 +1,40 @@
-//! Exit codes: what a script can tell apart.
+//! Exit codes.
 
 use std::process::ExitCode;
 
-/// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done.
     Ok = 0,
-    /// Something on this machine went wrong: a file, standard output.
+    /// A local error: a file or standard output.
     Failure = 1,
-    /// The arguments cannot be used: clap's own code.
+    /// Invalid arguments; the code that clap uses as well.
     Usage = 2,
-    /// The answer was the time-out response: nothing came within the wait. Or no reply came in time.
+    /// The answer was the time-out response, or no reply arrived in time.
     TimedOut = 3,
-    /// The broker, or something in its place, refused.
+    /// The broker, or a server in its place, refused the request.
     Refused = 4,
-    /// The broker was not reached, or did not answer, before the deadline.
+    /// The broker was unreachable or did not answer before the deadline.
     Unreachable = 5,
-    /// The command of `--exec` failed, and the message was given back or up.
+    /// The command of `--exec` failed, and the message was released or rejected.
     CommandFailed = 6,
-    /// Ended by a signal before there was anything to give out: 128 + SIGINT, as shells have it.
+    /// Interrupted by a signal before a message arrived: 128 + SIGINT, as in shells.
     Interrupted = 130,
 }
 
-/// The table as `--help` shows it.
+/// The table in the output of `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-    0  done
-    1  a file, standard output or something else on this machine failed
-    2  the arguments cannot be used
-    3  nothing came within the wait (pull), or no reply in time (request)
-    4  the broker refused: an unknown address, a lease that ended, a message that is too large, ...;
-       or all dead letters stayed where they are (dead-letters redrive)
-    5  the broker could not be reached, or did not answer, before the deadline
-    6  the command of --exec failed; the message was given back, or up with --reject-on
-  130  interrupted before a message came
+    0  success
+    1  local error: a file, standard output or another resource of this machine failed
+    2  invalid arguments
+    3  no message arrived within the wait (pull), or no reply within the time-out (request)
+    4  the broker refused the request: unknown address, expired lease, message too large, ...;
+       or no dead letter could be moved (dead-letters redrive)
+    5  the broker was unreachable or did not answer before the deadline
+    6  the command of --exec failed; the message was released, or rejected with --reject-on
+  130  interrupted by a signal before a message arrived
 
-Proxies: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count unless --proxy is given. NO_COLOR is honoured.";
+Environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY apply unless --proxy is given. NO_COLOR turns colours off.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -1,4 +1,4 @@
-//! Why a command failed, and which exit code says so.
+//! Errors of commands and their exit codes.
 
 use std::{io, io::Write, path::PathBuf, process::ExitCode};
 
@@ -9,7 +9,6 @@ use restante_wire::terminal;
 
 use super::exit::Exit;
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -18,44 +17,44 @@ pub(crate) enum Failure {
     Header(#[from] HeaderError),
     #[error("failed to send: {0}")]
     Send(#[from] SendError),
-    #[error("failed to send line {line}: {source}; the {sent} before it are sent")]
+    #[error("failed to send line {line}: {source}; {sent} messages before it were sent")]
     SendLine { line: usize, sent: usize, source: SendError },
-    #[error("{count} messages are not sent, and {sent} are; the first: {first}")]
+    #[error("failed to send {count} messages, and sent {sent}; the first error: {first}")]
     SendBatch { count: usize, sent: usize, first: SendError },
     #[error(
-        "line {line} is no message: {reason}; write it like {{\"content\": \"seven bolts\"}}. {sent} before it are sent"
+        "line {line} is invalid: {reason}; write it like {{\"content\": \"seven bolts\"}}; {sent} messages before it were sent"
     )]
     Item { line: usize, sent: usize, reason: String },
     #[error("{0}")]
     Request(RequestReplyError),
-    #[error("failed to look at the messages of {address}: {source}")]
+    #[error("failed to peek at the messages of {address}: {source}")]
     Peek { address: Address, source: RequestError },
-    #[error("failed to change the channel's dead letters: {0}")]
+    #[error("the control API failed: {0}")]
     Control(RequestError),
     #[error("failed to receive: {0}")]
     Receive(#[from] ReceiveError),
     #[error("{0}")]
     Lease(#[from] SettleError),
-    #[error("the message {id} was written but not settled, and may come again: {source}")]
+    #[error("the message {id} was written but not settled, and may be delivered again: {source}")]
     Settle { id: String, source: SettleError },
-    #[error("failed to read the channel {channel}: {source}")]
+    #[error("failed to read the statistics of the channel {channel}: {source}")]
     Channel { channel: String, source: RequestError },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path} has more than {max} bytes, and no channel takes a message that large", path = path.display())]
+    #[error("{path} is too large: it exceeds the limit of a message, {max} bytes", path = path.display())]
     TooLarge { path: PathBuf, max: u64 },
-    #[error("cannot write to {what}: {source}; a message that was not written is not settled")]
+    #[error("cannot write to {what}: {source}; the message is not settled")]
     Write { what: String, source: io::Error },
-    #[error("cannot run {command:?}: {source}; the message was given back")]
+    #[error("cannot run {command:?}: {source}; the message was released")]
     Run { command: String, source: io::Error },
-    #[error("cannot write what was found: {0}")]
+    #[error("cannot format the output: {0}")]
     Format(String),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
 impl Failure {
-    /// Which exit code says so. Matched exhaustively: a new failure must choose.
+    /// The failure's exit code. The match is exhaustive, so a new failure must choose one.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Options(_) | Self::Header(_) => Exit::Usage,
@@ -105,7 +104,7 @@ fn of_receive(error: &ReceiveError) -> Exit {
     }
 }
 
-/// A refusal that may pass, like a full channel, was tried again until the deadline: then the deadline is the reason.
+/// A temporary refusal, like a full channel, was retried until the deadline, so it has the deadline's exit code.
 fn of_request(error: &RequestError) -> Exit {
     match error {
         error if error.is_retryable() => Exit::Unreachable,
@@ -116,13 +115,14 @@ fn of_request(error: &RequestError) -> Exit {
     }
 }
 
-/// Says on standard error why a command failed.
+/// Reports a failure on standard error.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     say(&format!("error: {failure}"));
     failure.exit().into()
 }
 
-/// One line on standard error, in which texts of others are escaped. Nobody can be told when that fails.
+/// Prints one line on standard error, with control characters escaped. Errors are ignored, as there is no place to
+/// report them.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "restante: {}", terminal::line(line));
 }

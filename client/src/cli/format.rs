@@ -1,5 +1,5 @@
-//! What is printed in columns for people, and as JSON or YAML for programs. Whatever a broker or a message says goes through
-//! [`terminal`] here: a program reads the escapes of JSON back.
+//! Format as a table for people, and as JSON or YAML for programs. Texts of brokers and messages are escaped by
+//! [`terminal`]; a JSON parser undoes the escapes.
 
 use comfy_table::{CellAlignment, Table, presets};
 use restante_wire::terminal;
@@ -7,18 +7,18 @@ use serde::Serialize;
 use tokio::io::stdout;
 
 use super::{failure::Failure, output};
-use crate::config::Output;
+use crate::config::Format;
 
-/// Prints a value in the form that was asked for.
+/// Prints a value in the requested format.
 pub(crate) async fn print(
     value: &impl Serialize,
-    form: Output,
+    format: Format,
     table: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
-    let text = match form {
-        Output::Table => table(),
-        Output::Json => json(value)?,
-        Output::Yaml => yaml(value)?,
+    let text = match format {
+        Format::Table => table(),
+        Format::Json => json(value)?,
+        Format::Yaml => yaml(value)?,
     };
     output::write(&mut stdout(), text.as_bytes(), "standard output").await
 }
@@ -28,17 +28,17 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(terminal::json(&text).into_owned() + "\n")
 }
 
-/// The printer of YAML escapes controls, and neither directions of writing nor what is not seen. JSON is YAML too (YAML 1.2), and
-/// has escapes for everything.
+/// The YAML printer escapes control characters, but neither bidirectional controls nor invisible characters. If the
+/// text has any of these, JSON is printed instead: it is valid YAML 1.2 and escapes all of them.
 fn yaml(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(value).map_err(|error| Failure::Format(error.to_string()))?;
     if terminal::lines(&text) == text { Ok(text) } else { json(value) }
 }
 
-/// A column's heading, and whether it holds numbers.
+/// A column's heading, and whether the column contains numbers.
 pub(crate) type Heading = (&'static str, bool);
 
-/// Columns without lines and colours, as kubectl has them: for people, `cut` and `awk` alike.
+/// Formats a table without borders and colours, like kubectl: for people, and for `cut` and `awk`.
 pub(crate) fn columns<const N: usize>(
     headings: [Heading; N],
     rows: impl Iterator<Item = [String; N]>,
@@ -56,7 +56,7 @@ pub(crate) fn columns<const N: usize>(
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
-/// A text, or a dash where there is none.
+/// The text, or a dash if it is empty or absent.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_one_line_whatever_it_holds() {
+    fn a_cell_with_line_breaks_and_controls_stays_on_one_line() {
         let rows = [["\u{9b}2J\na\tb".to_owned(), "\u{202e}c".to_owned()]];
         let text = columns([("A", false), ("B", false)], rows.into_iter());
         assert_eq!(text.lines().nth(1), Some(r"\u{9b}2J\na\tb  \u{202e}c"));

@@ -1,4 +1,4 @@
-//! What is sent: a file or standard input, whole or line by line.
+//! Input of a push: a file or standard input, whole or line by line.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ impl Input {
         Self { reader: Box::new(BufReader::new(reader)), path }
     }
 
-    /// Everything, at most the largest message.
+    /// Reads to the end, at most the largest message.
     pub(crate) async fn whole(self) -> Result<Vec<u8>, Failure> {
         let Self { reader, path } = self;
         let mut body = Vec::new();
@@ -45,10 +45,10 @@ impl Input {
         }
     }
 
-    /// The next line without its end (`\n`), and nothing else taken away; none at the end of the input.
+    /// Reads the next line without its `\n`, otherwise unchanged; `None` at the end of the input.
     pub(crate) async fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
-        // One more for the newline, one to see that there is too much.
+        // One byte more for the newline, and one to detect a line that is too long.
         let mut limited = (&mut self.reader).take(MESSAGE_BYTES_MAX + 2);
         match limited.read_until(b'\n', &mut line).await {
             Err(source) => {
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_what_stands_before_a_newline_byte_for_byte() {
+    async fn a_line_has_the_exact_bytes_before_its_newline() {
         assert_eq!(lines(b"a\n\n b \r\n\xff").await, [&b"a"[..], b"", b" b \r", b"\xff"]);
         assert_eq!(lines(b"").await, Vec::<Vec<u8>>::new());
         assert_eq!(lines(b"a\n").await, [b"a"]);
     }
 
     #[tokio::test]
-    async fn more_than_any_channel_takes_is_refused_before_it_fills_the_memory() {
+    async fn input_above_the_largest_message_is_refused_before_it_fills_the_memory() {
         let endless = || Input::from_reader(tokio::io::repeat(b'x'), "test".into());
         assert!(matches!(endless().whole().await, Err(Failure::TooLarge { .. })));
         assert!(matches!(endless().line().await, Err(Failure::TooLarge { .. })));

@@ -1,4 +1,4 @@
-//! `restante settle`, `release`, `reject` and `renew`: for a lease that another process was given.
+//! `restante settle`, `release`, `reject` and `renew`: act on a lease of another process.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 use crate::config::{Command, Config};
 
-/// Does what the arguments say.
+/// Runs the command of the arguments.
 pub(crate) async fn run(config: Config) -> Result<Exit, Failure> {
     let Config { broker, command } = config;
     let client = || Client::new(broker.options()?);

@@ -1,4 +1,4 @@
-//! Where contents go: standard output or a file, whole before a message is settled.
+//! Output of message bodies: standard output or a file. A body is written completely before its message is settled.
 
 use std::{
     io::IsTerminal as _,
@@ -13,7 +13,7 @@ use tokio::{
 
 use super::failure::Failure;
 
-/// Writes, and does not return before the bytes are the system's.
+/// Writes bytes, and returns after the system has accepted all of them.
 pub(crate) async fn write(
     output: &mut (impl AsyncWrite + Unpin),
     bytes: &[u8],
@@ -26,9 +26,9 @@ pub(crate) async fn write(
     written.await.map_err(|source| Failure::Write { what: what.to_owned(), source })
 }
 
-/// Where the contents of messages go.
+/// Destination of message bodies.
 pub(crate) enum Output {
-    /// On a terminal a content is shown, and else it is handed over: with `raw` on a terminal too.
+    /// With `raw`, the exact bytes; otherwise control characters are escaped.
     Stdout {
         stdout: Stdout,
         raw: bool,
@@ -40,8 +40,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// A file or standard output. A file is opened when there is something to write: a pull that gets nothing must not
-    /// empty it.
+    /// A file or standard output. The file is opened at the first write: a pull without a message must not truncate it.
     pub(crate) fn new(path: Option<PathBuf>, append: bool, raw: bool) -> Self {
         match path {
             None => Self::stdout(raw),
@@ -49,13 +48,13 @@ impl Output {
         }
     }
 
-    /// Standard output. A terminal gets contents with escapes in place of what it would obey: a stranger wrote them, and who
-    /// wants the bytes pipes them on or says `--raw`.
+    /// Standard output. On a terminal, control characters are escaped, because a stranger wrote the body. A pipe, or
+    /// `--raw`, gets the exact bytes.
     pub(crate) fn stdout(raw: bool) -> Self {
         Self::Stdout { stdout: stdout(), raw: raw || !std::io::stdout().is_terminal() }
     }
 
-    /// Writes a message's content. After this it is the system's, and where it is a file, on the disk.
+    /// Writes a message's body. Afterwards the system has accepted it; a file is synced to disk.
     pub(crate) async fn write(&mut self, body: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Stdout { stdout, raw: true } => write(stdout, body, "standard output").await,
@@ -68,7 +67,7 @@ impl Output {
                     .await
                     .map_err(|source| Failure::Write { what: what.clone(), source })?;
                 write(&mut file, body, &what).await?;
-                // A pipe or a device has no disk to sync to.
+                // A pipe or a device cannot be synced.
                 match file.sync_data().await {
                     Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {
                         Err(Failure::Write { what, source: error })

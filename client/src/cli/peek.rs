@@ -1,4 +1,4 @@
-//! `restante peek`: messages, looked at without being taken.
+//! `restante peek`: shows messages without leasing them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::{ListArgs, PeekArgs};
 
-/// The most messages that one request asks for, the broker's limit of a batch.
+/// Maximum number of messages per request: the broker's limit of a batch.
 const PAGE_MAX: u32 = 1000;
 
 pub(crate) async fn run(client: &Client, args: PeekArgs, deadline: Duration) -> Result<Exit, Failure> {
@@ -19,7 +19,7 @@ pub(crate) async fn run(client: &Client, args: PeekArgs, deadline: Duration) -> 
     print(&found, &args.list, table).await
 }
 
-/// The messages in this state, by as many requests as it takes.
+/// Reads up to `args.max` messages in this state, page by page.
 pub(crate) async fn list(
     client: &Client,
     args: &ListArgs,
@@ -43,7 +43,7 @@ pub(crate) async fn list(
     }
 }
 
-/// Prints them, and where a list in columns would go on.
+/// Prints the messages and, in a table, the cursor of the next page.
 pub(crate) async fn print(
     found: &PeekedBatch,
     args: &ListArgs,
@@ -51,7 +51,7 @@ pub(crate) async fn print(
 ) -> Result<Exit, Failure> {
     format::print(found, args.format.output, || table(&found.messages)).await?;
     if let (Some(next), true) = (&found.next, args.format.is_table()) {
-        say(&format!("there are more: go on with --after {next}"));
+        say(&format!("there are more messages; continue with --after {next}"));
     }
     Ok(Exit::Ok)
 }

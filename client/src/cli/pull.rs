@@ -22,10 +22,10 @@ use super::{
 };
 use crate::config::PullArgs;
 
-/// How long giving back what was in hand may take at the end: a broker that is there answers well within.
+/// How long releasing the remaining messages may take at the end. A reachable broker answers well within.
 const LAST_RELEASE_MAX: Duration = Duration::from_secs(2);
 
-/// Receives once, or with `--follow` one after the other.
+/// Receives once or, with `--follow`, repeatedly.
 pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> Result<Exit, Failure> {
     let mut options = ReceiverOptions::default();
     options.wait_seconds = args.wait;
@@ -42,7 +42,7 @@ pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> 
     };
     let stop = async {
         signals.next().await;
-        // Stops asking; a message in hand is finished. The second signal ends that too.
+        // The first signal stops pulling, and the message in progress is finished. The second signal ends that too.
         cancel.cancel();
         signals.next().await;
     };
@@ -51,8 +51,8 @@ pub(crate) async fn run(client: &Client, args: PullArgs, deadline: Duration) -> 
         () = stop => Ok(Exit::Interrupted),
         never = tell(&mut events, args.verbose) => match never {},
     };
-    // Whatever the outcome, a message that was not settled goes back now and not when its lease ends. Where the broker
-    // does not answer, the lease ends by itself.
+    // In any case, an unsettled message is released now instead of at the end of its lease. If the broker does not
+    // answer, the lease expires.
     let _ = timeout(LAST_RELEASE_MAX, receiver.drained()).await;
     while let Ok(event) = events.try_recv() {
         tell_one(&event, args.verbose);
@@ -105,7 +105,7 @@ async fn exec_each(
         let (id, failed) = (message.id, done.is_err());
         let concluded = message.apply_verdict(done.map_or_else(Verdict::from, |()| Verdict::Settle)).await;
         if let Err(error) = &concluded {
-            say(&format!("the command ran on {id}, and the message may come again: {error}"));
+            say(&format!("the command ran on the message {id}, which may be delivered again: {error}"));
         }
         if failed || concluded.is_err() {
             exit = Exit::CommandFailed;
@@ -121,7 +121,7 @@ async fn follow(receiver: &Receiver, args: &PullArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Writes what comes, until a signal.
+/// Writes each message until a signal.
 async fn follow_to(receiver: &Receiver, mut output: Output, args: &PullArgs) -> Result<Exit, Failure> {
     loop {
         let received = match args.max {
@@ -134,21 +134,21 @@ async fn follow_to(receiver: &Receiver, mut output: Output, args: &PullArgs) -> 
             Err(error) => return Err(error.into()),
         };
         output.write(&joined(&messages, args.lines)).await?;
-        // The messages were written; that one may come again is said, and no reason to stop.
+        // The messages were written. A failed settle is reported, but is not a reason to stop.
         for failure in settle(receiver, messages).await {
             say(&failure.to_string());
         }
     }
 }
 
-/// Runs the command on what comes, on so many messages at once, until a signal.
+/// Runs the command on each message, on up to `--workers` messages concurrently, until a signal.
 async fn follow_with(receiver: &Receiver, command: &[OsString], args: &PullArgs) -> Result<Exit, Failure> {
     let broken = RefCell::new(None);
     let mut options = WorkOptions::default();
     options.workers = args.workers as usize;
     let handler = async |message: &Received| {
         exec::run(message, command, args.reject_on).await.unwrap_or_else(|failure| {
-            // A command that cannot be run cannot be run on the next message either.
+            // A command that cannot be started fails for the next message as well.
             broken.replace(Some(failure));
             receiver.cancellation().cancel();
             Err(HandlerError::Release { delay_seconds: None })
@@ -175,7 +175,7 @@ fn joined(messages: &[Received], lines: bool) -> Vec<u8> {
     bytes
 }
 
-/// Settles messages that were written, together, and tells which were not.
+/// Settles written messages together, and returns the failures.
 async fn settle(receiver: &Receiver, messages: Vec<Received>) -> Vec<Failure> {
     let verdicts = messages.into_iter().map(|message| (message, Verdict::Settle)).collect();
     let results = receiver.apply_verdicts(verdicts).await;
@@ -183,7 +183,7 @@ async fn settle(receiver: &Receiver, messages: Vec<Received>) -> Vec<Failure> {
     failed.map(|(id, source)| Failure::Settle { id: id.to_string(), source }).collect()
 }
 
-/// Says on standard error what happens while it happens.
+/// Reports events on standard error as they happen.
 async fn tell(events: &mut broadcast::Receiver<Event>, verbose: bool) -> Infallible {
     loop {
         match events.recv().await {
@@ -194,26 +194,26 @@ async fn tell(events: &mut broadcast::Receiver<Event>, verbose: bool) -> Infalli
     }
 }
 
-/// Faults are told always; what goes as it should, on request.
+/// Reports errors always, and other events with `--verbose`.
 fn tell_one(event: &Event, verbose: bool) {
     match event {
         Event::Retrying { error, delay } => {
-            say(&format!("{error}; asking again in {:.1} s", delay.as_secs_f64()));
+            say(&format!("{error}; retrying in {:.1} s", delay.as_secs_f64()));
         }
         Event::VerdictFailed { id, error } => {
-            say(&format!("the command ran on {id}, and the message may come again: {error}"));
+            say(&format!("the command ran on the message {id}, which may be delivered again: {error}"));
         }
-        Event::RenewFailed { id, error } => say(&format!("the lease of {id} was not renewed: {error}")),
+        Event::RenewFailed { id, error } => say(&format!("failed to renew the lease of {id}: {error}")),
         _ if !verbose => {}
-        Event::TimedOut => say("time-out response: nothing came within the wait"),
-        Event::PullRepeated => say("asked again"),
+        Event::TimedOut => say("time-out response: no message within the wait"),
+        Event::PullRepeated => say("request transmitted again"),
         Event::Received { id } => say(&format!("received {id}")),
         Event::Renewed { id, granted } => {
             say(&format!("renewed the lease of {id} for {} s", granted.as_secs()));
         }
         Event::Settled { id } => say(&format!("settled {id}")),
-        Event::Released { id } => say(&format!("gave {id} back")),
-        Event::Rejected { id } => say(&format!("gave {id} up")),
+        Event::Released { id } => say(&format!("released {id}")),
+        Event::Rejected { id } => say(&format!("rejected {id}")),
         _ => {}
     }
 }

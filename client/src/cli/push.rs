@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::{BodyArgs, PushArgs};
 
-/// Sends, and prints a Message-Id for each message that is stored.
+/// Sends messages, and prints the Message-Id of each stored one.
 pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> Result<Exit, Failure> {
     let sending = async {
         let sender = Sender::new(client, args.address.clone()).on_retry(retrying);
@@ -34,9 +34,9 @@ pub(crate) async fn run(client: &Client, args: PushArgs, deadline: Duration) -> 
     }
 }
 
-/// Tells of a passing fault.
+/// Reports a temporary error.
 pub(crate) fn retrying(error: &RequestError, delay: Duration) {
-    say(&format!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
+    say(&format!("{error}; retrying in {:.1} s", delay.as_secs_f64()));
 }
 
 async fn whole(sender: &Sender, args: &PushArgs, input: Input, deadline: Duration) -> Result<(), Failure> {
@@ -44,7 +44,7 @@ async fn whole(sender: &Sender, args: &PushArgs, input: Input, deadline: Duratio
     print(&mut stdout(), &sender.send_with(message, options(args, deadline)).await?).await
 }
 
-/// One after the other, so that the channel holds them in the order of the lines.
+/// Sends each line as a message, one after the other, so that the channel stores them in the order of the lines.
 async fn lines(
     sender: &Sender,
     args: &PushArgs,
@@ -64,7 +64,7 @@ async fn lines(
     Ok(())
 }
 
-/// As many lines at once as a request carries. A message that is refused is told, and the others go on.
+/// Sends lines in batches. A refused message is reported, and the others are sent.
 async fn batches(
     sender: &Sender,
     args: &PushArgs,
@@ -96,7 +96,7 @@ async fn batches(
                     sent += 1;
                 }
                 Err(source) => {
-                    say(&format!("line {line} is not sent: {source}"));
+                    say(&format!("failed to send line {line}: {source}"));
                     refused.push(source);
                 }
             }
@@ -109,7 +109,7 @@ async fn batches(
     refused.into_iter().next().map_or(Ok(()), |first| Err(Failure::SendBatch { count, sent, first }))
 }
 
-/// A line as a message: its content, or JSON.
+/// Makes a message of a line: with `--lines` the line is the body, otherwise it is JSON.
 fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Message, Failure> {
     if args.lines {
         return Ok(text.into());
@@ -117,12 +117,14 @@ fn item(args: &PushArgs, text: Vec<u8>, line: usize, sent: usize) -> Result<Mess
     let refused = |reason: String| Failure::Item { line, sent, reason };
     let item: Item = json::read(&text).map_err(|fault| refused(fault.to_string()))?;
     if let Some((field, option)) = given_twice(args, &item.head) {
-        return Err(refused(format!("{field} and the option {option} are both given; give one of them")));
+        return Err(refused(format!(
+            "the field {field} and the option {option} are both given; give one of them"
+        )));
     }
     Message::try_from(item).map_err(|error| refused(error.to_string()))
 }
 
-/// A field of a line that an option, which holds for every line, gives as well: one of them would have no effect.
+/// A field of a line that is also set by an option for all lines: one of the two would have no effect.
 fn given_twice(args: &PushArgs, head: &ItemHead) -> Option<(&'static str, &'static str)> {
     [
         ("contentType", head.content_type.is_some(), "--content-type", args.body.content_type.is_some()),
@@ -144,7 +146,7 @@ fn options(args: &PushArgs, deadline: Duration) -> SendOptions {
     SendOptions { deadline: Some(deadline), room_wait_seconds: args.wait_for_room }
 }
 
-/// The message as the arguments say; of several, the one of this line.
+/// Applies the arguments to a message. With several lines, the line number becomes part of the idempotency key.
 fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Message, HeaderError> {
     let mut message = with_body_args(&args.body, message)?;
     if let Some(key) = &args.idempotency_key {
@@ -165,7 +167,7 @@ fn message(args: &PushArgs, message: Message, line: Option<usize>) -> Result<Mes
     Ok(message)
 }
 
-/// The message with the type and the headers of the arguments.
+/// Applies the media type and the headers of the arguments to a message.
 pub(crate) fn with_body_args(args: &BodyArgs, mut message: Message) -> Result<Message, HeaderError> {
     if let Some(content_type) = &args.content_type {
         message = message.once("Content-Type")?.content_type(content_type)?;

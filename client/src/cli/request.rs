@@ -20,7 +20,7 @@ pub(crate) async fn request(client: &Client, args: RequestArgs) -> Result<Exit, 
     let RequestArgs { address, body, reply_to, timeout, raw } = args;
     let asking = async {
         let message = with_body_args(&body, Input::open(body.file.clone()).await?.whole().await?.into())?;
-        // What makes it a request is said by its options.
+        // These headers are set by options, not by --header.
         let message = message.once("Reply-To")?.once("Correlation-Id")?;
         match client.request(&address, message, &reply_to, timeout).await {
             Ok(reply) => {

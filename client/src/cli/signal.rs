@@ -1,4 +1,4 @@
-//! Signals: the first asks for a clean end, the second for an end.
+//! Signals: the first stops gracefully, the second at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -6,12 +6,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Signals(Option<(Signal, Signal)>);
 
 impl Signals {
-    /// Listens from now on. Where the system does not allow that, signals keep their usual effect.
+    /// Installs the handlers. If the system does not allow that, signals keep their default effect.
     pub(crate) fn new() -> Self {
         Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) {
         match &mut self.0 {
             Some((interrupt, terminate)) => tokio::select! {
@@ -23,7 +23,7 @@ impl Signals {
     }
 }
 
-/// Waits for the first one.
+/// Waits for the first signal.
 pub(crate) async fn first() {
     Signals::new().next().await;
 }

@@ -9,7 +9,7 @@ use super::value::channel;
 
 #[derive(Debug, Args)]
 pub(crate) struct ChannelArgs {
-    /// The channels: namespace/name
+    /// Channels, as namespace/name
     #[arg(required = true, value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) channels: Vec<(String, String)>,
     #[command(flatten)]
@@ -18,7 +18,7 @@ pub(crate) struct ChannelArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PeekArgs {
-    /// Messages in this state
+    /// State of the messages to show
     #[arg(long, short = 's', value_enum, default_value_t = State::Ready)]
     pub(crate) state: State,
     #[command(flatten)]
@@ -27,12 +27,12 @@ pub(crate) struct PeekArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The source: namespace/name
+    /// Source address: namespace/name
     pub(crate) address: Address,
-    /// How many at the most
+    /// Maximum number of messages
     #[arg(long, value_name = "MESSAGES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max: u32,
-    /// Go on where an earlier list ended, by what it printed last
+    /// Continue after an earlier list, with the cursor that it printed
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
@@ -41,23 +41,24 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// Look at the dead letters of a source wherever they lie, those of others that lie in it, and why they are there
+    /// List dead letters with their causes: those of the channel in any channel, and those of other channels in this
+    /// one
     List(ListArgs),
-    /// Make dead letters ready again where they came from, oldest first, with a delivery count of zero
+    /// Move dead letters back to the channel they came from, oldest first, ready and with a delivery count of zero
     Redrive(RedriveArgs),
-    /// Take the dead letters away for ever
+    /// Delete the channel's dead letters permanently
     Purge(PurgeArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RedriveArgs {
-    /// The channel: namespace/name
+    /// Channel: namespace/name
     #[arg(value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) channel: (String, String),
-    /// How many at the most; all that are there now without it
+    /// Maximum number of dead letters to move; all current ones by default
     #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-    /// The channel that they go to, instead of the one that gave each up
+    /// Move the dead letters to this channel instead of the channels they came from
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) to: Option<(String, String)>,
     #[command(flatten)]
@@ -68,7 +69,7 @@ pub(crate) struct RedriveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PurgeArgs {
-    /// The channel: namespace/name
+    /// Channel: namespace/name
     #[arg(value_name = "NAMESPACE/NAME", value_parser = channel)]
     pub(crate) channel: (String, String),
     #[command(flatten)]
@@ -80,32 +81,32 @@ pub(crate) struct PurgeArgs {
 /// How to reach the broker's control API.
 #[derive(Debug, Args)]
 pub(crate) struct ControlArgs {
-    /// The base URL of the broker's control port
+    /// Base URL of the broker's control port
     #[arg(long, env = "RESTANTE_CONTROL_URL", value_name = "URL", default_value = "http://127.0.0.1:8082")]
     pub(crate) control_url: String,
-    /// The file with the control port's token, the same as the broker's
+    /// File with the control token, the same as the broker's
     #[arg(long, env = "RESTANTE_CONTROL_TOKEN_FILE", value_name = "FILE")]
     pub(crate) control_token_file: PathBuf,
 }
 
-/// The form of what is printed.
+/// Format format.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
-    /// The form
-    #[arg(long, short = 'o', value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    /// Format format
+    #[arg
+(long, short = 'o', value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
 }
 
 impl FormatArgs {
-    /// Whether people read it.
+    /// Whether the output is a table for people.
     pub(crate) fn is_table(self) -> bool {
-        self.output == Output::Table
+        self.output == Format::Table
     }
 }
 
-/// The form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum Format {
     /// Columns, for people
     Table,
     /// JSON
@@ -114,14 +115,13 @@ pub(crate) enum Output {
     Yaml,
 }
 
-/// A state of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
-    /// What the next pulls would get
+    /// Messages that can be pulled now
     Ready,
-    /// What receivers have
+    /// Messages under a lease
     Leased,
-    /// What waits for its delay or back-off
+    /// Messages in their delay or back-off
     Delayed,
     /// Dead letters
     Dead,

@@ -1,4 +1,4 @@
-//! Arguments and environment of the command `restante`: the only room that reads either.
+//! Arguments and environment of the command `restante`. Only this module reads them.
 
 mod channel;
 mod lease;
@@ -18,7 +18,7 @@ use restante_client::{ClientOptions, OptionsError, ProxyChoice};
 use self::value::seconds;
 pub(crate) use self::{
     channel::{
-        ChannelArgs, ControlArgs, DeadLettersCommand, ListArgs, Output, PeekArgs, PurgeArgs, RedriveArgs,
+        ChannelArgs, ControlArgs, DeadLettersCommand, Format, ListArgs, PeekArgs, PurgeArgs, RedriveArgs,
     },
     lease::{LeaseArgs, RejectArgs, ReleaseArgs, RenewArgs},
     pull::PullArgs,
@@ -27,7 +27,7 @@ pub(crate) use self::{
 };
 use crate::cli::exit;
 
-/// Sends and receives messages through a Restante broker, from behind any firewall that lets outgoing HTTP through.
+/// Send and receive messages through a Restante broker, from behind any firewall that allows outgoing HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "restante", version, after_help = exit::HELP, max_term_width = 110)]
 pub(crate) struct Config {
@@ -37,19 +37,18 @@ pub(crate) struct Config {
     pub(crate) command: Command,
 }
 
-/// How to reach the broker.
 #[derive(Debug, Args)]
 pub(crate) struct BrokerArgs {
-    /// The broker's base URL
+    /// Base URL of the broker
     #[arg(long, global = true, env = "RESTANTE_URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
-    /// HTTP proxy for every request, or `none`; without it, HTTPS_PROXY, HTTP_PROXY and NO_PROXY count
+    /// HTTP proxy for every request, or `none`; by default, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY apply
     #[arg(long, global = true, env = "RESTANTE_PROXY", value_name = "URL", hide_env_values = true)]
     pub(crate) proxy: Option<String>,
-    /// PEM file of certificates to trust besides the system's; may be repeated, or joined by `:`
+    /// PEM file of certificates to trust in addition to the system's; may be repeated, or joined by `:`
     #[arg(long, global = true, env = "RESTANTE_CA_CERT", value_name = "FILE", value_delimiter = ':')]
     pub(crate) ca_cert: Vec<PathBuf>,
-    /// How long to go on trying while the broker cannot be reached or is busy, in seconds
+    /// How long to retry while the broker is unreachable or busy, in seconds
     #[arg(long, global = true, env = "RESTANTE_DEADLINE", value_name = "SECONDS", default_value = "60",
           value_parser = seconds)]
     pub(crate) deadline: Duration,
@@ -57,43 +56,43 @@ pub(crate) struct BrokerArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Send a message, or each line of a file as one, and print its Message-Id
+    /// Send a message, or each line of a file as a message, and print its Message-Id
     Push(PushArgs),
-    /// Receive a message and write its content, byte for byte, to standard output
+    /// Receive a message and write its body, unchanged, to standard output
     Pull(PullArgs),
-    /// The message is done: take it out of its channel
+    /// Settle a message: remove it from its channel
     Settle(LeaseArgs),
-    /// Give the message back: another receiver gets it, after the channel's back-off
+    /// Release a message: another receiver gets it after the channel's back-off
     Release(ReleaseArgs),
-    /// Give the message up: to the dead letters
+    /// Reject a message: make it a dead letter
     Reject(RejectArgs),
-    /// Keep the message for longer, and print for how many seconds
+    /// Renew a lease, and print the granted seconds
     Renew(RenewArgs),
-    /// Send a message that awaits a reply, and write the reply's content to standard output
+    /// Send a request, wait for its reply, and write the reply's body to standard output
     Request(RequestArgs),
-    /// Answer a request: in `pull --exec`, whose environment says where to
+    /// Reply to a request, in a command of `pull --exec`, which sets the environment variables below
     Reply(ReplyArgs),
-    /// Look at messages without taking them
+    /// Show messages without leasing them
     Peek(PeekArgs),
-    /// Look at what channels gave up, make it ready again, or take it away
+    /// List, redrive or purge dead letters
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Show how many messages channels hold
+    /// Show statistics of channels
     Channel(ChannelArgs),
     /// Print a completion script: `source <(restante completions bash)`
     Completions {
-        /// The shell
+        /// Shell
         shell: Shell,
     },
 }
 
 impl BrokerArgs {
-    /// The client's options, certificates read.
+    /// Makes the client's options, and reads the certificates.
     pub(crate) fn options(&self) -> Result<ClientOptions, OptionsError> {
         self.options_for(&self.url)
     }
 
-    /// The same for another port of the broker.
+    /// Like [`options`](Self::options), for another port of the broker.
     pub(crate) fn options_for(&self, url: &str) -> Result<ClientOptions, OptionsError> {
         let mut options = ClientOptions::new(url);
         options.proxy = match self.proxy.as_deref() {
@@ -114,7 +113,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_arguments_do_not_contradict_each_other() {
+    fn the_argument_definitions_are_consistent() {
         Config::command().debug_assert();
     }
 

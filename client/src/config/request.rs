@@ -10,18 +10,17 @@ use super::{push::BodyArgs, value::seconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// The destination: namespace/name
+    /// Destination address: namespace/name
     pub(crate) address: Address,
     #[command(flatten)]
     pub(crate) body: BodyArgs,
-    /// Where the reply is awaited: an address of a channel that this requester has for itself
+    /// Address to receive the reply at, of a channel that no other requester uses
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) reply_to: Address,
-    /// How long sending and waiting for the reply may take, in seconds
+    /// Time-out for sending the request and receiving the reply, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) timeout: Duration,
-    /// Write the reply to a terminal as it is. Without it, what a terminal would obey is escaped there (\x1b, \u{9b}); files and
-    /// pipes always get the bytes
+    /// Do not escape control characters (\x1b, \u{9b}) on a terminal. Files and pipes always get the exact bytes
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -30,13 +29,13 @@ pub(crate) struct RequestArgs {
 pub(crate) struct ReplyArgs {
     #[command(flatten)]
     pub(crate) body: BodyArgs,
-    /// Where the reply is awaited: the request's Reply-To
+    /// Address to send the reply to: the request's Reply-To
     #[arg(long, env = "RESTANTE_REPLY_TO", value_name = "ADDRESS")]
     pub(crate) to: Address,
-    /// Which request this answers: its Correlation-Id
+    /// Correlation-Id of the request
     #[arg(long, env = "RESTANTE_CORRELATION_ID", value_name = "ID")]
     pub(crate) correlation_id: String,
-    /// The request's Message-Id, by which a second reply to it is recognised
+    /// Message-Id of the request, by which the broker recognises a repeated reply
     #[arg(long, env = "RESTANTE_MESSAGE_ID", value_name = "ID")]
     pub(crate) request: Option<Uuid>,
 }

@@ -1,5 +1,5 @@
-//! The sweep of the command line: every argument of `restante`, with values that are good, values that are refused, and
-//! arguments beside which it would have no effect. An argument without a row fails the test.
+//! Table test of every argument of `restante`: valid values, invalid values, and other arguments that exclude it. An
+//! argument without a row fails the test.
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -7,17 +7,17 @@ use super::Config;
 
 /// An argument of a command.
 struct Row {
-    /// The command, and what it needs besides; the first words name it.
+    /// The command and its required arguments; the first words are its name.
     command: &'static str,
-    /// `--name`, or the position's name.
+    /// `--name`, or the name of a positional argument.
     argument: &'static str,
-    /// Good values; none for a switch.
+    /// Valid values; empty for a switch.
     good: &'static [&'static str],
-    /// Values that are refused: unknown, empty, out of bounds, of a wrong type.
+    /// Invalid values: unknown, empty, out of range, of a wrong type.
     bad: &'static [&'static str],
     /// Arguments that exclude it.
     excluded_by: &'static [&'static str],
-    /// Whether it may be given more than once; each time adds to it.
+    /// Whether the argument may be given more than once and accumulates.
     adds: bool,
 }
 
@@ -50,7 +50,7 @@ const MANY: &[&str] = &["1", "1000"];
 const NO_MANY: &[&str] = &["0", "1001", "", "-1", "all"];
 
 const ROWS: &[Row] = &[
-    // Whatever these hold is checked when it is used: by the broker, or by the client before it sends.
+    // The broker, or the client before sending, checks these values when they are used.
     row("completions bash", "--url", &["http://localhost:8080"], NO_PATH_OR_ANY),
     row("completions bash", "--proxy", &["none", "http://proxy:3128"], NO_PATH_OR_ANY),
     Row { adds: true, ..row("completions bash", "--ca-cert", &["a.pem", "a.pem:b.pem"], NO_PATH) },
@@ -140,10 +140,10 @@ const ROWS: &[Row] = &[
     row("completions", "shell", &["bash", "zsh"], &["", "cmd"]),
 ];
 
-/// Any text parses; the client or the broker refuses by name what it cannot obey.
+/// Any text parses; the client or the broker refuses an invalid value.
 const NO_PATH_OR_ANY: &[&str] = &[];
 
-/// The arguments of a command and of those below it, by the words that lead to them.
+/// Collects the arguments of a command and its subcommands, each with the words before it.
 fn inputs(command: &clap::Command, before: &str, found: &mut Vec<String>) {
     for argument in command.get_arguments() {
         let name =
@@ -158,9 +158,9 @@ fn inputs(command: &clap::Command, before: &str, found: &mut Vec<String>) {
 }
 
 impl Row {
-    /// The words of its command, without what that needs besides.
+    /// The words of the command's name, without its required arguments.
     fn of(&self) -> String {
-        // Global arguments are the root's.
+        // Global arguments belong to the root command.
         let words: Vec<_> = self.command.split(' ').collect();
         let named = if words[0] == "dead-letters" { 2 } else { 1 };
         if words[0] == "completions" && self.argument != "shell" {
@@ -171,7 +171,7 @@ impl Row {
     }
 
     fn parses(&self, more: &[String]) -> bool {
-        // A command of --exec takes everything that follows it, so it comes last.
+        // --exec takes all words after it, so it goes last.
         let (exec, others): (Vec<_>, Vec<_>) =
             self.command.split(' ').partition(|word| word.starts_with("--exec"));
         let (last, more): (Vec<_>, Vec<_>) = more.iter().partition(|word| word.starts_with("--exec"));
@@ -190,13 +190,13 @@ impl Row {
 }
 
 #[test]
-fn each_argument_is_refused_when_it_could_not_be_obeyed() {
+fn each_argument_accepts_valid_values_and_refuses_invalid_ones() {
     let (mut found, mut rows) = (Vec::new(), Vec::new());
     inputs(&Config::command(), "", &mut found);
     rows.extend(ROWS.iter().map(|row| format!("{} {}", row.of(), row.argument).trim().to_owned()));
     found.sort();
     rows.sort();
-    assert_eq!(rows, found, "each argument has a row, and each row an argument");
+    assert_eq!(rows, found, "each argument must have a row, and each row an argument");
     for row in ROWS {
         let cell = |more: &[String]| format!("restante {} {}", row.command, more.join(" "));
         let good: Vec<_> = if row.good.is_empty() {
@@ -208,7 +208,7 @@ fn each_argument_is_refused_when_it_could_not_be_obeyed() {
             let more = [row.with(*value)];
             assert!(row.parses(&more), "{}", cell(&more));
             let twice = [row.with(*value), row.with(*value)];
-            // A second position may be another argument's.
+            // A second positional value may belong to another argument.
             if row.argument.starts_with("--") {
                 assert_eq!(row.parses(&twice), row.adds, "{}", cell(&twice));
             }

@@ -1,8 +1,8 @@
-//! Values of arguments, read and checked.
+//! Parsers of argument values.
 
 use std::time::Duration;
 
-/// Whole or broken seconds, more than none.
+/// Seconds, with or without a fraction, above zero.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let error = || "must be a number of seconds above 0, like 60 or 0.5".to_owned();
     let seconds: f64 = text.parse().map_err(|_| error())?;
@@ -15,8 +15,8 @@ pub(super) fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// A channel's name: two segments, each what Kubernetes allows in a name (RFC 1123 subdomain), so that no name can
-/// change the path that it is put into.
+/// A channel, as namespace/name. Each segment may have the characters of a Kubernetes name (RFC 1123 subdomain), so
+/// that no name can change the URL path it becomes part of.
 pub(super) fn channel(text: &str) -> Result<(String, String), String> {
     let fits = |part: &str| {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_is_some_seconds() {
+    fn a_deadline_is_a_positive_number_of_seconds() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for bad in ["0", "-1", "soon", "NaN", "inf", ""] {
             assert!(seconds(bad).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! Many leases by one request: `POST /v1/settlements`.
+//! Settling, releasing, rejecting and renewing many leases with one request: `POST /v1/settlements`.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Client {
-    /// Settles, gives back or gives up many messages by their leases, by as few requests as their number allows (1000
-    /// each). One result for each, in their order; one does not affect another. Tries for as long as `within`. Safe to
+    /// Settles, releases or rejects many messages by their leases, with one request per 1000. Returns one result per
+    /// verdict, in the same order; a failed one does not affect the others. Retries until `within` has passed. Safe to
     /// repeat.
     pub async fn apply_verdicts(
         &self,
@@ -34,18 +34,18 @@ impl Client {
         for some in verdicts.chunks(SETTLEMENTS_MAX) {
             let once = |left: Vec<usize>| async {
                 let asked: Vec<&(String, Verdict)> = left.into_iter().map(|item| &some[item]).collect();
-                let (answer, told) = self.settlements(&request(&asked)).await?;
-                let told = in_order(&asked, told).ok_or_else(|| answer.not_a_broker(OTHER_COUNT.into()))?;
-                Ok(told.into_iter().map(|result| read(&answer, result).map(drop)).collect())
+                let (answer, round) = self.settlements(&request(&asked)).await?;
+                let round = in_order(&asked, round).ok_or_else(|| answer.not_a_broker(WRONG_COUNT.into()))?;
+                Ok(round.into_iter().map(|result| read(&answer, result).map(drop)).collect())
             };
-            let told = until_all_answered(self.retry(), Some(deadline), some.len(), |_, _| {}, once).await;
-            results.extend(told.into_iter().map(|result| result.map_err(SettleError::from)));
+            let chunk = until_all_answered(self.retry(), Some(deadline), some.len(), |_, _| {}, once).await;
+            results.extend(chunk.into_iter().map(|result| result.map_err(SettleError::from)));
         }
         results
     }
 
-    /// Keeps many messages for this many seconds from now, by one request per 1000. One try each: whoever renews knows
-    /// better when to try again.
+    /// Renews many leases for this number of seconds from now, with one request per 1000. Makes one try each: the
+    /// caller decides when to retry.
     pub(crate) async fn renew_all(
         &self,
         leases: &[&str],
@@ -59,20 +59,19 @@ impl Client {
         for some in leases.chunks(SETTLEMENTS_MAX) {
             let renew = some.iter().map(|lease| Renew { lease: (*lease).to_owned(), seconds }).collect();
             let body = Settlements { renew, ..Settlements::default() };
-            let told = match tokio::time::timeout(within, self.settlements(&body)).await {
-                Ok(Ok((answer, told))) if told.renew.len() == some.len() => {
-                    told.renew.into_iter().map(|result| granted(&answer, result)).collect()
+            let chunk = match tokio::time::timeout(within, self.settlements(&body)).await {
+                Ok(Ok((answer, answered))) if answered.renew.len() == some.len() => {
+                    answered.renew.into_iter().map(|result| granted(&answer, result)).collect()
                 }
-                Ok(Ok((answer, _))) => vec![Err(answer.not_a_broker(OTHER_COUNT.into()).into()); some.len()],
+                Ok(Ok((answer, _))) => vec![Err(answer.not_a_broker(WRONG_COUNT.into()).into()); some.len()],
                 Ok(Err(error)) => vec![Err(error.into()); some.len()],
                 Err(_) => vec![Err(SettleError::Failed(None)); some.len()],
             };
-            results.extend(told);
+            results.extend(chunk);
         }
         results
     }
 
-    /// One request.
     async fn settlements(&self, body: &Settlements) -> Result<(Answer, SettlementResults), RequestError> {
         let json = serde_json::to_vec(body).expect("settlements have only JSON's own types");
         let mut call = Call { body: json.into(), ..Call::new(Method::POST, path::SETTLEMENTS.into()) };
@@ -81,15 +80,14 @@ impl Client {
         if answer.status != StatusCode::OK {
             return Err(answer.refused());
         }
-        let told = answer.json("the results of settlements")?;
-        Ok((answer, told))
+        let results = answer.json("the results of settlements")?;
+        Ok((answer, results))
     }
 }
 
-/// Why an answer is not a broker's.
-const OTHER_COUNT: &str = "it has another number of results than there were leases";
+const WRONG_COUNT: &str = "the number of results differs from the number of leases";
 
-/// The body that says these verdicts.
+/// The request's body for these verdicts.
 fn request(verdicts: &[&(String, Verdict)]) -> Settlements {
     let mut body = Settlements::default();
     for (lease, verdict) in verdicts {
@@ -105,9 +103,9 @@ fn request(verdicts: &[&(String, Verdict)]) -> Settlements {
     body
 }
 
-/// The results in the order of the verdicts, where the answer has them by kind; none if it has not as many of each.
-fn in_order(verdicts: &[&(String, Verdict)], told: SettlementResults) -> Option<Vec<LeaseResult>> {
-    let SettlementResults { ack, release, reject, .. } = told;
+/// Brings the results, which the answer groups by kind, into the order of the verdicts. `None` if a kind has too few.
+fn in_order(verdicts: &[&(String, Verdict)], results: SettlementResults) -> Option<Vec<LeaseResult>> {
+    let SettlementResults { ack, release, reject, .. } = results;
     let (mut ack, mut release, mut reject) = (ack.into_iter(), release.into_iter(), reject.into_iter());
     let results = verdicts.iter().map(|(_, verdict)| match verdict {
         Verdict::Settle => ack.next(),
@@ -117,7 +115,7 @@ fn in_order(verdicts: &[&(String, Verdict)], told: SettlementResults) -> Option<
     results.collect()
 }
 
-/// A lease's result, as if it had come alone.
+/// Reads the result of one lease like the answer to a single request.
 fn read(answer: &Answer, result: LeaseResult) -> Result<LeaseResult, RequestError> {
     let status = StatusCode::from_u16(result.status)
         .map_err(|_| answer.not_a_broker(format!("a lease's status is {}", result.status)))?;
@@ -139,20 +137,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_by_kind_are_put_into_the_order_of_the_verdicts() {
+    fn results_are_returned_in_the_order_of_the_verdicts() {
         let release = Verdict::Release(ReleaseOptions { delay_seconds: Some(5), uncounted: false });
         let verdicts = [("a", release), ("b", Verdict::Settle), ("c", Verdict::Settle)]
             .map(|(lease, verdict)| (lease.to_owned(), verdict));
         let verdicts: Vec<_> = verdicts.iter().collect();
         let body = serde_json::to_string(&request(&verdicts)).unwrap();
         assert_eq!(body, r#"{"ack":["b","c"],"release":[{"lease":"a","delay":5}]}"#);
-        let told: SettlementResults =
+        let results: SettlementResults =
             serde_json::from_str(r#"{"ack":[{"status":204},{"status":410}],"release":[{"status":503}]}"#)
                 .unwrap();
-        let mut short = told.clone();
+        let mut short = results.clone();
         short.ack.pop();
         assert_eq!(in_order(&verdicts, short), None);
-        let statuses = in_order(&verdicts, told).unwrap().into_iter().map(|result| result.status);
+        let statuses = in_order(&verdicts, results).unwrap().into_iter().map(|result| result.status);
         assert_eq!(statuses.collect::<Vec<_>>(), [503, 204, 410]);
     }
 }

@@ -1,5 +1,5 @@
-//! Settling, releasing, rejecting and renewing by lease token: what a message's receiver says about it, from this process
-//! or, with the token handed on, from another.
+//! Settling, releasing, rejecting and renewing by lease token. The process that received the message may pass the token
+//! on to another.
 
 mod bulk;
 
@@ -17,58 +17,57 @@ use crate::{
     retry::{RetryFailure, until_answered},
 };
 
-/// What becomes of a message, by the word of its receiver.
+/// The receiver's decision about a leased message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done: out of the channel.
+    /// Processed: remove it from the channel.
     Settle,
-    /// It is given back.
+    /// Return it to the channel, to be delivered again.
     Release(ReleaseOptions),
-    /// It is given up: to the dead letters.
+    /// Make it a dead letter.
     Reject {
-        /// Why, for whoever looks at the dead letters; at most 255 characters.
+        /// Reason that is stored with the dead letter; at most 255 characters.
         reason: Option<String>,
     },
 }
 
-/// How a message is given back.
+/// How to release a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReleaseOptions {
-    /// For how many seconds nobody gets it; without a number, for the channel's back-off.
+    /// Delay before the next delivery, in seconds; the channel's back-off if `None`.
     pub delay_seconds: Option<u32>,
-    /// The hand-out does not count as a delivery, for instance because the worker shuts down. Such a message has no
-    /// back-off.
+    /// Do not count this delivery, for instance because the worker shuts down. Such a message has no back-off.
     pub uncounted: bool,
 }
 
-/// Why a lease could not be settled, released, rejected or renewed.
+/// Why settling, releasing, rejecting or renewing failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SettleError {
-    /// The lease ended; nobody has the message now, and the next receiver gets it.
+    /// The lease expired, and the message waits for its next receiver.
     #[error(
-        "the lease has ended, and the message is handed out again: ask for a longer lease, or renew it in time"
+        "the lease expired, and the message will be delivered again; ask for a longer lease, or renew it in time"
     )]
     Expired,
-    /// The lease ended, and another receiver has the message.
+    /// The lease expired, and another receiver has leased the message since.
     #[error(
-        "the lease has ended, and another receiver has the message: ask for a longer lease, or renew it in time"
+        "the lease expired, and another receiver has the message; ask for a longer lease, or renew it in time"
     )]
     Superseded,
-    /// This lease gave the message back.
-    #[error("the lease was released before, and the message is handed out again")]
+    /// The message was released with this lease before.
+    #[error("the lease was already released, and the message will be delivered again")]
     Released,
-    /// The message is gone from the channel: there is nothing to release or renew.
-    #[error("the message was settled before: there is nothing to release or renew")]
+    /// The message was settled and has left the channel.
+    #[error("the message was already settled; there is nothing to release or renew")]
     Settled,
-    /// The broker never issued this token, or it was changed on the way.
+    /// The broker did not issue this token, or the token is damaged.
     #[error(
-        "the broker never issued this lease: check that it is copied whole, and that the URL is its broker's"
+        "the lease is unknown to this broker; check that the token is complete, and that the URL is the issuing broker's"
     )]
     Unknown,
-    /// The channel was deleted, and its messages with it.
-    #[error("the lease's channel was deleted, and its messages with it")]
+    /// The channel was deleted together with its messages.
+    #[error("the channel of the lease was deleted together with its messages")]
     ChannelDeleted,
-    /// The request failed. Whether the broker heard it is not known; saying it again does no harm.
+    /// The request failed. Whether the broker received it is unknown; it is safe to repeat.
     #[error("{}", failed(.0))]
     Failed(Option<RequestError>),
 }
@@ -81,7 +80,7 @@ fn failed(error: &Option<RequestError>) -> String {
 }
 
 impl SettleError {
-    /// Whether the lease is over for certain, so that nothing done with it can succeed.
+    /// Whether the lease has definitely ended, so that no request with it can succeed.
     pub fn is_lost(&self) -> bool {
         !matches!(self, Self::Failed(_))
     }
@@ -111,12 +110,12 @@ impl From<RetryFailure> for SettleError {
 }
 
 impl Client {
-    /// The message is done: takes it out of the channel. Tries for as long as `within`. Safe to repeat.
+    /// Settles the message: removes it from the channel. Retries until `within` has passed. Safe to repeat.
     pub async fn settle(&self, lease: &str, within: Duration) -> Result<(), SettleError> {
         self.lease_call(Method::DELETE, checked(lease)?, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
-    /// Gives the message back, so that another receiver gets it. Tries for as long as `within`. Safe to repeat.
+    /// Releases the message, so that another receiver gets it. Retries until `within` has passed. Safe to repeat.
     pub async fn release(
         &self,
         lease: &str,
@@ -134,8 +133,8 @@ impl Client {
         self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
-    /// Gives the message up: to the dead letters, with this reason for whoever looks at them, at most 255 characters.
-    /// Tries for as long as `within`. Safe to repeat.
+    /// Rejects the message: makes it a dead letter. The reason is stored with it, at most 255 characters. Retries until
+    /// `within` has passed. Safe to repeat.
     pub async fn reject(
         &self,
         lease: &str,
@@ -149,7 +148,7 @@ impl Client {
         self.lease_call(Method::POST, target, StatusCode::NO_CONTENT, within).await.map(drop)
     }
 
-    /// Does what the verdict says.
+    /// Settles, releases or rejects the message.
     pub(crate) async fn apply_verdict(
         &self,
         lease: &str,
@@ -163,8 +162,8 @@ impl Client {
         }
     }
 
-    /// Keeps the message for this many seconds from now; without a number, for as long as the channel's default. The
-    /// answer is for how long it is kept. Tries for as long as `within`.
+    /// Renews the lease for this number of seconds from now; the channel's default if `None`. Returns the granted
+    /// duration. Retries until `within` has passed.
     pub async fn renew(
         &self,
         lease: &str,
@@ -183,20 +182,20 @@ impl Client {
         &self,
         method: Method,
         target: String,
-        hoped_for: StatusCode,
+        expected: StatusCode,
         within: Duration,
     ) -> Result<Answer, SettleError> {
         let once = || async {
             let answer = self.call(Call::new(method.clone(), path::lease(&target))).await?;
-            if answer.status == hoped_for { Ok(answer) } else { Err(answer.refused()) }
+            if answer.status == expected { Ok(answer) } else { Err(answer.refused()) }
         };
         let deadline = Some(Instant::now() + within);
         Ok(until_answered(self.retry(), deadline, |_, _| {}, once).await?)
     }
 }
 
-/// The token, if it can be one: base64url. Anything else could change the path that it is put into. A lease may also be given as
-/// the path in `Location` or its absolute URL.
+/// The token, validated as base64url: any other character could change the path that the token becomes part of. Accepts
+/// also the path of `Location` and its absolute URL.
 fn checked(lease: &str) -> Result<String, SettleError> {
     let lease = path::lease_token(lease);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -1,21 +1,21 @@
-//! What is said on a message that another channel gave up.
+//! Headers of a dead letter.
 
 use http::HeaderMap;
 use restante_wire::header;
 
-/// Where a message comes from that another channel gave up, and why.
+/// Origin of a message that became a dead letter, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Why, in the broker's word: `max-deliveries`, `rejected` or `expired`.
+    /// The broker's name of the cause: `max-deliveries`, `rejected` or `expired`.
     pub cause: String,
-    /// The channel that gave it up: `namespace/name`. Empty when the broker did not say.
+    /// The channel in which the message became a dead letter: `namespace/name`. Empty if the broker did not send it.
     pub channel: String,
-    /// What the receiver said that rejected it.
+    /// The reason that the rejecting receiver gave.
     pub reason: Option<String>,
 }
 
 impl DeadLetter {
-    /// Reads the headers of a delivery; none where no channel gave the message up.
+    /// Reads the headers of a delivery; `None` if the message is not a dead letter.
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Some(Self {

@@ -1,4 +1,4 @@
-//! Messages as they were answered: one in headers and a body, or many in a batch.
+//! Decoding of deliveries: one message as headers and a body, or many as a batch.
 
 use std::{str::FromStr, time::Duration};
 
@@ -19,12 +19,12 @@ use uuid::Uuid;
 use super::{dead_letter::DeadLetter, pull::is_framed};
 use crate::{answer::Answer, error::RequestError, lease::granted};
 
-/// A message as it was answered.
+/// A message as the broker delivered it.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) id: Uuid,
     pub(crate) body: Bytes,
-    /// The kept headers.
+    /// Headers of the message, without those of the answer.
     pub(crate) headers: HeaderMap,
     pub(crate) group: Option<String>,
     pub(crate) dead_letter: Option<DeadLetter>,
@@ -32,13 +32,13 @@ pub(crate) struct Delivery {
     pub(crate) enqueued_at: Timestamp,
     pub(crate) lease: String,
     pub(crate) granted: Duration,
-    /// When the answer came, by the monotonic clock.
+    /// When the answer arrived, by the monotonic clock.
     pub(crate) since: Instant,
-    /// The lease may have begun with an earlier try, whose answer was lost.
+    /// Whether the lease may have begun with an earlier try whose answer was lost.
     pub(crate) began_before: bool,
 }
 
-/// Reads a 200 with one message. One without id and lease is not a broker's.
+/// Reads a 200 with one message. An answer without id or lease is not a broker's.
 pub(crate) fn read(answer: Answer) -> Result<Delivery, RequestError> {
     let lease = answer.text(LOCATION.as_str()).and_then(token).map(str::to_owned);
     Ok(Delivery {
@@ -56,7 +56,7 @@ pub(crate) fn read(answer: Answer) -> Result<Delivery, RequestError> {
     })
 }
 
-/// Reads a 200 with a batch, framed or JSON. One without messages is not a broker's.
+/// Reads a 200 with a batch, as frames or JSON. An empty batch is not a broker's.
 pub(crate) fn read_batch(answer: Answer) -> Result<Vec<Delivery>, RequestError> {
     let items: Vec<(DeliveredHead, Bytes)> = if is_framed(&answer.headers) {
         let frames = decode_frames(&answer.body).map_err(|error| answer.not_a_broker(error.to_string()))?;
@@ -89,7 +89,7 @@ fn of_item(answer: &Answer, head: DeliveredHead, body: Bytes) -> Result<Delivery
     })
 }
 
-/// An item's headers. One that HTTP could not have carried is left out.
+/// An item's headers. A header that is invalid in HTTP is left out.
 fn headers(head: &DeliveredHead) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &str| {
@@ -107,14 +107,14 @@ fn headers(head: &DeliveredHead) -> HeaderMap {
     headers
 }
 
-/// The lease token at the end of a `Location`, which a gateway may have given another beginning.
+/// The lease token at the end of a `Location`. A gateway may have rewritten the beginning.
 fn token(location: &str) -> Option<&str> {
     let (_, token) = location.rsplit_once(path::LEASES)?;
     (!token.is_empty() && !token.contains(['/', '?', '#'])).then_some(token)
 }
 
-/// The headers that belong to the message and not to the answer: the standard ones, and what the channel may keep besides,
-/// which its receiver does not know. A header that a proxy adds may be among them.
+/// The headers of the message, without those of the answer: the standard ones and any that a channel may be configured
+/// to keep. The receiver does not know that configuration, so a header that a proxy added may be among them.
 fn kept(headers: HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers.iter().filter(|(name, _)| may_be_kept(name.as_str())) {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_is_found_behind_whatever_a_gateway_puts_before_it() {
+    fn the_lease_token_is_found_behind_any_prefix_of_a_gateway() {
         assert_eq!(token("/v1/leases/abc"), Some("abc"));
         assert_eq!(token("https://gate.example/mail/v1/leases/abc"), Some("abc"));
         for bad in ["/v1/leases/", "/v1/leases/a/b", "/v1/leases/a?b", "/login", ""] {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_channel_keeps_besides_belongs_to_the_message_and_what_the_answer_says_does_not() {
+    fn headers_that_a_channel_may_keep_belong_to_the_message_and_headers_of_the_answer_do_not() {
         let mut headers = HeaderMap::new();
         for name in
             ["content-type", "x-github-event", "baggage", "message-id", "lease-duration", "date", "vary"]

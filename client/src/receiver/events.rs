@@ -1,4 +1,4 @@
-//! What a caller can watch: every time-out met, every repeat, every fault, and how many of each there were.
+//! Events of a receiver that a caller can watch, and their counts.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,78 +10,79 @@ use uuid::Uuid;
 
 use crate::{error::RequestError, lease::SettleError};
 
-/// Events that are kept for a watcher that is behind. A watcher that writes a line per event keeps up easily; one that
-/// stopped reading must not fill the memory.
+/// Number of events that are buffered for a slow watcher. A watcher that writes a line per event keeps up easily; one
+/// that stopped reading must not fill the memory.
 pub const EVENTS_KEPT: usize = 1024;
 
-/// Something that happened to a receiver or to a message that it gave out.
+/// An event of a receiver or of a message that it received.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// The answer was a time-out response: nothing came within the wait.
+    /// The answer was a time-out response: no message arrived within the wait.
     TimedOut,
-    /// The request was transmitted again because the answer before was a time-out response.
+    /// The request was transmitted again after a time-out response.
     PullRepeated,
-    /// The answer was a message, and it was given out.
+    /// A message was received and returned to the caller.
     Received {
         /// The message.
         id: Uuid,
     },
-    /// A passing fault; the request is transmitted again after the delay.
+    /// A temporary error; the request is transmitted again after the delay.
     Retrying {
-        /// The fault.
+        /// The error.
         error: RequestError,
         /// The pause before the next try.
         delay: Duration,
     },
-    /// A lease was renewed while its message is being worked on.
+    /// A lease was renewed while its message is being processed.
     Renewed {
         /// The message.
         id: Uuid,
-        /// For how long, from now.
+        /// Granted duration from now.
         granted: Duration,
     },
-    /// A lease was not renewed. Unless the error [is final](SettleError::is_lost), it is tried again.
+    /// Renewing a lease failed. It is retried unless the [lease is lost](SettleError::is_lost).
     RenewFailed {
         /// The message.
         id: Uuid,
-        /// What went wrong.
+        /// The error.
         error: SettleError,
     },
-    /// A message was settled: it is out of the channel.
+    /// A message was settled and has left the channel.
     Settled {
         /// The message.
         id: Uuid,
     },
-    /// A message was given back: another receiver gets it.
+    /// A message was released; another receiver gets it.
     Released {
         /// The message.
         id: Uuid,
     },
-    /// A message was given up: it is a dead letter.
+    /// A message was rejected and is a dead letter.
     Rejected {
         /// The message.
         id: Uuid,
     },
-    /// What a [worker](crate::Receiver::run) decided was not heard, or came too late: the message may come again.
+    /// A [handler's](crate::Receiver::run) verdict was not applied, or came too late; the message may be delivered
+    /// again.
     VerdictFailed {
         /// The message.
         id: Uuid,
-        /// What went wrong.
+        /// The error.
         error: SettleError,
     },
 }
 
-/// How often each [`Event`] has happened. Exact, unlike a watch that fell behind.
+/// Number of times that each [`Event`] has happened. Exact, even if a slow watcher missed events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Time-out responses met. Each is one of the broker's `restante_pull_timeouts_total`.
+    /// Time-out responses received. The broker counts each in `restante_pull_timeouts_total`.
     pub timed_out: u64,
-    /// Requests transmitted again because of a time-out response.
+    /// Requests transmitted again after a time-out response.
     pub pull_repeated: u64,
-    /// Messages given out.
+    /// Messages received.
     pub received: u64,
-    /// Passing faults met while asking.
+    /// Temporary errors of pulls.
     pub retrying: u64,
     /// Leases renewed.
     pub renewed: u64,
@@ -89,15 +90,15 @@ pub struct Counts {
     pub renew_failed: u64,
     /// Messages settled.
     pub settled: u64,
-    /// Messages given back.
+    /// Messages released.
     pub released: u64,
-    /// Messages given up.
+    /// Messages rejected.
     pub rejected: u64,
-    /// Decisions of workers that were not heard, or came too late.
+    /// Verdicts of handlers that were not applied, or came too late.
     pub verdict_failed: u64,
 }
 
-/// The receiver's end: counts each event and tells whoever watches.
+/// Counts each event and sends it to the watchers.
 #[derive(Debug)]
 pub(crate) struct Events {
     counts: Mutex<Counts>,
@@ -124,8 +125,8 @@ impl Events {
             Event::VerdictFailed { .. } => &mut counts.verdict_failed,
         };
         *count += 1;
-        // RenewalOutcome under the lock, so that whoever sees an event finds it counted, and in the order of the counts. Nobody
-        // watching is no error.
+        // Sent under the lock: a watcher that sees an event finds it counted, and events arrive in the order of the
+        // counts. Without a watcher, `send` fails, which is not an error.
         let _ = self.watchers.send(event);
     }
 

@@ -1,6 +1,6 @@
 //! The receiver module: takes a source, makes the request, transmits it, receives the answer, and generates an output.
-//! When the answer is a message, the output is its content; when it is a time-out response, the output is transmitting
-//! the request again.
+//! If the answer is a message, the output is the message; if it is a time-out response, the output is transmitting the
+//! request again.
 
 mod dead_letter;
 mod delivery;
@@ -45,63 +45,63 @@ use crate::{
     retry::{Backoff, RetryFailure, RetryOptions, until_answered},
 };
 
-/// Receives messages from one source. Usable from many tasks at once: each call asks for itself.
+/// Receives messages from one source. Can be used by many tasks at once: each call makes its own pull.
 #[derive(Debug)]
 pub struct Receiver {
     shared: Arc<Shared>,
 }
 
-/// What the receiver and the messages that it gave out have in common.
+/// State that the receiver shares with the messages that it received.
 #[derive(Debug)]
 pub(crate) struct Shared {
     client: Client,
     source: Address,
     options: ReceiverOptions,
     events: Events,
-    /// Owns the tasks that renew leases and give unsettled messages back.
+    /// Owns the tasks that renew leases and release unsettled messages.
     tasks: TaskTracker,
 }
 
-/// Why no message was given out.
+/// Why no message was received.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReceiveError {
-    /// An answer that asking again would get again.
+    /// A permanent error: a retry would fail again.
     #[error(transparent)]
     Failed(RequestError),
-    /// The caller's token was cancelled. Nothing is lost: what was not given out stays in the channel.
+    /// The receiver was cancelled. Nothing is lost: a message that was not received stays in the channel.
     #[error("receiving was cancelled")]
     Cancelled,
-    /// The caller's deadline passed without any answer from the broker.
+    /// The caller's deadline passed before the broker answered.
     #[error("the deadline passed before the broker answered{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     DeadlinePassed(Option<RequestError>),
 }
 
 impl Receiver {
-    /// A receiver from this source. Asks for nothing yet.
+    /// Makes a receiver for this source. Does not pull yet.
     pub fn new(client: &Client, source: Address, options: ReceiverOptions) -> Self {
         let (client, events, tasks) = (client.clone(), Events::new(), TaskTracker::new());
         Self { shared: Arc::new(Shared { client, source, options, events, tasks }) }
     }
 
-    /// Where the messages come from.
+    /// The source of the messages.
     pub fn source(&self) -> &Address {
         &self.shared.source
     }
 
-    /// Asks until there is a message. A time-out response is met by asking again at once, a passing fault by asking
-    /// again after a pause, under the same attempt id, so that a message whose answer was lost comes at once. Dropping the
-    /// call loses nothing.
+    /// Pulls until there is a message. After a time-out response, the request is transmitted again at once. After a
+    /// temporary error, it is repeated after a pause and under the same attempt id, so that a message whose answer was
+    /// lost is delivered at once. Dropping the call loses no message.
     pub async fn receive(&self) -> Result<Received, ReceiveError> {
         loop {
-            // One was asked for, and no answer with none is given out.
+            // A pull of one message never returns an empty list.
             if let Some(message) = self.receive_kind(PullKind::One).await?.pop() {
                 return Ok(message);
             }
         }
     }
 
-    /// Asks until there are messages, and takes several at once, by one request; always by GET. Each is settled on its
-    /// own, or all [together](Self::apply_verdicts). Their leases are renewed together.
+    /// Pulls until there are messages, and receives several with one request, always by GET. Settle each message by
+    /// itself, or all [together](Self::apply_verdicts). Their leases are renewed together.
     pub async fn receive_batch(&self, options: BatchOptions) -> Result<Vec<Received>, ReceiveError> {
         self.receive_kind(PullKind::Batch(options)).await
     }
@@ -144,13 +144,14 @@ impl Receiver {
         }
     }
 
-    /// Asks until the broker has answered once: with a message, or (`None`) with the time-out response. Passing faults
-    /// are retried for as long as `within`; without one, for ever.
+    /// Pulls until the broker has answered once: with a message, or with a time-out response (`None`). Retries
+    /// temporary errors until `within` has passed; without a limit if `within` is `None`.
     pub async fn receive_once(&self, within: Option<Duration>) -> Result<Option<Received>, ReceiveError> {
         Ok(self.receive_kind_once(PullKind::One, within).await?.pop())
     }
 
-    /// The same for [several](Self::receive_batch) at once: none is the time-out response.
+    /// Like [`receive_once`](Self::receive_once) for a [batch](Self::receive_batch). An empty list is the time-out
+    /// response.
     pub async fn receive_batch_once(
         &self,
         options: BatchOptions,
@@ -168,7 +169,7 @@ impl Receiver {
         let on_retry =
             |error: &RequestError, delay| events.emit(Event::Retrying { error: error.clone(), delay });
         let attempt = Mutex::new(Attempt::new());
-        // Tries follow each other: each finds the lock free.
+        // Tries are sequential, so the lock is always free.
         let once = || async { self.shared.pull(kind, &mut *attempt.lock().await).await };
         let asking =
             until_answered(client.retry(), within.map(|within| Instant::now() + within), on_retry, once);
@@ -183,13 +184,13 @@ impl Receiver {
         }
     }
 
-    /// Settles, gives back or gives up many messages by one request. Each result bears its message's id; the order is
-    /// that of the messages.
+    /// Settles, releases or rejects many messages with one request. Returns each message's id and result, in the order
+    /// of the messages.
     pub async fn apply_verdicts(
         &self,
         messages: Vec<(Received, Verdict)>,
     ) -> Vec<(Uuid, Result<(), SettleError>)> {
-        // Until the answer came, the messages are in hand and their leases are renewed.
+        // `messages` lives until the answer arrives, so their leases are renewed during the request.
         let (mut messages, verdicts): (Vec<Received>, Vec<Verdict>) = messages.into_iter().unzip();
         let leases = messages.iter_mut().map(Received::detach);
         let asked: Vec<(String, Verdict)> = leases.zip(verdicts).collect();
@@ -204,8 +205,8 @@ impl Receiver {
         told.collect()
     }
 
-    /// The messages, one after the other, for ever: it ends when the token is cancelled, or after an error. The next
-    /// message is asked for when the stream is polled, not before.
+    /// An endless stream of messages. It ends when the receiver is cancelled, or after an error. The stream pulls the
+    /// next message only when it is polled.
     pub fn stream(&self) -> impl Stream<Item = Result<Received, ReceiveError>> + Send + '_ {
         stream::unfold(false, move |over| async move {
             if over {
@@ -218,23 +219,24 @@ impl Receiver {
         })
     }
 
-    /// What happens from now on. A watcher that falls more than [`EVENTS_KEPT`] behind misses the oldest;
-    /// [`counts`](Self::counts) misses nothing.
+    /// Subscribes to the receiver's events from now on. A watcher that falls more than [`EVENTS_KEPT`] events behind
+    /// misses the oldest; [`counts`](Self::counts) misses none.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.watch()
     }
 
-    /// How often each event has happened so far.
+    /// Number of times that each event has happened.
     pub fn counts(&self) -> Counts {
         self.shared.events.counts()
     }
 
-    /// The token that ends this receiver's asking.
+    /// The token that stops this receiver's pulls when cancelled.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.shared.options.cancel
     }
 
-    /// Waits until every message that was given out is settled, given back or lost, so that a program may end.
+    /// Waits until every received message is settled, released, rejected or lost, so that the program can exit.
+
     pub async fn drained(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

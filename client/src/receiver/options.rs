@@ -1,32 +1,32 @@
-//! What a receiver asks for, and when it gives up.
+//! Settings of a receiver.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// How long settling and releasing go on trying: as long as a broker takes to be rescheduled to another node and to
-/// recover its log, and no longer than the usual lease.
+/// How long settling, releasing and rejecting are retried by default. Long enough for a broker to be rescheduled to
+/// another node and to recover its log, and no longer than the usual lease.
 pub const SETTLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// What a receiver asks for, and when it gives up. Change the defaults field by field.
+/// Settings of a [`Receiver`](crate::Receiver). Start with the default and change single fields.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReceiverOptions {
-    /// Seconds that the broker may hold the request while the channel is empty; the channel's default without it, and
-    /// never more than the channel allows.
+    /// How long the broker may hold a pull while the channel is empty, in seconds; the channel's default if `None`. The
+    /// channel's maximum applies.
     pub wait_seconds: Option<u32>,
-    /// Seconds that a message stays this receiver's without a renewal; the channel's default without it. Renewals ask
-    /// for as many as were granted.
+    /// Duration of a message's lease, in seconds; the channel's default if `None`. A renewal asks for the duration that
+    /// was granted.
     pub lease_seconds: Option<u32>,
-    /// Ask by `POST /v1/receive/…` instead of `GET /v1/messages/…`, where a proxy on the way answers a GET from a cache
-    /// or sends it twice.
+    /// Pull by `POST /v1/receive/…` instead of `GET /v1/messages/…`, for proxies that answer a GET from a cache or send
+    /// it twice.
     pub pull_by_post: bool,
-    /// Go on asking where the broker refuses for good (an unknown address, no right): for receivers that are started
-    /// before their channel is.
+    /// Retry all errors, even permanent ones such as an unknown address or a missing permission: for receivers that
+    /// start before their channel exists.
     pub retry_all_errors: bool,
-    /// How long settling and releasing go on trying: [`SETTLE_WITHIN`].
+    /// How long settling, releasing and rejecting are retried; [`SETTLE_WITHIN`] by default.
     pub settle_within: Duration,
-    /// Ends all asking when cancelled. A request in flight is dropped; messages that were given out stay leased, are
+    /// Stops pulling when cancelled. A pull in flight is dropped. Messages that were already received stay leased, are
     /// still renewed, and can still be settled.
     pub cancel: CancellationToken,
 }

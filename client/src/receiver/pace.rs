@@ -1,21 +1,21 @@
-//! How fast messages are asked for while workers fail: a worker that can handle nothing must not lead a whole backlog to the
-//! dead letters before anybody notices.
+//! Slows pulls down while handlers fail. A broken handler must not turn a whole backlog into dead letters before an
+//! operator notices.
 
 use std::time::Duration;
 
 /// The pause after the first failure; twice as long after each further one.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-/// The longest pause: a mended worker is not kept waiting.
+/// The longest pause, so that a repaired handler soon gets messages again.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Failures in a row.
+/// Counts consecutive failures.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     failures: u32,
 }
 
 impl Pace {
-    /// A message was handled, or not.
+    /// Counts the outcome of one message.
     pub(crate) fn count(&mut self, handled: bool) {
         self.failures = if handled { 0 } else { self.failures.saturating_add(1) };
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_in_a_row_slow_down_and_a_success_ends_that() {
+    fn the_pause_grows_with_each_failure_and_ends_with_a_success() {
         let mut pace = Pace::default();
         let mut pause = |handled| {
             pace.count(handled);

@@ -1,4 +1,4 @@
-//! One request for messages, and its answer.
+//! One pull: the request for messages and its answer.
 
 use std::time::Duration;
 
@@ -20,42 +20,42 @@ use super::{
 };
 use crate::{client::Call, error::RequestError, text::quoted};
 
-/// What a request for messages was answered.
+/// Outcome of a pull.
 #[derive(Debug)]
 pub(crate) enum PullOutcome {
-    /// At least one.
+    /// At least one message.
     Messages(Vec<Delivery>),
     /// The time-out response.
     TimedOut,
 }
 
-/// How many messages are asked for at once. Change the defaults field by field.
+/// Settings of a batch pull. Start with the default and change single fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchOptions {
-    /// How many at the most, 1 to 1000. The answer also ends at 8 MiB, and has one of each group.
+    /// Maximum number of messages, 1 to 1000. A batch also ends at 8 MiB, and has at most one message of each group.
     pub messages_max: usize,
-    /// For how many milliseconds the broker waits for more after the first.
+    /// How long the broker waits for more messages after the first, in milliseconds.
     pub linger_ms: u32,
 }
 
 impl Default for BatchOptions {
-    /// A hundred, and what is there at once: enough to make the round trip cheap, and few enough to be worked on within
-    /// their leases.
+    /// At most 100 messages, without waiting for more: enough to make the round trip cheap, and few enough to process
+    /// within their leases.
     fn default() -> Self {
         Self { messages_max: 100, linger_ms: 0 }
     }
 }
 
-/// What is asked for.
+/// Whether to pull one message or a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PullKind {
     One,
     Batch(BatchOptions),
 }
 
-/// One undertaking to get messages: all its tries bear one id, by which the broker answers a repeat with the messages of
-/// the try whose answer was lost.
+/// A receive attempt: one or more tries under one id. If an answer is lost, the broker recognises the repeat by the id
+/// and answers it with the same messages.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     id: HeaderValue,
@@ -69,7 +69,7 @@ impl Attempt {
 }
 
 impl Shared {
-    /// Asks once.
+    /// Pulls once.
     pub(crate) async fn pull(
         &self,
         kind: PullKind,
@@ -86,7 +86,7 @@ impl Shared {
             _ => return Err(answer.refused()),
         };
         for message in &mut messages {
-            // The lease of a repeat began with a try before, nobody here knows when.
+            // The lease may have begun with an earlier try, at an unknown time.
             message.began_before = repeated;
         }
         Ok(PullOutcome::Messages(messages))
@@ -115,13 +115,13 @@ fn request(source: &Address, options: &ReceiverOptions, kind: PullKind) -> Call 
         target.push(if target.contains('?') { '&' } else { '?' });
         target.push_str(&format!("{name}={value}"));
     }
-    // A channel never holds a request for longer than it was asked to, nor for longer than any channel may.
+    // A channel holds a request at most for the requested wait, and at most for the largest wait of any channel.
     let wait = options.wait_seconds.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX);
     let hold = Duration::from_secs(wait.into()) + Duration::from_millis(linger.unwrap_or(0).into());
     Call { headers, hold, ..Call::new(method, target) }
 }
 
-/// Whether a batch was answered as frames; else it is JSON.
+/// Whether the batch is encoded as frames; otherwise it is JSON.
 pub(crate) fn is_framed(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FRAMES_CONTENT_TYPE)
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_request_says_what_was_asked_for_and_nothing_else() {
+    fn the_request_has_exactly_the_given_parameters() {
         let source = "acme/orders".parse().unwrap();
         let mut options = ReceiverOptions::default();
         let request = |options: &ReceiverOptions, kind| {

@@ -1,4 +1,4 @@
-//! A message that was given out: its content, and the lease that says whose it is.
+//! A received message and its lease.
 
 use std::sync::Arc;
 
@@ -22,39 +22,38 @@ use crate::{
     lease::{ReleaseOptions, SettleError, Verdict},
 };
 
-/// A message in hand. Its lease is renewed by itself for as long as this value lives.
+/// A received message. Its lease is renewed automatically while this value lives.
 ///
-/// [`settle`](Self::settle) it when the work is done. Dropped without that (a panic, an early return), the message is
-/// given back in the background so that the next receiver need not wait for the lease to end; if the process dies
-/// first, the lease ends by itself. Either way the message comes again, and nothing is lost. Where the receiver was
-/// cancelled before, the worker shuts down, and the delivery is not counted.
+/// Call [`settle`](Self::settle) when the work is done. If the value is dropped before (a panic, an early return), the
+/// message is released in the background, so that the next receiver need not wait for the lease to end. If the process
+/// dies first, the lease expires. Either way the message is delivered again, and nothing is lost. If the receiver was
+/// cancelled before the drop, the worker is shutting down, and the delivery is not counted.
 #[derive(Debug)]
 pub struct Received {
-    /// The message's id, the same each time that it is handed out.
+    /// The message's id, the same in each delivery.
     pub id: Uuid,
-    /// The content, byte for byte as it was sent.
+    /// The body, exactly the bytes that were sent.
     pub body: Bytes,
-    /// The headers that came with it, the content's type among them.
+    /// The message's headers, `Content-Type` among them.
     pub headers: HeaderMap,
-    /// How often the message was handed out, this time included: more than 1 means that an earlier receiver did not
-    /// settle it.
+    /// Number of deliveries, including this one. More than 1 means that an earlier receiver did not settle the message.
     pub deliveries: u32,
-    /// When it was stored, by the broker's clock.
+    /// When the message was stored, by the broker's clock.
     pub enqueued_at: Timestamp,
-    /// Its group; of a group at most one message is leased at a time.
+    /// The message group. At most one message of a group is leased at a time.
     pub group: Option<String>,
-    /// Which channel gave the message up, and why; none for a message that came here by itself.
+    /// Origin and cause of a dead letter; `None` for a message that was pushed to this channel.
     pub dead_letter: Option<DeadLetter>,
     lease: String,
     lost: CancellationToken,
     done: CancellationToken,
-    /// Whether the message still has to be given back when this value is dropped.
+    /// Whether dropping this value releases the message.
     release_on_drop: bool,
     shared: Arc<Shared>,
 }
 
 impl Received {
-    /// Takes the messages of one answer in hand and begins to renew their leases.
+    /// Makes the messages of one answer and begins to renew their leases.
     pub(crate) fn all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) -> Vec<Self> {
         let Some(first) = deliveries.first() else { return Vec::new() };
         let (since, began_before) = (first.since, first.began_before);
@@ -88,61 +87,60 @@ impl Received {
         (message, to_renew)
     }
 
-    /// What the content is, as the sender said it; none when it said nothing, or nothing that is text.
+    /// The sender's `Content-Type`; `None` if absent or not ASCII.
     pub fn content_type(&self) -> Option<&str> {
         self.text(header::CONTENT_TYPE.as_str())
     }
 
-    /// Where an answer is awaited, as the sender said it: an address of this broker. None when the sender awaits none, or
-    /// said something that is no address, like a URL: nothing is ever sent elsewhere than to the broker.
+    /// The address in `Reply-To`, where the sender awaits a reply. `None` if absent or not an address of this broker: a
+    /// reply is never sent to a URL or any other place outside the broker.
     pub fn reply_to(&self) -> Option<Address> {
         self.text(wire::REPLY_TO)?.parse().ok()
     }
 
-    /// Which request this message belongs to, as the sender said it.
+    /// The sender's `Correlation-Id`: the request that this message belongs to.
     pub fn correlation_id(&self) -> Option<&str> {
         self.text(wire::CORRELATION_ID)
     }
 
-    /// A header that came with it, as text.
+    /// A header of the message as text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The client that it came by.
     pub(crate) fn client(&self) -> &Client {
         &self.shared.client
     }
 
-    /// The lease's token.
+    /// The lease token.
     pub fn lease(&self) -> &str {
         &self.lease
     }
 
-    /// The work is done: takes the message out of the channel, durably.
+    /// Settles the message: removes it from the channel, durably.
     ///
-    /// Once this was called, the message is not given back by dropping, whatever the outcome: after an unanswered
-    /// settle nobody knows whether it is still there to be given back.
+    /// After this call the message is not released by dropping, even if the call fails: without an answer it is unknown
+    /// whether the message was settled.
     pub async fn settle(self) -> Result<(), SettleError> {
         self.apply_verdict(Verdict::Settle).await
     }
 
-    /// Gives the message back: the next receiver gets it after the channel's back-off.
+    /// Releases the message: the next receiver gets it after the channel's back-off.
     pub async fn release(self) -> Result<(), SettleError> {
         self.apply_verdict(Verdict::Release(ReleaseOptions::default())).await
     }
 
-    /// Gives the message back, with a delay of its own or uncounted.
+    /// Releases the message with a given delay, or without counting the delivery.
     pub async fn release_with(self, options: ReleaseOptions) -> Result<(), SettleError> {
         self.apply_verdict(Verdict::Release(options)).await
     }
 
-    /// Gives the message up: to the dead letters, with this reason for whoever looks at them, at most 255 characters.
+    /// Rejects the message: makes it a dead letter. The reason is stored with it, at most 255 characters.
     pub async fn reject(self, reason: impl Into<String>) -> Result<(), SettleError> {
         self.apply_verdict(Verdict::Reject { reason: Some(reason.into()) }).await
     }
 
-    /// Does what the verdict says.
+    /// Settles, releases or rejects the message.
     pub async fn apply_verdict(mut self, verdict: Verdict) -> Result<(), SettleError> {
         self.release_on_drop = false;
         self.shared.client.apply_verdict(&self.lease, &verdict, self.shared.options.settle_within).await?;
@@ -150,13 +148,13 @@ impl Received {
         Ok(())
     }
 
-    /// Makes the message nobody's to give back, and tells its lease.
+    /// Turns off the release on drop, and returns the lease token.
     pub(crate) fn detach(&mut self) -> String {
         self.release_on_drop = false;
         self.lease.clone()
     }
 
-    /// Tells whoever watches what became of the message.
+    /// Emits the event of an applied verdict.
     pub(crate) fn emit_outcome(&self, verdict: &Verdict) {
         let id = self.id;
         self.shared.events.emit(match verdict {
@@ -166,14 +164,15 @@ impl Received {
         });
     }
 
-    /// Leaves the message leased and stops renewing: whoever has the token settles it, or the lease ends.
+    /// Stops renewing and returns the lease token. The message stays leased until a holder of the token settles it or
+    /// the lease expires.
     pub fn into_lease(mut self) -> String {
         self.release_on_drop = false;
         std::mem::take(&mut self.lease)
     }
 
-    /// Waits until the lease is lost: it ended, by the broker's word or by this machine's clock, and the message may be
-    /// somebody else's. For workers that should stop then. Never returns while the lease holds.
+    /// Waits until the lease is lost: the broker reported its end, or it expired by this machine's clock. Another
+    /// receiver may have the message then, and a worker should stop. Never returns while the lease holds.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
@@ -187,12 +186,12 @@ impl Received {
 impl Drop for Received {
     fn drop(&mut self) {
         self.done.cancel();
-        // Outside a runtime nothing can be transmitted any more, and the lease ends by itself.
+        // Outside a runtime no request can be sent, and the lease expires.
         let (true, Ok(runtime)) = (self.release_on_drop && !self.is_lost(), Handle::try_current()) else {
             return;
         };
         let (shared, lease, id) = (self.shared.clone(), std::mem::take(&mut self.lease), self.id);
-        // A handler that panicked may do so again, whatever the worker is about to do: that delivery counts.
+        // A handler that panicked may panic again on this message, so the delivery counts even during a shutdown.
         let uncounted = shared.options.cancel.is_cancelled() && !std::thread::panicking();
         let options = ReleaseOptions { uncounted, ..ReleaseOptions::default() };
         let release = async move {

@@ -1,5 +1,5 @@
-//! Keeping leases while their messages are being worked on: renewed at a third of their duration, by the monotonic clock.
-//! The messages of one answer are renewed together.
+//! Renewal of leases while their messages are being processed: each time a third of the duration has passed, by the
+//! monotonic clock. The leases of one answer are renewed together.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,17 +11,18 @@ use uuid::Uuid;
 use super::{Shared, events::Event};
 use crate::{lease::SettleError, retry::Backoff};
 
-/// Into how many parts a lease is divided: renewed after the first, there is time for a second and a third try.
+/// A lease is renewed after one of this number of equal parts, which leaves time for a second and a third try.
 const PARTS: u32 = 3;
 
-/// A lease to be lease.
+/// A lease to renew.
 #[derive(Debug)]
 pub(crate) struct LeaseToRenew {
     pub(crate) id: Uuid,
     pub(crate) token: String,
-    /// Cancelled here when the lease is lost.
+    /// Cancelled by this module when the lease is lost.
     pub(crate) lost: CancellationToken,
-    /// Cancelled by the message when it is settled, given back or dropped, and here when there is nothing more to renew.
+    /// Cancelled by the message when it is settled, released or dropped, and by this module when there is nothing left
+    /// to renew.
     pub(crate) done: CancellationToken,
 }
 
@@ -29,15 +30,15 @@ pub(crate) struct LeaseToRenew {
 #[derive(Debug)]
 pub(crate) struct Renewal {
     pub(crate) leases: Vec<LeaseToRenew>,
-    /// For how long: the shortest of them.
+    /// The shortest granted duration.
     pub(crate) granted: Duration,
-    /// When the answer came.
+    /// When the answer arrived.
     pub(crate) since: Instant,
-    /// The leases may have begun earlier than that: the first renewal is due at once.
+    /// The leases may have begun earlier than `since`, so the first renewal is due at once.
     pub(crate) began_before: bool,
 }
 
-/// Renews the leases until each message is done or the broker says that its lease is over.
+/// Renews the leases until each message is done or its lease is lost.
 pub(crate) async fn keep(shared: Arc<Shared>, renewal: Renewal) {
     let done: Vec<_> = renewal.leases.iter().map(|lease| lease.done.clone()).collect();
     tokio::select! {
@@ -49,7 +50,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, renewal: Renewal) {
 async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
     let Renewal { leases, mut granted, since, began_before } = renewal;
     let mut backoff = Backoff::new(shared.client.retry());
-    // Each with the moment from which on the broker may give its message to another.
+    // Each with the time at which it expires, by this machine's clock.
     let mut leases: Vec<(LeaseToRenew, Instant)> =
         leases.into_iter().map(|lease| (lease, since + granted)).collect();
     let mut next = if began_before { since } else { since + granted / PARTS };
@@ -59,14 +60,14 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
         let ends = running.map(|(_, ends)| *ends).min();
         tokio::select! {
             () = sleep_until(next) => {}
-            // Whatever comes of the tries that go on.
+            // A lease that expires is lost, even while a renewal is being retried.
             () = sleep_until(ends.unwrap_or(next)), if ends.is_some() => {
                 let over = |ends: &Instant| *ends <= Instant::now();
                 leases.iter().filter(|(_, ends)| over(ends)).for_each(|(lease, _)| lease.lost.cancel());
                 continue;
             }
         }
-        // Counted from before the request, so that the leases never seem longer than the broker grants them.
+        // Measured from before the request, so that no lease seems to last longer than the broker granted.
         let asked = Instant::now();
         let left = ends.map(|ends| ends.saturating_duration_since(asked));
         let within = left.unwrap_or(granted).min(granted / PARTS);
@@ -86,7 +87,7 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
         }
         granted = shortest.unwrap_or(granted);
         if failed {
-            // The others are renewed once more with those that failed, which does no harm.
+            // Leases that were renewed are renewed again together with the failed ones, which is safe.
             next = Instant::now() + backoff.next(None);
         } else {
             next = asked + granted / PARTS;
@@ -95,28 +96,28 @@ async fn renew_repeatedly(shared: Arc<Shared>, renewal: Renewal) {
     }
 }
 
-/// What was answered for one lease.
+/// Outcome of one lease's renewal.
 enum RenewalOutcome {
     Renewed(Duration),
-    /// Tried again.
+    /// To be retried.
     Failed,
-    /// Nothing more to renew.
+    /// Nothing left to renew.
     Over,
 }
 
-/// Tells what was answered for one lease, and marks it as lost or done.
+/// Emits the event of one lease's renewal, and marks the lease as lost or done.
 fn record(shared: &Shared, lease: &LeaseToRenew, answer: Result<Duration, SettleError>) -> RenewalOutcome {
     let id = lease.id;
     match answer {
-        // Settled or given back meanwhile.
+        // Settled, released or dropped in the meantime.
         _ if lease.done.is_cancelled() => return RenewalOutcome::Over,
-        // No broker grants nothing; one that did would make this spin.
+        // A broker never grants a duration of zero, which would make this loop spin.
         Ok(again) if again.is_zero() => lease.lost.cancel(),
         Ok(granted) => {
             shared.events.emit(Event::Renewed { id, granted });
             return RenewalOutcome::Renewed(granted);
         }
-        // The settle that is under way was faster than this.
+        // A concurrent settle was faster than this renewal.
         Err(SettleError::Settled) => {}
         Err(error) => {
             let over = error.is_lost();

@@ -1,30 +1,29 @@
-//! What a receiver does next, decided from the answer alone.
+//! Decides a receiver's next step from the answer of a pull alone.
 
 use std::time::Duration;
 
 use super::{delivery::Delivery, pull::PullOutcome};
 use crate::error::RequestError;
 
-/// A time-out response that comes sooner than this is answered with a pause: a channel whose waits are zero, or something
-/// on the way that says 204 to everything, must not make the receiver spin.
+/// A time-out response that arrives sooner than this is followed by a pause. A channel with a wait of zero, or a proxy
+/// that answers every request with 204, must not make the receiver spin.
 pub(crate) const EARLY_MAX: Duration = Duration::from_millis(100);
-/// The longest of those pauses, before chance lengthens it: what a message that comes meanwhile waits for at the most.
+/// The longest of these pauses, before jitter: the longest time that a message waits for the pause to end.
 pub(crate) const EARLY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The next step.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The output is what came.
+    /// Return the messages to the caller.
     Deliver(Vec<Delivery>),
-    /// The output is transmitting the request again; after a pause where the response came too early.
+    /// Transmit the request again; after a pause if the time-out response came too early.
     PullAgain { early: bool },
-    /// A passing fault: transmit the request again after a pause.
+    /// A temporary error: transmit the request again after a pause.
     Retry(RequestError),
-    /// Asking again would get the same answer.
+    /// A permanent error: a retry would fail again.
     Fail(RequestError),
 }
 
-/// Decides. `took` is the time from the request to the answer.
+/// Decides the next step. `took` is the time from the request to its answer.
 pub(crate) fn step(asked: Result<PullOutcome, RequestError>, took: Duration, retry_all_errors: bool) -> Step {
     match asked {
         Ok(PullOutcome::Messages(messages)) => Step::Deliver(messages),
@@ -43,18 +42,18 @@ mod tests {
     }
 
     fn foreign() -> RequestError {
-        RequestError::NotABroker { url: "http://broker".into(), reason: "it says 302".into() }
+        RequestError::NotABroker { url: "http://broker".into(), reason: "its status is 302".into() }
     }
 
     #[test]
-    fn a_timeout_response_is_met_by_asking_again() {
+    fn a_timeout_response_leads_to_another_pull() {
         let again = |took| step(Ok(PullOutcome::TimedOut), took, false);
         assert!(matches!(again(Duration::from_secs(10)), Step::PullAgain { early: false }));
         assert!(matches!(again(Duration::from_millis(1)), Step::PullAgain { early: true }));
     }
 
     #[test]
-    fn a_passing_fault_is_retried_and_a_lasting_one_is_told() {
+    fn a_temporary_error_is_retried_and_a_permanent_one_is_returned() {
         assert!(matches!(step(Err(unreachable()), EARLY_MAX, false), Step::Retry(_)));
         assert!(matches!(step(Err(foreign()), EARLY_MAX, false), Step::Fail(_)));
         assert!(matches!(step(Err(foreign()), EARLY_MAX, true), Step::Retry(_)));

@@ -1,5 +1,5 @@
-//! Several workers on one source: messages are asked for as there are hands free, handled side by side, and concluded as
-//! their handlers say.
+//! Concurrent handlers on one source: messages are pulled when handlers are free, handled concurrently, and settled,
+//! released or rejected by the handler's result.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{BatchOptions, ReceiveError, Received, Receiver, events::Event, pace::Pace, pull::PullKind};
 use crate::lease::{ReleaseOptions, Verdict};
 
-/// How messages are worked on. Change the defaults field by field.
+/// Settings of [`Receiver::run`]. Start with the default and change single fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkOptions {
-    /// How many messages are handled at once, at least one.
+    /// Number of messages that are handled concurrently, at least one.
     pub workers: usize,
-    /// After the receiver was cancelled, how long handlers may go on; what is still in hand then is dropped and given
-    /// back, uncounted. Without a limit, every handler ends by itself.
+    /// How long handlers may continue after the receiver was cancelled. Handlers that are still running then are
+    /// dropped, and their messages are released uncounted. `None` waits for every handler to end.
     pub grace: Option<Duration>,
 }
 
@@ -26,17 +26,17 @@ impl Default for WorkOptions {
     }
 }
 
-/// Why a handler did not do its message, and what becomes of it.
+/// Why a handler did not process a message, and how the message leaves the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandlerError {
-    /// It is given back and comes again: after so many seconds; without a number, after the channel's back-off.
+    /// Releases the message, to be delivered again.
     Release {
-        /// The seconds.
+        /// Delay before the next delivery, in seconds; the channel's back-off if `None`.
         delay_seconds: Option<u32>,
     },
-    /// It is given up: trying again would fail again. It goes to the dead letters.
+    /// Rejects the message, because another delivery would fail again: makes it a dead letter.
     Reject {
-        /// Why, for whoever looks at the dead letters; at most 255 characters.
+        /// Reason that is stored with the dead letter; at most 255 characters.
         reason: String,
     },
 }
@@ -53,16 +53,16 @@ impl From<HandlerError> for Verdict {
 }
 
 impl Receiver {
-    /// Asks for messages and hands each to the handler, up to [`WorkOptions::workers`] side by side. `Ok` settles the
-    /// message; [`HandlerError`] gives it back or up. A message's lease is renewed for as long as its handler runs. While
-    /// handlers fail in a row, messages are asked for more slowly, up to 10 s apart.
+    /// Pulls messages and calls the handler for each, up to [`WorkOptions::workers`] concurrently. `Ok` settles the
+    /// message; [`HandlerError`] releases or rejects it. The lease is renewed while the handler runs. While handlers
+    /// fail in a row, pulls slow down, up to 10 s apart.
     ///
-    /// Ends when the receiver is [cancelled](Self::cancellation): it stops pulling, and the handlers finish what is in
-    /// hand. Ends after an error as well, in the same way, and then tells it. Dropping the call drops the handlers, and
-    /// their messages are given back.
+    /// Ends when the receiver is [cancelled](Self::cancellation): it stops pulling, and the running handlers finish. An
+    /// error ends it in the same way and is then returned. Dropping the call drops the handlers, and their messages are
+    /// released.
     ///
-    /// The handlers share the caller's task: what keeps a processor busy belongs on a thread of its own
-    /// (`tokio::task::spawn_blocking`), and a panic ends all of them.
+    /// The handlers share the caller's task. Run CPU-bound work on a thread of its own (`tokio::task::spawn_blocking`).
+    /// A panic ends all handlers.
     pub async fn run<Handler>(&self, options: WorkOptions, handler: Handler) -> Result<(), ReceiveError>
     where
         Handler: AsyncFn(&Received) -> Result<(), HandlerError>,
@@ -72,7 +72,7 @@ impl Receiver {
             let verdict = handler(&message).await.map_or_else(Verdict::from, |()| Verdict::Settle);
             (message, verdict)
         };
-        // The first and the last hold one future at the most.
+        // `pulling` and `applying` hold at most one future each.
         let (mut pulling, mut handling, mut applying) =
             (FuturesUnordered::new(), FuturesUnordered::new(), FuturesUnordered::new());
         let mut decided = Vec::new();
@@ -85,7 +85,7 @@ impl Receiver {
                 pulling.push(self.pull_up_to(workers - in_hand, Instant::now() + pace.pause()));
             }
             if applying.is_empty() && !decided.is_empty() {
-                // Those that are decided while this request is under way go together with the next.
+                // Verdicts that arrive during this request go together with the next one.
                 applying.push(self.apply_verdicts(std::mem::take(&mut decided)));
             }
             if let Some(ended) = ended.take_if(|_| in_hand == 0) {
@@ -117,10 +117,10 @@ impl Receiver {
         }
     }
 
-    /// Asks for up to so many messages, not before that moment.
+    /// Pulls up to `free` messages, not before the given time.
     async fn pull_up_to(&self, free: usize, not_before: Instant) -> Result<Vec<Received>, ReceiveError> {
         self.or_cancelled(sleep_until(not_before)).await?;
-        // A batch is asked for by GET alone.
+        // A batch can be pulled by GET only.
         match free {
             _ if self.shared.options.pull_by_post => self.receive_kind(PullKind::One).await,
             1 => self.receive_kind(PullKind::One).await,

@@ -1,4 +1,5 @@
-//! Many messages by few requests: framed, cut to what one request may carry, and those that may still be stored sent again.
+//! Batch push: many messages in few requests, encoded as frames and split by the limits of one request. Only messages
+//! that may still be stored are sent again.
 
 use std::{ops::Range, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
     rounds::until_all_answered,
 };
 
-/// A message as it travels in a batch.
+/// A message and its encoding in a batch.
 struct Framed {
     message: Message,
     key: String,
@@ -35,12 +36,13 @@ impl Framed {
 }
 
 impl Sender {
-    /// Transmits messages by as few requests as their number and size allow (1000 and 8 MiB each), until each is stored,
-    /// refused for good, or the deadline passes. One result for each, in their order; one does not affect another.
+    /// Transmits messages in as few requests as possible (up to 1000 messages and 8 MiB each), until each is stored or
+    /// permanently refused, or the deadline passes. Returns one result per message, in the same order; a failed message
+    /// does not affect the others.
     ///
-    /// Each message keeps its idempotency key through all tries, so that a repeat is stored once. Only messages that were
-    /// not stored and still may be are sent again. They come after those that were stored: where the order matters more
-    /// than the speed, put them into one batch each, or [`send`](Self::send) one after the other.
+    /// Each message keeps its idempotency key through all tries, so a repeat is not stored twice. Only messages that
+    /// were not stored and may still be are sent again. They are then stored after messages that followed them in the
+    /// batch. If order matters more than speed, [`send`](Self::send) them one after the other.
     pub async fn send_batch(
         &self,
         messages: Vec<Message>,
@@ -51,7 +53,7 @@ impl Sender {
         let mut results = Vec::with_capacity(framed.len());
         for range in cut(framed.iter().map(|framed| framed.frame.len() as u64)) {
             match &framed[range] {
-                // Too large for any batch: the largest message is larger than the largest batch.
+                // Too large for a batch: the largest message is larger than the largest batch.
                 [alone] if alone.frame.len() as u64 > BATCH_BYTES_MAX => {
                     results.push(self.alone(alone, until).await);
                 }
@@ -84,7 +86,6 @@ impl Sender {
         results.map(|(result, key)| result.map_err(|failure| SendError::new(failure, key))).collect()
     }
 
-    /// One try of one request.
     async fn transmit_batch(
         &self,
         body: Vec<u8>,
@@ -105,11 +106,11 @@ impl Sender {
     }
 }
 
-/// What one message's result says.
+/// Reads the result of one message.
 fn receipt(answer: &Answer, result: PushResult) -> Result<Receipt, RequestError> {
     let PushResult { status, id, replayed, problem } = result;
     let malformed =
-        || answer.not_a_broker(format!("the result {status} of a message has no usable id or status"));
+        || answer.not_a_broker(format!("the result {status} of a message has no valid id or status"));
     let status = StatusCode::from_u16(status).map_err(|_| malformed())?;
     if status == StatusCode::CREATED {
         let message_id = id.and_then(|id| id.parse().ok()).ok_or_else(malformed)?;
@@ -120,7 +121,8 @@ fn receipt(answer: &Answer, result: PushResult) -> Result<Receipt, RequestError>
     Err(RequestError::Refused { url: answer.url.clone(), refusal })
 }
 
-/// Which messages go together, by the sizes of their frames in bytes: as many as one request may carry, in their order.
+/// Splits messages into requests by the sizes of their frames in bytes, in order, each with at most the number and
+/// bytes of one request.
 fn cut(sizes: impl Iterator<Item = u64>) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
@@ -144,13 +146,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_cut_by_its_number_of_items_and_by_its_bytes() {
+    fn a_batch_is_split_by_its_number_of_items_and_by_its_bytes() {
         assert_eq!(cut([].into_iter()), []);
         assert_eq!(cut([1; 2001].into_iter()), [0..1000, 1000..2000, 2000..2001]);
         let half = BATCH_BYTES_MAX / 2;
         assert_eq!(cut([half, half, 1].into_iter()), [0..2, 2..3]);
         assert_eq!(cut([half, half + 1].into_iter()), [0..1, 1..2]);
-        // Too large for any: alone.
+        // Too large for a batch: alone.
         assert_eq!(cut([1, BATCH_BYTES_MAX + 1, 1].into_iter()), [0..1, 1..2, 2..3]);
     }
 }

@@ -1,5 +1,5 @@
-//! The transmission module: takes content and a destination, makes the message, and transmits it by POST for retrieval
-//! from the channel, again and again under one idempotency key until it is answered or the caller's deadline passes.
+//! The transmission module: takes a body and a destination, makes the message, and transmits it by POST for retrieval
+//! from the channel. It retries under one idempotency key until the broker answers or the caller's deadline passes.
 
 mod batch;
 mod receipt;
@@ -20,7 +20,7 @@ use crate::{
     retry::{RetryFailure, until_answered},
 };
 
-/// Transmits messages to one destination. Cheap to clone, and usable from many tasks at once.
+/// Transmits messages to one destination. Cheap to clone; can be used by many tasks at once.
 #[derive(Clone)]
 pub struct Sender {
     client: Client,
@@ -28,7 +28,7 @@ pub struct Sender {
     on_retry: Option<Arc<OnRetry>>,
 }
 
-/// Hears of each passing fault and of the pause after it.
+/// Called for each temporary error, with the pause after it.
 type OnRetry = dyn Fn(&RequestError, Duration) + Send + Sync;
 
 impl fmt::Debug for Sender {
@@ -37,32 +37,33 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// How patiently one message is transmitted.
+/// How long one message is retried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// How long to go on trying. Without a deadline: until the broker answers, or the call is dropped.
+    /// How long to retry. `None` retries until the broker answers or the call is dropped.
     pub deadline: Option<Duration>,
-    /// Where the channel is full, have the broker hold each try for so many seconds (`Prefer: wait=N`, RFC 7240): senders
-    /// that wait get room in the order in which they came. Without it, a full channel is asked again after a pause.
+    /// If the channel is full, the broker holds each try for this number of seconds until there is room (`Prefer:
+    /// wait=N`, RFC 7240). Waiting senders get room first come, first served. With `None`, a full channel is retried
+    /// after a pause.
     pub room_wait_seconds: Option<u32>,
 }
 
-/// Why a message was not transmitted, or not for certain.
+/// Why sending a message failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SendError {
-    /// An answer that another try would get again. The message is not stored.
+    /// A permanent error: a retry would fail again. The message is not stored.
     #[error(transparent)]
     Failed(RequestError),
-    /// Nobody knows whether the message is stored: a try may have been stored and its answer lost. Sending it again
-    /// under the same key settles it.
+    /// The deadline passed. The message may be stored or not: the answer to a successful try may be lost. Send it again
+    /// under the same key to be sure.
     #[error(
-        "the deadline passed before the broker answered{because}; the message may be stored or not: send it again \
-         under the idempotency key {key} to be sure", because = because(last)
+        "the deadline passed before the broker answered{because}; the message may be stored: send it again under the \
+         idempotency key {key} to be sure", because = because(last)
     )]
     DeadlinePassed {
-        /// The key of all tries.
+        /// The idempotency key of all tries.
         key: String,
-        /// What the last try met; none when the first was still under way.
+        /// The error of the last finished try; `None` if the first try was still running.
         last: Option<RequestError>,
     },
 }
@@ -89,27 +90,27 @@ fn because(last: &Option<RequestError>) -> String {
 }
 
 impl Sender {
-    /// A sender to this destination.
+    /// Makes a sender for this destination.
     pub fn new(client: &Client, destination: Address) -> Self {
         Self { client: client.clone(), destination, on_retry: None }
     }
 
-    /// The same sender, telling of each passing fault and of the pause before the next try.
+    /// Sets a function to call for each temporary error, with the pause before the next try.
     pub fn on_retry(self, tell: impl Fn(&RequestError, Duration) + Send + Sync + 'static) -> Self {
         Self { on_retry: Some(Arc::new(tell)), ..self }
     }
 
-    /// Where the messages go.
+    /// The destination of the messages.
     pub fn destination(&self) -> &Address {
         &self.destination
     }
 
-    /// Transmits a message until it is stored, however long that takes.
+    /// Transmits a message, and retries without a limit until it is stored.
     pub async fn send(&self, message: Message) -> Result<Receipt, SendError> {
         self.send_with(message, SendOptions::default()).await
     }
 
-    /// Transmits a message until it is stored or the deadline passes.
+    /// Transmits a message, and retries until it is stored or the deadline passes.
     pub async fn send_with(&self, message: Message, options: SendOptions) -> Result<Receipt, SendError> {
         self.send_under(&message.key(), &message, options).await
     }
@@ -127,14 +128,12 @@ impl Sender {
             .map_err(|failure| SendError::new(failure, key.to_owned()))
     }
 
-    /// Tells whoever listens of a pause.
     fn report_retry(&self, error: &RequestError, delay: Duration) {
         if let Some(tell) = &self.on_retry {
             tell(error, delay);
         }
     }
 
-    /// One try.
     async fn transmit(
         &self,
         message: &Message,
@@ -148,7 +147,7 @@ impl Sender {
         };
         if let Some(seconds) = room_wait_seconds {
             let wait = HeaderValue::from_str(&format!("wait={seconds}"));
-            call.headers.insert(header::PREFER, wait.expect("a number makes a header's value"));
+            call.headers.insert(header::PREFER, wait.expect("a number is a valid header value"));
             call.hold = Duration::from_secs(seconds.min(WAIT_SECONDS_MAX).into());
         }
         let answer = self.client.call(call).await?;

@@ -1,23 +1,24 @@
-//! What a 201 says.
+//! The receipt of a stored message, read from a 201.
 
 use restante_wire::header;
 use uuid::Uuid;
 
 use crate::{answer::Answer, error::RequestError};
 
-/// The message is stored.
+/// Receipt of a stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The id that the broker gave the message: a UUIDv7, unique, not an order.
+    /// The message's id, assigned by the broker: a unique UUIDv7. Its order is not the order of the messages.
     pub message_id: Uuid,
-    /// How durably it is stored, in the broker's word: `fsync` means on disk. Empty when the broker did not say.
+    /// The broker's name of the durability; `fsync` means that the message is on disk. Empty if the broker did not send
+    /// it.
     pub durability: String,
-    /// Whether an earlier try, of this call or of another under the same key, had stored it already.
+    /// Whether an earlier try had already stored the message, in this call or in another one under the same key.
     pub replayed: bool,
 }
 
 impl Receipt {
-    /// Reads a 201. One without a message id is not a broker's.
+    /// Reads a 201. An answer without a message id is not a broker's.
     pub(crate) fn read(answer: &Answer) -> Result<Self, RequestError> {
         Ok(Self {
             message_id: answer.required(header::MESSAGE_ID)?,

@@ -132,7 +132,7 @@ async fn the_first_reply_stands_and_the_request_is_settled() {
 async fn nothing_is_sent_where_no_reply_is_awaited_or_to_what_is_no_address() {
     let (broker, message) = one_request(&[], stored).await;
     let error = message.reply(Message::new("seven"), PATIENCE).await.unwrap_err();
-    assert!(matches!(error, ReplyError::NotAwaited(_)), "{error}");
+    assert!(matches!(error, ReplyError::NoReplyTo(_)), "{error}");
     assert_eq!(broker.log().seen.len(), 1);
     let (broker, message) = one_request(&[("reply-to", "http://10.0.0.1/admin")], stored).await;
     assert_eq!(message.reply_to(), None);

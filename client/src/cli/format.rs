@@ -1,4 +1,4 @@
-//! Format as a table for people, and as JSON or YAML for programs. Texts of brokers and messages are escaped by
+//! Output as a table for people, and as JSON or YAML for programs. Texts of brokers and messages are escaped by
 //! [`terminal`]; a JSON parser undoes the escapes.
 
 use comfy_table::{CellAlignment, Table, presets};

@@ -89,10 +89,10 @@ pub(crate) struct ControlArgs {
     pub(crate) control_token_file: PathBuf,
 }
 
-/// Format format.
+/// Output format.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
-    /// Format format
+    /// Output format
     #[arg
 (long, short = 'o', value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

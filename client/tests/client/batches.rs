@@ -1,4 +1,4 @@
-//! The receiver module, many messages at once; and attempts, whose lost answers are fetched again.
+//! The receiver module: batches, and receive attempts that are repeated after a lost answer.
 
 use restante_client::{
     BatchOptions, Counts, ProblemType, Receiver, ReceiverOptions, ReleaseOptions, SettleError, Verdict,
@@ -9,7 +9,9 @@ use crate::support::{
     address,
     broker::{Broker, Seen},
     client,
-    reply::{LEASE, Reply, content, frames, half_content, item, json, nothing, problem, renewed, settled},
+    reply::{
+        LEASE, Reply, delivery, frames, half_delivery, item, json, no_content, problem, renewed, settled,
+    },
     soon,
 };
 
@@ -22,7 +24,7 @@ fn settlements(seen: &Seen) -> Settlements {
 }
 
 #[tokio::test]
-async fn a_batch_is_taken_by_one_request_framed_or_as_json() {
+async fn a_batch_is_received_with_one_request_as_frames_or_json() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => frames([item(1, 30), item(2, 30)]),
         ("GET", _) => json(&PulledBatch { messages: vec![item(1, 30), item(2, 30)] }),
@@ -53,11 +55,11 @@ async fn a_batch_is_taken_by_one_request_framed_or_as_json() {
     assert_eq!(settlements(&log.seen[1]).ack, ["lease-1", "lease-2"]);
     assert_eq!(receiver.counts(), Counts { received: 4, settled: 4, ..Counts::default() });
     soon(receiver.drained()).await;
-    assert_eq!(broker.log().seen.len(), 4, "what is settled is not given back");
+    assert_eq!(broker.log().seen.len(), 4, "a settled message is not released");
 }
 
 #[tokio::test]
-async fn each_message_of_a_batch_may_be_concluded_in_its_own_way_and_is_told_its_own_result() {
+async fn each_message_of_a_batch_has_its_own_verdict_and_result() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", _) => frames((0..3).map(|number| item(number, 30))),
         (_, 1) => problem(503, ProblemType::Busy),
@@ -87,12 +89,12 @@ async fn each_message_of_a_batch_may_be_concluded_in_its_own_way_and_is_told_its
 }
 
 #[tokio::test]
-async fn the_leases_of_a_batch_are_renewed_together_and_only_those_in_hand() {
+async fn the_leases_of_a_batch_are_renewed_together_until_their_messages_are_done() {
     let broker = Broker::start(|seen: &Seen, _| match seen.path.as_str() {
         "/v1/settlements" => settled(&seen.body, 200),
         path if path.contains("/renew") => renewed(1),
         path if path.contains("/batches/") => frames((0..3).map(|number| item(number, 1))),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let receiver = receiver(&broker);
@@ -102,7 +104,7 @@ async fn the_leases_of_a_batch_are_renewed_together_and_only_those_in_hand() {
         bulk.filter(|asked| asked.renew.iter().map(|renew| renew.lease.as_str()).eq(leases.iter().copied()))
             .count()
     };
-    // More than a lease's time: without renewals they would be lost by then.
+    // Longer than a lease: without renewals, the leases would be lost.
     broker.until(|log| renewals(log, &["lease-0", "lease-1", "lease-2"]) >= 4).await;
     assert!(messages.iter().all(|message| !message.is_lost()));
     messages.remove(1).settle().await.unwrap();
@@ -113,8 +115,9 @@ async fn the_leases_of_a_batch_are_renewed_together_and_only_those_in_hand() {
 }
 
 #[tokio::test]
-async fn nothing_is_a_timeout_response_for_a_batch_too() {
-    let broker = Broker::start(|_, number| if number < 3 { nothing() } else { frames([item(0, 30)]) }).await;
+async fn an_empty_batch_pull_is_a_timeout_response() {
+    let broker =
+        Broker::start(|_, number| if number < 3 { no_content() } else { frames([item(0, 30)]) }).await;
     let receiver = receiver(&broker);
     let once = receiver.receive_batch_once(BatchOptions::default(), None).await.unwrap();
     assert!(once.is_empty());
@@ -127,10 +130,10 @@ async fn nothing_is_a_timeout_response_for_a_batch_too() {
 async fn a_request_whose_answer_was_lost_is_repeated_under_its_attempt_id() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => Reply::Cut,
-        ("GET", 1) => half_content("first"),
+        ("GET", 1) => half_delivery("first"),
         ("GET", 2) => problem(409, ProblemType::AttemptRepeated),
-        ("GET", 3) => content("first", 300),
-        ("GET", _) if seen.path.contains("/messages/") => nothing(),
+        ("GET", 3) => delivery("first", 300),
+        ("GET", _) if seen.path.contains("/messages/") => no_content(),
         _ => renewed(300),
     })
     .await;
@@ -140,18 +143,19 @@ async fn a_request_whose_answer_was_lost_is_repeated_under_its_attempt_id() {
     let ids: Vec<_> = log.seen.iter().map(|seen| seen.header("receive-attempt-id").to_owned()).collect();
     assert!(ids[0].len() == 38 && ids[0].starts_with('"'), "{ids:?}");
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    // Nobody knows since when that lease runs: it is renewed at once.
+    // The lease may have begun with the first try, so it is renewed at once.
     let renewal = format!("POST /v1/leases/{LEASE}/renew?lease=300");
     broker.until(|log| log.count(&renewal) == 1).await;
     drop(message);
     assert!(receiver.receive_once(None).await.unwrap().is_none());
     let asked: Vec<_> = broker.log().seen.into_iter().filter(|seen| seen.method == "GET").collect();
-    assert_ne!(asked[4].header("receive-attempt-id"), ids[0], "another undertaking is another attempt");
+    assert_ne!(asked[4].header("receive-attempt-id"), ids[0], "another pull is another attempt");
 }
 
 #[tokio::test]
 async fn after_a_timeout_response_a_new_attempt_begins() {
-    let broker = Broker::start(|_, number| if number < 2 { nothing() } else { content("hello", 30) }).await;
+    let broker =
+        Broker::start(|_, number| if number < 2 { no_content() } else { delivery("hello", 30) }).await;
     soon(receiver(&broker).receive()).await.unwrap();
     let mut ids: Vec<_> =
         broker.log().seen[..3].iter().map(|seen| seen.header("receive-attempt-id").to_owned()).collect();
@@ -161,9 +165,9 @@ async fn after_a_timeout_response_a_new_attempt_begins() {
 }
 
 #[tokio::test]
-async fn a_message_tells_its_group_and_why_another_channel_gave_it_up() {
+async fn a_message_has_its_group_and_its_dead_letter_cause() {
     let broker = Broker::start(|_, _| {
-        let Reply::Answer(mut response) = content("hello", 30) else { unreachable!() };
+        let Reply::Answer(mut response) = delivery("hello", 30) else { unreachable!() };
         for (name, value) in [
             ("message-group", "customer-7"),
             ("message-dead-letter-cause", "rejected"),

@@ -1,4 +1,4 @@
-//! Looking at messages without taking them; dead letters redriven and purged.
+//! Peeking at messages; redriving and purging dead letters.
 
 use restante_client::{
     Control, OptionsError, PeekOptions, PeekState, PeekedBatch, ProblemType, Purge, Purged, PurgedState,
@@ -16,7 +16,7 @@ use crate::support::{
 const UID: uuid::Uuid = uuid::Uuid::from_u128(7);
 
 #[tokio::test]
-async fn a_peek_asks_for_a_state_and_goes_on_where_the_last_ended() {
+async fn a_peek_has_a_state_and_continues_after_the_last_page() {
     let note = DeadLetterNote {
         cause: DeadLetterCause::Rejected,
         reason: Some("no bolts".into()),
@@ -44,7 +44,7 @@ async fn a_peek_asks_for_a_state_and_goes_on_where_the_last_ended() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
+async fn a_redrive_is_retried_under_one_key_with_the_control_token() {
     let broker = Broker::start(|_, number| match number {
         0 => Reply::Cut,
         1 => json(&Redriven { moved: 3, left: 1, ..Redriven::default() }),
@@ -68,7 +68,7 @@ async fn dead_letters_are_redriven_under_one_key_and_the_control_ports_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_is_refused_without_repeating_it() {
+async fn an_invalid_control_token_is_refused_without_printing_it() {
     let error = Control::new(options("http://127.0.0.1:9"), "sec\nret").unwrap_err();
     assert!(
         matches!(error, OptionsError::ControlToken(ControlTokenError::Lines))

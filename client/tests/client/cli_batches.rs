@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::support::{
     broker::{Broker, Log, Seen},
     command::{command, run, run_with, signal, stderr, text},
-    reply::{ID, Reply, frames, item, json, nothing, result, settled},
+    reply::{ID, Reply, frames, item, json, no_content, result, settled},
     soon,
 };
 
@@ -25,7 +25,7 @@ async fn storing() -> Broker {
 }
 
 #[tokio::test]
-async fn a_batch_is_a_json_message_a_line() {
+async fn each_line_of_a_batch_is_a_message_in_json() {
     let broker = storing().await;
     let input =
         b"{\"content\":\"one\",\"group\":\"g\"}\n\n{\"content64\":\"AP8=\",\"headers\":{\"meta-a\":\"b\"}}";
@@ -45,7 +45,7 @@ async fn a_batch_is_a_json_message_a_line() {
 }
 
 #[tokio::test]
-async fn a_batch_of_lines_takes_each_as_it_is_and_as_many_requests_as_it_needs() {
+async fn a_batch_of_lines_sends_each_unchanged_in_several_requests_if_needed() {
     let broker = storing().await;
     let arguments = ["push", "demo/orders", "--batch", "--lines", "--group", "g"];
     let sent = run_with(&broker.url, &arguments, "line\n".repeat(1001).as_bytes()).await;
@@ -58,7 +58,7 @@ async fn a_batch_of_lines_takes_each_as_it_is_and_as_many_requests_as_it_needs()
 }
 
 #[tokio::test]
-async fn a_refused_message_of_a_batch_is_told_by_its_line_and_the_others_are_sent() {
+async fn a_refused_message_of_a_batch_is_reported_with_its_line_and_the_others_are_sent() {
     let broker = Broker::start(|_, _| {
         let refused = result(413, Some(ProblemType::MessageTooLarge));
         json(&PushResults { results: vec![result(201, None), refused, result(201, None)] })
@@ -67,18 +67,18 @@ async fn a_refused_message_of_a_batch_is_told_by_its_line_and_the_others_are_sen
     let sent = run_with(&broker.url, &["push", "demo/orders", "--batch", "--lines"], b"1\n2\n3\n").await;
     assert_eq!(sent.status.code(), Some(4));
     let said = stderr(&sent);
-    assert!(said.contains("line 2 is not sent") && said.contains("and 2 are"), "{said}");
+    assert!(said.contains("failed to send line 2") && said.contains("and sent 2"), "{said}");
     assert_eq!(sent.stdout, format!("{ID}\n").repeat(2).as_bytes());
 
     let sent = run_with(&broker.url, &["push", "demo/orders", "--batch"], b"seven bolts\n").await;
     assert_eq!(sent.status.code(), Some(1));
-    assert!(stderr(&sent).contains("line 1 is no message"), "{}", stderr(&sent));
+    assert!(stderr(&sent).contains("line 1 is invalid"), "{}", stderr(&sent));
     assert_eq!(broker.log().seen.len(), 1);
 }
 
 #[tokio::test]
-async fn a_line_that_cannot_be_obeyed_is_refused_by_its_number_and_nothing_of_the_batch_is_sent() {
-    let broker = Broker::start(|_, _| nothing()).await;
+async fn an_invalid_line_is_refused_with_its_number_and_its_batch_is_not_sent() {
+    let broker = Broker::start(|_, _| no_content()).await;
     for (line, options, told) in [
         (r#"{"body": "important"}"#, &[][..], "body is an unknown field"),
         (r#"{"content": "a", "delay": 60}"#, &[], "delay is an unknown field (did you mean delaySeconds?)"),
@@ -118,13 +118,13 @@ async fn a_line_that_cannot_be_obeyed_is_refused_by_its_number_and_nothing_of_th
         let sent = run_with(&broker.url, &arguments, input.as_bytes()).await;
         let said = stderr(&sent);
         assert_eq!(sent.status.code(), Some(1), "{line}: {said}");
-        assert!(said.contains("line 2 is no message") && said.contains(told), "{line}: {said}");
+        assert!(said.contains("line 2 is invalid") && said.contains(told), "{line}: {said}");
     }
     assert_eq!(broker.log().seen.len(), 0);
 }
 
 #[tokio::test]
-async fn a_header_that_a_message_has_once_is_given_once() {
+async fn a_single_valued_header_given_twice_is_refused() {
     let broker = Broker::start(|_, _| crate::support::reply::stored()).await;
     for options in [
         &["push", "demo/orders", "-t", "a/b", "-H", "Content-Type: c/d"][..],
@@ -154,13 +154,13 @@ async fn a_push_has_a_group_a_delay_a_time_to_live_and_may_wait_for_room() {
     assert_eq!(bad.status.code(), Some(2), "{}", stderr(&bad));
 }
 
-/// A broker that gives out so many messages at once, and then nothing until somebody hangs up.
+/// A broker that delivers `count` messages at once, and then holds pulls until the client hangs up.
 async fn with_messages(count: usize) -> Broker {
     Broker::start(move |seen: &Seen, number| match seen.method.as_str() {
         "GET" if number == 0 => frames((0..count).map(|number| item(number, 30))),
         "GET" => Reply::Hang,
         _ if seen.path == "/v1/settlements" => settled(&seen.body, 204),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await
 }
@@ -183,7 +183,7 @@ async fn several_messages_are_pulled_at_once_and_settled_together() {
 }
 
 #[tokio::test]
-async fn several_commands_run_at_once_and_a_signal_lets_them_finish() {
+async fn several_commands_run_concurrently_and_finish_after_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let gate = folder.path().join("gate");
     let broker = with_messages(2).await;
@@ -191,7 +191,7 @@ async fn several_commands_run_at_once_and_a_signal_lets_them_finish() {
     let arguments = ["pull", "demo/orders", "--follow", "--workers", "2", "--exec", "sh", "-c", &script];
     let mut child = command(&broker.url, &arguments).stderr(Stdio::inherit()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The second begins while the first runs.
+    // The second command begins while the first one runs.
     for _ in 0..2 {
         assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("begun"));
     }
@@ -205,10 +205,10 @@ async fn several_commands_run_at_once_and_a_signal_lets_them_finish() {
 }
 
 #[tokio::test]
-async fn a_command_may_reject_its_message_by_its_exit_code() {
+async fn a_command_can_reject_its_message_by_its_exit_code() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
-        ("GET", 0) => crate::support::reply::content("work", 30),
-        _ => nothing(),
+        ("GET", 0) => crate::support::reply::delivery("work", 30),
+        _ => no_content(),
     })
     .await;
     let arguments = ["pull", "demo/orders", "--reject-on", "65", "--exec", "sh", "-c", "exit 65"];

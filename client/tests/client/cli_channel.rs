@@ -38,7 +38,7 @@ async fn two_pages() -> Broker {
 }
 
 #[tokio::test]
-async fn messages_are_looked_at_in_pages_as_a_table_or_json() {
+async fn messages_are_peeked_at_in_pages_as_a_table_or_json() {
     let broker = two_pages().await;
     let shown = run(&broker.url, &["peek", "demo/orders", "--state", "delayed"]).await;
     assert!(shown.status.success(), "{}", stderr(&shown));
@@ -119,9 +119,9 @@ async fn dead_letters_are_redriven_and_purged_through_the_control_port() {
 }
 
 #[tokio::test]
-async fn a_redrive_that_moves_nothing_says_where_the_letters_are_and_fails_if_there_are_any() {
+async fn a_redrive_that_moves_nothing_reports_where_the_dead_letters_are_and_fails_if_there_are_any() {
     let redriven = [
-        (Redriven::default(), 0, "no dead letters of demo/orders were found"),
+        (Redriven::default(), 0, "no dead letters found: none of demo/orders"),
         (
             Redriven {
                 moved: 0,
@@ -156,7 +156,7 @@ async fn a_redrive_that_moves_nothing_says_where_the_letters_are_and_fails_if_th
 }
 
 #[tokio::test]
-async fn without_the_control_ports_token_nothing_is_asked_for() {
+async fn without_the_control_token_no_request_is_sent() {
     let broker = two_pages().await;
     let ended = run(&broker.url, &["dead-letters", "purge", "demo/orders"]).await;
     assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));

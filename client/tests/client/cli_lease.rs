@@ -5,7 +5,7 @@ use restante_client::ProblemType;
 use crate::support::{
     broker::{Broker, Seen},
     command::{run, stderr},
-    reply::{LEASE, answer, nothing, problem, renewed},
+    reply::{LEASE, answer, no_content, problem, renewed},
 };
 
 const STATS: &str = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace":"demo","name":"orders","ready":12,
@@ -15,7 +15,7 @@ const STATS: &str = r#"{"uid":"00000000-0000-0000-0000-000000000001","namespace"
 async fn a_lease_is_settled_released_rejected_and_renewed_by_its_token() {
     let broker = Broker::start(|seen: &Seen, _| match seen.path.contains("/renew") {
         true => renewed(45),
-        false => nothing(),
+        false => no_content(),
     })
     .await;
     for (arguments, printed) in [
@@ -42,7 +42,7 @@ async fn a_lease_is_settled_released_rejected_and_renewed_by_its_token() {
 
 #[tokio::test]
 async fn a_lease_may_be_given_as_its_location_and_its_absolute_url() {
-    let broker = Broker::start(|_, _| nothing()).await;
+    let broker = Broker::start(|_, _| no_content()).await;
     for lease in
         [format!("/v1/leases/{LEASE}"), format!("https://broker.example.com/prefix/v1/leases/{LEASE}")]
     {
@@ -56,7 +56,7 @@ async fn a_lease_may_be_given_as_its_location_and_its_absolute_url() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_over_is_exit_code_4_and_the_reason() {
+async fn an_expired_lease_is_exit_code_4_with_the_reason() {
     let broker = Broker::start(|_, _| problem(410, ProblemType::LeaseSuperseded)).await;
     let ended = run(&broker.url, &["settle", LEASE]).await;
     assert_eq!(ended.status.code(), Some(4));
@@ -64,7 +64,7 @@ async fn a_lease_that_is_over_is_exit_code_4_and_the_reason() {
 }
 
 #[tokio::test]
-async fn counts_are_a_table_json_or_yaml() {
+async fn statistics_are_printed_as_a_table_json_or_yaml() {
     let broker = Broker::start(|_, _| answer(200, &[("content-type", "application/json")], STATS)).await;
     let shown = async |form: &str| {
         let ended = run(&broker.url, &["channel", "demo/orders", "demo/more", "-o", form]).await;
@@ -84,7 +84,7 @@ async fn counts_are_a_table_json_or_yaml() {
 }
 
 #[tokio::test]
-async fn an_unknown_channel_is_exit_code_4_and_its_name() {
+async fn an_unknown_channel_is_exit_code_4_with_its_name() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::ChannelUnknown)).await;
     let ended = run(&broker.url, &["channel", "demo/orders"]).await;
     assert_eq!(ended.status.code(), Some(4));

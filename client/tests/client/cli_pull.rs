@@ -8,17 +8,17 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::support::{
     broker::{Broker, Seen},
     command::{command, run, signal, stderr, text},
-    reply::{ID, LEASE, Reply, content, nothing, problem, renewed},
+    reply::{ID, LEASE, Reply, delivery, no_content, problem, renewed},
     soon,
 };
 
-/// A broker that gives out one message and then nothing until somebody hangs up.
+/// A broker that delivers one message, and then holds pulls until the client hangs up.
 async fn one_message(body: &'static [u8], lease_seconds: u32) -> Broker {
     Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
-        ("GET", 0) => content(body, lease_seconds),
+        ("GET", 0) => delivery(body, lease_seconds),
         ("GET", _) => Reply::Hang,
         _ if seen.path.contains("/renew") => renewed(lease_seconds),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await
 }
@@ -32,7 +32,7 @@ fn released(broker: &Broker) -> usize {
 }
 
 #[tokio::test]
-async fn a_message_is_written_byte_for_byte_and_then_settled() {
+async fn a_message_is_written_unchanged_and_then_settled() {
     let broker = one_message(b"\0\xffno newline", 30).await;
     let pulled = run(&broker.url, &["pull", "demo/orders", "--wait", "7", "--lease", "9"]).await;
     assert!(pulled.status.success(), "{}", stderr(&pulled));
@@ -43,25 +43,25 @@ async fn a_message_is_written_byte_for_byte_and_then_settled() {
 }
 
 #[tokio::test]
-async fn nothing_within_the_wait_is_exit_code_3() {
-    let broker = Broker::start(|_, _| nothing()).await;
+async fn no_message_within_the_wait_is_exit_code_3() {
+    let broker = Broker::start(|_, _| no_content()).await;
     let pulled = run(&broker.url, &["pull", "demo/orders"]).await;
     assert_eq!(pulled.status.code(), Some(3));
     assert!(pulled.stdout.is_empty());
     assert_eq!(stderr(&pulled), "");
     let pulled = run(&broker.url, &["pull", "demo/orders", "--verbose"]).await;
     assert_eq!(pulled.status.code(), Some(3));
-    assert_eq!(stderr(&pulled), "restante: time-out response: nothing came within the wait\n");
+    assert_eq!(stderr(&pulled), "restante: time-out response: no message within the wait\n");
     assert_eq!(broker.log().seen.len(), 2);
 }
 
 #[tokio::test]
-async fn follow_may_begin_before_its_channel() {
+async fn follow_can_start_before_its_channel_exists() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => problem(404, ProblemType::AddressUnknown),
-        ("GET", 1) => content("first", 30),
+        ("GET", 1) => delivery("first", 30),
         ("GET", _) => Reply::Hang,
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let child = command(&broker.url, &["pull", "demo/orders", "-f", "--retry-all-errors"]).spawn().unwrap();
@@ -69,11 +69,11 @@ async fn follow_may_begin_before_its_channel() {
     signal(&child, "TERM").await;
     let pulled = soon(child.wait_with_output()).await.unwrap();
     assert_eq!((pulled.status.code(), pulled.stdout.as_slice()), (Some(0), &b"first"[..]));
-    assert!(stderr(&pulled).contains("asking again in"), "{}", stderr(&pulled));
+    assert!(stderr(&pulled).contains("retrying in"), "{}", stderr(&pulled));
 }
 
 #[tokio::test]
-async fn a_refusal_is_exit_code_4_and_a_broker_that_is_not_there_is_5() {
+async fn a_refusal_is_exit_code_4_and_an_unreachable_broker_is_5() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let pulled = run(&broker.url, &["pull", "demo/orders"]).await;
     assert_eq!(pulled.status.code(), Some(4), "{}", stderr(&pulled));
@@ -84,7 +84,7 @@ async fn a_refusal_is_exit_code_4_and_a_broker_that_is_not_there_is_5() {
 }
 
 #[tokio::test]
-async fn a_message_that_could_not_be_written_is_given_back_and_not_settled() {
+async fn a_message_that_could_not_be_written_is_released_and_not_settled() {
     let broker = one_message(b"lost?", 30).await;
     let full = run(&broker.url, &["pull", "demo/orders", "-O", "/dev/full"]).await;
     assert_eq!(full.status.code(), Some(1));
@@ -100,11 +100,11 @@ async fn a_message_that_could_not_be_written_is_given_back_and_not_settled() {
 }
 
 #[tokio::test]
-async fn a_file_is_written_when_there_is_a_message_and_left_alone_otherwise() {
+async fn a_file_is_written_only_if_there_is_a_message() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("message");
     std::fs::write(&file, "older and longer").unwrap();
-    let broker = Broker::start(|_, _| nothing()).await;
+    let broker = Broker::start(|_, _| no_content()).await;
     run(&broker.url, &["pull", "demo/orders", "-O", text(&file)]).await;
     assert_eq!(std::fs::read(&file).unwrap(), b"older and longer");
     let broker = one_message(b"new", 30).await;
@@ -114,7 +114,7 @@ async fn a_file_is_written_when_there_is_a_message_and_left_alone_otherwise() {
 }
 
 #[tokio::test]
-async fn without_settling_the_lease_is_printed_apart_from_the_content() {
+async fn with_no_settle_the_lease_is_printed_apart_from_the_body() {
     let broker = one_message(b"content", 30).await;
     let pulled = run(&broker.url, &["pull", "demo/orders", "--no-settle"]).await;
     assert_eq!(pulled.stdout, b"content");
@@ -129,13 +129,13 @@ async fn without_settling_the_lease_is_printed_apart_from_the_content() {
 }
 
 #[tokio::test]
-async fn follow_meets_timeouts_by_asking_again_and_ends_cleanly_on_a_signal() {
+async fn follow_pulls_again_after_timeout_responses_and_ends_cleanly_on_a_signal() {
     for name in ["TERM", "INT"] {
         let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
-            ("GET", 0 | 1) => nothing(),
-            ("GET", 2 | 4) => content("line", 30),
+            ("GET", 0 | 1) => no_content(),
+            ("GET", 2 | 4) => delivery("line", 30),
             ("GET", _) => Reply::Hang,
-            _ => nothing(),
+            _ => no_content(),
         })
         .await;
         let arguments = ["pull", "demo/orders", "--follow", "--lines", "--verbose"];
@@ -146,13 +146,13 @@ async fn follow_meets_timeouts_by_asking_again_and_ends_cleanly_on_a_signal() {
         assert_eq!(pulled.status.code(), Some(0), "{name}: {}", stderr(&pulled));
         assert_eq!(pulled.stdout, b"line\nline\n");
         assert_eq!(settled(&broker), 2);
-        assert_eq!(stderr(&pulled).matches("asked again").count(), 2, "{}", stderr(&pulled));
+        assert_eq!(stderr(&pulled).matches("request transmitted again").count(), 2, "{}", stderr(&pulled));
         broker.until(|log| log.hung_up == 1).await;
     }
 }
 
 #[tokio::test]
-async fn follow_stops_without_settling_when_nobody_reads_any_more() {
+async fn follow_stops_without_settling_when_its_output_is_closed() {
     let broker = one_message(&[b'x'; 1 << 20], 30).await;
     let mut child = command(&broker.url, &["pull", "demo/orders", "--follow"]).spawn().unwrap();
     drop(child.stdout.take());
@@ -162,7 +162,7 @@ async fn follow_stops_without_settling_when_nobody_reads_any_more() {
 }
 
 #[tokio::test]
-async fn a_command_gets_the_content_and_says_what_becomes_of_the_message() {
+async fn a_command_gets_the_body_and_decides_by_its_exit_code() {
     let script = r#"cat; echo "|$RESTANTE_MESSAGE_ID|$RESTANTE_DELIVERIES|$RESTANTE_CONTENT_TYPE""#;
     let broker = one_message(b"work", 30).await;
     let pulled = run(&broker.url, &["pull", "demo/orders", "--exec", "sh", "-c", script]).await;
@@ -183,7 +183,7 @@ async fn a_command_gets_the_content_and_says_what_becomes_of_the_message() {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_read_its_input_is_not_waited_for_to_do_so() {
+async fn a_command_need_not_read_its_input() {
     let broker = one_message(&[b'x'; 1 << 20], 30).await;
     let pulled = run(&broker.url, &["pull", "demo/orders", "--exec", "true"]).await;
     assert!(pulled.status.success(), "{}", stderr(&pulled));
@@ -191,7 +191,7 @@ async fn a_command_that_does_not_read_its_input_is_not_waited_for_to_do_so() {
 }
 
 #[tokio::test]
-async fn a_lease_is_renewed_while_the_command_runs_and_a_signal_lets_it_finish() {
+async fn a_lease_is_renewed_while_the_command_runs_and_the_command_finishes_after_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let gate = folder.path().join("gate");
     let broker = one_message(b"work", 1).await;
@@ -211,19 +211,19 @@ async fn a_lease_is_renewed_while_the_command_runs_and_a_signal_lets_it_finish()
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_the_command_and_gives_the_message_back() {
+async fn a_second_signal_kills_the_command_and_releases_the_message() {
     let broker = one_message(b"work", 30).await;
     let arguments = ["pull", "demo/orders", "--follow", "--exec", "sh", "-c", "echo begun; exec sleep 600"];
     let mut child = command(&broker.url, &arguments).stderr(Stdio::inherit()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(soon(lines.next_line()).await.unwrap().as_deref(), Some("begun"));
-    // Two signals of one kind may become one: each is another kind.
+    // Two signals of the same kind may be merged into one, so the second is of another kind.
     signal(&child, "TERM").await;
     signal(&child, "INT").await;
     let status = soon(child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(130));
     let uncounted = format!("POST /v1/leases/{LEASE}/release?uncounted=true");
     assert_eq!((settled(&broker), broker.log().count(&uncounted)), (0, 1));
-    // The command's end of the pipe is closed: it is gone.
+    // The command's end of the pipe is closed, so the command has ended.
     assert_eq!(soon(lines.next_line()).await.unwrap(), None);
 }

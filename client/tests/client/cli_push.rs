@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn standard_input_is_one_message_byte_for_byte() {
+async fn standard_input_is_sent_unchanged_as_one_message() {
     let broker = Broker::start(|_, _| stored()).await;
     let content = b"line\nline\r\n\0\xff";
     let arguments = ["push", "demo/orders", "-t", "text/plain", "-H", "Meta-Colour: red"];
@@ -35,7 +35,7 @@ async fn a_file_is_one_message() {
 }
 
 #[tokio::test]
-async fn each_line_is_a_message_under_a_key_of_its_own_in_order() {
+async fn each_line_is_sent_in_order_with_its_own_idempotency_key() {
     let broker = Broker::start(|_, _| stored()).await;
     let arguments = ["push", "demo/orders", "--lines", "--idempotency-key", "job"];
     let pushed = run_with(&broker.url, &arguments, b"one\n\nthree").await;
@@ -47,7 +47,7 @@ async fn each_line_is_a_message_under_a_key_of_its_own_in_order() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_refused_is_named_with_how_many_are_sent() {
+async fn a_refused_line_is_reported_with_the_number_of_sent_messages() {
     let broker = Broker::start(|_, number| match number {
         0 => stored(),
         _ => problem(413, ProblemType::MessageTooLarge),
@@ -56,12 +56,12 @@ async fn a_line_that_is_refused_is_named_with_how_many_are_sent() {
     let pushed = run_with(&broker.url, &["push", "demo/orders", "--lines"], b"one\ntwo\nthree\n").await;
     assert_eq!(pushed.status.code(), Some(4));
     let said = stderr(&pushed);
-    assert!(said.contains("line 2") && said.contains("1 before it"), "{said}");
+    assert!(said.contains("line 2") && said.contains("1 messages before it"), "{said}");
     assert_eq!(broker.log().seen.len(), 2);
 }
 
 #[tokio::test]
-async fn a_passing_fault_is_told_and_tried_again() {
+async fn a_temporary_error_is_reported_and_retried() {
     let broker = Broker::start(|_, number| match number {
         0 => problem(503, ProblemType::Busy),
         _ => stored(),
@@ -70,11 +70,11 @@ async fn a_passing_fault_is_told_and_tried_again() {
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert!(pushed.status.success());
     let said = stderr(&pushed);
-    assert!(said.contains("The broker is busy (503)") && said.contains("trying again in 0."), "{said}");
+    assert!(said.contains("The broker is busy (503)") && said.contains("retrying in 0."), "{said}");
 }
 
 #[tokio::test]
-async fn a_refusal_is_exit_code_4_in_the_brokers_words() {
+async fn a_refusal_is_exit_code_4_with_the_brokers_detail() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let pushed = run(&broker.url, &["push", "demo/orders"]).await;
     assert_eq!(pushed.status.code(), Some(4));
@@ -84,7 +84,7 @@ async fn a_refusal_is_exit_code_4_in_the_brokers_words() {
 }
 
 #[tokio::test]
-async fn a_passed_deadline_is_exit_code_5_and_names_the_key() {
+async fn a_passed_deadline_is_exit_code_5_with_the_idempotency_key() {
     let broker = Broker::start(|_, _| Reply::Hang).await;
     let arguments = ["push", "demo/orders", "--deadline", "0.2", "--idempotency-key", "job-7"];
     let pushed = run(&broker.url, &arguments).await;
@@ -93,7 +93,7 @@ async fn a_passed_deadline_is_exit_code_5_and_names_the_key() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_used_are_exit_code_2_and_send_nothing() {
+async fn invalid_arguments_are_exit_code_2_and_send_nothing() {
     let broker = Broker::start(|_, _| stored()).await;
     for arguments in [
         &["push", "Demo/orders"][..],

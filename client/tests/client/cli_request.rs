@@ -3,13 +3,13 @@
 use crate::support::{
     broker::{Broker, Seen},
     command::{command, run, run_with, stderr},
-    reply::{ID, LEASE, Reply, content, nothing, stored},
+    reply::{ID, LEASE, Reply, delivery, no_content, stored},
     soon,
 };
 
 /// A message with these headers.
 fn with(body: &'static str, headers: &[(&'static str, &str)]) -> Reply {
-    let Reply::Answer(mut response) = content(body, 30) else { unreachable!() };
+    let Reply::Answer(mut response) = delivery(body, 30) else { unreachable!() };
     for (name, value) in headers {
         response.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -25,7 +25,7 @@ async fn a_request_prints_its_reply_and_settles_it() {
             stored()
         }
         "GET" => with("seven", &[("correlation-id", &asked.lock().unwrap())]),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let arguments = ["request", "demo/work", "--reply-to", "demo/replies", "-t", "text/plain"];
@@ -41,7 +41,7 @@ async fn a_request_prints_its_reply_and_settles_it() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_reply_in_time_is_exit_code_3_and_a_url_is_no_reply_address() {
+async fn a_request_without_a_reply_in_time_is_exit_code_3_and_a_url_is_not_a_reply_address() {
     let broker = Broker::start(|seen: &Seen, _| match seen.method.as_str() {
         "POST" => stored(),
         _ => Reply::Hang,
@@ -50,7 +50,7 @@ async fn a_request_without_a_reply_in_time_is_exit_code_3_and_a_url_is_no_reply_
     let arguments = ["request", "demo/work", "--reply-to", "demo/replies", "--timeout", "0.3"];
     let ended = run(&broker.url, &arguments).await;
     assert_eq!(ended.status.code(), Some(3), "{}", stderr(&ended));
-    assert!(stderr(&ended).contains("no reply came within 0.3 s"), "{}", stderr(&ended));
+    assert!(stderr(&ended).contains("no reply arrived within 0.3 s"), "{}", stderr(&ended));
     let ended = run(&broker.url, &["request", "demo/work", "--reply-to", "http://10.0.0.1/"]).await;
     assert_eq!(ended.status.code(), Some(2), "{}", stderr(&ended));
 }
@@ -60,7 +60,7 @@ async fn a_command_replies_to_its_message_before_the_message_is_settled() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => with("how many?", &[("reply-to", "demo/replies"), ("correlation-id", "c-1")]),
         ("POST", _) => stored(),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let script = format!("tr a-z A-Z | {} reply > /dev/null", env!("CARGO_BIN_EXE_restante"));
@@ -75,14 +75,14 @@ async fn a_command_replies_to_its_message_before_the_message_is_settled() {
 }
 
 #[tokio::test]
-async fn a_message_that_awaits_no_reply_gets_none() {
+async fn a_message_without_a_reply_address_gets_no_reply() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => with("hello", &[("reply-to", "http://10.0.0.1/")]),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let script = format!("{} reply", env!("CARGO_BIN_EXE_restante"));
-    // What is left of another message does not count.
+    // The variables of an outer message are removed.
     let mut pull = command(&broker.url, &["pull", "demo/work", "--exec", "sh", "-c", &script]);
     let ended = soon(pull.env("RESTANTE_REPLY_TO", "demo/other").output()).await.unwrap();
     assert_eq!(ended.status.code(), Some(6), "{}", stderr(&ended));

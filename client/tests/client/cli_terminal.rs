@@ -1,4 +1,4 @@
-//! What strangers wrote reaches no terminal as a command, and a pipe as it is.
+//! Foreign text is escaped on a terminal, and unchanged in a pipe.
 
 use restante_client::ProblemType;
 use restante_wire::{
@@ -9,16 +9,16 @@ use restante_wire::{
 use crate::support::{
     broker::Broker,
     command::{command, run, stderr},
-    reply::{answer, content, item, json, nothing},
+    reply::{answer, delivery, item, json, no_content},
     soon,
     terminal::Terminal,
 };
 
-/// Clears the screen by C1 and by ESC, turns what follows around, hides a letter, and begins a line.
+/// Clears the screen with C1 and with ESC, reverses the writing direction, has invisible characters, and begins a line.
 const HOSTILE: &str = "a\u{9b}2J\u{1b}[2J\u{202e}b\u{200b}\u{2028}\nrestante: all is well";
 const SHOWN: &str = r"a\u{9b}2J\x1b[2J\u{202e}b\u{200b}\u{2028}\nrestante: all is well";
 
-/// Asserts that a terminal would show all of it, and obey nothing.
+/// Asserts that the text has no control character that a terminal acts on.
 fn assert_harmless(text: &str) {
     let hostile = text.chars().find(|letter| {
         (letter.is_control() && !"\n\t".contains(*letter)) || "\u{202e}\u{200b}\u{2028}".contains(*letter)
@@ -43,14 +43,14 @@ fn hostile_item() -> DeliveredItem {
     item
 }
 
-/// A broker whose messages say what they want of a terminal.
+/// A broker whose messages contain terminal control characters.
 async fn hostile_broker() -> Broker {
     Broker::start(|_, _| json(&PeekedBatch { messages: vec![hostile_item()], next: Some(HOSTILE.into()) }))
         .await
 }
 
 #[tokio::test]
-async fn tables_show_what_messages_say_and_a_terminal_obeys_nothing() {
+async fn tables_show_texts_of_messages_with_control_characters_escaped() {
     let broker = hostile_broker().await;
     for arguments in [&["peek", "a/b", "--max", "1"][..], &["dead-letters", "list", "a/b", "--max", "1"]] {
         let output = run(&broker.url, arguments).await;
@@ -64,7 +64,7 @@ async fn tables_show_what_messages_say_and_a_terminal_obeys_nothing() {
 }
 
 #[tokio::test]
-async fn json_and_yaml_are_harmless_and_say_the_same() {
+async fn json_and_yaml_are_escaped_and_keep_the_values() {
     let broker = hostile_broker().await;
     for form in ["json", "yaml"] {
         let output = run(&broker.url, &["peek", "a/b", "--max", "1", "-o", form]).await;
@@ -76,7 +76,7 @@ async fn json_and_yaml_are_harmless_and_say_the_same() {
 }
 
 #[tokio::test]
-async fn errors_show_what_a_problem_says_in_one_line() {
+async fn errors_show_a_problem_on_one_line() {
     let broker = Broker::start(|_, _| {
         let problem = Problem {
             type_uri: ProblemType::MessageTooLarge.uri(),
@@ -99,23 +99,23 @@ async fn errors_show_what_a_problem_says_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_named_harmlessly() {
+async fn the_name_of_an_unreadable_file_is_escaped() {
     let told = stderr(&run("http://127.0.0.1:1", &["push", "a/b", "no\u{9b}2Jsuch"]).await);
     assert!(told.contains(r"no\u{9b}2Jsuch"), "{told:?}");
     assert_harmless(&told);
 }
 
-/// Bytes that are no UTF-8 besides.
+/// The hostile text, and bytes that are not UTF-8.
 fn body() -> Vec<u8> {
     [HOSTILE.as_bytes(), b"\xff\r\n"].concat()
 }
 
 async fn giving_once() -> Broker {
-    Broker::start(|seen, _| if seen.method == "GET" { content(body(), 30) } else { nothing() }).await
+    Broker::start(|seen, _| if seen.method == "GET" { delivery(body(), 30) } else { no_content() }).await
 }
 
 #[tokio::test]
-async fn a_pipe_gets_the_content_byte_for_byte() {
+async fn a_pipe_gets_the_exact_bytes() {
     let broker = giving_once().await;
     assert_eq!(run(&broker.url, &["pull", "a/b"]).await.stdout, body());
 }
@@ -127,12 +127,12 @@ async fn pulled_to_a_terminal(arguments: &[&str]) -> String {
     let status = soon(command.stdout(terminal.for_a_command()).status()).await.unwrap();
     assert!(status.success());
     drop(command);
-    // The terminal itself makes CR LF of each LF.
+    // The terminal itself turns each LF into CR LF.
     String::from_utf8_lossy(&terminal.shown()).replace("\r\n", "\n")
 }
 
 #[tokio::test]
-async fn a_terminal_gets_the_content_escaped() {
+async fn a_terminal_gets_the_body_escaped() {
     let shown = pulled_to_a_terminal(&[]).await;
     assert_harmless(&shown.replace('\r', ""));
     assert!(shown.starts_with(r"a\u{9b}2J\x1b[2J\u{202e}b"), "{shown:?}");
@@ -140,7 +140,7 @@ async fn a_terminal_gets_the_content_escaped() {
 }
 
 #[tokio::test]
-async fn a_terminal_gets_the_bytes_when_raw_is_asked_for() {
+async fn a_terminal_gets_the_exact_bytes_with_raw() {
     let shown = pulled_to_a_terminal(&["--raw"]).await;
     assert!(shown.starts_with("a\u{9b}2J\u{1b}[2J\u{202e}b"), "{shown:?}");
 }

@@ -1,4 +1,4 @@
-//! A message in hand: settled, given back, renewed while it is worked on, and lost.
+//! A leased message: settling, releasing, renewing and losing the lease.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::support::{
     PATIENCE, address,
     broker::{Broker, Seen},
     client,
-    reply::{LEASE, Reply, content, nothing, problem, renewed},
+    reply::{LEASE, Reply, delivery, no_content, problem, renewed},
     soon,
 };
 
-/// A broker with one message under a lease of so many seconds, which answers everything about the lease by the script.
+/// A broker with one message and a lease of this duration. The script answers every request about the lease.
 async fn broker(lease_seconds: u32, script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Broker {
     Broker::start(move |seen: &Seen, number| match seen.method.as_str() {
-        "GET" => content("work", lease_seconds),
+        "GET" => delivery("work", lease_seconds),
         _ => script(&seen.line(), number),
     })
     .await
@@ -42,11 +42,11 @@ fn renew_line(seconds: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_settle_is_repeated_until_it_is_answered() {
+async fn a_settle_is_retried_until_it_is_answered() {
     let broker = broker(30, |_, number| match number {
         1 => problem(503, ProblemType::Busy),
         2 => Reply::Cut,
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let (receiver, message) = in_hand(&broker).await;
@@ -54,11 +54,11 @@ async fn a_settle_is_repeated_until_it_is_answered() {
     assert_eq!(broker.log().count(&settle_line()), 3);
     assert_eq!(receiver.counts(), Counts { received: 1, settled: 1, ..Counts::default() });
     soon(receiver.drained()).await;
-    assert_eq!(broker.log().seen.len(), 4, "a settled message is not given back");
+    assert_eq!(broker.log().seen.len(), 4, "a settled message is not released");
 }
 
 #[tokio::test]
-async fn a_settle_that_comes_too_late_says_why() {
+async fn a_late_settle_returns_the_reason() {
     type Expected = fn(&SettleError) -> bool;
     let answers: [(u16, ProblemType, Expected); 6] = [
         (410, ProblemType::LeaseExpired, |error| matches!(error, SettleError::Expired)),
@@ -78,8 +78,8 @@ async fn a_settle_that_comes_too_late_says_why() {
 }
 
 #[tokio::test]
-async fn a_release_gives_the_message_back() {
-    let broker = broker(30, |_, _| nothing()).await;
+async fn a_release_is_sent_once() {
+    let broker = broker(30, |_, _| no_content()).await;
     let (receiver, message) = in_hand(&broker).await;
     message.release().await.unwrap();
     soon(receiver.drained()).await;
@@ -87,8 +87,8 @@ async fn a_release_gives_the_message_back() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_dropped_is_given_back_in_the_background() {
-    let broker = broker(30, |_, _| nothing()).await;
+async fn a_dropped_message_is_released_in_the_background() {
+    let broker = broker(30, |_, _| no_content()).await;
     let (receiver, message) = in_hand(&broker).await;
     drop(message);
     soon(receiver.drained()).await;
@@ -97,8 +97,8 @@ async fn a_message_that_is_dropped_is_given_back_in_the_background() {
 }
 
 #[tokio::test]
-async fn a_release_may_have_a_delay_and_a_rejection_a_reason() {
-    let broker = broker(30, |_, _| nothing()).await;
+async fn a_release_can_have_a_delay_and_a_rejection_a_reason() {
+    let broker = broker(30, |_, _| no_content()).await;
     let (receiver, message) = in_hand(&broker).await;
     let options = ReleaseOptions { delay_seconds: Some(5), uncounted: true };
     message.release_with(options).await.unwrap();
@@ -111,8 +111,8 @@ async fn a_release_may_have_a_delay_and_a_rejection_a_reason() {
 }
 
 #[tokio::test]
-async fn a_worker_that_shuts_down_gives_back_without_counting_and_one_that_panics_does_not() {
-    let broker = broker(30, |_, _| nothing()).await;
+async fn a_worker_releases_uncounted_when_it_shuts_down_and_counted_when_it_panics() {
+    let broker = broker(30, |_, _| no_content()).await;
     let (receiver, message) = in_hand(&broker).await;
     receiver.cancellation().cancel();
     drop(message);
@@ -123,7 +123,7 @@ async fn a_worker_that_shuts_down_gives_back_without_counting_and_one_that_panic
     receiver.cancellation().cancel();
     let panicked = tokio::spawn(async move {
         let _message = message;
-        panic!("as a handler may");
+        panic!("a handler panics");
     });
     assert!(panicked.await.is_err());
     soon(receiver.drained()).await;
@@ -131,8 +131,8 @@ async fn a_worker_that_shuts_down_gives_back_without_counting_and_one_that_panic
 }
 
 #[tokio::test]
-async fn a_message_that_is_kept_is_neither_given_back_nor_renewed() {
-    let broker = broker(30, |_, _| nothing()).await;
+async fn after_into_lease_the_message_is_neither_released_nor_renewed() {
+    let broker = broker(30, |_, _| no_content()).await;
     let (receiver, message) = in_hand(&broker).await;
     assert_eq!(message.into_lease(), LEASE);
     soon(receiver.drained()).await;
@@ -140,10 +140,10 @@ async fn a_message_that_is_kept_is_neither_given_back_nor_renewed() {
 }
 
 #[tokio::test]
-async fn a_lease_is_renewed_while_its_message_is_worked_on_and_not_longer() {
-    let broker = broker(1, |line, _| if line.contains("/renew") { renewed(1) } else { nothing() }).await;
+async fn a_lease_is_renewed_only_while_its_message_is_processed() {
+    let broker = broker(1, |line, _| if line.contains("/renew") { renewed(1) } else { no_content() }).await;
     let (receiver, message) = in_hand(&broker).await;
-    // More than a lease's time: without renewals it would be lost by then.
+    // Longer than the lease: without renewals, it would be lost.
     broker.until(|log| log.count(&renew_line(1)) == 4).await;
     assert!(!message.is_lost());
     message.settle().await.unwrap();
@@ -153,12 +153,12 @@ async fn a_lease_is_renewed_while_its_message_is_worked_on_and_not_longer() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_fails_is_tried_again_in_time() {
+async fn a_failed_renewal_is_retried_in_time() {
     let broker = broker(1, |line, number| match (line.contains("/renew"), number) {
         (true, 1) => Reply::Cut,
         (true, 2) => problem(503, ProblemType::Busy),
         (true, _) => renewed(30),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let (receiver, message) = in_hand(&broker).await;
@@ -175,21 +175,21 @@ async fn a_renewal_that_fails_is_tried_again_in_time() {
 }
 
 #[tokio::test]
-async fn a_worker_is_told_when_another_has_its_message() {
+async fn a_worker_learns_that_another_receiver_has_its_message() {
     let broker = broker(1, |_, _| problem(410, ProblemType::LeaseSuperseded)).await;
     let (receiver, message) = in_hand(&broker).await;
     let mut events = receiver.events();
     soon(message.lost()).await;
     let failed = events.recv().await.unwrap();
     assert!(matches!(failed, Event::RenewFailed { error: SettleError::Superseded, .. }), "{failed:?}");
-    // What is somebody else's is not given back.
+    // A message of another receiver is not released.
     drop(message);
     soon(receiver.drained()).await;
     assert_eq!(broker.log().count(&release_line()), 0);
 }
 
 #[tokio::test]
-async fn a_lease_that_nobody_answers_for_is_lost_by_the_clock() {
+async fn a_lease_whose_renewals_are_unanswered_is_lost_by_the_clock() {
     let broker = broker(1, |_, _| Reply::Hang).await;
     let start = std::time::Instant::now();
     let (_receiver, message) = in_hand(&broker).await;
@@ -199,8 +199,8 @@ async fn a_lease_that_nobody_answers_for_is_lost_by_the_clock() {
 }
 
 #[tokio::test]
-async fn a_token_is_as_good_as_the_message_in_another_process() {
-    let broker = broker(30, |line, _| if line.contains("/renew") { renewed(60) } else { nothing() }).await;
+async fn another_process_can_use_the_lease_token() {
+    let broker = broker(30, |line, _| if line.contains("/renew") { renewed(60) } else { no_content() }).await;
     let client = client(&broker.url);
     assert_eq!(client.renew(LEASE, Some(60), PATIENCE).await.unwrap(), Duration::from_secs(60));
     client.settle(LEASE, PATIENCE).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_token_is_as_good_as_the_message_in_another_process() {
 }
 
 #[tokio::test]
-async fn an_unanswered_settle_ends_with_its_time() {
+async fn an_unanswered_settle_ends_at_its_time_limit() {
     let broker = broker(30, |_, _| Reply::Hang).await;
     let error = client(&broker.url).settle(LEASE, Duration::from_millis(200)).await.unwrap_err();
     assert!(matches!(error, SettleError::Failed(None)) && !error.is_lost(), "{error:?}");

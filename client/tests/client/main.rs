@@ -1,4 +1,4 @@
-//! The client against scripted brokers, proxies and certificates, each made by the test that needs it.
+//! Tests of the client with scripted brokers, proxies and certificates, which each test makes for itself.
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect must end it, in its helpers too")]
 

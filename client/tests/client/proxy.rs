@@ -1,4 +1,4 @@
-//! Proxies and certificates, as clients behind company firewalls need them.
+//! Proxies and certificates, for clients behind company firewalls.
 
 use restante_client::{Client, Message, OptionsError, ProxyChoice, RequestError, SendError, Sender};
 
@@ -44,7 +44,7 @@ async fn a_broker_behind_tls_is_reached_through_a_proxy_by_connect() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_trusted_with_its_authority_and_refused_at_once_without() {
+async fn a_certificate_is_trusted_with_its_authority_and_refused_without() {
     let (ca, tls) = authority();
     let broker = Broker::start_tls(tls, |_, _| stored()).await;
     let mut trusting = options(&broker.url);
@@ -63,7 +63,7 @@ async fn a_certificate_is_trusted_with_its_authority_and_refused_at_once_without
 }
 
 #[tokio::test]
-async fn a_machine_without_certificates_reaches_a_plain_broker_and_is_told_what_a_tls_broker_needs() {
+async fn a_machine_without_certificates_reaches_a_plain_broker_and_gets_an_error_for_tls() {
     let broker = Broker::start(|_, _| stored()).await;
     let bare = |url: &str| {
         let mut command = command(url, &["push", "demo/orders"]);
@@ -78,7 +78,7 @@ async fn a_machine_without_certificates_reaches_a_plain_broker_and_is_told_what_
 }
 
 #[test]
-fn a_file_of_certificates_that_cannot_be_read_is_named() {
+fn an_unreadable_certificate_file_is_named() {
     let mut options = options("https://localhost");
     let error = options.add_ca_file("/no/such/ca.pem").unwrap_err();
     assert!(matches!(error, OptionsError::CaFile { .. }));
@@ -86,7 +86,7 @@ fn a_file_of_certificates_that_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn the_command_takes_an_authority_and_a_proxy_from_arguments_or_environment() {
+async fn the_command_reads_authority_and_proxy_from_arguments_or_environment() {
     let (ca, tls) = authority();
     let broker = Broker::start_tls(tls, |_, _| stored()).await;
     let proxy = Forwarder::start().await;

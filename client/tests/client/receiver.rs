@@ -1,4 +1,4 @@
-//! The receiver module: asks, gives out the content, and on a time-out response asks again.
+//! The receiver module: pulls, returns messages, and transmits the request again after a time-out response.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{
     address,
     broker::Broker,
     client, options,
-    reply::{ID, LEASE, Reply, answer, content, half_content, nothing, problem, stored},
+    reply::{ID, LEASE, Reply, answer, delivery, half_delivery, no_content, problem, stored},
     soon,
 };
 
@@ -21,7 +21,8 @@ fn receiver(broker: &Broker) -> Receiver {
 
 #[tokio::test]
 async fn on_a_timeout_response_the_request_is_transmitted_again() {
-    let broker = Broker::start(|_, number| if number < 3 { nothing() } else { content("hello", 30) }).await;
+    let broker =
+        Broker::start(|_, number| if number < 3 { no_content() } else { delivery("hello", 30) }).await;
     let receiver = receiver(&broker);
     let mut events = receiver.events();
     let message = soon(receiver.receive()).await.unwrap();
@@ -37,13 +38,13 @@ async fn on_a_timeout_response_the_request_is_transmitted_again() {
 }
 
 #[tokio::test]
-async fn a_message_is_its_content_its_headers_and_its_lease() {
-    let broker = Broker::start(|_, _| content(vec![0, 255], 30)).await;
+async fn a_message_has_its_body_its_headers_and_its_lease() {
+    let broker = Broker::start(|_, _| delivery(vec![0, 255], 30)).await;
     let message = soon(receiver(&broker).receive()).await.unwrap();
     assert_eq!(message.body, vec![0, 255]);
     assert_eq!(message.content_type(), Some("text/plain; charset=utf-8"));
     assert_eq!(message.headers["meta-colour"], "red");
-    // What is the answer's and not the message's is left out.
+    // Headers of the answer, which are not the message's, are left out.
     assert_eq!(message.headers.len(), 2);
     assert_eq!((message.id.to_string().as_str(), message.deliveries), (ID, 2));
     assert_eq!(message.enqueued_at.to_string(), "2026-11-23T05:06:07.123456Z");
@@ -51,13 +52,13 @@ async fn a_message_is_its_content_its_headers_and_its_lease() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
+async fn a_temporary_error_is_retried_after_a_pause() {
     let broker = Broker::start(|_, number| match number {
         0 => problem(503, ProblemType::NotProgrammed),
         1 => problem(429, ProblemType::TooManyReceivers),
         2 => Reply::Cut,
-        3 => half_content("hello"),
-        _ => content("hello", 30),
+        3 => half_delivery("hello"),
+        _ => delivery("hello", 30),
     })
     .await;
     let receiver = receiver(&broker);
@@ -66,9 +67,9 @@ async fn a_passing_fault_is_met_by_asking_again_after_a_pause() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_answered_in_time_is_given_up_and_made_again_as_the_same_attempt() {
+async fn an_unanswered_pull_is_repeated_as_the_same_attempt() {
     let broker =
-        Broker::start(|_, number| if number == 0 { Reply::Hang } else { content("hello", 30) }).await;
+        Broker::start(|_, number| if number == 0 { Reply::Hang } else { delivery("hello", 30) }).await;
     let mut options = options(&broker.url);
     options.answer_timeout = Duration::from_millis(200);
     let mut at_once = ReceiverOptions::default();
@@ -80,10 +81,10 @@ async fn a_request_that_is_not_answered_in_time_is_given_up_and_made_again_as_th
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
+async fn an_unknown_address_is_an_error_unless_all_errors_are_retried() {
     let script = |_: &_, number| match number {
         0 => problem(404, ProblemType::AddressUnknown),
-        _ => content("hello", 30),
+        _ => delivery("hello", 30),
     };
     let broker = Broker::start(script).await;
     let error = soon(receiver(&broker).receive()).await.unwrap_err();
@@ -98,7 +99,7 @@ async fn an_unknown_address_is_an_error_unless_the_caller_keeps_asking() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_a_message_is_not_given_out() {
+async fn an_html_page_is_not_returned_as_a_message() {
     let broker = Broker::start(|_, _| answer(200, &[("content-type", "text/html")], "<h1>Log in</h1>")).await;
     let error = soon(receiver(&broker).receive()).await.unwrap_err();
     assert!(matches!(error, ReceiveError::Failed(RequestError::NotABroker { .. })), "{error}");
@@ -117,11 +118,11 @@ async fn cancelling_drops_the_request_in_flight() {
 }
 
 #[tokio::test]
-async fn a_stream_gives_message_after_message_until_it_is_cancelled() {
+async fn a_stream_returns_messages_until_it_is_cancelled() {
     let broker = Broker::start(|seen, number| match (seen.method.as_str(), number) {
-        ("GET", 0..6) => content(format!("message {number}"), 30),
+        ("GET", 0..6) => delivery(format!("message {number}"), 30),
         ("GET", _) => Reply::Hang,
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let receiver = receiver(&broker);
@@ -137,7 +138,7 @@ async fn a_stream_gives_message_after_message_until_it_is_cancelled() {
         broker.until(|log| log.seen.len() == 7).await;
         receiver.cancellation().cancel();
     });
-    // Every second request is the settle of the one before.
+    // Every second request settles the message before it.
     assert_eq!(contents, ["message 0", "message 2", "message 4"]);
     assert_eq!(receiver.counts().settled, 3);
 }
@@ -152,8 +153,8 @@ async fn a_stream_ends_after_an_error() {
 }
 
 #[tokio::test]
-async fn asking_by_post_sends_the_same_request_to_the_other_path() {
-    let broker = Broker::start(|_, _| nothing()).await;
+async fn a_pull_by_post_sends_the_same_request_to_the_other_path() {
+    let broker = Broker::start(|_, _| no_content()).await;
     let mut options = ReceiverOptions::default();
     (options.wait_seconds, options.pull_by_post) = (Some(2), true);
     let receiver = Receiver::new(&client(&broker.url), address(), options);
@@ -165,7 +166,7 @@ async fn asking_by_post_sends_the_same_request_to_the_other_path() {
 #[tokio::test]
 async fn a_link_sends_and_receives_on_one_address() {
     let broker =
-        Broker::start(|seen, _| if seen.method == "POST" { stored() } else { content("reply", 30) }).await;
+        Broker::start(|seen, _| if seen.method == "POST" { stored() } else { delivery("reply", 30) }).await;
     let link = Link::new(&client(&broker.url), address(), ReceiverOptions::default());
     let (sent, received) = tokio::join!(link.sender.send(Message::new("ask")), link.receiver.receive());
     assert!(sent.is_ok());

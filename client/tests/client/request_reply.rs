@@ -10,13 +10,13 @@ use crate::support::{
     PATIENCE, address,
     broker::{Broker, Seen},
     client,
-    reply::{ID, LEASE, Reply, content, nothing, problem, stored},
+    reply::{ID, LEASE, Reply, delivery, no_content, problem, stored},
     soon,
 };
 
 /// A message with these headers.
 fn with(body: &'static str, headers: &[(&'static str, &str)]) -> Reply {
-    let Reply::Answer(mut response) = content(body, 30) else { unreachable!() };
+    let Reply::Answer(mut response) = delivery(body, 30) else { unreachable!() };
     for (name, value) in headers {
         response.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -28,7 +28,7 @@ fn replies() -> restante_client::Address {
 }
 
 #[tokio::test]
-async fn a_request_waits_for_its_own_reply_and_gives_others_back_uncounted() {
+async fn a_request_waits_for_its_own_reply_and_releases_others_uncounted() {
     let (asked, correlation) = tokio::sync::watch::channel(String::new());
     let broker = Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
         ("POST", 0) => {
@@ -36,9 +36,9 @@ async fn a_request_waits_for_its_own_reply_and_gives_others_back_uncounted() {
             stored()
         }
         ("GET", 1) => with("another's", &[("correlation-id", "another")]),
-        ("GET", 3) => content("nobody's", 30),
+        ("GET", 3) => delivery("nobody's", 30),
         ("GET", _) => with("mine", &[("correlation-id", &asked.borrow())]),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let reply =
@@ -52,13 +52,13 @@ async fn a_request_waits_for_its_own_reply_and_gives_others_back_uncounted() {
     let version = uuid::Uuid::parse_str(log.seen[0].header("correlation-id")).unwrap().get_version_num();
     assert_eq!(version, 7);
     assert_eq!(log.count("GET /v1/messages/demo/replies"), 3);
-    // With a delay, so that the same one does not come again at once and for ever.
+    // Released with a delay, so that the same reply is not delivered again at once, for ever.
     assert_eq!(log.count(&format!("POST /v1/leases/{LEASE}/release?delay=1&uncounted=true")), 2);
     reply.settle().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_request_without_a_reply_tells_under_which_id_one_may_still_come() {
+async fn a_request_without_a_reply_returns_the_id_of_a_late_reply() {
     let broker = Broker::start(|seen: &Seen, _| match seen.method.as_str() {
         "POST" => stored(),
         _ => Reply::Hang,
@@ -73,7 +73,7 @@ async fn a_request_without_a_reply_tells_under_which_id_one_may_still_come() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_awaits_nothing() {
+async fn a_refused_request_does_not_wait_for_a_reply() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let error =
         client(&broker.url).request(&address(), Message::new("x"), &replies(), PATIENCE).await.unwrap_err();
@@ -81,7 +81,7 @@ async fn a_request_that_is_refused_awaits_nothing() {
     assert_eq!(broker.log().seen.len(), 1);
 }
 
-/// A broker that gives out one request and answers what is sent by the script.
+/// A broker that delivers one request. The script answers pushes.
 async fn one_request(
     headers: &'static [(&'static str, &'static str)],
     pushed: fn() -> Reply,
@@ -89,7 +89,7 @@ async fn one_request(
     let broker = Broker::start(move |seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => with("how many?", headers),
         ("POST", _) if seen.path.starts_with("/v1/messages/") => pushed(),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let receiver = Receiver::new(&client(&broker.url), address(), ReceiverOptions::default());
@@ -100,7 +100,7 @@ async fn one_request(
 const REQUEST: &[(&str, &str)] = &[("reply-to", "demo/replies"), ("correlation-id", "c-1")];
 
 #[tokio::test]
-async fn a_reply_goes_where_it_is_awaited_and_only_then_the_request_is_settled() {
+async fn the_request_is_settled_after_its_reply_is_stored() {
     let (broker, message) = one_request(REQUEST, stored).await;
     message.reply_and_settle(Message::new("seven"), PATIENCE).await.unwrap();
     let lines: Vec<_> = broker.log().seen.iter().map(Seen::line).collect();
@@ -108,12 +108,12 @@ async fn a_reply_goes_where_it_is_awaited_and_only_then_the_request_is_settled()
     assert_eq!(lines[1..], ["POST /v1/messages/demo/replies".to_owned(), settle]);
     let reply = &broker.log().seen[1];
     assert_eq!((reply.header("correlation-id"), reply.header("reply-to")), ("c-1", ""));
-    // The same at every try to reply to this request.
+    // Every reply to this request has the same key.
     assert_eq!(reply.header("idempotency-key"), format!("\"reply-{ID}\""));
 }
 
 #[tokio::test]
-async fn a_reply_that_is_refused_leaves_the_request_to_come_again() {
+async fn a_refused_reply_leaves_the_request_unsettled() {
     let (broker, message) = one_request(REQUEST, || problem(404, ProblemType::AddressUnknown)).await;
     let error = message.reply_and_settle(Message::new("seven"), PATIENCE).await.unwrap_err();
     assert!(matches!(error, ReplyError::Send(_)), "{error}");
@@ -122,14 +122,14 @@ async fn a_reply_that_is_refused_leaves_the_request_to_come_again() {
 }
 
 #[tokio::test]
-async fn the_first_reply_stands_and_the_request_is_settled() {
+async fn the_first_reply_remains_and_the_request_is_settled() {
     let (broker, message) = one_request(REQUEST, || problem(422, ProblemType::IdempotencyMismatch)).await;
     message.reply_and_settle(Message::new("eight"), PATIENCE).await.unwrap();
     assert_eq!(broker.log().count(&format!("DELETE /v1/leases/{LEASE}")), 1);
 }
 
 #[tokio::test]
-async fn nothing_is_sent_where_no_reply_is_awaited_or_to_what_is_no_address() {
+async fn no_reply_is_sent_without_a_reply_address_or_to_a_url() {
     let (broker, message) = one_request(&[], stored).await;
     let error = message.reply(Message::new("seven"), PATIENCE).await.unwrap_err();
     assert!(matches!(error, ReplyError::NoReplyTo(_)), "{error}");
@@ -142,7 +142,7 @@ async fn nothing_is_sent_where_no_reply_is_awaited_or_to_what_is_no_address() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_id_is_replied_to_under_its_message_id() {
+async fn the_reply_to_a_request_without_a_correlation_id_has_its_message_id() {
     let (broker, message) = one_request(&[("reply-to", "demo/replies")], stored).await;
     message.reply(Message::new("seven"), PATIENCE).await.unwrap();
     assert_eq!(broker.log().seen[1].header("correlation-id"), ID);

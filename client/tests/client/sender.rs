@@ -1,4 +1,4 @@
-//! The transmission module: until it is stored, under one key, and no longer than asked.
+//! The transmission module: retries under one key until the message is stored or the deadline passes.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ async fn two_messages_have_two_keys() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_told_from_a_first() {
+async fn a_receipt_tells_a_repeated_push_from_a_first_one() {
     let broker =
         Broker::start(|_, _| answer(201, &[("message-id", ID), ("idempotency-replayed", "true")], "")).await;
     let message = Message::new("x").idempotency_key("order-\"7").unwrap();
@@ -64,7 +64,7 @@ async fn a_repeat_is_told_from_a_first() {
 }
 
 #[tokio::test]
-async fn a_full_channel_is_tried_again_when_it_says_so_and_not_before() {
+async fn a_full_channel_is_retried_after_its_retry_after() {
     let broker = Broker::start(|_, number| match number {
         0 => answer(429, &[("retry-after", "1")], ""),
         _ => stored(),
@@ -76,7 +76,7 @@ async fn a_full_channel_is_tried_again_when_it_says_so_and_not_before() {
 }
 
 #[tokio::test]
-async fn what_the_channel_is_told_goes_with_the_message() {
+async fn group_delay_and_time_to_live_are_sent_as_headers() {
     let broker = Broker::start(|_, _| stored()).await;
     let message = Message::new("x").group("customer-7").unwrap().delay(30).time_to_live(600);
     let options = SendOptions { room_wait_seconds: Some(20), ..SendOptions::default() };
@@ -91,7 +91,7 @@ async fn what_the_channel_is_told_goes_with_the_message() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_being_stored_is_tried_again_and_another_payload_is_not() {
+async fn a_push_in_progress_is_retried_and_a_mismatching_one_is_not() {
     let broker = Broker::start(|_, number| match number {
         0 => problem(409, ProblemType::IdempotencyInProgress),
         1 => stored(),
@@ -108,7 +108,7 @@ async fn a_push_that_is_being_stored_is_tried_again_and_another_payload_is_not()
 }
 
 #[tokio::test]
-async fn a_lasting_refusal_is_told_at_once_in_the_brokers_words() {
+async fn a_permanent_refusal_is_returned_at_once_with_the_brokers_detail() {
     let broker = Broker::start(|_, _| problem(413, ProblemType::MessageTooLarge)).await;
     let error = sender(&broker).send(Message::new("x")).await.unwrap_err();
     let SendError::Failed(failed) = &error else { panic!("{error}") };
@@ -118,7 +118,7 @@ async fn a_lasting_refusal_is_told_at_once_in_the_brokers_words() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_cut_on_the_way_is_sent_again() {
+async fn a_message_cut_on_the_way_is_sent_again() {
     let broker = Broker::start(|_, number| match number {
         0 => problem(400, ProblemType::BodyIncomplete),
         _ => stored(),
@@ -128,7 +128,7 @@ async fn a_message_that_was_cut_on_the_way_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_try_that_is_not_answered_in_time_is_given_up_and_made_again_under_the_same_key() {
+async fn an_unanswered_try_is_repeated_under_the_same_key() {
     let broker = Broker::start(|_, number| if number == 0 { Reply::Hang } else { stored() }).await;
     let mut options = options(&broker.url);
     options.answer_timeout = Duration::from_millis(200);
@@ -139,7 +139,7 @@ async fn a_try_that_is_not_answered_in_time_is_given_up_and_made_again_under_the
 }
 
 #[tokio::test]
-async fn a_passed_deadline_tells_the_key_under_which_to_go_on() {
+async fn a_passed_deadline_returns_the_idempotency_key() {
     let broker = Broker::start(|_, _| Reply::Hang).await;
     let options = SendOptions { deadline: Some(Duration::from_millis(200)), ..SendOptions::default() };
     let error = sender(&broker).send_with(Message::new("x"), options).await.unwrap_err();
@@ -149,8 +149,8 @@ async fn a_passed_deadline_tells_the_key_under_which_to_go_on() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_the_tries_and_tells_the_last_fault() {
-    // Bound and closed again: nobody listens there.
+async fn a_deadline_ends_the_tries_with_the_last_error() {
+    // Bound and closed again, so no process listens on this port.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let sender = Sender::new(&client(&format!("http://127.0.0.1:{port}")), address());
     let options = SendOptions { deadline: Some(Duration::from_millis(300)), ..SendOptions::default() };
@@ -162,7 +162,7 @@ async fn a_deadline_ends_the_tries_and_tells_the_last_fault() {
 }
 
 #[tokio::test]
-async fn what_answers_in_a_brokers_place_has_stored_nothing() {
+async fn an_answer_of_another_server_is_an_error() {
     for reply in [
         || answer(200, &[], "<h1>Log in</h1>"),
         || answer(201, &[], ""),
@@ -176,7 +176,7 @@ async fn what_answers_in_a_brokers_place_has_stored_nothing() {
 }
 
 #[tokio::test]
-async fn a_sender_may_be_used_from_any_task() {
+async fn a_sender_can_be_used_from_any_task() {
     let broker = Broker::start(|_, _| stored()).await;
     let sender = sender(&broker);
     let tasks: Vec<_> = (0..8)

@@ -1,4 +1,4 @@
-//! The transmission module, many messages at once.
+//! The transmission module: batches.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn keys(seen: &Seen) -> Vec<String> {
     frames(seen).into_iter().map(|(head, _)| head.idempotency_key.unwrap()).collect()
 }
 
-/// Every message of the request is stored.
+/// Answers that every message of the request is stored.
 fn all_stored(seen: &Seen) -> Reply {
     json(&PushResults { results: vec![result(201, None); frames(seen).len()] })
 }
@@ -80,7 +80,7 @@ async fn only_messages_that_may_still_be_stored_are_sent_again_under_their_keys(
 }
 
 #[tokio::test]
-async fn more_than_one_request_may_carry_is_cut_into_several_in_order() {
+async fn a_batch_above_the_limits_of_a_request_is_split_in_order() {
     let broker = Broker::start(|seen: &Seen, _| match seen.path.as_str() {
         "/v1/messages/demo/orders" => stored(),
         _ => all_stored(seen),
@@ -94,14 +94,14 @@ async fn more_than_one_request_may_carry_is_cut_into_several_in_order() {
     let log = broker.log();
     let batches: Vec<usize> = [0, 1, 3].map(|seen| keys(&log.seen[seen]).len()).into_iter().collect();
     assert_eq!(batches, [1000, 1, 1]);
-    // With its head, it is larger than any batch.
+    // With its head, the message is larger than the largest batch.
     assert_eq!(log.seen[2].line(), "POST /v1/messages/demo/orders");
     assert_eq!(log.seen[2].header("idempotency-key"), "\"large\"");
     assert_eq!(frames(&log.seen[3])[0].1, b"last");
 }
 
 #[tokio::test]
-async fn a_refused_batch_is_each_messages_error_and_so_is_a_passed_deadline() {
+async fn a_refused_batch_or_a_passed_deadline_is_the_error_of_each_message() {
     let broker = Broker::start(|_, _| problem(404, ProblemType::AddressUnknown)).await;
     let sender = Sender::new(&client(&broker.url), address());
     let results = sender.send_batch(messages(2), None).await;
@@ -123,7 +123,7 @@ async fn a_refused_batch_is_each_messages_error_and_so_is_a_passed_deadline() {
 }
 
 #[tokio::test]
-async fn a_page_or_a_missing_result_in_place_of_results_has_stored_nothing() {
+async fn an_html_page_or_a_missing_result_is_an_error() {
     for reply in [|| json(&"hello"), || json(&PushResults { results: vec![result(201, None)] })] {
         let broker = Broker::start(move |_, _| reply()).await;
         let results = Sender::new(&client(&broker.url), address()).send_batch(messages(2), None).await;

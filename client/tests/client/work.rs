@@ -1,4 +1,4 @@
-//! Several workers on one source.
+//! Concurrent handlers on one source.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::support::{
     address,
     broker::{Broker, Log, Seen},
     client,
-    reply::{Reply, content, frames, item, nothing, problem, settled},
+    reply::{Reply, delivery, frames, item, no_content, problem, settled},
     soon,
 };
 
@@ -26,18 +26,18 @@ fn workers(workers: usize) -> WorkOptions {
     options
 }
 
-/// A broker that gives out so many messages at its first request, and then nothing.
+/// A broker that delivers `count` messages with its first answer, and then none.
 async fn with_messages(count: usize) -> Broker {
     Broker::start(move |seen: &Seen, number| match seen.method.as_str() {
         "GET" if number == 0 => frames((0..count).map(|number| item(number, 30))),
         "GET" => Reply::Hang,
         _ if seen.path == "/v1/settlements" => settled(&seen.body, 204),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await
 }
 
-/// Every lease that was settled, alone or with others.
+/// All settled leases, alone or in bulk.
 fn acked(log: &Log) -> Vec<String> {
     let mut acked = Vec::new();
     for seen in &log.seen {
@@ -54,10 +54,10 @@ fn acked(log: &Log) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn as_many_messages_are_handled_at_once_as_there_are_workers() {
+async fn each_worker_handles_a_message_concurrently() {
     let broker = with_messages(3).await;
     let receiver = receiver(&broker);
-    // Nobody gets past it alone.
+    // A barrier: it opens only when all handlers wait at it.
     let together = Barrier::new(3);
     let run = receiver.run(workers(3), async |_: &Received| {
         together.wait().await;
@@ -76,7 +76,7 @@ async fn as_many_messages_are_handled_at_once_as_there_are_workers() {
 }
 
 #[tokio::test]
-async fn no_more_is_asked_for_than_there_are_hands_free() {
+async fn a_pull_requests_at_most_one_message_per_free_worker() {
     let broker = with_messages(2).await;
     let receiver = receiver(&broker);
     let gate = Semaphore::new(1);
@@ -85,7 +85,7 @@ async fn no_more_is_asked_for_than_there_are_hands_free() {
         Ok(())
     });
     let watch = async {
-        // Both hands are full until one is settled; then one message is asked for.
+        // Both workers are busy until one message is settled; then one message is pulled.
         broker.until(|log| log.count("GET /v1/messages/demo/orders") == 1).await;
         assert_eq!(acked(&broker.log()).len(), 1);
         gate.add_permits(1);
@@ -97,7 +97,7 @@ async fn no_more_is_asked_for_than_there_are_hands_free() {
 }
 
 #[tokio::test]
-async fn a_handler_says_what_becomes_of_its_message() {
+async fn a_handlers_result_settles_releases_or_rejects_its_message() {
     let broker = with_messages(3).await;
     let receiver = receiver(&broker);
     let together = Barrier::new(3);
@@ -132,7 +132,7 @@ async fn a_handler_says_what_becomes_of_its_message() {
 }
 
 #[tokio::test]
-async fn a_cancelled_receiver_stops_asking_and_finishes_what_is_in_hand() {
+async fn a_cancelled_receiver_stops_pulling_and_its_handlers_finish() {
     let broker = with_messages(1).await;
     let receiver = receiver(&broker);
     let gate = Semaphore::new(0);
@@ -141,7 +141,7 @@ async fn a_cancelled_receiver_stops_asking_and_finishes_what_is_in_hand() {
         Ok(())
     });
     let stop = async {
-        // The second worker's request is under way.
+        // The pull for the second worker is in flight.
         broker.until(|log| log.count("GET /v1/messages/demo/orders") == 1).await;
         receiver.cancellation().cancel();
         broker.until(|log| log.hung_up == 1).await;
@@ -153,7 +153,7 @@ async fn a_cancelled_receiver_stops_asking_and_finishes_what_is_in_hand() {
 }
 
 #[tokio::test]
-async fn after_the_grace_what_is_in_hand_is_given_back_uncounted() {
+async fn after_the_grace_period_unfinished_messages_are_released_uncounted() {
     let broker = with_messages(2).await;
     let receiver = receiver(&broker);
     let mut options = workers(2);
@@ -176,16 +176,16 @@ async fn after_the_grace_what_is_in_hand_is_given_back_uncounted() {
 }
 
 #[tokio::test]
-async fn a_lasting_refusal_ends_the_workers_after_what_is_in_hand() {
+async fn a_permanent_refusal_ends_the_run_after_the_handlers_finished() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
         ("GET", 0) => frames([item(0, 30)]),
         ("GET", _) => problem(404, ProblemType::AddressUnknown),
-        _ => nothing(),
+        _ => no_content(),
     })
     .await;
     let receiver = receiver(&broker);
     let ended = soon(receiver.run(workers(2), async |_: &Received| {
-        // The refusal comes first.
+        // The refusal arrives first.
         broker.until(|log| log.count("GET /v1/messages/demo/orders") == 1).await;
         Ok(())
     }))
@@ -195,15 +195,15 @@ async fn a_lasting_refusal_ends_the_workers_after_what_is_in_hand() {
 }
 
 #[tokio::test]
-async fn a_decision_that_came_too_late_is_told() {
+async fn a_late_verdict_is_an_event() {
     let broker = Broker::start(|seen: &Seen, number| match (seen.method.as_str(), number) {
-        ("GET", 0) => content("work", 30),
+        ("GET", 0) => delivery("work", 30),
         ("GET", _) => Reply::Hang,
         _ => problem(410, ProblemType::LeaseSuperseded),
     })
     .await;
     let receiver = Arc::new(receiver(&broker));
-    // A task of its own: the call may go to another thread.
+    // Spawned as a task, which may run on another thread: the future is `Send`.
     let running = tokio::spawn({
         let receiver = receiver.clone();
         async move { receiver.run(WorkOptions::default(), async |_: &Received| Ok(())).await }

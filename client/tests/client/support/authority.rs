@@ -1,4 +1,4 @@
-//! A certificate authority, as a company has one.
+//! A certificate authority like a company's.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// The authority's certificate, PEM, and a server that it vouches for as `localhost`.
+/// The authority's certificate in PEM, and a server with a certificate for `localhost` that it signed.
 pub(crate) fn authority() -> (String, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

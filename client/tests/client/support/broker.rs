@@ -1,4 +1,4 @@
-//! A scripted broker: it remembers each request and answers as the test says.
+//! A scripted broker: it records each request, and the test's script answers it.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{reply::Reply, soon};
 
-/// A request as the broker saw it.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -43,7 +43,7 @@ impl Seen {
     }
 }
 
-/// What happened so far.
+/// Requests so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     pub(crate) seen: Vec<Seen>,
@@ -52,13 +52,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// How many requests were `METHOD path`.
+    /// Number of requests with this `METHOD path`.
     pub(crate) fn count(&self, line: &str) -> usize {
         self.seen.iter().filter(|seen| seen.line() == line).count()
     }
 }
 
-/// The broker; it ends with this value.
+/// A running broker. Dropping it stops the broker.
 pub(crate) struct Broker {
     pub(crate) url: String,
     pub(crate) port: u16,
@@ -69,12 +69,12 @@ pub(crate) struct Broker {
 type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
 
 impl Broker {
-    /// Answers the requests by this function of the request and its number, from 0.
+    /// Starts a broker whose script gets each request and its number, from 0.
     pub(crate) async fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::listen(Arc::new(script), None).await
     }
 
-    /// The same behind TLS, as `localhost`.
+    /// Like `start`, behind TLS as `localhost`.
     pub(crate) async fn start_tls(
         tls: TlsAcceptor,
         script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
@@ -82,12 +82,12 @@ impl Broker {
         Self::listen(Arc::new(script), Some(tls)).await
     }
 
-    /// What happened so far.
+    /// Requests so far.
     pub(crate) fn log(&self) -> Log {
         self.log.borrow().clone()
     }
 
-    /// Waits until enough has happened.
+    /// Waits until the log fulfils a condition.
     pub(crate) async fn until(&self, enough: impl FnMut(&Log) -> bool) -> Log {
         soon(self.log.subscribe().wait_for(enough)).await.unwrap().clone()
     }
@@ -118,7 +118,7 @@ async fn accept(
         let (script, log, tls) = (script.clone(), log.clone(), tls.clone());
         connections.spawn(async move {
             match tls {
-                // A client that does not trust the certificate ends the handshake: that is its test's business.
+                // A client that does not trust the certificate ends the handshake; its test expects that.
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
                         serve(stream, script, log).await;
@@ -132,7 +132,7 @@ async fn accept(
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Arc<Script>, log: watch::Sender<Log>) {
     let service = service_fn(|request| answer(request, script.clone(), log.clone()));
-    // An error is a cut that the script asked for, or a client that hung up.
+    // An error is a cut by the script, or a client that hung up.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -170,7 +170,7 @@ async fn answer(
     }
 }
 
-/// Counts when it is dropped: hyper drops an answer that nobody waits for any more.
+/// Counts its drop: hyper drops the answer of a request whose client hung up.
 struct HungUp(watch::Sender<Log>);
 
 impl Drop for HungUp {

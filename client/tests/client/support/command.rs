@@ -12,7 +12,7 @@ use tokio::{
 
 use super::soon;
 
-/// The command for a broker at this URL, whatever proxies the machine has.
+/// The command for a broker at this URL, without the machine's proxy settings.
 pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
     command
@@ -26,12 +26,12 @@ pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the command to its end.
 pub(crate) async fn run(url: &str, arguments: &[&str]) -> Output {
     soon(command(url, arguments).output()).await.unwrap()
 }
 
-/// Runs it to its end with this on its standard input.
+/// Runs the command to its end with this standard input.
 pub(crate) async fn run_with(url: &str, arguments: &[&str], input: &[u8]) -> Output {
     let mut child = command(url, arguments).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// The proxy; it ends with this value.
+/// A running proxy. Dropping it stops the proxy.
 pub(crate) struct Forwarder {
     pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -54,9 +54,9 @@ async fn forward(mut client: TcpStream, heads: Arc<Mutex<Vec<String>>>) {
     if connect {
         client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
     } else {
-        // A server takes an absolute URL as well (RFC 9112 section 3.2.2).
+        // A server accepts an absolute URL as well (RFC 9112 section 3.2.2).
         server.write_all(text.as_bytes()).await.unwrap();
     }
-    // Ends when either hangs up, however it does.
+    // Ends when either side closes the connection.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }

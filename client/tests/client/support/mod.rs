@@ -1,4 +1,4 @@
-//! What the tests share: a scripted broker, proxies, a certificate authority, and the built command.
+//! Helpers of the tests: a scripted broker, proxies, a certificate authority, and the built command.
 
 pub(crate) mod authority;
 pub(crate) mod broker;
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use restante_client::{Address, Client, ClientOptions, ProxyChoice, RetryOptions};
 
-/// How long a condition may take before the test fails: a condition that holds on an idle machine within a second.
+/// Time limit of a condition, for conditions that an idle machine meets within a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Options for a broker of the test: no proxy, and pauses that no test notices.
+/// Options for a broker of a test: no proxy, and very short pauses.
 pub(crate) fn options(url: &str) -> ClientOptions {
     let mut options = ClientOptions::new(url);
     options.proxy = ProxyChoice::Direct;
@@ -31,7 +31,7 @@ pub(crate) fn address() -> Address {
     "demo/orders".parse().unwrap()
 }
 
-/// Waits for a condition, and fails when it takes too long.
+/// Waits for a condition, and fails after the time limit.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("the condition must hold soon")
 }

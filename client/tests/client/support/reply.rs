@@ -1,4 +1,4 @@
-//! Answers as a broker gives them, and as a bad day does.
+//! Answers of a broker, and faults of a network.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -10,9 +10,9 @@ use restante_wire::{
     },
 };
 
-/// The message that every [`content`] is.
+/// Id of every message of [`message`].
 pub(crate) const ID: &str = "01936d2a-7c3e-7000-8000-000000000001";
-/// Its lease.
+/// Lease of every message of [`message`].
 pub(crate) const LEASE: &str = "aGVsbG8-_lease";
 
 /// What a scripted broker does with a request.
@@ -21,7 +21,7 @@ pub(crate) enum Reply {
     Answer(Response<Bytes>),
     /// Closes the connection without an answer.
     Cut,
-    /// Announces this content whole, sends half of it, and closes the connection.
+    /// Announces the whole body, sends half of it, and closes the connection.
     Half(Response<Bytes>),
     /// Never answers.
     Hang,
@@ -43,16 +43,16 @@ pub(crate) fn stored() -> Reply {
     answer(201, &[("message-id", ID), ("message-durability", "fsync")], "")
 }
 
-pub(crate) fn nothing() -> Reply {
+pub(crate) fn no_content() -> Reply {
     answer(204, &[], "")
 }
 
-/// A message with a lease of so many seconds.
-pub(crate) fn content(body: impl Into<Bytes>, lease_seconds: u32) -> Reply {
+/// A message with a lease of this number of seconds.
+pub(crate) fn delivery(body: impl Into<Bytes>, lease_seconds: u32) -> Reply {
     Reply::Answer(message(body, lease_seconds))
 }
 
-pub(crate) fn half_content(body: impl Into<Bytes>) -> Reply {
+pub(crate) fn half_delivery(body: impl Into<Bytes>) -> Reply {
     Reply::Half(message(body, 30))
 }
 
@@ -79,13 +79,13 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Reply {
     answer(200, &[("content-type", "application/json")], serde_json::to_vec(value).unwrap())
 }
 
-/// What a batch says of a message that is stored, or is not.
+/// Result of one message in the answer to a batch.
 pub(crate) fn result(status: u16, kind: Option<ProblemType>) -> PushResult {
     let id = (status == 201).then(|| ID.to_owned());
     PushResult { status, id, replayed: false, problem: kind.map(|kind| problem_of(status, kind)) }
 }
 
-/// A message of a batch, by its number: its lease and its id end in it.
+/// A message of a batch. Its lease and its id end in its number.
 pub(crate) fn item(number: usize, lease_seconds: u64) -> DeliveredItem {
     let head = DeliveredHead {
         content_type: Some("text/plain".into()),
@@ -110,7 +110,7 @@ pub(crate) fn frames(items: impl IntoIterator<Item = DeliveredItem>) -> Reply {
     answer(200, &[("content-type", FRAMES_CONTENT_TYPE)], body)
 }
 
-/// Every lease of a request to settle many, answered alike.
+/// Answers every lease of a bulk request with the same status.
 pub(crate) fn settled(body: &[u8], status: u16) -> Reply {
     let asked: Settlements = serde_json::from_slice(body).unwrap();
     let all = |count| {
@@ -130,7 +130,7 @@ fn problem_of(status: u16, kind: ProblemType) -> Problem {
     Problem { type_uri: kind.uri(), title: kind.title().into(), status, detail }
 }
 
-/// A refusal in a broker's words.
+/// A refusal with problem details.
 pub(crate) fn problem(status: u16, kind: ProblemType) -> Reply {
     let problem = problem_of(status, kind);
     assert!(StatusCode::from_u16(status).is_ok());

@@ -1,4 +1,4 @@
-//! A terminal of the test's own.
+//! A pseudo-terminal for a test.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// Both ends: what a command writes to one is read at the other.
+/// Both ends of a pseudo-terminal. The test reads at one end what a command writes to the other.
 pub(crate) struct Terminal {
     ours: File,
     commands: File,
@@ -24,16 +24,17 @@ impl Terminal {
         Self { ours: ours.into(), commands }
     }
 
-    /// Its end for a command's standard output or error.
+    /// The command's end, for its standard output or error.
     pub(crate) fn for_a_command(&self) -> Stdio {
         self.commands.try_clone().unwrap().into()
     }
 
-    /// All that came; the commands have ended.
+    /// Reads all output after the commands have ended.
     pub(crate) fn shown(self) -> Vec<u8> {
         drop(self.commands);
         let (mut ours, mut shown) = (self.ours, Vec::new());
-        // Once nobody has the other end, a read fails when there is no more.
+        // After all other ends are closed, a read fails at the end of the output.
+
         let _ = ours.read_to_end(&mut shown);
         shown
     }

@@ -1,15 +1,16 @@
-# Debian packages that a script needs and that are not there. Read by the scripts that install some, each under
-# `set -euo pipefail`: three steps, because each says itself what it is without them, and what a failure means.
+# Functions to install missing Debian packages, for scripts that run under `set -euo pipefail`. They are three separate
+# steps, because each script prints its own consequence of a missing package and of a failure.
 
 missing=()
-# needs PACKAGE TEST...: the package, unless the test holds.
+# needs PACKAGE TEST...: adds the package to the missing ones, unless the test succeeds.
 needs() {
   local package=$1
   shift
   if ! "$@" >/dev/null 2>&1; then missing+=("$package"); fi
 }
 
-# will_install SCRIPT WITHOUT: whether there is something to install, and can be. If it cannot, says what that means: WITHOUT.
+# will_install SCRIPT CONSEQUENCE: whether packages are missing and can be installed. If they cannot, prints the
+# consequence.
 will_install() {
   if [ ${#missing[@]} = 0 ]; then return 1; fi
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -19,7 +20,7 @@ will_install() {
   echo "$1: installing ${missing[*]}" >&2
 }
 
-# Packages of servers would start them, and keep them; whoever needs one starts its own. Until the script ends.
+# Keeps packages of servers from starting them, until the script ends. A script that needs a server starts its own.
 keep_servers_down() {
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then

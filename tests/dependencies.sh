@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Two rules of ARCHITECTURE.md that cargo can see: the broker knows no Kubernetes client, and there is one crypto
-# provider in all programs.
+# Checks rules of ARCHITECTURE.md with cargo: the broker and the client do not depend on Kubernetes, and all programs
+# use one crypto provider.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# uses PACKAGES...: the names of all crates in their programs.
+# uses PACKAGES...: prints the names of all crates that the packages' programs contain.
 uses() {
   cargo tree --locked --edges normal --prefix none --format '{p}' "$@" | cut -d' ' -f1 | sort -u
 }
 
-# forbid WHY PATTERN NAMES: fails if one of the names is like the pattern.
+# forbid WHY PATTERN NAMES: fails if one of the names matches the pattern.
 forbid() {
   if grep -xE "$2" <<<"$3"; then
     echo "tests/dependencies.sh: $1, see above" >&2

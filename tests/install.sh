@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need and that are not there. Where it cannot, it says what to install.
+# Installs missing Debian packages of the tests. If it cannot, it prints what to install.
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 . "$(dirname "$0")/debian-packages.sh"
 
 needs gcc command -v gcc
-# Static programs are linked with this.
+# For linking static programs.
 needs libc6-dev test -e "$(gcc -print-file-name=libc.a 2>/dev/null)"
 needs curl command -v curl
 needs util-linux command -v setpriv
@@ -20,9 +20,9 @@ needs prometheus command -v promtool
 needs python3-venv python3 -c 'import ensurepip, venv'
 
 if [ "$(id -u)" = 0 ] && ! command -v go >/dev/null; then
-  echo "tests/install.sh: Go is missing, to build the tests' Kubernetes: install 1.26 or newer from https://go.dev/dl/" >&2
+  echo "tests/install.sh: Go is missing, which builds the tests' Kubernetes: install 1.26 or newer from https://go.dev/dl/" >&2
   exit 1
 fi
-will_install tests/install.sh 'what is in these Debian packages is missing, and tests that need it will fail' || exit 0
+will_install tests/install.sh 'missing Debian packages, so tests that need them will fail' || exit 0
 keep_servers_down
 install_missing

@@ -85,5 +85,4 @@ images: ## Builds the container images, and the static programs in them, from th
 
 .PHONY: cluster
 cluster: ## Runs a Kubernetes cluster with the images until Ctrl-C. Needs root.
-
 	cargo run --locked --package restante-tests --bin control-plane -- --images

@@ -30,5 +30,4 @@ will_install bench/install.sh 'missing Debian packages, so their rows will be mi
 # The benchmark starts its own servers, on a core and a port of its choice.
 keep_servers_down
 install_missing >&2 ||
-  echo "bench/install.sh: installing the packages failed, see above: their rows will be missing"
- >&2
+  echo "bench/install.sh: installing the packages failed, see above: their rows will be missing" >&2

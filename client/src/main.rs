@@ -16,7 +16,6 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(cli::run(config));
     // A read of standard input cannot be interrupted, so the process does not wait for it.
-
     runtime.shutdown_background();
     match ended {
         Ok(exit) => exit.into(),

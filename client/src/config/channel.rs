@@ -93,8 +93,7 @@ pub(crate) struct ControlArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
     /// Output format
-    #[arg
-(long, short = 'o', value_enum, default_value_t = Format::Table)]
+    #[arg(long, short = 'o', value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
 }
 

@@ -64,8 +64,8 @@ pub(crate) struct Turn {
 }
 
 /// Does something that is not measured, on this thread.
-pub(crate) fn alone<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(what)
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
 /// Keeps a server busy with this work, by so many clients at once.

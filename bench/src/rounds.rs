@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{load::Turn, report::said, statistics::median};
+use crate::{load::Turn, report::progress, statistics::median};
 
 /// The part of the server's core that something else may have: the kernel's own work, for sockets and disks, is most of it.
 const OTHERS_MAX: f64 = 0.15;
@@ -37,11 +37,11 @@ pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -
             );
             turns[number].push(turn);
         }
-        said(line.trim_end_matches(';'));
+        progress(line.trim_end_matches(';'));
     }
     let others = median(&of(&turns.concat(), |turn| turn.others_busy));
     if others > OTHERS_MAX {
-        said(&format!(
+        progress(&format!(
             "{row}: something else had {:.0} % of the server's core; these figures are not to be relied on",
             others * 100.0
         ));

@@ -18,7 +18,7 @@ use crate::cores;
 /// A server that does not serve by then will not.
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
 /// How long its CPU time is looked at to see whether it is idle.
-const LOOK: Duration = Duration::from_millis(300);
+const IDLE_WINDOW: Duration = Duration::from_millis(300);
 
 /// A server. It ends with this value, and its data with it if they are its own.
 pub(crate) struct Server {
@@ -69,9 +69,9 @@ impl Server {
 /// Whether it hardly takes any CPU time.
 fn is_idle(id: u32) -> Result<()> {
     let before = cpu_time(id)?;
-    thread::sleep(LOOK);
+    thread::sleep(IDLE_WINDOW);
     let taken = cpu_time(id)? - before;
-    ensure!(taken < LOOK / 100, "it took {taken:?} in {LOOK:?}");
+    ensure!(taken < IDLE_WINDOW / 100, "it took {taken:?} in {IDLE_WINDOW:?}");
     Ok(())
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn pinned(program: &Path) -> Command {
 }
 
 /// A program that was built with us.
-pub(crate) fn beside_us(program: &str) -> Result<PathBuf> {
+pub(crate) fn sibling_program(program: &str) -> Result<PathBuf> {
     let path = env::current_exe()?.with_file_name(program);
     ensure!(path.is_file(), "{} is not built: run `make bench`", path.display());
     Ok(path)

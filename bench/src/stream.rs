@@ -1,4 +1,4 @@
-//! A connection and what has come of it: each protocol here is bytes that are sent, and a function that finds the end of an
+//! A connection and what has buffer of it: each protocol here is bytes that are sent, and a function that finds the end of an
 //! answer. Clients of libraries would cost the load's core more than some servers cost theirs.
 
 use std::net::SocketAddr;
@@ -15,40 +15,40 @@ const BUFFER_BYTES: usize = 4096;
 /// A connection that is kept.
 pub(crate) struct Stream {
     socket: TcpStream,
-    /// What has come and was not taken yet.
-    come: Vec<u8>,
+    /// What has buffer and was not taken yet.
+    buffer: Vec<u8>,
 }
 
 impl Stream {
     pub(crate) async fn open(server: SocketAddr) -> Result<Self> {
         let socket = TcpStream::connect(server).await.with_context(|| format!("cannot reach {server}"))?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, come: Vec::with_capacity(BUFFER_BYTES) })
+        Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES) })
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.socket.write_all(bytes).await?)
     }
 
-    /// Reads until `parse` finds a whole answer at the beginning of what has come, and takes it: `parse` gives its length and
+    /// Reads until `parse` finds a whole answer at the beginning of what has buffer, and takes it: `parse` gives its length and
     /// what is wanted of it, or nothing while it is not whole.
     pub(crate) async fn answer<T>(
         &mut self,
         parse: impl Fn(&[u8]) -> Result<Option<(usize, T)>>,
     ) -> Result<T> {
         loop {
-            if !self.come.is_empty()
-                && let Some((length, value)) = parse(&self.come)?
+            if !self.buffer.is_empty()
+                && let Some((length, value)) = parse(&self.buffer)?
             {
-                if length == self.come.len() {
-                    self.come.clear();
+                if length == self.buffer.len() {
+                    self.buffer.clear();
                 } else {
-                    self.come.drain(..length);
+                    self.buffer.drain(..length);
                 }
                 return Ok(value);
             }
-            let read = self.socket.read_buf(&mut self.come).await?;
-            ensure!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(&self.come));
+            let read = self.socket.read_buf(&mut self.buffer).await?;
+            ensure!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(&self.buffer));
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8>
 
 /// Reads an answer of this status to its end, and throws it away.
 pub(crate) async fn status(stream: &mut Stream, expected: u16) -> Result<()> {
-    stream.answer(|bytes| Ok(whole(bytes, Some(expected))?.map(|whole| (whole.end, ())))).await
+    stream.answer(|bytes| Ok(extent(bytes, Some(expected))?.map(|extent| (extent.end, ())))).await
 }
 
 /// Reads an answer of this status to its end.
@@ -79,7 +79,7 @@ pub(crate) async fn any_answer(stream: &mut Stream) -> Result<Answer> {
 async fn read(stream: &mut Stream, expected: Option<u16>) -> Result<Answer> {
     stream
         .answer(|bytes| {
-            let Some(Whole { status, head, end, location }) = whole(bytes, expected)? else {
+            let Some(Extent { status, head, end, location }) = extent(bytes, expected)? else {
                 return Ok(None);
             };
             let location =
@@ -93,7 +93,7 @@ async fn read(stream: &mut Stream, expected: Option<u16>) -> Result<Answer> {
 }
 
 /// Where the parts of an answer are.
-struct Whole {
+struct Extent {
     status: u16,
     head: usize,
     end: usize,
@@ -101,7 +101,7 @@ struct Whole {
 }
 
 /// Of an answer that is whole.
-fn whole(bytes: &[u8], expected: Option<u16>) -> Result<Option<Whole>> {
+fn extent(bytes: &[u8], expected: Option<u16>) -> Result<Option<Extent>> {
     let mut headers = [EMPTY_HEADER; 32];
     let mut response = Response::new(&mut headers);
     let Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
@@ -119,7 +119,7 @@ fn whole(bytes: &[u8], expected: Option<u16>) -> Result<Option<Whole>> {
         }
     }
     let end = head + body;
-    Ok((bytes.len() >= end).then_some(Whole { status, head, end, location }))
+    Ok((bytes.len() >= end).then_some(Extent { status, head, end, location }))
 }
 
 #[cfg(test)]
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_all_of_its_body_has_come() {
         for length in 0..ANSWER.len() {
-            assert!(whole(&ANSWER[..length], Some(200)).unwrap().is_none(), "{length}");
+            assert!(extent(&ANSWER[..length], Some(200)).unwrap().is_none(), "{length}");
         }
-        let Whole { head, end, location, .. } = whole(ANSWER, Some(200)).unwrap().unwrap();
+        let Extent { head, end, location, .. } = extent(ANSWER, Some(200)).unwrap().unwrap();
         assert_eq!(&ANSWER[head..end], b"seven");
         let (from, to) = location.unwrap();
         assert_eq!(&ANSWER[from..to], b"/v1/leases/abc");
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn another_status_than_expected_is_an_error_that_shows_the_answer() {
-        let error = whole(ANSWER, Some(201)).err().unwrap().to_string();
+        let error = extent(ANSWER, Some(201)).err().unwrap().to_string();
         assert!(error.contains("expected 201: HTTP/1.1 200 OK"), "{error}");
     }
 

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use restante_broker::data_folder::DataFolder;
 
 use crate::{
-    server::{Server, beside_us, free_ports, pinned},
+    server::{Server, free_ports, pinned, sibling_program},
     stream::Stream,
 };
 
@@ -111,7 +111,7 @@ pub(crate) fn data(folder: &Path) -> PathBuf {
 
 /// The broker that was built with us.
 pub(crate) fn program() -> Result<PathBuf> {
-    beside_us("restante-broker")
+    sibling_program("restante-broker")
 }
 
 /// Segments as a log has them whose messages were settled: it writes over them again and again. A turn is about that, and

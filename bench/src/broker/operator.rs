@@ -7,7 +7,7 @@ use restante_wire::{Address, ChannelConfig, channel::MESSAGES_MAX, path};
 use uuid::Uuid;
 
 use super::{Broker, http};
-use crate::{load::alone, stream::Stream};
+use crate::{load::block_on, stream::Stream};
 
 /// The credential, in a file that the broker reads.
 pub(super) const TOKEN: &str = "a-credential-that-only-this-benchmark-has";
@@ -26,14 +26,14 @@ fn name(number: u64) -> String {
 }
 
 /// Tells it so many plain channels, and waits until it has stored them.
-pub(crate) fn tell_many(broker: &Broker, channels: usize) -> Result<()> {
-    tell(broker, (0..channels as u64).map(|number| channel(&name(number))))
+pub(crate) fn program_many(broker: &Broker, channels: usize) -> Result<()> {
+    program(broker, (0..channels as u64).map(|number| channel(&name(number))))
 }
 
 /// Tells it its channels, and waits until it has stored them.
-pub(crate) fn tell(broker: &Broker, channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {
+pub(crate) fn program(broker: &Broker, channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {
     let control = broker.control.context("this broker was not started for an operator")?;
-    alone(sync(control, channels))
+    block_on(sync(control, channels))
 }
 
 async fn sync(control: SocketAddr, mut channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {

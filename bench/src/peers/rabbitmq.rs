@@ -12,7 +12,7 @@ use restante_tests::process::Process;
 
 use crate::{
     broker::http::content,
-    load::{Work, alone},
+    load::{Work, block_on},
     server::{Server, free_ports, pinned},
 };
 
@@ -51,7 +51,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
         .env("RABBITMQ_PID_FILE", folder.join("pid"));
     let mut server = Server::start("rabbitmq-server", &command, folder, address)?;
     server.helped_by(epmd);
-    alone(declare(address))?;
+    block_on(declare(address))?;
     server.wait_until_idle()?;
     Ok(server)
 }

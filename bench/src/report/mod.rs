@@ -45,7 +45,7 @@ pub(crate) fn show(machine: &machine::Machine, rows: &[Row], folder: &Path) -> R
 }
 
 /// Says how far a run is.
-pub(crate) fn said(line: &str) {
+pub(crate) fn progress(line: &str) {
     // A run whose listener is gone goes on: its results are in the file.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -47,7 +47,7 @@ pub(crate) fn figure(value: Option<f64>) -> String {
 }
 
 /// `10M`, `250k`, `7`.
-pub(crate) fn in_words(number: usize) -> String {
+pub(crate) fn abbreviated(number: usize) -> String {
     match number {
         _ if number >= 1_000_000 && number.is_multiple_of(1_000_000) => format!("{}M", number / 1_000_000),
         _ if number >= 1_000 && number.is_multiple_of(1_000) => format!("{}k", number / 1_000),
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn round_numbers_are_said_in_few_letters() {
-        assert_eq!([10_000_000, 250_000, 1_500_001, 7].map(in_words), ["10M", "250k", "1500001", "7"]);
+        assert_eq!([10_000_000, 250_000, 1_500_001, 7].map(abbreviated), ["10M", "250k", "1500001", "7"]);
     }
 
     #[test]

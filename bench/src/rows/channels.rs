@@ -7,11 +7,11 @@ use anyhow::Result;
 use crate::{
     arguments::Arguments,
     broker::{Broker, Options, SPARES, http, operator},
-    load::{self, Turn, Work, alone},
+    load::{self, Turn, Work, block_on},
     memory,
     report::{
         row::{Goal, Row},
-        table::in_words,
+        table::abbreviated,
     },
     rounds::{Contestant, duel, of},
     stream::Stream,
@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let many = arguments.channels;
     let (few_bytes, with_few) = with_channels(arguments, FEW)?;
     let (many_bytes, with_many) = with_channels(arguments, many)?;
-    let name = format!("cost of a push with {} channels ÷ with {FEW}", in_words(many));
+    let name = format!("cost of a push with {} channels ÷ with {FEW}", abbreviated(many));
     let rounds = duel(
         &name,
         arguments.rounds,
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok(vec![
         // Once: setting up so many takes longer than all turns, and memory hardly differs.
         Row::measured(
-            format!("memory per idle channel, {} of them", in_words(many)),
+            format!("memory per idle channel, {} of them", abbreviated(many)),
             Goal::at_most(1024.0, 400.0),
             "bytes",
             [(many_bytes - few_bytes) / (many - FEW) as f64],
@@ -51,12 +51,12 @@ fn with_channels(arguments: &Arguments, channels: usize) -> Result<(f64, Broker)
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let options = Options { operated: true, spares: SPARES, ..Options::default() };
     let mut broker = Broker::start_in(folder.path(), &options)?;
-    operator::tell_many(&broker, channels)?;
+    operator::program_many(&broker, channels)?;
     broker.server.kill()?;
     let mut broker = Broker::start_in(folder.path(), &Options { spares: 0, ..options })?;
     broker.server.keep(folder);
     broker.server.wait_until_idle()?;
-    Ok((alone(memory::at_rest(&broker))?, broker))
+    Ok((block_on(memory::at_rest(&broker))?, broker))
 }
 
 fn turn(arguments: &Arguments, Broker { server, .. }: &Broker, channels: usize) -> Result<Turn> {

@@ -13,9 +13,9 @@ use crate::{
     arguments::Arguments,
     broker::{Broker, Options, work::Receiver},
     report::{
+        progress,
         row::{Goal, Row},
-        said,
-        table::in_words,
+        table::abbreviated,
     },
 };
 
@@ -25,7 +25,7 @@ const RECEIVERS: usize = 5000;
 const PARKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The broker at one moment, and over a window.
-struct Look {
+struct Sample {
     threads: u64,
     resident_kib: u64,
     cpu: Duration,
@@ -35,11 +35,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let rounds =
         (0..arguments.rounds).map(|_| runtime.block_on(round(arguments))).collect::<Result<Vec<_>>>()?;
-    let of = |value: fn(&(Look, Look)) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
+    let of = |value: fn(&(Sample, Sample)) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
     let per_window = format!("ms of CPU in {} s", arguments.seconds);
     Ok(vec![
         Row::measured(
-            format!("memory per parked receiver, {} of them", in_words(RECEIVERS)),
+            format!("memory per parked receiver, {} of them", abbreviated(RECEIVERS)),
             Goal::at_most(8.0, 1.0),
             "KiB",
             of(|(none, all)| (all.resident_kib as f64 - none.resident_kib as f64) / RECEIVERS as f64),
@@ -51,9 +51,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     ])
 }
 
-async fn round(arguments: &Arguments) -> Result<(Look, Look)> {
+async fn round(arguments: &Arguments) -> Result<(Sample, Sample)> {
     let broker = Broker::start(&arguments.output, &Options::default())?;
-    let none = look(&broker, arguments.window()).await?;
+    let none = sample(&broker, arguments.window()).await?;
     let mut waiting = Vec::new();
     for _ in 0..RECEIVERS {
         let mut receiver = Receiver::open(broker.server.address, "").await?;
@@ -66,16 +66,19 @@ async fn round(arguments: &Arguments) -> Result<(Look, Look)> {
         Ok(())
     })
     .await?;
-    let all = look(&broker, arguments.window()).await?;
-    said(&format!("{RECEIVERS} receivers wait: {} KiB, then {} KiB", none.resident_kib, all.resident_kib));
+    let all = sample(&broker, arguments.window()).await?;
+    progress(&format!(
+        "{RECEIVERS} receivers wait: {} KiB, then {} KiB",
+        none.resident_kib, all.resident_kib
+    ));
     Ok((none, all))
 }
 
-async fn look(broker: &Broker, window: Duration) -> Result<Look> {
+async fn sample(broker: &Broker, window: Duration) -> Result<Sample> {
     let id = broker.server.id();
     let before = cpu_time(id)?;
     sleep(window).await;
-    Ok(Look {
+    Ok(Sample {
         cpu: cpu_time(id)? - before,
         threads: status(id, "Threads")?,
         resident_kib: status(id, "VmRSS")?,

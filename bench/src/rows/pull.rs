@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     arguments::Arguments,
     broker::{Broker, Options, SPARES, fill::fill, work::PullAndSettle},
-    load::{self, Turn, WARM_UP, alone},
+    load::{self, Turn, WARM_UP, block_on},
     peers::{
         Peers,
         nats::{self, Sync, work::PullAndAck},
@@ -47,7 +47,7 @@ fn ours(arguments: &Arguments) -> Result<Turn> {
     let options = Options { spares: SPARES, ..Options::default() };
     let mut broker = Broker::start(&arguments.output, &options)?;
     let server = &mut broker.server;
-    alone(fill(server.address, messages(arguments), |_| Default::default()))?;
+    block_on(fill(server.address, messages(arguments), |_| Default::default()))?;
     server.wait_until_idle()?;
     load::run(PullAndSettle { server: server.address }, server.id(), RECEIVERS, arguments.window())
 }
@@ -56,7 +56,7 @@ fn ours(arguments: &Arguments) -> Result<Turn> {
 fn theirs(arguments: &Arguments, program: &Path) -> Result<Turn> {
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let filled = nats::start(program, folder.path(), Sync::Default)?;
-    alone(nats::work::fill(filled.address, messages(arguments)))?;
+    block_on(nats::work::fill(filled.address, messages(arguments)))?;
     drop(filled);
     let mut server = nats::start(program, folder.path(), Sync::Always)?;
     server.keep(folder);

@@ -6,12 +6,12 @@ use restante_wire::batch::ItemHead;
 use crate::{
     arguments::Arguments,
     broker::{Broker, Options, fill::fill},
-    load::alone,
+    load::block_on,
     memory,
     report::{
+        progress,
         row::{Goal, Row},
-        said,
-        table::in_words,
+        table::abbreviated,
     },
 };
 
@@ -28,9 +28,9 @@ pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
         let broker = start(arguments)?;
         let before = memory::resident(&broker)?;
         rounds.push((after(&broker, MESSAGES, |_| ItemHead::default())? - before) / MESSAGES as f64);
-        said(&format!("queued: {:.1} bytes of memory per message", rounds[rounds.len() - 1]));
+        progress(&format!("queued: {:.1} bytes of memory per message", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per queued message, its body on disk, {} of them", in_words(MESSAGES));
+    let name = format!("memory per queued message, its body on disk, {} of them", abbreviated(MESSAGES));
     Ok(vec![Row::measured(name, Goal::at_most(24.0, 16.0), "bytes", rounds)])
 }
 
@@ -40,9 +40,9 @@ pub(super) fn keys(arguments: &Arguments) -> Result<Vec<Row>> {
         let without = after(&start(arguments)?, KEYS, |_| ItemHead::default())?;
         let with = after(&start(arguments)?, KEYS, keyed)?;
         rounds.push((with - without) / KEYS as f64);
-        said(&format!("keys: {:.1} bytes of memory per key", rounds[rounds.len() - 1]));
+        progress(&format!("keys: {:.1} bytes of memory per key", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per idempotency key of 36 characters, {} of them", in_words(KEYS));
+    let name = format!("memory per idempotency key of 36 characters, {} of them", abbreviated(KEYS));
     Ok(vec![Row::measured(name, Goal::none(true), "bytes", rounds)])
 }
 
@@ -58,7 +58,7 @@ fn after(
     messages: usize,
     head: impl Fn(usize) -> ItemHead + Copy + Send + 'static,
 ) -> Result<f64> {
-    alone(async {
+    block_on(async {
         fill(broker.server.address, messages, head).await?;
         memory::at_rest(broker).await
     })

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use restante_client::{
-    BatchOptions, Message, HandlerError, Receipt, Received, Receiver, ReceiverOptions, Sender, WorkOptions,
+    BatchOptions, HandlerError, Message, Receipt, Received, Receiver, ReceiverOptions, Sender, WorkOptions,
 };
 use restante_tests::{process::Process, wait};
 use tokio::sync::Barrier;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::protocol::Connection;
 use crate::{
-    load::alone,
+    load::block_on,
     server::{Server, free_port, pinned},
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn start(program: &Path, folder: &Path, sync: Sync) -> Result<Server>
     let mut command = pinned(program);
     command.arg("--config").arg(&config);
     let mut server = Server::start("nats-server", &command, folder, address)?;
-    alone(prepare(&server))?;
+    block_on(prepare(&server))?;
     server.wait_until_idle()?;
     Ok(server)
 }

@@ -7,7 +7,7 @@ use crate::{
     arguments::Arguments,
     broker::{Broker, Options, SPARES, fill::fill, http::MESSAGE_BYTES, work::PushAndPull},
     disk::written_bytes,
-    load::{self, Turn, alone},
+    load::{self, Turn, block_on},
     report::row::Row,
     rounds::{Contestant, duel, of},
 };
@@ -23,7 +23,7 @@ const UNTIL_SEGMENTS_COME_BACK: f64 = 250_000.0;
 /// Ends the broker of the deep queue.
 pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Result<Vec<Row>> {
     let mut short = Broker::start(&arguments.output, &Options { spares: SPARES, ..Options::default() })?;
-    alone(fill(short.server.address, SHORT, |_| Default::default()))?;
+    block_on(fill(short.server.address, SHORT, |_| Default::default()))?;
     // Both live through the whole row: a deep queue takes longer to make than all of its turns.
     deep.server.wait_until_idle()?;
     short.server.wait_until_idle()?;
@@ -66,9 +66,9 @@ fn turn(arguments: &Arguments, Broker { server, .. }: &Broker) -> Result<Turn> {
 }
 
 fn synced(broker: &Broker) -> Result<f64> {
-    alone(broker.metric("restante_store_sync_seconds_count"))
+    block_on(broker.metric("restante_store_sync_seconds_count"))
 }
 
 fn pushed(broker: &Broker) -> Result<f64> {
-    alone(broker.metric("restante_messages_pushed_total"))
+    block_on(broker.metric("restante_messages_pushed_total"))
 }

@@ -9,11 +9,11 @@ use nix::sys::statvfs::statvfs;
 use crate::{
     arguments::Arguments,
     broker::{Broker, Options, fill::fill},
-    load::alone,
+    load::block_on,
     report::{
+        progress,
         row::{Goal, Row},
-        said,
-        table::in_words,
+        table::abbreviated,
     },
 };
 
@@ -51,8 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let deep = Broker::start_in(folder.path(), &Options::default())?;
-    said(&format!("backlog: pushing {} messages", arguments.backlog));
-    alone(fill(deep.server.address, arguments.backlog, |_| Default::default()))?;
+    progress(&format!("backlog: pushing {} messages", arguments.backlog));
+    block_on(fill(deep.server.address, arguments.backlog, |_| Default::default()))?;
     let mut rows = cost::run(arguments, deep, &names)?;
     rows.extend(recovery::run(arguments, folder.path(), &names)?);
     Ok(rows)
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 
 impl Names {
     fn of(backlog: usize) -> Self {
-        let backlog = in_words(backlog);
+        let backlog = abbreviated(backlog);
         Self {
             cost: format!("cost of push, pull and settle at {backlog} backlog ÷ at 1k"),
             written: format!("bytes written per byte at {backlog} backlog"),

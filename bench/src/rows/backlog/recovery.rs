@@ -13,10 +13,10 @@ use super::{Names, SCAN, SEALED};
 use crate::{
     arguments::Arguments,
     broker::{ADDRESS, Broker, Options, data, http},
-    load::alone,
+    load::block_on,
     report::{
+        progress,
         row::{Goal, Row},
-        said,
     },
     stream::Stream,
 };
@@ -82,18 +82,18 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
     let indexes = files.iter().filter(is_index).filter(|index| index.exists()).count();
     let began = Instant::now();
     let mut broker = Broker::start_in(folder, &Options::default())?;
-    alone(async {
+    block_on(async {
         let mut stream = Stream::open(broker.server.address).await?;
         stream.send(&http::get(&format!("/v1/channels/{ADDRESS}"))).await?;
         http::status(&mut stream, 200).await
     })?;
     let seconds = began.elapsed().as_secs_f64();
-    let bytes = alone(needed_bytes(&broker))?;
+    let bytes = block_on(needed_bytes(&broker))?;
     // What it indexes and prepares after its start is there for the next.
     broker.server.wait_until_idle()?;
     broker.server.kill()?;
     let read = Read { bytes, indexes, seconds };
-    said(&format!(
+    progress(&format!(
         "{}: {:.2} GB/s in {seconds:.2} s{}",
         start.name,
         read.gigabytes_per_second(),

@@ -94,10 +94,10 @@ impl Clients {
             if count % FORGOTTEN == 0 {
                 continue;
             }
-            let says = [("release", RELEASED), ("reject?reason=soak", REJECTED)];
-            match says.into_iter().find(|(_, one_in)| count % one_in == 0) {
-                Some((says, _)) => {
-                    stream.send(&http::post(&format!("{lease}/{says}"), "", &[])).await?;
+            let verdicts = [("release", RELEASED), ("reject?reason=soak", REJECTED)];
+            match verdicts.into_iter().find(|(_, one_in)| count % one_in == 0) {
+                Some((verdict, _)) => {
+                    stream.send(&http::post(&format!("{lease}/{verdict}"), "", &[])).await?;
                     http::status(&mut stream, 204).await?;
                 }
                 None => settles = Some(lease),
@@ -107,7 +107,7 @@ impl Clients {
     }
 
     /// Takes what was given up, many at once and settled at once.
-    pub(super) async fn bury(&self) -> Result<()> {
+    pub(super) async fn receive_dead_letters(&self) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
         let request = http::get_and_settle(&format!("/v1/batches/{NAMESPACE}/{DEAD}?wait=5&ack=auto&max=50"));
         loop {

@@ -21,21 +21,21 @@ use crate::{
     broker::{Broker, Options, operator},
     memory,
     report::{
+        progress,
         row::{Goal, Row},
-        said,
     },
     statistics::{median, percentile},
 };
 
 /// Looks in a soak, however long.
-const LOOKS: u32 = 40;
+const SAMPLES: u32 = 40;
 const SENDERS: u64 = 12;
 const RECEIVERS: u64 = 24;
 const PARKED: u64 = 100;
 
-/// What was seen since the look before.
+/// What was seen since the sample before.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Sample {
     memory_mib: f64,
     disk_mib: f64,
     p50_us: f64,
@@ -50,30 +50,30 @@ type Client = Pin<Box<dyn Future<Output = Result<()>>>>;
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let options = Options { operated: true, ..Options::default() };
     let broker = Broker::start(&arguments.output, &options)?;
-    operator::tell(&broker, channels::all())?;
-    let between = Duration::from_secs(arguments.soak) / LOOKS;
+    operator::program(&broker, channels::all())?;
+    let between = Duration::from_secs(arguments.soak) / SAMPLES;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let looks = LocalSet::new().block_on(&runtime, watch(&broker, between))?;
-    let quarter = looks.len() / 4;
-    let (second, last) = (&looks[quarter..2 * quarter], &looks[3 * quarter..]);
-    let row = |what: &str, goal, unit, of: fn(&Look) -> f64| {
+    let samples = LocalSet::new().block_on(&runtime, watch(&broker, between))?;
+    let quarter = samples.len() / 4;
+    let (second, last) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
+    let row = |what: &str, goal, unit, of: fn(&Sample) -> f64| {
         let pairs = last.iter().zip(second).map(|(last, second)| (of(last), of(second)));
         let name = format!("soak of {} s: {what}, last quarter ÷ second", arguments.soak);
-        Row::compared(name, goal, unit, pairs).with("over all of it", looks.iter().map(of))
+        Row::compared(name, goal, unit, pairs).with("over all of it", samples.iter().map(of))
     };
     Ok(vec![
-        row("memory", Goal::at_most(1.05, 1.02), "MiB", |look| look.memory_mib),
-        row("disk", Goal::at_most(1.10, 1.02), "MiB", |look| look.disk_mib),
-        row("push, median", Goal::at_most(1.10, 1.05), "µs", |look| look.p50_us),
-        row("push, 99 of 100", Goal::at_most(1.25, 1.10), "µs", |look| look.p99_us),
-        row("CPU", Goal::at_most(1.10, 1.05), "µs of CPU per message pushed", |look| look.cpu_us)
-            .with("pushed/s", looks.iter().map(|look| look.pushed))
-            .with("received/s", looks.iter().map(|look| look.received)),
+        row("memory", Goal::at_most(1.05, 1.02), "MiB", |sample| sample.memory_mib),
+        row("disk", Goal::at_most(1.10, 1.02), "MiB", |sample| sample.disk_mib),
+        row("push, median", Goal::at_most(1.10, 1.05), "µs", |sample| sample.p50_us),
+        row("push, 99 of 100", Goal::at_most(1.25, 1.10), "µs", |sample| sample.p99_us),
+        row("CPU", Goal::at_most(1.10, 1.05), "µs of CPU per message pushed", |sample| sample.cpu_us)
+            .with("pushed/s", samples.iter().map(|sample| sample.pushed))
+            .with("received/s", samples.iter().map(|sample| sample.received)),
     ])
 }
 
-/// Keeps the broker busy, and looks at it.
-async fn watch(broker: &Broker, between: Duration) -> Result<Vec<Look>> {
+/// Keeps the broker busy, and samples at it.
+async fn watch(broker: &Broker, between: Duration) -> Result<Vec<Sample>> {
     let clients = Rc::new(Clients { server: broker.server.address, counts: RefCell::default() });
     let mut running = JoinSet::new();
     let mut start = |count: u64, client: fn(Rc<Clients>, u64) -> Client| {
@@ -83,22 +83,22 @@ async fn watch(broker: &Broker, between: Duration) -> Result<Vec<Look>> {
     };
     start(SENDERS, |clients, number| Box::pin(async move { clients.send(number).await }));
     start(RECEIVERS, |clients, number| Box::pin(async move { clients.receive(number).await }));
-    start(1, |clients, _| Box::pin(async move { clients.bury().await }));
+    start(1, |clients, _| Box::pin(async move { clients.receive_dead_letters().await }));
     start(PARKED, |clients, _| Box::pin(async move { clients.wait().await }));
-    let looking = async {
-        let mut looks = Vec::new();
-        for number in 1..=LOOKS {
+    let sampling = async {
+        let mut samples = Vec::new();
+        for number in 1..=SAMPLES {
             let before = cpu_time(broker.server.id())?;
             sleep(between).await;
             let cpu = cpu_time(broker.server.id())? - before;
-            let look = look(broker, clients.counts.take(), cpu, between).await?;
-            said(&format!("soak, look {number} of {LOOKS}: {look:.0?}"));
-            looks.push(look);
+            let sample = sample(broker, clients.counts.take(), cpu, between).await?;
+            progress(&format!("soak, sample {number} of {SAMPLES}: {sample:.0?}"));
+            samples.push(sample);
         }
-        Ok(looks)
+        Ok(samples)
     };
     tokio::select! {
-        looks = looking => looks,
+        samples = sampling => samples,
         ended = running.join_next() => {
             let ended = ended.context("there are no clients")??;
             Err(ended.err().context("a client ended")?)
@@ -106,10 +106,10 @@ async fn watch(broker: &Broker, between: Duration) -> Result<Vec<Look>> {
     }
 }
 
-async fn look(broker: &Broker, counts: Counts, cpu: Duration, over: Duration) -> Result<Look> {
+async fn sample(broker: &Broker, counts: Counts, cpu: Duration, over: Duration) -> Result<Sample> {
     let Counts { pushes, received } = counts;
     let pushed = pushes.len() as f64;
-    Ok(Look {
+    Ok(Sample {
         memory_mib: memory::resident(broker)? / f64::from(1 << 20),
         disk_mib: broker.metric("restante_store_bytes").await? / f64::from(1 << 20),
         p50_us: median(&pushes),

@@ -1,4 +1,4 @@
-//! Load: clients that each do one thing again and again.
+//! Load: clients that each repeat one operation.
 
 use std::{
     cell::RefCell,
@@ -22,53 +22,53 @@ use crate::{
     statistics::{median, percentile},
 };
 
-/// Before a turn is measured: connections are made, and caches are as they will be.
+/// Time before a turn is measured, to open connections and warm caches.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 
-/// From a receiver's request until its server is sure to have read it, and has nothing else to do.
+/// Time after a receiver's request in which its server has certainly read it and become idle.
 pub(crate) const UNTIL_IT_WAITS: Duration = Duration::from_millis(2);
 
-/// What clients do.
+/// An operation that clients repeat.
 pub(crate) trait Work: 'static {
-    /// What a client has: its connections, and what it is about to settle.
+    /// State of a client: its connections, and the message that it settles next.
     type Client;
 
-    /// Makes a client ready.
+    /// Prepares a client.
     async fn begin(&self) -> Result<Self::Client>;
 
-    /// The thing itself, which is counted and timed.
+    /// The operation, which is counted and timed.
     async fn once(&self, client: &mut Self::Client) -> Result<()>;
 
-    /// What has to be done before it can be done again. Not timed.
+    /// Prepares the next operation. Not timed.
     async fn after(&self, _client: &mut Self::Client) -> Result<()> {
         Ok(())
     }
 }
 
-/// What was measured of one server in one turn.
+/// Measurements of one server in one turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn {
     /// Requests answered per second.
     pub(crate) rate: f64,
     /// The server's CPU time per request, in microseconds.
     pub(crate) server_cpu_us: f64,
-    /// The part of its core that the load took: near 1, it is the load that was measured and not the server.
+    /// Share of its core that the load used. Near 1, the load was the bottleneck and not the server.
     pub(crate) load_busy: f64,
-    /// The part of the server's core that others took, who have no part in this. A server that waits for its disk may then
-    /// wait for its core as well, for milliseconds.
+    /// Share of the server's core that other processes used. A server that waits for its disk may then wait for its
+    /// core as well, for milliseconds.
     pub(crate) others_busy: f64,
-    /// From the first byte of a request to the last of its answer, in microseconds: the median.
+    /// Median time from the first byte of a request to the last byte of its answer, in microseconds.
     pub(crate) p50_us: f64,
-    /// The same: 99 of 100 are below.
+    /// 99th percentile of the same time.
     pub(crate) p99_us: f64,
 }
 
-/// Does something that is not measured, on this thread.
+/// Runs a future that is not measured to its end, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
-/// Keeps a server busy with this work, by so many clients at once.
+/// Runs this work on a server with a number of concurrent clients.
 pub(crate) fn run<W: Work>(work: W, server_id: u32, clients: usize, window: Duration) -> Result<Turn> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -86,7 +86,7 @@ pub(crate) fn run<W: Work>(work: W, server_id: u32, clients: usize, window: Dura
             let (server, load) = (cpu_time(server_id)? - before.1, cpu_time(process::id())? - before.2);
             let busy = cores::busy()? - before.3;
             let times = times.take();
-            ensure!(!times.is_empty(), "nothing was answered in {window:?}");
+            ensure!(!times.is_empty(), "the server sent no answer within {window:?}");
             Ok(Turn {
                 rate: times.len() as f64 / wall,
                 server_cpu_us: server.as_secs_f64() * 1e6 / times.len() as f64,

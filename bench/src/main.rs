@@ -1,7 +1,7 @@
-//! Benchmarks of the broker. Machines are noisy, so nothing here is an absolute number to rely on: a row compares two
-//! servers on the same core, turn by turn, in one run, and says the median and the spread of their ratio.
+//! Benchmarks of the broker. Machines are noisy, so no absolute number is reliable. A row compares two servers that
+//! take turns on the same core within one run, and shows the median and the spread of their ratio.
 //!
-//! `make bench` runs all rows, `ROWS=push make bench` some.
+//! `make bench` runs all rows, `ROWS=push make bench` only some.
 
 mod arguments;
 mod broker;
@@ -31,7 +31,7 @@ use self::{
     report::machine::Machine,
 };
 
-/// The broker's: what is compared with it has the same.
+/// The broker's allocator, so that the no-op server has the same one.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -46,15 +46,15 @@ fn main() -> Result<()> {
 
 fn measure(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&arguments.output)
-        .with_context(|| format!("{} cannot be made (--output)", arguments.output.display()))?;
+        .with_context(|| format!("cannot create {} (--output)", arguments.output.display()))?;
     let peers = Peers::find(&arguments.path);
-    // Before this process keeps to one core.
+    // Before this process is pinned to one core.
     let machine = Machine::here(arguments, &peers)?;
     report::write(&arguments.output, report::MACHINE, &machine)?;
     cores::prepare()?;
     let rows = rows::run(arguments, &peers)?;
     report::show(&machine, &rows, &arguments.output)?;
-    ensure!(!rows.iter().any(report::row::Row::failed), "some rows failed: see the table");
+    ensure!(!rows.iter().any(report::row::Row::failed), "some rows failed; see the table");
     Ok(())
 }
 
@@ -62,6 +62,6 @@ fn draw(output: &Path, to: &Path) -> Result<()> {
     let rows: Vec<report::row::Row> = report::read(output, report::RESULTS)?;
     let machine: Machine = report::read(output, report::MACHINE)?;
     fs::write(to, picture::draw(&rows, &machine.caption())?)
-        .with_context(|| format!("{} cannot be written (--to)", to.display()))?;
+        .with_context(|| format!("cannot write {} (--to)", to.display()))?;
     report::show(&machine, &rows, output)
 }

@@ -1,4 +1,4 @@
-//! What a process has of the machine's memory, once it has given back what it no longer needs.
+//! Resident memory of a process after it has returned its freed pages to the system.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use crate::{
     stream::Stream,
 };
 
-/// jemalloc keeps freed pages for ten seconds, in the hope that they are wanted again.
-const GIVEN_BACK_AFTER: Duration = Duration::from_secs(12);
-/// It looks at them only when it is called.
+/// jemalloc keeps freed pages for ten seconds, to reuse them.
+const RETURNED_AFTER: Duration = Duration::from_secs(12);
+/// jemalloc returns pages only when it is called, so the broker gets a request at this interval.
 const CALLED_EVERY: Duration = Duration::from_millis(20);
 
-/// Bytes of memory of a broker that has come to rest.
+/// Resident bytes of a broker that is idle and has returned its freed pages.
 pub(crate) async fn at_rest(broker: &Broker) -> Result<f64> {
     let mut stream = Stream::open(broker.server.address).await?;
     let began = Instant::now();
-    while began.elapsed() < GIVEN_BACK_AFTER {
+    while began.elapsed() < RETURNED_AFTER {
         stream.send(&http::get(&format!("/v1/channels/{ADDRESS}"))).await?;
         http::status(&mut stream, 200).await?;
         broker.metric("restante_waiting_receivers").await?;
@@ -29,7 +29,7 @@ pub(crate) async fn at_rest(broker: &Broker) -> Result<f64> {
     resident(broker)
 }
 
-/// Bytes of memory of a broker as it is.
+/// Resident bytes of a broker now.
 pub(crate) fn resident(broker: &Broker) -> Result<f64> {
     Ok(status(broker.server.id(), "VmRSS")? as f64 * 1024.0)
 }

@@ -1,5 +1,5 @@
-//! What the broker is compared with: its own server, hyper and axum, reading a message and answering 201 at once. What a
-//! push costs beyond this is the broker's.
+//! The no-op server that the broker is compared with: the broker's own HTTP stack, hyper and axum, which reads a
+//! message and answers 201 at once. The difference to a push is the cost of the broker itself.
 
 use std::{env, net::SocketAddr, path::Path, time::Duration};
 
@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, runtime};
 
 use crate::server::{Server as Process, free_port, pinned};
 
-/// As long as the headers of a real answer.
+/// An answer whose headers are as long as a real one's.
 const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
     StatusCode::CREATED,
     [
@@ -28,10 +28,10 @@ const ANSWER: (StatusCode, [(HeaderName, &str); 2]) = (
     ],
 );
 
-/// More than any row has clients.
+/// Above the number of clients of any row.
 const CONNECTIONS_MAX: usize = 100_000;
 
-/// A process of it, under load.
+/// Starts the no-op server as a process.
 pub(crate) fn start(within: &Path) -> Result<Process> {
     let folder = tempfile::tempdir_in(within)?;
     let address = free_port()?;
@@ -45,10 +45,10 @@ pub(crate) fn start(within: &Path) -> Result<Process> {
 
 /// Serves until the process is ended.
 pub(crate) fn serve_until_ended(listen: SocketAddr) -> Result<()> {
-    // As the broker's data port has it: one thread.
+    // One thread, like the broker's data port.
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let router = Router::new().route("/v1/messages/{*address}", post(async |_: Bytes| ANSWER));
         let drain = Drain::new();
         serve(Server {

@@ -1,8 +1,8 @@
-//! The picture that the README shows: each row's figure against its goal, drawn from results.json.
+//! Draws the picture in the README: each row's result against its goal, from results.json.
 //!
-//! Figures have many units, so a bar says how much of the goal was reached: the line in the middle is the goal, whichever
-//! way is better. Written by hand, because a library of charts brings fonts and a background of its own, and this one is to
-//! be read in light and in dark.
+//! Results have many units, so a bar shows the reached part of the goal. The line in the middle is the goal, for goals
+//! where more is better and for goals where less is better. The SVG is written by hand, because chart libraries bring
+//! their own fonts and background, and this picture must be readable in light and dark mode.
 
 use std::fmt::{self, Write};
 
@@ -11,17 +11,17 @@ use crate::{
     statistics::Spread,
 };
 
-/// Of the whole, in pixels.
+/// Sizes of the picture, in pixels.
 const WIDTH: f64 = 1060.0;
 const HEAD: f64 = 58.0;
 const FOOT: f64 = 34.0;
 const LINE: f64 = 27.0;
 const BAR: f64 = 13.0;
-/// Where names end, bars begin and end, and figures end.
+/// Horizontal positions: end of the names, begin and end of the bars, end of the figures.
 const NAMES: f64 = 530.0;
 const BARS: (f64, f64) = (546.0, 846.0);
 const FIGURES: f64 = 936.0;
-/// A bar that goes further than this many goals ends there.
+/// A bar is cut at this multiple of its goal.
 const MOST: f64 = 2.0;
 
 const STYLE: &str = "
@@ -113,17 +113,17 @@ fn line(svg: &mut String, row: &Row, top: f64) -> fmt::Result {
     let sign = if row.goal.less_is_better { "≤" } else { "≥" };
     let measured = row.ratio.map_or("–".to_owned(), |ratio| figure(Some(ratio)));
     let goal = row.goal.goal.map(|goal| goal.to_string()).unwrap_or_default();
-    // Where there is no other server, the figure has a unit of its own.
+    // Without another server, the figure is not a ratio and has a unit.
     let unit = if row.other.is_some() || row.unit.len() > UNIT_MAX { "" } else { &row.unit };
     writeln!(svg, "<text class=\"figure end\" x=\"{FIGURES}\" y=\"{text}\">{measured}</text>")?;
     let goal = escaped(&format!("{sign} {goal} {unit}"));
     writeln!(svg, "<text class=\"quiet end\" x=\"{}\" y=\"{text}\">{}</text>", WIDTH - 14.0, goal.trim_end())
 }
 
-/// Units that are longer have no room.
+/// A longer unit does not fit and is left out.
 const UNIT_MAX: usize = 8;
 
-/// How much of its goal a figure reaches: 1 is all of it, whichever way is better.
+/// Part of its goal that a figure reaches; 1 is the goal, in both directions.
 fn reached(row: &Row, figure: f64) -> f64 {
     let goal = row.goal.goal.unwrap_or(f64::NAN);
     if row.goal.less_is_better { goal / figure } else { figure / goal }
@@ -143,7 +143,7 @@ mod tests {
     use crate::report::row::Goal;
 
     #[test]
-    fn a_bar_reaches_the_middle_when_its_goal_is_reached_whichever_way_is_better() {
+    fn a_bar_ends_in_the_middle_if_its_goal_is_just_reached() {
         let more = Row::measured("m", Goal::at_least(5.0, 6.0), "GB/s", [5.0]);
         let less = Row::measured("l", Goal::at_most(8.0, 4.0), "KiB", [8.0]);
         assert_eq!((reached(&more, 5.0), reached(&less, 8.0)), (1.0, 1.0));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_with_a_goal_is_drawn_and_one_that_was_not_measured_says_so() {
+    fn every_row_with_a_goal_is_drawn_even_if_it_was_not_measured() {
         let rows = [
             Row::measured("memory <of> it", Goal::at_most(8.0, 1.0), "KiB", [28.8]),
             Row::missing("push ÷ NATS", Goal::at_least(15.0, 23.0), "NATS"),

@@ -1,16 +1,16 @@
-//! Turn by turn: what drifts while the machine runs hits all of them.
+//! Rounds of alternating turns: a drift of the machine affects all contestants alike.
 
 use anyhow::{Context, Result};
 
 use crate::{load::Turn, report::progress, statistics::median};
 
-/// The part of the server's core that something else may have: the kernel's own work, for sockets and disks, is most of it.
+/// Tolerated share of the server's core for other work. The kernel's own work for sockets and disks is most of it.
 const OTHERS_MAX: f64 = 0.15;
 
-/// What takes turns with others.
+/// A server and its load, which takes turns with others.
 pub(crate) struct Contestant<'a> {
     pub(crate) name: String,
-    /// Starts its server, keeps it busy for a turn, and ends it.
+    /// Starts the server, runs its load for a turn, and stops the server.
     pub(crate) turn: Box<dyn FnMut() -> Result<Turn> + 'a>,
 }
 
@@ -20,7 +20,7 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// Gives each a turn in every round, and the turns of each. Each begins about as often as another.
+/// Runs a turn of each contestant in every round, and returns the turns by contestant. Each begins about equally often.
 pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -> Result<Vec<Vec<Turn>>> {
     let mut turns: Vec<Vec<Turn>> = contestants.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds as usize {
@@ -42,14 +42,14 @@ pub(crate) fn play(row: &str, rounds: u32, contestants: &mut [Contestant<'_>]) -
     let others = median(&of(&turns.concat(), |turn| turn.others_busy));
     if others > OTHERS_MAX {
         progress(&format!(
-            "{row}: something else had {:.0} % of the server's core; these figures are not to be relied on",
+            "{row}: other processes used {:.0} % of the server's core; these figures are unreliable",
             others * 100.0
         ));
     }
     Ok(turns)
 }
 
-/// The same of two: what each did in each round.
+/// Like [`play`] for two contestants: their turns in each round.
 pub(crate) fn duel(
     row: &str,
     rounds: u32,
@@ -61,12 +61,12 @@ pub(crate) fn duel(
     Ok(ones.into_iter().zip(others).collect())
 }
 
-/// A figure of each round, or two.
+/// Extracts a figure of each round.
 pub(crate) fn of<T, F>(rounds: &[T], figure: impl Fn(&T) -> F) -> Vec<F> {
     rounds.iter().map(figure).collect()
 }
 
-/// Who is when: another begins in each round.
+/// Order of the contestants in a round: another one begins each time.
 fn order(round: usize, contestants: usize) -> impl Iterator<Item = usize> {
     (0..contestants).map(move |place| (place + round) % contestants)
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_every_round_each_has_a_turn_and_another_begins() {
+    fn each_contestant_has_a_turn_in_every_round_and_another_begins() {
         let orders: Vec<Vec<usize>> = (0..4).map(|round| order(round, 3).collect()).collect();
         assert_eq!(orders, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
     }

@@ -1,4 +1,4 @@
-//! A server under load: a process of its own, on a core of its own.
+//! A server under load: a separate process on a separate core.
 
 use std::{
     env,
@@ -15,22 +15,22 @@ use tempfile::TempDir;
 
 use crate::cores;
 
-/// A server that does not serve by then will not.
+/// A server that does not listen within this time has failed.
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
-/// How long its CPU time is looked at to see whether it is idle.
+/// Window in which CPU time is measured to detect an idle server.
 const IDLE_WINDOW: Duration = Duration::from_millis(300);
 
-/// A server. It ends with this value, and its data with it if they are its own.
+/// A running server. Dropping it stops the server, and deletes its data folder if it owns one.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     process: Process,
-    /// Others that it needs, which end after it.
+    /// Processes that the server needs, stopped after it.
     helpers: Vec<Process>,
     folder: Option<TempDir>,
 }
 
 impl Server {
-    /// Starts it, with its output in the folder, and waits until it listens at this address.
+    /// Starts the server, with its output in the folder, and waits until it listens on this address.
     pub(crate) fn start(name: &str, command: &Command, folder: &Path, address: SocketAddr) -> Result<Self> {
         let mut process = Process::start(name, command, &folder.join("log"))?;
         wait::until(&format!("{name} to listen"), STARTED_WITHIN, || {
@@ -40,23 +40,23 @@ impl Server {
         Ok(Self { address, process, helpers: Vec::new(), folder: None })
     }
 
-    /// Gives it the folder of its data, which goes with it.
+    /// Makes the server the owner of its data folder, which is deleted with it.
     pub(crate) fn keep(&mut self, folder: TempDir) {
         self.folder = Some(folder);
     }
 
-    /// Gives it a process that it needs, which ends after it.
+    /// Adds a process that the server needs, stopped after it.
     pub(crate) fn helped_by(&mut self, helper: Process) {
         self.helpers.push(helper);
     }
 
-    /// Servers prepare their disk, and load their code, after they have begun to serve.
+    /// Waits until the server is idle: servers prepare their disk and load code after they have begun to listen.
     pub(crate) fn wait_until_idle(&mut self) -> Result<()> {
         let id = self.id();
         wait::until("the server to be idle", STARTED_WITHIN, || is_idle(id))
     }
 
-    /// Ends it at once, without a chance to tidy up.
+    /// Kills the server at once, without a shutdown.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.process.kill().map(drop)
     }
@@ -66,41 +66,44 @@ impl Server {
     }
 }
 
-/// Whether it hardly takes any CPU time.
+/// Checks that the process uses hardly any CPU time.
 fn is_idle(id: u32) -> Result<()> {
     let before = cpu_time(id)?;
     thread::sleep(IDLE_WINDOW);
     let taken = cpu_time(id)? - before;
-    ensure!(taken < IDLE_WINDOW / 100, "it took {taken:?} in {IDLE_WINDOW:?}");
+    ensure!(taken < IDLE_WINDOW / 100, "the process used {taken:?} of CPU time within {IDLE_WINDOW:?}");
     Ok(())
 }
 
-/// A command on the server's core.
+/// A command pinned to the server's core.
 pub(crate) fn pinned(program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", &cores::SERVER.to_string()]).arg(program);
     command
 }
 
-/// A program that was built with us.
+/// Path of a program from the same build as this one.
 pub(crate) fn sibling_program(program: &str) -> Result<PathBuf> {
     let path = env::current_exe()?.with_file_name(program);
-    ensure!(path.is_file(), "{} is not built: run `make bench`", path.display());
+    ensure!(path.is_file(), "{} is not built; run `make bench`", path.display());
     Ok(path)
 }
 
-/// A port that nobody has at the moment.
+/// An unused port.
 pub(crate) fn free_port() -> Result<SocketAddr> {
     let [port] = free_ports()?;
     Ok(port)
 }
 
-/// Some of them, each another.
+/// Several different unused ports.
 pub(crate) fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0"));
     let mut ports = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.as_ref().map_err(|error| anyhow!("no port can be had: {error}"))?.local_addr()?;
+        *port = listener
+            .as_ref()
+            .map_err(|error| anyhow!("cannot find an unused port: {error}"))?
+            .local_addr()?;
     }
     Ok(ports)
 }

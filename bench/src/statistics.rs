@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Of the turns of one thing.
+/// Median, minimum and maximum of several turns.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -17,12 +17,11 @@ impl Spread {
     }
 }
 
-/// The middle one.
 pub(crate) fn median(values: &[f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// The value below which this part of them lies: the nearest rank. Not a number if there are none.
+/// The value below which this part of the values lies, by nearest rank. NaN if there are no values.
 pub(crate) fn percentile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_has_the_middle_and_both_ends_in_whatever_order_they_came() {
+    fn a_spread_has_median_minimum_and_maximum_of_unsorted_values() {
         let spread = Spread::of([9.0, 1.0, 4.0, 2.0, 3.0]);
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 3.0, 9.0));
         assert_eq!(percentile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.99), 5.0);

@@ -1,5 +1,5 @@
-//! A connection and what has buffer of it: each protocol here is bytes that are sent, and a function that finds the end of an
-//! answer. Clients of libraries would cost the load's core more than some servers cost theirs.
+//! A connection with a read buffer. Each protocol here is bytes to send, and a function that finds the end of an
+//! answer. Client libraries would use more CPU on the load's core than some servers use on theirs.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Room for a message of 1 KiB with its head, and for a batch after some reads.
+/// Initial buffer size, enough for a message of 1 KiB with its head. The buffer grows for a batch.
 const BUFFER_BYTES: usize = 4096;
 
-/// A connection that is kept.
+/// A persistent connection.
 pub(crate) struct Stream {
     socket: TcpStream,
-    /// What has buffer and was not taken yet.
+    /// Received bytes that are not parsed yet.
     buffer: Vec<u8>,
 }
 
@@ -30,8 +30,8 @@ impl Stream {
         Ok(self.socket.write_all(bytes).await?)
     }
 
-    /// Reads until `parse` finds a whole answer at the beginning of what has buffer, and takes it: `parse` gives its length and
-    /// what is wanted of it, or nothing while it is not whole.
+    /// Reads until `parse` finds a complete answer at the beginning of the buffer, and removes the answer. `parse`
+    /// returns its length and a value, or `None` while the answer is incomplete.
     pub(crate) async fn answer<T>(
         &mut self,
         parse: impl Fn(&[u8]) -> Result<Option<(usize, T)>>,
@@ -53,7 +53,7 @@ impl Stream {
     }
 }
 
-/// The first line, without its end, and the length of both.
+/// The first line without its line break, and its length with the line break.
 pub(crate) fn line(bytes: &[u8]) -> Result<Option<(usize, &str)>> {
     let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
     Ok(Some((end + 2, std::str::from_utf8(&bytes[..end])?)))
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_whole_when_its_end_has_come() {
+    fn a_line_is_complete_with_its_line_break() {
         assert_eq!(line(b"+OK\r\nnext").unwrap(), Some((5, "+OK")));
         assert_eq!(line(b"+OK\r").unwrap(), None);
         assert_eq!(line(b"").unwrap(), None);

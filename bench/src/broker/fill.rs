@@ -1,4 +1,4 @@
-//! Filling a channel, as fast as can be.
+//! Fills a channel as fast as possible.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use super::{ADDRESS, http};
 use crate::stream::Stream;
 
-/// Messages of one request.
+/// Messages per request.
 const MESSAGES: usize = 500;
-/// Requests under way: while some are synced, others are read.
+/// Concurrent requests: while the broker syncs some, it reads others.
 const CONNECTIONS: usize = 4;
-/// How an item of the answer begins if its message is stored.
+/// Text in the answer's result of a stored message.
 const STORED: &[u8] = b"\"status\":201";
 
-/// Pushes at least so many messages, each with what `head` gives for its number.
+/// Pushes at least this number of messages, with the head that `head` returns for a message's number.
 pub(crate) async fn fill(
     server: SocketAddr,
     messages: usize,
@@ -32,7 +32,11 @@ pub(crate) async fn fill(
                 stream.send(&http::push_batch(ADDRESS, MESSAGES, head)).await?;
                 let body = http::answer(&mut stream, 200).await?.body;
                 let stored = body.windows(STORED.len()).filter(|window| *window == STORED).count();
-                ensure!(stored == MESSAGES, "not all were stored: {}", String::from_utf8_lossy(&body));
+                ensure!(
+                    stored == MESSAGES,
+                    "some messages were not stored: {}",
+                    String::from_utf8_lossy(&body)
+                );
             }
             anyhow::Ok(())
         });

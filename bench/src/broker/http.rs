@@ -1,4 +1,4 @@
-//! Requests as bytes, and the ends of their answers.
+//! Encoded requests, and a parser for their answers.
 
 use anyhow::{Result, bail};
 use httparse::{EMPTY_HEADER, Response, Status};
@@ -6,32 +6,32 @@ use restante_wire::batch::{FRAMES_CONTENT_TYPE, ItemHead, encode_frame};
 
 use crate::stream::Stream;
 
-/// The content of every message, of ours and of the others.
+/// Size of every message's body, for Restante and for the other brokers.
 pub(crate) const MESSAGE_BYTES: usize = 1024;
 
-/// What is wanted of an answer.
+/// The parsed parts of an answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    /// Where it leads: the lease, for a message.
+    /// The `Location` header: the lease of a message.
     pub(crate) location: Option<String>,
 }
 
-/// The content: any bytes.
-pub(crate) fn content() -> Vec<u8> {
+/// Arbitrary bytes as the body of a message.
+pub(crate) fn message_body() -> Vec<u8> {
     (0..MESSAGE_BYTES).map(|index| index as u8).collect()
 }
 
 /// A POST of one message.
 pub(crate) fn push(address: &str) -> Vec<u8> {
-    post(&format!("/v1/messages/{address}"), "Content-Type: application/octet-stream\r\n", &content())
+    post(&format!("/v1/messages/{address}"), "Content-Type: application/octet-stream\r\n", &message_body())
 }
 
-/// A POST of so many messages, in the compact framing. Each has what `head` gives it.
+/// A POST of a batch of messages as frames, with the head that `head` returns for each.
 pub(crate) fn push_batch(address: &str, messages: usize, head: impl Fn(usize) -> ItemHead) -> Vec<u8> {
     let mut frames = Vec::new();
     for message in 0..messages {
-        encode_frame(&head(message), &content(), &mut frames);
+        encode_frame(&head(message), &message_body(), &mut frames);
     }
     post(&format!("/v1/batches/{address}"), &format!("Content-Type: {FRAMES_CONTENT_TYPE}\r\n"), &frames)
 }
@@ -50,28 +50,28 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-/// A GET that means its `ack=auto`.
+/// A GET with the header that confirms its `ack=auto`.
 pub(crate) fn get_and_settle(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nRestante-Settle: yes\r\n\r\n").into_bytes()
 }
 
-/// A pull with this query that settles what the same receiver got before.
+/// A pull with this query that also settles the receiver's previous message.
 pub(crate) fn pull(address: &str, query: &str, settles: Option<&str>) -> Vec<u8> {
     let acknowledge = settles.map(|lease| format!("Acknowledge: {lease}\r\n")).unwrap_or_default();
     format!("GET /v1/messages/{address}{query} HTTP/1.1\r\nHost: localhost\r\n{acknowledge}\r\n").into_bytes()
 }
 
-/// Reads an answer of this status to its end, and throws it away.
+/// Reads an answer with this status to its end, and discards it.
 pub(crate) async fn status(stream: &mut Stream, expected: u16) -> Result<()> {
     stream.answer(|bytes| Ok(extent(bytes, Some(expected))?.map(|extent| (extent.end, ())))).await
 }
 
-/// Reads an answer of this status to its end.
+/// Reads an answer with this status to its end.
 pub(crate) async fn answer(stream: &mut Stream, expected: u16) -> Result<Answer> {
     read(stream, Some(expected)).await
 }
 
-/// Reads an answer of any status to its end.
+/// Reads an answer with any status to its end.
 pub(crate) async fn any_answer(stream: &mut Stream) -> Result<Answer> {
     read(stream, None).await
 }
@@ -92,7 +92,7 @@ async fn read(stream: &mut Stream, expected: Option<u16>) -> Result<Answer> {
         .await
 }
 
-/// Where the parts of an answer are.
+/// Positions of the parts of an answer.
 struct Extent {
     status: u16,
     head: usize,
@@ -100,7 +100,7 @@ struct Extent {
     location: Option<(usize, usize)>,
 }
 
-/// Of an answer that is whole.
+/// Parses the positions of a complete answer; `None` if the answer is incomplete.
 fn extent(bytes: &[u8], expected: Option<u16>) -> Result<Option<Extent>> {
     let mut headers = [EMPTY_HEADER; 32];
     let mut response = Response::new(&mut headers);
@@ -129,7 +129,7 @@ mod tests {
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nLocation: /v1/leases/abc\r\nContent-Length: 5\r\n\r\nseven";
 
     #[test]
-    fn an_answer_is_whole_when_all_of_its_body_has_come() {
+    fn an_answer_is_complete_with_the_last_byte_of_its_body() {
         for length in 0..ANSWER.len() {
             assert!(extent(&ANSWER[..length], Some(200)).unwrap().is_none(), "{length}");
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn another_status_than_expected_is_an_error_that_shows_the_answer() {
+    fn an_unexpected_status_is_an_error_with_the_answer() {
         let error = extent(ANSWER, Some(201)).err().unwrap().to_string();
         assert!(error.contains("expected 201: HTTP/1.1 200 OK"), "{error}");
     }

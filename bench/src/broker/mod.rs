@@ -1,4 +1,4 @@
-//! Our broker, as a process under load.
+//! The Restante broker as a process under load.
 
 pub(crate) mod fill;
 pub(crate) mod http;
@@ -21,12 +21,12 @@ use crate::{
     stream::Stream,
 };
 
-/// The broker's default.
+/// The broker's default segment size.
 const SEGMENT_BYTES: usize = 64 << 20;
-/// More than a turn of single pushes fills, by those that a broker keeps ready.
+/// Spare segments, enough for a turn of single pushes together with the ones that a broker allocates ahead.
 pub(crate) const SPARES: u32 = 8;
 
-/// One channel that never fills up within a turn, and whose receivers may wait for as long as any.
+/// A channel that never becomes full within a turn, and whose receivers may wait for the maximum time.
 const CHANNEL: &str = "
 apiVersion: restante.dev/v1alpha1
 kind: MessageChannel
@@ -39,29 +39,29 @@ spec:
 /// The address of that channel.
 pub(crate) const ADDRESS: &str = "acme/bench";
 
-/// A broker under load. It ends with this value.
+/// A broker under load. Dropping it stops the broker.
 pub(crate) struct Broker {
     pub(crate) server: Server,
     admin: SocketAddr,
-    /// Where it is told its channels, if that is not by the manifest of the one.
+    /// The control port, if the channels come from there and not from a manifest.
     control: Option<SocketAddr>,
 }
 
-/// How it is started.
+/// Start options.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// Segments to write over.
+    /// Number of segments to reuse.
     pub(crate) spares: u32,
-    /// Cores that take and give messages; one if it is not said.
+    /// Worker threads; one by default.
     pub(crate) cores: Option<u32>,
-    /// Flags besides those that every one of them has.
+    /// Additional flags.
     pub(crate) flags: Vec<String>,
-    /// Whether it is told its channels by an operator, and not by the manifest of one.
+    /// Whether the channels come through the control port, as from an operator, and not from a manifest.
     pub(crate) operated: bool,
 }
 
 impl Broker {
-    /// One on an empty disk, that ends with it.
+    /// Starts a broker with an empty data folder, which is deleted with it.
     pub(crate) fn start(within: &Path, options: &Options) -> Result<Self> {
         let folder = tempfile::tempdir_in(within)?;
         let mut broker = Self::start_in(folder.path(), options)?;
@@ -70,7 +70,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// One whose folder stays: it serves as soon as this returns.
+    /// Starts a broker on an existing folder, which is kept, and returns when it serves.
     pub(crate) fn start_in(folder: &Path, options: &Options) -> Result<Self> {
         if options.spares > 0 {
             let logs = DataFolder::open(&data(folder), Duration::ZERO)?.logs(options.cores.unwrap_or(1))?;
@@ -94,7 +94,7 @@ impl Broker {
         Ok(Self { server, admin, control: options.operated.then_some(control) })
     }
 
-    /// The value of a series on its `/metrics`.
+    /// The value of a series in the broker's `/metrics`.
     pub(crate) async fn metric(&self, series: &str) -> Result<f64> {
         let mut stream = Stream::open(self.admin).await?;
         stream.send(&http::get("/metrics")).await?;
@@ -104,18 +104,18 @@ impl Broker {
     }
 }
 
-/// Where its messages are.
+/// The data folder within a broker's folder.
 pub(crate) fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// The broker that was built with us.
+/// The broker's program, from the same build.
 pub(crate) fn program() -> Result<PathBuf> {
     sibling_program("restante-broker")
 }
 
-/// Segments as a log has them whose messages were settled: it writes over them again and again. A turn is about that, and
-/// not about how a log grows for the first time, when each segment is also written with zeros ahead of its use.
+/// Makes segments like the ones that a log reuses after their messages were settled. A turn measures this steady state,
+/// and not a growing log, which also fills each new segment with zeros ahead of its use.
 fn make_spares(log: &Path, number: u32) -> Result<()> {
     fs::create_dir_all(log)?;
     let zeros = vec![0; SEGMENT_BYTES];

@@ -1,4 +1,4 @@
-//! What an operator does: tells a broker its channels, over the control port.
+//! Programs a broker's channels through the control port, like an operator.
 
 use std::net::SocketAddr;
 
@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::{Broker, http};
 use crate::{load::block_on, stream::Stream};
 
-/// The credential, in a file that the broker reads.
+/// The control token, in a file that the broker reads.
 pub(super) const TOKEN: &str = "a-credential-that-only-this-benchmark-has";
-/// Channels of one chunk of the request.
+/// Channels per chunk of the request.
 const CHUNK: usize = 1000;
 pub(crate) const NAMESPACE: &str = "acme";
 
@@ -20,19 +20,19 @@ pub(crate) fn address(number: u64) -> String {
     format!("{NAMESPACE}/{}", name(number))
 }
 
-/// The first is that of all other rows.
+/// The first channel has the name that all other rows use.
 fn name(number: u64) -> String {
     if number == 0 { "bench".to_owned() } else { format!("c{number}") }
 }
 
-/// Tells it so many plain channels, and waits until it has stored them.
+/// Programs this number of plain channels, and waits until the broker has stored them.
 pub(crate) fn program_many(broker: &Broker, channels: usize) -> Result<()> {
     program(broker, (0..channels as u64).map(|number| channel(&name(number))))
 }
 
-/// Tells it its channels, and waits until it has stored them.
+/// Programs these channels, and waits until the broker has stored them.
 pub(crate) fn program(broker: &Broker, channels: impl Iterator<Item = Result<ChannelConfig>>) -> Result<()> {
-    let control = broker.control.context("this broker was not started for an operator")?;
+    let control = broker.control.context("this broker was started without a control port")?;
     block_on(sync(control, channels))
 }
 
@@ -60,7 +60,7 @@ async fn sync(control: SocketAddr, mut channels: impl Iterator<Item = Result<Cha
     http::status(&mut stream, 200).await
 }
 
-/// A plain channel of this name, which holds more than any row pushes.
+/// A plain channel with this name, which no row can fill.
 pub(crate) fn channel(name: &str) -> Result<ChannelConfig> {
     let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
     let mut config = ChannelConfig::new(uid, NAMESPACE, name, Address::new(NAMESPACE, name)?);

@@ -1,4 +1,4 @@
-//! What clients of our broker do.
+//! Operations of the clients of Restante.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::{
     stream::Stream,
 };
 
-/// The same request again and again, each answered with 201 or 200.
+/// Repeats the same request, which is answered with 201 or 200.
 pub(crate) struct Repeat {
     pub(crate) server: SocketAddr,
     pub(crate) request: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct Repeat {
 }
 
 impl Repeat {
-    /// One message a request.
+    /// Pushes one message per request.
     pub(crate) fn push(server: SocketAddr) -> Self {
         Self { server, request: http::push(ADDRESS), status: 201 }
     }
@@ -38,15 +38,15 @@ impl Work for Repeat {
     }
 }
 
-/// Gets a message and, by the request for the next, settles it.
+/// Pulls a message, and settles it with the pull of the next one.
 pub(crate) struct PullAndSettle {
     pub(crate) server: SocketAddr,
 }
 
-/// A receiver with the message that it works on.
+/// A receiver and the lease of its current message.
 pub(crate) struct Receiver {
     stream: Stream,
-    /// The query of its pulls: how long it waits, if not for as long as the channel says.
+    /// The query of its pulls, with the wait if it is not the channel's default.
     query: &'static str,
     lease: Option<String>,
 }
@@ -56,16 +56,16 @@ impl Receiver {
         Ok(Self { stream: Stream::open(server).await?, query, lease: None })
     }
 
-    /// Settles what it has, and asks for the next.
+    /// Sends a pull of the next message that settles the current one.
     pub(crate) async fn ask(&mut self) -> Result<()> {
         let settled = self.lease.take();
         self.stream.send(&http::pull(ADDRESS, self.query, settled.as_deref())).await
     }
 
-    /// Waits until it has a message.
+    /// Waits for a message.
     pub(crate) async fn receive(&mut self) -> Result<()> {
         let answer = http::answer(&mut self.stream, 200).await?;
-        self.lease = Some(answer.location.context("a message came without its lease")?);
+        self.lease = Some(answer.location.context("a message has no lease")?);
         Ok(())
     }
 }
@@ -83,7 +83,7 @@ impl Work for PullAndSettle {
     }
 }
 
-/// A sender, and a receiver that waits for what it sends.
+/// A sender, and a waiting receiver that gets its messages.
 pub(crate) struct HandOver {
     pub(crate) server: SocketAddr,
 }
@@ -111,7 +111,7 @@ impl Work for HandOver {
     }
 }
 
-/// Pushes a message, and gets another while it settles the one before: a queue stays as deep as it is.
+/// Pushes a message, pulls another one and settles the previous one, so that the depth of the queue does not change.
 pub(crate) struct PushAndPull {
     pub(crate) server: SocketAddr,
 }

@@ -1,17 +1,17 @@
-//! beanstalkd with its binlog synced at each write.
+//! beanstalkd, with its binlog synced at each write.
 
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Result, bail};
 
 use crate::{
-    broker::http::content,
+    broker::http::message_body,
     load::Work,
     server::{Server, free_port, pinned},
     stream::{Stream, line},
 };
 
-/// Starts it over a folder.
+/// Starts beanstalkd on a folder.
 pub(crate) fn start(program: &Path, folder: &Path) -> Result<Server> {
     let address = free_port()?;
     let mut command = pinned(program);
@@ -21,7 +21,7 @@ pub(crate) fn start(program: &Path, folder: &Path) -> Result<Server> {
     Ok(server)
 }
 
-/// Puts a job and waits until it is in the queue.
+/// Puts a job and waits for the answer.
 pub(crate) struct Push {
     server: SocketAddr,
     request: Vec<u8>,
@@ -29,10 +29,10 @@ pub(crate) struct Push {
 
 impl Push {
     pub(crate) fn to(server: SocketAddr) -> Self {
-        let content = content();
+        let body = message_body();
         // Priority, delay and time to run, then the length.
-        let mut request = format!("put 0 0 60 {}\r\n", content.len()).into_bytes();
-        request.extend(content);
+        let mut request = format!("put 0 0 60 {}\r\n", body.len()).into_bytes();
+        request.extend(body);
         request.extend(b"\r\n");
         Self { server, request }
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_job_that_is_in_the_queue_counts() {
+    fn only_an_inserted_job_counts() {
         assert_eq!(inserted(b"INSERTED 7\r\n").unwrap(), Some((12, ())));
         assert_eq!(inserted(b"INSERTED 7").unwrap(), None);
         assert!(inserted(b"BURIED 7\r\n").is_err());

@@ -1,5 +1,5 @@
-//! The brokers that ours is compared with: each a process that a run starts and ends, on the core that ours has, with its
-//! data on the same disk.
+//! Other brokers to compare Restante with. A run starts and stops each as a process, on the same core as Restante and
+//! with its data on the same disk.
 
 pub(crate) mod beanstalkd;
 pub(crate) mod nats;
@@ -12,20 +12,20 @@ use std::{
     process::Command,
 };
 
-/// Debian's, which has its programs in a folder of its own.
+/// Folder of Debian's RabbitMQ programs.
 const RABBITMQ: &str = "/usr/lib/rabbitmq";
 
-/// Which of them are there: `bench/install.sh` gets them.
+/// The installed peers. `bench/install.sh` installs them.
 pub(crate) struct Peers {
     pub(crate) nats: Option<PathBuf>,
     pub(crate) redis: Option<PathBuf>,
-    /// The folder.
+    /// The folder of the programs.
     pub(crate) rabbitmq: Option<PathBuf>,
     pub(crate) beanstalkd: Option<PathBuf>,
 }
 
 impl Peers {
-    /// Those in the folders of a PATH.
+    /// Finds the peers in the folders of a PATH.
     pub(crate) fn find(path: &str) -> Self {
         let find = |program: &str| {
             let mut folders = path.split(':').filter(|folder| !folder.is_empty());
@@ -40,17 +40,17 @@ impl Peers {
         }
     }
 
-    /// The version of each; nothing for one that is not there.
+    /// The version of each peer; `None` for a missing one.
     pub(crate) fn versions(&self) -> BTreeMap<String, Option<String>> {
-        let asked = |program: &Option<PathBuf>, flag| {
+        let version_of = |program: &Option<PathBuf>, flag| {
             let answer = Command::new(program.as_ref()?).arg(flag).output().ok()?;
             version(&String::from_utf8_lossy(&answer.stdout))
         };
         [
-            ("NATS", asked(&self.nats, "--version")),
-            ("Redis", asked(&self.redis, "--version")),
+            ("NATS", version_of(&self.nats, "--version")),
+            ("Redis", version_of(&self.redis, "--version")),
             ("RabbitMQ", self.rabbitmq.as_deref().and_then(rabbitmq::version)),
-            ("beanstalkd", asked(&self.beanstalkd, "-v")),
+            ("beanstalkd", version_of(&self.beanstalkd, "-v")),
         ]
         .into_iter()
         .map(|(name, version)| (name.to_owned(), version))
@@ -58,7 +58,7 @@ impl Peers {
     }
 }
 
-/// The first number of a text like `nats-server: v2.15.2` or `Redis server v=7.0.15 sha=00000000:0`.
+/// The first version number in a text like `nats-server: v2.15.2` or `Redis server v=7.0.15 sha=00000000:0`.
 fn version(text: &str) -> Option<String> {
     let mut words = text.split_whitespace().map(|word| word.trim_start_matches("v=").trim_start_matches('v'));
     words.find(|word| word.starts_with(|first: char| first.is_ascii_digit())).map(str::to_owned)
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_as_each_broker_says_them() {
+    fn versions_are_parsed_from_each_brokers_output() {
         let texts = [
             "nats-server: v2.15.2\n",
             "Redis server v=7.0.15 sha=00000000:0 malloc=j bits=64",
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_in_no_folder_of_the_path_is_not_there() {
+    fn a_broker_outside_the_path_is_missing() {
         let peers = Peers::find("/nowhere:");
         assert!(peers.nats.is_none() && peers.redis.is_none() && peers.beanstalkd.is_none());
     }

@@ -11,15 +11,15 @@ use lapin::{
 use restante_tests::process::Process;
 
 use crate::{
-    broker::http::content,
+    broker::http::message_body,
     load::{Work, block_on},
     server::{Server, free_ports, pinned},
 };
 
 const QUEUE: &str = "bench";
 
-/// Starts it over a folder. Erlang's nodes find each other by a server of their own, epmd, which would outlive them: this one
-/// has its own.
+/// Starts RabbitMQ on a folder. Erlang's nodes find each other through a server called epmd, which would outlive them,
+/// so this node gets an epmd of its own.
 pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
     let [address, distribution, names] = free_ports()?;
     let home = folder.join("home");
@@ -29,7 +29,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
     let epmd = Process::start("epmd", &epmd, &folder.join("epmd.log"))?;
 
     let config = folder.join("rabbitmq.conf");
-    // A machine that is short of room would stop publishers.
+    // With the default limit, a lack of disk space would block publishers.
     fs::write(
         &config,
         "listeners.tcp.1 = ".to_owned() + &address.to_string() + "\ndisk_free_limit.absolute = 50MB\n",
@@ -37,7 +37,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
     let mut command = pinned(&installed.join("bin/rabbitmq-server"));
     command
         .env("HOME", &home)
-        // The process is then the server itself, and no shell that waits for it.
+        // Makes the process the server itself, not a shell that waits for it.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("ERL_EPMD_PORT", names.port().to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -56,7 +56,7 @@ pub(crate) fn start(installed: &Path, folder: &Path) -> Result<Server> {
     Ok(server)
 }
 
-/// The version of an installation: its folder is named by it.
+/// The version of an installation, from the name of its folder.
 pub(super) fn version(installed: &Path) -> Option<String> {
     let mut folders = fs::read_dir(installed.join("lib")).ok()?.flatten();
     folders.find_map(|folder| Some(folder.file_name().to_str()?.strip_prefix("rabbitmq_server-")?.to_owned()))
@@ -65,7 +65,7 @@ pub(super) fn version(installed: &Path) -> Option<String> {
 async fn connect(server: SocketAddr) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(&format!("amqp://{server}/%2f"), ConnectionProperties::default())
         .await
-        .context("RabbitMQ cannot be reached")?;
+        .context("cannot reach RabbitMQ")?;
     let channel = connection.create_channel().await?;
     Ok((connection, channel))
 }
@@ -84,11 +84,11 @@ pub(crate) struct Push {
     pub(crate) server: SocketAddr,
 }
 
-/// A client with a connection and a channel of its own.
+/// A client with its own connection and channel.
 pub(crate) struct Publisher {
     _connection: Connection,
     channel: Channel,
-    content: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl Work for Push {
@@ -97,15 +97,15 @@ impl Work for Push {
     async fn begin(&self) -> Result<Publisher> {
         let (connection, channel) = connect(self.server).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Publisher { _connection: connection, channel, content: content() })
+        Ok(Publisher { _connection: connection, channel, body: message_body() })
     }
 
-    async fn once(&self, Publisher { channel, content, .. }: &mut Publisher) -> Result<()> {
+    async fn once(&self, Publisher { channel, body, .. }: &mut Publisher) -> Result<()> {
         let persistent = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
         let confirm =
-            channel.basic_publish("".into(), QUEUE.into(), options, content, persistent).await?.await?;
-        ensure!(confirm.is_ack(), "RabbitMQ did not take a message: {confirm:?}");
+            channel.basic_publish("".into(), QUEUE.into(), options, body, persistent).await?.await?;
+        ensure!(confirm.is_ack(), "RabbitMQ did not confirm a message: {confirm:?}");
         Ok(())
     }
 }

@@ -5,19 +5,19 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::{Result, bail};
 
 use crate::{
-    broker::http::content,
+    broker::http::message_body,
     load::Work,
     server::{Server, free_port, pinned},
     stream::{Stream, line},
 };
 
-/// Starts it over a folder.
+/// Starts Redis on a folder.
 pub(crate) fn start(program: &Path, folder: &Path) -> Result<Server> {
     let address = free_port()?;
     let mut command = pinned(program);
     command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]).arg("--dir").arg(folder);
     command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-    // No snapshot and no rewrite of the file in the middle of a turn.
+    // No snapshot and no rewrite of the file during a turn.
     command.args(["--save", "", "--auto-aof-rewrite-percentage", "0"]);
     let mut server = Server::start("redis-server", &command, folder, address)?;
     server.wait_until_idle()?;
@@ -32,7 +32,7 @@ pub(crate) struct Push {
 
 impl Push {
     pub(crate) fn to(server: SocketAddr) -> Self {
-        Self { server, request: command(&[b"XADD", b"bench", b"*", b"content", &content()]) }
+        Self { server, request: command(&[b"XADD", b"bench", b"*", b"content", &message_body()]) }
     }
 }
 
@@ -49,7 +49,7 @@ impl Work for Push {
     }
 }
 
-/// A command in RESP: an array of strings.
+/// Encodes a command in RESP, as an array of strings.
 fn command(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
@@ -60,7 +60,7 @@ fn command(words: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// The end of the answer to XADD, a string: the entry's id.
+/// Finds the end of the answer to XADD: a string, the entry's id.
 fn entry(bytes: &[u8]) -> Result<Option<(usize, ())>> {
     let Some((head, text)) = line(bytes)? else { return Ok(None) };
     let Some(length) = text.strip_prefix('$').and_then(|length| length.parse::<usize>().ok()) else {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_with_its_id_and_an_error_is_none() {
+    fn an_answer_is_complete_with_its_id_and_an_error_is_refused() {
         let answer = b"$3\r\n1-0\r\n";
         for length in 0..answer.len() {
             assert_eq!(entry(&answer[..length]).unwrap(), None, "{length}");

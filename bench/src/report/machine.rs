@@ -1,4 +1,4 @@
-//! Where it ran, with what.
+//! The machine of a run, and the versions of the other brokers.
 
 use std::{
     collections::BTreeMap,
@@ -13,27 +13,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{arguments::Arguments, peers::Peers, statistics::median};
 
-/// How often the disk is asked.
+/// Number of measured syncs.
 const SYNCS: usize = 200;
-/// What is written before each: a group of some pushes.
+/// Bytes written before each sync: a commit batch of several pushes.
 const SYNC_BYTES: usize = 16 * 1024;
 
-/// Where it ran, with what.
+/// The machine of a run, and the versions of the other brokers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
     kernel: String,
-    /// The median of 16 KiB written over and synced, in microseconds.
+    /// Median time to overwrite and sync 16 KiB, in microseconds.
     fdatasync_us: f64,
     rounds: u32,
     seconds_per_turn: u64,
-    /// The versions of the brokers that ours is compared with; nothing for one that is not there.
+    /// Versions of the other brokers; `None` for a missing one.
     peers: BTreeMap<String, Option<String>>,
 }
 
 impl Machine {
-    /// The one that this runs on, with the disk that the output is on.
+    /// Describes this machine, with the disk of the output folder.
     pub(crate) fn here(arguments: &Arguments, peers: &Peers) -> Result<Self> {
         let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = information.lines().find(|line| line.starts_with("model name"));
@@ -48,16 +48,16 @@ impl Machine {
         })
     }
 
-    /// In a few words, for the picture.
+    /// A caption for the picture.
     pub(crate) fn caption(&self) -> String {
         let Self { processor, cores, rounds, .. } = self;
         format!(
-            "Medians of {rounds} alternating rounds, thin lines their spread, dashed what would be better still. Server and \
-             load on a core each: {processor}, {cores} cores."
+            "Medians of {rounds} alternating rounds; thin lines: spread; dashed lines: stretch goals. Server and load on a \
+             core each: {processor}, {cores} cores."
         )
     }
 
-    /// In one line.
+    /// A summary on one line.
     pub(crate) fn summary(&self) -> String {
         let Self { processor, cores, kernel, fdatasync_us, rounds, seconds_per_turn, peers } = self;
         let peers = peers.iter().map(|(name, version)| match version {
@@ -75,7 +75,7 @@ impl Machine {
 fn fdatasync_us(folder: &Path) -> Result<f64> {
     use std::os::unix::fs::FileExt;
     let path = folder.join("fdatasync.tmp");
-    let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     file.write_all_at(&vec![1; SYNC_BYTES * SYNCS], 0)?;
     file.sync_all()?;
     let mut times = Vec::new();

@@ -1,4 +1,4 @@
-//! What a run gives: results.json and machine.json for programs, a table for people.
+//! Output of a run: results.json and machine.json for programs, a table for people.
 
 pub(crate) mod machine;
 pub(crate) mod row;
@@ -15,27 +15,28 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::row::Row;
 
-/// The list of rows.
+/// File with the list of rows.
 pub(crate) const RESULTS: &str = "results.json";
-/// Where they were measured.
+/// File with the machine of the run.
 pub(crate) const MACHINE: &str = "machine.json";
 
-/// Writes something for programs.
+/// Writes a JSON file.
 pub(crate) fn write(folder: &Path, name: &str, what: &(impl Serialize + ?Sized)) -> Result<()> {
     let path = folder.join(name);
     fs::write(&path, serde_json::to_string_pretty(what)? + "\n")
-        .with_context(|| format!("{} cannot be written", path.display()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Reads what a run before has written.
+/// Reads a JSON file of an earlier run.
 pub(crate) fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
     let path = folder.join(name);
-    let text = fs::read(&path)
-        .with_context(|| format!("{} cannot be read: run `make bench` first", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not of this version", path.display()))
+    let text =
+        fs::read(&path).with_context(|| format!("cannot read {}; run `make bench` first", path.display()))?;
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is invalid or from another version", path.display()))
 }
 
-/// Shows the whole run.
+/// Prints the results of a run.
 pub(crate) fn show(machine: &machine::Machine, rows: &[Row], folder: &Path) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\n{}\n", machine.summary())?;
@@ -44,8 +45,8 @@ pub(crate) fn show(machine: &machine::Machine, rows: &[Row], folder: &Path) -> R
     Ok(())
 }
 
-/// Says how far a run is.
+/// Prints the progress of a run on standard error.
 pub(crate) fn progress(line: &str) {
-    // A run whose listener is gone goes on: its results are in the file.
+    // The run continues if standard error is closed: the results are in the file.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,67 +1,67 @@
-//! One line of the table, and what it is to reach.
+//! A row of the table and its goal.
 
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::Spread;
 
-/// How the reason begins of rows that failed.
+/// Prefix of the reason of a failed row.
 const FAILED: &str = "failed: ";
 
-/// What a row's figure is to reach: the design's.
+/// The design's goal for a row's figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Goal {
-    /// Absent in rows that only tell.
+    /// Absent in rows that are only informative.
     pub(crate) goal: Option<f64>,
-    /// What would be better still.
+    /// A more ambitious goal.
     pub(crate) stretch: Option<f64>,
-    /// Whether the figure is to be below the goal.
+    /// Whether the figure must be at most the goal, and not at least the goal.
     pub(crate) less_is_better: bool,
 }
 
 impl Goal {
-    /// More is better.
+    /// A goal where more is better.
     pub(crate) const fn at_least(goal: f64, stretch: f64) -> Self {
         Self { goal: Some(goal), stretch: Some(stretch), less_is_better: false }
     }
 
-    /// Less is better.
+    /// A goal where less is better.
     pub(crate) const fn at_most(goal: f64, stretch: f64) -> Self {
         Self { goal: Some(goal), stretch: Some(stretch), less_is_better: true }
     }
 
-    /// None: the row only tells.
+    /// No goal: the row is only informative.
     pub(crate) const fn none(less_is_better: bool) -> Self {
         Self { goal: None, stretch: None, less_is_better }
     }
 
-    /// Whether a figure reaches the goal; nothing if there is none.
+    /// Whether a figure reaches the goal; `None` without a goal.
     pub(crate) fn is_reached_by(&self, figure: f64) -> Option<bool> {
         self.goal.map(|goal| if self.less_is_better { figure <= goal } else { figure >= goal })
     }
 }
 
-/// One line of the table. In results.json under these names.
+/// A row of the table. results.json has the same field names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// Ours: the median of the rounds.
+    /// Figure of Restante: the median of the rounds.
     pub(crate) ours: Option<f64>,
-    /// The same of what it is compared with. Absent where the figure stands for itself.
+    /// Figure of the other server. Absent if there is no other server.
     pub(crate) other: Option<f64>,
-    /// The figure that the goal is for: the median of the rounds' `ours ÷ other`, or `ours` where there is no other. Absent if
-    /// the row was not measured: `missing` and `skipped` say why.
+    /// The figure to compare with the goal: the median of the rounds' `ours ÷ other`, or `ours` if there is no other
+    /// server. Absent if the row was not measured; `missing` or `skipped` has the reason.
     pub(crate) ratio: Option<f64>,
     #[serde(flatten)]
     pub(crate) goal: Goal,
-    /// Of `ratio`.
+    /// Spread of `ratio`.
     pub(crate) spread: Option<Spread>,
-    /// Of `ours` and `other`.
+    /// Unit of `ours` and `other`.
     pub(crate) unit: String,
-    /// What it is made of.
+    /// Further figures, shown below the row.
     pub(crate) details: Vec<Detail>,
-    /// The server that is not there.
+    /// Name of the other server if it is not installed.
     pub(crate) missing: Option<String>,
-    /// Why it was not run, or how it failed.
+    /// Why the row was not run, or how it failed.
     pub(crate) skipped: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Row {
         }
     }
 
-    /// Ours ÷ another's, round by round.
+    /// A ratio of Restante to another server in each round.
     pub(crate) fn compared(
         name: impl Into<String>,
         goal: Goal,
@@ -107,7 +107,7 @@ impl Row {
         }
     }
 
-    /// A figure that stands for itself.
+    /// A figure without another server.
     pub(crate) fn measured(
         name: impl Into<String>,
         goal: Goal,
@@ -119,33 +119,33 @@ impl Row {
         Self { ours: figure, ratio: figure, spread: Some(spread), ..Self::new(name, goal, unit) }
     }
 
-    /// One whose other server is not there.
+    /// A row whose other server is not installed.
     pub(crate) fn missing(name: impl Into<String>, goal: Goal, server: &str) -> Self {
         Self { missing: Some(server.to_owned()), ..Self::new(name, goal, "") }
     }
 
-    /// One that was not run, and why.
+    /// A row that was not run, with the reason.
     pub(crate) fn skipped(name: impl Into<String>, goal: Goal, reason: impl Into<String>) -> Self {
         Self { skipped: Some(reason.into()), ..Self::new(name, goal, "") }
     }
 
-    /// What stands for rows that failed.
+    /// A row in place of rows that failed.
     pub(crate) fn broken(name: impl Into<String>, error: &anyhow::Error) -> Self {
         Self::skipped(name, Goal::none(false), format!("{FAILED}{error:#}"))
     }
 
-    /// Whether it stands for rows that failed.
+    /// Whether this row stands for rows that failed.
     pub(crate) fn failed(&self) -> bool {
         self.skipped.as_ref().is_some_and(|reason| reason.starts_with(FAILED))
     }
 
-    /// The same with a figure more.
+    /// Adds a further figure.
     pub(crate) fn with(mut self, name: impl Into<String>, rounds: impl IntoIterator<Item = f64>) -> Self {
         self.details.push(Detail { name: name.into(), spread: Spread::of(rounds) });
         self
     }
 
-    /// In words, whether the goal was reached.
+    /// A word that tells whether the goal was reached.
     pub(crate) fn verdict(&self) -> &'static str {
         match self.ratio.map(|figure| self.goal.is_reached_by(figure)) {
             Some(Some(true)) => "reached",
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rows_figure_is_the_median_of_the_rounds_ratios_and_not_the_ratio_of_the_medians() {
+    fn a_rows_figure_is_the_median_of_ratios_and_not_the_ratio_of_medians() {
         let row =
             Row::compared("r", Goal::at_least(2.0, 3.0), "/s", [(10.0, 1.0), (20.0, 10.0), (30.0, 5.0)]);
         assert_eq!((row.ours, row.other, row.ratio), (Some(20.0), Some(5.0), Some(6.0)));
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_that_stands_for_itself_is_its_own_ratio() {
+    fn a_figure_without_another_server_is_its_own_ratio() {
         let row = Row::measured("r", Goal::at_most(8.0, 1.0), "KiB", [28.0, 29.0, 27.0]);
         assert_eq!((row.ours, row.other, row.ratio), (Some(28.0), None, Some(28.0)));
         assert_eq!(row.verdict(), "missed");
     }
 
     #[test]
-    fn in_json_a_row_has_the_names_that_programs_look_for_also_when_it_was_not_measured() {
+    fn a_row_in_json_has_all_field_names_even_if_it_was_not_measured() {
         for row in [
             Row::measured("r", Goal::at_most(8.0, 1.0), "KiB", [28.0]).with("d", [1.0]),
             Row::missing("r", Goal::none(true), "NATS"),

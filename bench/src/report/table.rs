@@ -1,11 +1,11 @@
-//! The table that people read: Markdown, so that it can be shown as it is.
+//! The table for people, in Markdown.
 
 use std::io::{self, Write};
 
 use super::row::Row;
 use crate::statistics::Spread;
 
-/// Writes all rows with what they are made of.
+/// Writes all rows with their further figures.
 pub(crate) fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out, "| row | ours | other | unit | ratio | min | max | goal | stretch | |")?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|")?;
@@ -34,7 +34,7 @@ pub(crate) fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     Ok(())
 }
 
-/// Three digits that count, and thousands as people write them.
+/// Formats a number with three significant digits and with separators of thousands.
 pub(crate) fn figure(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };
     match value.abs() {
@@ -79,19 +79,19 @@ mod tests {
     use crate::report::row::Goal;
 
     #[test]
-    fn figures_have_as_many_digits_as_mean_something() {
+    fn figures_have_three_significant_digits() {
         let texts = [1_234_567.8, 56_457.0, 123.4, 15.61, 1.5, 0.4974, 0.0, -2_000.0]
             .map(|value| figure(Some(value)));
         assert_eq!(texts, ["1,234,568", "56,457", "123", "15.6", "1.50", "0.497", "0.00", "-2,000"]);
     }
 
     #[test]
-    fn round_numbers_are_said_in_few_letters() {
+    fn round_numbers_are_abbreviated() {
         assert_eq!([10_000_000, 250_000, 1_500_001, 7].map(abbreviated), ["10M", "250k", "1500001", "7"]);
     }
 
     #[test]
-    fn a_row_that_was_not_measured_is_in_the_table_and_says_why() {
+    fn a_row_that_was_not_measured_is_in_the_table_with_the_reason() {
         let rows = [
             Row::missing("push ÷ NATS", Goal::at_least(15.0, 23.0), "NATS"),
             Row::skipped("deep", Goal::at_most(1.1, 1.02), "12 GB are free and 25 are needed"),

@@ -1,4 +1,4 @@
-//! Durable pushes of many messages a request ÷ the rate at which our stack answers requests that do nothing.
+//! Durable batched pushes ÷ the rate of no-op requests on the same HTTP stack.
 
 use anyhow::Result;
 
@@ -12,13 +12,13 @@ use crate::{
 };
 
 const CLIENTS: usize = 64;
-/// Messages of one request.
+/// Messages per request.
 const MESSAGES: usize = 64;
-/// More segments than a turn fills at twice what the stretch asks for.
+/// More segments than a turn fills at twice the rate of the stretch goal.
 const SPARES: u32 = 24;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
-    let name = format!("durable batched push, {MESSAGES} a request ÷ no-op POST, {CLIENTS} clients");
+    let name = format!("durable batched push, {MESSAGES} per request ÷ no-op POST, {CLIENTS} clients");
     let rounds = duel(
         &name,
         arguments.rounds,
@@ -32,8 +32,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
             .with("ours: CPU µs per message", of(&rounds, |(ours, _)| ours.server_cpu_us / messages))
             .with("no-op: CPU µs per request", of(&rounds, |(_, no_op)| no_op.server_cpu_us))
             .with("ours: p50 µs of a request", of(&rounds, |(ours, _)| ours.p50_us))
-            .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
-            .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)),
+            .with("ours: load's share of its core", of(&rounds, |(ours, _)| ours.load_busy))
+            .with("no-op: load's share of its core", of(&rounds, |(_, no_op)| no_op.load_busy)),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! What channels cost that nobody uses: memory of each, and what a request costs among very many ÷ among ten.
+//! Cost of idle channels: memory per channel, and CPU of a push with very many channels ÷ with ten.
 
 use std::{cell::Cell, net::SocketAddr};
 
@@ -33,9 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     )?;
     let cpu = of(&rounds, |(many, few)| (many.server_cpu_us, few.server_cpu_us));
     Ok(vec![
-        // Once: setting up so many takes longer than all turns, and memory hardly differs.
+        // Measured once: setting up the channels takes longer than all turns, and memory hardly differs.
         Row::measured(
-            format!("memory per idle channel, {} of them", abbreviated(many)),
+            format!("memory per idle channel, {} channels", abbreviated(many)),
             Goal::at_most(1024.0, 400.0),
             "bytes",
             [(many_bytes - few_bytes) / (many - FEW) as f64],
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     ])
 }
 
-/// A broker with so many channels that has been started again since it was told of them, and its memory at rest.
+/// A broker that was restarted after its channels were programmed, and its memory when idle.
 fn with_channels(arguments: &Arguments, channels: usize) -> Result<(f64, Broker)> {
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let options = Options { operated: true, spares: SPARES, ..Options::default() };
@@ -64,7 +64,7 @@ fn turn(arguments: &Arguments, Broker { server, .. }: &Broker, channels: usize) 
     load::run(work, server.id(), CLIENTS, arguments.window())
 }
 
-/// Pushes to one channel after another, far apart.
+/// Pushes to a different channel each time, scattered over all of them.
 struct PushAnywhere {
     server: SocketAddr,
     channels: u64,
@@ -85,7 +85,7 @@ impl Work for PushAnywhere {
     }
 }
 
-/// Numbers that look like chance (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
+/// Pseudo-random numbers (Fibonacci hashing, Knuth, The Art of Computer Programming, 6.4).
 fn scattered(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pushes_reach_nearly_every_channel_before_they_come_again() {
+    fn scattered_pushes_rarely_repeat_a_channel() {
         let reached: HashSet<u64> = (0..1000).map(|number| scattered(number) % 100_000).collect();
         assert!(reached.len() > 980, "{}", reached.len());
     }

@@ -1,5 +1,5 @@
-//! What a second runtime costs: CPU per durable push when half of the requests hop from one to the other. Both on one core,
-//! so that it is about work and not about rates.
+//! Cost of a second worker: CPU per durable push when half of the requests hop from one worker to the other. Both
+//! workers run on one core, so that the row compares CPU time and not rates.
 
 use anyhow::Result;
 
@@ -12,25 +12,25 @@ use crate::{
 };
 
 const CLIENTS: usize = 64;
-const NAME: &str = "CPU per durable push, two runtimes ÷ one, 64 clients of one channel";
+const NAME: &str = "CPU per durable push, two workers ÷ one, 64 clients of one channel";
 const GOAL: Goal = Goal::at_most(1.15, 1.05);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let rounds = duel(
         NAME,
         arguments.rounds,
-        Contestant::new("two runtimes", || turn(arguments, 2)),
+        Contestant::new("two workers", || turn(arguments, 2)),
         Contestant::new("one", || turn(arguments, 1)),
     )?;
     let cpu = of(&rounds, |(two, one)| (two.server_cpu_us, one.server_cpu_us));
     Ok(vec![
         Row::compared(NAME, GOAL, "µs of CPU per push", cpu)
-            .with("two runtimes: pushes/s", of(&rounds, |(two, _)| two.rate))
-            .with("one runtime: pushes/s", of(&rounds, |(_, one)| one.rate)),
+            .with("two workers: pushes/s", of(&rounds, |(two, _)| two.rate))
+            .with("one worker: pushes/s", of(&rounds, |(_, one)| one.rate)),
     ])
 }
 
-/// The channel lives on one runtime and the kernel spreads connections over both: half of the requests hop.
+/// One worker owns the channel, and the kernel spreads connections over both, so half of the requests hop.
 fn turn(arguments: &Arguments, cores: u32) -> Result<Turn> {
     let options = Options { spares: SPARES, cores: Some(cores), ..Options::default() };
     let Broker { server, .. } = &Broker::start(&arguments.output, &options)?;

@@ -1,4 +1,4 @@
-//! How long a durable message takes from its sender to a receiver that waits ÷ the same with NATS.
+//! Latency of a durable message from its sender to a waiting receiver ÷ the same with NATS.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ use crate::{
 const NAME: &str = "push → waiting receiver, durable, p50 ÷ NATS sync always";
 const GOAL: Goal = Goal::at_most(0.9, 0.6);
 
-/// One message at a time: this is about how long it takes, and not about how many can be under way.
+/// One message at a time: this row measures latency, not throughput.
 const PAIRS: usize = 1;
 
 pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {

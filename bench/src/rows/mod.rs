@@ -1,4 +1,4 @@
-//! The rows of the table: what is compared with what.
+//! The rows of the table, one module per comparison.
 
 mod backlog;
 mod batch;
@@ -21,37 +21,37 @@ use crate::{
     report::{self, row::Row},
 };
 
-/// Rows that belong together.
+/// Groups of rows that are measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rows {
-    /// A durable push of 1 KiB ÷ a POST that does nothing.
+    /// Durable push of 1 KiB ÷ no-op POST
     Push,
-    /// A durable push of 1 KiB ÷ those of other brokers.
+    /// Durable push of 1 KiB ÷ a push to other brokers
     Peers,
-    /// Durable pushes of many messages a request ÷ the rate of requests that do nothing.
+    /// Durable batched push ÷ rate of no-op requests
     Batch,
-    /// Getting and settling ÷ NATS.
+    /// Pull and settle ÷ NATS
     Pull,
-    /// From a sender to a receiver that waits ÷ NATS.
+    /// Latency from a sender to a waiting receiver ÷ NATS
     Handover,
-    /// A deep queue ÷ a short one, and starting over it.
+    /// Deep queue ÷ short queue, and recovery of the deep one
     Backlog,
-    /// What receivers cost that wait.
+    /// Cost of waiting receivers
     Parked,
-    /// Memory per queued message.
+    /// Memory per queued message
     Queued,
-    /// What channels cost that nobody uses.
+    /// Cost of idle channels
     Channels,
-    /// What a second runtime costs.
+    /// Cost of a second worker
     Cores,
-    /// Memory per idempotency key.
+    /// Memory per idempotency key
     Keys,
-    /// Everything that clients do, for a while: whether memory, disk and latency stay what they are.
+    /// All client operations for a while: whether memory, disk and latency stay constant
     Soak,
 }
 
 impl Rows {
-    /// All of them, in the order of the table.
+    /// All groups, in the order of the table.
     pub(crate) const ALL: [Self; 12] = [
         Self::Push,
         Self::Peers,
@@ -89,8 +89,8 @@ impl Rows {
     }
 }
 
-/// Runs those that were asked for. What fails is a row as well, so that an hour is not lost by it; what there is is written
-/// after each of them.
+/// Runs the requested rows. A failure becomes a row, so that it does not lose an hour of results. The results are
+/// written after each group.
 pub(crate) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for these in &arguments.rows {

@@ -1,4 +1,4 @@
-//! What receivers cost that wait: threads, CPU and memory.
+//! Cost of waiting receivers: threads, CPU and memory.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// How many wait at once.
+/// Number of waiting receivers.
 const RECEIVERS: usize = 5000;
-/// How long they may take to get there.
+/// Time limit until all receivers wait.
 const PARKED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The broker at one moment, and over a window.
+/// Threads and memory of a broker at one moment, and its CPU time over a window.
 struct Sample {
     threads: u64,
     resident_kib: u64,
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let per_window = format!("ms of CPU in {} s", arguments.seconds);
     Ok(vec![
         Row::measured(
-            format!("memory per parked receiver, {} of them", abbreviated(RECEIVERS)),
+            format!("memory per parked receiver, {} receivers", abbreviated(RECEIVERS)),
             Goal::at_most(8.0, 1.0),
             "KiB",
             of(|(none, all)| (all.resident_kib as f64 - none.resident_kib as f64) / RECEIVERS as f64),
@@ -62,13 +62,13 @@ async fn round(arguments: &Arguments) -> Result<(Sample, Sample)> {
     }
     wait::until_async("the receivers to wait", PARKED_WITHIN, || async {
         let parked = broker.metric("restante_waiting_receivers").await?;
-        ensure!(parked == RECEIVERS as f64, "{parked} wait");
+        ensure!(parked == RECEIVERS as f64, "only {parked} receivers wait");
         Ok(())
     })
     .await?;
     let all = sample(&broker, arguments.window()).await?;
     progress(&format!(
-        "{RECEIVERS} receivers wait: {} KiB, then {} KiB",
+        "memory before and with {RECEIVERS} waiting receivers: {} KiB, {} KiB",
         none.resident_kib, all.resident_kib
     ));
     Ok((none, all))

@@ -1,4 +1,4 @@
-//! Durable single push ÷ that of other brokers: 64 producers, each with a connection of its own and waiting for its
+//! Durable single push ÷ a push to other brokers: 64 producers, each with its own connection and waiting for its
 //! acknowledgement.
 
 use std::path::Path;
@@ -18,20 +18,20 @@ use crate::{
 /// Producers.
 const CLIENTS: usize = 64;
 
-/// Another broker as it is set.
+/// Another broker with its settings.
 struct Peer {
     name: &'static str,
-    /// Whether it has the message on disk when it says so.
+    /// Its name with the settings, which decide whether an acknowledged message is on disk.
     setting: &'static str,
     goal: Goal,
 }
 
-/// How it has its turn; nothing if it is not there.
+/// Runs a turn; `None` if the broker is not installed.
 type Turns<'a> = Option<Box<dyn FnMut() -> Result<Turn> + 'a>>;
 
 pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     let (peers, turns): (Vec<Peer>, Vec<Turns<'_>>) = others(arguments, peers).into_iter().unzip();
-    let there: Vec<bool> = turns.iter().map(Option::is_some).collect();
+    let installed: Vec<bool> = turns.iter().map(Option::is_some).collect();
     let mut contestants = vec![Contestant::new("ours", || ours(arguments, CLIENTS))];
     contestants.extend(peers.iter().zip(turns).filter_map(|(peer, turn)| {
         let name = peer.setting.to_owned();
@@ -39,8 +39,8 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
     }));
     let mut played = play("durable push ÷ other brokers", arguments.rounds, &mut contestants)?.into_iter();
     let ours = played.next().unwrap_or_default();
-    let rows = peers.iter().zip(there).map(|(peer, there)| {
-        let theirs = if there { played.next() } else { None };
+    let rows = peers.iter().zip(installed).map(|(peer, installed)| {
+        let theirs = if installed { played.next() } else { None };
         row(peer, &ours, theirs)
     });
     Ok(rows.collect())
@@ -55,7 +55,7 @@ fn row(Peer { name, setting, goal }: &Peer, ours: &[Turn], theirs: Option<Vec<Tu
         .with(format!("{name}: CPU µs per push"), of(&theirs, |turn| turn.server_cpu_us))
         .with("ours: p50 µs", of(ours, |turn| turn.p50_us))
         .with(format!("{name}: p50 µs"), of(&theirs, |turn| turn.p50_us))
-        .with(format!("{name}: part of its core that the load takes"), of(&theirs, |turn| turn.load_busy))
+        .with(format!("{name}: load's share of its core"), of(&theirs, |turn| turn.load_busy))
 }
 
 fn others<'a>(arguments: &'a Arguments, peers: &'a Peers) -> Vec<(Peer, Turns<'a>)> {
@@ -88,7 +88,7 @@ fn others<'a>(arguments: &'a Arguments, peers: &'a Peers) -> Vec<(Peer, Turns<'a
     ]
 }
 
-/// Turns of a broker that is there, each on an empty disk.
+/// Turns of an installed broker, each with an empty data folder.
 fn turns<'a, W: Work>(
     arguments: &'a Arguments,
     program: Option<&'a Path>,

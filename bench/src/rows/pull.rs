@@ -1,4 +1,4 @@
-//! Getting a message and settling the one before in one round trip, one message at a time ÷ the same with NATS.
+//! Pulling a message and settling the previous one in one round trip, one message at a time ÷ the same with NATS.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use crate::{
     rounds::{Contestant, duel, of},
 };
 
-/// Receivers, each with one request under way.
+/// Receivers, each with one request in flight.
 const RECEIVERS: usize = 64;
-/// More than either gives in a second: a queue that runs empty in a turn is an error.
+/// More than either broker delivers: a queue that becomes empty during a turn is an error.
 const MESSAGES_PER_SECOND: f64 = 120_000.0;
 
 const NAME: &str = "pull and settle in one round trip ÷ NATS pull and ack, 64 receivers";
@@ -38,8 +38,8 @@ pub(super) fn run(arguments: &Arguments, peers: &Peers) -> Result<Vec<Row>> {
             .with("NATS: CPU µs per message", of(&rounds, |(_, theirs)| theirs.server_cpu_us))
             .with("ours: p50 µs", of(&rounds, |(ours, _)| ours.p50_us))
             .with("NATS: p50 µs", of(&rounds, |(_, theirs)| theirs.p50_us))
-            .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
-            .with("NATS: part of its core that the load takes", of(&rounds, |(_, theirs)| theirs.load_busy)),
+            .with("ours: load's share of its core", of(&rounds, |(ours, _)| ours.load_busy))
+            .with("NATS: load's share of its core", of(&rounds, |(_, theirs)| theirs.load_busy)),
     ])
 }
 
@@ -52,7 +52,8 @@ fn ours(arguments: &Arguments) -> Result<Turn> {
     load::run(PullAndSettle { server: server.address }, server.id(), RECEIVERS, arguments.window())
 }
 
-/// A stream is filled without syncing, which is sixteen times as fast, and emptied by a server that syncs.
+/// Fills the stream with a server that does not sync, which is sixteen times faster, and empties it with a server that
+/// does.
 fn theirs(arguments: &Arguments, program: &Path) -> Result<Turn> {
     let folder = tempfile::tempdir_in(&arguments.output)?;
     let filled = nats::start(program, folder.path(), Sync::Default)?;

@@ -1,4 +1,4 @@
-//! Durable single push ÷ our own no-op POST on the same stack: what being a durable broker costs beyond HTTP.
+//! Durable single push ÷ a no-op POST on the same HTTP stack: the cost of a durable broker beyond HTTP.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
     rounds::{Contestant, duel, of},
 };
 
-/// Keep-alive clients, each with one request under way, and what the ratio is to reach.
+/// Number of keep-alive clients, each with one request in flight, and the goal of the ratio.
 const CASES: [(usize, Goal); 2] = [(64, Goal::at_least(0.65, 0.75)), (256, Goal::at_least(0.80, 0.90))];
 
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
@@ -35,11 +35,11 @@ fn case(arguments: &Arguments, clients: usize, goal: Goal) -> Result<Row> {
         )
         .with("ours: p50 µs", of(&rounds, |(ours, _)| ours.p50_us))
         .with("ours: p99 µs", of(&rounds, |(ours, _)| ours.p99_us))
-        .with("ours: part of its core that the load takes", of(&rounds, |(ours, _)| ours.load_busy))
-        .with("no-op: part of its core that the load takes", of(&rounds, |(_, no_op)| no_op.load_busy)))
+        .with("ours: load's share of its core", of(&rounds, |(ours, _)| ours.load_busy))
+        .with("no-op: load's share of its core", of(&rounds, |(_, no_op)| no_op.load_busy)))
 }
 
-/// A turn of our broker: durable pushes of one message a request.
+/// A turn of Restante: durable pushes of one message per request.
 pub(super) fn ours(arguments: &Arguments, clients: usize) -> Result<Turn> {
     let options = Options { spares: SPARES, ..Options::default() };
     let broker = Broker::start(&arguments.output, &options)?;
@@ -47,7 +47,7 @@ pub(super) fn ours(arguments: &Arguments, clients: usize) -> Result<Turn> {
     load::run(Repeat::push(server.address), server.id(), clients, arguments.window())
 }
 
-/// A turn of the server that does nothing with the same requests.
+/// A turn of the no-op server with the same requests.
 pub(super) fn no_op(arguments: &Arguments, clients: usize) -> Result<Turn> {
     let server = no_op::start(&arguments.output)?;
     load::run(Repeat::push(server.address), server.id(), clients, arguments.window())

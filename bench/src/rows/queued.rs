@@ -1,4 +1,4 @@
-//! What a queued message and an idempotency key cost in memory.
+//! Memory per queued message and per idempotency key.
 
 use anyhow::Result;
 use restante_wire::batch::ItemHead;
@@ -15,11 +15,11 @@ use crate::{
     },
 };
 
-/// Messages that are queued: enough that what a broker has besides hardly counts.
+/// Number of queued messages: enough that the broker's other memory hardly matters.
 const MESSAGES: usize = 1_000_000;
-/// Messages with a key.
+/// Number of messages with a key.
 const KEYS: usize = 500_000;
-/// Memory differs little between rounds, and each takes long.
+/// Limit of rounds: memory differs little between rounds, and each takes long.
 const ROUNDS_MAX: u32 = 3;
 
 pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
@@ -30,7 +30,7 @@ pub(super) fn queued(arguments: &Arguments) -> Result<Vec<Row>> {
         rounds.push((after(&broker, MESSAGES, |_| ItemHead::default())? - before) / MESSAGES as f64);
         progress(&format!("queued: {:.1} bytes of memory per message", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per queued message, its body on disk, {} of them", abbreviated(MESSAGES));
+    let name = format!("memory per queued message, body on disk, {} messages", abbreviated(MESSAGES));
     Ok(vec![Row::measured(name, Goal::at_most(24.0, 16.0), "bytes", rounds)])
 }
 
@@ -42,17 +42,17 @@ pub(super) fn keys(arguments: &Arguments) -> Result<Vec<Row>> {
         rounds.push((with - without) / KEYS as f64);
         progress(&format!("keys: {:.1} bytes of memory per key", rounds[rounds.len() - 1]));
     }
-    let name = format!("memory per idempotency key of 36 characters, {} of them", abbreviated(KEYS));
+    let name = format!("memory per idempotency key of 36 characters, {} keys", abbreviated(KEYS));
     Ok(vec![Row::measured(name, Goal::none(true), "bytes", rounds)])
 }
 
-/// One that keeps next to no body in memory.
+/// Starts a broker that keeps almost no bodies in memory.
 fn start(arguments: &Arguments) -> Result<Broker> {
     let flags = ["--hot-body-memory", "1MiB"].map(str::to_owned).to_vec();
     Broker::start(&arguments.output, &Options { flags, ..Options::default() })
 }
 
-/// Bytes of memory when so many messages are queued.
+/// Resident bytes after this number of messages was queued.
 fn after(
     broker: &Broker,
     messages: usize,
@@ -65,6 +65,6 @@ fn after(
 }
 
 fn keyed(number: usize) -> ItemHead {
-    // As long as a UUID, which most senders use.
+    // The length of a UUID, which most senders use as a key.
     ItemHead { idempotency_key: Some(format!("{number:036}")), ..ItemHead::default() }
 }

@@ -1,7 +1,7 @@
-//! NATS with JetStream: a stream in files, and a consumer that remembers what was acknowledged.
+//! NATS with JetStream: a stream in files, and a consumer that stores acknowledgements.
 //!
-//! Retention is NATS' default, `limits`: an acknowledged message stays. With `workqueue` it is deleted, as from a queue, and a
-//! server that always syncs gives a fifth of the messages per second.
+//! Retention is NATS' default, `limits`: an acknowledged message stays. With `workqueue` it is deleted, as from a
+//! queue, and a server that always syncs delivers a fifth of the messages per second.
 
 mod protocol;
 pub(crate) mod work;
@@ -19,19 +19,19 @@ use crate::{
 
 /// The stream and its one subject.
 const STREAM: &str = "bench";
-/// The consumer that receivers pull from.
+/// The consumer from which receivers pull.
 const CONSUMER: &str = "receivers";
 
-/// When NATS has a message on disk.
+/// When NATS syncs a message to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
     /// Before its acknowledgement.
     Always,
-    /// Every two minutes, NATS' default: the last two minutes are lost with the power.
+    /// Every two minutes, NATS' default: a power cut loses up to two minutes of messages.
     Default,
 }
 
-/// Starts it over a folder, and makes the stream if it is not there.
+/// Starts NATS on a folder, and makes the stream if it does not exist.
 pub(crate) fn start(program: &Path, folder: &Path, sync: Sync) -> Result<Server> {
     let address = free_port()?;
     let sync = match sync {
@@ -63,5 +63,5 @@ async fn prepare(server: &Server) -> Result<()> {
         "config": { "durable_name": CONSUMER, "ack_policy": "explicit", "max_ack_pending": 100_000 },
     });
     let path = format!("$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.{CONSUMER}");
-    connection.ask(&path, consumer.to_string().as_bytes()).await.context("the consumer cannot be made")
+    connection.ask(&path, consumer.to_string().as_bytes()).await.context("cannot make the consumer")
 }

@@ -1,4 +1,4 @@
-//! The protocol of NATS clients, as its documentation has it: lines of text, and payloads of announced lengths.
+//! The documented protocol of NATS clients: lines of text, and payloads of announced lengths.
 
 use std::net::SocketAddr;
 
@@ -8,26 +8,26 @@ use uuid::Uuid;
 
 use crate::stream::{Stream, line};
 
-/// A client's connection, with one subject on which it gets all answers and messages.
+/// A client's connection, with one subject for all answers and messages.
 pub(super) struct Connection {
     stream: Stream,
     inbox: String,
 }
 
-/// What a server sends.
+/// A protocol message of the server.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
-    /// A message: where its answer goes, and its payload.
+    /// A message: the subject of its answer, and its payload.
     Message(Option<String>, Vec<u8>),
     Ping,
-    /// What needs no answer.
+    /// Needs no answer.
     Other,
 }
 
 impl Connection {
     pub(super) async fn open(server: SocketAddr) -> Result<Self> {
         let mut stream = Stream::open(server).await?;
-        // Any that no other connection has.
+        // Unique for each connection.
         let inbox = format!("_INBOX.{}", Uuid::new_v4().simple());
         let hello = format!(
             "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
@@ -37,7 +37,7 @@ impl Connection {
         Ok(Self { stream, inbox })
     }
 
-    /// Bytes that publish, with the answer to this connection.
+    /// Encodes a publish whose answer goes to this connection.
     pub(super) fn publishing(&self, subject: &str, payload: &[u8]) -> Vec<u8> {
         let mut bytes = format!("PUB {subject} {} {}\r\n", self.inbox, payload.len()).into_bytes();
         bytes.extend(payload);
@@ -49,7 +49,7 @@ impl Connection {
         self.stream.send(bytes).await
     }
 
-    /// The next message: where its answer goes, and its payload.
+    /// Receives the next message: the subject of its answer, and its payload.
     pub(super) async fn message(&mut self) -> Result<(Option<String>, Vec<u8>)> {
         loop {
             match self.stream.answer(event).await? {
@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Waits until JetStream says that something was done.
+    /// Waits for JetStream's acknowledgement.
     pub(super) async fn acknowledged(&mut self) -> Result<()> {
         let (_, payload) = self.message().await?;
         let text = std::str::from_utf8(&payload)?;
@@ -70,14 +70,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks JetStream for something, and waits until it is done.
+    /// Sends a request to JetStream, and waits for its acknowledgement.
     pub(super) async fn ask(&mut self, subject: &str, payload: &[u8]) -> Result<()> {
         self.send(&self.publishing(subject, payload)).await?;
         self.acknowledged().await
     }
 }
 
-/// The first thing of what has come, and its length.
+/// Parses the first protocol message of the buffer, and its length.
 fn event(bytes: &[u8]) -> Result<Option<(usize, Event)>> {
     let Some((head, text)) = line(bytes)? else { return Ok(None) };
     let mut words = text.split(' ');
@@ -90,7 +90,7 @@ fn event(bytes: &[u8]) -> Result<Option<(usize, Event)>> {
                 _ => bail!("NATS sent {text:?}"),
             };
             let length: usize = length.parse().with_context(|| format!("NATS sent {text:?}"))?;
-            // The payload has a line's end of its own.
+            // A line break follows the payload.
             let whole = head + length + 2;
             if bytes.len() < whole {
                 return Ok(None);
@@ -99,7 +99,7 @@ fn event(bytes: &[u8]) -> Result<Option<(usize, Event)>> {
         }
         "PING" => Ok(Some((head, Event::Ping))),
         "PONG" | "+OK" | "INFO" => Ok(Some((head, Event::Other))),
-        // HMSG is a status here, none of our messages has headers: no responders, or a pull that is over.
+        // The benchmark's messages have no headers, so HMSG is a status here: no responders, or a pull that ended.
         _ => bail!("NATS sent {:?}", String::from_utf8_lossy(bytes)),
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_whole_with_its_payload_and_says_where_its_answer_goes() {
+    fn a_message_is_complete_with_its_payload_and_has_the_subject_of_its_answer() {
         let bytes = b"MSG bench 1 $JS.ACK.x 5\r\nseven\r\nPING\r\n";
         for length in 0..32 {
             assert_eq!(event(&bytes[..length]).unwrap(), None, "{length}");

@@ -1,4 +1,4 @@
-//! What clients of NATS do.
+//! Operations of the clients of NATS.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,11 @@ use tokio::time::sleep;
 
 use super::{CONSUMER, STREAM, protocol::Connection};
 use crate::{
-    broker::http::{MESSAGE_BYTES, content},
+    broker::http::{MESSAGE_BYTES, message_body},
     load::{UNTIL_IT_WAITS, Work},
 };
 
-/// How many messages are under way while a stream is filled.
+/// Number of messages in flight while a stream is filled.
 const FILLED_AT_ONCE: usize = 1000;
 
 /// Publishes a message and waits for JetStream's acknowledgement.
@@ -30,7 +30,7 @@ impl Work for Push {
 
     async fn begin(&self) -> Result<Repeating> {
         let connection = Connection::open(self.server).await?;
-        let request = connection.publishing(STREAM, &content());
+        let request = connection.publishing(STREAM, &message_body());
         Ok(Repeating { connection, request })
     }
 
@@ -40,21 +40,21 @@ impl Work for Push {
     }
 }
 
-/// Gets one message and, by the request for the next, acknowledges it.
+/// Pulls a message, and acknowledges it with the pull of the next one.
 pub(crate) struct PullAndAck {
     pub(crate) server: SocketAddr,
 }
 
-/// Asks for one message, and says whether to wait for it.
+/// Bodies of a pull of one message, without and with a wait.
 const NOW: &str = "{\"batch\":1,\"no_wait\":true}";
 const WAIT: &str = "{\"batch\":1}";
 
-/// A receiver with the message that it works on.
+/// A receiver and its current message.
 pub(crate) struct Receiver {
     connection: Connection,
-    /// How it asks.
+    /// The body of its pulls.
     next: &'static str,
-    /// Where its acknowledgement goes.
+    /// Subject of the current message's acknowledgement.
     acknowledges: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl Receiver {
         Ok(Self { connection: Connection::open(server).await?, next, acknowledges: None })
     }
 
-    /// Acknowledges what it has, and asks for the next: `+NXT` is both in one.
+    /// Acknowledges the current message and pulls the next one: `+NXT` does both.
     async fn ask(&mut self) -> Result<()> {
         let request = match self.acknowledges.take() {
             Some(message) => {
@@ -78,11 +78,11 @@ impl Receiver {
         self.connection.send(&request).await
     }
 
-    /// Waits until it has a message.
+    /// Waits for a message.
     async fn receive(&mut self) -> Result<()> {
         let (reply, payload) = self.connection.message().await?;
         ensure!(payload.len() == MESSAGE_BYTES, "NATS sent {}", String::from_utf8_lossy(&payload));
-        self.acknowledges = Some(reply.context("a message came without its acknowledgement's subject")?);
+        self.acknowledges = Some(reply.context("a message has no subject for its acknowledgement")?);
         Ok(())
     }
 }
@@ -100,7 +100,7 @@ impl Work for PullAndAck {
     }
 }
 
-/// A sender, and a receiver that waits for what it sends.
+/// A sender, and a waiting receiver that gets its messages.
 pub(crate) struct HandOver {
     pub(crate) server: SocketAddr,
 }
@@ -129,10 +129,10 @@ impl Work for HandOver {
     }
 }
 
-/// Fills the stream with so many messages.
+/// Fills the stream with this number of messages.
 pub(crate) async fn fill(server: SocketAddr, messages: usize) -> Result<()> {
     let mut connection = Connection::open(server).await?;
-    let many = connection.publishing(STREAM, &content()).repeat(FILLED_AT_ONCE);
+    let many = connection.publishing(STREAM, &message_body()).repeat(FILLED_AT_ONCE);
     for _ in 0..messages.div_ceil(FILLED_AT_ONCE) {
         connection.send(&many).await?;
         for _ in 0..FILLED_AT_ONCE {

@@ -1,4 +1,4 @@
-//! What a message costs that goes through a deep queue ÷ through a short one, and what the disk writes for it.
+//! CPU cost of a message in a deep queue ÷ in a short one, and bytes that the disk writes per message.
 
 use anyhow::Result;
 
@@ -13,21 +13,21 @@ use crate::{
 };
 
 const CLIENTS: usize = 64;
-/// Of the short queue: more than clients have messages in their hands.
+/// Length of the short queue: more than the clients hold at a time.
 const SHORT: usize = 1000;
 
-/// A log keeps some three segments ready, of 60,000 messages each. When more than these went through, it writes over those
-/// that came back.
+/// A log keeps about three spare segments, of 60,000 messages each. After more messages than these, it reuses its own
+/// segments.
 const UNTIL_SEGMENTS_COME_BACK: f64 = 250_000.0;
 
-/// Ends the broker of the deep queue.
+/// Takes the broker of the deep queue, and stops it at the end.
 pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Result<Vec<Row>> {
     let mut short = Broker::start(&arguments.output, &Options { spares: SPARES, ..Options::default() })?;
     block_on(fill(short.server.address, SHORT, |_| Default::default()))?;
-    // Both live through the whole row: a deep queue takes longer to make than all of its turns.
+    // Both brokers run for the whole row: filling a deep queue takes longer than all of its turns.
     deep.server.wait_until_idle()?;
     short.server.wait_until_idle()?;
-    // A log that was only written has no segments to write over. It has when some of its messages were settled.
+    // A log that was only written has no segments to reuse. It has some after some of its messages were settled.
     let begun = pushed(&deep)?;
     while pushed(&deep)? < begun + UNTIL_SEGMENTS_COME_BACK {
         turn(arguments, &deep)?;
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, mut deep: Broker, names: &Names) -> Res
             .with("short: messages/s", of(&rounds, |(_, short)| short.rate))
             .with("deep: p99 µs of a push and a pull", of(&rounds, |(deep, _)| deep.p99_us))
             .with("short: p99 µs of a push and a pull", of(&rounds, |(_, short)| short.p99_us)),
-        Row::measured(&names.written, WRITTEN, "bytes per byte of content", written)
+        Row::measured(&names.written, WRITTEN, "bytes per byte of message body", written)
             .with("messages per sync", groups),
     ])
 }

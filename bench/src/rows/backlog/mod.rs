@@ -1,4 +1,4 @@
-//! A deep queue: what a message costs that goes through it, and how long a broker takes to start over it.
+//! A deep queue: CPU cost of a message in it, and the time of a start that replays it.
 
 mod cost;
 mod recovery;
@@ -17,11 +17,11 @@ use crate::{
     },
 };
 
-/// Room on the disk for each message of the backlog: 25 GB for ten million. The log holds it all, what is settled meanwhile,
-/// and copies.
+/// Disk space per message of the backlog: 25 GB for ten million. The log contains the backlog, messages that were
+/// settled in the meantime, and copies.
 const ROOM_BYTES: u64 = 2_500;
 
-/// The rows, also when there is no room for them.
+/// Names of the rows, also used if they are skipped for lack of disk space.
 struct Names {
     cost: String,
     written: String,
@@ -39,8 +39,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let (free, needed) = (free_bytes(arguments)?, arguments.backlog as u64 * ROOM_BYTES);
     if free < needed {
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-        let reason = format!("{:.0} GB are free and {:.1} are needed", gigabytes(free), gigabytes(needed));
-        let skipped = |name, goal| Row::skipped(name, goal, reason.clone() + ": BACKLOG=1000000 takes less");
+        let reason =
+            format!("{:.0} GB of disk are free, {:.1} GB are needed", gigabytes(free), gigabytes(needed));
+        let skipped = |name, goal| Row::skipped(name, goal, reason.clone() + "; BACKLOG=1000000 needs less");
         return Ok(vec![
             skipped(names.cost, COST),
             skipped(names.written, WRITTEN),

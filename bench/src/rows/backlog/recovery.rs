@@ -1,4 +1,4 @@
-//! How fast a broker reads its log when it starts, after it was killed: with the indexes of sealed segments, and without.
+//! Speed at which a killed broker reads its log at the next start, with the indexes of sealed segments and without.
 
 use std::{
     fs::{self, File},
@@ -23,11 +23,11 @@ use crate::{
 
 const GIGABYTE: f64 = 1e9;
 
-/// One way to start.
+/// A kind of start.
 struct Start<'a> {
     name: &'a str,
     goal: Goal,
-    /// Whether the indexes are deleted before.
+    /// Whether the indexes are deleted before the start.
     without_indexes: bool,
 }
 
@@ -40,19 +40,19 @@ pub(super) fn run(arguments: &Arguments, folder: &Path, names: &Names) -> Result
 }
 
 fn row(arguments: &Arguments, folder: &Path, start: &Start<'_>) -> Result<Row> {
-    // The first start mends what the kill before it has left, and is not counted.
+    // The first start recovers from the kill before it, and is not counted.
     read(folder, start, false)?;
     let warm = (0..arguments.rounds).map(|_| read(folder, start, false)).collect::<Result<Vec<_>>>()?;
     let cold = read(folder, start, true)?;
     let Read { bytes, indexes, .. } = warm[warm.len() - 1];
     Ok(Row::measured(start.name, start.goal, "GB/s", warm.iter().map(Read::gigabytes_per_second))
         .with("seconds until the first answer", warm.iter().map(|read| read.seconds))
-        .with("GB of the log that are needed", [bytes / GIGABYTE])
-        .with("indexes of segments beside it", [indexes as f64])
-        .with("with nothing of it in the page cache, GB/s", [cold.gigabytes_per_second()]))
+        .with("GB of retained log", [bytes / GIGABYTE])
+        .with("indexes of segments", [indexes as f64])
+        .with("with an empty page cache, GB/s", [cold.gigabytes_per_second()]))
 }
 
-/// A start.
+/// Measurements of a start.
 struct Read {
     bytes: f64,
     indexes: usize,
@@ -65,7 +65,7 @@ impl Read {
     }
 }
 
-/// Starts a broker over the folder, waits for its first answer, and kills it.
+/// Starts a broker on the folder, waits for its first answer, and kills it.
 fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
     let files = files(&data(folder))?;
     let is_index = |file: &&PathBuf| file.extension().is_some_and(|extension| extension == "idx");
@@ -89,7 +89,7 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
     })?;
     let seconds = began.elapsed().as_secs_f64();
     let bytes = block_on(needed_bytes(&broker))?;
-    // What it indexes and prepares after its start is there for the next.
+    // Indexes and segments that the broker makes after its start are then ready for the next start.
     broker.server.wait_until_idle()?;
     broker.server.kill()?;
     let read = Read { bytes, indexes, seconds };
@@ -102,7 +102,7 @@ fn read(folder: &Path, start: &Start<'_>, cold: bool) -> Result<Read> {
     Ok(read)
 }
 
-/// Bytes of the log that are still needed. The broker counts them with each group that it writes, and so is given one.
+/// Retained bytes of the log. The broker updates the metric with each commit batch, so this pushes a message first.
 async fn needed_bytes(broker: &Broker) -> Result<f64> {
     let mut stream = Stream::open(broker.server.address).await?;
     stream.send(&http::push(ADDRESS)).await?;
@@ -110,7 +110,7 @@ async fn needed_bytes(broker: &Broker) -> Result<f64> {
     broker.metric("restante_store_retained_bytes").await
 }
 
-/// All files below a folder.
+/// Lists all files in a folder and its subfolders.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -124,7 +124,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Takes a file out of the page cache.
+/// Removes a file from the page cache.
 fn forget(path: &Path) -> Result<()> {
     let file = File::open(path)?;
     file.sync_all()?;

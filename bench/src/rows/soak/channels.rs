@@ -5,18 +5,19 @@ use restante_wire::{Address, ChannelConfig};
 
 use crate::broker::operator::{self, NAMESPACE};
 
-/// Where senders send: plain messages, messages of groups, and those that two channels share.
+/// Destinations of the senders: plain messages, messages in groups, and messages for two channels at once.
 pub(super) const DESTINATIONS: [&str; 3] = ["letters", "groups", "shared"];
-/// What receivers receive from.
+/// Sources of the receivers.
 pub(super) const SOURCES: [&str; 4] = ["letters", "groups", "shared-a", "shared-b"];
-/// What all of them give up.
+/// Dead-letter channel of all sources.
 pub(super) const DEAD: &str = "dead";
-/// Where nothing comes.
+/// A channel without messages.
 pub(super) const QUIET: &str = "quiet";
-/// As many as may be in a channel: its senders wait for room. So what is in flight is bounded, whoever is faster.
+/// Limit of messages per channel, at which senders wait for room. It bounds the messages in flight even if senders are
+/// faster than receivers.
 const MESSAGES_MAX: u64 = 2000;
 
-/// All of them.
+/// Configurations of all channels.
 pub(super) fn all() -> impl Iterator<Item = Result<ChannelConfig>> {
     SOURCES.into_iter().chain([DEAD, QUIET]).map(config)
 }
@@ -26,7 +27,7 @@ fn config(name: &str) -> Result<ChannelConfig> {
     config.limits.messages = MESSAGES_MAX;
     config.delivery.max_deliveries = 3;
     config.delivery.backoff.initial_seconds = 0;
-    // The keys of a soak are soon as many as they will ever be.
+    // Short, so that the number of remembered keys soon becomes constant.
     config.deduplication_window_seconds = 5;
     if SOURCES.contains(&name) {
         config.dead_letter.channel = Some(DEAD.to_owned());

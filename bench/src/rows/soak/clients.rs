@@ -1,5 +1,5 @@
-//! Who sends and receives in the soak: a little of everything that the contract has. What each does next is told by a count,
-//! so that every run does the same.
+//! Senders and receivers of the soak, which use every feature of the contract. Counters decide the next operation, so
+//! that every run does the same.
 
 use std::{cell::RefCell, net::SocketAddr, time::Instant};
 
@@ -12,34 +12,34 @@ use crate::{
     stream::Stream,
 };
 
-/// What one message in so many is.
+/// One message in this number has a key, is delayed, or is short-lived.
 const KEYED: u64 = 3;
 const DELAYED: u64 = 29;
 const SHORT_LIVED: u64 = 41;
-/// What one message in so many meets.
+/// One message in this number is released, rejected, or left until its lease expires.
 const RELEASED: u64 = 23;
 const REJECTED: u64 = 37;
 const FORGOTTEN: u64 = 211;
-/// A receiver hangs up while it waits, and comes again, once in so many pulls.
+/// A receiver hangs up while it waits, and reconnects, once in this number of pulls.
 const HUNG_UP: u64 = 97;
-/// So many that one which waits for a lease to end holds up few others.
+/// Number of message groups: enough that a group that waits for an expired lease blocks few messages.
 const GROUPS: u64 = 5000;
 
-/// What the clients have counted since it was last taken.
+/// Counts of the clients since the last sample.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// From the first byte of each push to its 201, in microseconds.
+    /// Time from the first byte of each push to its 201, in microseconds.
     pub(super) pushes: Vec<f64>,
     pub(super) received: u64,
 }
 
-/// What all clients share.
+/// State that all clients share.
 pub(super) struct Clients {
     pub(super) server: SocketAddr,
     pub(super) counts: RefCell<Counts>,
 }
 
-/// Bytes of a message: half of them are short, and one in a hundred is long.
+/// Size of a message in bytes: half of the messages are short, and one in a hundred is long.
 fn size(count: u64) -> usize {
     match count * 7919 % 100 {
         0 => 64 << 10,
@@ -50,14 +50,14 @@ fn size(count: u64) -> usize {
 }
 
 impl Clients {
-    /// Sends for ever.
+    /// Sends messages without end.
     pub(super) async fn send(&self, sender: u64) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
-        let content: Vec<u8> = (0..64 << 10).map(|index| index as u8).collect();
+        let body: Vec<u8> = (0..64 << 10).map(|index| index as u8).collect();
         let destination = DESTINATIONS[(sender % DESTINATIONS.len() as u64) as usize];
         let path = format!("/v1/messages/{NAMESPACE}/{destination}");
         for count in 1.. {
-            let request = http::post(&path, &headers(sender, count, destination), &content[..size(count)]);
+            let request = http::post(&path, &headers(sender, count, destination), &body[..size(count)]);
             loop {
                 let began = Instant::now();
                 stream.send(&request).await?;
@@ -66,14 +66,18 @@ impl Clients {
                     self.counts.borrow_mut().pushes.push(began.elapsed().as_secs_f64() * 1e6);
                     break;
                 }
-                // There was no room in all that time; whoever comes again waits again.
-                ensure!(answer.status == 429, "a push: {}", String::from_utf8_lossy(&answer.body));
+                // The channel stayed full during the wait; the sender repeats the push and waits again.
+                ensure!(
+                    answer.status == 429,
+                    "unexpected answer to a push: {}",
+                    String::from_utf8_lossy(&answer.body)
+                );
             }
         }
         Ok(())
     }
 
-    /// Receives for ever, and settles most of it.
+    /// Receives messages without end, and settles most of them.
     pub(super) async fn receive(&self, receiver: u64) -> Result<()> {
         let source = format!("{NAMESPACE}/{}", SOURCES[(receiver % SOURCES.len() as u64) as usize]);
         let mut stream = Stream::open(self.server).await?;
@@ -85,12 +89,16 @@ impl Clients {
                 continue;
             }
             let answer = http::any_answer(&mut stream).await?;
-            ensure!(matches!(answer.status, 200 | 204), "a pull: {}", String::from_utf8_lossy(&answer.body));
+            ensure!(
+                matches!(answer.status, 200 | 204),
+                "unexpected answer to a pull: {}",
+                String::from_utf8_lossy(&answer.body)
+            );
             if answer.status == 204 {
                 continue;
             }
             self.counts.borrow_mut().received += 1;
-            let lease = answer.location.context("a message came without its lease")?;
+            let lease = answer.location.context("a message has no lease")?;
             if count % FORGOTTEN == 0 {
                 continue;
             }
@@ -106,18 +114,22 @@ impl Clients {
         Ok(())
     }
 
-    /// Takes what was given up, many at once and settled at once.
+    /// Receives dead letters in batches that are settled automatically.
     pub(super) async fn receive_dead_letters(&self) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
         let request = http::get_and_settle(&format!("/v1/batches/{NAMESPACE}/{DEAD}?wait=5&ack=auto&max=50"));
         loop {
             stream.send(&request).await?;
             let answer = http::any_answer(&mut stream).await?;
-            ensure!(matches!(answer.status, 200 | 204), "a batch: {}", String::from_utf8_lossy(&answer.body));
+            ensure!(
+                matches!(answer.status, 200 | 204),
+                "unexpected answer to a batch pull: {}",
+                String::from_utf8_lossy(&answer.body)
+            );
         }
     }
 
-    /// Waits for what never comes.
+    /// Waits on a channel without messages.
     pub(super) async fn wait(&self) -> Result<()> {
         let mut stream = Stream::open(self.server).await?;
         loop {

@@ -1,6 +1,6 @@
-//! A soak: everything that clients do, for a while, on one broker. What it takes of memory and disk, and how long a push lasts,
-//! is looked at again and again: the last quarter of the time is to be as the second was. The first is not looked at, as
-//! caches fill and segments are made.
+//! A soak: all client operations for a while on one broker. Memory, disk and the duration of pushes are sampled, and
+//! the last quarter of the time is compared with the second. The first quarter does not count, because caches fill and
+//! segments are made.
 
 mod channels;
 mod clients;
@@ -27,13 +27,13 @@ use crate::{
     statistics::{median, percentile},
 };
 
-/// Looks in a soak, however long.
+/// Number of samples in a soak of any duration.
 const SAMPLES: u32 = 40;
 const SENDERS: u64 = 12;
 const RECEIVERS: u64 = 24;
 const PARKED: u64 = 100;
 
-/// What was seen since the sample before.
+/// Measurements since the previous sample.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     memory_mib: f64,
@@ -59,20 +59,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let row = |what: &str, goal, unit, of: fn(&Sample) -> f64| {
         let pairs = last.iter().zip(second).map(|(last, second)| (of(last), of(second)));
         let name = format!("soak of {} s: {what}, last quarter ÷ second", arguments.soak);
-        Row::compared(name, goal, unit, pairs).with("over all of it", samples.iter().map(of))
+        Row::compared(name, goal, unit, pairs).with("whole soak", samples.iter().map(of))
     };
     Ok(vec![
         row("memory", Goal::at_most(1.05, 1.02), "MiB", |sample| sample.memory_mib),
         row("disk", Goal::at_most(1.10, 1.02), "MiB", |sample| sample.disk_mib),
         row("push, median", Goal::at_most(1.10, 1.05), "µs", |sample| sample.p50_us),
-        row("push, 99 of 100", Goal::at_most(1.25, 1.10), "µs", |sample| sample.p99_us),
+        row("push, 99th percentile", Goal::at_most(1.25, 1.10), "µs", |sample| sample.p99_us),
         row("CPU", Goal::at_most(1.10, 1.05), "µs of CPU per message pushed", |sample| sample.cpu_us)
             .with("pushed/s", samples.iter().map(|sample| sample.pushed))
             .with("received/s", samples.iter().map(|sample| sample.received)),
     ])
 }
 
-/// Keeps the broker busy, and samples at it.
+/// Runs the clients and takes the samples.
 async fn watch(broker: &Broker, between: Duration) -> Result<Vec<Sample>> {
     let clients = Rc::new(Clients { server: broker.server.address, counts: RefCell::default() });
     let mut running = JoinSet::new();

@@ -28,7 +28,7 @@ pub struct Message {
 pub enum HeaderError {
     /// The broker does not keep this header.
     #[error(
-        "the header {0:?} is not kept by the broker; begin your own headers with Meta-, those of CloudEvents with ce-"
+        "the header {0:?} is not kept by the broker; begin your own headers with Meta-, and CloudEvents headers with ce-"
     )]
     NotKept(String),
     /// The header's name is invalid in HTTP.

@@ -1,4 +1,4 @@
-//! The keys and certificates of a cluster that lives as long as a test: one authority for everybody.
+//! Keys and certificates of a test's cluster, all signed by one authority.
 
 use std::{
     fs,
@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
-/// Who a certificate is for, in the words of Kubernetes: the common name is the user, organisations are groups.
+/// Subject of a certificate, as Kubernetes reads it: the common name is the user, organisations are groups.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// The user.
     pub user: &'a str,
-    /// Its group.
+    /// The user's group.
     pub group: Option<&'a str>,
 }
 
@@ -26,7 +26,7 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
-/// An authority that signs for the names that the cluster's servers have.
+/// An authority that signs certificates for the names of the cluster's servers.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -35,8 +35,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new authority with its files in `folder`. Every certificate is for a client and for a server at all `names`,
-    /// host names or addresses.
+    /// Makes an authority with its files in `folder`. Every certificate is valid for a client, and for a server at all
+    /// `names` (host names or addresses).
     pub fn create(folder: &Path, names: &[&str]) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, "restante-tests");
@@ -50,12 +50,12 @@ impl Authority {
         })
     }
 
-    /// The certificate that everybody trusts.
+    /// The authority's own certificate, which all components trust.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("ca.crt")
     }
 
-    /// A new key with a certificate, in files called `name`.
+    /// Makes a key with a certificate, in files called `name`.
     pub fn sign(&self, name: &str, subject: Subject<'_>) -> Result<Pair> {
         let mut params = CertificateParams::new(self.names.clone())?;
         params.distinguished_name.push(DnType::CommonName, subject.user);
@@ -76,8 +76,8 @@ impl Authority {
     }
 }
 
-/// A pair of keys without a certificate, for the tokens of ServiceAccounts: the private one in `sa.key`, the public one
-/// in `sa.pub`.
+/// Makes a key pair without a certificate, for the tokens of ServiceAccounts: the private key in `sa.key`, the public
+/// key in `sa.pub`.
 pub fn service_account_keys(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let key = KeyPair::generate()?;
     let (private, public) = (folder.join("sa.key"), folder.join("sa.pub"));
@@ -87,5 +87,5 @@ pub fn service_account_keys(folder: &Path) -> Result<(PathBuf, PathBuf)> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,5 +1,5 @@
-//! The cgroups of containers. A kubelet that manages no cgroups of its own leaves them where containerd puts them,
-//! `/k8s.io/<container>` in every hierarchy, whichever cluster the container belongs to; its id is unique.
+//! The cgroups of containers. As the kubelet does not manage cgroups, they are where containerd puts them:
+//! `/k8s.io/<container>` in every hierarchy, for containers of all clusters. A container's id is unique.
 
 use std::{
     fs, io,
@@ -15,19 +15,19 @@ use nix::{
 
 use crate::{leftovers::names_in, wait};
 
-/// Where cgroups are: the root of the one hierarchy of version 2, or the folder of the hierarchies of version 1.
+/// Root of the one hierarchy of cgroups version 2, or folder of the hierarchies of version 1.
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// How long the kernel may take to let go of a cgroup whose processes were killed.
+/// Time limit for the kernel to free a cgroup whose processes were killed.
 const EMPTY_WITHIN: Duration = Duration::from_secs(20);
 
-/// The cgroups of a container that are there, one in each hierarchy.
+/// The existing cgroups of a container, one in each hierarchy.
 pub fn of_container(id: &str) -> Vec<PathBuf> {
     let groups = hierarchies().into_iter().map(|root| root.join("k8s.io").join(id));
     groups.filter(|group| group.is_dir()).collect()
 }
 
-/// Ends every process in the container's cgroups, and removes them.
+/// Kills every process in the container's cgroups, and removes the cgroups.
 pub fn remove(id: &str) -> Result<()> {
     for group in of_container(id) {
         wait::until(&format!("the end of cgroup {}", group.display()), EMPTY_WITHIN, || remove_tree(&group))?;
@@ -43,14 +43,14 @@ fn hierarchies() -> Vec<PathBuf> {
     names_in(&root).into_iter().map(|name| root.join(name)).filter(|path| path.is_dir()).collect()
 }
 
-/// Children first: a cgroup can be removed when it has neither children nor processes.
+/// Removes children first: only a cgroup without children and processes can be removed.
 fn remove_tree(group: &Path) -> io::Result<()> {
     for child in names_in(group).into_iter().map(|name| group.join(name)).filter(|path| path.is_dir()) {
         remove_tree(&child)?;
     }
     let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     for id in processes.lines().filter_map(|id| id.parse().ok()) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
     }
     match fs::remove_dir(group) {

@@ -1,5 +1,5 @@
-//! A client system: a machine of its own, as far as the network can tell, behind a firewall that lets only its own
-//! outgoing TCP to the broker through.
+//! A client system: to the network it looks like a separate machine, behind a firewall that allows only outgoing TCP to
+//! the broker.
 
 use std::{
     future::Future,
@@ -20,31 +20,32 @@ use crate::{
     netns::{self, NetworkNamespace, VethEnd},
 };
 
-/// Each client of a test binary gets a network of its own: 10.89.<number>.0/30.
+/// Number of the next client of this test binary. Each client has its own network: 10.89.<number>.0/30.
 static NUMBER: AtomicU8 = AtomicU8::new(0);
 
-/// How long is waited for a connection that must not come about. On one machine it takes microseconds, and a second is when TCP
-/// would send a packet again.
+/// Time-out of a connection that must fail. On one machine, connecting takes microseconds, and TCP would resend a
+/// packet after a second.
 const MISSED_AFTER: Duration = Duration::from_secs(1);
 
-/// How long is waited for one that must: a machine may be busy with something else.
+/// Time-out of a connection that must succeed. It is long because the machine may be busy.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
-/// Of the listener that stands for whatever a client system might serve.
+/// Port of a listener that represents any service of a client system.
 const SERVED: u16 = 9999;
 
 /// A client system. Dropping it takes it off the network.
 #[derive(Debug)]
 pub struct ClientSystem {
     namespace: NetworkNamespace,
-    /// The other end of its cable.
+    /// Namespace at the other end of the system's cable.
     network: String,
     address: Ipv4Addr,
     broker: SocketAddrV4,
 }
 
 impl ClientSystem {
-    /// A system called `what`, cabled to the namespace `network`, with its firewall closed to all but `broker`.
+    /// Makes a system called `what`, with a cable to the namespace `network`, and a firewall that allows only
+    /// connections to `broker`.
     pub fn join(what: &str, network: &str, broker: SocketAddrV4) -> Result<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let namespace = NetworkNamespace::create(what)?;
@@ -56,17 +57,17 @@ impl ClientSystem {
         Ok(Self { namespace, network: network.to_owned(), address, broker })
     }
 
-    /// Its address, to which nothing gets through.
+    /// The system's address, which cannot be reached.
     pub fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// Its network namespace.
+    /// The system's network namespace.
     pub fn namespace(&self) -> &str {
         self.namespace.name()
     }
 
-    /// Runs test code on this system, and waits for it.
+    /// Runs test code on this system, and waits for its result.
     pub fn run<F, W, T>(&self, work: W) -> Result<T>
     where
         W: FnOnce() -> F + Send + 'static,
@@ -86,34 +87,43 @@ impl ClientSystem {
         in_namespace::start(self.namespace(), work)
     }
 
-    /// Shows that the system cannot be reached, and itself reaches the broker and not `elsewhere`, which must be
-    /// something that would answer. Each of the three is shown to depend on the firewall or to work as expected, so
-    /// that a cable that is not plugged in proves nothing.
+    /// Proves that the system cannot be reached, that it reaches the broker, and that it does not reach `elsewhere`,
+    /// which must be a listening address. It also proves that both blocked connections succeed without the firewall: a
+    /// missing cable would prove nothing.
     pub fn prove_closed(&self, elsewhere: SocketAddrV4) -> Result<()> {
         ensure!(
             reaches(self.namespace(), self.broker)?,
-            "the client does not reach the broker, {}",
+            "the client cannot reach the broker {}",
             self.broker
         );
-        ensure!(!connects(self.namespace(), elsewhere)?, "the firewall lets the client out to {elsewhere}");
-        ensure!(!self.can_be_reached(MISSED_AFTER)?, "the firewall lets strangers in to {}", self.address);
+        ensure!(
+            !connects(self.namespace(), elsewhere)?,
+            "the firewall allows the client to reach {elsewhere}"
+        );
+        ensure!(!self.can_be_reached(MISSED_AFTER)?, "the firewall allows others to reach {}", self.address);
         firewall::open(self.namespace())?;
         let reached = self.can_be_reached(ARRIVES_WITHIN);
         let reaches = reaches(self.namespace(), elsewhere);
         firewall::close(self.namespace(), self.broker)?;
-        ensure!(reached?, "{} cannot be reached even without a firewall: nothing was shown", self.address);
-        ensure!(reaches?, "{elsewhere} cannot be reached even without a firewall: nothing was shown");
+        ensure!(
+            reached?,
+            "{} cannot be reached without the firewall either, so the test proves nothing",
+            self.address
+        );
+        ensure!(
+            reaches?,
+            "{elsewhere} cannot be reached without the firewall either, so the test proves nothing"
+        );
         Ok(())
     }
 
-    /// Whether something that listens on the system can be reached from the broker's side.
+    /// Whether a listener on the system can be reached from the broker's side.
     fn can_be_reached(&self, within: Duration) -> Result<bool> {
         let served = SocketAddrV4::new(self.address, SERVED);
         let network = self.network.clone();
         self.run(move || async move {
-            let listener =
-                TcpListener::bind(served).await.context("nothing can listen on the client system")?;
-            // It does listen: the system reaches itself.
+            let listener = TcpListener::bind(served).await.context("cannot listen on the client system")?;
+            // Proves that it listens: the system reaches itself.
             TcpStream::connect(served).await.context("the listener does not answer")?;
             let reached = in_namespace::start(&network, move || connect(served, within))?.wait()?;
             drop(listener);
@@ -122,12 +132,12 @@ impl ClientSystem {
     }
 }
 
-/// Whether a TCP connection from the namespace comes about that should not.
+/// Whether a TCP connection from the namespace succeeds that is expected to fail.
 pub fn connects(namespace: &str, to: SocketAddrV4) -> Result<bool> {
     in_namespace::run(namespace, move || connect(to, MISSED_AFTER))
 }
 
-/// Whether a TCP connection from the namespace comes about that should.
+/// Whether a TCP connection from the namespace succeeds that is expected to succeed.
 pub fn reaches(namespace: &str, to: SocketAddrV4) -> Result<bool> {
     in_namespace::run(namespace, move || connect(to, ARRIVES_WITHIN))
 }

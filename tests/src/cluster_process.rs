@@ -1,5 +1,5 @@
-//! The program `control-plane` as a child of a test: the cluster lives until this end of its standard input closes, so
-//! that it ends with the test, however that ends.
+//! The program `control-plane` as a child of a test. The cluster runs until the child's standard input closes, so it
+//! stops with the test even if the test is killed.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,45 +13,46 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{cluster::info::ClusterInfo, wait};
 
-/// It takes 2 s on two idle cores; a component that does not end on SIGTERM costs a deadline more.
+/// Time limit. On two idle cores it takes 2 s; a component that ignores SIGTERM adds its deadline.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
-/// A cluster that is ready. Dropping it ends it.
+/// A running cluster. Dropping it stops the cluster.
 #[derive(Debug)]
 pub struct ClusterProcess {
     child: Child,
-    /// How it is reached.
+    /// Information to use the cluster.
     pub info: ClusterInfo,
 }
 
 impl ClusterProcess {
-    /// Starts the program (`env!("CARGO_BIN_EXE_control-plane")`) and waits until its cluster is ready. What it says
-    /// goes to this process's standard error: the first time it builds Kubernetes, and tells how far it is.
+    /// Starts the program (`env!("CARGO_BIN_EXE_control-plane")`) and waits until its cluster is ready. The program
+    /// writes to this process's standard error. The first run builds Kubernetes, and prints its progress there.
     pub fn start(program: &Path) -> Result<Self> {
         let mut child = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()
-            .with_context(|| format!("{} could not be started", program.display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("the standard output was piped")?).read_line(&mut line)?;
-        ensure!(!line.is_empty(), "control-plane did not come up: what it said is above");
-        let info = serde_json::from_str(&line).with_context(|| format!("no cluster in {line:?}"))?;
+        ensure!(!line.is_empty(), "control-plane failed to start; its output is above");
+        let info = serde_json::from_str(&line)
+            .with_context(|| format!("cannot parse the cluster information {line:?}"))?;
         Ok(Self { child, info })
     }
 
-    /// Ends the cluster and waits for its end.
+    /// Stops the cluster and waits for its end.
     pub fn stop(&mut self) -> Result<()> {
         drop(self.child.stdin.take());
         let status = wait::until("the end of the cluster", STOPPED_WITHIN, || {
-            self.child.try_wait().ok().flatten().ok_or("it runs")
+            self.child.try_wait().ok().flatten().ok_or("still running")
         })?;
-        ensure!(status.success(), "control-plane ended with {status}: what it said is above");
+        ensure!(status.success(), "control-plane ended with {status}; its output is above");
         Ok(())
     }
 
-    /// Ends the program without a chance to end its cluster.
+    /// Kills the program, so that it cannot stop its cluster.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -61,7 +62,7 @@ impl ClusterProcess {
 
 impl Drop for ClusterProcess {
     fn drop(&mut self) {
-        // Nobody is left to tell; the next run clears what stays.
+        // An error cannot be reported here; the next run removes the rest.
         let _ = self.stop();
     }
 }

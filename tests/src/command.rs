@@ -1,4 +1,4 @@
-//! Commands that run to their end, with an error that holds what they said.
+//! Commands that run to their end. The error of a failed one contains its output.
 
 use std::{
     ffi::OsStr,
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// A command of these words.
+/// A command with these arguments.
 pub fn command<I: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = I>,
@@ -19,13 +19,13 @@ pub fn command<I: AsRef<OsStr>>(
     command
 }
 
-/// Runs the command and gives its standard output; a failure is an error with what it wrote to standard error.
+/// Runs the command and returns its standard output. The error of a failed command contains its output.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| not_started(command))?;
-    judged(command, output)
+    check(command, output)
 }
 
-/// The same, with text on its standard input.
+/// Like [`run`], with text on the command's standard input.
 pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -35,31 +35,29 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
         .with_context(|| not_started(command))?;
     let mut stdin = child.stdin.take().context("the standard input was piped")?;
     let text = input.to_owned();
-    // Beside the reading of its output: a command that writes before it has read all would wait for ever.
+    // On a thread, while the output is read: a command that writes before it has read all input would block for ever.
     let writer = thread::spawn(move || stdin.write_all(text.as_bytes()));
     let output = child.wait_with_output()?;
-    // A command that ends without having read its input says why by its exit status.
+    // A write error is not reported: the exit status of a command that did not read its input gives the reason.
     let _ = writer.join();
-    judged(command, output)
+    check(command, output)
 }
 
-fn judged(command: &Command, output: Output) -> Result<String> {
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+fn check(command: &Command, output: Output) -> Result<String> {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!(
-            "{command:?} ended with {}\n{said}{}",
+            "{command:?} ended with {}\n{stdout}{}",
             output.status,
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
     }
-    Ok(said)
+    Ok(stdout)
 }
 
 fn not_started(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
-    format!(
-        "{program} could not be started: is it installed? (tests/install.sh installs what the tests need)"
-    )
+    format!("cannot start {program}; is it installed? (tests/install.sh installs the packages of the tests)")
 }
 
 #[cfg(test)]
@@ -67,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_that_fails_is_an_error_with_its_words() {
+    fn the_error_of_a_failed_command_contains_its_output() {
         let error = run(&mut command("sh", ["-c", "echo half; echo broken >&2; exit 3"])).unwrap_err();
         let error = error.to_string();
         assert!(error.contains("half") && error.contains("broken") && error.contains("3"), "{error}");

@@ -1,5 +1,5 @@
-//! The firewall of a client system, by nftables: everything is dropped but what the client itself begins towards the
-//! one address and port of the broker.
+//! The firewall of a client system, with nftables. It drops everything except connections that the client opens to the
+//! broker's one address and port.
 
 use std::net::SocketAddrV4;
 
@@ -7,12 +7,12 @@ use anyhow::Result;
 
 use crate::{command::run_with_input, netns};
 
-/// Closes the namespace to all but its own outgoing TCP to `broker`, and its loopback.
+/// Closes the firewall, except for outgoing TCP to `broker` and for loopback.
 pub fn close(namespace: &str, broker: SocketAddrV4) -> Result<()> {
     run_with_input(netns::command_in(namespace, "nft").args(["-f", "-"]), &rules(broker)).map(drop)
 }
 
-/// Opens it again.
+/// Opens the firewall again.
 pub fn open(namespace: &str) -> Result<()> {
     run_with_input(netns::command_in(namespace, "nft").args(["-f", "-"]), "delete table inet firewall\n")
         .map(drop)

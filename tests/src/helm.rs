@@ -1,4 +1,4 @@
-//! `helm`, as a person would use it.
+//! `helm`, as a user runs it.
 
 use std::{path::PathBuf, process::Command};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{command::run, netns, tools::Tools};
 
-/// A user's `helm`, with its own caches, so that the machine's are not touched.
+/// A user's `helm`, with separate caches, so that the machine's are not used.
 #[derive(Debug, Clone)]
 pub struct Helm {
     program: PathBuf,
@@ -14,7 +14,7 @@ pub struct Helm {
     cluster: Option<Cluster>,
 }
 
-/// How it reaches a cluster.
+/// A cluster for `helm`.
 #[derive(Debug, Clone)]
 struct Cluster {
     kubeconfig: PathBuf,
@@ -22,7 +22,7 @@ struct Cluster {
 }
 
 impl Helm {
-    /// For somebody outside of the cluster's network.
+    /// `helm` for a cluster whose network is another namespace.
     pub fn in_namespace(network_namespace: &str, tools: &Tools, kubeconfig: PathBuf, home: PathBuf) -> Self {
         let network_namespace = network_namespace.to_owned();
         Self {
@@ -31,12 +31,12 @@ impl Helm {
         }
     }
 
-    /// For somebody who renders charts, and has no cluster.
+    /// `helm` without a cluster, to render charts.
     pub fn without_cluster(tools: &Tools, home: PathBuf) -> Self {
         Self { program: tools.path("helm"), home, cluster: None }
     }
 
-    /// `helm` with these words; what it prints.
+    /// Runs `helm` with these arguments and returns its output.
     pub fn run(&self, words: &[&str]) -> Result<String> {
         let mut command = match &self.cluster {
             Some(cluster) => {

@@ -1,5 +1,6 @@
-//! Container images without a container engine and without a registry: static programs, `FROM scratch`, packed by
-//! buildah, given to containerd as archives. Kept in cargo's target folder and made anew when a program has changed.
+//! Container images without a container engine and without a registry: static programs, `FROM scratch`, built by
+//! buildah and imported into containerd as archives. They are cached in cargo's target folder and rebuilt when a
+//! program has changed.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use crate::{
     tools::{Tools, workspace},
 };
 
-/// The image of a pod's first container, as containerd is told it.
+/// Name of the pause image, for containerd's configuration.
 pub const PAUSE: &str = "restante.local/pause:1";
 
 /// An image in an archive.
@@ -24,12 +25,12 @@ pub const PAUSE: &str = "restante.local/pause:1";
 pub struct Image {
     /// Repository and tag.
     pub name: String,
-    /// What `docker save` would write.
+    /// An archive in the format of `docker save`.
     pub archive: PathBuf,
 }
 
 impl Image {
-    /// Gives the image to a cluster's containerd.
+    /// Imports the image into a cluster's containerd.
     pub fn import(&self, tools: &Tools, containerd_socket: &Path) -> Result<()> {
         let mut ctr = Command::new(tools.path("ctr"));
         ctr.arg("--address").arg(containerd_socket).args(["--namespace", "k8s.io", "images", "import"]);
@@ -37,57 +38,57 @@ impl Image {
     }
 }
 
-/// The pause image.
+/// Builds the pause image.
 pub fn pause() -> Result<Image> {
     let folder = programs::target_folder()?;
     let sources = workspace().join("tests/images");
-    // Compiled each time, which takes a tenth of a second, in a folder that no other run writes to.
+    // Compiled each time, which takes a tenth of a second, in a folder of this run only.
     let compiled = tempfile::tempdir_in(&folder)?;
     let program = compiled.path().join("pause");
     run(Command::new("gcc").args(["-O1", "-static", "-o"]).arg(&program).arg(sources.join("pause.c")))?;
-    let pack =
-        Pack { name: PAUSE.to_owned(), program, file: sources.join("pause.Containerfile"), stage: None };
-    pack.run(&folder)
+    let build =
+        Build { name: PAUSE.to_owned(), program, file: sources.join("pause.Containerfile"), stage: None };
+    build.run(&folder)
 }
 
-/// The broker's and the operator's image, of this version, built from this working tree.
+/// Builds the images of the broker and the operator from this working tree.
 pub fn restante() -> Result<[Image; 2]> {
     let (folder, programs) = (programs::target_folder()?, programs::build()?);
-    let pack = |component: &str| {
+    let build = |component: &str| {
         let name = format!("restante.local/{component}:{}", env!("CARGO_PKG_VERSION"));
         let program = programs.join(format!("restante-{component}"));
         let file = workspace().join("Containerfile");
-        Pack { name, program, file, stage: Some(component.to_owned()) }.run(&folder)
+        Build { name, program, file, stage: Some(component.to_owned()) }.run(&folder)
     };
-    Ok([pack("broker")?, pack("operator")?])
+    Ok([build("broker")?, build("operator")?])
 }
 
-/// One program in one image.
-struct Pack {
+/// The build of an image with one program.
+struct Build {
     name: String,
     program: PathBuf,
     file: PathBuf,
-    /// Of a file with several; its program comes from the stage `build`, in whose place buildah takes a folder.
+    /// Stage of a file with several stages. Its program comes from the stage `build`, which a folder replaces here.
     stage: Option<String>,
 }
 
-impl Pack {
+impl Build {
     fn run(self, folder: &Path) -> Result<Image> {
         let Self { name, program, file, stage } = self;
         let program_name =
             program.file_name().context("a program has a name")?.to_string_lossy().into_owned();
-        // One at a time; cargo, which builds for minutes, has a lock of its own.
+        // One build at a time. cargo, which builds for minutes, has its own lock.
         let lock = File::create(folder.join("lock"))?;
-        lock.lock().with_context(|| format!("{} cannot be locked", folder.display()))?;
+        lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
         let key = key(&[&program, &file])?;
         let archive = folder.join(format!("{program_name}-{key}.tar"));
         if archive.is_file() {
             return Ok(Image { name, archive });
         }
-        // A folder with the program and nothing else, to copy from.
+        // A build context with only the program.
         let context = tempfile::tempdir_in(folder)?;
         fs::copy(&program, context.path().join(&program_name))
-            .with_context(|| format!("{} cannot be copied", program.display()))?;
+            .with_context(|| format!("cannot copy {}", program.display()))?;
         let mut build = buildah(folder);
         build.args(["build", "--isolation", "chroot", "--tag", &name, "--file"]).arg(file);
         if let Some(stage) = stage {
@@ -108,7 +109,8 @@ impl Pack {
     }
 }
 
-/// buildah with its storage in our folder, whole files instead of layers of a driver that the machine may lack.
+/// buildah with its storage in this folder. The driver `vfs` stores complete files; the machine may lack the drivers
+/// for layers.
 fn buildah(folder: &Path) -> Command {
     let mut buildah = Command::new("buildah");
     buildah.arg("--root").arg(folder.join("buildah")).arg("--runroot").arg(folder.join("buildah-run"));
@@ -119,12 +121,12 @@ fn buildah(folder: &Path) -> Command {
 fn key(files: &[&Path]) -> Result<String> {
     let mut hash = Sha256::new();
     for file in files {
-        hash.update(fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?);
+        hash.update(fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
     }
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Archives of earlier builds: nobody will ask for them again.
+/// Removes the archives of earlier builds, which are not used again.
 fn remove_archives_of(folder: &Path, program: &str) -> Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! Test code inside a network namespace: a thread of its own that has entered it, with a runtime of its own, so that
-//! every socket that the code opens is a socket of that namespace.
+//! Test code inside a network namespace. It runs on a separate thread with its own runtime, which has entered the
+//! namespace, so that every socket of the code belongs to the namespace.
 
 use std::{
     future::Future,
@@ -13,15 +13,15 @@ use tokio::runtime;
 
 use crate::netns;
 
-/// Work that runs inside a namespace.
+/// Test code that runs inside a namespace.
 #[derive(Debug)]
-#[must_use = "work that nobody waits for is cut off when the test ends"]
+#[must_use = "test code without a wait is cut off when the test ends"]
 pub struct Inside<T> {
     thread: JoinHandle<Result<T>>,
 }
 
-/// Starts the closure's future on a thread inside the namespace. The runtime has one thread; what it starts for
-/// blocking calls (name look-ups, files) begins inside the namespace as well.
+/// Starts the closure's future on a thread inside the namespace. The runtime has one thread; threads that it starts for
+/// blocking calls (name look-ups, files) are inside the namespace as well.
 pub fn start<F, W, T>(namespace: &str, work: W) -> Result<Inside<T>>
 where
     W: FnOnce() -> F + Send + 'static,
@@ -29,18 +29,18 @@ where
     T: Send + 'static,
 {
     let (name, entrance) = (namespace.to_owned(), netns::open(namespace)?);
-    // The test's name, so that a panic inside says whose it is.
+    // Named after the test, so that the message of a panic names the test.
     let test = thread::current().name().unwrap_or("test").to_owned();
     let thread = thread::Builder::new().name(test).spawn(move || {
         setns(&entrance, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("network namespace {name} cannot be entered"))?;
+            .with_context(|| format!("cannot enter the network namespace {name}"))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(work()))
     })?;
     Ok(Inside { thread })
 }
 
-/// Runs the closure's future inside the namespace and waits for it. A panic inside is a panic here.
+/// Runs the closure's future inside the namespace and waits for its result. A panic inside is a panic here.
 pub fn run<F, W, T>(namespace: &str, work: W) -> Result<T>
 where
     W: FnOnce() -> F + Send + 'static,

@@ -1,4 +1,4 @@
-//! `kubectl`, as a person would use it.
+//! `kubectl`, as a user runs it.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -21,17 +21,17 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    /// For a thread that is in the cluster's network itself.
+    /// `kubectl` for a thread inside the cluster's network namespace.
     pub fn here(tools: &Tools, kubeconfig: PathBuf) -> Self {
         Self { program: tools.path("kubectl"), kubeconfig, network_namespace: None }
     }
 
-    /// For the rest of the machine.
+    /// `kubectl` for the rest of the machine.
     pub fn in_namespace(network_namespace: &str, tools: &Tools, kubeconfig: PathBuf) -> Self {
         Self { network_namespace: Some(network_namespace.to_owned()), ..Self::here(tools, kubeconfig) }
     }
 
-    /// The command with nothing after its name, for those who want more than its end and its output.
+    /// The command without arguments, for callers that need more than its exit status and output.
     pub fn command(&self) -> Command {
         let mut command = match &self.network_namespace {
             Some(namespace) => netns::command_in(namespace, &self.program),
@@ -41,7 +41,7 @@ impl Kubectl {
         command
     }
 
-    /// `kubectl` with these words; what it prints.
+    /// Runs `kubectl` with these arguments and returns its output.
     pub fn run(&self, words: &[&str]) -> Result<String> {
         run(self.command().args(words))
     }
@@ -54,10 +54,11 @@ impl Kubectl {
     /// `kubectl <words> -o json`.
     pub fn json(&self, words: &[&str]) -> Result<Value> {
         let text = self.run(&[words, &["-o", "json"]].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("kubectl {words:?} printed no JSON: {text}"))
+        serde_json::from_str(&text)
+            .with_context(|| format!("the output of kubectl {words:?} is not JSON: {text}"))
     }
 
-    /// Looks at an object until the probe has a value; the probe's error is what is not yet so.
+    /// Reads an object until the probe returns a value. The probe's error describes the missing condition.
     pub fn until<T>(
         &self,
         what: &str,

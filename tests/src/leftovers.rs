@@ -1,5 +1,5 @@
-//! What runs that were killed have left: processes, network namespaces, cgroups, folders. The next run clears it. Only
-//! things whose name says that they belonged to a run that is no more are touched.
+//! Leftovers of killed runs: processes, network namespaces, cgroups, folders. The next run removes them. It touches
+//! only things with the name of a run that has ended.
 
 use std::{
     collections::BTreeSet,
@@ -21,12 +21,12 @@ use crate::{
     run_name::RunName,
 };
 
-/// Clears what dead runs have left. Needs root.
+/// Removes the leftovers of ended runs. Needs root.
 pub fn clear() -> Result<()> {
     for name in dead(names_in(Path::new(netns::FOLDER))) {
         let cleared =
             end_all_in(&name).and_then(|()| run(&mut command("ip", ["netns", "delete", &name])).map(drop));
-        // Clusters that start at the same time clear the same things.
+        // Clusters that start at the same time remove the same things.
         if cleared.is_err() && netns::path(&name).exists() {
             return cleared;
         }
@@ -34,37 +34,37 @@ pub fn clear() -> Result<()> {
     for name in dead(names_in(&env::temp_dir())) {
         let folder = env::temp_dir().join(name);
         remove_cgroups(&folder)?;
-        // A folder that a process just killed still writes to can be cleared the next time.
+        // A killed process may still be writing to the folder; the next run removes it then.
         let _ = fs::remove_dir_all(folder);
     }
     Ok(())
 }
 
-/// Ends the processes of a network namespace, and those of the containers whose shims are in it.
+/// Kills the processes of a network namespace, and of the containers whose shims are in it.
 pub fn end_all_in(network_namespace: &str) -> Result<()> {
     let inside = run(&mut command("ip", ["netns", "pids", network_namespace]))?;
     end_with_descendants(inside.lines().filter_map(|id| id.trim().parse().ok()));
     Ok(())
 }
 
-/// Removes the cgroups of the containers that a cluster's folder knows, and ends what is in them.
+/// Kills the processes in the cgroups of a cluster's containers, and removes the cgroups.
 pub fn remove_cgroups(cluster_folder: &Path) -> Result<()> {
     containerd::containers(cluster_folder).iter().try_for_each(|container| cgroups::remove(container))
 }
 
-/// Those of the names that belong to a run which has ended.
+/// The names that belong to a run that has ended.
 fn dead(names: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
     names.into_iter().filter(|name| RunName::owner_of(name).is_some_and(|owner| !owner.is_alive()))
 }
 
-/// Names in a folder; none if it cannot be read.
+/// Names of the files in a folder; empty if the folder cannot be read.
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// SIGKILL for these processes and all that descend from them: a pod's processes are children of its containerd shim,
-/// which is in the cluster's namespace, but are in one of their own.
+/// Sends SIGKILL to these processes and all their descendants. A pod's processes are children of its containerd shim;
+/// the shim is in the cluster's namespace, but the pod has its own namespace.
 fn end_with_descendants(ids: impl Iterator<Item = i32>) {
     let mut all: BTreeSet<i32> = ids.collect();
     let mut waiting: Vec<i32> = all.iter().copied().collect();
@@ -76,7 +76,7 @@ fn end_with_descendants(ids: impl Iterator<Item = i32>) {
         }
     }
     for id in all {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
     }
 }

@@ -1,10 +1,10 @@
-//! The harness of the end-to-end tests: a real Kubernetes in a network namespace of its own, client systems behind real
-//! firewalls, and the tools that a person would use.
+//! The harness of the end-to-end tests: a real Kubernetes cluster in a separate network namespace, client systems
+//! behind real firewalls, and the tools that a user runs.
 //!
-//! Architecture Invariant: nothing here stands in for a part of Restante or of Kubernetes; there are no mocks. Nothing
-//! touches the machine's own network, and nothing outlives the process that asked for it.
+//! Architecture Invariant: there are no mocks of Restante or Kubernetes. The harness does not touch the machine's own
+//! network, and leaves nothing running after its process.
 //!
-//! Needs root for anything with a namespace: see [`requirements`].
+//! Everything that uses a namespace needs root; see [`requirements`].
 
 pub mod certificates;
 pub mod cgroups;

@@ -1,4 +1,4 @@
-//! Network namespaces and the veth pairs between them, by `ip` of iproute2.
+//! Network namespaces and the veth pairs between them, made with `ip` of iproute2.
 
 use std::{fs::File, net::Ipv4Addr, path::PathBuf, process::Command};
 
@@ -9,28 +9,28 @@ use crate::{
     run_name::RunName,
 };
 
-/// A network namespace of this run, removed when it is dropped.
+/// A network namespace of this run, removed on drop.
 #[derive(Debug)]
 pub struct NetworkNamespace {
     name: String,
 }
 
-/// One end of a veth pair: the interface's name and its address with the length of the network's prefix.
+/// One end of a veth pair: its namespace, interface and address.
 #[derive(Debug, Clone, Copy)]
 pub struct VethEnd<'a> {
-    /// The path's name of the namespace that the end lies in, as `ip netns` knows it.
+    /// Name of the end's namespace, as in `ip netns`.
     pub namespace: &'a str,
-    /// At most 15 bytes (IFNAMSIZ), unique in its namespace.
+    /// Name of the interface: at most 15 bytes (IFNAMSIZ), unique in its namespace.
     pub interface: &'a str,
-    /// Of that interface.
+    /// Address of the interface.
     pub address: Ipv4Addr,
 }
 
-/// Two addresses and nothing else: network, both ends, broadcast.
+/// Prefix length of a network of four addresses: network, both ends, broadcast.
 const PAIR_PREFIX: u8 = 30;
 
 impl NetworkNamespace {
-    /// Makes a namespace with only a loopback interface, which is up.
+    /// Makes a namespace with only a loopback interface, in state up.
     pub fn create(what: &str) -> Result<Self> {
         let namespace = Self { name: RunName::of_this_process().thing(what) };
         run(&mut command("ip", ["netns", "add", &namespace.name]))?;
@@ -38,12 +38,12 @@ impl NetworkNamespace {
         Ok(namespace)
     }
 
-    /// As `ip netns` lists it.
+    /// The namespace's name in `ip netns`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// `ip` with these words in this namespace.
+    /// Runs `ip` with these arguments in this namespace.
     pub fn ip(&self, words: &[&str]) -> Result<String> {
         run(Command::new("ip").args(["-netns", &self.name]).args(words))
     }
@@ -51,34 +51,35 @@ impl NetworkNamespace {
 
 impl Drop for NetworkNamespace {
     fn drop(&mut self) {
-        // Nobody is left to tell; the next run clears what stays.
+        // An error cannot be reported here; the next run removes the rest.
         let _ = run(&mut command("ip", ["netns", "delete", &self.name]));
     }
 }
 
-/// Where iproute2 keeps the names of network namespaces (ip-netns(8)).
+/// Folder of iproute2 with the names of network namespaces (ip-netns(8)).
 pub const FOLDER: &str = "/run/netns";
 
-/// The file that stands for a namespace: what `nsenter --net=` takes.
+/// The file of a namespace, for `nsenter --net=`.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from(FOLDER).join(name)
 }
 
-/// The namespace, opened, to be entered by setns(2).
+/// Opens a namespace, to enter it with setns(2).
 pub fn open(name: &str) -> Result<File> {
     let path = path(name);
-    File::open(&path).with_context(|| format!("network namespace {} cannot be opened", path.display()))
+    File::open(&path).with_context(|| format!("cannot open the network namespace {}", path.display()))
 }
 
-/// A command that runs in the namespace and in nothing else of its own: `ip netns exec` would mount a `/sys` of its own
-/// too, without the cgroups that a kubelet looks for.
+/// A command that runs in the network namespace, and shares all other namespaces. `ip netns exec` would also mount
+/// another `/sys`, without the cgroups that a kubelet needs.
 pub fn command_in(name: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", path(name).display())).arg("--").arg(program);
     command
 }
 
-/// Joins two namespaces by a cable, made inside them so that the machine's own namespace never sees it.
+/// Connects two namespaces with a veth pair, which is made inside them and never visible in the machine's own
+/// namespace.
 pub fn join(one: VethEnd<'_>, other: VethEnd<'_>) -> Result<()> {
     let pair = [
         "link",

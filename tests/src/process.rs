@@ -1,4 +1,4 @@
-//! Child processes: their output in a file, their end by their own id.
+//! Child processes, with their output in a file.
 
 use std::{
     fs::{self, File},
@@ -17,17 +17,18 @@ use nix::{
 
 use crate::wait;
 
-/// How long a child that is dropped has from SIGTERM to SIGKILL. A broker drains for up to 20 s by default, and the
-/// tests wait for that on purpose where they want it; whoever drops a child has no more use for its manners.
-const MANNERS: Duration = Duration::from_secs(5);
+/// Time for a dropped child from SIGTERM to SIGKILL. A broker drains for up to 20 s by default, and a test that needs
+/// the drain waits for it explicitly.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the kernel may take to end a process after SIGKILL: one that is writing to a slow disk ends after that.
+/// Time limit for the end of a process after SIGKILL. A process that is writing to a slow disk ends only after the
+/// write.
 const KILLED_WITHIN: Duration = Duration::from_secs(30);
 
-/// How much of a log an error shows.
+/// Number of log lines in an error.
 const TAIL_LINES: usize = 25;
 
-/// A running child. Dropping it ends it.
+/// A running child. Dropping it stops the process.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -36,46 +37,46 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the command with its output appended to `log`. The child dies with the thread that started it, so that
-    /// it cannot outlive a test that is killed, and is in a process group of its own, so that Ctrl-C in a terminal
-    /// does not reach it before the harness, which knows the order in which things end.
+    /// Starts the command with its output appended to `log`. The child dies with the thread that started it, so that it
+    /// cannot outlive a killed test. It is in its own process group: Ctrl-C in a terminal signals only the harness,
+    /// which stops its processes in the right order.
     pub fn start(name: &str, command: &Command, log: &Path) -> Result<Self> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(log)
-            .with_context(|| format!("the log {} of {name} cannot be written", log.display()))?;
+            .with_context(|| format!("cannot write the log {} of {name}", log.display()))?;
         let child = dying_with_its_parent(command)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .with_context(|| format!("{name} ({command:?}) could not be started"))?;
+            .with_context(|| format!("cannot start {name} ({command:?})"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it was started under this name.
+    /// Whether the process was started under this name.
     pub fn is(&self, name: &str) -> bool {
         self.name == name
     }
 
-    /// Where its output goes.
+    /// Path of the log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// What it has written so far.
+    /// The output so far.
     pub fn log_text(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// An error with the end of its log if it runs no more.
+    /// Returns an error with the end of the log if the process has ended.
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -85,32 +86,32 @@ impl Process {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         wait::until(&what, within, || self.status())
     }
 
-    /// The same, while other tasks of this thread go on.
+    /// Like [`wait`](Self::wait), while other tasks of this thread continue.
     pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         wait::until_async(&what, within, || future::ready(self.status())).await
     }
 
     fn status(&mut self) -> Result<ExitStatus> {
-        self.child.try_wait()?.context("it runs")
+        self.child.try_wait()?.context("still running")
     }
 
-    /// Sends it a signal. One that has ended already gets none: its id may be another's by now.
+    /// Sends a signal, unless the process has ended: its id may belong to another process then.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.child.try_wait()?.is_none() {
-            let id = i32::try_from(self.child.id()).context("Linux process ids fit 31 bits")?;
+            let id = i32::try_from(self.child.id()).context("a Linux process id has at most 31 bits")?;
             kill(Pid::from_raw(id), signal)?;
         }
         Ok(())
     }
 
-    /// SIGTERM, and SIGKILL if that has not ended it in time.
+    /// Sends SIGTERM, and SIGKILL if the process does not end in time.
     pub fn terminate(&mut self, within: Duration) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
         match self.wait(within) {
@@ -119,7 +120,7 @@ impl Process {
         }
     }
 
-    /// SIGKILL: the end without a chance to say anything.
+    /// Sends SIGKILL, so that the process ends without a shutdown.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::SIGKILL)?;
         self.wait(KILLED_WITHIN)
@@ -134,13 +135,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nobody is left to tell; what stays is found and cleared by the next run.
-        let _ = self.terminate(MANNERS);
+        // An error cannot be reported here; the next run removes the rest.
+        let _ = self.terminate(STOP_WITHIN);
     }
 }
 
-/// The same command by way of `setpriv` (util-linux), which asks the kernel for SIGKILL when the parent ends and then
-/// becomes the command, under the same id.
+/// Wraps the command in `setpriv` (util-linux), which makes the kernel send SIGKILL when the parent ends, and then
+/// executes the command under the same process id.
 fn dying_with_its_parent(command: &Command) -> Command {
     let mut wrapped = Command::new("setpriv");
     wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
@@ -167,8 +168,8 @@ mod tests {
         Process::start("a shell", &command("sh", ["-c", script]), &folder.join("log")).unwrap()
     }
 
-    fn says(process: &Process, word: &str) {
-        wait::until("its word", Duration::from_secs(10), || {
+    fn wait_for_output(process: &Process, word: &str) {
+        wait::until("the output", Duration::from_secs(10), || {
             let text = process.log_text();
             if text.contains(word) { Ok(()) } else { Err(text) }
         })
@@ -176,30 +177,30 @@ mod tests {
     }
 
     #[test]
-    fn one_that_ends_on_sigterm_may_say_so() {
+    fn the_log_has_the_last_words_of_a_process_that_ends_on_sigterm() {
         let folder = tempfile::tempdir().unwrap();
         let mut process =
             shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done", folder.path());
-        says(&process, "up");
+        wait_for_output(&process, "up");
         assert_eq!(process.terminate(Duration::from_secs(10)).unwrap().code(), Some(7));
         assert!(process.check_running().unwrap_err().to_string().contains("bye"));
     }
 
     #[test]
-    fn one_that_ignores_sigterm_is_killed_after_its_deadline() {
+    fn a_process_that_ignores_sigterm_is_killed_after_its_deadline() {
         let folder = tempfile::tempdir().unwrap();
         let mut process = shell("trap '' TERM; echo up; while :; do sleep 0.01; done", folder.path());
-        says(&process, "up");
+        wait_for_output(&process, "up");
         assert_eq!(process.terminate(Duration::from_millis(100)).unwrap().signal(), Some(9));
     }
 
     #[test]
-    fn one_whose_thread_is_gone_is_gone() {
+    fn a_process_dies_with_the_thread_that_started_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let starts = thread::spawn(move || {
             let process = shell("echo up; while :; do sleep 0.01; done", &path);
-            says(&process, "up");
+            wait_for_output(&process, "up");
             process
         });
         let mut process = starts.join().unwrap();

@@ -1,5 +1,5 @@
-//! Restante's own programs, built from this working tree as they are shipped: optimised, and static, so that they run in
-//! an image with nothing else and on the machine as well.
+//! Restante's programs, built from this working tree like the shipped ones: optimised, and static, so that they run in
+//! an otherwise empty image and on the machine.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{config::Config, tools::workspace};
 
-/// Named, so that its flags are the programs' alone: cargo would otherwise build macros with them too, and macros
-/// cannot be static.
+/// An explicit target, so that the flags apply to the programs only: cargo would otherwise build macros with them, and
+/// macros cannot be static.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// What cargo tells the tests of this crate about it. Build scripts, which run again when such a variable has changed,
-/// would take it for what is told to them, and all that depends on them would be built anew each time.
+/// Variables that cargo sets for the tests of this crate. A nested cargo would pass them to build scripts, which run
+/// again when such a variable changes, so that everything that depends on them would be rebuilt each time.
 const OF_THIS_CRATE: [&str; 8] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_PATH",
@@ -24,34 +24,34 @@ const OF_THIS_CRATE: [&str; 8] = [
     "CARGO_PKG_VERSION_PRE",
 ];
 
-/// Removes from a cargo's environment what another cargo said of the crate that calls it.
-pub fn forget_this_crate(cargo: &mut Command) {
+/// Removes the variables that cargo has set for this crate from the environment of a nested cargo.
+pub fn remove_crate_variables(cargo: &mut Command) {
     for variable in OF_THIS_CRATE {
         cargo.env_remove(variable);
     }
 }
 
-/// The folder that programs and images are made in, below cargo's own: flags that differ in the usual one would have
-/// everything built again, each time.
+/// Folder for programs and images, inside cargo's target folder. In the target folder itself, the different flags would
+/// cause a complete rebuild each time.
 pub fn target_folder() -> Result<PathBuf> {
     let target = Config::from_environment().target_dir.unwrap_or_else(|| workspace().join("target"));
     let folder = target.join("images");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-/// Builds `restante-broker` and `restante-operator` if anything has changed, and gives their folder. These two and no
-/// other, as Containerfile does: a third package could turn on features in what they share, and what runs here would not
-/// be what is shipped.
+/// Builds `restante-broker` and `restante-operator` if anything has changed, and returns their folder. Only these two,
+/// as in the Containerfile: a third package could turn on features of shared dependencies, and the tests would run
+/// other programs than the shipped ones.
 pub fn build() -> Result<PathBuf> {
     let folder = target_folder()?;
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--locked", "--release", "--target", TARGET]);
     cargo.args(["--package", "restante-broker", "--package", "restante-operator"]);
     cargo.arg("--target-dir").arg(&folder).current_dir(workspace());
-    forget_this_crate(&mut cargo);
-    // Minutes when cold: what cargo says is shown.
+    remove_crate_variables(&mut cargo);
+    // A cold build takes minutes, so cargo's output is shown.
     let status = cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").status()?;
-    ensure!(status.success(), "the programs could not be built: what cargo said is above");
+    ensure!(status.success(), "building the programs failed; cargo's output is above");
     Ok(folder.join(TARGET).join("release"))
 }

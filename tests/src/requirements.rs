@@ -1,5 +1,5 @@
-//! What a test needs beyond cargo, and what happens where it is missing: it says so and is skipped, but never in
-//! continuous integration.
+//! Requirements of tests beyond cargo. A test with a missing requirement is skipped with a message, but in continuous
+//! integration it fails.
 
 use std::{
     io::{ErrorKind, Write, stderr},
@@ -12,24 +12,25 @@ use nix::unistd::Uid;
 
 use crate::{command::command, config::Config};
 
-/// Whether a test that needs namespaces or mounts, and so root, can run here. Without root it says that it is skipped.
+/// Whether a test that needs root, for namespaces or mounts, can run here. Without root, prints that the test is
+/// skipped.
 ///
 /// # Panics
-/// Without root where `CI` is set: there a skipped test would pass for a passed one.
+/// Without root if `CI` is set: there, a skipped test would count as passed.
 #[must_use]
 pub fn has_root() -> bool {
     if Uid::effective().is_root() {
         return true;
     }
-    skipped("it makes namespaces, mounts a disk or runs a Kubernetes node, and needs root for that");
+    skipped("it needs root, to make namespaces, mount a disk or run a Kubernetes node");
     false
 }
 
-/// Whether a program is installed, which says its version when it is given this argument. Without it, the test says that
-/// it is skipped.
+/// Whether a program is installed. `version` is the argument that prints its version. Without the program, prints that
+/// the test is skipped.
 ///
 /// # Panics
-/// Without the program where `CI` is set.
+/// Without the program if `CI` is set.
 pub fn has_program(program: &str, version: &str, package: &str) -> Result<bool> {
     let mut asked = command(program, [version]);
     asked.env("PATH", Config::from_environment().path());
@@ -48,7 +49,7 @@ pub fn has_program(program: &str, version: &str, package: &str) -> Result<bool> 
 
 fn skipped(reason: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    assert!(!Config::from_environment().is_ci(), "{test} may not be skipped under CI: {reason}");
-    // Past the test runner, which keeps the words of tests that pass to itself.
+    assert!(!Config::from_environment().is_ci(), "{test} must not be skipped under CI: {reason}");
+    // Written to standard error directly, because the test runner hides the output of passed tests.
     let _ = writeln!(stderr(), "skipped: {test}: {reason}");
 }

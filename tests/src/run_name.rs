@@ -1,12 +1,12 @@
-//! Names for what a run leaves in the kernel and in the folder of temporary files: unique to the process, so that two
-//! runs never collide, and telling whose they are, so that the next run clears what a killed one left.
+//! Names of a run's objects in the kernel and in the temporary folder. They are unique to the process, so that two runs
+//! never collide, and contain their owner, so that the next run removes the leftovers of a killed one.
 
 use std::{fmt, fs, process};
 
-/// What all names begin with.
+/// Prefix of all names.
 const PREFIX: &str = "restante";
 
-/// The process that something belongs to. Its start time tells it from a later process with the same id.
+/// The process that owns an object. Its start time distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunName {
     pid: u32,
@@ -17,26 +17,26 @@ impl RunName {
     /// The name of this process.
     ///
     /// # Panics
-    /// Where there is no `/proc`.
+    /// Without `/proc`.
     pub fn of_this_process() -> Self {
         let pid = process::id();
         let started_ticks = started_ticks(pid).expect("a running process has a readable /proc/<pid>/stat");
         Self { pid, started_ticks }
     }
 
-    /// A name for one thing of this run.
+    /// A name for an object of this run.
     pub fn thing(&self, what: &str) -> String {
         format!("{self}-{what}")
     }
 
-    /// Whose thing this is, if it is a run's at all.
+    /// The owner in an object's name; `None` if the name is not of a run.
     pub fn owner_of(thing: &str) -> Option<Self> {
         let mut parts = thing.strip_prefix(PREFIX)?.strip_prefix('-')?.splitn(3, '-');
         let (pid, started, _what) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { pid: pid.parse().ok()?, started_ticks: started.parse().ok()? })
     }
 
-    /// Whether the process still runs.
+    /// Whether the process is still running.
     pub fn is_alive(&self) -> bool {
         started_ticks(self.pid) == Some(self.started_ticks)
     }
@@ -48,10 +48,11 @@ impl fmt::Display for RunName {
     }
 }
 
-/// Field 22 of `/proc/<pid>/stat` (proc(5)): when the process began, in clock ticks since boot.
+/// Field 22 of `/proc/<pid>/stat` (proc(5)): the start time of the process, in clock ticks since boot.
 fn started_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command's name in parentheses and may hold spaces; the third comes after the last one.
+    // The second field is the command's name in parentheses and may contain spaces; the third field follows the last
+    // parenthesis.
     let (_, from_third) = stat.rsplit_once(')')?;
     from_third.split_whitespace().nth(22 - 3)?.parse().ok()
 }
@@ -61,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_tells_whose_it_is() {
+    fn a_name_contains_its_owner() {
         let run = RunName::of_this_process();
         assert_eq!(RunName::owner_of(&run.thing("client-1")), Some(run));
         assert!(run.is_alive());
     }
 
     #[test]
-    fn other_peoples_things_are_nobodys() {
+    fn other_names_have_no_owner() {
         for name in ["cni-1-2-3", "restante", "restante-system-x-y", "restante-1", "restante-1-2"] {
             assert_eq!(RunName::owner_of(name), None, "{name}");
         }

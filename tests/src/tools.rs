@@ -1,5 +1,5 @@
-//! Where the programs of the control plane are: built from pinned sources by `tests/control-plane/build.sh`, which
-//! keeps them, so that all but the first call cost nothing.
+//! Programs of the control plane. `tests/control-plane/build.sh` builds them from pinned sources and caches them, so
+//! that only the first call takes time.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-/// Folders of programs.
+/// Folders of the programs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tools {
     built: PathBuf,
@@ -20,27 +20,27 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Builds what is not yet built. Cold, that takes a quarter of an hour on two cores.
+    /// Builds missing programs. Without a cache, this takes a quarter of an hour on two cores.
     pub fn find(config: &Config) -> Result<Self> {
         let script = workspace().join("tests/control-plane/build.sh");
         let output = Command::new(&script)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
-            .with_context(|| format!("{} could not be started", script.display()))?;
+            .with_context(|| format!("cannot start {}", script.display()))?;
         if !output.status.success() {
-            bail!("{} ended with {}: what it said is above", script.display(), output.status);
+            bail!("{} ended with {}; its output is above", script.display(), output.status);
         }
         let built = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
         Ok(Self { built, assets: config.kubebuilder_assets.clone() })
     }
 
-    /// The folder with all of them.
+    /// The folder of all built programs.
     pub fn folder(&self) -> &Path {
         &self.built
     }
 
-    /// One program.
+    /// The path of a program.
     pub fn path(&self, program: &str) -> PathBuf {
         let given = self.assets.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
         given.unwrap_or_else(|| self.built.join(program))
@@ -51,6 +51,6 @@ impl Tools {
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the crate lies in a folder of the workspace")
+        .expect("the crate is in a folder of the workspace")
         .to_owned()
 }

@@ -1,14 +1,14 @@
-//! What the kernel counts of a running process.
+//! Resource usage of a running process, from the kernel's counters.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// CPU time of all its threads that live: the first field of each schedstat, in nanoseconds.
+/// CPU time of all running threads of a process: the sum of the first field of each schedstat, in nanoseconds.
 pub fn cpu_time(id: u32) -> Result<Duration> {
     let mut time = Duration::ZERO;
     for thread in fs::read_dir(format!("/proc/{id}/task")).context("the process has ended")? {
-        // A thread may end meanwhile; those that matter live as long as the process.
+        // A thread may end in the meantime; the threads that matter run as long as the process.
         let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
         let nanoseconds = text.split(' ').next().context("schedstat is empty")?;
         time += Duration::from_nanos(nanoseconds.parse()?);
@@ -16,7 +16,7 @@ pub fn cpu_time(id: u32) -> Result<Duration> {
     Ok(time)
 }
 
-/// How often its threads that live have slept and were woken.
+/// Number of times that the running threads of a process have slept and were woken.
 pub fn wake_ups(id: u32) -> Result<u64> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{id}/task")).context("the process has ended")? {
@@ -26,7 +26,7 @@ pub fn wake_ups(id: u32) -> Result<u64> {
     Ok(sum)
 }
 
-/// A number from its status, such as `Threads` or `VmRSS`.
+/// A number from the status of a process, such as `Threads` or `VmRSS`.
 pub fn status(id: u32, name: &str) -> Result<u64> {
     field(&fs::read_to_string(format!("/proc/{id}/status")).context("the process has ended")?, name)
 }
@@ -34,5 +34,5 @@ pub fn status(id: u32, name: &str) -> Result<u64> {
 fn field(status: &str, name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let value = line.and_then(|line| line.split_whitespace().next());
-    Ok(value.with_context(|| format!("there is no {name} in its status"))?.parse()?)
+    Ok(value.with_context(|| format!("the status has no field {name}"))?.parse()?)
 }

@@ -1,4 +1,4 @@
-//! Waiting on a condition with a deadline: the one place of the tests that sleeps between two looks.
+//! Waits for a condition with a deadline. Only this module of the tests sleeps between two checks.
 
 use std::{
     fmt::Display,
@@ -9,11 +9,12 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// Between two looks. Short beside what is waited for (hundreds of milliseconds at least), long beside a look.
+/// Pause between two checks. Short compared with the condition (hundreds of milliseconds or more), long compared with a
+/// check.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Looks until the probe has a value, and fails after `within` with what was waited for and the last state seen.
-/// The probe's error is that state, in words.
+/// Calls the probe until it returns a value. After `within`, fails with the name of the condition and the last state.
+/// The probe's error describes that state.
 pub fn until<T, E: Display>(
     what: &str,
     within: Duration,
@@ -29,7 +30,7 @@ pub fn until<T, E: Display>(
     }
 }
 
-/// The same among futures.
+/// Like [`until`], for an asynchronous probe.
 pub async fn until_async<T, E: Display, F>(
     what: &str,
     within: Duration,
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_that_comes_true_ends_the_wait() {
+    fn the_wait_ends_when_the_condition_holds() {
         let mut looks = 0;
         let seen = until("the third look", Duration::from_secs(5), || {
             looks += 1;
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_in_vain_says_what_for_and_what_it_last_saw() {
+    fn a_timed_out_wait_names_the_condition_and_the_last_state() {
         let error = until("a miracle", Duration::ZERO, || Err::<(), _>("rain")).unwrap_err().to_string();
         assert_eq!(error, "waited 0ns for a miracle; last seen: rain");
     }

@@ -41,8 +41,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// List dead letters with their causes: those of the channel in any channel, and those of other channels in this
-    /// one
+    /// List dead letters with their causes: the channel's own in any channel, and all that lie in this channel
     List(ListArgs),
     /// Move dead letters back to the channel they came from, oldest first, ready and with a delivery count of zero
     Redrive(RedriveArgs),

@@ -24,7 +24,7 @@ use crate::{answer::Answer, error::RequestError, lease::granted};
 pub(crate) struct Delivery {
     pub(crate) id: Uuid,
     pub(crate) body: Bytes,
-    /// Headers of the message, without those of the answer.
+    /// Headers of the message, without the answer's own headers.
     pub(crate) headers: HeaderMap,
     pub(crate) group: Option<String>,
     pub(crate) dead_letter: Option<DeadLetter>,
@@ -113,8 +113,8 @@ fn token(location: &str) -> Option<&str> {
     (!token.is_empty() && !token.contains(['/', '?', '#'])).then_some(token)
 }
 
-/// The headers of the message, without those of the answer: the standard ones and any that a channel may be configured
-/// to keep. The receiver does not know that configuration, so a header that a proxy added may be among them.
+/// The headers of the message, without the answer's own headers: the standard ones and any that a channel may be
+/// configured to keep. The receiver does not know that configuration, so a header that a proxy added may be among them.
 fn kept(headers: HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers.iter().filter(|(name, _)| may_be_kept(name.as_str())) {

@@ -1,5 +1,5 @@
-//! Runs a Kubernetes of one node until its standard input closes or a signal comes. When it is ready it prints one line
-//! of JSON that says how it is reached; see `ClusterInfo`.
+//! Runs a Kubernetes cluster of one node until its standard input closes or a signal arrives. When the cluster is
+//! ready, the program prints one line of JSON with its addresses and files; see `ClusterInfo`.
 
 use std::{
     io::{self, Write},
@@ -26,57 +26,58 @@ use tokio::{
     sync::oneshot,
 };
 
-/// How often the components are looked at while nothing else happens.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval of the check that all components run.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs a Kubernetes of one node in a network namespace until its standard input closes.
+/// Run a Kubernetes cluster of one node in a network namespace until its standard input closes
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Build Restante's images from this working tree and give them to the node.
+    /// Build Restante's images from this working tree and import them into the node
     #[arg(long)]
     images: bool,
 }
 
 fn main() -> Result<()> {
     let Arguments { images } = Arguments::parse();
-    ensure!(Uid::effective().is_root(), "a network namespace and a node need root: run this as root");
-    let made = Arc::new(Mutex::new(false));
-    let is_closed = watch_standard_input(Arc::clone(&made));
+    ensure!(Uid::effective().is_root(), "a network namespace and a node need root; run this program as root");
+    let resources_exist = Arc::new(Mutex::new(false));
+    let is_closed = watch_standard_input(Arc::clone(&resources_exist));
     leftovers::clear()?;
     let tools = Tools::find(&Config::from_environment())?;
     let pause = images::pause()?;
     let ours = if images { images::restante()?.to_vec() } else { Vec::new() };
 
-    *made.lock().map_err(|_| anyhow!("the watch of the standard input panicked"))? = true;
+    *resources_exist.lock().map_err(|_| anyhow!("the watch of the standard input panicked"))? = true;
     let namespace = network::create("cluster")?;
     let folder = Arc::new(Folder::create("cluster")?);
     let (end, ended) = mpsc::channel();
     let (ready, is_ready) = oneshot::channel();
     let node = {
         let (name, folder) = (namespace.name().to_owned(), Arc::clone(&folder));
-        // A thread of its own: it moves into the cluster's namespaces, and stays, because its children die with it.
+        // A separate thread, which moves into the cluster's namespaces. It lives until the end, because its children
+        // die with it.
         thread::spawn(move || run(&name, folder, tools, &pause, &ours, ready, &ended))
     };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(until_told_to_end(is_ready, is_closed))?;
-    // Fails when the cluster has ended by itself; it then says why.
+    runtime.block_on(run_until_stopped(is_ready, is_closed))?;
+    // Fails if the cluster has ended by itself; its thread then returns the reason.
     let _ = end.send(());
     let cluster = node.join().ok().context("the thread of the cluster panicked")?;
-    // What is left if its end, or already its start, has failed half-way. While it is here to be found.
+    // Cleans up after a failed start or stop, while the namespace and the folder still exist.
     leftovers::end_all_in(namespace.name())?;
     leftovers::remove_cgroups(folder.path())?;
     cluster
 }
 
-/// Tells when the standard input closes. Until something is `made` that has to be cleared, that ends the program: what
-/// comes before may build Kubernetes for a quarter of an hour, and nobody would be there to use it.
-fn watch_standard_input(made: Arc<Mutex<bool>>) -> oneshot::Receiver<()> {
+/// Sends a message when the standard input closes. Before `resources_exist`, there is nothing to clean up, and a closed
+/// input exits the program at once: it may otherwise build Kubernetes for a quarter of an hour without a user.
+fn watch_standard_input(resources_exist: Arc<Mutex<bool>>) -> oneshot::Receiver<()> {
     let (closed, is_closed) = oneshot::channel();
     thread::spawn(move || {
-        // However reading ends, there is nobody at the other end any more.
+        // Any end of the copy means that the other end is closed.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        let made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*made {
+        let resources_exist = resources_exist.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*resources_exist {
             process::exit(0);
         }
         let _ = closed.send(());
@@ -84,8 +85,9 @@ fn watch_standard_input(made: Arc<Mutex<bool>>) -> oneshot::Receiver<()> {
     is_closed
 }
 
-/// Tells when the cluster is ready, then waits: for the end of the standard input, a signal, or the cluster's own end.
-async fn until_told_to_end(
+/// Prints the cluster's information when it is ready, then waits for the end of the standard input, a signal, or the
+/// end of the cluster.
+async fn run_until_stopped(
     is_ready: oneshot::Receiver<(ClusterInfo, oneshot::Receiver<()>)>,
     is_closed: oneshot::Receiver<()>,
 ) -> Result<()> {
@@ -93,7 +95,7 @@ async fn until_told_to_end(
     let running = async {
         if let Ok((info, over)) = is_ready.await {
             writeln!(io::stdout(), "{}", serde_json::to_string(&info)?)?;
-            // Dropped when the cluster ends by itself.
+            // The sender is dropped when the cluster ends by itself.
             let _ = over.await;
         }
         Ok(())
@@ -106,7 +108,7 @@ async fn until_told_to_end(
     }
 }
 
-/// The thread of the cluster, from its start to its end.
+/// The cluster's thread.
 fn run(
     name: &str,
     folder: Arc<Folder>,
@@ -123,9 +125,9 @@ fn run(
         image.import(&info.tools, &info.containerd_socket)?;
     }
     let (_over, is_over) = oneshot::channel();
-    // Fails when the end was asked for before the cluster was ready.
+    // Fails if the program was stopped before the cluster was ready.
     let _ = ready.send((info, is_over));
-    while let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(LOOK) {
+    while let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(CHECK_EVERY) {
         cluster.check_running()?;
     }
     cluster.stop()

@@ -1,5 +1,5 @@
-//! Makes Restante's images from this working tree, and prints where: one line per image, its name and its archive, which
-//! `podman load`, `docker load` and `ctr images import` take.
+//! Builds Restante's images from this working tree. Prints one line per image, with its name and the path of its
+//! archive, for `podman load`, `docker load` or `ctr images import`.
 
 use std::io::{self, Write};
 

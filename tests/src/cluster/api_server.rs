@@ -11,10 +11,10 @@ use crate::{
     wait,
 };
 
-/// It takes 4 s on two idle cores.
+/// Time limit. On two idle cores, the API server takes 4 s.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// Starts the API server and waits until it says that it is ready.
+/// Starts the API server and waits until it is ready.
 pub fn start(context: &Context) -> Result<Process> {
     let Context { folder, authority, tools, .. } = context;
     let serving = authority.sign("apiserver", Subject { user: "apiserver", group: None })?;
@@ -31,7 +31,7 @@ pub fn start(context: &Context) -> Result<Process> {
         .args(["--service-cluster-ip-range", network::SERVICES])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
         .args(["--authorization-mode", "Node,RBAC"])
-        // As on OpenShift: owner references are changed only by who may delete the object.
+        // As on OpenShift: only a user who may delete an object may change its owner references.
         .args(["--enable-admission-plugins", "OwnerReferencesPermissionEnforcement"])
         .args(["--kubelet-preferred-address-types", "InternalIP"]);
     for (flag, file) in [

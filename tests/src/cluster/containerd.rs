@@ -14,10 +14,11 @@ use crate::{
     cgroups, command::run, config::Config, images::PAUSE, leftovers::names_in, process::Process, wait,
 };
 
-/// It takes half a second on two idle cores.
+/// Time limit. On two idle cores, containerd takes half a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Where Debian's package containernetworking-plugins puts them; other distributions use /opt/cni/bin.
+/// Folders of the CNI plugins: the first is of Debian's package containernetworking-plugins, the second of other
+/// distributions.
 const CNI_PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// Starts containerd and waits until it answers.
@@ -28,7 +29,7 @@ pub fn start(context: &Context) -> Result<Process> {
     let config = context.folder.write("containerd/config.toml", &config(&folder, &networks)?)?;
     let path = format!("{}:{}", context.tools.folder().display(), Config::from_environment().path());
     let mut containerd = Command::new(context.tools.path("containerd"));
-    // It looks for its shim on PATH.
+    // containerd searches PATH for its shim.
     containerd.arg("-c").arg(config).env("PATH", path);
     let mut process = context.start("containerd", &containerd)?;
     wait::until("containerd to answer", READY_WITHIN, || {
@@ -38,21 +39,21 @@ pub fn start(context: &Context) -> Result<Process> {
     Ok(process)
 }
 
-/// Where it listens.
+/// containerd's socket.
 pub fn socket(context: &Context) -> PathBuf {
     context.folder.path().join("containerd.sock")
 }
 
-/// The ids of all containers of a cluster, pods' own included: containerd has a folder for each, which outlives it when
-/// it is killed.
+/// The ids of all containers of a cluster, including the pause containers of pods. containerd has a folder for each,
+/// which remains after containerd is killed.
 pub fn containers(cluster_folder: &Path) -> Vec<String> {
     names_in(&cluster_folder.join("containerd/state/io.containerd.runtime.v2.task/k8s.io"))
 }
 
-/// Ends all that runs in containers, and the shims that hold them.
+/// Kills all containers and their shims.
 pub fn end_all(context: &Context) -> Result<()> {
     for container in containers(context.folder.path()) {
-        // It may end by itself meanwhile; whether it did is seen by its cgroup.
+        // The task may end by itself in the meantime; removing the cgroup shows whether it did.
         let _ = run(ctr(context).args(["tasks", "delete", "--force", &container]));
         cgroups::remove(&container)?;
     }
@@ -65,13 +66,13 @@ fn ctr(context: &Context) -> Command {
     ctr
 }
 
-/// `restrict_oom_score_adj`: without CAP_SYS_RESOURCE, as in many containers and virtual machines, runc could not
-/// raise a pod's chances otherwise, and says only "can't get final child's PID from pipe: EOF".
+/// Sets `restrict_oom_score_adj`: without CAP_SYS_RESOURCE, as in many containers and virtual machines, runc cannot
+/// lower a pod's OOM score, and fails with "can't get final child's PID from pipe: EOF".
 fn config(folder: &Path, networks: &Path) -> Result<String> {
     let socket = folder.with_extension("sock");
     let runc = find("runc", Config::from_environment().path().split(':'))?;
     let plugins = find("bridge", CNI_PLUGINS)?;
-    let plugins = plugins.parent().context("a plugin lies in a folder")?;
+    let plugins = plugins.parent().context("a plugin has a parent folder")?;
     let [folder, networks, socket, runc, plugins] =
         [folder, networks, &socket, &runc, plugins].map(|path| path.display().to_string());
     Ok(format!(
@@ -106,7 +107,7 @@ fn network_config(context: &Context) -> Result<String> {
         "type": "bridge",
         "bridge": network::BRIDGE,
         "isGateway": true,
-        // A pod may reach itself by the address of its Service.
+        // Lets a pod reach itself through the address of its Service.
         "hairpinMode": true,
         "ipam": {
             "type": "host-local",
@@ -122,5 +123,5 @@ fn find<'a>(program: &str, folders: impl IntoIterator<Item = &'a str>) -> Result
     let mut paths = folders.into_iter().map(|folder| Path::new(folder).join(program));
     paths
         .find(|path| path.is_file())
-        .with_context(|| format!("{program} is not installed: run tests/install.sh"))
+        .with_context(|| format!("{program} is not installed; run tests/install.sh"))
 }

@@ -1,4 +1,4 @@
-//! What every component of the cluster is started with.
+//! Settings that the components of a cluster share.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use anyhow::Result;
 use super::folder::Folder;
 use crate::{certificates::Authority, kubectl::Kubectl, process::Process, tools::Tools};
 
-/// Shared by the components of one cluster.
+/// Settings that the components of one cluster share.
 #[derive(Debug)]
 pub struct Context {
-    /// The programs.
+    /// Programs of the control plane.
     pub tools: Tools,
-    /// The cluster's folder. It is also held outside of the cluster's mount namespace, where it can be removed: inside,
-    /// parts of it are mounted.
+    /// The cluster's folder. It is also held outside of the cluster's mount namespace, because it can only be removed
+    /// there: inside, parts of it are mounted.
     pub folder: Arc<Folder>,
-    /// Signs for everybody.
+    /// Signs the certificates of all components.
     pub authority: Authority,
     /// The administrator's `kubectl`.
     pub kubectl: Kubectl,

@@ -1,15 +1,15 @@
-//! etcd: where the API server keeps everything.
+//! etcd, the API server's store.
 
 use anyhow::Result;
 
 use super::context::Context;
 use crate::{command::command, process::Process};
 
-/// Where the API server finds it.
+/// etcd's URL for the API server.
 pub const URL: &str = "http://127.0.0.1:2379";
 const PEERS: &str = "http://127.0.0.1:2380";
 
-/// Starts etcd. Nothing outlives the cluster, so nothing need reach the disk.
+/// Starts etcd, without fsync: its data need not outlive the cluster.
 pub fn start(context: &Context) -> Result<Process> {
     let data = context.folder.sub("etcd")?;
     let members = format!("default={PEERS}");

@@ -1,4 +1,4 @@
-//! The folder of a cluster: certificates, logs, state, volumes. Removed with all that is in it.
+//! The folder of a cluster: certificates, logs, state, volumes. It is removed with its content.
 
 use std::{
     env, fs,
@@ -9,43 +9,43 @@ use anyhow::{Context, Result};
 
 use crate::run_name::RunName;
 
-/// A folder of this run among the temporary files, removed when it is dropped.
+/// A temporary folder of this run, removed on drop.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// An empty folder. Its path is short, because a Unix socket's may have 107 bytes at most (unix(7)).
+    /// Makes an empty folder. Its path is short, because the path of a Unix socket has at most 107 bytes (unix(7)).
     pub fn create(what: &str) -> Result<Self> {
         let path = env::temp_dir().join(RunName::of_this_process().thing(what));
-        fs::create_dir(&path).with_context(|| format!("folder {} cannot be made", path.display()))?;
+        fs::create_dir(&path).with_context(|| format!("cannot create the folder {}", path.display()))?;
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A subfolder, made if it is not there.
+    /// The path of a subfolder, which is made if it does not exist.
     pub fn sub(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("folder {} cannot be made", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("cannot create the folder {}", path.display()))?;
         Ok(path)
     }
 
-    /// A file with this text.
+    /// Writes a file with this text.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
-        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Nobody is left to tell; the next run clears what stays.
+        // An error cannot be reported here; the next run removes the rest.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

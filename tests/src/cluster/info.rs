@@ -1,5 +1,4 @@
-//! What somebody outside of it needs to know of a running cluster: one line of JSON on the standard output of
-//! `control-plane`.
+//! Information to use a running cluster from outside: one line of JSON on the standard output of `control-plane`.
 
 use std::path::PathBuf;
 
@@ -7,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{helm::Helm, kubectl::Kubectl, tools::Tools};
 
-/// How a cluster is reached.
+/// Information to use a cluster.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClusterInfo {
-    /// The network namespace that it lives in, as `ip netns` knows it.
+    /// The cluster's network namespace, as in `ip netns`.
     pub network_namespace: String,
-    /// The administrator's.
+    /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
-    /// The programs.
+    /// Programs of the control plane.
     pub tools: Tools,
-    /// Where containerd takes images.
+    /// containerd's socket, to import images.
     pub containerd_socket: PathBuf,
-    /// Logs (`log/`), volumes (`volumes/`) and all else. It is removed with the cluster.
+    /// Logs (`log/`), volumes (`volumes/`) and other files. The folder is removed with the cluster.
     pub folder: PathBuf,
 }
 
 impl ClusterInfo {
-    /// `kubectl` as its administrator.
+    /// `kubectl` as the cluster's administrator.
     pub fn kubectl(&self) -> Kubectl {
         Kubectl::in_namespace(&self.network_namespace, &self.tools, self.kubeconfig.clone())
     }
 
-    /// `helm` as its administrator.
+    /// `helm` as the cluster's administrator.
     pub fn helm(&self) -> Helm {
         Helm::in_namespace(
             &self.network_namespace,

@@ -1,4 +1,4 @@
-//! kube-proxy: the addresses of Services, by nftables in the cluster's network namespace.
+//! kube-proxy: routes the addresses of Services with nftables in the cluster's network namespace.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ pub fn start(context: &Context) -> Result<Process> {
         "bindAddress": network::NODE,
         "clusterCIDR": network::PODS,
         "clientConnection": {"kubeconfig": kubeconfig},
-        // The size of the connection table is the machine's, and may not be set from a namespace.
+        // The size of the connection table belongs to the machine, and cannot be set from a namespace.
         "conntrack": {"maxPerCore": 0},
         "hostnameOverride": network::NODE_NAME,
         "metricsBindAddress": "127.0.0.1:10249",

@@ -1,4 +1,4 @@
-//! Kubeconfig files: who somebody is to the API server, and where that is.
+//! Kubeconfig files: a user's identity and the address of the API server.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{folder::Folder, network};
 use crate::certificates::{Authority, Subject};
 
-/// A kubeconfig for this user, with a certificate of its own.
+/// Writes a kubeconfig for this user, with a new certificate.
 pub fn write(folder: &Folder, authority: &Authority, name: &str, subject: Subject<'_>) -> Result<PathBuf> {
     let pair = authority.sign(name, subject)?;
     let (server, port) = (network::NODE, network::API_PORT);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{containerd, context::Context, kubeconfig, network};
 use crate::{certificates::Subject, process::Process};
 
-/// Starts kubelet. That the node is ready is seen at the API server.
+/// Starts the kubelet. The API server shows when the node is ready.
 pub fn start(context: &Context) -> Result<Process> {
     let user = format!("system:node:{}", network::NODE_NAME);
     let subject = Subject { user: &user, group: Some("system:nodes") };
@@ -16,16 +16,16 @@ pub fn start(context: &Context) -> Result<Process> {
     let config = context.folder.write("kubelet.json", &config(context)?)?;
     let mut kubelet = Command::new(context.tools.path("kubelet"));
     kubelet.arg("--config").arg(config).arg("--kubeconfig").arg(kubeconfig);
-    // Loopback would be refused as a node's address.
+    // A loopback address would be refused as a node's address.
     kubelet.args(["--hostname-override", network::NODE_NAME, "--node-ip", &network::NODE.to_string()]);
     context.start("kubelet", &kubelet)
 }
 
-/// A kubelet that manages pods and nothing else of the machine: no cgroups but the pods', no eviction for a disk or
-/// memory that others fill. JSON is YAML.
+/// Configuration of a kubelet that manages nothing of the machine except its pods: only the cgroups of pods, and no
+/// eviction if other processes fill disk or memory. JSON is valid YAML.
 fn config(context: &Context) -> Result<String> {
     let Context { folder, authority, .. } = context;
-    // Pods have no DNS: none is needed, and the machine's would not answer them.
+    // Pods have no DNS: they need none, and the machine's resolver would not answer them.
     let resolver = folder.write("resolv.conf", "")?;
     Ok(json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -48,7 +48,7 @@ fn config(context: &Context) -> Result<String> {
         "evictionHard": {},
         "resolvConf": resolver,
         "volumePluginDir": folder.sub("volume-plugins")?,
-        // The API server is a hop away, and tests wait for what it says.
+        // Short intervals, because tests wait for the status at the API server.
         "nodeStatusUpdateFrequency": "2s",
         "syncFrequency": "5s",
     })

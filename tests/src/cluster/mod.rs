@@ -1,9 +1,9 @@
-//! A Kubernetes of one node: etcd, API server, controllers, containerd, kubelet, kube-proxy, all in one network
-//! namespace, up in ten seconds.
+//! A Kubernetes cluster of one node: etcd, API server, controllers, containerd, kubelet and kube-proxy in one network
+//! namespace, ready in ten seconds.
 //!
 //! [`Cluster::start`] runs on a thread that [`isolate`](crate::isolation::isolate) has moved into the cluster's
-//! namespaces. Tests do not call it: they start the program `control-plane`, which ends the cluster when they end, by
-//! [`cluster_process`](crate::cluster_process).
+//! namespaces. Tests do not call it. They start the program `control-plane` through
+//! [`cluster_process`](crate::cluster_process), which stops the cluster when they end.
 
 pub mod api_server;
 pub mod containerd;
@@ -32,16 +32,16 @@ use crate::{
     wait,
 };
 
-/// It takes 3 s on two idle cores.
+/// Time limit. On two idle cores, the node takes 3 s.
 const NODE_READY_WITHIN: Duration = Duration::from_secs(90);
 
-/// How long one component has from SIGTERM to SIGKILL. What it knows is thrown away, so this is only manners.
+/// Time for a component from SIGTERM to SIGKILL. Its state is discarded, so a graceful shutdown does not matter.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running cluster.
 #[derive(Debug)]
 pub struct Cluster {
-    /// In the order in which they end.
+    /// In the order of their shutdown.
     components: Vec<Process>,
     context: Context,
 }
@@ -58,7 +58,7 @@ impl Cluster {
         let kubectl = Kubectl::here(&tools, kubeconfig);
         let context = Context { tools, folder, authority, kubectl, name: name.to_owned() };
         let mut cluster = Self { components: Vec::new(), context };
-        // One that does not come up takes the others with it: a cluster that is dropped is stopped.
+        // If a component fails to start, dropping the cluster stops the others.
         cluster.start_components(pause)?;
         Ok(cluster)
     }
@@ -83,13 +83,13 @@ impl Cluster {
                 "node",
                 network::NODE_NAME,
             ])?;
-            // Pods are refused until their namespace has one.
+            // Pods are refused until their namespace has a ServiceAccount.
             context.kubectl.run(&["get", "serviceaccount", "default"])
         })
         .map(drop)
     }
 
-    /// How others reach it.
+    /// Information to use the cluster from outside.
     pub fn info(&self) -> ClusterInfo {
         let Context { tools, folder, name, .. } = &self.context;
         ClusterInfo {
@@ -101,13 +101,13 @@ impl Cluster {
         }
     }
 
-    /// An error if one of the components has ended.
+    /// Returns an error if a component has ended.
     pub fn check_running(&mut self) -> Result<()> {
         self.components.iter_mut().try_for_each(Process::check_running)
     }
 
-    /// Ends everything: first who starts pods, then the pods, then the rest, the API server before its etcd, without
-    /// which it would linger.
+    /// Stops the cluster: first the components that start pods, then the pods, then the rest. The API server stops
+    /// before etcd, without which it would not end.
     pub fn stop(&mut self) -> Result<()> {
         let mut first = Ok(());
         for mut component in self.components.drain(..) {
@@ -123,7 +123,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if !self.components.is_empty() {
-            // Nobody is left to tell; the next run clears what stays.
+            // An error cannot be reported here; the next run removes the rest.
             let _ = self.stop();
         }
     }

@@ -1,4 +1,4 @@
-//! Persistent volumes: folders of the machine, made before anybody claims them.
+//! Persistent volumes: folders of the machine, made before they are claimed.
 
 use std::{
     fs,
@@ -13,23 +13,24 @@ use super::context::Context;
 /// The default class of the cluster.
 pub const CLASS: &str = "local";
 
-/// Who the pods of the chart run as. kubelet applies no fsGroup to a folder of the machine, so it is theirs already.
+/// User id of the chart's pods. The kubelet does not apply fsGroup to a folder of the machine, so the folders already
+/// belong to this user.
 const POD_USER: u32 = 65532;
 
-/// More brokers than one test binary makes; a folder costs nothing.
+/// More than the brokers of one test binary; a folder costs nothing.
 const VOLUMES: usize = 160;
 
-/// What each says it holds: more than the chart's default claim.
+/// Declared capacity of each volume: more than the chart's default claim.
 const CAPACITY: &str = "20Gi";
 
-/// Another class, whose claims may be edited to grow. Nothing here makes the volume larger.
+/// A second class, whose claims may be edited to grow. No component makes its volumes larger.
 pub const GROWING_CLASS: &str = "local-growing";
 
-/// Volumes of that class.
+/// Number of volumes of the growing class.
 const GROWING_VOLUMES: usize = 8;
 
-/// Makes the classes and the volumes. A volume is bound to one claim in its life and keeps its files after it, as a disk
-/// with the policy Retain does.
+/// Makes the classes and the volumes. A volume is bound to only one claim in its life, and keeps its files afterwards,
+/// like a disk with the policy Retain.
 pub fn create(context: &Context) -> Result<()> {
     let mut items = vec![class(CLASS, true), class(GROWING_CLASS, false)];
     for number in 0..VOLUMES {
@@ -60,7 +61,7 @@ fn volume(context: &Context, class: &str, name: &str) -> Result<Value> {
     let path = context.folder.sub(&format!("volumes/{name}"))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
     chown(&path, Some(POD_USER), Some(POD_USER))
-        .with_context(|| format!("{} cannot be given to user {POD_USER}", path.display()))?;
+        .with_context(|| format!("cannot give {} to user {POD_USER}", path.display()))?;
     Ok(json!({
         "apiVersion": "v1",
         "kind": "PersistentVolume",

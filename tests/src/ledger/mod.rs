@@ -1,5 +1,5 @@
-//! What the clients of a test remember: which messages were acknowledged, which were settled, what came. Compared at
-//! the end, it shows that nothing acknowledged was lost, nothing settled came back, and nothing was made up.
+//! A ledger of a test's clients: acknowledged, received and settled messages. The check at the end proves that no
+//! acknowledged message was lost, no settled message was received again, and every received message was sent.
 
 pub mod account;
 pub mod check;
@@ -13,8 +13,8 @@ use std::{
 pub use self::check::Fault;
 use self::check::{Entry, Reception};
 
-/// A ledger that several clients write; a clone is the same ledger. Messages are known by a key of the test's own: its
-/// upper half is the sender, its lower half that sender's count, upwards. A test with one sender just counts.
+/// A ledger that several clients share; a clone is the same ledger. A message has a key of the test: the upper half is
+/// the sender, the lower half the sender's ascending count. A test with one sender uses the count alone.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Arc<Mutex<Vec<Entry>>>,
@@ -26,37 +26,37 @@ pub fn key(sender: u32, count: u32) -> u64 {
 }
 
 impl Ledger {
-    /// The message is about to be pushed. For tests whose pushes may be stored although no answer came.
+    /// A push begins. For tests in which a push may be stored without an answer.
     pub fn sent(&self, key: u64) {
         self.write(Entry::Sent(key));
     }
 
-    /// The broker answered the push: it is stored.
+    /// The broker answered the push: the message is stored.
     pub fn acknowledged(&self, key: u64) {
         self.write(Entry::Acknowledged(key));
     }
 
-    /// The message was received, with its content as it was sent, at its first delivery as far as the test knows.
+    /// The message was received unchanged, in its first delivery as far as the test knows.
     pub fn received(&self, key: u64) {
         self.write(Entry::Received(Reception { key, id: None, deliveries: 1 }));
     }
 
-    /// The same with the broker's id of it, and how often it was handed out so far.
+    /// Like [`received`](Self::received), with the broker's id and the delivery count.
     pub fn received_as(&self, key: u64, id: u128, deliveries: u32) {
         self.write(Entry::Received(Reception { key, id: Some(id), deliveries }));
     }
 
-    /// Something was received that no client of this test sent, or not so: in words.
-    pub fn received_strange(&self, what: impl Into<String>) {
-        self.write(Entry::Strange(what.into()));
+    /// Something was received that no client of this test sent, or that was changed; as a description.
+    pub fn received_unexpected(&self, what: impl Into<String>) {
+        self.write(Entry::Unexpected(what.into()));
     }
 
-    /// The broker answered the settle: it is gone.
+    /// The broker answered the settle: the message is gone.
     pub fn settled(&self, key: u64) {
         self.write(Entry::Settled(key));
     }
 
-    /// How many messages were acknowledged, settled, and received at least once.
+    /// Number of messages that were acknowledged, settled, and received at least once.
     pub fn counts(&self) -> Counts {
         let entries = self.entries();
         let count = |which: fn(&Entry) -> Option<u64>| {
@@ -69,7 +69,7 @@ impl Ledger {
         }
     }
 
-    /// How often something was received, repeats included.
+    /// Number of receptions, including repeats.
     pub fn receptions(&self) -> usize {
         self.entries().iter().filter_map(Entry::received).count()
     }
@@ -79,13 +79,13 @@ impl Ledger {
         check::lost(&self.entries()).is_empty()
     }
 
-    /// What went wrong, when nothing is under way any more.
+    /// All faults except for the order, after all requests have ended.
     pub fn faults(&self) -> Vec<Fault> {
         check::faults(&self.entries())
     }
 
-    /// The same, and every first reception that was not in the order of a sender's keys: for senders that wait for each
-    /// answer before they push the next, and one receiver at a time.
+    /// All faults, including every first delivery out of the order of a sender's keys. For senders that wait for each
+    /// answer before the next push, and one receiver at a time.
     pub fn faults_in_order(&self) -> Vec<Fault> {
         let entries = self.entries();
         let mut faults = check::faults(&entries);
@@ -98,7 +98,7 @@ impl Ledger {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        // A client that panicked has failed its test already; what it wrote before is still true.
+        // A client that panicked has failed its test already; its entries are still valid.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ledger_is_complete_when_what_was_acknowledged_was_received() {
+    fn a_ledger_is_complete_when_all_acknowledged_messages_were_received() {
         let ledger = Ledger::default();
         ledger.sent(2);
         ledger.acknowledged(1);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_sender_count_upwards_and_differ_from_another_s() {
+    fn keys_of_a_sender_ascend_and_differ_from_other_senders() {
         assert!(key(0, 1) < key(0, 2));
         assert_ne!(key(1, 2), key(2, 1));
         assert_eq!(key(0, 7), 7);

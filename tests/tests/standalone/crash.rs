@@ -80,7 +80,7 @@ impl Load {
             };
             let Some(key) = content::key_of(&message.body, CONTENT_BYTES_MAX) else {
                 let bytes = message.body.len();
-                self.ledger.received_strange(format!("message {} with {bytes} bytes", message.id));
+                self.ledger.received_unexpected(format!("message {} with {bytes} bytes", message.id));
                 continue;
             };
             self.ledger.received_as(key, message.id.as_u128(), message.deliveries);
@@ -121,7 +121,7 @@ async fn kill_again_and_again(broker: &mut Broker, loads: &[Load]) -> Result<()>
 }
 
 /// What is wrong already while messages are under way: those to come are not lost.
-fn came_back(load: &Load) -> Vec<Fault> {
+fn reappeared(load: &Load) -> Vec<Fault> {
     load.ledger.faults().into_iter().filter(|fault| !matches!(fault, Fault::Lost(_))).collect()
 }
 
@@ -149,7 +149,7 @@ async fn killed_again_and_again_it_loses_nothing_acknowledged_and_brings_back_no
     }
 
     let killed = kill_again_and_again(&mut broker, &[letters.clone(), parcels.clone()]).await;
-    killed.with_context(|| format!("so far: {:?} {:?}", came_back(&letters), came_back(&parcels)))?;
+    killed.with_context(|| format!("so far: {:?} {:?}", reappeared(&letters), reappeared(&parcels)))?;
     running.send(false)?;
     while let Some(sender) = senders.join_next().await {
         sender??;

@@ -104,7 +104,7 @@ impl Clients {
         let (id, deliveries) =
             (id(answer.header("message-id")?)?, answer.header("message-deliveries")?.parse()?);
         let until_ms = now_ms() + LEASE_SECONDS * 900;
-        self.account.write(key, Event::Came(Delivery { id, deliveries, asked, until_ms, moved: false }));
+        self.account.write(key, Event::Delivered(Delivery { id, deliveries, asked, until_ms, moved: false }));
         Ok((key, answer.header("location")?.to_owned()))
     }
 
@@ -251,13 +251,13 @@ async fn a_drain_under_load_fails_no_client_that_retries_and_none_that_settles()
     last.await??;
 
     let account = &clients.account;
-    assert_eq!(account.wrongs(), []);
-    assert_eq!(account.wrongs_left(&[], Expired::Drop), []);
+    assert_eq!(account.violations(), []);
+    assert_eq!(account.violations_in(&[], Expired::Drop), []);
     let entries = account.to_vec();
     let times = |which: fn(&Event) -> bool| entries.iter().filter(|entry| which(&entry.event)).count();
     let stored = account.count(|event| matches!(event, Event::Stored(_)));
     // Nothing came twice: no answer was lost on its way, and each message was settled once.
-    assert_eq!(times(|event| matches!(event, Event::Came(_))), stored);
+    assert_eq!(times(|event| matches!(event, Event::Delivered(_))), stored);
     assert_eq!(times(|event| matches!(event, Event::Ended(End::Settle))), stored);
     let late = broker.stats("quiet").await?;
     assert_eq!((late.ready, late.messages()), (1, 1), "what was half pushed before is there");

@@ -43,7 +43,7 @@ fn build() -> Result<PathBuf> {
     cargo.args(["--test", "standalone", "--bin", "restante-broker"]);
     cargo.args(["--bin", "restante-operator", "--bin", "restante"]);
     cargo.args(["--profile", profile]).arg("--target-dir").arg(target).current_dir(tools::workspace());
-    programs::forget_this_crate(&mut cargo);
+    programs::remove_crate_variables(&mut cargo);
     let status = cargo.status().context("cargo could not be started")?;
     ensure!(status.success(), "the programs could not be built: what cargo said is above");
     Ok(folder.to_owned())

@@ -1,32 +1,32 @@
-//! What ended does not come again; and what comes was sent, and is not too old.
+//! Rules: a message that ended is not delivered again, and a delivered message was sent and has not expired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{End, Entry, Event, Wrong};
+use super::{End, Entry, Event, Violation};
 
-/// How long after its time a message may still be handed out: a broker that has just started has much to do at once.
+/// Tolerated delay of an expiry: a broker that has just started is busy.
 const LATE_MS: u64 = 2000;
 
-/// Messages that came after their settle was answered, or as dead letters that nobody redrives.
-pub(super) fn came_back(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages that were delivered after their settle was answered, or as dead letters without a redrive.
+pub(super) fn reappeared(entries: &[Entry]) -> Vec<Violation> {
     let mut ended: BTreeMap<u64, End> = BTreeMap::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for Entry { key, event, .. } in entries {
         match event {
             Event::Ended(end) => {
-                // Nothing undoes a settle.
+                // A settle is final.
                 let end = if ended.get(key) == Some(&End::Settle) { End::Settle } else { *end };
                 ended.insert(*key, end);
             }
             Event::Redriving if ended.get(key) == Some(&End::Reject) => drop(ended.remove(key)),
-            Event::Came(_) if ended.contains_key(key) => wrongs.push(Wrong::CameBack(*key)),
+            Event::Delivered(_) if ended.contains_key(key) => violations.push(Violation::Reappeared(*key)),
             _ => {}
         }
     }
-    wrongs
+    violations
 }
 
-/// Messages that a receiver rejected and nobody is about to redrive.
+/// Messages that a receiver rejected and that are not being redriven.
 pub(super) fn rejected(entries: &[Entry]) -> Vec<u64> {
     let mut rejected = BTreeSet::new();
     for Entry { key, event, .. } in entries {
@@ -39,42 +39,41 @@ pub(super) fn rejected(entries: &[Entry]) -> Vec<u64> {
     rejected.into_iter().collect()
 }
 
-/// Messages that came and that nobody had sent.
-pub(super) fn invented(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages that were delivered but never sent.
+pub(super) fn invented(entries: &[Entry]) -> Vec<Violation> {
     let mut sent = BTreeSet::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for Entry { key, event, .. } in entries {
         match event {
             Event::Sent(_) => drop(sent.insert(*key)),
-            Event::Came(_) if !sent.contains(key) => {
-                wrongs.push(Wrong::Strange(format!("{key:#x} came, which nobody sent")));
+            Event::Delivered(_) if !sent.contains(key) => {
+                violations.push(Violation::Unexpected(format!("{key:#x} was delivered but never sent")));
             }
             _ => {}
         }
     }
-    wrongs
+    violations
 }
 
-/// Messages that a channel handed out though they had come from the channel of its dead letters before they were asked
-/// for.
-pub(super) fn went_back(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages that a channel delivered after its dead-letter channel had delivered them, by pulls that began later.
+pub(super) fn delivered_after_move(entries: &[Entry]) -> Vec<Violation> {
     let mut moved: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        let Some(delivery) = entry.came() else { continue };
+        let Some(delivery) = entry.delivery() else { continue };
         if delivery.moved {
             moved.entry(entry.key).or_insert(index);
         } else if moved.get(&entry.key).is_some_and(|moved| *moved < delivery.asked) {
-            wrongs.push(Wrong::WentBack(entry.key));
+            violations.push(Violation::DeliveredAfterMove(entry.key));
         }
     }
-    wrongs
+    violations
 }
 
-/// Messages that were asked for when their time had been over for a while, and came.
-pub(super) fn late(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages that were delivered to pulls that began after they had expired.
+pub(super) fn delivered_expired(entries: &[Entry]) -> Vec<Violation> {
     let (mut ttls, mut ends) = (BTreeMap::new(), BTreeMap::new());
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for Entry { at_ms, key, event } in entries {
         match event {
             Event::Sent(terms) => ttls.extend(terms.ttl_ms.map(|ttl| (*key, ttl))),
@@ -83,16 +82,16 @@ pub(super) fn late(entries: &[Entry]) -> Vec<Wrong> {
                     ends.entry(*key).or_insert(at_ms + ttl + LATE_MS);
                 }
             }
-            Event::Came(delivery) => {
+            Event::Delivered(delivery) => {
                 let asked_ms = delivery.asked.checked_sub(1).map_or(0, |last| entries[last].at_ms);
                 if ends.get(key).is_some_and(|end| *end < asked_ms) {
-                    wrongs.push(Wrong::Late(*key));
+                    violations.push(Violation::DeliveredExpired(*key));
                 }
             }
             _ => {}
         }
     }
-    wrongs
+    violations
 }
 
 #[cfg(test)]
@@ -100,54 +99,57 @@ mod tests {
     use super::{
         super::{
             Delivery, Terms,
-            entry::{came, entries},
+            entry::{delivered, entries},
         },
         *,
     };
 
     #[test]
-    fn a_settled_message_that_comes_is_seen_and_one_that_comes_twice_before_is_not() {
-        let mut events = vec![(1, came(1)), (1, came(2)), (1, Event::Ended(End::Settle))];
-        assert_eq!(came_back(&entries(events.clone())), []);
-        events.extend([(1, Event::Redriving), (1, came(3))]);
-        assert_eq!(came_back(&entries(events)), [Wrong::CameBack(1)]);
+    fn a_delivery_after_the_settle_is_a_violation_and_two_before_it_are_not() {
+        let mut events = vec![(1, delivered(1)), (1, delivered(2)), (1, Event::Ended(End::Settle))];
+        assert_eq!(reappeared(&entries(events.clone())), []);
+        events.extend([(1, Event::Redriving), (1, delivered(3))]);
+        assert_eq!(reappeared(&entries(events)), [Violation::Reappeared(1)]);
     }
 
     #[test]
-    fn a_dead_letter_comes_only_when_it_is_redriven() {
-        let dead = vec![(1, came(1)), (1, Event::Ended(End::Reject))];
+    fn a_dead_letter_is_delivered_only_after_a_redrive() {
+        let dead = vec![(1, delivered(1)), (1, Event::Ended(End::Reject))];
         let comes = |with: &[Event]| {
-            let more = with.iter().cloned().chain([came(1)]).map(|event| (1, event));
-            came_back(&entries(dead.iter().cloned().chain(more)))
+            let more = with.iter().cloned().chain([delivered(1)]).map(|event| (1, event));
+            reappeared(&entries(dead.iter().cloned().chain(more)))
         };
         assert_eq!(comes(&[Event::Redriving]), []);
-        assert_eq!(comes(&[]), [Wrong::CameBack(1)]);
+        assert_eq!(comes(&[]), [Violation::Reappeared(1)]);
         assert_eq!(rejected(&entries(dead)), [1]);
     }
 
     #[test]
-    fn what_nobody_sent_is_invented() {
+    fn a_message_that_was_never_sent_is_a_violation() {
         let sent = (1, Event::Sent(Terms::default()));
-        assert_eq!(invented(&entries([sent, (1, came(1))])), []);
-        assert_eq!(invented(&entries([(1, came(1))])).len(), 1);
+        assert_eq!(invented(&entries([sent, (1, delivered(1))])), []);
+        assert_eq!(invented(&entries([(1, delivered(1))])).len(), 1);
     }
 
     #[test]
-    fn what_a_channel_gave_up_does_not_come_from_it_any_more() {
-        let from = |moved, asked| (1, Event::Came(Delivery { moved, asked, ..Delivery::default() }));
-        assert_eq!(went_back(&entries([from(false, 0), from(true, 1), from(false, 0)])), []);
-        assert_eq!(went_back(&entries([from(true, 0), from(false, 1)])), [Wrong::WentBack(1)]);
+    fn a_channel_does_not_deliver_a_message_that_moved_to_its_dead_letter_channel() {
+        let from = |moved, asked| (1, Event::Delivered(Delivery { moved, asked, ..Delivery::default() }));
+        assert_eq!(delivered_after_move(&entries([from(false, 0), from(true, 1), from(false, 0)])), []);
+        assert_eq!(
+            delivered_after_move(&entries([from(true, 0), from(false, 1)])),
+            [Violation::DeliveredAfterMove(1)]
+        );
     }
 
     #[test]
-    fn a_message_whose_time_is_over_is_not_handed_out() {
+    fn an_expired_message_is_not_delivered() {
         let at = |at_ms, event| Entry { at_ms, key: 1, event };
         let sent = Event::Sent(Terms { ttl_ms: Some(1000), ..Terms::default() });
-        let asked = |asked| Event::Came(Delivery { asked, ..Delivery::default() });
+        let asked = |asked| Event::Delivered(Delivery { asked, ..Delivery::default() });
         let lived =
             [at(0, sent), at(10, Event::Stored(1)), at(3000, Event::Refused), at(3020, Event::Refused)];
         let with = |asked_at| [&lived[..], &[at(3030, asked(asked_at))]].concat();
-        assert_eq!(late(&with(3)), []);
-        assert_eq!(late(&with(4)), [Wrong::Late(1)]);
+        assert_eq!(delivered_expired(&with(3)), []);
+        assert_eq!(delivered_expired(&with(4)), [Violation::DeliveredExpired(1)]);
     }
 }

@@ -1,110 +1,110 @@
-//! The lines of an account.
+//! Entries of an account.
 
-/// One line of an account.
+/// An entry of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When it was written.
+    /// Time of the entry.
     pub at_ms: u64,
-    /// The message, by the test's own key: see [`super::super::key`].
+    /// The test's key of the message; see [`super::super::key`].
     pub key: u64,
-    /// What happened to it.
+    /// The message's event.
     pub event: Event,
 }
 
-/// What happened to a message, as its clients see it.
+/// An event of a message, as its clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// About to be pushed.
+    /// A push begins.
     Sent(Terms),
-    /// A push of it was answered, the first or a repeat, with this id.
+    /// A push, the first or a repeat, was answered with this id.
     Stored(u128),
-    /// It came.
-    Came(Delivery),
-    /// A pull that settles what it brings was cut: it may have taken one message, whichever.
-    TakenPerhaps,
-    /// Its end is about to be asked for.
+    /// The message was delivered.
+    Delivered(Delivery),
+    /// A pull with `ack=auto` was cut. It may have settled one message, which is unknown.
+    MaybeTaken,
+    /// A settle or reject begins.
     Ending(End),
-    /// Its end was answered.
+    /// A settle or reject was answered.
     Ended(End),
-    /// Its end was answered after its lease had ended: it may have become another channel's dead letter before, which is
-    /// gone from its own.
-    EndedPerhaps,
-    /// It is about to be given back.
-    Returning {
-        /// Whether the hand-out was a delivery.
+    /// A settle or reject was answered after the lease had ended: the message may have moved to the dead-letter channel
+    /// before.
+    MaybeEnded,
+    /// A release begins.
+    Releasing {
+        /// Whether the delivery counts.
         counted: bool,
     },
-    /// That was answered; nobody gets it before `due_ms`.
-    Returned {
-        /// When it is ready, if not at once.
+    /// A release was answered. The message is not delivered before `due_ms`.
+    Released {
+        /// When the message becomes ready; 0 is at once.
         due_ms: u64,
     },
-    /// A renewal was answered: the lease runs until then.
+    /// A renewal was answered.
     Renewed {
-        /// Until when.
+        /// New end of the lease.
         until_ms: u64,
     },
-    /// The lease was not good any more: what was asked for did not happen.
+    /// The lease had ended, so the request had no effect.
     Refused,
-    /// A dead letter is about to get another chance.
+    /// A redrive begins.
     Redriving,
-    /// Something that no client may meet, in words.
-    Strange(String),
+    /// Something that must never happen, as a description.
+    Unexpected(String),
 }
 
-/// How a message ends.
+/// The end of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It is done.
+    /// It was settled.
     Settle,
-    /// It is a dead letter.
+    /// It was rejected, and is a dead letter.
     Reject,
 }
 
-/// What its sender said of a message.
+/// Properties of a sent message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The group that it belongs to.
+    /// The message group.
     pub group: Option<u32>,
-    /// Whether nobody gets it at once.
+    /// Whether the message has a delay.
     pub delayed: bool,
-    /// How long it lives.
+    /// The time to live.
     pub ttl_ms: Option<u64>,
-    /// Bytes of its content and kept headers.
+    /// Bytes of the body and the kept headers.
     pub bytes: u64,
 }
 
-/// A message that came.
+/// A delivered message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// The broker's id.
     pub id: u128,
-    /// How often it was handed out, this time included.
+    /// Number of deliveries, including this one.
     pub deliveries: u32,
-    /// How many entries there were when it was asked for.
+    /// Number of entries when the pull began.
     pub asked: usize,
     /// When the lease ends.
     pub until_ms: u64,
-    /// Whether it came from the channel of dead letters.
+    /// Whether the dead-letter channel delivered it.
     pub moved: bool,
 }
 
 impl Entry {
-    /// The delivery, if it is one.
-    pub(super) fn came(&self) -> Option<&Delivery> {
-        if let Event::Came(delivery) = &self.event { Some(delivery) } else { None }
+    /// The delivery, if the event is one.
+    pub(super) fn delivery(&self) -> Option<&Delivery> {
+        if let Event::Delivered(delivery) = &self.event { Some(delivery) } else { None }
     }
 }
 
-/// Entries for the rules' own tests, one millisecond after another.
+/// Entries for tests of the rules, one per millisecond.
 #[cfg(test)]
 pub(super) fn entries(events: impl IntoIterator<Item = (u64, Event)>) -> Vec<Entry> {
     let events = events.into_iter().enumerate();
     events.map(|(at, (key, event))| Entry { at_ms: at as u64, key, event }).collect()
 }
 
-/// A delivery for the rules' own tests: leased for no time.
+/// A delivery for tests of the rules, with a lease that has ended.
 #[cfg(test)]
-pub(super) fn came(deliveries: u32) -> Event {
-    Event::Came(Delivery { id: 1, deliveries, ..Delivery::default() })
+pub(super) fn delivered(deliveries: u32) -> Event {
+    Event::Delivered(Delivery { id: 1, deliveries, ..Delivery::default() })
 }

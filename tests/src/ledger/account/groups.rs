@@ -1,16 +1,17 @@
-//! The order of a group: while its lowest message is there, nobody gets another.
+//! Rule of message groups: while a group's oldest message is in the channel, no other message of the group is
+//! delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Event, Wrong};
+use super::{Entry, Event, Violation};
 
-/// One message of a group.
+/// A message of a group.
 #[derive(Debug, Default)]
 struct Member {
     group: u32,
     ttl_ms: Option<u64>,
     stored_ms: Option<u64>,
-    /// Requests to end it that were not refused: it may be gone.
+    /// Settles and rejects that were not refused. If there are any, the message may be gone.
     endings: u32,
 }
 
@@ -21,13 +22,13 @@ impl Member {
     }
 }
 
-/// Messages that came while an earlier one of their group was there. For groups with one sender that waits for each
-/// answer.
-pub(super) fn out_of_turn(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages that were delivered while an earlier one of their group was in the channel. For groups with one sender that
+/// waits for each answer.
+pub(super) fn out_of_group_order(entries: &[Entry]) -> Vec<Violation> {
     let mut members: BTreeMap<u64, Member> = BTreeMap::new();
-    // Of each group: those that are stored and not known to be gone, so that few are looked at.
+    // For each group, the stored messages that are not known to be gone, so that few are compared.
     let mut there: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for Entry { at_ms, key, event } in entries {
         if let Event::Sent(terms) = event
             && let Some(group) = terms.group
@@ -44,15 +45,17 @@ pub(super) fn out_of_turn(entries: &[Entry]) -> Vec<Wrong> {
             Event::Ending(_) => member.endings += 1,
             Event::Refused => member.endings = member.endings.saturating_sub(1),
             Event::Redriving => member.endings = 0,
-            Event::Came(_) => {
+            Event::Delivered(_) => {
                 let gone = |earlier: &u64| members[earlier].may_be_gone(*at_ms);
                 let earlier = there.range(..key).find(|earlier| !gone(earlier));
-                wrongs.extend(earlier.map(|earlier| Wrong::OutOfTurn { later: *key, earlier: *earlier }));
+                violations.extend(
+                    earlier.map(|earlier| Violation::OutOfGroupOrder { later: *key, earlier: *earlier }),
+                );
             }
             _ => {}
         }
     }
-    wrongs
+    violations
 }
 
 #[cfg(test)]
@@ -60,7 +63,7 @@ mod tests {
     use super::{
         super::{
             End, Terms,
-            entry::{came, entries},
+            entry::{delivered, entries},
         },
         *,
     };
@@ -70,33 +73,36 @@ mod tests {
         [(key, Event::Sent(terms)), (key, Event::Stored(1))]
     }
 
-    fn check(groups: [u32; 2], events: &[(u64, Event)]) -> Vec<Wrong> {
+    fn check(groups: [u32; 2], events: &[(u64, Event)]) -> Vec<Violation> {
         let both = stored(1, groups[0]).into_iter().chain(stored(2, groups[1]));
-        out_of_turn(&entries(both.chain(events.iter().cloned())))
+        out_of_group_order(&entries(both.chain(events.iter().cloned())))
     }
 
     #[test]
-    fn the_next_of_a_group_comes_when_the_end_of_the_first_was_asked_for() {
-        assert_eq!(check([7, 7], &[(1, came(1)), (1, Event::Ending(End::Settle)), (2, came(1))]), []);
-        let wrong = Wrong::OutOfTurn { later: 2, earlier: 1 };
-        assert_eq!(check([7, 7], &[(1, came(1)), (2, came(1))]), [wrong]);
-        assert_eq!(check([7, 8], &[(1, came(1)), (2, came(1))]), [], "another group waits for nobody");
+    fn the_next_message_of_a_group_follows_the_settle_of_the_first() {
+        assert_eq!(
+            check([7, 7], &[(1, delivered(1)), (1, Event::Ending(End::Settle)), (2, delivered(1))]),
+            []
+        );
+        let wrong = Violation::OutOfGroupOrder { later: 2, earlier: 1 };
+        assert_eq!(check([7, 7], &[(1, delivered(1)), (2, delivered(1))]), [wrong]);
+        assert_eq!(check([7, 8], &[(1, delivered(1)), (2, delivered(1))]), [], "another group does not wait");
     }
 
     #[test]
-    fn an_end_that_was_refused_was_none() {
-        let wrong = Wrong::OutOfTurn { later: 2, earlier: 1 };
-        let refused = [(1, Event::Ending(End::Settle)), (1, Event::Refused), (2, came(1))];
+    fn a_refused_settle_does_not_end_a_message() {
+        let wrong = Violation::OutOfGroupOrder { later: 2, earlier: 1 };
+        let refused = [(1, Event::Ending(End::Settle)), (1, Event::Refused), (2, delivered(1))];
         assert_eq!(check([7, 7], &refused), [wrong]);
-        // Another receiver had the message meanwhile, and ended it.
+        // Another receiver had leased the message in the meantime, and ended it.
         let both = [(1, Event::Ending(End::Settle)), (1, Event::Ending(End::Settle))];
         assert_eq!(check([7, 7], &[&both[..], &refused[1..]].concat()), []);
     }
 
     #[test]
-    fn one_that_was_redriven_has_its_turn_again() {
+    fn a_redriven_message_blocks_its_group_again() {
         let dead = [(1, Event::Ending(End::Reject)), (1, Event::Ended(End::Reject)), (1, Event::Redriving)];
-        let wrong = Wrong::OutOfTurn { later: 2, earlier: 1 };
-        assert_eq!(check([7, 7], &[&dead[..], &[(2, came(1))]].concat()), [wrong]);
+        let wrong = Violation::OutOfGroupOrder { later: 2, earlier: 1 };
+        assert_eq!(check([7, 7], &[&dead[..], &[(2, delivered(1))]].concat()), [wrong]);
     }
 }

@@ -1,8 +1,8 @@
-//! One channel's account under a mixed load: everything that its clients asked for and were told, in the order in which
-//! it happened to them. The rules say what must never be; each is a pure function of the entries.
+//! Account of one channel under a mixed load: all requests and answers of its clients, in the order in which the
+//! clients saw them. Each rule is a pure function that finds violations in the entries.
 //!
-//! A request whose connection was cut may have had its effect or not. So what is asked is written down before the request
-//! leaves, and what is answered after the answer came: what the broker did lies between the two.
+//! A request whose connection was cut may have had its effect or not. So there is an entry before each request and an
+//! entry after each answer: the broker acted between the two.
 
 mod deliveries;
 mod ends;
@@ -11,7 +11,7 @@ mod groups;
 mod ids;
 mod leases;
 mod order;
-mod standing;
+mod totals;
 
 use std::{
     collections::BTreeSet,
@@ -22,10 +22,10 @@ use std::{
 
 pub use entry::{Delivery, End, Entry, Event, Terms};
 pub use ids::{not_in_all, two_ids};
-pub use standing::{Expired, Left, Standing, State};
+pub use totals::{Expired, Remaining, State, Totals};
 
-/// Of so many wrongs everything is told: there is no use in more.
-const WRONGS_TOLD: usize = 3;
+/// Number of violations whose history is shown; more would not help.
+const VIOLATIONS_SHOWN: usize = 3;
 
 /// An account that several clients write; a clone is the same account.
 #[derive(Debug, Clone, Default)]
@@ -33,174 +33,184 @@ pub struct Account {
     entries: Arc<Mutex<Vec<Entry>>>,
 }
 
-/// Something that must never be.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wrong {
-    /// Stored, not settled, and nowhere.
+pub enum Violation {
+    /// Stored, not settled, and not in any channel.
     Lost(u64),
-    /// In two places.
-    Doubled(u64),
-    /// There again after it was settled, or handed out while it was a dead letter.
-    CameBack(u64),
-    /// Received, though nobody sent it, or not so; or something else that no client may meet.
-    Strange(String),
-    /// Known by two ids: a repeated push was not recognised, or a message changed its name.
+    /// In the channel twice.
+    Duplicated(u64),
+    /// In the channel or delivered after it was settled, or delivered while it was a dead letter.
+    Reappeared(u64),
+    /// Delivered but never sent, delivered with another body, or something else that must never happen.
+    Unexpected(String),
+    /// Has two ids: a repeated push was not recognised, or a message changed its id.
     TwoIds(u64),
-    /// In some channels of a shared destination and not in all.
+    /// In some channels of a shared destination, but not in all.
     NotInAll(u64),
-    /// Handed out for the first time after one that was sent later by the same sender.
+    /// Delivered for the first time after a later message of the same sender.
     Overtaken {
-        /// What came first.
+        /// The message that was delivered first.
         later: u64,
-        /// What should have come before it.
+        /// The message that should have been delivered before it.
         earlier: u64,
     },
-    /// Handed out while an earlier message of its group was still there.
-    OutOfTurn {
-        /// What came.
+    /// Delivered while an earlier message of its group was still in the channel.
+    OutOfGroupOrder {
+        /// The delivered message.
         later: u64,
-        /// Whose turn it was.
+        /// The earlier message of the group.
         earlier: u64,
     },
-    /// Handed out while a lease on it ran.
+    /// Delivered during a lease.
     LeasedTwice(u64),
-    /// Its deliveries are fewer than those that were seen.
+    /// Has a lower delivery count than the number of deliveries.
     Uncounted(u64),
-    /// Delivered more often than the channel allows.
-    TooOften(u64),
-    /// Handed out after its time was over.
-    Late(u64),
-    /// Handed out by a channel that had given it up.
-    WentBack(u64),
+    /// Delivered more often than the channel's limit.
+    TooManyDeliveries(u64),
+    /// Delivered after it expired.
+    DeliveredExpired(u64),
+    /// Delivered by a channel after it moved to the dead-letter channel.
+    DeliveredAfterMove(u64),
 }
 
-impl Wrong {
-    /// The message, if it is about one.
+impl Violation {
+    /// The message, if the violation is about one.
     fn key(&self) -> Option<u64> {
         match self {
             Self::Lost(key)
-            | Self::Doubled(key)
-            | Self::CameBack(key)
+            | Self::Duplicated(key)
+            | Self::Reappeared(key)
             | Self::TwoIds(key)
             | Self::NotInAll(key)
             | Self::Overtaken { earlier: key, .. }
-            | Self::OutOfTurn { earlier: key, .. }
+            | Self::OutOfGroupOrder { earlier: key, .. }
             | Self::LeasedTwice(key)
             | Self::Uncounted(key)
-            | Self::TooOften(key)
-            | Self::Late(key)
-            | Self::WentBack(key) => Some(*key),
-            Self::Strange(_) => None,
+            | Self::TooManyDeliveries(key)
+            | Self::DeliveredExpired(key)
+            | Self::DeliveredAfterMove(key) => Some(*key),
+            Self::Unexpected(_) => None,
         }
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(key) => write!(formatter, "{key:#x} was stored, not settled, and is nowhere"),
-            Self::Doubled(key) => write!(formatter, "{key:#x} is in two places"),
-            Self::CameBack(key) => write!(formatter, "{key:#x} came back after it was settled or given up"),
-            Self::Strange(what) => write!(formatter, "{what}"),
+            Self::Lost(key) => write!(formatter, "{key:#x} was stored, not settled, and is lost"),
+            Self::Duplicated(key) => write!(formatter, "{key:#x} is in the channel twice"),
+            Self::Reappeared(key) => {
+                write!(formatter, "{key:#x} reappeared after it was settled or rejected")
+            }
+            Self::Unexpected(what) => write!(formatter, "{what}"),
             Self::TwoIds(key) => write!(formatter, "{key:#x} has two ids"),
-            Self::NotInAll(key) => write!(formatter, "{key:#x} is in some channels and not in all"),
+            Self::NotInAll(key) => write!(formatter, "{key:#x} is in some channels, but not in all"),
             Self::Overtaken { later, earlier } => {
                 write!(formatter, "{later:#x} overtook {earlier:#x}, which was ready")
             }
-            Self::OutOfTurn { later, earlier } => {
-                write!(formatter, "{later:#x} came while it was the turn of {earlier:#x} in its group")
+            Self::OutOfGroupOrder { later, earlier } => {
+                write!(formatter, "{later:#x} was delivered before {earlier:#x} of its group")
             }
-            Self::LeasedTwice(key) => write!(formatter, "{key:#x} was handed out while a lease on it ran"),
-            Self::Uncounted(key) => write!(formatter, "{key:#x} has fewer deliveries than were seen"),
-            Self::TooOften(key) => write!(formatter, "{key:#x} was delivered more often than it may be"),
-            Self::Late(key) => write!(formatter, "{key:#x} was handed out after its time was over"),
-            Self::WentBack(key) => write!(formatter, "{key:#x} came from a channel that had given it up"),
+            Self::LeasedTwice(key) => write!(formatter, "{key:#x} was delivered during a lease"),
+            Self::Uncounted(key) => {
+                write!(formatter, "{key:#x} has a lower delivery count than its number of deliveries")
+            }
+            Self::TooManyDeliveries(key) => {
+                write!(formatter, "{key:#x} was delivered more often than its limit")
+            }
+            Self::DeliveredExpired(key) => {
+                write!(formatter, "{key:#x} was delivered after it expired")
+            }
+            Self::DeliveredAfterMove(key) => {
+                write!(formatter, "{key:#x} was delivered by a channel that it had left as a dead letter")
+            }
         }
     }
 }
 
-/// Milliseconds since the Unix epoch, by the clock that the brokers of these tests have as well.
+/// Milliseconds since the Unix epoch, by the same clock as the tests' brokers.
 #[expect(
     clippy::disallowed_methods,
-    reason = "leases are told by the wall clock, and the harness compares them"
+    reason = "the contract states lease ends in wall clock time, and the harness compares them"
 )]
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Account {
-    /// One more entry.
+    /// Adds an entry.
     pub fn write(&self, key: u64, event: Event) {
         self.entries().push(Entry { at_ms: now_ms(), key, event });
     }
 
-    /// How many entries there are: a request that leaves now is after all of them.
+    /// Number of entries: a request that begins now is after all of them.
     pub fn now(&self) -> usize {
         self.entries().len()
     }
 
-    /// Something came that no client may meet: in words.
-    pub fn strange(&self, what: impl Into<String>) {
-        self.write(0, Event::Strange(what.into()));
+    /// Adds something that must never happen, as a description.
+    pub fn unexpected(&self, what: impl Into<String>) {
+        self.write(0, Event::Unexpected(what.into()));
     }
 
-    /// Every message that is a dead letter because a receiver rejected it is about to get another chance.
+    /// Adds the redrive of every rejected message.
     pub fn redriving(&self) {
         let rejected = ends::rejected(&self.entries());
         rejected.into_iter().for_each(|key| self.write(key, Event::Redriving));
     }
 
-    /// A look at what is left tells of pushes whose answers never came, and of answers that never came to receivers who
-    /// settle by asking. Afterwards the account knows all.
-    pub fn looked(&self, left: &[Left]) {
+    /// Completes the account from the remaining messages: pushes without an answer that were stored, and messages that
+    /// a cut pull with `ack=auto` settled.
+    pub fn reconcile(&self, left: &[Remaining]) {
         let (unanswered, ended) = {
             let entries = self.entries();
-            (standing::unanswered(&entries, left), standing::ended_unseen(&entries, left))
+            (totals::unanswered(&entries, left), totals::maybe_ended(&entries, left))
         };
         unanswered.into_iter().for_each(|(key, id)| self.write(key, Event::Stored(id)));
         ended.into_iter().for_each(|key| self.write(key, Event::Ended(End::Settle)));
     }
 
-    /// What the channel holds now, if it did as it said.
-    pub fn standing(&self, expired: Expired) -> Standing {
-        standing::standing(&self.entries(), expired, now_ms())
+    /// Expected totals of the channel now.
+    pub fn totals(&self, expired: Expired) -> Totals {
+        totals::totals(&self.entries(), expired, now_ms())
     }
 
-    /// Everything that was wrong so far, whatever is under way.
-    pub fn wrongs(&self) -> Vec<Wrong> {
+    /// All violations so far, also while requests are in flight.
+    pub fn violations(&self) -> Vec<Violation> {
         let entries = self.entries();
-        let strange = entries.iter().filter_map(|entry| match &entry.event {
-            Event::Strange(what) => Some(Wrong::Strange(what.clone())),
+        let unexpected = entries.iter().filter_map(|entry| match &entry.event {
+            Event::Unexpected(what) => Some(Violation::Unexpected(what.clone())),
             _ => None,
         });
-        let mut wrongs: Vec<_> = strange.collect();
-        wrongs.extend(ends::came_back(&entries));
-        wrongs.extend(ends::invented(&entries));
-        wrongs.extend(ends::went_back(&entries));
-        wrongs.extend(ends::late(&entries));
-        wrongs.extend(two_ids(&[&entries]));
-        wrongs.extend(order::overtaken(&entries));
-        wrongs.extend(groups::out_of_turn(&entries));
-        wrongs.extend(leases::leased_twice(&entries));
-        wrongs.extend(deliveries::uncounted(&entries));
-        wrongs
+        let mut violations: Vec<_> = unexpected.collect();
+        violations.extend(ends::reappeared(&entries));
+        violations.extend(ends::invented(&entries));
+        violations.extend(ends::delivered_after_move(&entries));
+        violations.extend(ends::delivered_expired(&entries));
+        violations.extend(two_ids(&[&entries]));
+        violations.extend(order::overtaken(&entries));
+        violations.extend(groups::out_of_group_order(&entries));
+        violations.extend(leases::leased_twice(&entries));
+        violations.extend(deliveries::uncounted(&entries));
+        violations
     }
 
-    /// Everything that happened to the messages of some wrongs, for whoever has to find out why.
-    pub fn history(&self, wrongs: &[Wrong]) -> Vec<Entry> {
-        let told = wrongs.iter().take(WRONGS_TOLD).filter_map(Wrong::key);
-        let keys: BTreeSet<u64> = told.collect();
+    /// The entries of the messages of some violations, for debugging.
+    pub fn history(&self, violations: &[Violation]) -> Vec<Entry> {
+        let shown = violations.iter().take(VIOLATIONS_SHOWN).filter_map(Violation::key);
+        let keys: BTreeSet<u64> = shown.collect();
         self.entries().iter().filter(|entry| keys.contains(&entry.key)).cloned().collect()
     }
 
     /// Messages delivered more often than `max` times.
-    pub fn too_often(&self, max: u32) -> Vec<Wrong> {
-        deliveries::too_often(&self.entries(), max)
+    pub fn too_many_deliveries(&self, max: u32) -> Vec<Violation> {
+        deliveries::too_many_deliveries(&self.entries(), max)
     }
 
-    /// What is wrong with what is left: messages that should be there, should not be, or are there twice.
-    pub fn wrongs_left(&self, left: &[Left], expired: Expired) -> Vec<Wrong> {
-        standing::wrongs_left(&self.entries(), left, expired, now_ms())
+    /// Violations in the remaining messages: missing, unexpected or duplicated ones.
+    pub fn violations_in(&self, left: &[Remaining], expired: Expired) -> Vec<Violation> {
+        totals::violations_in(&self.entries(), left, expired, now_ms())
     }
 
     /// A copy of the entries, for rules over several accounts.
@@ -208,7 +218,7 @@ impl Account {
         self.entries().clone()
     }
 
-    /// How many messages met an event.
+    /// Number of messages with a matching event.
     pub fn count(&self, which: impl Fn(&Event) -> bool) -> usize {
         let entries = self.entries();
         let keys = entries.iter().filter(|entry| which(&entry.event)).map(|entry| entry.key);
@@ -216,7 +226,7 @@ impl Account {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        // A client that panicked has failed its test already; what it wrote before is still true.
+        // A client that panicked has failed its test already; its entries are still valid.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,18 +1,17 @@
-//! The order of a channel: the next message is always the oldest one that is ready.
+//! Rule of a channel's order: the next message is always the oldest ready one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, Event, Wrong};
+use super::{Entry, Event, Violation};
 
-/// Messages that came for the first time, never handed out before, to a receiver that asked when a later one of the same
-/// sender had come already. For senders that wait for each answer. Those that say when they are due, or whose group waits,
-/// are ready in another order.
-pub(super) fn overtaken(entries: &[Entry]) -> Vec<Wrong> {
+/// Messages whose first delivery went to a pull that began after a later message of the same sender was delivered. For
+/// senders that wait for each answer. Delayed messages and messages of groups become ready in another order.
+pub(super) fn overtaken(entries: &[Entry]) -> Vec<Violation> {
     let mut waits: BTreeSet<u64> = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    // Of each sender: the receptions, each with the newest message so far.
+    // For each sender, the deliveries, each with the newest message so far.
     let mut newest: BTreeMap<u64, Vec<(usize, u64)>> = BTreeMap::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let key = entry.key;
         if let Event::Sent(terms) = &entry.event
@@ -20,17 +19,17 @@ pub(super) fn overtaken(entries: &[Entry]) -> Vec<Wrong> {
         {
             waits.insert(key);
         }
-        let Some(delivery) = entry.came() else { continue };
+        let Some(delivery) = entry.delivery() else { continue };
         let receptions = newest.entry(key >> 32).or_default();
         let before = receptions.partition_point(|(at, _)| *at < delivery.asked);
         let later = before.checked_sub(1).map_or(0, |last| receptions[last].1);
         if seen.insert(key) && key < later && delivery.deliveries <= 1 && !waits.contains(&key) {
-            wrongs.push(Wrong::Overtaken { later, earlier: key });
+            violations.push(Violation::Overtaken { later, earlier: key });
         }
         let newest = receptions.last().map_or(key, |(_, newest)| *newest.max(&key));
         receptions.push((index, newest));
     }
-    wrongs
+    violations
 }
 
 #[cfg(test)]
@@ -40,31 +39,31 @@ mod tests {
         *,
     };
 
-    fn came(key: u64, deliveries: u32, asked: usize) -> (u64, Event) {
-        (key, Event::Came(Delivery { id: 1, deliveries, asked, ..Delivery::default() }))
+    fn delivered(key: u64, deliveries: u32, asked: usize) -> (u64, Event) {
+        (key, Event::Delivered(Delivery { id: 1, deliveries, asked, ..Delivery::default() }))
     }
 
     #[test]
-    fn one_that_was_overtaken_while_it_was_ready_is_seen() {
-        let wrong = Wrong::Overtaken { later: 2, earlier: 1 };
-        assert_eq!(overtaken(&entries([came(2, 1, 0), came(1, 1, 1)])), [wrong]);
+    fn a_ready_message_that_was_overtaken_is_a_violation() {
+        let wrong = Violation::Overtaken { later: 2, earlier: 1 };
+        assert_eq!(overtaken(&entries([delivered(2, 1, 0), delivered(1, 1, 1)])), [wrong]);
     }
 
     #[test]
-    fn two_receivers_that_asked_at_one_time_may_write_in_any_order() {
-        assert_eq!(overtaken(&entries([came(2, 1, 0), came(1, 1, 0)])), []);
+    fn concurrent_receivers_may_add_entries_in_any_order() {
+        assert_eq!(overtaken(&entries([delivered(2, 1, 0), delivered(1, 1, 0)])), []);
     }
 
     #[test]
-    fn one_whose_first_delivery_was_lost_or_that_is_not_due_may_be_overtaken() {
-        assert_eq!(overtaken(&entries([came(2, 1, 0), came(1, 2, 1)])), []);
+    fn a_message_with_a_lost_first_delivery_or_a_delay_may_be_overtaken() {
+        assert_eq!(overtaken(&entries([delivered(2, 1, 0), delivered(1, 2, 1)])), []);
         let delayed = (1, Event::Sent(Terms { delayed: true, ..Terms::default() }));
-        assert_eq!(overtaken(&entries([delayed, came(2, 1, 1), came(1, 1, 2)])), []);
+        assert_eq!(overtaken(&entries([delayed, delivered(2, 1, 1), delivered(1, 1, 2)])), []);
     }
 
     #[test]
-    fn senders_have_no_order_among_each_other() {
+    fn messages_of_different_senders_have_no_order() {
         let (one, other) = (super::super::super::key(1, 1), super::super::super::key(2, 1));
-        assert_eq!(overtaken(&entries([came(other, 1, 0), came(one, 1, 1)])), []);
+        assert_eq!(overtaken(&entries([delivered(other, 1, 0), delivered(one, 1, 1)])), []);
     }
 }

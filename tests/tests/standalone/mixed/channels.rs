@@ -115,7 +115,7 @@ impl Plan {
         change(&mut config);
         let mut load = Load::new(name, habits);
         if config.expired == channel::Expired::DeadLetter {
-            load.expired = Expired::Die;
+            load.expired = Expired::DeadLetter;
         }
         self.destinations.push(Destination { name, accounts: vec![load.account.clone()], habits });
         self.configs.push(config);

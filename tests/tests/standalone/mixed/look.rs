@@ -1,7 +1,7 @@
 //! What is seen of a channel without taking anything from it.
 
 use anyhow::{Context, Result, ensure};
-use restante_tests::ledger::account::{Left, Standing, State};
+use restante_tests::ledger::account::{Remaining, State, Totals};
 use restante_wire::batch::PeekedBatch;
 
 use super::sender::CONTENT_BYTES_MAX;
@@ -15,7 +15,7 @@ const STATES: [(&str, State); 4] =
     [("ready", State::Ready), ("leased", State::Leased), ("delayed", State::Delayed), ("dead", State::Dead)];
 
 /// Every message of a channel.
-pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Left>> {
+pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Remaining>> {
     let mut left = Vec::new();
     for (word, state) in STATES {
         let mut after = String::new();
@@ -32,7 +32,7 @@ pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Left>> {
                     .iter()
                     .flat_map(|(name, values)| values.iter().map(move |value| of(name, value)));
                 let bytes = (item.content.0.len() + headers.sum::<usize>()) as u64;
-                left.push(Left { key, id: id(&item.id)?, state, bytes });
+                left.push(Remaining { key, id: id(&item.id)?, state, bytes });
             }
             let Some(next) = page.next else { break };
             after = format!("&after={next}");
@@ -42,9 +42,9 @@ pub(super) async fn look(api: &Api, name: &str) -> Result<Vec<Left>> {
 }
 
 /// What `GET /v1/channels` counts.
-pub(super) async fn counted(broker: &Broker, name: &str) -> Result<Standing> {
+pub(super) async fn counted(broker: &Broker, name: &str) -> Result<Totals> {
     let stats = broker.stats(name).await?;
-    Ok(Standing {
+    Ok(Totals {
         ready: stats.ready,
         leased: stats.leased,
         delayed: stats.delayed,

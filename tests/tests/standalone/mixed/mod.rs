@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use restante_tests::{
-    ledger::account::{Delivery, End, Entry, Event, Expired, Standing, not_in_all, two_ids},
+    ledger::account::{Delivery, End, Entry, Event, Expired, Totals, not_in_all, two_ids},
     wait,
 };
 use tokio::{sync::RwLock, task::JoinSet};
@@ -79,9 +79,9 @@ async fn under_everything(cores: &'static [u32]) -> Result<String> {
     let seed = getrandom::u64()?;
     let mut test = Test::start(seed, cores).await?;
     let outcome = test.run().await;
-    let wrongs = test.wrongs();
-    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {wrongs:?}"))?;
-    ensure!(wrongs.is_empty(), "with seed {seed}: {wrongs:?}");
+    let violations = test.violations();
+    let summary = outcome.with_context(|| format!("with seed {seed}; wrong so far: {violations:?}"))?;
+    ensure!(violations.is_empty(), "with seed {seed}: {violations:?}");
     Ok(summary)
 }
 
@@ -174,18 +174,18 @@ impl Test {
         }
         for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
             let mut left = look::look(&self.api, load.name).await?;
-            ensure!(look::counted(&self.broker, load.name).await? == Standing::of(&left), "{}", load.name);
+            ensure!(look::counted(&self.broker, load.name).await? == Totals::of(&left), "{}", load.name);
             let moves = load.habits.moves;
             if moves {
                 let moved = look::look(&self.api, "graveyard").await?;
-                ensure!(look::counted(&self.broker, "graveyard").await? == Standing::of(&moved), "graveyard");
+                ensure!(look::counted(&self.broker, "graveyard").await? == Totals::of(&moved), "graveyard");
                 left.extend(moved);
             }
-            load.account.looked(&left);
-            let wrongs = load.account.wrongs_left(&left, load.expired);
-            let history = load.account.history(&wrongs);
-            ensure!(wrongs.is_empty(), "{}: {wrongs:?}; {history:?}", load.name);
-            let (told, seen) = (load.account.standing(load.expired), Standing::of(&left));
+            load.account.reconcile(&left);
+            let violations = load.account.violations_in(&left, load.expired);
+            let history = load.account.history(&violations);
+            ensure!(violations.is_empty(), "{}: {violations:?}; {history:?}", load.name);
+            let (told, seen) = (load.account.totals(load.expired), Totals::of(&left));
             let same = if moves { told.messages() == seen.messages() } else { told == seen };
             ensure!(same, "{} holds {seen:?}, and its clients' account says {told:?}", load.name);
         }
@@ -223,10 +223,10 @@ impl Test {
     async fn check_set(&self, when: &str) -> Result<()> {
         for load in SET.map(|name| self.plan.load(name)) {
             let (told, counted) =
-                (load.account.standing(load.expired), look::counted(&self.broker, load.name).await?);
+                (load.account.totals(load.expired), look::counted(&self.broker, load.name).await?);
             let name = load.name;
             ensure!(told == counted, "{when} {name} counts {counted:?}, and its account says {told:?}");
-            let seen = Standing::of(&look::look(&self.api, name).await?);
+            let seen = Totals::of(&look::look(&self.api, name).await?);
             ensure!(seen == counted, "{when} {name} counts {counted:?}, and a look finds {seen:?}");
         }
         Ok(())
@@ -279,23 +279,23 @@ impl Test {
     }
 
     /// What must never be and was, by channel.
-    fn wrongs(&self) -> Vec<String> {
-        let mut wrongs = Vec::new();
+    fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         for load in self.plan.loads.iter().filter(|load| !load.graveyard) {
-            let mut found = load.account.wrongs();
+            let mut found = load.account.violations();
             if load.habits.moves {
-                found.extend(load.account.too_often(FRAGILE_DELIVERIES_MAX));
+                found.extend(load.account.too_many_deliveries(FRAGILE_DELIVERIES_MAX));
             }
-            wrongs.extend(found.iter().map(|wrong| format!("{}: {wrong}", load.name)));
+            violations.extend(found.iter().map(|wrong| format!("{}: {wrong}", load.name)));
             if !found.is_empty() {
-                wrongs.push(format!("{:?}", load.account.history(&found)));
+                violations.push(format!("{:?}", load.account.history(&found)));
             }
         }
         let shared = SHARED.map(|name| self.plan.load(name).account.to_vec());
         let shared: Vec<&[Entry]> = shared.iter().map(Vec::as_slice).collect();
         let over_all = two_ids(&shared).into_iter().chain(not_in_all(&shared));
-        wrongs.extend(over_all.map(|wrong| format!("shared: {wrong}")));
-        wrongs
+        violations.extend(over_all.map(|wrong| format!("shared: {wrong}")));
+        violations
     }
 
     /// What there was of each, in words: a test of a load that was none shows nothing.
@@ -310,19 +310,19 @@ impl Test {
             summary.push(format!("{name}: {} stored, {} settled", counts.0, counts.1));
             ensure!(counts.0 > 20 && (counts.1 > 5 || *name == "short-dead"), "{name}: {counts:?}");
         }
-        let again = |event: &Event| matches!(event, Event::Came(Delivery { deliveries: 2.., .. }));
-        let moved = |event: &Event| matches!(event, Event::Came(Delivery { moved: true, .. }));
+        let again = |event: &Event| matches!(event, Event::Delivered(Delivery { deliveries: 2.., .. }));
+        let moved = |event: &Event| matches!(event, Event::Delivered(Delivery { moved: true, .. }));
         let happened = [
             count("letters", again),
             count("letters", |event| matches!(event, Event::Redriving)),
             count("letters", |event| matches!(event, Event::Renewed { .. })),
-            count("letters", |event| matches!(event, Event::Returned { .. })),
+            count("letters", |event| matches!(event, Event::Released { .. })),
             count("batches", |event| matches!(event, Event::Renewed { .. })),
             count("fragile", moved),
         ];
         summary.push(format!("{answered} answers, {cut} requests cut; {happened:?}"));
         ensure!(cut > KILLS && happened.iter().all(|count| *count > 0), "{cut} cut, {happened:?}");
-        let expired = self.plan.load("short-dead").account.standing(Expired::Die).dead;
+        let expired = self.plan.load("short-dead").account.totals(Expired::DeadLetter).dead;
         ensure!(expired > 0, "nothing expired");
         Ok(summary.join("\n"))
     }

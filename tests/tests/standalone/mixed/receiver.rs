@@ -120,7 +120,7 @@ impl Receiver {
         }
         let Some(answer) = self.api.once(request).await else {
             if self.habits.auto {
-                self.account.write(0, Event::TakenPerhaps);
+                self.account.write(0, Event::MaybeTaken);
             }
             return Ok(None);
         };
@@ -133,7 +133,7 @@ impl Receiver {
             return Ok(None);
         }
         let Some(key) = content::key_of(&answer.body, CONTENT_BYTES_MAX) else {
-            self.account.strange(format!("{} brought {} bytes", self.name, answer.body.len()));
+            self.account.unexpected(format!("{} brought {} bytes", self.name, answer.body.len()));
             return Ok(None);
         };
         let until_ms = if self.habits.auto { 0 } else { asked_ms + u64::from(lease_seconds) * 1000 };
@@ -145,7 +145,7 @@ impl Receiver {
             moved: self.graveyard,
         };
         ensure!(answer.headers.contains_key("message-dead-letter-cause") == self.graveyard, "{answer:?}");
-        self.account.write(key, Event::Came(delivery));
+        self.account.write(key, Event::Delivered(delivery));
         if self.habits.auto {
             self.account.write(key, Event::Ended(End::Settle));
             return Ok(None);
@@ -164,7 +164,7 @@ impl Receiver {
     /// An end was answered.
     fn ended(&self, message: &Message, end: End, done: bool) {
         let event = match done {
-            true if self.habits.moves && message.until_ms <= now_ms() => Event::EndedPerhaps,
+            true if self.habits.moves && message.until_ms <= now_ms() => Event::MaybeEnded,
             true => Event::Ended(end),
             false => Event::Refused,
         };
@@ -217,7 +217,7 @@ impl Receiver {
     }
 
     pub(super) async fn release(&self, message: &Message, delay: Option<u32>, counted: bool) -> Result<()> {
-        self.account.write(message.key, Event::Returning { counted });
+        self.account.write(message.key, Event::Releasing { counted });
         let delayed = delay.map_or(String::new(), |seconds| format!("delay={seconds}&"));
         let path = format!("{}/release?{delayed}uncounted={}", message.lease, !counted);
         let answer = self.api.until_answered(|| self.api.post(&path)).await?;
@@ -258,11 +258,12 @@ impl Receiver {
         let until_ms = asked_ms + u64::from(LEASE_SECONDS) * 1000;
         for item in answer.json::<PulledBatch>()?.messages {
             let Some(key) = content::key_of(&item.content.0, CONTENT_BYTES_MAX) else {
-                self.account.strange(format!("a batch brought {} bytes", item.content.0.len()));
+                self.account.unexpected(format!("a batch brought {} bytes", item.content.0.len()));
                 continue;
             };
             let (id, deliveries) = (id(&item.id)?, item.deliveries);
-            self.account.write(key, Event::Came(Delivery { id, deliveries, asked, until_ms, moved: false }));
+            self.account
+                .write(key, Event::Delivered(Delivery { id, deliveries, asked, until_ms, moved: false }));
             batch.push(Message { key, lease: item.head.lease.unwrap_or_default(), until_ms });
         }
         Ok(batch)
@@ -285,7 +286,7 @@ impl Receiver {
         ack.iter().for_each(|message| self.account.write(message.key, Event::Ending(End::Settle)));
         reject.iter().for_each(|message| self.account.write(message.key, Event::Ending(End::Reject)));
         for (message, _, counted) in &release {
-            self.account.write(message.key, Event::Returning { counted: *counted });
+            self.account.write(message.key, Event::Releasing { counted: *counted });
         }
         let all = Settlements {
             ack: ack.iter().map(lease).collect(),
@@ -336,7 +337,7 @@ impl Receiver {
 
 /// Given back; with a delay, nobody gets it before a time that lies a little after the broker's.
 fn returned(delay: Option<u32>) -> Event {
-    Event::Returned { due_ms: delay.map_or(0, |seconds| now_ms() + u64::from(seconds) * 1000) }
+    Event::Released { due_ms: delay.map_or(0, |seconds| now_ms() + u64::from(seconds) * 1000) }
 }
 
 /// Done, or refused because the lease is not good any more.

@@ -191,7 +191,7 @@ impl Sender {
                         self.answered.push(*message);
                     }
                     (429, _) => full.push(*message),
-                    _ => self.accounts[0].strange(format!("an item of a batch got {result:?}")),
+                    _ => self.accounts[0].unexpected(format!("an item of a batch got {result:?}")),
                 }
             }
             left = full;
@@ -237,7 +237,7 @@ impl Sender {
             (false, 201) if replayed => self.stored(message.key, &answer),
             _ => {
                 let what = if other { "something else under the key" } else { "a repeat" };
-                self.accounts[0].strange(format!("{what} of {:#x} got {}", message.key, answer.text()));
+                self.accounts[0].unexpected(format!("{what} of {:#x} got {}", message.key, answer.text()));
                 Ok(())
             }
         }

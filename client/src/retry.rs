@@ -216,7 +216,7 @@ mod tests {
         .await;
         assert!(matches!(result, Err(RetryFailure::Deadline { last: Some(_) })));
         assert!(start.elapsed() <= Duration::from_secs(60));
-        // The longest pauses that chance makes: 0.2 s and twice as long each time up to 12.8, then 20. Eight fit.
+        // The longest pauses with jitter: 0.2 s, then twice as long each time up to 12.8 s, then 20 s. Eight fit.
         assert!(tries >= 8, "{tries}");
     }
 

@@ -27,7 +27,6 @@ pub(crate) fn config(extra: &[CertificateDer<'static>], needed: bool) -> Result<
     }
     .with_no_client_auth();
     // HTTP/1.1 only: a parked pull costs a connection either way, and company proxies support nothing else.
-
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -17,12 +17,12 @@ pub(crate) enum Failure {
     Header(#[from] HeaderError),
     #[error("failed to send: {0}")]
     Send(#[from] SendError),
-    #[error("failed to send line {line}: {source}; {sent} messages before it were sent")]
+    #[error("failed to send line {line}: {source}; messages sent before it: {sent}")]
     SendLine { line: usize, sent: usize, source: SendError },
-    #[error("failed to send {count} messages, and sent {sent}; the first error: {first}")]
+    #[error("failed to send {count} messages; messages sent: {sent}; first error: {first}")]
     SendBatch { count: usize, sent: usize, first: SendError },
     #[error(
-        "line {line} is invalid: {reason}; write it like {{\"content\": \"seven bolts\"}}; {sent} messages before it were sent"
+        "line {line} is invalid: {reason}; write it like {{\"content\": \"seven bolts\"}}; messages sent before it: {sent}"
     )]
     Item { line: usize, sent: usize, reason: String },
     #[error("{0}")]

@@ -40,8 +40,8 @@ const MOMENTS: &[&str] = &["0.5", "60"];
 const NO_MOMENTS: &[&str] = &["0", "", "-1", "soon", "NaN", "inf"];
 const TEXT: &[&str] = &["a"];
 const NO_PATH: &[&str] = &[""];
-const FORMS: &[&str] = &["table", "json", "yaml"];
-const NO_FORMS: &[&str] = &["", "xml", "JSON"];
+const FORMATS: &[&str] = &["table", "json", "yaml"];
+const NO_FORMATS: &[&str] = &["", "xml", "JSON"];
 const HEADERS: &[&str] = &["Meta-a: 1"];
 const NO_HEADERS: &[&str] = &["", "Meta-a"];
 const CHANNELS: &[&str] = &["a/b"];
@@ -120,23 +120,23 @@ const ROWS: &[Row] = &[
     ),
     row("peek a/b", "--max", SOME_SECONDS, NO_SOME_SECONDS),
     row("peek a/b", "--after", TEXT, NO_PATH_OR_ANY),
-    row("peek a/b", "--output", FORMS, NO_FORMS),
+    row("peek a/b", "--output", FORMATS, NO_FORMATS),
     row("dead-letters list", "address", ADDRESSES, NO_ADDRESSES),
     row("dead-letters list a/b", "--max", SOME_SECONDS, NO_SOME_SECONDS),
     row("dead-letters list a/b", "--after", TEXT, NO_PATH_OR_ANY),
-    row("dead-letters list a/b", "--output", FORMS, NO_FORMS),
+    row("dead-letters list a/b", "--output", FORMATS, NO_FORMATS),
     row("dead-letters redrive --control-token-file=token", "channel", CHANNELS, NO_CHANNELS),
     row("dead-letters redrive a/b --control-token-file=token", "--limit", &["1"], &["0", "", "-1", "all"]),
     row("dead-letters redrive a/b --control-token-file=token", "--to", CHANNELS, NO_CHANNELS),
     row("dead-letters redrive a/b --control-token-file=token", "--control-url", TEXT, NO_PATH_OR_ANY),
     row("dead-letters redrive a/b", "--control-token-file", &["token"], NO_PATH),
-    row("dead-letters redrive a/b --control-token-file=token", "--output", FORMS, NO_FORMS),
+    row("dead-letters redrive a/b --control-token-file=token", "--output", FORMATS, NO_FORMATS),
     row("dead-letters purge --control-token-file=token", "channel", CHANNELS, NO_CHANNELS),
     row("dead-letters purge a/b --control-token-file=token", "--control-url", TEXT, NO_PATH_OR_ANY),
     row("dead-letters purge a/b", "--control-token-file", &["token"], NO_PATH),
-    row("dead-letters purge a/b --control-token-file=token", "--output", FORMS, NO_FORMS),
+    row("dead-letters purge a/b --control-token-file=token", "--output", FORMATS, NO_FORMATS),
     Row { adds: true, ..row("channel", "channels", CHANNELS, NO_CHANNELS) },
-    row("channel a/b", "--output", FORMS, NO_FORMS),
+    row("channel a/b", "--output", FORMATS, NO_FORMATS),
     row("completions", "shell", &["bash", "zsh"], &["", "cmd"]),
 ];
 

@@ -56,7 +56,7 @@ async fn a_refused_line_is_reported_with_the_number_of_sent_messages() {
     let pushed = run_with(&broker.url, &["push", "demo/orders", "--lines"], b"one\ntwo\nthree\n").await;
     assert_eq!(pushed.status.code(), Some(4));
     let said = stderr(&pushed);
-    assert!(said.contains("line 2") && said.contains("1 messages before it"), "{said}");
+    assert!(said.contains("line 2") && said.contains("messages sent before it: 1"), "{said}");
     assert_eq!(broker.log().seen.len(), 2);
 }
 

@@ -74,7 +74,7 @@ async fn once(receiver: &Receiver, args: &PullArgs, deadline: Duration) -> Resul
     Output::new(args.output_file.clone(), false, args.raw).write(&joined(&messages, args.lines)).await?;
     if args.no_settle {
         for message in messages {
-            let lease = message.keep();
+            let lease = message.into_lease();
             if args.output_file.is_some() {
                 output::write(
                     &mut stdout(),

@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Renew(RenewArgs),
     /// Send a request, wait for its reply, and write the reply's body to standard output
     Request(RequestArgs),
-    /// Reply to a request, in a command of `pull --exec`, which sets the environment variables below
+    /// Reply to a request; in a command of `pull --exec`, its environment provides the options
     Reply(ReplyArgs),
     /// Show messages without leasing them
     Peek(PeekArgs),

@@ -236,7 +236,6 @@ impl Receiver {
     }
 
     /// Waits until every received message is settled, released, rejected or lost, so that the program can exit.
-
     pub async fn drained(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

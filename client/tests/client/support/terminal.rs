@@ -34,7 +34,6 @@ impl Terminal {
         drop(self.commands);
         let (mut ours, mut shown) = (self.ours, Vec::new());
         // After all other ends are closed, a read fails at the end of the output.
-
         let _ = ours.read_to_end(&mut shown);
         shown
     }

@@ -11,16 +11,13 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 /// Subject of a certificate, as Kubernetes reads it: the common name is the user, organisations are groups.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The user.
     pub user: &'a str,
-    /// The user's group.
     pub group: Option<&'a str>,
 }
 
 /// A certificate and its key, as files in PEM.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// The certificate.
     pub certificate: PathBuf,
     /// Its private key, PKCS#8.
     pub key: PathBuf,

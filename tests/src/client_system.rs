@@ -62,7 +62,6 @@ impl ClientSystem {
         self.address
     }
 
-    /// The system's network namespace.
     pub fn namespace(&self) -> &str {
         self.namespace.name()
     }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Settings of a test run.
 #[derive(Debug, Clone, Parser)]
 pub struct Config {
     /// Set by most continuous integration services. Then a test that needs root is never skipped.
@@ -28,7 +27,6 @@ impl Config {
         Self::parse_from(["restante-tests"])
     }
 
-    /// Whether this is a run of continuous integration.
     pub fn is_ci(&self) -> bool {
         !matches!(self.ci.as_str(), "" | "0" | "false")
     }

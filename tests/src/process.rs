@@ -56,7 +56,6 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
-    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -66,7 +65,6 @@ impl Process {
         self.name == name
     }
 
-    /// Path of the log.
     pub fn log(&self) -> &Path {
         &self.log
     }

@@ -40,7 +40,6 @@ impl Tools {
         &self.built
     }
 
-    /// The path of a program.
     pub fn path(&self, program: &str) -> PathBuf {
         let given = self.assets.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
         given.unwrap_or_else(|| self.built.join(program))

@@ -10,14 +10,12 @@ use crate::{certificates::Authority, kubectl::Kubectl, process::Process, tools::
 /// Settings that the components of one cluster share.
 #[derive(Debug)]
 pub struct Context {
-    /// Programs of the control plane.
     pub tools: Tools,
     /// The cluster's folder. It is also held outside of the cluster's mount namespace, because it can only be removed
     /// there: inside, parts of it are mounted.
     pub folder: Arc<Folder>,
     /// Signs the certificates of all components.
     pub authority: Authority,
-    /// The administrator's `kubectl`.
     pub kubectl: Kubectl,
     /// The name of the cluster's network namespace, and of its pods' network.
     pub name: String,

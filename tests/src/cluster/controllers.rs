@@ -19,7 +19,6 @@ pub fn start_controller_manager(context: &Context) -> Result<Process> {
     context.start(name, &command)
 }
 
-/// Starts the scheduler.
 pub fn start_scheduler(context: &Context) -> Result<Process> {
     let name = "kube-scheduler";
     context.start(name, &with_kubeconfig(context, name)?)

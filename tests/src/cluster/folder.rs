@@ -23,7 +23,6 @@ impl Folder {
         Ok(Self { path })
     }
 
-    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }

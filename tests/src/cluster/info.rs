@@ -11,9 +11,7 @@ use crate::{helm::Helm, kubectl::Kubectl, tools::Tools};
 pub struct ClusterInfo {
     /// The cluster's network namespace, as in `ip netns`.
     pub network_namespace: String,
-    /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
-    /// Programs of the control plane.
     pub tools: Tools,
     /// containerd's socket, to import images.
     pub containerd_socket: PathBuf,

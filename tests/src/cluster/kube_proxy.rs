@@ -8,7 +8,6 @@ use serde_json::json;
 use super::{context::Context, kubeconfig, network};
 use crate::{certificates::Subject, process::Process};
 
-/// Starts kube-proxy.
 pub fn start(context: &Context) -> Result<Process> {
     let subject = Subject { user: "system:kube-proxy", group: None };
     let kubeconfig = kubeconfig::write(&context.folder, &context.authority, "kube-proxy", subject)?;

@@ -38,7 +38,6 @@ const NODE_READY_WITHIN: Duration = Duration::from_secs(90);
 /// Time for a component from SIGTERM to SIGKILL. Its state is discarded, so a graceful shutdown does not matter.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// A running cluster.
 #[derive(Debug)]
 pub struct Cluster {
     /// In the order of their shutdown.

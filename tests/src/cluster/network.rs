@@ -14,11 +14,8 @@ pub const PODS: &str = "10.88.0.0/24";
 pub const SERVICES: &str = "10.0.0.0/24";
 /// The first address of the range of Services: the Service of the API server.
 pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// The API server's port on the node.
 pub const API_PORT: u16 = 6443;
-/// The bridge's interface.
 pub const BRIDGE: &str = "cluster0";
-/// Name of the node.
 pub const NODE_NAME: &str = "node";
 
 /// Makes the namespace with its bridge and route.

@@ -25,7 +25,6 @@ pub enum Entry {
     Settled(u64),
 }
 
-/// A received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reception {
     /// The test's key.

@@ -103,7 +103,6 @@ impl Ledger {
     }
 }
 
-/// Numbers of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Pushes that the broker answered.

@@ -1,13 +1,10 @@
 //! Entries of an account.
 
-/// An entry of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Time of the entry.
     pub at_ms: u64,
     /// The test's key of the message; see [`super::super::key`].
     pub key: u64,
-    /// The message's event.
     pub event: Event,
 }
 
@@ -55,7 +52,6 @@ pub enum Event {
 /// The end of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It was settled.
     Settle,
     /// It was rejected, and is a dead letter.
     Reject,
@@ -64,33 +60,26 @@ pub enum End {
 /// Properties of a sent message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// The message group.
     pub group: Option<u32>,
-    /// Whether the message has a delay.
     pub delayed: bool,
-    /// The time to live.
     pub ttl_ms: Option<u64>,
     /// Bytes of the body and the kept headers.
     pub bytes: u64,
 }
 
-/// A delivered message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// The broker's id.
     pub id: u128,
     /// Number of deliveries, including this one.
     pub deliveries: u32,
     /// Number of entries when the pull began.
     pub asked: usize,
-    /// When the lease ends.
     pub until_ms: u64,
     /// Whether the dead-letter channel delivered it.
     pub moved: bool,
 }
 
 impl Entry {
-    /// The delivery, if the event is one.
     pub(super) fn delivery(&self) -> Option<&Delivery> {
         if let Event::Delivered(delivery) = &self.event { Some(delivery) } else { None }
     }

@@ -139,7 +139,6 @@ pub fn now_ms() -> u64 {
 }
 
 impl Account {
-    /// Adds an entry.
     pub fn write(&self, key: u64, event: Event) {
         self.entries().push(Entry { at_ms: now_ms(), key, event });
     }

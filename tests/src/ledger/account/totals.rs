@@ -9,9 +9,7 @@ use super::{End, Entry, Event, Terms, Violation};
 pub struct Remaining {
     /// The test's key of the message.
     pub key: u64,
-    /// The broker's id.
     pub id: u128,
-    /// State of the message.
     pub state: State,
     /// Bytes of the body and the kept headers.
     pub bytes: u64,
@@ -22,11 +20,9 @@ pub struct Remaining {
 pub enum State {
     /// Can be pulled.
     Ready,
-    /// Under a lease.
     Leased,
     /// In a delay.
     Delayed,
-    /// A dead letter.
     Dead,
 }
 
@@ -35,11 +31,9 @@ pub enum State {
 pub struct Totals {
     /// Messages that can be pulled.
     pub ready: u64,
-    /// Messages under a lease.
     pub leased: u64,
     /// Messages in a delay.
     pub delayed: u64,
-    /// Dead letters.
     pub dead: u64,
     /// Bytes of the bodies and kept headers of all messages.
     pub bytes: u64,
@@ -48,14 +42,11 @@ pub struct Totals {
 /// Effect of an expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {
-    /// The message is dropped.
     Drop,
-    /// The message becomes a dead letter.
     DeadLetter,
 }
 
 impl Totals {
-    /// Adds a message.
     pub fn add(&mut self, state: State, bytes: u64) {
         match state {
             State::Ready => self.ready += 1,
@@ -73,7 +64,6 @@ impl Totals {
         totals
     }
 
-    /// Number of messages in all states.
     pub fn messages(&self) -> u64 {
         self.ready + self.leased + self.delayed + self.dead
     }

@@ -18,8 +18,8 @@ use crate::{
 /// The headers to keep exceed the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the kept headers exceed the limit: {count} headers of {bytes} bytes, at most {KEPT_HEADERS_MAX} of \
-     {KEPT_HEADERS_BYTES_MAX} bytes; move large values to the body"
+    "the kept headers exceed a limit: {count} headers with {bytes} bytes, of at most {KEPT_HEADERS_MAX} headers with \
+     {KEPT_HEADERS_BYTES_MAX} bytes; put large values into the content"
 )]
 pub struct HeadersTooLarge {
     /// Number of headers to keep.

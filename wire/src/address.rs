@@ -26,16 +26,15 @@ pub struct Address(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Longer than [`ADDRESS_BYTES_MAX`].
-    #[error("it has {0} bytes, and an address has at most {ADDRESS_BYTES_MAX}")]
+    #[error("it has {0} bytes, which exceeds the limit of {ADDRESS_BYTES_MAX}")]
     TooLong(usize),
     /// Fewer than [`ADDRESS_SEGMENTS_MIN`] or more than [`ADDRESS_SEGMENTS_MAX`] segments.
     #[error(
-        "it has {0} segments between slashes, and an address has {ADDRESS_SEGMENTS_MIN} to \
-         {ADDRESS_SEGMENTS_MAX}: namespace/name, for example"
+        "it has {0} segments; an address has {ADDRESS_SEGMENTS_MIN} to {ADDRESS_SEGMENTS_MAX}, for example namespace/name"
     )]
     SegmentCount(usize),
     /// An empty segment: a leading, trailing or doubled `/`.
-    #[error("segment {0} is empty: an address neither begins nor ends with a slash, nor has two in a row")]
+    #[error("segment {0} is empty; remove the leading, trailing or doubled slash")]
     EmptySegment(usize),
     /// A segment with something else than lower-case letters, digits and inner hyphens.
     #[error(
@@ -115,7 +114,7 @@ impl std::borrow::Borrow<str> for Address {
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error| de::Error::custom(format!("{text:?} is no address: {error}")))
+        text.parse().map_err(|error| de::Error::custom(format!("the address {text:?} is invalid: {error}")))
     }
 }
 

@@ -102,10 +102,10 @@ impl LeftBecause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "the limit was reached",
-            Self::NoRoom => "the channel that they would go to has no room",
-            Self::Leased => "receivers hold them",
+            Self::NoRoom => "their target channel has no room",
+            Self::Leased => "receivers have leased them",
             Self::Unreadable => "the broker's disk cannot read them",
-            Self::OriginUnknown => "the channel that gave them up is gone; name another with --to",
+            Self::OriginUnknown => "the channel that they came from no longer exists; name another with --to",
         }
     }
 }

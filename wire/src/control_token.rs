@@ -17,7 +17,7 @@ pub enum ControlTokenError {
     Empty,
     /// Guessable.
     #[error(
-        "has fewer than {CONTROL_TOKEN_CHARACTERS_MIN} characters, those = at its end not counted, and can be guessed"
+        "has fewer than {CONTROL_TOKEN_CHARACTERS_MIN} characters (not counting = at its end) and can be guessed"
     )]
     TooShort,
     /// More than a header line holds.

@@ -1,19 +1,19 @@
-//! Why a message is a dead letter.
+//! The causes of dead letters.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a message is a dead letter.
+/// The cause of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadLetterCause {
-    /// It was delivered as often as the channel allows, and never settled.
+    /// The message reached the channel's `maxDeliveries` without a settle.
     MaxDeliveries,
-    /// A receiver rejected it.
+    /// A receiver rejected the message.
     Rejected,
-    /// Its time was over.
+    /// The message's time to live ended.
     Expired,
-    /// The broker's disk cannot read it.
+    /// The broker's disk cannot read the message.
     Unreadable,
 }
 
@@ -21,7 +21,7 @@ impl DeadLetterCause {
     /// Every cause.
     pub const ALL: [Self; 4] = [Self::MaxDeliveries, Self::Rejected, Self::Expired, Self::Unreadable];
 
-    /// The cause of this name.
+    /// The cause with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.as_str() == name)
     }

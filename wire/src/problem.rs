@@ -8,15 +8,15 @@ use crate::path;
 
 /// The media type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
-/// What a problem's `type` begins with; the name of the [`ProblemType`] follows. It identifies the type, and never changes; it
-/// is compared, and not asked for: the page is where the answer's `Link` leads, at the broker itself.
+/// The start of a problem's `type`; the name of the [`ProblemType`] follows. It identifies the type and never changes. Programs
+/// compare it and never fetch it: the page of the type is at the broker itself, where the answer's `Link` leads.
 pub const TYPE_BASE: &str = "https://restante.dev/errors/";
 
 /// The body of an error answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
-    /// [`TYPE_BASE`] and the name of the problem type: stable, made to be compared by programs.
+    /// [`TYPE_BASE`] and the name of the problem type: stable, for programs to compare.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "schema", schema(format = "uri"))]
     pub type_uri: String,
@@ -24,7 +24,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status code.
     pub status: u16,
-    /// What was wrong this time, where, and what to do.
+    /// What is wrong in this request, and what to do: for people, not for programs to compare.
     pub detail: String,
 }
 
@@ -41,10 +41,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Makes the enum, its names, its titles and its reader out of one table, so that none can be forgotten.
+/// Makes the enum, its names and its titles from one table, so that none can be forgotten.
 macro_rules! problem_types {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $title:literal;)+) => {
-        /// What can go wrong, as a client can tell it apart. Within `/v1`, types are only added.
+        /// The kinds of error answers. Within `/v1`, types are only added.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ProblemType {
             $($(#[doc = $doc])+ $variant,)+
@@ -68,111 +68,111 @@ macro_rules! problem_types {
 }
 
 problem_types! {
-    /// The path holds no address: see [`crate::Address`].
+    /// The path holds an invalid address: see [`crate::Address`].
     AddressMalformed = "address-malformed", "The address is malformed";
-    /// No channel has this address on this side.
+    /// No channel has this address on the side that the request needs.
     AddressUnknown = "address-unknown", "No channel has this address";
-    /// A query parameter that must be a number in bounds is none.
+    /// A query parameter has an invalid value.
     ParameterMalformed = "parameter-malformed", "A query parameter is malformed";
-    /// A query parameter that this broker does not know, and so cannot obey.
+    /// The path does not take this query parameter.
     ParameterUnknown = "parameter-unknown", "A query parameter is unknown";
-    /// A header with a meaning to the broker has none of its forms.
+    /// A header of the contract is invalid, unknown, or has no effect on the request.
     HeaderMalformed = "header-malformed", "A header is malformed";
-    /// More kept headers than a proxy would let through on the way back.
+    /// The message has more kept headers than proxies let through on the way to the receiver.
     HeadersTooLarge = "headers-too-large", "The message's headers are too large";
-    /// The body ended before the length that was announced.
+    /// The body ended before its announced length.
     BodyIncomplete = "body-incomplete", "The body ended early";
-    /// A body came with a request that takes none.
+    /// The request has a body, and its path takes none.
     BodyUnexpected = "body-unexpected", "This request takes no body";
-    /// The body came more slowly than the broker waits for it.
-    BodyTimeout = "body-timeout", "The body came too slowly";
-    /// The body is of a type that this path does not take.
+    /// The body arrived more slowly than the broker waits for it.
+    BodyTimeout = "body-timeout", "The body arrived too slowly";
+    /// The path does not take this media type, or not this compression.
     MediaTypeUnsupported = "media-type-unsupported", "The body's media type is not supported";
-    /// A body in a transfer coding besides `chunked`.
+    /// The request has a transfer coding other than `chunked`.
     TransferCodingUnsupported = "transfer-coding-unsupported", "The transfer coding is not supported";
-    /// A body that is not what the path takes.
+    /// The body is not what the path takes.
     BodyMalformed = "body-malformed", "The body is malformed";
-    /// An item of a batch that cannot be obeyed; the others are not affected.
+    /// One item of a batch is invalid; the other items are not affected.
     ItemMalformed = "item-malformed", "An item of the batch is malformed";
-    /// A batch of more items or bytes than are taken.
+    /// The batch has more items or bytes than the limit.
     BatchTooLarge = "batch-too-large", "The batch is too large";
-    /// A browser's page of an origin that is not listed.
-    OriginForbidden = "origin-forbidden", "Pages of this origin may not use the broker";
-    /// A browser's request that no script of a listed origin makes: a link, an element of a page, a prefetch.
-    BrowserForbidden = "browser-forbidden", "A browser may not make this request";
-    /// A host name that is not listed, under which a browser's page may have been led here.
-    HostForbidden = "host-forbidden", "The broker is not asked for by this host name";
-    /// The content is larger than the channel takes.
+    /// A page of an origin that is not in `--allowed-origins` made the request.
+    OriginForbidden = "origin-forbidden", "The origin is not allowed";
+    /// A browser made the request, but not a script of an allowed origin: a link, an element of a page, a prefetch.
+    BrowserForbidden = "browser-forbidden", "This browser request is not allowed";
+    /// The host name is not in `--allowed-hosts`; a page may have rebound its own name to the broker's address.
+    HostForbidden = "host-forbidden", "The host name is not allowed";
+    /// The message exceeds a limit on its own, however much room there is.
     MessageTooLarge = "message-too-large", "The message is too large";
-    /// The channel holds as much as it may.
+    /// The channel has reached its limit of messages or bytes.
     ChannelFull = "channel-full", "The channel is full";
-    /// More pushes than the channel takes in a second.
-    RateLimited = "rate-limited", "Messages are sent too fast";
-    /// More senders wait for room in the channel than may.
-    TooManySenders = "too-many-senders", "Too many senders wait";
-    /// The channel drains before it is deleted, and takes nothing any more.
-    ChannelClosing = "channel-closing", "The channel is being closed";
-    /// A push with the same key is still being stored.
-    IdempotencyInProgress = "idempotency-in-progress", "The same key is still being stored";
+    /// The channel has reached its limit of pushes per second.
+    RateLimited = "rate-limited", "The channel's rate limit is reached";
+    /// The limit of senders waiting for room in the channel is reached.
+    TooManySenders = "too-many-senders", "Too many senders are waiting";
+    /// The channel drains before it is deleted, and accepts no more messages.
+    ChannelClosing = "channel-closing", "The channel is being deleted";
+    /// A push with the same key is still waiting for room.
+    IdempotencyInProgress = "idempotency-in-progress", "A push with this idempotency key is in progress";
     /// The key was used for another message.
-    IdempotencyMismatch = "idempotency-mismatch", "The key was used for another message";
-    /// Something was stored under the key, and nobody knows what.
-    IdempotencyUnreadable = "idempotency-unreadable", "What was stored under the key cannot be read";
-    /// More receivers wait on the channel than may.
-    TooManyReceivers = "too-many-receivers", "Too many receivers wait";
-    /// The pull was repeated under its attempt id while it waited: the repeat has its place.
-    AttemptRepeated = "attempt-repeated", "The pull was repeated";
-    /// The attempt id is that of another pull, which still has its messages or still waits.
-    AttemptMismatch = "attempt-mismatch", "The attempt id was used for another pull";
-    /// The attempt's messages cannot be read any more: the receiver keeps their leases.
-    AttemptUnreadable = "attempt-unreadable", "What the pull got cannot be read any more";
-    /// The token was never issued, or was changed on the way.
-    LeaseUnknown = "lease-unknown", "No such lease was issued";
-    /// The lease ended; nobody has the message now.
-    LeaseExpired = "lease-expired", "The lease has ended";
-    /// This token gave the message back; nobody has it now.
+    IdempotencyMismatch = "idempotency-mismatch", "The idempotency key was used for another message";
+    /// A message was stored with this key, and its record cannot be read.
+    IdempotencyUnreadable = "idempotency-unreadable", "The message stored with this idempotency key cannot be read";
+    /// The limit of receivers waiting on the channel is reached.
+    TooManyReceivers = "too-many-receivers", "Too many receivers are waiting";
+    /// A repeat with the same attempt id took the place of this pull while it waited.
+    AttemptRepeated = "attempt-repeated", "A repeat took the place of this pull";
+    /// The attempt id belongs to a different pull, which still waits or still has its messages.
+    AttemptMismatch = "attempt-mismatch", "The attempt id belongs to a different pull";
+    /// The attempt's messages can no longer be read; the receiver keeps their leases.
+    AttemptUnreadable = "attempt-unreadable", "The messages of this attempt can no longer be read";
+    /// The broker did not issue this token, or it was changed on the way.
+    LeaseUnknown = "lease-unknown", "The lease is unknown";
+    /// The lease expired, and the message is not leased now.
+    LeaseExpired = "lease-expired", "The lease has expired";
+    /// The receiver released the message with this token, and it is not leased now.
     LeaseReleased = "lease-released", "The lease was released";
-    /// The lease ended and the message was leased again.
+    /// The lease ended, and the message was leased again.
     LeaseSuperseded = "lease-superseded", "The message was leased again";
-    /// The message is gone from the channel: there is nothing to give back or to renew.
-    MessageSettled = "message-settled", "The message was settled";
-    /// The channel that the lease belongs to was deleted.
+    /// The message is gone from the channel, so it can be neither released nor renewed.
+    MessageSettled = "message-settled", "The message is already settled";
+    /// The channel of the lease was deleted.
     ChannelDeleted = "channel-deleted", "The channel was deleted";
-    /// The broker's address store was never filled.
-    NotProgrammed = "not-programmed", "The broker has no channels yet";
-    /// The broker holds as many bodies in flight as it may.
+    /// The broker has not received any channel configuration yet.
+    NotProgrammed = "not-programmed", "The broker has no channel configuration yet";
+    /// A limit of the broker's memory, requests, connections or concurrent work is reached.
     Busy = "busy", "The broker is busy";
     /// The broker is shutting down.
     Draining = "draining", "The broker is shutting down";
-    /// The broker remembers as many idempotency keys as it may.
-    IdempotencyFull = "idempotency-full", "Too many idempotency keys are remembered";
-    /// The broker's disk is full: it can be emptied, not filled.
+    /// The limit of remembered idempotency keys is reached.
+    TooManyIdempotencyKeys = "too-many-idempotency-keys", "Too many idempotency keys are remembered";
+    /// The broker's disk is full: only operations that free space are accepted.
     StoreFull = "store-full", "The broker's disk is full";
     /// The broker's disk failed; the broker stops, and recovery decides what was stored.
     StoreFailed = "store-failed", "The broker's disk failed";
     /// No route has this path.
-    RouteUnknown = "route-unknown", "There is nothing at this path";
-    /// The path is known and the method is not.
-    MethodNotAllowed = "method-not-allowed", "This path does not take this method";
-    /// A defect of the broker.
-    Internal = "internal", "The broker made a mistake";
+    RouteUnknown = "route-unknown", "The path is unknown";
+    /// The path is known, but it does not take this method.
+    MethodNotAllowed = "method-not-allowed", "The method is not allowed on this path";
+    /// A bug in the broker.
+    Internal = "internal", "The request hit a bug of the broker";
 
-    /// Control API: the credential is missing or wrong.
+    /// Control API: the bearer token is missing or wrong.
     Unauthorized = "unauthorized", "The credential is missing or wrong";
-    /// Control API: a channel that cannot be obeyed.
-    ChannelInvalid = "channel-invalid", "The channel cannot be obeyed";
-    /// Control API: two channels with one source, destination or name.
-    ChannelConflict = "channel-conflict", "Two channels claim the same";
-    /// Control API: the channels are those of manifests, and the control API cannot change them.
-    ManifestsRule = "manifests-rule", "The channels are those of the manifests";
+    /// Control API: a channel's configuration is invalid, or there are too many channels.
+    ChannelInvalid = "channel-invalid", "The channel configuration is invalid";
+    /// Control API: two channels have the same source, destination, name or UID.
+    ChannelConflict = "channel-conflict", "Two channels claim the same address or name";
+    /// Control API: the channels come from manifest files, so the control API cannot change them.
+    ManagedByManifests = "managed-by-manifests", "The channels are managed by manifest files";
     /// Control API: no channel has this UID.
     ChannelUnknown = "channel-unknown", "No channel has this UID";
-    /// Control API: the channel holds messages and `force` was not said.
+    /// Control API: the channel holds messages, and the request does not have `force=true`.
     ChannelNotEmpty = "channel-not-empty", "The channel holds messages";
 }
 
 impl ProblemType {
-    /// The type of this name.
+    /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.name() == name)
     }
@@ -182,7 +182,7 @@ impl ProblemType {
         format!("{TYPE_BASE}{}", self.name())
     }
 
-    /// The path of the problem's page, at every broker.
+    /// The path of the type's page, the same at every broker.
     pub fn page(self) -> String {
         format!("{}{}", path::ERRORS, self.name())
     }

@@ -73,7 +73,7 @@ impl fmt::Debug for Revision {
 
 /// Why a text is no revision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a revision is 64 hexadecimal digits")]
+#[error("the revision is invalid; a revision is 64 hexadecimal digits")]
 pub struct RevisionError;
 
 impl FromStr for Revision {

@@ -61,19 +61,21 @@ impl PullRequest {
             None => false,
             Some("auto") => true,
             Some(other) => {
-                let detail =
-                    format!("the parameter ack={other} must be auto, or be left out to settle by the lease");
+                let detail = format!(
+                    "the parameter ack={other} is invalid; give auto, or leave it out to settle by the lease"
+                );
                 return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
             }
         };
         let attempt = header::receive_attempt_id(headers)?;
         if auto && attempt.is_some() {
-            let detail = "ack=auto and Receive-Attempt-Id exclude each other: what is settled at once cannot be had again";
+            let detail = "ack=auto and Receive-Attempt-Id exclude each other: messages settled at once cannot be delivered \
+                          again; leave one out";
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let lease_seconds = query.seconds("lease", 1)?;
         if auto && lease_seconds.is_some() {
-            let detail = "ack=auto and lease exclude each other: what is settled at once has no lease";
+            let detail = "ack=auto and lease exclude each other: messages settled at once have no lease; leave one out";
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let form = PullForm { batch_max, lease_seconds };

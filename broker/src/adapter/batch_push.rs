@@ -33,7 +33,7 @@ impl PushAdapter {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         let kind = Kind::of(&parts.headers)?;
-        meaning::expect_no_coding(&parts.headers, "batches are")?;
+        meaning::expect_no_coding(&parts.headers, "batches")?;
         meaning::expect_effects(&parts.headers, &[])?;
         meaning::expect_none_kept(&parts.headers)?;
         let body = Announced::new(body, &parts.headers);
@@ -89,8 +89,8 @@ impl PushAdapter {
         let max = self.message_bytes_max();
         if body.len() as u64 > max {
             let detail = format!(
-                "the content has {} bytes, and this channel takes {max} (limits.messageBytes): send less, or raise the \
-                 limit",
+                "the content has {} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send less, or \
+                 raise the limit",
                 body.len()
             );
             return Err(HttpError::new(ProblemType::MessageTooLarge, detail));
@@ -109,12 +109,13 @@ impl PushAdapter {
             HttpError::new(ProblemType::ItemMalformed, format!("{field} {reason}"))
         };
         let mut add = |field: &str, name: &str, value: &str| {
-            let name = HeaderName::try_from(name).map_err(|_| malformed(field, "is not a header's name"))?;
+            let name =
+                HeaderName::try_from(name).map_err(|_| malformed(field, "is not a valid header name"))?;
             if header::KEPT_ONCE.contains(&name.as_str()) && headers.contains_key(&name) {
                 return Err(malformed(field, "is given more than once; give it once"));
             }
             let value = HeaderValue::try_from(value).map_err(|_| {
-                malformed(field, "is not a header's value; it must be visible characters and spaces")
+                malformed(field, "is not a valid header value; use visible characters and spaces")
             })?;
             headers.append(name, value);
             Ok(())
@@ -132,8 +133,8 @@ impl PushAdapter {
         for (name, values) in &others {
             let (field, lower) = (format!("headers.{name}"), name.to_ascii_lowercase());
             if !self.keeps(&lower) {
-                let reason = "is not kept with messages; content-*, ce-*, meta-*, trace and reply headers are, and what its \
-                              channel names (keepHeaders)";
+                let reason = "is not kept with messages; use content-*, ce-*, meta-*, a trace or reply header, or one in the \
+                              channel's keepHeaders";
                 return Err(malformed(&field, reason));
             }
             if let Some((also, ..)) = fields.iter().find(|(_, kept, value)| *kept == lower && value.is_some())
@@ -179,8 +180,8 @@ impl Kind {
             Ok(Self::Frames)
         } else {
             let detail = format!(
-                "a batch is application/json or {FRAMES_CONTENT_TYPE}, and this one says {}",
-                named.unwrap_or("nothing")
+                "the Content-Type of the batch is not supported: {}; send application/json or {FRAMES_CONTENT_TYPE}",
+                named.unwrap_or("none")
             );
             Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail))
         }
@@ -196,9 +197,9 @@ impl Kind {
 
     /// The items, each with what is wrong with it; or what is wrong with all of it.
     fn read(self, bytes: &Bytes) -> Result<Vec<ReadItem>, HttpError> {
-        meaning::expect_not_gzip(bytes, "batches are")?;
+        meaning::expect_not_gzip(bytes, "batches")?;
         let malformed = |reason: &dyn std::fmt::Display| {
-            let detail = format!("the batch is malformed, and nothing was stored: {reason}");
+            let detail = format!("the batch is malformed: {reason}; nothing was stored");
             HttpError::new(ProblemType::BodyMalformed, detail)
         };
         match self {

@@ -83,7 +83,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
         return Ok(());
     }
     let detail = format!(
-        "the reason must be 1 to {} printable ASCII characters: it is told again in a header",
+        "the reason is invalid; give 1 to {} printable ASCII characters, because a header returns it",
         header::KEY_CHARACTERS_MAX
     );
     Err(HttpError::new(ProblemType::ParameterMalformed, detail))

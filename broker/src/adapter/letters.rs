@@ -78,7 +78,7 @@ impl Cursor {
         });
         cursor.ok_or_else(|| {
             let detail = format!(
-                "the parameter after={text} must be the field next of an answer before to the same state, as it is"
+                "the parameter after={text} is invalid; give the field next of an earlier answer for the same state, unchanged"
             );
             HttpError::new(ProblemType::ParameterMalformed, detail)
         })

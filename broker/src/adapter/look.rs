@@ -50,8 +50,9 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
         Some("delayed") => MessageState::Delayed,
         Some("dead") => MessageState::Dead,
         Some(other) => {
-            let detail =
-                format!("the parameter state={other} must be ready, leased, delayed, dead or dead-letters");
+            let detail = format!(
+                "the parameter state={other} is invalid; give ready, leased, delayed, dead or dead-letters"
+            );
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
     };
@@ -102,8 +103,9 @@ fn read_cursor(text: &str) -> Result<Sequence, HttpError> {
         _ => None,
     });
     first.ok_or_else(|| {
-        let detail =
-            format!("the parameter after={text} must be the field next of an answer before, as it is");
+        let detail = format!(
+            "the parameter after={text} is invalid; give the field next of an earlier answer, unchanged"
+        );
         HttpError::new(ProblemType::ParameterMalformed, detail)
     })
 }

@@ -151,16 +151,22 @@ impl Adapter {
 pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
     let text = uri.path().strip_prefix(prefix).unwrap_or_default();
     text.parse().map_err(|error| {
-        HttpError::new(ProblemType::AddressMalformed, format!("{text:?} is no address: {error}"))
+        HttpError::new(ProblemType::AddressMalformed, format!("the address {text:?} is invalid: {error}"))
     })
 }
 
 fn only_sent_to(address: &Address) -> HttpError {
-    refusal::one_sided(address, "sent to, and not asked for at,")
+    refusal::one_sided(
+        address,
+        "a destination and not a source: messages are sent to it; receive at the channel's source",
+    )
 }
 
 fn only_asked_for(address: &Address) -> HttpError {
-    refusal::one_sided(address, "asked for at, and not sent to,")
+    refusal::one_sided(
+        address,
+        "a source and not a destination: messages are received there; send to the channel's destination",
+    )
 }
 
 /// A header value of text that the broker made.

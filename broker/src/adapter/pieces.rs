@@ -48,7 +48,7 @@ pub(super) trait Messages: Send + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stopped {
     /// There is no memory for more.
-    #[error("there is no memory for the rest of the answer (--answer-memory)")]
+    #[error("the memory limit of answers is reached before the answer is complete (--answer-memory)")]
     Busy,
     /// The store failed.
     #[error(transparent)]

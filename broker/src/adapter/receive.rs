@@ -180,13 +180,12 @@ impl PullAdapter {
 }
 
 fn unreadable() -> HttpError {
-    let detail = "what was received under this Receive-Attempt-Id cannot be read by the broker's disk any more. Its lease goes on: \
-                  settle, release or reject it by the path in the first answer's Location, or receive under another id";
+    let detail = "the broker's disk can no longer read the messages of this Receive-Attempt-Id, but their leases continue; \
+                  settle, release or reject them by the first answer's Location, or use another id";
     HttpError::new(ProblemType::AttemptUnreadable, detail)
 }
 
 fn repeated() -> HttpError {
-    let detail =
-        "the pull was repeated under its Receive-Attempt-Id while it waited, and the repeat has its place";
+    let detail = "a repeat with the same Receive-Attempt-Id took the place of this pull while it waited; read the repeat's answer";
     HttpError::new(ProblemType::AttemptRepeated, detail)
 }

@@ -98,26 +98,29 @@ impl Said {
     fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
         let limits = &channel.config.limits;
         let (delay_name, ttl_name) = self.problem.names();
-        let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| match said {
+        let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| {
+            match said {
             Some(said) if said > max => Err(self.problem.error(format!(
-                "{what} is {said} s, and {} takes at most {max} s ({field}): say less, or raise the limit",
+                "{what} is {said} s, which exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
                 channel.config.qualified_name()
             ))),
             _ => Ok(()),
+        }
         };
         bounded(delay_name, self.delay_seconds, limits.max_delay_seconds, "limits.maxDelaySeconds")?;
         if limits.ttl_seconds > 0 {
             bounded(ttl_name, self.ttl_seconds, limits.ttl_seconds, "limits.ttlSeconds")?;
         }
         if self.ttl_seconds == Some(0) {
-            return Err(self.problem.error(format!("{ttl_name} is 0, and a message lives for at least 1 s")));
+            return Err(self.problem.error(format!("{ttl_name} is 0; give at least 1 s")));
         }
         let lives = self.ttl_seconds.or((limits.ttl_seconds > 0).then_some(limits.ttl_seconds));
         if let (Some(delay), Some(lives)) = (self.delay_seconds, lives)
             && delay >= lives
         {
             return Err(self.problem.error(format!(
-                "{delay_name} is {delay} s, and the message expires after {lives} s: it could never be received"
+                "{delay_name} is {delay} s, but the message expires after {lives} s and could never be received; give a \
+                 shorter delay"
             )));
         }
         Ok(())

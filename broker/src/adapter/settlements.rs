@@ -32,22 +32,22 @@ pub async fn settle_many(
     let (parts, body) = request.into_parts();
     Query::parse(parts.uri.query(), &[])?;
     if !header::content_type(&parts.headers)?.is_some_and(|of| of.eq_ignore_ascii_case("application/json")) {
-        let detail = "settlements are application/json; name it in Content-Type";
+        let detail = "the Content-Type of the settlements is not supported; send application/json";
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
-    meaning::expect_no_coding(&parts.headers, "settlements are")?;
+    meaning::expect_no_coding(&parts.headers, "settlements")?;
     // A client may repeat settlements as they are: a key is accepted, and changes nothing.
     meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);
     let body = body.read_batch(BATCH_BYTES_MAX, 1, &caller, context.body_timeout).await?;
-    meaning::expect_not_gzip(&body.bytes, "settlements are")?;
+    meaning::expect_not_gzip(&body.bytes, "settlements")?;
     let read = aside::read(&body.bytes, |bytes| json::read(bytes)).await;
     let settlements: Settlements = read.map_err(|fault| {
         if fault.is_too_many {
             return too_many();
         }
-        let detail = format!("the settlements are malformed, and nothing was done: {fault}");
+        let detail = format!("the settlements are malformed: {fault}; nothing was done");
         HttpError::new(ProblemType::BodyMalformed, detail)
     })?;
     let Settlements { ack, release, reject, renew } = &settlements;

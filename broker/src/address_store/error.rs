@@ -75,7 +75,7 @@ pub enum ApplyError {
     Conflict(#[from] Conflict),
     /// The channel was deleted.
     #[error(
-        "channel {channel} has the UID {uid}, which was deleted: leave it out, or create it anew, which gives it another UID"
+        "channel {channel} has the UID {uid} of a deleted channel; leave it out, or create it again, which gives it a new UID"
     )]
     Deleted {
         /// The deleted UID.
@@ -85,8 +85,8 @@ pub enum ApplyError {
     },
     /// What was stored to outlive a restart must not go with one because of a word, nor the other way round.
     #[error(
-        "channel {channel} is there with durability {is}, and cannot be given {asked}: leave it as it is, or delete it, \
-         with its messages, before you create it anew",
+        "the durability of channel {channel} cannot change from {is} to {asked}; keep it, or delete the channel with its \
+         messages and create it again",
         is = is.as_str(),
         asked = asked.as_str()
     )]
@@ -99,21 +99,19 @@ pub enum ApplyError {
         asked: Durability,
     },
     /// More channels than the broker takes.
-    #[error(
-        "a broker holds at most {CHANNELS_MAX} channels, and this would make {0}: use a second MessageBroker"
-    )]
+    #[error("{0} channels exceed the broker's limit of {CHANNELS_MAX}; use a second MessageBroker")]
     TooMany(usize),
     /// More orphans than the broker keeps.
     #[error(
-        "a broker holds at most {CHANNELS_AND_ORPHANS_MAX} channels and orphans, and this would make {0}: delete orphans that nobody needs"
+        "{0} channels and orphans exceed the broker's limit of {CHANNELS_AND_ORPHANS_MAX}; delete orphans that are not needed"
     )]
     TooManyOrphans(usize),
     /// Every channel number was given.
-    #[error("this store has given all its channel numbers: move to a new data folder")]
+    #[error("all channel numbers of this data folder are used; move to a new data folder")]
     NumbersExhausted,
     /// There is no room on the disk.
     #[error(
-        "there is no room on the disk for the change: {0}. Make room: enlarge the volume, or let a broker run without the change until messages were received"
+        "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without the change until messages were received"
     )]
     Full(io::Error),
     /// The disk took nothing of the change.
@@ -126,7 +124,7 @@ pub enum ApplyError {
     },
     /// The disk failed under this change or an earlier one, and only a restart can tell what it holds.
     #[error(
-        "the disk failed under a change of the addresses: the broker must be restarted to find out what was stored"
+        "the disk failed during a change of the address store; restart the broker, which then decides what was stored"
     )]
     Failed,
 }
@@ -163,15 +161,17 @@ impl Claim {
     fn advice(self) -> &'static str {
         match self {
             Self::Uid | Self::Name | Self::Source => "change one of them",
-            Self::Destination => "change one of them, or let all of them say sharedDestination: true",
-            Self::FullDestination => "at most 32 channels share a destination, so take it from one of them",
+            Self::Destination => "change one of them, or set sharedDestination: true in all of them",
+            Self::FullDestination => {
+                "at most 32 channels can share a destination, so remove it from one of them"
+            }
         }
     }
 }
 
 /// Two channels claim the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("channels {first} and {second} both claim the {claim} {value}: {}", claim.advice())]
+#[error("channels {first} and {second} both claim the {claim} {value}; {}", claim.advice())]
 pub struct Conflict {
     /// What they claim.
     pub claim: Claim,

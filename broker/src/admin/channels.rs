@@ -23,7 +23,7 @@ struct Family {
 const FAMILIES: [Family; 11] = [
     Family {
         name: "restante_channel_messages",
-        help: "Messages in the channel by state",
+        help: "Messages in the channel, by state",
         kind: "gauge",
         values: |sample| {
             let stats = stats(sample);
@@ -37,25 +37,25 @@ const FAMILIES: [Family; 11] = [
     },
     Family {
         name: "restante_channel_bytes",
-        help: "Bytes of the channel's contents and kept headers",
+        help: "Bytes of the contents and kept headers of the channel's messages",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).bytes)],
     },
     Family {
         name: "restante_channel_oldest_message_age_seconds",
-        help: "Age of the channel's oldest message; 0 when it is empty",
+        help: "Age in seconds of the channel's oldest message that is not a dead letter; 0 without one",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).oldest_message_age_seconds.unwrap_or(0))],
     },
     Family {
         name: "restante_channel_waiting_receivers",
-        help: "Receivers that wait on the channel",
+        help: "Receivers waiting for a message of the channel",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).waiting_receivers)],
     },
     Family {
         name: "restante_channel_waiting_senders",
-        help: "Senders that wait for room in the channel",
+        help: "Senders waiting for room in the channel",
         kind: "gauge",
         values: |sample| vec![("", stats(sample).waiting_senders)],
     },
@@ -67,13 +67,13 @@ const FAMILIES: [Family; 11] = [
     },
     Family {
         name: "restante_channel_expired_total",
-        help: "Messages of the channel whose time was over",
+        help: "Messages of the channel expired (TTL)",
         kind: "counter",
         values: |(_, counters, _)| vec![("", counters.expired.load(Relaxed))],
     },
     Family {
         name: "restante_channel_dropped_total",
-        help: "Messages of the channel that made room for newer ones",
+        help: "Messages of the channel dropped to make room for newer ones (whenFull: DropOldest)",
         kind: "counter",
         values: |(_, counters, _)| vec![("", counters.dropped.load(Relaxed))],
     },
@@ -85,7 +85,7 @@ const FAMILIES: [Family; 11] = [
     },
     Family {
         name: "restante_channel_delivered_total",
-        help: "Messages of the channel handed out, each time",
+        help: "Deliveries of the channel's messages, each counted",
         kind: "counter",
         values: |(_, counters, _)| vec![("", counters.delivered.load(Relaxed))],
     },

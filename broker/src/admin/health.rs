@@ -65,7 +65,7 @@ impl Health {
             self.started.elapsed().saturating_sub(Duration::from_millis(ticked.load(Relaxed)))
         };
         let all_run = self.ticked.iter().all(|ticked| silent(ticked) <= TICK_MAX);
-        if all_run { Ok(()) } else { Err("a thread of the channels has not run for 30 s") }
+        if all_run { Ok(()) } else { Err("a worker thread has not run for 30 s") }
     }
 
     /// Whether messages are taken and given.
@@ -75,7 +75,7 @@ impl Health {
         } else if self.drain.has_begun() {
             Err("shutting down")
         } else if !self.store.is_programmed() {
-            Err("not programmed: no operator and no manifest has told the channels yet")
+            Err("not programmed: no channel configuration received yet (from the operator or --manifests)")
         } else {
             Ok(())
         }

@@ -56,7 +56,7 @@ pub fn router(admin: Admin, browsers: &BrowserRules) -> Router {
         .fallback(async || {
             HttpError::new(
                 ProblemType::RouteUnknown,
-                "here are /livez, /readyz, /metrics and /metrics/channels",
+                "the path is unknown; the admin port has /livez, /readyz, /metrics and /metrics/channels",
             )
         })
         .with_state(admin)

@@ -31,17 +31,17 @@ pub struct Claim {
 pub enum Refusal {
     /// The lease expired, and no receiver has the message.
     #[error(
-        "the lease expired and the message is back in its channel, or a dead letter; pull again, and renew leases in time"
+        "the lease has expired, and the message is back in its channel or a dead letter; pull again, and renew leases in time"
     )]
     Expired,
     /// This lease was released, and no receiver has the message.
-    #[error("the lease was released; pull the message again")]
+    #[error("the lease was released; pull again for a new lease")]
     Released,
     /// The message was leased again.
-    #[error("the lease expired and the message was leased again, possibly to another receiver")]
+    #[error("the lease has ended and the message was leased again, under a newer token; drop this lease")]
     Superseded,
     /// The message has left the channel.
-    #[error("the message was settled; there is nothing left to release or renew")]
+    #[error("the message is already settled, rejected or expired; drop the lease")]
     Settled,
 }
 

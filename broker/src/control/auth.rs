@@ -16,7 +16,7 @@ pub(super) async fn require(State(token): State<Token>, request: Request, next: 
     if bearer(request.headers()).is_some_and(|claimed| token.is(claimed)) {
         return next.run(request).await;
     }
-    let detail = "the control port takes `Authorization: Bearer` with the token of --control-token-file";
+    let detail = "the bearer token is missing or wrong; send `Authorization: Bearer` with the token of --control-token-file";
     let mut response = HttpError::new(ProblemType::Unauthorized, detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response

@@ -52,7 +52,8 @@ const STALL: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(
-        "the client took less than {} MiB a second, and its backup holds up the reuse of the disk: take it on a faster way",
+        "the client read less than {} MiB per second, and a backup in progress keeps disk space from being reused; use a \
+         faster connection",
         BYTES_PER_SECOND_MIN >> 20
     )]
     Slow,
@@ -73,7 +74,8 @@ enum Ended {
 /// Answers with the archive.
 pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Result<Response, HttpError> {
     let Ok(turn) = control.backup_turn.clone().try_lock_owned() else {
-        let detail = "another backup is under way, and there is one at a time: try again when it is over";
+        let detail =
+            "another backup is in progress, and the limit is one at a time; try again when it is finished";
         return Err(HttpError::new(ProblemType::Busy, detail));
     };
     // A log that has failed says so here, where it can be told by a status code.
@@ -94,7 +96,7 @@ pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Re
         sent.poll_recv(context).map(|piece| match piece {
             Some(Piece::Bytes(bytes)) => Some(Ok(bytes)),
             Some(Piece::Last) => None,
-            None => Some(Err(io::Error::other("the backup ended early: the broker's log says why"))),
+            None => Some(Err(io::Error::other("the backup ended early; the broker's log says why"))),
         })
     });
     let headers = [

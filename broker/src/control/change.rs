@@ -38,7 +38,10 @@ pub(super) async fn put<C: Channels>(
     if channel.uid != uid {
         return Err(HttpError::new(
             ProblemType::BodyMalformed,
-            format!("the path names the channel {uid} and the body {}", channel.uid),
+            format!(
+                "the path names the channel {uid}, but the body names {}; send the same UID in both",
+                channel.uid
+            ),
         ));
     }
     apply(control, move |store| store.put(channel)).await

@@ -43,7 +43,7 @@ pub(super) fn not_done(error: WorkFailed) -> HttpError {
 
 /// The key was used for something else.
 pub(super) fn other_work() -> HttpError {
-    let detail = "something else was asked for under this Idempotency-Key: each work needs a key of its own";
+    let detail = "this Idempotency-Key was used for another operation; use a separate key for each operation";
     HttpError::new(ProblemType::IdempotencyMismatch, detail)
 }
 
@@ -54,31 +54,36 @@ pub(super) fn too_many_syncs() -> HttpError {
 }
 
 /// The channels come from manifests.
-pub(super) fn manifests_rule() -> HttpError {
-    let detail = "this broker's channels are those of its manifests (--manifests): change those, and send it SIGHUP; a channel \
-                  is deleted with its messages while the broker runs without --manifests";
-    HttpError::new(ProblemType::ManifestsRule, detail)
+pub(super) fn managed_by_manifests() -> HttpError {
+    let detail = "the channels of this broker are managed by manifest files (--manifests); change the files and send SIGHUP; a \
+                  channel is deleted with its messages while the broker runs without --manifests";
+    HttpError::new(ProblemType::ManagedByManifests, detail)
 }
 
 /// A defect of the broker: whoever panicked has said why in the log.
 pub(super) fn panicked(_: JoinError) -> HttpError {
-    HttpError::new(ProblemType::Internal, "the change was not carried through: the broker's log says why")
+    HttpError::new(
+        ProblemType::Internal,
+        "the change was not completed because of a bug of the broker; see its log",
+    )
 }
 
 /// Nothing has this UID.
 pub(super) fn unknown(uid: Uuid) -> HttpError {
-    HttpError::new(ProblemType::ChannelUnknown, format!("no channel and no orphan has the UID {uid}"))
+    HttpError::new(ProblemType::ChannelUnknown, format!("no channel or orphan has the UID {uid}"))
 }
 
 /// The channel, or the orphan, still has messages.
 pub(super) fn not_empty(uid: Uuid, messages: u64, is_orphan: bool) -> HttpError {
     let detail = if is_orphan {
         format!(
-            "orphan {uid} holds {messages} messages, and nobody can ask for them: make the channel again, or say force=true to drop \
-             them; restante-broker dump tells what is in them"
+            "orphan {uid} holds {messages} messages, which no receiver can reach; create its channel again, or drop them with \
+             force=true (restante-broker dump shows them)"
         )
     } else {
-        format!("channel {uid} holds {messages} messages: have them received, or say force=true to drop them")
+        format!(
+            "channel {uid} holds {messages} messages; receive and settle them, or drop them with force=true"
+        )
     };
     HttpError::new(ProblemType::ChannelNotEmpty, detail)
 }

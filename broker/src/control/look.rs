@@ -68,5 +68,6 @@ async fn lines<C: Channels>(channels: &C, entries: Vec<Arc<ChannelEntry>>) -> Re
 
 /// The UID in a path.
 pub(super) fn uid(text: &str) -> Result<Uuid, HttpError> {
-    text.parse().map_err(|_| HttpError::new(ProblemType::ParameterMalformed, format!("{text:?} is no UID")))
+    text.parse()
+        .map_err(|_| HttpError::new(ProblemType::ParameterMalformed, format!("the UID {text:?} is invalid")))
 }

@@ -53,7 +53,7 @@ struct Control<C> {
     /// Works on messages that were done, one at a time.
     answers: Arc<Mutex<Answers>>,
     /// The set is that of manifests, and cannot be changed from here.
-    manifests_rule: bool,
+    managed_by_manifests: bool,
     /// The data folder.
     folder: Arc<Path>,
     /// Whose turn it is to take a backup.
@@ -63,15 +63,24 @@ struct Control<C> {
 
 impl<C: Clone> Clone for Control<C> {
     fn clone(&self) -> Self {
-        let Self { store, channels, turn, sync_turns, answers, manifests_rule, folder, backup_turn, tasks } =
-            self;
+        let Self {
+            store,
+            channels,
+            turn,
+            sync_turns,
+            answers,
+            managed_by_manifests,
+            folder,
+            backup_turn,
+            tasks,
+        } = self;
         Self {
             store: store.clone(),
             channels: channels.clone(),
             turn: turn.clone(),
             sync_turns: sync_turns.clone(),
             answers: answers.clone(),
-            manifests_rule: *manifests_rule,
+            managed_by_manifests: *managed_by_manifests,
             folder: folder.clone(),
             backup_turn: backup_turn.clone(),
             tasks: tasks.clone(),
@@ -85,7 +94,7 @@ pub fn router<C: Channels>(
     store: AddressStore,
     channels: C,
     token: Token,
-    manifests_rule: bool,
+    managed_by_manifests: bool,
     folder: &Path,
 ) -> Router {
     let control = Control {
@@ -94,7 +103,7 @@ pub fn router<C: Channels>(
         turn: Arc::default(),
         sync_turns: Arc::new(Semaphore::new(SYNCS_AT_ONCE)),
         answers: Arc::default(),
-        manifests_rule,
+        managed_by_manifests,
         folder: folder.into(),
         backup_turn: Arc::default(),
         tasks: TaskTracker::new(),
@@ -125,8 +134,8 @@ impl<C: Channels> Control<C> {
         T: Send + 'static,
         F: Future<Output = Result<T, HttpError>> + Send + 'static,
     {
-        if self.manifests_rule {
-            return Err(errors::manifests_rule());
+        if self.managed_by_manifests {
+            return Err(errors::managed_by_manifests());
         }
         let turn = self.turn.clone();
         let change = change(self.clone());
@@ -152,8 +161,8 @@ async fn unknown_route(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::RouteUnknown,
         format!(
-            "there is nothing at {}: the control API has {}, {}, {} and {}, and for a channel {}{{uid}}, also with /stats, /redrive \
-             and /purge behind it",
+            "the path {} is unknown; the control API has {}, {}, {} and {}, and for each channel {}{{uid}} with /stats, /redrive \
+             and /purge",
             uri.path(),
             path::CONTROL_REVISION,
             path::CONTROL_STATS,
@@ -167,6 +176,6 @@ async fn unknown_route(uri: Uri) -> HttpError {
 async fn wrong_method(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::MethodNotAllowed,
-        format!("{} does not take this method: the header Allow names those that it does", uri.path()),
+        format!("the method is not allowed on {}; use one of the header Allow", uri.path()),
     )
 }

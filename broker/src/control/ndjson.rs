@@ -61,7 +61,7 @@ impl Lines {
         if !line.is_empty() {
             if self.channels.len() == CHANNELS_MAX {
                 return Err(malformed(format!(
-                    "more than {CHANNELS_MAX} channels: use a second MessageBroker"
+                    "the set exceeds the limit of {CHANNELS_MAX} channels; use a second MessageBroker"
                 )));
             }
             self.channels.push(parse(line, &format!("line {}", self.number))?);
@@ -77,11 +77,11 @@ impl Lines {
 }
 
 fn parse(text: &[u8], place: &str) -> Result<ChannelConfig, HttpError> {
-    json::read(text).map_err(|fault| malformed(format!("{place} holds no valid channel: {fault}")))
+    json::read(text).map_err(|fault| malformed(format!("{place} is not a valid channel: {fault}")))
 }
 
 fn too_long(place: &str) -> HttpError {
-    malformed(format!("{place} is longer than {LINE_BYTES_MAX} bytes, and no channel is"))
+    malformed(format!("{place} exceeds the limit of {LINE_BYTES_MAX} bytes"))
 }
 
 fn malformed(detail: String) -> HttpError {

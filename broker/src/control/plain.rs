@@ -37,7 +37,7 @@ async fn checked(parts: &Parts, body: Body) -> Result<Body, HttpError> {
     // What may be said twice needs no key, and may have one.
     expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     if takes_body(parts) {
-        expect_no_coding(&parts.headers, "bodies of the control API are")?;
+        expect_no_coding(&parts.headers, "the control API")?;
         return Ok(body);
     }
     body::none(body::expect_none(body, NO_BODY_WITHIN)?).await?;

@@ -141,7 +141,7 @@ async fn read(body: Body) -> Result<Bytes, HttpError> {
         if bytes.len() <= LINE_BYTES_MAX {
             return Ok(());
         }
-        let detail = format!("the body exceeds {LINE_BYTES_MAX} bytes");
+        let detail = format!("the body exceeds the limit of {LINE_BYTES_MAX} bytes");
         Err(HttpError::new(ProblemType::BodyMalformed, detail))
     })
     .await?;

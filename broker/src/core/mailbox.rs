@@ -27,7 +27,9 @@ pub enum WorkFailed {
     #[error(transparent)]
     Store(#[from] StoreFailed),
     /// The log has no room for the records of the operation.
-    #[error("the disk is full; enlarge the volume, or settle messages to free room")]
+    #[error(
+        "the broker's disk is full: there is no room for this operation; receive and settle messages, or enlarge the volume"
+    )]
     NoRoom,
 }
 

@@ -232,10 +232,10 @@ fn busy(caller: &Caller) -> HttpError {
 fn incomplete(bytes: u64, of: &str, error: &axum::Error, outcome: &str) -> HttpError {
     if is_malformed(error) {
         let detail =
-            format!("the body's chunks are malformed after {bytes} bytes ({error}); {outcome}: mend them");
+            format!("the body's chunked encoding is malformed after {bytes} bytes ({error}); {outcome}");
         return HttpError::new(ProblemType::BodyMalformed, detail);
     }
-    let detail = format!("the body ended after {bytes}{of} bytes ({error}); {outcome}: send it again");
+    let detail = format!("the body ended after {bytes}{of} bytes ({error}); {outcome}; send it again");
     HttpError::new(ProblemType::BodyIncomplete, detail)
 }
 
@@ -252,8 +252,8 @@ fn is_malformed(error: &axum::Error) -> bool {
 
 fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
     let detail = format!(
-        "{bytes} bytes of the body came in {seconds} s, and a body must come at {} bytes a second after its first moments \
-         (--body-timeout); {outcome}: send it again",
+        "the body arrived too slowly: {bytes} bytes in {seconds} s; after --body-timeout the minimum is {} bytes per second; \
+         {outcome}; send it again",
         progress::BYTES_PER_SECOND_MIN
     );
     HttpError::new(ProblemType::BodyTimeout, detail)
@@ -261,7 +261,8 @@ fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
 
 fn message_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!(
-        "the content has {size} bytes or more, and this channel takes {max} (limits.messageBytes): send less, or raise the limit"
+        "the content has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send less, or \
+         raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)
 }
@@ -272,14 +273,15 @@ fn beyond_memory(of: Kind, size: u64, max: u64) -> HttpError {
         Kind::Batch => (ProblemType::BatchTooLarge, "batch", "send several"),
     };
     let detail = format!(
-        "the {what} has {size} bytes or more, and one request may have {max} of the memory of bodies (--body-memory): {instead}, \
-         or raise the limit"
+        "the {what} has {size} bytes or more, which exceeds the memory that one request may take: {max} bytes (--body-memory); \
+         {instead}, or raise the limit"
     );
     HttpError::new(kind, detail)
 }
 
 fn batch_too_large(size: u64, max: u64) -> HttpError {
-    let detail = format!("the batch has {size} bytes or more, and {max} are taken at a time: send several");
+    let detail =
+        format!("the batch has {size} bytes or more, which exceeds the limit of {max}; send several");
     HttpError::new(ProblemType::BatchTooLarge, detail)
 }
 

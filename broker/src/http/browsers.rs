@@ -73,8 +73,8 @@ impl BrowserRules {
             Some(host) => Err(HttpError::new(
                 ProblemType::HostForbidden,
                 format!(
-                    "the broker is not asked for by the name {:?}: ask by its IP address or localhost, or list the name \
-                     (--allowed-hosts)",
+                    "the host name {:?} is not allowed; use the broker's IP address or localhost, or add the name to \
+                     --allowed-hosts",
                     name_of(host)
                 ),
             )),
@@ -82,7 +82,7 @@ impl BrowserRules {
             None if request.version() < Version::HTTP_11 => Ok(()),
             None => Err(HttpError::new(
                 ProblemType::HeaderMalformed,
-                "the header Host is missing or no text (RFC 9112 section 3.2): say it",
+                "the header Host is missing or invalid (RFC 9112 section 3.2); send the name or address of the broker",
             )),
         }
     }
@@ -92,8 +92,7 @@ impl BrowserRules {
             let origin = origin.to_str().unwrap_or("?");
             if !self.lists_origin(origin) {
                 let detail = format!(
-                    "pages of the origin {origin:?} may not use this broker: list it (--allowed-origins), or ask without a \
-                     browser"
+                    "the origin {origin:?} is not allowed; add it to --allowed-origins, or use a client that is not a browser"
                 );
                 return Err(HttpError::new(ProblemType::OriginForbidden, detail));
             }
@@ -107,7 +106,7 @@ impl BrowserRules {
         let headers = request.headers();
         if headers.contains_key(&SEC_PURPOSE) {
             return Err(browser_forbidden(
-                "the browser prefetches what nobody has asked for yet (Sec-Purpose); use fetch() when the answer is wanted"
+                "the request is a prefetch by a browser (Sec-Purpose), which is not allowed; use fetch() in a page"
                     .into(),
             ));
         }
@@ -119,7 +118,7 @@ impl BrowserRules {
             }
             if !(is_read && is_under(path, &OPENED_PAGES)) {
                 return Err(browser_forbidden(format!(
-                    "{path} is not a page to open in a browser (Sec-Fetch-Mode: navigate); use curl or another client"
+                    "opening {path} in a browser is not allowed (Sec-Fetch-Mode: navigate); use curl or another client"
                 )));
             }
         }
@@ -127,8 +126,8 @@ impl BrowserRules {
             let asked_by_script = is_mode("cors") && headers.contains_key(ORIGIN);
             if site != "same-origin" && site != "none" && !asked_by_script {
                 return Err(browser_forbidden(
-                    "a link or an element of another site makes the request (Sec-Fetch-Site); use fetch() in a page whose \
-                     origin is listed (--allowed-origins), or ask without a browser"
+                    "a link or an element of another site made the request (Sec-Fetch-Site), which is not allowed; use fetch() \
+                     in a page of an allowed origin (--allowed-origins), or a client that is not a browser"
                         .into(),
                 ));
             }

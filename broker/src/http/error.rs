@@ -64,7 +64,7 @@ pub fn status(kind: ProblemType) -> StatusCode {
         P::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
         P::ChannelConflict
         | P::ChannelNotEmpty
-        | P::ManifestsRule
+        | P::ManagedByManifests
         | P::IdempotencyInProgress
         | P::IdempotencyUnreadable
         | P::AttemptRepeated
@@ -85,9 +85,12 @@ pub fn status(kind: ProblemType) -> StatusCode {
         P::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         P::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         P::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
-        P::NotProgrammed | P::Busy | P::Draining | P::IdempotencyFull | P::StoreFull | P::StoreFailed => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        P::NotProgrammed
+        | P::Busy
+        | P::Draining
+        | P::TooManyIdempotencyKeys
+        | P::StoreFull
+        | P::StoreFailed => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -100,7 +103,7 @@ pub fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
         // The first push is stored within a sync, and the bucket of a rate is filled each second.
         P::IdempotencyInProgress | P::RateLimited => Some(1),
         // Somebody has to make room first.
-        P::ChannelFull | P::TooManySenders | P::IdempotencyFull | P::StoreFull => Some(5),
+        P::ChannelFull | P::TooManySenders | P::TooManyIdempotencyKeys | P::StoreFull => Some(5),
         // The broker restarts and recovers.
         P::StoreFailed => Some(10),
         _ => None,

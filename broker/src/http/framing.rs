@@ -21,13 +21,15 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     let host = host(request.headers())?;
     let (version, uri) = (request.version(), request.uri());
     match (host, uri.authority()) {
-        (None, None) if version >= Version::HTTP_2 => Err(malformed("the request names no :authority")),
+        (None, None) if version >= Version::HTTP_2 => {
+            Err(malformed("the pseudo-header :authority is missing; send it"))
+        }
         // HTTP/2 has the name in `:authority`, and needs no Host besides.
         (None, _) if version == Version::HTTP_11 => {
             Err(malformed("the header Host is missing (RFC 9112 section 3.2); send it once"))
         }
         (Some(host), Some(target)) if !is_same(host, target, uri.scheme()) => Err(malformed(&format!(
-            "the header Host says {host:?} and the request's target {:?}; send the same in both",
+            "the header Host is {host:?}, but the request's target is {:?}; send the same in both",
             target.as_str()
         ))),
         _ => Ok(()),
@@ -54,7 +56,7 @@ pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
         }
     }
     if chunked > 1 {
-        return Err(malformed("the header Transfer-Encoding says chunked more than once; send it once"));
+        return Err(malformed("the header Transfer-Encoding names chunked more than once; send it once"));
     }
     Ok(())
 }
@@ -81,7 +83,7 @@ fn read(value: &HeaderValue) -> Result<&str, HttpError> {
     // Who names a user there wants to be taken for another host: http://localhost@example.com.
     if !is_port || text.contains(['@', '/', '?', '#', '\\', ',']) {
         return Err(malformed(&format!(
-            "the header Host is invalid: {text:?}; send a name or address, and maybe a port"
+            "the header Host is invalid: {text:?}; send a host name or address, with or without a port"
         )));
     }
     Ok(text)

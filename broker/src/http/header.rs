@@ -54,7 +54,7 @@ pub fn restante_settle(headers: &HeaderMap) -> Result<bool, HttpError> {
         None => Ok(false),
         Some(value) if value == "yes" => Ok(true),
         Some(_) => {
-            Err(malformed("Restante-Settle", "is invalid; the only value is \"Restante-Settle: yes\""))
+            Err(malformed("Restante-Settle", "is invalid; the only valid line is \"Restante-Settle: yes\""))
         }
     }
 }
@@ -69,7 +69,7 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     }
     // A lease that goes into the answer's header must not end it.
     if let Some(bad) = leases.iter().find(|lease| !is_visible(lease, LEASE_CHARACTERS_MAX)) {
-        let reason = format!("names an invalid lease: {bad:?}; give its token, or what Location said");
+        let reason = format!("names an invalid lease: {bad:?}; give the token, or the value of Location");
         return Err(malformed("Acknowledge", &reason));
     }
     if leases.is_empty() && headers.contains_key(&ACKNOWLEDGE) {
@@ -140,10 +140,10 @@ fn string(
     let string = if text.starts_with('"') {
         let item = sfv::Parser::new(text)
             .parse::<sfv::Item>()
-            .map_err(|error| malformed(&format!("is no structured-field string: {error}")))?;
+            .map_err(|error| malformed(&format!("is not a valid structured-field string: {error}")))?;
         match item.bare_item {
             sfv::BareItem::String(string) => string.as_str().to_owned(),
-            _ => return Err(malformed("must be a string")),
+            _ => return Err(malformed("must be a structured-field string")),
         }
     } else {
         text.to_owned()
@@ -176,8 +176,9 @@ pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
             let (name, wanted) = preference.split_once('=').unwrap_or((preference, ""));
             if name.trim().eq_ignore_ascii_case("wait") {
                 let wanted = wanted.trim().trim_matches('"');
-                let seconds = query::seconds(wanted)
-                    .ok_or_else(|| malformed("Prefer", &format!("says wait={wanted}; give whole seconds")))?;
+                let seconds = query::seconds(wanted).ok_or_else(|| {
+                    malformed("Prefer", &format!("has an invalid wait={wanted}; give whole seconds"))
+                })?;
                 if found.replace(seconds).is_some() {
                     return Err(malformed("Prefer", "gives wait more than once; give it once"));
                 }

@@ -18,14 +18,18 @@ const OBEYED: [(&str, &str, &str); 7] = [
     (
         IDEMPOTENCY_KEY,
         "Idempotency-Key",
-        "a batch has idempotencyKey in each item, a pull has Receive-Attempt-Id",
+        "in a batch use idempotencyKey of each item, for a pull Receive-Attempt-Id",
     ),
     (MESSAGE_GROUP, "Message-Group", "send it with a push, or as group of an item"),
     (MESSAGE_DELAY, "Message-Delay", "send it with a push, or as delaySeconds of an item"),
     (MESSAGE_TTL, "Message-TTL", "send it with a push, or as ttlSeconds of an item"),
-    (ACKNOWLEDGE, "Acknowledge", "send it with a pull that is no stream, or settle by POST /v1/settlements"),
-    (RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", "send it with a pull that is no stream"),
-    (RESTANTE_SETTLE, "Restante-Settle", "send it with ack=auto of a pull that is no stream"),
+    (
+        ACKNOWLEDGE,
+        "Acknowledge",
+        "send it with a pull that is not a stream, or settle by POST /v1/settlements",
+    ),
+    (RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", "send it with a pull that is not a stream"),
+    (RESTANTE_SETTLE, "Restante-Settle", "send it with ack=auto of a pull that is not a stream"),
 ];
 /// What the contract's own headers begin with: a name that begins so and is not known is misspelt, or newer than this broker.
 const OWN_PREFIXES: [&str; 7] =
@@ -45,7 +49,7 @@ pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpEr
         if !ANSWERED.contains(&name) {
             let hint = did_you_mean(name, OBEYED.iter().map(|(_, called, _)| *called));
             return Err(malformed(format!(
-                "the header {name:?} is unknown{hint}; leave it out, or begin it with Meta-"
+                "the header {name:?} is unknown{hint}; leave it out, or begin its name with Meta-"
             )));
         }
     }
@@ -63,7 +67,7 @@ pub fn expect_none_kept(headers: &HeaderMap) -> Result<(), HttpError> {
     }
 }
 
-/// Refuses a body that says that it is compressed. `what` begins the sentence: "batches are".
+/// Refuses a body whose `Content-Encoding` names a compression. `what` names the kind of body, such as "batches".
 pub fn expect_no_coding(headers: &HeaderMap, what: &str) -> Result<(), HttpError> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -82,7 +86,8 @@ pub fn expect_not_gzip(body: &[u8], what: &str) -> Result<(), HttpError> {
 }
 
 fn compressed(coding: &str, what: &str) -> HttpError {
-    let detail = format!("the body is {coding}: {what} not compressed; send it plain");
+    let detail =
+        format!("the body is compressed ({coding}), which is not supported for {what}; send it uncompressed");
     HttpError::new(ProblemType::MediaTypeUnsupported, detail)
 }
 
@@ -129,15 +134,18 @@ mod tests {
         let coded = |value: &'static str| {
             expect_no_coding(
                 &HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]),
-                "batches are",
+                "batches",
             )
         };
         assert!(coded("identity").is_ok() && coded("").is_ok());
         for bad in ["gzip", "identity, br"] {
             assert_eq!(coded(bad).unwrap_err().kind(), ProblemType::MediaTypeUnsupported, "{bad}");
         }
-        let told = expect_not_gzip(&[0x1f, 0x8b, 8], "batches are").unwrap_err().problem().detail;
-        assert_eq!(told, "the body is gzip: batches are not compressed; send it plain");
-        assert!(expect_not_gzip(b"{}", "batches are").is_ok());
+        let told = expect_not_gzip(&[0x1f, 0x8b, 8], "batches").unwrap_err().problem().detail;
+        assert_eq!(
+            told,
+            "the body is compressed (gzip), which is not supported for batches; send it uncompressed"
+        );
+        assert!(expect_not_gzip(b"{}", "batches").is_ok());
     }
 }

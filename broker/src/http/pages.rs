@@ -100,7 +100,7 @@ fn text(kind: ProblemType) -> &'static str {
         P::NotProgrammed => page!("not-programmed"),
         P::Busy => page!("busy"),
         P::Draining => page!("draining"),
-        P::IdempotencyFull => page!("idempotency-full"),
+        P::TooManyIdempotencyKeys => page!("too-many-idempotency-keys"),
         P::StoreFull => page!("store-full"),
         P::StoreFailed => page!("store-failed"),
         P::RouteUnknown => page!("route-unknown"),
@@ -109,7 +109,7 @@ fn text(kind: ProblemType) -> &'static str {
         P::Unauthorized => page!("unauthorized"),
         P::ChannelInvalid => page!("channel-invalid"),
         P::ChannelConflict => page!("channel-conflict"),
-        P::ManifestsRule => page!("manifests-rule"),
+        P::ManagedByManifests => page!("managed-by-manifests"),
         P::ChannelUnknown => page!("channel-unknown"),
         P::ChannelNotEmpty => page!("channel-not-empty"),
     }

@@ -1,18 +1,18 @@
-//! Query parameters: few, numbers or words, and none that is not known.
+//! Parsing query parameters. An unknown or repeated parameter is an error.
 
 use percent_encoding::percent_decode_str;
 use restante_wire::{ProblemType, near::did_you_mean};
 
 use super::HttpError;
 
-/// A query whose parameters are all known and said once.
+/// A query whose parameters are known and given once.
 #[derive(Debug)]
 pub struct Query<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Query<'a> {
-    /// Reads a query. A parameter that is not in `known` is refused, because the broker could not obey it.
+    /// Parses a query. A parameter that is not in `known` is an error, because it would have no effect.
     pub fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Self, HttpError> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -28,7 +28,7 @@ impl<'a> Query<'a> {
         Ok(Self { pairs })
     }
 
-    /// A parameter in whole seconds, at least `min`.
+    /// The value of a parameter in whole seconds, at least `min`.
     pub fn seconds(&self, name: &str, min: u32) -> Result<Option<u32>, HttpError> {
         let Some(value) = self.word(name) else { return Ok(None) };
         seconds(value)
@@ -39,7 +39,7 @@ impl<'a> Query<'a> {
 }
 
 impl Query<'_> {
-    /// A parameter that is a whole number within bounds. Beyond them it is refused: it could not be obeyed.
+    /// The value of a parameter that is a whole number from `min` to `max`. A value outside is an error.
     pub fn number(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>, HttpError> {
         let Some(value) = self.word(name) else { return Ok(None) };
         seconds(value)
@@ -48,12 +48,12 @@ impl Query<'_> {
             .ok_or_else(|| malformed(name, value, &format!("must be a whole number from {min} to {max}")))
     }
 
-    /// A parameter as it was said.
+    /// The raw value of a parameter.
     pub fn word(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// A parameter that is true or false, or left out, which is false.
+    /// The value of a parameter that is true or false; default false.
     pub fn flag(&self, name: &str) -> Result<bool, HttpError> {
         match self.word(name) {
             None | Some("false") => Ok(false),
@@ -62,7 +62,7 @@ impl Query<'_> {
         }
     }
 
-    /// A parameter that is text: with `+` for spaces and percent-encoding (the URL standard's form encoding).
+    /// The value of a text parameter, decoded: `+` for spaces and percent-encoding (form encoding of the URL standard).
     pub fn text(&self, name: &str) -> Result<Option<String>, HttpError> {
         let Some(value) = self.word(name) else { return Ok(None) };
         let spaced = value.replace('+', " ");
@@ -71,7 +71,7 @@ impl Query<'_> {
     }
 }
 
-/// Whole seconds in decimal digits: no sign, no fraction. More than 32 bits hold is as good as for ever.
+/// Parses whole seconds in decimal digits, without sign and fraction. A number beyond 32 bits becomes `u32::MAX`.
 pub fn seconds(text: &str) -> Option<u32> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -85,7 +85,7 @@ fn unknown(name: &str, known: &[&str]) -> HttpError {
         known => format!("this request takes {}", known.join(", ")),
     };
     let hint = did_you_mean(name, known.iter().copied());
-    let detail = format!("the parameter {name:?} is unknown here{hint}; {takes}");
+    let detail = format!("the parameter {name:?} is unknown{hint}; {takes}");
     HttpError::new(ProblemType::ParameterUnknown, detail)
 }
 

@@ -89,6 +89,7 @@ pub(super) fn requests<S: Serve>(
 }
 
 fn gave_way() -> HttpError {
-    let detail = "this connection was closed to make room for others, of this address or of all (--connections-max); connect again";
+    let detail = "the limit of connections is reached, by this address or by all (--connections-max), so this idle one is \
+                  closed; connect again";
     HttpError::new(ProblemType::Busy, detail)
 }

@@ -86,13 +86,13 @@ fn refused(error: HttpError) -> Answering {
 
 async fn route_unknown(request: Request) -> HttpError {
     let detail =
-        format!("there is nothing at {}: see the HTTP contract for what is under /v1", request.uri().path());
+        format!("the path {} is unknown; see /openapi.json for the paths of this port", request.uri().path());
     HttpError::new(ProblemType::RouteUnknown, detail)
 }
 
 async fn method_not_allowed(request: Request) -> HttpError {
     let detail = format!(
-        "{} is not for {}: the header Allow says which methods are",
+        "the method {} is not allowed on {}; use one of the header Allow",
         request.method(),
         request.uri().path()
     );

@@ -165,7 +165,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
     let what = panic.downcast_ref::<&str>().copied();
     let what = what.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
     tracing::error!(panic = what, "a request met a defect of the broker");
-    let detail = "the request met a defect of the broker, which has logged it; other requests go on";
+    let detail = "the request hit a bug of the broker, which has logged it; other requests are not affected; report it";
     HttpError::new(ProblemType::Internal, detail).into_response()
 }
 

@@ -12,7 +12,7 @@ use utoipa::{
 
 use super::schemas;
 
-/// An operation of this id.
+/// Starts an operation.
 pub(super) fn operation(id: &str, tag: &str, summary: &str, description: &str) -> OperationBuilder {
     OperationBuilder::new()
         .operation_id(Some(id))
@@ -21,7 +21,6 @@ pub(super) fn operation(id: &str, tag: &str, summary: &str, description: &str) -
         .description(Some(description))
 }
 
-/// The operation with these parameters.
 pub(super) fn with_parameters(
     operation: OperationBuilder,
     parameters: impl IntoIterator<Item = Parameter>,
@@ -32,7 +31,7 @@ pub(super) fn with_parameters(
 /// A header that the answer always has.
 pub(super) fn required(description: &str, schema: Object) -> Header {
     let mut header = optional(description, schema);
-    // utoipa's headers have no such field.
+    // utoipa's Header has no field `required`.
     header.extensions = Some(Extensions::from_iter([("required", json!(true))]));
     header
 }
@@ -42,34 +41,35 @@ pub(super) fn optional(description: &str, schema: Object) -> Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(schema)).build()
 }
 
-/// A body of `restante_wire`'s.
+/// A body of a type of `restante_wire`.
 pub(super) fn json<T: ToSchema>() -> Content {
     ContentBuilder::new().schema(Some(Ref::from_schema_name(T::name()))).build()
 }
 
-/// A body of any media type: what is said of it is the sender's, and nothing else can be (OpenAPI 3.1 leaves out the
-/// schema of what is no JSON).
+/// A body of any media type, which the sender chose. It has no schema: OpenAPI 3.1 leaves it out for content that is not JSON.
 pub(super) fn anything() -> Content {
     ContentBuilder::new().build()
 }
 
-/// A body of bytes.
 pub(super) fn bytes() -> Content {
     ContentBuilder::new().schema(Some(schemas::bytes())).build()
 }
 
-/// An answer that no cache keeps, and says so.
+/// An answer that caches must not store.
 pub(super) fn not_stored(description: &str) -> ResponseBuilder {
     ResponseBuilder::new()
         .description(description)
-        .header("Cache-Control", required("Never stored.", schemas::one_of(&["no-store"])))
+        .header("Cache-Control", required("The answer must not be cached.", schemas::one_of(&["no-store"])))
 }
 
-/// What every answer to a pull says.
+/// The headers of every answer to a pull.
 pub(super) fn of_a_pull(description: &str) -> ResponseBuilder {
     not_stored(description)
-        .header("Vary", required("Prefer changes the answer.", schemas::text()))
-        .header("Preference-Applied", optional("wait=N, when Prefer was used (RFC 7240).", schemas::text()))
+        .header("Vary", required("Names Prefer, which changes the answer.", schemas::text()))
+        .header(
+            "Preference-Applied",
+            optional("wait=N, if the wait of Prefer was applied (RFC 7240).", schemas::text()),
+        )
         .header(
             "Acknowledge-Failed",
             optional(
@@ -79,15 +79,21 @@ pub(super) fn of_a_pull(description: &str) -> ResponseBuilder {
         )
 }
 
-/// What an answer with a stranger's content says besides.
+/// The headers that keep a browser from interpreting a sender's content.
 pub(super) fn of_a_stranger(response: ResponseBuilder) -> ResponseBuilder {
     response
-        .header("X-Content-Type-Options", required("No browser guesses.", schemas::one_of(&["nosniff"])))
-        .header("Content-Security-Policy", required("No browser runs it.", schemas::one_of(&["sandbox"])))
+        .header(
+            "X-Content-Type-Options",
+            required("Browsers must not guess the media type.", schemas::one_of(&["nosniff"])),
+        )
+        .header(
+            "Content-Security-Policy",
+            required("Browsers must not run the content.", schemas::one_of(&["sandbox"])),
+        )
 }
 
-/// How many messages are ready.
+/// The answer to a HEAD.
 pub(super) fn of_a_count() -> ResponseBuilder {
-    not_stored("Nothing was taken.")
-        .header("Message-Ready", required("Messages that are ready.", schemas::count()))
+    not_stored("The number of ready messages. Nothing is leased.")
+        .header("Message-Ready", required("The number of ready messages.", schemas::count()))
 }

@@ -1,4 +1,4 @@
-//! `/v1/batches/{address}`: many messages at once.
+//! `/v1/batches/{address}`: many messages in one request.
 
 use restante_wire::{
     ProblemType as P,
@@ -23,20 +23,22 @@ pub fn push_batch() -> Operation {
         "pushBatch",
         TAG,
         "Send many messages to an address",
-        "Up to 1000 items and 8 MiB, in one sync, each on its own: a batch that can be read is 200 with one result for \
-         each item, in order. One that cannot is 400, and stores nothing.",
+        "Up to 1000 items and 8 MiB, stored with one sync of the disk. Items are independent of each other: a batch that can \
+         be parsed is answered 200 with one result for each item, in order. A malformed batch is answered 400, and nothing \
+         is stored.",
     );
     let body = RequestBodyBuilder::new()
-        .description(Some(
-            "The messages: as JSON, or framed (docs of the crate restante-wire, batch::frames).",
-        ))
+        .description(Some("The messages, as JSON or in the compact framing (docs/http.md)."))
         .content("application/json", json::<PushBatch>())
         .content(FRAMES_CONTENT_TYPE, bytes())
         .required(Some(Required::True));
-    let stored = answers::not_stored("What became of each item.")
+    let stored = answers::not_stored("The result of each item.")
         .header(
             "Message-Durability",
-            required("What a 201 of an item promises.", schemas::one_of(&["fsync", "replicated", "memory"])),
+            required(
+                "The durability of items with status 201.",
+                schemas::one_of(&["fsync", "replicated", "memory"]),
+            ),
         )
         .content("application/json", json::<PushResults>());
     let operation = operation.request_body(Some(body.build())).response("200", stored.build());
@@ -49,23 +51,23 @@ pub fn pull_batch() -> Operation {
     let operation = operation(
         "pullBatch",
         TAG,
-        "Ask an address for many messages",
-        "At least one and up to max messages or 8 MiB, of each group at most one. JSON, or framed for whoever accepts \
-         application/vnd.restante.batch.",
+        "Receive many messages from an address",
+        "At least one message, and up to max messages or 8 MiB; at most one message of each message group. The answer is \
+         JSON, or the compact framing if Accept names application/vnd.restante.batch.",
     );
     let linger = parameters::query(
         "linger_ms",
-        "Milliseconds to wait for more messages once there is one.",
+        "Milliseconds to wait for more messages after the first; default 0.",
         schemas::whole(0, LINGER_MS_MAX),
     );
-    let delivered = answers::of_a_stranger(answers::of_a_pull("Messages, each with a lease of its own."))
+    let delivered = answers::of_a_stranger(answers::of_a_pull("The messages, each with its own lease."))
         .content("application/json", json::<PulledBatch>())
         .content(FRAMES_CONTENT_TYPE, bytes());
     let links = [
-        ("settle", "The first message is done with."),
-        ("renew", "The first message is needed for longer."),
-        ("release", "The first message is given back."),
-        ("reject", "The first message is given up."),
+        ("settle", "Settles the first message."),
+        ("renew", "Renews the lease of the first message."),
+        ("release", "Releases the first message."),
+        ("reject", "Rejects the first message."),
     ];
     let delivered = links.into_iter().fold(delivered, |response, (id, description)| {
         response.link(id, lease_link(id, "$response.body#/messages/0/lease", description))

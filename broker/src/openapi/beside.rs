@@ -1,4 +1,4 @@
-//! What is served beside the contract: health checks, and the pages of problem types.
+//! Operations outside of `/v1`: health checks, and the pages of problem types.
 
 use restante_wire::ProblemType as P;
 use utoipa::openapi::{
@@ -12,20 +12,20 @@ const TAG: &str = "beside";
 
 /// `GET /livez`.
 pub fn live() -> Operation {
-    probe("live", "Whether the broker lives", "A restart helps where it is 503.")
+    probe("live", "Liveness check", "503 means that the broker should be restarted.")
 }
 
 /// `HEAD /livez`.
 pub fn live_head() -> Operation {
-    probe("liveHead", "Whether the broker lives", "A restart helps where it is 503.")
+    probe("liveHead", "Liveness check", "503 means that the broker should be restarted.")
 }
 
 /// `GET /readyz`.
 pub fn ready() -> Operation {
     probe(
         "ready",
-        "Whether the broker takes and gives messages",
-        "503 in a drain, and before it has channels.",
+        "Readiness check: whether the broker accepts and delivers messages",
+        "503 during a drain, before the broker has a channel configuration, and after its disk failed.",
     )
 }
 
@@ -33,8 +33,8 @@ pub fn ready() -> Operation {
 pub fn ready_head() -> Operation {
     probe(
         "readyHead",
-        "Whether the broker takes and gives messages",
-        "503 in a drain, and before it has channels.",
+        "Readiness check: whether the broker accepts and delivers messages",
+        "503 during a drain, before the broker has a channel configuration, and after its disk failed.",
     )
 }
 
@@ -50,15 +50,15 @@ pub fn page_head() -> Operation {
 
 fn probe(id: &str, summary: &str, what: &str) -> Operation {
     let description = format!(
-        "For health checks of balancers: no credential, any Host and Origin; a query is passed over. {what}"
+        "For health checks of load balancers: no credential, any Host and Origin; a query is ignored. {what}"
     );
     let line = |what| {
         let text = ContentBuilder::new().schema(Some(schemas::text())).build();
         answers::not_stored(what).content("text/plain", text).build()
     };
     let operation = answers::operation(id, TAG, summary, &description)
-        .response("200", line("It does."))
-        .response("503", line("It does not: the line says why."));
+        .response("200", line("The check passed."))
+        .response("503", line("The check failed; the text says why."));
     internal(operation)
 }
 
@@ -67,8 +67,8 @@ fn of_a_page(id: &str) -> Operation {
         id,
         TAG,
         "The page of a problem type",
-        "What the problem means and what to do, as HTML where Accept names it, else as Markdown. The header Link of each \
-         problem answer leads here. Any Host and Origin; a query is passed over.",
+        "What the problem means and what to do, as HTML if Accept names it, else as Markdown. The header Link of each \
+         problem answer leads here. Any Host and Origin; a query is ignored.",
     );
     let page = |what: &str| {
         let text = || ContentBuilder::new().schema(Some(schemas::text())).build();
@@ -76,16 +76,16 @@ fn of_a_page(id: &str) -> Operation {
             .description(what)
             .header(
                 "Cache-Control",
-                answers::required("Asked for again each time.", schemas::one_of(&["no-cache"])),
+                answers::required("Caches must revalidate the page.", schemas::one_of(&["no-cache"])),
             )
-            .header("Vary", answers::required("Accept changes the answer.", schemas::text()))
+            .header("Vary", answers::required("Names Accept, which changes the answer.", schemas::text()))
             .content("text/markdown", text())
             .content("text/html", text())
             .build()
     };
     let operation = operation
         .response("200", page("The page."))
-        .response("404", page("There is no such problem type: the list of all."));
+        .response("404", page("The problem type is unknown: the list of all types."));
     internal(operation)
 }
 

@@ -32,12 +32,12 @@ use crate::{
     http::{HttpError, body, meaning::expect_effects, query::Query, routes},
 };
 
-/// The document, as it leaves.
+/// The document, serialized.
 static JSON: LazyLock<Bytes> = LazyLock::new(|| {
     serde_json::to_vec(&whole(routes().paths())).expect("a document has only JSON's own types").into()
 });
 
-/// What describes these paths.
+/// The document that describes these paths.
 pub fn whole(paths: Paths) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Restante")
@@ -64,7 +64,7 @@ pub async fn serve(State(context): State<Arc<Context>>, request: Request) -> Res
     body::none(no_body).await?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        // Another version of the broker may answer the next time.
+        // The broker may be upgraded before the next request.
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     Ok((headers, JSON.clone()).into_response())
@@ -73,13 +73,13 @@ pub async fn serve(State(context): State<Arc<Context>>, request: Request) -> Res
 /// `GET /openapi.json`.
 pub fn document() -> Operation {
     let operation =
-        answers::operation("document", "document", "This document", "OpenAPI 3.1, made from the code.");
+        answers::operation("document", "document", "This document", "OpenAPI 3.1, generated from the code.");
     let any = ContentBuilder::new().schema(Some(ObjectBuilder::new().build())).build();
     let itself = utoipa::openapi::ResponseBuilder::new()
         .description("This document.")
         .header(
             "Cache-Control",
-            answers::required("Asked for again each time.", schemas::one_of(&["no-cache"])),
+            answers::required("Caches must revalidate the document.", schemas::one_of(&["no-cache"])),
         )
         .content("application/json", any);
     let operation = operation.response("200", itself.build());
@@ -93,7 +93,7 @@ pub fn document_head() -> Operation {
     operation
 }
 
-/// Every body, and all that they are made of.
+/// The schemas of all bodies, and those that they refer to.
 fn bodies() -> Vec<(String, RefOr<Schema>)> {
     fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into_owned(), T::schema()));
@@ -112,18 +112,19 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
 }
 
 const DESCRIPTION: &str = "\
-A message broker that is HTTP: POST an address and its destination side takes the message; GET an address and its source \
-side gives one back.
+A message broker over HTTP: a POST to an address sends a message to its destination side; a GET receives a message from its \
+source side.
 
-Errors are application/problem+json (RFC 9457); their type names the problem for programs, their header Link leads to \
-a page that says what to do, and x-problem-types lists those of an answer. Within /v1, headers, fields and problem types are only added: clients ignore what they do not know. A \
-path or method that is not described here is 404 route-unknown or 405 method-not-allowed.";
+Errors are application/problem+json (RFC 9457). The type names the problem for programs, the header Link leads to a page that \
+says what to do, and x-problem-types lists the types that an answer can have. Within /v1, headers, fields and problem types \
+are only added: clients ignore those that they do not know. A path or method that is not described here is answered 404 \
+route-unknown or 405 method-not-allowed.";
 
 const TAGS: [(&str, &str); 6] = [
-    ("messages", "One message in, one message out."),
-    ("batches", "Many messages at once."),
-    ("leases", "What is done with a message that was received."),
-    ("looks", "Looking without taking."),
+    ("messages", "Send and receive single messages."),
+    ("batches", "Send and receive many messages in one request."),
+    ("leases", "Settle, renew, release and reject received messages."),
+    ("looks", "Inspect messages and channels without leasing."),
     ("beside", "Health checks, and the pages of problem types."),
-    ("document", "What describes all of this."),
+    ("document", "This OpenAPI document."),
 ];

@@ -1,4 +1,4 @@
-//! `/v1/leases/{lease}` and `/v1/settlements`: what is done with a message that was received.
+//! `/v1/leases/{lease}` and `/v1/settlements`: settling, renewing, releasing and rejecting received messages.
 
 use restante_wire::{
     ProblemType as P,
@@ -20,7 +20,7 @@ use super::{
 
 const TAG: &str = "leases";
 
-/// What whoever names a lease can meet.
+/// The problems of every operation on a lease.
 const LEASE: [P; 11] = [
     P::ParameterUnknown,
     P::BodyUnexpected,
@@ -41,7 +41,7 @@ pub fn settle() -> Operation {
         "settle",
         TAG,
         "Settle a message",
-        "The message is done with, durably. Settling twice is as good.",
+        "Removes the message from its channel, durably. Settling it again is answered the same.",
     );
     done(operation, "The message is gone.", &[])
 }
@@ -51,25 +51,26 @@ pub fn release() -> Operation {
     let operation = operation(
         "release",
         TAG,
-        "Give a message back",
-        "It takes its old place, at once, after the delay, or after the channel's back-off.",
+        "Release a message",
+        "The message is ready again in its old place, after the given delay or, without one, after the channel's back-off.",
     );
     let operation = operation
         .parameter(parameters::query(
             "delay",
-            "Seconds for which nobody gets the message; the channel may allow fewer (limits.maxDelaySeconds).",
+            "Seconds until the message is ready again; the channel's limits.maxDelaySeconds is the maximum. Without it, the \
+             channel's back-off.",
             schemas::whole(0, DELAY_SECONDS_MAX),
         ))
-        .parameter(parameters::query("uncounted", "The hand-out does not count as a delivery.", schemas::flag()));
-    done(operation, "The message is the channel's again.", &[P::ParameterMalformed, P::MessageSettled])
+        .parameter(parameters::query("uncounted", "true: this delivery does not count towards maxDeliveries.", schemas::flag()));
+    done(operation, "The message is released.", &[P::ParameterMalformed, P::MessageSettled])
 }
 
 /// `POST /v1/leases/{lease}/reject`.
 pub fn reject() -> Operation {
-    let operation = operation("reject", TAG, "Give a message up", "It becomes a dead letter.");
+    let operation = operation("reject", TAG, "Reject a message", "The message becomes a dead letter.");
     let operation = operation.parameter(parameters::query(
         "reason",
-        "Why, in printable ASCII: told again with the dead letter.",
+        "The reason, in printable ASCII; returned with the dead letter.",
         schemas::reason(),
     ));
     done(operation, "The message is a dead letter.", &[P::ParameterMalformed])
@@ -80,12 +81,15 @@ pub fn renew() -> Operation {
     let operation = operation(
         "renew",
         TAG,
-        "Keep a message for longer",
-        "The lease ends that long from now, as often as it is asked for.",
+        "Renew a lease",
+        "The lease then ends the given time from now. The number of renewals is not limited.",
     );
-    let renewed = answers::not_stored("The lease goes on.")
-        .header("Lease-Duration", required("Seconds that were granted.", schemas::count()))
-        .header("Lease-Expires-At", required("When it ends, by the broker's clock.", schemas::moment()));
+    let renewed = answers::not_stored("The lease is renewed.")
+        .header("Lease-Duration", required("The granted duration, in seconds.", schemas::count()))
+        .header(
+            "Lease-Expires-At",
+            required("When the lease ends, by the broker's clock.", schemas::moment()),
+        );
     let operation = with_parameters(operation, [parameters::lease()]).response("200", renewed.build());
     with_problems(operation, &[&LEASE, &[P::ParameterMalformed, P::MessageSettled]]).build()
 }
@@ -95,15 +99,16 @@ pub fn settle_many() -> Operation {
     let operation = operation(
         "settleMany",
         TAG,
-        "Settle, release, reject and renew many messages",
-        "Up to 1000 leases in one sync, each on its own: one result for each, in the order of the request.",
+        "Settle, release, reject and renew many leases",
+        "Up to 1000 leases, with one sync of the disk and independent of each other: one result for each lease, in the \
+         order of the request.",
     );
     let body = RequestBodyBuilder::new()
-        .description(Some("Leases: tokens, or the paths that Location said, also as absolute URLs."))
+        .description(Some("The leases: tokens, or values of Location, also as absolute URLs."))
         .content("application/json", json::<Settlements>())
         .required(Some(Required::True));
     let results = ResponseBuilder::new()
-        .description("What became of each lease.")
+        .description("The result of each lease.")
         .content("application/json", json::<SettlementResults>());
     let operation = operation.request_body(Some(body.build())).response("200", results.build());
     let refused = [P::ParameterUnknown, P::BatchTooLarge, P::MediaTypeUnsupported, P::StoreFailed];

@@ -1,4 +1,4 @@
-//! `/v1/peek/{address}` and `/v1/channels/{namespace}/{name}`: looking without taking.
+//! `/v1/peek/{address}` and `/v1/channels/{namespace}/{name}`: inspecting without leasing.
 
 use restante_wire::{ChannelStats, ProblemType as P, batch::PeekedBatch};
 use utoipa::openapi::{ResponseBuilder, path::Operation};
@@ -18,23 +18,24 @@ pub fn peek() -> Operation {
     let operation = operation(
         "peek",
         TAG,
-        "Look at an address's messages",
-        "Reads without a lease, and counts as nothing.",
+        "Inspect the messages of an address",
+        "Returns messages without leasing them; it does not count as a delivery.",
     );
     let operation = operation
         .parameter(parameters::query(
             "state",
-            "Of which state; ready when it is not said. dead-letters: the dead letters of the channel wherever they lie, and \
-             those of others that lie in it; an answer may have none and a next.",
+            "The state of the messages; default ready. dead-letters lists the dead letters of the channel, also those in its \
+             dead-letter channel, and the dead letters of other channels that are stored in it; an answer may have no message \
+             and still a next.",
             schemas::one_of(&["ready", "leased", "delayed", "dead", "dead-letters"]),
         ))
         .parameter(parameters::query(
             "after",
-            "Where to go on: the field next of an answer before, as it is.",
+            "Where to continue: the field next of an earlier answer, unchanged.",
             schemas::cursor(),
         ))
         .parameter(parameters::max_messages());
-    let seen = answers::not_stored("Messages, and where to go on.")
+    let seen = answers::not_stored("The messages, and where to continue.")
         .content("application/json", json::<PeekedBatch>());
     let operation = operation.response("200", seen.build());
     let refused = [
@@ -55,9 +56,14 @@ pub fn count_peek() -> Operation {
 
 /// `GET /v1/channels/{namespace}/{name}`.
 pub fn channel() -> Operation {
-    let operation = operation("channel", TAG, "A channel's counts", "One object, what an autoscaler reads.");
+    let operation = operation(
+        "channel",
+        TAG,
+        "The counts of a channel",
+        "One JSON object, for example for an autoscaler.",
+    );
     let counts = ResponseBuilder::new()
-        .description("The counts at this moment.")
+        .description("The current counts.")
         .content("application/json", json::<ChannelStats>());
     let operation = operation.response("200", counts.build());
     let refused = [
@@ -76,6 +82,6 @@ pub fn channel() -> Operation {
 pub fn look_for_channel() -> Operation {
     let mut operation = channel();
     operation.operation_id = Some("lookForChannel".into());
-    operation.summary = Some("Whether there is such a channel".into());
+    operation.summary = Some("Whether the channel exists".into());
     operation
 }

@@ -1,4 +1,4 @@
-//! `/v1/messages/{address}` and `/v1/receive/{address}`: one message in, one message out.
+//! `/v1/messages/{address}` and `/v1/receive/{address}`: sending and receiving single messages.
 
 use restante_wire::ProblemType as P;
 use utoipa::openapi::{
@@ -24,8 +24,9 @@ pub fn push() -> Operation {
         "push",
         TAG,
         "Send a message to an address",
-        "The body is the content, kept byte for byte with its Content-Type; nothing looks inside. Headers `ce-*` and \
-         `Meta-*` are kept with it, and those that the channel names (keepHeaders): at most 64 kept headers, and 2 KiB of them. The query takes nothing.",
+        "The body is the message's content; the broker stores it byte for byte with its Content-Type and does not interpret \
+         it. Headers `ce-*`, `Meta-*` and those in the channel's keepHeaders are kept with it: at most 64 kept headers, and \
+         2 KiB in all. The request takes no query parameters.",
     );
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
@@ -33,17 +34,23 @@ pub fn push() -> Operation {
         .content("*/*", anything())
         .required(Some(Required::False));
     let stored = ResponseBuilder::new()
-        .description("The message is stored, as durably as Message-Durability says.")
-        .header("Message-Id", required("Unique, and not an order.", schemas::uuid()))
+        .description("The message is stored, with the durability in Message-Durability.")
+        .header("Message-Id", required("The message's id: unique, but not an order.", schemas::uuid()))
         .header(
             "Message-Durability",
-            required("What the 201 promises.", schemas::one_of(&["fsync", "replicated", "memory"])),
+            required(
+                "The durability of the stored message.",
+                schemas::one_of(&["fsync", "replicated", "memory"]),
+            ),
         )
         .header(
             "Idempotency-Replayed",
-            optional("The message was stored before, under the same key.", schemas::one_of(&["true"])),
+            optional("The message was stored before, with the same key.", schemas::one_of(&["true"])),
         )
-        .header("Preference-Applied", optional("wait=N, when Prefer was used.", schemas::text()));
+        .header(
+            "Preference-Applied",
+            optional("wait=N, if the wait of Prefer was applied.", schemas::text()),
+        );
     let operation = with_parameters(operation, parameters::of_a_push())
         .request_body(Some(body.build()))
         .response("201", stored.build());
@@ -58,7 +65,7 @@ pub fn push() -> Operation {
         P::RateLimited,
         P::TooManySenders,
         P::HeadersTooLarge,
-        P::IdempotencyFull,
+        P::TooManyIdempotencyKeys,
         P::StoreFull,
         P::StoreFailed,
     ];
@@ -70,22 +77,22 @@ pub fn pull() -> Operation {
     let operation = operation(
         "pull",
         TAG,
-        "Ask an address for a message, or for a stream of them",
-        "The next message is leased: it is the caller's until the lease ends, and gone once the lease is settled \
-         (DELETE of the path in Location). With `Accept: text/event-stream` messages follow each other as Server-Sent \
-         Events, `in_flight` unsettled at a time; of the parameters only lease and in_flight are taken then, and neither Acknowledge nor Receive-Attempt-Id. Without \
-         it, in_flight is not taken.",
+        "Receive a message from an address, or a stream of messages",
+        "Leases the next message to the caller: no other receiver gets it until the lease ends, and it is gone once the \
+         lease is settled (DELETE of the path in Location). With `Accept: text/event-stream` the answer is a stream of \
+         Server-Sent Events with at most `in_flight` unsettled messages; a stream takes only the parameters lease and \
+         in_flight, and neither Acknowledge nor Receive-Attempt-Id. A request without that Accept does not take in_flight.",
     );
     let in_flight = parameters::query(
         "in_flight",
-        "Streams: the most unsettled messages; 1 when it is not said.",
+        "Streams: the maximum number of unsettled messages; default 1.",
         schemas::whole(1, IN_FLIGHT_MAX),
     );
     let events = ContentBuilder::new().schema(Some(schemas::event())).build();
     let delivered = delivered()
         .header(
             "X-Accel-Buffering",
-            optional("Streams: proxies do not hold events back.", schemas::one_of(&["no"])),
+            optional("Streams: proxies must not buffer the events.", schemas::one_of(&["no"])),
         )
         .content("application/octet-stream", bytes())
         .content("text/event-stream", events)
@@ -98,8 +105,8 @@ pub fn receive() -> Operation {
     let operation = operation(
         "receive",
         TAG,
-        "Ask an address for a message, by POST",
-        "The same as a pull, without a body, for clients and proxies that distrust GET.",
+        "Receive a message from an address, by POST",
+        "The same as GET of /v1/messages/, for clients and proxies that cache or repeat a GET. The request has no body.",
     );
     let delivered = delivered().content("application/octet-stream", bytes()).content("*/*", anything());
     answered(with_parameters(operation, parameters::of_a_pull()), delivered)
@@ -112,48 +119,59 @@ pub fn count() -> Operation {
 
 /// A HEAD of any path with an address.
 pub(super) fn counted(id: &str, tag: &str) -> Operation {
-    let operation = operation(id, tag, "Count an address's ready messages", "Nothing is taken.");
+    let operation = operation(id, tag, "Count the ready messages of an address", "Nothing is leased.");
     let operation = operation.response("200", answers::of_a_count().build());
     with_problems(operation, &[&ADDRESS, &NO_BODY, &[P::ParameterUnknown]]).build()
 }
 
 fn delivered() -> ResponseBuilder {
     let response = answers::of_a_stranger(answers::of_a_pull(
-        "A message: its content is the body, with its own Content-Type (none if the sender named none) and kept headers. \
-         Headers that begin with Message \
-         or Lease are absent from a stream, and those of the lease with ack=auto.",
+        "A message: the body is its content, with the sender's Content-Type (absent if the sender sent none) and the kept \
+         headers. A stream has no headers that begin with Message or Lease; an answer with ack=auto has none of the lease.",
     ));
     response
-        .header("Message-Id", optional("Unique, and not an order.", schemas::uuid()))
-        .header("Message-Enqueued-At", optional("When it was stored.", schemas::moment()))
+        .header("Message-Id", optional("The message's id: unique, but not an order.", schemas::uuid()))
+        .header("Message-Enqueued-At", optional("When the message was stored.", schemas::moment()))
         .header(
             "Message-Deliveries",
-            optional("How often it was handed out, this time included.", schemas::count()),
+            optional("The number of deliveries of the message, including this one.", schemas::count()),
         )
-        .header("Message-Group", optional("Its group.", schemas::text()))
+        .header("Message-Group", optional("The message group.", schemas::text()))
         .header(
             "Message-Dead-Letter-Cause",
             optional(
-                "Why another channel gave it up.",
+                "On a dead letter of another channel: the cause.",
                 schemas::one_of(&["max-deliveries", "rejected", "expired"]),
             ),
         )
-        .header("Message-Dead-Letter-Channel", optional("The channel that gave it up.", schemas::text()))
+        .header(
+            "Message-Dead-Letter-Channel",
+            optional("On a dead letter of another channel: that channel, namespace/name.", schemas::text()),
+        )
         .header(
             "Message-Dead-Letter-Reason",
-            optional("What was said when it was rejected.", schemas::text()),
+            optional("On a dead letter that a receiver rejected: the receiver's reason.", schemas::text()),
         )
-        .header("Message-Dead-Letter-Since", optional("When another channel gave it up.", schemas::moment()))
-        .header("Location", optional("The lease's path: DELETE settles it.", schemas::text()))
-        .header("Lease-Duration", optional("Seconds that the lease was granted for.", schemas::count()))
-        .header("Lease-Expires-At", optional("When it ends, by the broker's clock.", schemas::moment()))
-        .header("Content-Encoding", optional("The content's own.", schemas::text()))
-        .header("Content-Language", optional("The content's own.", schemas::text()))
-        .header("Reply-To", optional("As it was sent.", schemas::text()))
-        .header("Correlation-Id", optional("As it was sent.", schemas::text()))
-        .header("traceparent", optional("As it was sent.", schemas::text()))
-        .header("tracestate", optional("As it was sent.", schemas::text()))
-        .header("baggage", optional("As it was sent.", schemas::text()))
+        .header(
+            "Message-Dead-Letter-Since",
+            optional("On a dead letter of another channel: when it became one.", schemas::moment()),
+        )
+        .header("Location", optional("The path of the lease; DELETE settles it.", schemas::text()))
+        .header(
+            "Lease-Duration",
+            optional("The granted duration of the lease, in seconds.", schemas::count()),
+        )
+        .header(
+            "Lease-Expires-At",
+            optional("When the lease ends, by the broker's clock.", schemas::moment()),
+        )
+        .header("Content-Encoding", optional("As the sender sent it.", schemas::text()))
+        .header("Content-Language", optional("As the sender sent it.", schemas::text()))
+        .header("Reply-To", optional("As the sender sent it.", schemas::text()))
+        .header("Correlation-Id", optional("As the sender sent it.", schemas::text()))
+        .header("traceparent", optional("As the sender sent it.", schemas::text()))
+        .header("tracestate", optional("As the sender sent it.", schemas::text()))
+        .header("baggage", optional("As the sender sent it.", schemas::text()))
 }
 
 fn answered(operation: OperationBuilder, delivered: ResponseBuilder) -> Operation {
@@ -163,10 +181,10 @@ fn answered(operation: OperationBuilder, delivered: ResponseBuilder) -> Operatio
 
 /// The time-out response.
 pub(super) fn timed_out() -> ResponseBuilder {
-    answers::of_a_pull("The time-out response: nothing came within the wait. Ask again.")
+    answers::of_a_pull("The time-out response: no message became ready within the wait. Pull again.")
 }
 
-/// What every kind of pull can meet.
+/// The problems of every kind of pull.
 pub(super) fn pull_problems() -> [P; 12] {
     [
         P::ParameterMalformed,
@@ -184,7 +202,7 @@ pub(super) fn pull_problems() -> [P; 12] {
     ]
 }
 
-/// From an answer with leases to what is done with one.
+/// A link from an answer with leases to an operation on one of them.
 pub(super) fn lease_link(operation_id: &str, lease: &str, description: &str) -> utoipa::openapi::link::Link {
     LinkBuilder::new().operation_id(operation_id).parameter("lease", lease).description(description).build()
 }

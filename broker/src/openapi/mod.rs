@@ -1,8 +1,8 @@
 //! The HTTP contract of the data port as OpenAPI 3.1: one function for each operation, which `http/router.rs` names beside
 //! the handler that it describes.
 //!
-//! Bodies are those of `restante_wire`, by their derived schemas; status codes and `Retry-After` are those of
-//! `http/error.rs`, by the problem types that an operation can answer with.
+//! The schemas of bodies are derived from the types of `restante_wire`. Status codes and `Retry-After` come from
+//! `http/error.rs`, by the problem types that an operation lists.
 
 mod answers;
 mod batches;

@@ -1,4 +1,4 @@
-//! Parameters that several operations take.
+//! Parameters that several operations share.
 
 use restante_wire::{
     batch::BATCH_ITEMS_MAX,
@@ -11,18 +11,17 @@ use utoipa::openapi::{
 
 use super::schemas;
 
-/// A parameter that a request cannot do without.
 pub(super) fn required(name: &str, place: ParameterIn, description: &str, schema: Object) -> Parameter {
     let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::True);
     parameter.description(Some(description)).schema(Some(schema)).build()
 }
 
-/// A query parameter.
+/// An optional query parameter.
 pub(super) fn query(name: &str, description: &str, schema: Object) -> Parameter {
     optional(name, ParameterIn::Query, description, schema)
 }
 
-/// A request header.
+/// An optional request header.
 pub(super) fn header(name: &str, description: &str, schema: Object) -> Parameter {
     optional(name, ParameterIn::Header, description, schema)
 }
@@ -32,99 +31,110 @@ fn optional(name: &str, place: ParameterIn, description: &str, schema: Object) -
     parameter.description(Some(description)).schema(Some(schema)).build()
 }
 
-/// What a push says of its message. Kept headers (`ce-*`, `Meta-*`, `keepHeaders`) have names of the sender's own, which OpenAPI
-/// cannot describe.
+/// The headers of a push. OpenAPI cannot describe the kept headers whose names the sender chooses (`ce-*`, `Meta-*`,
+/// `keepHeaders`).
 pub(super) fn of_a_push() -> Vec<Parameter> {
     vec![
         header(
             "Idempotency-Key",
-            "A repeat under the same key is not stored again: a structured-field string (RFC 9651), bare accepted.",
+            "A repeat with the same key is not stored again. A structured-field string (RFC 9651), with or without quotes.",
             schemas::key(),
         ),
         header(
             "Message-Group",
-            "The message's group, of which at most one message is leased at a time: a structured-field string, bare \
-             accepted.",
+            "The message group, of which at most one message is leased at a time. A structured-field string, with or without \
+             quotes.",
             schemas::group(),
         ),
         header(
             "Message-Delay",
-            "Seconds before the message can be received; the channel may allow fewer (limits.maxDelaySeconds).",
+            "Seconds until the message is ready; the channel's limits.maxDelaySeconds is the maximum.",
             schemas::whole(0, DELAY_SECONDS_MAX),
         ),
         header(
             "Message-TTL",
-            "Seconds that the message lives; the channel may allow fewer (limits.ttlSeconds). It must be more than \
+            "Seconds until the message expires; the channel's limits.ttlSeconds is the maximum. It must be more than \
              Message-Delay.",
             schemas::whole(1, TTL_SECONDS_MAX),
         ),
         header(
             "Prefer",
-            "wait=N holds the sender up to N seconds when the channel is full (RFC 7240).",
+            "wait=N: if the channel is full, wait up to N seconds for room (RFC 7240).",
             schemas::text(),
         ),
-        header("Content-Encoding", "Kept with the message and handed back.", schemas::text()),
-        header("Content-Language", "Kept with the message and handed back.", schemas::text()),
-        header("Reply-To", "Kept with the message and handed back.", schemas::text()),
-        header("Correlation-Id", "Kept with the message and handed back.", schemas::text()),
-        header("traceparent", "Kept with the message and handed back (W3C Trace Context).", schemas::text()),
-        header("tracestate", "Kept with the message and handed back (W3C Trace Context).", schemas::text()),
-        header("baggage", "Kept with the message and handed back (W3C Baggage).", schemas::text()),
+        header("Content-Encoding", "Kept with the message and returned to the receiver.", schemas::text()),
+        header("Content-Language", "Kept with the message and returned to the receiver.", schemas::text()),
+        header("Reply-To", "Kept with the message and returned to the receiver.", schemas::text()),
+        header("Correlation-Id", "Kept with the message and returned to the receiver.", schemas::text()),
+        header(
+            "traceparent",
+            "Kept with the message and returned to the receiver (W3C Trace Context).",
+            schemas::text(),
+        ),
+        header(
+            "tracestate",
+            "Kept with the message and returned to the receiver (W3C Trace Context).",
+            schemas::text(),
+        ),
+        header(
+            "baggage",
+            "Kept with the message and returned to the receiver (W3C Baggage).",
+            schemas::text(),
+        ),
     ]
 }
 
-/// What every kind of pull takes.
+/// The parameters of every kind of pull.
 pub(super) fn of_a_pull() -> Vec<Parameter> {
     vec![
         query(
             "wait",
-            "Seconds to hold the request while nothing is there; the channel's maxWaitSeconds is the most. Without it, \
-             Prefer or the channel's waitSeconds.",
+            "Seconds to wait for a message; lowered to the channel's maxWaitSeconds. Default: the wait of Prefer, else the \
+             channel's waitSeconds.",
             schemas::lowered_seconds(0),
         ),
         lease(),
         query(
             "ack",
-            "auto settles the messages before the first byte leaves: at most once. It excludes lease and Receive-Attempt-Id. By \
-             GET and without Authorization it needs Restante-Settle.",
+            "auto: settle the messages before the answer is sent (at-most-once delivery). It excludes lease and \
+             Receive-Attempt-Id. A GET without Authorization also needs Restante-Settle.",
             schemas::one_of(&["auto"]),
         ),
         header(
             "Restante-Settle",
-            "yes: says that ack=auto is meant. A GET with ack=auto and without Authorization needs it, because no page can make a \
-             browser send it unasked. Without ack=auto it is refused.",
+            "yes: confirms ack=auto. A GET with ack=auto and without Authorization needs it, because a page cannot make a \
+             browser send this header without permission. Without ack=auto it is rejected.",
             schemas::one_of(&["yes"]),
         ),
-        header("Prefer", "wait=N, where the query names no wait (RFC 7240).", schemas::text()),
+        header("Prefer", "wait=N: the wait in seconds if the query has none (RFC 7240).", schemas::text()),
         header(
             "Acknowledge",
-            "Leases to settle, durably, before the wait begins: 1 to 64, separated by commas; tokens, or what Location said.",
+            "Leases to settle, durably, before the wait begins: 1 to 64 tokens or values of Location, separated by commas.",
             schemas::leases(),
         ),
         header(
             "Receive-Attempt-Id",
-            "A repeat of a pull whose answer was lost gets the same messages and leases, if it asks for the same max and \
-             lease: a structured-field string, bare accepted.",
+            "A repeat of a pull with the same id gets the same messages and leases, if it has the same max and lease. A \
+             structured-field string, with or without quotes.",
             schemas::key(),
         ),
     ]
 }
 
-/// How long a message is the receiver's.
+/// The lease duration.
 pub(super) fn lease() -> Parameter {
     query(
         "lease",
-        "Seconds that the message is the receiver's; the channel's maxLeaseSeconds is the most. Without it, its \
-         leaseSeconds.",
+        "The lease duration in seconds; lowered to the channel's maxLeaseSeconds. Default: the channel's leaseSeconds.",
         schemas::lowered_seconds(1),
     )
 }
 
-/// How many messages an answer has at the most.
+/// The maximum number of messages in an answer.
 pub(super) fn max_messages() -> Parameter {
     query(
         "max",
-        "The most messages of the answer; 100 when it is not said.",
+        "The maximum number of messages in the answer; default 100.",
         schemas::whole(1, BATCH_ITEMS_MAX as u32),
     )
 }

@@ -1,8 +1,8 @@
-//! Parameters of paths. OpenAPI's cannot hold a slash and addresses do, so an address is described once for each of some
-//! numbers of segments.
+//! Path parameters. A path parameter of OpenAPI cannot contain a slash, but addresses do: so an address is described for two
+//! and for three segments.
 //!
-//! Two segments are what every channel has by default, three what the end of a link is usually called. Addresses of more
-//! segments are served all the same; `x-address` says so at each operation.
+//! Every channel has an address of two segments by default; the end of a link usually has three. Addresses with more segments
+//! are served as well, and `x-address` says so at each operation.
 
 use restante_wire::{address::RELATIVE_ADDRESS_BYTES_MAX, channel::NAME_BYTES_MAX};
 use serde_json::json;
@@ -18,13 +18,12 @@ use super::{parameters, schemas};
 #[derive(Debug)]
 pub struct PathForm {
     parameters: &'static [PathParameter],
-    /// What the operations are called besides: each has an id of its own.
+    /// Appended to the operations' ids, which must be unique.
     suffix: &'static str,
-    /// Whether the path takes more than the template says.
+    /// Whether the path takes addresses with more segments than the template has.
     takes_more_segments: bool,
 }
 
-/// One segment of a path.
 #[derive(Debug)]
 struct PathParameter {
     name: &'static str,
@@ -32,14 +31,14 @@ struct PathParameter {
     schema: fn() -> Object,
 }
 
-/// Every form of an address that is described.
+/// The forms in which an address is described.
 pub const ADDRESS_FORMS: [PathForm; 2] = [
     PathForm {
         parameters: &[
             NAMESPACE,
             PathParameter {
                 name: "name",
-                description: "The address's second segment: by default the channel's name.",
+                description: "The second segment of the address: by default the channel's name.",
                 schema: || schemas::address_segment(RELATIVE_ADDRESS_BYTES_MAX),
             },
         ],
@@ -51,12 +50,12 @@ pub const ADDRESS_FORMS: [PathForm; 2] = [
             NAMESPACE,
             PathParameter {
                 name: "link",
-                description: "The address's second segment: for example a bi-directional link.",
+                description: "The second segment of the address: for example the name of a bi-directional link.",
                 schema: || schemas::address_segment(LINK_BYTES_MAX),
             },
             PathParameter {
                 name: "end",
-                description: "The address's third segment: for example an end of that link.",
+                description: "The third segment of the address: for example one end of that link.",
                 schema: || schemas::address_segment(LINK_BYTES_MAX),
             },
         ],
@@ -67,13 +66,13 @@ pub const ADDRESS_FORMS: [PathForm; 2] = [
 /// The path of a lease.
 pub const LEASE: PathForm = fixed(&[PathParameter {
     name: "lease",
-    description: "The lease's token: the end of the path in Location, or the field lease of an item.",
+    description: "The lease's token: the last segment of the path in Location, or the field lease of an item.",
     schema: schemas::token,
 }]);
 /// The path of a problem type's page.
 pub const PROBLEM: PathForm = fixed(&[PathParameter {
     name: "name",
-    description: "The problem type's name: the end of its type.",
+    description: "The name of the problem type: the last segment of the problem's type.",
     schema: schemas::text,
 }]);
 /// The path of a channel.
@@ -90,32 +89,32 @@ pub const NO_PARAMETERS: PathForm = fixed(&[]);
 
 const NAMESPACE: PathParameter = PathParameter {
     name: "namespace",
-    description: "The Kubernetes namespace of the channel: the address's first segment.",
+    description: "The Kubernetes namespace of the channel: the first segment of the address.",
     schema: || schemas::address_segment(NAME_BYTES_MAX),
 };
-/// Two of these and a slash are a relative address.
+/// Two such segments and a slash have the length of the longest relative address.
 const LINK_BYTES_MAX: usize = (RELATIVE_ADDRESS_BYTES_MAX - 1) / 2;
-const MORE_SEGMENTS: &str = "An address has 2 to 8 segments and at most 253 bytes; the path takes any of them, each \
-                             segment as it is, with nothing encoded.";
+const MORE_SEGMENTS: &str = "An address has 2 to 8 segments and at most 253 bytes; the path takes all of them, without \
+                             percent-encoding.";
 
 const fn fixed(parameters: &'static [PathParameter]) -> PathForm {
     PathForm { parameters, suffix: "", takes_more_segments: false }
 }
 
 impl PathForm {
-    /// All parameters in a path template.
+    /// The part of the path template with the parameters, such as `{namespace}/{name}`.
     pub fn template(&self) -> String {
         let names: Vec<_> =
             self.parameters.iter().map(|parameter| format!("{{{}}}", parameter.name)).collect();
         names.join("/")
     }
 
-    /// How many parameters there are, each one segment.
+    /// The number of parameters; each is one segment.
     pub fn segments(&self) -> usize {
         self.parameters.len()
     }
 
-    /// The operation with these parameters, first of all.
+    /// The operation with these parameters before its own.
     pub fn added_to(&self, mut operation: Operation) -> Operation {
         operation.operation_id = operation.operation_id.map(|id| id + self.suffix);
         if self.takes_more_segments {

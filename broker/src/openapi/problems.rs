@@ -1,4 +1,4 @@
-//! Problem answers: which types an operation can answer with, under the status codes that they have.
+//! Problem answers: the problem types of an operation, by status code.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use utoipa::{
 use super::{answers, schemas};
 use crate::http::error::{retry_after_seconds, status};
 
-/// Anything can meet these: the framing, and the headers by which a browser is known, are looked at first.
+/// The problems of every operation: framing and browser headers are checked before the request is routed.
 const EVERYWHERE: [ProblemType; 6] = [
     ProblemType::TransferCodingUnsupported,
     ProblemType::HeaderMalformed,
@@ -24,7 +24,7 @@ const EVERYWHERE: [ProblemType; 6] = [
     ProblemType::Internal,
 ];
 
-/// Whatever begins with an address can meet these.
+/// The problems of every operation whose path has an address.
 pub(super) const ADDRESS: [ProblemType; 4] = [
     ProblemType::AddressMalformed,
     ProblemType::AddressUnknown,
@@ -32,20 +32,20 @@ pub(super) const ADDRESS: [ProblemType; 4] = [
     ProblemType::Draining,
 ];
 
-/// Whatever reads a body can meet these.
+/// The problems of every operation that reads a body.
 pub(super) const BODY: [ProblemType; 4] =
     [ProblemType::BodyIncomplete, ProblemType::BodyMalformed, ProblemType::BodyTimeout, ProblemType::Busy];
 
-/// Whatever takes no body can meet these: in chunks, it is seen only when the body ends that there is none.
+/// The problems of every operation that takes no body. With chunked encoding, only the end of the body shows that it is empty.
 pub(super) const NO_BODY: [ProblemType; 3] =
     [ProblemType::BodyUnexpected, ProblemType::BodyIncomplete, ProblemType::BodyTimeout];
 
-/// The operation with an answer for each status code of these problems, and of those that everything can meet.
+/// The operation with an answer for each status code of these problems and of [`EVERYWHERE`].
 pub(super) fn with_problems(operation: OperationBuilder, lists: &[&[ProblemType]]) -> OperationBuilder {
     with_these_problems(operation, EVERYWHERE.iter().chain(lists.iter().copied().flatten()).copied())
 }
 
-/// The operation with an answer for each status code of these problems alone.
+/// The operation with an answer for each status code of these problems, without [`EVERYWHERE`].
 pub(super) fn with_these_problems(
     operation: OperationBuilder,
     kinds: impl IntoIterator<Item = ProblemType>,
@@ -70,13 +70,16 @@ fn answer(kinds: &[ProblemType]) -> Response {
     let mut response = ResponseBuilder::new()
         .description(lines.join("\n"))
         .content(problem::CONTENT_TYPE, body)
-        .header("Cache-Control", answers::required("Never stored.", schemas::one_of(&["no-store"])))
-        .header("Link", answers::required("The page of the problem's type: rel=help.", schemas::text()))
-        // For programs, and for the fuzzer: an enum would break clients when a type is added.
+        .header(
+            "Cache-Control",
+            answers::required("The answer must not be cached.", schemas::one_of(&["no-store"])),
+        )
+        .header("Link", answers::required("The page of the problem type, with rel=help.", schemas::text()))
+        // For programs, and for the fuzzer. An enum of types would break generated clients when a type is added.
         .extensions(Some(Extensions::from_iter([("x-problem-types", json!(names))])));
     let waits = kinds.iter().filter(|kind| retry_after_seconds(**kind).is_some()).count();
     if waits > 0 {
-        let retry = ("Seconds after which the same request may be answered otherwise.", schemas::count());
+        let retry = ("Seconds after which the same request may succeed.", schemas::count());
         let header = if waits == kinds.len() {
             answers::required(retry.0, retry.1)
         } else {

@@ -10,22 +10,19 @@ use utoipa::{
     openapi::{KnownFormat, Object, ObjectBuilder, Ref, SchemaFormat, Type, extensions::Extensions},
 };
 
-/// Any text.
 pub(super) fn text() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
-/// Bytes, whatever they are.
 pub(super) fn bytes() -> Object {
     formatted(KnownFormat::Binary)
 }
 
-/// A moment, RFC 3339.
+/// A time, RFC 3339.
 pub(super) fn moment() -> Object {
     formatted(KnownFormat::DateTime)
 }
 
-/// A UUID.
 pub(super) fn uuid() -> Object {
     formatted(KnownFormat::Uuid)
 }
@@ -40,7 +37,7 @@ pub(super) fn whole(min: u32, max: u32) -> Object {
         .build()
 }
 
-/// A whole number.
+/// A whole number from 0.
 pub(super) fn count() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
@@ -49,25 +46,25 @@ pub(super) fn count() -> Object {
         .build()
 }
 
-/// Seconds that the broker lowers to what the channel allows: a number of any size is taken.
+/// Seconds without a maximum: the broker lowers them to what the channel allows.
 pub(super) fn lowered_seconds(min: u32) -> Object {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(f64::from(min))).build()
 }
 
-/// Leases, separated by commas, at least one: tokens, or what Location said.
+/// At least one lease, separated by commas: tokens, or values of Location.
 pub(super) fn leases() -> Object {
     let pattern = r"^[ \t]*(,[ \t]*)*[!-+\--~]{1,1024}[ \t]*(,[ \t]*([!-+\--~]{1,1024})?[ \t]*)*$";
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
 }
 
-/// A Server-Sent Event with a message. OpenAPI 3.1 has no field for the events of a stream, and tools take the schema of
-/// the media type for that of each event; 3.2 calls it `itemSchema`.
+/// A Server-Sent Event with a message. OpenAPI 3.1 has no field for the events of a stream, and tools use the schema of the
+/// media type for each event; OpenAPI 3.2 has `itemSchema`.
 pub(super) fn event() -> Object {
     let item = Ref::from_schema_name(DeliveredItem::name());
-    // utoipa's objects have no such field.
+    // utoipa's Object has no field `contentSchema`.
     let item = Extensions::from_iter([("contentSchema", json!(item))]);
     ObjectBuilder::new()
-        .description(Some("One of the stream's events: a message."))
+        .description(Some("One event of the stream: a message."))
         .property("id", described("The Message-Id."))
         .property(
             "data",
@@ -82,17 +79,16 @@ fn described(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
 }
 
-/// Where a look goes on: a version and a sequence, in base64 without padding.
+/// A cursor of a peek: a version and a sequence, in base64 without padding.
 pub(super) fn cursor() -> Object {
     visible(12, r"^AQ[-_a-zA-Z0-9]{10}$")
 }
 
-/// True or false.
 pub(super) fn flag() -> Object {
     ObjectBuilder::new().schema_type(Type::Boolean).build()
 }
 
-/// One of some words.
+/// One of these values.
 pub(super) fn one_of(words: &[&str]) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -100,27 +96,27 @@ pub(super) fn one_of(words: &[&str]) -> Object {
         .build()
 }
 
-/// An idempotency key or attempt id, bare: of visible ASCII, and without the quote that would make it a structured field.
+/// An idempotency key or attempt id without quotes: visible ASCII, and no quote at the start, which would make it a structured
+/// field.
 pub(super) fn key() -> Object {
     visible(KEY_CHARACTERS_MAX, r"^[!#-~][!-~]*$")
 }
 
-/// A group of messages, bare as well.
+/// A message group without quotes.
 pub(super) fn group() -> Object {
     visible(GROUP_CHARACTERS_MAX, r"^[!#-~][!-~]*$")
 }
 
-/// A reason: printable ASCII.
+/// The reason of a rejection: printable ASCII.
 pub(super) fn reason() -> Object {
     visible(KEY_CHARACTERS_MAX, r"^[ -~]+$")
 }
 
-/// A segment of an address.
 pub(super) fn address_segment(characters_max: usize) -> Object {
     visible(characters_max, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 }
 
-/// What the broker made and the client hands back as it is.
+/// A token that the broker issued and the client returns unchanged.
 pub(super) fn token() -> Object {
     visible(256, r"^[-_a-zA-Z0-9]+$")
 }

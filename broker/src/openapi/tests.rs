@@ -8,18 +8,18 @@ use serde_json::Value;
 use super::whole;
 use crate::http::routes;
 
-/// Problem types that only the control API has.
+/// Problem types that only the control API answers with.
 const CONTROL_ONLY: [ProblemType; 6] = [
     ProblemType::Unauthorized,
     ProblemType::ChannelInvalid,
     ProblemType::ChannelConflict,
-    ProblemType::ManifestsRule,
+    ProblemType::ManagedByManifests,
     ProblemType::ChannelUnknown,
     ProblemType::ChannelNotEmpty,
 ];
-/// Problem types that only an item of a batch has.
+/// Problem types that only the result of a batch's item has.
 const ITEMS_ONLY: [ProblemType; 1] = [ProblemType::ItemMalformed];
-/// Problem types of requests that no operation describes: the document's own words name them.
+/// Problem types of requests that no operation describes: the document's description names them.
 const NO_OPERATION: [ProblemType; 2] = [ProblemType::RouteUnknown, ProblemType::MethodNotAllowed];
 
 fn document() -> Value {
@@ -30,12 +30,12 @@ fn committed() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json")
 }
 
-/// A `Value` keeps its keys sorted, so that the same document is the same text.
+/// A `Value` keeps its keys sorted, so the same document always has the same text.
 fn printed() -> String {
     format!("{:#}\n", document())
 }
 
-/// Every value under a key, wherever it stands.
+/// Collects every value of a key, at any depth.
 fn under<'a>(key: &str, value: &'a Value, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(fields) => {

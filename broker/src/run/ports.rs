@@ -74,12 +74,12 @@ impl Ports {
         let admin = serve(listener, admin::router(admin, &self.browsers))?;
         let control = match self.control {
             Some((listener, token)) => {
-                let manifests_rule = lifetime.manifests.is_some();
+                let managed_by_manifests = lifetime.manifests.is_some();
                 let router = control::router(
                     lifetime.store.clone(),
                     lifetime.cores.clone(),
                     token,
-                    manifests_rule,
+                    managed_by_manifests,
                     &lifetime.data_dir,
                 );
                 Some(serve(listener, router)?)

@@ -160,7 +160,7 @@ async fn more_idempotency_keys_than_may_be_are_503_and_pushes_without_one_go_thr
     let broker = Broker::with_flags(ORDERS, &["--idempotency-keys-max", "1"]);
     let push = |key: &'static str| broker.push("acme/orders", "x").header("idempotency-key", key).send();
     assert_eq!(push("a").await.unwrap().status(), StatusCode::CREATED);
-    assert_problem(push("b").await.unwrap(), 503, ProblemType::IdempotencyFull).await;
+    assert_problem(push("b").await.unwrap(), 503, ProblemType::TooManyIdempotencyKeys).await;
     assert_eq!(push("a").await.unwrap().status(), StatusCode::CREATED);
     broker.pushed("acme/orders", "x").await;
 }

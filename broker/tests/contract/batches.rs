@@ -110,7 +110,10 @@ fn malformed(result: &PushResult) -> String {
 async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_others_are_stored() {
     let broker = with_orders(|_| ()).await;
     let bad = [
-        (json!({"body": "important"}), "messages[0].body is an unknown field; known are content, content64"),
+        (
+            json!({"body": "important"}),
+            "messages[0].body is an unknown field; known fields: content, content64",
+        ),
         (
             json!({"content": "a", "delay": 60}),
             "messages[1].delay is an unknown field (did you mean delaySeconds?)",
@@ -122,7 +125,7 @@ async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_o
         (json!({}), "messages[3] is invalid: the content is missing"),
         (json!({"content": "a", "content64": "YQ=="}), "content and content64 are both given"),
         (json!({"content64": "not base64"}), "content64 is not base64"),
-        (json!({"content": 5}), "messages[6].content must be a text, not the number 5"),
+        (json!({"content": 5}), "messages[6].content must be a string, not the number 5"),
         (json!({"content": "a", "delaySeconds": "5"}), "messages[7].delaySeconds must be whole seconds"),
         (json!({"content": "a", "delaySeconds": 99999999}), "messages[8].delaySeconds is 99999999 s"),
         (json!({"content": "a", "ttlSeconds": 0}), "messages[9].ttlSeconds is 0"),
@@ -143,7 +146,7 @@ async fn an_item_that_cannot_be_obeyed_is_400_by_the_path_of_its_field_and_the_o
             json!({"content": "a", "headers": {"reply-to": ["a/b", "c/d"]}}),
             "headers.reply-to is given more than once",
         ),
-        (json!("content"), "messages[15] must be an object, not a text"),
+        (json!("content"), "messages[15] must be an object, not a string"),
     ];
     let mut items: Vec<_> = bad.iter().map(|(item, _)| item.clone()).collect();
     items.push(json!({"content": "good"}));
@@ -177,8 +180,8 @@ async fn a_frame_whose_head_cannot_be_obeyed_is_400_and_the_others_are_stored() 
     for (result, told) in results.iter().zip([
         "frames[0].delay is an unknown field (did you mean delaySeconds?)",
         "frames[1].content is an unknown field",
-        "frames[2].group must be a text, not the number 5",
-        "frames[3] must be an object, not a list",
+        "frames[2].group must be a string, not the number 5",
+        "frames[3] must be an object, not an array",
         "frames[4].headers.content-type and contentType are both given",
     ]) {
         let detail = malformed(result);
@@ -237,7 +240,8 @@ async fn compressed_batches_and_settlements_are_415_and_say_so() {
             let problem =
                 assert_problem(request.send().await.unwrap(), 415, ProblemType::MediaTypeUnsupported).await;
             assert!(
-                problem.detail.contains("the body is gzip") && problem.detail.contains("not compressed"),
+                problem.detail.contains("compressed (gzip)")
+                    && problem.detail.contains("send it uncompressed"),
                 "{problem}"
             );
         }
@@ -255,13 +259,13 @@ async fn settlements_that_cannot_be_obeyed_are_told_by_the_path_of_the_field() {
         ),
         (
             json!({"release": [{"lease": "a", "delay": "5"}]}),
-            "release[0].delay must be whole seconds from 0 to 4294967295, not a text",
+            "release[0].delay must be whole seconds from 0 to 4294967295, not a string",
         ),
-        (json!({"release": [["a", 5]]}), "release[0] must be an object, not a list"),
+        (json!({"release": [["a", 5]]}), "release[0] must be an object, not an array"),
         (json!({"reject": [{"reason": "r"}]}), "reject[0].lease is missing"),
-        (json!({"renew": {}}), "renew must be a list, not an object"),
-        (json!({"ack": [5]}), "ack[0] must be a text, not the number 5"),
-        (json!([]), "the JSON must be an object, not a list"),
+        (json!({"renew": {}}), "renew must be an array, not an object"),
+        (json!({"ack": [5]}), "ack[0] must be a string, not the number 5"),
+        (json!([]), "the JSON must be an object, not an array"),
     ] {
         let response = broker.request(Method::POST, "/v1/settlements").json(&bad).send().await.unwrap();
         let problem = assert_problem(response, 400, ProblemType::BodyMalformed).await;

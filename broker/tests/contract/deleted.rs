@@ -311,7 +311,7 @@ async fn a_channel_has_another_durability_when_it_was_deleted_first_as_the_refus
     standalone.write_manifests(&ORDERS.replace("spec:", "spec:\n  durability: Memory"));
     let refused = ended(&mut standalone.command());
     assert_eq!(status(&refused), 78);
-    assert!(stderr(&refused).contains("delete it, with its messages, before you create it anew"));
+    assert!(stderr(&refused).contains("delete the channel with its messages and create it again"));
     let uid = orders_in(&standalone.data_folder()).unwrap()["uid"].as_str().unwrap().to_owned();
     operated.start();
     let path = format!("channels/{uid}?force=true");

@@ -383,7 +383,8 @@ async fn manifests_that_would_make_a_channel_forget_what_it_has_are_refused() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(status(&output), 78, "{said}");
     assert!(
-        said.contains("acme/orders is there with durability") && said.contains("create it anew"),
+        said.contains("the durability of channel acme/orders cannot change")
+            && said.contains("create it again"),
         "{said}"
     );
     broker.write_manifests(ORDERS);

@@ -69,7 +69,7 @@ async fn refused_in_a_batch(broker: &Broker, content: &str, headers: serde_json:
 async fn a_message_that_exceeds_the_bytes_of_its_channel_alone_is_413_however_it_is_sent() {
     let broker = with_channels(&[small("orders", 1000)]).await;
     let content = "x".repeat(900);
-    let limit = "1000 in all (limits.bytes)";
+    let limit = "1000 bytes (limits.bytes)";
     refused(with_headers(broker.push("acme/orders", content.clone())).send().await.unwrap(), limit).await;
     let waits = broker.push("acme/orders", content.clone()).header("prefer", "wait=20");
     refused(with_headers(waits).send().await.unwrap(), limit).await;

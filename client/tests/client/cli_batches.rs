@@ -85,7 +85,7 @@ async fn an_invalid_line_is_refused_with_its_number_and_its_batch_is_not_sent() 
         (r#"{"content": "a", "key": "k"}"#, &[], "key is an unknown field (did you mean idempotencyKey?)"),
         ("{}", &[], "the content is missing"),
         (r#"{"content": "a", "content64": "YQ=="}"#, &[], "are both given"),
-        (r#"{"content": 5}"#, &[], "content must be a text, not the number 5"),
+        (r#"{"content": 5}"#, &[], "content must be a string, not the number 5"),
         (
             r#"{"content": "a", "contentType": "a/b", "headers": {"content-type": "c/d"}}"#,
             &[],

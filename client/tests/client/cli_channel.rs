@@ -133,7 +133,7 @@ async fn a_redrive_that_moves_nothing_reports_where_the_dead_letters_are_and_fai
                 }],
             },
             4,
-            "2 left in demo/orders-dead: receivers hold them",
+            "2 left in demo/orders-dead: receivers have leased them",
         ),
     ];
     for (answered, code, said) in redriven {

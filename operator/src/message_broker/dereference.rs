@@ -211,8 +211,8 @@ mod tests {
     fn a_token_that_the_broker_refuses_is_told_with_its_secret_its_key_and_what_to_do() {
         assert_eq!(
             unusable(("mq", "mine"), &ControlTokenError::TooShort, false),
-            "the control token in key token of Secret restante-mine-control has fewer than 32 characters, those = at its \
-             end not counted, and can be guessed; remove the key, and the operator draws a token, or put one there, such as of: \
+            "the control token in key token of Secret restante-mine-control has fewer than 32 characters (not counting = \
+             at its end) and can be guessed; remove the key, and the operator draws a token, or put one there, such as of: \
              head -c 32 /dev/urandom | base64"
         );
     }

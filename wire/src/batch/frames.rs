@@ -22,7 +22,7 @@ pub const FRAMES_CONTENT_TYPE: &str = "application/vnd.restante.batch";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FramesError {
     /// The bytes end in the middle of a frame.
-    #[error("frame {frame} says that it has {length} bytes, and {left} follow")]
+    #[error("frame {frame} is incomplete: its length is {length} bytes, but {left} follow")]
     Truncated {
         /// Its number, from 0.
         frame: usize,
@@ -32,7 +32,7 @@ pub enum FramesError {
         left: usize,
     },
     /// A length field that ends early.
-    #[error("{left} bytes follow frame {frame}, too few for the length of another")]
+    #[error("the {left} bytes after frame {frame} are too few for the length field of another frame")]
     NoLength {
         /// The number of the frame before, from 0.
         frame: usize,
@@ -40,7 +40,9 @@ pub enum FramesError {
         left: usize,
     },
     /// A head that is longer than its frame.
-    #[error("the head of frame {frame} says that it has {length} bytes, and the frame has {left}")]
+    #[error(
+        "the head of frame {frame} is incomplete: its length is {length} bytes, but the frame has {left}"
+    )]
     HeadTooLong {
         /// Its number, from 0.
         frame: usize,
@@ -58,7 +60,7 @@ pub enum FramesError {
         reason: Fault,
     },
     /// More frames than a batch may have.
-    #[error("there are more than {BATCH_ITEMS_MAX} frames")]
+    #[error("the batch exceeds the limit of {BATCH_ITEMS_MAX} frames")]
     TooMany,
 }
 

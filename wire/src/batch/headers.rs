@@ -30,7 +30,7 @@ pub(super) fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<He
             let mut headers = Headers::new();
             while let Some(name) = map.next_key::<String>()? {
                 if headers.len() == READ_MAX {
-                    return Err(A::Error::custom(format_args!("more than {READ_MAX} headers")));
+                    return Err(A::Error::custom(format_args!("more headers than the limit of {READ_MAX}")));
                 }
                 match headers.entry(name) {
                     Entry::Vacant(vacant) => {
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for HeaderValues {
             type Value = HeaderValues;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a text or a list of texts")
+                formatter.write_str("a string or an array of strings")
             }
 
             fn visit_str<E>(self, value: &str) -> Result<HeaderValues, E> {

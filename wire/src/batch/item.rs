@@ -10,19 +10,19 @@ use crate::DeadLetterCause;
 /// Kept headers by name, without those that have a field of their own.
 pub type Headers = BTreeMap<String, HeaderValues>;
 
-/// The values of one header: nearly always one.
+/// The values of one header, nearly always one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum HeaderValues {
-    /// The header is there once.
+    /// The value of a header that is there once.
     One(String),
-    /// The header is there several times.
+    /// The values of a header that is there several times, in their order.
     Many(Vec<String>),
 }
 
 impl HeaderValues {
-    /// The values.
+    /// The values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         match self {
             Self::One(value) => std::slice::from_ref(value).iter(),
@@ -32,25 +32,24 @@ impl HeaderValues {
     }
 }
 
-/// A message's content, byte for byte. In JSON it is `"content": "…"` when it is UTF-8, else `"content64": "…"` (RFC 4648
+/// The content of a message, byte for byte. In JSON it is `"content": "…"` if it is UTF-8, else `"content64": "…"` (RFC 4648
 /// section 4, with padding).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
-/// A message on its way into a channel. It is read by `Item::try_from(WrittenItem)`: all of its fields must be known, and one
-/// of them is its content.
+/// A message to send. It is read by `Item::try_from(WrittenItem)`, which rejects unknown fields and requires a content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenItem")]
 pub struct Item {
-    /// The content.
+    /// The content of the message.
     #[serde(flatten)]
     pub content: Content,
-    /// All else.
+    /// The other fields.
     #[serde(flatten)]
     pub head: ItemHead,
 }
 
-/// What is said of a message on its way into a channel: the headers of a push, as fields.
+/// The headers of a push, as fields of a message to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -87,13 +86,13 @@ pub struct ItemHead {
     pub headers: Headers,
 }
 
-/// A message on its way out of a channel, or one that was looked at.
+/// A message that was received or inspected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveredItem {
-    /// The content.
+    /// The content of the message.
     #[serde(flatten)]
     pub content: Content,
-    /// All else.
+    /// The other fields.
     #[serde(flatten)]
     pub head: DeliveredHead,
 }
@@ -106,7 +105,7 @@ impl std::ops::Deref for DeliveredItem {
     }
 }
 
-/// What is said of a message on its way out of a channel: the headers of the answer to a pull, as fields.
+/// The headers of the answer to a pull, as fields of a message that was received or inspected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -124,7 +123,7 @@ pub struct DeliveredHead {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
-    /// `Message-Id`. Absent only from a look at a dead letter that cannot be read, where nothing tells it.
+    /// `Message-Id`. Absent only from a peek at a dead letter whose record cannot be read, if nothing else tells the id.
     #[cfg_attr(feature = "schema", schema(format = Uuid))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
@@ -137,7 +136,7 @@ pub struct DeliveredHead {
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// The lease's token, when the message was leased by this request.
+    /// The token of the lease, if this request leased the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
     /// `Lease-Duration`.
@@ -147,14 +146,14 @@ pub struct DeliveredHead {
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<String>,
-    /// Peek, `state=delayed`: when the message is due, RFC 3339.
+    /// Peek, `state=delayed`: when the message becomes ready, RFC 3339.
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<String>,
-    /// Peek, `state=dead`: where the message lies, and why it cannot be read. The content that is told is empty then.
+    /// Peek: where the message is stored, and why it cannot be read. The content is then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
-    /// Peek, `state=dead`: why and since when.
+    /// Peek, dead letters: why and since when the message is a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetterNote>,
 }
@@ -164,18 +163,18 @@ pub struct DeliveredHead {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterNote {
-    /// Why.
+    /// Why the message is a dead letter.
     pub cause: DeadLetterCause,
-    /// What the receiver said that rejected it.
+    /// The reason of the receiver that rejected the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Since when, RFC 3339.
+    /// When the message became a dead letter, RFC 3339.
     #[cfg_attr(feature = "schema", schema(format = DateTime))]
     pub since: String,
-    /// The channel that gave the message up, `namespace/name`.
+    /// The channel whose dead letter the message is, `namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// `state=dead-letters`: the channel that the message lies in, `namespace/name`.
+    /// `state=dead-letters`: the channel in which the message is stored, `namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_in: Option<String>,
 }
@@ -191,7 +190,7 @@ impl Serialize for Content {
     }
 }
 
-/// The two ways to write a content. A message on its way out always has one of them.
+/// The two fields of a content. A message of the broker always has one of them.
 #[derive(Deserialize)]
 struct WrittenContent {
     content: Option<String>,
@@ -205,7 +204,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// An item as it is written: one object. serde cannot refuse unknown fields where a struct is put together of two.
+/// An item as one flat object: serde cannot reject unknown fields of a struct with flattened parts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenItem {
@@ -302,29 +301,29 @@ mod tests {
             (r#"{"content": null}"#, "the content is missing"),
             (r#"{"content": "a", "content64": "YQ=="}"#, "content and content64 are both given"),
             (r#"{"content64": "a"}"#, "content64 is not base64"),
-            (r#"{"body": "important"}"#, "body is an unknown field; known are content, content64,"),
+            (r#"{"body": "important"}"#, "body is an unknown field; known fields: content, content64,"),
             (r#"{"content": "a", "delay": 60}"#, "delay is an unknown field (did you mean delaySeconds?)"),
             (r#"{"content": "a", "key": "k"}"#, "key is an unknown field (did you mean idempotencyKey?)"),
             (r#"{"content": "a", "content": "b"}"#, "content is given more than once"),
-            (r#"{"content": 1}"#, "content must be a text, not the number 1"),
+            (r#"{"content": 1}"#, "content must be a string, not the number 1"),
             (
                 r#"{"content": "a", "delaySeconds": "5"}"#,
-                "delaySeconds must be whole seconds from 0 to 4294967295, not a text",
+                "delaySeconds must be whole seconds from 0 to 4294967295, not a string",
             ),
-            (r#"{"content": "a", "headers": []}"#, "headers must be an object, not a list"),
+            (r#"{"content": "a", "headers": []}"#, "headers must be an object, not an array"),
             (
                 r#"{"content": "a", "headers": {"meta-a": 1}}"#,
-                "headers.meta-a must be a text or a list of texts, not the number 1",
+                "headers.meta-a must be a string or an array of strings, not the number 1",
             ),
             (
                 r#"{"content": "a", "headers": {"meta-a": [1]}}"#,
-                "headers.meta-a[0] must be a text, not the number 1",
+                "headers.meta-a[0] must be a string, not the number 1",
             ),
             (
                 r#"{"content": "a", "headers": {"meta-a": "1", "meta-a": "2"}}"#,
                 "headers.meta-a is given more than once",
             ),
-            (r#"["a"]"#, "the JSON must be an object, not a list"),
+            (r#"["a"]"#, "the JSON must be an object, not an array"),
         ] {
             let fault = crate::json::read::<Item>(bad.as_bytes()).unwrap_err().to_string();
             assert!(fault.contains(told), "{bad}: {fault}");

@@ -1,4 +1,4 @@
-//! Many messages in one body: as JSON, or framed as [`FRAMES_CONTENT_TYPE`].
+//! Many messages in one body, as JSON or in the framing [`FRAMES_CONTENT_TYPE`].
 
 mod frames;
 mod headers;
@@ -20,9 +20,9 @@ pub use settlements::{LeaseResult, Reject, Release, Renew, SETTLEMENTS_MAX, Sett
 
 use crate::Problem;
 
-/// The most items of one batch.
+/// The maximum number of items in one batch.
 pub const BATCH_ITEMS_MAX: usize = 1000;
-/// The most bytes of one batch: of its body when it is pushed, of its contents and kept headers when it is pulled.
+/// The maximum size of one batch, in bytes: of the body of a push, of the contents and kept headers in the answer to a pull.
 pub const BATCH_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The body of `POST /v1/batches/{address}`; [`read_batch`] reads it.
@@ -35,29 +35,29 @@ pub struct PushBatch {
     pub messages: Vec<Item>,
 }
 
-/// The answer to it.
+/// The answer to `POST /v1/batches/{address}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushResults {
-    /// One for each message, in order.
+    /// One result for each message, in order.
     pub results: Vec<PushResult>,
 }
 
-/// What became of one message of a batch.
+/// The result of one message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushResult {
-    /// The status code that the message would have got on its own.
+    /// The status code of the message, as if it had been pushed alone.
     pub status: u16,
-    /// Its id, when it is stored.
+    /// The message's id, if it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Whether it was stored before, under the same idempotency key.
+    /// Whether the message was stored before, with the same idempotency key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
-    /// Why it is not stored.
+    /// Why the message is not stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
@@ -78,7 +78,7 @@ pub struct PulledBatch {
 pub struct PeekedBatch {
     /// The messages, in order.
     pub messages: Vec<DeliveredItem>,
-    /// Where to go on, as the parameter `after`; absent at the end.
+    /// Where to continue, as the parameter `after`; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -48,12 +48,12 @@ mod tests {
     #[test]
     fn a_batch_that_is_none_is_refused_as_a_whole() {
         for (bad, told) in [
-            ("[]", "the JSON must be an object, not a list"),
+            ("[]", "the JSON must be an object, not an array"),
             ("{}", "messages is missing"),
-            (r#"{"items": []}"#, "items is an unknown field; known are messages"),
+            (r#"{"items": []}"#, "items is an unknown field; known fields: messages"),
             (r#"{"message": []}"#, "message is an unknown field (did you mean messages?)"),
             (r#"{"messages": [], "messages": []}"#, "messages is given more than once"),
-            (r#"{"messages": {}}"#, "messages must be a list, not an object"),
+            (r#"{"messages": {}}"#, "messages must be an array, not an object"),
         ] {
             assert_eq!(read_batch(bad.as_bytes()).unwrap_err().to_string(), told, "{bad}");
         }

@@ -1,5 +1,4 @@
-//! The schemas that are written by hand: a content is one of two fields, and an item has the fields of its content and of
-//! its head.
+//! The schemas that are not derived: a content is one of two fields, and an item has the fields of its content and its head.
 
 use std::borrow::Cow;
 
@@ -15,16 +14,16 @@ impl PartialSchema for Content {
     fn schema() -> RefOr<Schema> {
         let text =
             |description: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(description));
-        // Both at once is refused, and utoipa's objects have no `not` of their own.
+        // Both fields at once are rejected; utoipa's Object has no field `not`.
         let not_both = Extensions::from_iter([("not", json!({"required": ["content", "content64"]}))]);
         ObjectBuilder::new()
             .description(Some(
-                "A message's content, byte for byte: as text when it is UTF-8, else as base64.",
+                "The content of a message, byte for byte: as a string if it is UTF-8, else as base64.",
             ))
-            .property("content", text("The content, when it is UTF-8."))
+            .property("content", text("The content, if it is UTF-8."))
             .property(
                 "content64",
-                text("The content in base64 (RFC 4648 section 4, with padding), when it is not UTF-8.")
+                text("The content in base64 (RFC 4648 section 4, with padding), if it is not UTF-8.")
                     .content_encoding("base64")
                     .pattern(Some(BASE64)),
             )
@@ -43,10 +42,10 @@ impl PartialSchema for Item {
     fn schema() -> RefOr<Schema> {
         let mut item = with_content(
             ItemHead::schema(),
-            "A message on its way into a channel: its content is in one of content and content64.",
+            "A message to send. Its content is in either content or content64.",
         );
         if let RefOr::T(Schema::Object(item)) = &mut item {
-            // `oneOf` would say it more simply, and many client generators make no one class of it.
+            // `oneOf` would be simpler, but many client generators do not make one class of it.
             let some = json!({"anyOf": [{"required": ["content"]}, {"required": ["content64"]}]});
             let not_one = json!({"anyOf": [{"required": ["content", "content64"]}, {"not": some}]});
             item.extensions = Some(Extensions::from_iter([("not", not_one)]));
@@ -67,10 +66,7 @@ impl ToSchema for Item {
 
 impl PartialSchema for DeliveredItem {
     fn schema() -> RefOr<Schema> {
-        with_content(
-            DeliveredHead::schema(),
-            "A message on its way out of a channel, or one that was looked at.",
-        )
+        with_content(DeliveredHead::schema(), "A message that was received or inspected.")
     }
 }
 
@@ -84,8 +80,8 @@ impl ToSchema for DeliveredItem {
     }
 }
 
-/// One object with a head's fields and a content's: what utoipa would describe as both at once, which many client
-/// generators cannot make one class of.
+/// One object with the fields of a head and a content. utoipa would describe it with `allOf`, of which many client generators
+/// cannot make one class.
 fn with_content(head: RefOr<Schema>, description: &str) -> RefOr<Schema> {
     let (RefOr::T(Schema::Object(mut item)), RefOr::T(Schema::Object(content))) = (head, Content::schema())
     else {
@@ -97,5 +93,5 @@ fn with_content(head: RefOr<Schema>, description: &str) -> RefOr<Schema> {
     item.into()
 }
 
-/// Whole groups of four, the last of which may be padded; bits that the padding leaves over are zero.
+/// Groups of four characters, the last one possibly padded; unused bits before the padding are zero.
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";

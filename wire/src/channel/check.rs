@@ -62,7 +62,7 @@ impl ChannelConfig {
         }
         for (index, address) in self.destinations.iter().enumerate() {
             if self.destinations[..index].contains(address) {
-                return Err(("destinations", format!("names {address} twice")));
+                return Err(("destinations", format!("names {address} more than once")));
             }
         }
         Ok(())
@@ -80,7 +80,7 @@ impl ChannelConfig {
             if *name == self.name {
                 return Err((
                     "deadLetter.channel",
-                    "must be another channel: without one they stay in this".into(),
+                    "must name another channel; leave it out to keep dead letters in this one".into(),
                 ));
             }
         }
@@ -97,7 +97,7 @@ impl ChannelConfig {
         if !self.access.anonymous {
             return Err((
                 "access.anonymous",
-                "must be true: this broker does not check credentials yet".into(),
+                "must be true; this broker does not check credentials yet".into(),
             ));
         }
         Ok(())

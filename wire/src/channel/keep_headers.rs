@@ -115,7 +115,10 @@ impl KeepHeaders {
     /// What is wrong with the patterns.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.0.len() > KEEP_HEADERS_MAX {
-            return Err(format!("has {} entries: at most {KEEP_HEADERS_MAX}", self.0.len()));
+            return Err(format!(
+                "has {} entries, which exceeds the limit of {KEEP_HEADERS_MAX}",
+                self.0.len()
+            ));
         }
         for (index, pattern) in self.0.iter().enumerate() {
             if self.0[..index].contains(pattern) {
@@ -123,13 +126,13 @@ impl KeepHeaders {
             }
             if !is_pattern(pattern) {
                 return Err(format!(
-                    "has the entry {pattern:?}, which is invalid: use a header name in lower case, or its beginning \
-                     and *, of at most {KEEP_HEADER_BYTES_MAX} characters"
+                    "has the invalid entry {pattern:?}; use a header name in lower case, or its beginning and *, of at most \
+                     {KEEP_HEADER_BYTES_MAX} characters"
                 ));
             }
             if let Some(never) = never_kept_by(pattern) {
                 return Err(format!(
-                    "has the entry {pattern:?}, which covers {never}: the header is never kept; use a longer name"
+                    "has the entry {pattern:?}, which covers {never}, a header that is never kept; use a longer name"
                 ));
             }
         }

@@ -1,48 +1,48 @@
-//! A channel's counts.
+//! The counts of a channel.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ChannelConfig;
 
-/// A channel's counts at one moment.
+/// The counts of a channel at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelStats {
-    /// The channel's identity.
+    /// The channel's UID.
     pub uid: Uuid,
     /// The Kubernetes namespace.
     pub namespace: String,
     /// The name in the namespace.
     pub name: String,
-    /// Messages that nobody has and that are due. One of a group may wait for its turn.
+    /// Ready messages. A message of a message group may have to wait until the group's leased message is gone.
     pub ready: u64,
-    /// Messages that receivers have leased.
+    /// Leased messages.
     pub leased: u64,
-    /// Messages whose delay or back-off is not over.
+    /// Delayed messages: those whose delay or back-off has not ended.
     #[serde(default)]
     pub delayed: u64,
-    /// Dead letters.
+    /// Dead letters that are stored in this channel in the state dead.
     #[serde(default)]
     pub dead: u64,
-    /// Bytes of contents and kept headers of all four.
+    /// Bytes of the contents and kept headers of all these messages.
     pub bytes: u64,
-    /// Seconds since the oldest message was stored that is no dead letter; absent when there is none.
+    /// Age in seconds of the oldest message that is not dead; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_message_age_seconds: Option<u64>,
-    /// Receivers that wait for a message.
+    /// Receivers waiting for a message.
     pub waiting_receivers: u64,
-    /// Senders that wait for room.
+    /// Senders waiting for room.
     #[serde(default)]
     pub waiting_senders: u64,
-    /// Whether pulls are answered as if the channel were empty.
+    /// Whether the channel is paused: pulls are answered as if it were empty.
     #[serde(default)]
     pub paused: bool,
 }
 
 impl ChannelStats {
-    /// The counts of a channel that nothing happens in.
+    /// The counts of an empty channel.
     pub fn empty(config: &ChannelConfig) -> Self {
         Self {
             uid: config.uid,

@@ -7,13 +7,12 @@ use super::{Fault, TOO_MANY};
 use crate::near::did_you_mean;
 
 /// What serde calls what it expected.
-const EXPECTED: [(&str, &str); 14] = [
-    ("a string", "a text"),
-    ("string", "a text"),
-    ("str", "a text"),
+const EXPECTED: [(&str, &str); 13] = [
+    ("string", "a string"),
+    ("str", "a string"),
     ("a boolean", "true or false"),
     ("bool", "true or false"),
-    ("a sequence", "a list"),
+    ("a sequence", "an array"),
     ("a map", "an object"),
     ("map", "an object"),
     ("f64", "a number"),
@@ -43,7 +42,7 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
     ] {
         if let Some((name, rest)) = text.strip_prefix(form).and_then(quoted) {
             let parent = path.strip_suffix('?').or_else(|| path.strip_suffix(&*name)).unwrap_or(path);
-            let whole = Fault::new(name.clone(), format!("{reason}{}", choices(&name, rest)));
+            let whole = Fault::new(name.clone(), format!("{reason}{}", choices(&name, rest, "fields")));
             return match parent.trim_end_matches('.') {
                 "" => whole,
                 parent => whole.within(parent),
@@ -51,7 +50,7 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
         }
     }
     if let Some((name, rest)) = text.strip_prefix("unknown variant ").and_then(quoted) {
-        return Fault::new(path, format!("has the unknown value {name:?}{}", choices(&name, rest)));
+        return Fault::new(path, format!("has the unknown value {name:?}{}", choices(&name, rest, "values")));
     }
     let mismatch = ["invalid type: ", "invalid value: ", "invalid length "]
         .iter()
@@ -73,14 +72,14 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     Some((inner[..end].to_owned(), &inner[end + 1..]))
 }
 
-/// The name that is near, or else all that there are.
-fn choices(said: &str, rest: &str) -> String {
+/// A hint at the known name that is most similar to `said`, or else all known names.
+fn choices(said: &str, rest: &str, what: &str) -> String {
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     if known.is_empty() {
         return String::new();
     }
     match did_you_mean(said, known.iter().copied()) {
-        hint if hint.is_empty() => format!("; known are {}", known.join(", ")),
+        hint if hint.is_empty() => format!("; known {what}: {}", known.join(", ")),
         hint => hint,
     }
 }
@@ -93,7 +92,7 @@ fn expected(wanted: &str) -> &str {
 /// What was there instead. A text is not told again: it may be long, and the path leads to it.
 fn unexpected(found: &str) -> String {
     match found.split_once(' ') {
-        Some(("string", _)) => "a text".into(),
+        Some(("string", _)) => "a string".into(),
         Some(("integer", number)) => format!("the number {}", number.trim_matches('`')),
         Some(("boolean", value)) => value.trim_matches('`').into(),
         Some(("floating", number)) => {
@@ -101,7 +100,7 @@ fn unexpected(found: &str) -> String {
         }
         _ => match found {
             "map" => "an object".into(),
-            "sequence" => "a list".into(),
+            "sequence" => "an array".into(),
             other => other.into(),
         },
     }
@@ -142,15 +141,15 @@ mod tests {
     #[test]
     fn each_fault_is_told_by_its_path_and_without_a_word_of_rust() {
         for (json, told) in [
-            ("[]", "the JSON must be an object, not a list"),
+            ("[]", "the JSON must be an object, not an array"),
             ("5", "the JSON must be an object, not the number 5"),
             ("null", "the JSON must be an object, not null"),
             (r#"{"item": []}"#, "item is an unknown field (did you mean items?)"),
-            (r#"{"items": {}}"#, "items must be a list, not an object"),
-            (r#"{"items": [["lease", 5]]}"#, "items[0] must be an object, not a list"),
+            (r#"{"items": {}}"#, "items must be an array, not an object"),
+            (r#"{"items": [["lease", 5]]}"#, "items[0] must be an object, not an array"),
             (r#"{"items": [5]}"#, "items[0] must be an object, not the number 5"),
             (r#"{"items": [{"lease": "a"}, {}]}"#, "items[1].lease is missing"),
-            (r#"{"items": [{"lease": {}}]}"#, "items[0].lease must be a text, not an object"),
+            (r#"{"items": [{"lease": {}}]}"#, "items[0].lease must be a string, not an object"),
             (r#"{"items": [{"lease": "a", "lease": "b"}]}"#, "items[0].lease is given more than once"),
             (
                 r#"{"items": [{"lease": "a", "delay": 5}]}"#,
@@ -158,11 +157,11 @@ mod tests {
             ),
             (
                 r#"{"items": [{"lease": "a", "o`h": 5}]}"#,
-                "items[0].o`h is an unknown field; known are lease, delaySeconds, uncounted",
+                "items[0].o`h is an unknown field; known fields: lease, delaySeconds, uncounted",
             ),
             (
                 r#"{"items": [{"lease": "a", "delaySeconds": "5, expected 6"}]}"#,
-                "items[0].delaySeconds must be a whole number from 0 to 4294967295, not a text",
+                "items[0].delaySeconds must be a whole number from 0 to 4294967295, not a string",
             ),
             (
                 r#"{"items": [{"lease": "a", "delaySeconds": 5.5}]}"#,
@@ -174,7 +173,7 @@ mod tests {
             ),
             (
                 r#"{"items": [{"lease": "a", "uncounted": []}]}"#,
-                "items[0].uncounted must be true or false, not a list",
+                "items[0].uncounted must be true or false, not an array",
             ),
             (r#"{"kind": "raedy"}"#, r#"kind has the unknown value "raedy" (did you mean ready?)"#),
         ] {

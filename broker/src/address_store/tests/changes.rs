@@ -164,7 +164,7 @@ fn what_was_stored_for_longer_than_a_run_is_not_made_to_go_with_one() {
     assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
     store.sync(vec![durable.clone()]).unwrap();
     let error = store.sync(vec![in_memory.clone()]).unwrap_err().to_string();
-    assert!(error.contains("acme/one") && error.contains("cannot be given memory"), "{error}");
+    assert!(error.contains("acme/one") && error.contains("cannot change from fsync to memory"), "{error}");
     // Nor by going away in between.
     store.sync(vec![]).unwrap();
     assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));

@@ -57,7 +57,7 @@ async fn a_bad_line_is_named_and_nothing_is_applied() {
     for (text, says) in [
         (format!("{good}{unknown}\n"), "colour"),
         (format!("{good}{{\n"), "line 2"),
-        (format!("{good}\"{}", "x".repeat(LINE_BYTES_MAX)), "line 2 is longer than 65536 bytes"),
+        (format!("{good}\"{}", "x".repeat(LINE_BYTES_MAX)), "line 2 exceeds the limit of 65536 bytes"),
     ] {
         let (status, kind, detail) = problem(port.send(Method::POST, path::CONTROL_SYNC, text).await).await;
         assert_eq!((status, kind), (400, ProblemType::BodyMalformed));

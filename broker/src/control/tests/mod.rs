@@ -125,7 +125,7 @@ impl Port {
         Self::open_with(false)
     }
 
-    fn open_with(manifests_rule: bool) -> Self {
+    fn open_with(managed_by_manifests: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = AddressStore::open(folder.path(), Uuid::from_u128(7)).unwrap();
         let token = folder.path().join("token");
@@ -135,7 +135,7 @@ impl Port {
             store.clone(),
             channels.clone(),
             Token::read(&token).unwrap(),
-            manifests_rule,
+            managed_by_manifests,
             folder.path(),
         );
         Self { store, told: channels.0, router, _folder: folder }

@@ -66,7 +66,7 @@ async fn channels_are_told_that_they_changed() {
 }
 
 #[tokio::test]
-async fn where_manifests_rule_the_set_is_looked_at_and_not_changed() {
+async fn where_managed_by_manifests_the_set_is_looked_at_and_not_changed() {
     let port = Port::open_with(true);
     for response in [
         port.sync(&[config("one")]).await,
@@ -74,7 +74,7 @@ async fn where_manifests_rule_the_set_is_looked_at_and_not_changed() {
         port.send(Method::DELETE, &channel_path("one"), Body::empty()).await,
     ] {
         let (status, kind, detail) = problem(response).await;
-        assert_eq!((status, kind), (409, ProblemType::ManifestsRule));
+        assert_eq!((status, kind), (409, ProblemType::ManagedByManifests));
         assert!(detail.contains("SIGHUP") && detail.contains("runs without --manifests"), "{detail}");
     }
     let _: StoreState = ok(port.send(Method::GET, path::CONTROL_REVISION, Body::empty()).await).await;

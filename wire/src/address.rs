@@ -1,28 +1,29 @@
-//! Addresses: where messages are sent to and asked for.
+//! Addresses, to which senders push messages and from which receivers pull them.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The longest address, in bytes: the longest DNS name (RFC 1035 section 2.3.4), so that one may stand for the other.
+/// The maximum length of an address, in bytes: that of a DNS name (RFC 1035 section 2.3.4), so that one can stand for
+/// the other.
 pub const ADDRESS_BYTES_MAX: usize = 253;
-/// The fewest segments of an address: a namespace and a name in it.
+/// The minimum number of segments of an address: a namespace and a name in it.
 pub const ADDRESS_SEGMENTS_MIN: usize = 2;
-/// The most segments of an address.
+/// The maximum number of segments of an address.
 pub const ADDRESS_SEGMENTS_MAX: usize = 8;
-/// The longest relative address, in bytes: what is left of [`ADDRESS_BYTES_MAX`] after the longest namespace (63 bytes,
+/// The maximum length of a relative address, in bytes: [`ADDRESS_BYTES_MAX`] minus the longest namespace (63 bytes, an
 /// RFC 1123 label) and a `/`.
 pub const RELATIVE_ADDRESS_BYTES_MAX: usize = ADDRESS_BYTES_MAX - 63 - 1;
 
 /// An address of the broker: 2 to 8 segments of `[a-z0-9]([-a-z0-9]*[a-z0-9])?` joined by `/`, at most 253 bytes.
 ///
 /// The first segment is the Kubernetes namespace of the channel that owns the address. Addresses are compared byte for
-/// byte and never normalised, so that two programs can never disagree on whether two of them are the same.
+/// byte and never normalised, so that two programs cannot disagree on whether two addresses are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Address(Box<str>);
 
-/// Why a text is no address.
+/// Why a text is not a valid address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Longer than [`ADDRESS_BYTES_MAX`].
@@ -30,13 +31,14 @@ pub enum AddressError {
     TooLong(usize),
     /// Fewer than [`ADDRESS_SEGMENTS_MIN`] or more than [`ADDRESS_SEGMENTS_MAX`] segments.
     #[error(
-        "it has {0} segments; an address has {ADDRESS_SEGMENTS_MIN} to {ADDRESS_SEGMENTS_MAX}, for example namespace/name"
+        "it has {0} segments; an address has {ADDRESS_SEGMENTS_MIN} to {ADDRESS_SEGMENTS_MAX}, for example \
+         namespace/name"
     )]
     SegmentCount(usize),
-    /// An empty segment: a leading, trailing or doubled `/`.
+    /// An empty segment, because of a leading, trailing or doubled `/`.
     #[error("segment {0} is empty; remove the leading, trailing or doubled slash")]
     EmptySegment(usize),
-    /// A segment with something else than lower-case letters, digits and inner hyphens.
+    /// A segment with other characters than lower-case letters, digits and inner hyphens.
     #[error(
         "segment {0} must be lower-case letters, digits and hyphens, and begin and end with a letter or digit"
     )]
@@ -49,7 +51,7 @@ impl Address {
         format!("{namespace}/{relative}").parse()
     }
 
-    /// The address as text, as it stands in a path.
+    /// The address as text, in the form that a path has.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,24 +1,24 @@
-//! Bodies of the control API, by which an operator fills a broker's address store.
+//! Bodies of the control API, with which an operator programs a broker's address store.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Revision;
 
-/// What the address store holds: the answer to `GET /control/v1/revision` and to every change.
+/// The state of the address store: the answer to `GET /control/v1/revision` and to every change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreState {
-    /// Drawn when the data folder was made: another one means another disk.
+    /// A random id from the creation of the data folder: another id means another store.
     pub store_id: Uuid,
-    /// The set of channels, orphans not counted.
+    /// The revision of the set of channels, without orphans.
     pub revision: Revision,
-    /// When a whole set was last taken, RFC 3339; absent when never, and then the broker serves nothing.
+    /// When the last sync was applied, RFC 3339; absent before the first sync, when the broker serves nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced_at: Option<String>,
-    /// Channels in the set.
+    /// The number of channels in the set.
     pub channels: u64,
-    /// Channels that hold on to their messages though the set no longer has them.
+    /// The number of orphans: channels that keep their messages although the set no longer has them.
     pub orphans: u64,
 }
 
@@ -26,7 +26,7 @@ pub struct StoreState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteChannel {
-    /// Delete the channel although it holds messages. Without it, a channel with messages is refused.
+    /// Whether to delete the channel although it holds messages. Otherwise a channel with messages is not deleted.
     #[serde(default)]
     pub force: bool,
 }
@@ -35,36 +35,36 @@ pub struct DeleteChannel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelDeleted {
-    /// Messages that went with it: none without `force`.
+    /// The number of messages that were deleted with the channel: 0 without `force`.
     pub messages: u64,
-    /// What the store holds now.
+    /// The state of the address store after the deletion.
     #[serde(flatten)]
     pub store: StoreState,
 }
 
-/// The body of `POST /control/v1/channels/{uid}/redrive`: dead letters become ready again, oldest first, with a delivery
-/// count of zero: those that are dead in the channel, those of it that lie in its dead-letter channel, and those of others that
-/// lie in it as in theirs.
+/// The body of `POST /control/v1/channels/{uid}/redrive`. Dead letters become ready again, oldest first, with a
+/// delivery count of zero: those in the channel in the state dead, those of the channel in its dead-letter channel, and
+/// those of other channels for which this channel is the dead-letter channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Redrive {
-    /// The channel that they go to; absent, the one that gave each up.
+    /// The target channel; default: the original channel of each dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Uuid>,
-    /// How many at the most; absent, all that are there now.
+    /// The maximum number of dead letters to move; default: all that are there now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
-/// The answer to it.
+/// The answer to a [`Redrive`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Redriven {
-    /// Dead letters that are ready again.
+    /// The number of dead letters that are ready again.
     pub moved: u64,
-    /// Dead letters that are left.
+    /// The number of dead letters that stay dead letters.
     pub left: u64,
-    /// Where they are, and why.
+    /// Where those are, and why they stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_in: Vec<LettersLeft>,
 }
@@ -73,11 +73,11 @@ pub struct Redriven {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LettersLeft {
-    /// The channel that they lie in, `namespace/name`.
+    /// The channel in which they are stored, `namespace/name`.
     pub channel: String,
-    /// How many.
+    /// The number of these dead letters.
     pub messages: u64,
-    /// Why.
+    /// Why they stay there.
     pub because: LeftBecause,
 }
 
@@ -85,20 +85,20 @@ pub struct LettersLeft {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftBecause {
-    /// `limit` letters were moved.
+    /// The redrive has moved `limit` dead letters.
     Limit,
-    /// The channel that it would go to is full, or takes no messages any more.
+    /// The target channel is full, or accepts no more messages.
     NoRoom,
-    /// A receiver has it: its lease ends first.
+    /// A receiver has leased the message from the dead-letter channel.
     Leased,
-    /// The channel that gave it up is not there: say `to`.
+    /// The original channel does not exist: give `to`.
     OriginUnknown,
-    /// The broker's disk cannot read it.
+    /// The broker's disk cannot read the message.
     Unreadable,
 }
 
 impl LeftBecause {
-    /// Why, for people.
+    /// The reason as text for people, about several messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "the limit was reached",
@@ -110,11 +110,11 @@ impl LeftBecause {
     }
 }
 
-/// The body of `POST /control/v1/channels/{uid}/purge`: messages go for ever. Leased ones are never purged.
+/// The body of `POST /control/v1/channels/{uid}/purge`, which deletes messages. Leased messages are never purged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Purge {
-    /// Of which states.
+    /// The states whose messages are deleted.
     pub states: Vec<PurgedState>,
 }
 
@@ -122,18 +122,18 @@ pub struct Purge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PurgedState {
-    /// Those that the next pulls would get.
+    /// Ready messages.
     Ready,
-    /// Those whose delay or back-off is not over.
+    /// Messages whose delay or back-off has not ended.
     Delayed,
     /// Dead letters.
     Dead,
 }
 
-/// The answer to it.
+/// The answer to a [`Purge`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Purged {
-    /// Messages that are gone.
+    /// The number of deleted messages.
     pub purged: u64,
 }

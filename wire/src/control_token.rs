@@ -1,46 +1,49 @@
-//! What is a token of the control port: one rule for the broker that reads it, the operator that draws it and keeps it in a
-//! Secret, and the commands that present it.
+//! The format of the control port's token: one rule for the broker that reads the token, the operator that generates it
+//! and keeps it in a Secret, and the commands that send it.
 
-/// The fewest characters. Generators write hexadecimal at the poorest, four bits a character: 32 of them are 128 bits, which nobody
-/// guesses over a network or from a hash (NIST SP 800-131A section 1.2 asks for 112).
+/// The minimum number of characters. The least dense output of generators is hexadecimal, with four bits per character:
+/// 32 characters are 128 bits, which cannot be guessed over a network or from a hash (NIST SP 800-131A section 1.2
+/// requires 112).
 pub const CONTROL_TOKEN_CHARACTERS_MIN: usize = 32;
-/// The most: servers and proxies take header lines of 8 KiB.
+/// The maximum number of characters: servers and proxies accept header lines of 8 KiB.
 pub const CONTROL_TOKEN_CHARACTERS_MAX: usize = 4096;
-/// How much of a file tells whether it holds a token: the longest one, the end of its line, and a byte that is too many.
+/// How many bytes of a file must be read to know whether it holds a token: the longest token, the end of its line, and
+/// one byte to notice that there is more.
 pub const CONTROL_TOKEN_FILE_BYTES: u64 = CONTROL_TOKEN_CHARACTERS_MAX as u64 + 3;
 
-/// Why a text holds no token: a fragment that follows "the token". It repeats nothing of the text, which may be a secret.
+/// Why a text is not a token: a sentence that continues after "the token". It never quotes the text, which may be a
+/// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ControlTokenError {
-    /// No character, or none but the end of a line.
+    /// The text has no character except the end of a line.
     #[error("is empty")]
     Empty,
-    /// Guessable.
+    /// The token is so short that it can be guessed.
     #[error(
         "has fewer than {CONTROL_TOKEN_CHARACTERS_MIN} characters (not counting = at its end) and can be guessed"
     )]
     TooShort,
-    /// More than a header line holds.
+    /// The token is longer than a header line.
     #[error("is longer than {CONTROL_TOKEN_CHARACTERS_MAX} characters")]
     TooLong,
-    /// A line ends before the token does.
+    /// The text has more than one line.
     #[error("has more than one line")]
     Lines,
-    /// A character that no bearer token has (RFC 6750 section 2.1), counted from 1.
+    /// A character is not allowed in a bearer token (RFC 6750 section 2.1).
     #[error(
         "has an invalid character at position {position}; letters, digits and - . _ ~ + / are valid, and = at the end"
     )]
     Character {
-        /// Its place.
+        /// The position of the character, from 1.
         position: usize,
     },
 }
 
-/// How people make a token.
+/// The command line that generates a token, for error messages.
 pub const MAKE_CONTROL_TOKEN: &str = "head -c 32 /dev/urandom | base64";
 
-/// The token that a file or a Secret holds: one line, which may have its end. It is a `b64token` (RFC 6750 section 2.1), so that it
-/// goes through every header unchanged.
+/// The token in the text of a file or a Secret: one line, with or without a line end. A token is a `b64token` (RFC 6750
+/// section 2.1), so it passes through every header unchanged.
 pub fn control_token(text: &[u8]) -> Result<&str, ControlTokenError> {
     let line = text.strip_suffix(b"\n").unwrap_or(text);
     let line = line.strip_suffix(b"\r").filter(|_| line.len() < text.len()).unwrap_or(line);
@@ -59,7 +62,7 @@ pub fn control_token(text: &[u8]) -> Result<&str, ControlTokenError> {
     if let Some(index) = characters.iter().position(|byte| !is_valid(byte)) {
         return Err(ControlTokenError::Character { position: index + 1 });
     }
-    // What only fills up is as good as nothing.
+    // Padding adds no entropy, so it does not count.
     if characters.len() < CONTROL_TOKEN_CHARACTERS_MIN {
         return Err(ControlTokenError::TooShort);
     }

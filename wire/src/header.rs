@@ -1,55 +1,55 @@
 //! Header names of the HTTP contract, in the lower case that HTTP/2 requires (RFC 9113 section 8.2.1).
 
-/// Push: the structured-field string (RFC 9651) under which a repeat of a push is recognised.
+/// Push: the key by which a repeat of a push is recognised, a structured-field string (RFC 9651).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Answer to a push whose key was seen before: `true`.
 pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
-/// The message's id, a UUIDv7 (RFC 9562): unique, not an order.
+/// The message's id, a UUIDv7 (RFC 9562): unique, but not an order.
 pub const MESSAGE_ID: &str = "message-id";
-/// What a 201 promises: one of the names of [`crate::channel::Durability`].
+/// The durability of a stored message: one of the names of [`crate::channel::Durability`].
 pub const MESSAGE_DURABILITY: &str = "message-durability";
 /// When the message was stored, RFC 3339.
 pub const MESSAGE_ENQUEUED_AT: &str = "message-enqueued-at";
-/// How often the message was handed out, this time included.
+/// The number of deliveries of the message, including this one.
 pub const MESSAGE_DELIVERIES: &str = "message-deliveries";
-/// Answer to a HEAD of an address: how many messages are ready.
+/// Answer to a HEAD of an address: the number of ready messages.
 pub const MESSAGE_READY: &str = "message-ready";
-/// Push: the group of the message, 1 to 128 visible ASCII characters; of a group at most one message is leased.
+/// Push: the message group, 1 to 128 visible ASCII characters. At most one message of a group is leased at a time.
 pub const MESSAGE_GROUP: &str = "message-group";
-/// Push: after how many seconds the message is handed out at the earliest.
+/// Push: seconds until the message becomes ready.
 pub const MESSAGE_DELAY: &str = "message-delay";
-/// Push: after how many seconds the message expires.
+/// Push: seconds until the message expires.
 pub const MESSAGE_TTL: &str = "message-ttl";
-/// On a message that another channel gave up: why, one of the names of [`crate::DeadLetterCause`].
+/// On a dead letter of another channel: the cause, one of the names of [`crate::DeadLetterCause`].
 pub const MESSAGE_DEAD_LETTER_CAUSE: &str = "message-dead-letter-cause";
-/// On a message that another channel gave up: that channel, `namespace/name`.
+/// On a dead letter of another channel: that channel, `namespace/name`.
 pub const MESSAGE_DEAD_LETTER_CHANNEL: &str = "message-dead-letter-channel";
-/// On a message that a receiver rejected: what it said.
+/// On a dead letter that a receiver rejected: the receiver's reason.
 pub const MESSAGE_DEAD_LETTER_REASON: &str = "message-dead-letter-reason";
-/// On a message that another channel gave up: when it was given up, RFC 3339.
+/// On a dead letter of another channel: when it became one, RFC 3339.
 pub const MESSAGE_DEAD_LETTER_SINCE: &str = "message-dead-letter-since";
 /// Pull: leases to settle before the wait begins, separated by commas.
 pub const ACKNOWLEDGE: &str = "acknowledge";
 /// Answer to [`ACKNOWLEDGE`]: each lease that was not settled, as `<lease>;reason=<problem type>`.
 pub const ACKNOWLEDGE_FAILED: &str = "acknowledge-failed";
-/// Pull: the structured-field string under which a repeat of a pull is recognised whose answer was lost.
+/// Pull: the id by which a repeat of a pull with a lost answer is recognised, a structured-field string.
 pub const RECEIVE_ATTEMPT_ID: &str = "receive-attempt-id";
-/// Pull by GET: `yes` says that `ack=auto` is meant, a header that a page's simple request cannot have.
+/// Pull by GET: `yes` confirms `ack=auto`. A simple request of a page cannot have this header.
 pub const RESTANTE_SETTLE: &str = "restante-settle";
-/// Seconds that the lease was granted for.
+/// The granted duration of the lease, in seconds.
 pub const LEASE_DURATION: &str = "lease-duration";
 /// When the lease ends, RFC 3339, by the broker's clock.
 pub const LEASE_EXPIRES_AT: &str = "lease-expires-at";
-/// RFC 7240; `wait=N` is the preference that the broker honours.
+/// Preferences of the client (RFC 7240); the broker honours `wait=N`.
 pub const PREFER: &str = "prefer";
-/// RFC 7240 section 3.
+/// The preference that the broker applied (RFC 7240 section 3).
 pub const PREFERENCE_APPLIED: &str = "preference-applied";
-/// Where an answer goes, for request and reply over two channels; kept and handed back.
+/// The address for a reply, for request and reply over two channels. A kept header.
 pub const REPLY_TO: &str = "reply-to";
-/// Which request a reply belongs to; kept and handed back.
+/// The request to which a reply belongs. A kept header.
 pub const CORRELATION_ID: &str = "correlation-id";
 
-/// Headers that are part of the message's content and handed back unchanged.
+/// Kept headers: they are stored with the message and returned to the receiver unchanged.
 const KEPT: [&str; 8] = [
     "content-type",
     "content-encoding",
@@ -60,10 +60,10 @@ const KEPT: [&str; 8] = [
     REPLY_TO,
     CORRELATION_ID,
 ];
-/// Headers with one of these prefixes are kept as well: CloudEvents' attributes and the sender's own.
+/// Headers with these prefixes are kept too: attributes of CloudEvents, and the sender's own headers.
 const KEPT_PREFIXES: [&str; 2] = ["ce-", "meta-"];
 
-/// Headers of answers. Whoever passes a message on may send them along with a push, where they mean nothing.
+/// Headers of answers. They are ignored in a push, so that a client can forward a message with all its headers.
 pub const ANSWERED: [&str; 13] = [
     ACKNOWLEDGE_FAILED,
     IDEMPOTENCY_REPLAYED,
@@ -80,23 +80,23 @@ pub const ANSWERED: [&str; 13] = [
     PREFERENCE_APPLIED,
 ];
 
-/// Kept headers that a message has once: of two, receivers would read one.
+/// Kept headers that a message may have only once: of two values, receivers would read one.
 pub const KEPT_ONCE: [&str; 3] = ["content-type", REPLY_TO, CORRELATION_ID];
 
-/// The most kept headers of one message.
+/// The maximum number of kept headers of one message.
 pub const KEPT_HEADERS_MAX: usize = 64;
-/// The most bytes of names and values of one message's kept headers: proxies drop answers with larger heads, and the
-/// message could never be delivered.
+/// The maximum size of one message's kept headers, names and values, in bytes: proxies drop answers with larger heads,
+/// so the message could never be delivered.
 pub const KEPT_HEADERS_BYTES_MAX: usize = 2048;
 
-/// The longest group of a message, in characters.
+/// The maximum length of a message group, in characters.
 pub const GROUP_CHARACTERS_MAX: usize = 128;
-/// The longest idempotency key, attempt id and reason of a rejection, in characters.
+/// The maximum length of an idempotency key, an attempt id and the reason of a rejection, in characters.
 pub const KEY_CHARACTERS_MAX: usize = 255;
-/// The most leases of one [`ACKNOWLEDGE`].
+/// The maximum number of leases in [`ACKNOWLEDGE`].
 pub const ACKNOWLEDGED_LEASES_MAX: usize = 64;
 
-/// Whether a header of a push is kept with the message and handed back. The name is in lower case.
+/// Whether a header of a push is kept with the message. The name must be in lower case.
 pub fn is_kept(name: &str) -> bool {
     KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,5 +1,5 @@
-//! Reading JSON that somebody else wrote: what is wrong is told by the path of the field and in JSON's words, such as
-//! `release[2].delay must be whole seconds from 0 to 4294967295, not a text`.
+//! Reading untrusted JSON with errors for people: the path of the field and JSON's own terms, such as
+//! `release[2].delay must be whole seconds from 0 to 4294967295, not a string`.
 
 mod plain;
 
@@ -10,31 +10,33 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// The byte order mark, which some editors and languages write before UTF-8 (RFC 8259 section 8.1 lets readers ignore it).
+/// The byte order mark, which some editors and languages write before UTF-8. Readers may ignore it (RFC 8259 section
+/// 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How a list that is too long is told through serde, which has only words for it.
+/// The error text for an array that is too long. serde errors carry only text, so this text is also how it is
+/// recognised.
 const TOO_MANY: &str = "has too many items";
 
-/// What is wrong with some JSON.
+/// An error in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {reason}", if path.is_empty() { "the JSON" } else { path })]
 pub struct Fault {
-    /// Of what: `release[2].delay`; empty for all of it.
+    /// The path of the field, such as `release[2].delay`; empty for the whole document.
     pub path: String,
-    /// What, as it follows the path: "must be …".
+    /// What is wrong; the sentence continues after the path: "must be …".
     pub reason: String,
-    /// A list has more items than are taken; reading ended there.
+    /// Whether an array has more items than its limit; reading stopped there.
     pub is_too_many: bool,
 }
 
 impl Fault {
-    /// A fault of a field.
+    /// An error in the field at `path`.
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { path: path.into(), reason: reason.into(), is_too_many: false }
     }
 
-    /// The same fault of a part of something larger.
+    /// The same error with the path of the enclosing field in front.
     pub fn within(self, outer: &str) -> Self {
         let path = match self.path.as_str() {
             "" => outer.to_owned(),
@@ -45,7 +47,7 @@ impl Fault {
     }
 }
 
-/// The same bytes without a byte order mark before them.
+/// The bytes without a leading byte order mark.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
@@ -55,7 +57,7 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
     let bytes = without_mark(bytes);
     match serde_json::from_slice(bytes) {
         Ok(Object(read)) => Ok(read),
-        // Read once more for the path of the fault: those who make none need not pay for it.
+        // Parse again to find the path of the error, so that valid documents do not pay for it.
         Err(error) => {
             let mut again = serde_json::Deserializer::from_slice(bytes);
             Err(match serde_path_to_error::deserialize::<_, Object<T>>(&mut again) {
@@ -66,7 +68,7 @@ pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
     }
 }
 
-/// What is an object in JSON. Of itself serde takes a list of a struct's fields in their order for the struct as well.
+/// A value that must be a JSON object. By default serde also accepts an array of a struct's fields in their order.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -89,7 +91,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list of at most `MAX` objects.
+/// Reads an array of at most `MAX` objects.
 pub(crate) fn objects<'de, const MAX: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -99,7 +101,7 @@ where
     Ok(objects.into_iter().map(|Object(object)| object).collect())
 }
 
-/// A list of at most `MAX` items. The item after the last is where reading ends: nothing of it is kept.
+/// Reads an array of at most `MAX` items. Reading stops at the next item, and nothing of it is stored.
 pub(crate) fn at_most<'de, const MAX: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,

@@ -1,8 +1,8 @@
-//! What travels between Restante's programs: paths, header names, bodies and error types of the HTTP contract and of
-//! the control API.
+//! The vocabulary that Restante's programs share: paths, header names, bodies and error types of the HTTP contract and
+//! of the control API.
 //!
-//! Architecture Invariant: this crate does no IO and knows neither HTTP library nor Kubernetes, so that the broker, the
-//! operator and every client can agree on one vocabulary without agreeing on a stack.
+//! Architecture Invariant: this crate does no IO and depends on neither an HTTP library nor Kubernetes. So the broker,
+//! the operator and every client share one vocabulary without sharing a stack.
 
 #![warn(missing_docs)]
 

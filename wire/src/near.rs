@@ -1,12 +1,12 @@
-//! Which known name a misspelt one was probably meant to be: "did you mean delaySeconds?".
+//! Suggestions for misspelt names: "did you mean delaySeconds?".
 
-/// Longer words are no slips of the pen, and comparing them costs the square of their length.
+/// Longer words are not compared: they are rarely misspellings, and the cost grows with the square of the length.
 const COMPARED_BYTES_MAX: usize = 64;
-/// A shorter word begins or ends too many others.
+/// Shorter words are not matched as parts of names: they begin or end too many of them.
 const PART_BYTES_MIN: usize = 3;
 
-/// The known name that is nearest to `said`; none when none is near. Case, hyphens and underscores do not count, a part of
-/// a name stands for the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
+/// The known name that is most similar to `said`, if one is similar enough. Case, hyphens and underscores do not count,
+/// a part of a name matches the name (`delay` for `delaySeconds`), and one letter in three may be wrong.
 pub fn near<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let said = folded(said);
     if said.is_empty() || said.len() > COMPARED_BYTES_MAX {
@@ -16,7 +16,7 @@ pub fn near<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
     scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
 }
 
-/// " (did you mean …?)" for the end of an error, or nothing.
+/// " (did you mean …?)" for the end of an error, or an empty string.
 pub fn did_you_mean<'a>(said: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     near(said, known).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
@@ -25,7 +25,8 @@ fn folded(name: &str) -> Vec<u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
-/// How far a word is from a name; none when too far. A part of a name is farther than any misspelling of another.
+/// The distance of a word from a name, if it is small enough. A word that is a part of the name is farther than any
+/// misspelling.
 fn score(said: &[u8], name: &[u8]) -> Option<usize> {
     let wrong = distance(said, name);
     if wrong <= (said.len().max(name.len()) / 3).max(1) {
@@ -36,7 +37,8 @@ fn score(said: &[u8], name: &[u8]) -> Option<usize> {
     is_part.then_some(COMPARED_BYTES_MAX + long.len() - short.len())
 }
 
-/// How many letters were inserted, left out, changed or swapped with their neighbour (optimal string alignment).
+/// The number of letters inserted, omitted, changed or swapped with their neighbour (optimal string alignment
+/// distance).
 fn distance(from: &[u8], to: &[u8]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=to.len()).collect();

@@ -8,8 +8,9 @@ use crate::path;
 
 /// The media type of every error answer.
 pub const CONTENT_TYPE: &str = "application/problem+json";
-/// The start of a problem's `type`; the name of the [`ProblemType`] follows. It identifies the type and never changes. Programs
-/// compare it and never fetch it: the page of the type is at the broker itself, where the answer's `Link` leads.
+/// The start of a problem's `type`; the name of the [`ProblemType`] follows. It identifies the type and never changes.
+/// Programs compare it and never fetch it: the page of the type is at the broker itself, where the answer's `Link`
+/// leads.
 pub const TYPE_BASE: &str = "https://restante.dev/errors/";
 
 /// The body of an error answer.

@@ -1,4 +1,4 @@
-//! The revision of an address store: one number that says which set of channels it holds.
+//! The revision of an address store: one number that identifies its set of channels.
 
 use std::{fmt, str::FromStr};
 
@@ -9,14 +9,14 @@ use crate::ChannelConfig;
 
 /// The sum, modulo 2^256, of the SHA-256 of each channel's canonical JSON.
 ///
-/// A sum, because it changes by one hash when one channel changes, in whatever order changes come; and a hash of the
-/// content instead of a counter, because a counter runs backwards when the broker's disk or Kubernetes' etcd is restored
-/// from a backup.
+/// It is a sum so that a change of one channel changes it by one hash, independent of the order of changes. It hashes
+/// the content instead of counting changes, because a counter runs backwards when the broker's disk or Kubernetes' etcd
+/// is restored from a backup.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Revision([u8; 32]);
 
 impl Revision {
-    /// The revision of a whole set.
+    /// The revision of a set of channels.
     pub fn of<'a>(channels: impl IntoIterator<Item = &'a ChannelConfig>) -> Self {
         let mut revision = Self::default();
         for channel in channels {
@@ -25,7 +25,7 @@ impl Revision {
         revision
     }
 
-    /// The revision with one more channel.
+    /// Adds a channel to the set.
     pub fn add(&mut self, channel: &ChannelConfig) {
         let mut carry = 0;
         for (byte, more) in self.0.iter_mut().zip(hash(channel)) {
@@ -35,7 +35,7 @@ impl Revision {
         }
     }
 
-    /// The revision without a channel that it holds.
+    /// Removes a channel that is in the set.
     pub fn remove(&mut self, channel: &ChannelConfig) {
         let mut borrow = 0;
         for (byte, less) in self.0.iter_mut().zip(hash(channel)) {
@@ -52,9 +52,10 @@ impl Revision {
     }
 }
 
-/// SHA-256 of the channel's canonical JSON: keys in order, no white space. Little end first, as the sum is kept.
+/// SHA-256 of the channel's canonical JSON: sorted keys, no white space. The bytes are little-endian, like those of the
+/// sum.
 fn hash(channel: &ChannelConfig) -> [u8; 32] {
-    // A `Value` keeps its keys sorted, which is what makes the JSON canonical whatever the order of the fields.
+    // A `Value` keeps its keys sorted, which makes the JSON canonical for any order of the fields.
     let value = serde_json::to_value(channel).expect("a channel's configuration has only JSON's own types");
     Sha256::digest(value.to_string()).into()
 }
@@ -71,7 +72,7 @@ impl fmt::Debug for Revision {
     }
 }
 
-/// Why a text is no revision.
+/// A text is not a revision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the revision is invalid; a revision is 64 hexadecimal digits")]
 pub struct RevisionError;

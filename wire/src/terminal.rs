@@ -1,11 +1,12 @@
-//! The one place between foreign text and a terminal.
+//! Escapes untrusted text before it reaches a terminal. All untrusted text for terminals and logs passes through this
+//! module.
 //!
-//! A message's headers, a problem's detail and a file's name are texts of strangers. A terminal obeys some of their characters
-//! (control codes, U+009B as well as ESC), shows others in another order (the bidirectional controls of CVE-2021-42574), and
-//! hides others. All of these are shown as escapes, so that what people see is what is there.
+//! A message's headers, a problem's detail and a file's name are untrusted. A terminal executes some of their
+//! characters (control codes, U+009B as well as ESC), reorders others (the bidirectional controls of CVE-2021-42574),
+//! and hides others. All of these are shown as escapes, so that people see what the text contains.
 //!
-//! An escape is not told apart from the same letters in the text: this is for reading, and not for reading back. [`json`] is
-//! for programs too: what it changes, a JSON parser changes back.
+//! An escape looks the same as these characters in the text itself: the output is for people, and cannot be parsed
+//! back. The exception is [`json`]: a JSON parser restores its escapes.
 
 use std::{
     borrow::Cow,
@@ -13,32 +14,32 @@ use std::{
     io::{self, Write},
 };
 
-/// What a text is for.
+/// The kind of text to escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Part of a line, such as a cell of a table: ends of lines and tabs are escaped too.
+    /// Part of a line, such as a cell of a table: line ends and tabs are escaped too.
     Line,
-    /// Whole lines: their ends and tabs stay.
+    /// Whole lines: line ends and tabs stay.
     Lines,
-    /// Whole lines that a formatter has coloured, which has escaped the ESC of others already.
+    /// Whole lines of a formatter that adds colours and has already escaped every ESC of untrusted text.
     Coloured,
-    /// A JSON document, whose parser reads the escapes back.
+    /// A JSON document, whose parser restores the escapes.
     Json,
 }
 
 impl Form {
-    /// Whether a character must not come out as it is.
+    /// Whether a character must be escaped.
     fn escapes(self, letter: char) -> bool {
         match letter {
             '\n' | '\t' => self == Self::Line,
             '\u{1b}' if self == Self::Coloured => false,
             // Controls: C0, DEL and C1.
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
-            // Controls of the direction of writing.
+            // Bidirectional controls.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-            // Separators of lines and paragraphs.
+            // Line and paragraph separators.
             '\u{2028}' | '\u{2029}' => true,
-            // What is not seen: soft hyphen, joiners, spaces without width, fillers, variation selectors, tags.
+            // Invisible characters: soft hyphen, joiners, zero-width spaces, fillers, variation selectors, tags.
             '\u{ad}'
             | '\u{34f}'
             | '\u{115f}'
@@ -75,7 +76,7 @@ impl Form {
         debug_assert!(written.is_ok(), "a String takes everything");
     }
 
-    /// The text with escapes in place of what a terminal would obey, reorder or hide.
+    /// The text with escapes for the characters that a terminal would execute, reorder or hide.
     pub fn of(self, text: &str) -> Cow<'_, str> {
         if !text.contains(|letter| self.escapes(letter)) {
             return Cow::Borrowed(text);
@@ -83,7 +84,7 @@ impl Form {
         let mut escaped = String::with_capacity(text.len() + 16);
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
-            // The end of a line as HTTP and Windows have it; alone, a CR would write over the line.
+            // CR LF ends a line in HTTP and on Windows; a CR alone would overwrite the line.
             let ends_line = self == Self::Lines && letter == '\r' && letters.peek() == Some(&'\n');
             if self.escapes(letter) && !ends_line {
                 self.escape(letter, &mut escaped);
@@ -110,7 +111,7 @@ pub fn json(document: &str) -> Cow<'_, str> {
     Form::Json.of(document)
 }
 
-/// Bytes that may be text, as whole lines; those that are no UTF-8 as `\xNN`.
+/// Bytes that may be text, as whole lines. Bytes that are not UTF-8 become `\xNN`.
 pub fn bytes(content: &[u8]) -> String {
     let mut escaped = String::with_capacity(content.len());
     for chunk in content.utf8_chunks() {
@@ -123,8 +124,8 @@ pub fn bytes(content: &[u8]) -> String {
     escaped
 }
 
-/// A writer of text that escapes it on its way. Each write ends between two characters, as those of `write!`, of serde_json and of
-/// log formatters do; bytes that are no UTF-8 come out as U+FFFD.
+/// A writer that escapes text. Each write must end between two characters, as with `write!`, serde_json and log
+/// formatters; bytes that are not UTF-8 become U+FFFD.
 #[derive(Debug)]
 pub struct Escaped<W> {
     to: W,
@@ -132,7 +133,7 @@ pub struct Escaped<W> {
 }
 
 impl<W: Write> Escaped<W> {
-    /// What is written goes there.
+    /// A writer that escapes text and writes it to `to`.
     pub fn new(to: W, form: Form) -> Self {
         Self { to, form }
     }

@@ -11,7 +11,7 @@ use crate::{
     message,
 };
 
-/// What every answer to a pull says.
+/// The headers of every answer to a pull.
 pub(super) fn common(wait: Wait, acknowledge_failed: Option<HeaderValue>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -26,13 +26,13 @@ pub(super) fn common(wait: Wait, acknowledge_failed: Option<HeaderValue>) -> Hea
     headers
 }
 
-/// What an answer with contents says besides: a browser must neither guess what a stranger's content is nor run it.
+/// Adds the headers of an answer with content: a browser must neither guess the type of a sender's content nor run it.
 pub(super) fn with_content(headers: &mut HeaderMap) {
     headers.insert(standard::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(standard::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
 }
 
-/// What the answer says of the message, its content apart.
+/// Adds the headers that describe the message.
 pub(super) fn message(delivery: &Delivery<StoredMessage>, clock: &Clock, headers: &mut HeaderMap) {
     let Delivery { granted, content: StoredMessage { id, content }, .. } = delivery;
     under(headers, &content.headers);
@@ -45,7 +45,7 @@ pub(super) fn message(delivery: &Delivery<StoredMessage>, clock: &Clock, headers
     }
 }
 
-/// What the answer says of the lease.
+/// Adds the headers that describe the lease.
 pub(super) fn lease(delivery: &Delivery<StoredMessage>, clock: &Clock, headers: &mut HeaderMap) {
     let seconds = item::lease_seconds(delivery, clock.now());
     headers.insert(HeaderName::from_static(header::LEASE_DURATION), HeaderValue::from(seconds));
@@ -54,7 +54,7 @@ pub(super) fn lease(delivery: &Delivery<StoredMessage>, clock: &Clock, headers: 
     headers.insert(standard::LOCATION, ascii(path::lease(&delivery.token)));
 }
 
-/// Adds the kept headers of a message. What a sender had kept never stands beside or in place of what the answer says itself.
+/// Adds the kept headers of a message. A kept header never replaces or repeats a header of the answer itself.
 fn under(headers: &mut HeaderMap, kept: &Bytes) {
     let own = std::mem::take(headers);
     message::decode_kept(kept, headers);

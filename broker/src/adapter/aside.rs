@@ -1,17 +1,19 @@
-//! Reading what is long beside the thread that serves: no request holds it for more than about a millisecond.
+//! Parsing long bodies on another thread, so that no request blocks the serving thread for more than about a
+//! millisecond.
 
 use std::panic::resume_unwind;
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-/// What is read at once: JSON of this size takes some 300 µs, and a thread of its own some 20.
+/// Up to this size a body is parsed on the serving thread: JSON of this size takes some 300 µs, and the hand-over to
+/// another thread some 20 µs.
 const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
 
-/// Threads of a core that read what is long. The system shares the processor out between them and the one that serves.
+/// Blocking threads of each worker for long bodies. The operating system schedules them beside the serving thread.
 pub(crate) const THREADS_MAX: usize = 2;
 
-/// Reads bytes, if they are many on another thread.
+/// Parses bytes, on another thread if there are many.
 pub(super) async fn read<T: Send + 'static>(
     bytes: &Bytes,
     read: impl FnOnce(&Bytes) -> T + Send + 'static,
@@ -22,7 +24,7 @@ pub(super) async fn read<T: Send + 'static>(
     let bytes = bytes.clone();
     match spawn_blocking(move || read(&bytes)).await {
         Ok(done) => done,
-        // A defect is this request's, as if it had met it here.
+        // A panic belongs to this request, as if it had happened on this thread.
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             Err(_) => unreachable!("a read is not cancelled, and a runtime outlives its requests"),

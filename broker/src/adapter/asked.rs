@@ -1,4 +1,4 @@
-//! What a receiver asks for: how long it waits, how long the message is its own, and what it says of earlier ones.
+//! The parameters of a pull: wait, lease duration, and leases to acknowledge.
 
 use http::HeaderMap;
 use restante_wire::{
@@ -14,37 +14,37 @@ use crate::{
     shared::Share,
 };
 
-/// The parameters of every kind of pull.
+/// The query parameters of every kind of pull.
 pub(super) const PARAMETERS: [&str; 3] = ["wait", "lease", "ack"];
 
-/// What a pull asks for.
+/// A parsed pull.
 #[derive(Debug)]
 pub(super) struct PullRequest {
-    /// The lease, and the attempt.
+    /// The lease duration and the attempt id, as the core needs them.
     pub(super) asked: core::Pull,
-    /// How long it waits.
     pub(super) wait: Wait,
-    /// Settled before the answer leaves: at most once.
+    /// `ack=auto`: messages are settled before the answer is sent (at-most-once delivery).
     pub(super) auto: bool,
     /// Leases to settle before the wait begins.
     pub(super) acknowledge: Vec<String>,
 }
 
-/// How long a receiver waits, and whether a preference said so.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wait {
     pub(super) seconds: u32,
+    /// Whether the wait comes from `Prefer`, so that the answer confirms it.
     pub(super) preferred: bool,
 }
 
 impl PullRequest {
-    /// Whether messages that do not leave go back. What was settled is gone, whatever becomes of the answer; and an attempt that has
-    /// an id keeps its messages: its repeat gets them again, under the same leases.
+    /// Whether messages are released if the answer is not sent. Settled messages are gone, even if the answer is lost.
+    /// A pull with an attempt id keeps its messages: its repeat gets them with the same leases.
     pub(super) fn is_given_back(&self) -> bool {
         !self.auto && self.asked.attempt.is_none()
     }
 
-    /// What the query and headers of a pull say, within the channel's bounds; of a batch of at most so many messages, or of one.
+    /// Parses the query and headers of a pull, and lowers wait and lease to the channel's maximums. `batch_max` is the
+    /// maximum number of messages of a batch; `None` for a single message.
     pub(super) fn parse(
         query: &Query<'_>,
         headers: &HeaderMap,
@@ -69,8 +69,8 @@ impl PullRequest {
         };
         let attempt = header::receive_attempt_id(headers)?;
         if auto && attempt.is_some() {
-            let detail = "ack=auto and Receive-Attempt-Id exclude each other: messages settled at once cannot be delivered \
-                          again; leave one out";
+            let detail = "ack=auto and Receive-Attempt-Id exclude each other: messages settled at once cannot be \
+                          delivered again; leave one out";
             return Err(HttpError::new(ProblemType::ParameterMalformed, detail));
         }
         let lease_seconds = query.seconds("lease", 1)?;

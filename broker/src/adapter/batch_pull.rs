@@ -1,4 +1,4 @@
-//! Many messages in one answer.
+//! Pulling a batch of messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,9 +27,10 @@ use crate::{
     http::{Caller, HttpError, body, header::accepts, meaning::expect_effects, query::Query},
 };
 
-/// The longest time that a batch waits for more messages, in milliseconds: longer, and the first ones grow stale.
+/// The maximum time that a batch waits for more messages, in milliseconds: the leases of the first messages are running
+/// meanwhile.
 pub(crate) const LINGER_MS_MAX: u32 = 5000;
-/// Messages of a batch that names no `max`.
+/// The default of `max`.
 const MESSAGES: u32 = 100;
 
 /// `GET` and `POST /v1/batches/{address}`.
@@ -62,7 +63,7 @@ impl PullAdapter {
         let max = max as usize;
         settle_by_get::check(&request, &parts)?;
         let in_frames = accepts(&parts.headers, FRAMES_CONTENT_TYPE);
-        // A receiver that waits holds its connection's buffer for as long as the request's head is there.
+        // As long as the request's head exists, a waiting receiver keeps the read buffer of its connection.
         drop(query);
         drop(parts);
         body::none(no_body).await?;
@@ -105,7 +106,7 @@ impl PullAdapter {
         Ok((StatusCode::OK, headers, body).into_response())
     }
 
-    /// What may be had besides, up to `max` messages and the bytes of a batch.
+    /// Adds ready messages to the batch, up to `max` messages and the size limit of a batch.
     async fn take_more(
         &self,
         held: &mut Held,
@@ -124,17 +125,17 @@ impl PullAdapter {
     }
 }
 
-/// The messages of one answer: frames, or one JSON object with a list.
+/// The messages of one answer: frames, or one JSON object with an array.
 struct Batch {
     held: Held,
     clock: Clock,
-    /// Its messages are the receiver's for a time, and not settled already.
+    /// Whether the messages have leases; otherwise they are already settled.
     leases: bool,
     in_frames: bool,
     place: BatchPlace,
 }
 
-/// What is printed next of a JSON object.
+/// The part of the JSON object that is printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BatchPlace {
     Start,

@@ -1,4 +1,4 @@
-//! Many messages in one request.
+//! Pushing a batch of messages.
 
 use axum::{
     Json,
@@ -24,11 +24,11 @@ use crate::{
     message,
 };
 
-/// How much memory a batch takes, as a multiple of its bytes: itself, and what is read of it.
+/// The memory of a batch, as a multiple of its size: the body and the parsed items.
 const READ_TIMES: u64 = 2;
 
 impl PushAdapter {
-    /// Takes the messages in a request: each on its own, all in one sync.
+    /// Stores the messages of a request: independently of each other, with one sync.
     pub(super) async fn take_batch(self, address: &Address, request: Request) -> Result<Response, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
@@ -41,14 +41,14 @@ impl PushAdapter {
         drop(parts);
         let mut body =
             body.read_batch(BATCH_BYTES_MAX, READ_TIMES, &caller, self.context.body_timeout).await?;
-        // What is read of JSON takes about as much memory as its text.
+        // Parsed JSON takes about as much memory as its text.
         body.double(&caller)?;
         let items = aside::read(&body.bytes, move |bytes| kind.read(bytes)).await?;
         let pushes = items.into_iter().enumerate().map(|(index, item)| {
             let (head, content) =
                 item.map_err(|fault| HttpError::new(ProblemType::ItemMalformed, fault.to_string()))?;
             self.prepare(address, head, content, &caller).map_err(|error| match error.kind() {
-                // What is wrong with a field begins with its name.
+                // The detail begins with the field's name, so the item's path goes before it.
                 ProblemType::ItemMalformed => error.within(&kind.item(index)),
                 _ => error,
             })
@@ -78,7 +78,7 @@ impl PushAdapter {
         Ok((StatusCode::OK, headers, Json(PushResults { results })).into_response())
     }
 
-    /// One message, if it can be obeyed.
+    /// Validates one item of the batch.
     fn prepare(
         &self,
         address: &Address,
@@ -89,8 +89,8 @@ impl PushAdapter {
         let max = self.message_bytes_max();
         if body.len() as u64 > max {
             let detail = format!(
-                "the content has {} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send less, or \
-                 raise the limit",
+                "the content has {} bytes, which exceeds the channel's limit of {max} (limits.messageBytes); send \
+                 less, or raise the limit",
                 body.len()
             );
             return Err(HttpError::new(ProblemType::MessageTooLarge, detail));
@@ -101,7 +101,7 @@ impl PushAdapter {
         self.prepared(address, said, Content { headers, body }, caller)
     }
 
-    /// The kept headers that an item's fields say.
+    /// The kept headers in an item's fields.
     fn kept_headers(&self, head: ItemHead) -> Result<HeaderMap, HttpError> {
         let ItemHead { content_type, content_encoding, headers: others, .. } = head;
         let mut headers = HeaderMap::new();
@@ -133,8 +133,8 @@ impl PushAdapter {
         for (name, values) in &others {
             let (field, lower) = (format!("headers.{name}"), name.to_ascii_lowercase());
             if !self.keeps(&lower) {
-                let reason = "is not kept with messages; use content-*, ce-*, meta-*, a trace or reply header, or one in the \
-                              channel's keepHeaders";
+                let reason = "is not kept with messages; use content-*, ce-*, meta-*, a trace or reply header, or one \
+                              in the channel's keepHeaders";
                 return Err(malformed(&field, reason));
             }
             if let Some((also, ..)) = fields.iter().find(|(_, kept, value)| *kept == lower && value.is_some())
@@ -147,7 +147,7 @@ impl PushAdapter {
     }
 }
 
-/// What became of one message.
+/// The result of one item.
 fn result(stored: Result<Pushed, HttpError>) -> PushResult {
     match stored {
         Ok(Pushed { id, replayed, .. }) => PushResult {
@@ -163,7 +163,7 @@ fn result(stored: Result<Pushed, HttpError>) -> PushResult {
     }
 }
 
-/// How a batch is written.
+/// The encoding of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Json,
@@ -187,7 +187,7 @@ impl Kind {
         }
     }
 
-    /// The path of an item.
+    /// The path of an item in error details.
     fn item(self, index: usize) -> String {
         match self {
             Self::Json => format!("messages[{index}]"),
@@ -195,7 +195,7 @@ impl Kind {
         }
     }
 
-    /// The items, each with what is wrong with it; or what is wrong with all of it.
+    /// Parses the batch: the items, each either valid or with its error; or an error of the whole batch.
     fn read(self, bytes: &Bytes) -> Result<Vec<ReadItem>, HttpError> {
         meaning::expect_not_gzip(bytes, "batches")?;
         let malformed = |reason: &dyn std::fmt::Display| {
@@ -226,7 +226,7 @@ impl Kind {
     }
 }
 
-/// An item's head and content, or what is wrong with it.
+/// An item's head and content, or its error.
 type ReadItem = Result<(ItemHead, Bytes), Fault>;
 
 fn too_many() -> HttpError {

@@ -1,5 +1,5 @@
-//! The combined adapter of a bi-directional link: the first adapter of one channel and the second of another, as one
-//! module at one address. A client at that end sends by POST and receives by GET, and needs to know no other address.
+//! The combined adapter of a bi-directional link: the first adapter of one channel and the second adapter of another,
+//! as one module at one address. The client at that end sends by POST and receives by GET, and needs no other address.
 
 use axum::extract::Request;
 use http::Method;
@@ -15,17 +15,17 @@ pub struct CombinedAdapter {
 }
 
 impl CombinedAdapter {
-    /// Joins the two sides of one address.
+    /// Combines the two sides of one address.
     pub fn new(push: PushAdapter, pull: PullAdapter) -> Self {
         Self { push, pull }
     }
 
-    /// Whether the sides are two channels, one for each direction; else they are both sides of one.
+    /// Whether the sides belong to different channels, one for each direction; otherwise both belong to one channel.
     pub fn is_link_end(&self) -> bool {
         self.push.channels.iter().all(|channel| channel.number != self.pull.channel.number)
     }
 
-    /// Answers a request to the address: a POST is a message for the other end, a GET asks for one of its messages.
+    /// Handles a request to the address: a POST pushes a message to the other end, a GET pulls a message from it.
     pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
         if *request.method() == Method::POST {
             self.push.handle(address, request)

@@ -1,4 +1,4 @@
-//! Comments between events, by which a receiver and the proxies before it know that a stream lives.
+//! Comments between Server-Sent Events, which show the receiver and its proxies that the stream is alive.
 
 use std::{
     pin::Pin,
@@ -12,21 +12,21 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pieces::{self, Messages, Printer, Stopped};
 
-/// A comment that says nothing.
+/// An empty comment.
 const COMMENT: &[u8] = b":\n\n";
-/// What ends an event.
+/// The end of an event.
 const END: &[u8] = b"\n\n";
 
-/// A stream of events, with comments where nothing comes for a while.
+/// A stream of events with comments in pauses.
 struct WithComments<S> {
     events: Pin<Box<S>>,
     every: Duration,
     timer: Pin<Box<Sleep>>,
-    /// What came last ended an event.
+    /// Whether the last piece ended an event.
     between: bool,
 }
 
-/// The pieces of events, and a comment whenever none came for so long.
+/// The pieces of events, and a comment whenever no piece came for the time `every`.
 pub(super) fn with_comments(
     every: Duration,
     events: impl Messages,
@@ -51,7 +51,7 @@ impl<S: Stream<Item = Result<Bytes, Stopped>>> Stream for WithComments<S> {
             self.timer.as_mut().reset(next);
             return Poll::Ready(event);
         }
-        // Within an event a comment would be a part of it.
+        // Inside an event a comment would become a part of it.
         if !self.between || self.timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! Messages that were leased for an answer that has not left yet: when the request ends before, they go back.
+//! Messages that are leased for an answer that is not sent yet. They are released if the request ends before.
 
 use std::collections::VecDeque;
 
@@ -10,22 +10,22 @@ use crate::{
     core::{Delivery, Router, SettleRefusal, StoreFailed, StoredMessage, Ticket},
 };
 
-/// Messages of one channel on their way to a receiver.
+/// Leased messages of one channel, for one answer.
 pub(super) struct Held {
     cores: Router,
     deliveries: VecDeque<Delivery<StoredMessage>>,
-    /// Those whose contents have not come from the log yet.
+    /// Messages whose contents are not loaded from the log yet.
     coming: VecDeque<Delivery>,
-    /// Whether those that do not leave take their old places.
+    /// Whether messages that are not sent are released and take their old places.
     is_given_back: bool,
-    /// Whether the receiver has them already, and asks for them once more.
+    /// Whether a repeated pull gets these messages once more.
     is_repeated: bool,
-    /// How many of those cannot be read any more.
+    /// The number of repeated messages that can no longer be read.
     unreadable: usize,
 }
 
 impl Held {
-    /// Messages that were just leased; [`Self::filled`] follows.
+    /// Messages that were just leased; call [`Self::filled`] next.
     pub(super) fn new(cores: Router, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
         Self {
             cores,
@@ -37,14 +37,14 @@ impl Held {
         }
     }
 
-    /// Messages that the receiver has already.
+    /// Messages that an earlier pull with the same attempt id leased.
     pub(super) fn repeated(cores: Router, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
         let mut held = Self::new(cores, deliveries);
         held.is_repeated = true;
         held
     }
 
-    /// The same when their contents are there: those that can be read.
+    /// Loads the contents. Messages that cannot be read are left out.
     pub(super) async fn filled(mut self) -> Result<Self, StoreFailed> {
         self.deliveries.reserve(self.coming.len());
         while let Some(next) = self.coming.front_mut() {
@@ -53,41 +53,42 @@ impl Held {
             let content = self.cores.content(channel, sequence, handed, &mut next.content).await?;
             let next = self.coming.pop_front();
             let content = content.whole();
-            // One that cannot be read was set aside, and is nobody's any more; or it stays the receiver's, who asks once more.
+            // A new message that cannot be read has become a dead letter, and its lease is gone. A repeated one keeps
+            // its lease.
             self.unreadable += usize::from(self.is_repeated && content.is_none());
             self.deliveries.extend(content.and_then(|content| next.map(|next| next.with(content))));
         }
         Ok(self)
     }
 
-    /// The same, whose messages go back or not if they do not leave.
+    /// Sets whether messages that are not sent are released.
     pub(super) fn given_back(mut self, is_given_back: bool) -> Self {
         self.is_given_back = is_given_back;
         self
     }
 
-    /// How many messages that the receiver has already cannot be read any more.
+    /// The number of repeated messages that can no longer be read.
     pub(super) fn unreadable(&self) -> usize {
         self.unreadable
     }
 
-    /// The messages.
+    /// The messages whose contents are loaded.
     pub(super) fn deliveries(&self) -> &VecDeque<Delivery<StoredMessage>> {
         &self.deliveries
     }
 
-    /// More messages, whose contents are there.
+    /// Adds messages whose contents are loaded.
     pub(super) fn extend(&mut self, mut more: Self) {
         self.deliveries.append(&mut more.deliveries);
     }
 
-    /// Bytes of contents and kept headers.
+    /// The size of contents and kept headers.
     pub(super) fn bytes(&self) -> u64 {
         self.deliveries.iter().map(|delivery| delivery.content.content.bytes() as u64).sum()
     }
 
-    /// Settles all of them, durably: from now on they are the receiver's alone, whether the answer arrives or not.
-    /// One whose lease has ended meanwhile is another's, and not among them any more.
+    /// Settles all messages, durably: they are gone from the channel, even if the answer is lost. A message whose lease
+    /// has ended meanwhile is removed from the answer, because another receiver may have it.
     pub(super) async fn settle(&mut self) -> Result<(), StoreFailed> {
         let Some(channel) = self.deliveries.front().map(|delivery| delivery.channel) else { return Ok(()) };
         let claims: Vec<_> = self.deliveries.iter().map(|delivery| delivery.granted.claim()).collect();
@@ -107,7 +108,7 @@ impl Held {
         wait_for_all(&self.cores, channel, tickets).await
     }
 
-    /// Waits until their leases are written.
+    /// Waits until the leases are written.
     pub(super) async fn written(&self) -> Result<(), StoreFailed> {
         for delivery in &self.deliveries {
             self.cores.kept(delivery.channel, delivery.ticket.clone()).await?;
@@ -115,7 +116,7 @@ impl Held {
         Ok(())
     }
 
-    /// The first message leaves: what it was, and how it is given back if it does not arrive.
+    /// Takes the first message out for sending, with the guard that releases it if it is not sent.
     pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, Leased)> {
         let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
         let mut leased = Leased::new(&self.cores);
@@ -123,7 +124,7 @@ impl Held {
         Some((Delivery { channel, granted, token, content, ticket, memory: () }, leased))
     }
 
-    /// The body of an answer that is the first message's content.
+    /// The body of an answer with the first message's content.
     pub(super) fn into_body(mut self, content: Bytes) -> LeasedBody {
         let leased = self.leaves().map(|(_, leased)| leased);
         LeasedBody::new(leased.unwrap_or_else(|| Leased::new(&self.cores)), content)
@@ -143,7 +144,7 @@ impl Drop for Held {
     }
 }
 
-/// Waits for all of some promises of a channel's core; nearly always they are of one group.
+/// Waits for several tickets of one channel's core; nearly always they belong to one group commit.
 pub(super) async fn wait_for_all(
     cores: &Router,
     channel: u32,

@@ -1,4 +1,4 @@
-//! Messages as items of a batch, of a stream or of a look: the headers of an answer as fields.
+//! Messages as items of a batch, a stream or a peek: the headers of an answer as JSON fields.
 
 use http::HeaderMap;
 use restante_wire::batch::{DeadLetterNote, DeliveredHead, HeaderValues};
@@ -10,12 +10,8 @@ use crate::{
     message::{self, Origin},
 };
 
-/// A message that was leased until its head says; settled already, if it is not `leased`.
-pub(super) fn delivered<M>(
-    delivery: &Delivery<StoredMessage, M>,
-    clock: &Clock,
-    leased: bool,
-) -> DeliveredHead {
+/// The head of a delivered message. `leased` is false if the message is already settled.
+pub(super) fn delivered<M>(delivery: &Delivery<StoredMessage, M>, clock: &Clock, leased: bool) -> DeliveredHead {
     let Delivery { granted, token, content: StoredMessage { id, content }, .. } = delivery;
     let mut head = DeliveredHead {
         id: id.to_string(),
@@ -34,12 +30,8 @@ pub(super) fn delivered<M>(
     head
 }
 
-/// A message that was looked at.
-pub(super) fn seen(
-    seen: &PeekedMessage,
-    StoredMessage { id, content }: &StoredMessage,
-    clock: &Clock,
-) -> DeliveredHead {
+/// The head of a message in a peek.
+pub(super) fn seen(seen: &PeekedMessage, StoredMessage { id, content }: &StoredMessage, clock: &Clock) -> DeliveredHead {
     let message = &seen.message;
     let Message { stored, group, expires_at, handouts, phase, state_at: _ } = message;
     let mut head = DeliveredHead {
@@ -64,7 +56,7 @@ pub(super) fn seen(
     if head.dead_letter.is_none() {
         head.dead_letter = Origin::of(&content.headers).map(|origin| {
             let Origin { cause, channel, reason, since } = origin;
-            // What an earlier version moved was stored anew when it was given up.
+            // Earlier versions wrote no time, but stored the message anew when it became a dead letter.
             let since = since.unwrap_or_else(|| head.enqueued_at.clone());
             DeadLetterNote { cause, reason, since, channel: Some(channel), held_in: None }
         });
@@ -73,13 +65,13 @@ pub(super) fn seen(
     head
 }
 
-/// How long a lease is from now, in whole seconds: what was asked for, in the answer that brings it. It ends a millisecond after
-/// its last second, by [`crate::clock::after`].
+/// The remaining lease duration in whole seconds. In the answer to the pull it is the granted duration: by
+/// [`crate::clock::after`] a lease ends a millisecond after its last second.
 pub(super) fn lease_seconds<C, M>(delivery: &Delivery<C, M>, now: Millis) -> u64 {
     delivery.granted.ends_at.saturating_sub(now.saturating_add(1)).div_ceil(1000)
 }
 
-/// Kept headers as fields: those that have one of their own, and the others by name.
+/// Adds the kept headers: some have a field of their own, the others are in `headers` by name.
 fn tell_headers(encoded: &bytes::Bytes, head: &mut DeliveredHead) {
     let mut headers = HeaderMap::new();
     message::decode_kept(encoded, &mut headers);

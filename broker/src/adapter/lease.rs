@@ -1,4 +1,4 @@
-//! Settling: what a receiver says of the lease that it holds.
+//! Operations on a single lease: settle, release, reject and renew.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     http::{HttpError, body, header::is_reason, meaning::expect_effects, query::Query},
 };
 
-/// `DELETE /v1/leases/{lease}`: the message is done with.
+/// `DELETE /v1/leases/{lease}`
 pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     Query::parse(request.uri().query(), &[])?;
     let (channel, claim) = claim(&context, request, "").await?;
@@ -26,7 +26,7 @@ pub async fn settle(State(context): State<Arc<Context>>, request: Request) -> Re
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /v1/leases/{lease}/release`: the message is given back.
+/// `POST /v1/leases/{lease}/release`
 pub async fn release(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let query = Query::parse(request.uri().query(), &["delay", "uncounted"])?;
     let delay = query.seconds("delay", 0)?.map(|seconds| Millis::from(seconds) * 1000);
@@ -39,7 +39,7 @@ pub async fn release(State(context): State<Arc<Context>>, request: Request) -> R
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /v1/leases/{lease}/reject`: the message is given up.
+/// `POST /v1/leases/{lease}/reject`
 pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let query = Query::parse(request.uri().query(), &["reason"])?;
     let reason = query.text("reason")?;
@@ -54,7 +54,7 @@ pub async fn reject(State(context): State<Arc<Context>>, request: Request) -> Re
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `POST /v1/leases/{lease}/renew`: the message is needed for longer.
+/// `POST /v1/leases/{lease}/renew`
 pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Result<Response, HttpError> {
     let seconds = Query::parse(request.uri().query(), &["lease"])?.seconds("lease", 1)?;
     let (channel, claim) = claim(&context, request, "/renew").await?;
@@ -71,13 +71,13 @@ pub async fn renew(State(context): State<Arc<Context>>, request: Request) -> Res
     Ok((StatusCode::OK, headers).into_response())
 }
 
-/// Waits until what was said is on disk.
+/// Waits until the operation is on disk.
 async fn kept(context: &Context, channel: u32, said: Result<Ticket, SettleRefusal>) -> Result<(), HttpError> {
     let ticket = said.map_err(refusal::settle)?;
     context.cores.kept(channel, ticket).await.map_err(|_| refusal::store_failed())
 }
 
-/// A reason must fit a header, in which it is told again.
+/// Checks a rejection's reason: a header returns it, so it must be a valid header value.
 pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
     if is_reason(reason) {
         return Ok(());
@@ -89,11 +89,11 @@ pub(super) fn check_reason(reason: &str) -> Result<(), HttpError> {
     Err(HttpError::new(ProblemType::ParameterMalformed, detail))
 }
 
-/// The channel number and claim of the token in the path.
+/// The channel number and claim of the token in the path. Checks the request's headers and body as well.
 async fn claim(context: &Context, request: Request, suffix: &str) -> Result<(u32, Claim), HttpError> {
     let (parts, body) = request.into_parts();
     let no_body = body::expect_none(body, context.body_timeout)?;
-    // A client may repeat a settle as it is: a key is accepted, and changes nothing.
+    // Settling is idempotent, so a key is accepted and ignored.
     expect_effects(&parts.headers, &[header::IDEMPOTENCY_KEY])?;
     let path = parts.uri.path();
     let token =

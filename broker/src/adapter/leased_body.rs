@@ -1,5 +1,5 @@
-//! Messages on their way to a receiver, and the body of an answer that is one message: when the connection ends before the last
-//! byte went to the kernel, the messages are released at once and the hand-outs do not count.
+//! Messages on their way to a receiver, and the body of an answer that is one message. If the connection ends before
+//! the kernel has the last byte, the messages are released at once and the deliveries do not count.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,8 @@ use crate::{
     shared::Taken,
 };
 
-/// Messages on their way to a receiver, and the memory that they take. Dropped before they were sent, they take their old places.
+/// Messages on their way to a receiver, with the memory that they take. If this is dropped before they were sent, they
+/// are released and take their old places.
 pub(super) struct Leased {
     cores: Router,
     claims: SmallVec<[(u32, Claim); 1]>,
@@ -28,29 +29,29 @@ pub(super) struct Leased {
 /// A message's content on its way to the receiver.
 pub(super) struct LeasedBody {
     content: Bytes,
-    /// Until the content was taken.
+    /// `None` once the connection has taken the content.
     leased: Option<Box<Leased>>,
 }
 
 impl Leased {
-    /// Nothing yet.
+    /// No messages yet.
     pub(super) fn new(cores: &Router) -> Self {
         Self { cores: cores.clone(), claims: SmallVec::new(), memory: SmallVec::new() }
     }
 
-    /// One more message; without a claim, one that is not given back.
+    /// Adds a message. Without a claim, the message is not released if it is not sent.
     pub(super) fn add(&mut self, claim: Option<(u32, Claim)>, memory: Taken) {
         self.claims.extend(claim);
         self.memory.push(memory);
     }
 
-    /// The messages of another.
+    /// Adds the messages of `other`.
     pub(super) fn append(&mut self, mut other: Self) {
         self.claims.append(&mut other.claims);
         self.memory.append(&mut other.memory);
     }
 
-    /// What has left stays with the receiver, whatever becomes of the rest.
+    /// The claims of the messages that would be released.
     pub(super) fn claims(&self) -> &[(u32, Claim)] {
         &self.claims
     }
@@ -71,7 +72,7 @@ impl Drop for Leased {
 }
 
 impl LeasedBody {
-    /// The bytes that hold these messages.
+    /// A body of bytes that contain these messages.
     pub(super) fn new(leased: Leased, content: Bytes) -> Self {
         Self { content, leased: Some(Box::new(leased)) }
     }
@@ -101,7 +102,7 @@ impl Body for LeasedBody {
 
 impl Drop for LeasedBody {
     fn drop(&mut self) {
-        // An empty content needs no frame: its answer is all in the head, which is written next or was.
+        // An empty content has no frame: the whole answer is in the head, which is written next or already.
         if self.content.is_empty()
             && let Some(leased) = self.leased.take()
         {

@@ -1,4 +1,4 @@
-//! Looking at the dead letters of a channel, wherever they lie.
+//! Peeking at the dead letters of a channel, in the channel itself and in its dead-letter channel.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::{
     http::{Caller, HttpError, query::Query},
 };
 
-/// The first byte of a cursor of this layout; the place, and the sequence to go on at there, follow.
+/// The first byte of a cursor of this layout. The index of the span and the sequence to continue at follow.
 const CURSOR_VERSION: u8 = 2;
 
-/// Where a look goes on.
+/// Where a peek continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Cursor {
     place: u8,
     sequence: Sequence,
 }
 
-/// `GET /v1/peek/{address}?state=dead-letters`: what is dead in the channel, what lies in its dead-letter channel, and the
-/// letters of others that lie in it.
+/// `GET /v1/peek/{address}?state=dead-letters`: the dead messages of the channel, its dead letters in its dead-letter
+/// channel, and the dead letters of other channels that are stored in it.
 pub(super) async fn peek(
     context: &Arc<Context>,
     caller: &Caller,
@@ -44,7 +44,7 @@ pub(super) async fn peek(
         which: which.clone(),
     };
     let waiting = [State::Ready, State::Leased, State::Delayed];
-    // The place in a cursor is that in this list.
+    // The place in a cursor is an index into this list.
     let mut spans = vec![span(channel, State::Dead, &Which::GivenUpBy(name.clone()))];
     spans.extend(waiting.map(|state| span(channel, state, &Which::Letters)));
     if let Some(theirs) = dead_letter_channel(context, channel) {
@@ -78,7 +78,8 @@ impl Cursor {
         });
         cursor.ok_or_else(|| {
             let detail = format!(
-                "the parameter after={text} is invalid; give the field next of an earlier answer for the same state, unchanged"
+                "the parameter after={text} is invalid; give the field next of an earlier answer for the same state, \
+                 unchanged"
             );
             HttpError::new(ProblemType::ParameterMalformed, detail)
         })

@@ -1,4 +1,4 @@
-//! Looking without taking: at a channel's messages, and at its counts.
+//! Inspecting a channel without leasing: its messages and its counts.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use crate::{
     http::{Caller, HttpError, body, meaning::expect_effects, query::Query},
 };
 
-/// Messages of a look that names no `max`.
+/// The default of `max`.
 pub(super) const MESSAGES: u32 = 100;
-/// The first byte of a cursor of this layout; the sequence to go on at follows.
+/// The first byte of a cursor of this layout. The sequence to continue at follows.
 const CURSOR_VERSION: u8 = 1;
 
 /// `GET /v1/peek/{address}`
@@ -68,7 +68,7 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     peek::answer(&context, &caller, asked).await
 }
 
-/// `GET /v1/channels/{namespace}/{name}`: one JSON object, what an autoscaler reads.
+/// `GET /v1/channels/{namespace}/{name}`: the channel's counts as one JSON object, for example for an autoscaler.
 pub async fn channel(
     State(context): State<Arc<Context>>,
     request: Request,
@@ -77,7 +77,7 @@ pub async fn channel(
     let no_body = body::expect_none(body, context.body_timeout)?;
     Query::parse(parts.uri.query(), &[])?;
     expect_effects(&parts.headers, &[])?;
-    // A channel's name is read as addresses are: as it stands in the path, with nothing decoded.
+    // A channel's name is parsed like an address: nothing in the path is percent-decoded.
     let name = address_in(&parts.uri, path::CHANNELS)?;
     body::none(no_body).await?;
     let entry = match name.as_str().split_once('/') {
@@ -89,7 +89,7 @@ pub async fn channel(
     Ok(Json(context.counters.get(entry.number).stats(&entry.config, now)))
 }
 
-/// Where a look goes on: opaque to everybody else.
+/// The opaque cursor of a peek that continues at a sequence.
 fn cursor(first: Sequence) -> String {
     let mut bytes = vec![CURSOR_VERSION];
     bytes.extend(first.to_be_bytes());

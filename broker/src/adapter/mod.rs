@@ -1,7 +1,7 @@
-//! The channel adapters: what serves an address.
+//! The channel adapters, which handle the requests to an address.
 //!
-//! An address with a destination side gets the [`PushAdapter`], one with a source side the [`PullAdapter`], and one with
-//! both the [`CombinedAdapter`], which is made of the other two.
+//! A destination has a [`PushAdapter`], a source has a [`PullAdapter`], and an address that is both has a
+//! [`CombinedAdapter`], which consists of the other two.
 
 mod answer;
 pub(crate) mod aside;
@@ -55,56 +55,57 @@ use crate::{
     metrics::Metrics,
 };
 
-/// An answer on its way. What the request says is known to be in order by then, and its head is gone: a connection reads into
-/// the place where the last head was, and a receiver that waits holds nothing that it does not need.
+/// The future of an answer. By the time it exists, the request is validated and its head is dropped. So the connection
+/// can reuse the buffer of the head, and a waiting receiver holds no memory that it does not need.
 pub type Answering = BoxFuture<'static, Result<Response, HttpError>>;
 
-/// What every adapter works with. Shared, because each request has it.
+/// The shared state of all adapters.
 pub struct Context {
-    /// Which channel an address belongs to.
+    /// Finds the channels of an address.
     pub store: AddressStore,
-    /// The channels, on their cores.
+    /// Access to the channels, which live on their cores.
     pub cores: Router,
-    /// The clock that all times are by.
+    /// The broker's own clock.
     pub clock: Clock,
-    /// The seal of lease tokens.
+    /// Seals and opens lease tokens.
     pub sealer: LeaseSealer,
-    /// Their counters.
+    /// The counters of the channels.
     pub counters: Arc<CounterRegistry>,
-    /// Which browsers are let in.
+    /// Which browser requests are allowed.
     pub browsers: BrowserRules,
-    /// Under which path clients reach the broker.
+    /// The path prefix under which clients reach the broker.
     pub prefix: Prefix,
-    /// Whether the broker lives and serves.
+    /// The state for the health checks.
     pub health: Health,
-    /// What callers share.
+    /// The limits that all callers share.
     pub callers: Callers,
-    /// How long a request's body has, besides the time that its bytes are worth.
+    /// `--body-timeout`: the time for a body, in addition to the time that its size allows.
     pub body_timeout: Duration,
-    /// The broker is shutting down: no message is taken or given any more, and settles go on.
+    /// Whether the broker is shutting down: then pushes and pulls are refused, and settles continue.
     pub drain: Drain,
-    /// What is counted.
+    /// The metrics of the broker.
     pub metrics: Arc<Metrics>,
 }
 
-/// What serves one address.
+/// The adapter of one address.
 pub enum Adapter {
-    /// Messages are sent here.
+    /// The address is a destination.
     Push(PushAdapter),
-    /// Messages are asked for here.
+    /// The address is a source.
     Pull(PullAdapter),
-    /// Both: one end of a bi-directional link, or a channel whose two sides have one address.
+    /// The address is both: one end of a bi-directional link, or a channel with the same address on both sides.
     Combined(CombinedAdapter),
 }
 
 impl Adapter {
-    /// Finds what serves an address.
+    /// Finds the adapter of an address.
     pub fn at(context: &Arc<Context>, address: &Address) -> Result<Self, HttpError> {
         if context.drain.has_begun() {
             return Err(refusal::draining());
         }
         let channels = context.store.destination(address.as_str());
-        // Most channels have one address on both sides, and among very many a second look in the store is a twentieth of a push.
+        // Most channels have one address on both sides. With very many channels a second lookup takes a twentieth of a
+        // push's time.
         let both = channels.iter().find(|channel| channel.config.source == *address).cloned();
         let source = both.or_else(|| context.store.source(address.as_str()));
         let push = PushAdapter::new(context, channels);
@@ -117,7 +118,7 @@ impl Adapter {
         }
     }
 
-    /// Answers a request to the address: a POST is a message, anything else asks for one.
+    /// Handles a request to the address: a POST pushes a message, any other method pulls.
     pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
         match (self, request.method() == Method::POST) {
             (Self::Push(push), true) => push.handle(address, request),
@@ -128,7 +129,7 @@ impl Adapter {
         }
     }
 
-    /// What gives the address's messages.
+    /// The adapter of the address as a source.
     pub fn source(self, address: &Address) -> Result<PullAdapter, HttpError> {
         match self {
             Self::Pull(pull) => Ok(pull),
@@ -137,7 +138,7 @@ impl Adapter {
         }
     }
 
-    /// What takes messages for the address.
+    /// The adapter of the address as a destination.
     pub fn destination(self, address: &Address) -> Result<PushAdapter, HttpError> {
         match self {
             Self::Push(push) => Ok(push),
@@ -147,7 +148,7 @@ impl Adapter {
     }
 }
 
-/// The address in a path, as it stands there: nothing is decoded, so that there is one way to write each.
+/// The address in a path. Nothing is percent-decoded, so that there is one way to write each address.
 pub fn address_in(uri: &Uri, prefix: &str) -> Result<Address, HttpError> {
     let text = uri.path().strip_prefix(prefix).unwrap_or_default();
     text.parse().map_err(|error| {
@@ -169,7 +170,7 @@ fn only_asked_for(address: &Address) -> HttpError {
     )
 }
 
-/// A header value of text that the broker made.
+/// A header value of text that the broker generated.
 fn ascii(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("what the broker prints is visible ASCII")
+    HeaderValue::try_from(text).expect("text of the broker is visible ASCII")
 }

@@ -1,4 +1,4 @@
-//! A look at messages as an answer: each is read when the one before has left.
+//! The answer to a peek: each message is read when the one before was sent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,49 +27,49 @@ use crate::{
     shared::Share,
 };
 
-/// How long a look that has begun waits for memory to go on: other answers leave, or are given up, within less.
+/// How long a peek whose answer has begun waits for memory: other answers are sent or aborted within less.
 const MEMORY_WITHIN: Duration = Duration::from_secs(60);
-/// Messages that one answer looks at: those that are not told have to be read to know that.
+/// The maximum number of messages that one answer examines, including those that it does not show: they must be read to
+/// know that.
 const LOOKED_AT_MAX: usize = 10_000;
-/// Messages that a peek reads before other requests have their turn, when it shows none of them.
+/// The number of messages that a peek examines before it yields to other requests.
 const TURN: usize = 100;
 
-/// Messages that are looked at, in the order of their sequences.
+/// The messages of one channel in one state, in the order of their sequences.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
-    /// Where they lie.
+    /// The channel in which the messages are stored.
     pub(super) entry: Arc<ChannelEntry>,
-    /// In which state.
     pub(super) state: State,
-    /// Which of them the answer shows.
+    /// Which of the messages the answer shows.
     pub(super) which: Which,
 }
 
-/// Which messages an answer shows.
+/// A filter for the messages of a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
     All,
-    /// All, as dead letters of this channel, `namespace/name`.
+    /// All messages, as dead letters of this channel, `namespace/name`.
     GivenUpBy(String),
     /// Dead letters of any other channel.
     Letters,
-    /// Dead letters that came from this channel.
+    /// Dead letters of this other channel, `namespace/name`.
     LettersOf(String),
 }
 
-/// What is asked for.
+/// The parameters of a peek.
 pub(super) struct Asked {
-    /// One after the other.
+    /// Examined one after the other.
     pub(super) spans: Vec<Span>,
     /// The span and the sequence to begin at.
     pub(super) from: (usize, Sequence),
-    /// Messages that the answer shows at most.
+    /// The maximum number of messages in the answer.
     pub(super) max: usize,
-    /// How the answer names the place to go on at.
+    /// Makes the cursor for a span and a sequence.
     pub(super) cursor: fn(usize, Sequence) -> String,
 }
 
-/// One look.
+/// The state of one answer.
 struct Peek {
     context: Arc<Context>,
     answers: Share,
@@ -79,7 +79,7 @@ struct Peek {
     place: Place,
 }
 
-/// What is printed next of the object.
+/// The part of the JSON object that is printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Start,
@@ -87,20 +87,20 @@ enum Place {
     End,
 }
 
-/// How a look went on.
+/// The next step of a peek.
 enum Looked {
     Message(Box<PeekedMessage>, StoredMessage, Box<DeliveredHead>),
-    /// There may be more, for another request.
+    /// The answer ends, and there may be more messages for another request.
     More,
     End,
 }
 
-/// What stands for a message that cannot be read.
+/// The empty record that stands in for an unreadable one.
 fn nothing() -> StoredMessage {
     StoredMessage { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
 }
 
-/// The messages that are asked for.
+/// The answer to a peek.
 pub(super) async fn answer(
     context: &Arc<Context>,
     caller: &Caller,
@@ -153,7 +153,8 @@ impl Peek {
             }
             let (recorded, unread) = match read {
                 ReadBack::Whole(recorded) => (recorded, None),
-                // One that stays what it is is shown without its content. Any other message has become a dead letter by now.
+                // A leased or dead message keeps its state and is shown without content. Any other has become a dead
+                // letter by now.
                 ReadBack::Unreadable(unread) if matches!(span.state, State::Dead | State::Leased) => {
                     (nothing(), Some(unread))
                 }
@@ -171,10 +172,10 @@ impl Peek {
         }
     }
 
-    /// Looks for the next message of a span; once the answer has begun, as long as it takes until there is memory.
+    /// Finds the next message of a span. Once the answer has begun, waits until there is memory for it.
     async fn look(&self, span: &Span) -> Result<PeekOutcome, Stopped> {
         let has_begun = self.place != Place::Start;
-        // One message is told whatever its size.
+        // The first message is shown even if it exceeds the size limit of a batch.
         let bytes = if has_begun { self.bytes } else { u64::MAX };
         let (state, first) = (span.state, self.asked.from.1);
         let asked = (span.entry.clone(), self.answers.clone());
@@ -194,7 +195,7 @@ impl Peek {
 }
 
 impl Span {
-    /// What is told of a message, if it is.
+    /// The head of a message, if the span's filter shows it.
     fn told(&self, seen: &PeekedMessage, recorded: &StoredMessage, clock: &Clock) -> Option<DeliveredHead> {
         let origin = || Origin::of(&recorded.content.headers).map(|origin| origin.channel);
         let given_up_by = match &self.which {

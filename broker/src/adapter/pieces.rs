@@ -1,4 +1,4 @@
-//! The pieces of an answer with many messages: printed one after another as the peer takes them.
+//! Answers with many messages, printed in pieces as the peer reads them.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ use crate::{
     shared::{Share, Taken},
 };
 
-/// How large a piece is at least, but for the last: large enough that its way through the connection is little beside it.
+/// The minimum size of a piece, except the last: large enough that the cost per piece does not matter.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Prints messages into pieces.
@@ -26,31 +26,32 @@ pub(super) struct Printer {
     cores: Router,
     answers: Share,
     out: Vec<u8>,
-    /// The message that is being printed, and itself.
+    /// The message that is being printed.
     current: Option<(Printing, Leased)>,
-    /// Those that the piece ends.
+    /// The messages whose last byte is in `out`.
     whole: Leased,
 }
 
-/// A part of an answer, and the messages that are whole with it.
+/// A part of an answer, with the messages that are complete once it is sent.
 pub(super) struct Piece {
     bytes: Bytes,
     leased: Leased,
 }
 
-/// Where the messages of an answer come from.
+/// The source of the messages of an answer.
 pub(super) trait Messages: Send + 'static {
-    /// Starts with the next message, or prints what comes between or after them. False at the end.
+    /// Starts the next message, or prints the text between or after messages. Returns false at the end.
     fn start_next(&mut self, printer: &mut Printer) -> impl Future<Output = Result<bool, Stopped>> + Send;
 }
 
-/// Why an answer ends before it is whole. One that has begun breaks off, and its client sees that it is not whole.
+/// Why an answer ends early. If the answer has begun, the connection breaks off, so the client sees that it is
+/// incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stopped {
-    /// There is no memory for more.
+    /// The memory limit of answers is reached.
     #[error("the memory limit of answers is reached before the answer is complete (--answer-memory)")]
     Busy,
-    /// The store failed.
+    /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreFailed),
     /// The broker is shutting down.
@@ -69,35 +70,35 @@ impl From<Stopped> for HttpError {
 }
 
 impl Printer {
-    /// For one answer, whose pieces count as this caller's.
+    /// A printer for one answer, whose pieces count towards this caller's memory.
     pub(super) fn new(cores: &Router, answers: &Share) -> Self {
         let whole = Leased::new(cores);
         Self { cores: cores.clone(), answers: answers.clone(), out: Vec::new(), current: None, whole }
     }
 
-    /// Prints bytes as they are.
+    /// Appends bytes.
     pub(super) fn put(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Starts with a message.
+    /// Starts printing a message.
     pub(super) fn start(&mut self, printing: Printing, leased: Leased) {
         self.current = Some((printing, leased));
     }
 
-    /// What has been printed, if there is something.
+    /// Takes the printed bytes as a piece, if there are any.
     pub(super) fn take(&mut self) -> Option<Piece> {
         if self.out.is_empty() {
             return None;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.out));
         let mut leased = std::mem::replace(&mut self.whole, Leased::new(&self.cores));
-        // Its messages have taken their memory; the text is a piece at a time besides.
+        // The messages' memory is counted already; the text of one piece comes on top.
         leased.add(None, self.answers.take_anyway(bytes.len() as u64));
         Some(Piece { bytes, leased })
     }
 
-    /// Goes on with the message that was started, until it or the piece is whole.
+    /// Continues the started message until the message or the piece is complete.
     async fn go_on(&mut self) {
         while self.out.len() < PIECE_BYTES
             && let Some((printing, _)) = &mut self.current
@@ -114,7 +115,7 @@ impl Printer {
     }
 }
 
-/// A whole answer: if it is small at once, else a piece at a time.
+/// The body of an answer: all at once if it is one piece, else piece by piece.
 pub(super) async fn body(mut printer: Printer, mut messages: impl Messages) -> Result<Body, Stopped> {
     let first = next(&mut printer, &mut messages).await?;
     let second = next(&mut printer, &mut messages).await?;
@@ -134,7 +135,7 @@ pub(super) async fn body(mut printer: Printer, mut messages: impl Messages) -> R
     Ok(Body::from_stream(pieces))
 }
 
-/// The next piece.
+/// Prints the next piece.
 pub(super) async fn next(
     printer: &mut Printer,
     messages: &mut impl Messages,
@@ -147,13 +148,13 @@ pub(super) async fn next(
     }
 }
 
-/// The bytes of a piece, whose messages leave with them.
+/// The bytes of a piece, for a frame of the body. Its messages are handed to the connection with that frame.
 pub(super) fn sent(Piece { bytes, leased }: Piece) -> Bytes {
     undelivered::hold(Box::new(leased));
     bytes
 }
 
-/// A message that is looked at and stays.
+/// The memory of a message in a peek, which has no lease to release.
 pub(super) fn looked_at(cores: &Router, memory: Taken) -> Leased {
     let mut leased = Leased::new(cores);
     leased.add(None, memory);

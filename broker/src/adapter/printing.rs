@@ -1,48 +1,48 @@
-//! Messages as bytes of an answer, a part at a time: no message is so large that printing it holds up the other requests of its
-//! thread, and no answer takes more memory than its messages and a part of their text.
+//! Prints messages as bytes of an answer, part by part. So printing a large message does not delay the other requests
+//! of its thread, and an answer takes no more memory than its messages and one part of their text.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use restante_wire::batch::DeliveredHead;
 
-/// What is printed of a content at a time: a multiple of three, so that its parts are whole in base64. Printing it takes some
-/// 50 µs.
+/// The size of a part of a content: a multiple of three, so that base64 can be printed in parts. Printing a part takes
+/// some 50 µs.
 const PART_BYTES: usize = 48 * 1024;
-/// What is looked at, at a time, for whether it is UTF-8.
+/// How many bytes are checked for UTF-8 at a time.
 const LOOK_BYTES: usize = 256 * 1024;
 
-/// One message on its way to being printed.
+/// The progress of printing one message.
 #[derive(Debug)]
 pub(super) struct Printing {
     head: Vec<u8>,
     body: Bytes,
-    /// How much of the body is done with in this step.
+    /// The number of bytes of the body that this step has processed.
     at: usize,
     step: Step,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// JSON: whether it is text.
+    /// JSON: check whether the content is UTF-8.
     Look,
     Text,
     Base64,
-    /// JSON: the head, whose object the body began.
+    /// JSON: the head's fields, which follow the content in the same object.
     Head,
     Frame,
-    /// The frame's body.
+    /// The content of a frame.
     Bytes,
     Done,
 }
 
-/// How printing went on.
+/// The result of printing one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Printed {
-    /// More is to come.
+    /// A part was printed, and there is more.
     Some,
-    /// More is to come, and nothing was printed.
+    /// Nothing was printed yet, and there is more.
     Nothing,
-    /// The message is whole.
+    /// The message is complete.
     All,
 }
 
@@ -57,7 +57,7 @@ impl Printing {
         Self { head: json(head), body, at: 0, step: Step::Frame }
     }
 
-    /// Prints some more.
+    /// Prints the next part.
     pub(super) fn print(&mut self, out: &mut Vec<u8>) -> Printed {
         let rest = &self.body[self.at..];
         match self.step {
@@ -76,11 +76,12 @@ impl Printing {
                 }
             },
             Step::Text => {
-                let text = std::str::from_utf8(rest).unwrap_or_else(|_| unreachable!("it was looked at"));
+                let text =
+                    std::str::from_utf8(rest).unwrap_or_else(|_| unreachable!("the first step checked it"));
                 let part = &text[..text.floor_char_boundary(PART_BYTES)];
                 let start = out.len();
                 serde_json::to_writer(&mut *out, part).expect("a text is JSON");
-                // Without the quotes around it.
+                // Remove the quotes that serde_json puts around the part.
                 out.pop();
                 out.remove(start);
                 self.at += part.len();
@@ -95,7 +96,7 @@ impl Printing {
                 self.when_at_end(Step::Head);
             }
             Step::Head => {
-                // The object goes on after the content.
+                // The head's fields continue the object after the content.
                 out.extend(b"\",");
                 out.extend_from_slice(&self.head[1..]);
                 self.step = Step::Done;
@@ -129,12 +130,12 @@ fn json(head: &DeliveredHead) -> Vec<u8> {
     serde_json::to_vec(head).expect("an item's head has only JSON's own types")
 }
 
-/// How many bytes of a part are text; none if they are not.
+/// The number of bytes of the next part that are UTF-8, or `None` if the part is not UTF-8.
 fn looked_at(rest: &[u8]) -> Option<usize> {
     let part = &rest[..rest.len().min(LOOK_BYTES)];
     match std::str::from_utf8(part) {
         Ok(_) => Some(part.len()),
-        // A character that the part cuts, and not the end of all.
+        // The end of the part cuts a character, and it is not the end of the content.
         Err(error) if error.error_len().is_none() && part.len() < rest.len() => Some(error.valid_up_to()),
         Err(_) => None,
     }

@@ -1,5 +1,5 @@
-//! The second channel adapter: takes a request by GET, finds the channel that its source belongs to, and answers with a
-//! message's content or, when none comes within the predetermined time period, with the time-out response.
+//! The second channel adapter: takes a request by GET, finds the channel of its source, and answers with a message's
+//! content or, if no message comes within the predetermined time period, with the time-out response.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl PullAdapter {
         Self { context: context.clone(), channel }
     }
 
-    /// Answers a request for a message, for a stream of them, or for how many there are.
+    /// Handles a pull of one message, a pull of a stream, or a HEAD.
     pub fn handle(self, request: Request) -> Result<Answering, HttpError> {
         let (parts, body) = request.into_parts();
         let no_body = body::expect_none(body, self.context.body_timeout)?;
@@ -62,7 +62,7 @@ impl PullAdapter {
 
     async fn give(&self, request: &PullRequest) -> Result<Response, HttpError> {
         match self.waited(request).await? {
-            // On the heap: a receiver that waits has no room for its answer yet.
+            // On the heap, so that the future of a waiting receiver does not reserve memory for its answer.
             (Some(held), headers) => Box::pin(self.answer(held, headers, request)).await,
             (None, headers) => Ok((StatusCode::NO_CONTENT, headers).into_response()),
         }
@@ -82,7 +82,7 @@ impl PullAdapter {
         } else {
             held.written().await.map_err(|_| refusal::store_failed())?;
         }
-        // What could not be settled any more is not given.
+        // The lease ended before the settle: the message is not delivered.
         let Some(delivery) = held.deliveries().front() else {
             return Ok((StatusCode::NO_CONTENT, headers).into_response());
         };
@@ -97,7 +97,7 @@ impl PullAdapter {
         Ok((StatusCode::OK, headers, Body::new(body)).into_response())
     }
 
-    /// How many messages are ready; nothing is taken.
+    /// The answer to a HEAD: the number of ready messages.
     pub fn count(&self) -> Response {
         let ready = self.context.counters.get(self.channel.number).ready();
         let headers = [

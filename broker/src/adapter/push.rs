@@ -1,5 +1,5 @@
-//! The first channel adapter: takes a message by POST, and pushes it into the channel that its destination belongs to, or
-//! into all channels that share the destination.
+//! The first channel adapter: takes a message by POST, and pushes it into the channel of its destination, or into all
+//! channels that share the destination.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,22 +33,22 @@ use crate::{
 /// The destination side of an address.
 pub struct PushAdapter {
     pub(super) context: Arc<Context>,
-    /// One channel, or all that share the destination.
+    /// One channel, or all channels that share the destination.
     pub(super) channels: Vec<Arc<ChannelEntry>>,
 }
 
-/// What a sender asks for, its body to come.
+/// A parsed push whose body is not read yet.
 struct Asked {
     said: Said,
-    /// How long it waits for room, in seconds.
+    /// How long the sender waits for room, in seconds.
     wait: Option<u32>,
-    /// The kept headers.
+    /// The encoded kept headers.
     headers: Bytes,
     body: Announced,
     caller: Caller,
 }
 
-/// A sender's place among those who wait for room; given up when the sender hangs up.
+/// The place of a waiting sender. It is given up on drop, when the sender hangs up.
 struct Place {
     cores: Router,
     turn: SenderPlace,
@@ -64,12 +64,12 @@ impl Drop for Place {
 }
 
 impl PushAdapter {
-    /// The adapter of a destination's channels; none when it has none.
+    /// The adapter of a destination, or `None` if there are no channels.
     pub fn new(context: &Arc<Context>, channels: Vec<Arc<ChannelEntry>>) -> Option<Self> {
         (!channels.is_empty()).then(|| Self { context: context.clone(), channels })
     }
 
-    /// Takes the message in a request.
+    /// Handles a push.
     pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
         let asked = self.asked(request)?;
         Ok(Box::pin(async move { self.take(&address, asked).await }))
@@ -82,7 +82,7 @@ impl PushAdapter {
         let content = Content { headers, body };
         let push = self.prepared(address, said, content, &caller)?;
         let Pushed { id, replayed, ticket } = match wait {
-            // On the heap, because few ask for it and every request would have room for it.
+            // On the heap, because it is rare and would enlarge the future of every request.
             Some(wait) if wait > 0 => {
                 Box::pin(self.push_when_there_is_room(address, push, wait, &caller)).await?
             }
@@ -93,7 +93,8 @@ impl PushAdapter {
         Ok(self.stored(id, replayed, wait))
     }
 
-    /// The message, if its channels can obey what is said of it, and receivers can get it.
+    /// Validates a message against its channels, and against the memory of answers, without which no receiver could get
+    /// it.
     pub(super) fn prepared(
         &self,
         address: &Address,
@@ -108,7 +109,7 @@ impl PushAdapter {
         said.push(address, &self.channels, content)
     }
 
-    /// What a request asks for.
+    /// Parses the head of a push.
     fn asked(&self, request: Request) -> Result<Asked, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
@@ -127,7 +128,7 @@ impl PushAdapter {
         })
     }
 
-    /// The answer to a message that is stored.
+    /// The 201 for a stored message.
     fn stored(&self, id: Uuid, replayed: bool, wait: Option<u32>) -> Response {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(HeaderName::from_static(header::MESSAGE_ID), ascii(id.to_string()));
@@ -144,12 +145,11 @@ impl PushAdapter {
         (StatusCode::CREATED, headers).into_response()
     }
 
-    /// Stores a message, or says why not.
     pub(super) async fn push(&self, push: Push, turn: Option<SenderPlace>) -> Result<Pushed, PushRefusal> {
         self.context.cores.push(&self.channels, push, turn).await
     }
 
-    /// Stores messages, each on its own.
+    /// Stores messages independently of each other.
     pub(super) async fn push_all(
         &self,
         pushes: Vec<Push>,
@@ -157,7 +157,7 @@ impl PushAdapter {
         self.context.cores.push_all(&self.channels, pushes).await
     }
 
-    /// Stores a message; while a channel is full it waits for its turn.
+    /// Stores a message; while a channel is full, waits for its turn.
     async fn push_when_there_is_room(
         &self,
         address: &Address,
@@ -175,7 +175,7 @@ impl PushAdapter {
             let PushRefusal::Full(full) = &refusal else { return Err(self.refused(address, refusal)) };
             let number = full.entry.number;
             if place.as_ref().is_none_or(|place| place.turn.channel != number) {
-                // The key is free for a moment, and nobody else runs in it.
+                // This frees the idempotency key for a moment, but no other task runs in between.
                 drop(place.take());
                 place = self.wait_in(number, &push, caller).await?;
             }
@@ -188,7 +188,7 @@ impl PushAdapter {
         }
     }
 
-    /// A place among the senders that wait for room in a channel; none when the channel is gone.
+    /// Takes a place among the senders that wait for room in a channel; `None` if the channel is gone.
     async fn wait_in(&self, number: u32, push: &Push, caller: &Caller) -> Result<Option<Place>, HttpError> {
         let (cores, key) = (self.context.cores.clone(), push.key.map(|key| key.hash));
         let place = self.context.cores.ask(number, caller.bodies(), move |core, sender| {
@@ -198,18 +198,19 @@ impl PushAdapter {
         place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)
     }
 
-    /// Whether a header of this name is kept: what any of the channels keeps lies in the one record that all of them share.
+    /// Whether a header is kept. All channels of the destination share one record, so it has the headers that any of
+    /// them keeps.
     pub(super) fn keeps(&self, name: &str) -> bool {
         self.channels.iter().any(|channel| channel.config.keeps_header(name))
     }
 
-    /// What a 201 promises: what the weakest of the channels does.
+    /// The durability that a 201 reports: the weakest of all channels.
     pub(super) fn durability(&self) -> Durability {
         let memory = self.channels.iter().any(|channel| channel.config.durability == Durability::Memory);
         if memory { Durability::Memory } else { Durability::Fsync }
     }
 
-    /// The largest content that every channel takes.
+    /// The smallest `limits.messageBytes` of all channels.
     pub(super) fn message_bytes_max(&self) -> u64 {
         self.channels.iter().map(|channel| channel.config.limits.message_bytes).min().unwrap_or(0)
     }
@@ -218,7 +219,7 @@ impl PushAdapter {
         self.channels.iter().map(|channel| channel.config.delivery.max_wait_seconds).min().unwrap_or(0)
     }
 
-    /// Why a message was not taken, for its sender.
+    /// The error answer for a refused push; counts it.
     pub(super) fn refused(&self, address: &Address, refusal: PushRefusal) -> HttpError {
         self.context.metrics.pushes_refused.inc();
         refusal::push(&self.context, address, refusal)

@@ -1,4 +1,4 @@
-//! Waiting for a message, within a receiver's patience.
+//! Waiting for a message, up to the receiver's wait.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// A receiver's place among those who wait; given up when the receiver hangs up.
+/// The place of a waiting receiver. It is given up on drop, when the receiver hangs up.
 struct Place {
     cores: Router,
     channel: u32,
@@ -25,7 +25,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let (channel, id) = (self.channel, self.id);
-        // A message that came at this very moment finds nobody: it takes its old place.
+        // A message that arrived at this moment is released and takes its old place.
         self.arrival.close();
         let came = self.arrival.try_recv().ok().and_then(Result::ok);
         let came = came.map(|delivery| delivery.granted.claim());
@@ -36,19 +36,19 @@ impl Drop for Place {
     }
 }
 
-/// What was settled: the promises of the channels' cores.
+/// The tickets of settles that a pull acknowledged, by channel number.
 #[derive(Default)]
 pub(super) struct Settled(Vec<(u32, Ticket)>);
 
-/// What a pull met. On its way from another core it may find that nobody waits for it any more: then it is undone.
+/// Outcome of a pull. If the request has ended by the time this arrives from another core, dropping it undoes the pull.
 enum Pulled {
     Held(Held),
     Waits(Place),
 }
 
 impl PullAdapter {
-    /// Settles what a pull acknowledges, and waits for the next message; [`Held::filled`] follows. The headers are those of any
-    /// answer.
+    /// Settles the acknowledged leases, and waits for the next message; call [`Held::filled`] next. The headers are the
+    /// common ones of every answer.
     pub(super) async fn waited(&self, request: &PullRequest) -> Result<(Option<Held>, HeaderMap), HttpError> {
         let (settled, failed) = self.acknowledge(&request.acknowledge).await?;
         let started = Instant::now();
@@ -61,8 +61,8 @@ impl PullAdapter {
         Ok((held, answer::common(request.wait, failed)))
     }
 
-    /// The next message, or all that an attempt got before; nothing when none comes within the wait. [`Held::filled`] follows.
-    /// What was settled is on disk before the wait begins, and when this returns.
+    /// The next message, or all messages that the attempt id got before; `None` if no message comes within the wait.
+    /// Call [`Held::filled`] next. The settles are on disk before the wait begins, and so when this returns.
     pub(super) async fn next(
         &self,
         asked: &Pull,
@@ -70,7 +70,7 @@ impl PullAdapter {
         settled: &Settled,
     ) -> Result<Option<Held>, HttpError> {
         let pulled = self.pull(asked).await;
-        // One sync for what is settled and for the lease of what comes next.
+        // The settles and the next lease share one sync.
         self.kept(settled).await?;
         match pulled? {
             Pulled::Held(held) => Ok(Some(held)),
@@ -79,7 +79,7 @@ impl PullAdapter {
         }
     }
 
-    /// The messages with their contents; others in the place of those that cannot be read, within another wait.
+    /// Loads the contents of the messages. If none can be read, waits for other messages, up to another wait.
     pub(super) async fn filled(
         &self,
         held: Held,
@@ -91,7 +91,7 @@ impl PullAdapter {
             if held.unreadable() > 0 {
                 return Err(unreadable());
             }
-            // On the heap: nearly no pull comes here.
+            // On the heap, because it is rare.
             let Some(next) = Box::pin(self.next(asked, wait_seconds, &Settled::default())).await? else {
                 return Ok(None);
             };
@@ -137,7 +137,7 @@ impl PullAdapter {
         }
     }
 
-    /// Waits until what was settled is on disk.
+    /// Waits until the settles are on disk.
     async fn kept(&self, Settled(tickets): &Settled) -> Result<(), HttpError> {
         for (channel, ticket) in tickets {
             let kept = self.context.cores.kept(*channel, ticket.clone()).await;
@@ -146,8 +146,8 @@ impl PullAdapter {
         Ok(())
     }
 
-    /// Settles the leases that a pull acknowledges; [`Self::next`] waits until that is on disk. Returns the header that names
-    /// those that failed as well.
+    /// Settles the leases that a pull acknowledges; [`Self::next`] waits until they are on disk. Also returns the
+    /// header that names the leases that failed.
     async fn acknowledge(&self, leases: &[String]) -> Result<(Settled, Option<HeaderValue>), HttpError> {
         if leases.is_empty() {
             return Ok(Default::default());
@@ -180,12 +180,13 @@ impl PullAdapter {
 }
 
 fn unreadable() -> HttpError {
-    let detail = "the broker's disk can no longer read the messages of this Receive-Attempt-Id, but their leases continue; \
-                  settle, release or reject them by the first answer's Location, or use another id";
+    let detail = "the broker's disk can no longer read the messages of this Receive-Attempt-Id, but their leases \
+                  continue; settle, release or reject them by the first answer's Location, or use another id";
     HttpError::new(ProblemType::AttemptUnreadable, detail)
 }
 
 fn repeated() -> HttpError {
-    let detail = "a repeat with the same Receive-Attempt-Id took the place of this pull while it waited; read the repeat's answer";
+    let detail = "a repeat with the same Receive-Attempt-Id took the place of this pull while it waited; read the \
+                  repeat's answer";
     HttpError::new(ProblemType::AttemptRepeated, detail)
 }

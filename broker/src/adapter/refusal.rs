@@ -1,4 +1,4 @@
-//! What clients are told when a channel refuses: one answer for each refusal of the core.
+//! Maps each refusal of the core to the error answer for the client.
 
 use restante_wire::{Address, ProblemType};
 
@@ -11,7 +11,6 @@ use crate::{
     http::HttpError,
 };
 
-/// A push was refused.
 pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -> HttpError {
     let (kind, detail) = match refusal {
         PushRefusal::Closed => return unknown(context, address, "no channel takes messages for"),
@@ -25,8 +24,8 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         PushRefusal::Full(fullness) => (ProblemType::ChannelFull, full(&fullness)),
         PushRefusal::TooFast { per_second, wait_ms } => {
             let detail = format!(
-                "the rate limit of {address} is reached: {per_second} messages per second (limits.pushesPerSecond); send \
-                 again in {wait_ms} ms"
+                "the rate limit of {address} is reached: {per_second} messages per second (limits.pushesPerSecond); \
+                 send again in {wait_ms} ms"
             );
             let seconds = u32::try_from(wait_ms.div_ceil(1000)).unwrap_or(1).max(1);
             return HttpError::new(ProblemType::RateLimited, detail).after_seconds(seconds);
@@ -40,14 +39,14 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         ),
         PushRefusal::KeyMismatch => (
             ProblemType::IdempotencyMismatch,
-            "this Idempotency-Key was used for another message: content, content headers, group, delay, TTL, ce-* or Meta-* \
-             differ; use a separate key for each message"
+            "this Idempotency-Key was used for another message: content, content headers, group, delay, TTL, ce-* or \
+             Meta-* differ; use a separate key for each message"
                 .into(),
         ),
         PushRefusal::KeyUnreadable => (
             ProblemType::IdempotencyUnreadable,
-            "the broker's disk cannot read the message stored with this Idempotency-Key, so a repeat cannot be recognised; \
-             nothing was stored; ask the broker's administrator, or use another key"
+            "the broker's disk cannot read the message stored with this Idempotency-Key, so a repeat cannot be \
+             recognised; nothing was stored; ask the broker's administrator, or use another key"
                 .into(),
         ),
         PushRefusal::IdempotencyFull => (
@@ -65,8 +64,8 @@ pub(super) fn push(context: &Context, address: &Address, refusal: PushRefusal) -
         PushRefusal::DiskShare { entry, stored, left } => (
             ProblemType::StoreFull,
             format!(
-                "{} reached its share of the volume: it stores {stored} bytes, and the remaining {left} bytes are reserved for \
-                 other channels; receive and settle its messages, or enlarge the volume",
+                "{} reached its share of the volume: it stores {stored} bytes, and the remaining {left} bytes are \
+                 reserved for other channels; receive and settle its messages, or enlarge the volume",
                 entry.config.qualified_name()
             ),
         ),
@@ -85,17 +84,17 @@ fn too_large(bytes: u64, limit: &SizeLimit) -> String {
             entry.config.limits.bytes
         ),
         SizeLimit::Segment(max) => format!(
-            "the message takes {bytes} bytes on disk, which exceeds a segment of the log: {max} bytes (--segment-size); send \
-             less, or raise the limit"
+            "the message takes {bytes} bytes on disk, which exceeds a segment of the log: {max} bytes \
+             (--segment-size); send less, or raise the limit"
         ),
     }
 }
 
-/// The message could be stored, and no answer would ever bring it.
+/// The message could be stored, but it is too large for any answer.
 pub(super) fn beyond_answers(bytes: u64, max: u64) -> HttpError {
     let detail = format!(
-        "the message with its kept headers has {bytes} bytes, which exceeds what one answer to a receiver can take: {max} \
-         bytes (--answer-memory); send less, or raise the limit"
+        "the message with its kept headers has {bytes} bytes, which exceeds what one answer to a receiver can take: \
+         {max} bytes (--answer-memory); send less, or raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)
 }
@@ -110,8 +109,8 @@ fn full(fullness: &Fullness) -> String {
         String::new()
     };
     format!(
-        "{name} is full: {ready} ready, {leased} leased, {delayed} delayed and {dead} dead messages with {bytes} bytes, of at \
-         most {} messages and {} bytes (limits){waiting}; send again later, or with Prefer: wait=20",
+        "{name} is full: {ready} ready, {leased} leased, {delayed} delayed and {dead} dead messages with {bytes} \
+         bytes, of at most {} messages and {} bytes (limits){waiting}; send again later, or with Prefer: wait=20",
         limits.messages, limits.bytes
     )
 }
@@ -122,7 +121,6 @@ impl From<CoreGone> for HttpError {
     }
 }
 
-/// As many senders wait as may.
 pub(super) fn too_many_senders(WaitRefusal { max }: WaitRefusal) -> HttpError {
     let detail = format!(
         "the channel is full, and its limit of {max} waiting senders is reached, by this client or by all \
@@ -131,13 +129,12 @@ pub(super) fn too_many_senders(WaitRefusal { max }: WaitRefusal) -> HttpError {
     HttpError::new(ProblemType::TooManySenders, detail)
 }
 
-/// A pull was refused.
 pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
     match refusal {
         PullRefusal::Closed => {
             let detail = format!(
-                "{channel} no longer delivers messages at this address: it was deleted, removed from the set of channels, or \
-                 given another source"
+                "{channel} no longer delivers messages at this address: it was deleted, removed from the set of \
+                 channels, or given another source"
             );
             HttpError::new(ProblemType::AddressUnknown, detail)
         }
@@ -150,13 +147,13 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
         }
         PullRefusal::NoMemory => busy(),
         PullRefusal::OtherForm => {
-            let detail = "this Receive-Attempt-Id belongs to a different pull that still waits or still has its messages; repeat \
-                          that pull with the same path, max and lease, or use another id";
+            let detail = "this Receive-Attempt-Id belongs to a different pull that still waits or still has its \
+                          messages; repeat that pull with the same path, max and lease, or use another id";
             HttpError::new(ProblemType::AttemptMismatch, detail)
         }
         PullRefusal::StoreFull => {
-            let detail = "the broker's disk is full: there is no room to record a lease until leased messages are settled; try \
-                          again, or enlarge the volume";
+            let detail = "the broker's disk is full: there is no room to record a lease until leased messages are \
+                          settled; try again, or enlarge the volume";
             HttpError::new(ProblemType::StoreFull, detail)
         }
         PullRefusal::StoreFailed => store_failed(),
@@ -164,13 +161,13 @@ pub(super) fn pull(channel: &str, refusal: PullRefusal) -> HttpError {
     }
 }
 
-/// A settle, release, reject or renewal was refused.
+/// The answer to a refused settle, release, reject or renewal.
 pub(super) fn settle(refusal: SettleRefusal) -> HttpError {
     let refusal = match refusal {
         SettleRefusal::Lease(refusal) => refusal,
         SettleRefusal::StoreFull => {
-            let detail = "the broker's disk is full: there is no room to record this request; try again, settle messages, or \
-                          enlarge the volume";
+            let detail = "the broker's disk is full: there is no room to record this request; try again, settle \
+                          messages, or enlarge the volume";
             return HttpError::new(ProblemType::StoreFull, detail);
         }
         SettleRefusal::StoreFailed => return store_failed(),
@@ -181,8 +178,8 @@ pub(super) fn settle(refusal: SettleRefusal) -> HttpError {
         }
         SettleRefusal::DelayTooLong { max_seconds } => {
             let detail = format!(
-                "the delay exceeds the channel's maximum of {max_seconds} s (limits.maxDelaySeconds); give a shorter one, or \
-                 raise the limit"
+                "the delay exceeds the channel's maximum of {max_seconds} s (limits.maxDelaySeconds); give a shorter \
+                 one, or raise the limit"
             );
             return HttpError::new(ProblemType::ParameterMalformed, detail);
         }
@@ -196,17 +193,18 @@ pub(super) fn settle(refusal: SettleRefusal) -> HttpError {
     HttpError::new(kind, refusal.to_string())
 }
 
-/// A token that this data folder's key never sealed.
+/// The token was not sealed with the key of this data folder.
 pub(super) fn lease_unknown() -> HttpError {
-    let detail = "the lease is unknown: this broker did not issue the token; use the path in the Location of the message's \
-                  answer, unchanged";
+    let detail = "the lease is unknown: this broker did not issue the token; use the path in the Location of the \
+                  message's answer, unchanged";
     HttpError::new(ProblemType::LeaseUnknown, detail)
 }
 
-/// No channel has the address; or, before the address store was ever filled, nobody knows.
+/// No channel has the address, or the address store is not programmed yet, so that this is not known.
 pub(super) fn unknown(context: &Context, address: &Address, reason: &str) -> HttpError {
     if !context.store.is_programmed() {
-        let detail = "the broker has not received any channel configuration yet (from its operator or --manifests); try again";
+        let detail = "the broker has not received any channel configuration yet (from its operator or --manifests); \
+                      try again";
         return HttpError::new(ProblemType::NotProgrammed, detail);
     }
     let detail = format!(
@@ -221,20 +219,19 @@ pub(super) fn one_sided(address: &Address, reason: &str) -> HttpError {
     HttpError::new(ProblemType::AddressUnknown, format!("{address} is {reason}"))
 }
 
-/// The broker is shutting down.
 pub(super) fn draining() -> HttpError {
     let detail = "the broker is shutting down; send the request again, over a new connection";
     HttpError::new(ProblemType::Draining, detail)
 }
 
-/// Answers that nobody takes fill their memory.
+/// The memory limit of answers is reached.
 pub(super) fn busy() -> HttpError {
     let detail =
         "the memory limit of answers is reached, by this client or by all (--answer-memory); try again";
     HttpError::new(ProblemType::Busy, detail)
 }
 
-/// The store failed: what it holds is decided when the broker starts again.
+/// The disk failed. Recovery at the next start decides what was stored.
 pub(super) fn store_failed() -> HttpError {
     HttpError::new(ProblemType::StoreFailed, StoreFailed.to_string())
 }

@@ -1,4 +1,5 @@
-//! What a sender says of a message: as headers of a push, or as fields of a batch's item.
+//! The properties of a message to push: key, group, delay and time to live, from the headers of a push or the fields of
+//! an item.
 
 use std::sync::Arc;
 
@@ -20,18 +21,18 @@ use crate::{
     message,
 };
 
-/// What is said of a message, its content and kept headers apart.
+/// The properties of a message, without its content and kept headers.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     key: Option<String>,
     group: Option<String>,
     delay_seconds: Option<u32>,
     ttl_seconds: Option<u32>,
-    /// Which problem it is when something cannot be obeyed.
+    /// Where the properties come from, and so the problem type of an invalid one.
     problem: Problem,
 }
 
-/// Where something was said.
+/// The place of a property in the request.
 #[derive(Debug, Clone, Copy, Default)]
 enum Problem {
     #[default]
@@ -40,7 +41,7 @@ enum Problem {
 }
 
 impl Said {
-    /// What the headers of a push say.
+    /// Parses the headers of a push.
     pub(super) fn in_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
         Ok(Self {
             key: header::idempotency_key(headers)?,
@@ -51,7 +52,7 @@ impl Said {
         })
     }
 
-    /// What an item of a batch says.
+    /// Parses the fields of an item.
     pub(super) fn in_item(head: &ItemHead) -> Result<Self, HttpError> {
         let visible = |field: &str, value: &Option<String>, max: usize| match value {
             Some(value) if !header::is_visible(value, max) => Err(HttpError::new(
@@ -69,7 +70,7 @@ impl Said {
         })
     }
 
-    /// The message, if every channel can obey what is said of it.
+    /// The message to push, if its properties are within the limits of every channel.
     pub(super) fn push(
         self,
         address: &Address,
@@ -94,7 +95,7 @@ impl Said {
         })
     }
 
-    /// A bound is never silently moved to: what cannot be obeyed is refused.
+    /// Values outside the channel's limits are rejected, never clamped.
     fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
         let limits = &channel.config.limits;
         let (delay_name, ttl_name) = self.problem.names();
@@ -119,14 +120,15 @@ impl Said {
             && delay >= lives
         {
             return Err(self.problem.error(format!(
-                "{delay_name} is {delay} s, but the message expires after {lives} s and could never be received; give a \
-                 shorter delay"
+                "{delay_name} is {delay} s, but the message expires after {lives} s and could never be received; give \
+                 a shorter delay"
             )));
         }
         Ok(())
     }
 
-    /// What a repeat must say again: the content and all that decides what becomes of it, and nothing that a proxy adds.
+    /// The fingerprint that a repeat must match: the content and everything that affects its delivery, but no header
+    /// that a proxy adds.
     fn fingerprint(&self, content: &Content) -> Fingerprint {
         let mut headers = HeaderMap::new();
         message::decode_kept(&content.headers, &mut headers);
@@ -135,7 +137,8 @@ impl Said {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .filter(|(name, _)| ["content-", "ce-", "meta-"].iter().any(|prefix| name.starts_with(prefix)))
             .collect();
-        // The order of different headers means nothing; that of one header's values does, and a stable sort keeps it.
+        // The order of different headers does not matter. The order of one header's values does, and a stable sort
+        // keeps it.
         kept.sort_by_key(|(name, _)| *name);
         let number =
             |number: Option<u32>| number.map(u32::to_le_bytes).map_or(Vec::new(), |bytes| bytes.to_vec());
@@ -148,13 +151,13 @@ impl Said {
     }
 }
 
-/// A delay of 0 is no delay: a repeat may say either.
+/// A delay of 0 is the same as no delay, so a repeat may have either.
 fn some_delay(seconds: Option<u32>) -> Option<u32> {
     seconds.filter(|seconds| *seconds > 0)
 }
 
 impl Problem {
-    /// What delay and TTL are called there.
+    /// The names of delay and TTL in this place.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Header => ("Message-Delay", "Message-TTL"),

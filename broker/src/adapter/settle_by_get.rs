@@ -1,5 +1,5 @@
-//! Whether a pull by GET may settle what it gets: an `<img>` of any page can make such a request, so it has to say so in a
-//! header that a page's simple request cannot have.
+//! Checks whether a pull by GET may use `ack=auto`. An `<img>` of any page can make such a request, so it needs a
+//! header that a simple request of a page cannot have.
 
 use http::{Method, header as standard, request::Parts};
 use restante_wire::{ProblemType, path};
@@ -7,12 +7,13 @@ use restante_wire::{ProblemType, path};
 use super::asked::PullRequest;
 use crate::http::{HttpError, header::restante_settle};
 
-/// Refuses `ack=auto` by GET of a caller that neither means it nor has a credential, and a caller that says that it means
-/// `ack=auto` and does not ask for it: it would count on messages that are settled.
+/// Refuses `ack=auto` by GET with neither `Restante-Settle: yes` nor a credential. Also refuses `Restante-Settle`
+/// without `ack=auto`: the caller would rely on settled messages.
 pub(super) fn check(request: &PullRequest, parts: &Parts) -> Result<(), HttpError> {
     let is_meant = restante_settle(&parts.headers)?;
     if is_meant && !request.auto {
-        let detail = "the header Restante-Settle has no effect without ack=auto; add ack=auto to the query, or leave the header out";
+        let detail = "the header Restante-Settle has no effect without ack=auto; add ack=auto to the query, or leave \
+                      the header out";
         return Err(malformed(detail.into()));
     }
     let by_get = request.auto && parts.method == Method::GET;

@@ -1,4 +1,4 @@
-//! Many leases settled by one request, in one sync.
+//! Settling, releasing, rejecting and renewing many leases by one request, with one sync.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub async fn settle_many(
         return Err(HttpError::new(ProblemType::MediaTypeUnsupported, detail));
     }
     meaning::expect_no_coding(&parts.headers, "settlements")?;
-    // A client may repeat settlements as they are: a key is accepted, and changes nothing.
+    // Settling is idempotent, so a key is accepted and ignored.
     meaning::expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     let caller = Caller::in_extensions(&parts.extensions);
     let body = Announced::new(body, &parts.headers);
@@ -95,13 +95,13 @@ fn too_many() -> HttpError {
     HttpError::new(ProblemType::BatchTooLarge, detail)
 }
 
-/// What is said of one lease.
+/// One lease of the request, with its operation.
 struct Asked<'a> {
     lease: &'a str,
     what: Result<What, HttpError>,
 }
 
-/// What is to be done.
+/// The operation on a lease.
 #[derive(Debug, Clone)]
 enum What {
     Settle,
@@ -137,7 +137,7 @@ impl<'a> Asked<'a> {
         Self { lease: &renew.lease, what }
     }
 
-    /// The channel, and what is done there.
+    /// The channel of the lease, and the operation for its core.
     fn of(self, context: &Context) -> Result<(u32, (Claim, What)), HttpError> {
         let what = self.what?;
         let (channel, claim) =

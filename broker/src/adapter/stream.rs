@@ -1,4 +1,4 @@
-//! Messages as Server-Sent Events: one after another on one connection, as fast as the receiver settles them.
+//! Messages as Server-Sent Events: a stream on one connection, as fast as the receiver settles them.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -34,34 +34,34 @@ use crate::{
     },
 };
 
-/// How often a comment tells proxies and the receiver that the stream lives: well within the 60 s after which proxies give
-/// up.
+/// How often a comment shows proxies and the receiver that the stream is alive: well within the 60 s after which
+/// proxies time out.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// How long a stream lasts: a receiver that comes again is spread over the brokers that there are by then.
+/// How long a stream lasts: receivers that reconnect are distributed over the brokers available then.
 const LASTS: Duration = Duration::from_secs(3600);
-/// How long one wait for a message is; what comes next is a look at whether the stream goes on.
+/// How long one wait for a message takes before the stream checks whether it should continue.
 const WAIT_SECONDS: u32 = 300;
-/// The most unsettled messages of one stream.
+/// The maximum number of unsettled messages of one stream.
 pub(crate) const IN_FLIGHT_MAX: u32 = 100;
 
-/// How long a stream without memory for the next message waits before it looks again.
+/// How long a stream without memory for the next message waits before it tries again.
 const MEMORY_AGAIN: Duration = Duration::from_secs(1);
 
 /// One receiver's stream.
 struct Events {
     source: PullAdapter,
     asked: Pull,
-    /// How many messages may be unsettled.
+    /// The maximum number of unsettled messages.
     in_flight: usize,
-    /// Those that were sent and may be.
+    /// The sent messages that may still be unsettled.
     sent: Vec<(u32, Claim)>,
     lease_ended: Arc<Notify>,
     until: Instant,
-    /// The data of an event has begun.
+    /// Whether the data of an event was begun and its end is not printed yet.
     event_is_open: bool,
 }
 
-/// Answers with a stream.
+/// Handles a pull with `Accept: text/event-stream`.
 pub(super) fn events(source: PullAdapter, parts: &Parts, no_body: NoBody) -> Result<Answering, HttpError> {
     expect_effects(&parts.headers, &[])?;
     let query = Query::parse(parts.uri.query(), &["lease", "in_flight"])?;
@@ -100,14 +100,15 @@ async fn begun(
     headers.insert(standard::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(standard::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(standard::VARY, HeaderValue::from_static("Prefer"));
-    // nginx holds answers back unless it is told not to.
+    // nginx buffers answers by default; this header disables it.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     super::answer::with_content(headers);
     Ok(response)
 }
 
 impl Events {
-    /// The next message; none when the stream ends: its time is over, the broker drains, or the channel is gone.
+    /// The next message; `None` when the stream ends: after an hour, when the broker drains, or when the channel is
+    /// gone.
     async fn next(&mut self) -> Option<Held> {
         let drain = self.source.context.drain.clone();
         let until = self.until;
@@ -118,11 +119,12 @@ impl Events {
                 match self.source.next(&self.asked, WAIT_SECONDS, &Settled::default()).await {
                     Ok(Some(held)) => return Some(held),
                     Ok(None) => {}
-                    // The memory is that of answers before, which leave or are given up.
+                    // The memory is in use by earlier answers, which will be sent or aborted.
                     Err(refusal) if refusal.kind() == ProblemType::Busy => {
                         let _ = timeout(MEMORY_AGAIN, freed).await;
                     }
-                    // A refusal has no place in a stream that has begun: the receiver comes again and is told.
+                    // A stream that has begun cannot report an error: it ends, and the receiver gets the error when it
+                    // reconnects.
                     Err(_) => return None,
                 }
             }
@@ -139,7 +141,7 @@ impl Events {
         Some(held)
     }
 
-    /// Waits until fewer messages are unsettled than may be.
+    /// Waits until fewer than `in_flight` messages are unsettled.
     async fn wait_for_a_settle(&mut self) {
         loop {
             let ended = self.lease_ended.clone();
@@ -148,7 +150,7 @@ impl Events {
             let held = cores.ask(self.source.channel.number, &self.sent, |core, sent| {
                 sent.iter().map(|(channel, claim)| core.holds(*channel, *claim)).collect::<Vec<_>>()
             });
-            // A core that is gone holds nothing: the drain ends the stream.
+            // A core that has ended holds no leases; the drain ends the stream.
             let mut held = held.await.unwrap_or_default().into_iter();
             self.sent.retain(|_| held.next().unwrap_or(false));
             if self.sent.len() < self.in_flight {
@@ -160,7 +162,8 @@ impl Events {
 }
 
 impl Messages for Events {
-    /// One event. `false` when it is whole, so that it leaves at once, and again at the end of the stream.
+    /// Prints one event. Returns `false` when the event is complete, so that it is sent at once, and again at the end
+    /// of the stream.
     async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
         if std::mem::take(&mut self.event_is_open) {
             printer.put(b"\n\n");
@@ -178,7 +181,7 @@ impl Messages for Events {
     }
 }
 
-/// What comes, unless the end comes first.
+/// The result of `next`, or `None` if `end` comes first.
 async fn first_of<T>(next: impl Future<Output = Option<T>>, end: impl Future<Output = ()>) -> Option<T> {
     tokio::select! {
         biased;

@@ -1,4 +1,4 @@
-//! No answer leaves before what it promises is on disk: requests over the router, to a core whose groups are committed only
+//! No answer is sent before its effects are on disk: requests over the router, to a core that commits its groups only
 //! when the test says so.
 
 use std::{future::poll_fn, net::Ipv4Addr, pin::Pin, task::Poll, time::Duration};
@@ -35,14 +35,13 @@ use crate::{
 /// A channel with both sides at one address.
 const ADDRESS: &str = "acme/orders";
 
-/// What a client is told.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
 }
 
-/// A broker without a committer.
+/// A broker that does not commit by itself.
 struct Broker {
     router: Router,
     caller: Caller,
@@ -75,7 +74,6 @@ impl Broker {
         Self { router: routes().router().with_state(Arc::new(context)), caller, on }
     }
 
-    /// Sends a request, and reads its answer.
     fn ask(&self, request: Request<Body>) -> Pin<Box<impl Future<Output = Answer> + use<>>> {
         let (router, caller) = (self.router.clone(), self.caller.clone());
         Box::pin(async move {
@@ -88,7 +86,7 @@ impl Broker {
         })
     }
 
-    /// An answer that waits for the disk, when it has what it waits for.
+    /// Checks that an answer waits for the disk, then commits and returns it.
     async fn stored(&self, what: &str, request: Request<Body>) -> Answer {
         let mut answer = self.ask(request);
         for _ in 0..100 {
@@ -98,7 +96,7 @@ impl Broker {
         self.committing(answer).await
     }
 
-    /// What comes while groups are committed.
+    /// Commits groups while a future runs.
     async fn committing<T>(&self, awaited: impl Future<Output = T>) -> T {
         tokio::select! {
             came = awaited => came,

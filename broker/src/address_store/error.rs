@@ -75,7 +75,7 @@ pub enum ApplyError {
     Conflict(#[from] Conflict),
     /// The channel was deleted.
     #[error(
-        "channel {channel} has the UID {uid} of a deleted channel; leave it out, or create it again, which gives it a new UID"
+        "channel {channel} has the UID {uid} of a deleted channel; leave it out, or create it again under a new UID"
     )]
     Deleted {
         /// The deleted UID.
@@ -85,8 +85,8 @@ pub enum ApplyError {
     },
     /// What was stored to outlive a restart must not go with one because of a word, nor the other way round.
     #[error(
-        "the durability of channel {channel} cannot change from {is} to {asked}; keep it, or delete the channel with its \
-         messages and create it again",
+        "the durability of channel {channel} cannot change from {is} to {asked}; keep it, or delete the channel with \
+         its messages and create it again",
         is = is.as_str(),
         asked = asked.as_str()
     )]
@@ -103,7 +103,7 @@ pub enum ApplyError {
     TooMany(usize),
     /// More orphans than the broker keeps.
     #[error(
-        "{0} channels and orphans exceed the broker's limit of {CHANNELS_AND_ORPHANS_MAX}; delete orphans that are not needed"
+        "{0} channels and orphans exceed the broker's limit of {CHANNELS_AND_ORPHANS_MAX}; delete unneeded orphans"
     )]
     TooManyOrphans(usize),
     /// Every channel number was given.
@@ -111,7 +111,8 @@ pub enum ApplyError {
     NumbersExhausted,
     /// There is no room on the disk.
     #[error(
-        "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without the change until messages were received"
+        "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without \
+         the change until messages were received"
     )]
     Full(io::Error),
     /// The disk took nothing of the change.

@@ -1,5 +1,5 @@
-//! `/metrics/channels`: what each channel counts, collected when it is asked for and registered nowhere. A channel that
-//! goes takes its series with it.
+//! `/metrics/channels`: the metrics of each channel. They are collected at the scrape and registered nowhere, so the
+//! series of a deleted channel disappear with it.
 
 use std::{convert::Infallible, fmt::Write as _, sync::Arc, sync::atomic::Ordering::Relaxed};
 
@@ -11,12 +11,12 @@ use crate::{address_store::ChannelEntry, channel::ChannelCounters, clock::Millis
 /// A channel with its counters.
 pub(super) type Sample = (Arc<ChannelEntry>, Arc<ChannelCounters>, Millis);
 
-/// A metric that every channel has.
+/// A metric of every channel.
 struct Family {
     name: &'static str,
     help: &'static str,
     kind: &'static str,
-    /// One value each, with further labels.
+    /// The values of a channel, with further labels.
     values: fn(&Sample) -> Vec<(&'static str, u64)>,
 }
 
@@ -101,7 +101,7 @@ fn stats((entry, counters, now): &Sample) -> restante_wire::ChannelStats {
     counters.stats(&entry.config, *now)
 }
 
-/// The channels to tell of, up to the limit.
+/// The channels for this scrape, up to the limit.
 pub(super) fn sample(admin: &Admin) -> Vec<Sample> {
     let mut channels = admin.store.channels();
     if channels.len() > admin.channels_max {
@@ -116,7 +116,7 @@ pub(super) fn sample(admin: &Admin) -> Vec<Sample> {
     channels.into_iter().map(|entry| (entry.clone(), admin.cores.counters(entry.number), now)).collect()
 }
 
-/// The text, one family at a time, so that no scrape needs the whole in memory.
+/// Prints one family at a time, so that no scrape needs the whole text in memory.
 pub(super) fn print(samples: Vec<Sample>) -> impl Stream<Item = Result<String, Infallible>> {
     stream::iter(FAMILIES.iter().map(move |family| Ok(print_family(family, &samples))))
 }
@@ -125,7 +125,7 @@ fn print_family(family: &Family, samples: &[Sample]) -> String {
     let Family { name, help, kind, values } = family;
     let mut text = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     for sample in samples {
-        // Names of namespaces and channels are DNS labels: nothing in them needs escaping.
+        // Namespaces and names of channels are DNS labels, which need no escaping.
         let config = &sample.0.config;
         for (labels, value) in values(sample) {
             let _ = writeln!(

@@ -1,4 +1,4 @@
-//! Whether the broker lives, and whether it serves.
+//! Liveness and readiness of the broker.
 
 use std::{
     sync::{
@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{address_store::AddressStore, drain::Drain};
 
-/// A core whose thread has not run for this long does not live: longer than any sync of a disk that still works.
+/// If a core's thread has not run for this long, the broker is not live: this is longer than any sync of a working
+/// disk.
 const TICK_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the probes look at.
+/// The state that the probes check.
 #[derive(Clone)]
 pub struct Health {
     started: Instant,
@@ -28,7 +29,7 @@ pub struct Health {
     failed: CancellationToken,
 }
 
-/// What one core shows of its health.
+/// The heartbeat of one core.
 pub struct CoreHealth {
     core: usize,
     started: Instant,
@@ -36,7 +37,7 @@ pub struct CoreHealth {
 }
 
 impl CoreHealth {
-    /// Shows, as a task on the core's thread, that the thread runs.
+    /// Records periodically that the core's thread runs. Must be a task on that thread.
     pub async fn tick(self) {
         loop {
             self.ticked[self.core].store(self.started.elapsed().as_millis() as u64, Relaxed);
@@ -46,7 +47,7 @@ impl CoreHealth {
 }
 
 impl Health {
-    /// The health of a broker that has just started, and what each of its cores shows of it.
+    /// The health of a broker that has just started, and the heartbeats for its cores.
     pub fn new(
         cores: usize,
         store: AddressStore,
@@ -59,7 +60,7 @@ impl Health {
         (Self { started, ticked, store, drain, failed }, of_each)
     }
 
-    /// Whether the threads of all cores run.
+    /// Liveness: whether the threads of all cores run.
     pub fn alive(&self) -> Result<(), &'static str> {
         let silent = |ticked: &AtomicU64| {
             self.started.elapsed().saturating_sub(Duration::from_millis(ticked.load(Relaxed)))
@@ -68,7 +69,7 @@ impl Health {
         if all_run { Ok(()) } else { Err("a worker thread has not run for 30 s") }
     }
 
-    /// Whether messages are taken and given.
+    /// Readiness: whether the broker accepts and delivers messages.
     pub fn ready(&self) -> Result<(), &'static str> {
         if self.failed.is_cancelled() {
             Err("the disk failed")

@@ -1,4 +1,4 @@
-//! The admin port: probes and metrics, on a thread that the disk never holds up.
+//! The admin port: probes and metrics, on a thread that never waits for the disk.
 
 mod channels;
 mod health;
@@ -26,26 +26,26 @@ use crate::{
     metrics::Metrics,
 };
 
-/// What probes and scrapes look at.
+/// The state that probes and scrapes read.
 #[derive(Clone)]
 pub struct Admin {
-    /// Whether the broker lives and serves.
+    /// The state for the probes.
     pub health: Health,
-    /// The aggregates.
+    /// The metrics of the broker as a whole.
     pub metrics: Arc<Metrics>,
-    /// The channels there are.
+    /// The channels.
     pub store: AddressStore,
-    /// Their counters, and what their logs hold.
+    /// The counters of the channels, and the sizes of their logs.
     pub cores: Cores,
-    /// Logs of other numbers of cores.
+    /// The logs of earlier numbers of cores.
     pub older: Arc<Older<Folder>>,
-    /// What callers share.
+    /// The limits that all callers share.
     pub callers: Callers,
-    /// How many channels are told of.
+    /// `--metrics-channels-max`.
     pub channels_max: usize,
 }
 
-/// What the admin port serves, to pages of no origin: what the channels are called and hold is nothing for a browser's script.
+/// The routes of the admin port. No origin is allowed: scripts of pages must not read the names and counts of channels.
 pub fn router(admin: Admin, browsers: &BrowserRules) -> Router {
     Router::new()
         .route("/livez", get(livez))

@@ -31,7 +31,8 @@ pub struct Claim {
 pub enum Refusal {
     /// The lease expired, and no receiver has the message.
     #[error(
-        "the lease has expired, and the message is back in its channel or a dead letter; pull again, and renew leases in time"
+        "the lease has expired, and the message is back in its channel or a dead letter; pull again, and renew leases \
+         in time"
     )]
     Expired,
     /// This lease was released, and no receiver has the message.

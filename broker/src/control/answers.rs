@@ -1,4 +1,4 @@
-//! Answers to works that must not be done twice, by their idempotency keys.
+//! Remembers the answers to redrives and purges by their idempotency keys, so that a repeat is not done twice.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use axum::body::Bytes;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How many answers are remembered: a repeat comes within seconds, and works are few.
+/// How many answers are remembered. A repeat comes within seconds, and there are few such requests.
 const ANSWERS_MAX: usize = 1000;
 
-/// A work that somebody asks for.
+/// A requested redrive or purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) what: &'static str,
@@ -18,23 +18,22 @@ pub(super) struct Asked {
     pub(super) body: Bytes,
 }
 
-/// What is known of a key.
+/// The result of looking up a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Nothing.
+    /// The key is not remembered.
     Never,
-    /// The very same was done, and this was the answer.
+    /// The same request had this answer.
     Same(Value),
-    /// Something else was done under it.
+    /// The key was used for a different request.
     Other,
 }
 
-/// The newest answers.
+/// The latest answers, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Answers(VecDeque<(Asked, Value)>);
 
 impl Answers {
-    /// What is known of a work's key.
     pub(super) fn get(&self, asked: &Asked) -> Known {
         let Some(key) = &asked.key else { return Known::Never };
         match self.0.iter().find(|(other, _)| other.key.as_ref() == Some(key)) {
@@ -44,7 +43,7 @@ impl Answers {
         }
     }
 
-    /// A work was done.
+    /// Remembers the answer to a request that has a key.
     pub(super) fn remember(&mut self, asked: Asked, answer: Value) {
         if asked.key.is_none() {
             return;

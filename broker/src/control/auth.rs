@@ -1,4 +1,4 @@
-//! Whoever has the token may everything here, and whoever has not may nothing.
+//! Authentication: the bearer token grants access to the whole control API.
 
 use axum::{
     extract::{Request, State},
@@ -16,13 +16,14 @@ pub(super) async fn require(State(token): State<Token>, request: Request, next: 
     if bearer(request.headers()).is_some_and(|claimed| token.is(claimed)) {
         return next.run(request).await;
     }
-    let detail = "the bearer token is missing or wrong; send `Authorization: Bearer` with the token of --control-token-file";
+    let detail = "the bearer token is missing or wrong; send `Authorization: Bearer` with the token of \
+                  --control-token-file";
     let mut response = HttpError::new(ProblemType::Unauthorized, detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
-/// What the request presents as its token. The scheme's name is compared without case (RFC 9110 section 11.1).
+/// The bearer token of a request. The name of the scheme is case-insensitive (RFC 9110 section 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (all.next()?, all.next()) else {

@@ -1,8 +1,9 @@
-//! `POST /control/v1/backup`: the data folder as one archive, while traffic goes on.
+//! `POST /control/v1/backup`: the data folder as one archive, while the broker serves traffic.
 //!
-//! The cut is made when the answer has begun: so everything that was acknowledged before its first byte is in it, and
-//! nothing comes back that was settled before. The log's segments are copied oldest first, each let go of when it is read;
-//! one archive at a time, a few pieces of it in memory.
+//! The snapshot (cut) of the log is taken after the first byte of the answer was sent. So the backup has everything
+//! that was acknowledged before that byte, and no message that was settled before it returns. The log's segments are
+//! copied oldest first, and each is released when it was read. One archive is written at a time, with a few pieces of
+//! it in memory.
 
 use std::{
     fs::File,
@@ -38,22 +39,22 @@ use crate::{
     log::disk::{CopyError, Part},
 };
 
-/// How much is read and sent at a time.
+/// How many bytes are read and sent at a time.
 const PIECE_BYTES: usize = 256 << 10;
-/// Pieces that wait for the client.
+/// The maximum number of pieces that wait for the client.
 const PIECES_MAX: usize = 2;
-/// A client takes at least so much a second, on average, or the backup ends: what it has not taken yet is kept from being
-/// given back to the disk.
+/// The minimum average rate at which a client must read, or the backup ends: disk space that is not copied yet cannot
+/// be reused.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
-/// Beside that: how long a client may take nothing.
+/// How long a client may read nothing, in addition to that rate.
 const STALL: Duration = Duration::from_secs(30);
 
-/// Why a backup ended before its end. The client sees an archive that is cut off.
+/// Why a backup ended early. The client gets a truncated archive.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(
-        "the client read less than {} MiB per second, and a backup in progress keeps disk space from being reused; use a \
-         faster connection",
+        "the client read less than {} MiB per second, and a backup in progress keeps disk space from being reused; use \
+         a faster connection",
         BYTES_PER_SECOND_MIN >> 20
     )]
     Slow,
@@ -78,7 +79,7 @@ pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Re
             "another backup is in progress, and the limit is one at a time; try again when it is finished";
         return Err(HttpError::new(ProblemType::Busy, detail));
     };
-    // A log that has failed says so here, where it can be told by a status code.
+    // If the log has failed, this reports it while the answer can still have an error status.
     let probe = control.channels.cut().await.map_err(errors::not_done)?;
     drop(probe);
     let (pieces, mut sent) = mpsc::channel(PIECES_MAX);
@@ -91,7 +92,8 @@ pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Re
             Err(error) => tracing::warn!(%error, "a backup was not finished"),
         }
     });
-    // Without the last piece the body ends in an error, or a transport would take it for whole.
+    // Without the last piece the body ends with an error; otherwise a client could take a truncated archive for a
+    // complete one.
     let body = stream::poll_fn(move |context| {
         sent.poll_recv(context).map(|piece| match piece {
             Some(Piece::Bytes(bytes)) => Some(Ok(bytes)),
@@ -106,22 +108,21 @@ pub(super) async fn backup<C: Channels>(State(control): State<Control<C>>) -> Re
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// What the connection is given.
 enum Piece {
     Bytes(Bytes),
     Last,
 }
 
-/// An archive on its way.
+/// An archive that is being sent.
 struct Archive {
     pieces: mpsc::Sender<Piece>,
-    /// When the client must have taken what was given so far.
+    /// When the client must have read everything that was sent so far.
     allowed_until: Instant,
     sent_bytes: u64,
 }
 
 impl Archive {
-    /// Sends all of it; returns its length.
+    /// Sends the archive; returns its length.
     async fn write(
         mut self,
         store: &AddressStore,
@@ -139,11 +140,12 @@ impl Archive {
             self.send(contents.into()).await?;
             self.send(writer.end()).await?;
         }
-        // The client has the first byte when there is room again: the connection writes what it has before it waits.
+        // Once there is room for pieces again, the client has the first byte: the connection writes what it has before
+        // it waits.
         self.all_taken().await?;
         let cut = channels.cut().await?;
         writer.taken_at(clock::rfc3339(channels.now()));
-        // After the cut: the store knows every channel that the log has messages of.
+        // After the cut, so that the address store has every channel that has messages in the log.
         let files = store.clone();
         let files = on_disk(move || Ok(files.files()?)).await?;
         for (name, file, bytes) in files {
@@ -200,7 +202,7 @@ impl Archive {
         let bytes = piece.len() as u64;
         self.give(Piece::Bytes(piece)).await?;
         self.sent_bytes += bytes;
-        // A client that was fast has no more time in hand for it than any other.
+        // A fast client cannot collect more than the reserve of every client.
         let allowed =
             self.allowed_until + Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND_MIN as f64);
         self.allowed_until = allowed.min(Instant::now() + STALL);
@@ -215,7 +217,7 @@ impl Archive {
         }
     }
 
-    /// Waits until the connection has taken all pieces, and written them.
+    /// Waits until the connection has taken and written all pieces.
     async fn all_taken(&mut self) -> Result<(), Ended> {
         match timeout_at(self.allowed_until, self.pieces.reserve_many(PIECES_MAX)).await {
             Ok(Ok(_)) => Ok(()),
@@ -225,7 +227,7 @@ impl Archive {
     }
 }
 
-/// What is copied.
+/// The source of a file in the archive.
 enum Copied {
     File(File, PathBuf),
     Part(Part),
@@ -242,12 +244,12 @@ impl Copied {
     }
 }
 
-/// Waits for the disk where nobody else does.
+/// Runs a blocking disk operation on another thread.
 async fn on_disk<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Ended> + Send + 'static,
 ) -> Result<T, Ended> {
     let done = spawn_blocking(act).await;
-    // A runtime that ends drops what it was about to do.
+    // A runtime that shuts down drops pending operations.
     done.unwrap_or(Err(Ended::HungUp))
 }
 

@@ -1,4 +1,4 @@
-//! What changes the set: a whole one, one channel, or a deletion.
+//! Changes of the set of channels: a sync of the whole set, a put of one channel, a deletion.
 
 use axum::{
     Json,
@@ -21,7 +21,8 @@ pub(super) async fn sync<C: Channels>(
     State(control): State<Control<C>>,
     body: Body,
 ) -> Result<Json<StoreState>, HttpError> {
-    // Each set takes as much memory as the store itself until it is applied. One that does not come holds up few others.
+    // Until it is applied, a set takes as much memory as the address store itself. A set that never arrives blocks only
+    // one turn.
     let _turn = control.sync_turns.clone().try_acquire_owned().map_err(|_| errors::too_many_syncs())?;
     let channels = ndjson::channels(body).await?;
     apply(control, move |store| store.sync(channels)).await
@@ -49,8 +50,9 @@ pub(super) async fn put<C: Channels>(
 
 /// `DELETE /control/v1/channels/{uid}`
 ///
-/// The log says that the channel is deleted before the store forgets it: what has neither a channel nor that is nobody's to
-/// drop. A channel that the store could not forget stays closed, whoever says that it is there, until this is asked for again.
+/// The log records the deletion before the address store removes the channel: messages without a channel and without a
+/// recorded deletion must not be dropped. If the address store fails to remove the channel, it stays closed until the
+/// deletion is repeated.
 pub(super) async fn delete<C: Channels>(
     State(control): State<Control<C>>,
     Path(uid): Path<String>,
@@ -75,7 +77,7 @@ pub(super) async fn delete<C: Channels>(
     deleted.await.map(Json)
 }
 
-/// Makes a change of the set, and tells the channels.
+/// Applies a change of the set, and notifies the channels.
 async fn apply<C: Channels>(
     control: Control<C>,
     change: impl FnOnce(&AddressStore) -> Result<Changes, ApplyError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the control API asks of the channels, wherever they run.
+//! The interface of the channels for the control API, independent of where the channels run.
 
 use std::{future::Future, sync::Arc};
 
@@ -12,45 +12,46 @@ use crate::{
     log::disk::Cut,
 };
 
-/// The channels, as the control API reaches them.
+/// The operations of the control API on channels.
 pub trait Channels: Clone + Send + Sync + 'static {
-    /// What channels hold now, in the order asked for.
+    /// The current counts of channels, in the given order.
     fn stats(
         &self,
         channels: Vec<Arc<ChannelEntry>>,
     ) -> impl Future<Output = Result<Vec<ChannelStats>, CoreGone>> + Send;
 
-    /// Deletes a channel's messages for ever, if there are none or `force` says so, and takes none any more: on disk when it
-    /// returns. Returns how many messages went, or how many stand in the way.
+    /// Closes a channel and deletes its messages, if it has none or with `force`. The deletion is on disk when this
+    /// returns. Returns the number of deleted messages, or as an error the number of messages that prevent the
+    /// deletion.
     fn close(
         &self,
         entry: Arc<ChannelEntry>,
         force: bool,
     ) -> impl Future<Output = Result<Result<u64, u64>, WorkFailed>> + Send;
 
-    /// Ends a channel's deletion, once the address store has forgotten it.
+    /// Ends a channel's deletion, after the address store has removed it.
     fn removed(&self, number: u32) -> impl Future<Output = ()> + Send;
 
-    /// Tells these channels that they may have another configuration.
+    /// Notifies channels that their configuration may have changed.
     fn changed(&self, entries: Vec<Arc<ChannelEntry>>) -> impl Future<Output = ()> + Send;
 
-    /// Makes dead letters ready again: how many, how many are left, and where.
+    /// Makes dead letters ready again.
     fn redrive(&self, redrive: Redrive) -> impl Future<Output = Result<Redriven, WorkFailed>> + Send;
 
-    /// Drops all messages of some states: how many.
+    /// Deletes all messages of some states; returns their number.
     fn purge(
         &self,
         entry: Arc<ChannelEntry>,
         states: Vec<State>,
     ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
 
-    /// The log as it is now: all that was answered by now is in it.
+    /// A snapshot of the logs, which has everything that was acknowledged by now.
     fn cut(&self) -> impl Future<Output = Result<Vec<Cut>, WorkFailed>> + Send;
 
-    /// The time now, as people are told it: the wall clock's.
+    /// The wall clock time.
     fn now(&self) -> Millis;
 
-    /// Tells whoever waits on these channels that their address is gone.
+    /// Ends the waits on channels that are no longer in the set.
     fn withdrawn(&self, numbers: Vec<u32>) -> impl Future<Output = ()> + Send;
 }
 

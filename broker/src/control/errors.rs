@@ -1,4 +1,4 @@
-//! Which problem each refusal of the control API is.
+//! Maps errors of the control API to problem types.
 
 use restante_wire::ProblemType;
 use tokio::task::JoinError;
@@ -11,7 +11,7 @@ use crate::{
     http::error::HttpError,
 };
 
-/// The store refused a change.
+/// The address store refused a change.
 pub(super) fn refused(error: ApplyError) -> HttpError {
     let kind = match &error {
         ApplyError::Invalid(_)
@@ -27,12 +27,12 @@ pub(super) fn refused(error: ApplyError) -> HttpError {
     HttpError::new(kind, error.to_string())
 }
 
-/// The channels' thread has ended.
+/// The thread of the channels has ended, because the broker is shutting down.
 pub(super) fn gone(error: CoreGone) -> HttpError {
     HttpError::new(ProblemType::Draining, error.to_string())
 }
 
-/// A work on a channel's messages ended early. What was done by then stays done, and asking again goes on.
+/// A redrive, purge or deletion ended early. What was done stays done, and a repeat continues.
 pub(super) fn not_done(error: WorkFailed) -> HttpError {
     match error {
         WorkFailed::Gone(error) => gone(error),
@@ -41,26 +41,23 @@ pub(super) fn not_done(error: WorkFailed) -> HttpError {
     }
 }
 
-/// The key was used for something else.
 pub(super) fn other_work() -> HttpError {
     let detail = "this Idempotency-Key was used for another operation; use a separate key for each operation";
     HttpError::new(ProblemType::IdempotencyMismatch, detail)
 }
 
-/// More whole sets are sent than may be.
 pub(super) fn too_many_syncs() -> HttpError {
     let detail = format!("the limit of {SYNCS_AT_ONCE} syncs at a time is reached; try again");
     HttpError::new(ProblemType::Busy, detail)
 }
 
-/// The channels come from manifests.
 pub(super) fn managed_by_manifests() -> HttpError {
-    let detail = "the channels of this broker are managed by manifest files (--manifests); change the files and send SIGHUP; a \
-                  channel is deleted with its messages while the broker runs without --manifests";
+    let detail = "the channels of this broker are managed by manifest files (--manifests); change the files and send \
+                  SIGHUP; a channel is deleted with its messages while the broker runs without --manifests";
     HttpError::new(ProblemType::ManagedByManifests, detail)
 }
 
-/// A defect of the broker: whoever panicked has said why in the log.
+/// The task panicked, which is a bug of the broker. The panic is in the log.
 pub(super) fn panicked(_: JoinError) -> HttpError {
     HttpError::new(
         ProblemType::Internal,
@@ -68,17 +65,15 @@ pub(super) fn panicked(_: JoinError) -> HttpError {
     )
 }
 
-/// Nothing has this UID.
 pub(super) fn unknown(uid: Uuid) -> HttpError {
     HttpError::new(ProblemType::ChannelUnknown, format!("no channel or orphan has the UID {uid}"))
 }
 
-/// The channel, or the orphan, still has messages.
 pub(super) fn not_empty(uid: Uuid, messages: u64, is_orphan: bool) -> HttpError {
     let detail = if is_orphan {
         format!(
-            "orphan {uid} holds {messages} messages, which no receiver can reach; create its channel again, or drop them with \
-             force=true (restante-broker dump shows them)"
+            "orphan {uid} holds {messages} messages, which no receiver can reach; create its channel again, or drop \
+             them with force=true (restante-broker dump shows them)"
         )
     } else {
         format!(

@@ -1,4 +1,4 @@
-//! What changes nothing: the revision, and what the channels hold.
+//! Reading: the state of the address store, and the counts of channels.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use uuid::Uuid;
 use super::{Channels, Control, errors};
 use crate::{address_store::ChannelEntry, core::CoreGone, http::error::HttpError};
 
-/// Channels that are asked for at a time: few enough that their core is not held up, many enough that asking costs
-/// nothing.
+/// The number of channels whose counts are requested at a time: few enough not to delay their core, and many enough
+/// that the cost per request does not matter.
 const STATS_PER_TURN: usize = 1000;
 
 /// `GET /control/v1/revision`
@@ -25,7 +25,7 @@ pub(super) async fn revision<C: Channels>(State(control): State<Control<C>>) -> 
     Json(control.store.state())
 }
 
-/// `GET /control/v1/channels/{uid}/stats`, of an orphan as well.
+/// `GET /control/v1/channels/{uid}/stats`, also for an orphan.
 pub(super) async fn stats<C: Channels>(
     State(control): State<Control<C>>,
     Path(text): Path<String>,
@@ -39,10 +39,10 @@ pub(super) async fn stats<C: Channels>(
 /// `GET /control/v1/stats`: every channel of the set, as NDJSON.
 pub(super) async fn all_stats<C: Channels>(State(control): State<Control<C>>) -> Result<Response, HttpError> {
     let mut left = control.store.channels();
-    // Channels come in no order of their own; by number, an answer can be compared with the one before.
+    // The store returns channels in no order. Sorted by number, two answers can be compared.
     left.sort_unstable_by_key(|entry| entry.number);
     let mut left = left.into_iter();
-    // The first part is asked for before the answer begins, so that a broker that drains can say so.
+    // The first part is requested before the answer begins, so that a draining broker can answer with an error.
     let first = lines(&control.channels, left.by_ref().take(STATS_PER_TURN).collect()).await;
     let first = first.map_err(errors::gone)?;
     let rest = stream::try_unfold((control.channels, left), |(channels, mut left)| async move {

@@ -1,7 +1,7 @@
-//! The control API: by it an operator fills the address store and asks what the channels hold.
+//! The control API, with which an operator programs the address store and reads the channels' counts.
 //!
-//! It has a port and a credential of its own. Changes are taken one after another, and each is carried through even if
-//! whoever asked for it has hung up: a channel is never left closed and not deleted because of a lost connection.
+//! It has its own port and its own credential. Changes are applied one after another, and each is completed even if its
+//! client has hung up: a lost connection never leaves a channel closed and not deleted.
 
 mod answers;
 mod auth;
@@ -39,24 +39,24 @@ use crate::{
     http::{error::HttpError, pages},
 };
 
-/// Whole sets that are sent at a time: an operator sends one, and its successor another.
+/// The maximum number of concurrent syncs: an operator sends one, and its successor another.
 pub(crate) const SYNCS_AT_ONCE: usize = 3;
 
-/// What the handlers share.
+/// The shared state of the handlers.
 struct Control<C> {
     store: AddressStore,
     channels: C,
-    /// Whose turn it is to change something.
+    /// Serializes changes.
     turn: Arc<Mutex<()>>,
-    /// Turns at sending a whole set: each may take as much memory as the store itself.
+    /// Limits concurrent syncs: each may take as much memory as the address store itself.
     sync_turns: Arc<Semaphore>,
-    /// Works on messages that were done, one at a time.
+    /// The answers to redrives and purges. The lock also serializes them.
     answers: Arc<Mutex<Answers>>,
-    /// The set is that of manifests, and cannot be changed from here.
+    /// Whether the channels come from manifest files, so that this API cannot change them.
     managed_by_manifests: bool,
     /// The data folder.
     folder: Arc<Path>,
-    /// Whose turn it is to take a backup.
+    /// Limits backups to one at a time.
     backup_turn: Arc<Mutex<()>>,
     tasks: TaskTracker,
 }
@@ -88,8 +88,8 @@ impl<C: Clone> Clone for Control<C> {
     }
 }
 
-/// The routes of the control port, all of them for whoever has the token. Where manifests rule, the set is only looked at.
-/// `folder` is the data folder, of which backups are taken.
+/// The routes of the control port, which all need the token. With `managed_by_manifests` the set of channels is
+/// read-only. `folder` is the data folder, for backups.
 pub fn router<C: Channels>(
     store: AddressStore,
     channels: C,
@@ -121,14 +121,14 @@ pub fn router<C: Channels>(
         .method_not_allowed_fallback(wrong_method)
         .with_state(control)
         .layer(middleware::from_fn(plain::require))
-        // Outermost, so that whoever has no token learns nothing, not even which paths there are.
+        // The outermost layer, so that a caller without the token learns nothing, not even which paths exist.
         .layer(middleware::from_fn_with_state(token, auth::require))
-        // But for what its refusals lead to.
+        // The pages of problem types are outside of it, because the header Link of a 401 leads to them.
         .merge(Router::new().route(&format!("{}{{name}}", path::ERRORS), get(pages::page)))
 }
 
 impl<C: Channels> Control<C> {
-    /// Takes a turn at changing, and carries the change through whether or not the request lives on.
+    /// Waits for the turn to change something, and completes the change even if the request is dropped.
     async fn in_turn<T, F>(&self, change: impl FnOnce(Self) -> F) -> Result<T, HttpError>
     where
         T: Send + 'static,
@@ -146,7 +146,7 @@ impl<C: Channels> Control<C> {
         carried_through.await.map_err(errors::panicked)?
     }
 
-    /// Does something with the store that may wait for the disk, on a thread where nobody else waits.
+    /// Runs a blocking operation of the address store on another thread.
     async fn on_disk<T: Send + 'static>(
         &self,
         act: impl FnOnce(&AddressStore) -> Result<T, ApplyError> + Send + 'static,
@@ -161,8 +161,8 @@ async fn unknown_route(uri: Uri) -> HttpError {
     HttpError::new(
         ProblemType::RouteUnknown,
         format!(
-            "the path {} is unknown; the control API has {}, {}, {} and {}, and for each channel {}{{uid}} with /stats, /redrive \
-             and /purge",
+            "the path {} is unknown; the control API has {}, {}, {} and {}, and for each channel {}{{uid}} with \
+             /stats, /redrive and /purge",
             uri.path(),
             path::CONTROL_REVISION,
             path::CONTROL_STATS,

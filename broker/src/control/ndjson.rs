@@ -1,4 +1,4 @@
-//! Channels as they come over the wire: one JSON object a line, read as they come.
+//! Reads channel configurations from a body: one JSON object per line, parsed as the body arrives.
 
 use axum::body::Body;
 use restante_wire::{ChannelConfig, ProblemType, json};
@@ -8,10 +8,10 @@ use crate::{
     http::{HttpError, body::read_parts},
 };
 
-/// The longest line: ten times a channel with sixteen of the longest destinations.
+/// The maximum length of a line: ten times that of a channel with sixteen of the longest destinations.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads a whole set. An empty line is none; the last need not end.
+/// Reads a whole set. Empty lines are ignored, and the last line needs no line end.
 pub(super) async fn channels(body: Body) -> Result<Vec<ChannelConfig>, HttpError> {
     let mut lines = Lines::default();
     read_parts(body, |part| lines.push(part)).await?;
@@ -29,7 +29,7 @@ pub(super) async fn channel(body: Body) -> Result<ChannelConfig, HttpError> {
     parse(&text, "the body")
 }
 
-/// Channels so far, and the line that is not whole yet.
+/// The channels read so far, and the incomplete line.
 #[derive(Default)]
 struct Lines {
     channels: Vec<ChannelConfig>,

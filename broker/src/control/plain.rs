@@ -1,4 +1,5 @@
-//! What a request to the control API may not have: a query that means nothing, a body where none is read, a compressed one.
+//! Rejects requests to the control API with parts that would have no effect: a query parameter, a body where none is
+//! read, a compressed body.
 
 use std::time::Duration;
 
@@ -18,10 +19,9 @@ use crate::http::{
     query::Query,
 };
 
-/// How long a body that should not be there is waited for.
+/// How long to wait for the end of a body that should be empty.
 const NO_BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Refuses what would have no effect.
 pub(super) async fn require(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match checked(&parts, body).await {
@@ -34,7 +34,7 @@ async fn checked(parts: &Parts, body: Body) -> Result<Body, HttpError> {
     check_codings(&parts.headers)?;
     let known: &[&str] = if parts.method == Method::DELETE { &["force"] } else { &[] };
     Query::parse(parts.uri.query(), known)?;
-    // What may be said twice needs no key, and may have one.
+    // Idempotent operations need no key, but may have one.
     expect_effects(&parts.headers, &[IDEMPOTENCY_KEY])?;
     if takes_body(parts) {
         expect_no_coding(&parts.headers, "the control API")?;

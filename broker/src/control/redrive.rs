@@ -1,4 +1,4 @@
-//! What an operator does with a channel's messages: dead letters get another chance, and messages go for ever.
+//! Redriving and purging a channel's messages.
 
 use std::sync::Arc;
 
@@ -84,13 +84,13 @@ pub(super) async fn purge<C: Channels>(
     .await
 }
 
-/// The channel that takes another's dead letters, if it is there.
+/// The dead-letter channel of a channel, if it exists.
 fn dead_letter_channel(store: &AddressStore, entry: &ChannelEntry) -> Option<Arc<ChannelEntry>> {
     let name = entry.config.dead_letter.channel.as_deref()?;
     store.by_name(&entry.config.namespace, name).filter(|to| to.number != entry.number)
 }
 
-/// Whether some channel has its dead letters go to this one.
+/// Whether this channel is the dead-letter channel of any channel.
 fn takes_letters(store: &AddressStore, entry: &ChannelEntry) -> bool {
     let (namespace, name) = (&entry.config.namespace, entry.config.name.as_str());
     store.channels().iter().any(|other| {
@@ -98,7 +98,7 @@ fn takes_letters(store: &AddressStore, entry: &ChannelEntry) -> bool {
     })
 }
 
-/// Does a work once for each idempotency key, to its end whether or not the request lives on.
+/// Does an operation once for each idempotency key, and completes it even if the request is dropped.
 async fn once<C, T, W>(
     control: Control<C>,
     what: &'static str,
@@ -148,7 +148,7 @@ async fn read(body: Body) -> Result<Bytes, HttpError> {
     Ok(bytes.into())
 }
 
-/// An empty body says nothing, and everything has its default.
+/// Parses a body. An empty body is an object with defaults.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     let body = if json::without_mark(body).trim_ascii().is_empty() { b"{}" } else { body };
     json::read(body)

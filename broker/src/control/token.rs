@@ -12,30 +12,31 @@ use restante_wire::control_token::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The credential, kept as its hash: hashes have one length, and comparing them tells nothing about the token.
+/// The bearer token, kept as its hash: all hashes have the same length, and comparing them reveals nothing about the
+/// token.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
-/// Why a file holds no token.
+/// Why a file has no valid token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the control port's token {path} (--control-token-file): {source}", path = path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is no token.
+    /// The content of the file is not a token.
     #[error(
         "the control port's token {path} (--control-token-file) {source}; make one by: {MAKE_CONTROL_TOKEN} > {path}",
         path = path.display()
     )]
     Malformed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the content is not a token.
         source: ControlTokenError,
     },
 }
@@ -46,17 +47,18 @@ impl Token {
         Ok(Self(Sha256::digest(read(path)?).into()))
     }
 
-    /// Whether this is the token, in a time that does not tell how nearly.
+    /// Whether `claimed` is the token. Takes constant time, so that the duration does not reveal how much of it is
+    /// right.
     pub(super) fn is(&self, claimed: &[u8]) -> bool {
         let claimed: [u8; 32] = Sha256::digest(claimed).into();
         self.0.ct_eq(&claimed).into()
     }
 }
 
-/// Reads the text of a token.
+/// Reads the text of the token from a file.
 pub(crate) fn read(path: &Path) -> Result<String, TokenError> {
     let mut text = Vec::new();
-    // From wherever it comes, and not for ever: what is longer is no token.
+    // The file may be a pipe or a device without an end; anything longer than this is not a token.
     let read = File::open(path).and_then(|file| file.take(CONTROL_TOKEN_FILE_BYTES).read_to_end(&mut text));
     read.map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
     let token = control_token(&text).map(str::to_owned);

@@ -19,8 +19,8 @@ const FAILED: u8 = 3;
 /// The log could not be read, written or synced. Recovery decides its content after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a disk operation on the broker's log failed, and the broker stops; the next start decides what was stored; repeat the \
-     request then"
+    "a disk operation on the broker's log failed, and the broker stops; the next start decides what was stored; repeat \
+     the request then"
 )]
 pub struct StoreFailed;
 

@@ -1,4 +1,4 @@
-//! The body of an answer as the connection takes it: in pieces that know when they left.
+//! The body of an answer for hyper: in pieces that notice when they were sent.
 
 use std::{
     pin::Pin,
@@ -11,24 +11,24 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{line::Answering, piece::Piece, progress::Progress, undelivered::collect};
 
-/// The largest last frame that ends its HTTP/2 stream at once. The task of a stream, and with it the watch over its progress,
-/// ends when the stream's end is queued, though the peer's window may hold the frame back: so the end of a larger frame waits
-/// until the frame has left.
+/// The largest last frame that ends its HTTP/2 stream at once. The task of a stream ends when the end of the stream is
+/// queued, and with it the watch over the progress, although the peer's window may hold the frame back. So after a
+/// larger frame, the end waits until the frame was sent.
 const ENDS_WITH_BYTES_MAX: usize = 1024;
 
-/// An answer's body on its way.
+/// The body of an answer that is being sent.
 pub(super) struct AnswerBody<O> {
     body: Body,
-    /// Of an HTTP/2 stream.
+    /// The progress of an HTTP/2 stream; `None` for HTTP/1.
     progress: Option<Arc<Progress>>,
-    /// Bytes of the frame that was returned last.
+    /// The size of the last frame.
     last_bytes: usize,
-    /// For as long as it goes on, its line is busy and its request is open.
+    /// Keeps the line busy and the request open until the answer is complete.
     open: (Answering, O),
 }
 
 impl<O> AnswerBody<O> {
-    /// The body of an answer whose head leaves now.
+    /// The body of an answer whose head is sent now.
     pub(super) fn new(body: Body, progress: Option<Arc<Progress>>, open: (Answering, O)) -> Self {
         if let Some(progress) = &progress {
             progress.waits_for_peer();
@@ -46,7 +46,8 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let this = self.get_mut();
-        // hyper asks for the next frame when this one is queued: until it has left, its stream is not over, and nobody makes more.
+        // hyper polls for the next frame as soon as the last one is queued. Waiting until that frame was sent keeps the
+        // stream open, and nothing more is produced meanwhile.
         if let Some(progress) = &this.progress {
             ready!(progress.poll_taken(context));
         }
@@ -74,7 +75,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
 
 impl<O> Drop for AnswerBody<O> {
     fn drop(&mut self) {
-        // An answer whose content is empty is all in its head, which is written next or was.
+        // An answer with an empty content has only its head, which is written next or already.
         let ((), parcels) = collect(|| self.body = Body::empty());
         if !parcels.is_empty() {
             self.open.0.line().undelivered.taken(parcels);

@@ -1,4 +1,4 @@
-//! Reading a request's body, within the message's limit and its caller's memory.
+//! Reading a request's body, within the size limit of the message and the memory share of the caller.
 
 use std::{
     error::Error,
@@ -20,24 +20,25 @@ use super::{
 };
 use crate::shared::{Budget, Taken};
 
-/// How long an operator's body may take besides the time that its bytes are worth: longer than any pause of a living network.
+/// The time for a body of the control API, in addition to the time that its size allows: longer than any pause of a
+/// working network.
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request's body, and how long its head says that it is.
+/// A request's body with its announced length.
 #[derive(Debug)]
 pub struct Announced {
     body: Paced,
+    /// The value of `Content-Length`.
     bytes: Option<u64>,
 }
 
-/// The most that a body may have.
+/// The maximum size of a body.
 #[derive(Debug, Clone, Copy)]
 struct Most {
-    /// By the contract, or by its channel.
+    /// The limit of the contract or of the channel.
     bytes: u64,
-    /// By the memory that there is, if nothing else were in it.
+    /// The memory for bodies if no other request used it.
     memory: u64,
-    /// What has it.
     of: Kind,
 }
 
@@ -48,7 +49,7 @@ enum Kind {
 }
 
 impl Most {
-    /// Refuses what is never taken, however often it comes.
+    /// Refuses a body that exceeds a limit on its own, so that a retry cannot help.
     fn check(self, size: u64) -> Result<(), HttpError> {
         if size > self.bytes {
             return Err(match self.of {
@@ -63,36 +64,37 @@ impl Most {
     }
 }
 
-/// A body, whole.
+/// A body that was read completely.
 #[derive(Debug)]
 pub struct WholeBody {
-    /// Its bytes.
+    /// The content of the body.
     pub bytes: Bytes,
-    /// The memory that they take, for as long as the request goes on.
+    /// The memory of the body, counted until the request ends.
     pub memory: Taken,
 }
 
 impl WholeBody {
-    /// Takes as much memory again, for what is made of the body.
+    /// Counts the same amount of memory once more, for the parsed body.
     pub fn double(&mut self, caller: &Caller) -> Result<(), HttpError> {
         if self.memory.grow(self.bytes.len() as u64) { Ok(()) } else { Err(busy(caller)) }
     }
 }
 
 impl Announced {
-    /// A request's body.
+    /// The body of a request with these headers.
     pub fn new(body: Body, headers: &HeaderMap) -> Self {
         let bytes = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         Self { body: Paced::new(body), bytes }
     }
 
-    /// Reads a message's content of at most `max` bytes. What is announced too large is refused before any of it is read.
+    /// Reads a message's content of at most `max` bytes. A body whose announced length is too large is refused before
+    /// it is read.
     pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
         let most = Most { bytes: max, memory: caller.bodies().budget().max(), of: Kind::Message };
         self.read_up_to(most, caller, timeout).await
     }
 
-    /// Reads a batch of at most `max` bytes, which will take its own memory so many times.
+    /// Reads a batch of at most `max` bytes, which will take `times` its size in memory.
     pub async fn read_batch(
         self,
         max: u64,
@@ -111,7 +113,7 @@ impl Announced {
         timeout: Duration,
     ) -> Result<WholeBody, HttpError> {
         let announced = self.bytes;
-        // Nothing of it is asked for, so that a client that asks first, by Expect, need not send it.
+        // Before the first poll, so that a client with `Expect: 100-continue` need not send the body.
         most.check(announced.unwrap_or(0))?;
         let mut memory = caller.bodies().take_anyway(0);
         let mut bytes: Vec<u8> = Vec::new();
@@ -120,7 +122,7 @@ impl Announced {
             let size = bytes.len() + data.len();
             most.check(size as u64)?;
             if size > bytes.capacity() {
-                // Memory is counted as it is taken: bytes that are only announced take none.
+                // Memory is counted when it is allocated: announced bytes that have not arrived take none.
                 let end = announced.unwrap_or(most.bytes).min(most.memory);
                 let room = (bytes.capacity() * 2).min(end as usize).max(size);
                 if !memory.grow((room - bytes.capacity()) as u64) {
@@ -128,10 +130,10 @@ impl Announced {
                 }
                 bytes.reserve_exact(room - bytes.len());
             }
-            // Copied, because a frame may hold on to a read buffer many times its size.
+            // Copied, because a frame may keep a read buffer alive that is many times its size.
             bytes.extend_from_slice(&data);
         }
-        // What is kept of a message may be kept for long.
+        // The content may stay in memory for long.
         bytes.shrink_to_fit();
         memory.shrink_to(bytes.len() as u64);
         Ok(WholeBody { bytes: bytes.into(), memory })
@@ -148,7 +150,7 @@ impl Announced {
     }
 }
 
-/// Reads a body that an operator sends, part by part.
+/// Reads a body of the control API part by part.
 pub async fn read_parts(
     body: Body,
     mut take: impl FnMut(&[u8]) -> Result<(), HttpError>,
@@ -166,19 +168,19 @@ pub async fn read_parts(
     }
 }
 
-/// How long a body may take besides the time that its bytes are worth: as long as it is told while half of the memory is left,
-/// and down to a tenth of that as it fills.
+/// The time for a body, in addition to the time that its size allows: `timeout` while half of the memory is free, and
+/// down to a tenth of it as the memory fills.
 fn patience(timeout: Duration, memory: &Budget) -> Duration {
     let left = memory.left() as f64 * 2.0 / memory.max().max(1) as f64;
     timeout.mul_f64(left.clamp(0.1, 1.0))
 }
 
-/// What is left to see of a body that should not be there; nothing where the head says that it is not. On the heap, because
-/// it is rare and every request would have room for it.
+/// The check that a body is empty; `None` if the request's head already shows it. On the heap, because it is rare and
+/// would enlarge the future of every request.
 pub type NoBody = Option<BoxFuture<'static, Result<(), HttpError>>>;
 
-/// Refuses a request that has a body and should have none. A body without a byte is none, however it is framed: in chunks of
-/// which there are none, or by an empty frame of HTTP/2, which clients and proxies send for a POST without a body.
+/// Refuses a request that has a body and should have none. An empty body counts as no body, however it is framed:
+/// clients and proxies send chunked encoding without chunks, or an empty HTTP/2 frame, for a POST without a body.
 pub fn expect_none(body: Body, within: Duration) -> Result<NoBody, HttpError> {
     if body.is_end_stream() {
         return Ok(None);
@@ -205,7 +207,7 @@ pub fn expect_none(body: Body, within: Duration) -> Result<NoBody, HttpError> {
     })))
 }
 
-/// Waits until it is seen that there is no body.
+/// Waits for the result of [`expect_none`].
 pub async fn none(body: NoBody) -> Result<(), HttpError> {
     match body {
         Some(seen) => seen.await,
@@ -221,8 +223,8 @@ fn unexpected() -> HttpError {
 fn busy(caller: &Caller) -> HttpError {
     let (own, all) = (caller.bodies().used(), caller.bodies().budget());
     let detail = format!(
-        "the limit of request bodies in flight is reached: {} of {} bytes, {own} of them from this client (--body-memory); try \
-         again",
+        "the limit of request bodies in flight is reached: {} of {} bytes, {own} of them from this client \
+         (--body-memory); try again",
         all.used(),
         all.max()
     );
@@ -239,7 +241,8 @@ fn incomplete(bytes: u64, of: &str, error: &axum::Error, outcome: &str) -> HttpE
     HttpError::new(ProblemType::BodyIncomplete, detail)
 }
 
-/// Whether a body broke off because of what it was, and would again: hyper tells by the kind of the error at the bottom.
+/// Whether a body broke off because it is malformed, so that a repeat would fail again. hyper tells it by the kind of
+/// the innermost error.
 fn is_malformed(error: &axum::Error) -> bool {
     let mut at_bottom = None;
     let mut source: Option<&dyn Error> = Some(error);
@@ -252,8 +255,8 @@ fn is_malformed(error: &axum::Error) -> bool {
 
 fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
     let detail = format!(
-        "the body arrived too slowly: {bytes} bytes in {seconds} s; after --body-timeout the minimum is {} bytes per second; \
-         {outcome}; send it again",
+        "the body arrived too slowly: {bytes} bytes in {seconds} s; after --body-timeout the minimum is {} bytes per \
+         second; {outcome}; send it again",
         progress::BYTES_PER_SECOND_MIN
     );
     HttpError::new(ProblemType::BodyTimeout, detail)
@@ -261,8 +264,8 @@ fn too_slow(bytes: u64, seconds: u64, outcome: &str) -> HttpError {
 
 fn message_too_large(size: u64, max: u64) -> HttpError {
     let detail = format!(
-        "the content has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send less, or \
-         raise the limit"
+        "the content has {size} bytes or more, which exceeds the channel's limit of {max} (limits.messageBytes); send \
+         less, or raise the limit"
     );
     HttpError::new(ProblemType::MessageTooLarge, detail)
 }
@@ -273,8 +276,8 @@ fn beyond_memory(of: Kind, size: u64, max: u64) -> HttpError {
         Kind::Batch => (ProblemType::BatchTooLarge, "batch", "send several"),
     };
     let detail = format!(
-        "the {what} has {size} bytes or more, which exceeds the memory that one request may take: {max} bytes (--body-memory); \
-         {instead}, or raise the limit"
+        "the {what} has {size} bytes or more, which exceeds the memory that one request may take: {max} bytes \
+         (--body-memory); {instead}, or raise the limit"
     );
     HttpError::new(kind, detail)
 }

@@ -1,11 +1,15 @@
-//! Keeping browsers out of an open broker: pages of strangers must not use it in their visitors' name.
+//! Keeps browsers out of an open broker: a page must not use the broker in the name of its visitor.
 //!
-//! A browser says in `Origin` (RFC 6454 section 7) whose page it asks for, so a request with an origin that is not listed
-//! is refused. An `<img>` or a link sends no `Origin`, but every browser of today says in `Sec-Fetch-Site` and
-//! `Sec-Fetch-Mode` (W3C Fetch Metadata) where the request comes from. A page that had its own host name resolve to the
-//! broker's address (DNS rebinding) is of the same origin as what it asks, and its browser says nothing; but it says that
-//! name in `Host`, so names that are not listed are refused as well. Programs send none of these headers: only Node's fetch
-//! sends `Sec-Fetch-Mode: cors`, which refuses nothing by itself.
+//! A browser sends the origin of the page in `Origin` (RFC 6454 section 7), so a request with an origin that is not
+//! listed is refused. An `<img>` or a link has no `Origin`, but all current browsers tell in `Sec-Fetch-Site` and
+//! `Sec-Fetch-Mode` (W3C Fetch Metadata) where the request comes from.
+//!
+//! A page can make its own host name resolve to the broker's address (DNS rebinding). Then page and broker have the
+//! same origin, and these headers show nothing. But `Host` has the page's name, so host names that are not listed are
+//! refused as well.
+//!
+//! Programs send none of these headers, except Node's fetch: it sends `Sec-Fetch-Mode: cors`, which alone is not a
+//! reason to refuse.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Version,
@@ -19,14 +23,14 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
-/// Probes answer everybody: balancers ask by any name, and what they get tells nothing.
+/// Probes accept every request: load balancers use any host name, and the answers reveal nothing.
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
-/// Pages that are the same for everybody, so that links of any site may lead to them.
+/// Pages that are the same for everybody, so that links of any site can lead to them.
 const PUBLIC_PAGES: [&str; 2] = ["/errors/", "/openapi.json"];
-/// Pages that people open by their address; a link of another site does not lead to them.
+/// Pages that people can open by typing the address; links of other sites cannot lead to them.
 const OPENED_PAGES: [&str; 2] = ["/ui/", "/metrics"];
 
-/// What is listed; `*` lists everything.
+/// The allowed origins and host names; `*` allows all.
 #[derive(Debug, Clone, Default)]
 pub struct BrowserRules {
     /// Origins, `scheme://host[:port]`, as browsers write them.
@@ -36,22 +40,22 @@ pub struct BrowserRules {
 }
 
 impl BrowserRules {
-    /// The rules of what is listed.
+    /// Rules that allow these origins and host names.
     pub fn new(origins: Vec<String>, hosts: Vec<String>) -> Self {
         Self { origins, hosts }
     }
 
-    /// The same hosts and no origin: for a port that answers no page.
+    /// The same rules without origins, for a port that no page may use.
     pub fn without_origins(&self) -> Self {
         Self { origins: Vec::new(), hosts: self.hosts.clone() }
     }
 
-    /// Whether pages of some origin may use the broker, so that an answer depends on who asks.
+    /// Whether any origin is allowed, so that answers depend on the origin of the request.
     pub(super) fn list_origins(&self) -> bool {
         !self.origins.is_empty()
     }
 
-    /// Refuses what a browser may have sent for a stranger.
+    /// Refuses a request that a browser may have sent for an untrusted page.
     pub fn check<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
         let path = request.uri().path();
         if PROBES.contains(&path) {
@@ -63,7 +67,7 @@ impl BrowserRules {
     }
 
     fn check_host<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
-        // HTTP/2 has the name in `:authority`, which is part of the URI here (RFC 9113 section 8.3.1).
+        // In HTTP/2 the name is in `:authority`, which is part of the URI here (RFC 9113 section 8.3.1).
         let host = match request.headers().get(HOST) {
             Some(host) => host.to_str().ok(),
             None => request.uri().authority().map(|authority| authority.as_str()),
@@ -78,7 +82,7 @@ impl BrowserRules {
                     name_of(host)
                 ),
             )),
-            // Before HTTP/1.1 there was no Host, and there were no browsers to speak of.
+            // HTTP/1.0 has no Host, and no browser in use speaks it.
             None if request.version() < Version::HTTP_11 => Ok(()),
             None => Err(HttpError::new(
                 ProblemType::HeaderMalformed,
@@ -92,7 +96,8 @@ impl BrowserRules {
             let origin = origin.to_str().unwrap_or("?");
             if !self.lists_origin(origin) {
                 let detail = format!(
-                    "the origin {origin:?} is not allowed; add it to --allowed-origins, or use a client that is not a browser"
+                    "the origin {origin:?} is not allowed; add it to --allowed-origins, or use a client that is not a \
+                     browser"
                 );
                 return Err(HttpError::new(ProblemType::OriginForbidden, detail));
             }
@@ -100,8 +105,8 @@ impl BrowserRules {
         Ok(())
     }
 
-    /// Refuses by what the browser says of the page and of the element or script that makes the request. An `Origin` that is
-    /// there is listed.
+    /// Refuses by the browser's description of the page and of the element or script that makes the request. An
+    /// `Origin` was checked before, so one that is there is allowed.
     fn check_fetch<B>(&self, path: &str, request: &Request<B>) -> Result<(), HttpError> {
         let headers = request.headers();
         if headers.contains_key(&SEC_PURPOSE) {
@@ -126,8 +131,8 @@ impl BrowserRules {
             let asked_by_script = is_mode("cors") && headers.contains_key(ORIGIN);
             if site != "same-origin" && site != "none" && !asked_by_script {
                 return Err(browser_forbidden(
-                    "a link or an element of another site made the request (Sec-Fetch-Site), which is not allowed; use fetch() \
-                     in a page of an allowed origin (--allowed-origins), or a client that is not a browser"
+                    "a link or an element of another site made the request (Sec-Fetch-Site), which is not allowed; use \
+                     fetch() in a page of an allowed origin (--allowed-origins), or a client that is not a browser"
                         .into(),
                 ));
             }
@@ -135,7 +140,7 @@ impl BrowserRules {
         Ok(())
     }
 
-    /// The origin of a page that may use the broker, where one asks.
+    /// The origin of the request, if it is allowed.
     pub(super) fn listed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         headers.get(ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| self.lists_origin(origin)))
     }
@@ -155,7 +160,7 @@ fn browser_forbidden(detail: String) -> HttpError {
     HttpError::new(ProblemType::BrowserForbidden, detail)
 }
 
-/// Whether a path is one of these pages, or below one.
+/// Whether a path is one of these pages, or below one of them.
 fn is_under(path: &str, pages: &[&str]) -> bool {
     pages.iter().any(|page| {
         path.strip_prefix(page)
@@ -163,7 +168,7 @@ fn is_under(path: &str, pages: &[&str]) -> bool {
     })
 }
 
-/// A host without its port.
+/// The host without its port.
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         // The colons of an IPv6 address are within brackets (RFC 3986 section 3.2.2).
@@ -172,7 +177,7 @@ fn name_of(host: &str) -> &str {
     }
 }
 
-/// Whether a host is an IP address: no name, so nothing that anybody could have resolve to the broker.
+/// Whether a host is an IP address, which cannot be rebound like a name.
 fn is_address(host: &str) -> bool {
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match v6 {

@@ -1,4 +1,4 @@
-//! Who sends a request, and what it has of what all callers share: requests that are answered, and memory.
+//! The caller of a request, and its shares of the resources that all callers share: open requests and memory.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     weak_cache::WeakCache,
 };
 
-/// What all callers share.
+/// The resources that all callers share.
 #[derive(Clone)]
 pub struct Callers {
     requests: Shared<Holder>,
@@ -23,33 +23,33 @@ pub struct Callers {
     known: Arc<WeakCache<Holder, Shares>>,
 }
 
-/// How much there is of it.
+/// The sizes of the shared resources.
 #[derive(Debug, Clone, Copy)]
 pub struct CallerLimits {
-    /// Requests that are answered at a time.
+    /// The maximum number of open requests.
     pub requests: u64,
-    /// Bytes of request bodies.
+    /// The memory for request bodies, in bytes.
     pub body_bytes: u64,
-    /// Bytes of answers.
+    /// The memory for answers, in bytes.
     pub answer_bytes: u64,
 }
 
-/// Refusals, by what was refused.
+/// Counters of refusals, by resource.
 #[derive(Debug, Clone)]
 pub struct CallerCounts {
-    /// Requests beyond what their caller may have open.
+    /// Requests refused because the limit of open requests was reached.
     pub requests_refused: IntCounter,
-    /// Bodies.
+    /// Requests refused because the memory limit of bodies was reached.
     pub bodies_refused: IntCounter,
-    /// Answers.
+    /// Requests refused because the memory limit of answers was reached.
     pub answers_refused: IntCounter,
 }
 
-/// Who sends a request: for now, an address.
+/// The sender of a request. In this version it is identified by its address.
 #[derive(Debug, Clone)]
 pub struct Caller(Arc<Shares>);
 
-/// A request of a caller, for as long as it is answered. Small, because each that waits has one.
+/// An open request of a caller; dropping it closes the request. Small, because each waiting request has one.
 #[derive(Debug)]
 pub struct OpenRequest(Caller);
 
@@ -62,15 +62,15 @@ struct Shares {
 }
 
 impl CallerCounts {
-    /// Counts that nobody reads.
+    /// Counters that are not exported.
     pub fn unread() -> Self {
-        let counter = || IntCounter::new("unread", "unread").expect("the name is one");
+        let counter = || IntCounter::new("unread", "unread").expect("the name is valid");
         Self { requests_refused: counter(), bodies_refused: counter(), answers_refused: counter() }
     }
 }
 
 impl Callers {
-    /// So much for all callers.
+    /// Shared resources of these sizes.
     pub fn new(limits: CallerLimits, counts: &CallerCounts, proxies: TrustedProxies) -> Self {
         Self {
             requests: Shared::new(limits.requests, counts.requests_refused.clone()),
@@ -93,7 +93,8 @@ impl Callers {
         Caller(self.known.get(holder, shares))
     }
 
-    /// Who asks over a connection, which is known already if it is the peer itself: for whom a trusted proxy asks, each request says.
+    /// The caller of a request. Without a trusted proxy it is the peer, whose caller is `known`; a trusted proxy names
+    /// the caller in each request.
     pub fn asking(&self, known: &Caller, peer: IpAddr, headers: &HeaderMap) -> Caller {
         if self.proxies.is_empty() {
             return known.clone();
@@ -112,7 +113,7 @@ impl Callers {
         self.answers.budget()
     }
 
-    /// Requests that are answered.
+    /// The limit of open requests.
     pub fn requests(&self) -> &Arc<Budget> {
         self.requests.budget()
     }
@@ -125,17 +126,17 @@ impl Drop for OpenRequest {
 }
 
 impl Caller {
-    /// Who sent a request.
+    /// The caller of a request.
     pub fn of(request: &Request) -> Self {
         Self::in_extensions(request.extensions())
     }
 
-    /// The same, of a request's parts.
+    /// The caller in a request's extensions.
     pub fn in_extensions(extensions: &Extensions) -> Self {
         extensions.get().cloned().expect("every request of the data port has its caller")
     }
 
-    /// One more request, for as long as it is answered.
+    /// Opens a request, or refuses it if the limit is reached.
     pub fn request(&self) -> Result<OpenRequest, HttpError> {
         if self.0.requests.may_take(1) {
             self.0.requests.add(1);
@@ -143,7 +144,8 @@ impl Caller {
         }
         self.0.requests.budget().count_refusal();
         let detail = format!(
-            "the limit of open requests is reached: {} of {} are open, {} of them from this client (--requests-max); try again",
+            "the limit of open requests is reached: {} of {} are open, {} of them from this client (--requests-max); \
+             try again",
             self.0.requests.budget().used(),
             self.0.requests.budget().max(),
             self.0.requests.used(),
@@ -151,12 +153,12 @@ impl Caller {
         Err(HttpError::new(ProblemType::Busy, detail))
     }
 
-    /// What it has of the memory of request bodies.
+    /// The caller's share of the memory of request bodies.
     pub fn bodies(&self) -> &Share {
         &self.0.bodies
     }
 
-    /// What it has of the memory of answers.
+    /// The caller's share of the memory of answers.
     pub fn answers(&self) -> &Share {
         &self.0.answers
     }

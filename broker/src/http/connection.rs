@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or cleartext HTTP/2, within its limits, to its end.
+//! Serves one connection, HTTP/1.1 or cleartext HTTP/2, within its limits until it ends.
 
 use std::{
     future::{Future, poll_fn},
@@ -37,66 +37,67 @@ use super::{
 };
 use crate::drain::Drain;
 
-/// The largest head of an HTTP/1 request, and what is read ahead of a body: hyper takes no less, and the largest head that
-/// makes sense has 2 KiB of kept headers and a lease or two.
+/// The maximum size of an HTTP/1 request's head, and of the read-ahead of a body. hyper accepts no smaller value; the
+/// largest useful head has 2 KiB of kept headers and a few leases.
 const H1_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// The most headers of a request: 64 are kept, and proxies add some.
+/// The maximum number of headers of a request: 64 are kept, and proxies add some.
 const HEADERS_MAX: usize = 128;
-/// The largest headers of an HTTP/2 request, uncompressed (RFC 9113 section 6.5.2), continuations included.
+/// The maximum size of an HTTP/2 request's headers, uncompressed (RFC 9113 section 6.5.2) and including continuations.
 const H2_HEADERS_BYTES_MAX: u32 = 16 * 1024;
-/// Streams that a peer may have reset before they were served, and that we may have reset because of its errors, until the
-/// connection ends: what rapid reset (CVE-2023-44487) makes thousands of.
+/// How many streams a peer may reset before they were served, and how many of its errors may reset streams, before the
+/// connection is closed. Rapid reset (CVE-2023-44487) makes thousands.
 const H2_RESETS_MAX: usize = 20;
-/// What an HTTP/2 peer may send of a body before it was read: within the body memory's care from the first read on.
+/// How much of a body an HTTP/2 peer may send before it is read. From the first read on, the memory limit of bodies
+/// applies.
 const H2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// The same for all streams of a connection.
 const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What is kept of each HTTP/2 stream's answer until its receiver takes it.
+/// The send buffer of each HTTP/2 stream.
 const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// How often a silent HTTP/2 peer is asked whether it is still there, and how long it has to answer.
+/// How often a silent HTTP/2 peer gets a PING, and how long it has to answer.
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 
-/// How long an idle HTTP/2 connection that ends has to say goodbye.
+/// How long an idle HTTP/2 connection has to shut down after GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// What each connection may take.
+/// The limits of each connection.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// A connection has this long to send the head of its first request, and to send each next head once it has begun.
+    /// The time for the head of the first request, and for each next head from its first byte.
     pub head_timeout: Duration,
-    /// A connection may be idle for this long between two requests.
+    /// How long a connection can be idle between two requests.
     pub keep_alive: Duration,
-    /// A peer has this long to take an answer, besides the time that its bytes are worth.
+    /// The time for a peer to read an answer, in addition to the time that its size allows.
     pub write_timeout: Duration,
-    /// The most streams of one HTTP/2 connection.
+    /// The maximum number of streams of one HTTP/2 connection.
     pub h2_streams_max: u32,
-    /// The most streams of one of a trusted proxy: requests that may be open at all.
+    /// The same for a connection of a trusted proxy: the limit of all open requests.
     pub requests_max: u32,
 }
 
-/// What is counted of a listener's connections.
+/// The metrics of a listener's connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionCounts {
-    /// Those that are open.
+    /// Open connections.
     pub open: IntGauge,
-    /// Connections and streams that were given up because their peer took too little.
+    /// Connections and streams that were closed because their peer read its answer too slowly.
     pub write_timeouts: IntCounter,
 }
 
-/// What all connections of a listener are served with.
+/// The shared state of a listener's connections.
 pub(super) struct Serving<S> {
     pub(super) service: S,
     pub(super) limits: ConnectionLimits,
     pub(super) places: Places,
     pub(super) counts: ConnectionCounts,
     pub(super) drain: Drain,
-    /// The drain has lasted long enough: connections that are still open end.
+    /// Cancelled at the end of the drain: connections that are still open are cut off.
     pub(super) over: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
 impl<S> Serving<S> {
-    /// Until the drain begins, or, of one that has begun, until it is over.
+    /// Waits until the drain begins; or, if it has begun, until it ends.
     fn next_stage(&self, draining: bool) -> WaitForCancellationFuture<'_> {
         if draining { self.over.cancelled() } else { self.drain.begun() }
     }
@@ -125,7 +126,8 @@ impl Drop for Open {
     }
 }
 
-/// Serves a connection to its end, or to that of the drain: then what it has not sent is undone.
+/// Serves a connection until it ends, or until the drain ends. Then the messages of answers that were not sent are
+/// released.
 pub(super) async fn serve<S: Serve>(
     stream: TcpStream,
     line: Arc<Line>,
@@ -134,11 +136,12 @@ pub(super) async fn serve<S: Serve>(
 ) {
     serving.counts.open.inc();
     let _open = Open(serving.counts.open.clone());
-    // Without it, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
+    // Without TCP_NODELAY, an answer in two packets waits 40 ms for the peer's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(peer = %line.peer, %error, "failed to set TCP_NODELAY");
     }
-    // On the heap, as the connection, because a task has room for all that it ever runs, and twice for what it is given to run.
+    // On the heap, like the connection: a task reserves memory for everything that it ever awaits, and twice for its
+    // arguments.
     let Some(version) = Box::pin(version(&stream, &line, &serving)).await else { return };
     let ended = served(stream, version, &line, &serving).await;
     line.undelivered.lost();
@@ -147,8 +150,8 @@ pub(super) async fn serve<S: Serve>(
     }
 }
 
-/// Serves requests of one version to the connection's end. No `async` function, which would have room for all that the connection
-/// is made of.
+/// Serves the requests of a connection. Not an `async` function, which would reserve memory for all parts of the
+/// connection.
 fn served<'a, S: Serve>(
     stream: TcpStream,
     version: Version,
@@ -170,7 +173,7 @@ fn served<'a, S: Serve>(
     }
 }
 
-/// What a connection begins with; none if it brings nothing.
+/// The HTTP version of a connection; `None` if the connection ends before it sends anything.
 async fn version<S>(stream: &TcpStream, line: &Line, serving: &Serving<S>) -> Option<Version> {
     let gives_way = poll_fn(|context| {
         line.wakes(context.waker());
@@ -187,9 +190,9 @@ fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Requests date their answers.
+        // `requests` sets the date of answers.
         .auto_date_header(false)
-        // The line's patience holds for it.
+        // `lasting` applies the time-out of heads.
         .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
         .max_buf_size(H1_BUFFER_BYTES_MAX);
@@ -198,7 +201,7 @@ fn http1() -> http1::Builder {
 
 fn http2<S>(serving: &Serving<S>, line: &Line) -> http2::Builder<Streams> {
     let Serving { tasks, limits, counts, places, .. } = serving;
-    // A proxy has as many streams as requests may be open, and its clients share those.
+    // A trusted proxy may use all open requests, and its clients have shares of them.
     let streams_max = if places.is_of_many(line) { limits.requests_max } else { limits.h2_streams_max };
     let streams = Streams {
         tasks: tasks.clone(),
@@ -221,8 +224,8 @@ fn http2<S>(serving: &Serving<S>, line: &Line) -> http2::Builder<Streams> {
     builder
 }
 
-/// Serves until the peer has no more requests or has been silent for too long, until the drain lets it have none, or until that
-/// is over.
+/// Serves a connection until the peer closes it, until it was silent for too long, until the drain ends it after its
+/// requests, or until the drain itself ends.
 async fn lasting<C, S>(
     mut connection: Pin<Box<C>>,
     version: Version,
@@ -234,14 +237,15 @@ where
 {
     let ConnectionLimits { head_timeout, keep_alive, .. } = serving.limits;
     let patience = Patience { head: head_timeout, idle: keep_alive };
-    // A connection that comes during the drain ends with the request that it brings, because the answer says so.
+    // A connection that is opened during the drain ends after its first request, because the answer has `Connection:
+    // close`.
     let mut draining = serving.drain.has_begun();
     let mut next_stage = pin!(serving.next_stage(draining));
     let mut waits = false;
     let mut silence = pin!(sleep_until(Instant::now() + head_timeout));
     let mut says_goodbye = false;
     poll_fn(|context| {
-        // Asked for once, and again in a drain: this is run twice for each request.
+        // Registered once, and again during a drain, because this closure runs twice for each request.
         if !waits || serving.drain.has_begun() {
             waits = true;
             line.wakes(context.waker());
@@ -257,7 +261,7 @@ where
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(ended);
         }
-        // The timer is set again only if the line ends earlier than it thought, or when it rings.
+        // The timer is reset only if the line ends earlier than its deadline, or when it fires.
         let gives_way = line.is_to_give_way();
         loop {
             let Some(ends_at) = line.ends_at(patience) else { return Poll::Pending };
@@ -271,7 +275,7 @@ where
                 silence.as_mut().reset(ends_at);
                 continue;
             }
-            // Of HTTP/1, closing says it all.
+            // An HTTP/1 connection is just closed.
             if version == Version::Http1 || says_goodbye {
                 return Poll::Ready(Ok(()));
             }

@@ -1,30 +1,31 @@
-//! What an HTTP/2 peer sends besides requests. Each frame costs us something and it nothing, so their rate is limited: SETTINGS,
-//! PING, PRIORITY, empty DATA (CVE-2019-9512, -9515, -9513, -9518), and WINDOW_UPDATE beyond what it was sent (CVE-2019-9511).
+//! Limits the rate of an HTTP/2 peer's control frames, which cost the broker more than the peer: SETTINGS, PING,
+//! PRIORITY, empty DATA (CVE-2019-9512, -9515, -9513, -9518), and WINDOW_UPDATE beyond what the peer was sent
+//! (CVE-2019-9511).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Frames that may come at once, and how many more each second: what nghttp2 grants for what it calls glitches.
+/// How many frames may come at once, and how many more each second: the values of nghttp2's limit of glitches.
 const FRAMES_AT_ONCE: u64 = 1000;
 const FRAMES_PER_SECOND: u64 = 33;
-/// What was written to a peer for which it may send one WINDOW_UPDATE: well below what clients have for a window.
+/// The number of bytes written to a peer that allow it one WINDOW_UPDATE: well below the windows of clients.
 const BYTES_PER_UPDATE: u64 = 1024;
 
-/// What a client sends first (RFC 9113 section 3.4).
+/// The size of the client's connection preface (RFC 9113 section 3.4).
 const PREFACE_BYTES: usize = 24;
-/// Of each frame (RFC 9113 section 4.1): length, type, flags and stream.
+/// The size of a frame's head: length, type, flags and stream (RFC 9113 section 4.1).
 const HEAD_BYTES: usize = 9;
 
-/// Follows the frames of one connection.
+/// Parses the heads of the frames of one connection and counts control frames.
 #[derive(Debug)]
 pub(super) struct ControlFrames {
-    /// Bytes that are no head of a frame: the preface, or what is left of a payload.
+    /// The number of bytes before the next head: of the preface, or of a payload.
     skip: usize,
     head: [u8; HEAD_BYTES],
-    /// How much of a head has come.
+    /// The number of bytes in `head`.
     head_bytes: usize,
-    /// Frames that may still come.
+    /// The number of control frames that are still allowed.
     left: u64,
     /// The same for WINDOW_UPDATE.
     updates_left: u64,
@@ -32,13 +33,13 @@ pub(super) struct ControlFrames {
     refilled: Instant,
 }
 
-/// More frames came than may.
+/// The limit of control frames is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the HTTP/2 peer floods the connection with control frames")]
 pub(super) struct Flood;
 
 impl ControlFrames {
-    /// Of a connection that begins.
+    /// The state at the start of a connection.
     pub(super) fn new() -> Self {
         Self {
             skip: PREFACE_BYTES,
@@ -51,14 +52,14 @@ impl ControlFrames {
         }
     }
 
-    /// The peer was sent so much.
+    /// Records bytes that were sent to the peer.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.written += bytes as u64;
         self.updates_left += self.written / BYTES_PER_UPDATE;
         self.written %= BYTES_PER_UPDATE;
     }
 
-    /// The peer sent this.
+    /// Parses bytes that the peer sent.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         loop {
             let skipped = self.skip.min(bytes.len());
@@ -82,7 +83,7 @@ impl ControlFrames {
         let [a, b, c, kind, flags, ..] = self.head;
         self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
         let is_counted = match kind {
-            // DATA: an empty one that does not end its stream says nothing.
+            // DATA counts if it is empty and does not end its stream.
             0 => self.skip == 0 && flags & 1 == 0,
             // HEADERS, RST_STREAM and CONTINUATION have limits of their own.
             1 | 3 | 9 => false,

@@ -1,7 +1,7 @@
-//! Answers that scripts of a listed origin may read (Fetch standard, section 3.3, "HTTP extensions").
+//! CORS: lets scripts of an allowed origin read answers (Fetch standard, section 3.3, "HTTP extensions").
 //!
-//! Which origins are let in, [`super::browsers`] has decided before. Credentials of a browser (cookies, certificates) never
-//! count: `Access-Control-Allow-Credentials` is not sent.
+//! [`super::browsers`] has checked the origin before. Credentials of a browser (cookies, certificates) are never used:
+//! `Access-Control-Allow-Credentials` is not sent.
 
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -16,11 +16,11 @@ use restante_wire::header;
 
 use super::{BrowserRules, measure::RouteName};
 
-/// How long a browser may remember a preflight, in seconds: the most that Chromium takes. It saves requests only: each
-/// request's origin is looked at again.
+/// How long a browser may cache a preflight, in seconds: the maximum of Chromium. The cache only saves preflights: the
+/// origin of each request is checked again.
 const MAX_AGE_SECONDS: u32 = 7200;
 
-/// Headers of a request that mean something to the broker; kept headers (`Meta-*`, `ce-*`) besides.
+/// The request headers that the broker uses, in addition to the kept headers (`Meta-*`, `ce-*`).
 const REQUEST_HEADERS: [&str; 11] = [
     "accept",
     "authorization",
@@ -35,8 +35,8 @@ const REQUEST_HEADERS: [&str; 11] = [
     header::RESTANTE_SETTLE,
 ];
 
-/// Headers of an answer that a script reads without being told of them (Fetch standard, "CORS-safelisted response-header
-/// name"), or that mean nothing to one.
+/// Headers of an answer that need not be exposed: scripts can read them anyway (Fetch standard, "CORS-safelisted
+/// response-header name"), or have no use for them.
 const NOT_EXPOSED: [HeaderName; 11] = [
     standard::CACHE_CONTROL,
     standard::CONNECTION,
@@ -51,20 +51,20 @@ const NOT_EXPOSED: [HeaderName; 11] = [
     standard::X_CONTENT_TYPE_OPTIONS,
 ];
 
-/// What is remembered of a request until its answer is there.
+/// The CORS state of a request until its answer is ready.
 pub(super) struct Cors {
-    /// The listed origin that asks. Other origins get other answers.
+    /// The origin of the request, if it is allowed.
     origin: Option<HeaderValue>,
 }
 
 impl Cors {
-    /// Of a request, before it is known whether it is let in; nothing where no origin is listed.
+    /// The state of a request, before it is checked; `None` if no origin is allowed at all.
     pub(super) fn of<B>(rules: &BrowserRules, request: &Request<B>) -> Option<Self> {
         rules.list_origins().then(|| Self { origin: rules.listed_origin(request.headers()).cloned() })
     }
 
-    /// Answers a preflight: what a browser asks before it sends what no form could. A path that is unknown has no methods, and
-    /// the router says so.
+    /// Answers a preflight, which a browser sends before a request that no HTML form could make. For an unknown path
+    /// the router answers.
     pub(super) fn preflight<B>(&self, routes: &[RouteName], request: &Request<B>) -> Option<Response> {
         let headers = request.headers();
         let asks = request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -80,7 +80,7 @@ impl Cors {
         Some(response)
     }
 
-    /// Lets the script read the answer, whatever it says.
+    /// Lets the script read the answer, also an error.
     pub(super) fn allow(self, response: &mut Response) {
         let headers = response.headers_mut();
         vary_by_origin(headers);
@@ -97,12 +97,12 @@ impl Cors {
     }
 }
 
-/// The asked headers that the contract knows, in lower case, each once.
+/// The requested headers that the contract knows, each once.
 fn known(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let asked = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let mut known = Vec::new();
-    // No request has more of them.
+    // No valid request has more of them.
     for name in asked.map(str::trim).take(REQUEST_HEADERS.len() + header::KEPT_HEADERS_MAX) {
         let lower = name.to_ascii_lowercase();
         if (REQUEST_HEADERS.contains(&&*lower) || header::is_kept(&lower)) && !known.contains(&name) {
@@ -113,7 +113,7 @@ fn known(headers: &HeaderMap) -> Vec<&str> {
 }
 
 fn insert_list(headers: &mut HeaderMap, name: HeaderName, values: &[&str]) {
-    // Of names of methods and headers, which are visible ASCII.
+    // Names of methods and headers are visible ASCII, so this does not fail.
     if let (false, Ok(list)) = (values.is_empty(), HeaderValue::from_str(&values.join(", "))) {
         headers.insert(name, list);
     }

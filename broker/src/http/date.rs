@@ -1,7 +1,8 @@
-//! The date of an answer (RFC 9110 section 6.6.1), by the broker's clock.
+//! The `Date` of an answer (RFC 9110 section 6.6.1), by the broker's clock.
 //!
-//! Hyper would date answers as well, where nobody has, but its date stands still after the wall clock was set back, until that has
-//! come to where it was. So what hyper itself answers to a head that is none has no date.
+//! hyper can add the date to answers without one. But if the wall clock is set back, hyper's date stands still until
+//! the clock has reached its old time again. So hyper's dates are off, and hyper's own answers to invalid request heads
+//! have no date.
 
 use std::{cell::RefCell, convert::Infallible, future::ready};
 
@@ -13,11 +14,11 @@ use hyper_util::rt::TokioIo;
 use crate::clock::{Clock, Millis, http_date};
 
 thread_local! {
-    /// The second that was last printed.
+    /// The last second that was formatted, and its text.
     static PRINTED: RefCell<(Millis, HeaderValue)> = const { RefCell::new((Millis::MAX, HeaderValue::from_static(""))) };
 }
 
-/// The date of an answer that leaves now. A thread prints one in a second.
+/// The date of an answer that is sent now. Each thread formats it once per second.
 pub(super) fn date(clock: &Clock) -> HeaderValue {
     let second = clock.wall(clock.now()) / 1000;
     PRINTED.with_borrow_mut(|(printed, value)| {
@@ -29,12 +30,13 @@ pub(super) fn date(clock: &Clock) -> HeaderValue {
     })
 }
 
-/// Lets hyper look at the wall clock on this thread while that has a date, as it has when the broker starts. Whether it dates answers
-/// or not, hyper prints a date whenever a connection of HTTP/1 has something to do, for the first time, or when a second has passed
-/// since the last; and it panics if that is before 1970. A clock that is set back later has passed no second.
+/// Makes hyper read the wall clock on this thread at the start of the broker, when the clock has a valid date. Even
+/// with dates off, hyper formats the date when an HTTP/1 connection is active: the first time, and when a second has
+/// passed since the last time. It panics if the date is before 1970. If the clock is set back later, no second has
+/// passed for hyper.
 pub(super) async fn look_at_the_clock() {
     let nothing = service_fn(|_: Request<Incoming>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-    // It has no request, and ends at once.
+    // The connection has no request and ends at once.
     let ended = http1::Builder::new().serve_connection(TokioIo::new(tokio::io::empty()), nothing).await;
     debug_assert!(ended.is_ok(), "{ended:?}");
 }

@@ -1,10 +1,11 @@
-//! The one place that knows a status code: every refusal becomes an `application/problem+json` (RFC 9457) here.
+//! Error answers: `application/problem+json` (RFC 9457). This is the only place that maps problem types to status
+//! codes.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use restante_wire::{Problem, ProblemType, problem};
 
-/// A refusal on its way to the client: what kind, what was wrong this time, and when to try again.
+/// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     kind: ProblemType,
@@ -13,22 +14,22 @@ pub struct HttpError {
 }
 
 impl HttpError {
-    /// A refusal whose detail says what was wrong, where, and what to do.
+    /// An error answer whose detail says what is wrong, where, and what to do.
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), retry_after_seconds: retry_after_seconds(kind) }
     }
 
-    /// The same, to be tried again after this many seconds.
+    /// The same answer with another `Retry-After`.
     pub fn after_seconds(self, seconds: u32) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
     }
 
-    /// The same, of a part of something larger: `messages[3]` before `delaySeconds is …`.
+    /// The same answer with a path before its detail: `messages[3]` before `delaySeconds is …`.
     pub fn within(self, path: &str) -> Self {
         Self { detail: format!("{path}.{}", self.detail), ..self }
     }
 
-    /// The kind of problem.
+    /// The problem type.
     pub fn kind(&self) -> ProblemType {
         self.kind
     }
@@ -44,7 +45,7 @@ impl HttpError {
     }
 }
 
-/// The status code of each kind of problem. Matched exhaustively: a new kind must choose.
+/// The status code of each problem type. The match is exhaustive, so that a new type must choose one.
 pub fn status(kind: ProblemType) -> StatusCode {
     use ProblemType as P;
     match kind {
@@ -94,15 +95,15 @@ pub fn status(kind: ProblemType) -> StatusCode {
     }
 }
 
-/// When it makes sense to ask again (RFC 9110 section 10.2.3); nothing where asking again would not help.
+/// The `Retry-After` of a problem type (RFC 9110 section 10.2.3); `None` if a retry does not help.
 pub fn retry_after_seconds(kind: ProblemType) -> Option<u32> {
     use ProblemType as P;
     match kind {
-        // Another pod, or this one's successor, is ready within moments.
+        // Another pod, or the restarted one, is ready within moments.
         P::Draining | P::Busy | P::TooManyReceivers | P::NotProgrammed => Some(1),
-        // The first push is stored within a sync, and the bucket of a rate is filled each second.
+        // The first push is stored within a sync, and a rate limit allows more pushes each second.
         P::IdempotencyInProgress | P::RateLimited => Some(1),
-        // Somebody has to make room first.
+        // Receivers or an administrator must make room first.
         P::ChannelFull | P::TooManySenders | P::TooManyIdempotencyKeys | P::StoreFull => Some(5),
         // The broker restarts and recovers.
         P::StoreFailed => Some(10),

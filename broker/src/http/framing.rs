@@ -1,10 +1,11 @@
-//! How a request is framed and for whom it is: what two readers of the same bytes could understand differently is refused,
-//! before anything else is looked at.
+//! Checks the framing and the host of a request first. A request that two readers could understand differently is
+//! refused, because that enables request smuggling.
 //!
-//! hyper refuses lengths that contradict each other and a body whose last transfer coding is not `chunked`. Of a request with
-//! both `Transfer-Encoding` and `Content-Length` it hides the length, reads the chunks and closes the connection after the
-//! answer, as RFC 9112 section 6.1 has it. That there was a length is nowhere to be seen: neither in the headers, nor in what
-//! hyper keeps of a head besides, and to read each head a second time would make two readers of our own.
+//! hyper refuses contradictory lengths, and a body whose last transfer coding is not `chunked`. If a request has both
+//! `Transfer-Encoding` and `Content-Length`, hyper removes the length, reads the chunks and closes the connection after
+//! the answer, as RFC 9112 section 6.1 requires. Nothing shows that there was a length: neither the headers nor hyper's
+//! other data about the head. Parsing each head a second time would create two readers of our own, so such requests are
+//! accepted.
 
 use http::{
     HeaderMap, HeaderValue, Request, Version,
@@ -15,7 +16,7 @@ use restante_wire::ProblemType;
 
 use super::HttpError;
 
-/// Refuses a request whose body or whose host could be understood in two ways.
+/// Refuses a request whose body or host is ambiguous.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     check_codings(request.headers())?;
     let host = host(request.headers())?;
@@ -24,7 +25,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
         (None, None) if version >= Version::HTTP_2 => {
             Err(malformed("the pseudo-header :authority is missing; send it"))
         }
-        // HTTP/2 has the name in `:authority`, and needs no Host besides.
+        // In HTTP/2 the name is in `:authority`, and Host is optional.
         (None, _) if version == Version::HTTP_11 => {
             Err(malformed("the header Host is missing (RFC 9112 section 3.2); send it once"))
         }
@@ -36,7 +37,8 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), HttpError> {
     }
 }
 
-/// The one transfer coding is `chunked`, once (RFC 9112 section 6.1). Another would be stored as the message's content.
+/// Accepts only the transfer coding `chunked`, once (RFC 9112 section 6.1). Content in another coding would be stored
+/// coded.
 pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
     let mut chunked = 0;
     for value in headers.get_all(TRANSFER_ENCODING) {
@@ -46,8 +48,8 @@ pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
                 coding if coding.eq_ignore_ascii_case(b"chunked") => chunked += 1,
                 coding => {
                     let detail = format!(
-                        "the transfer coding {:?} is not supported; send the body plain or chunked, and name a compression of \
-                         the content in Content-Encoding",
+                        "the transfer coding {:?} is not supported; send the body plain or chunked, and name a \
+                         compression of the content in Content-Encoding",
                         String::from_utf8_lossy(coding)
                     );
                     return Err(HttpError::new(ProblemType::TransferCodingUnsupported, detail));
@@ -61,7 +63,7 @@ pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), HttpError> {
     Ok(())
 }
 
-/// The one `Host`, which is a host and maybe a port.
+/// The value of `Host`, which must be there at most once and be a host with an optional port.
 fn host(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     let mut values = headers.get_all(HOST).iter();
     let host = values.next();
@@ -80,7 +82,7 @@ fn read(value: &HeaderValue) -> Result<&str, HttpError> {
     };
     let is_port =
         port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
-    // Who names a user there wants to be taken for another host: http://localhost@example.com.
+    // A user name in Host is an attempt to disguise the host: http://localhost@example.com.
     if !is_port || text.contains(['@', '/', '?', '#', '\\', ',']) {
         return Err(malformed(&format!(
             "the header Host is invalid: {text:?}; send a host name or address, with or without a port"
@@ -89,7 +91,7 @@ fn read(value: &HeaderValue) -> Result<&str, HttpError> {
     Ok(text)
 }
 
-/// Whether Host and target are the same, a default port left out or not.
+/// Whether Host and target are the same; the default port is optional.
 fn is_same(host: &str, target: &Authority, scheme: Option<&Scheme>) -> bool {
     let default = if scheme == Some(&Scheme::HTTPS) { ":443" } else { ":80" };
     let without = |text: &str| text.strip_suffix(default).unwrap_or(text).to_ascii_lowercase();

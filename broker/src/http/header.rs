@@ -1,4 +1,4 @@
-//! Request headers with a meaning to the broker.
+//! Parsing the request headers of the contract.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -8,7 +8,7 @@ use restante_wire::{ProblemType, header};
 
 use super::{HttpError, query};
 
-// Names as they are looked up by: to make one of its text takes longer than to look it up.
+// Parsed names: parsing a name takes longer than looking it up.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(header::IDEMPOTENCY_KEY);
 static RECEIVE_ATTEMPT_ID: HeaderName = HeaderName::from_static(header::RECEIVE_ATTEMPT_ID);
 static MESSAGE_GROUP: HeaderName = HeaderName::from_static(header::MESSAGE_GROUP);
@@ -48,7 +48,7 @@ pub fn message_ttl(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
     whole_seconds(headers, &MESSAGE_TTL, "Message-TTL")
 }
 
-/// Whether `Restante-Settle` says that `ack=auto` is meant; it has one value.
+/// Whether `Restante-Settle` is there; its only valid value is `yes`.
 pub fn restante_settle(headers: &HeaderMap) -> Result<bool, HttpError> {
     match single(headers, &RESTANTE_SETTLE)? {
         None => Ok(false),
@@ -59,7 +59,7 @@ pub fn restante_settle(headers: &HeaderMap) -> Result<bool, HttpError> {
     }
 }
 
-/// The leases in `Acknowledge`, as they were given: tokens, or what a `Location` said, resolved or not.
+/// The leases in `Acknowledge`, unchanged: tokens, or values of `Location`, which may be resolved to absolute URLs.
 pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     let mut leases = Vec::new();
     for value in headers.get_all(&ACKNOWLEDGE) {
@@ -67,7 +67,7 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
             value.to_str().map_err(|_| malformed("Acknowledge", "must be visible ASCII characters"))?;
         leases.extend(value.split(',').map(str::trim).filter(|lease| !lease.is_empty()).map(str::to_owned));
     }
-    // A lease that goes into the answer's header must not end it.
+    // An invalid lease is repeated in a header of the answer, so it must be a valid header value.
     if let Some(bad) = leases.iter().find(|lease| !is_visible(lease, LEASE_CHARACTERS_MAX)) {
         let reason = format!("names an invalid lease: {bad:?}; give the token, or the value of Location");
         return Err(malformed("Acknowledge", &reason));
@@ -87,7 +87,7 @@ pub fn acknowledge(headers: &HeaderMap) -> Result<Vec<String>, HttpError> {
     Ok(leases)
 }
 
-/// The longest lease: a token of at most 256 characters behind the URL of a proxy.
+/// The maximum length of a lease: a token of at most 256 characters after the URL of a proxy.
 const LEASE_CHARACTERS_MAX: usize = 1024;
 
 /// Whether a text is 1 to `max` visible ASCII characters, without spaces.
@@ -95,25 +95,25 @@ pub fn is_visible(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a text may be a rejection's reason: printable ASCII, so that it can be told again in a header.
+/// Whether a text is a valid reason of a rejection: printable ASCII, because a header returns it.
 pub fn is_reason(text: &str) -> bool {
     (1..=header::KEY_CHARACTERS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
-/// The media type of the body, without its parameters. Its case means nothing (RFC 9110 section 8.3.1): compare it so.
+/// The media type of the body, without its parameters. Compare it case-insensitively (RFC 9110 section 8.3.1).
 pub fn content_type(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     let value = single(headers, &CONTENT_TYPE)?.and_then(|value| value.to_str().ok());
     Ok(value.and_then(|value| value.split(';').next()).map(str::trim))
 }
 
-/// Refuses what a message has once and is given more often: whoever receives both reads one of them.
+/// Refuses repeated kept headers that a message may have only once: of two values, receivers would read one.
 pub fn expect_kept_once(headers: &HeaderMap) -> Result<(), HttpError> {
     KEPT_ONCE.iter().try_for_each(|name| single(headers, name).map(drop))
 }
 
-/// Whether `Accept` names this very media type (RFC 9110 section 12.5.1). Ranges such as `*/*` do not: what they get has
-/// always been JSON.
+/// Whether `Accept` names exactly this media type (RFC 9110 section 12.5.1). Ranges such as `*/*` do not count: they
+/// get the default, which is JSON.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|accepted| {
@@ -121,12 +121,12 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     })
 }
 
-/// Whether a receiver wants Server-Sent Events.
+/// Whether a pull asks for Server-Sent Events.
 pub fn wants_events(headers: &HeaderMap) -> bool {
     accepts(headers, "text/event-stream")
 }
 
-/// A structured-field string (RFC 9651 section 3.3.3); without quotes it is taken as it is. 1 to `max` visible ASCII
+/// Parses a structured-field string (RFC 9651 section 3.3.3), or a value without quotes, of 1 to `max` visible ASCII
 /// characters.
 fn string(
     headers: &HeaderMap,
@@ -164,14 +164,14 @@ fn malformed(called: &str, reason: &str) -> HttpError {
     HttpError::new(ProblemType::HeaderMalformed, format!("the header {called} {reason}"))
 }
 
-/// The `wait` preference of `Prefer` (RFC 7240 section 4.3), in whole seconds. Other preferences are ignored, as the RFC
-/// asks.
+/// The `wait` preference of `Prefer` (RFC 7240 section 4.3), in whole seconds. Other preferences are ignored, as the
+/// RFC requires.
 pub fn prefer_wait(headers: &HeaderMap) -> Result<Option<u32>, HttpError> {
     let mut found = None;
     for value in headers.get_all(&PREFER) {
         let Ok(value) = value.to_str() else { continue };
         for preference in value.split(',') {
-            // Parameters of a preference follow a semicolon; `wait` has none.
+            // Parameters of a preference follow a semicolon; they are ignored.
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, wanted) = preference.split_once('=').unwrap_or((preference, ""));
             if name.trim().eq_ignore_ascii_case("wait") {

@@ -1,8 +1,9 @@
-//! Whose share of something an address has.
+//! The holder of a share of a common resource.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or the /64 network of an IPv6 one: a subscriber has at least that (RFC 6177), and could be anybody in it.
+/// An IPv4 address, or the /64 network of an IPv6 address: a subscriber has at least a /64 (RFC 6177), and can use any
+/// address in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Holder(IpAddr);
 

@@ -1,8 +1,8 @@
-//! The line to one peer: what it does at the moment, and until when it may do so.
+//! The state of one connection, called a line, and its time-outs.
 //!
-//! A line is new until its first request has come, which has to be within `--head-timeout`; busy while a request is answered;
-//! idle after that, for `--keep-alive`, until the head of the next request begins, which again has to be whole within
-//! `--head-timeout`. An idle line gives way when there are too many.
+//! A line is new until its first request, whose head must be complete within `--head-timeout`. It is busy while a
+//! request is answered. After that it is idle, for at most `--keep-alive`, until the next head begins, which must be
+//! complete within `--head-timeout`. If there are too many connections, idle lines are closed.
 
 use std::{
     net::IpAddr,
@@ -20,50 +20,50 @@ use tokio::time::Instant;
 use super::undelivered::Undelivered;
 use crate::{clock::Clock, drain::Drain};
 
-/// What is known of one connection while it is open.
+/// The state of one open connection.
 pub(super) struct Line {
-    /// Whose it is.
     pub(super) peer: IpAddr,
     began: Instant,
-    /// Requests that are being answered.
+    /// The number of requests that are being answered.
     busy: AtomicU32,
-    /// A request has come.
+    /// Whether a request has come.
     was_used: AtomicBool,
-    /// Bytes have come since the line was idle, and no request is whole.
+    /// Whether bytes have come since the line was idle, and no request is complete yet.
     head_begun: AtomicBool,
-    /// Bytes of the last request's body that were not read, as far as is known.
+    /// The number of unread bytes of the last request's body; `u64::MAX` if unknown.
     unread: AtomicU64,
     /// When the line became idle or the head began, in milliseconds from the beginning.
     since: AtomicU64,
-    /// It is to end, to make room.
+    /// Whether the line should close to make room for others.
     gives_way: AtomicBool,
     waker: AtomicWaker,
-    /// What has not left yet.
+    /// The parcels of frames that were not flushed yet.
     pub(super) undelivered: Undelivered,
     drain: Drain,
-    /// Of its own, as a thread's: what all threads count is slow to count.
+    /// A clone of its own, like that of a thread: a reference count that all threads share would be slow.
     pub(super) clock: Clock,
 }
 
-/// How long a line may be what it is.
+/// The time-outs of a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// For a head, and for the first to begin.
+    /// The time for a head to be complete. On a new line it counts from the start of the connection.
     pub(super) head: Duration,
-    /// For the next to begin.
+    /// The time for the next head to begin.
     pub(super) idle: Duration,
 }
 
-/// A request that is being answered.
+/// A request that is being answered; keeps its line busy.
 pub(super) struct Answering(Arc<Line>);
 
-/// What is passed over of a body after its request was answered, if it is there by then: less than hyper reads at once.
+/// How many unread bytes of a body may be skipped to reach the next request, if they have arrived by then: less than
+/// hyper reads at once.
 const PASSED_OVER_BYTES_MAX: u64 = 4096;
-/// `since`, until it is known.
+/// The value of `since` until it is determined.
 const NOT_YET: u64 = u64::MAX;
 
 impl Line {
-    /// The line to a peer, of a service that ends with this drain.
+    /// A new line to a peer.
     pub(super) fn new(peer: IpAddr, drain: &Drain, clock: &Clock) -> Arc<Self> {
         Arc::new(Self {
             peer,
@@ -81,7 +81,7 @@ impl Line {
         })
     }
 
-    /// A request has come.
+    /// Marks the line busy with a request.
     pub(super) fn answering(self: &Arc<Self>) -> Answering {
         self.busy.fetch_add(1, Relaxed);
         self.was_used.store(true, Relaxed);
@@ -90,7 +90,8 @@ impl Line {
         Answering(self.clone())
     }
 
-    /// Bytes have come that can only be of a head. What an HTTP/2 peer sends while no stream is open need not be one.
+    /// Records that bytes of a request's head have come. Not for HTTP/2, where bytes outside of streams need not belong
+    /// to a head.
     pub(super) fn heard(&self) {
         if self.busy.load(Relaxed) == 0 && !self.head_begun.load(Relaxed) {
             self.head_begun.store(true, Relaxed);
@@ -98,22 +99,23 @@ impl Line {
         }
     }
 
-    /// The rest of a request's body is not wanted; how much that is, if its length is known.
+    /// Records that the rest of a request's body will not be read, and its length if it is known.
     pub(super) fn leaves_unread(&self, bytes: Option<u64>) {
         self.unread.store(bytes.unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Whether the peer may still be sending what nobody reads.
+    /// Whether the peer may still be sending bytes that will not be read.
     pub(super) fn has_unread(&self) -> bool {
         self.unread.load(Relaxed) > 0 || self.head_begun.load(Relaxed)
     }
 
-    /// Whether more of a request's body is not wanted than hyper passes over to get to the next request.
+    /// Whether the unread rest of a body is larger than what may be skipped to reach the next request.
     fn leaves_much_unread(&self) -> bool {
         self.unread.load(Relaxed) > PASSED_OVER_BYTES_MAX
     }
 
-    /// When the line ends if nothing changes; none while it is busy. To be asked for after each thing that it did.
+    /// When the line times out if nothing changes; `None` while it is busy. Must be called after each activity of the
+    /// line.
     pub(super) fn ends_at(&self, patience: Patience) -> Option<Instant> {
         if self.is_busy() {
             return None;
@@ -131,7 +133,7 @@ impl Line {
         Some(self.began + Duration::from_millis(since) + patience)
     }
 
-    /// Whether the answer that comes is the line's last.
+    /// Whether the connection closes after the current answer.
     pub(super) fn closes(&self) -> bool {
         self.drain.has_begun() || self.leaves_much_unread() || self.has_given_way()
     }
@@ -141,37 +143,36 @@ impl Line {
         self.busy.load(Relaxed) > 0
     }
 
-    /// Since when the line has been idle; none while it is busy.
+    /// Since when the line has been idle; `None` while it is busy.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = self.since.load(Relaxed);
         let since = if since == NOT_YET { return None } else { Duration::from_millis(since) };
         (!self.is_busy()).then(|| self.began + since)
     }
 
-    /// Ends the line, if it is still idle when it is looked at.
+    /// Asks the line to close, if it is still idle when its task runs.
     pub(super) fn give_way(&self) {
         self.gives_way.store(true, Relaxed);
         self.waker.wake();
     }
 
-    /// Whether it is to end.
+    /// Whether the line should close now.
     pub(super) fn is_to_give_way(&self) -> bool {
         self.gives_way.load(Relaxed) && !self.is_busy()
     }
 
-    /// Whether it was told to.
+    /// Whether the line was asked to close.
     pub(super) fn has_given_way(&self) -> bool {
         self.gives_way.load(Relaxed)
     }
 
-    /// Who is woken when the line is to give way.
+    /// Registers the task to wake when the line is asked to close.
     pub(super) fn wakes(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 }
 
 impl Answering {
-    /// The line that it is answered on.
     pub(super) fn line(&self) -> &Arc<Line> {
         &self.0
     }

@@ -1,5 +1,4 @@
-//! Headers of the contract where they mean nothing: what has no effect on a request is refused, because its sender counts on
-//! it.
+//! Rejects headers of the contract on requests where they have no effect, because their sender relies on them.
 
 use http::{HeaderMap, header::CONTENT_ENCODING};
 use restante_wire::{
@@ -13,7 +12,7 @@ use restante_wire::{
 
 use super::HttpError;
 
-/// Request headers that some requests obey, and what to do where they mean nothing.
+/// Request headers of the contract: the name, how to write it, and what to do where the header has no effect.
 const OBEYED: [(&str, &str, &str); 7] = [
     (
         IDEMPOTENCY_KEY,
@@ -31,11 +30,12 @@ const OBEYED: [(&str, &str, &str); 7] = [
     (RECEIVE_ATTEMPT_ID, "Receive-Attempt-Id", "send it with a pull that is not a stream"),
     (RESTANTE_SETTLE, "Restante-Settle", "send it with ack=auto of a pull that is not a stream"),
 ];
-/// What the contract's own headers begin with: a name that begins so and is not known is misspelt, or newer than this broker.
+/// The beginnings of the contract's own headers: an unknown name that begins like this is misspelt, or newer than this
+/// broker.
 const OWN_PREFIXES: [&str; 7] =
     ["message-", "idempotency-", "acknowledge", "receive-attempt", "restante-", "lease-", "preference-"];
 
-/// Refuses headers of the contract besides those that the request obeys.
+/// Rejects headers of the contract except those in `obeyed`, which have an effect on the request.
 pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpError> {
     for name in headers.keys() {
         let name = name.as_str();
@@ -45,7 +45,7 @@ pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpEr
         if let Some((_, called, instead)) = OBEYED.iter().find(|(known, ..)| *known == name) {
             return Err(malformed(format!("the header {called} has no effect on this request; {instead}")));
         }
-        // Whoever passes a message on may pass on all that came with it.
+        // A client may forward a message with all headers of its answer.
         if !ANSWERED.contains(&name) {
             let hint = did_you_mean(name, OBEYED.iter().map(|(_, called, _)| *called));
             return Err(malformed(format!(
@@ -56,7 +56,7 @@ pub fn expect_effects(headers: &HeaderMap, obeyed: &[&str]) -> Result<(), HttpEr
     Ok(())
 }
 
-/// Refuses headers that a push keeps, where there is nothing to keep them with.
+/// Rejects kept headers on a batch, whose items have their own.
 pub fn expect_none_kept(headers: &HeaderMap) -> Result<(), HttpError> {
     match headers.keys().find(|name| name.as_str().starts_with("meta-") || name.as_str().starts_with("ce-")) {
         None => Ok(()),
@@ -80,7 +80,8 @@ pub fn expect_no_coding(headers: &HeaderMap, what: &str) -> Result<(), HttpError
     Ok(())
 }
 
-/// Refuses a body that is gzip (RFC 1952 section 2.3.1) whatever its head says: as JSON it would only be malformed.
+/// Rejects a gzip body (RFC 1952 section 2.3.1) that does not announce it: the JSON parser would only report malformed
+/// JSON.
 pub fn expect_not_gzip(body: &[u8], what: &str) -> Result<(), HttpError> {
     if body.starts_with(&[0x1f, 0x8b]) { Err(compressed("gzip", what)) } else { Ok(()) }
 }

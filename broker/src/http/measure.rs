@@ -1,4 +1,4 @@
-//! Every request's duration, by route, method and status code.
+//! Measures the duration of every request, by route, method and status code.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,19 +9,18 @@ use axum::response::Response;
 use http::{Method, Request, StatusCode};
 use prometheus::{Histogram, HistogramVec};
 
-/// What requests are counted under that match no route, so that nobody can make up series.
+/// The label of requests that match no route. A fixed label, so that clients cannot create series.
 const NO_ROUTE: &str = "none";
 
-/// A route as requests are counted by it: a prefix, some segments, and what follows them.
+/// A route for the metrics: a prefix, some segments, and the rest of the path.
 #[derive(Debug, Clone)]
 pub(super) struct RouteName {
     pub(super) prefix: String,
-    /// How many segments; absent, any.
+    /// The number of segments; `None` means any.
     pub(super) segments: Option<usize>,
     pub(super) rest: &'static str,
-    /// The path's template.
+    /// The template of the path.
     pub(super) name: String,
-    /// What it takes.
     pub(super) methods: Vec<&'static str>,
 }
 
@@ -44,13 +43,13 @@ pub(super) struct Measures {
     no_route: Series,
 }
 
-/// The series of one route that are there already: to find one by its labels takes longer.
+/// The existing series of one route. Finding one here is faster than by its labels.
 type Series = Mutex<Vec<(Kind, StatusCode, Histogram)>>;
 
-/// A request from its head to the head of its answer: a pull's wait is part of it.
+/// The measurement of one request, from its head to the head of its answer, including the wait of a pull.
 pub(super) struct Measure {
     started: Instant,
-    /// The place of its route.
+    /// The index of the route.
     route: Option<u8>,
     method: Kind,
 }
@@ -61,16 +60,16 @@ impl Measures {
         Self { seconds, routes, no_route: Series::default() }
     }
 
-    /// The head of a request is there.
+    /// Starts the measurement at a request's head.
     pub(super) fn start<B>(&self, request: &Request<B>) -> Measure {
         let path = request.uri().path();
         let route = self.routes.iter().position(|(route, _)| route.fits(path));
-        // There are a few dozen routes.
+        // There are a few dozen routes, so the index fits.
         let route = route.map(|route| route as u8);
         Measure { started: Instant::now(), route, method: Kind::of(request.method()) }
     }
 
-    /// The head of its answer is.
+    /// Ends the measurement at the answer's head.
     pub(super) fn end(&self, measure: Measure, response: &Response) {
         let Measure { started, route, method } = measure;
         let (name, series) = match route {
@@ -81,7 +80,7 @@ impl Measures {
             None => (NO_ROUTE, &self.no_route),
         };
         let (status, seconds) = (response.status(), started.elapsed().as_secs_f64());
-        // A list that a panic left half changed lacks a series at most.
+        // After a panic the list can at most lack a series.
         let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
         match series.iter().find(|(of_method, of_status, _)| (*of_method, *of_status) == (method, status)) {
             Some((.., histogram)) => histogram.observe(seconds),
@@ -94,7 +93,7 @@ impl Measures {
     }
 }
 
-/// A method, of those that some route takes. Small, because each request that waits has one.
+/// A method of some route. Small, because each waiting request has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Get,

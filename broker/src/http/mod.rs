@@ -1,4 +1,4 @@
-//! HTTP: the server, its routes, and how requests are read. What they mean is decided in [`crate::adapter`].
+//! HTTP: the server, its routes, and the parsing of requests. [`crate::adapter`] handles them.
 
 mod answer_body;
 pub mod body;

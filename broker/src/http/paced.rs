@@ -1,4 +1,4 @@
-//! A request's body, part by part, that has to come at a least rate.
+//! Reads a request's body part by part, with a minimum rate.
 
 use std::time::Duration;
 
@@ -11,44 +11,34 @@ use tokio::time::{Instant, timeout_at};
 
 use super::progress;
 
-/// How often the patience with a body that does not come is looked at again: it may be less by then.
+/// How often the time-out of a pending body is computed again: it is shorter when memory fills.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// A body, and how it comes.
+/// A body with its progress.
 #[derive(Debug)]
 pub(super) struct Paced {
     body: Body,
     bytes: u64,
-    /// Since when it has been waited for: most bodies are there with their heads, and need no clock.
+    /// When the first wait began. Most bodies arrive with their heads, and need no clock.
     waits_since: Option<Instant>,
 }
 
-/// Why there is no next part.
+/// Why a body could not be read to its end. `bytes` arrived before.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// It came too slowly.
-    TooSlow {
-        /// Bytes that came.
-        bytes: u64,
-        /// In how many seconds.
-        seconds: u64,
-    },
-    /// It ended early.
-    Incomplete {
-        /// Bytes that came.
-        bytes: u64,
-        /// Why.
-        error: axum::Error,
-    },
+    /// The body arrived too slowly.
+    TooSlow { bytes: u64, seconds: u64 },
+    /// The body ended early.
+    Incomplete { bytes: u64, error: axum::Error },
 }
 
 impl Paced {
-    /// A body of which nothing has come.
     pub(super) fn new(body: Body) -> Self {
         Self { body, bytes: 0, waits_since: None }
     }
 
-    /// The next part, which may take so long besides the time that the bytes so far are worth; none at the end.
+    /// The next part, or `None` at the end. `patience` is the time for the body, in addition to the time that its size
+    /// so far allows.
     pub(super) async fn next(&mut self, patience: impl Fn() -> Duration) -> Result<Option<Bytes>, Broken> {
         loop {
             let frame = match self.body.frame().now_or_never() {
@@ -60,7 +50,7 @@ impl Paced {
                 Some(Err(error)) => return Err(Broken::Incomplete { bytes: self.bytes, error }),
                 None => return Ok(None),
             };
-            // What is no data are trailers, which say nothing here.
+            // Frames without data are trailers, which are ignored.
             if let Ok(data) = frame.into_data() {
                 self.bytes += data.len() as u64;
                 return Ok(Some(data));
@@ -74,7 +64,7 @@ impl Paced {
     ) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, Broken> {
         let now = Instant::now();
         let since = *self.waits_since.get_or_insert(now);
-        // Whatever came before, from now on something has to come.
+        // Each wait has its own limit of silence, which counts from now.
         let last = now;
         loop {
             let ends_at = progress::wait_ends_at(since, last, self.bytes, patience());

@@ -1,5 +1,5 @@
-//! The pages of the problem types: every broker serves its own, so that each answer's `Link` leads to what this very version
-//! says of it.
+//! The pages of the problem types. Every broker serves its own, so that the `Link` of an answer leads to the page of
+//! this version.
 
 use axum::{
     extract::Request,
@@ -10,17 +10,17 @@ use restante_wire::{ProblemType, path};
 
 use super::header::accepts;
 
-/// A page of `docs/errors/`.
+/// The text of a page in `docs/errors/`.
 macro_rules! page {
     ($name:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors/", $name, ".md"))
     };
 }
 
-/// All of them.
+/// The list of all problem types.
 const OVERVIEW: &str = page!("README");
 
-/// A page as a browser shows it: as it is written. It asks for nothing else and runs nothing.
+/// The HTML around a page, which shows the Markdown as plain text. It loads and runs nothing.
 const HTML: [&str; 3] = [
     "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
      content=\"width=device-width\">\n<title>",
@@ -28,8 +28,8 @@ const HTML: [&str; 3] = [
     "</pre>\n</html>\n",
 ];
 
-/// `GET` and `HEAD /errors/{name}`: HTML for a browser, else Markdown as it is written. What is not there is 404 with the
-/// list of all.
+/// `GET` and `HEAD /errors/{name}`: HTML for a browser, else Markdown. An unknown name is 404 with the list of all
+/// types.
 pub async fn page(request: Request) -> Response {
     let name = request.uri().path().strip_prefix(path::ERRORS).unwrap_or_default();
     let (status, page) = match ProblemType::from_name(name) {
@@ -45,7 +45,7 @@ pub async fn page(request: Request) -> Response {
     };
     let headers = [
         (standard::CONTENT_TYPE, media_type),
-        // Another version of the broker may answer the next time.
+        // The broker may be upgraded before the next request.
         (standard::CACHE_CONTROL, "no-cache"),
         (standard::VARY, "Accept"),
         (standard::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -58,7 +58,7 @@ pub async fn page(request: Request) -> Response {
     (status, headers, body).into_response()
 }
 
-/// The page of a problem type. Matched exhaustively: a new type needs a page.
+/// The page of a problem type. The match is exhaustive, so that a new type needs a page.
 fn text(kind: ProblemType) -> &'static str {
     use ProblemType as P;
     match kind {

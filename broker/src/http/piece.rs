@@ -1,4 +1,4 @@
-//! A frame of an answer on its way, which knows how much of it was taken.
+//! A frame of an answer that tracks how much of it the connection has taken.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 
 use super::{line::Line, progress::Progress, undelivered::Parcels};
 
-/// Bytes of an answer on their way, with what leaves with them.
+/// The bytes of a frame, with the parcels that are sent with them.
 pub(super) struct Piece {
     bytes: Bytes,
     parcels: Parcels,
@@ -15,7 +15,6 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    /// A frame of an answer.
     pub(super) fn new(
         bytes: Bytes,
         parcels: Parcels,
@@ -35,7 +34,7 @@ impl Piece {
         if !self.parcels.is_empty() {
             self.line.undelivered.taken(std::mem::take(&mut self.parcels));
         }
-        // What they were a part of may be large.
+        // The bytes may keep a large buffer alive.
         self.bytes = Bytes::new();
     }
 }

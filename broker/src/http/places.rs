@@ -1,4 +1,4 @@
-//! The connections of a port: how many there may be, whose they are, and which give way to others.
+//! The connections of a port: their limit, their holders, and which are closed to make room for others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,15 +8,16 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use super::{holder::Holder, line::Line, proxies::TrustedProxies};
 use crate::shared::{Share, Shared, Taken};
 
-/// What part of all connections gives way at a time: finding the oldest ones is a look at all of them.
+/// One in this many idle connections is closed at a time, because finding the oldest ones means a scan of all
+/// connections.
 const GIVE_WAY_AT_A_TIME: usize = 64;
 
-/// The places of a port. Clones are the same places.
+/// The places of a port for connections. Clones share the same places.
 #[derive(Clone)]
 pub struct Places {
     shares: Shared<Holder>,
     lines: Arc<Mutex<Lines>>,
-    /// Tells when none is taken.
+    /// Signals when no place is taken.
     taken: TaskTracker,
     closed_idle: IntCounter,
     proxies: TrustedProxies,
@@ -24,12 +25,12 @@ pub struct Places {
 
 #[derive(Default)]
 struct Lines {
-    // What leaves makes room for what comes, so that a place is found without a search.
+    // Indexes are reused through `free`, so that a place is found without a search.
     lines: Vec<Option<(Arc<Line>, Share)>>,
     free: Vec<usize>,
 }
 
-/// A connection's place, given up when dropped.
+/// A connection's place; given up on drop.
 pub(super) struct Place {
     places: Places,
     index: usize,
@@ -38,22 +39,22 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// `max` places. Peers that were refused are counted, and idle connections that gave way. A trusted proxy stands for many peers
-    /// and may take all places.
+    /// `max` places. Counts refused connections, and idle connections that were closed to make room. A trusted proxy
+    /// may take all places, because it stands for many peers.
     pub fn new(max: usize, refused: IntCounter, closed_idle: IntCounter, proxies: TrustedProxies) -> Self {
         let taken = TaskTracker::new();
         taken.close();
         Self { shares: Shared::new(max as u64, refused), lines: Arc::default(), taken, closed_idle, proxies }
     }
 
-    /// `max` places, of which nobody reads the counts.
+    /// `max` places whose counters are not exported.
     pub fn uncounted(max: usize) -> Self {
-        let counter = || IntCounter::new("unread", "unread").expect("the name is one");
+        let counter = || IntCounter::new("unread", "unread").expect("the name is valid");
         Self::new(max, counter(), counter(), TrustedProxies::default())
     }
 
-    /// A place for a line. When its peer has as many as it may, or all are taken, idle lines give way: the peer's own, or anybody's.
-    /// None if there is none idle.
+    /// A place for a line. If the peer has reached its share, or all places are taken, idle lines are closed: those of
+    /// the peer, or any. Returns `None` if no line is idle.
     pub(super) fn enter(&self, line: &Arc<Line>) -> Option<Place> {
         let share = if self.is_of_many(line) {
             self.shares.share_of_many()
@@ -74,17 +75,17 @@ impl Places {
         Some(Place { places: self.clone(), index, _taken: taken, _is_taken: self.taken.token() })
     }
 
-    /// Waits until no connection of the port has a place.
+    /// Waits until no connection has a place.
     pub(super) async fn are_free(&self) {
         self.taken.wait().await;
     }
 
-    /// Whether a line is that of a trusted proxy.
+    /// Whether a line belongs to a trusted proxy.
     pub(super) fn is_of_many(&self, line: &Line) -> bool {
         self.proxies.contains(line.peer)
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     pub fn used(&self) -> u64 {
         self.shares.budget().used()
     }
@@ -105,7 +106,7 @@ impl Lines {
         self.free.push(index);
     }
 
-    /// The lines that have been idle longest, of those shares, give way. Returns how many did.
+    /// Asks the lines of these shares that have been idle longest to close. Returns their number.
     fn give_way(&self, of: impl Fn(&Share) -> bool) -> usize {
         let idle = self.lines.iter().flatten().filter(|(line, share)| !line.has_given_way() && of(share));
         let mut idle: Vec<_> = idle.filter_map(|(line, _)| Some((line.idle_since()?, line))).collect();

@@ -1,4 +1,4 @@
-//! A broker behind a path prefix: what leads to it begins with that prefix, and a request that brings it is served.
+//! The path prefix of a broker behind a proxy: paths in answers begin with it, and requests may have it.
 
 use std::{net::IpAddr, str::FromStr, sync::Arc};
 
@@ -11,7 +11,7 @@ use http::{
 
 use super::proxies::{TrustedProxies, is_path};
 
-/// What clients outside use to reach the broker.
+/// The URL of the broker for external clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalUrl(Uri);
 
@@ -49,33 +49,33 @@ impl FromStr for ExternalUrl {
 }
 
 impl ExternalUrl {
-    /// Its host, an IPv6 address in brackets.
+    /// The host; an IPv6 address is in brackets.
     pub fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
     }
 }
 
-/// The path of a URL, without the slash at its end.
+/// The path of a URL, without a trailing slash.
 fn path(url: &Uri) -> &str {
     url.path().strip_suffix('/').unwrap_or(url.path())
 }
 
-/// Under which path clients reach the broker.
+/// The path prefix under which clients reach the broker.
 #[derive(Debug, Clone, Default)]
 pub struct Prefix {
-    /// That of the external URL, without a slash at the end.
+    /// The path of the external URL, without a trailing slash.
     external: Option<Arc<str>>,
     proxies: TrustedProxies,
 }
 
 impl Prefix {
-    /// The path of an external URL, and what trusted proxies say.
+    /// The prefix of an external URL, else the prefix that trusted proxies send.
     pub fn new(external: Option<&ExternalUrl>, proxies: TrustedProxies) -> Self {
         let path = external.map(|url| path(&url.0));
         Self { external: path.filter(|path| !path.is_empty()).map(Into::into), proxies }
     }
 
-    /// What the paths of the answer to a request begin with.
+    /// The prefix for the answer to a request.
     pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Arc<str>> {
         if self.external.is_some() || self.proxies.is_empty() {
             return self.external.clone();
@@ -83,8 +83,8 @@ impl Prefix {
         self.proxies.prefix(peer, headers).map(Into::into)
     }
 
-    /// The request, as if it had come without the external URL's path: clients in the cluster ask at the broker itself, by the
-    /// paths that its answers name, and a proxy may pass them on as they are.
+    /// The request without the path of the external URL. Clients in the cluster send the paths of answers to the broker
+    /// itself, and a proxy may pass the prefix on.
     pub(super) fn removed<B>(&self, mut request: Request<B>) -> Request<B> {
         let Some(external) = &self.external else { return request };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
@@ -100,7 +100,7 @@ impl Prefix {
     }
 }
 
-/// Has the paths in an answer's headers begin with a prefix.
+/// Puts the prefix before the paths in an answer's headers.
 pub(super) fn prepend<B>(prefix: &str, response: &mut Response<B>) {
     for (name, before) in [(LOCATION, ""), (LINK, "<")] {
         let Some(value) = response.headers_mut().get_mut(name) else { continue };

@@ -1,4 +1,4 @@
-//! Health checks of balancers: what the admin port says to Kubernetes, for whoever reaches the data port alone.
+//! The probes of the admin port, served on the data port as well, for load balancers that cannot reach the admin port.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>) -> Response {
     probe(context.health.ready())
 }
 
-/// The answer to a probe: a line of text, because balancers look at the status code and people at the line.
+/// The answer to a probe. The status code is for load balancers, the line of text for people.
 pub fn probe(outcome: Result<(), &'static str>) -> Response {
     let (status, line) = match outcome {
         Ok(()) => (StatusCode::OK, "ok"),

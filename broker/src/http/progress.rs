@@ -1,4 +1,4 @@
-//! How an answer gets on. While it waits for its peer, the peer has to take it at a least rate.
+//! The progress of an answer. While the answer waits for its peer, the peer must read it at a minimum rate.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,22 +9,23 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-/// How fast a body has to come or to be taken after its first moments, in bytes a second: slower than any link in use, and
-/// fast enough that nobody holds the memory of others for long with next to nothing.
+/// The minimum rate of a request's or answer's body after the grace period, in bytes per second. It is slower than any
+/// link in use, and fast enough that a client with a few bytes cannot hold shared memory for long.
 pub const BYTES_PER_SECOND_MIN: u64 = 4096;
 
-/// The time that so many bytes are worth.
+/// The time that this many bytes take at the minimum rate.
 pub fn worth(bytes: u64) -> Duration {
     Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND_MIN)
 }
 
-/// When a wait ends that began at one moment and in which something was last taken at another: when it has lasted longer than what was
-/// taken is worth, or when nothing was taken for too long. What came in a burst is no credit for a silence.
+/// When a wait times out that began at `since`, with the last progress at `last` and `bytes` in all. It times out if it
+/// lasts longer than the bytes allow, or if there was no progress for `patience`. So bytes that came in a burst do not
+/// pay for a silence.
 pub(super) fn wait_ends_at(since: Instant, last: Instant, bytes: u64, patience: Duration) -> Instant {
     (since + patience + worth(bytes)).min(last + patience)
 }
 
-/// A wait for the peer to take what there is.
+/// A wait for the peer to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stall {
     since: Instant,
@@ -33,36 +34,37 @@ pub(super) struct Stall {
 }
 
 impl Stall {
-    /// The peer does not take more for now.
+    /// Starts when the peer reads no more.
     pub(super) fn begun() -> Self {
         let now = Instant::now();
         Self { since: now, last: now, taken: 0 }
     }
 
-    /// It took some.
+    /// Records that the peer has read bytes.
     pub(super) fn took(&mut self, bytes: usize) {
         self.taken += bytes as u64;
         self.last = Instant::now();
     }
 
-    /// When the peer is given up.
+    /// When the wait times out.
     pub(super) fn ends_at(&self, patience: Duration) -> Instant {
         wait_ends_at(self.since, self.last, self.taken, patience)
     }
 }
 
-/// The progress of the answer of one HTTP/2 stream, whose window its peer may keep shut while other streams go on.
+/// The progress of one HTTP/2 stream's answer, whose window the peer may keep closed while other streams continue.
 #[derive(Debug)]
 pub(super) struct Progress {
     began: Instant,
-    /// Milliseconds from the beginning to when the answer began to wait for its peer, and one; 0 while it does not.
+    /// When the answer began to wait for its peer, in milliseconds from the beginning plus one; 0 while it does not
+    /// wait.
     waits_since: AtomicU64,
-    /// The same, to when the peer last took some.
+    /// When the peer last read bytes, in the same unit.
     last: AtomicU64,
     taken: AtomicU64,
-    /// Bytes that were handed to the connection and not taken yet.
+    /// The number of bytes that were handed to the connection and are not taken yet.
     handed: AtomicU64,
-    /// Who goes on when all were taken.
+    /// Woken when all bytes were taken.
     waker: AtomicWaker,
 }
 
@@ -73,7 +75,7 @@ impl Progress {
         Self { began: Instant::now(), waits_since, last, taken, handed, waker: AtomicWaker::new() }
     }
 
-    /// There is something for the peer to take.
+    /// Records that there are bytes for the peer to read.
     pub(super) fn waits_for_peer(&self) {
         if self.waits_since.load(Relaxed) == 0 {
             let now = self.now();
@@ -83,17 +85,17 @@ impl Progress {
         }
     }
 
-    /// The peer has taken all that there was, and more is still to be made.
+    /// Records that the peer has read everything, and the broker must produce more.
     pub(super) fn waits_for_us(&self) {
         self.waits_since.store(0, Relaxed);
     }
 
-    /// So many bytes are on their way.
+    /// Records that bytes were handed to the connection.
     pub(super) fn hands(&self, bytes: usize) {
         self.handed.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// The peer took some.
+    /// Records that the connection has taken bytes.
     pub(super) fn took(&self, bytes: usize) {
         self.taken.fetch_add(bytes as u64, Relaxed);
         self.last.store(self.now(), Relaxed);
@@ -102,17 +104,17 @@ impl Progress {
         }
     }
 
-    /// Waits until all that was handed over has been taken.
+    /// Waits until the connection has taken all bytes.
     pub(super) fn poll_taken(&self, context: &Context<'_>) -> Poll<()> {
         if self.handed.load(Relaxed) == 0 {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        // It may have been taken between the two looks.
+        // The bytes may have been taken before the waker was registered.
         if self.handed.load(Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// When the peer is given up; never while the answer does not wait for it.
+    /// When the wait for the peer times out; `None` while the answer does not wait.
     pub(super) fn ends_at(&self, patience: Duration) -> Option<Instant> {
         let at = |millis: u64| self.began + Duration::from_millis(millis);
         let since = self.waits_since.load(Relaxed).checked_sub(1)?;

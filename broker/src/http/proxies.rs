@@ -1,4 +1,4 @@
-//! Proxies that are trusted to say for whom they ask, and under which path their clients reach the broker.
+//! Trusted proxies, whose headers tell the address of the client and the path prefix.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,15 +11,15 @@ use ipnet::IpNet;
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// The longest prefix that a proxy may name, in bytes.
+/// The maximum length of a proxy's path prefix, in bytes.
 const PREFIX_BYTES_MAX: usize = 256;
 
-/// The networks of the proxies that are trusted.
+/// The networks of the trusted proxies.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
-    /// The proxies in these networks.
+    /// Trusts the proxies in these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks.into())
     }
@@ -29,19 +29,19 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    /// Whether a proxy of this address is trusted. An IPv4 address is the same when it is written as an IPv6 one, as sockets for
-    /// both have it.
+    /// Whether a proxy with this address is trusted. An IPv4-mapped IPv6 address, which sockets for both versions
+    /// report, counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// For whom a peer asks: from a trusted one the rightmost entry of `X-Forwarded-For` that is not trusted itself. Everything
-    /// to the left of it was sent by a stranger.
+    /// The address of the client: for a trusted proxy, the rightmost entry of `X-Forwarded-For` that is not itself a
+    /// trusted proxy. Everything to the left of it comes from the client and cannot be trusted.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all(&X_FORWARDED_FOR).iter().rev();
-        // A line that is no text ends the walk as an entry does that is no address.
+        // A line that is not text stops the search, like an entry that is not an address.
         let mut entries = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')).map(str::trim);
         while self.contains(client)
             && let Some(address) = entries.find(|entry| !entry.is_empty()).and_then(address)
@@ -51,8 +51,8 @@ impl TrustedProxies {
         client
     }
 
-    /// The path under which the clients of a trusted proxy reach the broker, if the proxy says so once and in good form. It
-    /// begins with a slash and ends without.
+    /// The path prefix that a trusted proxy sends, if the header is there once and valid. It begins with a slash and
+    /// does not end with one.
     pub fn prefix(&self, peer: IpAddr, headers: &HeaderMap) -> Option<String> {
         if !self.contains(peer) {
             return None;
@@ -65,7 +65,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: with or without a port, and IPv6 with or without brackets.
+/// Parses an address as proxies write it: with or without a port, and IPv6 with or without brackets.
 fn address(entry: &str) -> Option<IpAddr> {
     let bracketed = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address =
@@ -73,7 +73,8 @@ fn address(entry: &str) -> Option<IpAddr> {
     address.or_else(|| bracketed?.parse().ok()).map(|address: IpAddr| address.to_canonical())
 }
 
-/// Whether a text is a path of segments that need no encoding (RFC 3986 section 2.3), none of which leads elsewhere.
+/// Whether a text is a path of segments that need no percent-encoding (RFC 3986 section 2.3) and are not empty, `.` or
+/// `..`.
 pub(super) fn is_path(text: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_segment =

@@ -1,4 +1,4 @@
-//! The body of an HTTP/1 request: its connection is told when the rest of it is not wanted.
+//! The body of an HTTP/1 request, which tells its line when the rest will not be read.
 
 use std::{
     pin::Pin,
@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 
 use super::line::Line;
 
-/// A request's body.
 pub(super) struct RequestBody {
     incoming: Incoming,
     line: Arc<Line>,
-    /// The client sends it only when it is asked to, by a 100: what it is not asked for never comes.
+    /// Whether the client waits for a 100 before it sends the body (`Expect: 100-continue`). If the body is not read,
+    /// it never comes.
     asks_first: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The requests of one connection, on their way to what answers them and back.
+//! The service of one connection: passes its requests to the handlers, and completes their answers.
 
 use std::{
     convert::Infallible,
@@ -26,18 +26,18 @@ use super::{
     HttpError, answer_body::AnswerBody, date::date, line::Line, progress::Progress, request_body::RequestBody,
 };
 tokio::task_local! {
-    /// Of the HTTP/2 stream that this task serves.
+    /// The progress of the HTTP/2 stream that this task serves.
     pub(super) static PROGRESS: Arc<Progress>;
 }
 
-/// What a server serves.
+/// A service that answers requests.
 pub trait Serve: Clone + Send + Sync + 'static {
-    /// What it knows of a connection.
+    /// The service's state for a connection.
     type Client: Send + Sync + 'static;
-    /// What it keeps for as long as an answer goes on.
+    /// A guard that the service holds until an answer is sent.
     type Open: Send + Unpin + 'static;
 
-    /// A connection begins.
+    /// Called at the start of a connection.
     fn connected(&self, peer: IpAddr) -> Self::Client;
 
     /// Answers a request of a connection.
@@ -48,7 +48,7 @@ pub trait Serve: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = (Answer, Self::Open)> + Send + use<Self>;
 }
 
-/// What hyper asks for answers, for one connection.
+/// The hyper service for one connection.
 pub(super) fn requests<S: Serve>(
     service: &S,
     line: &Arc<Line>,
@@ -65,11 +65,11 @@ pub(super) fn requests<S: Serve>(
         let version = request.version();
         let asks_first = request.headers().contains_key(EXPECT);
         let request = request.map(|body| match version {
-            // Streams end one by one; h2 tells the peer that the rest of a body is not wanted.
+            // Streams end independently; h2 tells the peer that the rest of a body will not be read.
             Version::HTTP_2 => Body::new(body),
             _ => Body::new(RequestBody::new(body, &line, asks_first)),
         });
-        // A line that was told to give way has lost its place: what comes now is for another one.
+        // A line that was asked to close has lost its place: the client must send the request on another connection.
         let answer = match answering.line().has_given_way() {
             true => ready((gave_way().into_response(), None)).left_future(),
             false => {
@@ -78,7 +78,7 @@ pub(super) fn requests<S: Serve>(
         };
         answer.map(move |(mut answer, open)| {
             if answering.line().closes() && version <= Version::HTTP_11 {
-                // RFC 9110 section 7.6.1. HTTP/2 has GOAWAY for that, which the server sends.
+                // RFC 9110 section 7.6.1. For HTTP/2 the server sends GOAWAY instead.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             answer.headers_mut().insert(DATE, date(&answering.line().clock));
@@ -89,7 +89,7 @@ pub(super) fn requests<S: Serve>(
 }
 
 fn gave_way() -> HttpError {
-    let detail = "the limit of connections is reached, by this address or by all (--connections-max), so this idle one is \
-                  closed; connect again";
+    let detail = "the limit of connections is reached, by this address or by all (--connections-max), so this idle one \
+                  is closed; connect again";
     HttpError::new(ProblemType::Busy, detail)
 }

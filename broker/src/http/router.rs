@@ -14,15 +14,15 @@ use crate::{
     openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS, PROBLEM},
 };
 
-/// Serves the routes, and has answers of our own for what the framework would answer itself.
+/// Serves the routes, with problem answers where the framework would answer by itself.
 pub(super) fn router(routes: Routes, context: Arc<Context>) -> Router {
     let router = routes.router().fallback(route_unknown);
     router.method_not_allowed_fallback(method_not_allowed).with_state(context)
 }
 
-/// The routes, each beside what describes it.
+/// The routes, each with the function that describes it.
 ///
-/// Every GET has a HEAD of its own: the framework's would do what the GET does.
+/// Every GET has a HEAD of its own: the framework's HEAD would do the work of the GET.
 pub fn routes() -> Routes {
     let messages = Route::new()
         .get(messages, describe::pull)
@@ -57,8 +57,8 @@ pub fn routes() -> Routes {
         .at(path::ERRORS, &PROBLEM, "", page)
 }
 
-/// Whether a path is for all, by whatever name they ask and from whatever page: balancers' health checks have a Host of their
-/// own, and nothing of a channel is told or done.
+/// Whether a path accepts any host name and origin. Load balancers use a Host of their own for health checks, and these
+/// paths reveal and change nothing of a channel.
 pub(super) fn is_for_all(asked: &str) -> bool {
     [path::LIVEZ, path::READYZ].contains(&asked) || asked.starts_with(path::ERRORS)
 }
@@ -79,7 +79,7 @@ fn receive(State(context): State<Arc<Context>>, request: Request) -> Answering {
     asked().unwrap_or_else(refused)
 }
 
-/// What cannot be obeyed is answered at once.
+/// The answer to an invalid request, which is ready at once.
 fn refused(error: HttpError) -> Answering {
     Box::pin(ready(Err(error)))
 }

@@ -1,4 +1,4 @@
-//! One table of routes, of which both the router and the OpenAPI document are made: what one has, the other has.
+//! The table of routes from which both the router and the OpenAPI document are built, so that they agree.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::{
     openapi::{ADDRESS_FORMS, PathForm},
 };
 
-/// Describes what a route does with one method.
+/// Describes one method of a route in OpenAPI.
 type Describe = fn() -> Operation;
 
-/// Routes, served and described.
+/// Routes with their handlers and descriptions.
 #[derive(Default)]
 pub struct Routes {
     router: Router<Arc<Context>>,
@@ -25,7 +25,7 @@ pub struct Routes {
     names: Vec<RouteName>,
 }
 
-/// What is at one path.
+/// The methods of one path.
 #[derive(Default)]
 pub struct Route {
     served: MethodRouter<Arc<Context>>,
@@ -33,7 +33,7 @@ pub struct Route {
 }
 
 impl Routes {
-    /// A route at a path: a prefix, parameters that are one segment each, and what follows them.
+    /// Adds a route at a path: a prefix, parameters of one segment each, and the rest of the path.
     pub fn at(self, prefix: &str, form: &PathForm, rest: &'static str, route: Route) -> Self {
         let Self { router, paths, mut names } = self;
         let path = format!("{prefix}{}{rest}", form.template());
@@ -43,15 +43,15 @@ impl Routes {
         Self { router: router.route(&path, route.served), paths: paths.path(path, item), names }
     }
 
-    /// A route at a prefix that an address follows. A template of OpenAPI's cannot have slashes in a parameter, so there
-    /// is one for each number of segments that is described; all others are served alike.
+    /// Adds a route at a prefix that an address follows. A path parameter of OpenAPI cannot contain slashes, so there
+    /// is one description for each form of an address; addresses of other forms are served the same.
     pub fn at_address(self, prefix: &str, route: Route) -> Self {
         let Self { mut router, mut paths, mut names } = self;
         for form in &ADDRESS_FORMS {
             let item = route.described(form);
             paths = paths.path(format!("{prefix}{}", form.template()), item);
         }
-        // No segment at all is an address too, and a malformed one.
+        // An empty address is served too, as a malformed one.
         for (name, segments) in [(format!("{prefix}{{*address}}"), None), (prefix.to_owned(), Some(0))] {
             router = router.route(&name, route.served.clone());
             let methods = route.methods();
@@ -60,44 +60,44 @@ impl Routes {
         Self { router, paths, names }
     }
 
-    /// What serves them.
+    /// The router of the routes.
     pub fn router(self) -> Router<Arc<Context>> {
         self.router
     }
 
-    /// What their requests are counted under.
+    /// The names of the routes for metrics.
     pub(super) fn names(&self) -> &[RouteName] {
         &self.names
     }
 
-    /// What describes them.
+    /// The OpenAPI descriptions of the routes.
     pub fn paths(self) -> Paths {
         self.paths.build()
     }
 }
 
 impl Route {
-    /// A route that takes no method yet.
+    /// A route without methods.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// GET.
+    /// Adds GET.
     pub fn get<H: Handler<T, Arc<Context>>, T: 'static>(self, handler: H, describe: Describe) -> Self {
         self.with(HttpMethod::Get, describe, |served| served.get(handler))
     }
 
-    /// HEAD. Every GET needs one of its own: the framework's would do what the GET does.
+    /// Adds HEAD. Every GET needs its own: the framework's HEAD would do the work of the GET.
     pub fn head<H: Handler<T, Arc<Context>>, T: 'static>(self, handler: H, describe: Describe) -> Self {
         self.with(HttpMethod::Head, describe, |served| served.head(handler))
     }
 
-    /// POST.
+    /// Adds POST.
     pub fn post<H: Handler<T, Arc<Context>>, T: 'static>(self, handler: H, describe: Describe) -> Self {
         self.with(HttpMethod::Post, describe, |served| served.post(handler))
     }
 
-    /// DELETE.
+    /// Adds DELETE.
     pub fn delete<H: Handler<T, Arc<Context>>, T: 'static>(self, handler: H, describe: Describe) -> Self {
         self.with(HttpMethod::Delete, describe, |served| served.delete(handler))
     }
@@ -112,7 +112,7 @@ impl Route {
         Self { served: serve(self.served), described: self.described }
     }
 
-    /// As they stand in a request.
+    /// The names of the methods.
     fn methods(&self) -> Vec<&'static str> {
         let name = |method: &HttpMethod| match method {
             HttpMethod::Get => "GET",
@@ -140,7 +140,7 @@ impl Route {
     }
 }
 
-/// An answer to HEAD has none (RFC 9110 section 9.3.2).
+/// Removes the bodies from the description, because an answer to HEAD has none (RFC 9110 section 9.3.2).
 fn without_bodies(operation: &mut Operation) {
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,37 +18,37 @@ use super::{
 };
 use crate::{clock::Clock, drain::Drain};
 
-/// How long to wait when the system has no more file descriptors: connections end meanwhile.
+/// The pause after a failed accept, such as when there are no more file descriptors: connections end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener and what it serves.
+/// A listener with its service.
 pub struct Server<S> {
-    /// Bound already, so that a port in use is an error before anything else begins.
+    /// Already bound, so that a port in use is an error before anything else starts.
     pub listener: TcpListener,
-    /// What it serves.
+    /// Answers the requests.
     pub service: S,
-    /// What each connection may take.
+    /// The limits of each connection.
     pub limits: ConnectionLimits,
-    /// How many there may be; the same of all listeners of a port.
+    /// The limit of connections, shared by all listeners of a port.
     pub places: Places,
-    /// What is counted of them.
+    /// The metrics of the connections.
     pub counts: ConnectionCounts,
-    /// Dates answers.
+    /// The clock for the `Date` of answers.
     pub clock: Clock,
-    /// Ends idle connections, and the others after the request that they are in.
+    /// Ends idle connections at once, and the others after their current request.
     pub drain: Drain,
-    /// How long connections have after that.
+    /// How long after the start of the drain open connections are cut off.
     pub drain_timeout: Duration,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            // Ports for operators and probes, which are near.
+            // These defaults are for the admin and control ports, whose clients are near.
             head_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
-            // The least that RFC 9113 section 6.5.2 recommends.
+            // The minimum that RFC 9113 section 6.5.2 recommends.
             h2_streams_max: 100,
             requests_max: 100,
         }
@@ -56,17 +56,17 @@ impl Default for ConnectionLimits {
 }
 
 impl ConnectionCounts {
-    /// Counts that nobody reads.
+    /// Metrics that are not exported.
     pub fn unread() -> Self {
-        let counter = || IntCounter::new("unread", "unread").expect("the name is one");
-        let open = IntGauge::new("unread", "unread").expect("the name is one");
+        let counter = || IntCounter::new("unread", "unread").expect("the name is valid");
+        let open = IntGauge::new("unread", "unread").expect("the name is valid");
         Self { open, write_timeouts: counter() }
     }
 }
 
-/// Serves until the drain is over. Connections are accepted during the drain as well: a receiver may come to settle. And as long as
-/// one of another listener of the port is open, because the system gives a new connection to any of them: it resets those that one
-/// has not accepted when it is closed.
+/// Serves until the drain is over. Connections are accepted during the drain too, because a receiver may connect to
+/// settle. The listener also stays open as long as other listeners of the port have connections: the system gives a new
+/// connection to any of the listeners, and resets the connections that a listener has not accepted when it is closed.
 pub async fn serve<S: Serve>(server: Server<S>) {
     let Server { listener, service, limits, places, counts, clock, drain, drain_timeout } = server;
     date::look_at_the_clock().await;
@@ -81,7 +81,7 @@ pub async fn serve<S: Serve>(server: Server<S>) {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let line = Line::new(peer.ip().to_canonical(), &serving.drain, &clock);
-                    // Without a place it is closed at once, before it takes memory: the peer tries again.
+                    // Without a place the connection is closed at once, before it takes memory.
                     if let Some(place) = serving.places.enter(&line) {
                         tasks.spawn(connection::serve(stream, line, place, serving.clone()));
                     }

@@ -1,5 +1,5 @@
-//! What every request of the data port is in. Around the router, and not layers of it: each layer costs every request an
-//! allocation, and some copies at every poll.
+//! The service of the data port: the steps around the router for every request. They are not layers of the router,
+//! because each layer costs every request an allocation, and some copies at every poll.
 
 use std::{
     any::Any,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::adapter::Context;
 
-/// A router alone, which needs to know nobody.
+/// A router alone, without state for connections.
 impl Serve for Router {
     type Client = ();
     type Open = ();
@@ -42,7 +42,7 @@ impl Serve for Router {
     }
 }
 
-/// What the data port serves.
+/// The service of the data port.
 #[derive(Clone)]
 pub struct DataPort(Arc<Parts>);
 
@@ -53,15 +53,15 @@ struct Parts {
     router: Router,
 }
 
-/// What a connection of the data port is known by.
+/// The state of a connection of the data port.
 pub struct Client {
     peer: IpAddr,
-    /// Whoever it is itself; of a trusted proxy, that is not who asks.
+    /// The caller at the peer's address. Behind a trusted proxy the callers of requests are others.
     caller: Caller,
 }
 
 impl DataPort {
-    /// What the data port serves.
+    /// The service with all routes.
     pub fn new(context: Arc<Context>) -> Self {
         let all = routes();
         let routes = all.names().to_vec();
@@ -72,7 +72,7 @@ impl DataPort {
 }
 
 impl Parts {
-    /// Whether a request may be answered, and what it takes meanwhile; or its answer, if it is one that needs no route.
+    /// Checks a request and opens it; or returns its answer if it does not reach the router.
     fn admitted(
         &self,
         caller: &Caller,
@@ -81,7 +81,7 @@ impl Parts {
     ) -> Result<Option<OpenRequest>, Box<Response>> {
         let refused = |error: HttpError| Box::new(error.into_response());
         framing::check(request).map_err(refused)?;
-        // Probes are answered whoever asks, and whatever others do.
+        // Probes are answered for every caller, even if the limits of others are reached.
         if is_for_all(request.uri().path()) {
             return Ok(None);
         }
@@ -130,8 +130,8 @@ impl Serve for DataPort {
     }
 }
 
-/// What an answer says besides, to those who come from elsewhere. On the heap, because few do and every request would have room for
-/// it while it waits.
+/// Additions to the answers for clients behind a prefix or of another origin. On the heap, because few requests have
+/// them and they would enlarge the future of every waiting request.
 struct Outside {
     prefix: Option<Arc<str>>,
     cors: Option<Cors>,
@@ -152,8 +152,8 @@ impl Outside {
     }
 }
 
-/// What the router answers; a defect that panics is an answer too. No `async` function, which would have room for the request
-/// for as long as its answer takes.
+/// The router's answer; a panic becomes an answer too. Not an `async` function, which would keep memory for the request
+/// until the answer is ready.
 fn routed(mut router: Router, request: Request<Body>) -> impl Future<Output = Response> + Send {
     AssertUnwindSafe(router.call(request)).catch_unwind().map(|answered| match answered {
         Ok(Ok(response)) => response,

@@ -1,4 +1,5 @@
-//! One HTTP/2 stream, which ends when its peer takes too little of its answer, whatever becomes of the others of its connection.
+//! Serves one HTTP/2 stream, which ends if its peer reads its answer too slowly, independently of other streams of the
+//! connection.
 
 use std::{
     future::{Future, poll_fn},
@@ -13,11 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{progress::Progress, requests::PROGRESS};
 
-/// Serves a stream to its end, or until its peer is given up: then hyper resets it.
+/// Serves a stream until it ends, or until the peer times out: then hyper resets the stream.
 pub(super) async fn within_progress<F: Future>(stream: F, patience: Duration, given_up: IntCounter) {
     let progress = Arc::new(Progress::new());
     let mut stream = pin!(PROGRESS.scope(progress.clone(), stream));
-    // On the heap, because most streams are never held up.
+    // On the heap, because most streams never need it.
     let mut timer: Option<std::pin::Pin<Box<Sleep>>> = None;
     poll_fn(|context| {
         if stream.as_mut().poll(context).is_ready() {

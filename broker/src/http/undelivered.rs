@@ -1,8 +1,9 @@
-//! What was handed to a connection and has not left yet: when the connection or the HTTP/2 stream ends before the last byte
-//! went to the kernel, it is undone.
+//! Parcels: effects of an answer that must be undone if the answer is not sent. They are handed to the connection with
+//! a frame. If the connection or the HTTP/2 stream ends before the kernel has the frame's last byte, they are undone.
 //!
-//! hyper takes a body's frames and writes them, over HTTP/2 as far as the peer's window lets it. A [`super::piece::Piece`] is such a frame
-//! and knows how much of it was taken. Its last byte may be in a buffer of hyper's then, which the next flush empties.
+//! hyper takes a body's frames and writes them, over HTTP/2 as far as the peer's window allows. A
+//! [`super::piece::Piece`] is such a frame and tracks how much of it was taken. Its last byte may then be in a buffer
+//! of hyper, which the next flush empties.
 
 use std::{
     cell::RefCell,
@@ -12,21 +13,21 @@ use std::{
 use smallvec::SmallVec;
 
 thread_local! {
-    /// What bodies hand over while they are asked for their next frame; none, when nobody asks.
+    /// Collects the parcels that a body hands over while it is polled; `None` outside of [`collect`].
     static HANDED_OVER: RefCell<Option<Parcels>> = const { RefCell::new(None) };
 }
 
-/// Something that must be known to have been sent. Dropped, it is undone.
+/// An effect of an answer. Dropping it before [`Parcel::sent`] undoes the effect.
 pub trait Parcel: Send {
-    /// Its last byte went to the kernel.
+    /// Called when the kernel has the last byte of the frame.
     fn sent(self: Box<Self>);
 }
 
-/// What leaves with one frame: nearly always nothing, or all that the frame's messages are to become.
+/// The parcels of one frame: nearly always none, or one for all messages of the frame.
 pub(super) type Parcels = SmallVec<[Box<dyn Parcel>; 1]>;
 
-/// Hands something over with the frame that the caller is about to return. Outside of a connection, as in a test of a handler
-/// alone, nothing can be lost.
+/// Hands over a parcel with the frame that the caller is about to return. Outside of a connection, such as in a test of
+/// a handler, it counts as sent at once.
 pub fn hold(parcel: Box<dyn Parcel>) {
     let left = HANDED_OVER.with_borrow_mut(|handed_over| match handed_over {
         Some(parcels) => {
@@ -38,30 +39,30 @@ pub fn hold(parcel: Box<dyn Parcel>) {
     left.into_iter().for_each(Parcel::sent);
 }
 
-/// Does something, and collects what it hands over.
+/// Runs `act`, and collects the parcels that it hands over.
 pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, Parcels) {
     let before = HANDED_OVER.replace(Some(Parcels::new()));
     let done = act();
     (done, HANDED_OVER.replace(before).unwrap_or_default())
 }
 
-/// What one connection has taken whole and not flushed yet.
+/// The parcels of frames that the connection has taken completely but not flushed yet.
 #[derive(Default)]
 pub(super) struct Undelivered(Mutex<Parcels>);
 
 impl Undelivered {
-    /// Everything that was taken has been written.
+    /// Everything that was taken has been written to the kernel.
     pub(super) fn flushed(&self) {
         let parcels = std::mem::take(&mut *self.lock());
         parcels.into_iter().for_each(Parcel::sent);
     }
 
-    /// The last byte of these was taken.
+    /// Adds the parcels of a frame whose last byte was taken.
     pub(super) fn taken(&self, mut parcels: Parcels) {
         self.lock().append(&mut parcels);
     }
 
-    /// The connection has ended: what was not flushed is undone.
+    /// The connection has ended: undoes the parcels that were not flushed.
     pub(super) fn lost(&self) {
         let parcels = std::mem::take(&mut *self.lock());
         drop(parcels);

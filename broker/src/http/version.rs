@@ -1,14 +1,13 @@
-//! Which version of HTTP a connection begins with. It is looked at and not taken: hyper takes the whole head in one read then,
-//! and keeps a buffer of 8 KiB for the connection instead of one of 16.
+//! Detects the HTTP version of a connection by peeking at its first bytes. Because they are not consumed, hyper reads
+//! the whole head at once, and keeps a buffer of 8 KiB for the connection instead of 16 KiB.
 
 use std::io::{self, ErrorKind::WouldBlock};
 
 use tokio::{io::Interest, net::TcpStream};
 
-/// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What the first bytes of a connection say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,
@@ -16,7 +15,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// Waits for as many bytes of a connection as tell.
+    /// Waits until the first bytes of a connection show its version.
     pub(super) async fn of(stream: &TcpStream) -> io::Result<Self> {
         let mut bytes = [0; PREFACE.len()];
         let mut before = 0;
@@ -25,17 +24,17 @@ impl Version {
             if let Some(version) = Self::told_by(&bytes[..count]) {
                 return Ok(version);
             }
-            // No more will come: hyper tells the peer what is wrong with it.
+            // No more bytes will come: hyper reports the error to the peer.
             if count == before {
                 return Ok(Self::Http1);
             }
             before = count;
-            // What has come stays there, and is no news any more: the next look waits for more of it.
+            // Clears the readiness, so that the next peek waits for more bytes.
             let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(WouldBlock.into()));
         }
     }
 
-    /// None when there are too few of them.
+    /// The version, or `None` if there are too few bytes to tell.
     fn told_by(bytes: &[u8]) -> Option<Self> {
         match bytes.len() {
             _ if !PREFACE.starts_with(bytes) => Some(Self::Http1),

@@ -1,5 +1,5 @@
-//! A connection's stream, watched: what was written is known to be, a peer that takes nothing is not waited for, and one that
-//! still sends what nobody wants is heard out, so that it reads the answer that it got.
+//! Wraps a connection's socket: notices what was written, times out a peer that does not read, and reads on from a peer
+//! that still sends a refused body, so that the peer gets its answer.
 
 use std::{
     io::{self, IoSlice},
@@ -17,31 +17,33 @@ use tokio::{
 
 use super::{control_frames::ControlFrames, line::Line, progress::Stall, version::Version};
 
-/// What is read and thrown away of a request that was refused: four times the largest message.
+/// How many bytes of a refused request's body are read and discarded: four times the largest message.
 const DISCARD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How long that may take, and how long the peer may be silent: nginx's `lingering_time` and `lingering_timeout`.
+/// How long discarding may take, and how long the peer may be silent: the values of nginx's `lingering_time` and
+/// `lingering_timeout`.
 const DISCARD_FOR: Duration = Duration::from_secs(30);
 const DISCARD_SILENCE: Duration = Duration::from_secs(5);
 
-/// What is put together before it is written: to copy it takes less than what `writev` costs more than `send`.
+/// Up to this size, buffers are copied together before a write: the copy costs less than the difference of `writev` and
+/// `send`.
 const TOGETHER_BYTES_MAX: usize = 4096;
 
-/// A stream that tells of flushes and of what it hears, and fails when a write is stuck for too long.
+/// A socket that reports reads and flushes to its line, and fails if a write is blocked for too long.
 pub(super) struct Watched<S> {
     stream: S,
     line: Arc<Line>,
     write_timeout: Duration,
     write_timeouts: IntCounter,
-    /// Of HTTP/2.
+    /// For HTTP/2.
     frames: Option<Box<ControlFrames>>,
-    /// Since the peer did not take more.
+    /// The wait for the peer, if a write is blocked.
     stall: Option<Stall>,
     discard: Option<Box<Discard>>,
-    /// When the stall, or the discarding, ends at the earliest.
+    /// The time-out of the stall or of discarding.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Reading on after the last answer.
+/// The state of reading and discarding after the last answer.
 struct Discard {
     bytes: usize,
     ends_at: Instant,
@@ -67,7 +69,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Takes note of how a write went.
+    /// Records the result of a write, and times out a blocked one.
     fn written(
         &mut self,
         context: &mut Context<'_>,
@@ -96,7 +98,7 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Reads on until the peer has no more to send, within bounds.
+    /// Reads and discards until the peer sends no more, within limits.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 16 * 1024];
         loop {
@@ -154,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // What is short, such as a head with a small content, is put together and written by a cheaper system call.
+        // Short buffers, such as a head with a small content, are copied together and written by a cheaper system call.
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         let written = if bytes <= TOGETHER_BYTES_MAX {
             let mut together = [0; TOGETHER_BYTES_MAX];
@@ -181,8 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Closing a connection on bytes that nobody has read resets it, and the peer loses the answer that it has not read yet (RFC
-    /// 9112 section 9.6).
+    /// Closing a connection with unread bytes resets it, and the peer loses an answer that it has not read yet (RFC
+    /// 9112 section 9.6). So the rest of the peer's bytes is discarded first.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.discard.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;

@@ -46,7 +46,8 @@ pub(super) fn json<T: ToSchema>() -> Content {
     ContentBuilder::new().schema(Some(Ref::from_schema_name(T::name()))).build()
 }
 
-/// A body of any media type, which the sender chose. It has no schema: OpenAPI 3.1 leaves it out for content that is not JSON.
+/// A body of any media type, which the sender chose. It has no schema: OpenAPI 3.1 leaves it out for content that is
+/// not JSON.
 pub(super) fn anything() -> Content {
     ContentBuilder::new().build()
 }

@@ -23,9 +23,9 @@ pub fn push_batch() -> Operation {
         "pushBatch",
         TAG,
         "Send many messages to an address",
-        "Up to 1000 items and 8 MiB, stored with one sync of the disk. Items are independent of each other: a batch that can \
-         be parsed is answered 200 with one result for each item, in order. A malformed batch is answered 400, and nothing \
-         is stored.",
+        "Up to 1000 items and 8 MiB, stored with one sync of the disk. Items are independent of each other: a batch \
+         that can be parsed is answered 200 with one result for each item, in order. A malformed batch is answered \
+         400, and nothing is stored.",
     );
     let body = RequestBodyBuilder::new()
         .description(Some("The messages, as JSON or in the compact framing (docs/http.md)."))
@@ -52,8 +52,8 @@ pub fn pull_batch() -> Operation {
         "pullBatch",
         TAG,
         "Receive many messages from an address",
-        "At least one message, and up to max messages or 8 MiB; at most one message of each message group. The answer is \
-         JSON, or the compact framing if Accept names application/vnd.restante.batch.",
+        "At least one message, and up to max messages or 8 MiB; at most one message of each message group. The answer \
+         is JSON, or the compact framing if Accept names application/vnd.restante.batch.",
     );
     let linger = parameters::query(
         "linger_ms",

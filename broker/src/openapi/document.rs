@@ -112,13 +112,13 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
 }
 
 const DESCRIPTION: &str = "\
-A message broker over HTTP: a POST to an address sends a message to its destination side; a GET receives a message from its \
-source side.
+A message broker over HTTP: a POST to an address sends a message to its destination side; a GET receives a message \
+from its source side.
 
-Errors are application/problem+json (RFC 9457). The type names the problem for programs, the header Link leads to a page that \
-says what to do, and x-problem-types lists the types that an answer can have. Within /v1, headers, fields and problem types \
-are only added: clients ignore those that they do not know. A path or method that is not described here is answered 404 \
-route-unknown or 405 method-not-allowed.";
+Errors are application/problem+json (RFC 9457). The type names the problem for programs, the header Link leads to a \
+page that says what to do, and x-problem-types lists the types that an answer can have. Within /v1, headers, fields \
+and problem types are only added: clients ignore those that they do not know. A path or method that is not described \
+here is answered 404 route-unknown or 405 method-not-allowed.";
 
 const TAGS: [(&str, &str); 6] = [
     ("messages", "Send and receive single messages."),

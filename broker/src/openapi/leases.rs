@@ -52,16 +52,18 @@ pub fn release() -> Operation {
         "release",
         TAG,
         "Release a message",
-        "The message is ready again in its old place, after the given delay or, without one, after the channel's back-off.",
+        "The message is ready again in its old place, after the given delay or, without one, after the channel's \
+         back-off.",
     );
     let operation = operation
         .parameter(parameters::query(
             "delay",
-            "Seconds until the message is ready again; the channel's limits.maxDelaySeconds is the maximum. Without it, the \
-             channel's back-off.",
+            "Seconds until the message is ready again; the channel's limits.maxDelaySeconds is the maximum. Without \
+             it, the channel's back-off.",
             schemas::whole(0, DELAY_SECONDS_MAX),
         ))
-        .parameter(parameters::query("uncounted", "true: this delivery does not count towards maxDeliveries.", schemas::flag()));
+        .parameter(parameters::query("uncounted", "true: this delivery does not count towards \
+                                                   maxDeliveries.", schemas::flag()));
     done(operation, "The message is released.", &[P::ParameterMalformed, P::MessageSettled])
 }
 

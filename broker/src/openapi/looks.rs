@@ -24,9 +24,9 @@ pub fn peek() -> Operation {
     let operation = operation
         .parameter(parameters::query(
             "state",
-            "The state of the messages; default ready. dead-letters lists the dead letters of the channel, also those in its \
-             dead-letter channel, and the dead letters of other channels that are stored in it; an answer may have no message \
-             and still a next.",
+            "The state of the messages; default ready. dead-letters lists the dead letters of the channel, also those \
+             in its dead-letter channel, and the dead letters of other channels that are stored in it; an answer may \
+             have no message and still a next.",
             schemas::one_of(&["ready", "leased", "delayed", "dead", "dead-letters"]),
         ))
         .parameter(parameters::query(

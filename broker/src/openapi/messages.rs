@@ -24,9 +24,9 @@ pub fn push() -> Operation {
         "push",
         TAG,
         "Send a message to an address",
-        "The body is the message's content; the broker stores it byte for byte with its Content-Type and does not interpret \
-         it. Headers `ce-*`, `Meta-*` and those in the channel's keepHeaders are kept with it: at most 64 kept headers, and \
-         2 KiB in all. The request takes no query parameters.",
+        "The body is the message's content; the broker stores it byte for byte with its Content-Type and does not \
+         interpret it. Headers `ce-*`, `Meta-*` and those in the channel's keepHeaders are kept with it: at most 64 \
+         kept headers, and 2 KiB in all. The request takes no query parameters.",
     );
     let body = RequestBodyBuilder::new()
         .description(Some("The content, of any media type."))
@@ -78,10 +78,11 @@ pub fn pull() -> Operation {
         "pull",
         TAG,
         "Receive a message from an address, or a stream of messages",
-        "Leases the next message to the caller: no other receiver gets it until the lease ends, and it is gone once the \
-         lease is settled (DELETE of the path in Location). With `Accept: text/event-stream` the answer is a stream of \
-         Server-Sent Events with at most `in_flight` unsettled messages; a stream takes only the parameters lease and \
-         in_flight, and neither Acknowledge nor Receive-Attempt-Id. A request without that Accept does not take in_flight.",
+        "Leases the next message to the caller: no other receiver gets it until the lease ends, and it is gone once \
+         the lease is settled (DELETE of the path in Location). With `Accept: text/event-stream` the answer is a \
+         stream of Server-Sent Events with at most `in_flight` unsettled messages; a stream takes only the parameters \
+         lease and in_flight, and neither Acknowledge nor Receive-Attempt-Id. A request without that Accept does not \
+         take in_flight.",
     );
     let in_flight = parameters::query(
         "in_flight",
@@ -106,7 +107,8 @@ pub fn receive() -> Operation {
         "receive",
         TAG,
         "Receive a message from an address, by POST",
-        "The same as GET of /v1/messages/, for clients and proxies that cache or repeat a GET. The request has no body.",
+        "The same as GET of /v1/messages/, for clients and proxies that cache or repeat a GET. The request has no \
+         body.",
     );
     let delivered = delivered().content("application/octet-stream", bytes()).content("*/*", anything());
     answered(with_parameters(operation, parameters::of_a_pull()), delivered)
@@ -126,8 +128,9 @@ pub(super) fn counted(id: &str, tag: &str) -> Operation {
 
 fn delivered() -> ResponseBuilder {
     let response = answers::of_a_stranger(answers::of_a_pull(
-        "A message: the body is its content, with the sender's Content-Type (absent if the sender sent none) and the kept \
-         headers. A stream has no headers that begin with Message or Lease; an answer with ack=auto has none of the lease.",
+        "A message: the body is its content, with the sender's Content-Type (absent if the sender sent none) and the \
+         kept headers. A stream has no headers that begin with Message or Lease; an answer with ack=auto has none of \
+         the lease.",
     ));
     response
         .header("Message-Id", optional("The message's id: unique, but not an order.", schemas::uuid()))

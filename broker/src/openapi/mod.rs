@@ -1,5 +1,5 @@
-//! The HTTP contract of the data port as OpenAPI 3.1: one function for each operation, which `http/router.rs` names beside
-//! the handler that it describes.
+//! The HTTP contract of the data port as OpenAPI 3.1: one function for each operation, which `http/router.rs` names
+//! beside the handler that it describes.
 //!
 //! The schemas of bodies are derived from the types of `restante_wire`. Status codes and `Retry-After` come from
 //! `http/error.rs`, by the problem types that an operation lists.

@@ -37,13 +37,14 @@ pub(super) fn of_a_push() -> Vec<Parameter> {
     vec![
         header(
             "Idempotency-Key",
-            "A repeat with the same key is not stored again. A structured-field string (RFC 9651), with or without quotes.",
+            "A repeat with the same key is not stored again. A structured-field string (RFC 9651), with or without \
+             quotes.",
             schemas::key(),
         ),
         header(
             "Message-Group",
-            "The message group, of which at most one message is leased at a time. A structured-field string, with or without \
-             quotes.",
+            "The message group, of which at most one message is leased at a time. A structured-field string, with or \
+             without quotes.",
             schemas::group(),
         ),
         header(
@@ -89,8 +90,8 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
     vec![
         query(
             "wait",
-            "Seconds to wait for a message; lowered to the channel's maxWaitSeconds. Default: the wait of Prefer, else the \
-             channel's waitSeconds.",
+            "Seconds to wait for a message; lowered to the channel's maxWaitSeconds. Default: the wait of Prefer, else \
+             the channel's waitSeconds.",
             schemas::lowered_seconds(0),
         ),
         lease(),
@@ -102,20 +103,21 @@ pub(super) fn of_a_pull() -> Vec<Parameter> {
         ),
         header(
             "Restante-Settle",
-            "yes: confirms ack=auto. A GET with ack=auto and without Authorization needs it, because a page cannot make a \
-             browser send this header without permission. Without ack=auto it is rejected.",
+            "yes: confirms ack=auto. A GET with ack=auto and without Authorization needs it, because a page cannot \
+             make a browser send this header without permission. Without ack=auto it is rejected.",
             schemas::one_of(&["yes"]),
         ),
         header("Prefer", "wait=N: the wait in seconds if the query has none (RFC 7240).", schemas::text()),
         header(
             "Acknowledge",
-            "Leases to settle, durably, before the wait begins: 1 to 64 tokens or values of Location, separated by commas.",
+            "Leases to settle, durably, before the wait begins: 1 to 64 tokens or values of Location, separated by \
+             commas.",
             schemas::leases(),
         ),
         header(
             "Receive-Attempt-Id",
-            "A repeat of a pull with the same id gets the same messages and leases, if it has the same max and lease. A \
-             structured-field string, with or without quotes.",
+            "A repeat of a pull with the same id gets the same messages and leases, if it has the same max and lease. \
+             A structured-field string, with or without quotes.",
             schemas::key(),
         ),
     ]

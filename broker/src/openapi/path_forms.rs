@@ -1,8 +1,8 @@
-//! Path parameters. A path parameter of OpenAPI cannot contain a slash, but addresses do: so an address is described for two
-//! and for three segments.
+//! Path parameters. A path parameter of OpenAPI cannot contain a slash, but addresses do: so an address is described
+//! for two and for three segments.
 //!
-//! Every channel has an address of two segments by default; the end of a link usually has three. Addresses with more segments
-//! are served as well, and `x-address` says so at each operation.
+//! Every channel has an address of two segments by default; the end of a link usually has three. Addresses with more
+//! segments are served as well, and `x-address` says so at each operation.
 
 use restante_wire::{address::RELATIVE_ADDRESS_BYTES_MAX, channel::NAME_BYTES_MAX};
 use serde_json::json;

@@ -36,7 +36,8 @@ pub(super) const ADDRESS: [ProblemType; 4] = [
 pub(super) const BODY: [ProblemType; 4] =
     [ProblemType::BodyIncomplete, ProblemType::BodyMalformed, ProblemType::BodyTimeout, ProblemType::Busy];
 
-/// The problems of every operation that takes no body. With chunked encoding, only the end of the body shows that it is empty.
+/// The problems of every operation that takes no body. With chunked encoding, only the end of the body shows that it is
+/// empty.
 pub(super) const NO_BODY: [ProblemType; 3] =
     [ProblemType::BodyUnexpected, ProblemType::BodyIncomplete, ProblemType::BodyTimeout];
 

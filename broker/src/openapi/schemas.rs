@@ -57,8 +57,8 @@ pub(super) fn leases() -> Object {
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
 }
 
-/// A Server-Sent Event with a message. OpenAPI 3.1 has no field for the events of a stream, and tools use the schema of the
-/// media type for each event; OpenAPI 3.2 has `itemSchema`.
+/// A Server-Sent Event with a message. OpenAPI 3.1 has no field for the events of a stream, and tools use the schema of
+/// the media type for each event; OpenAPI 3.2 has `itemSchema`.
 pub(super) fn event() -> Object {
     let item = Ref::from_schema_name(DeliveredItem::name());
     // utoipa's Object has no field `contentSchema`.
@@ -96,8 +96,8 @@ pub(super) fn one_of(words: &[&str]) -> Object {
         .build()
 }
 
-/// An idempotency key or attempt id without quotes: visible ASCII, and no quote at the start, which would make it a structured
-/// field.
+/// An idempotency key or attempt id without quotes: visible ASCII, and no quote at the start, which would make it a
+/// structured field.
 pub(super) fn key() -> Object {
     visible(KEY_CHARACTERS_MAX, r"^[!#-~][!-~]*$")
 }

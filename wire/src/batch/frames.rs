@@ -1,11 +1,11 @@
 //! The compact framing of a batch: `application/vnd.restante.batch`.
 //!
-//! Frames follow each other without anything between them, and each is one message. All numbers are unsigned and
-//! big-endian, as RFC 1700 has them.
+//! Each frame is one message, and frames follow each other without separators. All numbers are unsigned and big-endian
+//! (RFC 1700).
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0–4 | length of what follows, `u32` |
+//! | 0–4 | length of the rest of the frame, `u32` |
 //! | 4–8 | length of the head, `u32` |
 //! | 8–8+head | the head: the item's JSON object without `content` and `content64`, in UTF-8 |
 //! | to the end | the content, byte for byte |
@@ -18,53 +18,53 @@ use crate::json::{self, Fault};
 /// The media type of framed batches.
 pub const FRAMES_CONTENT_TYPE: &str = "application/vnd.restante.batch";
 
-/// Why bytes are no frames.
+/// Why bytes are not valid frames.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FramesError {
     /// The bytes end in the middle of a frame.
     #[error("frame {frame} is incomplete: its length is {length} bytes, but {left} follow")]
     Truncated {
-        /// Its number, from 0.
+        /// The number of the frame, from 0.
         frame: usize,
-        /// What its length field says.
+        /// The value of its length field.
         length: usize,
-        /// How many bytes there are.
+        /// The bytes after the length field.
         left: usize,
     },
-    /// A length field that ends early.
+    /// The bytes end in the middle of a length field.
     #[error("the {left} bytes after frame {frame} are too few for the length field of another frame")]
     NoLength {
-        /// The number of the frame before, from 0.
+        /// The number of the last complete frame, from 0.
         frame: usize,
-        /// How many bytes there are.
+        /// The bytes after that frame.
         left: usize,
     },
-    /// A head that is longer than its frame.
+    /// The head is longer than its frame.
     #[error(
         "the head of frame {frame} is incomplete: its length is {length} bytes, but the frame has {left}"
     )]
     HeadTooLong {
-        /// Its number, from 0.
+        /// The number of the frame, from 0.
         frame: usize,
-        /// What its length field says.
+        /// The value of the head's length field.
         length: usize,
-        /// How many bytes there are.
+        /// The bytes of the frame after that field.
         left: usize,
     },
-    /// A head that is not the JSON that it should be.
+    /// The head is not valid JSON of an item.
     #[error("the head of frame {frame} is malformed: {reason}")]
     Head {
-        /// Its number, from 0.
+        /// The number of the frame, from 0.
         frame: usize,
-        /// What is wrong.
+        /// The error in the head.
         reason: Fault,
     },
-    /// More frames than a batch may have.
+    /// There are more than [`BATCH_ITEMS_MAX`] frames.
     #[error("the batch exceeds the limit of {BATCH_ITEMS_MAX} frames")]
     TooMany,
 }
 
-/// Appends a frame.
+/// Appends a frame to a body.
 pub fn encode_frame(head: &impl Serialize, content: &[u8], to: &mut Vec<u8>) {
     let start = to.len();
     to.extend([0; 8]);
@@ -76,16 +76,16 @@ pub fn encode_frame(head: &impl Serialize, content: &[u8], to: &mut Vec<u8>) {
     to[start + 4..start + 8].copy_from_slice(&(head as u32).to_be_bytes());
 }
 
-/// One frame.
+/// One frame of a batch, split but not parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The head, JSON if it is in order.
+    /// The head, which should be JSON.
     pub head: &'a [u8],
-    /// The content.
+    /// The content of the message.
     pub content: &'a [u8],
 }
 
-/// All frames, their heads not read yet.
+/// Splits a body into frames, without parsing their heads.
 pub fn split_frames(mut bytes: &[u8]) -> Result<Vec<Frame<'_>>, FramesError> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -113,7 +113,7 @@ pub fn split_frames(mut bytes: &[u8]) -> Result<Vec<Frame<'_>>, FramesError> {
     Ok(frames)
 }
 
-/// The heads and contents of all frames, if every head is in order.
+/// Parses a body into heads and contents. Fails if any head is invalid.
 pub fn decode_frames<Head: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<(Head, &[u8])>, FramesError> {
     let frames = split_frames(bytes)?.into_iter().enumerate();
     let read = frames.map(|(frame, Frame { head, content })| {

@@ -1,4 +1,4 @@
-//! Kept headers in an item: by name, each once.
+//! Reading the kept headers of an item: an object whose names must be unique.
 
 use std::{collections::btree_map::Entry, fmt};
 
@@ -12,10 +12,11 @@ use super::{
     item::{HeaderValues, Headers},
 };
 
-/// Far more names and values than a message may keep: more of them are not read to their end.
+/// The limit of names and of values that are read, far more than a message may keep. Reading stops there, because it
+/// takes memory.
 const READ_MAX: usize = BATCH_ITEMS_MAX;
 
-/// The headers of an item. A name that comes a second time would take the first one's place.
+/// Reads the headers of an item. A repeated name is an error; a map would silently replace the first value.
 pub(super) fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
     struct ByName;
 
@@ -36,7 +37,7 @@ pub(super) fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<He
                     Entry::Vacant(vacant) => {
                         vacant.insert(map.next_value()?);
                     }
-                    // In the words of serde's own `duplicate_field`, which takes static names alone.
+                    // The text of serde's `duplicate_field`, which accepts only static names.
                     Entry::Occupied(known) => {
                         return Err(A::Error::custom(format_args!("duplicate field `{}`", known.key())));
                     }

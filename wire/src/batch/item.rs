@@ -32,8 +32,8 @@ impl HeaderValues {
     }
 }
 
-/// The content of a message, byte for byte. In JSON it is `"content": "…"` if it is UTF-8, else `"content64": "…"` (RFC 4648
-/// section 4, with padding).
+/// The content of a message, byte for byte. In JSON it is `"content": "…"` if it is UTF-8, else `"content64": "…"` (RFC
+/// 4648 section 4, with padding).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content(pub Vec<u8>);
 
@@ -123,7 +123,8 @@ pub struct DeliveredHead {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, HeaderValues>))]
     pub headers: Headers,
-    /// `Message-Id`. Absent only from a peek at a dead letter whose record cannot be read, if nothing else tells the id.
+    /// `Message-Id`. Absent only from a peek at a dead letter whose record cannot be read, if nothing else tells the
+    /// id.
     #[cfg_attr(feature = "schema", schema(format = Uuid))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,

@@ -1,4 +1,4 @@
-//! Reading a batch of items: what is wrong with one of them is no fault of the others.
+//! Reading a batch of items. An error in one item does not affect the others.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use super::{BATCH_ITEMS_MAX, Item};
 use crate::json::{self, Fault};
 
-/// The items of a batch, each with what is wrong with it.
+/// The items of a batch, each either valid or with its error.
 pub type ReadBatch = Vec<Result<Item, Fault>>;
 
-/// A batch whose items are known to be JSON, and nothing more: they are read one by one.
+/// A batch whose items are not parsed yet: they are parsed one by one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawBatch<'a> {
@@ -17,8 +17,8 @@ struct RawBatch<'a> {
     messages: Vec<&'a RawValue>,
 }
 
-/// Reads the body of `POST /v1/batches/{address}`. It fails as a whole when it is no JSON, has other fields than `messages`, or
-/// has more than [`BATCH_ITEMS_MAX`] items: then it is read no further than that.
+/// Reads the body of `POST /v1/batches/{address}`. Fails as a whole if the body is not JSON, has other fields than
+/// `messages`, or has more than [`BATCH_ITEMS_MAX`] items, where reading stops.
 pub fn read_batch(bytes: &[u8]) -> Result<ReadBatch, Fault> {
     let RawBatch { messages } = json::read(bytes)?;
     let items = messages.iter().enumerate().map(|(index, item)| {

@@ -1,4 +1,5 @@
-//! The schemas that are not derived: a content is one of two fields, and an item has the fields of its content and its head.
+//! The schemas that are not derived: a content is one of two fields, and an item has the fields of its content and its
+//! head.
 
 use std::borrow::Cow;
 
@@ -80,8 +81,8 @@ impl ToSchema for DeliveredItem {
     }
 }
 
-/// One object with the fields of a head and a content. utoipa would describe it with `allOf`, of which many client generators
-/// cannot make one class.
+/// One object with the fields of a head and a content. utoipa would describe it with `allOf`, of which many client
+/// generators cannot make one class.
 fn with_content(head: RefOr<Schema>, description: &str) -> RefOr<Schema> {
     let (RefOr::T(Schema::Object(mut item)), RefOr::T(Schema::Object(content))) = (head, Content::schema())
     else {

@@ -7,7 +7,8 @@ use crate::{Problem, json};
 /// The maximum number of leases in one request.
 pub const SETTLEMENTS_MAX: usize = super::BATCH_ITEMS_MAX;
 
-/// The body of `POST /v1/settlements`. A lease is given as its token or as the path in `Location`, also as an absolute URL.
+/// The body of `POST /v1/settlements`. A lease is given as its token or as the path in `Location`, also as an absolute
+/// URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

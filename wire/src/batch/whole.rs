@@ -1,5 +1,5 @@
-//! Whole numbers in JSON. To JSON Schema `5.0` is one (2020-12, section 6.1.1), and a sender whose language knows only
-//! floating-point numbers writes it so.
+//! Whole numbers in JSON. For JSON Schema `5.0` is a whole number (2020-12, section 6.1.1), and languages with only
+//! floating-point numbers write it like that.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A number of seconds, which may be absent.
+/// Reads an optional number of seconds.
 pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     deserializer.deserialize_any(Seconds)
 }
@@ -29,7 +29,7 @@ impl Visitor<'_> for Seconds {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Option<u32>, E> {
-        // Each u32 is a number of its own among the f64.
+        // An f64 represents every u32 exactly.
         if number.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&number) {
             return Err(E::invalid_value(Unexpected::Float(number), &self));
         }

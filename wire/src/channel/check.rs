@@ -1,4 +1,4 @@
-//! Whether a configuration is one that the broker can obey.
+//! Validation of a channel's configuration.
 
 use super::{
     Backoff, ChannelConfig, DeadLetter, Delivery, Limits,
@@ -10,22 +10,22 @@ use super::{
 };
 use crate::address::is_label;
 
-/// Why a configuration cannot be obeyed.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("channel {channel}: {field} {reason}")]
 pub struct ConfigError {
     /// `namespace/name` of the channel.
     pub channel: String,
-    /// The field, as it is written in JSON.
+    /// The path of the field in JSON.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with the field; the sentence continues after its name.
     pub reason: String,
 }
 
 type Checked = Result<(), (&'static str, String)>;
 
 impl ChannelConfig {
-    /// Checks every bound of this module. The CRD checks them too; the broker does not rely on who wrote to it.
+    /// Checks every bound of this module. The CRD checks them as well, but the broker does not rely on its callers.
     pub fn check(&self) -> Result<(), ConfigError> {
         [
             self.check_names(),

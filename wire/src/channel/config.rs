@@ -1,4 +1,4 @@
-//! What the broker needs to know of a channel.
+//! The configuration of a channel.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -10,118 +10,119 @@ use super::{
 };
 use crate::{Address, header::is_kept};
 
-/// Addresses that messages are sent to. Nearly every channel has one, which lies in its configuration: among very many channels
-/// each look elsewhere waits for the memory.
+/// The addresses to which messages are pushed. Nearly every channel has one, which is stored inline: with very many
+/// channels, each pointer to follow is a cache miss.
 pub type Destinations = SmallVec<[Address; 1]>;
 
-/// What the broker needs to know of a channel: a `MessageChannel` with every default filled in and every address made
-/// absolute.
+/// The configuration of a channel as the broker gets it: a `MessageChannel` with every default filled in and every
+/// address made absolute.
 ///
-/// Unknown fields are refused: a broker older than its operator must not claim to obey what it does not understand. A
-/// field that came after 0.1.0 has its default when it is absent, so that what 0.1.0 stored can be read.
+/// Unknown fields are rejected: a broker that is older than its operator must not accept a setting that it does not
+/// understand. A field added after 0.1.0 has a default, so that configurations stored by 0.1.0 can be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChannelConfig {
-    /// The channel's identity. Delete and re-create under the same name is another channel.
+    /// The channel's identity. A channel that is deleted and created again under the same name is another channel.
     pub uid: Uuid,
     /// The Kubernetes namespace.
     pub namespace: String,
-    /// The name in the namespace.
+    /// The channel's name in the namespace.
     pub name: String,
-    /// `metadata.generation` of the resource that this was made from.
+    /// `metadata.generation` of the resource that this configuration was compiled from.
     pub generation: i64,
-    /// Where messages to this channel are sent; at least one, all in the channel's namespace.
+    /// The addresses to which messages are pushed: at least one, all in the channel's namespace.
     pub destinations: Destinations,
     /// Whether other channels may have the same destinations: each message is stored in all of them or in none.
     #[serde(default)]
     pub shared_destination: bool,
-    /// Where messages of this channel are asked for; in the channel's namespace.
+    /// The address from which messages are pulled, in the channel's namespace.
     pub source: Address,
-    /// Whether pulls are answered as if the channel were empty. Pushes are stored, leases and the messages' time go on.
+    /// Whether pulls are answered as if the channel were empty. Pushes are stored, and leases and times to live
+    /// continue.
     #[serde(default)]
     pub paused: bool,
-    /// Whether the channel drains before it is deleted: pushes are refused for ever, pulls and settles go on.
+    /// Whether the channel drains before it is deleted: pushes are refused for good, pulls and settles continue.
     #[serde(default)]
     pub closing: bool,
-    /// How messages are handed out.
+    /// How messages are delivered.
     pub delivery: Delivery,
-    /// Where messages go that nobody settles.
+    /// What happens to dead letters.
     #[serde(default)]
     pub dead_letter: DeadLetter,
-    /// What the channel holds at the most.
+    /// The limits of the channel and its messages.
     pub limits: Limits,
-    /// What becomes of a message whose time is over.
+    /// What happens to an expired message.
     #[serde(default)]
     pub expired: Expired,
-    /// What becomes of a push when the channel is full.
+    /// What happens to a push when the channel is full.
     #[serde(default)]
     pub when_full: WhenFull,
     /// How long after its answer a push is recognised by its idempotency key, in seconds; 0 means never.
     pub deduplication_window_seconds: u32,
-    /// What a 201 promises.
+    /// The durability of a message whose push is answered 201.
     #[serde(default)]
     pub durability: Durability,
-    /// Request headers that are kept with messages besides the standard ones. Absent when there are none, so that a channel
-    /// of before has the revision that it had.
+    /// Request headers that are kept with messages in addition to the standard ones. Not serialized if empty, so that
+    /// the revision of a channel from before this field stays the same.
     #[serde(default, skip_serializing_if = "KeepHeaders::is_empty")]
     pub keep_headers: KeepHeaders,
     /// Who may use the channel.
     pub access: Access,
 }
 
-/// How messages are handed out.
+/// How messages are delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Delivery {
-    /// The predetermined time period: how long a pull that names no wait is held, in seconds.
+    /// The default wait of a pull, in seconds (the claim's predetermined time period).
     pub wait_seconds: u32,
-    /// The longest wait, in seconds; a pull that asks for more gets this.
+    /// The maximum wait, in seconds; a pull with a longer wait gets this one.
     pub max_wait_seconds: u32,
-    /// How long a message is the receiver's when the pull names no lease, in seconds.
+    /// The default lease duration, in seconds.
     pub lease_seconds: u32,
-    /// The longest lease, in seconds; a pull or renewal that asks for more gets this.
+    /// The maximum lease duration, in seconds; a pull or renewal with a longer one gets this one.
     pub max_lease_seconds: u32,
-    /// After how many deliveries that ended without a settle a message is a dead letter.
+    /// The number of deliveries without a settle after which a message becomes a dead letter.
     #[serde(default = "max_deliveries")]
     pub max_deliveries: u32,
-    /// The pause before a message that was given back is handed out again.
+    /// The pause after a release before the message is ready again.
     #[serde(default)]
     pub backoff: Backoff,
-    /// In which order.
+    /// The order of delivery.
     #[serde(default)]
     pub order: Order,
 }
 
-/// Where messages go that nobody settles.
+/// What happens to dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeadLetter {
-    /// The name of another channel of the namespace that takes them. Without one, or while that one does not exist, they
-    /// stay in their channel, dead.
+    /// The name of the dead-letter channel, in the same namespace. Without one, or while it does not exist, dead
+    /// letters stay in their own channel in the state dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// How long they stay in their channel, in seconds; 0 means for ever.
+    /// How long dead letters stay in their own channel, in seconds; 0 means no limit.
     #[serde(default)]
     pub ttl_seconds: u32,
 }
 
-/// What a channel holds at the most.
+/// The limits of a channel and its messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Messages, whatever their state.
+    /// The maximum number of messages, in any state.
     pub messages: u64,
-    /// Bytes of their contents and kept headers.
+    /// The maximum size of all contents and kept headers, in bytes.
     pub bytes: u64,
-    /// Bytes of one message's content.
+    /// The maximum size of one message's content, in bytes.
     pub message_bytes: u64,
-    /// How long a message is kept that says nothing of it, in seconds, and the longest that one may say; 0 means for ever.
+    /// The default and maximum time to live of a message, in seconds; 0 means no limit.
     #[serde(default = "ttl_seconds")]
     pub ttl_seconds: u32,
-    /// The longest delay that a message may ask for, in seconds.
+    /// The maximum delay of a message, in seconds.
     #[serde(default = "max_delay_seconds")]
     pub max_delay_seconds: u32,
-    /// Pushes a second, with bursts of as many; 0 means any number.
+    /// The maximum number of pushes per second, with bursts of the same size; 0 means no limit.
     #[serde(default)]
     pub pushes_per_second: u32,
 }
@@ -130,7 +131,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Access {
-    /// Whether anyone who reaches the broker may. Always true until the broker checks credentials.
+    /// Whether everyone who reaches the broker may use the channel. Always true until the broker checks credentials.
     pub anonymous: bool,
 }
 
@@ -163,14 +164,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long a message is kept that says nothing of it, in milliseconds; for ever, if it is not said.
+    /// The default time to live of a message, in milliseconds; `None` means no limit.
     pub fn ttl_ms(&self) -> Option<u64> {
         (self.ttl_seconds > 0).then(|| u64::from(self.ttl_seconds) * 1000)
     }
 }
 
 impl ChannelConfig {
-    /// An open channel with every default, both of whose sides are at `address`.
+    /// A channel with every default, whose destination and source are both `address`.
     pub fn new(uid: Uuid, namespace: &str, name: &str, address: Address) -> Self {
         Self {
             uid,
@@ -187,7 +188,8 @@ impl ChannelConfig {
             limits: Limits::default(),
             expired: Expired::default(),
             when_full: WhenFull::default(),
-            // Longer than any sender should repeat one push; short enough that the keys of a busy channel fit in memory.
+            // Longer than any sender should repeat a push, and short enough that the keys of a busy channel fit in
+            // memory.
             deduplication_window_seconds: 300,
             durability: Durability::default(),
             keep_headers: KeepHeaders::default(),
@@ -210,7 +212,7 @@ fn max_deliveries() -> u32 {
     10
 }
 
-/// Two weeks: longer than any holiday, as the longest retention of SQS.
+/// Two weeks: longer than any holiday, and the maximum retention of SQS.
 fn ttl_seconds() -> u32 {
     1_209_600
 }

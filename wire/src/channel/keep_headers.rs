@@ -1,31 +1,31 @@
-//! Which request headers a channel keeps with its messages besides the standard ones.
+//! The request headers that a channel keeps with its messages in addition to the standard ones.
 
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{KEEP_HEADER_BYTES_MAX, KEEP_HEADERS_MAX};
 
-/// Headers that no channel keeps. Handed back, each would be taken for something that the answer itself says, or would let
-/// a sender reach past the broker: into the receiver's proxy, browser or credentials.
+/// Headers that no channel keeps. In an answer, each would be mistaken for a header of the broker, or would let a
+/// sender control the receiver's proxy, browser or credentials.
 pub const NEVER_KEPT: &[&str] = &[
-    // Of one connection (RFC 9110 section 7.6.1).
+    // Headers of one connection (RFC 9110 section 7.6.1).
     "connection",
     "keep-alive",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
-    // Credentials: a receiver must not learn the sender's, and a browser must not be given any.
+    // Credentials: a receiver must not learn those of the sender, and a browser must not accept any.
     "authorization",
     "authentication-info",
     "cookie",
     "set-cookie",
     "www-authenticate",
-    // The way that a request took: the answer takes another, and proxies trust what they say themselves.
+    // The route of a request: the answer takes another route, and proxies trust these headers as their own.
     "host",
     "forwarded",
     "via",
     "x-real-ip",
-    // Length, form and age of an answer.
+    // The length, form and age of an answer.
     "age",
     "content-length",
     "content-location",
@@ -37,7 +37,7 @@ pub const NEVER_KEPT: &[&str] = &[
     "last-modified",
     "range",
     "vary",
-    // What a client, a cache or a browser does by an answer.
+    // Headers that make a client, a cache or a browser do something.
     "allow",
     "alt-svc",
     "cache-control",
@@ -56,7 +56,7 @@ pub const NEVER_KEPT: &[&str] = &[
     "sourcemap",
     "strict-transport-security",
     "user-agent",
-    // The broker's own.
+    // Headers of the broker's contract.
     "prefer",
     "preference-applied",
     "last-event-id",
@@ -64,21 +64,21 @@ pub const NEVER_KEPT: &[&str] = &[
 
 /// Beginnings of further headers that no channel keeps.
 pub const NEVER_KEPT_PREFIXES: &[&str] = &[
-    // The broker's own.
+    // Headers of the broker's contract.
     "acknowledge",
     "idempotency-",
     "lease-",
     "message-",
     "receive-attempt-",
     "restante-",
-    // Negotiation and conditions of one request.
+    // Content negotiation and conditions of one request.
     "accept",
     "if-",
-    // Credentials for proxies, and the way that a request took.
+    // Credentials for proxies, and the route of a request.
     "proxy-",
     "x-forwarded-",
     "x-original-",
-    // What browsers obey.
+    // Security policies of browsers.
     "access-control-",
     "content-security-policy",
     "cross-origin-",
@@ -87,13 +87,14 @@ pub const NEVER_KEPT_PREFIXES: &[&str] = &[
     "sec-",
     "x-content-type-options",
     "x-frame-options",
-    // What proxies obey: nginx sends a client whatever file an answer's X-Accel-Redirect names.
+    // Commands to proxies: nginx sends the client any file that an answer's X-Accel-Redirect names.
     "x-accel-",
     "x-lighttpd-",
     "x-sendfile",
 ];
 
-/// The names, or beginnings of names followed by `*`, of request headers that a channel keeps besides the standard ones.
+/// The request headers that a channel keeps in addition to the standard ones: names, or beginnings of names followed by
+/// `*`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeepHeaders(Box<[Box<str>]>);
@@ -112,7 +113,7 @@ impl KeepHeaders {
         })
     }
 
-    /// What is wrong with the patterns.
+    /// Checks the patterns; the error continues after the field's name.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.0.len() > KEEP_HEADERS_MAX {
             return Err(format!(
@@ -126,8 +127,8 @@ impl KeepHeaders {
             }
             if !is_pattern(pattern) {
                 return Err(format!(
-                    "has the invalid entry {pattern:?}; use a header name in lower case, or its beginning and *, of at most \
-                     {KEEP_HEADER_BYTES_MAX} characters"
+                    "has the invalid entry {pattern:?}; use a header name in lower case, or its beginning and *, of at \
+                     most {KEEP_HEADER_BYTES_MAX} characters"
                 ));
             }
             if let Some(never) = never_kept_by(pattern) {
@@ -151,7 +152,7 @@ pub fn may_be_kept(name: &str) -> bool {
     !NEVER_KEPT.contains(&name) && !NEVER_KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a text is a header name in lower case, or the beginning of one and `*`.
+/// Whether a text is a header name in lower case, or the beginning of one followed by `*`.
 fn is_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -162,7 +163,7 @@ fn is_pattern(text: &str) -> bool {
         && (name.len() < text.len() || name.as_bytes().last().is_some_and(is_alphanumeric))
 }
 
-/// The header, or the beginning of headers, that is never kept and that a pattern covers.
+/// The entry of [`NEVER_KEPT`] or [`NEVER_KEPT_PREFIXES`] that a pattern covers.
 fn never_kept_by(pattern: &str) -> Option<&'static str> {
     let covers = |never: &str| match pattern.strip_suffix('*') {
         Some(prefix) => never.starts_with(prefix),

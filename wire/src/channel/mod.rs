@@ -1,4 +1,4 @@
-//! A channel as the broker is told of it, and as it tells of itself.
+//! The configuration of a channel, which the broker receives, and its counts, which the broker reports.
 
 mod bounds;
 mod check;

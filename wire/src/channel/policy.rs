@@ -1,56 +1,57 @@
-//! Words of a channel's configuration.
+//! The policies of a channel's configuration.
 
 use serde::{Deserialize, Serialize};
 
-/// In which order messages are handed out.
+/// The order in which messages are delivered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
-    /// The ready message that was stored first is next; any number are leased at once.
+    /// The oldest ready message is next; any number of messages can be leased at once.
     #[default]
     Fifo,
-    /// The whole channel is one group: one message is leased at a time, and the next follows when it is gone.
+    /// The whole channel is one message group: one message is leased at a time, and the next one follows when it is
+    /// gone.
     Strict,
 }
 
-/// What becomes of a message whose time is over.
+/// What happens to an expired message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expired {
-    /// It goes.
+    /// The message is removed.
     #[default]
     Drop,
-    /// It becomes a dead letter.
+    /// The message becomes a dead letter.
     DeadLetter,
 }
 
-/// What becomes of a push when the channel is full.
+/// What happens to a push when the channel is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhenFull {
-    /// It is refused.
+    /// The push is refused.
     #[default]
     Reject,
-    /// The ready messages that were stored first make room for it: never a leased, delayed or dead one.
+    /// The oldest ready messages are dropped to make room, never a leased, delayed or dead one.
     DropOldest,
 }
 
-/// How the pause grows before a message that was given back is handed out again.
+/// How the back-off grows with the number of deliveries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackoffPolicy {
-    /// It doubles with each delivery.
+    /// The pause doubles with each delivery.
     #[default]
     Exponential,
-    /// It stays as it is.
+    /// The pause is always the same.
     Constant,
 }
 
-/// The pause before a message that was given back is handed out again, in seconds.
+/// The pause after a release before the message is ready again, in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Backoff {
-    /// How it grows.
+    /// How the pause grows.
     pub policy: BackoffPolicy,
-    /// The pause after the first delivery; 0 means none, ever.
+    /// The pause after the first delivery; 0 means that there is never a pause.
     pub initial_seconds: u32,
-    /// The longest pause.
+    /// The maximum pause.
     pub max_seconds: u32,
 }
 
@@ -61,7 +62,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The pause after a message was delivered so often, in seconds. None before the first: such a hand-out did not count.
+    /// The pause after this number of deliveries, in seconds. It is 0 for no deliveries: such a delivery did not count.
     pub fn seconds(&self, deliveries: u32) -> u32 {
         let factor = match self.policy {
             _ if deliveries == 0 => 0,
@@ -72,7 +73,7 @@ impl Backoff {
     }
 }
 
-/// What a 201 promises, in the header `Message-Durability`.
+/// The durability of a stored message, in the header `Message-Durability`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
     /// On disk: `fdatasync` returned before the answer was sent.
@@ -83,7 +84,7 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// The word in the header.
+    /// The value in the header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fsync => "fsync",

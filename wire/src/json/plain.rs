@@ -1,12 +1,12 @@
-//! serde's errors in plain words. serde has no other form for them than text, and that text names Rust's types; its forms
-//! are those of the provided methods of `serde::de::Error`, and the tests below fail when one of them changes.
+//! Translates serde's errors into plain words. serde errors are only text, and that text names Rust types. Its forms
+//! come from the provided methods of `serde::de::Error`; the tests below fail if one of them changes.
 
 use serde_json::error::Category;
 
 use super::{Fault, TOO_MANY};
 use crate::near::did_you_mean;
 
-/// What serde calls what it expected.
+/// serde's names of expected types, and the terms of JSON for them.
 const EXPECTED: [(&str, &str); 13] = [
     ("string", "a string"),
     ("str", "a string"),
@@ -23,14 +23,14 @@ const EXPECTED: [(&str, &str); 13] = [
     ("a formatted UUID string", "a UUID"),
 ];
 
-/// The fault at a path of `serde_path_to_error`.
+/// The error at a path of `serde_path_to_error`.
 pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
     let path = if path == "." { "" } else { path };
     let text = error.to_string();
     if error.classify() != Category::Data {
         return Fault::new(path.trim_end_matches(".?"), format!("is malformed: {text}"));
     }
-    // The path says where; a column of a text that a program made says nothing to anybody.
+    // The path says where the error is. Line and column of a generated document help nobody.
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     if text == TOO_MANY {
         return Fault { is_too_many: true, ..Fault::new(path, TOO_MANY) };
@@ -63,9 +63,9 @@ pub(super) fn fault(path: &str, error: &serde_json::Error) -> Fault {
     }
 }
 
-/// What stands between backticks at the beginning, and what follows.
+/// The name between backticks at the start of the text, and the rest of the text.
 fn quoted(text: &str) -> Option<(String, &str)> {
-    // A name may have a backtick of its own; what serde puts behind it has a fixed form.
+    // The name can contain backticks, but the text that serde puts after it has a fixed form.
     let inner = text.strip_prefix('`')?;
     let end =
         inner.find("`, expected ").or_else(|| inner.find("`, there are no")).or_else(|| inner.rfind('`'))?;
@@ -89,7 +89,7 @@ fn expected(wanted: &str) -> &str {
     plain.unwrap_or(if wanted.starts_with("struct ") { "an object" } else { wanted })
 }
 
-/// What was there instead. A text is not told again: it may be long, and the path leads to it.
+/// The value that was found. Strings are not quoted: they may be long, and the path locates them.
 fn unexpected(found: &str) -> String {
     match found.split_once(' ') {
         Some(("string", _)) => "a string".into(),

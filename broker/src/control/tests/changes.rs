@@ -1,4 +1,4 @@
-//! What a client of the control port changes, and what it may not.
+//! Changes of the set of channels through the control port.
 
 use super::*;
 

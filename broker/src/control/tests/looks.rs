@@ -1,4 +1,4 @@
-//! What a client of the control port sees, and who sees nothing.
+//! Reading through the control port, and access without the token.
 
 use super::*;
 
@@ -33,7 +33,7 @@ async fn unknown_paths_and_wrong_methods_are_problems_too() {
 #[tokio::test]
 async fn counts_are_told_of_one_channel_an_orphan_or_all() {
     let port = Port::open();
-    // More than are asked for at a time.
+    // More than are requested at a time.
     let many: Vec<_> = (0..2500).map(|number| config(&format!("c{number}"))).collect();
     let _: StoreState = ok(port.sync(&many).await).await;
     lock(&port.told.messages).insert(1, 42);

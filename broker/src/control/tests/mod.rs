@@ -1,4 +1,4 @@
-//! The control port as its client meets it: over the router, with channels that only count.
+//! Tests of the control API through its router, with channels that only count.
 
 mod changes;
 mod looks;
@@ -34,7 +34,7 @@ use crate::{
 
 const TOKEN: &str = "a-token-that-nobody-guesses-at-all";
 
-/// Channels that know how many messages each number has, and what they were told.
+/// Channels with a fixed number of messages each, which record the calls that they get.
 #[derive(Clone, Default)]
 struct Counting(Arc<Told>);
 
@@ -46,7 +46,7 @@ struct Told {
     withdrawn: BlockingMutex<Vec<u32>>,
     works: BlockingMutex<u32>,
     gone: BlockingMutex<bool>,
-    /// Closing says that it began and waits until it may end.
+    /// Whether `close` signals that it began and waits until it may end.
     slow: BlockingMutex<bool>,
     began: Notify,
     may_end: Notify,
@@ -112,7 +112,7 @@ impl Channels for Counting {
     }
 }
 
-/// A control port on a store of its own.
+/// A control port with its own address store.
 struct Port {
     store: AddressStore,
     told: Arc<Told>,

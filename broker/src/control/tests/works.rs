@@ -1,4 +1,4 @@
-//! Redriving and purging, and a set that manifests rule.
+//! Redriving and purging, and channels that are managed by manifests.
 
 use restante_wire::{
     ProblemType,

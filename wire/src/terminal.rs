@@ -154,7 +154,7 @@ impl<W: Write> Write for Escaped<W> {
 mod tests {
     use super::*;
 
-    /// What a terminal obeys, reorders or hides, written down a second time.
+    /// A second, independent list of what a terminal executes, reorders or hides.
     fn is_hostile(letter: char) -> bool {
         letter.is_control()
             || matches!(u32::from(letter), 0x202a..=0x202e | 0x2066..=0x2069 | 0x200b..=0x200f | 0x61c)

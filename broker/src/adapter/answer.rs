@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header as standard};
 use restante_wire::{header, path};
 
-use super::{ascii, asked::Wait, item};
+use super::{ascii, item, pull_request::Wait};
 use crate::{
     clock::Clock,
     core::{Delivery, StoredMessage},

@@ -14,12 +14,11 @@ use restante_wire::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Adapter, Context, PullAdapter, address_in, answer,
-    asked::{PARAMETERS, PullRequest},
-    held::Held,
-    item,
+    Adapter, Context, PullAdapter, address_in, answer, item,
+    leased_messages::LeasedMessages,
     pieces::{self, Messages, Printer, Stopped},
     printing::Printing,
+    pull_request::{PARAMETERS, PullRequest},
     refusal, settle_by_get,
 };
 use crate::{
@@ -99,7 +98,7 @@ impl PullAdapter {
             clock: self.context.clock.clone(),
             leases: !request.auto,
             in_frames,
-            place: BatchPlace::Start,
+            position: Position::Start,
         };
         let printer = Printer::new(&self.context.cores, caller.answers());
         let body = pieces::body(printer, batch).await?;
@@ -109,7 +108,7 @@ impl PullAdapter {
     /// Adds ready messages to the batch, up to `max` messages and the size limit of a batch.
     async fn take_more(
         &self,
-        held: &mut Held,
+        held: &mut LeasedMessages,
         asked: &crate::core::Pull,
         max: usize,
     ) -> Result<(), HttpError> {
@@ -117,7 +116,7 @@ impl PullAdapter {
         let bytes = BATCH_BYTES_MAX.saturating_sub(held.bytes());
         let (number, back) = (self.channel.number, self.context.cores.clone());
         let more = self.context.cores.ask(number, asked, move |core, asked| {
-            core.pull_more(number, asked, left, bytes).map(|more| Held::new(back, more))
+            core.pull_more(number, asked, left, bytes).map(|more| LeasedMessages::new(back, more))
         });
         let more = more.await.map_err(|_| refusal::draining())?.map_err(|_| refusal::store_failed())?;
         held.extend(more.filled().await.map_err(|_| refusal::store_failed())?);
@@ -127,17 +126,17 @@ impl PullAdapter {
 
 /// The messages of one answer: frames, or one JSON object with an array.
 struct Batch {
-    held: Held,
+    held: LeasedMessages,
     clock: Clock,
     /// Whether the messages have leases; otherwise they are already settled.
     leases: bool,
     in_frames: bool,
-    place: BatchPlace,
+    position: Position,
 }
 
 /// The part of the JSON object that is printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BatchPlace {
+enum Position {
     Start,
     Between,
     End,
@@ -146,10 +145,10 @@ enum BatchPlace {
 impl Messages for Batch {
     async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
         let Some((delivery, leased)) = self.held.leaves() else {
-            let is_open = !self.in_frames && self.place == BatchPlace::Between;
+            let is_open = !self.in_frames && self.position == Position::Between;
             if is_open {
                 printer.put(b"]}");
-                self.place = BatchPlace::End;
+                self.position = Position::End;
             }
             return Ok(is_open);
         };
@@ -158,8 +157,8 @@ impl Messages for Batch {
         if self.in_frames {
             printer.start(Printing::frame(&head, body), leased);
         } else {
-            printer.put(if self.place == BatchPlace::Start { br#"{"messages":["# } else { b"," });
-            self.place = BatchPlace::Between;
+            printer.put(if self.position == Position::Start { br#"{"messages":["# } else { b"," });
+            self.position = Position::Between;
             printer.start(Printing::json(&head, body), leased);
         }
         Ok(true)

@@ -17,7 +17,7 @@ use restante_wire::{
     json::{self, Fault},
 };
 
-use super::{PushAdapter, aside, held::wait_for_all, refusal, said::Said};
+use super::{PushAdapter, aside, leased_messages::wait_for_all, properties::Properties, refusal};
 use crate::{
     core::{Content, Push, PushRefusal, Pushed},
     http::{Caller, HttpError, body::Announced, header::content_type, meaning, query::Query},
@@ -95,10 +95,10 @@ impl PushAdapter {
             );
             return Err(HttpError::new(ProblemType::MessageTooLarge, detail));
         }
-        let said = Said::in_item(&head)?;
+        let properties = Properties::in_item(&head)?;
         let headers = message::encode_kept(&self.kept_headers(head)?, |name| self.keeps(name))
             .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?;
-        self.prepared(address, said, Content { headers, body }, caller)
+        self.prepared(address, properties, Content { headers, body }, caller)
     }
 
     /// The kept headers in an item's fields.

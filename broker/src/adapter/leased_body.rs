@@ -14,13 +14,13 @@ use smallvec::SmallVec;
 use crate::{
     channel::Claim,
     core::Router,
-    http::undelivered::{self, Parcel},
+    http::undelivered::{self, SendGuard},
     shared::Taken,
 };
 
 /// Messages on their way to a receiver, with the memory that they take. If this is dropped before they were sent, they
 /// are released and take their old places.
-pub(super) struct Leased {
+pub(super) struct ReleaseGuard {
     cores: Router,
     claims: SmallVec<[(u32, Claim); 1]>,
     memory: SmallVec<[Taken; 1]>,
@@ -30,10 +30,10 @@ pub(super) struct Leased {
 pub(super) struct LeasedBody {
     content: Bytes,
     /// `None` once the connection has taken the content.
-    leased: Option<Box<Leased>>,
+    leased: Option<Box<ReleaseGuard>>,
 }
 
-impl Leased {
+impl ReleaseGuard {
     /// No messages yet.
     pub(super) fn new(cores: &Router) -> Self {
         Self { cores: cores.clone(), claims: SmallVec::new(), memory: SmallVec::new() }
@@ -57,13 +57,13 @@ impl Leased {
     }
 }
 
-impl Parcel for Leased {
+impl SendGuard for ReleaseGuard {
     fn sent(mut self: Box<Self>) {
         self.claims.clear();
     }
 }
 
-impl Drop for Leased {
+impl Drop for ReleaseGuard {
     fn drop(&mut self) {
         for (channel, claim) in self.claims.drain(..) {
             self.cores.tell(channel, move |core| core.return_unsent(channel, claim));
@@ -73,7 +73,7 @@ impl Drop for Leased {
 
 impl LeasedBody {
     /// A body of bytes that contain these messages.
-    pub(super) fn new(leased: Leased, content: Bytes) -> Self {
+    pub(super) fn new(leased: ReleaseGuard, content: Bytes) -> Self {
         Self { content, leased: Some(Box::new(leased)) }
     }
 }

@@ -31,7 +31,7 @@ use crate::{
 const MEMORY_WITHIN: Duration = Duration::from_secs(60);
 /// The maximum number of messages that one answer examines, including those that it does not show: they must be read to
 /// know that.
-const LOOKED_AT_MAX: usize = 10_000;
+const EXAMINED_MAX: usize = 10_000;
 /// The number of messages that a peek examines before it yields to other requests.
 const TURN: usize = 100;
 
@@ -42,23 +42,23 @@ pub(super) struct Span {
     pub(super) entry: Arc<ChannelEntry>,
     pub(super) state: State,
     /// Which of the messages the answer shows.
-    pub(super) which: Which,
+    pub(super) filter: Filter,
 }
 
 /// A filter for the messages of a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum Filter {
     All,
     /// All messages, as dead letters of this channel, `namespace/name`.
-    GivenUpBy(String),
+    AllAs(String),
     /// Dead letters of any other channel.
-    Letters,
+    DeadLetters,
     /// Dead letters of this other channel, `namespace/name`.
-    LettersOf(String),
+    DeadLettersOf(String),
 }
 
 /// The parameters of a peek.
-pub(super) struct Asked {
+pub(super) struct PeekRequest {
     /// Examined one after the other.
     pub(super) spans: Vec<Span>,
     /// The span and the sequence to begin at.
@@ -73,22 +73,22 @@ pub(super) struct Asked {
 struct Peek {
     context: Arc<Context>,
     answers: Share,
-    asked: Asked,
+    asked: PeekRequest,
     bytes: u64,
-    looked_at: usize,
-    place: Place,
+    examined: usize,
+    position: Position,
 }
 
 /// The part of the JSON object that is printed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     Start,
     Between,
     End,
 }
 
 /// The next step of a peek.
-enum Looked {
+enum Next {
     Message(Box<PeekedMessage>, StoredMessage, Box<DeliveredHead>),
     /// The answer ends, and there may be more messages for another request.
     More,
@@ -96,7 +96,7 @@ enum Looked {
 }
 
 /// The empty record that stands in for an unreadable one.
-fn nothing() -> StoredMessage {
+fn empty_record() -> StoredMessage {
     StoredMessage { id: Uuid::nil(), content: Content { headers: Bytes::new(), body: Bytes::new() } }
 }
 
@@ -104,15 +104,15 @@ fn nothing() -> StoredMessage {
 pub(super) async fn answer(
     context: &Arc<Context>,
     caller: &Caller,
-    asked: Asked,
+    asked: PeekRequest,
 ) -> Result<Response, HttpError> {
     let peek = Peek {
         context: context.clone(),
         answers: caller.answers().clone(),
         asked,
         bytes: BATCH_BYTES_MAX,
-        looked_at: 0,
-        place: Place::Start,
+        examined: 0,
+        position: Position::Start,
     };
     let printer = Printer::new(&context.cores, caller.answers());
     let body = pieces::body(printer, peek).await?;
@@ -125,11 +125,11 @@ pub(super) async fn answer(
 
 impl Peek {
     /// The next message that the answer shows.
-    async fn next(&mut self) -> Result<Looked, Stopped> {
+    async fn next(&mut self) -> Result<Next, Stopped> {
         loop {
-            let Some(span) = self.asked.spans.get(self.asked.from.0).cloned() else { return Ok(Looked::End) };
-            if self.asked.max == 0 || self.looked_at >= LOOKED_AT_MAX {
-                return Ok(Looked::More);
+            let Some(span) = self.asked.spans.get(self.asked.from.0).cloned() else { return Ok(Next::End) };
+            if self.asked.max == 0 || self.examined >= EXAMINED_MAX {
+                return Ok(Next::More);
             }
             let (mut seen, sequence) = match self.look(&span).await? {
                 PeekOutcome::Message(seen) => (seen, self.asked.from.1),
@@ -139,7 +139,7 @@ impl Peek {
                 }
                 PeekOutcome::TooLarge(sequence) => {
                     self.asked.from.1 = sequence;
-                    return Ok(Looked::More);
+                    return Ok(Next::More);
                 }
                 PeekOutcome::NoMemory => return Err(Stopped::Busy),
             };
@@ -147,8 +147,8 @@ impl Peek {
                 self.context.cores.content(span.entry.number, seen.sequence, None, &mut seen.content).await?;
             debug_assert!(seen.sequence >= sequence, "looks go on");
             self.asked.from.1 = seen.sequence + 1;
-            self.looked_at += 1;
-            if self.looked_at.is_multiple_of(TURN) {
+            self.examined += 1;
+            if self.examined.is_multiple_of(TURN) {
                 yield_now().await;
             }
             let (recorded, unread) = match read {
@@ -156,25 +156,25 @@ impl Peek {
                 // A leased or dead message keeps its state and is shown without content. Any other has become a dead
                 // letter by now.
                 ReadBack::Unreadable(unread) if matches!(span.state, State::Dead | State::Leased) => {
-                    (nothing(), Some(unread))
+                    (empty_record(), Some(unread))
                 }
                 ReadBack::Unreadable(_) => continue,
             };
-            if let Some(mut head) = span.told(&seen, &recorded, &self.context.clock) {
+            if let Some(mut head) = span.head(&seen, &recorded, &self.context.clock) {
                 if let Some(UnreadableMessage { id, why }) = unread {
                     head.id = id.map(|id| id.to_string()).unwrap_or_default();
                     head.unreadable = Some(why);
                 }
                 self.asked.max -= 1;
                 self.bytes = self.bytes.saturating_sub(seen.message.stored.bytes.into());
-                return Ok(Looked::Message(seen, recorded, Box::new(head)));
+                return Ok(Next::Message(seen, recorded, Box::new(head)));
             }
         }
     }
 
     /// Finds the next message of a span. Once the answer has begun, waits until there is memory for it.
     async fn look(&self, span: &Span) -> Result<PeekOutcome, Stopped> {
-        let has_begun = self.place != Place::Start;
+        let has_begun = self.position != Position::Start;
         // The first message is shown even if it exceeds the size limit of a batch.
         let bytes = if has_begun { self.bytes } else { u64::MAX };
         let (state, first) = (span.state, self.asked.from.1);
@@ -196,13 +196,13 @@ impl Peek {
 
 impl Span {
     /// The head of a message, if the span's filter shows it.
-    fn told(&self, seen: &PeekedMessage, recorded: &StoredMessage, clock: &Clock) -> Option<DeliveredHead> {
+    fn head(&self, seen: &PeekedMessage, recorded: &StoredMessage, clock: &Clock) -> Option<DeliveredHead> {
         let origin = || Origin::of(&recorded.content.headers).map(|origin| origin.channel);
-        let given_up_by = match &self.which {
-            Which::All => return Some(item::seen(seen, recorded, clock)),
-            Which::GivenUpBy(channel) => channel.clone(),
-            Which::Letters => origin()?,
-            Which::LettersOf(channel) => origin().filter(|origin| origin == channel)?,
+        let given_up_by = match &self.filter {
+            Filter::All => return Some(item::seen(seen, recorded, clock)),
+            Filter::AllAs(channel) => channel.clone(),
+            Filter::DeadLetters => origin()?,
+            Filter::DeadLettersOf(channel) => origin().filter(|origin| origin == channel)?,
         };
         let mut head = item::seen(seen, recorded, clock);
         if let Some(note) = &mut head.dead_letter {
@@ -215,30 +215,30 @@ impl Span {
 
 impl Messages for Peek {
     async fn start_next(&mut self, printer: &mut Printer) -> Result<bool, Stopped> {
-        if self.place == Place::End {
+        if self.position == Position::End {
             return Ok(false);
         }
-        let looked = self.next().await?;
-        if self.place == Place::Start {
+        let next = self.next().await?;
+        if self.position == Position::Start {
             printer.put(br#"{"messages":["#);
-        } else if matches!(looked, Looked::Message(..)) {
+        } else if matches!(next, Next::Message(..)) {
             printer.put(b",");
         }
-        self.place = Place::Between;
-        match looked {
-            Looked::Message(seen, recorded, head) => {
-                let leased = pieces::looked_at(&self.context.cores, seen.memory);
+        self.position = Position::Between;
+        match next {
+            Next::Message(seen, recorded, head) => {
+                let leased = pieces::peeked(&self.context.cores, seen.memory);
                 printer.start(Printing::json(&head, recorded.content.body), leased);
                 return Ok(true);
             }
-            Looked::More => {
+            Next::More => {
                 let (span, sequence) = self.asked.from;
                 let next = (self.asked.cursor)(span, sequence);
                 printer.put(format!(r#"],"next":"{next}"}}"#).as_bytes());
             }
-            Looked::End => printer.put(b"]}"),
+            Next::End => printer.put(b"]}"),
         }
-        self.place = Place::End;
+        self.position = Position::End;
         Ok(true)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::stream;
 use tokio::task::yield_now;
 
 use super::{
-    leased_body::{Leased, LeasedBody},
+    leased_body::{LeasedBody, ReleaseGuard},
     printing::{Printed, Printing},
     refusal,
 };
@@ -27,15 +27,15 @@ pub(super) struct Printer {
     answers: Share,
     out: Vec<u8>,
     /// The message that is being printed.
-    current: Option<(Printing, Leased)>,
+    current: Option<(Printing, ReleaseGuard)>,
     /// The messages whose last byte is in `out`.
-    whole: Leased,
+    whole: ReleaseGuard,
 }
 
 /// A part of an answer, with the messages that are complete once it is sent.
 pub(super) struct Piece {
     bytes: Bytes,
-    leased: Leased,
+    leased: ReleaseGuard,
 }
 
 /// The source of the messages of an answer.
@@ -72,7 +72,7 @@ impl From<Stopped> for HttpError {
 impl Printer {
     /// A printer for one answer, whose pieces count towards this caller's memory.
     pub(super) fn new(cores: &Router, answers: &Share) -> Self {
-        let whole = Leased::new(cores);
+        let whole = ReleaseGuard::new(cores);
         Self { cores: cores.clone(), answers: answers.clone(), out: Vec::new(), current: None, whole }
     }
 
@@ -82,7 +82,7 @@ impl Printer {
     }
 
     /// Starts printing a message.
-    pub(super) fn start(&mut self, printing: Printing, leased: Leased) {
+    pub(super) fn start(&mut self, printing: Printing, leased: ReleaseGuard) {
         self.current = Some((printing, leased));
     }
 
@@ -92,7 +92,7 @@ impl Printer {
             return None;
         }
         let bytes = Bytes::from(std::mem::take(&mut self.out));
-        let mut leased = std::mem::replace(&mut self.whole, Leased::new(&self.cores));
+        let mut leased = std::mem::replace(&mut self.whole, ReleaseGuard::new(&self.cores));
         // The messages' memory is counted already; the text of one piece comes on top.
         leased.add(None, self.answers.take_anyway(bytes.len() as u64));
         Some(Piece { bytes, leased })
@@ -155,8 +155,8 @@ pub(super) fn sent(Piece { bytes, leased }: Piece) -> Bytes {
 }
 
 /// The memory of a message in a peek, which has no lease to release.
-pub(super) fn looked_at(cores: &Router, memory: Taken) -> Leased {
-    let mut leased = Leased::new(cores);
+pub(super) fn peeked(cores: &Router, memory: Taken) -> ReleaseGuard {
+    let mut leased = ReleaseGuard::new(cores);
     leased.add(None, memory);
     leased
 }

@@ -9,7 +9,7 @@ use restante_wire::batch::DeliveredHead;
 /// some 50 µs.
 const PART_BYTES: usize = 48 * 1024;
 /// How many bytes are checked for UTF-8 at a time.
-const LOOK_BYTES: usize = 256 * 1024;
+const CHECKED_BYTES: usize = 256 * 1024;
 
 /// The progress of printing one message.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Printing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// JSON: check whether the content is UTF-8.
-    Look,
+    CheckUtf8,
     Text,
     Base64,
     /// JSON: the head's fields, which follow the content in the same object.
@@ -49,7 +49,7 @@ pub(super) enum Printed {
 impl Printing {
     /// As one JSON object, the content first.
     pub(super) fn json(head: &DeliveredHead, body: Bytes) -> Self {
-        Self { head: json(head), body, at: 0, step: Step::Look }
+        Self { head: json(head), body, at: 0, step: Step::CheckUtf8 }
     }
 
     /// As a frame of [`restante_wire::batch::FRAMES_CONTENT_TYPE`].
@@ -61,7 +61,7 @@ impl Printing {
     pub(super) fn print(&mut self, out: &mut Vec<u8>) -> Printed {
         let rest = &self.body[self.at..];
         match self.step {
-            Step::Look => match looked_at(rest) {
+            Step::CheckUtf8 => match utf8_bytes(rest) {
                 Some(bytes) => {
                     self.at += bytes;
                     if self.at < self.body.len() {
@@ -131,8 +131,8 @@ fn json(head: &DeliveredHead) -> Vec<u8> {
 }
 
 /// The number of bytes of the next part that are UTF-8, or `None` if the part is not UTF-8.
-fn looked_at(rest: &[u8]) -> Option<usize> {
-    let part = &rest[..rest.len().min(LOOK_BYTES)];
+fn utf8_bytes(rest: &[u8]) -> Option<usize> {
+    let part = &rest[..rest.len().min(CHECKED_BYTES)];
     match std::str::from_utf8(part) {
         Ok(_) => Some(part.len()),
         // The end of the part cuts a character, and it is not the end of the content.

@@ -13,8 +13,8 @@ use restante_wire::header;
 
 use super::{
     Answering, Context, answer,
-    asked::{PARAMETERS, PullRequest},
-    held::Held,
+    leased_messages::LeasedMessages,
+    pull_request::{PARAMETERS, PullRequest},
     refusal, settle_by_get, stream,
 };
 use crate::{
@@ -70,7 +70,7 @@ impl PullAdapter {
 
     async fn answer(
         &self,
-        held: Held,
+        held: LeasedMessages,
         mut headers: HeaderMap,
         request: &PullRequest,
     ) -> Result<Response, HttpError> {

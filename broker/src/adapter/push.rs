@@ -16,7 +16,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Answering, Context, ascii, refusal, said::Said};
+use super::{Answering, Context, ascii, properties::Properties, refusal};
 use crate::{
     address_store::ChannelEntry,
     core::{Content, Push, PushRefusal, Pushed, Router, SenderPlace, WaitRefusal, keys::KeyHash},
@@ -38,8 +38,8 @@ pub struct PushAdapter {
 }
 
 /// A parsed push whose body is not read yet.
-struct Asked {
-    said: Said,
+struct PushRequest {
+    properties: Properties,
     /// How long the sender waits for room, in seconds.
     wait: Option<u32>,
     /// The encoded kept headers.
@@ -49,14 +49,14 @@ struct Asked {
 }
 
 /// The place of a waiting sender. It is given up on drop, when the sender hangs up.
-struct Place {
+struct WaitingSender {
     cores: Router,
     turn: SenderPlace,
     key: Option<KeyHash>,
     wake: Arc<Notify>,
 }
 
-impl Drop for Place {
+impl Drop for WaitingSender {
     fn drop(&mut self) {
         let (turn, key) = (self.turn, self.key);
         self.cores.tell(turn.channel, move |core| core.stop_sending(turn, key));
@@ -71,16 +71,16 @@ impl PushAdapter {
 
     /// Handles a push.
     pub fn handle(self, address: Address, request: Request) -> Result<Answering, HttpError> {
-        let asked = self.asked(request)?;
+        let asked = self.parse(request)?;
         Ok(Box::pin(async move { self.take(&address, asked).await }))
     }
 
-    async fn take(&self, address: &Address, asked: Asked) -> Result<Response, HttpError> {
-        let Asked { said, wait, headers, body, caller } = asked;
+    async fn take(&self, address: &Address, asked: PushRequest) -> Result<Response, HttpError> {
+        let PushRequest { properties, wait, headers, body, caller } = asked;
         let WholeBody { bytes: body, memory: _in_flight } =
             body.read(self.message_bytes_max(), &caller, self.context.body_timeout).await?;
         let content = Content { headers, body };
-        let push = self.prepared(address, said, content, &caller)?;
+        let push = self.prepared(address, properties, content, &caller)?;
         let Pushed { id, replayed, ticket } = match wait {
             // On the heap, because it is rare and would enlarge the future of every request.
             Some(wait) if wait > 0 => {
@@ -98,7 +98,7 @@ impl PushAdapter {
     pub(super) fn prepared(
         &self,
         address: &Address,
-        said: Said,
+        properties: Properties,
         content: Content,
         caller: &Caller,
     ) -> Result<Push, HttpError> {
@@ -106,11 +106,11 @@ impl PushAdapter {
         if bytes > max {
             return Err(refusal::beyond_answers(bytes, max));
         }
-        said.push(address, &self.channels, content)
+        properties.push(address, &self.channels, content)
     }
 
     /// Parses the head of a push.
-    fn asked(&self, request: Request) -> Result<Asked, HttpError> {
+    fn parse(&self, request: Request) -> Result<PushRequest, HttpError> {
         let (parts, body) = request.into_parts();
         Query::parse(parts.uri.query(), &[])?;
         expect_effects(
@@ -118,8 +118,8 @@ impl PushAdapter {
             &[header::IDEMPOTENCY_KEY, header::MESSAGE_GROUP, header::MESSAGE_DELAY, header::MESSAGE_TTL],
         )?;
         expect_kept_once(&parts.headers)?;
-        Ok(Asked {
-            said: Said::in_headers(&parts.headers)?,
+        Ok(PushRequest {
+            properties: Properties::in_headers(&parts.headers)?,
             wait: prefer_wait(&parts.headers)?.map(|wait| wait.min(self.wait_seconds_max())),
             headers: message::encode_kept(&parts.headers, |name| self.keeps(name))
                 .map_err(|error| HttpError::new(ProblemType::HeadersTooLarge, error.to_string()))?,
@@ -166,7 +166,7 @@ impl PushAdapter {
         caller: &Caller,
     ) -> Result<Pushed, HttpError> {
         let until = Instant::now() + Duration::from_secs(wait_seconds.into());
-        let mut place: Option<Place> = None;
+        let mut place: Option<WaitingSender> = None;
         loop {
             let refusal = match self.push(push.clone(), place.as_ref().map(|place| place.turn)).await {
                 Ok(pushed) => return Ok(pushed),
@@ -179,7 +179,7 @@ impl PushAdapter {
                 drop(place.take());
                 place = self.wait_in(number, &push, caller).await?;
             }
-            let Some(Place { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
+            let Some(WaitingSender { wake, .. }) = &place else { return Err(self.refused(address, refusal)) };
             tokio::select! {
                 () = wake.notified() => {}
                 () = self.context.drain.begun() => return Err(refusal::draining()),
@@ -189,11 +189,16 @@ impl PushAdapter {
     }
 
     /// Takes a place among the senders that wait for room in a channel; `None` if the channel is gone.
-    async fn wait_in(&self, number: u32, push: &Push, caller: &Caller) -> Result<Option<Place>, HttpError> {
+    async fn wait_in(
+        &self,
+        number: u32,
+        push: &Push,
+        caller: &Caller,
+    ) -> Result<Option<WaitingSender>, HttpError> {
         let (cores, key) = (self.context.cores.clone(), push.key.map(|key| key.hash));
         let place = self.context.cores.ask(number, caller.bodies(), move |core, sender| {
             let place = core.wait_for_room(number, key, sender)?;
-            Ok::<_, WaitRefusal>(place.map(|(turn, wake)| Place { cores, turn, key, wake }))
+            Ok::<_, WaitRefusal>(place.map(|(turn, wake)| WaitingSender { cores, turn, key, wake }))
         });
         place.await.map_err(|_| refusal::draining())?.map_err(refusal::too_many_senders)
     }

@@ -6,7 +6,9 @@ use http::{HeaderMap, HeaderValue};
 use restante_wire::{ProblemType, path};
 use tokio::time::{Instant, sleep};
 
-use super::{Context, PullAdapter, answer, asked::PullRequest, held::Held, refusal};
+use super::{
+    Context, PullAdapter, answer, leased_messages::LeasedMessages, pull_request::PullRequest, refusal,
+};
 use crate::{
     channel::{Arrival, Dismissed, WaiterId},
     core::{Delivery, Pull, PullOutcome, PullRefusal, Router, Ticket},
@@ -15,14 +17,14 @@ use crate::{
 };
 
 /// The place of a waiting receiver. It is given up on drop, when the receiver hangs up.
-struct Place {
+struct WaitingReceiver {
     cores: Router,
     channel: u32,
     id: WaiterId,
     arrival: Arrival<Box<Delivery>>,
 }
 
-impl Drop for Place {
+impl Drop for WaitingReceiver {
     fn drop(&mut self) {
         let (channel, id) = (self.channel, self.id);
         // A message that arrived at this moment is released and takes its old place.
@@ -42,14 +44,17 @@ pub(super) struct Settled(Vec<(u32, Ticket)>);
 
 /// Outcome of a pull. If the request has ended by the time this arrives from another core, dropping it undoes the pull.
 enum Pulled {
-    Held(Held),
-    Waits(Place),
+    Leased(LeasedMessages),
+    Waits(WaitingReceiver),
 }
 
 impl PullAdapter {
-    /// Settles the acknowledged leases, and waits for the next message; call [`Held::filled`] next. The headers are the
-    /// common ones of every answer.
-    pub(super) async fn waited(&self, request: &PullRequest) -> Result<(Option<Held>, HeaderMap), HttpError> {
+    /// Settles the acknowledged leases, and waits for the next message; call [`LeasedMessages::filled`] next. The
+    /// headers are the common ones of every answer.
+    pub(super) async fn waited(
+        &self,
+        request: &PullRequest,
+    ) -> Result<(Option<LeasedMessages>, HeaderMap), HttpError> {
         let (settled, failed) = self.acknowledge(&request.acknowledge).await?;
         let started = Instant::now();
         let held = self.next(&request.asked, request.wait.seconds, &settled).await?;
@@ -62,18 +67,18 @@ impl PullAdapter {
     }
 
     /// The next message, or all messages that the attempt id got before; `None` if no message comes within the wait.
-    /// Call [`Held::filled`] next. The settles are on disk before the wait begins, and so when this returns.
+    /// Call [`LeasedMessages::filled`] next. The settles are on disk before the wait begins, and so when this returns.
     pub(super) async fn next(
         &self,
         asked: &Pull,
         wait_seconds: u32,
         settled: &Settled,
-    ) -> Result<Option<Held>, HttpError> {
+    ) -> Result<Option<LeasedMessages>, HttpError> {
         let pulled = self.pull(asked).await;
         // The settles and the next lease share one sync.
         self.kept(settled).await?;
         match pulled? {
-            Pulled::Held(held) => Ok(Some(held)),
+            Pulled::Leased(held) => Ok(Some(held)),
             Pulled::Waits(_) if wait_seconds == 0 => Ok(None),
             Pulled::Waits(mut place) => self.arrived(&mut place, wait_seconds).await,
         }
@@ -82,10 +87,10 @@ impl PullAdapter {
     /// Loads the contents of the messages. If none can be read, waits for other messages, up to another wait.
     pub(super) async fn filled(
         &self,
-        held: Held,
+        held: LeasedMessages,
         asked: &Pull,
         wait_seconds: u32,
-    ) -> Result<Option<Held>, HttpError> {
+    ) -> Result<Option<LeasedMessages>, HttpError> {
         let mut held = held.filled().await.map_err(|_| refusal::store_failed())?;
         while held.deliveries().is_empty() {
             if held.unreadable() > 0 {
@@ -105,22 +110,26 @@ impl PullAdapter {
         let (asked, back) = (asked.clone(), cores.clone());
         let pulled = cores.ask(number, &self.channel, move |core, channel| {
             Ok(match core.pull(channel, &asked)? {
-                PullOutcome::Delivered(delivery) => Pulled::Held(Held::new(back, [delivery])),
-                PullOutcome::Repeated(deliveries) => Pulled::Held(Held::repeated(back, deliveries)),
+                PullOutcome::Delivered(delivery) => Pulled::Leased(LeasedMessages::new(back, [delivery])),
+                PullOutcome::Repeated(deliveries) => Pulled::Leased(LeasedMessages::repeated(back, deliveries)),
                 PullOutcome::Waiting(id, arrival) => {
-                    Pulled::Waits(Place { cores: back, channel: channel.number, id, arrival })
+                    Pulled::Waits(WaitingReceiver { cores: back, channel: channel.number, id, arrival })
                 }
             })
         });
         pulled.await.unwrap_or(Err(PullRefusal::Gone)).map_err(|refusal| self.refused(refusal))
     }
 
-    async fn arrived(&self, place: &mut Place, wait_seconds: u32) -> Result<Option<Held>, HttpError> {
+    async fn arrived(
+        &self,
+        place: &mut WaitingReceiver,
+        wait_seconds: u32,
+    ) -> Result<Option<LeasedMessages>, HttpError> {
         let (cores, number) = (&self.context.cores, self.channel.number);
         tokio::select! {
             biased;
             arrived = &mut place.arrival => match arrived {
-                Ok(Ok(delivery)) => Ok(Some(Held::new(cores.clone(), [*delivery]))),
+                Ok(Ok(delivery)) => Ok(Some(LeasedMessages::new(cores.clone(), [*delivery]))),
                 Ok(Err(Dismissed::Gone)) => Err(self.refused(PullRefusal::Closed)),
                 Ok(Err(Dismissed::Repeated)) => Err(repeated()),
                 Err(_) => {

@@ -4,7 +4,7 @@
 use http::{Method, header as standard, request::Parts};
 use restante_wire::{ProblemType, path};
 
-use super::asked::PullRequest;
+use super::pull_request::PullRequest;
 use crate::http::{HttpError, header::restante_settle};
 
 /// Refuses `ack=auto` by GET with neither `Restante-Settle: yes` nor a credential. Also refuses `Restante-Settle`
@@ -43,7 +43,7 @@ mod tests {
         let request = Request::builder().method(method).uri(path_and_query);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let query = Query::parse(parts.uri.query(), &super::super::asked::PARAMETERS).unwrap();
+        let query = Query::parse(parts.uri.query(), &super::super::pull_request::PARAMETERS).unwrap();
         let request =
             PullRequest::parse(&query, &parts.headers, &Delivery::default(), &Share::unbounded(), None)
                 .unwrap();

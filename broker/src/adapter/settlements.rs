@@ -55,11 +55,14 @@ pub async fn settle_many(
     if count > SETTLEMENTS_MAX {
         return Err(too_many());
     }
-    let asked = ack.iter().map(Asked::ack);
-    let asked = asked.chain(release.iter().map(Asked::release)).chain(reject.iter().map(Asked::reject));
-    let asked: Vec<_> = asked.chain(renew.iter().map(Asked::renew)).map(|asked| asked.of(&context)).collect();
+    let asked = ack.iter().map(LeaseRequest::ack);
+    let asked =
+        asked.chain(release.iter().map(LeaseRequest::release)).chain(reject.iter().map(LeaseRequest::reject));
+    let asked: Vec<_> =
+        asked.chain(renew.iter().map(LeaseRequest::renew)).map(|asked| asked.of(&context)).collect();
     let good: Vec<_> = asked.iter().flatten().cloned().collect();
-    let done = context.cores.each(good, |core, channel, (claim, what)| what.done(core, channel, claim));
+    let done =
+        context.cores.each(good, |core, channel, (claim, operation)| operation.apply(core, channel, claim));
     let mut done = done.await.map_err(|_| refusal::draining())?.into_iter();
     let mut results = Vec::with_capacity(count);
     let mut tickets = Vec::with_capacity(count);
@@ -96,58 +99,58 @@ fn too_many() -> HttpError {
 }
 
 /// One lease of the request, with its operation.
-struct Asked<'a> {
+struct LeaseRequest<'a> {
     lease: &'a str,
-    what: Result<What, HttpError>,
+    operation: Result<Operation, HttpError>,
 }
 
 /// The operation on a lease.
 #[derive(Debug, Clone)]
-enum What {
+enum Operation {
     Settle,
     Release(core::Release),
     Reject(Option<String>),
     Renew(Option<u32>),
 }
 
-impl<'a> Asked<'a> {
+impl<'a> LeaseRequest<'a> {
     fn ack(lease: &'a String) -> Self {
-        Self { lease, what: Ok(What::Settle) }
+        Self { lease, operation: Ok(Operation::Settle) }
     }
 
     fn release(release: &'a Release) -> Self {
         let delay = release.delay.map(|seconds| Millis::from(seconds) * 1000);
         let how = core::Release { counted: !release.uncounted, delay };
-        Self { lease: &release.lease, what: Ok(What::Release(how)) }
+        Self { lease: &release.lease, operation: Ok(Operation::Release(how)) }
     }
 
     fn reject(reject: &'a Reject) -> Self {
         let checked = reject.reason.as_deref().map_or(Ok(()), check_reason);
-        Self { lease: &reject.lease, what: checked.map(|()| What::Reject(reject.reason.clone())) }
+        Self { lease: &reject.lease, operation: checked.map(|()| Operation::Reject(reject.reason.clone())) }
     }
 
     fn renew(renew: &'a Renew) -> Self {
-        let what = match renew.seconds {
+        let operation = match renew.seconds {
             Some(0) => {
                 let detail = "the seconds of a renewal are 0; give at least 1, or release the lease";
                 Err(HttpError::new(ProblemType::ParameterMalformed, detail))
             }
-            seconds => Ok(What::Renew(seconds)),
+            seconds => Ok(Operation::Renew(seconds)),
         };
-        Self { lease: &renew.lease, what }
+        Self { lease: &renew.lease, operation }
     }
 
     /// The channel of the lease, and the operation for its core.
-    fn of(self, context: &Context) -> Result<(u32, (Claim, What)), HttpError> {
-        let what = self.what?;
+    fn of(self, context: &Context) -> Result<(u32, (Claim, Operation)), HttpError> {
+        let operation = self.operation?;
         let (channel, claim) =
             context.sealer.open(path::lease_token(self.lease)).ok_or_else(refusal::lease_unknown)?;
-        Ok((channel, (claim, what)))
+        Ok((channel, (claim, operation)))
     }
 }
 
-impl What {
-    fn done(
+impl Operation {
+    fn apply(
         self,
         core: &mut Core,
         channel: u32,

@@ -16,8 +16,8 @@ use tokio::{
 use super::{
     Answering, PullAdapter,
     comments::with_comments,
-    held::Held,
     item,
+    leased_messages::LeasedMessages,
     pieces::{Messages, Printer, Stopped},
     printing::Printing,
     receive::Settled,
@@ -109,7 +109,7 @@ async fn begun(
 impl Events {
     /// The next message; `None` when the stream ends: after an hour, when the broker drains, or when the channel is
     /// gone.
-    async fn next(&mut self) -> Option<Held> {
+    async fn next(&mut self) -> Option<LeasedMessages> {
         let drain = self.source.context.drain.clone();
         let until = self.until;
         let next = async {

@@ -11,7 +11,7 @@ const ANSWERS_MAX: usize = 1000;
 
 /// A requested redrive or purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct WorkRequest {
     pub(super) what: &'static str,
     pub(super) channel: Uuid,
     pub(super) key: Option<String>,
@@ -31,10 +31,10 @@ pub(super) enum Known {
 
 /// The latest answers, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Answers(VecDeque<(Asked, Value)>);
+pub(super) struct Answers(VecDeque<(WorkRequest, Value)>);
 
 impl Answers {
-    pub(super) fn get(&self, asked: &Asked) -> Known {
+    pub(super) fn get(&self, asked: &WorkRequest) -> Known {
         let Some(key) = &asked.key else { return Known::Never };
         match self.0.iter().find(|(other, _)| other.key.as_ref() == Some(key)) {
             None => Known::Never,
@@ -44,7 +44,7 @@ impl Answers {
     }
 
     /// Remembers the answer to a request that has a key.
-    pub(super) fn remember(&mut self, asked: Asked, answer: Value) {
+    pub(super) fn remember(&mut self, asked: WorkRequest, answer: Value) {
         if asked.key.is_none() {
             return;
         }
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_key_is_for_one_work_and_without_a_key_each_is_a_new_one() {
-        let asked = |key: Option<&str>, body: &'static str| Asked {
+        let asked = |key: Option<&str>, body: &'static str| WorkRequest {
             what: "purge",
             channel: Uuid::nil(),
             key: key.map(Into::into),

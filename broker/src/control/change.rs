@@ -10,7 +10,7 @@ use restante_wire::{
     control::{ChannelDeleted, StoreState},
 };
 
-use super::{Channels, Control, errors, look, ndjson};
+use super::{Channels, Control, errors, ndjson, read};
 use crate::{
     address_store::{AddressStore, ApplyError, Changes},
     http::{HttpError, query::Query},
@@ -34,7 +34,7 @@ pub(super) async fn put<C: Channels>(
     Path(uid): Path<String>,
     body: Body,
 ) -> Result<Json<StoreState>, HttpError> {
-    let uid = look::uid(&uid)?;
+    let uid = read::uid(&uid)?;
     let channel = ndjson::channel(body).await?;
     if channel.uid != uid {
         return Err(HttpError::new(
@@ -58,7 +58,7 @@ pub(super) async fn delete<C: Channels>(
     Path(uid): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ChannelDeleted>, HttpError> {
-    let (uid, force) = (look::uid(&uid)?, Query::parse(query.as_deref(), &["force"])?.flag("force")?);
+    let (uid, force) = (read::uid(&uid)?, Query::parse(query.as_deref(), &["force"])?.flag("force")?);
     let deleted = control.in_turn(|control| async move {
         let entry = control.store.by_uid(uid);
         let mut messages = 0;

@@ -9,9 +9,9 @@ mod backup;
 mod change;
 mod channels;
 mod errors;
-mod look;
 mod ndjson;
 mod plain;
+mod read;
 mod redrive;
 mod token;
 
@@ -109,12 +109,12 @@ pub fn router<C: Channels>(
         tasks: TaskTracker::new(),
     };
     Router::new()
-        .route(path::CONTROL_REVISION, get(look::revision))
-        .route(path::CONTROL_STATS, get(look::all_stats))
+        .route(path::CONTROL_REVISION, get(read::revision))
+        .route(path::CONTROL_STATS, get(read::all_stats))
         .route(path::CONTROL_SYNC, post(change::sync))
         .route(path::CONTROL_BACKUP, post(backup::backup))
         .route(&format!("{}{{uid}}", path::CONTROL_CHANNELS), put(change::put).delete(change::delete))
-        .route(&format!("{}{{uid}}/stats", path::CONTROL_CHANNELS), get(look::stats))
+        .route(&format!("{}{{uid}}/stats", path::CONTROL_CHANNELS), get(read::stats))
         .route(&format!("{}{{uid}}/redrive", path::CONTROL_CHANNELS), post(redrive::redrive))
         .route(&format!("{}{{uid}}/purge", path::CONTROL_CHANNELS), post(redrive::purge))
         .fallback(unknown_route)

@@ -18,9 +18,10 @@ use uuid::Uuid;
 
 use super::{
     Channels, Control,
-    answers::{Asked, Known},
-    errors, look,
+    answers::{Known, WorkRequest},
+    errors,
     ndjson::LINE_BYTES_MAX,
+    read,
 };
 use crate::{
     address_store::{AddressStore, ChannelEntry},
@@ -112,7 +113,7 @@ where
     T: Serialize,
     W: Future<Output = Result<T, HttpError>> + Send,
 {
-    let asked = Asked { what, channel: entry.config.uid, key: idempotency_key(headers)?, body };
+    let asked = WorkRequest { what, channel: entry.config.uid, key: idempotency_key(headers)?, body };
     let answers = control.answers.clone();
     let done = control.tasks.spawn(async move {
         let mut answers = answers.lock().await;
@@ -130,7 +131,7 @@ where
 }
 
 fn entry<C>(control: &Control<C>, uid: &str) -> Result<Arc<ChannelEntry>, HttpError> {
-    let uid: Uuid = look::uid(uid)?;
+    let uid: Uuid = read::uid(uid)?;
     control.store.by_uid(uid).ok_or_else(|| errors::unknown(uid))
 }
 

@@ -51,7 +51,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
         if let Some(progress) = &this.progress {
             ready!(progress.poll_taken(context));
         }
-        let (frame, parcels) = collect(|| Pin::new(&mut this.body).poll_frame(context));
+        let (frame, guards) = collect(|| Pin::new(&mut this.body).poll_frame(context));
         if let Some(progress) = &this.progress {
             if frame.is_pending() { progress.waits_for_us() } else { progress.waits_for_peer() }
         }
@@ -59,7 +59,7 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
             frame.map_data(|bytes| {
                 this.last_bytes = bytes.len();
                 this.progress.iter().for_each(|progress| progress.hands(bytes.len()));
-                Piece::new(bytes, parcels, this.open.0.line(), this.progress.clone())
+                Piece::new(bytes, guards, this.open.0.line(), this.progress.clone())
             })
         })
     }
@@ -76,9 +76,9 @@ impl<O: Unpin> HttpBody for AnswerBody<O> {
 impl<O> Drop for AnswerBody<O> {
     fn drop(&mut self) {
         // An answer with an empty content has only its head, which is written next or already.
-        let ((), parcels) = collect(|| self.body = Body::empty());
-        if !parcels.is_empty() {
-            self.open.0.line().undelivered.taken(parcels);
+        let ((), guards) = collect(|| self.body = Body::empty());
+        if !guards.is_empty() {
+            self.open.0.line().undelivered.taken(guards);
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Announced {
 
 /// The maximum size of a body.
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct SizeLimit {
     /// The limit of the contract or of the channel.
     bytes: u64,
     /// The memory for bodies if no other request used it.
@@ -48,7 +48,7 @@ enum Kind {
     Batch,
 }
 
-impl Most {
+impl SizeLimit {
     /// Refuses a body that exceeds a limit on its own, so that a retry cannot help.
     fn check(self, size: u64) -> Result<(), HttpError> {
         if size > self.bytes {
@@ -90,7 +90,7 @@ impl Announced {
     /// Reads a message's content of at most `max` bytes. A body whose announced length is too large is refused before
     /// it is read.
     pub async fn read(self, max: u64, caller: &Caller, timeout: Duration) -> Result<WholeBody, HttpError> {
-        let most = Most { bytes: max, memory: caller.bodies().budget().max(), of: Kind::Message };
+        let most = SizeLimit { bytes: max, memory: caller.bodies().budget().max(), of: Kind::Message };
         self.read_up_to(most, caller, timeout).await
     }
 
@@ -102,13 +102,13 @@ impl Announced {
         caller: &Caller,
         timeout: Duration,
     ) -> Result<WholeBody, HttpError> {
-        let most = Most { bytes: max, memory: caller.bodies().budget().max() / times, of: Kind::Batch };
+        let most = SizeLimit { bytes: max, memory: caller.bodies().budget().max() / times, of: Kind::Batch };
         self.read_up_to(most, caller, timeout).await
     }
 
     async fn read_up_to(
         mut self,
-        most: Most,
+        most: SizeLimit,
         caller: &Caller,
         timeout: Duration,
     ) -> Result<WholeBody, HttpError> {

@@ -233,7 +233,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a request with these headers besides its host.
+    /// The outcome of a request with these headers and a host.
     fn fetched(method: Method, path: &str, headers: &[(&str, &str)]) -> Result<(), ProblemType> {
         let rules = BrowserRules::new(vec!["https://app.example.com".into()], Vec::new());
         let request = Request::builder().method(method).uri(path).header(HOST, "127.0.0.1:8080");

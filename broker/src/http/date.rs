@@ -77,7 +77,7 @@ mod tests {
             (WALL, "Mon, 30 Nov 2026 00:53:20 GMT"),
             (WALL + YEAR_MS, "Tue, 30 Nov 2027 00:53:20 GMT"),
             (WALL, "Mon, 30 Nov 2026 00:53:20 GMT"),
-            // The last that was known goes on.
+            // The last known time continues.
             (5_000, "Mon, 30 Nov 2026 00:53:20 GMT"),
         ] {
             source.set_wall(shows);

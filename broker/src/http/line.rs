@@ -37,7 +37,7 @@ pub(super) struct Line {
     /// Whether the line should close to make room for others.
     gives_way: AtomicBool,
     waker: AtomicWaker,
-    /// The parcels of frames that were not flushed yet.
+    /// The guards of frames that were not flushed yet.
     pub(super) undelivered: Undelivered,
     drain: Drain,
     /// A clone of its own, like that of a thread: a reference count that all threads share would be slow.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::{line::Line, progress::Progress, undelivered::Parcels};
+use super::{line::Line, progress::Progress, undelivered::SendGuards};
 
-/// The bytes of a frame, with the parcels that are sent with them.
+/// The bytes of a frame, with the guards that are sent with them.
 pub(super) struct Piece {
     bytes: Bytes,
-    parcels: Parcels,
+    guards: SendGuards,
     line: Arc<Line>,
     progress: Option<Arc<Progress>>,
 }
@@ -17,11 +17,11 @@ pub(super) struct Piece {
 impl Piece {
     pub(super) fn new(
         bytes: Bytes,
-        parcels: Parcels,
+        guards: SendGuards,
         line: &Arc<Line>,
         progress: Option<Arc<Progress>>,
     ) -> Self {
-        let piece = Self { bytes, parcels, line: line.clone(), progress };
+        let piece = Self { bytes, guards, line: line.clone(), progress };
         if piece.bytes.is_empty() { piece.emptied() } else { piece }
     }
 
@@ -31,8 +31,8 @@ impl Piece {
     }
 
     fn leave(&mut self) {
-        if !self.parcels.is_empty() {
-            self.line.undelivered.taken(std::mem::take(&mut self.parcels));
+        if !self.guards.is_empty() {
+            self.line.undelivered.taken(std::mem::take(&mut self.guards));
         }
         // The bytes may keep a large buffer alive.
         self.bytes = Bytes::new();
@@ -67,7 +67,7 @@ mod tests {
     };
 
     use super::{
-        super::undelivered::{Parcel, collect, hold},
+        super::undelivered::{SendGuard, collect, hold},
         *,
     };
     use crate::{clock::Clock, drain::Drain};
@@ -80,7 +80,7 @@ mod tests {
 
     struct Counted(Option<Outcomes>);
 
-    impl Parcel for Counted {
+    impl SendGuard for Counted {
         fn sent(mut self: Box<Self>) {
             self.0.take().unwrap().sent.fetch_add(1, Relaxed);
         }
@@ -98,8 +98,8 @@ mod tests {
 
     impl Outcomes {
         fn piece(&self, line: &Arc<Line>) -> Piece {
-            let ((), parcels) = collect(|| hold(Box::new(Counted(Some(self.clone())))));
-            Piece::new(Bytes::from_static(b"seven"), parcels, line, None)
+            let ((), guards) = collect(|| hold(Box::new(Counted(Some(self.clone())))));
+            Piece::new(Bytes::from_static(b"seven"), guards, line, None)
         }
 
         fn counts(&self) -> (usize, usize) {

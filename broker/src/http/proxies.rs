@@ -117,7 +117,7 @@ mod tests {
     fn a_trusted_proxy_asks_for_the_rightmost_that_is_not_trusted() {
         for (lines, expected) in [
             (&["198.51.100.1"][..], "198.51.100.1"),
-            // What a client makes up stands to the left of what the first proxy saw.
+            // Entries that a client invents are to the left of the entry of the first proxy.
             (&["1.1.1.1, 198.51.100.1, 10.2.3.4"], "198.51.100.1"),
             (&["1.1.1.1", "198.51.100.1,10.2.3.4", "10.2.3.5"], "198.51.100.1"),
             (&["10.9.9.9, 10.2.3.4"], "10.9.9.9"),

@@ -10,7 +10,7 @@ use restante_wire::{ProblemType, path};
 
 use super::{HttpError, Route, Routes, pages, probes};
 use crate::{
-    adapter::{Adapter, Answering, Context, address_in, batches, lease, look, settle_many},
+    adapter::{Adapter, Answering, Context, address_in, batches, inspect, lease, settle_many},
     openapi::{self as describe, CHANNEL, LEASE, NO_PARAMETERS, PROBLEM},
 };
 
@@ -32,9 +32,9 @@ pub fn routes() -> Routes {
         .get(batches, describe::pull_batch)
         .head(batches, describe::count_batch)
         .post(batches, describe::push_batch);
-    let peek = Route::new().get(look::peek, describe::peek).head(look::peek, describe::count_peek);
+    let peek = Route::new().get(inspect::peek, describe::peek).head(inspect::peek, describe::count_peek);
     let channel =
-        Route::new().get(look::channel, describe::channel).head(look::channel, describe::look_for_channel);
+        Route::new().get(inspect::channel, describe::channel).head(inspect::channel, describe::channel_head);
     let document =
         Route::new().get(describe::serve, describe::document).head(describe::serve, describe::document_head);
     let live = Route::new().get(probes::live, describe::live).head(probes::live, describe::live_head);

@@ -1,5 +1,6 @@
-//! Parcels: effects of an answer that must be undone if the answer is not sent. They are handed to the connection with
-//! a frame. If the connection or the HTTP/2 stream ends before the kernel has the frame's last byte, they are undone.
+//! Send guards: effects of an answer that must be undone if the answer is not sent. They are handed to the connection
+//! with a frame. If the connection or the HTTP/2 stream ends before the kernel has the frame's last byte, they are
+//! undone.
 //!
 //! hyper takes a body's frames and writes them, over HTTP/2 as far as the peer's window allows. A
 //! [`super::piece::Piece`] is such a frame and tracks how much of it was taken. Its last byte may then be in a buffer
@@ -13,62 +14,62 @@ use std::{
 use smallvec::SmallVec;
 
 thread_local! {
-    /// Collects the parcels that a body hands over while it is polled; `None` outside of [`collect`].
-    static HANDED_OVER: RefCell<Option<Parcels>> = const { RefCell::new(None) };
+    /// Collects the guards that a body hands over while it is polled; `None` outside of [`collect`].
+    static HANDED_OVER: RefCell<Option<SendGuards>> = const { RefCell::new(None) };
 }
 
-/// An effect of an answer. Dropping it before [`Parcel::sent`] undoes the effect.
-pub trait Parcel: Send {
+/// A guard for an effect of an answer. Dropping it before [`SendGuard::sent`] undoes the effect.
+pub trait SendGuard: Send {
     /// Called when the kernel has the last byte of the frame.
     fn sent(self: Box<Self>);
 }
 
-/// The parcels of one frame: nearly always none, or one for all messages of the frame.
-pub(super) type Parcels = SmallVec<[Box<dyn Parcel>; 1]>;
+/// The guards of one frame: nearly always none, or one for all messages of the frame.
+pub(super) type SendGuards = SmallVec<[Box<dyn SendGuard>; 1]>;
 
-/// Hands over a parcel with the frame that the caller is about to return. Outside of a connection, such as in a test of
-/// a handler, it counts as sent at once.
-pub fn hold(parcel: Box<dyn Parcel>) {
+/// Hands over a guard with the frame that the caller is about to return. Outside of a connection, such as in a test of
+/// a handler, the frame counts as sent at once.
+pub fn hold(guard: Box<dyn SendGuard>) {
     let left = HANDED_OVER.with_borrow_mut(|handed_over| match handed_over {
-        Some(parcels) => {
-            parcels.push(parcel);
+        Some(guards) => {
+            guards.push(guard);
             None
         }
-        None => Some(parcel),
+        None => Some(guard),
     });
-    left.into_iter().for_each(Parcel::sent);
+    left.into_iter().for_each(SendGuard::sent);
 }
 
-/// Runs `act`, and collects the parcels that it hands over.
-pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, Parcels) {
-    let before = HANDED_OVER.replace(Some(Parcels::new()));
+/// Runs `act`, and collects the guards that it hands over.
+pub(super) fn collect<T>(act: impl FnOnce() -> T) -> (T, SendGuards) {
+    let before = HANDED_OVER.replace(Some(SendGuards::new()));
     let done = act();
     (done, HANDED_OVER.replace(before).unwrap_or_default())
 }
 
-/// The parcels of frames that the connection has taken completely but not flushed yet.
+/// The guards of frames that the connection has taken completely but not flushed yet.
 #[derive(Default)]
-pub(super) struct Undelivered(Mutex<Parcels>);
+pub(super) struct Undelivered(Mutex<SendGuards>);
 
 impl Undelivered {
     /// Everything that was taken has been written to the kernel.
     pub(super) fn flushed(&self) {
-        let parcels = std::mem::take(&mut *self.lock());
-        parcels.into_iter().for_each(Parcel::sent);
+        let guards = std::mem::take(&mut *self.lock());
+        guards.into_iter().for_each(SendGuard::sent);
     }
 
-    /// Adds the parcels of a frame whose last byte was taken.
-    pub(super) fn taken(&self, mut parcels: Parcels) {
-        self.lock().append(&mut parcels);
+    /// Adds the guards of a frame whose last byte was taken.
+    pub(super) fn taken(&self, mut guards: SendGuards) {
+        self.lock().append(&mut guards);
     }
 
-    /// The connection has ended: undoes the parcels that were not flushed.
+    /// The connection has ended: undoes the guards that were not flushed.
     pub(super) fn lost(&self) {
-        let parcels = std::mem::take(&mut *self.lock());
-        drop(parcels);
+        let guards = std::mem::take(&mut *self.lock());
+        drop(guards);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Parcels> {
+    fn lock(&self) -> MutexGuard<'_, SendGuards> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,22 +6,22 @@
 
 mod answers;
 mod batches;
-mod beside;
 mod document;
+mod inspect;
 mod leases;
-mod looks;
 mod messages;
 mod parameters;
 mod path_forms;
 mod problems;
 mod schemas;
+mod service;
 #[cfg(test)]
 mod tests;
 
 pub use batches::{count_batch, pull_batch, push_batch};
-pub use beside::{live, live_head, page, page_head, ready, ready_head};
 pub use document::{document, document_head, serve, whole};
+pub use inspect::{channel, channel_head, count_peek, peek};
 pub use leases::{reject, release, renew, settle, settle_many};
-pub use looks::{channel, count_peek, look_for_channel, peek};
 pub use messages::{count, pull, push, receive};
 pub use path_forms::{ADDRESS_FORMS, CHANNEL, LEASE, NO_PARAMETERS, PROBLEM, PathForm};
+pub use service::{live, live_head, page, page_head, ready, ready_head};

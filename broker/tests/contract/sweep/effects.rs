@@ -41,7 +41,7 @@ async fn a_header_without_effect_on_its_route_is_refused_and_so_is_an_unknown_on
             if is_passed_over || operation.passes_over() {
                 assert_outcome(&cell, response, Obeyed(operation.status())).await;
             } else if operation.id.starts_with("count")
-                || ["documentHead", "lookForChannel"].contains(&&*operation.id)
+                || ["documentHead", "channelHead"].contains(&&*operation.id)
             {
                 // An answer to HEAD has no body.
                 assert_eq!(response.status(), 400, "{cell}");

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::leased_body::{Leased, LeasedBody};
+use super::leased_body::{LeasedBody, ReleaseGuard};
 use crate::{
     channel::Claim,
     core::{Delivery, Router, SettleRefusal, StoreFailed, StoredMessage, Ticket},
 };
 
 /// Leased messages of one channel, for one answer.
-pub(super) struct Held {
+pub(super) struct LeasedMessages {
     cores: Router,
     deliveries: VecDeque<Delivery<StoredMessage>>,
     /// Messages whose contents are not loaded from the log yet.
@@ -24,7 +24,7 @@ pub(super) struct Held {
     unreadable: usize,
 }
 
-impl Held {
+impl LeasedMessages {
     /// Messages that were just leased; call [`Self::filled`] next.
     pub(super) fn new(cores: Router, deliveries: impl Into<VecDeque<Delivery>>) -> Self {
         Self {
@@ -117,9 +117,9 @@ impl Held {
     }
 
     /// Takes the first message out for sending, with the guard that releases it if it is not sent.
-    pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, Leased)> {
+    pub(super) fn leaves(&mut self) -> Option<(Delivery<StoredMessage, ()>, ReleaseGuard)> {
         let Delivery { channel, granted, token, content, ticket, memory } = self.deliveries.pop_front()?;
-        let mut leased = Leased::new(&self.cores);
+        let mut leased = ReleaseGuard::new(&self.cores);
         leased.add(self.is_given_back.then(|| (channel, granted.claim())), memory);
         Some((Delivery { channel, granted, token, content, ticket, memory: () }, leased))
     }
@@ -127,11 +127,11 @@ impl Held {
     /// The body of an answer with the first message's content.
     pub(super) fn into_body(mut self, content: Bytes) -> LeasedBody {
         let leased = self.leaves().map(|(_, leased)| leased);
-        LeasedBody::new(leased.unwrap_or_else(|| Leased::new(&self.cores)), content)
+        LeasedBody::new(leased.unwrap_or_else(|| ReleaseGuard::new(&self.cores)), content)
     }
 }
 
-impl Drop for Held {
+impl Drop for LeasedMessages {
     fn drop(&mut self) {
         if !self.is_given_back {
             return;

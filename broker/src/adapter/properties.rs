@@ -23,24 +23,24 @@ use crate::{
 
 /// The properties of a message, without its content and kept headers.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct Properties {
     key: Option<String>,
     group: Option<String>,
     delay_seconds: Option<u32>,
     ttl_seconds: Option<u32>,
     /// Where the properties come from, and so the problem type of an invalid one.
-    problem: Problem,
+    source: PropertySource,
 }
 
 /// The place of a property in the request.
 #[derive(Debug, Clone, Copy, Default)]
-enum Problem {
+enum PropertySource {
     #[default]
     Header,
     Item,
 }
 
-impl Said {
+impl Properties {
     /// Parses the headers of a push.
     pub(super) fn in_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
         Ok(Self {
@@ -48,7 +48,7 @@ impl Said {
             group: header::message_group(headers)?,
             delay_seconds: some_delay(header::message_delay(headers)?),
             ttl_seconds: header::message_ttl(headers)?,
-            problem: Problem::Header,
+            source: PropertySource::Header,
         })
     }
 
@@ -66,7 +66,7 @@ impl Said {
             group: visible("group", &head.group, GROUP_CHARACTERS_MAX)?,
             delay_seconds: some_delay(head.delay_seconds),
             ttl_seconds: head.ttl_seconds,
-            problem: Problem::Item,
+            source: PropertySource::Item,
         })
     }
 
@@ -98,10 +98,10 @@ impl Said {
     /// Values outside the channel's limits are rejected, never clamped.
     fn check(&self, channel: &ChannelEntry) -> Result<(), HttpError> {
         let limits = &channel.config.limits;
-        let (delay_name, ttl_name) = self.problem.names();
+        let (delay_name, ttl_name) = self.source.names();
         let bounded = |what: &str, said: Option<u32>, max: u32, field: &str| {
             match said {
-            Some(said) if said > max => Err(self.problem.error(format!(
+            Some(said) if said > max => Err(self.source.error(format!(
                 "{what} is {said} s, which exceeds the maximum of {}: {max} s ({field}); give less, or raise the limit",
                 channel.config.qualified_name()
             ))),
@@ -113,13 +113,13 @@ impl Said {
             bounded(ttl_name, self.ttl_seconds, limits.ttl_seconds, "limits.ttlSeconds")?;
         }
         if self.ttl_seconds == Some(0) {
-            return Err(self.problem.error(format!("{ttl_name} is 0; give at least 1 s")));
+            return Err(self.source.error(format!("{ttl_name} is 0; give at least 1 s")));
         }
         let lives = self.ttl_seconds.or((limits.ttl_seconds > 0).then_some(limits.ttl_seconds));
         if let (Some(delay), Some(lives)) = (self.delay_seconds, lives)
             && delay >= lives
         {
-            return Err(self.problem.error(format!(
+            return Err(self.source.error(format!(
                 "{delay_name} is {delay} s, but the message expires after {lives} s and could never be received; give \
                  a shorter delay"
             )));
@@ -156,7 +156,7 @@ fn some_delay(seconds: Option<u32>) -> Option<u32> {
     seconds.filter(|seconds| *seconds > 0)
 }
 
-impl Problem {
+impl PropertySource {
     /// The names of delay and TTL in this place.
     fn names(self) -> (&'static str, &'static str) {
         match self {

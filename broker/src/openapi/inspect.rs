@@ -11,7 +11,7 @@ use super::{
     schemas,
 };
 
-const TAG: &str = "looks";
+const TAG: &str = "inspect";
 
 /// `GET /v1/peek/{address}`.
 pub fn peek() -> Operation {
@@ -79,9 +79,9 @@ pub fn channel() -> Operation {
 }
 
 /// `HEAD /v1/channels/{namespace}/{name}`.
-pub fn look_for_channel() -> Operation {
+pub fn channel_head() -> Operation {
     let mut operation = channel();
-    operation.operation_id = Some("lookForChannel".into());
+    operation.operation_id = Some("channelHead".into());
     operation.summary = Some("Whether the channel exists".into());
     operation
 }

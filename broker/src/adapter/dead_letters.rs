@@ -8,8 +8,8 @@ use restante_wire::{ProblemType, batch::BATCH_ITEMS_MAX};
 
 use super::{
     Context,
-    look::MESSAGES,
-    peek::{self, Asked, Span, Which},
+    inspect::MESSAGES,
+    peek::{self, Filter, PeekRequest, Span},
 };
 use crate::{
     address_store::ChannelEntry,
@@ -38,22 +38,22 @@ pub(super) async fn peek(
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let Cursor { place, sequence } = query.word("after").map_or(Ok(Cursor::default()), Cursor::read)?;
     let name = channel.config.qualified_name();
-    let span = |entry: &Arc<ChannelEntry>, state, which: &Which| Span {
+    let span = |entry: &Arc<ChannelEntry>, state, filter: &Filter| Span {
         entry: entry.clone(),
         state,
-        which: which.clone(),
+        filter: filter.clone(),
     };
     let waiting = [State::Ready, State::Leased, State::Delayed];
     // The place in a cursor is an index into this list.
-    let mut spans = vec![span(channel, State::Dead, &Which::GivenUpBy(name.clone()))];
-    spans.extend(waiting.map(|state| span(channel, state, &Which::Letters)));
+    let mut spans = vec![span(channel, State::Dead, &Filter::AllAs(name.clone()))];
+    spans.extend(waiting.map(|state| span(channel, state, &Filter::DeadLetters)));
     if let Some(theirs) = dead_letter_channel(context, channel) {
-        let of_this = Which::LettersOf(name);
+        let of_this = Filter::DeadLettersOf(name);
         spans.extend(waiting.map(|state| span(&theirs, state, &of_this)));
         spans.push(span(&theirs, State::Dead, &of_this));
     }
     let cursor = |place, sequence| Cursor { place: place as u8, sequence }.print();
-    peek::answer(context, caller, Asked { spans, from: (place.into(), sequence), max, cursor }).await
+    peek::answer(context, caller, PeekRequest { spans, from: (place.into(), sequence), max, cursor }).await
 }
 
 fn dead_letter_channel(context: &Context, channel: &ChannelEntry) -> Option<Arc<ChannelEntry>> {

@@ -8,7 +8,7 @@ use utoipa::openapi::{
 
 use super::{answers, problems::with_these_problems, schemas};
 
-const TAG: &str = "beside";
+const TAG: &str = "service";
 
 /// `GET /livez`.
 pub fn live() -> Operation {

@@ -12,8 +12,8 @@ use http::Method;
 use restante_wire::{ChannelStats, ProblemType, batch::BATCH_ITEMS_MAX, path};
 
 use super::{
-    Adapter, Context, address_in, letters,
-    peek::{self, Asked, Span, Which},
+    Adapter, Context, address_in, dead_letters,
+    peek::{self, Filter, PeekRequest, Span},
     refusal,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     let query = Query::parse(parts.uri.query(), &["state", "after", "max"])?;
     if query.word("state") == Some("dead-letters") {
         body::none(no_body).await?;
-        return letters::peek(&context, &caller, &source.channel, &query).await;
+        return dead_letters::peek(&context, &caller, &source.channel, &query).await;
     }
     let state = match query.word("state") {
         None | Some("ready") => MessageState::Ready,
@@ -59,8 +59,8 @@ pub async fn peek(State(context): State<Arc<Context>>, request: Request) -> Resu
     let max = query.number("max", 1, BATCH_ITEMS_MAX as u32)?.unwrap_or(MESSAGES) as usize;
     let first = query.word("after").map_or(Ok(0), read_cursor)?;
     body::none(no_body).await?;
-    let asked = Asked {
-        spans: vec![Span { entry: source.channel, state, which: Which::All }],
+    let asked = PeekRequest {
+        spans: vec![Span { entry: source.channel, state, filter: Filter::All }],
         from: (0, first),
         max,
         cursor: |_, first| cursor(first),

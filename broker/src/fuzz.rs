@@ -40,7 +40,7 @@ pub const TARGETS: [Target; 6] = [
 
 /// A segment file of the log, as recovery and salvage read it; as it is, and with checksums that match.
 pub fn segment(bytes: &[u8]) {
-    disk::examine::fuzz(bytes);
+    disk::inspection::fuzz(bytes);
 }
 
 /// The records of a frame, and the channels that they add up to.
@@ -111,7 +111,7 @@ pub fn frames(bytes: &[u8]) {
 /// A journal of the address store; its first byte says whether it is a snapshot.
 pub fn addresses(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
-    address_store::look::fuzz(first.is_multiple_of(2), bytes);
+    address_store::inspection::fuzz(first.is_multiple_of(2), bytes);
 }
 
 /// A backup.

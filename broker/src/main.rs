@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use restante_broker::{Arguments, care, logging, run};
+use restante_broker::{Arguments, logging, maintenance, run};
 use tikv_jemallocator::Jemalloc;
 
 /// An idle connection takes two thirds of the memory that it takes with glibc's allocator.
@@ -13,7 +13,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> ExitCode {
     let Arguments { config, command } = Arguments::parse();
     if let Some(command) = command {
-        return care::run(command);
+        return maintenance::run(command);
     }
     logging::init(&config.log, config.log_format);
     match run(config) {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     DELETED_REMEMBERED_MAX,
-    entry::{ChannelEntry, Held},
+    entry::{ChannelEntry, StoredChannel},
 };
 use crate::clock::Millis;
 
@@ -39,7 +39,7 @@ pub(super) enum Change {
 /// Everything that the store holds.
 #[derive(Debug)]
 pub(super) struct Contents {
-    pub(super) channels: HashMap<Uuid, Held>,
+    pub(super) channels: HashMap<Uuid, StoredChannel>,
     pub(super) deleted: Deleted,
     /// The first number that was never given.
     pub(super) next_number: u32,
@@ -62,7 +62,8 @@ impl Contents {
                 self.next_number =
                     self.next_number.max(number.checked_add(1).ok_or("a number is too large")?);
                 let uid = config.uid;
-                self.channels.insert(uid, Held::in_set(Arc::new(ChannelEntry { number, config: *config })));
+                self.channels
+                    .insert(uid, StoredChannel::in_set(Arc::new(ChannelEntry { number, config: *config })));
             }
             Change::Orphan(uid) => {
                 self.channels

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     contents::{Change, Contents},
     error::{ApplyError, OpenError},
+    inspection::{self, InspectedStore, JournalEnd},
     journal::{AppendError, Journal},
-    look::{self, JournalEnd, Looked},
     snapshot,
 };
 use crate::{
@@ -57,7 +57,8 @@ pub(super) struct Disk {
 impl Disk {
     /// Reads both files, and changes nothing.
     pub(super) fn read(folder: &Path) -> Result<(Self, Contents), OpenError> {
-        let Looked { contents, id, snapshot, journal, cut_at, .. } = look::look(folder)?.whole(folder)?;
+        let InspectedStore { contents, id, snapshot, journal, cut_at, .. } =
+            inspection::inspect(folder)?.whole(folder)?;
         let generation = snapshot.map_or(0, |snapshot| snapshot.generation);
         let disk = Self {
             folder: folder.to_owned(),
@@ -163,7 +164,7 @@ impl Disk {
     }
 
     fn open(&self, name: &str) -> Result<Option<(fs::File, u64)>, OpenError> {
-        look::open(&self.folder.join(name)).map_err(|error| self.unread(name, error))
+        inspection::open(&self.folder.join(name)).map_err(|error| self.unread(name, error))
     }
 
     fn unread(&self, name: &str, source: io::Error) -> OpenError {

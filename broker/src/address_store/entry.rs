@@ -25,12 +25,12 @@ pub struct Changes {
 
 /// A channel in the store, in the set or as an orphan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct StoredChannel {
     pub(super) entry: Arc<ChannelEntry>,
     pub(super) orphan: bool,
 }
 
-impl Held {
+impl StoredChannel {
     pub(super) fn in_set(entry: Arc<ChannelEntry>) -> Self {
         Self { entry, orphan: false }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     contents::Contents,
-    entry::{ChannelEntry, Held},
+    entry::{ChannelEntry, StoredChannel},
     index::{Index, Key},
     plan::Step,
 };
@@ -30,14 +30,14 @@ pub(super) struct Indices {
 
 impl Indices {
     /// The channel of the set, or the orphan, with this UID.
-    pub(super) fn held(&self, uid: Uuid) -> Option<Held> {
-        self.uid.get(uid).map(|entry| Held { entry, orphan: self.orphan.get(uid).is_some() })
+    pub(super) fn held(&self, uid: Uuid) -> Option<StoredChannel> {
+        self.uid.get(uid).map(|entry| StoredChannel { entry, orphan: self.orphan.get(uid).is_some() })
     }
 
     /// Every channel of the set and every orphan.
-    pub(super) fn all_held(&self) -> impl Iterator<Item = Held> {
-        let in_set = self.name.entries().into_iter().map(Held::in_set);
-        in_set.chain(self.orphan.entries().into_iter().map(Held::orphan))
+    pub(super) fn all_held(&self) -> impl Iterator<Item = StoredChannel> {
+        let in_set = self.name.entries().into_iter().map(StoredChannel::in_set);
+        in_set.chain(self.orphan.entries().into_iter().map(StoredChannel::orphan))
     }
 
     /// Shows what was read from disk.
@@ -65,15 +65,15 @@ impl Indices {
     }
 }
 
-fn entry(held: &Held) -> &Arc<ChannelEntry> {
+fn entry(held: &StoredChannel) -> &Arc<ChannelEntry> {
     &held.entry
 }
 
-fn is_orphan(held: &&Held) -> bool {
+fn is_orphan(held: &&StoredChannel) -> bool {
     held.orphan
 }
 
-fn is_in_set(held: &&Held) -> bool {
+fn is_in_set(held: &&StoredChannel) -> bool {
     !held.orphan
 }
 

@@ -15,11 +15,11 @@ use super::{
     contents::Change,
     error::OpenError,
     frame::{self, Frame},
-    look::JournalEnd,
+    inspection::JournalEnd,
 };
 use crate::data_folder::{
     durable::{self, ReplaceError},
-    plain,
+    plain_file,
 };
 
 /// The format of the store's files.
@@ -185,6 +185,6 @@ fn damaged(path: &Path, offset: u64, reason: String) -> OpenError {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    let file = plain::open_with(path, OpenOptions::new().read(true).append(true))?;
+    let file = plain_file::open_with(path, OpenOptions::new().read(true).append(true))?;
     file.ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -13,8 +13,8 @@ mod error;
 mod frame;
 mod index;
 mod indices;
+pub(crate) mod inspection;
 mod journal;
-pub(crate) mod look;
 mod plan;
 mod search;
 mod snapshot;
@@ -214,9 +214,9 @@ impl AddressStore {
     ///
     /// Blocks as [`Self::sync`] does.
     pub fn sync_manifests(&self, mut channels: Vec<ChannelConfig>) -> Result<Changes, ApplyError> {
-        let mut anew = Vec::new();
+        let mut recreated = Vec::new();
         let plan = self.change(|indices, writer, now| {
-            anew = succession::give_uids(indices, &writer.facts, &mut channels);
+            recreated = succession::give_uids(indices, &writer.facts, &mut channels);
             plan::sync(indices, &writer.facts, channels, now)
         })?;
         let back = plan.brought_back();
@@ -224,7 +224,7 @@ impl AddressStore {
             let (channels, names) = (back.len(), some_of(&back));
             tracing::info!(channels, "manifests brought orphans back, with what is stored of them: {names}");
         }
-        for channel in anew {
+        for channel in recreated {
             tracing::info!(
                 channel,
                 "the channel was deleted: its manifest makes a new one, with another UID and no messages"

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX,
     contents::{Change, Deleted},
-    entry::{Changes, ChannelEntry, Held},
+    entry::{Changes, ChannelEntry, StoredChannel},
     error::{ApplyError, Claim, Conflict},
     indices::Indices,
 };
@@ -40,8 +40,8 @@ impl Facts {
 /// One channel before and after a change.
 #[derive(Debug)]
 pub(super) struct Step {
-    pub(super) before: Option<Held>,
-    pub(super) after: Option<Held>,
+    pub(super) before: Option<StoredChannel>,
+    pub(super) after: Option<StoredChannel>,
 }
 
 /// A change that may be made.
@@ -65,7 +65,7 @@ impl Plan {
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
         let steps = self.steps.iter().flat_map(|step| {
             let put = step.after.as_ref().filter(|after| !after.orphan || step.before.is_none());
-            let put = put.map(|Held { entry, .. }| Change::Put {
+            let put = put.map(|StoredChannel { entry, .. }| Change::Put {
                 number: entry.number,
                 config: entry.config.clone().into(),
             });
@@ -86,7 +86,7 @@ impl Plan {
     pub(super) fn outcome(&self) -> Changes {
         let mut changes = Changes::default();
         for step in &self.steps {
-            let in_set = |side: &Option<Held>| {
+            let in_set = |side: &Option<StoredChannel>| {
                 side.as_ref().filter(|held| !held.orphan).map(|held| Arc::clone(&held.entry))
             };
             let (before, after) = (in_set(&step.before), in_set(&step.after));
@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// A step to this configuration, unless it is what the set has.
-    fn take(&mut self, before: Option<Held>, config: ChannelConfig) -> Result<(), ApplyError> {
+    fn take(&mut self, before: Option<StoredChannel>, config: ChannelConfig) -> Result<(), ApplyError> {
         if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl Plan {
                 number
             }
         };
-        let after = Some(Held::in_set(Arc::new(ChannelEntry { number, config })));
+        let after = Some(StoredChannel::in_set(Arc::new(ChannelEntry { number, config })));
         self.steps.push(Step { before, after });
         Ok(())
     }
@@ -172,8 +172,8 @@ pub(super) fn sync(
     for entry in indices.name.entries() {
         if !named.contains(&entry.config.uid) {
             orphans += 1;
-            let before = Some(Held::in_set(Arc::clone(&entry)));
-            plan.steps.push(Step { before, after: Some(Held::orphan(entry)) });
+            let before = Some(StoredChannel::in_set(Arc::clone(&entry)));
+            plan.steps.push(Step { before, after: Some(StoredChannel::orphan(entry)) });
         }
     }
     let count = channels.len();
@@ -208,7 +208,7 @@ pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> R
 /// Takes channels of which nothing was known for orphans. Their numbers and UIDs are nobody's.
 pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
     let mut plan = Plan::new(facts);
-    let step = |entry: ChannelEntry| Step { before: None, after: Some(Held::orphan(entry.into())) };
+    let step = |entry: ChannelEntry| Step { before: None, after: Some(StoredChannel::orphan(entry.into())) };
     plan.steps.extend(orphans.into_iter().map(step));
     plan
 }

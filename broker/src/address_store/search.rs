@@ -8,13 +8,13 @@ use super::frame::{self, Frame, MAGIC, ReadError};
 /// without having much in it.
 const SEARCHED_BYTES_MAX: u64 = 256 << 20;
 /// How much is read of what looks like an entry and is none, so that a file that was made for it holds nobody up.
-const IN_VAIN_BYTES_MAX: u64 = 1 << 30;
+const REJECTED_BYTES_MAX: u64 = 1 << 30;
 /// How much is looked at at a time.
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// What lies behind damage.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextEntry {
     /// An entry, from this byte on.
     Entry(u64, Frame),
     /// None.
@@ -29,9 +29,9 @@ pub(super) fn next_whole<R: Read + Seek>(
     mut at: u64,
     length: u64,
     sequence: u64,
-) -> io::Result<Next> {
+) -> io::Result<NextEntry> {
     let mut piece = Vec::new();
-    let (end, mut in_vain) = (length.min(at.saturating_add(SEARCHED_BYTES_MAX)), 0);
+    let (end, mut rejected_bytes) = (length.min(at.saturating_add(SEARCHED_BYTES_MAX)), 0);
     while at < end {
         piece.clear();
         from.seek(SeekFrom::Start(at))?;
@@ -42,11 +42,11 @@ pub(super) fn next_whole<R: Read + Seek>(
             let place = at + index as u64;
             from.seek(SeekFrom::Start(place))?;
             match frame::read(from) {
-                Ok(Some(frame)) if frame.sequence >= sequence => return Ok(Next::Entry(place, frame)),
+                Ok(Some(frame)) if frame.sequence >= sequence => return Ok(NextEntry::Entry(place, frame)),
                 Ok(_) | Err(ReadError::Damaged(_)) => {
-                    in_vain += from.stream_position()? - place;
-                    if in_vain > IN_VAIN_BYTES_MAX {
-                        return Ok(Next::NotSearched(place));
+                    rejected_bytes += from.stream_position()? - place;
+                    if rejected_bytes > REJECTED_BYTES_MAX {
+                        return Ok(NextEntry::NotSearched(place));
                     }
                 }
                 Err(ReadError::Io(error)) => return Err(error),
@@ -54,7 +54,7 @@ pub(super) fn next_whole<R: Read + Seek>(
         }
         at += PIECE_BYTES;
     }
-    Ok(if end < length { Next::NotSearched(end) } else { Next::Nothing })
+    Ok(if end < length { NextEntry::NotSearched(end) } else { NextEntry::Nothing })
 }
 
 #[cfg(test)]
@@ -63,9 +63,9 @@ mod tests {
 
     fn found(bytes: &[u8], from: u64, sequence: u64) -> Option<(u64, u64)> {
         match next_whole(&mut io::Cursor::new(bytes), from, bytes.len() as u64, sequence).unwrap() {
-            Next::Entry(at, frame) => Some((at, frame.sequence)),
-            Next::Nothing => None,
-            Next::NotSearched(at) => panic!("searched up to {at}"),
+            NextEntry::Entry(at, frame) => Some((at, frame.sequence)),
+            NextEntry::Nothing => None,
+            NextEntry::NotSearched(at) => panic!("searched up to {at}"),
         }
     }
 
@@ -88,6 +88,6 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         let next = next_whole(&mut &file, 0, 1 << 40, 0).unwrap();
-        assert!(matches!(next, Next::NotSearched(at) if at == SEARCHED_BYTES_MAX), "{next:?}");
+        assert!(matches!(next, NextEntry::NotSearched(at) if at == SEARCHED_BYTES_MAX), "{next:?}");
     }
 }

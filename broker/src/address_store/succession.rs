@@ -49,7 +49,7 @@ pub(super) fn give_uids(indices: &Indices, facts: &Facts, channels: &mut [Channe
             *newest = uid;
         }
     }
-    let mut anew = Vec::new();
+    let mut recreated = Vec::new();
     for channel in channels {
         let first = channel.uid;
         let in_set = indices.name.get((&channel.namespace, &channel.name)).map(|entry| entry.config.uid);
@@ -61,10 +61,10 @@ pub(super) fn give_uids(indices: &Indices, facts: &Facts, channels: &mut [Channe
             uids.find(|uid| !facts.deleted.contains(*uid)).unwrap_or(first)
         });
         if there.is_none() && channel.uid != first {
-            anew.push(channel.qualified_name());
+            recreated.push(channel.qualified_name());
         }
     }
-    anew
+    recreated
 }
 
 #[cfg(test)]

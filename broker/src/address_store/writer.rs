@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     contents::{Change, Contents},
     disk::Disk,
-    entry::Held,
+    entry::StoredChannel,
     error::ApplyError,
     indices::Indices,
     plan::{Facts, Plan},
@@ -45,7 +45,7 @@ impl Writer {
             disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
         }
         for step in &plan.steps {
-            let count = |held: &Option<Held>, orphan| {
+            let count = |held: &Option<StoredChannel>, orphan| {
                 usize::from(held.as_ref().is_some_and(|held| held.orphan == orphan))
             };
             facts.channels = facts.channels + count(&step.after, false) - count(&step.before, false);
@@ -91,7 +91,7 @@ fn whole<'a>(
 ) -> impl Iterator<Item = Change> + use<'a> {
     let held: Vec<_> = indices.all_held().collect();
     let after = plan.into_iter().flat_map(|plan| &plan.steps).filter_map(|step| step.after.clone());
-    let channels = held.into_iter().chain(after).flat_map(|Held { entry, orphan }| {
+    let channels = held.into_iter().chain(after).flat_map(|StoredChannel { entry, orphan }| {
         let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
         iter::once(put).chain(orphan.then_some(Change::Orphan(entry.config.uid)))
     });

@@ -22,7 +22,7 @@ use crate::{
     address_store::AddressStore,
     core::Cores,
     http::{BrowserRules, Callers, HttpError, pages, probes::probe},
-    log::disk::{Older, storage::Folder},
+    log::disk::{OlderLogs, storage::Folder},
     metrics::Metrics,
 };
 
@@ -38,7 +38,7 @@ pub struct Admin {
     /// The counters of the channels, and the sizes of their logs.
     pub cores: Cores,
     /// The logs of earlier numbers of cores.
-    pub older: Arc<Older<Folder>>,
+    pub older: Arc<OlderLogs<Folder>>,
     /// The limits that all callers share.
     pub callers: Callers,
     /// `--metrics-channels-max`.

@@ -12,10 +12,10 @@
 //! An archive without its end is none: whoever reads one looks for the manifest, and for the file that ends it.
 
 mod manifest;
-mod read;
-mod write;
+mod reader;
+mod writer;
 
 pub use manifest::{FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest};
-pub(crate) use read::is_segment;
-pub use read::{ArchiveError, Sink, read};
-pub use write::Writer;
+pub(crate) use reader::is_segment;
+pub use reader::{ArchiveError, Sink, read};
+pub use writer::Writer;

@@ -153,7 +153,8 @@ impl Archive {
             let copied = Copied::File(file, folder.join(&name));
             self.send_file(&mut writer, &name, Arc::new(copied), bytes, None).await?;
         }
-        let (parts, marks): (Vec<_>, Vec<_>) = cut.into_iter().map(|cut| (cut.parts, cut.marks)).unzip();
+        let (parts, marks): (Vec<_>, Vec<_>) =
+            cut.into_iter().map(|cut| (cut.parts, cut.synced_files)).unzip();
         for (name, contents) in marks.into_iter().flatten() {
             self.send(writer.begin(&name, contents.len() as u64, None)).await?;
             writer.contents(&contents);

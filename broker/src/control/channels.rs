@@ -9,7 +9,7 @@ use crate::{
     channel::State,
     clock::Millis,
     core::{CoreGone, Cores, Redrive, WorkFailed},
-    log::disk::Cut,
+    log::disk::LogSnapshot,
 };
 
 /// The operations of the control API on channels.
@@ -46,7 +46,7 @@ pub trait Channels: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, WorkFailed>> + Send;
 
     /// A snapshot of the logs, which has everything that was acknowledged by now.
-    fn cut(&self) -> impl Future<Output = Result<Vec<Cut>, WorkFailed>> + Send;
+    fn cut(&self) -> impl Future<Output = Result<Vec<LogSnapshot>, WorkFailed>> + Send;
 
     /// The wall clock time.
     fn now(&self) -> Millis;
@@ -80,7 +80,7 @@ impl Channels for Cores {
         Cores::purge(self, entry, states).await
     }
 
-    async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
+    async fn cut(&self) -> Result<Vec<LogSnapshot>, WorkFailed> {
         Cores::cut(self).await
     }
 

@@ -41,7 +41,7 @@ impl LastMark {
 impl<L: Log> Core<L> {
     /// Writes a mark along with a batch that is not empty.
     pub(super) fn mark_with_group(&mut self) {
-        if !self.log.group_is_empty() {
+        if !self.log.batch_is_empty() {
             self.mark_if_due();
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Core, Samples, StoreFailed, Ticket, in_flight::InFlightBatch};
-use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Purpose, Record, Sync};
+use crate::log::{AppendError, BatchNumber, Log, LogError, Position, Purpose, Record, Sync};
 
 impl<L: Log> Core<L> {
     /// Begins to commit the open batch, if it is not empty and the log accepts one. [`Self::poll_commits`] reports the
@@ -17,7 +17,7 @@ impl<L: Log> Core<L> {
         if self.failed {
             return self.fail_all_batches();
         }
-        if !self.has_to_commit() || !self.log.takes_group() {
+        if !self.has_to_commit() || !self.log.takes_batch() {
             return;
         }
         self.mark_with_group();
@@ -35,12 +35,12 @@ impl<L: Log> Core<L> {
     /// Whether there is something to commit. A requested sync counts even if another sync has meanwhile covered
     /// everything: answers wait for the batch that carries it.
     pub(super) fn has_to_commit(&self) -> bool {
-        !self.log.group_is_empty() || self.sync_wanted
+        !self.log.batch_is_empty() || self.sync_wanted
     }
 
     /// Ready when there is something to commit and the log accepts it.
     pub(super) fn poll_may_commit(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.has_to_commit() && !self.failed { self.log.poll_takes_group(context) } else { Poll::Pending }
+        if self.has_to_commit() && !self.failed { self.log.poll_takes_batch(context) } else { Poll::Pending }
     }
 
     /// Reports the outcomes of batches in flight to the answers that wait for them. Ready if there was one.
@@ -95,8 +95,8 @@ impl<L: Log> Core<L> {
     }
 
     /// Requests a sync of everything appended so far. Returns the batch that will carry it.
-    pub fn sync(&mut self) -> GroupNumber {
-        if self.log.group_is_empty() && !self.log.needs_sync() {
+    pub fn sync(&mut self) -> BatchNumber {
+        if self.log.batch_is_empty() && !self.log.needs_sync() {
             return self.newest_group;
         }
         self.open_batch_sync = Sync::Now;
@@ -113,7 +113,7 @@ impl<L: Log> Core<L> {
 
     /// Whether everything is on disk, or never will be.
     pub fn is_settled(&self) -> bool {
-        self.failed || (self.in_flight.is_empty() && self.log.group_is_empty() && !self.log.needs_sync())
+        self.failed || (self.in_flight.is_empty() && self.log.batch_is_empty() && !self.log.needs_sync())
     }
 
     /// Bytes of the open batch.
@@ -156,11 +156,11 @@ impl<L: Log> Core<L> {
     /// A ticket for everything appended so far. A repeated request gets it, because the ticket of the first
     /// request is not kept.
     pub fn ticket_so_far(&mut self, sync: Sync) -> Ticket {
-        if sync == Sync::Now && (!self.log.group_is_empty() || self.log.needs_sync()) {
+        if sync == Sync::Now && (!self.log.batch_is_empty() || self.log.needs_sync()) {
             self.sync_wanted = true;
             return self.appended(sync);
         }
-        if !self.log.group_is_empty() {
+        if !self.log.batch_is_empty() {
             return Ticket::of(&self.open_batch, sync);
         }
         // Batches are reported in order: when the last one is, all syncs before it are done.

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::try_join_all;
 
 use super::{Core, CoreGone, Cores, StoreFailed, WorkFailed};
-use crate::log::{DiskLog, Sync, disk::Cut};
+use crate::log::{DiskLog, Sync, disk::LogSnapshot};
 
 /// Time that workers wait for one another: longer than any sync of a working disk. A worker that has ended never
 /// arrives.
@@ -39,7 +39,7 @@ impl Cores<DiskLog> {
     /// A cut through all logs, older ones first; it has everything acknowledged before the call. All workers stand
     /// still at the same time, so a message between two shards is in both logs or in relay. They stand still until the
     /// slowest of them has arrived.
-    pub async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
+    pub async fn cut(&self) -> Result<Vec<LogSnapshot>, WorkFailed> {
         for core in self.all() {
             let everything = core.run(|core| {
                 core.sync();
@@ -67,8 +67,8 @@ impl Cores<DiskLog> {
 
 impl Core<DiskLog> {
     /// A cut through the older logs and through this shard's own: see [`DiskLog::cut`].
-    fn cut(&mut self) -> Result<(Cut, Cut), StoreFailed> {
+    fn cut(&mut self) -> Result<(LogSnapshot, LogSnapshot), StoreFailed> {
         self.alive()?;
-        Ok((self.log.cut_older(), self.log.cut()))
+        Ok((self.log.snapshot_older(), self.log.snapshot()))
     }
 }

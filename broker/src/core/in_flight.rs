@@ -5,11 +5,11 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::commit_batch::CommitBatch;
-use crate::log::{GroupNumber, LogError, Sync};
+use crate::log::{BatchNumber, LogError, Sync};
 
 #[derive(Debug)]
 pub(super) struct InFlightBatch {
-    pub(super) number: GroupNumber,
+    pub(super) number: BatchNumber,
     pub(super) group: Arc<CommitBatch>,
     pub(super) sync: Sync,
     pub(super) began: Instant,
@@ -37,7 +37,7 @@ impl InFlight {
     }
 
     /// Records a report of the log about a batch.
-    pub(super) fn record_outcome(&mut self, number: GroupNumber, outcome: Result<Sync, LogError>) {
+    pub(super) fn record_outcome(&mut self, number: BatchNumber, outcome: Result<Sync, LogError>) {
         let Some((flight, known)) = self.flights.iter_mut().find(|(flight, _)| flight.number == number)
         else {
             return;
@@ -98,7 +98,7 @@ mod tests {
         for number in 1..=3 {
             let group = Arc::default();
             in_flight.begin(InFlightBatch {
-                number: GroupNumber(number),
+                number: BatchNumber(number),
                 group,
                 sync: Sync::Now,
                 began: Instant::now(),
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn batches_that_end_in_any_order_are_reported_in_their_own_order() {
         let mut in_flight = three();
-        in_flight.record_outcome(GroupNumber(3), Ok(Sync::Now));
-        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(3), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(2), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), []);
-        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(1), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), [(1, true), (2, true), (3, true)]);
         assert!(in_flight.is_empty());
     }
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn a_failure_waits_for_the_batches_before_it() {
         let mut in_flight = three();
-        in_flight.record_outcome(GroupNumber(2), Err(LogError::Poisoned));
+        in_flight.record_outcome(BatchNumber(2), Err(LogError::Poisoned));
         assert_eq!(ended(&mut in_flight), []);
-        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(1), Ok(Sync::Now));
         assert_eq!(ended(&mut in_flight), [(1, true), (2, false)]);
         assert_eq!(in_flight.take_all().count(), 1, "the last one remains, to fail with it");
     }
@@ -139,15 +139,15 @@ mod tests {
         let mut in_flight = three();
         let written =
             |in_flight: &mut InFlight| std::iter::from_fn(|| in_flight.next_written().map(drop)).count();
-        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Later));
+        in_flight.record_outcome(BatchNumber(2), Ok(Sync::Later));
         assert_eq!(written(&mut in_flight), 0);
-        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Later));
+        in_flight.record_outcome(BatchNumber(1), Ok(Sync::Later));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (2, vec![]));
-        in_flight.record_outcome(GroupNumber(1), Ok(Sync::Now));
-        in_flight.record_outcome(GroupNumber(3), Ok(Sync::Later));
+        in_flight.record_outcome(BatchNumber(1), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(3), Ok(Sync::Later));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (1, vec![(1, true)]));
-        in_flight.record_outcome(GroupNumber(2), Ok(Sync::Now));
-        in_flight.record_outcome(GroupNumber(3), Err(LogError::Poisoned));
+        in_flight.record_outcome(BatchNumber(2), Ok(Sync::Now));
+        in_flight.record_outcome(BatchNumber(3), Err(LogError::Poisoned));
         assert_eq!((written(&mut in_flight), ended(&mut in_flight)), (0, vec![(2, true), (3, false)]));
     }
 }

@@ -95,7 +95,7 @@ use crate::{
     channel::{ChannelCounters, ChannelState, LeaseSealer, Policy, WaitingReceivers, WaitingSenders},
     clock::{Clock, Millis},
     first_failure::FirstFailure,
-    log::{DiskLog, GroupNumber, Log, LogError, Sync},
+    log::{BatchNumber, DiskLog, Log, LogError, Sync},
     metrics::Metrics,
     shared::{Share, Shared},
 };
@@ -259,9 +259,9 @@ pub struct Core<L = DiskLog> {
     sync_wanted: bool,
     in_flight: InFlight,
     /// The newest batch given to the log for commit.
-    newest_group: GroupNumber,
+    newest_group: BatchNumber,
     /// The newest synced batch; all before it are synced as well.
-    durable_group: GroupNumber,
+    durable_group: BatchNumber,
     failed: bool,
     failure: FirstFailure,
     unreadable: ReadErrors,

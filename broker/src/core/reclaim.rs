@@ -16,7 +16,7 @@ use super::{
 use crate::{
     channel::{Message, Sequence},
     clock::Millis,
-    log::{AppendError, GroupNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
+    log::{AppendError, BatchNumber, Log, Position, Record, RecordHead, Scanned, Sync, Target, Targets},
 };
 
 /// Bytes of the oldest segment per step: about a millisecond of copying in the worst case.
@@ -52,7 +52,7 @@ enum Stage {
     /// Records from `from` up to `below` are still to be walked.
     Walking { from: Position, below: Position },
     /// All live records before `below` are copied, in batch `copies` at the latest.
-    Copied { below: Position, copies: GroupNumber },
+    Copied { below: Position, copies: BatchNumber },
 }
 
 /// Why copying stops for now.
@@ -190,7 +190,7 @@ impl<L: Log> Core<L> {
     fn free(
         &mut self,
         below: Position,
-        copies: GroupNumber,
+        copies: BatchNumber,
         context: &mut Context<'_>,
     ) -> Result<Progress, StoreFailed> {
         self.reclaim.stage = Stage::Copied { below, copies };

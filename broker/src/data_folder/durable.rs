@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::plain;
+use super::plain_file;
 
 /// Why a file was not replaced.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ fn write_whole(
 ) -> io::Result<u64> {
     #[cfg(test)]
     simulated::room()?;
-    let file = plain::create(path, OpenOptions::new().write(true).mode(mode))?;
+    let file = plain_file::create(path, OpenOptions::new().write(true).mode(mode))?;
     let mut buffer = BufWriter::new(file);
     write(&mut buffer)?;
     buffer.flush()?;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     durable,
-    refused::{self, Misplaced},
+    os_error::{self, Misplaced},
 };
 
 /// Why a data folder cannot be had.
@@ -67,7 +67,7 @@ pub enum DataFolderError {
         "{path} is no folder, and so no data folder; of a backup, restante-broker restore makes one",
         path = path.display()
     )]
-    NoFolder {
+    NoFolderToInspect {
         /// The path.
         path: PathBuf,
     },
@@ -87,7 +87,7 @@ pub enum DataFolderError {
     },
     /// No folder can be made there.
     #[error("cannot make the folder {path}: {source}. Choose another (--data-dir)", path = path.display())]
-    NoPlace {
+    CannotCreate {
         /// The folder.
         path: PathBuf,
         /// What the operating system said.
@@ -185,9 +185,9 @@ pub(super) fn step<T>(
 /// Tells apart what people can do something about.
 pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> DataFolderError {
     let path = path.to_owned();
-    match refused::misplaced(&source).cloned() {
+    match os_error::misplaced(&source).cloned() {
         Some(misplaced) => DataFolderError::Misplaced { action, path, misplaced },
-        None if refused::is_denied(&source) => DataFolderError::ReadOnly { action, path, source },
+        None if os_error::is_denied(&source) => DataFolderError::ReadOnly { action, path, source },
         None if durable::is_full(&source) => DataFolderError::Full { action, path, source },
         None => DataFolderError::Io { action, path, source },
     }

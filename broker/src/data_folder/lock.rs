@@ -16,8 +16,8 @@ use rustix::{
 
 use super::{
     error::{DataFolderError, io_error, step},
-    plain,
-    refused::{self, Misplaced},
+    os_error::{self, Misplaced},
+    plain_file,
 };
 use crate::log::disk::storage::Guard;
 
@@ -82,8 +82,10 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderErr
 
 /// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file. And what is wrong
 /// with what stands in that file's place.
-pub(super) fn acquire_to_look(path: &Path) -> Result<(Option<File>, Option<Misplaced>), DataFolderError> {
-    let file = match plain::open(path).map_err(|error| io_error("open", path, error)) {
+pub(super) fn acquire_for_inspection(
+    path: &Path,
+) -> Result<(Option<File>, Option<Misplaced>), DataFolderError> {
+    let file = match plain_file::open(path).map_err(|error| io_error("open", path, error)) {
         Ok(None) => return Ok((None, None)),
         Ok(Some(file)) => file,
         // No broker can have locked it.
@@ -98,7 +100,8 @@ pub(super) fn acquire_to_look(path: &Path) -> Result<(Option<File>, Option<Mispl
         }
         Err(error) => return step("lock", path, || Err(error.into())),
     }
-    let length = plain::check_length(&file, FILE_BYTES).map_err(|error| io_error("look at", path, error));
+    let length =
+        plain_file::check_length(&file, FILE_BYTES).map_err(|error| io_error("look at", path, error));
     match length {
         Ok(()) => Ok((Some(file), None)),
         Err(DataFolderError::Misplaced { misplaced, .. }) => Ok((Some(file), Some(misplaced))),
@@ -114,7 +117,7 @@ fn acquire_with(
 ) -> Result<Lock, DataFolderError> {
     let mut file = step("open", path, || open(path))?;
     // Another file that somebody put there is not to be written over.
-    step("use", path, || plain::check_length(&file, FILE_BYTES))?;
+    step("use", path, || plain_file::check_length(&file, FILE_BYTES))?;
     let started = Instant::now();
     while !step("lock", path, || try_lock(&file))? {
         let waited = started.elapsed();
@@ -142,21 +145,21 @@ fn acquire_with(
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o644);
-    if let Some(file) = plain::open_with(path, &mut options)? {
+    if let Some(file) = plain_file::open_with(path, &mut options)? {
         return Ok(file);
     }
     match options.clone().create_new(true).open(path) {
         // Another broker was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            plain::open_with(path, &mut options)?.ok_or(error)
+            plain_file::open_with(path, &mut options)?.ok_or(error)
         }
-        made => made.map_err(|error| refused::told(path, error)),
+        made => made.map_err(|error| os_error::with_missing_right(path, error)),
     }
 }
 
 /// The process id that the holder wrote down.
 fn holder(path: &Path) -> Option<u32> {
-    String::from_utf8(plain::read(path, FILE_BYTES).ok()??).ok()?.trim().parse().ok()
+    String::from_utf8(plain_file::read(path, FILE_BYTES).ok()??).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::{fmt, fs, path::Path, str::FromStr};
 use super::{
     DataFolderError,
     error::{io_error, step},
-    plain,
-    refused::Misplaced,
+    os_error::Misplaced,
+    plain_file,
 };
 
 /// The name of the log that every data folder has.
@@ -38,7 +38,7 @@ pub(crate) struct Logs {
 
 /// The name is that of no log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoLog;
+pub(crate) struct NotALog;
 
 impl LogFolder {
     /// The log that every data folder has.
@@ -74,27 +74,27 @@ impl fmt::Display for LogFolder {
 }
 
 impl FromStr for LogFolder {
-    type Err = NoLog;
+    type Err = NotALog;
 
-    fn from_str(name: &str) -> Result<Self, NoLog> {
-        let number = |text: &str| text.parse::<u32>().map_err(|_| NoLog);
-        let log = match name.strip_prefix(FIRST).ok_or(NoLog)? {
+    fn from_str(name: &str) -> Result<Self, NotALog> {
+        let number = |text: &str| text.parse::<u32>().map_err(|_| NotALog);
+        let log = match name.strip_prefix(FIRST).ok_or(NotALog)? {
             "" => Self::FIRST,
             rest => {
                 let (generation, rest) =
-                    rest.strip_prefix('-').and_then(|rest| rest.split_once('-')).ok_or(NoLog)?;
-                let (core, cores) = rest.split_once("of").ok_or(NoLog)?;
+                    rest.strip_prefix('-').and_then(|rest| rest.split_once('-')).ok_or(NotALog)?;
+                let (core, cores) = rest.split_once("of").ok_or(NotALog)?;
                 Self { generation: number(generation)?, cores: number(cores)?, core: number(core)? }
             }
         };
         // There is one way to write each.
-        if log.to_string() == name && log.core < log.cores { Ok(log) } else { Err(NoLog) }
+        if log.to_string() == name && log.core < log.cores { Ok(log) } else { Err(NotALog) }
     }
 }
 
 /// What there is in a data folder by the names of logs.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct LogEntries {
     /// Folders.
     pub(super) logs: Vec<LogFolder>,
     /// What is none.
@@ -102,13 +102,13 @@ pub(super) struct Names {
 }
 
 /// The logs in a data folder. A link counts as what it leads to.
-pub(super) fn names(folder: &Path) -> Result<Names, DataFolderError> {
-    let mut names = Names::default();
+pub(super) fn names(folder: &Path) -> Result<LogEntries, DataFolderError> {
+    let mut names = LogEntries::default();
     for entry in step("list", folder, || fs::read_dir(folder))? {
         let entry = step("list", folder, || entry)?;
         let Ok(log) = entry.file_name().to_string_lossy().parse() else { continue };
         let path = entry.path();
-        match plain::has_folder(&path).map_err(|error| io_error("open", &path, error)) {
+        match plain_file::has_folder(&path).map_err(|error| io_error("open", &path, error)) {
             Ok(true) => names.logs.push(log),
             // It went meanwhile.
             Ok(false) => {}
@@ -121,7 +121,7 @@ pub(super) fn names(folder: &Path) -> Result<Names, DataFolderError> {
 
 /// The same, of a folder in which each is one.
 pub(super) fn all(folder: &Path) -> Result<Vec<LogFolder>, DataFolderError> {
-    let Names { logs, mut misplaced } = names(folder)?;
+    let LogEntries { logs, mut misplaced } = names(folder)?;
     misplaced.pop().map_or(Ok(logs), |(log, misplaced)| {
         Err(DataFolderError::Misplaced { action: "open", path: folder.join(log.to_string()), misplaced })
     })
@@ -154,7 +154,7 @@ mod tests {
         }
         for name in ["", "lock", "log-", "log-2", "log-2-4of4", "log-02-1of4", "log-1-0of1", "log-2-1of4.old"]
         {
-            assert_eq!(name.parse::<LogFolder>(), Err(NoLog), "{name}");
+            assert_eq!(name.parse::<LogFolder>(), Err(NotALog), "{name}");
         }
     }
 

@@ -11,12 +11,12 @@
 
 pub(crate) mod durable;
 mod error;
+pub(crate) mod inspection;
 mod lock;
 pub(crate) mod logs;
-pub(crate) mod look;
+pub(crate) mod os_error;
 mod parts;
-pub(crate) mod plain;
-pub(crate) mod refused;
+pub(crate) mod plain_file;
 
 use std::{
     fs::{self, Permissions},
@@ -32,8 +32,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use error::DataFolderError;
+pub use os_error::Misplaced;
 pub(crate) use parts::{FoundLogs, LogIds, is_foreign, part_id, wrong_addresses, wrong_logs};
-pub use refused::Misplaced;
 
 use crate::log::disk::storage::Guard;
 use error::{io_error, step};
@@ -172,7 +172,7 @@ impl DataFolder {
     pub(crate) fn check_rights(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         let addresses = [self.addresses(), self.addresses().join(crate::address_store::JOURNAL)];
         let all = addresses.iter().chain(&logs.current).chain(&logs.older);
-        all.into_iter().try_for_each(|path| step("write to", path, || refused::check_rights(path)))
+        all.into_iter().try_for_each(|path| step("write to", path, || os_error::check_rights(path)))
     }
 
     /// Refuses folders of logs that are not those that were written down.
@@ -260,10 +260,10 @@ fn make_data_folder(path: &Path) -> Result<(), DataFolderError> {
             DataFolderError::NotAFolder { path }
         }
         DataFolderError::Misplaced { misplaced, path, .. } => {
-            DataFolderError::NoPlace { path, source: misplaced.into() }
+            DataFolderError::CannotCreate { path, source: misplaced.into() }
         }
         DataFolderError::Io { source, path, .. } if is_of_the_place(&source) => {
-            DataFolderError::NoPlace { path, source }
+            DataFolderError::CannotCreate { path, source }
         }
         error => error,
     })
@@ -285,19 +285,19 @@ fn is_of_the_place(error: &io::Error) -> bool {
 
 /// Makes a folder, for its owner alone, unless it is there.
 fn make_folder(path: &Path) -> Result<(), DataFolderError> {
-    if step("open", path, || plain::has_folder(path))? {
+    if step("open", path, || plain_file::has_folder(path))? {
         return Ok(());
     }
     step("make the folder", path, || {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|error| refused::told(path, error))
+        made.map_err(|error| os_error::with_missing_right(path, error))
     })
 }
 
 /// Reads `restante.json`, and writes it if the folder is new.
 fn version(folder: &Path) -> Result<Version, DataFolderError> {
     let path = folder.join(VERSION);
-    match plain::read(&path, SMALL_BYTES_MAX) {
+    match plain_file::read(&path, SMALL_BYTES_MAX) {
         Ok(Some(text)) => {
             let damaged = |reason: String| DataFolderError::Damaged { path: path.clone(), reason };
             let version: serde_json::Value =
@@ -352,13 +352,13 @@ impl Version {
 /// All of a small file that is there.
 pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, DataFolderError> {
     let found =
-        plain::read(path, SMALL_BYTES_MAX).and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()));
+        plain_file::read(path, SMALL_BYTES_MAX).and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()));
     found.map_err(|error| io_error("read", path, error))
 }
 
 /// Reads the lease key, if there is one.
 fn lease_key(path: &Path) -> Result<Option<[u8; LEASE_KEY_BYTES]>, DataFolderError> {
-    match plain::read(path, SMALL_BYTES_MAX) {
+    match plain_file::read(path, SMALL_BYTES_MAX) {
         Ok(Some(key)) => {
             // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
             // to all. Where the file is somebody else's, nothing can be done and leases need a right as well.

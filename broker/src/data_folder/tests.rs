@@ -95,7 +95,7 @@ fn a_place_where_no_folder_can_be_made_is_told_from_a_disk_that_fails() {
     let long = folder.path().join("x".repeat(300));
     for path in [Path::new("/proc/none/data"), &dangling, &around, &long] {
         let error = open(path).unwrap_err();
-        assert!(matches!(error, DataFolderError::NoPlace { .. }), "{error}");
+        assert!(matches!(error, DataFolderError::CannotCreate { .. }), "{error}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
     assert!(!folder.path().join("nowhere").exists());
@@ -128,9 +128,9 @@ fn a_small_file_that_the_disk_cannot_read_is_told_and_the_others_are_read() {
     symlink("/proc/self/mem", &path).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(&error, DataFolderError::Io { path: told, .. } if *told == path), "{error}");
-    let looked = look::Looked::open(folder.path()).unwrap();
-    assert_eq!((looked.store_id(), looked.lease_key()), (Some(store_id), None));
-    let [(file, reason)] = &looked.harm[..] else { panic!("{:?}", looked.harm) };
+    let inspected = inspection::InspectedFolder::open(folder.path()).unwrap();
+    assert_eq!((inspected.store_id(), inspected.lease_key()), (Some(store_id), None));
+    let [(file, reason)] = &inspected.damage[..] else { panic!("{:?}", inspected.damage) };
     assert!(file == "lease-key" && reason.contains("the disk cannot read this"), "{reason}");
 }
 

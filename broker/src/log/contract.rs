@@ -21,9 +21,9 @@ pub enum Sync {
 
 /// Which group commit of a log, since it was opened: one more than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct GroupNumber(pub u64);
+pub struct BatchNumber(pub u64);
 
-impl GroupNumber {
+impl BatchNumber {
     /// The group after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
@@ -70,7 +70,7 @@ pub enum Replayed {
 }
 
 /// What is told of the records that owners before have left: where each lies, and its head.
-pub type Tell<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
+pub type ReplayVisitor<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 
 /// Records as they follow one another in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,17 +135,17 @@ pub trait Log: Send + 'static {
     fn open_bytes(&self) -> usize;
 
     /// Whether nothing was appended since the last commit.
-    fn group_is_empty(&self) -> bool;
+    fn batch_is_empty(&self) -> bool;
 
     /// Whether one more group may be in flight.
-    fn takes_group(&self) -> bool;
+    fn takes_batch(&self) -> bool;
 
-    /// Ready when [`Self::takes_group`] says so. If too many are in flight, [`Self::poll_commit`] has news before.
-    fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()>;
+    /// Ready when [`Self::takes_batch`] says so. If too many are in flight, [`Self::poll_commit`] has news before.
+    fn poll_takes_batch(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
     /// Begins to commit the open group, which may be empty: then only what was written before is synced. Called when
-    /// [`Self::takes_group`]. The next group is open when it returns.
-    fn commit(&mut self, sync: Sync) -> GroupNumber;
+    /// [`Self::takes_batch`]. The next group is open when it returns.
+    fn commit(&mut self, sync: Sync) -> BatchNumber;
 
     /// How far the next of the groups in flight has come: as far as its commit promised, or failed, each told once; and
     /// before that, if the log tells that apart, that a group is written which is to be synced. Pending for ever when none
@@ -153,7 +153,7 @@ pub trait Log: Send + 'static {
     ///
     /// [`LogError::Fenced`] says that somebody else owns the log by now; nothing that was in flight is in it then, unless it
     /// was told as committed.
-    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)>;
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(BatchNumber, Result<Sync, LogError>)>;
 
     /// Whether something was written that no commit under way will sync.
     fn needs_sync(&self) -> bool;
@@ -197,7 +197,7 @@ pub trait Log: Send + 'static {
     /// Without their contents, so that a log may keep the heads where they are read faster. Whoever needs a content reads it.
     fn poll_replay(
         &mut self,
-        tell: &mut Tell<'_>,
+        visit: &mut ReplayVisitor<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>>;
 
@@ -216,7 +216,7 @@ pub trait Log: Send + 'static {
     fn poll_free(
         &mut self,
         below: Position,
-        copies: GroupNumber,
+        copies: BatchNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>>;
 }

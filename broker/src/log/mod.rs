@@ -16,7 +16,9 @@ pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use contract::{Coming, GroupNumber, Log, LogStats, Purpose, Read, Replayed, Scanned, Sync, Tell};
+pub use contract::{
+    BatchNumber, Coming, Log, LogStats, Purpose, Read, ReplayVisitor, Replayed, Scanned, Sync,
+};
 pub use disk::{DiskLog, OpenError, Options};
 pub use error::{AppendError, LogError, Unread, UnreadRecord};
 pub use position::Position;

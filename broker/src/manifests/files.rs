@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::ManifestError;
-use crate::data_folder::plain;
+use crate::data_folder::plain_file;
 
 /// Longest manifest file: a hundred thousand channels. It keeps the broker from reading a log or an image that was
 /// given by mistake.
@@ -38,7 +38,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
 /// The text of one file.
 pub(super) fn read(path: &Path) -> Result<String, ManifestError> {
     let io = |source| ManifestError::Io { path: path.to_owned(), source };
-    let file = plain::open(path).map_err(io)?.ok_or_else(|| io(ErrorKind::NotFound.into()))?;
+    let file = plain_file::open(path).map_err(io)?.ok_or_else(|| io(ErrorKind::NotFound.into()))?;
     let bytes = file.metadata().map_err(io)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(ManifestError::TooLarge { path: path.to_owned(), bytes, max: FILE_BYTES_MAX });

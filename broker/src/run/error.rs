@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use crate::{
     address_store, control,
     core::{self},
-    data_folder::{DataFolderError, refused},
+    data_folder::{DataFolderError, os_error},
     first_failure::FirstFailure,
     log,
     manifests::ManifestError,
@@ -100,7 +100,7 @@ impl RunError {
 
 /// For an error of the system: whether a person must fix it, or the disk failed.
 fn of_system(error: &io::Error) -> u8 {
-    if refused::is_for_a_person(error) { CONFIGURATION } else { IO }
+    if os_error::needs_administrator(error) { CONFIGURATION } else { IO }
 }
 
 fn of_data_folder(error: &DataFolderError) -> u8 {
@@ -108,13 +108,13 @@ fn of_data_folder(error: &DataFolderError) -> u8 {
         DataFolderError::Io { source, .. } => of_system(source),
         DataFolderError::Full { .. } => IO,
         DataFolderError::NotAFolder { .. }
-        | DataFolderError::NoPlace { .. }
+        | DataFolderError::CannotCreate { .. }
         | DataFolderError::Misplaced { .. }
         | DataFolderError::ReadOnly { .. }
         | DataFolderError::NoLocks { .. } => CONFIGURATION,
         DataFolderError::Locked { .. }
         | DataFolderError::InUse { .. }
-        | DataFolderError::NoFolder { .. }
+        | DataFolderError::NoFolderToInspect { .. }
         | DataFolderError::NoDataFolder { .. }
         | DataFolderError::Damaged { .. }
         | DataFolderError::VersionMissing { .. }
@@ -157,7 +157,7 @@ fn of_log(error: &log::OpenError) -> u8 {
         | OpenError::FileMissing { .. }
         | OpenError::InUse { .. }
         | OpenError::DamagedHead { .. }
-        | OpenError::Twice { .. } => OTHER,
+        | OpenError::Duplicate { .. } => OTHER,
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
                 path: path.clone(),
                 source: eio(),
             }),
-            RunError::DataFolder(DataFolderError::NoPlace { path: path.clone(), source: eio() }),
+            RunError::DataFolder(DataFolderError::CannotCreate { path: path.clone(), source: eio() }),
             RunError::DataFolder(DataFolderError::Misplaced {
                 action: "open",
                 path: path.clone(),

@@ -18,7 +18,7 @@ use crate::{
     first_failure::FirstFailure,
     log::{
         self, DiskLog, Options,
-        disk::{Older, Sound, storage::Folder},
+        disk::{OlderLogs, SoundLog, storage::Folder},
     },
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Read {
     found: Vec<ReplayedLog<DiskLog>>,
     clock: Clock,
-    older: Arc<Older<Folder>>,
+    older: Arc<OlderLogs<Folder>>,
 }
 
 /// Open shards, their clock and their older logs.
@@ -34,7 +34,7 @@ pub(crate) struct Opened {
     pub(crate) cores: Vec<Core>,
     pub(crate) clock: Clock,
     /// Logs of earlier numbers of workers.
-    pub(crate) older: Arc<Older<Folder>>,
+    pub(crate) older: Arc<OlderLogs<Folder>>,
 }
 
 /// Applies the channels of manifests.
@@ -69,7 +69,7 @@ pub(crate) fn read(
     let look = |_, path: PathBuf| -> Result<_, RunError> {
         // A log that this start creates has no folder yet.
         let is_there = path.exists();
-        is_there.then(|| Ok(Sound::look(Folder::guarded(path, folder.guard()))?)).transpose()
+        is_there.then(|| Ok(SoundLog::inspect(Folder::guarded(path, folder.guard()))?)).transpose()
     };
     // No log is written before all are known to be undamaged.
     let older: Vec<_> = in_parallel(logs.older.clone(), look)?;
@@ -94,12 +94,12 @@ pub(crate) fn read(
         error => RunError::from(error),
     })?;
     let older = older.into_iter().flatten().collect();
-    let older = Arc::new(Older::open(older, cores as u32)?);
+    let older = Arc::new(OlderLogs::open(older, cores as u32)?);
     let current = current.into_iter().zip(logs.current.clone()).collect();
     let found = in_parallel(current, |core, (sound, path)| -> Result<_, RunError> {
         let sound = match sound {
             Some(sound) => sound,
-            None => Sound::look(Folder::guarded(path, folder.guard()))?,
+            None => SoundLog::inspect(Folder::guarded(path, folder.guard()))?,
         };
         let log = DiskLog::open_sound(older.clone(), sound, options)?;
         let id = log.id();

@@ -41,7 +41,7 @@ async fn write(broker: &Broker, record: &Record<'_>) {
     let mut log = DiskLog::open(&folder, Options { segment_bytes: 4 << 20 }).unwrap();
     while poll_fn(|context| log.poll_replay(&mut |_, _| {}, context)).await.unwrap() == Replayed::Part {}
     log.append(record, Purpose::Settle).unwrap();
-    poll_fn(|context| log.poll_takes_group(context)).await;
+    poll_fn(|context| log.poll_takes_batch(context)).await;
     let number = log.commit(Sync::Now);
     loop {
         let (told, outcome) = poll_fn(|context| log.poll_commit(context)).await;

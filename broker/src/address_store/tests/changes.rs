@@ -86,9 +86,9 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
     assert_eq!(store.state().revision, revision, "nothing of the set was applied");
 
-    let mut anew = config("one");
-    anew.uid = Uuid::from_u128(1);
-    store.put(anew).unwrap();
+    let mut recreated = config("one");
+    recreated.uid = Uuid::from_u128(1);
+    store.put(recreated).unwrap();
     assert_eq!(number(&store, "acme/one"), Some(2));
     drop(store);
     let store = open(folder.path());

@@ -152,7 +152,7 @@ fn reading_changes_nothing_and_a_torn_tail_is_there_until_the_store_may_be_chang
     fs::write(&journal, &bytes[..begins[begins.len() - 2] + 30]).unwrap();
     let torn = fs::read(&journal).unwrap();
     let store = AddressStore::read(folder.path(), Uuid::nil()).unwrap();
-    assert_eq!(look::look(folder.path()).unwrap().cut_at, Some(begins[begins.len() - 2] as u64));
+    assert_eq!(inspection::inspect(folder.path()).unwrap().cut_at, Some(begins[begins.len() - 2] as u64));
     assert_eq!(fs::read(&journal).unwrap(), torn);
     store.begin().unwrap();
     assert_eq!(fs::read(&journal).unwrap().len(), begins[begins.len() - 2]);

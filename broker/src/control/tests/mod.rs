@@ -29,7 +29,7 @@ use crate::{
     channel::State,
     clock::Millis,
     core::{CoreGone, Redrive, WorkFailed},
-    log::disk::Cut,
+    log::disk::LogSnapshot,
 };
 
 const TOKEN: &str = "a-token-that-nobody-guesses-at-all";
@@ -99,7 +99,7 @@ impl Channels for Counting {
         Ok(states.len() as u64)
     }
 
-    async fn cut(&self) -> Result<Vec<Cut>, WorkFailed> {
+    async fn cut(&self) -> Result<Vec<LogSnapshot>, WorkFailed> {
         Err(CoreGone.into())
     }
 

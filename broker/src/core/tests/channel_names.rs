@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::log::{Position, Record, conformance::Patient};
+use crate::log::{Position, Record, conformance::BlockingLog};
 
 #[test]
 fn a_channel_is_named_once_in_each_part_of_the_log_with_its_messages() {

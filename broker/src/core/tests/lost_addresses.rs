@@ -10,7 +10,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use uuid::Uuid;
 
 use super::*;
-use crate::log::conformance::Patient;
+use crate::log::conformance::BlockingLog;
 
 /// A few channel names, so that channels come and go under the same ones.
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];

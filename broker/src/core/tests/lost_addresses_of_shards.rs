@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::{many_shards, relay, *};
-use crate::log::{conformance::Patient, disk::simulated::Chance};
+use crate::log::{conformance::BlockingLog, disk::simulated::Chance};
 
 /// An empty address store.
 fn forgetful() -> (TempDir, AddressStore) {

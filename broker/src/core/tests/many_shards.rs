@@ -8,7 +8,7 @@ use crate::{
     clock::Past,
     data_folder::logs::{LogFolder, Logs},
     log::disk::{
-        Older, Sound,
+        OlderLogs, SoundLog,
         gate::Gate,
         simulated::{Chance, Loss, Simulated},
     },
@@ -53,8 +53,8 @@ fn find(
     store: &AddressStore,
 ) -> Result<Vec<ReplayedLog<DiskLog<Simulated>>>, Box<dyn std::error::Error>> {
     let options = Options { segment_bytes: 64 << 10 };
-    let older = logs.older.iter().map(|log| Sound::look(disks[log].clone()));
-    let older = Arc::new(Older::open(older.collect::<Result<_, _>>()?, cores as u32)?);
+    let older = logs.older.iter().map(|log| SoundLog::inspect(disks[log].clone()));
+    let older = Arc::new(OlderLogs::open(older.collect::<Result<_, _>>()?, cores as u32)?);
     let found = logs.current.iter().enumerate().map(|(core, log)| {
         let log = DiskLog::open_after(older.clone(), disks[log].clone(), options)?;
         let mut reading = Box::pin(ReplayedLog::read(log, Placement { core, cores }, store));

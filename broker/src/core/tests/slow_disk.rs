@@ -162,7 +162,7 @@ async fn records_written_during_a_sync_are_answered_only_after_the_next_sync() {
         let cut = running.place.disk.after_power_cut(&mut Chance::new(round));
         let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
         let mut messages = 0;
-        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, head| {
+        let replayed = crate::log::conformance::BlockingLog::replayed(&mut log, |_, head| {
             messages += u64::from(matches!(head.record, crate::log::Record::Message { .. }));
         });
         replayed.unwrap();
@@ -185,7 +185,7 @@ async fn a_message_may_be_delivered_before_it_is_on_disk_and_its_settle_is_answe
         let cut = running.place.disk.after_power_cut(&mut Chance::new(chance));
         let mut log = DiskLog::open_in(cut, Options { segment_bytes: 64 << 10 }).unwrap();
         let mut is_there = false;
-        let replayed = crate::log::conformance::Patient::replayed(&mut log, |_, head| {
+        let replayed = crate::log::conformance::BlockingLog::replayed(&mut log, |_, head| {
             is_there |= matches!(head.record, crate::log::Record::Message { .. });
         });
         replayed.unwrap();

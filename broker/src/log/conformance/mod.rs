@@ -6,7 +6,7 @@ pub(crate) mod promises;
 mod subjects;
 mod wait;
 
-pub(crate) use wait::{Patient, wait};
+pub(crate) use wait::{BlockingLog, wait};
 
 use super::Log;
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Patient, wait};
-use crate::log::{AppendError, GroupNumber, Log, LogError, Position, Purpose, Record, Sync};
+use super::{BlockingLog, wait};
+use crate::log::{AppendError, BatchNumber, Log, LogError, Position, Purpose, Record, Sync};
 
 pub(super) struct Owner<L> {
     pub(super) log: L,
@@ -12,7 +12,7 @@ pub(super) struct Owner<L> {
     pub(super) next: u64,
     in_flight: usize,
     /// Groups that were told as written.
-    written: BTreeSet<GroupNumber>,
+    written: BTreeSet<BatchNumber>,
 }
 
 /// The content of a message: its number tells all of it.
@@ -89,13 +89,13 @@ impl<L: Log> Owner<L> {
     }
 
     /// Begins to commit the open group, which the log takes.
-    pub(super) fn begin(&mut self) -> GroupNumber {
+    pub(super) fn begin(&mut self) -> BatchNumber {
         self.in_flight += 1;
         self.log.commit(Sync::Now)
     }
 
     /// Waits for the next group in flight that is committed or failed.
-    pub(super) fn told(&mut self) -> (GroupNumber, Result<(), LogError>) {
+    pub(super) fn next_outcome(&mut self) -> (BatchNumber, Result<(), LogError>) {
         loop {
             let (number, outcome) = wait(|context| self.log.poll_commit(context));
             match outcome {
@@ -106,17 +106,17 @@ impl<L: Log> Owner<L> {
         }
     }
 
-    fn ended(&mut self, number: GroupNumber) -> GroupNumber {
+    fn ended(&mut self, number: BatchNumber) -> BatchNumber {
         self.in_flight -= 1;
         number
     }
 
     /// Waits until the log takes one more group; how those went that were told meanwhile.
-    pub(super) fn make_way(&mut self) -> Vec<(GroupNumber, Result<(), LogError>)> {
+    pub(super) fn make_way(&mut self) -> Vec<(BatchNumber, Result<(), LogError>)> {
         let mut ended = Vec::new();
         loop {
             let news = wait(|context| {
-                let makes_way = self.log.poll_takes_group(context).map(|()| None);
+                let makes_way = self.log.poll_takes_batch(context).map(|()| None);
                 if makes_way.is_ready() { makes_way } else { self.log.poll_commit(context).map(Some) }
             });
             let Some((number, outcome)) = news else { return ended };
@@ -129,11 +129,11 @@ impl<L: Log> Owner<L> {
     }
 
     /// Commits everything.
-    pub(super) fn commit(&mut self) -> GroupNumber {
+    pub(super) fn commit(&mut self) -> BatchNumber {
         self.make_way().into_iter().for_each(|(_, outcome)| outcome.unwrap());
         let number = self.begin();
         while self.in_flight > 0 {
-            self.told().1.unwrap();
+            self.next_outcome().1.unwrap();
         }
         number
     }

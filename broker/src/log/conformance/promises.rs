@@ -7,7 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Patient, Subject, owner::Owner};
+use super::{BlockingLog, Subject, owner::Owner};
 use crate::log::{Log, LogError, Position, Scanned};
 
 fn opened<S: Subject>() -> (S, Owner<S::Log>) {
@@ -31,7 +31,7 @@ pub(crate) fn a_record_is_read_before_during_and_after_its_commit<S: Subject>() 
     owner.check();
     owner.push().unwrap();
     owner.check();
-    assert_eq!(owner.told().0, number);
+    assert_eq!(owner.next_outcome().0, number);
     owner.check();
     owner.commit();
     let mut owner = reopened(&mut subject, owner);
@@ -51,7 +51,7 @@ pub(crate) fn every_group_is_told_once_and_found_in_order_by_the_next_owner<S: S
     }
     assert!(begun.is_sorted());
     while told.len() < begun.len() {
-        told.push(owner.told());
+        told.push(owner.next_outcome());
     }
     let numbers: BTreeSet<_> = told.iter().map(|(number, _)| *number).collect();
     assert!(numbers.iter().eq(begun.iter()), "{told:?}");
@@ -167,7 +167,7 @@ pub(crate) fn an_owner_that_was_superseded_commits_nothing<S: Subject>() {
     first.push().unwrap();
     first.push().unwrap();
     first.begin();
-    assert!(matches!(first.told().1, Err(LogError::Fenced)));
+    assert!(matches!(first.next_outcome().1, Err(LogError::Fenced)));
     assert!(first.push().is_err());
     second.push().unwrap();
     second.commit();
@@ -190,7 +190,7 @@ pub(crate) fn after_a_failed_group_nothing_is_committed<S: Subject>() {
         owner.begin();
     }
     while told.len() < 20 {
-        told.push(owner.told());
+        told.push(owner.next_outcome());
     }
     assert!(told.iter().all(|(_, outcome)| outcome.is_err()), "{told:?}");
     assert!(owner.push().is_err());

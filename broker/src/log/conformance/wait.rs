@@ -32,10 +32,10 @@ pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
 }
 
 /// What an owner does that has nothing else to do.
-pub(crate) trait Patient: Log {
+pub(crate) trait BlockingLog: Log {
     /// Commits the open group.
     fn committed(&mut self, sync: Sync) -> Result<(), LogError> {
-        wait(|context| self.poll_takes_group(context));
+        wait(|context| self.poll_takes_batch(context));
         let number = self.commit(sync);
         loop {
             let (told, outcome) = wait(|context| self.poll_commit(context));
@@ -75,10 +75,10 @@ pub(crate) trait Patient: Log {
     }
 
     /// Everything that owners before have left, told one by one.
-    fn replayed(&mut self, mut tell: impl FnMut(Position, &RecordHead<'_>)) -> Result<(), LogError> {
-        while wait(|context| self.poll_replay(&mut tell, context))? == Replayed::Part {}
+    fn replayed(&mut self, mut visit: impl FnMut(Position, &RecordHead<'_>)) -> Result<(), LogError> {
+        while wait(|context| self.poll_replay(&mut visit, context))? == Replayed::Part {}
         Ok(())
     }
 }
 
-impl<L: Log> Patient for L {}
+impl<L: Log> BlockingLog for L {}

@@ -12,19 +12,20 @@ use std::{
 };
 
 use super::{
-    DiskLog, Segment, frame,
-    group::OpenFrame,
+    DiskLog, Segment,
+    batch::OpenFrame,
+    frame,
+    jobs::{SyncJob, SyncReport, WriteJob, WriteReport, WriteStep},
     pace::Mode,
     segment::SegmentFile,
     storage::Storage,
     synced::OnDisk,
-    work::{Settle, Settled, Step, Write, Written},
 };
-use crate::log::{GroupNumber, Log, LogError, Sync};
+use crate::log::{BatchNumber, Log, LogError, Sync};
 
 /// The group that is being written.
 pub(super) struct Writing<F> {
-    number: GroupNumber,
+    number: BatchNumber,
     /// Readable from here until they can be read from the disk.
     frames: Vec<Arc<OpenFrame>>,
     /// The segments in which it begins and ends.
@@ -52,13 +53,13 @@ pub(super) struct Progress<F> {
     /// Frames before this are on disk, or a commit that was begun will bring them there.
     promised: u64,
     /// Groups that are written and are to be synced.
-    unsynced: VecDeque<GroupNumber>,
+    unsynced: VecDeque<BatchNumber>,
     /// The sync under way: which of them it covers, and frames before which number.
-    pub(super) syncing: Option<(GroupNumber, u64)>,
+    pub(super) syncing: Option<(BatchNumber, u64)>,
     /// The newest group that is on disk.
-    pub(super) durable_group: GroupNumber,
+    pub(super) durable_batch: BatchNumber,
     /// How groups went, until the owner asks.
-    news: VecDeque<(GroupNumber, Result<Sync, LogError>)>,
+    news: VecDeque<(BatchNumber, Result<Sync, LogError>)>,
 }
 
 impl<F> Progress<F> {
@@ -73,7 +74,7 @@ impl<F> Progress<F> {
             promised: next_frame,
             unsynced: VecDeque::new(),
             syncing: None,
-            durable_group: GroupNumber::default(),
+            durable_batch: BatchNumber::default(),
             news: VecDeque::new(),
         }
     }
@@ -101,10 +102,10 @@ impl<F> Progress<F> {
 
 impl<S: Storage> DiskLog<S> {
     /// Begins to commit the open group.
-    pub(super) fn begin_commit(&mut self, sync: Sync) -> GroupNumber {
-        assert!(self.takes_group(), "one group at a time is written, when its segments are there");
-        self.newest_group = self.newest_group.next();
-        let number = self.newest_group;
+    pub(super) fn begin_commit(&mut self, sync: Sync) -> BatchNumber {
+        assert!(self.takes_batch(), "one group at a time is written, when its segments are there");
+        self.newest_batch = self.newest_batch.next();
+        let number = self.newest_batch;
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };
         match (planned, self.pace.mode()) {
             (Ok(work), Mode::Inline) => {
@@ -118,16 +119,16 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// The open group becomes frames in their places.
-    fn plan(&mut self, number: GroupNumber, sync: Sync) -> Result<Write<S::File>, LogError> {
+    fn plan(&mut self, number: BatchNumber, sync: Sync) -> Result<WriteJob<S::File>, LogError> {
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
         let log = self.log_id;
-        let first_epoch = self.group.first_epoch();
+        let first_epoch = self.batch.first_epoch();
         let mut last = self.segments[&first_epoch].file.clone();
         let mut synced = self.progress.synced;
         let (mut epoch, mut end) = (first_epoch, 0);
-        for mut frame in self.group.take() {
+        for mut frame in self.batch.take() {
             if frame.rotated {
-                steps.push(Step::Finish(last, OnDisk { next_frame: self.next_frame, at: (epoch, end) }));
+                steps.push(WriteStep::Finish(last, OnDisk { next_frame: self.next_frame, at: (epoch, end) }));
                 synced = self.next_frame;
                 let mark = self.storage.random();
                 let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
@@ -138,13 +139,13 @@ impl<S: Storage> DiskLog<S> {
                 })?;
                 (segment.head.mark, segment.head.log) = (mark, log);
                 segment.head.bytes = segment.file.bytes;
-                steps.push(Step::Begin(segment.file.clone(), segment.head));
+                steps.push(WriteStep::Begin(segment.file.clone(), segment.head));
             }
             let segment = &self.segments[&frame.epoch];
             last = segment.file.clone();
             (epoch, end) = (frame.epoch, frame.offset);
             if frame.is_empty() {
-                self.group.reuse(frame);
+                self.batch.reuse(frame);
                 continue;
             }
             frame::seal(&mut frame.bytes, segment.head.mark, self.next_frame, synced);
@@ -152,9 +153,9 @@ impl<S: Storage> DiskLog<S> {
             end += frame.bytes.len() as u64;
             let frame = Arc::new(frame);
             frames.push(frame.clone());
-            steps.push(Step::Frame(last.clone(), frame));
+            steps.push(WriteStep::Frame(last.clone(), frame));
         }
-        self.group.begin(end);
+        self.batch.begin(end);
         let durable = sync == Sync::Now;
         if durable {
             self.progress.promised = self.next_frame;
@@ -162,35 +163,35 @@ impl<S: Storage> DiskLog<S> {
         let next_frame = self.next_frame;
         self.progress.writing =
             Some(Writing { number, frames, first_epoch, last, synced, next_frame, durable });
-        Ok(Write { number, steps })
+        Ok(WriteJob { number, steps })
     }
 
     /// A group was written, or could not be.
-    fn written(&mut self, (number, outcome): Written) {
-        let Some(group) = self.progress.writing.take_if(|group| group.number == number) else { return };
+    fn written(&mut self, (number, outcome): WriteReport) {
+        let Some(batch) = self.progress.writing.take_if(|batch| batch.number == number) else { return };
         if let Err(error) = outcome {
             return self.fail(number, error);
         }
-        for frame in group.frames {
+        for frame in batch.frames {
             let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
             segment.end = frame.offset + frame.bytes.len() as u64;
             self.progress.at = (frame.epoch, segment.end);
             // Whoever wrote it has let go of it.
             if let Some(frame) = Arc::into_inner(frame) {
-                self.group.reuse(frame);
+                self.batch.reuse(frame);
             }
         }
-        let has_rotated = !Arc::ptr_eq(&self.progress.last, &group.last);
-        self.progress.last = group.last;
-        self.progress.written = group.next_frame;
-        self.progress.synced = self.progress.synced.max(group.synced);
+        let has_rotated = !Arc::ptr_eq(&self.progress.last, &batch.last);
+        self.progress.last = batch.last;
+        self.progress.written = batch.next_frame;
+        self.progress.synced = self.progress.synced.max(batch.synced);
         if has_rotated {
             self.index_sealed();
         }
-        if !group.durable || self.pace.mode() == Mode::Helped {
+        if !batch.durable || self.pace.mode() == Mode::Helped {
             self.progress.news.push_back((number, Ok(Sync::Later)));
         }
-        if group.durable {
+        if batch.durable {
             self.progress.unsynced.push_back(number);
             self.begin_sync();
         }
@@ -207,26 +208,26 @@ impl<S: Storage> DiskLog<S> {
             return self.synced(None);
         }
         let (next_frame, at) = (self.progress.written, self.progress.at);
-        let work = Settle::Sync(self.progress.last.clone(), OnDisk { next_frame, at });
+        let work = SyncJob::Sync(self.progress.last.clone(), OnDisk { next_frame, at });
         match self.pace.mode() {
             Mode::Inline => {
-                let settled = work.perform(&self.storage, &self.synced);
-                self.settled(settled);
+                let report = work.perform(&self.storage, &self.synced);
+                self.sync_reported(report);
             }
-            Mode::Helped => self.settler.give(work),
+            Mode::Helped => self.syncer.give(work),
         }
     }
 
     /// A sync is over, or a segment is given back.
-    fn settled(&mut self, settled: Settled) {
-        match settled {
-            Settled::Synced(Ok(took)) => self.synced(Some(took)),
-            Settled::Synced(Err(error)) => {
+    fn sync_reported(&mut self, report: SyncReport) {
+        match report {
+            SyncReport::Synced(Ok(took)) => self.synced(Some(took)),
+            SyncReport::Synced(Err(error)) => {
                 if let Some((newest, _)) = self.progress.syncing.take() {
                     self.fail(newest, error);
                 }
             }
-            Settled::Freed(outcome) => self.freed(outcome),
+            SyncReport::Freed(outcome) => self.freed(outcome),
         }
     }
 
@@ -235,7 +236,7 @@ impl<S: Storage> DiskLog<S> {
         let Some((newest, frame)) = self.progress.syncing.take() else { return };
         took.into_iter().for_each(|took| self.pace.observe(took));
         self.progress.synced = self.progress.synced.max(frame);
-        self.progress.durable_group = newest;
+        self.progress.durable_batch = newest;
         while let Some(number) = self.progress.unsynced.pop_front_if(|number| *number <= newest) {
             self.progress.news.push_back((number, Ok(Sync::Now)));
         }
@@ -243,7 +244,7 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// A group failed. Nothing is written any more.
-    fn fail(&mut self, number: GroupNumber, error: LogError) {
+    fn fail(&mut self, number: BatchNumber, error: LogError) {
         self.progress.unsynced.retain(|other| *other != number);
         self.progress.news.push_back((number, Err(LogError::Poisoned)));
         self.poison_by(error);
@@ -262,7 +263,7 @@ impl<S: Storage> DiskLog<S> {
         self.poisoned = true;
         self.progress.syncing = None;
         let mut others = std::mem::take(&mut self.progress.unsynced);
-        others.extend(self.progress.writing.take().map(|group| group.number));
+        others.extend(self.progress.writing.take().map(|batch| batch.number));
         self.progress.news.extend(others.into_iter().map(|other| (other, Err(LogError::Poisoned))));
     }
 
@@ -270,7 +271,7 @@ impl<S: Storage> DiskLog<S> {
     pub(super) fn poll_news(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
+    ) -> Poll<(BatchNumber, Result<Sync, LogError>)> {
         while let Some(writing) = self.progress.writing.as_ref().map(|writing| writing.number) {
             match self.writer.poll_report(context) {
                 Poll::Ready(Some(written)) => self.written(written),
@@ -278,16 +279,16 @@ impl<S: Storage> DiskLog<S> {
                 Poll::Pending => break,
             }
         }
-        self.poll_settled(context);
+        self.poll_sync_reports(context);
         let Some((number, outcome)) = self.progress.news.pop_front() else { return Poll::Pending };
         Poll::Ready((number, outcome.map_err(|_| self.failure())))
     }
 
     /// What the helper has synced or given back.
-    pub(super) fn poll_settled(&mut self, context: &mut Context<'_>) {
+    pub(super) fn poll_sync_reports(&mut self, context: &mut Context<'_>) {
         while self.progress.syncing.is_some() || self.freeing.is_some() {
-            match self.settler.poll_report(context) {
-                Poll::Ready(Some(settled)) => self.settled(settled),
+            match self.syncer.poll_report(context) {
+                Poll::Ready(Some(report)) => self.sync_reported(report),
                 Poll::Ready(None) => return self.poison(),
                 Poll::Pending => return,
             }

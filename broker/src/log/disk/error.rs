@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::harm::{Harm, What};
+use super::damage::{Damage, DamageKind};
 use crate::log::LogError;
 
 /// Why a log cannot be opened. What it holds is as it was.
@@ -80,7 +80,7 @@ pub enum OpenError {
     #[error(
         "{} is damaged at offset {offset}: {}. Nothing was changed. {}",
         file.display(),
-        told(what, *frame),
+        describe(what, *frame),
         advice(file.parent().unwrap_or(file))
     )]
     Damaged {
@@ -91,7 +91,7 @@ pub enum OpenError {
         /// The number of the first frame that is lost, if one is.
         frame: Option<u64>,
         /// What is wrong with it.
-        what: What,
+        what: DamageKind,
     },
     /// A segment's file is not there any more.
     #[error(
@@ -133,7 +133,7 @@ pub enum OpenError {
         "{} and {} are the same segment of the log: move the one that is a copy out of the folder",
         file.display(), other.display()
     )]
-    Twice {
+    Duplicate {
         /// The one.
         file: PathBuf,
         /// The other.
@@ -142,9 +142,9 @@ pub enum OpenError {
 }
 
 /// What is wrong, with the frame where it begins.
-fn told(what: &What, frame: Option<u64>) -> String {
+fn describe(what: &DamageKind, frame: Option<u64>) -> String {
     match (what, frame) {
-        (What::Frames, Some(frame)) => format!("frame {frame} was on disk and cannot be read any more"),
+        (DamageKind::Frames, Some(frame)) => format!("frame {frame} was on disk and cannot be read any more"),
         (what, Some(frame)) => format!("{what} (from frame {frame} on)"),
         (what, None) => what.to_string(),
     }
@@ -161,9 +161,9 @@ fn advice(log: &Path) -> String {
 
 impl OpenError {
     /// Of damage that was found in a log's folder.
-    pub(super) fn harmed(folder: &Path, harm: &Harm) -> Self {
-        let Harm { file, from, frames, what, .. } = harm;
-        if let (What::File, Some(frames)) = (what, frames) {
+    pub(super) fn of_damage(folder: &Path, damage: &Damage) -> Self {
+        let Damage { file, from, frames, what, .. } = damage;
+        if let (DamageKind::File, Some(frames)) = (what, frames) {
             return Self::FileMissing { folder: folder.to_owned(), frames: frames.clone() };
         }
         let frame = frames.as_ref().map(|frames| frames.start);
@@ -171,7 +171,7 @@ impl OpenError {
     }
 
     /// Of what went wrong with the file that tells what is on disk.
-    pub(super) fn mark(folder: &Path, error: LogError) -> Self {
+    pub(super) fn of_synced_file(folder: &Path, error: LogError) -> Self {
         match error {
             LogError::Io { action, file, source } => Self::Io { action, path: file, source },
             _ => Self::InUse { folder: folder.to_owned() },

@@ -9,19 +9,19 @@ use bytes::Bytes;
 
 use super::{
     frame, index,
-    place::{In, Place},
+    place::{RecordPlace, SegmentId},
     segment::{self, HEAD_BYTES, SegmentFile},
     storage::{Storage, StorageFile},
     window::Window,
 };
-use crate::log::{RecordHead, Tell, contract::counts_as_live, record::RecordError};
+use crate::log::{RecordHead, ReplayVisitor, contract::counts_as_live, record::RecordError};
 
 /// The head of a record that cannot be read: from the segment's index, or from what can be read of its frame. Both have checksums,
 /// so it is as it was written.
 pub(super) fn head_at<S: Storage>(
     storage: &S,
     segment: &SegmentFile<S::File>,
-    extent: &Extent,
+    extent: &SegmentExtent,
     offset: u64,
 ) -> Option<Bytes> {
     let indexed = index::read(storage, &segment.name, extent);
@@ -43,7 +43,7 @@ pub(super) struct Heads {
 
 /// Which part of a segment counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct SegmentExtent {
     pub(super) head: segment::Head,
     /// The number after its last frame.
     pub(super) next_frame: u64,
@@ -73,7 +73,7 @@ fn split_frame(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     Some((u32_at(0), heads, rest))
 }
 
-impl Extent {
+impl SegmentExtent {
     /// The numbers of its frames.
     pub(super) fn frames(&self) -> Range<u64> {
         self.head.first_frame..self.next_frame
@@ -103,18 +103,18 @@ impl Heads {
     /// cannot be read, are told by where they begin.
     pub(super) fn of<F: StorageFile>(
         segment: &SegmentFile<F>,
-        extent: &Extent,
-        holed: impl FnMut(u64),
+        extent: &SegmentExtent,
+        partial: impl FnMut(u64),
     ) -> Result<Self, HeadsError> {
-        Self::up_to(segment, extent, u64::MAX, holed)
+        Self::up_to(segment, extent, u64::MAX, partial)
     }
 
     /// The same, up to the frame that goes over a place.
     fn up_to<F: StorageFile>(
         segment: &SegmentFile<F>,
-        extent: &Extent,
+        extent: &SegmentExtent,
         place: u64,
-        mut holed: impl FnMut(u64),
+        mut partial: impl FnMut(u64),
     ) -> Result<Self, HeadsError> {
         let mut heads = Self::default();
         let mut window = Window::new(segment);
@@ -132,7 +132,7 @@ impl Heads {
             let (head, records, is_whole) =
                 frame.filter(|(head, ..)| head.number == number).ok_or_else(damaged)?;
             if !is_whole {
-                holed(offset);
+                partial(offset);
             }
             heads
                 .add(offset + frame::HEAD_BYTES as u64, records)
@@ -158,7 +158,7 @@ impl Heads {
     }
 
     /// The heads of the records of the frame that begins at `offset`, and the frame's bytes.
-    pub(super) fn of_frame(&self, offset: u64, extent: &Extent) -> Option<(&[u8], u64)> {
+    pub(super) fn of_frame(&self, offset: u64, extent: &SegmentExtent) -> Option<(&[u8], u64)> {
         let begins = |first_record: u64| first_record - frame::HEAD_BYTES as u64;
         let mut frames = self.frames().skip_while(|(first, _)| begins(*first) < offset);
         let (_, heads) = frames.next().filter(|(first, _)| begins(*first) == offset)?;
@@ -177,17 +177,17 @@ impl Heads {
     }
 
     /// Tells them all. The error's offset is that of the frame's first record in the segment.
-    pub(super) fn tell(&self, segment: In, tell: &mut Tell<'_>) -> Result<(), HeadsError> {
+    pub(super) fn visit(&self, segment: SegmentId, visit: &mut ReplayVisitor<'_>) -> Result<(), HeadsError> {
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let (offset, mut heads, after) =
                 split_frame(rest).ok_or(HeadsError::Record(0, RecordError::Truncated))?;
-            let mut place = Place::start(segment, offset.into());
+            let mut place = RecordPlace::start(segment, offset.into());
             let broken = |error| HeadsError::Record(offset.into(), error);
             while !heads.is_empty() {
                 let (head, extent) = RecordHead::decode_first(heads).map_err(broken)?;
                 place.length = extent.record;
-                tell(place.into(), &head);
+                visit(place.into(), &head);
                 place.offset += extent.record as u64;
                 heads = &heads[extent.head..];
             }

@@ -28,7 +28,7 @@
 use std::io;
 
 use super::{
-    heads::{Extent, Heads},
+    heads::{Heads, SegmentExtent},
     segment,
     storage::{Storage, StorageFile},
 };
@@ -41,7 +41,7 @@ const HEAD_BYTES: usize = 96;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexHead {
     /// What of which segment it is about.
-    pub(super) extent: Extent,
+    pub(super) extent: SegmentExtent,
     /// Bytes of records that are needed until they are released.
     needed: u64,
     heads_bytes: u64,
@@ -50,7 +50,7 @@ pub(super) struct IndexHead {
 
 impl IndexHead {
     fn encode(&self) -> [u8; HEAD_BYTES] {
-        let Self { extent: Extent { head, next_frame, end }, needed, heads_bytes, heads_crc } = self;
+        let Self { extent: SegmentExtent { head, next_frame, end }, needed, heads_bytes, heads_crc } = self;
         let mut bytes = [0; HEAD_BYTES];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -79,7 +79,7 @@ impl IndexHead {
             log: u64_at(48),
         };
         Some(Self {
-            extent: Extent { head, next_frame: u64_at(56), end: u64_at(64) },
+            extent: SegmentExtent { head, next_frame: u64_at(56), end: u64_at(64) },
             needed: u64_at(72),
             heads_bytes: u64_at(80),
             heads_crc: u32_at(88),
@@ -107,7 +107,7 @@ pub(super) fn read_head<S: Storage>(storage: &S, segment: &str) -> Option<IndexH
 }
 
 /// The heads in a segment's index, if it is whole and of this extent.
-pub(super) fn read<S: Storage>(storage: &S, segment: &str, extent: &Extent) -> Option<Heads> {
+pub(super) fn read<S: Storage>(storage: &S, segment: &str, extent: &SegmentExtent) -> Option<Heads> {
     let (file, head) = open(storage, segment).filter(|(_, head)| head.extent == *extent)?;
     let mut bytes = vec![0; head.heads_bytes as usize];
     file.read_at(&mut bytes, HEAD_BYTES as u64).ok()?;
@@ -123,7 +123,12 @@ fn open<S: Storage>(storage: &S, segment: &str) -> Option<(S::File, IndexHead)> 
 }
 
 /// Writes a segment's index. The segment is on disk.
-pub(super) fn write<S: Storage>(storage: &S, segment: &str, extent: Extent, heads: &Heads) -> io::Result<()> {
+pub(super) fn write<S: Storage>(
+    storage: &S,
+    segment: &str,
+    extent: SegmentExtent,
+    heads: &Heads,
+) -> io::Result<()> {
     let head = IndexHead {
         extent,
         needed: heads.needed,

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     DiskLog,
-    heads::{Extent, Heads},
+    heads::{Heads, SegmentExtent},
     helper::Joined,
     index,
     readers::Reading,
@@ -25,7 +25,7 @@ const SEALED_AFTER: usize = 1;
 
 struct Job<F> {
     segment: Reading<F>,
-    extent: Extent,
+    extent: SegmentExtent,
 }
 
 /// The thread. It ends with the log, after the index that it is at.
@@ -64,8 +64,8 @@ impl<F: super::storage::StorageFile> Job<F> {
     fn perform<S: Storage<File = F>>(self, storage: &S) {
         let Self { segment, extent } = self;
         let file = storage.path().join(&segment.name);
-        let holed = |offset| segment.tell_of_holed(storage.path(), extent.head.epoch, offset);
-        let heads = match Heads::of(&segment, &extent, holed) {
+        let partial = |offset| segment.warn_of_partial(storage.path(), extent.head.epoch, offset);
+        let heads = match Heads::of(&segment, &extent, partial) {
             Ok(heads) => heads,
             Err(error) => {
                 // Whoever reads there will be told; but whoever runs this wants to know before.

@@ -1,19 +1,19 @@
 //! The log on disk: segment files of frames, each frame one group commit.
 
+mod batch;
 mod commit;
 mod compaction;
 mod contents;
-mod cut;
+mod damage;
 mod error;
-pub mod examine;
-mod find;
 mod frame;
-mod group;
-mod harm;
+mod frame_search;
 mod heads;
 mod helper;
 mod index;
 mod indexing;
+pub mod inspection;
+mod jobs;
 mod older;
 mod open;
 mod pace;
@@ -23,17 +23,17 @@ mod reclaim;
 mod recovery;
 mod replay;
 mod reserve;
-mod rotate;
+mod rotation;
 mod scan;
 mod segment;
+mod snapshot;
 mod spares;
 pub mod storage;
 mod sweep;
 mod synced;
 mod tail;
-mod walk;
+mod verifier;
 mod window;
-mod work;
 
 use std::{
     collections::BTreeMap,
@@ -45,30 +45,30 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use batch::OpenBatch;
 use commit::Progress;
-pub use cut::{CopyError, Cut, Part};
 pub use error::OpenError;
-use group::Group;
 use helper::Helper;
 use indexing::Indexer;
-pub use older::Older;
-pub use open::Sound;
+use jobs::{SyncJob, SyncReport, WriteJob, WriteReport};
+pub use older::OlderLogs;
+pub use open::SoundLog;
 use pace::Pace;
-use place::{In, Place};
+use place::{RecordPlace, SegmentId};
 use readers::{Readers, Reading};
 use reclaim::Freeing;
 use replay::Replay;
 use scan::Scanning;
 use segment::{Head, SegmentFile};
+pub use snapshot::{CopyError, LogSnapshot, Part};
 use spares::Spares;
 use storage::{Folder, Storage};
 use synced::Synced;
-pub(crate) use walk::{Broken, Walk};
-use work::{Settle, Settled, Write, Written};
+pub(crate) use verifier::{BrokenFrame, SegmentVerifier};
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, Replayed, Scanned,
-    Sync, Tell, UnreadRecord, contract::counts_as_live,
+    AppendError, BatchNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, ReplayVisitor,
+    Replayed, Scanned, Sync, UnreadRecord, contract::counts_as_live,
 };
 
 /// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread
@@ -79,7 +79,7 @@ const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
 /// Whether this is the file that tells what is on disk of a log.
-pub(crate) fn is_mark_name(name: &str) -> bool {
+pub(crate) fn is_synced_name(name: &str) -> bool {
     name == synced::NAME
 }
 
@@ -136,17 +136,17 @@ pub struct DiskLog<S: Storage = Folder> {
     keys_copied: u64,
     /// The owner walks an older log.
     walks_older: bool,
-    group: Group,
+    batch: OpenBatch,
     /// Random; in the heads of all its segments.
     log_id: u64,
     next_frame: u64,
-    newest_group: GroupNumber,
+    newest_batch: BatchNumber,
     progress: Progress<S::File>,
     pace: Pace,
     /// Writes groups.
-    writer: Helper<Write<S::File>, Written>,
+    writer: Helper<WriteJob<S::File>, WriteReport>,
     /// Syncs them, and gives segments back.
-    settler: Helper<Settle<S::File>, Settled>,
+    syncer: Helper<SyncJob<S::File>, SyncReport>,
     /// Read what is not in memory.
     readers: Readers,
     /// Writes indexes.
@@ -163,9 +163,9 @@ pub struct DiskLog<S: Storage = Folder> {
     /// The oldest segment, once it was walked to its end.
     walked: Option<u64>,
     /// Segments that somebody copies.
-    pins: cut::Pins,
+    pins: snapshot::Pins,
     /// Logs before this one, and the first of their segments that is still needed here.
-    older: Arc<Older<S>>,
+    older: Arc<OlderLogs<S>>,
     older_next: u32,
     /// Bytes that this owner needs of each of their segments.
     older_live: Vec<u64>,
@@ -186,11 +186,11 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// The logs before this one.
-    pub fn older(&self) -> &Older<S> {
+    pub fn older(&self) -> &OlderLogs<S> {
         &self.older
     }
 
-    fn append_to_group(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError> {
+    fn append_to_batch(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
@@ -202,11 +202,11 @@ impl<S: Storage> DiskLog<S> {
         if !self.admits(purpose, length) {
             return Err(AppendError::Full);
         }
-        if !self.group.has_room(length, self.active_bytes()) {
+        if !self.batch.has_room(length, self.active_bytes()) {
             self.rotate()?;
         }
-        let (epoch, offset) = self.group.append(record);
-        let position = Place { segment: In::Own(epoch), offset, length }.into();
+        let (epoch, offset) = self.batch.append(record);
+        let position = RecordPlace { segment: SegmentId::Own(epoch), offset, length }.into();
         if counts_as_live(record) {
             self.count(epoch, record, length as u64);
             if purpose == Purpose::Copy && is_key_alone(record) {
@@ -225,10 +225,10 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// The log that a segment is of, and its file.
-    fn place_of(&self, segment: In) -> (&S, Arc<SegmentFile<S::File>>) {
+    fn place_of(&self, segment: SegmentId) -> (&S, Arc<SegmentFile<S::File>>) {
         match segment {
-            In::Own(epoch) => (&self.storage, self.segments[&epoch].file.clone()),
-            In::Older(index) => {
+            SegmentId::Own(epoch) => (&self.storage, self.segments[&epoch].file.clone()),
+            SegmentId::Older(index) => {
                 let file = self.older.segment(index).file();
                 (self.older.log(index), file.expect("an older segment stays until every core has left it"))
             }
@@ -247,7 +247,7 @@ impl<S: Storage> DiskLog<S> {
 
 impl<S: Storage> Log for DiskLog<S> {
     fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError> {
-        self.append_to_group(record, purpose)
+        self.append_to_batch(record, purpose)
     }
 
     fn has_room(&mut self, purpose: Purpose, bytes: usize) -> bool {
@@ -264,38 +264,38 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn current_part(&self) -> u64 {
-        self.group.epoch()
+        self.batch.epoch()
     }
 
     fn part_of(at: Position) -> u64 {
-        match Place::from(at).segment {
-            In::Own(epoch) => epoch,
+        match RecordPlace::from(at).segment {
+            SegmentId::Own(epoch) => epoch,
             // From the other end: there are as few as of those.
-            In::Older(index) => u64::MAX - u64::from(index),
+            SegmentId::Older(index) => u64::MAX - u64::from(index),
         }
     }
 
     fn open_bytes(&self) -> usize {
-        self.group.bytes()
+        self.batch.bytes()
     }
 
-    fn group_is_empty(&self) -> bool {
-        self.group.is_empty()
+    fn batch_is_empty(&self) -> bool {
+        self.batch.is_empty()
     }
 
-    fn takes_group(&self) -> bool {
-        self.progress.writing.is_none() && (!self.group.has_rotated() || self.spares.are_enough())
+    fn takes_batch(&self) -> bool {
+        self.progress.writing.is_none() && (!self.batch.has_rotated() || self.spares.are_enough())
     }
 
-    fn poll_takes_group(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_takes_batch(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.progress.writing.is_some() { Poll::Pending } else { self.poll_spares(context) }
     }
 
-    fn commit(&mut self, sync: Sync) -> GroupNumber {
+    fn commit(&mut self, sync: Sync) -> BatchNumber {
         self.begin_commit(sync)
     }
 
-    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(BatchNumber, Result<Sync, LogError>)> {
         self.poll_news(context)
     }
 
@@ -304,9 +304,9 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn read(&mut self, at: Position) -> Result<Read, LogError> {
-        let place @ Place { offset, length, .. } = at.into();
-        if let In::Own(epoch) = place.segment {
-            let in_memory = self.group.read(epoch, offset, length);
+        let place @ RecordPlace { offset, length, .. } = at.into();
+        if let SegmentId::Own(epoch) = place.segment {
+            let in_memory = self.batch.read(epoch, offset, length);
             if let Some(bytes) = in_memory.or_else(|| self.progress.read(epoch, offset, length)) {
                 return Ok(Read::Here(Bytes::copy_from_slice(bytes)));
             }
@@ -334,15 +334,15 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn release(&mut self, at: Position) {
-        let Place { segment, length, .. } = at.into();
+        let RecordPlace { segment, length, .. } = at.into();
         match segment {
-            In::Own(epoch) => {
+            SegmentId::Own(epoch) => {
                 if let Some(segment) = self.segments.get_mut(&epoch) {
                     segment.live -= length as u64;
                     self.live_bytes -= length as u64;
                 }
             }
-            In::Older(index) => {
+            SegmentId::Older(index) => {
                 if let Some(live) = self.older_live.get_mut(index as usize) {
                     *live = live.saturating_sub(length as u64);
                 }
@@ -351,8 +351,8 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn hold(&mut self, at: Position) {
-        let Place { segment, length, .. } = at.into();
-        if let In::Older(index) = segment
+        let RecordPlace { segment, length, .. } = at.into();
+        if let SegmentId::Older(index) = segment
             && let Some(live) = self.older_live.get_mut(index as usize)
         {
             *live += length as u64;
@@ -364,7 +364,7 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn close(&mut self) -> Result<(), LogError> {
-        let is_settled = self.group.is_empty() && self.progress.is_over() && !self.needs_sync();
+        let is_settled = self.batch.is_empty() && self.progress.is_over() && !self.needs_sync();
         if self.poisoned || !is_settled {
             return Ok(());
         }
@@ -396,10 +396,10 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn poll_replay(
         &mut self,
-        tell: &mut Tell<'_>,
+        visit: &mut ReplayVisitor<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>> {
-        self.poll_segment(tell, context)
+        self.poll_segment(visit, context)
     }
 
     fn poll_scan(
@@ -415,7 +415,7 @@ impl<S: Storage> Log for DiskLog<S> {
     fn poll_free(
         &mut self,
         below: Position,
-        copies: GroupNumber,
+        copies: BatchNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
         self.poll_freed(below, copies, context)

@@ -10,15 +10,15 @@ use std::sync::{
 };
 
 use super::{
-    OpenError, Sound,
-    cut::name_in,
-    heads::Extent,
+    OpenError, SoundLog,
+    heads::SegmentExtent,
     index,
-    open::{take_over, tell_of_cut},
+    open::{take_over, warn_of_torn_tail},
     recovery,
     segment::{self, SegmentFile},
+    snapshot::name_in,
     storage::Storage,
-    synced::{self, Mark, Seen, Synced},
+    synced::{self, SyncPoint, SyncPointState, Synced},
     tail,
 };
 use crate::log::LogError;
@@ -30,14 +30,14 @@ pub(super) struct OlderSegment<F> {
     /// The log that it is of.
     log: u32,
     /// What of it counts.
-    pub(super) extent: Extent,
+    pub(super) extent: SegmentExtent,
     bytes: u64,
     /// How many cores still have records here.
     needed_by: AtomicU32,
 }
 
 /// All segments of all older logs, in the order in which they were written as far as any one channel is concerned.
-pub struct Older<S: Storage> {
+pub struct OlderLogs<S: Storage> {
     logs: Vec<S>,
     /// How far each goes, and who says so on disk.
     synced: Vec<Synced<S::File>>,
@@ -52,7 +52,7 @@ pub struct Older<S: Storage> {
     failed: AtomicBool,
 }
 
-impl<S: Storage> Default for Older<S> {
+impl<S: Storage> Default for OlderLogs<S> {
     fn default() -> Self {
         Self {
             logs: Vec::new(),
@@ -66,24 +66,24 @@ impl<S: Storage> Default for Older<S> {
     }
 }
 
-impl<S: Storage> Older<S> {
+impl<S: Storage> OlderLogs<S> {
     /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
     /// and nobody knows to be on disk is written once more and synced.
-    pub fn open(sound: Vec<Sound<S>>, cores: u32) -> Result<Self, OpenError> {
+    pub fn open(sound: Vec<SoundLog<S>>, cores: u32) -> Result<Self, OpenError> {
         let (mut segments, mut spares, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut logs, mut copied) = (Vec::new(), Vec::new());
-        for (log, Sound { storage, mut survey }) in sound.into_iter().enumerate() {
+        for (log, SoundLog { storage, mut survey }) in sound.into_iter().enumerate() {
             logs.push(storage.clone());
             let storage = &storage;
             // No spare is of use here.
             survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
             let end = recovery::end(survey.known(), &survey.frames);
-            tell_of_cut(storage, survey.cut(end.next_frame));
+            warn_of_torn_tail(storage, survey.torn_tail(end.next_frame));
             survey.frames.split_off(&end.next_frame);
             if survey.segments.is_empty() {
                 // All that it held is copied.
-                copied.extend((survey.mark != Seen::Missing).then_some(log));
+                copied.extend((survey.sync_point != SyncPointState::Missing).then_some(log));
                 marks.push(Synced::nowhere(storage));
                 continue;
             }
@@ -96,14 +96,15 @@ impl<S: Storage> Older<S> {
                 // Nothing is ever written to it again; but what a power cut has torn stays behind its end.
                 mark.closed = end.void_frames == 0;
             });
-            told.and_then(|()| synced.sync()).map_err(|error| OpenError::mark(storage.path(), error))?;
+            told.and_then(|()| synced.sync())
+                .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
             marks.push(synced);
             let mut next_frame = end.next_frame;
             let begins = segments.len();
             for (epoch, (head, file)) in survey.segments.into_iter().rev() {
                 let extent = match ends.get(&epoch) {
-                    Some(end) => Extent { head, next_frame, end: *end },
-                    None => Extent { head, next_frame: head.first_frame, end: segment::HEAD_BYTES },
+                    Some(end) => SegmentExtent { head, next_frame, end: *end },
+                    None => SegmentExtent { head, next_frame: head.first_frame, end: segment::HEAD_BYTES },
                 };
                 if !extent.frames().is_empty() {
                     next_frame = head.first_frame;
@@ -148,7 +149,7 @@ impl<S: Storage> Older<S> {
     }
 
     /// The files that tell how far the logs go of which something is left, for a copy of them.
-    pub(super) fn marks(&self) -> Vec<(String, Vec<u8>)> {
+    pub(super) fn synced_files(&self) -> Vec<(String, Vec<u8>)> {
         let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut marks: Vec<(String, Vec<u8>)> = Vec::new();
         let mut last = None;
@@ -156,7 +157,8 @@ impl<S: Storage> Older<S> {
             self.segments[removed..].iter().filter(|segment| last.replace(segment.log) != Some(segment.log))
         {
             let log = segment.log as usize;
-            let mark = Mark { first_frame: segment.extent.head.first_frame, ..self.synced[log].mark() };
+            let mark =
+                SyncPoint { first_frame: segment.extent.head.first_frame, ..self.synced[log].sync_point() };
             marks.push((name_in(self.logs[log].path(), synced::NAME), synced::bytes_of(&mark)));
         }
         marks
@@ -202,7 +204,7 @@ impl<S: Storage> Older<S> {
     }
 }
 
-impl<S: Storage> Older<S> {
+impl<S: Storage> OlderLogs<S> {
     /// Removes a segment's file. What tells where the log begins comes first, or a crash in between would make the segment look
     /// lost; and it stays when the last of them goes, so that a log of which all is copied is told from one that was emptied.
     fn remove(&self, index: usize, file: &str) -> Result<(), LogError> {

@@ -8,27 +8,27 @@ use std::{
 };
 
 use super::{
-    DiskLog, Older, OpenError, Options, Segment,
+    DiskLog, OlderLogs, OpenError, Options, Segment,
+    batch::OpenBatch,
     commit::Progress,
-    cut::Pins,
-    group::Group,
-    harm::{self, Cut},
+    damage::{self, TornTail},
     helper::Helper,
     indexing::Indexer,
+    jobs::{SyncJob, WriteJob},
     pace::Pace,
     readers::Readers,
     recovery::{self, End, Survey},
     replay::Replay,
     reserve,
     segment::{self, SegmentFile, blank},
+    snapshot::Pins,
     spares::Spares,
     storage::{Folder, Storage, StorageFile},
-    synced::{self, Mark, Seen, Synced},
-    tail::{self, Place},
+    synced::{self, SyncPoint, SyncPointState, Synced},
+    tail::{self, TailPlace},
     window::Window,
-    work::{Settle, Write},
 };
-use crate::{data_folder::durable, log::GroupNumber};
+use crate::{data_folder::durable, log::BatchNumber};
 
 /// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
 const SEGMENTS_MIN: usize = reserve::SPARES + 2;
@@ -43,14 +43,14 @@ impl DiskLog<Folder> {
 
 /// A log whose files were looked at and are not damaged. Nothing was written yet: of several logs, all are looked at before
 /// the first is opened.
-pub struct Sound<S: Storage> {
+pub struct SoundLog<S: Storage> {
     pub(super) storage: S,
     pub(super) survey: Survey<S::File>,
 }
 
-impl<S: Storage> Sound<S> {
+impl<S: Storage> SoundLog<S> {
     /// Looks at a log's files, and refuses those that are damaged.
-    pub fn look(storage: S) -> Result<Self, OpenError> {
+    pub fn inspect(storage: S) -> Result<Self, OpenError> {
         let survey = recovery::survey(&storage)?;
         Ok(Self { storage, survey })
     }
@@ -78,17 +78,21 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// Opens a log that comes after others.
-    pub fn open_after(older: Arc<Older<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
-        Self::open_sound(older, Sound::look(storage)?, options)
+    pub fn open_after(older: Arc<OlderLogs<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
+        Self::open_sound(older, SoundLog::inspect(storage)?, options)
     }
 
     /// The same once it was looked at.
-    pub fn open_sound(older: Arc<Older<S>>, sound: Sound<S>, options: Options) -> Result<Self, OpenError> {
-        let Sound { storage, mut survey } = sound;
+    pub fn open_sound(
+        older: Arc<OlderLogs<S>>,
+        sound: SoundLog<S>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let SoundLog { storage, mut survey } = sound;
         let segment_bytes = tail::segment_bytes(&storage, &survey, options.segment_bytes);
         survey.use_spares_of(segment_bytes);
         let end = recovery::end(survey.known(), &survey.frames);
-        tell_of_cut(&storage, survey.cut(end.next_frame));
+        warn_of_torn_tail(&storage, survey.torn_tail(end.next_frame));
         survey.frames.split_off(&end.next_frame);
 
         let synced = take_over(&storage, &survey, end)?;
@@ -96,9 +100,9 @@ impl<S: Storage> DiskLog<S> {
         let is_new = survey.segments.is_empty();
         let begun =
             if is_new { begin(&storage, &mut survey, segment_bytes, older.count() > 0) } else { Ok(()) };
-        let place = begun.and_then(|()| tail::place(&storage, &mut survey, segment_bytes, end));
+        let place = begun.and_then(|()| tail::choose_place(&storage, &mut survey, segment_bytes, end));
         let place = place.inspect_err(|_| {
-            if is_new && survey.mark == Seen::Missing {
+            if is_new && survey.sync_point == SyncPointState::Missing {
                 // A log that could not begin takes no room.
                 let _ = storage.remove(synced::NAME).and_then(|()| storage.sync_folder());
             }
@@ -106,16 +110,16 @@ impl<S: Storage> DiskLog<S> {
         let mut ends = survey.ends();
         let tail = survey.frames.split_off(&end.synced);
         let fresh = match place {
-            Place::Fresh(file) => {
+            TailPlace::Fresh(file) => {
                 // What is in the fresh segment from then on is void in those before.
                 ends = survey.ends();
-                Some(tail::copy(&storage, &survey, &tail, end, file, synced.mark().log)?)
+                Some(tail::copy(&storage, &survey, &tail, end, file, synced.sync_point().log)?)
             }
-            Place::Same => {
+            TailPlace::Same => {
                 tail::write_again(&storage, &survey, &tail)?;
                 None
             }
-            Place::Again => return Self::open_after(older, storage, options),
+            TailPlace::Again => return Self::open_after(older, storage, options),
         };
         let newest = survey.segments.keys().next_back().copied().filter(|_| fresh.is_none());
         let mut segments: BTreeMap<u64, Segment<S::File>> = BTreeMap::new();
@@ -136,9 +140,10 @@ impl<S: Storage> DiskLog<S> {
         // All of the tail is on disk by now.
         let told = synced.update(|mark| {
             let (epoch, end_of_it) = (active.head.epoch, active.end);
-            *mark = Mark { first_frame, next_frame: end.next_frame, epoch, end: end_of_it, ..*mark };
+            *mark = SyncPoint { first_frame, next_frame: end.next_frame, epoch, end: end_of_it, ..*mark };
         });
-        told.and_then(|()| synced.sync()).map_err(|error| OpenError::mark(storage.path(), error))?;
+        told.and_then(|()| synced.sync())
+            .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
         for file in dead {
             blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
             survey.spares.push(file);
@@ -149,17 +154,17 @@ impl<S: Storage> DiskLog<S> {
             removed.map_err(|error| OpenError::io(storage.path(), &shorter.name, error))?;
         }
         replenish(&storage, &mut survey.spares, &mut survey.next_file, segment_bytes)?;
-        let group = Group::new(active.head.epoch, active.end);
+        let batch = OpenBatch::new(active.head.epoch, active.end);
         let progress = Progress::at(end.next_frame, active);
         let no_thread = |source| OpenError::Thread { folder: storage.path().to_owned(), source };
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(no_thread)?;
         let synced = Arc::new(synced);
         let (disk, told) = (storage.clone(), synced.clone());
-        let writer = Helper::start("log-writes", move |write: Write<S::File>| write.perform(&disk, &told))
+        let writer = Helper::start("log-writes", move |job: WriteJob<S::File>| job.perform(&disk, &told))
             .map_err(no_thread)?;
         let (disk, told) = (storage.clone(), synced.clone());
-        let settler = Helper::start("log-syncs", move |settle: Settle<S::File>| settle.perform(&disk, &told))
+        let syncer = Helper::start("log-syncs", move |job: SyncJob<S::File>| job.perform(&disk, &told))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
         let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
@@ -175,14 +180,14 @@ impl<S: Storage> DiskLog<S> {
             promised: 0,
             keys_copied: 0,
             walks_older: false,
-            group,
-            log_id: synced.mark().log,
+            batch,
+            log_id: synced.sync_point().log,
             next_frame: end.next_frame,
-            newest_group: GroupNumber::default(),
+            newest_batch: BatchNumber::default(),
             progress,
             pace: Pace::new(),
             writer,
-            settler,
+            syncer,
             readers,
             indexer,
             synced,
@@ -269,8 +274,8 @@ fn make_spares<S: Storage>(
 }
 
 /// Tells of what a power cut has torn.
-pub(super) fn tell_of_cut(storage: &impl Storage, cut: Option<Cut>) {
-    if let Some(Cut { file, offset, bytes, void_frames }) = cut {
+pub(super) fn warn_of_torn_tail(storage: &impl Storage, cut: Option<TornTail>) {
+    if let Some(TornTail { file, offset, bytes, void_frames }) = cut {
         tracing::warn!(
             file = %storage.path().join(file).display(),
             offset,
@@ -293,13 +298,14 @@ pub(super) fn take_over<S: Storage>(
             .map_err(|error| OpenError::of_folder("draw a random number for", storage.path(), error))
     };
     let log = survey.log().map_or_else(random, Ok)?;
-    let first_frame = harm::known(survey).start;
+    let first_frame = damage::known(survey).start;
     let last = survey.frames.range(..end.synced).next_back().map(|(_, found)| *found);
     let (epoch, end_of_it) = last.map_or((0, 0), |found| (found.epoch, found.offset + found.bytes));
     let next_frame = end.synced;
-    let mark = Mark { log, owner: random()?, first_frame, next_frame, epoch, end: end_of_it, closed: false };
-    let synced =
-        Synced::take(storage, survey.mark, mark).map_err(|error| OpenError::mark(storage.path(), error))?;
+    let mark =
+        SyncPoint { log, owner: random()?, first_frame, next_frame, epoch, end: end_of_it, closed: false };
+    let synced = Synced::take(storage, survey.sync_point, mark)
+        .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
     if is_written_on(survey, end).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))? {
         return Err(OpenError::InUse { folder: storage.path().to_owned() });
     }

@@ -8,7 +8,7 @@ const OWN: u32 = 1 << 31;
 
 /// Which segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum In {
+pub(super) enum SegmentId {
     /// One of an older log: its place among all of them, as this start found them.
     Older(u32),
     /// One of this log, by its epoch.
@@ -17,41 +17,45 @@ pub(super) enum In {
 
 /// What a [`Position`] is to the log on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct RecordPlace {
     /// The segment.
-    pub(super) segment: In,
+    pub(super) segment: SegmentId,
     /// Where in the segment.
     pub(super) offset: u64,
     /// Bytes of the record; none for the place where something begins.
     pub(super) length: usize,
 }
 
-impl Place {
+impl RecordPlace {
     /// Where something begins.
-    pub(super) fn start(segment: In, offset: u64) -> Self {
+    pub(super) fn start(segment: SegmentId, offset: u64) -> Self {
         Self { segment, offset, length: 0 }
     }
 
     /// Where something begins in a segment of the log itself.
     pub(super) fn own(epoch: u64, offset: u64) -> Self {
-        Self::start(In::Own(epoch), offset)
+        Self::start(SegmentId::Own(epoch), offset)
     }
 }
 
-impl From<Place> for Position {
-    fn from(Place { segment, offset, length }: Place) -> Self {
+impl From<RecordPlace> for Position {
+    fn from(RecordPlace { segment, offset, length }: RecordPlace) -> Self {
         let segment = match segment {
-            In::Older(index) => index,
-            In::Own(epoch) => OWN | epoch as u32,
+            SegmentId::Older(index) => index,
+            SegmentId::Own(epoch) => OWN | epoch as u32,
         };
         Self::new([segment, offset as u32, length as u32])
     }
 }
 
-impl From<Position> for Place {
+impl From<Position> for RecordPlace {
     fn from(position: Position) -> Self {
         let [segment, offset, length] = position.parts();
-        let segment = if segment & OWN == 0 { In::Older(segment) } else { In::Own((segment & !OWN).into()) };
+        let segment = if segment & OWN == 0 {
+            SegmentId::Older(segment)
+        } else {
+            SegmentId::Own((segment & !OWN).into())
+        };
         Self { segment, offset: offset.into(), length: length as usize }
     }
 }
@@ -62,13 +66,19 @@ mod tests {
 
     #[test]
     fn older_logs_come_before_the_log_itself() {
-        let segments = [In::Older(0), In::Older(1), In::Older(OWN - 1), In::Own(1), In::Own(2)];
+        let segments = [
+            SegmentId::Older(0),
+            SegmentId::Older(1),
+            SegmentId::Older(OWN - 1),
+            SegmentId::Own(1),
+            SegmentId::Own(2),
+        ];
         let mut last = None;
         for segment in segments {
             for offset in [0, 1 << 30] {
-                let place = Place { segment, offset, length: 7 };
+                let place = RecordPlace { segment, offset, length: 7 };
                 let position = Position::from(place);
-                assert_eq!(Place::from(position), place);
+                assert_eq!(RecordPlace::from(position), place);
                 assert!(last < Some(position) && Position::START <= position);
                 last = Some(position);
             }

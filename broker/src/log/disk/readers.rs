@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{helper::Joined, place::Place, segment::SegmentFile, storage::StorageFile};
+use super::{helper::Joined, place::RecordPlace, segment::SegmentFile, storage::StorageFile};
 use crate::log::{LogError, Unread, record};
 
 /// Reads under way at once. Volumes of clouds take as long for one as for several; more than these are rarely asked for,
@@ -114,7 +114,7 @@ impl<F> std::ops::Deref for Reading<F> {
 }
 
 /// Reads a record if all of it is in memory and what was written.
-pub(super) fn read_now<F: StorageFile>(file: &SegmentFile<F>, at: Place) -> Option<Bytes> {
+pub(super) fn read_now<F: StorageFile>(file: &SegmentFile<F>, at: RecordPlace) -> Option<Bytes> {
     let mut bytes = vec![0; at.length];
     // Whatever else it is, a reader's thread finds out.
     let is_there = file.file.read_cached_at(&mut bytes, at.offset).unwrap_or(false);
@@ -125,7 +125,7 @@ pub(super) fn read_now<F: StorageFile>(file: &SegmentFile<F>, at: Place) -> Opti
 ///
 /// A message's own checksum is looked at: that of the frame is over all of it, which may be a thousand times as long, and a
 /// start looks at those of the last segments only.
-pub(super) fn read<F: StorageFile>(file: &SegmentFile<F>, at: Place) -> Result<Bytes, Unread> {
+pub(super) fn read<F: StorageFile>(file: &SegmentFile<F>, at: RecordPlace) -> Result<Bytes, Unread> {
     file.file.read_ahead(at.offset, AHEAD_BYTES.max(at.length as u64));
     let mut bytes = vec![0; at.length];
     file.file.read_at(&mut bytes, at.offset).map_err(Unread::Disk)?;

@@ -11,12 +11,12 @@ use std::{
 
 use super::{
     DiskLog, LogError, Segment, compaction,
-    place::{In, Place},
+    jobs::SyncJob,
+    place::{RecordPlace, SegmentId},
     segment::{self, SegmentFile},
     storage::Storage,
-    work::Settle,
 };
-use crate::log::{GroupNumber, Log, Position};
+use crate::log::{BatchNumber, Log, Position};
 
 /// What is being given back.
 pub(super) enum Freeing<F> {
@@ -31,7 +31,7 @@ impl<S: Storage> DiskLog<S> {
     pub(super) fn oldest_worth_freeing(&self) -> Option<Range<Position>> {
         let mut segments = self.segments.iter();
         let (epoch, oldest) = segments.next().expect("a log always has a segment");
-        let wanted = compaction::wanted(compaction::Use {
+        let wanted = compaction::wanted(compaction::LogUsage {
             total: self.stats().total_bytes,
             used: self.segments.values().map(|segment| segment.end - segment::HEAD_BYTES).sum(),
             live: self.live_bytes,
@@ -44,7 +44,8 @@ impl<S: Storage> DiskLog<S> {
             fill: self.spares.fill(),
         });
         let (next, _) = segments.next()?;
-        (wanted && !self.is_pinned(*epoch)).then(|| Place::own(*epoch, 0).into()..Place::own(*next, 0).into())
+        (wanted && !self.is_pinned(*epoch))
+            .then(|| RecordPlace::own(*epoch, 0).into()..RecordPlace::own(*next, 0).into())
     }
 
     /// Whether a segment of an older log should be walked and left: at once, while there is room for what is copied of it.
@@ -53,7 +54,7 @@ impl<S: Storage> DiskLog<S> {
         if index >= self.older.count() {
             return None;
         }
-        let begin = |index| Place::start(In::Older(index), 0).into();
+        let begin = |index| RecordPlace::start(SegmentId::Older(index), 0).into();
         // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
         let most = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
         let copied = most.min(self.older_live[index as usize] + self.segment_bytes / 64);
@@ -62,7 +63,7 @@ impl<S: Storage> DiskLog<S> {
 
     /// Whether all that will ever be in a segment is written.
     pub(super) fn is_sealed(&self, epoch: u64) -> bool {
-        epoch < self.progress.first_epoch().unwrap_or_else(|| self.group.first_epoch())
+        epoch < self.progress.first_epoch().unwrap_or_else(|| self.batch.first_epoch())
     }
 
     /// Gives the oldest segment back, after it was walked to its end and what was copied from it is on disk. On a helper,
@@ -70,14 +71,14 @@ impl<S: Storage> DiskLog<S> {
     pub(super) fn poll_freed(
         &mut self,
         below: Position,
-        copies: GroupNumber,
+        copies: BatchNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
         if self.freeing.is_none() && self.freed.is_none() {
             if self.poisoned {
                 return Poll::Ready(Err(self.failure()));
             }
-            if let In::Older(next) = Place::from(below).segment {
+            if let SegmentId::Older(next) = RecordPlace::from(below).segment {
                 self.begin_leaving(next - 1, copies);
                 return self.poll_freed(below, copies, context);
             }
@@ -91,7 +92,7 @@ impl<S: Storage> DiskLog<S> {
             ready!(oldest.reads.poll_over(context));
             self.begin_freeing(copies);
         }
-        self.poll_settled(context);
+        self.poll_sync_reports(context);
         match self.freed.take() {
             Some(outcome) => Poll::Ready(outcome.map_err(|_| self.failure())),
             None if self.poisoned => Poll::Ready(Err(self.failure())),
@@ -99,13 +100,13 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    fn begin_freeing(&mut self, copies: GroupNumber) {
+    fn begin_freeing(&mut self, copies: BatchNumber) {
         let oldest = self.segments.keys().next().copied();
         assert!(
             self.walked.is_some() && self.walked == oldest,
             "only a sealed segment that was walked to its end is freed"
         );
-        assert!(copies <= self.progress.durable_group, "copies are on disk before the originals go");
+        assert!(copies <= self.progress.durable_batch, "copies are on disk before the originals go");
         let (_, Segment { file, live, .. }) = self.segments.pop_first().expect("it was there a moment ago");
         self.walked = None;
         self.live_bytes -= live;
@@ -113,16 +114,16 @@ impl<S: Storage> DiskLog<S> {
         // A shorter one, of an earlier start, does not take what one of today's does.
         let keep = self.spares.want_one() && file.bytes >= self.segment_bytes;
         let first_frame = self.segments.values().next().map_or(self.next_frame, |next| next.head.first_frame);
-        self.settler.give(Settle::Free { file: file.clone(), keep, first_frame });
+        self.syncer.give(SyncJob::Free { file: file.clone(), keep, first_frame });
         self.freeing = Some(Freeing::Own(file, keep));
     }
 
-    fn begin_leaving(&mut self, index: u32, copies: GroupNumber) {
+    fn begin_leaving(&mut self, index: u32, copies: BatchNumber) {
         assert!(index == self.older_next, "older segments are left in their order");
-        assert!(copies <= self.progress.durable_group, "copies are on disk before the originals go");
+        assert!(copies <= self.progress.durable_batch, "copies are on disk before the originals go");
         self.older_next += 1;
         let older = self.older.clone();
-        self.settler.give(Settle::Leave(Box::new(move || older.leave(index))));
+        self.syncer.give(SyncJob::Leave(Box::new(move || older.leave(index))));
         self.freeing = Some(Freeing::Older);
     }
 

@@ -10,20 +10,20 @@ use std::{collections::BTreeMap, io, ops::Range};
 
 use super::{
     OpenError,
-    find::Indexes,
+    damage::{self, Damage, DamageKind, TornTail},
     frame::{self, ALIGNMENT},
-    harm::{self, Cut, Harm, What},
+    frame_search::Indexes,
     heads::Heads,
     index,
     segment::{self, FIELDS, FileKind, HEAD_BYTES, Head, SegmentFile},
     storage::{Storage, StorageFile},
-    synced::{self, Seen},
+    synced::{self, SyncPointState},
 };
-use crate::data_folder::refused;
+use crate::data_folder::os_error;
 
 /// A frame that was found whole; or all those that the index of a segment vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FrameRun {
     pub(super) epoch: u64,
     pub(super) offset: u64,
     pub(super) bytes: u64,
@@ -34,23 +34,23 @@ pub(super) struct Found {
 }
 
 /// A file that keeps a log from being opened.
-pub(super) struct Unfit<F> {
+pub(super) struct RejectedFile<F> {
     pub(super) file: SegmentFile<F>,
-    pub(super) reason: Reason,
+    pub(super) reason: RejectionReason,
 }
 
 /// Why.
-pub(super) enum Reason {
+pub(super) enum RejectionReason {
     /// Another version wrote it.
     Version(u32),
     /// Its head cannot be read, and it is not empty.
     Headless,
     /// The named file is the same segment.
-    Twice(String),
+    Duplicate(String),
     /// It is of another log.
     Foreign,
     /// It is what another broker wrote while the log was written.
-    Rival,
+    SecondWriter,
 }
 
 /// Everything that was found.
@@ -64,28 +64,28 @@ pub(super) struct Survey<F> {
     /// Names of files in which nothing is and that cannot be used.
     pub(super) unusable: Vec<String>,
     /// Files that keep the log from being opened.
-    pub(super) unfit: Vec<Unfit<F>>,
+    pub(super) rejected: Vec<RejectedFile<F>>,
     /// What stands in the place of files and is none, or may not be opened; and why.
     pub(super) refused: Vec<(String, io::Error)>,
     /// Frames by number.
-    pub(super) frames: BTreeMap<u64, Found>,
+    pub(super) frames: BTreeMap<u64, FrameRun>,
     /// The heads of all records in segments that were read, as far as they were kept.
-    pub(super) heads: BTreeMap<u64, Kept>,
+    pub(super) heads: BTreeMap<u64, KeptHeads>,
     /// Where frames were written that are not whole, in segments that were read.
     pub(super) traces: BTreeMap<u64, Vec<Range<u64>>>,
     /// Frames in which only contents of messages are not what was written, or cannot be read: their segments, and where in them they
     /// begin.
-    pub(super) holed: BTreeMap<u64, (u64, u64)>,
+    pub(super) partial: BTreeMap<u64, (u64, u64)>,
     /// What frames that do not count have said of others: all before this were on disk.
     pub(super) claimed: u64,
     /// What is known to have been on disk.
-    pub(super) mark: Seen,
+    pub(super) sync_point: SyncPointState,
     /// What is wrong with files whose frames count all the same.
-    pub(super) wrong: Vec<Harm>,
+    pub(super) wrong: Vec<Damage>,
 }
 
 /// The heads of all records in a segment.
-pub(super) struct Kept {
+pub(super) struct KeptHeads {
     pub(super) heads: Heads,
     /// The number after its last frame.
     pub(super) next_frame: u64,
@@ -98,15 +98,15 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
     if let Some((name, error)) = survey.refused.drain(..).next() {
         return Err(OpenError::io(storage.path(), &name, error));
     }
-    if let Some(unfit) = survey.unfit.drain(..).next() {
-        return Err(unfit.refused(storage));
+    if let Some(rejected) = survey.rejected.drain(..).next() {
+        return Err(rejected.refused(storage));
     }
     survey.find_frames(storage, Indexes::Believed)?;
-    let harm = harm::of(&survey);
-    if let Some(harm) = harm.iter().find(|harm| !harm.what.is_mended_by_a_start()) {
-        return Err(OpenError::harmed(storage.path(), harm));
+    let damage = damage::of(&survey);
+    if let Some(damage) = damage.iter().find(|damage| !damage.what.is_mended_by_a_start()) {
+        return Err(OpenError::of_damage(storage.path(), damage));
     }
-    for Harm { file, what, .. } in harm {
+    for Damage { file, what, .. } in damage {
         let file = storage.path().join(file);
         tracing::warn!(
             file = %file.display(),
@@ -114,8 +114,8 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
              the file is made anew"
         );
     }
-    for (epoch, offset) in survey.holed.values() {
-        survey.segments[epoch].1.tell_of_holed(storage.path(), *epoch, *offset);
+    for (epoch, offset) in survey.partial.values() {
+        survey.segments[epoch].1.warn_of_partial(storage.path(), *epoch, *offset);
     }
     Ok(survey)
 }
@@ -128,18 +128,18 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         spares: Vec::new(),
         next_file: 1,
         unusable: Vec::new(),
-        unfit: Vec::new(),
+        rejected: Vec::new(),
         refused: Vec::new(),
         frames: BTreeMap::new(),
         heads: BTreeMap::new(),
         traces: BTreeMap::new(),
-        holed: BTreeMap::new(),
+        partial: BTreeMap::new(),
         claimed: 0,
-        mark: Seen::Unreadable,
+        sync_point: SyncPointState::Unreadable,
         wrong: Vec::new(),
     };
     match synced::read(storage) {
-        Ok(mark) => survey.mark = mark,
+        Ok(mark) => survey.sync_point = mark,
         Err(error) => survey.refused.push((synced::NAME.to_owned(), error)),
     }
     let (mut indexes, mut found) = (Vec::new(), Vec::new());
@@ -147,7 +147,7 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         if name.ends_with(".tmp") {
             // A spare that was being made. A folder is none, and would not go.
             match storage.open(&name) {
-                Err(error) if refused::is_folder(&error) => survey.refused.push((name, error)),
+                Err(error) if os_error::is_folder(&error) => survey.refused.push((name, error)),
                 _ => survey.unusable.push(name),
             }
             continue;
@@ -169,14 +169,16 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         let file = SegmentFile::new(name, file, bytes);
         match kind {
             FileKind::Segment(head) => found.push((head, file)),
-            FileKind::Other(version) => survey.unfit.push(Unfit { file, reason: Reason::Version(version) }),
+            FileKind::Other(version) => {
+                survey.rejected.push(RejectedFile { file, reason: RejectionReason::Version(version) })
+            }
             FileKind::Spare => survey.spares.push(file),
             FileKind::Damaged => {
                 // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
                 // harmless only if nothing was ever written to it.
                 let is_empty = is_empty(&file).map_err(|error| failed(&file.name, error))?;
                 if !is_empty {
-                    survey.unfit.push(Unfit { file, reason: Reason::Headless });
+                    survey.rejected.push(RejectedFile { file, reason: RejectionReason::Headless });
                 } else {
                     survey.unusable.push(file.name);
                 }
@@ -191,7 +193,7 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
 }
 
 /// The id of the log that these segments are of: that of the file `synced` if one of them has it, or else of most.
-fn log_of<F>(found: &[(Head, SegmentFile<F>)], mark: Seen) -> Option<u64> {
+fn log_of<F>(found: &[(Head, SegmentFile<F>)], mark: SyncPointState) -> Option<u64> {
     let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
     found.iter().for_each(|(head, _)| *counts.entry(head.log).or_default() += 1);
     let most = || counts.iter().max_by_key(|(_, count)| **count).map(|(log, _)| *log);
@@ -213,15 +215,23 @@ fn is_empty(segment: &SegmentFile<impl StorageFile>) -> io::Result<bool> {
     Ok(true)
 }
 
-impl<F> Unfit<F> {
+impl<F> RejectedFile<F> {
     fn refused(self, storage: &impl Storage) -> OpenError {
         let file = storage.path().join(&self.file.name);
         match self.reason {
-            Reason::Version(version) => OpenError::Version { file, version, known: segment::VERSION },
-            Reason::Headless => OpenError::DamagedHead { file },
-            Reason::Twice(other) => OpenError::Twice { file: storage.path().join(other), other: file },
-            Reason::Foreign => OpenError::Damaged { file, offset: 0, frame: None, what: What::Foreign },
-            Reason::Rival => OpenError::Damaged { file, offset: 0, frame: None, what: What::TwoWriters },
+            RejectionReason::Version(version) => {
+                OpenError::Version { file, version, known: segment::VERSION }
+            }
+            RejectionReason::Headless => OpenError::DamagedHead { file },
+            RejectionReason::Duplicate(other) => {
+                OpenError::Duplicate { file: storage.path().join(other), other: file }
+            }
+            RejectionReason::Foreign => {
+                OpenError::Damaged { file, offset: 0, frame: None, what: DamageKind::Foreign }
+            }
+            RejectionReason::SecondWriter => {
+                OpenError::Damaged { file, offset: 0, frame: None, what: DamageKind::TwoWriters }
+            }
         }
     }
 }
@@ -229,43 +239,44 @@ impl<F> Unfit<F> {
 impl<F> Survey<F> {
     /// Which of the segments are the log's.
     fn sort_out(&mut self, found: Vec<(Head, SegmentFile<F>)>) {
-        let log = log_of(&found, self.mark);
-        if self.mark.log().is_some_and(|id| Some(id) != log) && !found.is_empty() {
-            self.wrong.push(Harm::whole(synced::NAME, 0, What::ForeignMark));
-            self.mark = Seen::Unreadable;
+        let log = log_of(&found, self.sync_point);
+        if self.sync_point.log().is_some_and(|id| Some(id) != log) && !found.is_empty() {
+            self.wrong.push(Damage::whole(synced::NAME, 0, DamageKind::ForeignSyncedFile));
+            self.sync_point = SyncPointState::Unreadable;
         }
         for (head, file) in found {
             if log.is_some_and(|log| head.log != log) {
-                self.unfit.push(Unfit { file, reason: Reason::Foreign });
+                self.rejected.push(RejectedFile { file, reason: RejectionReason::Foreign });
                 continue;
             }
             if file.bytes != head.bytes {
                 let (has, made) = (file.bytes, head.bytes);
                 let (from, to) = (has.min(made), has.max(made));
-                let what = What::Length { has, made };
-                self.wrong.push(Harm { file: file.name.clone(), from, to, frames: None, what });
+                let what = DamageKind::Length { has, made };
+                self.wrong.push(Damage { file: file.name.clone(), from, to, frames: None, what });
             }
             if let Some((other_head, other)) = self.segments.insert(head.epoch, (head, file)) {
                 let is_copy = other_head.mark == head.mark;
                 let name = self.segments[&head.epoch].1.name.clone();
-                let reason = if is_copy { Reason::Twice(name) } else { Reason::Rival };
-                self.unfit.push(Unfit { file: other, reason });
+                let reason =
+                    if is_copy { RejectionReason::Duplicate(name) } else { RejectionReason::SecondWriter };
+                self.rejected.push(RejectedFile { file: other, reason });
             }
         }
     }
 
     /// The id of the log; none of one that was never written.
     pub(super) fn log(&self) -> Option<u64> {
-        self.segments.values().next().map(|(head, _)| head.log).or(self.mark.log())
+        self.segments.values().next().map(|(head, _)| head.log).or(self.sync_point.log())
     }
 
     /// The frames that are known to be on disk end before this number.
     pub(super) fn known(&self) -> u64 {
-        harm::known(self).end
+        damage::known(self).end
     }
 
     /// Where a power cut has torn the log, which ends before this frame: if anything was written behind its end.
-    pub(super) fn cut(&self, next_frame: u64) -> Option<Cut> {
+    pub(super) fn torn_tail(&self, next_frame: u64) -> Option<TornTail> {
         let last = self.frames.range(..next_frame).next_back();
         let (epoch, (_, file)) = self.segments.last_key_value()?;
         // What was written before the newest segment was begun is on disk.
@@ -277,7 +288,7 @@ impl<F> Survey<F> {
         let traces = self.traces.get(epoch).into_iter().flatten();
         let torn = traces.filter(|trace| trace.start >= offset).map(|trace| trace.end);
         let end = whole.chain(torn).max().filter(|end| *end > offset)?;
-        Some(Cut { file: file.name.clone(), offset, bytes: end - offset, void_frames })
+        Some(TornTail { file: file.name.clone(), offset, bytes: end - offset, void_frames })
     }
 
     /// Removes what cannot be used.
@@ -307,7 +318,7 @@ impl<F> Survey<F> {
 }
 
 /// Finds every whole frame of a segment, searching on past damage.
-pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) {
+pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, FrameRun>) {
     let mark = head.mark.to_le_bytes();
     let mut offset = HEAD_BYTES;
     while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
@@ -320,7 +331,7 @@ pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, Found>) 
                 let bytes = found.frame_bytes();
                 frames.insert(
                     found.number,
-                    Found { epoch: head.epoch, offset, bytes, synced: found.synced, frames: 1 },
+                    FrameRun { epoch: head.epoch, offset, bytes, synced: found.synced, frames: 1 },
                 );
                 offset += bytes;
             }
@@ -341,12 +352,12 @@ pub(super) struct End {
 }
 
 /// All frames before this were on disk once: some frame says so.
-pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, Found>) -> u64 {
+pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, FrameRun>) -> u64 {
     frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame)
 }
 
 /// Where a log ends of which all frames before `synced` are there. Pure.
-pub(super) fn end(synced: u64, frames: &BTreeMap<u64, Found>) -> End {
+pub(super) fn end(synced: u64, frames: &BTreeMap<u64, FrameRun>) -> End {
     let mut next_frame = synced;
     // The last run that is known to be on disk may go on behind it.
     if let Some((number, run)) = frames.range(..synced).next_back() {
@@ -362,8 +373,8 @@ pub(super) fn end(synced: u64, frames: &BTreeMap<u64, Found>) -> End {
 mod tests {
     use super::*;
 
-    fn frames(numbers: &[(u64, u64)]) -> BTreeMap<u64, Found> {
-        let found = |synced| Found { epoch: 1, offset: 0, bytes: 8, synced, frames: 1 };
+    fn frames(numbers: &[(u64, u64)]) -> BTreeMap<u64, FrameRun> {
+        let found = |synced| FrameRun { epoch: 1, offset: 0, bytes: 8, synced, frames: 1 };
         numbers.iter().map(|(number, synced)| (*number, found(*synced))).collect()
     }
 

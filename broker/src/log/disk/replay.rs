@@ -13,15 +13,15 @@ use tokio::sync::oneshot;
 
 use super::{
     DiskLog, LogError, Segment,
-    heads::{Extent, Heads, HeadsError},
+    heads::{Heads, HeadsError, SegmentExtent},
     index, is_key_alone,
-    place::In,
+    place::SegmentId,
     readers::{Reading, failed},
-    recovery::Kept,
+    recovery::KeptHeads,
     segment::SegmentFile,
     storage::{Storage, StorageFile},
 };
-use crate::log::{Log, Replayed, Tell};
+use crate::log::{Log, ReplayVisitor, Replayed};
 
 /// Segments whose heads are on their way while the owner is told those of one: a disk reads them faster than they are told.
 const AHEAD: usize = 2;
@@ -29,16 +29,16 @@ const AHEAD: usize = 2;
 /// What was not told yet, oldest first.
 pub(super) struct Replay {
     /// The heads that the survey kept.
-    kept: BTreeMap<u64, Kept>,
+    kept: BTreeMap<u64, KeptHeads>,
     /// Segments that nobody reads yet.
-    untold: VecDeque<In>,
-    coming: VecDeque<(In, Arrival)>,
+    untold: VecDeque<SegmentId>,
+    coming: VecDeque<(SegmentId, Arrival)>,
 }
 
-type Arrival = oneshot::Receiver<Result<Come, LogError>>;
+type Arrival = oneshot::Receiver<Result<ArrivedHeads, LogError>>;
 
 /// The heads of a segment.
-struct Come {
+struct ArrivedHeads {
     heads: Heads,
     /// Whether they come from its index.
     is_indexed: bool,
@@ -46,8 +46,8 @@ struct Come {
 
 impl Replay {
     /// Everything in so many older segments, and in these.
-    pub(super) fn of(older: u32, own: impl Iterator<Item = u64>, kept: BTreeMap<u64, Kept>) -> Self {
-        let untold = (0..older).map(In::Older).chain(own.map(In::Own)).collect();
+    pub(super) fn of(older: u32, own: impl Iterator<Item = u64>, kept: BTreeMap<u64, KeptHeads>) -> Self {
+        let untold = (0..older).map(SegmentId::Older).chain(own.map(SegmentId::Own)).collect();
         Self { kept, untold, coming: VecDeque::new() }
     }
 
@@ -61,7 +61,7 @@ impl<S: Storage> DiskLog<S> {
     /// Tells the heads of one segment.
     pub(super) fn poll_segment(
         &mut self,
-        tell: &mut Tell<'_>,
+        visit: &mut ReplayVisitor<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>> {
         if self.poisoned {
@@ -79,7 +79,7 @@ impl<S: Storage> DiskLog<S> {
         let segment = *segment;
         let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
         self.replay.coming.pop_front();
-        let told = arrived.and_then(|come| self.tell(segment, come, tell));
+        let told = arrived.and_then(|come| self.visit(segment, come, visit));
         if let Err(error) = told {
             self.poison_by(error);
             return Poll::Ready(Err(self.failure()));
@@ -90,20 +90,25 @@ impl<S: Storage> DiskLog<S> {
         Poll::Ready(Ok(Replayed::Part))
     }
 
-    fn tell(&mut self, segment: In, come: Come, tell: &mut Tell<'_>) -> Result<(), LogError> {
-        let Come { heads, is_indexed } = come;
-        if let In::Own(epoch) = segment {
+    fn visit(
+        &mut self,
+        segment: SegmentId,
+        come: ArrivedHeads,
+        visit: &mut ReplayVisitor<'_>,
+    ) -> Result<(), LogError> {
+        let ArrivedHeads { heads, is_indexed } = come;
+        if let SegmentId::Own(epoch) = segment {
             let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
             segment.is_indexed = is_indexed;
             segment.live += heads.needed;
             self.live_bytes += heads.needed;
         }
         let mut keys = 0;
-        let told = heads.tell(segment, &mut |position, head| {
+        let told = heads.visit(segment, &mut |position, head| {
             keys += u64::from(head.record.key().is_some() && !is_key_alone(&head.record));
-            tell(position, head);
+            visit(position, head);
         });
-        if let In::Own(epoch) = segment
+        if let SegmentId::Own(epoch) = segment
             && let Some(segment) = self.segments.get_mut(&epoch)
         {
             segment.keys += keys;
@@ -112,23 +117,24 @@ impl<S: Storage> DiskLog<S> {
         told.map_err(|error| error_of(&file, storage.path(), error))
     }
 
-    fn begin_segment(&mut self, segment: In) -> Arrival {
+    fn begin_segment(&mut self, segment: SegmentId) -> Arrival {
         let (answer, arrival) = oneshot::channel();
         let extent = self.extent_of(segment);
-        let kept = if let In::Own(epoch) = segment { self.replay.kept.remove(&epoch) } else { None };
-        if let Some(Kept { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
-            let _ = answer.send(Ok(Come { heads, is_indexed: false }));
+        let kept = if let SegmentId::Own(epoch) = segment { self.replay.kept.remove(&epoch) } else { None };
+        if let Some(KeptHeads { heads, .. }) = kept.filter(|kept| kept.next_frame == extent.next_frame) {
+            let _ = answer.send(Ok(ArrivedHeads { heads, is_indexed: false }));
             return arrival;
         }
         let (storage, file) = self.place_of(segment);
         let (storage, reading) = (storage.clone(), Reading::of(&file));
         self.readers.give(move || {
             let come = match index::read(&storage, &reading.name, &extent) {
-                Some(heads) => Ok(Come { heads, is_indexed: true }),
+                Some(heads) => Ok(ArrivedHeads { heads, is_indexed: true }),
                 None => {
                     let epoch = extent.head.epoch;
-                    let holed = |offset| reading.tell_of_holed(storage.path(), epoch, offset);
-                    Heads::of(&reading, &extent, holed).map(|heads| Come { heads, is_indexed: false })
+                    let partial = |offset| reading.warn_of_partial(storage.path(), epoch, offset);
+                    Heads::of(&reading, &extent, partial)
+                        .map(|heads| ArrivedHeads { heads, is_indexed: false })
                 }
             };
             let come = come.map_err(|error| error_of(&reading, storage.path(), error));
@@ -140,19 +146,19 @@ impl<S: Storage> DiskLog<S> {
     }
 
     /// Which part of a segment of this log or of an older one counts.
-    pub(super) fn extent_of(&self, segment: In) -> Extent {
+    pub(super) fn extent_of(&self, segment: SegmentId) -> SegmentExtent {
         match segment {
-            In::Own(epoch) => self.extent(epoch),
-            In::Older(index) => self.older.segment(index).extent.clone(),
+            SegmentId::Own(epoch) => self.extent(epoch),
+            SegmentId::Older(index) => self.older.segment(index).extent.clone(),
         }
     }
 
     /// Which part of a segment counts, of all that is written.
-    pub(super) fn extent(&self, epoch: u64) -> Extent {
+    pub(super) fn extent(&self, epoch: u64) -> SegmentExtent {
         let Segment { head, end, .. } = &self.segments[&epoch];
         let next = self.segments.range(epoch + 1..).next();
         let next_frame = next.map_or(self.next_frame, |(_, next)| next.head.first_frame);
-        Extent { head: *head, next_frame, end: *end }
+        SegmentExtent { head: *head, next_frame, end: *end }
     }
 }
 

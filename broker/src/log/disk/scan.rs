@@ -14,9 +14,9 @@ use super::{
     DiskLog, LogError,
     contents::{self, Content},
     frame,
-    heads::Extent,
+    heads::SegmentExtent,
     index,
-    place::{In, Place},
+    place::{RecordPlace, SegmentId},
     readers::{self, Reading},
     segment,
     storage::{Storage, StorageFile},
@@ -33,7 +33,7 @@ pub(super) struct Scanning {
 /// What to read: frames of one segment, about so many bytes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Asked {
-    segment: In,
+    segment: SegmentId,
     offset: u64,
     /// Where the last of them ends, at the latest.
     end: u64,
@@ -62,8 +62,8 @@ impl<S: Storage> DiskLog<S> {
         if self.poisoned {
             return Poll::Ready(Err(self.failure()));
         }
-        let begins = Place::from(from);
-        self.walks_older = matches!(begins.segment, In::Older(_)) && self.older.count() > 0;
+        let begins = RecordPlace::from(from);
+        self.walks_older = matches!(begins.segment, SegmentId::Older(_)) && self.older.count() > 0;
         let Some(asked) = self.ask(begins, below, max_bytes) else {
             return Poll::Ready(Ok(Scanned { records: Vec::new(), broken: Vec::new(), next: None }));
         };
@@ -84,32 +84,32 @@ impl<S: Storage> DiskLog<S> {
                 return Poll::Ready(Err(self.failure()));
             }
         };
-        let next = Place::start(asked.segment, end);
+        let next = RecordPlace::start(asked.segment, end);
         let ahead = self.ask(next, below, max_bytes);
         self.scanning = ahead.map(|ahead| self.begin_scan(ahead));
         Poll::Ready(Ok(Scanned { records, broken, next: ahead.map(|_| next.into()) }))
     }
 
     /// What is to be read next; nothing at the end.
-    fn ask(&mut self, from: Place, below: Option<Position>, max_bytes: usize) -> Option<Asked> {
-        let below = below.map_or(Place::own(u64::MAX, 0), Place::from);
+    fn ask(&mut self, from: RecordPlace, below: Option<Position>, max_bytes: usize) -> Option<Asked> {
+        let below = below.map_or(RecordPlace::own(u64::MAX, 0), RecordPlace::from);
         let part = |segment, end: u64| {
             let offset = if segment == from.segment { from.offset } else { 0 }.max(segment::HEAD_BYTES);
-            let begin = Place::start(segment, offset);
+            let begin = RecordPlace::start(segment, offset);
             let end = if segment == below.segment { end.min(below.offset) } else { end };
             (offset < end).then_some((begin < below).then_some(Asked { segment, offset, end, max_bytes }))
         };
-        if let In::Older(first) = from.segment {
+        if let SegmentId::Older(first) = from.segment {
             for index in first..self.older.count() {
-                if let Some(asked) = part(In::Older(index), self.older.segment(index).extent.end) {
+                if let Some(asked) = part(SegmentId::Older(index), self.older.segment(index).extent.end) {
                     return asked;
                 }
             }
         }
-        let first = if let In::Own(epoch) = from.segment { epoch } else { 0 };
+        let first = if let SegmentId::Own(epoch) = from.segment { epoch } else { 0 };
         let epochs: Vec<u64> = self.segments.range(first..).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
-            if let Some(asked) = part(In::Own(epoch), self.segments[&epoch].end) {
+            if let Some(asked) = part(SegmentId::Own(epoch), self.segments[&epoch].end) {
                 return asked;
             }
             if self.is_sealed(epoch) && self.segments.keys().next() == Some(&epoch) {
@@ -142,7 +142,7 @@ impl<S: Storage> DiskLog<S> {
 fn read_by_index<S: Storage>(
     storage: &S,
     segment: &Reading<S::File>,
-    extent: &Extent,
+    extent: &SegmentExtent,
     Asked { segment: place, offset, .. }: Asked,
 ) -> Option<Part> {
     let indexed = index::read(storage, &segment.name, extent)?;
@@ -154,7 +154,7 @@ fn read_by_index<S: Storage>(
     let mut part = Part { records: Vec::new(), broken: Vec::new(), end: offset + length };
     let mut heads_at = 0;
     contents::by_index(heads, &bytes, offset, |at, length, content| {
-        let position = Place { segment: place, offset: at, length }.into();
+        let position = RecordPlace { segment: place, offset: at, length }.into();
         let head = Bytes::copy_from_slice(&heads[heads_at..]);
         match content {
             Content::Unread(_) => part.broken.push((position, head)),
@@ -198,7 +198,7 @@ fn read_part<F: StorageFile>(
         if frame::frame_bytes(&rest).is_none_or(|whole| whole > rest.len() as u64) {
             return Ok(part);
         }
-        let place = Place::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
+        let place = RecordPlace::start(asked.segment, part.end + frame::HEAD_BYTES as u64);
         let frame_bytes = match frame::parse(&rest, mark) {
             Some((head, records)) => {
                 split(&rest.slice_ref(records), place, &mut part.records).map_err(|source| {
@@ -219,21 +219,21 @@ fn read_part<F: StorageFile>(
 }
 
 /// The records of a frame in which contents of messages are not what was written: those that are, and those that are not.
-fn sort_out(records: &Bytes, start: Place, part: &mut Part) {
+fn sort_out(records: &Bytes, start: RecordPlace, part: &mut Part) {
     // Its heads are what was written, so all of them can be read.
     let _ = contents::by_itself(records, start.offset, |offset, length, content| {
         let from = (offset - start.offset) as usize;
         let into = if let Content::Whole(_) = content { &mut part.records } else { &mut part.broken };
-        into.push((Place { offset, length, ..start }.into(), records.slice(from..from + length)));
+        into.push((RecordPlace { offset, length, ..start }.into(), records.slice(from..from + length)));
     });
 }
 
 /// The records of a frame, which begin at `start`: each with its place.
-fn split(records: &Bytes, start: Place, into: &mut Vec<(Position, Bytes)>) -> Result<(), RecordError> {
+fn split(records: &Bytes, start: RecordPlace, into: &mut Vec<(Position, Bytes)>) -> Result<(), RecordError> {
     let mut at = 0;
     while at < records.len() {
         let (_, length) = Record::decode_first(&records[at..])?;
-        let place = Place { offset: start.offset + at as u64, length, ..start };
+        let place = RecordPlace { offset: start.offset + at as u64, length, ..start };
         into.push((place.into(), records.slice(at..at + length)));
         at += length;
     }

@@ -152,18 +152,18 @@ pub(super) struct SegmentFile<F> {
     pub(super) bytes: u64,
     pub(super) reads: Reads,
     /// Where contents of messages are gone, as far as somebody was told: by the segment's number and the frame's place.
-    told: Mutex<BTreeSet<(u64, u64)>>,
+    warned: Mutex<BTreeSet<(u64, u64)>>,
 }
 
 impl<F> SegmentFile<F> {
     pub(super) fn new(name: String, file: F, bytes: u64) -> Self {
-        Self { name, file, bytes, reads: Reads::default(), told: Mutex::default() }
+        Self { name, file, bytes, reads: Reads::default(), warned: Mutex::default() }
     }
 
     /// Tells that contents of messages are gone in the frame that begins there, and nothing else: once, however often the segment is
     /// read.
-    pub(super) fn tell_of_holed(&self, folder: &Path, epoch: u64, offset: u64) {
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((epoch, offset)) {
+    pub(super) fn warn_of_partial(&self, folder: &Path, epoch: u64, offset: u64) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert((epoch, offset)) {
             tracing::warn!(
                 file = %folder.join(&self.name).display(),
                 offset,

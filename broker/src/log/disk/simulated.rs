@@ -81,7 +81,7 @@ struct Content {
 }
 
 #[derive(Debug, Default)]
-struct World {
+struct DiskState {
     contents: BTreeMap<u64, Content>,
     /// How often each is open: it stays so long, whatever becomes of its name.
     open: BTreeMap<u64, usize>,
@@ -121,7 +121,7 @@ struct Slowness {
 
 /// What folders that share a volume take of it.
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedVolume {
     /// Bytes that all files may have.
     room: Option<usize>,
     /// Bytes that others have taken, who are no folder of a log.
@@ -133,8 +133,8 @@ struct Shared {
 /// The disk: a folder on a volume.
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
-    world: Arc<Mutex<World>>,
-    volume: Arc<Mutex<Shared>>,
+    state: Arc<Mutex<DiskState>>,
+    volume: Arc<Mutex<SharedVolume>>,
     /// Which folder of the volume it is.
     folder: usize,
     slowness: Arc<Mutex<Slowness>>,
@@ -150,12 +150,12 @@ impl Simulated {
     /// One whose random numbers are others.
     pub(crate) fn seeded(drawn: u64) -> Self {
         let disk = Self::default();
-        disk.world().drawn = drawn << 32;
+        disk.state().drawn = drawn << 32;
         disk
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap()
+    fn state(&self) -> MutexGuard<'_, DiskState> {
+        self.state.lock().unwrap()
     }
 
     /// From now on files may have so many bytes in all.
@@ -175,12 +175,12 @@ impl Simulated {
     }
 
     /// Bytes of the volume, and those that are left of it.
-    fn total_and_left(&self, world: &World) -> (usize, usize) {
+    fn total_and_left(&self, state: &DiskState) -> (usize, usize) {
         let mut volume = self.volume.lock().unwrap();
         if volume.used.len() <= self.folder {
             volume.used.resize(self.folder + 1, 0);
         }
-        volume.used[self.folder] = world.contents.values().map(|content| content.bytes.len()).sum();
+        volume.used[self.folder] = state.contents.values().map(|content| content.bytes.len()).sum();
         let total = volume.room.unwrap_or(1 << 40);
         let used = volume.used.iter().sum::<usize>() + volume.others;
         (total, total.saturating_sub(used))
@@ -188,29 +188,29 @@ impl Simulated {
 
     /// After so many more writes and syncs, every one fails.
     pub(crate) fn fail_after(&self, operations: u64) {
-        self.world().good_for = Some(operations);
+        self.state().good_for = Some(operations);
     }
 
     /// From now on syncs of files fail, or do not any more.
     pub(crate) fn fail_syncs(&self, fail: bool) {
-        self.world().syncs_fail = fail;
+        self.state().syncs_fail = fail;
     }
 
     /// From now on reads of a place in a file fail, as those of a bad block.
     pub(crate) fn break_at(&self, name: &str, offset: usize) {
-        let mut world = self.world();
-        let id = world.names[name];
-        world.bad.push((id, offset / SECTOR * SECTOR));
+        let mut state = self.state();
+        let id = state.names[name];
+        state.bad.push((id, offset / SECTOR * SECTOR));
     }
 
     /// All blocks can be read again.
     pub(crate) fn mend(&self) {
-        self.world().bad.clear();
+        self.state().bad.clear();
     }
 
     /// From now on reads of files fail.
     pub(crate) fn fail_reads(&self) {
-        self.world().reads_fail = true;
+        self.state().reads_fail = true;
     }
 
     /// Whoever syncs a file goes through this first.
@@ -239,35 +239,35 @@ impl Simulated {
 
     /// How often room was reserved without being written.
     pub(crate) fn allocations(&self) -> u64 {
-        self.world().allocations
+        self.state().allocations
     }
 
     /// How many bytes all files have.
     pub(crate) fn used(&self) -> usize {
-        self.world().contents.values().map(|content| content.bytes.len()).sum()
+        self.state().contents.values().map(|content| content.bytes.len()).sum()
     }
 
     /// The disk after the process was killed: it has everything that was written. The old process can do nothing to it.
     pub(crate) fn after_kill(&self) -> Self {
-        let world = self.world();
-        let names = world.names.clone();
-        let copy = World {
-            contents: world.contents.clone(),
+        let state = self.state();
+        let names = state.names.clone();
+        let copy = DiskState {
+            contents: state.contents.clone(),
             names_on_disk: names.clone(),
             names,
-            next: world.next,
-            drawn: world.drawn,
-            bad: world.bad.clone(),
-            ..World::default()
+            next: state.next,
+            drawn: state.drawn,
+            bad: state.bad.clone(),
+            ..DiskState::default()
         };
-        Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
+        Self { state: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
     /// The disk after a sync failed and the process ended: everything can still be read, the disk has none of what was not
     /// synced before, and the next sync succeeds without writing it.
     pub(crate) fn after_failed_sync(&self) -> Self {
         let copy = self.after_kill();
-        for content in copy.world().contents.values_mut() {
+        for content in copy.state().contents.values_mut() {
             content.forgotten = std::mem::take(&mut content.on_disk);
         }
         copy
@@ -280,22 +280,22 @@ impl Simulated {
 
     /// The disk after a power cut that does this.
     pub(crate) fn after_loss(&self, loss: &Loss) -> Self {
-        let world = self.world();
-        let mut names = world.names_on_disk.clone();
+        let state = self.state();
+        let mut names = state.names_on_disk.clone();
         // Each change of names that was not synced is there or not.
-        for (name, id) in &world.names {
-            if world.names_on_disk.get(name) != Some(id) && !loss.takes(name, None) {
+        for (name, id) in &state.names {
+            if state.names_on_disk.get(name) != Some(id) && !loss.takes(name, None) {
                 names.retain(|_, other| other != id);
                 names.insert(name.clone(), *id);
             }
         }
-        for name in &world.gone {
-            if !world.names.contains_key(name) && !loss.takes(name, None) {
+        for name in &state.gone {
+            if !state.names.contains_key(name) && !loss.takes(name, None) {
                 names.remove(name);
             }
         }
-        let mut contents = world.contents.clone();
-        let called = world.names_on_disk.iter().chain(&world.names).map(|(name, id)| (*id, name));
+        let mut contents = state.contents.clone();
+        let called = state.names_on_disk.iter().chain(&state.names).map(|(name, id)| (*id, name));
         let called: BTreeMap<u64, &String> = called.collect();
         for (id, content) in &mut contents {
             // Nobody can open what has no name.
@@ -309,24 +309,24 @@ impl Simulated {
                 content.bytes[start..end].copy_from_slice(&old[..end - start]);
             }
         }
-        let copy = World {
+        let copy = DiskState {
             contents,
             names_on_disk: names.clone(),
             names,
-            next: world.next,
-            drawn: world.drawn,
-            bad: world.bad.clone(),
-            ..World::default()
+            next: state.next,
+            drawn: state.drawn,
+            bad: state.bad.clone(),
+            ..DiskState::default()
         };
-        Self { world: Arc::new(Mutex::new(copy)), ..Self::default() }
+        Self { state: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
     /// Every place in the files where these bytes are.
     pub(crate) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
-        let world = self.world();
+        let state = self.state();
         let mut found = Vec::new();
-        for (name, id) in &world.names {
-            let bytes = &world.contents[id].bytes;
+        for (name, id) in &state.names {
+            let bytes = &state.contents[id].bytes;
             let places = bytes.windows(wanted.len()).enumerate().filter(|(_, window)| *window == wanted);
             found.extend(places.map(|(offset, _)| (name.clone(), offset)));
         }
@@ -335,56 +335,56 @@ impl Simulated {
 
     /// Copies a file.
     pub(crate) fn copy(&self, from: &str, to: &str) {
-        let mut world = self.world();
-        let (content, id) = (world.contents[&world.names[from]].clone(), world.next);
-        world.next += 1;
-        world.contents.insert(id, content);
-        world.names.insert(to.to_owned(), id);
+        let mut state = self.state();
+        let (content, id) = (state.contents[&state.names[from]].clone(), state.next);
+        state.next += 1;
+        state.contents.insert(id, content);
+        state.names.insert(to.to_owned(), id);
     }
 
     /// All of a file.
     pub(crate) fn bytes_of(&self, name: &str) -> Vec<u8> {
-        let world = self.world();
-        world.contents[&world.names[name]].bytes.clone()
+        let state = self.state();
+        state.contents[&state.names[name]].bytes.clone()
     }
 
     /// A file holds something else from now on, on disk as well; made if it is not there.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
-        let mut world = self.world();
-        let id = world.next;
-        world.next += 1;
-        world.contents.insert(id, Content { bytes, ..Content::default() });
-        world.names.insert(name.to_owned(), id);
-        world.names_on_disk.insert(name.to_owned(), id);
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.contents.insert(id, Content { bytes, ..Content::default() });
+        state.names.insert(name.to_owned(), id);
+        state.names_on_disk.insert(name.to_owned(), id);
     }
 
     /// Writes all files into a folder of the real file system, for what looks at one there.
     pub(crate) fn write_to(&self, folder: &Path) {
-        let world = self.world();
-        for (name, id) in &world.names {
-            std::fs::write(folder.join(name), &world.contents[id].bytes).unwrap();
+        let state = self.state();
+        for (name, id) in &state.names {
+            std::fs::write(folder.join(name), &state.contents[id].bytes).unwrap();
         }
     }
 
     /// Changes one byte of a file.
     pub(crate) fn flip(&self, name: &str, offset: usize) {
-        let mut world = self.world();
-        let id = world.names[name];
-        world.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;
+        let mut state = self.state();
+        let id = state.names[name];
+        state.contents.get_mut(&id).unwrap().bytes[offset] ^= 0x40;
     }
 }
 
 impl SimulatedFile {
     fn of(disk: &Simulated, id: u64) -> Self {
-        *disk.world().open.entry(id).or_default() += 1;
+        *disk.state().open.entry(id).or_default() += 1;
         Self { disk: disk.clone(), id }
     }
 }
 
 impl Drop for SimulatedFile {
     fn drop(&mut self) {
-        let mut world = self.disk.world();
-        let World { contents, open, names, names_on_disk, .. } = &mut *world;
+        let mut state = self.disk.state();
+        let DiskState { contents, open, names, names_on_disk, .. } = &mut *state;
         let Some(count) = open.get_mut(&self.id) else { return };
         *count -= 1;
         if *count == 0 {
@@ -396,7 +396,7 @@ impl Drop for SimulatedFile {
     }
 }
 
-impl World {
+impl DiskState {
     fn operate(&mut self) -> io::Result<()> {
         match &mut self.good_for {
             Some(0) => Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())),
@@ -413,62 +413,62 @@ impl Storage for Simulated {
     type File = SimulatedFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.world().names.keys().cloned().collect())
+        Ok(self.state().names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<SimulatedFile> {
-        let id = *self.world().names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let id = *self.state().names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(SimulatedFile::of(self, id))
     }
 
     fn create(&self, name: &str) -> io::Result<SimulatedFile> {
-        let mut world = self.world();
-        let id = world.next;
-        world.next += 1;
-        world.contents.insert(id, Content::default());
-        world.names.insert(name.to_owned(), id);
-        drop(world);
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.contents.insert(id, Content::default());
+        state.names.insert(name.to_owned(), id);
+        drop(state);
         Ok(SimulatedFile::of(self, id))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut world = self.world();
-        world.operate()?;
-        let id = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        world.names.insert(to.to_owned(), id);
-        world.gone.insert(from.to_owned());
+        let mut state = self.state();
+        state.operate()?;
+        let id = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), id);
+        state.gone.insert(from.to_owned());
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut world = self.world();
-        let id = world.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        world.gone.insert(name.to_owned());
-        if !world.names_on_disk.values().any(|other| *other == id) && !world.open.contains_key(&id) {
-            world.contents.remove(&id);
+        let mut state = self.state();
+        let id = state.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.gone.insert(name.to_owned());
+        if !state.names_on_disk.values().any(|other| *other == id) && !state.open.contains_key(&id) {
+            state.contents.remove(&id);
         }
         Ok(())
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        let mut world = self.world();
-        world.operate()?;
-        world.names_on_disk = world.names.clone();
-        world.gone.clear();
-        let World { contents, open, names, .. } = &mut *world;
+        let mut state = self.state();
+        state.operate()?;
+        state.names_on_disk = state.names.clone();
+        state.gone.clear();
+        let DiskState { contents, open, names, .. } = &mut *state;
         let names: BTreeSet<u64> = names.values().copied().collect();
         contents.retain(|id, _| names.contains(id) || open.contains_key(id));
         Ok(())
     }
 
     fn random(&self) -> io::Result<u64> {
-        let mut world = self.world();
-        world.drawn += 1;
-        Ok(world.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        let mut state = self.state();
+        state.drawn += 1;
+        Ok(state.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     fn volume(&self) -> io::Result<Volume> {
-        let (total, left) = self.total_and_left(&self.world());
+        let (total, left) = self.total_and_left(&self.state());
         Ok(Volume { total: total as u64, available: left as u64 })
     }
 

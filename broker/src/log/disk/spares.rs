@@ -31,7 +31,7 @@ const TRY_AGAIN_AFTER: u32 = 1024;
 pub(super) struct Spares<S: Storage> {
     ready: Vec<Arc<SegmentFile<S::File>>>,
     bytes: u64,
-    maker: Helper<Order, Filled<S::File>>,
+    maker: Helper<SpareOrder, SpareReport<S::File>>,
     /// Spares that are being made.
     ordered: usize,
     /// Whether the volume is being looked at.
@@ -52,14 +52,14 @@ pub(super) struct Spares<S: Storage> {
 }
 
 /// What the thread is asked for: a spare in a file of this number, or none, and how full the volume is.
-struct Order {
+struct SpareOrder {
     make: Option<u64>,
     /// Bytes that had been removed by then.
     removed: u64,
 }
 
 /// What it has done.
-struct Filled<F> {
+struct SpareReport<F> {
     made: Option<io::Result<SegmentFile<F>>>,
     volume: Option<Volume>,
     /// As in the order.
@@ -77,9 +77,9 @@ impl<S: Storage> Spares<S> {
         let hurry = Arc::new(AtomicBool::new(false));
         let hurried = hurry.clone();
         let volume = storage.volume().ok();
-        let maker = Helper::start("spare-segments", move |Order { make, removed }| {
+        let maker = Helper::start("spare-segments", move |SpareOrder { make, removed }| {
             let made = make.map(|number| make_spare(&storage, number, bytes, &hurried));
-            Filled { made, volume: storage.volume().ok(), removed }
+            SpareReport { made, volume: storage.volume().ok(), removed }
         })?;
         let ready = ready.into_iter().map(Arc::new).collect();
         let mut spares = Self {
@@ -170,7 +170,7 @@ impl<S: Storage> Spares<S> {
         }
         if !self.looking {
             self.looking = true;
-            self.maker.give(Order { make: None, removed: self.removed });
+            self.maker.give(SpareOrder { make: None, removed: self.removed });
         }
     }
 
@@ -199,7 +199,7 @@ impl<S: Storage> Spares<S> {
     /// Orders what is missing, unless the disk said that it is full.
     fn order(&mut self) {
         while !self.full && self.ready.len() + self.ordered < self.left + AHEAD {
-            self.maker.give(Order { make: Some(self.next_number), removed: self.removed });
+            self.maker.give(SpareOrder { make: Some(self.next_number), removed: self.removed });
             self.next_number += 1;
             self.ordered += 1;
         }
@@ -214,8 +214,8 @@ impl<S: Storage> Spares<S> {
     }
 
     /// The thread has done something, or is gone.
-    fn filled(&mut self, filled: Option<Filled<S::File>>) {
-        let Some(Filled { made, volume, removed }) = filled else {
+    fn filled(&mut self, filled: Option<SpareReport<S::File>>) {
+        let Some(SpareReport { made, volume, removed }) = filled else {
             (self.ordered, self.looking, self.full) = (0, false, true);
             return;
         };

@@ -14,7 +14,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
-use crate::data_folder::{plain, refused};
+use crate::data_folder::{os_error, plain_file};
 
 /// What a log asks of a file system.
 pub trait Storage: Send + Sync + Clone + 'static {
@@ -115,18 +115,18 @@ impl Storage for Folder {
 
     fn list(&self) -> io::Result<Vec<String>> {
         std::fs::read_dir(&self.path)
-            .map_err(|error| refused::told(&self.path, error))?
+            .map_err(|error| os_error::with_missing_right(&self.path, error))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        let file = plain::open_with(&self.path.join(name), OpenOptions::new().read(true).write(true))?;
+        let file = plain_file::open_with(&self.path.join(name), OpenOptions::new().read(true).write(true))?;
         file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        plain::create(&self.path.join(name), OpenOptions::new().read(true).write(true))
+        plain_file::create(&self.path.join(name), OpenOptions::new().read(true).write(true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     frame,
     heads::Heads,
-    recovery::Found,
+    recovery::FrameRun,
     segment::{Head, SegmentFile},
     storage::StorageFile,
     window::each_frame,
@@ -24,21 +24,21 @@ const THREADS_MAX: usize = 8;
 const KEPT_BYTES_MAX: u64 = 256 << 20;
 
 /// What was found in a segment.
-pub(super) struct Swept {
+pub(super) struct SweptSegment {
     /// Its frames in their order, by number.
-    pub(super) frames: Vec<(u64, Found)>,
+    pub(super) frames: Vec<(u64, FrameRun)>,
     /// The heads of all their records, unless there were too many, or one that this version cannot read.
     pub(super) heads: Option<Heads>,
     /// Where frames were written that are not whole.
     pub(super) traces: Vec<Range<u64>>,
     /// The numbers of frames in which only contents of messages are not what was written, or cannot be read; and where they begin.
-    pub(super) holed: Vec<(u64, u64)>,
+    pub(super) partial: Vec<(u64, u64)>,
 }
 
 /// Finds the frames of these segments, by epoch. The first that cannot be read is named.
 pub(super) fn sweep<F: StorageFile>(
     segments: &[(&Head, &SegmentFile<F>)],
-) -> Result<BTreeMap<u64, Swept>, (String, io::Error)> {
+) -> Result<BTreeMap<u64, SweptSegment>, (String, io::Error)> {
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(2, THREADS_MAX);
     let (next, kept_bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
     let work = || {
@@ -66,18 +66,18 @@ fn sweep_one<F: StorageFile>(
     segment: &SegmentFile<F>,
     head: &Head,
     kept_bytes: &AtomicU64,
-) -> io::Result<Swept> {
+) -> io::Result<SweptSegment> {
     let mut frames = Vec::new();
-    let (mut heads, mut holed) = (Some(Heads::default()), Vec::new());
+    let (mut heads, mut partial) = (Some(Heads::default()), Vec::new());
     let traces = each_frame(segment, head.mark, |offset, found, records, is_whole| {
         let Head { epoch, first_frame, .. } = *head;
         if found.number < first_frame {
             // A copy of the tail that a start did not come to the end of: it counts for nothing, and what it is of is there.
             return;
         }
-        holed.extend((!is_whole).then_some((found.number, offset)));
+        partial.extend((!is_whole).then_some((found.number, offset)));
         let (bytes, synced) = (found.frame_bytes(), found.synced);
-        frames.push((found.number, Found { epoch, offset, bytes, synced, frames: 1 }));
+        frames.push((found.number, FrameRun { epoch, offset, bytes, synced, frames: 1 }));
         let first_record = offset + frame::HEAD_BYTES as u64;
         heads = heads.take().and_then(|mut heads| {
             let before = heads.bytes.len();
@@ -87,5 +87,5 @@ fn sweep_one<F: StorageFile>(
             (kept <= KEPT_BYTES_MAX).then_some(heads)
         });
     })?;
-    Ok(Swept { frames, heads, traces, holed })
+    Ok(SweptSegment { frames, heads, traces, partial })
 }

@@ -53,7 +53,7 @@ const VERSION: u32 = 1;
 
 /// What is known to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Mark {
+pub(super) struct SyncPoint {
     /// The log.
     pub(super) log: u64,
     /// Who wrote it.
@@ -79,7 +79,7 @@ pub(super) struct OnDisk {
     pub(super) at: (u64, u64),
 }
 
-impl Mark {
+impl SyncPoint {
     /// So much is on disk as well.
     pub(super) fn reach(&mut self, OnDisk { next_frame, at: (epoch, end) }: OnDisk) {
         if next_frame > self.next_frame {
@@ -90,18 +90,18 @@ impl Mark {
 
 /// What the file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum SyncPointState {
     /// It is not there.
     Missing,
     /// Neither slot is what was written.
     Unreadable,
     /// Only one slot is: it may be the older one. The frames that it tells of were on disk; of all else it may be out of date.
-    Half(Mark),
+    Half(SyncPoint),
     /// It is as it was written.
-    Whole(Mark),
+    Whole(SyncPoint),
 }
 
-impl Seen {
+impl SyncPointState {
     /// The log that it belongs to, if that can be read.
     pub(super) fn log(self) -> Option<u64> {
         match self {
@@ -144,7 +144,7 @@ struct Slots {
 }
 
 impl Slots {
-    fn of(mark: &Mark, count: u64) -> Self {
+    fn of(mark: &SyncPoint, count: u64) -> Self {
         let mut slots = Self { bytes: [0; BOTH], count };
         slots.write(mark);
         slots.write(mark);
@@ -152,7 +152,7 @@ impl Slots {
     }
 
     /// Writes the slot whose turn it is; which one that is.
-    fn write(&mut self, mark: &Mark) -> Range<usize> {
+    fn write(&mut self, mark: &SyncPoint) -> Range<usize> {
         self.count += 1;
         let from = (self.count % 2) as usize * SLOT_BYTES;
         self.bytes[from..from + FIELDS].copy_from_slice(&encode(mark, self.count));
@@ -160,8 +160,8 @@ impl Slots {
     }
 }
 
-fn encode(mark: &Mark, count: u64) -> [u8; FIELDS] {
-    let Mark { log, owner, first_frame, next_frame, epoch, end, closed } = *mark;
+fn encode(mark: &SyncPoint, count: u64) -> [u8; FIELDS] {
+    let SyncPoint { log, owner, first_frame, next_frame, epoch, end, closed } = *mark;
     let mut bytes = [0; FIELDS];
     bytes[0..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -174,14 +174,14 @@ fn encode(mark: &Mark, count: u64) -> [u8; FIELDS] {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(Mark, u64)> {
+fn decode(bytes: &[u8]) -> Option<(SyncPoint, u64)> {
     let bytes: &[u8; FIELDS] = bytes.first_chunk()?;
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     if &bytes[0..8] != MAGIC || u32_at(8) != VERSION || checksum(bytes) != u32_at(12) {
         return None;
     }
-    let mark = Mark {
+    let mark = SyncPoint {
         log: u64_at(16),
         owner: u64_at(32),
         first_frame: u64_at(40),
@@ -198,20 +198,22 @@ fn checksum(slot: &[u8]) -> u32 {
 }
 
 /// What the bytes of both slots say.
-pub(super) fn seen(bytes: &[u8]) -> Seen {
+pub(super) fn seen(bytes: &[u8]) -> SyncPointState {
     let slot = |from: usize| bytes.get(from..).and_then(decode);
     match (slot(0), slot(SLOT_BYTES)) {
-        (None, None) => Seen::Unreadable,
-        (Some((mark, _)), None) | (None, Some((mark, _))) => Seen::Half(mark),
-        (Some((one, first)), Some((other, second))) => Seen::Whole(if first > second { one } else { other }),
+        (None, None) => SyncPointState::Unreadable,
+        (Some((mark, _)), None) | (None, Some((mark, _))) => SyncPointState::Half(mark),
+        (Some((one, first)), Some((other, second))) => {
+            SyncPointState::Whole(if first > second { one } else { other })
+        }
     }
 }
 
 /// Looks at the file of a log. One that the disk cannot read is as good as none; something else in its place is an error.
-pub(super) fn read<S: Storage>(storage: &S) -> io::Result<Seen> {
+pub(super) fn read<S: Storage>(storage: &S) -> io::Result<SyncPointState> {
     let file = match storage.open(NAME) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::Missing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(SyncPointState::Missing),
         Err(error) => return Err(error),
     };
     let (size, bytes_max) = (file.size()?, FILE_BYTES as u64);
@@ -221,12 +223,12 @@ pub(super) fn read<S: Storage>(storage: &S) -> io::Result<Seen> {
     let mut bytes = vec![0; size.min(BOTH as u64) as usize];
     match file.read_at(&mut bytes, 0) {
         Ok(()) => Ok(seen(&bytes)),
-        Err(_) => Ok(Seen::Unreadable),
+        Err(_) => Ok(SyncPointState::Unreadable),
     }
 }
 
 /// The file's bytes for a copy of a log that ends in order.
-pub(super) fn bytes_of(mark: &Mark) -> Vec<u8> {
+pub(super) fn bytes_of(mark: &SyncPoint) -> Vec<u8> {
     let mut bytes = Slots::of(mark, 0).bytes.to_vec();
     bytes.resize(FILE_BYTES, 0);
     bytes
@@ -241,7 +243,7 @@ pub(super) struct Synced<F> {
 }
 
 struct State {
-    mark: Mark,
+    mark: SyncPoint,
     slots: Slots,
 }
 
@@ -252,13 +254,13 @@ impl<F: StorageFile> Synced<F> {
     /// room for it the log is opened without.
     pub(super) fn take<S: Storage<File = F>>(
         storage: &S,
-        before: Seen,
-        mark: Mark,
+        before: SyncPointState,
+        mark: SyncPoint,
     ) -> Result<Self, LogError> {
         let path = storage.path().join(NAME);
         let failed = |action, source| LogError::Io { action, file: path.clone(), source };
         let (file, slots) = match before {
-            Seen::Whole(_) => {
+            SyncPointState::Whole(_) => {
                 let file = storage.open(NAME).map_err(|error| failed("open", error))?;
                 let mut bytes = [0; BOTH];
                 file.read_at(&mut bytes, 0).map_err(|error| failed("read", error))?;
@@ -276,7 +278,7 @@ impl<F: StorageFile> Synced<F> {
                 file.sync_data().map_err(|error| failed("sync", error))?;
                 (Some(file), slots)
             }
-            Seen::Missing | Seen::Unreadable | Seen::Half(_) => {
+            SyncPointState::Missing | SyncPointState::Unreadable | SyncPointState::Half(_) => {
                 let slots = Slots::of(&mark, 0);
                 match make(storage, &mark) {
                     Ok(file) => (Some(file), slots),
@@ -293,12 +295,12 @@ impl<F: StorageFile> Synced<F> {
 
     /// None at all: of a log that has no segments and gets none.
     pub(super) fn nowhere(storage: &impl Storage<File = F>) -> Self {
-        let (mark, path) = (Mark::default(), storage.path().join(NAME));
+        let (mark, path) = (SyncPoint::default(), storage.path().join(NAME));
         Self { file: None, path, state: Mutex::new(State { mark, slots: Slots::of(&mark, 0) }) }
     }
 
     /// Tells the file of a change, without a sync. Fails if somebody else has taken the log over.
-    pub(super) fn update(&self, change: impl FnOnce(&mut Mark)) -> Result<(), LogError> {
+    pub(super) fn update(&self, change: impl FnOnce(&mut SyncPoint)) -> Result<(), LogError> {
         let mut state = self.lock();
         change(&mut state.mark);
         let Some(file) = &self.file else { return Ok(()) };
@@ -322,7 +324,7 @@ impl<F: StorageFile> Synced<F> {
     }
 
     /// What it says.
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn sync_point(&self) -> SyncPoint {
         self.lock().mark
     }
 
@@ -342,7 +344,7 @@ fn is_others(slots: &[u8], owner: u64) -> bool {
 }
 
 /// Makes the file, whole or not at all. It has its block from the beginning, so that a full disk takes what it is told.
-fn make<S: Storage>(storage: &S, mark: &Mark) -> io::Result<S::File> {
+fn make<S: Storage>(storage: &S, mark: &SyncPoint) -> io::Result<S::File> {
     let made = storage.create(UNFINISHED).and_then(|file| {
         file.write_at(&bytes_of(mark), 0)?;
         file.sync_data()?;
@@ -362,8 +364,8 @@ mod tests {
     use super::*;
     use crate::log::disk::simulated::Simulated;
 
-    const MARK: Mark =
-        Mark { log: 3, owner: 4, first_frame: 5, next_frame: 60, epoch: 7, end: 800, closed: false };
+    const MARK: SyncPoint =
+        SyncPoint { log: 3, owner: 4, first_frame: 5, next_frame: 60, epoch: 7, end: 800, closed: false };
 
     fn taken(disk: &Simulated) -> Synced<crate::log::disk::simulated::SimulatedFile> {
         Synced::take(disk, read(disk).unwrap(), MARK).unwrap_or_else(|error| panic!("{error}"))
@@ -372,11 +374,11 @@ mod tests {
     #[test]
     fn what_it_was_told_last_is_read_whichever_slot_it_is_in() {
         let disk = Simulated::default();
-        assert_eq!(read(&disk).unwrap(), Seen::Missing);
+        assert_eq!(read(&disk).unwrap(), SyncPointState::Missing);
         let synced = taken(&disk);
         for next_frame in 60..65 {
             synced.update(|mark| mark.next_frame = next_frame).unwrap();
-            assert_eq!(read(&disk).unwrap(), Seen::Whole(Mark { next_frame, ..MARK }));
+            assert_eq!(read(&disk).unwrap(), SyncPointState::Whole(SyncPoint { next_frame, ..MARK }));
         }
     }
 
@@ -390,13 +392,13 @@ mod tests {
             let mut bytes = copy.bytes_of(NAME);
             bytes[bit / 8] ^= 1 << (bit % 8);
             copy.put(NAME, bytes);
-            let Seen::Half(mark) = read(&copy).unwrap() else { panic!("bit {bit}") };
+            let SyncPointState::Half(mark) = read(&copy).unwrap() else { panic!("bit {bit}") };
             assert!(mark.next_frame <= 61 && mark.log == 3, "bit {bit}");
         }
         disk.put(NAME, vec![0; FILE_BYTES]);
-        assert_eq!(read(&disk).unwrap(), Seen::Unreadable);
+        assert_eq!(read(&disk).unwrap(), SyncPointState::Unreadable);
         disk.put(NAME, Vec::new());
-        assert_eq!(read(&disk).unwrap(), Seen::Unreadable);
+        assert_eq!(read(&disk).unwrap(), SyncPointState::Unreadable);
     }
 
     #[test]
@@ -404,10 +406,11 @@ mod tests {
         let disk = Simulated::default();
         let first = taken(&disk);
         first.update(|mark| mark.next_frame = 61).unwrap();
-        let second = Synced::take(&disk, read(&disk).unwrap(), Mark { owner: 9, ..first.mark() }).unwrap();
+        let second =
+            Synced::take(&disk, read(&disk).unwrap(), SyncPoint { owner: 9, ..first.sync_point() }).unwrap();
         assert!(matches!(first.update(|mark| mark.next_frame = 62), Err(LogError::Fenced)));
         second.update(|mark| mark.next_frame = 63).unwrap();
-        assert_eq!(read(&disk).unwrap(), Seen::Whole(second.mark()));
+        assert_eq!(read(&disk).unwrap(), SyncPointState::Whole(second.sync_point()));
     }
 
     #[test]
@@ -416,6 +419,6 @@ mod tests {
         let first = taken(&disk);
         let before = read(&disk).unwrap();
         first.update(|mark| mark.next_frame = 61).unwrap();
-        assert!(matches!(Synced::take(&disk, before, Mark { owner: 9, ..MARK }), Err(LogError::Fenced)));
+        assert!(matches!(Synced::take(&disk, before, SyncPoint { owner: 9, ..MARK }), Err(LogError::Fenced)));
     }
 }

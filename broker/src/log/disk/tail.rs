@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     OpenError, Segment, frame,
-    recovery::{End, Found, Survey},
+    recovery::{End, FrameRun, Survey},
     reserve::SPARES as RESERVE,
     segment::{self, Head, SegmentFile, make_spare},
     spares::READY,
@@ -17,7 +17,7 @@ use super::{
 use crate::data_folder::durable;
 
 /// Where the log goes on.
-pub(super) enum Place<F> {
+pub(super) enum TailPlace<F> {
     /// In a fresh segment, into which the tail is copied.
     Fresh(SegmentFile<F>),
     /// Where it ends.
@@ -28,25 +28,25 @@ pub(super) enum Place<F> {
 
 /// Chooses where to go on: in a fresh segment if the disk has room for one more; and if it is full, where the log ends, so that
 /// not each start of a broker with a full disk takes of the reserve until nothing can be settled any more.
-pub(super) fn place<S: Storage>(
+pub(super) fn choose_place<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
     segment_bytes: u64,
     end: End,
-) -> Result<Place<S::File>, OpenError> {
+) -> Result<TailPlace<S::File>, OpenError> {
     // A tail of larger segments, from a start with another size, must fit.
     let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
     let has_room = storage.volume().is_ok_and(|volume| volume.available >= 2 * bytes);
     if (survey.segments.is_empty() || (survey.spares.len() > READY && has_room))
         && let Some(spare) = survey.spares.pop_if(|spare| spare.bytes >= bytes)
     {
-        return Ok(Place::Fresh(spare));
+        return Ok(TailPlace::Fresh(spare));
     }
     let number = survey.next_file;
     survey.next_file += 1;
     match make_spare(storage, number, bytes, &AtomicBool::new(true)) {
         // One that was there is used first: it was written, and this one only reserved.
-        Ok(file) => Ok(Place::Fresh(match survey.spares.pop_if(|spare| spare.bytes >= bytes) {
+        Ok(file) => Ok(TailPlace::Fresh(match survey.spares.pop_if(|spare| spare.bytes >= bytes) {
             Some(spare) => {
                 survey.spares.push(file);
                 spare
@@ -56,13 +56,13 @@ pub(super) fn place<S: Storage>(
         Err(error) if !durable::is_full(&error) => {
             Err(OpenError::io(storage.path(), &segment::name(number), error))
         }
-        Err(_) if ends_clean(survey, end) => Ok(Place::Same),
-        Err(_) if clean(storage, survey, end)? => Ok(Place::Same),
+        Err(_) if ends_clean(survey, end) => Ok(TailPlace::Same),
+        Err(_) if clean(storage, survey, end)? => Ok(TailPlace::Same),
         // What was begun there is given up, and what it is a copy of counts again.
         Err(source) => match survey.segments.pop_last() {
             Some((_, (_, file))) => {
                 segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
-                Ok(Place::Again)
+                Ok(TailPlace::Again)
             }
             None => Err(OpenError::Full { folder: storage.path().to_owned(), segment_bytes: bytes, source }),
         },
@@ -128,7 +128,7 @@ fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
 pub(super) fn copy<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
-    tail: &BTreeMap<u64, Found>,
+    tail: &BTreeMap<u64, FrameRun>,
     end: End,
     fresh: SegmentFile<S::File>,
     log: u64,
@@ -165,7 +165,7 @@ pub(super) fn copy<S: Storage>(
 pub(super) fn write_again<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
-    tail: &BTreeMap<u64, Found>,
+    tail: &BTreeMap<u64, FrameRun>,
 ) -> Result<(), OpenError> {
     for found in tail.values() {
         let SegmentFile { name, file, .. } = &survey.segments[&found.epoch].1;

@@ -16,20 +16,20 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, GroupNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead, Replayed,
-    Scanned, Sync, Tell, contract::counts_as_live,
+    AppendError, BatchNumber, Log, LogError, LogStats, Position, Purpose, Read, Record, RecordHead,
+    ReplayVisitor, Replayed, Scanned, Sync, contract::counts_as_live,
 };
-use place::Place;
+use place::StreamPlace;
 pub(crate) use stream::Stream;
 
 /// Groups that may be in flight.
 const IN_FLIGHT_MAX: usize = 8;
 /// Groups of which the oldest half is worth freeing, if less than half of their bytes is needed.
-const GROUPS_WORTH_FREEING: usize = 16;
+const BATCHES_WORTH_FREEING: usize = 16;
 
 /// A group on its way.
 struct Request {
-    number: GroupNumber,
+    number: BatchNumber,
     sequence: u64,
     bytes: Bytes,
     /// What the server said, once the group has arrived there.
@@ -42,7 +42,7 @@ pub(crate) struct MemoryLog {
     open: Vec<u8>,
     /// Where in the stream the open group will be.
     sequence: u64,
-    newest: GroupNumber,
+    newest: BatchNumber,
     in_flight: VecDeque<Request>,
     /// Bytes that are needed, by group.
     live: BTreeMap<u64, u64>,
@@ -59,7 +59,7 @@ impl MemoryLog {
             stream: stream.clone(),
             open: Vec::new(),
             sequence: sequence + 1,
-            newest: GroupNumber::default(),
+            newest: BatchNumber::default(),
             in_flight: VecDeque::new(),
             live: BTreeMap::new(),
             untold: 0..sequence,
@@ -68,13 +68,13 @@ impl MemoryLog {
     }
 
     /// The bytes of a group, wherever it is.
-    fn group(&self, sequence: u64) -> Option<Bytes> {
+    fn batch(&self, sequence: u64) -> Option<Bytes> {
         let in_flight = self.in_flight.iter().find(|request| request.sequence == sequence);
-        in_flight.map(|request| request.bytes.clone()).or_else(|| self.stream.group(sequence))
+        in_flight.map(|request| request.bytes.clone()).or_else(|| self.stream.batch(sequence))
     }
 
     fn no_record(at: Position) -> LogError {
-        LogError::Damaged { file: PathBuf::from("memory"), offset: Place::from(at).sequence }
+        LogError::Damaged { file: PathBuf::from("memory"), offset: StreamPlace::from(at).sequence }
     }
 
     fn act<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, LogError> {
@@ -88,22 +88,22 @@ impl MemoryLog {
         below: Option<Position>,
         max_bytes: usize,
     ) -> Result<Scanned, LogError> {
-        let below = below.map_or(u64::MAX, |below| Place::from(below).sequence);
+        let below = below.map_or(u64::MAX, |below| StreamPlace::from(below).sequence);
         let (mut records, mut read) = (Vec::new(), 0);
-        for (sequence, bytes) in self.stream.groups(Place::from(from).sequence..below) {
+        for (sequence, bytes) in self.stream.batches(StreamPlace::from(from).sequence..below) {
             if read >= max_bytes {
                 return Ok(Scanned {
                     records,
                     broken: Vec::new(),
-                    next: Some(Place::start(sequence).into()),
+                    next: Some(StreamPlace::start(sequence).into()),
                 });
             }
             read += bytes.len();
             let mut offset = 0;
             while offset < bytes.len() {
                 let (_, length) = Record::decode_first(&bytes[offset..])
-                    .map_err(|_| Self::no_record(Place::start(sequence).into()))?;
-                let place = Place { sequence, offset: offset as u32, length: length as u32 };
+                    .map_err(|_| Self::no_record(StreamPlace::start(sequence).into()))?;
+                let place = StreamPlace { sequence, offset: offset as u32, length: length as u32 };
                 records.push((place.into(), bytes.slice(offset..offset + length)));
                 offset += length;
             }
@@ -112,19 +112,19 @@ impl MemoryLog {
     }
 
     /// Tells the records of one group.
-    fn replay(&mut self, tell: &mut Tell<'_>) -> Result<Replayed, LogError> {
-        let Some((sequence, bytes)) = self.stream.groups(self.untold.clone()).into_iter().next() else {
+    fn replay(&mut self, visit: &mut ReplayVisitor<'_>) -> Result<Replayed, LogError> {
+        let Some((sequence, bytes)) = self.stream.batches(self.untold.clone()).into_iter().next() else {
             return Ok(Replayed::All);
         };
         let mut offset = 0;
         while offset < bytes.len() {
             let (head, extent) = RecordHead::decode_first(&bytes[offset..])
-                .map_err(|_| Self::no_record(Place::start(sequence).into()))?;
+                .map_err(|_| Self::no_record(StreamPlace::start(sequence).into()))?;
             if counts_as_live(&head.record) {
                 *self.live.entry(sequence).or_default() += extent.record as u64;
             }
-            let place = Place { sequence, offset: offset as u32, length: extent.record as u32 };
-            tell(place.into(), &head);
+            let place = StreamPlace { sequence, offset: offset as u32, length: extent.record as u32 };
+            visit(place.into(), &head);
             offset += extent.record;
         }
         self.untold.start = sequence + 1;
@@ -137,7 +137,7 @@ impl Log for MemoryLog {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
-        let place = Place {
+        let place = StreamPlace {
             sequence: self.sequence,
             offset: self.open.len() as u32,
             length: record.encoded_len() as u32,
@@ -159,27 +159,27 @@ impl Log for MemoryLog {
     }
 
     fn part_of(at: Position) -> u64 {
-        Place::from(at).sequence
+        StreamPlace::from(at).sequence
     }
 
     fn open_bytes(&self) -> usize {
         self.open.len()
     }
 
-    fn group_is_empty(&self) -> bool {
+    fn batch_is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    fn takes_group(&self) -> bool {
+    fn takes_batch(&self) -> bool {
         self.in_flight.len() < IN_FLIGHT_MAX
     }
 
-    fn poll_takes_group(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        if self.takes_group() { Poll::Ready(()) } else { Poll::Pending }
+    fn poll_takes_batch(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if self.takes_batch() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn commit(&mut self, _: Sync) -> GroupNumber {
-        assert!(self.takes_group(), "so many groups may be in flight");
+    fn commit(&mut self, _: Sync) -> BatchNumber {
+        assert!(self.takes_batch(), "so many groups may be in flight");
         self.newest = self.newest.next();
         self.in_flight.push_back(Request {
             number: self.newest,
@@ -191,7 +191,7 @@ impl Log for MemoryLog {
         self.newest
     }
 
-    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(GroupNumber, Result<Sync, LogError>)> {
+    fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(BatchNumber, Result<Sync, LogError>)> {
         if self.in_flight.is_empty() {
             return Poll::Pending;
         }
@@ -217,14 +217,14 @@ impl Log for MemoryLog {
     }
 
     fn read(&mut self, at: Position) -> Result<Read, LogError> {
-        let Place { sequence, offset, length } = at.into();
+        let StreamPlace { sequence, offset, length } = at.into();
         let range = offset as usize..(offset + length) as usize;
         if sequence == self.sequence {
             let bytes = self.open.get(range).map(Bytes::copy_from_slice);
             return bytes.map(Read::Here).ok_or_else(|| Self::no_record(at));
         }
-        let group = self.group(sequence).filter(|group| group.len() >= range.end);
-        let bytes = group.map(|group| group.slice(range)).ok_or_else(|| Self::no_record(at));
+        let batch = self.batch(sequence).filter(|batch| batch.len() >= range.end);
+        let bytes = batch.map(|batch| batch.slice(range)).ok_or_else(|| Self::no_record(at));
         if self.stream.chance(2) == 0 {
             return bytes.map(Read::Here);
         }
@@ -234,17 +234,17 @@ impl Log for MemoryLog {
     }
 
     fn release(&mut self, at: Position) {
-        let Place { sequence, length, .. } = at.into();
+        let StreamPlace { sequence, length, .. } = at.into();
         if let Some(live) = self.live.get_mut(&sequence) {
             *live -= u64::from(length);
         }
     }
 
     fn stats(&self) -> LogStats {
-        let groups = self.stream.groups(0..u64::MAX);
+        let batches = self.stream.batches(0..u64::MAX);
         LogStats {
-            segments: groups.len() as u64,
-            total_bytes: groups.iter().map(|(_, group)| group.len() as u64).sum(),
+            segments: batches.len() as u64,
+            total_bytes: batches.iter().map(|(_, batch)| batch.len() as u64).sum(),
             live_bytes: self.live.values().sum(),
             spares: 0,
             is_scarce: false,
@@ -253,25 +253,25 @@ impl Log for MemoryLog {
     }
 
     fn reclaim_wanted(&self) -> Option<Range<Position>> {
-        let groups = self.stream.groups(0..u64::MAX);
+        let batches = self.stream.batches(0..u64::MAX);
         let LogStats { total_bytes, live_bytes, .. } = self.stats();
-        let (middle, _) = groups.get(GROUPS_WORTH_FREEING / 2)?;
+        let (middle, _) = batches.get(BATCHES_WORTH_FREEING / 2)?;
         // What has arrived and was not told yet might still have to be read from the requests.
         let told = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
-        let pays = groups.len() >= GROUPS_WORTH_FREEING && total_bytes > 2 * live_bytes;
-        (told && pays).then(|| Position::START..Place::start(*middle).into())
+        let pays = batches.len() >= BATCHES_WORTH_FREEING && total_bytes > 2 * live_bytes;
+        (told && pays).then(|| Position::START..StreamPlace::start(*middle).into())
     }
 
     fn poll_replay(
         &mut self,
-        tell: &mut Tell<'_>,
+        visit: &mut ReplayVisitor<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>> {
         if self.stream.chance(2) == 0 {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let replayed = self.replay(tell);
+        let replayed = self.replay(visit);
         Poll::Ready(self.act(replayed))
     }
 
@@ -293,7 +293,7 @@ impl Log for MemoryLog {
     fn poll_free(
         &mut self,
         below: Position,
-        copies: GroupNumber,
+        copies: BatchNumber,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
         let committed = self.in_flight.iter().all(|request| request.number > copies);
@@ -302,7 +302,7 @@ impl Log for MemoryLog {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let below = Place::from(below).sequence;
+        let below = StreamPlace::from(below).sequence;
         self.stream.purge(below);
         self.live = self.live.split_off(&below);
         Poll::Ready(Ok(()))

@@ -3,28 +3,28 @@
 use crate::log::Position;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StreamPlace {
     pub(super) sequence: u64,
     pub(super) offset: u32,
     pub(super) length: u32,
 }
 
-impl Place {
+impl StreamPlace {
     /// Where a group begins.
     pub(super) fn start(sequence: u64) -> Self {
         Self { sequence, offset: 0, length: 0 }
     }
 }
 
-impl From<Place> for Position {
-    fn from(Place { sequence, offset, length }: Place) -> Self {
+impl From<StreamPlace> for Position {
+    fn from(StreamPlace { sequence, offset, length }: StreamPlace) -> Self {
         assert!(sequence < 1 << 48 && offset < 1 << 24 && length < 1 << 24);
         let low = (sequence as u32) << 16;
         Self::new([(sequence >> 16) as u32, low | offset >> 8, offset << 24 | length])
     }
 }
 
-impl From<Position> for Place {
+impl From<Position> for StreamPlace {
     fn from(position: Position) -> Self {
         let [high, middle, low] = position.parts();
         Self {
@@ -43,9 +43,9 @@ fn a_position_holds_a_place_in_a_stream_and_is_ordered_as_the_stream_is() {
     for sequence in sequences {
         for offset in offsets {
             for length in [0, (1 << 24) - 1] {
-                let place = Place { sequence, offset, length };
+                let place = StreamPlace { sequence, offset, length };
                 let position = Position::from(place);
-                assert_eq!(Place::from(position), place);
+                assert_eq!(StreamPlace::from(position), place);
                 assert!(last < Some(position));
                 last = Some(position);
             }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use crate::log::LogError;
 
 #[derive(Debug, Default)]
-struct Kept {
-    groups: BTreeMap<u64, Bytes>,
+struct StreamState {
+    batches: BTreeMap<u64, Bytes>,
     last: u64,
     /// How many groups are still taken.
     good_for: Option<u64>,
@@ -23,16 +23,16 @@ struct Kept {
 
 /// The stream, which outlives its owners.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stream(Arc<Mutex<Kept>>);
+pub(crate) struct Stream(Arc<Mutex<StreamState>>);
 
 impl Stream {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn state(&self) -> MutexGuard<'_, StreamState> {
         self.0.lock().unwrap()
     }
 
     /// A number below a bound, the same ones in each run: xorshift64* (Vigna, 2016).
     pub(super) fn chance(&self, bound: u64) -> u64 {
-        let chance = &mut self.kept().chance;
+        let chance = &mut self.state().chance;
         *chance = (*chance).max(1);
         *chance ^= *chance >> 12;
         *chance ^= *chance << 25;
@@ -43,17 +43,17 @@ impl Stream {
     /// A new owner's group of its own, with nothing in it: what an owner before has on its way does not come right after the
     /// last any more.
     pub(super) fn take_over(&self) -> u64 {
-        let mut kept = self.kept();
-        kept.last += 1;
-        let last = kept.last;
-        kept.groups.insert(last, Bytes::new());
+        let mut state = self.state();
+        state.last += 1;
+        let last = state.last;
+        state.batches.insert(last, Bytes::new());
         last
     }
 
     /// A group arrives.
     pub(super) fn append(&self, sequence: u64, bytes: Bytes) -> Result<(), LogError> {
-        let mut kept = self.kept();
-        match &mut kept.good_for {
+        let mut state = self.state();
+        match &mut state.good_for {
             Some(0) => {
                 let source = io::ErrorKind::ConnectionReset.into();
                 return Err(LogError::Io { action: "append to", file: PathBuf::from("memory"), source });
@@ -61,32 +61,32 @@ impl Stream {
             Some(left) => *left -= 1,
             None => {}
         }
-        if sequence != kept.last + 1 {
+        if sequence != state.last + 1 {
             return Err(LogError::Fenced);
         }
-        kept.last = sequence;
-        kept.groups.insert(sequence, bytes);
+        state.last = sequence;
+        state.batches.insert(sequence, bytes);
         Ok(())
     }
 
     /// After so many more groups, every one fails.
-    pub(crate) fn fail_after(&self, groups: Option<u64>) {
-        self.kept().good_for = groups;
+    pub(crate) fn fail_after(&self, batches: Option<u64>) {
+        self.state().good_for = batches;
     }
 
-    pub(super) fn group(&self, sequence: u64) -> Option<Bytes> {
-        self.kept().groups.get(&sequence).cloned()
+    pub(super) fn batch(&self, sequence: u64) -> Option<Bytes> {
+        self.state().batches.get(&sequence).cloned()
     }
 
-    pub(super) fn groups(&self, sequences: Range<u64>) -> Vec<(u64, Bytes)> {
+    pub(super) fn batches(&self, sequences: Range<u64>) -> Vec<(u64, Bytes)> {
         if sequences.is_empty() {
             return Vec::new();
         }
-        self.kept().groups.range(sequences).map(|(sequence, group)| (*sequence, group.clone())).collect()
+        self.state().batches.range(sequences).map(|(sequence, batch)| (*sequence, batch.clone())).collect()
     }
 
     pub(super) fn purge(&self, below: u64) {
-        let mut kept = self.kept();
-        kept.groups = kept.groups.split_off(&below);
+        let mut state = self.state();
+        state.batches = state.batches.split_off(&below);
     }
 }

@@ -5,7 +5,7 @@ use bytes::Buf;
 use super::{
     CHANNEL, CHANNEL_CLOSED, CHANNEL_KEY, CLOCK, Ended, IDEMPOTENCY_KEY, Idempotency, KEY, LEASE, MESSAGE,
     PUSH, RELEASE, Record, RecordError, RecordedPhase, SETTLE, STATE, Target, Targets, flag,
-    head::{CHECKSUM_BYTES, Extent},
+    head::{CHECKSUM_BYTES, RecordExtent},
     phase,
 };
 
@@ -36,7 +36,7 @@ impl<'a> Record<'a> {
 }
 
 /// The head at the start of some bytes, the bytes of its record's content, and where what ends.
-pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, Extent), RecordError> {
+pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, RecordExtent), RecordError> {
     let (length, rest) = split_length(bytes)?;
     let there = &rest[..length.min(rest.len())];
     let mut left = there;
@@ -50,7 +50,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, Extent), RecordEr
     if !has_content && content_bytes > 0 {
         return Err(RecordError::TooLong { kind: there[0], bytes: content_bytes });
     }
-    let extent = Extent {
+    let extent = RecordExtent {
         head: LENGTH_BYTES + head,
         record: LENGTH_BYTES + length,
         checksum: checksum.map(|left| LENGTH_BYTES + there.len() - left),

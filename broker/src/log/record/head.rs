@@ -16,7 +16,7 @@ pub struct RecordHead<'a> {
 
 /// How long a record and its head are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct RecordExtent {
     /// Bytes of the head.
     pub head: usize,
     /// Bytes of the record.
@@ -37,7 +37,7 @@ impl<'a> RecordHead<'a> {
     }
 
     /// The head at the start of some bytes, which go on with the record's content or with whatever else.
-    pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, Extent), RecordError> {
+    pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, RecordExtent), RecordError> {
         let (record, content_bytes, extent) = decode::head(bytes)?;
         Ok((Self { record, content_bytes }, extent))
     }

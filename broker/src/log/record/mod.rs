@@ -30,7 +30,7 @@ mod encode;
 mod head;
 mod targets;
 
-pub use head::{Extent, RecordHead, checksum_as_written, is_whole};
+pub use head::{RecordExtent, RecordHead, checksum_as_written, is_whole};
 pub use targets::{Target, Targets};
 
 /// One record.

@@ -9,7 +9,7 @@ mod start;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::{care, log::disk::simulated::Chance};
+use crate::{log::disk::simulated::Chance, maintenance};
 use change::Change;
 use folder::{Folder, Shape};
 use start::{Held, start};
@@ -51,7 +51,7 @@ fn hold(shape: Shape, seed: u64) {
 impl Tally {
     /// Checks a changed folder, and starts on it.
     fn look(&mut self, folder: &Folder, changed: &Path, cores: usize) -> Result<(), String> {
-        let sound = care::is_sound(changed);
+        let sound = maintenance::is_sound(changed);
         let before = files(changed);
         let found = match start(changed, cores) {
             Ok(found) => found,

@@ -12,22 +12,22 @@ const SMALL_BYTES: u64 = 4096;
 
 impl StorageFile for SimulatedFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.disk.world().contents[&self.id].bytes.len() as u64)
+        Ok(self.disk.state().contents[&self.id].bytes.len() as u64)
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.disk.slow_down(|slowness| slowness.read.clone());
-        let world = self.disk.world();
-        if world.reads_fail {
+        let state = self.disk.state();
+        if state.reads_fail {
             return Err(io::ErrorKind::Other.into());
         }
         let offset = offset as usize;
         let is_bad =
             |(id, at): &(u64, usize)| *id == self.id && *at < offset + bytes.len() && offset < *at + SECTOR;
-        if world.bad.iter().any(is_bad) {
+        if state.bad.iter().any(is_bad) {
             return Err(Errno::IO.into());
         }
-        let content = &world.contents[&self.id].bytes;
+        let content = &state.contents[&self.id].bytes;
         let from = content.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(from);
         Ok(())
@@ -38,8 +38,8 @@ impl StorageFile for SimulatedFile {
         let small = self.size()? <= SMALL_BYTES;
         let cached = small || self.disk.slowness.lock().unwrap().read.is_none();
         if small {
-            let world = self.disk.world();
-            let from = world.contents[&self.id].bytes.get(offset as usize..offset as usize + bytes.len());
+            let state = self.disk.state();
+            let from = state.contents[&self.id].bytes.get(offset as usize..offset as usize + bytes.len());
             bytes.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
         } else if cached {
             self.read_at(bytes, offset)?;
@@ -50,7 +50,7 @@ impl StorageFile for SimulatedFile {
     fn read_ahead(&self, _: u64, _: u64) {}
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.disk.world().allocations += 1;
+        self.disk.state().allocations += 1;
         let size = self.size()?;
         self.write_at(&vec![0; bytes.saturating_sub(size) as usize], size)
     }
@@ -60,11 +60,11 @@ impl StorageFile for SimulatedFile {
             let before = self.disk.slowness.lock().unwrap().spare.clone();
             before.into_iter().for_each(|before| before());
         }
-        let mut world = self.disk.world();
-        world.operate()?;
+        let mut state = self.disk.state();
+        state.operate()?;
         let (start, end) = (offset as usize, offset as usize + bytes.len());
-        let (_, left) = self.disk.total_and_left(&world);
-        let content = world.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        let (_, left) = self.disk.total_and_left(&state);
+        let content = state.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         let grown = end.saturating_sub(content.bytes.len());
         if grown > left {
             return Err(io::ErrorKind::StorageFull.into());
@@ -84,12 +84,12 @@ impl StorageFile for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.slow_down(|slowness| slowness.sync.clone());
-        let mut world = self.disk.world();
-        world.operate()?;
-        if world.syncs_fail {
+        let mut state = self.disk.state();
+        state.operate()?;
+        if state.syncs_fail {
             return Err(io::ErrorKind::Other.into());
         }
-        if let Some(content) = world.contents.get_mut(&self.id) {
+        if let Some(content) = state.contents.get_mut(&self.id) {
             content.on_disk.clear();
         }
         Ok(())

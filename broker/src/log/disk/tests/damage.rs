@@ -3,7 +3,7 @@
 use super::owner::Owner;
 use crate::log::{
     Log, LogError, OpenError, Record, RecordHead, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{simulated::Simulated, storage::Storage},
 };
 
@@ -104,7 +104,7 @@ fn a_copy_of_a_segment_beside_it_is_refused() {
     let (name, _) = disk.find(b"RESTLOG1").pop().unwrap();
     disk.copy(&name, "00000099.seg");
     let error = Owner::open(disk).err().expect("one of the two must go");
-    assert!(matches!(error, OpenError::Twice { .. }), "{error}");
+    assert!(matches!(error, OpenError::Duplicate { .. }), "{error}");
 }
 
 #[test]

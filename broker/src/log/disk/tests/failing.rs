@@ -5,18 +5,18 @@ use std::task::{Context, Poll};
 use super::owner::Owner;
 use crate::log::{
     AppendError, Log, LogError, OpenError, Options, Sync,
-    conformance::{Patient, wait},
+    conformance::{BlockingLog, wait},
     disk::{DiskLog, helper::starve, simulated::Simulated},
 };
 
 /// Ready when the log takes another group.
-fn takes_group(owner: &mut Owner, context: &mut Context<'_>) -> Poll<Result<(), LogError>> {
+fn takes_batch(owner: &mut Owner, context: &mut Context<'_>) -> Poll<Result<(), LogError>> {
     while let Poll::Ready((_, outcome)) = owner.log.poll_commit(context) {
         if let Err(error) = outcome {
             return Poll::Ready(Err(error));
         }
     }
-    owner.log.poll_takes_group(context).map(Ok)
+    owner.log.poll_takes_batch(context).map(Ok)
 }
 
 /// Works until the log is of no more use, in every way in which an owner meets that: the first error that it is told.
@@ -30,13 +30,13 @@ fn first_error(owner: &mut Owner) -> LogError {
             }
             if round % 2 == 0 {
                 // Several groups at once: one is written while another is synced.
-                if let Err(error) = wait(|context| takes_group(owner, context)) {
+                if let Err(error) = wait(|context| takes_batch(owner, context)) {
                     return error;
                 }
                 owner.log.commit(if round % 4 == 0 { Sync::Now } else { Sync::Later });
             }
         }
-        let taken = wait(|context| takes_group(owner, context));
+        let taken = wait(|context| takes_batch(owner, context));
         if let Err(error) = taken.and_then(|()| owner.log.committed(Sync::Now)) {
             return error;
         }

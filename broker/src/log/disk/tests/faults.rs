@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::owner::Owner;
 use crate::log::{
     Log, LogError, Position, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::simulated::{Chance, Simulated},
 };
 
@@ -13,10 +13,10 @@ use crate::log::{
 fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut present, mut settled) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..60 {
-        let mut group = Vec::new();
+        let mut batch = Vec::new();
         for _ in 0..5 {
             match owner.push() {
-                Ok(sequence) => group.push(sequence),
+                Ok(sequence) => batch.push(sequence),
                 Err(_) => break,
             }
         }
@@ -26,7 +26,7 @@ fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
         if owner.log.committed(Sync::Now).is_err() {
             break;
         }
-        present.extend(group);
+        present.extend(batch);
         if let Some(gone) = gone {
             present.remove(&gone);
             settled.insert(gone);
@@ -156,7 +156,7 @@ fn a_sync_covers_what_was_written_before_the_group_that_went_on_in_a_new_segment
         owner.push().unwrap();
         owner.log.committed(Sync::Later).unwrap();
         assert!(owner.log.needs_sync());
-        while owner.log.group.epoch() == owner.log.group.first_epoch() {
+        while owner.log.batch.epoch() == owner.log.batch.first_epoch() {
             owner.push().unwrap();
         }
         owner.log.committed(Sync::Now).unwrap();

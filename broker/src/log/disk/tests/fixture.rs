@@ -9,7 +9,7 @@ use std::{
 
 use crate::log::{
     Ended, Idempotency, Log, Record, RecordedPhase, Sync, Target, Targets,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{
         DiskLog, Options,
         storage::{Folder, Storage, Volume},

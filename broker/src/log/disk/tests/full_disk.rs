@@ -8,7 +8,7 @@ use super::{
 };
 use crate::log::{
     AppendError, DiskLog, Log, OpenError, Options, Purpose, Record, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{
         simulated::{Chance, Simulated},
         storage::Storage,

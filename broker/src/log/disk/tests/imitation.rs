@@ -3,7 +3,7 @@
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
     DiskLog, Log, Options, Position, Record, Sync,
-    conformance::{Patient, wait},
+    conformance::{BlockingLog, wait},
     disk::{frame, simulated::Simulated},
 };
 
@@ -42,7 +42,7 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
         log.release(position);
         while let Some(below) = log.reclaim_wanted().map(|part| part.end) {
             log.scanned(Position::START, Some(below)).unwrap();
-            let copies = log.newest_group;
+            let copies = log.newest_batch;
             wait(|context| log.poll_free(below, copies, context)).unwrap();
         }
         // A short message over the old ones leaves most of them where recovery looks.

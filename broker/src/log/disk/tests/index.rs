@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::owner::Owner;
 use crate::log::{
     Log, LogError, OpenError, Position, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{
-        heads::{Extent, Heads},
+        heads::{Heads, SegmentExtent},
         index,
         segment::Head,
         simulated::{Chance, Simulated},
@@ -164,7 +164,8 @@ fn an_index_that_ends_elsewhere_than_its_segment_is_not_believed() {
     let segment = index::segment(&name).unwrap();
     let whole = index::read_head(&disk, &segment).unwrap().extent;
     for change in [-1, 1] {
-        let extent = Extent { next_frame: whole.next_frame.wrapping_add_signed(change), ..whole.clone() };
+        let extent =
+            SegmentExtent { next_frame: whole.next_frame.wrapping_add_signed(change), ..whole.clone() };
         index::write(&disk, &segment, extent, &Heads::default()).unwrap();
         opens_and_mends(&disk, &messages, &name, &bytes, &format!("{change}"));
     }
@@ -180,7 +181,7 @@ fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment(
     let other_mark = Head { mark: !whole.head.mark, ..whole.head };
     let other_epoch = Head { epoch: whole.head.epoch + 1, ..whole.head };
     for head in [other_mark, other_epoch] {
-        index::write(&disk, &segment, Extent { head, ..whole.clone() }, &Heads::default()).unwrap();
+        index::write(&disk, &segment, SegmentExtent { head, ..whole.clone() }, &Heads::default()).unwrap();
         assert!(matches!(Owner::open(disk.clone()), Err(OpenError::Damaged { .. })));
     }
 }

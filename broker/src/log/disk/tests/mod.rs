@@ -1,14 +1,14 @@
 //! What the log promises, on a disk that does its worst.
 
-mod cut;
 mod damage;
-mod examine;
+mod damage_reports;
 mod failing;
 mod faults;
 mod fixture;
 mod full_disk;
 mod imitation;
 mod index;
+mod inspection;
 mod model;
 mod older;
 mod owner;
@@ -17,13 +17,13 @@ mod page;
 mod reclaim;
 mod room;
 mod single_change;
+mod snapshot;
 mod spares;
-mod told;
 mod two_writers;
 
-use super::{Older, OpenError, Sound, storage::Storage};
+use super::{OlderLogs, OpenError, SoundLog, storage::Storage};
 
 /// A log that one core is to copy.
-fn older_log<S: Storage>(storage: S) -> Result<Older<S>, OpenError> {
-    Older::open(vec![Sound::look(storage)?], 1)
+fn older_log<S: Storage>(storage: S) -> Result<OlderLogs<S>, OpenError> {
+    OlderLogs::open(vec![SoundLog::inspect(storage)?], 1)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::owner::Owner;
 use crate::log::{
     Log, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::simulated::{Chance, Simulated},
 };
 

@@ -4,7 +4,7 @@ use super::older_log;
 use super::owner::Owner;
 use crate::log::{
     Log, OpenError, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{
         segment,
         simulated::{Chance, Simulated},

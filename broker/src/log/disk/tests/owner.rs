@@ -12,8 +12,8 @@ use super::older_log;
 use crate::log::{
     AppendError, DiskLog, Log, LogError, OpenError, Options, Position, Purpose, Record, Scanned, Sync,
     Target, Targets,
-    conformance::{Patient, wait},
-    disk::{place::Place, simulated::Simulated},
+    conformance::{BlockingLog, wait},
+    disk::{place::RecordPlace, simulated::Simulated},
 };
 
 /// Small enough that a test goes through many.
@@ -115,7 +115,7 @@ impl Owner {
             if let Some((at, _)) =
                 broken.iter().find(|(at, _)| self.messages.values().any(|other| other == at))
             {
-                let offset = Place::from(*at).offset;
+                let offset = RecordPlace::from(*at).offset;
                 return Err(LogError::Damaged { file: "needed".into(), offset });
             }
             for (position, bytes) in records {
@@ -148,19 +148,20 @@ impl Owner {
 
     /// Where the second segment begins.
     pub(super) fn second_segment(&self) -> Position {
-        Place::own(*self.log.segments.keys().nth(1).unwrap(), 0).into()
+        RecordPlace::own(*self.log.segments.keys().nth(1).unwrap(), 0).into()
     }
 
     /// Frees the oldest segment. What was committed last is the last copy.
     pub(super) fn free(&mut self) -> Result<(), LogError> {
-        let (below, copies) = (self.second_segment(), self.log.newest_group);
+        let (below, copies) = (self.second_segment(), self.log.newest_batch);
         wait(|context| self.log.poll_free(below, copies, context))
     }
 
     /// Every message can be read, and the log's accounts agree.
     pub(super) fn check(&mut self) {
         self.read_all();
-        let live: u64 = self.messages.values().map(|position| Place::from(*position).length as u64).sum();
+        let live: u64 =
+            self.messages.values().map(|position| RecordPlace::from(*position).length as u64).sum();
         assert_eq!(self.log.stats().live_bytes, live);
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::owner::Owner;
-use crate::log::{Log, Sync, conformance::Patient, disk::simulated::Simulated};
+use crate::log::{Log, Sync, conformance::BlockingLog, disk::simulated::Simulated};
 
 /// Which threads synced, and how long a sync takes.
 #[derive(Clone, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{fixture, owner::Owner};
 use crate::log::{
     Log, Record, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{
         simulated::Simulated,
         storage::{Storage, StorageFile},

@@ -8,7 +8,7 @@ use std::{
 use super::owner::{Owner, SEGMENT, body};
 use crate::log::{
     DiskLog, Log, Options, Position, Read, Record, Sync,
-    conformance::{Patient, wait},
+    conformance::{BlockingLog, wait},
     disk::{gate::Gate, simulated::Simulated},
 };
 
@@ -30,7 +30,7 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
             log.append(&Record::decode(&bytes).unwrap(), crate::log::Purpose::Copy).unwrap();
         }
         log.committed(Sync::Now).unwrap();
-        let copies = log.newest_group;
+        let copies = log.newest_batch;
         wait(|context| log.poll_free(below, copies, context)).unwrap();
     }
     panic!("keys are copied again and again");
@@ -39,7 +39,7 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
 #[test]
 fn a_segment_that_the_open_group_begins_in_is_not_sealed() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
-    while owner.log.group.epoch() == owner.log.group.first_epoch() {
+    while owner.log.batch.epoch() == owner.log.batch.first_epoch() {
         owner.log.append(&Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle).unwrap();
     }
     assert!(owner.log.reclaim_wanted().is_none(), "the open group's first records are not written yet");
@@ -81,7 +81,7 @@ fn a_segment_is_not_freed_while_somebody_reads_in_it() {
         owner.push().unwrap();
         owner.log.committed(Sync::Now).unwrap();
     }
-    let (below, copies) = (owner.second_segment(), owner.log.newest_group);
+    let (below, copies) = (owner.second_segment(), owner.log.newest_batch);
     // Walked before somebody reads: what walks it reads as well.
     owner.log.scanned(Position::START, Some(below)).unwrap();
     let gate = reads.clone();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::log::{
     Purpose,
     disk::{
-        compaction::{self, Use},
+        compaction::{self, LogUsage},
         reserve::{self, Room},
         simulated::Chance,
         storage::Volume,
@@ -242,7 +242,7 @@ impl World {
         let scarce = !(room.is_ample() && self.leaves_enough());
         let waits = !self.full && self.available() >= SEGMENT;
         let oldest = self.segments.front().unwrap();
-        let usage = Use {
+        let usage = LogUsage {
             total: self.segments.len() as u64 * SEGMENT,
             used: self.segments.iter().map(|segment| segment.used).sum(),
             live: self.segments.iter().map(|segment| segment.live).sum(),

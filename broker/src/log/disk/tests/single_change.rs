@@ -11,9 +11,9 @@ use proptest::{
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
     Log, LogError, Read, Sync,
-    conformance::{Patient, wait},
+    conformance::{BlockingLog, wait},
     disk::{
-        examine::examine,
+        inspection::inspect,
         simulated::{Chance, Simulated},
         storage::Storage,
     },
@@ -152,7 +152,7 @@ fn a_log_is_called_sound_only_if_a_start_finds_every_acknowledged_record() {
         let (whole, acknowledged) = written(end);
         let folder = tempfile::tempdir().unwrap();
         whole.write_to(folder.path());
-        assert_eq!(examine(folder.path(), 0).unwrap().harm(), &[][..], "{end:?}");
+        assert_eq!(inspect(folder.path(), 0).unwrap().damage(), &[][..], "{end:?}");
         let names = whole.list().unwrap();
         let (sound, refused) = (Cell::new(0), Cell::new(0));
         let config = Config { failure_persistence: None, ..Config::with_cases(400) };
@@ -166,8 +166,8 @@ fn a_log_is_called_sound_only_if_a_start_finds_every_acknowledged_record() {
             let folder = tempfile::tempdir().unwrap();
             copy.write_to(folder.path());
             let what = format!("{end:?}, {name}: {change:?}");
-            let examined = examine(folder.path(), 0);
-            let is_sound = examined.as_ref().is_ok_and(|examined| examined.harm().is_empty());
+            let inspected = inspect(folder.path(), 0);
+            let is_sound = inspected.as_ref().is_ok_and(|inspected| inspected.damage().is_empty());
             let mut opened = Owner::open(copy.clone());
             sound.set(sound.get() + u32::from(is_sound));
             refused.set(refused.get() + u32::from(opened.is_err()));

@@ -3,7 +3,7 @@
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
     AppendError, Log, Sync,
-    conformance::Patient,
+    conformance::BlockingLog,
     disk::{gate::Gate, simulated::Simulated, storage::Storage},
 };
 
@@ -29,7 +29,7 @@ fn push_on(owner: &mut Owner) -> usize {
     let mut pushed = 0;
     while owner.push().is_ok() {
         pushed += 1;
-        if owner.log.takes_group() {
+        if owner.log.takes_batch() {
             owner.log.committed(Sync::Now).unwrap();
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::owner::Owner;
 use crate::log::{
     LogError, Sync,
-    conformance::Patient,
-    disk::{examine::examine, simulated::Simulated},
+    conformance::BlockingLog,
+    disk::{inspection::inspect, simulated::Simulated},
 };
 
 /// Pushes and commits so many; those that were acknowledged.
@@ -57,9 +57,9 @@ fn what_two_writers_left_is_damage_to_who_looks_and_is_refused_by_a_start() {
         both.put("00000001.seg", disk.bytes_of("00000001.seg"));
         let folder = tempfile::tempdir().unwrap();
         both.write_to(folder.path());
-        let harm = examine(folder.path(), 0).unwrap().harm().to_vec();
+        let damage = inspect(folder.path(), 0).unwrap().damage().to_vec();
         let refused = Owner::open(both).err();
-        assert_eq!(!harm.is_empty(), refused.is_some(), "{first_writes}: {harm:?}, {refused:?}");
+        assert_eq!(!damage.is_empty(), refused.is_some(), "{first_writes}: {damage:?}, {refused:?}");
         assert!(first_writes == 1 || refused.is_some(), "{first_writes}: nothing is told");
     }
 }

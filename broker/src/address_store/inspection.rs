@@ -1,0 +1,386 @@
+//! What the store's files hold, read without changing anything and past any damage. The one way of reading them: `check`
+//! lists everything that is wrong, and a start refuses the folder for the first.
+
+mod damage;
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{
+    OpenError,
+    contents::{Change, Contents},
+    disk::{JOURNAL, SNAPSHOT},
+    entry::StoredChannel,
+    frame::{self, Frame, ReadError},
+    journal::{self, Record},
+    search::{self, NextEntry},
+};
+use crate::data_folder::plain_file;
+use damage::Cause;
+pub(crate) use damage::Damage;
+
+/// The files of the store, in the order in which they are read.
+pub(crate) const FILES: [&str; 2] = [SNAPSHOT, JOURNAL];
+
+/// The longest file that is read: far more than any is, of two million channels.
+const FILE_BYTES_MAX: u64 = 64 << 30;
+const CANNOT_READ: &str = "cannot read";
+/// How much is read at a time.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct InspectedStore {
+    pub(super) contents: Contents,
+    /// Which address store it is, as the files tell.
+    pub(crate) id: Option<String>,
+    /// What is damaged, in the order in which it is read.
+    pub(crate) damage: Vec<Damage>,
+    /// Where the journal was torn while a change was written.
+    pub(crate) cut_at: Option<u64>,
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) journal: Option<JournalEnd>,
+}
+
+/// The snapshot that was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Snapshot {
+    pub(super) generation: u64,
+    pub(super) bytes: u64,
+}
+
+/// Where the journal ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JournalEnd {
+    /// The snapshot that it follows.
+    pub(super) generation: u64,
+    /// The byte after its last whole entry.
+    pub(super) bytes: u64,
+    pub(super) next_sequence: u64,
+    /// Whether its last entry is a change, and not the mark that one was synced.
+    pub(super) lacks_mark: bool,
+}
+
+impl InspectedStore {
+    /// Whether anything is there, sound or not.
+    pub(crate) fn has_files(&self) -> bool {
+        self.snapshot.is_some() || self.journal.is_some() || !self.damage.is_empty()
+    }
+
+    /// Every channel and orphan with whether it is one, by number.
+    pub(crate) fn channels(&self) -> Vec<(&super::ChannelEntry, bool)> {
+        let held = self.contents.channels.values();
+        let mut channels: Vec<_> = held.map(|StoredChannel { entry, orphan }| (&**entry, *orphan)).collect();
+        channels.sort_unstable_by_key(|(entry, _)| entry.number);
+        channels
+    }
+
+    /// Whether a channel or an orphan has this UID.
+    pub(crate) fn has(&self, uid: Uuid) -> bool {
+        self.contents.channels.contains_key(&uid)
+    }
+
+    /// Whether a channel with this UID was deleted for ever.
+    pub(crate) fn is_deleted(&self, uid: Uuid) -> bool {
+        self.contents.deleted.contains(uid)
+    }
+
+    /// The number of the channel or the orphan with this UID.
+    pub(crate) fn number(&self, uid: Uuid) -> Option<u32> {
+        self.contents.channels.get(&uid).map(|held| held.entry.number)
+    }
+
+    /// How many more deletions can be remembered before the oldest is forgotten.
+    pub(crate) fn deletions_left(&self) -> usize {
+        self.contents.deleted.left()
+    }
+
+    /// A channel was deleted, as the log knows. Returns it if it was still there.
+    pub(crate) fn complete(&mut self, uid: Uuid) -> Option<Arc<super::ChannelEntry>> {
+        self.contents.deleted.remember(uid);
+        self.contents.channels.remove(&uid).map(|held| held.entry)
+    }
+
+    /// Whatever has a number has it no longer.
+    pub(crate) fn take_out(&mut self, number: u32) {
+        self.contents.channels.retain(|_, held| held.entry.number != number);
+    }
+
+    /// Takes a channel for one that was lost: an orphan, which keeps its messages. Whatever had its number has it no longer.
+    pub(crate) fn adopt(&mut self, entry: super::ChannelEntry) {
+        self.take_out(entry.number);
+        self.contents.next_number = self.contents.next_number.max(entry.number.saturating_add(1));
+        self.contents.channels.insert(entry.config.uid, StoredChannel::orphan(entry.into()));
+    }
+
+    /// Writes a store with all of it into a folder that has none.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        let Contents { channels, deleted, next_number, synced_at } = &self.contents;
+        let puts = channels.values().flat_map(|StoredChannel { entry, orphan }| {
+            let put = Change::Put { number: entry.number, config: entry.config.clone().into() };
+            [put].into_iter().chain(orphan.then_some(Change::Orphan(entry.config.uid)))
+        });
+        let deleted = deleted.iter().map(Change::Delete);
+        let rest = [Change::NextNumber(*next_number)].into_iter().chain(synced_at.map(Change::Synced));
+        super::snapshot::write(&folder.join(SNAPSHOT), 1, self.id.clone(), puts.chain(deleted).chain(rest))
+            .map_err(|error| error.source)?;
+        journal::Journal::create(&folder.join(JOURNAL), 1, self.id.clone()).map_err(|error| error.source)?;
+        Ok(())
+    }
+
+    /// The same for a start, which goes on with all of it or with nothing.
+    pub(super) fn whole(self, folder: &Path) -> Result<Self, OpenError> {
+        let mut damage = self.damage;
+        if damage.is_empty() {
+            return Ok(Self { damage, ..self });
+        }
+        let Damage { file, bytes, reason, cause } = damage.swap_remove(0);
+        let path = if file.is_empty() { folder.to_owned() } else { folder.join(file) };
+        Err(match cause {
+            Cause::Missing => OpenError::Incomplete { path, reason },
+            Cause::Bytes => OpenError::Damaged { path, offset: bytes.start, reason },
+            Cause::System(source) => OpenError::Io { action: CANNOT_READ, path, source },
+        })
+    }
+}
+
+/// Looks at the store in a folder. A file that is missing is empty, if the other is as well.
+pub(crate) fn inspect(folder: &Path) -> Result<InspectedStore, OpenError> {
+    let mut inspected = InspectedStore::default();
+    if let Err(error) = plain_file::has_folder(folder) {
+        inspected.refused("", 0..0, folder, error)?;
+        return Ok(inspected);
+    }
+    for name in FILES {
+        let path = folder.join(name);
+        match open(&path) {
+            Ok(Some((file, length))) => {
+                inspected.read(&path, name, &mut BufReader::with_capacity(BUFFER_BYTES, file), length)?;
+            }
+            Ok(None) if name == JOURNAL && inspected.snapshot.is_some() => {
+                inspected.missing(name, "there is a snapshot, and every snapshot has a journal");
+            }
+            Ok(None) => {}
+            Err(error) => inspected.refused(name, 0..0, &path, error)?,
+        }
+    }
+    Ok(inspected)
+}
+
+/// A file of the store with its length; none if there is none.
+pub(super) fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
+    let Some(file) = plain_file::open(path)? else { return Ok(None) };
+    plain_file::check_length(&file, FILE_BYTES_MAX)?;
+    let length = file.metadata()?.len();
+    Ok(Some((file, length)))
+}
+
+/// What a file's entries are read with.
+struct Walk<'a, R> {
+    path: &'a Path,
+    name: &'static str,
+    from: &'a mut R,
+    length: u64,
+    /// Where the next entry begins, and its place among them.
+    at: u64,
+    expected: u64,
+    /// Whether the last entry that was read is a change.
+    after_change: bool,
+}
+
+/// What comes of one entry.
+enum Step {
+    GoOn,
+    /// Nothing that follows counts.
+    End,
+}
+
+impl InspectedStore {
+    /// Reads a file's entries.
+    fn read<R: Read + Seek>(
+        &mut self,
+        path: &Path,
+        name: &'static str,
+        from: &mut R,
+        length: u64,
+    ) -> Result<(), OpenError> {
+        let (at, expected, after_change) = (0, 0, false);
+        let mut walk = Walk { path, name, from, length, at, expected, after_change };
+        match self.entries(&mut walk) {
+            // What was read before counts.
+            Err(OpenError::Io { source, .. }) => self.refused(name, walk.at..length, path, source),
+            read => read,
+        }
+    }
+
+    fn entries<R: Read + Seek>(&mut self, walk: &mut Walk<'_, R>) -> Result<(), OpenError> {
+        let Walk { name, length, .. } = *walk;
+        if name == SNAPSHOT {
+            self.snapshot = Some(Snapshot { generation: 0, bytes: 0 });
+        }
+        while walk.at < length {
+            let (frame, reason) = match frame::read(walk.from) {
+                Ok(Some(frame)) if frame.sequence >= walk.expected => (Some(frame), ""),
+                Ok(_) => (None, "an entry stands where another should"),
+                Err(ReadError::Damaged(reason)) => (None, reason),
+                Err(ReadError::Io(error)) => return Err(walk.failed(error)),
+            };
+            let frame = match frame {
+                Some(frame) => frame,
+                None => match self.past_damage(walk, reason)? {
+                    Some(frame) => frame,
+                    None => break,
+                },
+            };
+            if frame.sequence > walk.expected {
+                self.add_damage(name, walk.at..walk.at, "entries are missing here");
+                walk.expected = frame.sequence;
+            }
+            if let Step::End = self.entry(walk, &frame)? {
+                return Ok(());
+            }
+        }
+        if length == 0 {
+            self.add_damage(name, 0..0, "the file is empty");
+        } else if name == SNAPSHOT {
+            self.add_damage(name, length..length, "the file ends before its last entry");
+        }
+        Ok(())
+    }
+
+    /// Something that is no entry lies here. Goes on with the next that is one; with nothing where the journal was torn.
+    fn past_damage<R: Read + Seek>(
+        &mut self,
+        walk: &mut Walk<'_, R>,
+        reason: &str,
+    ) -> Result<Option<Frame>, OpenError> {
+        let next = walk.next_whole(walk.at + 1, walk.expected)?;
+        if walk.is_torn(&next)? {
+            self.cut_at = Some(walk.at);
+            return Ok(None);
+        }
+        let (to, frame) = match next {
+            NextEntry::Entry(to, frame) => (to, Some(frame)),
+            NextEntry::Nothing => (walk.length, None),
+            NextEntry::NotSearched(to) => (to, None),
+        };
+        self.add_damage(walk.name, walk.at..to, reason);
+        if let Some(frame) = &frame {
+            // The damage above covers what is missing before this entry.
+            (walk.at, walk.expected) = (to, frame.sequence);
+            walk.seek(to + frame::encoded_len(frame.payload.len()))?;
+        }
+        Ok(frame)
+    }
+
+    /// Takes a whole entry for what it is.
+    fn entry<R: Read + Seek>(&mut self, walk: &mut Walk<'_, R>, frame: &Frame) -> Result<Step, OpenError> {
+        let (name, at) = (walk.name, walk.at);
+        let end = at + frame::encoded_len(frame.payload.len());
+        let is_journal = name == JOURNAL;
+        let record = journal::record(frame, walk.expected);
+        walk.after_change = matches!(&record, Ok(Record::Changes(changes)) if !changes.is_empty());
+        match record {
+            Ok(record @ Record::Head(_)) if walk.expected == 0 => {
+                let journal::Head { generation, id, .. } = journal::head(walk.path, record)?;
+                if let (Some(one), Some(other)) = (&self.id, &id)
+                    && one != other
+                {
+                    self.add_damage(
+                        name,
+                        at..end,
+                        "the file is of another address store than the one beside it",
+                    );
+                }
+                self.id = self.id.take().or(id);
+                if !is_journal {
+                    self.snapshot = Some(Snapshot { generation, bytes: 0 });
+                } else {
+                    let snapshot = self.snapshot.map_or(0, |snapshot| snapshot.generation);
+                    self.journal =
+                        Some(JournalEnd { generation, bytes: 0, next_sequence: 0, lacks_mark: false });
+                    if generation < snapshot {
+                        // The snapshot has all of it already.
+                        return Ok(Step::End);
+                    }
+                    if generation > snapshot {
+                        self.missing(SNAPSHOT, "the journal follows a later snapshot");
+                    }
+                }
+            }
+            Ok(Record::Changes(changes)) => {
+                for change in changes {
+                    if let Err(reason) = self.contents.apply(change) {
+                        self.add_damage(name, at..end, reason);
+                    }
+                }
+            }
+            Ok(Record::End) if !is_journal => {
+                self.snapshot = self.snapshot.map(|snapshot| Snapshot { bytes: end, ..snapshot });
+                return Ok(Step::End);
+            }
+            Ok(_) => self.add_damage(name, at..end, "the entry does not belong there"),
+            Err(reason) => self.add_damage(name, at..end, reason),
+        }
+        (walk.at, walk.expected) = (end, walk.expected + 1);
+        if let Some(journal) = self.journal.as_mut().filter(|_| is_journal) {
+            (journal.bytes, journal.next_sequence) = (walk.at, walk.expected);
+            journal.lacks_mark = walk.after_change;
+        }
+        Ok(Step::GoOn)
+    }
+}
+
+impl<R: Read + Seek> Walk<'_, R> {
+    fn failed(&self, source: io::Error) -> OpenError {
+        OpenError::Io { action: CANNOT_READ, path: self.path.to_owned(), source }
+    }
+
+    fn seek(&mut self, to: u64) -> Result<(), OpenError> {
+        self.from.seek(SeekFrom::Start(to)).map(drop).map_err(|error| self.failed(error))
+    }
+
+    fn next_whole(&mut self, from: u64, sequence: u64) -> Result<NextEntry, OpenError> {
+        search::next_whole(self.from, from, self.length, sequence).map_err(|error| self.failed(error))
+    }
+
+    /// Whether what lies here was being written at a crash, so that nobody was promised it.
+    ///
+    /// A change is written once the one before is synced, and its mark once it is synced itself. So at a power cut the last
+    /// change may be torn, with nothing behind it; or the mark before it, which nothing had synced, while the change came to the
+    /// disk whole. If that had been promised, its own mark would follow.
+    fn is_torn(&mut self, next: &NextEntry) -> Result<bool, OpenError> {
+        if self.name != JOURNAL || self.expected == 0 {
+            return Ok(false);
+        }
+        match next {
+            NextEntry::Nothing => Ok(true),
+            NextEntry::NotSearched(_) => Ok(false),
+            NextEntry::Entry(at, frame) => {
+                let record = journal::record(frame, self.expected + 1);
+                let is_change = matches!(record, Ok(Record::Changes(changes)) if !changes.is_empty());
+                let end = at + frame::encoded_len(frame.payload.len());
+                Ok(self.after_change
+                    && is_change
+                    && matches!(self.next_whole(end, frame.sequence + 1)?, NextEntry::Nothing))
+            }
+        }
+    }
+}
+
+/// Reads any bytes as a file of the store, for [`crate::fuzz`].
+pub(crate) fn fuzz(is_snapshot: bool, bytes: &[u8]) {
+    let mut inspected = InspectedStore::default();
+    let name = FILES[usize::from(!is_snapshot)];
+    let _ = inspected.read(Path::new(name), name, &mut io::Cursor::new(bytes), bytes.len() as u64);
+    let _ = inspected.channels();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! A disk that cannot read all of a file.
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::address_store::journal::{FORMAT, Head};
+
+/// A file of which the disk cannot read what lies behind its first bytes.
+struct Failing {
+    whole: io::Cursor<Vec<u8>>,
+    readable: u64,
+}
+
+impl Read for Failing {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.readable.saturating_sub(self.whole.position()).min(bytes.len() as u64);
+        if left == 0 {
+            return Err(Errno::IO.into());
+        }
+        self.whole.read(&mut bytes[..left as usize])
+    }
+}
+
+impl Seek for Failing {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.whole.seek(to)
+    }
+}
+
+#[test]
+fn where_the_disk_cannot_read_a_journal_what_lies_before_is_taken_and_a_start_is_told_of_the_disk() {
+    let folder = Path::new("addresses");
+    let mut bytes = Vec::new();
+    frame::encode(
+        0,
+        &journal::payload(&Record::Head(Head { format: FORMAT, generation: 0, id: None })),
+        &mut bytes,
+    );
+    frame::encode(1, &journal::payload(&Record::Changes(vec![Change::NextNumber(7)])), &mut bytes);
+    let readable = bytes.len() as u64;
+    frame::encode(2, &journal::payload(&Record::Changes(vec![Change::NextNumber(8)])), &mut bytes);
+    let length = bytes.len() as u64;
+    let mut inspected = InspectedStore::default();
+    let mut file = Failing { whole: io::Cursor::new(bytes), readable };
+    inspected.read(&folder.join(JOURNAL), JOURNAL, &mut file, length).unwrap();
+    let [damage] = &inspected.damage[..] else { panic!("{:?}", inspected.damage) };
+    assert_eq!(
+        (damage.file, &damage.bytes, inspected.contents.next_number),
+        (JOURNAL, &(readable..length), 7)
+    );
+    assert!(damage.reason.contains("the disk cannot read this"), "{damage:?}");
+    let Err(OpenError::Io { path, source, .. }) = inspected.whole(folder) else { panic!("a start goes on") };
+    assert_eq!((path, source.raw_os_error()), (folder.join(JOURNAL), Some(5)));
+}

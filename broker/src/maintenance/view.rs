@@ -1,0 +1,223 @@
+//! A data folder as it is seen without a broker: its parts, and what they add up to.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+};
+
+use restante_wire::channel::Durability;
+use uuid::Uuid;
+
+use super::{MaintenanceError, damage::Damage, logs::Logs, report::NameFrom};
+use crate::{
+    address_store::{self, ChannelEntry},
+    channel::{ChannelState, Message, Sequence},
+    clock::Past,
+    core::{KnownUids, Replay, ownership::ChannelEvidence},
+    data_folder,
+    log::{Position, Record},
+};
+
+/// A data folder that was looked at. Nobody changes it for as long as the value lives.
+pub(super) struct FolderView {
+    pub(super) folder: data_folder::inspection::InspectedFolder,
+    pub(super) addresses: address_store::inspection::InspectedStore,
+    pub(super) logs: Logs,
+    pub(super) damage: Vec<Damage>,
+    /// How many records there are of each kind.
+    pub(super) kinds: BTreeMap<&'static str, u64>,
+    /// Channels that were deleted, which only the log knows, by `namespace/name` and UID.
+    pub(super) deleted: Vec<(String, Uuid)>,
+    /// Channels that the address store has lost, and whether the log tells who they are.
+    lost: BTreeMap<u32, bool>,
+    replay: Replay,
+    /// Messages whose contents are gone, by where their records lie.
+    unread: BTreeMap<Position, UnreadableMessage>,
+}
+
+/// A message whose content is gone.
+pub(super) struct UnreadableMessage {
+    file: String,
+    offset: u64,
+    id: Uuid,
+}
+
+/// A channel of a data folder, with what it holds.
+#[derive(Clone, Copy)]
+pub(super) struct ChannelView<'a> {
+    pub(super) entry: &'a ChannelEntry,
+    pub(super) orphan: bool,
+    state: Option<&'a ChannelState>,
+}
+
+impl FolderView {
+    /// Looks at a data folder, from one end to the other.
+    pub(super) fn of(path: &Path) -> Result<Self, MaintenanceError> {
+        Self::in_folder(data_folder::inspection::InspectedFolder::open(path)?, true)
+    }
+
+    /// Looks at a data folder that was just made, and writes down which logs and address store it has.
+    pub(super) fn of_new(path: &Path) -> Result<Self, MaintenanceError> {
+        let view = Self::in_folder(data_folder::inspection::InspectedFolder::open(path)?, false)?;
+        data_folder::write_parts(path, view.logs.found().ids, view.addresses.id.clone())?;
+        Ok(view)
+    }
+
+    fn in_folder(
+        folder: data_folder::inspection::InspectedFolder,
+        parts_are_written: bool,
+    ) -> Result<Self, MaintenanceError> {
+        let mut addresses = address_store::inspection::inspect(&folder.addresses())?;
+        let mut logs = Logs::inspect(&folder)?;
+        let found = logs.found();
+        let wrong: Vec<_> =
+            data_folder::wrong_logs(&folder.log_ids, &found).filter(|_| parts_are_written).collect();
+        if parts_are_written {
+            logs.leave_out(|name| data_folder::is_foreign(name, &folder.log_ids, &found));
+        }
+        let known: HashMap<u32, Uuid> =
+            addresses.channels().iter().map(|(entry, _)| (entry.number, entry.config.uid)).collect();
+        let known = KnownUids::by(move |number| known.get(&number).copied());
+        let (mut replay, mut kinds) = (Replay::beside(known), BTreeMap::new());
+        let mut unread = BTreeMap::new();
+        let unreadable = logs.records(|seen, record| {
+            *kinds.entry(kind(record)).or_default() += 1;
+            replay.record(seen.position, &seen.head(record));
+            if let Record::Push { message_id, .. } | Record::Message { message_id, .. } = record
+                && seen.unread.is_some()
+            {
+                let (file, id) = (seen.file.to_owned(), Uuid::from_u128(*message_id));
+                unread.insert(seen.position, UnreadableMessage { file, offset: seen.offset, id });
+            }
+        })?;
+        replay.finish();
+        let evidence = replay.channel_evidence();
+        replay.deliver_parcels();
+        let mut damage: Vec<_> =
+            folder.damage.iter().map(|(file, reason)| Damage::of_file(file, reason)).collect();
+        // What stands in a log's place is told of already.
+        let wrong = wrong.iter().filter(|(name, _)| !folder.damage.iter().any(|(file, _)| file == name));
+        damage.extend(wrong.map(|(name, reason)| Damage::of_file(name, reason)));
+        let wrong = data_folder::wrong_addresses(folder.addresses_id.as_deref(), addresses.id.as_deref());
+        damage.extend(wrong.map(|reason| Damage::of_file(data_folder::ADDRESSES, reason)));
+        damage.extend(addresses.damage.iter().map(Damage::of_addresses));
+        let deleted = complete_deletions(&mut addresses, &evidence);
+        let (apart, lost) = adopt_lost(&mut addresses, &evidence);
+        damage.extend(apart);
+        damage.extend(logs.damage().iter().chain(&unreadable).map(Damage::of_log));
+        damage.sort_by(|one, other| (&one.file, one.from).cmp(&(&other.file, other.from)));
+        let mut view = Self { folder, addresses, logs, damage, kinds, deleted, lost, replay, unread };
+        view.name_unread();
+        Ok(view)
+    }
+
+    /// Says of contents that are gone whose they are.
+    fn name_unread(&mut self) {
+        let mut named: BTreeMap<(String, u64), (Uuid, Vec<String>)> = BTreeMap::new();
+        for held in self.channels() {
+            for (_, message) in held.messages() {
+                if let Some(UnreadableMessage { file, offset, id }) =
+                    self.unread.get(&message.stored.position)
+                {
+                    let (_, channels) =
+                        named.entry((file.clone(), *offset)).or_insert_with(|| (*id, Vec::new()));
+                    channels.push(held.entry.config.qualified_name());
+                }
+            }
+        }
+        for damage in self.damage.iter_mut().filter(|damage| damage.is_of_content()) {
+            if let Some((id, channels)) = named.get(&(damage.file.clone(), damage.from)) {
+                damage.is_content_of(*id, channels);
+            }
+        }
+    }
+
+    /// The id of a message that is gone, if it is, and why.
+    pub(super) fn unread(&self, message: &Message) -> Option<(Uuid, String)> {
+        let UnreadableMessage { file, offset, id } = self.unread.get(&message.stored.position)?;
+        let damage = self.damage.iter().find(|damage| damage.file == *file && damage.from == *offset);
+        damage.map(|damage| (*id, damage.line()))
+    }
+
+    /// What tells a channel's name.
+    pub(super) fn name_from(&self, held: &ChannelView<'_>) -> NameFrom {
+        match self.lost.get(&held.entry.number) {
+            None => NameFrom::Addresses,
+            Some(true) => NameFrom::Log,
+            Some(false) => NameFrom::Nothing,
+        }
+    }
+
+    /// What is known of the time.
+    pub(super) fn past(&self) -> &Past {
+        &self.replay.past
+    }
+
+    /// The channels, by number. Those that were deleted are none.
+    pub(super) fn channels(&self) -> Vec<ChannelView<'_>> {
+        let states: BTreeMap<u32, &ChannelState> = self.replay.channels().collect();
+        let held = |(entry, orphan): (_, _)| {
+            let entry: &ChannelEntry = entry;
+            ChannelView { entry, orphan, state: states.get(&entry.number).copied() }
+        };
+        self.addresses.channels().into_iter().map(held).collect()
+    }
+}
+
+impl<'a> ChannelView<'a> {
+    /// The messages that a start would find in it, by sequence.
+    pub(super) fn messages(self) -> impl Iterator<Item = (Sequence, Cow<'a, Message>)> {
+        let kept = self.entry.config.durability != Durability::Memory;
+        self.state.filter(|_| kept).into_iter().flat_map(ChannelState::messages)
+    }
+}
+
+/// Gives what is stored of channels that the address store does not know to orphans, as a start does; those that it knows as
+/// other channels than the log does as well, which a start refuses.
+fn adopt_lost(
+    addresses: &mut address_store::inspection::InspectedStore,
+    evidence: &ChannelEvidence,
+) -> (Vec<Damage>, BTreeMap<u32, bool>) {
+    let known: BTreeSet<u32> = addresses.channels().iter().map(|(entry, _)| entry.number).collect();
+    let is_known = |number| known.contains(&number) && !evidence.conflicts.contains_key(&number);
+    let is_taken =
+        |uid| addresses.has(uid) && !evidence.conflicts.values().any(|conflict| conflict.other == uid);
+    let orphans = evidence.orphans(is_known, is_taken, |uid| addresses.is_deleted(uid));
+    let mut damage: Vec<_> = evidence.conflicts.values().map(Damage::of_apart).collect();
+    if orphans.iter().any(|orphan| !evidence.conflicts.contains_key(&orphan.entry.number)) {
+        damage.push(Damage::of_lost(&orphans, addresses.has_files()));
+    }
+    let lost = orphans.iter().map(|orphan| (orphan.entry.number, orphan.is_named)).collect();
+    // The log has the last word on whose a number is, though nothing may be stored of that channel any more.
+    evidence.conflicts.keys().for_each(|number| addresses.take_out(*number));
+    orphans.into_iter().for_each(|orphan| addresses.adopt(orphan.entry));
+    (damage, lost)
+}
+
+/// Completes deletions that only the logs know of, as a start does. Returns those of channels that were still there.
+fn complete_deletions(
+    addresses: &mut address_store::inspection::InspectedStore,
+    evidence: &ChannelEvidence,
+) -> Vec<(String, Uuid)> {
+    let held = |uid| addresses.number(uid);
+    let unfinished = evidence.unfinished(held, |uid| addresses.is_deleted(uid), addresses.deletions_left());
+    let entries = unfinished.into_iter().filter_map(|(_, uid)| addresses.complete(uid));
+    entries.map(|entry| (entry.config.qualified_name(), entry.config.uid)).collect()
+}
+
+/// The name of a record's kind.
+pub(super) fn kind(record: &Record<'_>) -> &'static str {
+    match record {
+        Record::Push { .. } => "push",
+        Record::Lease { .. } => "lease",
+        Record::Release { .. } => "release",
+        Record::Settle { .. } => "settle",
+        Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. } => "key",
+        Record::Message { .. } => "message",
+        Record::State { .. } => "state",
+        Record::Channel { .. } => "channel",
+        Record::ChannelClosed { .. } => "channel closed",
+        Record::Clock { .. } => "clock",
+    }
+}

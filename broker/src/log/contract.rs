@@ -1,4 +1,4 @@
-//! What the channels ask of a log.
+//! The contract between the channels and a log.
 
 use std::{
     ops::Range,
@@ -10,199 +10,204 @@ use tokio::sync::oneshot;
 
 use super::{AppendError, LogError, Position, Record, RecordHead};
 
-/// What a commit promises.
+/// The durability that a commit promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
-    /// As durable as the log makes anything; on disk, for a log on one.
+    /// As durable as the log can make it. For a log on disk: synced.
     Now,
-    /// Written: it outlives the process, and the next sync makes it durable.
+    /// Written: it survives the process, and the next sync makes it durable.
     Later,
 }
 
-/// Which group commit of a log, since it was opened: one more than the one before.
+/// The number of a commit batch since the log was opened. Batches are numbered without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BatchNumber(pub u64);
 
 impl BatchNumber {
-    /// The group after this one.
+    /// The number of the next batch.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What a log holds.
+/// Sizes of a log, for metrics and limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogStats {
-    /// Segments in use.
     pub segments: u64,
-    /// Their bytes.
+    /// Bytes of these segments.
     pub total_bytes: u64,
     /// Bytes of the records that are still needed.
     pub live_bytes: u64,
-    /// Segments ready for use.
+    /// Spare segments, ready for use.
     pub spares: u64,
-    /// Whether pushes are refused until something was freed.
+    /// Whether pushes are refused until a segment is freed.
     pub is_scarce: bool,
-    /// Bytes of records that there is room for besides, as far as is known.
+    /// Bytes of further records that fit, if that is known.
     pub room_bytes: Option<u64>,
 }
 
-/// What a record is appended for, and so which part of the last room it may take. Each leaves what those after it need.
+/// The purpose of a record, which decides how much of the remaining room it may use. Each purpose leaves the room that
+/// the following ones need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// A message comes: a push, or a move from another channel.
+    /// A message arrives: a push, or a move from another channel.
     Store,
-    /// A message stays and something about it changes: a lease, a renewal, a release, a redrive within its channel.
+    /// A message stays and changes: a lease, a renewal, a release, a redrive within its channel.
     Change,
-    /// A message goes, or is given up: a settle, an expiry, a purge, a dead letter that stays in its channel.
+    /// A message leaves or becomes a dead letter: a settle, an expiry, a purge, a dead letter that stays in its
+    /// channel.
     Settle,
-    /// What is still needed is copied, so that a part of the log can be given back.
+    /// A record that is still needed is copied, so that a part of the log can be freed.
     Copy,
 }
 
-/// How far a new owner has come through what owners before have left.
+/// The progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
-    /// There is more.
+    /// More records follow.
     Part,
-    /// That was all.
+    /// All records were replayed.
     All,
 }
 
-/// What is told of the records that owners before have left: where each lies, and its head.
+/// Visits each replayed record: its position and its head.
 pub type ReplayVisitor<'a> = dyn FnMut(Position, &RecordHead<'_>) + 'a;
 
-/// Records as they follow one another in a log.
+/// A part of the log, in log order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scanned {
-    /// Each record's bytes, which the log has checked, with where it lies.
+    /// The bytes of each record, verified by the log, with its position.
     pub records: Vec<(Position, Bytes)>,
-    /// Records of messages among them that are not what was written, or cannot be read: the head of each as it was written, and
-    /// perhaps more.
+    /// Records of messages that are damaged or unreadable: for each the intact head, and perhaps more bytes.
     pub broken: Vec<(Position, Bytes)>,
-    /// Where to go on; absent at the end of what was asked for.
+    /// Where the next scan continues; nothing at the end of the requested range.
     pub next: Option<Position>,
 }
 
-/// A record's bytes.
+/// The bytes of a record.
 #[derive(Debug)]
 pub enum Read {
-    /// They were in memory.
+    /// Available in memory.
     Here(Bytes),
-    /// They come from a disk, or over a network.
+    /// On the way from a disk or over a network.
     Coming(Coming),
 }
 
-/// Bytes on their way. They come although the record is released meanwhile; and after an error the log is of no more use.
+/// Bytes that arrive later. They arrive even if the record is released in the meantime. After an error the log is
+/// unusable.
 pub type Coming = oneshot::Receiver<Result<Bytes, LogError>>;
 
-/// A log with one owner, who appends records to an open group and commits it.
+/// A log with one owner, who appends records to an open batch and commits it.
 ///
-/// Groups are committed asynchronously: [`Self::commit`] says what is to be committed and never waits for a disk that is
-/// slow or for a network, and [`Self::poll_commit`] tells how each group went, in any order. Whoever answers requests keeps
-/// to the order of the groups: none counts before all that were committed earlier.
+/// Commits are asynchronous: [`Self::commit`] starts one and never waits for a slow disk or a network.
+/// [`Self::poll_commit`] returns the outcome of each batch, in any order. The owner answers requests in the order of
+/// the batches: a batch counts only when all earlier ones are committed.
 ///
-/// After any error the log is of no more use: nobody knows what became of the groups in flight, and whoever opens the log
-/// next decides. No method is called from two tasks: the waker that was given last is woken.
+/// After any error the log is unusable: the fate of the batches in flight is unknown until the log is opened again.
+/// Only one task may call the methods, because only the most recent waker is woken.
 pub trait Log: Send + 'static {
-    /// Appends a record to the open group, if there is room for its purpose.
+    /// Appends a record to the open batch, if there is room for its purpose.
     fn append(&mut self, record: &Record<'_>, purpose: Purpose) -> Result<Position, AppendError>;
 
-    /// Whether a record of at most so many bytes would be appended for this purpose. True until something else is appended.
+    /// Whether a record of at most this number of bytes fits for this purpose. Valid until something else is appended.
     fn has_room(&mut self, purpose: Purpose, bytes: usize) -> bool {
         let _ = (purpose, bytes);
         true
     }
 
-    /// Tells how many bytes of records what is stored may still take before it is gone: they are kept from pushes.
+    /// Reserves bytes for the later records of stored messages, such as their leases and settles. Pushes cannot use
+    /// this reserve.
     fn promise(&mut self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// Bytes of the longest record that it takes.
+    /// Bytes of the longest record that fits.
     fn longest_record(&self) -> u64;
 
-    /// The part of the log that the next record goes to, unless it has no more room there: another number, another part. Parts
-    /// are given up whole, so whoever wants something known for as long as others are says it once in each.
+    /// The number of the part to which the next record goes, unless that part is full. Parts are freed as a whole. So a
+    /// fact that must stay known as long as other records has to be written once into each part.
     fn current_part(&self) -> u64;
 
-    /// The part that a record lies in.
+    /// The part that contains a record.
     fn part_of(at: Position) -> u64
     where
         Self: Sized;
 
-    /// Bytes of the open group.
+    /// Bytes of the open batch.
     fn open_bytes(&self) -> usize;
 
     /// Whether nothing was appended since the last commit.
     fn batch_is_empty(&self) -> bool;
 
-    /// Whether one more group may be in flight.
+    /// Whether another batch may be in flight.
     fn takes_batch(&self) -> bool;
 
-    /// Ready when [`Self::takes_batch`] says so. If too many are in flight, [`Self::poll_commit`] has news before.
+    /// Ready when [`Self::takes_batch`] is true. If too many batches are in flight, [`Self::poll_commit`] has an
+    /// outcome before that.
     fn poll_takes_batch(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
-    /// Begins to commit the open group, which may be empty: then only what was written before is synced. Called when
-    /// [`Self::takes_batch`]. The next group is open when it returns.
+    /// Starts to commit the open batch. If it is empty, the commit only syncs earlier writes. Requires
+    /// [`Self::takes_batch`]. The next batch is open when this returns.
     fn commit(&mut self, sync: Sync) -> BatchNumber;
 
-    /// How far the next of the groups in flight has come: as far as its commit promised, or failed, each told once; and
-    /// before that, if the log tells that apart, that a group is written which is to be synced. Pending for ever when none
-    /// is in flight.
+    /// The next outcome of a batch in flight: committed with the promised durability, or failed, once for each batch.
+    /// If a batch needs a sync, the log may return before that that the batch is written. Pending while no batch is in
+    /// flight.
     ///
-    /// [`LogError::Fenced`] says that somebody else owns the log by now; nothing that was in flight is in it then, unless it
-    /// was told as committed.
+    /// [`LogError::Fenced`] means that another owner has taken over the log. It contains no batch in flight that was
+    /// not returned as committed.
     fn poll_commit(&mut self, context: &mut Context<'_>) -> Poll<(BatchNumber, Result<Sync, LogError>)>;
 
-    /// Whether something was written that no commit under way will sync.
+    /// Whether written bytes exist that no commit under way will sync.
     fn needs_sync(&self) -> bool;
 
-    /// Reads the bytes of a record that was appended and is still needed, whether it is committed or not. Never waits.
+    /// Reads a record that was appended and is still needed, committed or not. Never blocks.
     fn read(&mut self, at: Position) -> Result<Read, LogError>;
 
-    /// A record is no longer needed. Told once for each.
+    /// Marks a record as no longer needed. Called once for each record.
     fn release(&mut self, at: Position);
 
-    /// A record that may lie in an older log is needed by this owner: told for each after a start with such logs.
+    /// Marks a record in an older log as needed by this owner. Called for each such record after a start.
     fn hold(&mut self, at: Position) {
         let _ = at;
     }
 
-    /// Why the log is of no more use: the first error, once to whoever is told first; then [`LogError::Poisoned`].
+    /// Why the log is unusable: the first error for the first caller, then [`LogError::Poisoned`].
     fn failure(&mut self) -> LogError {
         LogError::Poisoned
     }
 
-    /// Nothing more will be appended, and everything is committed: the log ends in order.
+    /// Closes the log cleanly. Nothing more will be appended, and all batches are committed.
     fn close(&mut self) -> Result<(), LogError> {
         Ok(())
     }
 
-    /// What the log holds.
+    /// Current sizes.
     fn stats(&self) -> LogStats;
 
-    /// Whether there are records of older logs, which were written by others as well and are freed by and by. What says that
-    /// one of them is over is needed until then.
+    /// Whether older logs still exist, which have records of other owners and are freed gradually. Until then, records
+    /// that end something in them are needed.
     fn has_older(&self) -> bool {
         false
     }
 
-    /// Which part of the log is worth freeing: the owner walks it, appends again what is still needed, and frees it.
+    /// The part of the log to free next, if one is worth it: the owner scans it, appends the needed records again, and
+    /// frees it.
     fn reclaim_wanted(&self) -> Option<Range<Position>>;
 
-    /// Tells the next part of the records that owners before have left, in the order in which they lie there. An owner begins
-    /// by asking until it has been told all; they count as needed until they are released.
+    /// Replays the next part of the earlier owners' records, in log order. A new owner must first replay all of them;
+    /// each counts as needed until it is released.
     ///
-    /// Without their contents, so that a log may keep the heads where they are read faster. Whoever needs a content reads it.
+    /// The contents are left out, so a log may keep the heads where reading them is faster. The owner reads a content
+    /// when it needs one.
     fn poll_replay(
         &mut self,
         visit: &mut ReplayVisitor<'_>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Replayed, LogError>>;
 
-    /// Reads committed records from a position on, up to another or to the log's end, about `max_bytes` at a time. One scan is
-    /// under way at a time: it is asked for until it is ready.
+    /// Reads committed records from a position up to another one or to the end, about `max_bytes` at a time. Only one
+    /// scan is active at a time: the caller polls it until it is ready.
     fn poll_scan(
         &mut self,
         from: Position,
@@ -211,8 +216,8 @@ pub trait Log: Send + 'static {
         context: &mut Context<'_>,
     ) -> Poll<Result<Scanned, LogError>>;
 
-    /// Frees a part that ends at `below`, which [`Self::reclaim_wanted`] said and which was scanned to its end. `copies` is the
-    /// group with the last of what was appended again: it was committed with [`Sync::Now`].
+    /// Frees a part that [`Self::reclaim_wanted`] returned and that was scanned to its end, `below`. `copies` is the
+    /// batch with the last copied record, committed with [`Sync::Now`].
     fn poll_free(
         &mut self,
         below: Position,
@@ -221,8 +226,8 @@ pub trait Log: Send + 'static {
     ) -> Poll<Result<(), LogError>>;
 }
 
-/// Whether a record is needed until its owner releases it: messages, keys, and what was last written of a message. Others are
-/// needed only beside such a one.
+/// Whether a record is needed until its owner releases it: messages, keys, and the latest state of a message. Other
+/// records are only needed together with such a record.
 pub(super) fn counts_as_live(record: &Record<'_>) -> bool {
     match record {
         Record::Push { .. }

@@ -1,9 +1,9 @@
-//! The log below the channels: what happened, in order, where a restart finds it.
+//! The log below the channels: a record of every event, in order, which a restart replays.
 //!
-//! [`Log`] is what every log does, and `conformance/` holds each to it; [`disk`] is the one on a disk.
+//! [`Log`] is the contract of every log, and the tests in `conformance/` check it; [`disk`] is the log on disk.
 //!
-//! Architecture Invariant: nothing here knows what a channel does; it knows records' bytes, and which are still needed
-//! because their owner says so.
+//! Architecture Invariant: nothing here knows the meaning of a channel. A log knows the bytes of records, and which
+//! records are still needed, because their owner tells it.
 
 mod contract;
 pub mod disk;

@@ -1,5 +1,5 @@
-//! What every log must do, whatever it is made of. A log passes by being a [`Subject`] and naming [`conform`]; each promise
-//! is one test in [`promises`].
+//! The contract tests of every log. A log takes part as a [`Subject`] with [`conform`]; each promise of the contract is
+//! a test in [`promises`].
 
 mod owner;
 pub(crate) mod promises;
@@ -10,22 +10,21 @@ pub(crate) use wait::{BlockingLog, wait};
 
 use super::Log;
 
-/// A log that is put to the test, and what it lies on.
+/// A log under test, and the medium below it.
 pub(crate) trait Subject: Default {
-    /// The log.
     type Log: Log;
 
-    /// Opens the log after whoever had it before is gone; as it is at first, when nobody had.
+    /// Opens the log after its previous owner is gone, or for the first time.
     fn open(&mut self) -> Self::Log;
 
-    /// Opens the log although somebody has it; none when that is refused for as long as the other lives.
+    /// Opens the log while it has an owner; nothing if that is refused as long as the owner exists.
     fn open_beside(&mut self) -> Option<Self::Log>;
 
-    /// From now on every commit fails, in the midst of whatever it does.
+    /// Makes every later commit fail, at any of its steps.
     fn fail(&mut self);
 }
 
-/// Holds a subject to every promise.
+/// Tests every promise on a subject.
 macro_rules! conform {
     ($subject:ty: $($promise:ident)*) => {
         $(#[test]
@@ -35,14 +34,14 @@ macro_rules! conform {
     };
     ($subject:ty) => {
         $crate::log::conformance::conform!($subject:
-            a_record_is_read_before_during_and_after_its_commit
-            every_group_is_told_once_and_found_in_order_by_the_next_owner
-            what_was_not_committed_is_not_found
-            a_scan_goes_on_where_it_stopped
-            what_is_freed_is_gone_and_what_was_copied_stays
-            a_part_is_given_up_whole
-            an_owner_that_was_superseded_commits_nothing
-            after_a_failed_group_nothing_is_committed
+            a_record_is_readable_before_during_and_after_its_commit
+            every_batch_has_one_outcome_and_the_next_owner_replays_them_in_order
+            uncommitted_records_are_not_replayed
+            a_scan_continues_where_it_stopped
+            freed_records_are_gone_and_copied_ones_stay
+            a_part_is_freed_as_a_whole
+            a_superseded_owner_commits_nothing
+            after_a_failed_batch_nothing_is_committed
             nothing_committed_is_lost_and_nothing_settled_comes_back
         );
     };

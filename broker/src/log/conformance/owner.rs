@@ -1,5 +1,5 @@
-//! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their part
-//! of the log is freed.
+//! A minimal owner of a log, a small version of the channels: it pushes and settles messages, and copies them when
+//! their part of the log is freed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ pub(super) struct Owner<L> {
     pub(super) messages: BTreeMap<u64, Position>,
     pub(super) next: u64,
     in_flight: usize,
-    /// Groups that were told as written.
+    /// Batches that were returned as written.
     written: BTreeSet<BatchNumber>,
 }
 
-/// The content of a message: its number tells all of it.
+/// The content of a message, derived from its sequence.
 fn body(sequence: u64) -> Vec<u8> {
     vec![sequence as u8; (sequence.wrapping_mul(7919) % 3000) as usize]
 }
@@ -25,7 +25,7 @@ impl<L: Log> Owner<L> {
         let (mut messages, mut next, mut gone) = (BTreeMap::new(), 1, Vec::new());
         let replayed = log.replayed(|position, head| match head.record {
             Record::Push { sequence, headers, body: none, .. } => {
-                assert!(headers.is_empty() && none.is_empty(), "contents are not told");
+                assert!(headers.is_empty() && none.is_empty(), "a replay leaves contents out");
                 assert_eq!(head.content_bytes, body(sequence).len());
                 gone.extend(messages.insert(sequence, position));
                 next = next.max(sequence + 1);
@@ -34,7 +34,7 @@ impl<L: Log> Owner<L> {
                 gone.extend(messages.remove(&sequence));
                 next = next.max(sequence + 1);
             }
-            other => panic!("nobody wrote {other:?}"),
+            other => panic!("unexpected record {other:?}"),
         });
         replayed.unwrap();
         gone.into_iter().for_each(|position| log.release(position));
@@ -65,7 +65,7 @@ impl<L: Log> Owner<L> {
         Ok(())
     }
 
-    /// Gives back what is worth it.
+    /// Frees all parts that are worth it.
     pub(super) fn reclaim(&mut self) {
         while let Some(below) = self.log.reclaim_wanted().map(|part| part.end) {
             let mut from = Some(Position::START);
@@ -88,18 +88,18 @@ impl<L: Log> Owner<L> {
         }
     }
 
-    /// Begins to commit the open group, which the log takes.
+    /// Starts to commit the open batch, which the log must accept.
     pub(super) fn begin(&mut self) -> BatchNumber {
         self.in_flight += 1;
         self.log.commit(Sync::Now)
     }
 
-    /// Waits for the next group in flight that is committed or failed.
+    /// Waits for the next batch in flight that is committed or failed.
     pub(super) fn next_outcome(&mut self) -> (BatchNumber, Result<(), LogError>) {
         loop {
             let (number, outcome) = wait(|context| self.log.poll_commit(context));
             match outcome {
-                Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
+                Ok(Sync::Later) => assert!(self.written.insert(number), "returned once"),
                 Ok(Sync::Now) => return (self.ended(number), Ok(())),
                 Err(error) => return (self.ended(number), Err(error)),
             }
@@ -111,7 +111,7 @@ impl<L: Log> Owner<L> {
         number
     }
 
-    /// Waits until the log takes one more group; how those went that were told meanwhile.
+    /// Waits until the log accepts another batch. Returns the outcomes in the meantime.
     pub(super) fn make_way(&mut self) -> Vec<(BatchNumber, Result<(), LogError>)> {
         let mut ended = Vec::new();
         loop {
@@ -121,14 +121,13 @@ impl<L: Log> Owner<L> {
             });
             let Some((number, outcome)) = news else { return ended };
             match outcome {
-                Ok(Sync::Later) => assert!(self.written.insert(number), "told once"),
+                Ok(Sync::Later) => assert!(self.written.insert(number), "returned once"),
                 Ok(Sync::Now) => ended.push((self.ended(number), Ok(()))),
                 Err(error) => ended.push((self.ended(number), Err(error))),
             }
         }
     }
 
-    /// Commits everything.
     pub(super) fn commit(&mut self) -> BatchNumber {
         self.make_way().into_iter().for_each(|(_, outcome)| outcome.unwrap());
         let number = self.begin();
@@ -138,7 +137,7 @@ impl<L: Log> Owner<L> {
         number
     }
 
-    /// Every message can be read, and the log's accounts agree.
+    /// Checks that every message is readable, and that the log counts the needed bytes correctly.
     pub(super) fn check(&mut self) {
         let mut live = 0;
         for (sequence, position) in &self.messages {

@@ -1,4 +1,4 @@
-//! Every promise of a log, one function each.
+//! The promises of a log, one function each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ fn reopened<S: Subject>(subject: &mut S, owner: Owner<S::Log>) -> Owner<S::Log> 
     Owner::new(subject.open())
 }
 
-pub(crate) fn a_record_is_read_before_during_and_after_its_commit<S: Subject>() {
+pub(crate) fn a_record_is_readable_before_during_and_after_its_commit<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
     for _ in 0..20 {
         owner.push().unwrap();
@@ -39,30 +39,30 @@ pub(crate) fn a_record_is_read_before_during_and_after_its_commit<S: Subject>() 
     owner.check();
 }
 
-pub(crate) fn every_group_is_told_once_and_found_in_order_by_the_next_owner<S: Subject>() {
+pub(crate) fn every_batch_has_one_outcome_and_the_next_owner_replays_them_in_order<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
-    let (mut begun, mut told) = (Vec::new(), Vec::new());
+    let (mut begun, mut outcomes) = (Vec::new(), Vec::new());
     for _ in 0..50 {
         for _ in 0..3 {
             owner.push().unwrap();
         }
-        told.extend(owner.make_way());
+        outcomes.extend(owner.make_way());
         begun.push(owner.begin());
     }
     assert!(begun.is_sorted());
-    while told.len() < begun.len() {
-        told.push(owner.next_outcome());
+    while outcomes.len() < begun.len() {
+        outcomes.push(owner.next_outcome());
     }
-    let numbers: BTreeSet<_> = told.iter().map(|(number, _)| *number).collect();
-    assert!(numbers.iter().eq(begun.iter()), "{told:?}");
-    assert!(told.iter().all(|(_, outcome)| outcome.is_ok()));
+    let numbers: BTreeSet<_> = outcomes.iter().map(|(number, _)| *number).collect();
+    assert!(numbers.iter().eq(begun.iter()), "{outcomes:?}");
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_ok()));
     assert!(owner.log.poll_commit(&mut Context::from_waker(Waker::noop())).is_pending());
     let owner = reopened(&mut subject, owner);
     assert!(owner.messages.keys().copied().eq(1..=150));
     assert!(owner.messages.values().is_sorted());
 }
 
-pub(crate) fn what_was_not_committed_is_not_found<S: Subject>() {
+pub(crate) fn uncommitted_records_are_not_replayed<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
     owner.push().unwrap();
     owner.commit();
@@ -71,7 +71,7 @@ pub(crate) fn what_was_not_committed_is_not_found<S: Subject>() {
     assert!(owner.messages.keys().eq([&1]));
 }
 
-pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
+pub(crate) fn a_scan_continues_where_it_stopped<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
     for _ in 0..60 {
         owner.push().unwrap();
@@ -80,8 +80,8 @@ pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
     }
     drop(owner);
     let mut log = subject.open();
-    let mut told = Vec::new();
-    log.replayed(|position, _| told.push(position)).unwrap();
+    let mut replayed = Vec::new();
+    log.replayed(|position, _| replayed.push(position)).unwrap();
     let whole = log.scanned(Position::START, None).unwrap();
     assert_eq!(whole.len(), 120);
     let (mut parts, mut from) = (Vec::new(), Some(Position::START));
@@ -99,14 +99,14 @@ pub(crate) fn a_scan_goes_on_where_it_stopped<S: Subject>() {
     let between = log.scanned(third, Some(last)).unwrap();
     let expected = whole.iter().filter(|(at, _)| (third..last).contains(at));
     assert!(between.iter().eq(expected));
-    // A scan tells the same as the replay, and counts nothing.
-    assert!(told.iter().eq(whole.iter().map(|(at, _)| at)));
+    // A scan returns the same records as the replay, and does not count them as needed.
+    assert!(replayed.iter().eq(whole.iter().map(|(at, _)| at)));
     let bytes: u64 = whole.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     assert_eq!(log.stats().live_bytes, bytes);
-    assert_eq!(log.replayed(|position, _| panic!("{position:?} was told already")).ok(), Some(()));
+    assert_eq!(log.replayed(|position, _| panic!("{position:?} was replayed already")).ok(), Some(()));
 }
 
-pub(crate) fn what_is_freed_is_gone_and_what_was_copied_stays<S: Subject>() {
+pub(crate) fn freed_records_are_gone_and_copied_ones_stay<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
     let mut freed = 0;
     for round in 0..400 {
@@ -129,9 +129,9 @@ pub(crate) fn what_is_freed_is_gone_and_what_was_copied_stays<S: Subject>() {
     owner.check();
 }
 
-pub(crate) fn a_part_is_given_up_whole<S: Subject>() {
+pub(crate) fn a_part_is_freed_as_a_whole<S: Subject>() {
     let (_subject, mut owner) = opened::<S>();
-    // What was appended in each part, of which nothing was copied.
+    // The records of each part. None of them was copied.
     let mut parts: BTreeMap<u64, Vec<Position>> = BTreeMap::new();
     let mut freed = 0;
     for _ in 0..400 {
@@ -155,10 +155,10 @@ pub(crate) fn a_part_is_given_up_whole<S: Subject>() {
         parts.retain(|_, of_part| there.contains(&of_part[0]));
         freed += all - parts.len();
     }
-    assert!(freed > 3, "{freed} parts were given up");
+    assert!(freed > 3, "{freed} parts were freed");
 }
 
-pub(crate) fn an_owner_that_was_superseded_commits_nothing<S: Subject>() {
+pub(crate) fn a_superseded_owner_commits_nothing<S: Subject>() {
     let (mut subject, mut first) = opened::<S>();
     first.push().unwrap();
     first.commit();
@@ -177,29 +177,29 @@ pub(crate) fn an_owner_that_was_superseded_commits_nothing<S: Subject>() {
     owner.check();
 }
 
-pub(crate) fn after_a_failed_group_nothing_is_committed<S: Subject>() {
+pub(crate) fn after_a_failed_batch_nothing_is_committed<S: Subject>() {
     let (mut subject, mut owner) = opened::<S>();
     owner.push().unwrap();
     owner.commit();
     subject.fail();
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     for _ in 0..20 {
-        // Some of the groups are in flight already when the first one fails.
+        // Several batches are already in flight when the first one fails.
         let _ = owner.push();
-        told.extend(owner.make_way());
+        outcomes.extend(owner.make_way());
         owner.begin();
     }
-    while told.len() < 20 {
-        told.push(owner.next_outcome());
+    while outcomes.len() < 20 {
+        outcomes.push(owner.next_outcome());
     }
-    assert!(told.iter().all(|(_, outcome)| outcome.is_err()), "{told:?}");
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_err()), "{outcomes:?}");
     assert!(owner.push().is_err());
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Push,
-    /// Of the n-th message.
+    /// Settles the n-th message.
     Settle(usize),
     Begin,
     Commit,

@@ -1,4 +1,4 @@
-//! The logs that are put to the test.
+//! The logs under test.
 
 use tempfile::TempDir;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Small enough that a test goes through many.
+/// Small, so that a test uses many segments.
 const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
 
-/// The log in memory, whose groups arrive late and are told in any order.
+/// The log in memory, whose batches arrive late and are answered in any order.
 #[derive(Default)]
 struct InMemory(Stream);
 
@@ -36,7 +36,7 @@ impl Subject for InMemory {
     }
 }
 
-/// The log on a simulated disk, and the data folder whose lock keeps a second owner from opening it.
+/// The log on a simulated disk, and the data folder whose lock excludes a second owner.
 struct OnDisk {
     disk: Simulated,
     place: TempDir,

@@ -1,4 +1,4 @@
-//! Waiting for a log, as its owner does, without a runtime.
+//! Blocking on a log without a runtime.
 
 use std::{
     pin::Pin,
@@ -19,7 +19,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Polls until it is ready, when it was woken.
+/// Blocks until a poll is ready; polls after each wake-up.
 pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     let waker = Arc::new(Unpark(thread::current())).into();
     let mut context = Context::from_waker(&waker);
@@ -31,22 +31,21 @@ pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     }
 }
 
-/// What an owner does that has nothing else to do.
+/// Blocking versions of a log's operations, for tests.
 pub(crate) trait BlockingLog: Log {
-    /// Commits the open group.
     fn committed(&mut self, sync: Sync) -> Result<(), LogError> {
         wait(|context| self.poll_takes_batch(context));
         let number = self.commit(sync);
         loop {
-            let (told, outcome) = wait(|context| self.poll_commit(context));
+            let (committed, outcome) = wait(|context| self.poll_commit(context));
             let promised = outcome? == Sync::Now || sync == Sync::Later;
-            if told == number && promised {
+            if committed == number && promised {
                 return Ok(());
             }
         }
     }
 
-    /// A record's bytes, wherever they come from.
+    /// The bytes of a record.
     fn fetched(&mut self, at: Position) -> Result<Bytes, LogError> {
         match self.read(at)? {
             Read::Here(bytes) => Ok(bytes),
@@ -54,12 +53,12 @@ pub(crate) trait BlockingLog: Log {
         }
     }
 
-    /// Part of the records from a position on.
+    /// A part of the records from a position on.
     fn part(&mut self, from: Position, below: Option<Position>, max: usize) -> Result<Scanned, LogError> {
         wait(|context| self.poll_scan(from, below, max, context))
     }
 
-    /// All records from a position on, with their places.
+    /// All records from a position on, with their positions.
     fn scanned(
         &mut self,
         from: Position,
@@ -74,7 +73,7 @@ pub(crate) trait BlockingLog: Log {
         Ok(all)
     }
 
-    /// Everything that owners before have left, told one by one.
+    /// Replays all records of earlier owners.
     fn replayed(&mut self, mut visit: impl FnMut(Position, &RecordHead<'_>)) -> Result<(), LogError> {
         while wait(|context| self.poll_replay(&mut visit, context))? == Replayed::Part {}
         Ok(())

@@ -1,27 +1,25 @@
-//! The open group: the records since the last commit, encoded where they will lie.
+//! The open batch: the records since the last commit, encoded at their final offsets.
 
 use super::frame::{ALIGNMENT, HEAD_BYTES};
 use crate::log::Record;
 
-/// A frame that is being filled.
 #[derive(Debug)]
 pub(super) struct OpenFrame {
-    /// The epoch of its segment.
     pub(super) epoch: u64,
-    /// Where in the segment it begins.
+    /// Offset in the segment.
     pub(super) offset: u64,
-    /// Room for its head, then its records.
+    /// Room for the head, then the records.
     pub(super) bytes: Vec<u8>,
-    /// Whether the segment is new.
+    /// Whether the frame is the first of a new segment.
     pub(super) rotated: bool,
 }
 
-/// The frames of one group: one, or more when the group goes over the end of a segment.
+/// The frames of the open batch: one, or more if the batch crosses the end of a segment.
 #[derive(Debug)]
 pub(super) struct OpenBatch {
     closed: Vec<OpenFrame>,
     current: OpenFrame,
-    /// A buffer to use again.
+    /// A buffer for reuse.
     spare: Vec<u8>,
 }
 
@@ -43,7 +41,7 @@ impl OpenFrame {
 }
 
 impl OpenBatch {
-    /// An empty group at the end of a segment.
+    /// An empty batch at the end of a segment.
     pub(super) fn new(epoch: u64, offset: u64) -> Self {
         Self {
             closed: Vec::new(),
@@ -52,17 +50,17 @@ impl OpenBatch {
         }
     }
 
-    /// The epoch of the segment where the group ends.
+    /// The epoch of the segment where the batch ends.
     pub(super) fn epoch(&self) -> u64 {
         self.current.epoch
     }
 
-    /// The epoch of the segment where the group begins: what was written last lies there.
+    /// The epoch of the segment where the batch starts, which also has the bytes written before.
     pub(super) fn first_epoch(&self) -> u64 {
         self.closed.first().unwrap_or(&self.current).epoch
     }
 
-    /// Where in its segment the group ends.
+    /// The offset in its segment at which the batch ends.
     pub(super) fn end(&self) -> u64 {
         self.current.offset + self.current.bytes.len() as u64
     }
@@ -76,35 +74,35 @@ impl OpenBatch {
             - HEAD_BYTES
     }
 
-    /// Whether it goes over the end of a segment.
+    /// Whether the batch crosses the end of a segment.
     pub(super) fn has_rotated(&self) -> bool {
         !self.closed.is_empty()
     }
 
-    /// Frames that the group will be.
+    /// The number of frames of the batch.
     pub(super) fn frames(&self) -> u64 {
         self.closed.iter().chain([&self.current]).filter(|frame| !frame.is_empty()).count() as u64
     }
 
-    /// Whether a record of this length still fits the current segment.
+    /// Whether a record of this length fits the current segment.
     pub(super) fn has_room(&self, length: usize, segment_bytes: u64) -> bool {
         (self.end() + length as u64).next_multiple_of(ALIGNMENT) <= segment_bytes
     }
 
-    /// Appends a record; returns its segment's epoch and where in the segment it lies.
+    /// Appends a record. Returns the epoch of its segment and its offset.
     pub(super) fn append(&mut self, record: &Record<'_>) -> (u64, u64) {
         let offset = self.end();
         record.encode(&mut self.current.bytes);
         (self.current.epoch, offset)
     }
 
-    /// Goes on in a new segment.
+    /// Continues in a new segment.
     pub(super) fn rotate(&mut self, epoch: u64) {
         let next = OpenFrame::new(epoch, super::segment::HEAD_BYTES, Vec::new(), true);
         self.closed.push(std::mem::replace(&mut self.current, next));
     }
 
-    /// The frames to write, in order. [`Self::begin`] follows.
+    /// Takes the frames for writing, in order. The caller calls [`Self::begin`] next.
     pub(super) fn take(&mut self) -> Vec<OpenFrame> {
         let next = OpenFrame::new(self.current.epoch, 0, std::mem::take(&mut self.spare), false);
         let mut frames = std::mem::take(&mut self.closed);
@@ -112,12 +110,12 @@ impl OpenBatch {
         frames
     }
 
-    /// The next group begins here.
+    /// Starts the next batch at an offset.
     pub(super) fn begin(&mut self, offset: u64) {
         self.current.offset = offset;
     }
 
-    /// A frame was written: its buffer serves again.
+    /// Reuses the buffer of a written frame.
     pub(super) fn reuse(&mut self, frame: OpenFrame) {
         self.spare = frame.bytes;
     }

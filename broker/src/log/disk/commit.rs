@@ -1,8 +1,8 @@
-//! Committing groups: what is to be written where, what is written, and what is on disk.
+//! Commit of batches: which bytes to write where, which are written, and which are on disk.
 //!
-//! One group is written at a time, and one sync is under way at a time; but the next group is written while the last one is
-//! synced, so that whoever needs no sync waits for none. On a slow disk both are done by helpers. A sync covers all that was
-//! written when it began.
+//! One batch is written at a time, and one sync is under way at a time. But the next batch is written while the
+//! previous one is synced, so that commits without a sync wait for none. On a slow disk, helper threads write and sync.
+//! A sync covers all bytes written before it started.
 
 use std::{
     collections::VecDeque,
@@ -23,47 +23,47 @@ use super::{
 };
 use crate::log::{BatchNumber, Log, LogError, Sync};
 
-/// The group that is being written.
+/// The batch that is being written.
 pub(super) struct Writing<F> {
     number: BatchNumber,
-    /// Readable from here until they can be read from the disk.
+    /// Kept for reads until the disk has them.
     frames: Vec<Arc<OpenFrame>>,
-    /// The segments in which it begins and ends.
+    /// The first and the last segment of the batch.
     first_epoch: u64,
     last: Arc<SegmentFile<F>>,
-    /// Frames before this are on disk when it is written, because it went on in a new segment.
+    /// Frames with lower numbers are on disk when this batch is written, because it continued in a new segment.
     synced: u64,
-    /// The number after its last frame.
+    /// The number after the batch's last frame.
     next_frame: u64,
-    /// Whether it is to be synced as well.
+    /// Whether the batch must be synced as well.
     durable: bool,
 }
 
-/// How far the log is written and synced.
+/// The progress of writing and syncing.
 pub(super) struct Progress<F> {
     pub(super) writing: Option<Writing<F>>,
-    /// What was written last: all that may be unsynced is in it.
+    /// The segment that was written last. Only this one can have unsynced bytes.
     last: Arc<SegmentFile<F>>,
-    /// The epoch of its segment, and where in it what was written ends.
+    /// The epoch of that segment, and the end of its written part.
     pub(super) at: (u64, u64),
-    /// Frames before this are written.
+    /// Frames with lower numbers are written.
     pub(super) written: u64,
-    /// Frames before this are on disk.
+    /// Frames with lower numbers are on disk.
     pub(super) synced: u64,
-    /// Frames before this are on disk, or a commit that was begun will bring them there.
+    /// Frames with lower numbers are on disk, or a commit under way will sync them.
     promised: u64,
-    /// Groups that are written and are to be synced.
+    /// Written batches that still need a sync.
     unsynced: VecDeque<BatchNumber>,
-    /// The sync under way: which of them it covers, and frames before which number.
+    /// The sync under way: the newest batch that it covers, and the number after its last frame.
     pub(super) syncing: Option<(BatchNumber, u64)>,
-    /// The newest group that is on disk.
+    /// The newest batch on disk.
     pub(super) durable_batch: BatchNumber,
-    /// How groups went, until the owner asks.
+    /// Outcomes of batches that the owner has not polled yet.
     news: VecDeque<(BatchNumber, Result<Sync, LogError>)>,
 }
 
 impl<F> Progress<F> {
-    /// Everything before this frame is on disk.
+    /// Progress after a start: all frames before this one are on disk.
     pub(super) fn at(next_frame: u64, active: &Segment<F>) -> Self {
         Self {
             writing: None,
@@ -79,31 +79,31 @@ impl<F> Progress<F> {
         }
     }
 
-    /// Whether frames before this number will all be on disk without another commit.
+    /// Whether all frames before this number are on disk, or will be without another commit.
     pub(super) fn covers(&self, frame: u64) -> bool {
         self.promised.max(self.synced) >= frame
     }
 
-    /// A record's bytes in the group that is being written.
+    /// A record's bytes in the batch that is being written.
     pub(super) fn read(&self, epoch: u64, offset: u64, length: usize) -> Option<&[u8]> {
         self.writing.as_ref()?.frames.iter().find_map(|frame| frame.read(epoch, offset, length))
     }
 
-    /// Whether nothing is being written or synced.
+    /// Whether nothing is being written or synced, and everything is on disk.
     pub(super) fn is_over(&self) -> bool {
         self.writing.is_none() && self.syncing.is_none() && self.synced >= self.written
     }
 
-    /// Where the group begins that is being written.
+    /// The first segment of the batch that is being written.
     pub(super) fn first_epoch(&self) -> Option<u64> {
         self.writing.as_ref().map(|writing| writing.first_epoch)
     }
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Begins to commit the open group.
+    /// Starts to commit the open batch.
     pub(super) fn begin_commit(&mut self, sync: Sync) -> BatchNumber {
-        assert!(self.takes_batch(), "one group at a time is written, when its segments are there");
+        assert!(self.takes_batch(), "one batch is written at a time, when its segments are ready");
         self.newest_batch = self.newest_batch.next();
         let number = self.newest_batch;
         let planned = if self.poisoned { Err(LogError::Poisoned) } else { self.plan(number, sync) };
@@ -118,7 +118,7 @@ impl<S: Storage> DiskLog<S> {
         number
     }
 
-    /// The open group becomes frames in their places.
+    /// Turns the open batch into frames with their places.
     fn plan(&mut self, number: BatchNumber, sync: Sync) -> Result<WriteJob<S::File>, LogError> {
         let (mut steps, mut frames) = (Vec::new(), Vec::new());
         let log = self.log_id;
@@ -131,9 +131,9 @@ impl<S: Storage> DiskLog<S> {
                 steps.push(WriteStep::Finish(last, OnDisk { next_frame: self.next_frame, at: (epoch, end) }));
                 synced = self.next_frame;
                 let mark = self.storage.random();
-                let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
+                let segment = self.segments.get_mut(&frame.epoch).expect("the segment of a frame is in use");
                 let mark = mark.map_err(|source| LogError::Io {
-                    action: "begin",
+                    action: "start",
                     file: self.storage.path().join(&segment.file.name),
                     source,
                 })?;
@@ -166,17 +166,17 @@ impl<S: Storage> DiskLog<S> {
         Ok(WriteJob { number, steps })
     }
 
-    /// A group was written, or could not be.
+    /// Handles the outcome of writing a batch.
     fn written(&mut self, (number, outcome): WriteReport) {
         let Some(batch) = self.progress.writing.take_if(|batch| batch.number == number) else { return };
         if let Err(error) = outcome {
             return self.fail(number, error);
         }
         for frame in batch.frames {
-            let segment = self.segments.get_mut(&frame.epoch).expect("a segment with a frame is in use");
+            let segment = self.segments.get_mut(&frame.epoch).expect("the segment of a frame is in use");
             segment.end = frame.offset + frame.bytes.len() as u64;
             self.progress.at = (frame.epoch, segment.end);
-            // Whoever wrote it has let go of it.
+            // The writer has dropped its reference.
             if let Some(frame) = Arc::into_inner(frame) {
                 self.batch.reuse(frame);
             }
@@ -197,7 +197,7 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// Syncs what was written, if somebody waits for it.
+    /// Starts a sync of the written bytes, if a batch needs one.
     fn begin_sync(&mut self) {
         let Some(newest) = self.progress.unsynced.back().copied() else { return };
         if self.poisoned || self.progress.syncing.is_some() {
@@ -218,7 +218,7 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// A sync is over, or a segment is given back.
+    /// Handles the end of a sync, or of freeing a segment.
     fn sync_reported(&mut self, report: SyncReport) {
         match report {
             SyncReport::Synced(Ok(took)) => self.synced(Some(took)),
@@ -231,7 +231,7 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// What was written when the sync began is on disk.
+    /// Handles a successful sync: all bytes written before its start are on disk.
     fn synced(&mut self, took: Option<Duration>) {
         let Some((newest, frame)) = self.progress.syncing.take() else { return };
         took.into_iter().for_each(|took| self.pace.observe(took));
@@ -243,14 +243,14 @@ impl<S: Storage> DiskLog<S> {
         self.begin_sync();
     }
 
-    /// A group failed. Nothing is written any more.
+    /// Fails a batch. Nothing is written after this.
     fn fail(&mut self, number: BatchNumber, error: LogError) {
         self.progress.unsynced.retain(|other| *other != number);
         self.progress.news.push_back((number, Err(LogError::Poisoned)));
         self.poison_by(error);
     }
 
-    /// The log is of no more use because of this: whoever is told first is told why.
+    /// Makes the log unusable, with this error as the reason for the first caller.
     pub(super) fn poison_by(&mut self, error: LogError) {
         if !self.poisoned {
             self.failure = Some(error);
@@ -258,7 +258,7 @@ impl<S: Storage> DiskLog<S> {
         self.poison();
     }
 
-    /// The log is of no more use, and neither is what is not on disk yet.
+    /// Makes the log unusable, and fails all batches that are not on disk yet.
     pub(super) fn poison(&mut self) {
         self.poisoned = true;
         self.progress.syncing = None;
@@ -267,7 +267,7 @@ impl<S: Storage> DiskLog<S> {
         self.progress.news.extend(others.into_iter().map(|other| (other, Err(LogError::Poisoned))));
     }
 
-    /// What the helpers have done, and then what the owner is to be told.
+    /// Collects the helpers' reports, and returns the next outcome for the owner.
     pub(super) fn poll_news(
         &mut self,
         context: &mut Context<'_>,
@@ -284,7 +284,7 @@ impl<S: Storage> DiskLog<S> {
         Poll::Ready((number, outcome.map_err(|_| self.failure())))
     }
 
-    /// What the helper has synced or given back.
+    /// Collects reports of syncs and of freed segments.
     pub(super) fn poll_sync_reports(&mut self, context: &mut Context<'_>) {
         while self.progress.syncing.is_some() || self.freeing.is_some() {
             match self.syncer.poll_report(context) {

@@ -1,4 +1,4 @@
-//! The records of a frame, and which messages of them are gone.
+//! The records of a frame, and the messages among them whose content is damaged.
 
 use super::frame;
 use crate::log::{
@@ -6,16 +6,15 @@ use crate::log::{
     record::{self, RecordError},
 };
 
-/// A record of a frame.
 pub(super) enum Content<'a> {
-    /// It is what was written.
+    /// An intact record.
     Whole(Record<'a>),
-    /// The message is not, or cannot be read; its head is known.
+    /// A message with a damaged or unreadable content, and its intact head.
     Unread(RecordHead<'a>),
 }
 
-/// Goes through records as they lie in a frame of which all heads are what was written, from the place `first` on.
-pub(super) fn by_itself(
+/// Visits the records of a frame whose heads are all intact. `first` is the offset of the first record.
+pub(super) fn each_record(
     records: &[u8],
     first: u64,
     mut visit: impl FnMut(u64, usize, Content<'_>),
@@ -37,9 +36,9 @@ pub(super) fn by_itself(
     Ok(())
 }
 
-/// Goes through the records of a frame whose heads an index tells, whatever stands in their place: the frame's bytes, which begin
-/// at `offset`. Of records without a content the head is all of it.
-pub(super) fn by_index(
+/// Visits the records of a frame with the heads from an index, even if the frame itself is damaged. `frame` is the
+/// frame's bytes, which start at `offset`. A record without content is taken from its head.
+pub(super) fn each_indexed_record(
     heads: &[u8],
     frame: &[u8],
     offset: u64,
@@ -50,10 +49,10 @@ pub(super) fn by_index(
         let failed = |error| (offset + at as u64, error);
         let (head, extent) = RecordHead::decode_first(rest).map_err(failed)?;
         let bytes = frame.get(at..at + extent.record).ok_or(failed(RecordError::Truncated))?;
-        let is_told = bytes.starts_with(&rest[..extent.head]) && record::is_whole(bytes);
+        let is_intact = bytes.starts_with(&rest[..extent.head]) && record::is_whole(bytes);
         let content = match Record::decode(bytes) {
             _ if extent.head == extent.record => Content::Whole(head.record),
-            Ok(record) if is_told => Content::Whole(record),
+            Ok(record) if is_intact => Content::Whole(record),
             _ => Content::Unread(head),
         };
         visit(offset + at as u64, extent.record, content);
@@ -67,7 +66,8 @@ mod tests {
     use super::*;
     use crate::log::{Target, Targets};
 
-    /// A frame with a message between two other records, and where in it the message's content begins and ends, and the records end.
+    /// A frame with a message between two other records; where the message's content starts and ends, and where the
+    /// records end.
     fn sealed() -> (Vec<u8>, [usize; 3]) {
         let mut targets = Vec::new();
         Target { channel: 1, sequence: 5, expires_ms: None }.encode(&mut targets);
@@ -93,18 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_told_without_a_content_that_is_another_and_never_if_anything_else_is() {
+    fn a_frame_with_a_damaged_content_is_parsed_and_with_any_other_damage_it_is_not() {
         let (frame, [content_begins, ends, records_end]) = sealed();
         assert!(frame::parse(&frame, 7).is_some());
         for bit in 0..frame.len() * 8 {
             let mut changed = frame.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let told = frame::parse_but_contents(&changed, 7);
+            let parsed = frame::parse_but_contents(&changed, 7);
             let byte = bit / 8;
             if (content_begins..ends).contains(&byte) {
-                let (head, records) = told.unwrap_or_else(|| panic!("byte {byte}"));
+                let (head, records) = parsed.unwrap_or_else(|| panic!("byte {byte}"));
                 let mut seen = Vec::new();
-                by_itself(records, 0, |_, _, content| {
+                each_record(records, 0, |_, _, content| {
                     let unread = matches!(content, Content::Unread(head) if head.content_bytes == ends - content_begins);
                     seen.push(unread);
                 })
@@ -112,8 +112,8 @@ mod tests {
                 assert_eq!(head.number, 3);
                 assert_eq!(seen, [false, true, false], "byte {byte}");
             } else if !(content_begins - 4..content_begins).contains(&byte) && byte < records_end {
-                // How long the headers are counts as content: nobody believes it of a message that is another.
-                assert_eq!(told, None, "byte {byte}");
+                // The length of the headers counts as content, but a record with another length is not accepted.
+                assert_eq!(parsed, None, "byte {byte}");
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What is wrong with a log's files: what a start refuses and who looks is told. Pure.
+//! Damage of a log's files, for a start, which refuses it, and for an inspection, which reports it. Pure.
 //!
-//! Architecture Invariant: one function decides for both, so that a start never knows less than who looks; and it decides
-//! before a start writes anything.
+//! Architecture Invariant: the same function decides for both, so a start never misses damage that an inspection
+//! reports. It decides before a start writes anything.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -12,98 +12,93 @@ use super::{
 };
 use crate::{data_folder::Misplaced, log::record::RecordError};
 
-/// In the place of a file's name: the folder that it is missing from.
+/// In the place of a file name: the file is missing from the folder, and its name is unknown.
 pub const FOLDER: &str = "";
 
-/// Damage, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The file; [`FOLDER`] where one is missing, and nothing tells its name.
+    /// The file; [`FOLDER`] if a file is missing and its name is unknown.
     pub file: String,
-    /// The first byte that cannot be used.
+    /// The first unusable byte.
     pub from: u64,
-    /// The byte after the last.
+    /// The byte after the last one.
     pub to: u64,
-    /// The numbers of the frames that are lost, where they are known.
+    /// The numbers of the lost frames, if they are known.
     pub frames: Option<Range<u64>>,
-    /// What it is.
     pub what: DamageKind,
 }
 
-/// What is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DamageKind {
-    /// Frames that were on disk are not there.
-    #[error("frames that were on disk cannot be read any more")]
+    /// Frames that were on disk are gone.
+    #[error("frames that were on disk are no longer readable")]
     Frames,
-    /// They may lie in a file that is not there.
+    /// The same; they may have been in a missing file.
     #[error("frames that were on disk are missing; the file of a later segment is missing as well")]
     FramesOrFile,
-    /// The oldest segments are not there, or none is.
+    /// The oldest segments are missing, or all of them.
     #[error("frames that were on disk are missing, and so is the file of the segment that they were in")]
     File,
-    /// A file in which they may have been.
-    #[error("the file holds no segment any more; frames that are missing may have been in it")]
+    /// A file that may have contained missing frames.
+    #[error("the file no longer contains a segment; missing frames may have been in it")]
     Empty,
-    /// A segment's head.
-    #[error("the head of a segment cannot be read{}", if *.kept { "; its frames can" } else { ", and so nothing in it" })]
+    #[error("the head of a segment is unreadable{}", if *.kept { "; its frames are readable" } else { ", and so is everything in it" })]
     Head {
-        /// Whether its frames were found all the same.
+        /// Whether its frames were found nevertheless.
         kept: bool,
     },
-    /// A file has another length than it was made with.
-    #[error("the file has {has} bytes and was made with {made}")]
+    /// The file has another length than at its creation.
+    #[error("the file has {has} bytes, but was created with {made}")]
     Length {
-        /// Its bytes.
+        /// The current length.
         has: u64,
-        /// Those that its head tells of.
+        /// The length in its head.
         made: u64,
     },
-    /// A segment of another log.
-    #[error("the file is a segment of another log: it was exchanged for the one that belongs here")]
+    #[error("the file is a segment of another log and replaced the one that belongs here")]
     Foreign,
-    /// What tells what is on disk belongs to another log.
+    /// The file `synced` belongs to another log.
     #[error("the file belongs to another log than the segments beside it")]
     ForeignSyncedFile,
-    /// Two files are the same segment.
-    #[error("the file is the same segment as {0}, which is the one that is used")]
+    #[error("the file is the same segment as {0}, which is used")]
     Duplicate(String),
-    /// Two brokers wrote the log at once.
-    #[error("two brokers wrote this log at the same time: what one of them wrote there is not part of it")]
+    #[error(
+        "two brokers wrote this log at the same time: the records that one of them wrote here are not part of the log"
+    )]
     TwoWriters,
-    /// The file that tells what is on disk.
-    #[error("the file that tells what was on disk {}", if *.missing { "is missing" } else { "cannot be read" })]
+    /// The file `synced` is missing or unreadable.
+    #[error("the file that records which frames are on disk is {}", if *.missing { "missing" } else { "unreadable" })]
     SyncedFile {
-        /// Whether it is not there at all.
+        /// Whether it is missing.
         missing: bool,
     },
-    /// Something that no broker wrote stands in the place of a file.
+    /// Something that no broker wrote is in the place of a file.
     #[error(transparent)]
     Misplaced(Misplaced),
-    /// The disk gives an error.
-    #[error("the disk cannot read this")]
+    /// The disk reports an error.
+    #[error("the disk cannot read it")]
     Unreadable,
-    /// One message, and nothing else.
-    #[error("a message {}", if *.by_disk { "cannot be read by the disk" } else { "is not what was written" })]
+    /// The content of one message, and nothing else.
+    #[error("the content of a message {}", if *.by_disk { "cannot be read by the disk" } else { "has changed" })]
     Content {
-        /// Whether the disk gives an error, and not other bytes.
+        /// Whether the disk reports an error, instead of other bytes.
         by_disk: bool,
     },
-    /// A frame without a message that is gone.
-    #[error("a group commit is not what was written; the segment's index tells what it was")]
+    /// A damaged frame that the index can replace, because it has no damaged message.
+    #[error("a group commit has changed; the segment's index has its records")]
     Indexed,
-    /// A whole frame with something that is no record of this version.
+    /// An intact frame has a record that this version cannot decode.
     #[error("{0}")]
     Record(RecordError),
 }
 
 impl DamageKind {
-    /// Whether a start goes on without anything being lost: it makes the file anew, and tells of it.
-    pub fn is_mended_by_a_start(&self) -> bool {
+    /// Whether a start repairs the damage without any loss: it recreates the file and warns.
+    pub fn is_repaired_by_start(&self) -> bool {
         matches!(self, Self::SyncedFile { .. })
     }
 
-    /// Whether records are lost by it: messages, and what was said of others.
+    /// Whether the damage loses records: messages, or later changes of other messages.
     pub fn loses_records(&self) -> bool {
         match self {
             Self::Frames
@@ -127,41 +122,40 @@ impl DamageKind {
     }
 }
 
-/// Where the log was torn by a power cut.
+/// The tail of a log that a power cut tore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
-    /// The file.
     pub file: String,
-    /// Where the last good frame ends.
+    /// Where the last valid frame ends.
     pub offset: u64,
-    /// Bytes behind it that frames were written to.
+    /// Bytes of frames after that.
     pub bytes: u64,
-    /// Whole frames among them, which count for nothing.
+    /// Whole frames among them, which are void.
     pub void_frames: u64,
 }
 
 impl Damage {
-    /// All of a file.
+    /// Damage of a whole file.
     pub(super) fn whole(file: &str, bytes: u64, what: DamageKind) -> Self {
         Self { file: file.to_owned(), from: 0, to: bytes, frames: None, what }
     }
 
-    /// Whether another damage lies in this one.
+    /// Whether this range includes another one.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.file == other.file && self.from <= other.from && other.to <= self.to
     }
 
-    /// Whether they have bytes in common.
+    /// Whether the ranges overlap.
     pub(super) fn meets(&self, other: &Self) -> bool {
         self.file == other.file && self.from < other.to && other.from < self.to
     }
 }
 
-/// The numbers of the frames that must be there: as the segments and the file `synced` tell.
+/// The numbers of the frames that must exist, according to the segments and the file `synced`.
 pub(super) fn known<F>(survey: &Survey<F>) -> Range<u64> {
     let oldest = survey.segments.values().next().map(|(head, _)| head.first_frame);
     let (first, next) = survey.sync_point.frames();
-    // What lies before was given back; a segment that a crash left there is part of the log all the same.
+    // Earlier segments were freed. If a crash left one of them, it is still part of the log.
     let first = match (oldest, first) {
         (Some(oldest), Some(first)) => oldest.min(first),
         (oldest, first) => oldest.or(first).unwrap_or(1),
@@ -170,7 +164,7 @@ pub(super) fn known<F>(survey: &Survey<F>) -> Range<u64> {
     first..synced.max(next.unwrap_or(0)).max(first)
 }
 
-/// All that is wrong with a log whose segments were found, in no order.
+/// All damage of a log whose segments were found, unordered.
 pub(super) fn of<F>(survey: &Survey<F>) -> Vec<Damage> {
     let mut damage = lost(survey);
     damage.extend(survey.wrong.iter().cloned());
@@ -188,7 +182,7 @@ pub(super) fn of<F>(survey: &Survey<F>) -> Vec<Damage> {
     damage
 }
 
-/// Frames that were written after the log's last owner had ended in order.
+/// Frames that were written after the log's last owner had closed it.
 fn after_the_end<F>(survey: &Survey<F>) -> Option<Damage> {
     let closed_at = survey.sync_point.closed_at()?;
     let beyond: Vec<_> = survey.frames.range(closed_at..).collect();
@@ -199,7 +193,7 @@ fn after_the_end<F>(survey: &Survey<F>) -> Option<Damage> {
     Some(Damage { file: file.name.clone(), from: begins.offset, to, frames, what: DamageKind::TwoWriters })
 }
 
-/// Ranges in which frames are missing that were known to be on disk.
+/// Ranges of missing frames that were known to be on disk.
 fn lost<F>(survey: &Survey<F>) -> Vec<Damage> {
     let known = known(survey);
     let mut lost = Vec::new();
@@ -253,7 +247,8 @@ mod tests {
         synced::SyncPoint,
     };
 
-    /// A log of one segment that begins with frame 5, and these frames: number, how many, and what each knows to be on disk.
+    /// A log with one segment that starts with frame 5. Each run is given by its first number, its length and its known
+    /// synced number.
     fn survey(frames: &[(u64, u64, u64)], mark: SyncPointState) -> Survey<()> {
         let head = Head { epoch: 3, first_frame: 5, mark: 1, bytes: 65536, log: 1 };
         let found = |(number, frames, synced): &(u64, u64, u64)| {
@@ -297,50 +292,54 @@ mod tests {
         })
     }
 
-    fn told(frames: &[(u64, u64, u64)], mark: SyncPointState) -> Vec<(DamageKind, Option<Range<u64>>)> {
+    fn damage_of(frames: &[(u64, u64, u64)], mark: SyncPointState) -> Vec<(DamageKind, Option<Range<u64>>)> {
         of(&survey(frames, mark)).into_iter().map(|damage| (damage.what, damage.frames)).collect()
     }
 
     #[test]
-    fn a_gap_that_a_later_frame_knows_to_be_on_disk_is_damage_also_between_runs() {
+    fn a_gap_before_a_frame_that_knows_it_to_be_on_disk_is_damage_also_between_runs() {
         let mark = mark(5, 5, false);
-        assert_eq!(told(&[(5, 1, 5), (6, 1, 6), (8, 1, 8)], mark), [(DamageKind::Frames, Some(7..8))]);
-        assert_eq!(told(&[(6, 1, 6)], mark), [(DamageKind::Frames, Some(5..6))]);
-        assert_eq!(told(&[(5, 3, 8), (9, 4, 12)], mark), [(DamageKind::Frames, Some(8..9))]);
-        assert_eq!(told(&[(5, 1, 5), (6, 1, 6), (8, 1, 7)], mark), []);
+        assert_eq!(damage_of(&[(5, 1, 5), (6, 1, 6), (8, 1, 8)], mark), [(DamageKind::Frames, Some(7..8))]);
+        assert_eq!(damage_of(&[(6, 1, 6)], mark), [(DamageKind::Frames, Some(5..6))]);
+        assert_eq!(damage_of(&[(5, 3, 8), (9, 4, 12)], mark), [(DamageKind::Frames, Some(8..9))]);
+        assert_eq!(damage_of(&[(5, 1, 5), (6, 1, 6), (8, 1, 7)], mark), []);
     }
 
     #[test]
-    fn an_end_before_what_is_known_to_be_on_disk_is_damage() {
+    fn an_end_before_the_last_frame_known_to_be_on_disk_is_damage() {
         let frames = [(5, 1, 5), (6, 1, 6)];
-        assert_eq!(told(&frames, mark(5, 7, false)), []);
-        assert_eq!(told(&frames, mark(5, 9, false)), [(DamageKind::Frames, Some(7..9))]);
+        assert_eq!(damage_of(&frames, mark(5, 7, false)), []);
+        assert_eq!(damage_of(&frames, mark(5, 9, false)), [(DamageKind::Frames, Some(7..9))]);
     }
 
     #[test]
-    fn a_beginning_after_what_was_given_back_is_damage() {
+    fn a_start_after_the_first_frame_that_was_not_freed_is_damage() {
         let frames = [(5, 1, 5), (6, 1, 6)];
-        assert_eq!(told(&frames, mark(2, 7, false)), [(DamageKind::File, Some(2..5))]);
-        assert_eq!(told(&frames, mark(6, 7, false)), [], "a crash left what was about to be given back");
+        assert_eq!(damage_of(&frames, mark(2, 7, false)), [(DamageKind::File, Some(2..5))]);
+        assert_eq!(
+            damage_of(&frames, mark(6, 7, false)),
+            [],
+            "a crash left a segment that was about to be freed"
+        );
     }
 
     #[test]
-    fn frames_behind_an_end_in_order_are_of_a_second_writer() {
+    fn frames_after_a_clean_close_come_from_a_second_writer() {
         let frames = [(5, 1, 5), (6, 1, 6), (7, 1, 7)];
-        assert_eq!(told(&frames, mark(5, 8, true)), []);
-        assert_eq!(told(&frames, mark(5, 7, true)), [(DamageKind::TwoWriters, Some(7..8))]);
-        assert_eq!(told(&frames, mark(5, 7, false)), [], "the next start writes it once more");
+        assert_eq!(damage_of(&frames, mark(5, 8, true)), []);
+        assert_eq!(damage_of(&frames, mark(5, 7, true)), [(DamageKind::TwoWriters, Some(7..8))]);
+        assert_eq!(damage_of(&frames, mark(5, 7, false)), [], "the next start writes it again");
     }
 
     #[test]
-    fn a_mark_that_is_not_there_is_told_and_a_half_one_is_believed_of_what_was_on_disk() {
+    fn a_missing_file_synced_is_reported_and_half_of_one_still_proves_what_was_on_disk() {
         let frames = [(5, 1, 5), (6, 1, 6)];
         assert_eq!(
-            told(&frames, SyncPointState::Missing),
+            damage_of(&frames, SyncPointState::Missing),
             [(DamageKind::SyncedFile { missing: true }, None)]
         );
         let SyncPointState::Whole(whole) = mark(2, 9, true) else { return };
-        let half = told(&frames, SyncPointState::Half(whole));
+        let half = damage_of(&frames, SyncPointState::Half(whole));
         assert_eq!(
             half,
             [(DamageKind::Frames, Some(7..9)), (DamageKind::SyncedFile { missing: false }, None)]

@@ -1,4 +1,4 @@
-//! Why a log on disk does not open.
+//! Errors of opening a log on disk.
 
 use std::{
     io,
@@ -9,74 +9,43 @@ use std::{
 use super::damage::{Damage, DamageKind};
 use crate::log::LogError;
 
-/// Why a log cannot be opened. What it holds is as it was.
+/// Why a log cannot be opened. Its files are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file system refuses something.
     #[error("failed to open the log: cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The system gives no thread.
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "failed to open the log in {}: the system gives no thread: {source}. Raise the limit of processes (pids) or of memory",
+        "failed to open the log in {}: the system cannot start a thread: {source}; raise the limit of processes (pids) or of memory",
         folder.display()
     )]
-    Thread {
-        /// The log's folder.
-        folder: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// There is no room for the segments that a log needs to begin with.
+    Thread { folder: PathBuf, source: io::Error },
+    /// The volume has too little room for the first segments of a log.
     #[error(
-        "failed to open the log in {}: the volume is full, and a log needs room for four segments of {segment_bytes} bytes: \
-         make room, enlarge the volume, or start with a smaller --segment-size ({source})",
+        "failed to open the log in {}: the volume is full, and a log needs at least four segments of {segment_bytes} bytes; \
+         free space, enlarge the volume, or use a smaller --segment-size ({source})",
         folder.display()
     )]
-    Full {
-        /// The log's folder.
-        folder: PathBuf,
-        /// Bytes of a segment.
-        segment_bytes: u64,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// There is no room for a log beside those of another number of cores.
+    Full { folder: PathBuf, segment_bytes: u64, source: io::Error },
+    /// The volume has too little room for new logs beside the logs of another number of worker threads.
     #[error(
-        "failed to begin the log in {}: the volume has no room for a log for each core beside the logs that are there, which \
-         take segments of {segment_bytes} bytes: start with the number of cores of before (--cores), or enlarge the volume \
-         ({source})",
+        "failed to create the log in {}: no room for one more log per worker thread, with segments of {segment_bytes} bytes; \
+         keep the previous number of threads (--cores), or enlarge the volume ({source})",
         folder.display()
     )]
-    NoRoomBeside {
-        /// The log's folder.
-        folder: PathBuf,
-        /// Bytes of a segment.
-        segment_bytes: u64,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Another version wrote the log.
+    NoRoomBeside { folder: PathBuf, segment_bytes: u64, source: io::Error },
     #[error(
-        "{} has version {version} of the log's format, and this version reads version {known}: start the broker that wrote it{}",
+        "{} has version {version} of the log's format, and this version reads version {known}; start the broker that wrote it{}",
         file.display(),
         if version > known { ", or a later one" } else { "" }
     )]
     Version {
-        /// The file.
         file: PathBuf,
-        /// Its version.
+        /// The version of the file.
         version: u32,
-        /// The one that this version reads.
+        /// The version that this broker reads.
         known: u32,
     },
-    /// Records that were on disk are not there any more.
+    /// Records that were on disk are gone.
     #[error(
         "{} is damaged at offset {offset}: {}. Nothing was changed. {}",
         file.display(),
@@ -84,18 +53,16 @@ pub enum OpenError {
         advice(file.parent().unwrap_or(file))
     )]
     Damaged {
-        /// The file in which the damage begins.
+        /// The file in which the damage starts.
         file: PathBuf,
-        /// Where in the file.
         offset: u64,
-        /// The number of the first frame that is lost, if one is.
+        /// The number of the first lost frame, if one is lost.
         frame: Option<u64>,
-        /// What is wrong with it.
         what: DamageKind,
     },
-    /// A segment's file is not there any more.
+    /// The file of a segment is gone.
     #[error(
-        "the log in {} lacks the file of a segment: frames {} to {} were on disk in it. Nothing was changed. Put the file back; or \
+        "the log in {} lacks the file of a segment: frames {} to {} were on disk in it. Nothing was changed. Put the file back, or \
          {}",
         folder.display(),
         frames.start,
@@ -103,64 +70,51 @@ pub enum OpenError {
         advice(folder)
     )]
     FileMissing {
-        /// The log's folder.
         folder: PathBuf,
-        /// The numbers of the frames that are lost.
+        /// The numbers of the lost frames.
         frames: Range<u64>,
     },
-    /// Another broker has opened the log at the same time.
+    /// Another broker opened the log at the same time.
     #[error(
-        "another broker has opened the log in {} at the same moment: only one may run on a data folder, and the file 'lock' \
-         in it, which keeps them apart, must not be removed",
+        "another broker opened the log in {} at the same moment; only one may run on a data folder, and its file 'lock', which \
+         excludes the other, must not be removed",
         folder.display()
     )]
-    InUse {
-        /// The log's folder.
-        folder: PathBuf,
-    },
-    /// The head of a segment cannot be read.
+    InUse { folder: PathBuf },
+    /// The head of a segment is unreadable.
     #[error(
-        "{} is damaged at offset 0: its head cannot be read. Nothing was changed. {}",
+        "{} is damaged at offset 0: its head is unreadable. Nothing was changed. {}",
         file.display(),
         advice(file.parent().unwrap_or(file))
     )]
-    DamagedHead {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Two files are the same segment.
+    DamagedHead { file: PathBuf },
     #[error(
-        "{} and {} are the same segment of the log: move the one that is a copy out of the folder",
+        "{} and {} are the same segment of the log; move the copy out of the folder",
         file.display(), other.display()
     )]
-    Duplicate {
-        /// The one.
-        file: PathBuf,
-        /// The other.
-        other: PathBuf,
-    },
+    Duplicate { file: PathBuf, other: PathBuf },
 }
 
-/// What is wrong, with the frame where it begins.
+/// The damage, with its first frame.
 fn describe(what: &DamageKind, frame: Option<u64>) -> String {
     match (what, frame) {
-        (DamageKind::Frames, Some(frame)) => format!("frame {frame} was on disk and cannot be read any more"),
+        (DamageKind::Frames, Some(frame)) => format!("frame {frame} was on disk and is no longer readable"),
         (what, Some(frame)) => format!("{what} (from frame {frame} on)"),
         (what, None) => what.to_string(),
     }
 }
 
-/// What to do about a damaged log, whose folder lies in the data folder.
+/// Advice for a damaged log, which is in a data folder.
 fn advice(log: &Path) -> String {
     let folder = log.parent().unwrap_or(log).display();
     format!(
-        "restante-broker check {folder} tells all that is damaged and what can be saved; restore makes a new folder from a \
-         backup, and salvage one of everything that can be read"
+        "restante-broker check {folder} lists all damage and what can be saved; restore creates a new folder from a \
+         backup, and salvage from everything readable"
     )
 }
 
 impl OpenError {
-    /// Of damage that was found in a log's folder.
+    /// The error for damage in a log's folder.
     pub(super) fn of_damage(folder: &Path, damage: &Damage) -> Self {
         let Damage { file, from, frames, what, .. } = damage;
         if let (DamageKind::File, Some(frames)) = (what, frames) {
@@ -170,7 +124,7 @@ impl OpenError {
         Self::Damaged { file: folder.join(file), offset: *from, frame, what: what.clone() }
     }
 
-    /// Of what went wrong with the file that tells what is on disk.
+    /// The error of writing the file `synced`.
     pub(super) fn of_synced_file(folder: &Path, error: LogError) -> Self {
         match error {
             LogError::Io { action, file, source } => Self::Io { action, path: file, source },
@@ -178,12 +132,12 @@ impl OpenError {
         }
     }
 
-    /// Of a file of a log's folder, whatever was tried.
+    /// The error of an operation on a file of the log's folder.
     pub(super) fn io(folder: &Path, file: &str, source: io::Error) -> Self {
         Self::Io { action: "use", path: folder.join(file), source }
     }
 
-    /// Of the folder itself.
+    /// The error of an operation on the folder.
     pub(super) fn of_folder(action: &'static str, folder: &Path, source: io::Error) -> Self {
         Self::Io { action, path: folder.to_owned(), source }
     }

@@ -1,43 +1,32 @@
-//! Frames: what one group commit writes.
+//! Frames: the unit of a group commit. `docs/disk-format.md` has their bytes.
 //!
-//! A frame starts at a multiple of 8 bytes and is a head of 32 bytes and its records; all numbers are little-endian:
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 0–4 | length of the records, `u32` |
-//! | 4–8 | crc32c over bytes 0–4, bytes 8–32 and the records |
-//! | 8–16 | mark, `u64`: drawn at random for each use of a segment, and told by the segment's head |
-//! | 16–24 | number of the frame, `u64`: one more than that of the frame before, over all segments |
-//! | 24–32 | `synced`, `u64`: all frames with lower numbers were known to be on disk when this one was written |
-//!
-//! The mark keeps apart what belongs to this use of the segment from whatever an earlier use left in the same blocks. It is
-//! random, and not the segment's epoch, because those blocks hold the bodies of old messages, and recovery looks for frames
-//! in all of them: a sender who could guess the mark could send frames as a body, which a later start would obey.
+//! The mark separates the frames of this use of a segment from frames of earlier uses in the same blocks. It is random,
+//! not the segment's epoch, because those blocks hold the bodies of old messages and recovery searches all of them. A
+//! sender who could guess the mark could send frames as a body, and a later start would apply them.
 
 use crate::log::record;
 
-/// Frames start at multiples of this.
+/// Frames start at multiples of this number of bytes.
 pub(super) const ALIGNMENT: u64 = 8;
-/// Bytes of a frame before its records.
+/// Bytes of a frame's head.
 pub(super) const HEAD_BYTES: usize = 32;
-/// Where in a frame's head the mark is.
+/// The range of the mark in a frame's head.
 pub(super) const MARK: std::ops::Range<usize> = 8..16;
 
-/// What the head of a frame says.
+/// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     /// Bytes of the records.
     pub(super) length: u32,
     /// The mark of this use of the segment.
     pub(super) mark: u64,
-    /// The frame's number.
     pub(super) number: u64,
-    /// All frames with lower numbers are on disk.
+    /// All frames with lower numbers were known to be on disk.
     pub(super) synced: u64,
 }
 
 impl Head {
-    /// Bytes of the whole frame, with what fills it up to the next frame's start.
+    /// Bytes of the whole frame with its padding.
     pub(super) fn frame_bytes(&self) -> u64 {
         (HEAD_BYTES as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
     }
@@ -48,7 +37,8 @@ impl Head {
         Self { length, mark: u64_at(8), number: u64_at(16), synced: u64_at(24) }
     }
 
-    /// Whether a frame of this mark may say so: no log has so many frames, and every number has one that follows.
+    /// Whether a frame with this mark can have this head. The last number is invalid, because every number has a
+    /// successor.
     fn may_be(&self, mark: u64) -> bool {
         self.mark == mark && self.synced <= self.number && self.number != u64::MAX
     }
@@ -68,7 +58,7 @@ fn checksum(head: &[u8], records: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, records)
 }
 
-/// Seals a frame whose first [`HEAD_BYTES`] were left free before its records, and fills it up to the alignment.
+/// Seals a frame: fills in the head, for which [`HEAD_BYTES`] were left free, and pads the frame.
 pub(super) fn seal(frame: &mut Vec<u8>, mark: u64, number: u64, synced: u64) {
     let length = (frame.len() - HEAD_BYTES) as u32;
     let head = Head { length, mark, number, synced }.encode_unsealed();
@@ -78,13 +68,13 @@ pub(super) fn seal(frame: &mut Vec<u8>, mark: u64, number: u64, synced: u64) {
     frame.resize(frame.len().next_multiple_of(ALIGNMENT as usize), 0);
 }
 
-/// Bytes of the frame that begins here, if its head is whole; nobody has checked what it says.
+/// Bytes of the frame that starts here, from its unverified head.
 pub(super) fn frame_bytes(bytes: &[u8]) -> Option<u64> {
     let length = u32::from_le_bytes(*bytes.get(..HEAD_BYTES)?.first_chunk()?);
     Some((HEAD_BYTES as u64 + u64::from(length)).next_multiple_of(ALIGNMENT))
 }
 
-/// The whole frame of this mark at the start of some bytes, if there is one.
+/// Parses the whole frame with this mark at the start of these bytes.
 pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;
     let parsed = Head::decode(head);
@@ -96,7 +86,8 @@ pub(super) fn parse(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     (checksum(head, records) == crc).then_some((parsed, records))
 }
 
-/// The frame of this mark at the start of some bytes, if everything in it but contents of messages is what was written.
+/// Parses the frame with this mark at the start of these bytes, even if contents of its messages have changed.
+/// Everything else must be intact.
 pub(super) fn parse_but_contents(bytes: &[u8], mark: u64) -> Option<(Head, &[u8])> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;
     let parsed = Head::decode(head);
@@ -113,7 +104,7 @@ pub(super) fn parse_but_contents(bytes: &[u8], mark: u64) -> Option<(Head, &[u8]
     (crc == stored).then_some((parsed, records))
 }
 
-/// The checksum of a frame whose records come one piece after another.
+/// The checksum of a frame whose records arrive in pieces.
 #[derive(Clone, Copy)]
 pub(super) struct Sum {
     expected: u32,
@@ -124,7 +115,7 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// After a head of this mark.
+    /// Starts after a head, if it has this mark.
     pub(super) fn begin(head: &[u8; HEAD_BYTES], mark: u64) -> Option<Self> {
         let parsed = Head::decode(head);
         let expected = u32::from_le_bytes(std::array::from_fn(|index| head[4 + index]));
@@ -134,7 +125,7 @@ impl Sum {
         parsed.may_be(mark).then_some(Self { expected, so_far, left, padding, number })
     }
 
-    /// Takes of the records what belongs to the frame; how much that was.
+    /// Adds records, up to the end of the frame. Returns the number of bytes used.
     pub(super) fn take(&mut self, records: &[u8]) -> usize {
         let taken = records.len().min(self.left as usize);
         self.so_far = crc32c::crc32c_append(self.so_far, &records[..taken]);
@@ -142,28 +133,28 @@ impl Sum {
         taken
     }
 
-    /// Bytes of the records that have not come.
+    /// Bytes of records that have not arrived yet.
     pub(super) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Whether the frame is as it was written, once all of its records have come.
+    /// Whether the frame is intact, once all of its records have arrived.
     pub(super) fn matches(&self) -> bool {
         self.expected == self.so_far
     }
 
-    /// The frame's number.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Bytes behind the records that fill the frame up.
+    /// Padding bytes after the records.
     pub(super) fn padding(&self) -> u64 {
         self.padding
     }
 }
 
-/// Makes the checksum match what looks like a frame, and says how long that is: for fuzzing, which would never guess one.
+/// Corrects the checksum of something that looks like a frame, and returns its length. For fuzzing, which would never
+/// guess a checksum.
 pub(super) fn reseal(bytes: &mut [u8]) -> Option<u64> {
     let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
     let records = bytes.get(HEAD_BYTES..HEAD_BYTES.checked_add(length)?)?;
@@ -184,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_reads_as_it_was_sealed() {
+    fn a_sealed_frame_is_parsed() {
         let frame = sealed(b"records");
         assert_eq!(frame.len() % 8, 0);
         let (head, records) = parse(&frame, 3).unwrap();
@@ -193,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_one_bit_changed_is_none() {
+    fn a_frame_with_one_changed_bit_is_rejected() {
         let frame = sealed(b"records");
         for bit in 0..(HEAD_BYTES + 7) * 8 {
             let mut damaged = frame.clone();
@@ -203,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_another_mark_or_without_its_end_is_none() {
+    fn a_frame_with_another_mark_or_without_its_end_is_rejected() {
         let frame = sealed(b"records");
         assert_eq!(parse(&frame, 2), None);
         assert_eq!(parse(&frame[..HEAD_BYTES + 6], 3), None);

@@ -1,4 +1,4 @@
-//! Finding the frames of a log: in its segments, or as their indexes tell.
+//! Search for the frames of a log, in its segments or their indexes.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use super::{
     sweep::{SweptSegment, sweep},
 };
 
-/// Whether an index may stand for its segment.
+/// Whether an index may replace reading its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Indexes {
-    /// Where it says what the segment's head says.
+    /// Yes, if it matches the segment's head.
     Believed,
-    /// Never: all segments are read.
+    /// No: all segments are read.
     Ignored,
 }
 
@@ -30,11 +30,11 @@ impl<F: StorageFile> Survey<F> {
         storage: &S,
         indexes: Indexes,
     ) -> Result<(), OpenError> {
-        let mut told = match indexes {
+        let mut frames_by_epoch = match indexes {
             Indexes::Believed => self.indexed_frames(storage),
             Indexes::Ignored => BTreeMap::new(),
         };
-        let others = self.segments.values().filter(|(head, _)| !told.contains_key(&head.epoch));
+        let others = self.segments.values().filter(|(head, _)| !frames_by_epoch.contains_key(&head.epoch));
         let others: Vec<_> = others.map(|(head, segment)| (head, segment)).collect();
         let swept = sweep(&others).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))?;
         for (epoch, SweptSegment { frames, heads, traces, partial }) in swept {
@@ -43,19 +43,19 @@ impl<F: StorageFile> Survey<F> {
             self.traces.insert(epoch, traces);
             let next_frame = frames.last().map_or(0, |(number, _)| number + 1);
             self.heads.extend(heads.map(|heads| (epoch, KeptHeads { heads, next_frame })));
-            // Whoever looks for damage wants each of them.
-            told.insert(epoch, if indexes == Indexes::Believed { runs(frames) } else { frames });
+            // An inspection needs each frame separately.
+            frames_by_epoch.insert(epoch, if indexes == Indexes::Believed { runs(frames) } else { frames });
         }
-        for (epoch, frames) in told {
-            self.go_on_in(epoch);
+        for (epoch, frames) in frames_by_epoch {
+            self.replace_from(epoch);
             self.frames.extend(frames);
         }
         self.sort_out_partial();
         Ok(())
     }
 
-    /// Believes the indexes, as a start does, of frames that cannot be read: returns the heads of their records, by the frames'
-    /// numbers.
+    /// Fills in unreadable frames from the indexes, which a start trusts. Returns the heads of their records, by frame
+    /// number.
     pub(super) fn fill_from_indexes<S: Storage<File = F>>(&mut self, storage: &S) -> BTreeMap<u64, Vec<u8>> {
         let mut filled = BTreeMap::new();
         for (epoch, runs) in self.indexed_frames(storage) {
@@ -80,10 +80,10 @@ impl<F: StorageFile> Survey<F> {
         filled
     }
 
-    /// What nobody knows to have been on disk counts only when it is whole.
+    /// Drops partial frames that are not known to have been on disk: such frames count only when they are whole.
     fn sort_out_partial(&mut self) {
         let frames = &self.frames;
-        // A later segment may have another frame of the same number.
+        // A later segment may have another frame with the same number.
         self.partial.retain(|number, (epoch, offset)| {
             let run = frames.range(..=*number).next_back();
             run.is_some_and(|(first, run)| {
@@ -91,7 +91,7 @@ impl<F: StorageFile> Survey<F> {
                 run.epoch == *epoch && *number < first + run.frames && place.contains(offset)
             })
         });
-        // Their heads are as they were written all the same, and so is what they say of the frames before them.
+        // Their heads are intact nevertheless, and so is what they claim about earlier frames.
         self.claimed = self.known();
         for (number, _) in self.partial.split_off(&self.claimed) {
             let Some(FrameRun { epoch, offset, bytes, .. }) = self.frames.remove(&number) else { continue };
@@ -99,22 +99,23 @@ impl<F: StorageFile> Survey<F> {
         }
     }
 
-    /// A segment takes the place of what earlier ones hold from its first number on: recovery has copied that, or it was cut.
+    /// A segment replaces the frames of earlier segments from its first number on: recovery has copied these, or they
+    /// were cut off.
     ///
-    /// Nobody knew that to be on disk. If a frame there says so of others, somebody has gone on to write behind this
-    /// segment's back.
-    fn go_on_in(&mut self, epoch: u64) {
+    /// They were not known to be on disk. A frame there that claims this about others shows that a second broker has
+    /// written behind this segment's back.
+    fn replace_from(&mut self, epoch: u64) {
         let first = self.segments[&epoch].0.first_frame;
         let mut void: Vec<(u64, FrameRun)> = self.frames.split_off(&first).into_iter().collect();
         if let Some((number, run)) = self.frames.last_key_value().map(|(number, run)| (*number, *run))
             && number + run.frames > first
         {
-            // It goes over the place; what of it counts ends somewhere in it.
+            // The run crosses the first number; only its start counts.
             self.frames.insert(number, FrameRun { frames: first - number, ..run });
             void.insert(0, (number, run));
         }
-        // What those knew to be on disk is on disk. If nobody remembered, frames that are known to be there would be taken for
-        // a tail that may be cut.
+        // Keep the replaced frames' knowledge of what is on disk. Without it, frames that are known to be on disk would
+        // look like a tail that may be cut off.
         if let (Some(mut last), Some(synced)) =
             (self.frames.last_entry(), void.iter().map(|(_, found)| found.synced).max())
         {
@@ -133,10 +134,10 @@ impl<F: StorageFile> Survey<F> {
         });
     }
 
-    /// What indexes tell of their segments' frames.
+    /// The runs of frames that indexes describe.
     ///
-    /// Only of segments that later ones go on from: what counts of a segment ends where the lowest number of a later one
-    /// begins, and an index that says otherwise was written before that was so.
+    /// Only for segments that later ones follow. A segment's valid part ends at the lowest first number of a later
+    /// segment. An index with another end was written before that was known.
     pub(super) fn indexed_frames<S: Storage<File = F>>(
         &self,
         storage: &S,
@@ -150,7 +151,7 @@ impl<F: StorageFile> Survey<F> {
                 of_this && Some(extent.next_frame) == next_frame
             };
             let extent = index.map(|index| index.extent).filter(fits);
-            if let Some(extent) = extent.filter(|extent| !goes_on_behind(segment, extent)) {
+            if let Some(extent) = extent.filter(|extent| !has_frames_after(segment, extent)) {
                 let found = FrameRun {
                     epoch: *epoch,
                     offset: HEAD_BYTES,
@@ -166,8 +167,8 @@ impl<F: StorageFile> Survey<F> {
     }
 }
 
-/// Whether frames follow what an index tells of: then all of the segment is read.
-fn goes_on_behind<F: StorageFile>(segment: &SegmentFile<F>, extent: &SegmentExtent) -> bool {
+/// Whether frames follow after the indexed part. Then the whole segment must be read.
+fn has_frames_after<F: StorageFile>(segment: &SegmentFile<F>, extent: &SegmentExtent) -> bool {
     let mut head = [0; frame::HEAD_BYTES];
     let has_room = extent.end + head.len() as u64 <= segment.bytes;
     has_room
@@ -175,8 +176,8 @@ fn goes_on_behind<F: StorageFile>(segment: &SegmentFile<F>, extent: &SegmentExte
         && head[frame::MARK] == extent.head.mark.to_le_bytes()
 }
 
-/// A segment's frames, in their order, with those as one that follow one another and are known to be on disk: a log of
-/// millions of frames has a few thousand of these. The others are told one by one, as they may have to be copied.
+/// Joins consecutive frames that are known to be on disk into runs: a log of millions of frames has a few thousand
+/// runs. The other frames stay separate, because they may have to be copied.
 fn runs(frames: Vec<(u64, FrameRun)>) -> Vec<(u64, FrameRun)> {
     let synced = frames.iter().map(|(_, found)| found.synced).max().unwrap_or(0);
     let mut runs: Vec<(u64, FrameRun)> = Vec::new();
@@ -198,15 +199,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_that_follow_one_another_and_are_on_disk_are_one_run_and_no_gap_is_hidden() {
+    fn consecutive_frames_on_disk_are_one_run_and_no_gap_is_hidden() {
         let at = |number| FrameRun { epoch: 1, offset: number * 8, bytes: 8, synced: number - 1, frames: 1 };
         let found = [2, 3, 4, 6, 7, 8, 9].map(|number| (number, at(number)));
-        let told = runs(found.to_vec());
+        let joined = runs(found.to_vec());
         let expected = [(2, 3, 16..40), (6, 2, 48..64), (8, 1, 64..72), (9, 1, 72..80)];
-        let told: Vec<_> = told
+        let joined: Vec<_> = joined
             .iter()
             .map(|(number, run)| (*number, run.frames, run.offset..run.offset + run.bytes))
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(joined, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! A gate that a test closes in front of a disk: what the disk does then takes until the test opens it.
+//! A gate in front of a simulated disk: while a test keeps it closed, operations of the disk block.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -9,10 +9,10 @@ use std::{
 
 use super::{DiskLog, pace::Pace, simulated::Simulated};
 
-/// A test that waits for what the gate holds up would wait for ever: then the gate opens by itself, and says so.
+/// A test that waits for a blocked operation would hang. Then the gate opens after this time, and fails the test.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// The threads that wait for the disk in the log's stead.
+/// The threads that wait for the disk on behalf of the log.
 const HELPERS: [&str; 2] = ["log-writes", "log-syncs"];
 
 #[derive(Debug, Default)]
@@ -30,21 +30,21 @@ impl Gate {
         self.0.0.lock().unwrap()
     }
 
-    /// From now on nobody passes.
+    /// Blocks all later passages.
     pub(crate) fn close(&self) {
         self.state().closed = true;
     }
 
-    /// Everybody passes. Nobody gave up on it until now.
+    /// Opens the gate, and asserts that no passage has timed out.
     pub(crate) fn open(&self) {
         let mut state = self.state();
         state.closed = false;
-        assert!(!state.gave_up, "somebody waited for what the gate held up");
+        assert!(!state.gave_up, "a test waited for an operation that the gate blocked");
         self.0.1.notify_all();
     }
 
-    /// Lets the log's helpers through to the disk only while it is open, for as long as the test likes. The thread that serves is
-    /// the test's own, and has nobody who would open the gate for it.
+    /// Blocks the log's helper threads at the gate, without a time-out. The worker thread is not blocked: it is the
+    /// test's own thread, and nobody else would open the gate.
     pub(crate) fn hold_back_helpers(&self, disk: &Simulated) {
         let gate = self.clone();
         disk.before_sync(move || {
@@ -57,7 +57,7 @@ impl Gate {
         });
     }
 
-    /// Goes through; waits in front of a closed gate.
+    /// Passes the gate; blocks while it is closed.
     pub(crate) fn pass(&self) {
         let mut state = self.state();
         state.waiting += 1;
@@ -68,28 +68,29 @@ impl Gate {
         state.closed &= !waited.timed_out();
     }
 
-    /// How many wait until somebody opens it.
+    /// The number of threads blocked until the gate opens.
     fn held_back(&self) -> usize {
         let state = self.state();
         if state.closed { state.waiting } else { 0 }
     }
 
-    /// Whether nobody passes.
+    /// Whether the gate is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
     }
 
-    /// Whether somebody waits.
+    /// Whether a thread waits at the gate.
     pub(crate) fn holds_up(&self) -> bool {
         self.state().waiting > 0
     }
 }
 
 impl DiskLog<Simulated> {
-    /// Whether its threads have done what they were given, but for what the gate holds up. News of it may be untold.
+    /// Whether the log's threads have finished their jobs, except for those blocked at the gate. Their outcomes may not
+    /// be polled yet.
     pub(crate) fn is_at_rest(&mut self, gate: &Gate) -> bool {
         self.spares.wait();
-        // A disk that a gate holds up is never known to be a fast one.
+        // A disk behind a gate must not count as fast.
         self.pace = Pace::new();
         let writes = usize::from(self.progress.writing.is_some());
         let settles = usize::from(self.progress.syncing.is_some() || self.freeing.is_some());

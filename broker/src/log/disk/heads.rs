@@ -1,7 +1,7 @@
-//! The heads of a segment's records: what a start needs of them, a tenth of the segment or less.
+//! The heads of a segment's records, which are all that a start needs: a tenth of the segment or less.
 //!
-//! For each frame: where its first record lies, `u32`; bytes of the heads of its records, `u32`; and these one after the
-//! other, each as [`RecordHead`] has it. Records lie in a frame without a gap, so that one place tells the others.
+//! They are kept in the encoding of an index (`docs/disk-format.md`). Records are adjacent within a frame, so the
+//! offset of the first one determines the others.
 
 use std::{io, ops::Range};
 
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::log::{RecordHead, ReplayVisitor, contract::counts_as_live, record::RecordError};
 
-/// The head of a record that cannot be read: from the segment's index, or from what can be read of its frame. Both have checksums,
-/// so it is as it was written.
+/// The head of an unreadable record, from the segment's index or from the readable part of its frame. Both have
+/// checksums, so the head is intact.
 pub(super) fn head_at<S: Storage>(
     storage: &S,
     segment: &SegmentFile<S::File>,
@@ -32,16 +32,16 @@ pub(super) fn head_at<S: Storage>(
 /// Bytes before the heads of a frame.
 const FRAME_BYTES: usize = 8;
 
-/// The heads of some of a segment's frames.
+/// The heads of the records in some of a segment's frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Heads {
-    /// As they lie in an index.
+    /// In the encoding of an index.
     pub(super) bytes: Vec<u8>,
     /// Bytes of the records that are needed until they are released.
     pub(super) needed: u64,
 }
 
-/// Which part of a segment counts.
+/// The valid part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SegmentExtent {
     pub(super) head: segment::Head,
@@ -51,21 +51,20 @@ pub(super) struct SegmentExtent {
     pub(super) end: u64,
 }
 
-/// Why a segment has no heads.
+/// Why the heads of a segment are not available.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeadsError {
-    /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// A frame is not what was written.
+    /// The bytes of a frame have changed.
     #[error("it is damaged at offset {0}")]
     Damaged(u64),
-    /// A whole frame has something that is no record.
+    /// An intact frame has a record that this version cannot decode.
     #[error("its frame at offset {0}: {1}")]
     Record(u64, RecordError),
 }
 
-/// The first frame of some: where its first record lies, the heads of its records, and the frames after it.
+/// Splits off the first frame: the offset of its first record, the heads of its records, and the following frames.
 fn split_frame(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     let (fields, after) = bytes.split_first_chunk::<FRAME_BYTES>()?;
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| fields[at + index]));
@@ -81,7 +80,7 @@ impl SegmentExtent {
 }
 
 impl Heads {
-    /// Adds those of a frame's records, which begin at `offset`.
+    /// Adds the heads of a frame's records, which start at `offset`.
     pub(super) fn add(&mut self, offset: u64, records: &[u8]) -> Result<(), RecordError> {
         self.bytes.extend_from_slice(&(offset as u32).to_le_bytes());
         let length_at = self.bytes.len();
@@ -99,8 +98,8 @@ impl Heads {
         Ok(())
     }
 
-    /// Those of a segment whose frames all have to be there; frames in which contents of messages are not what was written, or
-    /// cannot be read, are told by where they begin.
+    /// The heads of a segment, all of whose frames must exist. `partial` receives the offsets of frames in which
+    /// contents of messages are damaged or unreadable.
     pub(super) fn of<F: StorageFile>(
         segment: &SegmentFile<F>,
         extent: &SegmentExtent,
@@ -109,7 +108,7 @@ impl Heads {
         Self::up_to(segment, extent, u64::MAX, partial)
     }
 
-    /// The same, up to the frame that goes over a place.
+    /// The same, up to the frame that contains an offset.
     fn up_to<F: StorageFile>(
         segment: &SegmentFile<F>,
         extent: &SegmentExtent,
@@ -142,9 +141,9 @@ impl Heads {
         Ok(heads)
     }
 
-    /// The head of the record that lies at an offset of the segment.
+    /// The head of the record at an offset of the segment.
     fn at(&self, offset: u64) -> Option<Bytes> {
-        // The last frame that begins before it.
+        // The last frame that starts before it.
         let (mut at, mut heads) = self.frames().take_while(|(first, _)| *first <= offset).last()?;
         while at <= offset && !heads.is_empty() {
             let (_, extent) = RecordHead::decode_first(heads).ok()?;
@@ -157,7 +156,7 @@ impl Heads {
         None
     }
 
-    /// The heads of the records of the frame that begins at `offset`, and the frame's bytes.
+    /// The heads of the records of the frame at `offset`, and the frame's length.
     pub(super) fn of_frame(&self, offset: u64, extent: &SegmentExtent) -> Option<(&[u8], u64)> {
         let begins = |first_record: u64| first_record - frame::HEAD_BYTES as u64;
         let mut frames = self.frames().skip_while(|(first, _)| begins(*first) < offset);
@@ -166,7 +165,7 @@ impl Heads {
         Some((heads, end - offset))
     }
 
-    /// Of each frame, where its first record lies, and the heads of its records.
+    /// For each frame the offset of its first record, and the heads of its records.
     pub(super) fn frames(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
@@ -176,7 +175,7 @@ impl Heads {
         })
     }
 
-    /// Tells them all. The error's offset is that of the frame's first record in the segment.
+    /// Visits all heads. An error names the offset of the frame's first record.
     pub(super) fn visit(&self, segment: SegmentId, visit: &mut ReplayVisitor<'_>) -> Result<(), HeadsError> {
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {

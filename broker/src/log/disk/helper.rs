@@ -1,4 +1,4 @@
-//! Threads that wait for the disk in the log's stead.
+//! Threads that wait for the disk on behalf of the log.
 
 use std::{
     io,
@@ -9,21 +9,20 @@ use std::{
 
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
 
-/// A thread that does one thing after another, and tells how each went. Ends with its log, after what it was given: whoever
-/// opens the folder next has it alone.
+/// A thread that performs jobs in order and reports each outcome. It ends with its log, after the jobs that it has:
+/// then nobody writes to the folder when the log is opened again.
 pub(super) struct Helper<Job, Report> {
-    // Both unbounded, because the log gives no more than a few jobs at a time.
+    // Unbounded, because the log has only a few jobs at a time.
     jobs: Sender<Job>,
     reports: UnboundedReceiver<Report>,
-    /// Dropped after its jobs' other end, so that it has nothing more to wait for.
+    /// Dropped after the sender of its jobs, so that the thread ends.
     _thread: Joined,
 }
 
-/// A thread that is waited for when this is dropped.
+/// A thread that is joined on drop.
 pub(super) struct Joined(Option<JoinHandle<()>>);
 
 impl<Job: Send + 'static, Report: Send + 'static> Helper<Job, Report> {
-    /// Starts the thread.
     pub(super) fn start(
         name: &str,
         mut perform: impl FnMut(Job) -> Report + Send + 'static,
@@ -32,25 +31,25 @@ impl<Job: Send + 'static, Report: Send + 'static> Helper<Job, Report> {
         let (done, reports) = unbounded_channel();
         let _thread = Joined::start(name, move || {
             for job in to_do {
-                // A log that is gone wants no report.
+                // The receiver is gone if the log was dropped.
                 let _ = done.send(perform(job));
             }
         })?;
         Ok(Self { jobs, reports, _thread })
     }
 
-    /// Gives the thread something to do.
+    /// Gives the thread a job.
     pub(super) fn give(&self, job: Job) {
-        // A thread that panicked has no more reports, which is what the log asks for.
+        // A panicked thread sends no more reports, and the log notices that.
         let _ = self.jobs.send(job);
     }
 
-    /// How the next thing went; none when the thread is gone.
+    /// The outcome of the next job; nothing when the thread is gone.
     pub(super) fn poll_report(&mut self, context: &mut Context<'_>) -> Poll<Option<Report>> {
         self.reports.poll_recv(context)
     }
 
-    /// The same, if it is over: whoever waits for it by [`Self::poll_report`] goes on waiting for the next.
+    /// The same without waiting. It does not replace the waker of [`Self::poll_report`].
     pub(super) fn try_report(&mut self) -> Option<Option<Report>> {
         match self.reports.try_recv() {
             Ok(report) => Some(Some(report)),
@@ -71,7 +70,7 @@ impl Joined {
 impl Drop for Joined {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // One that panicked has left what a crash would have left, and the next start sees to it.
+            // A panicked thread leaves the files as after a crash, and the next start recovers them.
             let _ = thread.join();
         }
     }
@@ -79,7 +78,7 @@ impl Drop for Joined {
 
 #[cfg(test)]
 pub(super) mod starve {
-    //! A system that gives a test only so many threads more.
+    //! Limits the number of threads that a test can start.
 
     use std::{cell::Cell, io};
 
@@ -89,7 +88,7 @@ pub(super) mod starve {
         static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
     }
 
-    /// From now on the thread that calls this may start only so many.
+    /// Limits the threads that the current thread may still start.
     pub(in super::super) fn after(threads: Option<u32>) {
         LEFT.set(threads);
     }

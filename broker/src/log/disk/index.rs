@@ -1,29 +1,10 @@
-//! Index files: the heads of a sealed segment's records beside it, so that a start reads a tenth of the log.
+//! Index files: the heads of a sealed segment's records, so that a start reads a tenth of the log.
+//! `docs/disk-format.md` has their bytes.
 //!
-//! `00000001.idx` belongs to `00000001.seg`. A head of 96 bytes and the heads of the records ([`Heads`]); all numbers are
-//! little-endian:
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 0–8 | `RESTIDX1` |
-//! | 8–12 | version of the format, `u32`: 2 |
-//! | 12–16 | crc32c over bytes 0–12 and 16–96, `u32` |
-//! | 16–24 | epoch of the segment, `u64` |
-//! | 24–32 | its mark, `u64` |
-//! | 32–40 | number of its first frame, `u64` |
-//! | 40–48 | bytes of its file, `u64` |
-//! | 48–56 | id of its log, `u64` |
-//! | 56–64 | the number after its last frame, `u64` |
-//! | 64–72 | where that frame ends, `u64` |
-//! | 72–80 | bytes of its records that are needed until they are released, `u64` |
-//! | 80–88 | bytes of the heads, `u64` |
-//! | 88–92 | crc32c over the heads, `u32` |
-//! | 92–96 | 0 |
-//!
-//! An index says nothing that its segment does not say, and one that is missing, torn, damaged or of another version, use or
-//! extent is as good as none: the segment is read instead, and the index is written anew. Nothing waits for an index
-//! therefore, nobody counts on its sync, and a failure to write one is no failure of the log. It is written after its segment
-//! was synced; so one that is whole says of every frame before its last that it is on disk.
+//! An index repeats information of its segment. If it is missing, torn or damaged, or belongs to another version, use
+//! or extent, the segment is read instead and the index is written again. So nothing waits for an index, nobody relies
+//! on its sync, and failing to write one is not a failure of the log. An index is written after its segment was synced.
+//! So an intact index proves that all frames of the segment are on disk.
 
 use std::io;
 
@@ -37,10 +18,10 @@ const MAGIC: &[u8; 8] = b"RESTIDX1";
 const VERSION: u32 = 2;
 const HEAD_BYTES: usize = 96;
 
-/// What the head of an index says.
+/// The head of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexHead {
-    /// What of which segment it is about.
+    /// The indexed part of the segment.
     pub(super) extent: SegmentExtent,
     /// Bytes of records that are needed until they are released.
     needed: u64,
@@ -101,12 +82,12 @@ pub(super) fn segment(name: &str) -> Option<String> {
     Some(format!("{}.seg", name.strip_suffix(".idx")?))
 }
 
-/// What the index of a segment is about, if it has one with a whole head.
+/// The head of a segment's index, if it exists and is intact.
 pub(super) fn read_head<S: Storage>(storage: &S, segment: &str) -> Option<IndexHead> {
     open(storage, segment).map(|(_, head)| head)
 }
 
-/// The heads in a segment's index, if it is whole and of this extent.
+/// The heads in a segment's index, if it is intact and has this extent.
 pub(super) fn read<S: Storage>(storage: &S, segment: &str, extent: &SegmentExtent) -> Option<Heads> {
     let (file, head) = open(storage, segment).filter(|(_, head)| head.extent == *extent)?;
     let mut bytes = vec![0; head.heads_bytes as usize];
@@ -122,7 +103,7 @@ fn open<S: Storage>(storage: &S, segment: &str) -> Option<(S::File, IndexHead)> 
     (file.size().ok()? == HEAD_BYTES as u64 + head.heads_bytes).then_some((file, head))
 }
 
-/// Writes a segment's index. The segment is on disk.
+/// Writes the index of a segment that is on disk.
 pub(super) fn write<S: Storage>(
     storage: &S,
     segment: &str,
@@ -142,13 +123,13 @@ pub(super) fn write<S: Storage>(
         file.sync_data()
     });
     if written.is_err() {
-        // Half of one takes room and is of no use.
+        // A part of an index is useless and takes up space.
         let _ = storage.remove(&name);
     }
     written
 }
 
-/// Removes a segment's index, if it has one.
+/// Removes a segment's index, if it exists.
 pub(super) fn remove<S: Storage>(storage: &S, segment: &str) -> io::Result<()> {
     match storage.remove(&name(segment)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

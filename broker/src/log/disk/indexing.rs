@@ -1,5 +1,5 @@
-//! Writing the indexes of sealed segments, by a thread that reads them once more: what appends and commits has nothing to do
-//! with it, and whatever the disk did to a segment meanwhile is found out.
+//! Writing the indexes of sealed segments. A thread reads each segment again for this, so that commits are not delayed
+//! and damage to the segment is noticed.
 
 use std::{
     io,
@@ -19,8 +19,8 @@ use super::{
     storage::Storage,
 };
 
-/// A segment is indexed when so many were sealed after it. Where receivers keep up, it is given back before, and its index
-/// would have been written for nothing; and a start reads one segment more at the most.
+/// A segment is indexed when this number of segments was sealed after it. If receivers keep up, it is freed before
+/// that, and an index would be wasted. A start reads at most one segment more because of this.
 const SEALED_AFTER: usize = 1;
 
 struct Job<F> {
@@ -28,12 +28,12 @@ struct Job<F> {
     extent: SegmentExtent,
 }
 
-/// The thread. It ends with the log, after the index that it is at.
+/// The indexing thread. It ends with the log, after the current index.
 pub(super) struct Indexer<F> {
-    // Unbounded, because there is at most one job for each segment.
+    // Unbounded, because there is at most one job per segment.
     jobs: Sender<Job<F>>,
     ending: Arc<AtomicBool>,
-    /// Dropped after the other end of its jobs.
+    /// Dropped after the sender of its jobs.
     _thread: Joined,
 }
 
@@ -68,19 +68,19 @@ impl<F: super::storage::StorageFile> Job<F> {
         let heads = match Heads::of(&segment, &extent, partial) {
             Ok(heads) => heads,
             Err(error) => {
-                // Whoever reads there will be told; but whoever runs this wants to know before.
-                tracing::error!(file = %file.display(), %error, "a segment of the log is not what was written");
+                // Reads of the damaged part will fail; this warns the operator earlier.
+                tracing::error!(file = %file.display(), %error, "a segment of the log is damaged");
                 return;
             }
         };
         if let Err(error) = index::write(storage, &segment.name, extent, &heads) {
-            tracing::warn!(file = %file.display(), %error, "a segment gets no index; the next start reads all of it");
+            tracing::warn!(file = %file.display(), %error, "cannot write the index of a segment; the next start reads the whole segment");
         }
     }
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Has those sealed segments indexed that will stay for a while.
+    /// Starts to index those sealed segments that will probably stay for a while.
     pub(super) fn index_sealed(&mut self) {
         if self.poisoned || !self.replay.is_over() {
             return;
@@ -88,14 +88,14 @@ impl<S: Storage> DiskLog<S> {
         let sealed: Vec<u64> =
             self.segments.keys().copied().take_while(|epoch| self.is_sealed(*epoch)).collect();
         let old = &sealed[..sealed.len().saturating_sub(SEALED_AFTER)];
-        // What nobody needs at the beginning of the log is given back before long.
+        // Segments at the start of the log that nobody needs are freed soon.
         let staying = old.iter().skip_while(|epoch| self.segments[*epoch].live == 0);
         let without: Vec<u64> = staying.copied().filter(|epoch| !self.segments[epoch].is_indexed).collect();
         for epoch in without {
             let extent = self.extent(epoch);
             let Some(segment) = self.segments.get_mut(&epoch) else { continue };
             segment.is_indexed = true;
-            // A thread that is gone has written what it could.
+            // If the thread is gone, the index is not needed any more.
             let _ = self.indexer.jobs.send(Job { segment: Reading::of(&segment.file), extent });
         }
     }

@@ -1,4 +1,5 @@
-//! What committing a group does to the disk: planned where the log is, done by whoever has the time to wait for it.
+//! Jobs that write batches, sync them and free segments. The log plans them; the worker thread or a helper thread
+//! performs them.
 
 use std::{
     io,
@@ -16,45 +17,42 @@ use super::{
 };
 use crate::log::{BatchNumber, LogError};
 
-/// One group's way into the page cache. Its steps are done in order, up to the first that fails.
+/// Writes a batch into the page cache. The steps are performed in order, up to the first that fails.
 pub(super) struct WriteJob<F> {
     pub(super) number: BatchNumber,
     pub(super) steps: Vec<WriteStep<F>>,
 }
 
-/// One step.
 pub(super) enum WriteStep<F> {
-    /// A segment is full: what was written to it is on disk before the next begins, so that only one is ever unsynced.
+    /// Syncs a full segment before the next one is started, so that only one segment can have unsynced bytes.
     Finish(Arc<SegmentFile<F>>, OnDisk),
-    /// Takes a segment into use.
+    /// Starts to use a segment.
     Begin(Arc<SegmentFile<F>>, Head),
-    /// Writes a frame.
     Frame(Arc<SegmentFile<F>>, Arc<OpenFrame>),
 }
 
-/// What puts on disk all that was written so far, or gives a segment back.
+/// Syncs the log or frees a segment.
 pub(super) enum SyncJob<F> {
-    /// Syncs the one segment of which something may be unsynced: then so much is on disk.
+    /// Syncs the only segment with unsynced bytes, and records what is then on disk.
     Sync(Arc<SegmentFile<F>>, OnDisk),
-    /// Makes a segment a spare; or removes it as well, when there are enough. The log begins with another frame then.
+    /// Turns a segment into a spare, or removes it if there are enough. The log then starts with another frame.
     Free { file: Arc<SegmentFile<F>>, keep: bool, first_frame: u64 },
     /// Leaves a segment of an older log.
     Leave(Box<dyn FnOnce() + Send>),
 }
 
-/// How a group's writing went.
+/// The outcome of writing a batch.
 pub(super) type WriteReport = (BatchNumber, Result<(), LogError>);
 
-/// How it went.
+/// The outcome of a sync job.
 pub(super) enum SyncReport {
-    /// How long the sync took.
+    /// The duration of the sync.
     Synced(Result<Duration, LogError>),
-    /// Whether the segment was given back.
+    /// The outcome of freeing the segment.
     Freed(Result<(), LogError>),
 }
 
 impl<F: StorageFile> WriteJob<F> {
-    /// Does it.
     pub(super) fn perform<S: Storage<File = F>>(self, storage: &S, synced: &Synced<F>) -> WriteReport {
         (self.number, self.steps.into_iter().try_for_each(|step| step.perform(storage, synced)))
     }
@@ -69,9 +67,9 @@ impl<F: StorageFile> WriteStep<F> {
                 synced.update(|mark| mark.reach(*on_disk))?;
                 return synced.sync();
             }
-            // Whoever has another broker beside it takes no more of the folder.
+            // If another broker may use the folder, no further segment is started.
             Self::Begin(file, head) => {
-                ("begin", file, storage.is_ours().and_then(|()| head.write(&file.file)))
+                ("start", file, storage.is_ours().and_then(|()| head.write(&file.file)))
             }
             Self::Frame(file, frame) => ("write", file, file.file.write_at(&frame.bytes, frame.offset)),
         };
@@ -80,7 +78,7 @@ impl<F: StorageFile> WriteStep<F> {
 }
 
 impl<F: StorageFile> SyncJob<F> {
-    /// Does it, and waits for the disk.
+    /// Performs the job, waiting for the disk.
     pub(super) fn perform<S: Storage<File = F>>(self, storage: &S, synced: &Synced<F>) -> SyncReport {
         match self {
             Self::Sync(file, on_disk) => {
@@ -88,19 +86,20 @@ impl<F: StorageFile> SyncJob<F> {
                 let done = file.file.sync_data();
                 let took = began.elapsed();
                 let failed = |error| failed(storage.path(), "sync", &file.name, error);
-                let told = done.map_err(failed).and_then(|()| synced.update(|mark| mark.reach(on_disk)));
-                // What is on disk in a folder that was moved away is acknowledged by nobody: another one may be in its place.
-                let told = told.and_then(|()| storage.is_in_place().map_err(failed));
-                SyncReport::Synced(told.map(|()| took))
+                let outcome = done.map_err(failed).and_then(|()| synced.update(|mark| mark.reach(on_disk)));
+                // Nothing is acknowledged from a folder that was moved away: another folder may be in its place.
+                let outcome = outcome.and_then(|()| storage.is_in_place().map_err(failed));
+                SyncReport::Synced(outcome.map(|()| took))
             }
             Self::Leave(leave) => {
                 leave();
                 SyncReport::Freed(Ok(()))
             }
             Self::Free { file, keep, first_frame } => {
-                // Before the segment goes, or a crash in between would make it look lost.
-                let told = synced.update(|mark| mark.first_frame = first_frame).and_then(|()| synced.sync());
-                if let Err(error) = told {
+                // Before the segment is freed: otherwise a crash in between would make it look lost.
+                let outcome =
+                    synced.update(|mark| mark.first_frame = first_frame).and_then(|()| synced.sync());
+                if let Err(error) = outcome {
                     return SyncReport::Freed(Err(error));
                 }
                 let mut freed = index::remove(storage, &file.name).and_then(|()| blank(&file));

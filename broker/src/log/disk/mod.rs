@@ -14,7 +14,7 @@ mod index;
 mod indexing;
 pub mod inspection;
 mod jobs;
-mod older;
+mod older_logs;
 mod open;
 mod pace;
 mod place;
@@ -51,7 +51,7 @@ pub use error::OpenError;
 use helper::Helper;
 use indexing::Indexer;
 use jobs::{SyncJob, SyncReport, WriteJob, WriteReport};
-pub use older::OlderLogs;
+pub use older_logs::OlderLogs;
 pub use open::SoundLog;
 use pace::Pace;
 use place::{RecordPlace, SegmentId};
@@ -71,24 +71,24 @@ use super::{
     Replayed, Scanned, Sync, UnreadRecord, contract::counts_as_live,
 };
 
-/// What is read at once if the system has it in memory: to copy and to check it takes some 50 µs. What is longer, a reader's thread
-/// reads, so that no message holds up the others of its core.
+/// Limit of a read on the worker thread, if the bytes are in memory: copying and checking them takes some 50 µs. Longer
+/// records are read by a reader thread, so that no message delays the others of its worker.
 const READ_NOW_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes of the longest segment: places in one have 32 bits, and some are left for what begins there.
+/// Maximum length of a segment: offsets have 32 bits, and some are left for the record that starts there.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
-/// Whether this is the file that tells what is on disk of a log.
+/// Whether this is the file `synced` of a log.
 pub(crate) fn is_synced_name(name: &str) -> bool {
     name == synced::NAME
 }
 
-/// Whether a log has segments of this name: digits, as [`segment::name`] makes them.
+/// Whether this is the name of a log's segment, exactly as [`segment::name`] formats it.
 pub(crate) fn is_segment_name(name: &str) -> bool {
     segment::number(name).is_some_and(|number| segment::name(number) == name)
 }
 
-/// How a log is laid out.
+/// Options of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Bytes of a segment file.
@@ -97,12 +97,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        // Large enough that recycling is rare, small enough that three take little of a small volume.
+        // Large enough that recycling is rare, and small enough that three fit easily into a small volume.
         Self { segment_bytes: 64 << 20 }
     }
 }
 
-/// A segment in use.
 struct Segment<F> {
     file: Arc<SegmentFile<F>>,
     head: Head,
@@ -110,59 +109,59 @@ struct Segment<F> {
     end: u64,
     /// Bytes of its records that are still needed.
     live: u64,
-    /// Messages with a key in it, gone or not: their keys may be copied without them.
+    /// Number of its messages that have an idempotency key, gone or not: the keys may be copied without the messages.
     keys: u64,
-    /// Whether it has an index, or will have one soon if nothing goes wrong.
+    /// Whether it has an index, or will probably have one soon.
     is_indexed: bool,
 }
 
 impl<F> Segment<F> {
-    /// A segment of which nothing is known to be needed.
+    /// A segment without needed records.
     fn new(file: Arc<SegmentFile<F>>, head: Head, end: u64) -> Self {
         Self { file, head, end, live: 0, keys: 0, is_indexed: false }
     }
 }
 
-/// A log on disk. One owner appends and commits; after any failure it is of no more use.
+/// A log on disk. One owner appends and commits; after any failure the log is unusable.
 pub struct DiskLog<S: Storage = Folder> {
     storage: S,
     segments: BTreeMap<u64, Segment<S::File>>,
     spares: Spares<S>,
     segment_bytes: u64,
     live_bytes: u64,
-    /// Bytes that the owner promised to what is stored.
+    /// Bytes that the owner has reserved for later records of stored messages.
     promised: u64,
-    /// Bytes of keys that were copied out of the oldest segment without their messages.
+    /// Bytes of keys that were copied from the oldest segment without their messages.
     keys_copied: u64,
-    /// The owner walks an older log.
+    /// Whether the owner scans an older log.
     walks_older: bool,
     batch: OpenBatch,
-    /// Random; in the heads of all its segments.
+    /// Random; the heads of all segments have it.
     log_id: u64,
     next_frame: u64,
     newest_batch: BatchNumber,
     progress: Progress<S::File>,
     pace: Pace,
-    /// Writes groups.
+    /// Writes batches.
     writer: Helper<WriteJob<S::File>, WriteReport>,
-    /// Syncs them, and gives segments back.
+    /// Syncs batches, and frees segments.
     syncer: Helper<SyncJob<S::File>, SyncReport>,
-    /// Read what is not in memory.
+    /// Read records that are not in memory.
     readers: Readers,
     /// Writes indexes.
     indexer: Indexer<S::File>,
-    /// What is known to be on disk.
+    /// The file `synced`.
     synced: Arc<Synced<S::File>>,
-    /// What owners before have left, until the owner was told.
+    /// The replay of earlier owners' records.
     replay: Replay,
     scanning: Option<Scanning>,
-    /// The segment that is being given back.
+    /// The segment that is being freed.
     freeing: Option<Freeing<S::File>>,
-    /// How that went, until the owner asks.
+    /// The outcome of freeing it, until the owner polls.
     freed: Option<Result<(), LogError>>,
-    /// The oldest segment, once it was walked to its end.
+    /// The epoch of the oldest segment, once it was scanned to its end.
     walked: Option<u64>,
-    /// Segments that somebody copies.
+    /// Segments that a snapshot keeps.
     pins: snapshot::Pins,
     /// Logs before this one, and the first of their segments that is still needed here.
     older: Arc<OlderLogs<S>>,
@@ -170,17 +169,17 @@ pub struct DiskLog<S: Storage = Folder> {
     /// Bytes that this owner needs of each of their segments.
     older_live: Vec<u64>,
     poisoned: bool,
-    /// Why, until somebody was told.
+    /// The first error, until the owner has taken it.
     failure: Option<LogError>,
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Ready when enough segments are ready for use, or no more will be.
+    /// Ready when enough spare segments are ready, or no more are coming.
     pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.spares.poll_enough(context)
     }
 
-    /// Which log it is: drawn when it began.
+    /// The log's id, random since its creation.
     pub fn id(&self) -> u64 {
         self.log_id
     }
@@ -216,21 +215,21 @@ impl<S: Storage> DiskLog<S> {
         Ok(position)
     }
 
-    /// A record is needed from now on.
+    /// Counts a record as needed.
     fn count(&mut self, epoch: u64, record: &Record<'_>, length: u64) {
-        let segment = self.segments.get_mut(&epoch).expect("what is needed lies in a segment in use");
+        let segment = self.segments.get_mut(&epoch).expect("a needed record is in a segment in use");
         segment.live += length;
         segment.keys += u64::from(record.key().is_some() && !is_key_alone(record));
         self.live_bytes += length;
     }
 
-    /// The log that a segment is of, and its file.
+    /// The storage and the file of a segment.
     fn place_of(&self, segment: SegmentId) -> (&S, Arc<SegmentFile<S::File>>) {
         match segment {
             SegmentId::Own(epoch) => (&self.storage, self.segments[&epoch].file.clone()),
             SegmentId::Older(index) => {
                 let file = self.older.segment(index).file();
-                (self.older.log(index), file.expect("an older segment stays until every core has left it"))
+                (self.older.log(index), file.expect("an older segment exists until every worker has left it"))
             }
         }
     }
@@ -239,7 +238,7 @@ impl<S: Storage> DiskLog<S> {
         self.segments.values().next_back().expect("a log always has a segment")
     }
 
-    /// Bytes of the segment that the open group goes on in.
+    /// Bytes of the segment in which the open batch ends.
     fn active_bytes(&self) -> u64 {
         self.active().file.bytes
     }
@@ -270,7 +269,7 @@ impl<S: Storage> Log for DiskLog<S> {
     fn part_of(at: Position) -> u64 {
         match RecordPlace::from(at).segment {
             SegmentId::Own(epoch) => epoch,
-            // From the other end: there are as few as of those.
+            // Counted down, so that they do not collide with epochs.
             SegmentId::Older(index) => u64::MAX - u64::from(index),
         }
     }
@@ -284,7 +283,7 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 
     fn takes_batch(&self) -> bool {
-        self.progress.writing.is_none() && (!self.batch.has_rotated() || self.spares.are_enough())
+        self.progress.writing.is_none() && (!self.batch.has_rotated() || self.spares.has_enough())
     }
 
     fn poll_takes_batch(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -327,7 +326,7 @@ impl<S: Storage> Log for DiskLog<S> {
                 LogError::Unread(Box::new(UnreadRecord { file, offset, why, head }))
             });
             drop(reading);
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = answer.send(read);
         });
         Ok(Read::Coming(coming))
@@ -374,7 +373,7 @@ impl<S: Storage> Log for DiskLog<S> {
 
     fn stats(&self) -> LogStats {
         let total_bytes = self.segments.values().map(|segment| segment.file.bytes).sum();
-        // What is not needed any more is room as well, once the rest of its segment is copied.
+        // Bytes that are no longer needed are room as well, once the rest of their segment is copied.
         let not_live = u64::saturating_sub(total_bytes, self.live_bytes);
         LogStats {
             segments: self.segments.len() as u64,
@@ -422,7 +421,7 @@ impl<S: Storage> Log for DiskLog<S> {
     }
 }
 
-/// Whether a record is a key without its message.
+/// Whether a record is an idempotency key without its message.
 fn is_key_alone(record: &Record<'_>) -> bool {
     matches!(record, Record::IdempotencyKey { .. } | Record::Key { .. } | Record::ChannelKey { .. })
 }

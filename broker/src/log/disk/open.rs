@@ -1,4 +1,4 @@
-//! Opening a log: find out what its files hold, and bring its tail to safety.
+//! Opening a log: finding the content of its files, and securing its tail.
 
 use std::{
     collections::BTreeMap,
@@ -30,59 +30,59 @@ use super::{
 };
 use crate::{data_folder::durable, log::BatchNumber};
 
-/// Segments without which no log begins: the one that it goes on in, the next, and those that pushes leave.
+/// Segments that a new log needs: the active one, the next one, and the spares that pushes leave.
 const SEGMENTS_MIN: usize = reserve::SPARES + 2;
 
 impl DiskLog<Folder> {
-    /// Opens the log in a folder, or begins one.
+    /// Opens the log in a folder, or creates one.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         let storage = Folder::open(folder).map_err(|error| OpenError::of_folder("create", folder, error))?;
         Self::open_in(storage, options)
     }
 }
 
-/// A log whose files were looked at and are not damaged. Nothing was written yet: of several logs, all are looked at before
-/// the first is opened.
+/// A log whose files were inspected and are not damaged. Nothing was written yet: if there are several logs, all are
+/// inspected before the first one is opened.
 pub struct SoundLog<S: Storage> {
     pub(super) storage: S,
     pub(super) survey: Survey<S::File>,
 }
 
 impl<S: Storage> SoundLog<S> {
-    /// Looks at a log's files, and refuses those that are damaged.
+    /// Inspects a log's files, and refuses damaged ones.
     pub fn inspect(storage: S) -> Result<Self, OpenError> {
         let survey = recovery::survey(&storage)?;
         Ok(Self { storage, survey })
     }
 
-    /// Which log it is; none when nothing is there.
+    /// The log's id; nothing if there are no files.
     pub fn id(&self) -> Option<u64> {
         self.survey.log()
     }
 
-    /// Whether anything was ever stored in it that is not given back.
+    /// Whether the log has any frame that was not freed.
     pub fn holds_frames(&self) -> bool {
         !self.survey.frames.is_empty()
     }
 
-    /// Whether it holds nothing: it is new, or all that it held is copied.
+    /// Whether the log has no segments: it is new, or all of its records were copied.
     pub fn is_empty(&self) -> bool {
         self.survey.segments.is_empty()
     }
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// The same on any storage.
+    /// Opens the log on any storage.
     pub fn open_in(storage: S, options: Options) -> Result<Self, OpenError> {
         Self::open_after(Arc::default(), storage, options)
     }
 
-    /// Opens a log that comes after others.
+    /// Opens a log that follows older ones.
     pub fn open_after(older: Arc<OlderLogs<S>>, storage: S, options: Options) -> Result<Self, OpenError> {
         Self::open_sound(older, SoundLog::inspect(storage)?, options)
     }
 
-    /// The same once it was looked at.
+    /// Opens an inspected log.
     pub fn open_sound(
         older: Arc<OlderLogs<S>>,
         sound: SoundLog<S>,
@@ -103,7 +103,7 @@ impl<S: Storage> DiskLog<S> {
         let place = begun.and_then(|()| tail::choose_place(&storage, &mut survey, segment_bytes, end));
         let place = place.inspect_err(|_| {
             if is_new && survey.sync_point == SyncPointState::Missing {
-                // A log that could not begin takes no room.
+                // A log that cannot start takes up no space.
                 let _ = storage.remove(synced::NAME).and_then(|()| storage.sync_folder());
             }
         })?;
@@ -111,12 +111,12 @@ impl<S: Storage> DiskLog<S> {
         let tail = survey.frames.split_off(&end.synced);
         let fresh = match place {
             TailPlace::Fresh(file) => {
-                // What is in the fresh segment from then on is void in those before.
+                // The frames in the new segment make their originals in earlier segments void.
                 ends = survey.ends();
                 Some(tail::copy(&storage, &survey, &tail, end, file, synced.sync_point().log)?)
             }
             TailPlace::Same => {
-                tail::write_again(&storage, &survey, &tail)?;
+                tail::rewrite(&storage, &survey, &tail)?;
                 None
             }
             TailPlace::Again => return Self::open_after(older, storage, options),
@@ -130,25 +130,26 @@ impl<S: Storage> DiskLog<S> {
                 Some(end) => {
                     segments.insert(epoch, Segment::new(Arc::new(file), head, end));
                 }
-                // Nothing in it counts any more.
+                // The segment has no valid frame any more.
                 None => dead.push(file),
             }
         }
         segments.extend(fresh.map(|segment| (segment.head.epoch, segment)));
         let first_frame = segments.values().next().map_or(end.next_frame, |first| first.head.first_frame);
-        let active = segments.values().next_back().expect("the tail lies in a segment");
-        // All of the tail is on disk by now.
-        let told = synced.update(|mark| {
+        let active = segments.values().next_back().expect("the tail is in a segment");
+        // The whole tail is on disk now.
+        let updated = synced.update(|mark| {
             let (epoch, end_of_it) = (active.head.epoch, active.end);
             *mark = SyncPoint { first_frame, next_frame: end.next_frame, epoch, end: end_of_it, ..*mark };
         });
-        told.and_then(|()| synced.sync())
+        updated
+            .and_then(|()| synced.sync())
             .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
         for file in dead {
             blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
             survey.spares.push(file);
         }
-        // One that was made shorter is of no use.
+        // Shorter spares are of no use.
         for shorter in survey.spares.extract_if(.., |spare| spare.bytes < segment_bytes) {
             let removed = storage.remove(&shorter.name);
             removed.map_err(|error| OpenError::io(storage.path(), &shorter.name, error))?;
@@ -160,15 +161,16 @@ impl<S: Storage> DiskLog<S> {
         let spares = Spares::start(storage.clone(), segment_bytes, survey.spares, survey.next_file)
             .map_err(no_thread)?;
         let synced = Arc::new(synced);
-        let (disk, told) = (storage.clone(), synced.clone());
-        let writer = Helper::start("log-writes", move |job: WriteJob<S::File>| job.perform(&disk, &told))
-            .map_err(no_thread)?;
-        let (disk, told) = (storage.clone(), synced.clone());
-        let syncer = Helper::start("log-syncs", move |job: SyncJob<S::File>| job.perform(&disk, &told))
+        let (disk, sync_file) = (storage.clone(), synced.clone());
+        let writer =
+            Helper::start("log-writes", move |job: WriteJob<S::File>| job.perform(&disk, &sync_file))
+                .map_err(no_thread)?;
+        let (disk, sync_file) = (storage.clone(), synced.clone());
+        let syncer = Helper::start("log-syncs", move |job: SyncJob<S::File>| job.perform(&disk, &sync_file))
             .map_err(no_thread)?;
         let readers = Readers::start().map_err(no_thread)?;
         let indexer = Indexer::start(storage.clone()).map_err(no_thread)?;
-        // The tail's copy is read again: it is short, and where it lies is new.
+        // The tail's copy is read again: it is short, and its positions are new.
         let written = segments.iter().filter(|(_, segment)| segment.end > segment::HEAD_BYTES);
         let replay = Replay::of(older.count(), written.map(|(epoch, _)| *epoch), survey.heads);
         Ok(Self {
@@ -206,8 +208,8 @@ impl<S: Storage> DiskLog<S> {
     }
 }
 
-/// A log has its reserve before it takes anything: others may fill the disk, and then only what is settled empties it. If there
-/// is no room for it, nothing has changed.
+/// Creates the reserve of a new log before the log accepts anything: others may fill the disk, and then only settles
+/// can empty it. If the disk has no room for the reserve, nothing is changed.
 fn begin<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
@@ -217,7 +219,7 @@ fn begin<S: Storage>(
     let there = survey.spares.len();
     let made = make_spares(storage, &mut survey.spares, &mut survey.next_file, segment_bytes, SEGMENTS_MIN);
     let Err((number, source)) = made else {
-        // The first is taken first.
+        // The segment that was made first is used first.
         survey.spares.reverse();
         return Ok(());
     };
@@ -232,7 +234,7 @@ fn begin<S: Storage>(
     })
 }
 
-/// Makes what is missing of the reserve, if the disk has room for it.
+/// Replaces missing segments of the reserve, if the disk has room.
 fn replenish<S: Storage>(
     storage: &S,
     spares: &mut Vec<SegmentFile<S::File>>,
@@ -246,8 +248,8 @@ fn replenish<S: Storage>(
                 tracing::warn!(
                     folder = %storage.path().display(),
                     segments = spares.len(),
-                    "the volume is full, and the log has less room than it keeps for settles: pushes are refused, and settles \
-                     are served as far as there is room; enlarge the volume, or make room on it"
+                    "the volume is full, and the log has less room than its reserve for settles: pushes are refused, and settles \
+                     succeed while there is room; enlarge the volume or free space"
                 );
             }
             Ok(())
@@ -256,7 +258,7 @@ fn replenish<S: Storage>(
     }
 }
 
-/// Makes spares until there are so many. At once: their blocks are reserved, and not written.
+/// Makes spares up to this number. This is fast: their blocks are reserved and not written.
 fn make_spares<S: Storage>(
     storage: &S,
     spares: &mut Vec<SegmentFile<S::File>>,
@@ -273,7 +275,7 @@ fn make_spares<S: Storage>(
     Ok(())
 }
 
-/// Tells of what a power cut has torn.
+/// Warns about a torn tail.
 pub(super) fn warn_of_torn_tail(storage: &impl Storage, cut: Option<TornTail>) {
     if let Some(TornTail { file, offset, bytes, void_frames }) = cut {
         tracing::warn!(
@@ -281,12 +283,12 @@ pub(super) fn warn_of_torn_tail(storage: &impl Storage, cut: Option<TornTail>) {
             offset,
             bytes,
             frames = void_frames,
-            "the log's unsynced tail was torn by a power cut and is cut; nothing that was on disk is in it"
+            "a power cut tore the unsynced tail of the log, which is cut off; it contains no frame that was known to be on disk"
         );
     }
 }
 
-/// Takes the log over from whoever had it before, once it is known to be sound. Nothing else was written by then.
+/// Takes over the log from its previous owner, once it is known to be intact. This is the first write of a start.
 pub(super) fn take_over<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
@@ -306,15 +308,15 @@ pub(super) fn take_over<S: Storage>(
         SyncPoint { log, owner: random()?, first_frame, next_frame, epoch, end: end_of_it, closed: false };
     let synced = Synced::take(storage, survey.sync_point, mark)
         .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
-    if is_written_on(survey, end).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))? {
+    if has_later_writes(survey, end).map_err(|(name, error)| OpenError::io(storage.path(), &name, error))? {
         return Err(OpenError::InUse { folder: storage.path().to_owned() });
     }
     Ok(synced)
 }
 
-/// Whether somebody has written on behind the log's end since it was looked at: whoever does so after this is told that it
-/// was taken over.
-fn is_written_on<F: StorageFile>(survey: &Survey<F>, end: End) -> Result<bool, (String, io::Error)> {
+/// Whether another process has written after the log's end since the inspection. A process that does so later notices
+/// that it was replaced.
+fn has_later_writes<F: StorageFile>(survey: &Survey<F>, end: End) -> Result<bool, (String, io::Error)> {
     let Some((epoch, (head, file))) = survey.segments.last_key_value() else { return Ok(false) };
     let last = survey.frames.range(..end.next_frame).next_back().filter(|(_, found)| found.epoch == *epoch);
     let at = last.map_or(segment::HEAD_BYTES, |(_, found)| found.offset + found.bytes);
@@ -323,7 +325,7 @@ fn is_written_on<F: StorageFile>(survey: &Survey<F>, end: End) -> Result<bool, (
     }
     let mut window = Window::new(file);
     let next = window.frame(at, head.mark).map_err(|error| (file.name.clone(), error))?;
-    // A copy of the tail that a start did not come to the end of is nobody's.
+    // An unfinished copy of the tail from an interrupted start does not count.
     let is_copy = |number| number < head.first_frame;
     Ok(next.is_some_and(|(next, _)| next.number == end.next_frame && !is_copy(next.number)))
 }

@@ -1,42 +1,42 @@
-//! Who waits for the disk: the thread that serves, or helpers of its own. Pure.
+//! Whether the worker thread waits for the disk itself or leaves that to helper threads. Pure.
 //!
-//! On a fast disk a hand-over to another thread costs more than the sync; on a slow one, as volumes of clouds are, waiting
-//! would hold up everybody. Measured with 64 clients: 105,000 pushes a second inline and 84,000 with helpers when a sync
-//! takes 0.1 ms.
+//! On a fast disk, handing a job to another thread costs more than the sync. On a slow disk, such as a cloud volume,
+//! waiting would delay all requests. Measured with 64 clients and syncs of 0.1 ms: 105,000 pushes a second inline, and
+//! 84,000 with helpers.
 
 use std::time::Duration;
 
-/// Syncs that are looked at: enough that a few odd ones change nothing, and over within a second of work.
+/// Number of syncs to consider: enough that a few outliers do not matter, and reached within a second of work.
 const RECENT: usize = 64;
-/// A median below this is a fast disk.
+/// A lower median means a fast disk.
 const FAST: Duration = Duration::from_micros(400);
-/// A median above this is a slow one. Well above the other, so that a disk in between stays as it is.
+/// A higher median means a slow disk. Well above [`FAST`], so that a disk in between keeps its mode.
 const SLOW: Duration = Duration::from_micros(600);
-/// One sync above this is enough to go back at once: whatever the disk does, the next one may take as long.
+/// One longer sync is enough to return to helpers at once, because the next one may take as long.
 const TOO_LONG: Duration = Duration::from_millis(5);
 
 const _: () = assert!(FAST.as_nanos() < SLOW.as_nanos() && SLOW.as_nanos() < TOO_LONG.as_nanos());
 
-/// Who waits for the disk.
+/// The thread that waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Helpers.
+    /// Helper threads.
     Helped,
-    /// The thread that serves.
+    /// The worker thread.
     Inline,
 }
 
-/// Judges a disk by how long its syncs take.
+/// Chooses the mode by the durations of syncs.
 #[derive(Debug)]
 pub(super) struct Pace {
     mode: Mode,
-    /// The syncs since the mode was last changed, at most [`RECENT`].
+    /// Durations since the last change of mode, at most [`RECENT`].
     recent: [Duration; RECENT],
     count: usize,
 }
 
 impl Pace {
-    /// Nothing is known of the disk yet, and it may be slow.
+    /// Starts with helpers, because the disk may be slow.
     pub(super) fn new() -> Self {
         Self { mode: Mode::Helped, recent: [Duration::ZERO; RECENT], count: 0 }
     }
@@ -45,7 +45,7 @@ impl Pace {
         self.mode
     }
 
-    /// A sync took so long.
+    /// Adds the duration of a sync.
     pub(super) fn observe(&mut self, sync: Duration) {
         self.recent[self.count % RECENT] = sync;
         self.count += 1;
@@ -59,7 +59,8 @@ impl Pace {
         }
     }
 
-    /// Whether more than half of the recent syncs, and so their median, are so; not before there are enough.
+    /// Whether this holds for more than half of the recent syncs, and so for their median. False until there are
+    /// enough.
     fn most(&self, is_so: impl Fn(Duration) -> bool) -> bool {
         self.count >= RECENT && self.recent.iter().filter(|sync| is_so(**sync)).count() > RECENT / 2
     }
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_slow_until_it_has_shown_that_it_is_fast() {
+    fn a_disk_counts_as_slow_until_its_syncs_are_fast() {
         let mut pace = Pace::new();
         assert_eq!(observed(&mut pace, 100, 63), Mode::Helped);
         assert_eq!(observed(&mut pace, 100, 1), Mode::Inline);
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_decides_and_not_a_few_odd_syncs() {
+    fn the_median_decides_and_not_a_few_outliers() {
         let mut pace = Pace::new();
         observed(&mut pace, 4000, 31);
         assert_eq!(observed(&mut pace, 399, 33), Mode::Inline);
@@ -97,7 +98,7 @@ mod tests {
     fn a_fast_disk_that_becomes_slow_is_noticed() {
         let mut pace = Pace::new();
         observed(&mut pace, 100, 64);
-        assert_eq!(observed(&mut pace, 550, 1000), Mode::Inline, "in between, it stays as it is");
+        assert_eq!(observed(&mut pace, 550, 1000), Mode::Inline, "in between, the mode stays");
         assert_eq!(observed(&mut pace, 601, 32), Mode::Inline);
         assert_eq!(observed(&mut pace, 601, 1), Mode::Helped);
     }
@@ -108,7 +109,7 @@ mod tests {
         observed(&mut pace, 100, 64);
         assert_eq!(observed(&mut pace, 5000, 1), Mode::Inline);
         assert_eq!(observed(&mut pace, 5001, 1), Mode::Helped);
-        assert_eq!(observed(&mut pace, 100, 63), Mode::Helped, "it has to show it again");
+        assert_eq!(observed(&mut pace, 100, 63), Mode::Helped, "the disk has to be fast again first");
         assert_eq!(observed(&mut pace, 100, 1), Mode::Inline);
     }
 }

@@ -1,38 +1,36 @@
-//! Where in the log's files a record lies.
+//! The place of a record in the log's files.
 
 use crate::log::Position;
 
-/// Positions whose first number has this bit lie in a segment of the log itself, and the others in older logs: those come
+/// Positions whose first number has this bit set are in a segment of this log. The others are in older logs, which come
 /// first. 31 bits of 64 MiB segments are 128 PiB of writes.
 const OWN: u32 = 1 << 31;
 
-/// Which segment.
+/// A segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SegmentId {
-    /// One of an older log: its place among all of them, as this start found them.
+    /// A segment of an older log, by its index among all of them at this start.
     Older(u32),
-    /// One of this log, by its epoch.
+    /// A segment of this log, by its epoch.
     Own(u64),
 }
 
-/// What a [`Position`] is to the log on disk.
+/// The meaning of a [`Position`] in the log on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RecordPlace {
-    /// The segment.
     pub(super) segment: SegmentId,
-    /// Where in the segment.
     pub(super) offset: u64,
-    /// Bytes of the record; none for the place where something begins.
+    /// Bytes of the record; 0 for the place where something starts.
     pub(super) length: usize,
 }
 
 impl RecordPlace {
-    /// Where something begins.
+    /// A place where something starts.
     pub(super) fn start(segment: SegmentId, offset: u64) -> Self {
         Self { segment, offset, length: 0 }
     }
 
-    /// Where something begins in a segment of the log itself.
+    /// A place where something starts in a segment of this log.
     pub(super) fn own(epoch: u64, offset: u64) -> Self {
         Self::start(SegmentId::Own(epoch), offset)
     }
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_logs_come_before_the_log_itself() {
+    fn older_logs_are_ordered_before_the_log_itself() {
         let segments = [
             SegmentId::Older(0),
             SegmentId::Older(1),

@@ -1,4 +1,4 @@
-//! Reading what is not in memory: by threads, so that whoever serves never waits for a disk.
+//! Reader threads for records that are not in memory, so that a worker thread never waits for a disk.
 
 use std::{
     io,
@@ -15,29 +15,28 @@ use bytes::Bytes;
 use super::{helper::Joined, place::RecordPlace, segment::SegmentFile, storage::StorageFile};
 use crate::log::{LogError, Unread, record};
 
-/// Reads under way at once. Volumes of clouds take as long for one as for several; more than these are rarely asked for,
-/// because what is read ahead answers most.
+/// Number of simultaneous reads. Cloud volumes serve several in the time of one. More are rarely needed, because
+/// read-ahead serves most reads.
 const THREADS: usize = 4;
-/// What is brought into memory with a record that was not there: messages are asked for in the order in which they lie, and
-/// a disk takes hardly longer for these than for the first of them.
+/// Bytes to read ahead with a record that is not in memory. Messages are read in log order, and a disk needs hardly
+/// longer for these than for the first one.
 const AHEAD_BYTES: u64 = 512 << 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads. They end with the log, after what they were given.
+/// The reader threads. They end with the log, after the jobs that they have.
 pub(super) struct Readers {
-    // Unbounded, because nobody waits for more than one answer at a time.
+    // Unbounded, because no caller waits for more than one record at a time.
     jobs: Sender<Job>,
-    /// Dropped after the other end of their jobs.
+    /// Dropped after the sender of their jobs.
     threads: Vec<Joined>,
 }
 
 impl Readers {
-    /// Starts them.
     pub(super) fn start() -> io::Result<Self> {
         let (jobs, to_do) = mpsc::channel();
         let to_do = Arc::new(Mutex::new(to_do));
-        // Made before its threads, so that those that were started end if another cannot be.
+        // Created before its threads, so that the started ones end if another cannot be started.
         let mut readers = Self { jobs, threads: Vec::new() };
         for _ in 0..THREADS {
             let to_do = to_do.clone();
@@ -51,9 +50,9 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Gives one of them something to read.
+    /// Gives a thread a job.
     pub(super) fn give(&self, job: impl FnOnce() + Send + 'static) {
-        // Threads that are gone answer by dropping the job.
+        // If the threads are gone, dropping the job answers its caller.
         let _ = self.jobs.send(Box::new(job));
     }
 }
@@ -62,17 +61,17 @@ fn next(to_do: &Mutex<Receiver<Job>>) -> Option<Job> {
     to_do.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// How many read a segment: it is given back when they are done.
+/// Counts the readers of a segment, which is freed when they have finished.
 #[derive(Debug, Default)]
 pub(super) struct Reads(Mutex<(usize, Option<Waker>)>);
 
 impl Reads {
     fn change<T>(&self, change: impl FnOnce(&mut (usize, Option<Waker>)) -> T) -> T {
-        // A count and a waker cannot be left half changed.
+        // A panic cannot leave a count and a waker inconsistent.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Ready when nobody reads.
+    /// Ready when the segment has no readers.
     pub(super) fn poll_over(&self, context: &mut Context<'_>) -> Poll<()> {
         self.change(|(count, waker)| {
             if *count == 0 {
@@ -84,11 +83,11 @@ impl Reads {
     }
 }
 
-/// A segment that is being read.
+/// A segment with one more reader while the value exists.
 pub(super) struct Reading<F>(Arc<SegmentFile<F>>);
 
 impl<F> Reading<F> {
-    /// One more reads it.
+    /// Adds a reader.
     pub(super) fn of(file: &Arc<SegmentFile<F>>) -> Self {
         file.reads.change(|(count, _)| *count += 1);
         Self(file.clone())
@@ -113,18 +112,18 @@ impl<F> std::ops::Deref for Reading<F> {
     }
 }
 
-/// Reads a record if all of it is in memory and what was written.
+/// Reads a record if all of it is in memory and intact.
 pub(super) fn read_now<F: StorageFile>(file: &SegmentFile<F>, at: RecordPlace) -> Option<Bytes> {
     let mut bytes = vec![0; at.length];
-    // Whatever else it is, a reader's thread finds out.
+    // A reader thread finds out about any error.
     let is_there = file.file.read_cached_at(&mut bytes, at.offset).unwrap_or(false);
     (is_there && record::is_whole(&bytes)).then(|| bytes.into())
 }
 
-/// Reads a record, however long the disk takes.
+/// Reads a record from the disk.
 ///
-/// A message's own checksum is looked at: that of the frame is over all of it, which may be a thousand times as long, and a
-/// start looks at those of the last segments only.
+/// Only a message's own checksum is verified. The frame's checksum covers the whole frame, which can be a thousand
+/// times as long, and a start verifies only the frames of the last segments.
 pub(super) fn read<F: StorageFile>(file: &SegmentFile<F>, at: RecordPlace) -> Result<Bytes, Unread> {
     file.file.read_ahead(at.offset, AHEAD_BYTES.max(at.length as u64));
     let mut bytes = vec![0; at.length];
@@ -132,10 +131,10 @@ pub(super) fn read<F: StorageFile>(file: &SegmentFile<F>, at: RecordPlace) -> Re
     if record::is_whole(&bytes) { Ok(bytes.into()) } else { Err(Unread::Altered) }
 }
 
-/// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
+/// The unit of reading around errors: a block of common disks and file systems.
 const PIECE_BYTES: u64 = 4096;
 
-/// Reads bytes; zeros stand where the disk cannot read. Fails if it can read nothing of them.
+/// Reads bytes, with zeros in the place of unreadable ones. Fails if all of them are unreadable.
 pub(super) fn read_around<F: StorageFile>(
     file: &SegmentFile<F>,
     bytes: &mut [u8],

@@ -1,7 +1,7 @@
-//! Giving segments back: the owner walks the oldest, copies what is still needed, and frees it.
+//! Freeing segments: the owner scans the oldest one, copies its needed records, and frees it.
 //!
-//! Segments leave from the oldest end only. A settle comes after every copy of its message, because copies are made of
-//! live messages only; so as long as any copy is in the log, its settle is as well.
+//! Segments are freed from the oldest end only. Copies are made of live messages only, so a settle always follows every
+//! copy of its message. As long as a copy is in the log, the settle is as well.
 
 use std::{
     ops::Range,
@@ -18,16 +18,15 @@ use super::{
 };
 use crate::log::{BatchNumber, Log, Position};
 
-/// What is being given back.
+/// The segment that is being freed.
 pub(super) enum Freeing<F> {
     /// The oldest segment, and whether it becomes a spare.
     Own(Arc<SegmentFile<F>>, bool),
-    /// A segment of an older log.
     Older,
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Whether the oldest segment should be walked and freed: up to where the next begins.
+    /// The range of the oldest segment, if it should be scanned and freed.
     pub(super) fn oldest_worth_freeing(&self) -> Option<Range<Position>> {
         let mut segments = self.segments.iter();
         let (epoch, oldest) = segments.next().expect("a log always has a segment");
@@ -48,26 +47,28 @@ impl<S: Storage> DiskLog<S> {
             .then(|| RecordPlace::own(*epoch, 0).into()..RecordPlace::own(*next, 0).into())
     }
 
-    /// Whether a segment of an older log should be walked and left: at once, while there is room for what is copied of it.
+    /// The range of a segment of an older log to scan and leave. This is done at once, while there is room for its
+    /// copies.
     pub(super) fn older_worth_leaving(&self) -> Option<Range<Position>> {
         let index = self.older_next;
         if index >= self.older.count() {
             return None;
         }
         let begin = |index| RecordPlace::start(SegmentId::Older(index), 0).into();
-        // One that was made larger than those of today is copied as far as there is room, and new segments are made meanwhile.
+        // A segment that is longer than today's is copied while there is room; new segments are made in the
+        // meantime.
         let most = self.older.segment(index).extent.end.min(2 * self.segment_bytes);
         let copied = most.min(self.older_live[index as usize] + self.segment_bytes / 64);
         self.room().spares_hold(copied).then(|| begin(index)..begin(index + 1))
     }
 
-    /// Whether all that will ever be in a segment is written.
+    /// Whether a segment is completely written.
     pub(super) fn is_sealed(&self, epoch: u64) -> bool {
         epoch < self.progress.first_epoch().unwrap_or_else(|| self.batch.first_epoch())
     }
 
-    /// Gives the oldest segment back, after it was walked to its end and what was copied from it is on disk. On a helper,
-    /// whatever the disk: it is two syncs or three.
+    /// Frees the oldest segment, after it was scanned to its end and its copies are on disk. A helper thread does this
+    /// even on a fast disk, because it takes two or three syncs.
     pub(super) fn poll_freed(
         &mut self,
         below: Position,
@@ -82,12 +83,12 @@ impl<S: Storage> DiskLog<S> {
                 self.begin_leaving(next - 1, copies);
                 return self.poll_freed(below, copies, context);
             }
-            // Before the look, so that a pin that goes in between is not missed.
+            // Register the waker before the check, so that a pin released in between is not missed.
             self.pins.wake(context);
             if self.segments.keys().next().is_some_and(|oldest| self.is_pinned(*oldest)) {
                 return Poll::Pending;
             }
-            // What has left it or was copied may still be on its way to somebody.
+            // A record that was released or copied may still be on its way to a reader.
             let oldest = &self.segments.values().next().expect("a log always has a segment").file;
             ready!(oldest.reads.poll_over(context));
             self.begin_freeing(copies);
@@ -104,15 +105,18 @@ impl<S: Storage> DiskLog<S> {
         let oldest = self.segments.keys().next().copied();
         assert!(
             self.walked.is_some() && self.walked == oldest,
-            "only a sealed segment that was walked to its end is freed"
+            "only a sealed segment that was scanned to its end is freed"
         );
-        assert!(copies <= self.progress.durable_batch, "copies are on disk before the originals go");
-        let (_, Segment { file, live, .. }) = self.segments.pop_first().expect("it was there a moment ago");
+        assert!(
+            copies <= self.progress.durable_batch,
+            "copies must be on disk before the originals are freed"
+        );
+        let (_, Segment { file, live, .. }) = self.segments.pop_first().expect("the segment exists");
         self.walked = None;
         self.live_bytes -= live;
         self.keys_copied = 0;
-        // A shorter one, of an earlier start, does not take what one of today's does.
-        let keep = self.spares.want_one() && file.bytes >= self.segment_bytes;
+        // A shorter segment of an earlier start does not fit a record of today's maximum length.
+        let keep = self.spares.keeps_freed() && file.bytes >= self.segment_bytes;
         let first_frame = self.segments.values().next().map_or(self.next_frame, |next| next.head.first_frame);
         self.syncer.give(SyncJob::Free { file: file.clone(), keep, first_frame });
         self.freeing = Some(Freeing::Own(file, keep));
@@ -120,14 +124,17 @@ impl<S: Storage> DiskLog<S> {
 
     fn begin_leaving(&mut self, index: u32, copies: BatchNumber) {
         assert!(index == self.older_next, "older segments are left in their order");
-        assert!(copies <= self.progress.durable_batch, "copies are on disk before the originals go");
+        assert!(
+            copies <= self.progress.durable_batch,
+            "copies must be on disk before the originals are freed"
+        );
         self.older_next += 1;
         let older = self.older.clone();
         self.syncer.give(SyncJob::Leave(Box::new(move || older.leave(index))));
         self.freeing = Some(Freeing::Older);
     }
 
-    /// A segment was given back, or could not be.
+    /// Handles the outcome of freeing a segment.
     pub(super) fn freed(&mut self, outcome: Result<(), LogError>) {
         let outcome = match (self.freeing.take(), outcome) {
             (Some(Freeing::Own(file, keep)), Ok(())) => {

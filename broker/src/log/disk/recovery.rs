@@ -1,10 +1,10 @@
-//! What a log's files hold after whatever happened to them.
+//! Recovery: finding the content of a log's files after a crash or damage.
 //!
-//! Frames are numbered without a gap over all segments, and each says up to which number all were known to be on disk
-//! when it was written. So a number that is missing although a later frame knows it to be on disk means damage, and the
-//! log is refused; and so is one that ends before what the file [`synced`] knows to be on disk. One that is missing otherwise
-//! is the torn tail of a power cut, where the sectors of unsynced writes land in any order: there the log is cut, even if whole
-//! frames follow.
+//! Frames are numbered without gaps across all segments. Each frame states up to which number all frames were known to
+//! be on disk when it was written. So a missing number that a later frame knows to be on disk means damage, and the log
+//! is refused. The same holds for a log that ends before the last frame that the file [`synced`] knows to be on disk.
+//! Any other missing number is the torn tail of a power cut, where the sectors of unsynced writes reach the disk in any
+//! order. There the log is cut off, even if whole frames follow.
 
 use std::{collections::BTreeMap, io, ops::Range};
 
@@ -21,66 +21,65 @@ use super::{
 };
 use crate::data_folder::os_error;
 
-/// A frame that was found whole; or all those that the index of a segment vouches for.
+/// A whole frame, or a run of frames that an index covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameRun {
     pub(super) epoch: u64,
     pub(super) offset: u64,
     pub(super) bytes: u64,
-    /// All frames before this were on disk when it was written.
+    /// Frames with lower numbers were on disk when this was written.
     pub(super) synced: u64,
-    /// How many there are, numbered without a gap.
+    /// The number of frames, numbered without gaps.
     pub(super) frames: u64,
 }
 
-/// A file that keeps a log from being opened.
+/// A file that prevents a log from being opened.
 pub(super) struct RejectedFile<F> {
     pub(super) file: SegmentFile<F>,
     pub(super) reason: RejectionReason,
 }
 
-/// Why.
+/// Why a file was rejected.
 pub(super) enum RejectionReason {
     /// Another version wrote it.
     Version(u32),
-    /// Its head cannot be read, and it is not empty.
+    /// Its head is unreadable, and it is not empty.
     Headless,
     /// The named file is the same segment.
     Duplicate(String),
-    /// It is of another log.
+    /// It belongs to another log.
     Foreign,
-    /// It is what another broker wrote while the log was written.
+    /// Another broker wrote it at the same time.
     SecondWriter,
 }
 
-/// Everything that was found.
+/// The content of a log's files.
 pub(super) struct Survey<F> {
     /// Segments in use, by epoch.
     pub(super) segments: BTreeMap<u64, (Head, SegmentFile<F>)>,
-    /// Files ready for use.
+    /// Spare segments.
     pub(super) spares: Vec<SegmentFile<F>>,
-    /// A number that no file has.
+    /// An unused file number.
     pub(super) next_file: u64,
-    /// Names of files in which nothing is and that cannot be used.
+    /// Names of empty files that are not usable.
     pub(super) unusable: Vec<String>,
-    /// Files that keep the log from being opened.
+    /// Files that prevent the log from being opened.
     pub(super) rejected: Vec<RejectedFile<F>>,
-    /// What stands in the place of files and is none, or may not be opened; and why.
+    /// Entries that are not files or cannot be opened, and the errors.
     pub(super) refused: Vec<(String, io::Error)>,
-    /// Frames by number.
     pub(super) frames: BTreeMap<u64, FrameRun>,
-    /// The heads of all records in segments that were read, as far as they were kept.
+    /// The heads of all records in the segments that were read, within the limit of memory.
     pub(super) heads: BTreeMap<u64, KeptHeads>,
-    /// Where frames were written that are not whole, in segments that were read.
+    /// Ranges of frames that are not whole, in the segments that were read.
     pub(super) traces: BTreeMap<u64, Vec<Range<u64>>>,
-    /// Frames in which only contents of messages are not what was written, or cannot be read: their segments, and where in them they
-    /// begin.
+    /// Partial frames, by number, with their segment and offset: only contents of messages are damaged or unreadable;
+    /// everything else is intact.
     pub(super) partial: BTreeMap<u64, (u64, u64)>,
-    /// What frames that do not count have said of others: all before this were on disk.
+    /// The highest claim in dropped frames: frames with lower numbers were on disk.
     pub(super) claimed: u64,
-    /// What is known to have been on disk.
+    /// The content of the file `synced`.
     pub(super) sync_point: SyncPointState,
-    /// What is wrong with files whose frames count all the same.
+    /// Damage of files whose frames count nevertheless.
     pub(super) wrong: Vec<Damage>,
 }
 
@@ -91,8 +90,7 @@ pub(super) struct KeptHeads {
     pub(super) next_frame: u64,
 }
 
-/// Reads the files of the folder, or the indexes of those that have one. Changes nothing, so that a log that is refused is
-/// as it was.
+/// Reads the segments of a log, or their indexes. Changes nothing, so that a refused log stays unchanged.
 pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
     let mut survey = list(storage)?;
     if let Some((name, error)) = survey.refused.drain(..).next() {
@@ -103,15 +101,15 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
     }
     survey.find_frames(storage, Indexes::Believed)?;
     let damage = damage::of(&survey);
-    if let Some(damage) = damage.iter().find(|damage| !damage.what.is_mended_by_a_start()) {
+    if let Some(damage) = damage.iter().find(|damage| !damage.what.is_repaired_by_start()) {
         return Err(OpenError::of_damage(storage.path(), damage));
     }
     for Damage { file, what, .. } in damage {
         let file = storage.path().join(file);
         tracing::warn!(
             file = %file.display(),
-            "{what}: nothing tells any more whether the log was longer than it is now. It goes on from the end that was found, and \
-             the file is made anew"
+            "{what}: it is unknown whether the log was longer before. It continues from the end that was found, and the file is \
+             recreated"
         );
     }
     for (epoch, offset) in survey.partial.values() {
@@ -120,7 +118,7 @@ pub(super) fn survey<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenErr
     Ok(survey)
 }
 
-/// What each file is.
+/// Opens and classifies all files of a log.
 pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError> {
     let failed = |what: &str, source: io::Error| OpenError::io(storage.path(), what, source);
     let mut survey = Survey {
@@ -145,7 +143,7 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
     let (mut indexes, mut found) = (Vec::new(), Vec::new());
     for name in storage.list().map_err(|error| OpenError::of_folder("list", storage.path(), error))? {
         if name.ends_with(".tmp") {
-            // A spare that was being made. A folder is none, and would not go.
+            // An unfinished spare. A folder cannot be one, and removing it would fail.
             match storage.open(&name) {
                 Err(error) if os_error::is_folder(&error) => survey.refused.push((name, error)),
                 _ => survey.unusable.push(name),
@@ -174,8 +172,8 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
             }
             FileKind::Spare => survey.spares.push(file),
             FileKind::Damaged => {
-                // Whether it was in use is unknown, and if it was the newest, no frame elsewhere would be missed. So it is
-                // harmless only if nothing was ever written to it.
+                // Whether it was in use is unknown. If it was the newest segment, no other frame would show a loss. So
+                // it is harmless only if nothing was ever written to it.
                 let is_empty = is_empty(&file).map_err(|error| failed(&file.name, error))?;
                 if !is_empty {
                     survey.rejected.push(RejectedFile { file, reason: RejectionReason::Headless });
@@ -186,13 +184,13 @@ pub(super) fn list<S: Storage>(storage: &S) -> Result<Survey<S::File>, OpenError
         }
     }
     survey.sort_out(found);
-    // What is left of a segment that was given back.
+    // The index of a freed segment.
     indexes.retain(|(segment, _)| !survey.segments.values().any(|(_, file)| file.name == *segment));
     survey.unusable.extend(indexes.into_iter().map(|(_, index)| index));
     Ok(survey)
 }
 
-/// The id of the log that these segments are of: that of the file `synced` if one of them has it, or else of most.
+/// The log's id: the one in the file `synced` if a segment has it, otherwise the one of most segments.
 fn log_of<F>(found: &[(Head, SegmentFile<F>)], mark: SyncPointState) -> Option<u64> {
     let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
     found.iter().for_each(|(head, _)| *counts.entry(head.log).or_default() += 1);
@@ -200,7 +198,7 @@ fn log_of<F>(found: &[(Head, SegmentFile<F>)], mark: SyncPointState) -> Option<u
     mark.log().filter(|log| counts.contains_key(log)).or_else(most)
 }
 
-/// Whether nothing was ever written to a segment but perhaps the fields of its head.
+/// Whether a segment has no bytes besides the fields of its head.
 fn is_empty(segment: &SegmentFile<impl StorageFile>) -> io::Result<bool> {
     let mut bytes = vec![0; 1 << 20];
     let mut offset = FIELDS as u64;
@@ -237,7 +235,7 @@ impl<F> RejectedFile<F> {
 }
 
 impl<F> Survey<F> {
-    /// Which of the segments are the log's.
+    /// Sorts out the segments of this log.
     fn sort_out(&mut self, found: Vec<(Head, SegmentFile<F>)>) {
         let log = log_of(&found, self.sync_point);
         if self.sync_point.log().is_some_and(|id| Some(id) != log) && !found.is_empty() {
@@ -265,21 +263,21 @@ impl<F> Survey<F> {
         }
     }
 
-    /// The id of the log; none of one that was never written.
+    /// The log's id; nothing for a log that was never written.
     pub(super) fn log(&self) -> Option<u64> {
         self.segments.values().next().map(|(head, _)| head.log).or(self.sync_point.log())
     }
 
-    /// The frames that are known to be on disk end before this number.
+    /// The number after the last frame that is known to be on disk.
     pub(super) fn known(&self) -> u64 {
         damage::known(self).end
     }
 
-    /// Where a power cut has torn the log, which ends before this frame: if anything was written behind its end.
+    /// The torn tail of a log that ends before this frame, if anything was written after its end.
     pub(super) fn torn_tail(&self, next_frame: u64) -> Option<TornTail> {
         let last = self.frames.range(..next_frame).next_back();
         let (epoch, (_, file)) = self.segments.last_key_value()?;
-        // What was written before the newest segment was begun is on disk.
+        // Everything written before the newest segment was started is on disk.
         let last = last.filter(|(_, found)| found.epoch == *epoch);
         let offset = last.map_or(HEAD_BYTES, |(_, found)| found.offset + found.bytes);
         let void = self.frames.range(next_frame..).filter(|(_, found)| found.epoch == *epoch);
@@ -291,7 +289,7 @@ impl<F> Survey<F> {
         Some(TornTail { file: file.name.clone(), offset, bytes: end - offset, void_frames })
     }
 
-    /// Removes what cannot be used.
+    /// Removes unusable files.
     pub(super) fn tidy<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), OpenError> {
         for name in self.unusable.drain(..) {
             tracing::warn!(file = name, "a log file that is not in use is removed");
@@ -300,13 +298,13 @@ impl<F> Survey<F> {
         Ok(())
     }
 
-    /// Spares that are shorter than this cannot be used.
+    /// Declares spares below this length unusable.
     pub(super) fn use_spares_of(&mut self, segment_bytes: u64) {
         let shorter = self.spares.extract_if(.., |spare| spare.bytes < segment_bytes);
         self.unusable.extend(shorter.map(|spare| spare.name));
     }
 
-    /// Where each segment's last frame ends; none for segments without frames.
+    /// The end of each segment's last frame, for segments with frames.
     pub(super) fn ends(&self) -> BTreeMap<u64, u64> {
         let mut ends = BTreeMap::new();
         for found in self.frames.values() {
@@ -317,12 +315,12 @@ impl<F> Survey<F> {
     }
 }
 
-/// Finds every whole frame of a segment, searching on past damage.
+/// Finds every whole frame of a segment, searching past damage.
 pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, FrameRun>) {
     let mark = head.mark.to_le_bytes();
     let mut offset = HEAD_BYTES;
     while let Some(rest) = bytes.get(offset as usize..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
-        // The mark alone tells most places apart, and there are millions of them.
+        // Comparing the mark first rules out most of the millions of offsets.
         match Some(rest)
             .filter(|rest| rest[frame::MARK] == mark)
             .and_then(|rest| frame::parse(rest, head.mark))
@@ -340,26 +338,26 @@ pub(super) fn scan(bytes: &[u8], head: Head, frames: &mut BTreeMap<u64, FrameRun
     }
 }
 
-/// Where the log ends.
+/// The end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
-    /// The number after the last good frame.
+    /// The number after the last valid frame.
     pub(super) next_frame: u64,
-    /// All frames before this are known to be on disk.
+    /// Frames with lower numbers are known to be on disk.
     pub(super) synced: u64,
-    /// Whole frames behind the end: they are void.
+    /// Whole frames after the end, which are void.
     pub(super) void_frames: usize,
 }
 
-/// All frames before this were on disk once: some frame says so.
+/// The number below which all frames were on disk, according to the frames themselves.
 pub(super) fn synced(first_frame: u64, frames: &BTreeMap<u64, FrameRun>) -> u64 {
     frames.values().map(|frame| frame.synced).max().unwrap_or(first_frame)
 }
 
-/// Where a log ends of which all frames before `synced` are there. Pure.
+/// The end of a log that has all frames before `synced`. Pure.
 pub(super) fn end(synced: u64, frames: &BTreeMap<u64, FrameRun>) -> End {
     let mut next_frame = synced;
-    // The last run that is known to be on disk may go on behind it.
+    // The last run that is known to be on disk may extend beyond that number.
     if let Some((number, run)) = frames.range(..synced).next_back() {
         next_frame = next_frame.max(number + run.frames);
     }
@@ -396,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_log_ends_where_it_begins() {
+    fn an_empty_log_ends_at_its_first_frame() {
         assert_eq!(ends(&[]), End { next_frame: 5, synced: 5, void_frames: 0 });
     }
 }

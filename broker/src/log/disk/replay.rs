@@ -1,5 +1,5 @@
-//! Telling a new owner what owners before have left: from the indexes, from what the survey kept in memory, and where there
-//! is neither, from the segments.
+//! Replay of earlier owners' records for a new owner: from the indexes, from the heads that the survey kept, or else
+//! from the segments.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,21 +23,21 @@ use super::{
 };
 use crate::log::{Log, ReplayVisitor, Replayed};
 
-/// Segments whose heads are on their way while the owner is told those of one: a disk reads them faster than they are told.
+/// Number of segments whose heads are loaded while another one is replayed: the disk is faster than the replay.
 const AHEAD: usize = 2;
 
-/// What was not told yet, oldest first.
+/// The records that are not replayed yet, oldest segment first.
 pub(super) struct Replay {
     /// The heads that the survey kept.
     kept: BTreeMap<u64, KeptHeads>,
-    /// Segments that nobody reads yet.
-    untold: VecDeque<SegmentId>,
+    /// Segments that are not being loaded yet.
+    pending: VecDeque<SegmentId>,
     coming: VecDeque<(SegmentId, Arrival)>,
 }
 
 type Arrival = oneshot::Receiver<Result<ArrivedHeads, LogError>>;
 
-/// The heads of a segment.
+/// The heads of a loaded segment.
 struct ArrivedHeads {
     heads: Heads,
     /// Whether they come from its index.
@@ -45,20 +45,20 @@ struct ArrivedHeads {
 }
 
 impl Replay {
-    /// Everything in so many older segments, and in these.
+    /// A replay of this number of older segments, and of these segments.
     pub(super) fn of(older: u32, own: impl Iterator<Item = u64>, kept: BTreeMap<u64, KeptHeads>) -> Self {
-        let untold = (0..older).map(SegmentId::Older).chain(own.map(SegmentId::Own)).collect();
-        Self { kept, untold, coming: VecDeque::new() }
+        let pending = (0..older).map(SegmentId::Older).chain(own.map(SegmentId::Own)).collect();
+        Self { kept, pending, coming: VecDeque::new() }
     }
 
-    /// Whether everything was told.
+    /// Whether all records were replayed.
     pub(super) fn is_over(&self) -> bool {
-        self.untold.is_empty() && self.coming.is_empty()
+        self.pending.is_empty() && self.coming.is_empty()
     }
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Tells the heads of one segment.
+    /// Replays the heads of one segment.
     pub(super) fn poll_segment(
         &mut self,
         visit: &mut ReplayVisitor<'_>,
@@ -68,7 +68,7 @@ impl<S: Storage> DiskLog<S> {
             return Poll::Ready(Err(self.failure()));
         }
         while self.replay.coming.len() <= AHEAD
-            && let Some(segment) = self.replay.untold.pop_front()
+            && let Some(segment) = self.replay.pending.pop_front()
         {
             let arrival = self.begin_segment(segment);
             self.replay.coming.push_back((segment, arrival));
@@ -79,8 +79,8 @@ impl<S: Storage> DiskLog<S> {
         let segment = *segment;
         let arrived = ready!(Pin::new(arrival).poll(context)).unwrap_or(Err(LogError::Poisoned));
         self.replay.coming.pop_front();
-        let told = arrived.and_then(|come| self.visit(segment, come, visit));
-        if let Err(error) = told {
+        let visited = arrived.and_then(|come| self.visit(segment, come, visit));
+        if let Err(error) = visited {
             self.poison_by(error);
             return Poll::Ready(Err(self.failure()));
         }
@@ -98,13 +98,13 @@ impl<S: Storage> DiskLog<S> {
     ) -> Result<(), LogError> {
         let ArrivedHeads { heads, is_indexed } = come;
         if let SegmentId::Own(epoch) = segment {
-            let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was told");
+            let segment = self.segments.get_mut(&epoch).expect("a segment is in use until it was replayed");
             segment.is_indexed = is_indexed;
             segment.live += heads.needed;
             self.live_bytes += heads.needed;
         }
         let mut keys = 0;
-        let told = heads.visit(segment, &mut |position, head| {
+        let visited = heads.visit(segment, &mut |position, head| {
             keys += u64::from(head.record.key().is_some() && !is_key_alone(&head.record));
             visit(position, head);
         });
@@ -114,7 +114,7 @@ impl<S: Storage> DiskLog<S> {
             segment.keys += keys;
         }
         let (storage, file) = self.place_of(segment);
-        told.map_err(|error| error_of(&file, storage.path(), error))
+        visited.map_err(|error| error_of(&file, storage.path(), error))
     }
 
     fn begin_segment(&mut self, segment: SegmentId) -> Arrival {
@@ -139,13 +139,13 @@ impl<S: Storage> DiskLog<S> {
             };
             let come = come.map_err(|error| error_of(&reading, storage.path(), error));
             drop(reading);
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = answer.send(come);
         });
         arrival
     }
 
-    /// Which part of a segment of this log or of an older one counts.
+    /// The valid part of a segment of this log or of an older one.
     pub(super) fn extent_of(&self, segment: SegmentId) -> SegmentExtent {
         match segment {
             SegmentId::Own(epoch) => self.extent(epoch),
@@ -153,7 +153,7 @@ impl<S: Storage> DiskLog<S> {
         }
     }
 
-    /// Which part of a segment counts, of all that is written.
+    /// The valid part of a segment, up to its last written frame.
     pub(super) fn extent(&self, epoch: u64) -> SegmentExtent {
         let Segment { head, end, .. } = &self.segments[&epoch];
         let next = self.segments.range(epoch + 1..).next();

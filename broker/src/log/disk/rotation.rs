@@ -1,4 +1,4 @@
-//! Going on in another segment, which is there already.
+//! Rotation: continuing in another segment, which is ready.
 
 use std::task::{Context, Poll};
 
@@ -10,18 +10,19 @@ use super::{
 };
 use crate::log::{AppendError, Log};
 
-/// Bytes that a key takes when it is copied without its message.
+/// Bytes of an idempotency key that is copied without its message.
 const KEY_BYTES: u64 = 65;
-/// What the frames of copies take beside them: few, because many copies are written at once.
+/// Bytes that copies need for their frames: few, because many copies share one frame.
 const FRAMES_BYTES: u64 = 1024;
 
 impl<S: Storage> DiskLog<S> {
-    /// The rest of the group goes to a new segment. Its head is written when the group is committed.
+    /// Continues the open batch in a new segment, whose head is written by the commit.
     ///
-    /// If few spares are left and another is being made, the group waits for that in memory. It need not: it has its segment.
-    /// But so pushes slow down to what the disk can make before they are refused.
+    /// If few spares are left and another one is being made, the batch waits for that in memory. It could continue,
+    /// because it has its segment. But waiting slows pushes down to the speed of the disk before they are refused.
     pub(super) fn rotate(&mut self) -> Result<(), AppendError> {
-        // The frame in the old segment, if there is one, has the number before. The rest is known when the head is written.
+        // The batch's frame in the old segment, if there is one, has the number before. The other fields are known at
+        // the commit.
         let head = Head {
             epoch: self.batch.epoch() + 1,
             first_frame: self.next_frame + self.batch.frames(),
@@ -35,7 +36,7 @@ impl<S: Storage> DiskLog<S> {
         Ok(())
     }
 
-    /// The room that there is, and what it is kept for.
+    /// The current room, and its reserved parts.
     pub(crate) fn room(&self) -> Room {
         let segment = self.longest_record();
         let copies = self.copies();
@@ -44,13 +45,13 @@ impl<S: Storage> DiskLog<S> {
             active: self.active_bytes().saturating_sub(self.batch.end()),
             ready: self.spares.len() as u64,
             segment,
-            // What fitted a segment fits one again.
+            // Records that fitted into a segment fit again.
             copies: if oldest.file.bytes <= self.segment_bytes { copies.min(segment) } else { copies },
             promised: self.promised,
         }
     }
 
-    /// Bytes that copying the oldest segment still takes: never more than what it has.
+    /// Bytes still needed for copying the oldest segment: at most its length.
     pub(super) fn copies(&self) -> u64 {
         let (epoch, oldest) = self.segments.first_key_value().expect("a log always has a segment");
         let needed = (oldest.live + oldest.keys * KEY_BYTES).saturating_sub(self.keys_copied);
@@ -61,9 +62,9 @@ impl<S: Storage> DiskLog<S> {
         (needed + FRAMES_BYTES).min(written.saturating_sub(segment::HEAD_BYTES))
     }
 
-    /// Whether a record may be appended for a purpose, and where it may lie.
+    /// Whether a record may be appended for a purpose.
     pub(super) fn admits(&mut self, purpose: Purpose, bytes: usize) -> bool {
-        // A walk through older logs frees nothing of this one.
+        // A scan of older logs frees nothing of this one.
         let purpose = if purpose == Purpose::Copy && self.walks_older { Purpose::Settle } else { purpose };
         if self.admits_now(purpose, bytes) {
             return true;
@@ -78,23 +79,23 @@ impl<S: Storage> DiskLog<S> {
     fn admits_now(&mut self, purpose: Purpose, bytes: usize) -> bool {
         let rotates = !self.batch.has_room(bytes, self.active_bytes());
         let room = self.room();
-        // What does not fit any more leaves the rest of its segment free.
+        // A record that does not fit leaves the rest of the active segment unused.
         let room = if rotates { Room { active: 0, ..room } } else { room };
         reserve::admits(room, purpose, bytes as u64)
             && (purpose != Purpose::Store || !rotates || self.spares.leave_enough())
     }
 
-    /// Whether pushes are refused, because the rest is for what empties the log.
+    /// Whether pushes are refused, because the remaining room is reserved for records that empty the log.
     pub(super) fn is_scarce(&self) -> bool {
         !(self.spares.wait_for_more() || (self.room().is_ample() && self.spares.leave_enough()))
     }
 
-    /// Whether pushes are refused whatever the volume has: the log itself holds too little.
+    /// Whether the log's own room is too small for pushes, whatever the volume has.
     pub(super) fn is_tight(&self) -> bool {
         !(self.spares.wait_for_more() || self.room().is_ample())
     }
 
-    /// Ready when enough spares are there, or no more will be.
+    /// Ready when enough spares are ready, or no more are coming.
     pub(super) fn poll_spares(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.batch.has_rotated() { self.spares.poll_enough(context) } else { Poll::Ready(()) }
     }

@@ -1,4 +1,5 @@
-//! Going through the log, part by part, each read by a thread; while the owner looks at one part, the next is being read.
+//! Scanning the log part by part. Reader threads read the parts; while the owner processes one part, the next one is
+//! being read.
 
 use std::{
     future::Future,
@@ -23,35 +24,34 @@ use super::{
 };
 use crate::log::{Log, Position, Record, RecordHead, Scanned, record::RecordError};
 
-/// Part of a segment that is being read.
+/// A part of a segment that is being read.
 pub(super) struct Scanning {
-    /// What was asked for.
+    /// The requested range.
     asked: Asked,
     part: oneshot::Receiver<Result<Part, LogError>>,
 }
 
-/// What to read: frames of one segment, about so many bytes of them.
+/// A range to read: frames of one segment, about `max_bytes` of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Asked {
     segment: SegmentId,
     offset: u64,
-    /// Where the last of them ends, at the latest.
+    /// The end of the last frame, at the latest.
     end: u64,
     max_bytes: usize,
 }
 
-/// What was read.
 struct Part {
-    /// Each record with where it lies.
+    /// Each record with its position.
     records: Vec<(Position, Bytes)>,
-    /// Records of messages whose contents are not what was written.
+    /// Records of messages with damaged contents.
     broken: Vec<(Position, Bytes)>,
-    /// Where the last frame ends.
+    /// The end of the last frame.
     end: u64,
 }
 
 impl<S: Storage> DiskLog<S> {
-    /// Reads the records from `from` on, up to `below` or the end, of one segment at a time.
+    /// Reads the records from `from` up to `below` or the end, in one segment at a time.
     pub(super) fn poll_part(
         &mut self,
         from: Position,
@@ -77,7 +77,7 @@ impl<S: Storage> DiskLog<S> {
         };
         let Part { records, broken, end } = match part.unwrap_or(Err(LogError::Poisoned)) {
             Ok(part) => part,
-            // The log is written as before.
+            // The log can still be written.
             Err(error) if error.is_of_one_record() => return Poll::Ready(Err(error)),
             Err(error) => {
                 self.poison_by(error);
@@ -90,7 +90,7 @@ impl<S: Storage> DiskLog<S> {
         Poll::Ready(Ok(Scanned { records, broken, next: ahead.map(|_| next.into()) }))
     }
 
-    /// What is to be read next; nothing at the end.
+    /// The next range to read; nothing at the end.
     fn ask(&mut self, from: RecordPlace, below: Option<Position>, max_bytes: usize) -> Option<Asked> {
         let below = below.map_or(RecordPlace::own(u64::MAX, 0), RecordPlace::from);
         let part = |segment, end: u64| {
@@ -131,14 +131,14 @@ impl<S: Storage> DiskLog<S> {
                 by_index.flatten().ok_or(error)
             });
             drop(reading);
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = answer.send(part);
         });
         Scanning { asked, part }
     }
 }
 
-/// Reads the first of the frames, of which only the segment's index tells what is in it.
+/// Reads the first frame of a range from the segment's index, because the frame itself is damaged.
 fn read_by_index<S: Storage>(
     storage: &S,
     segment: &Reading<S::File>,
@@ -148,12 +148,12 @@ fn read_by_index<S: Storage>(
     let indexed = index::read(storage, &segment.name, extent)?;
     let (heads, length) = indexed.of_frame(offset, extent)?;
     let mut bytes = vec![0; length as usize];
-    // What cannot be read is zeros, which are no message.
+    // Unreadable bytes are zeros, which are not a valid message.
     let _ = readers::read_around(segment, &mut bytes, offset);
     let bytes = Bytes::from(bytes);
     let mut part = Part { records: Vec::new(), broken: Vec::new(), end: offset + length };
     let mut heads_at = 0;
-    contents::by_index(heads, &bytes, offset, |at, length, content| {
+    contents::each_indexed_record(heads, &bytes, offset, |at, length, content| {
         let position = RecordPlace { segment: place, offset: at, length }.into();
         let head = Bytes::copy_from_slice(&heads[heads_at..]);
         match content {
@@ -170,8 +170,8 @@ fn read_by_index<S: Storage>(
     Some(part)
 }
 
-/// Reads whole frames: as many as are in so many bytes, or one that is longer. Ends before one that is not what was written, and
-/// fails if that is the first.
+/// Reads whole frames: those within the limit of bytes, or a single longer one. Ends before a damaged frame, and fails
+/// if the first one is damaged.
 fn read_part<F: StorageFile>(
     file: &Reading<F>,
     mark: u64,
@@ -218,17 +218,17 @@ fn read_part<F: StorageFile>(
     }
 }
 
-/// The records of a frame in which contents of messages are not what was written: those that are, and those that are not.
+/// Sorts the records of a partial frame into intact and damaged ones.
 fn sort_out(records: &Bytes, start: RecordPlace, part: &mut Part) {
-    // Its heads are what was written, so all of them can be read.
-    let _ = contents::by_itself(records, start.offset, |offset, length, content| {
+    // The heads are intact, so all of them can be decoded.
+    let _ = contents::each_record(records, start.offset, |offset, length, content| {
         let from = (offset - start.offset) as usize;
         let into = if let Content::Whole(_) = content { &mut part.records } else { &mut part.broken };
         into.push((RecordPlace { offset, length, ..start }.into(), records.slice(from..from + length)));
     });
 }
 
-/// The records of a frame, which begin at `start`: each with its place.
+/// Splits the records of a frame, which start at `start`, with their positions.
 fn split(records: &Bytes, start: RecordPlace, into: &mut Vec<(Position, Bytes)>) -> Result<(), RecordError> {
     let mut at = 0;
     while at < records.len() {

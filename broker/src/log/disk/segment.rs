@@ -1,18 +1,4 @@
-//! Segment files: fixed in size, written with zeros before their use, and used again.
-//!
-//! A file begins with a head of 4096 bytes, of which zeros follow the fields; all numbers are little-endian. Frames follow
-//! the head. A head of zeros is that of a spare.
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 0–8 | `RESTLOG1` |
-//! | 8–12 | version of the format, `u32`: 2 |
-//! | 12–16 | crc32c over bytes 0–12 and 16–56, `u32` |
-//! | 16–24 | epoch, `u64`: rises by one with each use of a segment, over the whole log |
-//! | 24–32 | number of the first frame, `u64`: frames of earlier epochs with this number or a higher one are void |
-//! | 32–40 | mark, `u64`: random; each frame of this use of the segment has it |
-//! | 40–48 | bytes of the file, `u64`: one that has fewer was cut short |
-//! | 48–56 | id of the log, `u64`: random; all its segments have it, and the file [`synced`](super::synced) |
+//! Segment files: fixed in size, zeroed before their first use, and recycled. `docs/disk-format.md` has their bytes.
 
 use std::{
     collections::BTreeSet,
@@ -31,43 +17,43 @@ use super::{
 };
 use crate::data_folder::Misplaced;
 
-/// Bytes before the first frame: one block of common disks, so that the head is written alone.
+/// Bytes before the first frame: one block of common disks, so that the head is written separately.
 pub(super) const HEAD_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"RESTLOG1";
-/// 1 had neither the file's length nor the log's id; only builds before the first release wrote it.
+/// Version 1 had neither the file's length nor the log's id. Only builds before the first release wrote it.
 pub(super) const VERSION: u32 = 2;
-/// Bytes of the head's fields: within one sector, which a disk writes whole or not at all.
+/// Bytes of the head's fields: within one sector, which a disk writes completely or not at all.
 pub(super) const FIELDS: usize = 56;
-/// What a spare is written with: it stays in the processor's cache.
+/// A piece of the zeros of a spare: small enough for the processor's cache.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-/// How much of a spare is synced at once.
+/// Bytes of a spare per sync.
 const SYNCED_BYTES: u64 = 1 << 20;
 
-/// What the head of a segment says.
+/// The head of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Rises by one with each use of a segment, over the whole log.
+    /// Increases by one with each use of a segment, across the whole log.
     pub(super) epoch: u64,
     /// The number of its first frame. Frames of earlier epochs with this number or a higher one are void.
     pub(super) first_frame: u64,
-    /// What its frames are known by: random, so that nothing else in its blocks can be taken for one.
+    /// Identifies its frames. Random, so that nothing else in its blocks can be mistaken for a frame.
     pub(super) mark: u64,
-    /// Bytes of its file.
+    /// Bytes of the file.
     pub(super) bytes: u64,
-    /// The log that it is of.
+    /// The log's id.
     pub(super) log: u64,
 }
 
-/// What a file's head turned out to be.
+/// The kind of a file, by its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
     /// In use.
     Segment(Head),
-    /// Zeros: ready for use.
+    /// All zeros: ready for use.
     Spare,
-    /// Neither. No power cut leaves this, because the fields lie in one sector.
+    /// Neither. A power cut cannot leave this, because the fields are within one sector.
     Damaged,
-    /// Written by another version, or damaged where it tells by which.
+    /// From another version, or with damage in the version number.
     Other(u32),
 }
 
@@ -105,7 +91,7 @@ pub(super) fn read_head(file: &impl StorageFile) -> io::Result<FileKind> {
     Ok(parse_head(&bytes))
 }
 
-/// What these fields of a head tell.
+/// Parses the fields of a head.
 pub(super) fn parse_head(bytes: &[u8; FIELDS]) -> FileKind {
     let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
@@ -115,7 +101,7 @@ pub(super) fn parse_head(bytes: &[u8; FIELDS]) -> FileKind {
     if &bytes[0..8] != MAGIC {
         return FileKind::Damaged;
     }
-    // Before the checksum, which another version may make in another way.
+    // Before the checksum, which another version may compute differently.
     if u32_at(8) != VERSION {
         let version = u32_at(8);
         return match is_damaged_version(bytes, version) {
@@ -135,8 +121,8 @@ pub(super) fn parse_head(bytes: &[u8; FIELDS]) -> FileKind {
     })
 }
 
-/// Whether a head that names another version is rather one of this version, damaged just there: with this version's number
-/// its checksum matches, or the number is none that any version will have soon.
+/// Whether the version number of a head is damaged, and not a valid one of another version: with this version's number
+/// the checksum matches, or the number is far above any version to be expected soon.
 fn is_damaged_version(head: &[u8; FIELDS], version: u32) -> bool {
     let mut fields = *head;
     let crc = u32::from_le_bytes(std::array::from_fn(|index| fields[12 + index]));
@@ -144,14 +130,14 @@ fn is_damaged_version(head: &[u8; FIELDS], version: u32) -> bool {
     !(1..1 << 8).contains(&version) || checksum(&fields) == crc
 }
 
-/// A file in use or ready for it.
+/// The file of a segment, in use or ready.
 #[derive(Debug)]
 pub(super) struct SegmentFile<F> {
     pub(super) name: String,
     pub(super) file: F,
     pub(super) bytes: u64,
     pub(super) reads: Reads,
-    /// Where contents of messages are gone, as far as somebody was told: by the segment's number and the frame's place.
+    /// Partial frames that were warned about, by the segment's epoch and the frame's offset.
     warned: Mutex<BTreeSet<(u64, u64)>>,
 }
 
@@ -160,21 +146,21 @@ impl<F> SegmentFile<F> {
         Self { name, file, bytes, reads: Reads::default(), warned: Mutex::default() }
     }
 
-    /// Tells that contents of messages are gone in the frame that begins there, and nothing else: once, however often the segment is
-    /// read.
+    /// Warns once about a partial frame, however often the segment is read: only contents of messages in it are
+    /// damaged.
     pub(super) fn warn_of_partial(&self, folder: &Path, epoch: u64, offset: u64) {
         if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert((epoch, offset)) {
             tracing::warn!(
                 file = %folder.join(&self.name).display(),
                 offset,
-                "messages here cannot be read, or are not what was written: each is set aside when it is asked for"
+                "messages here are unreadable or damaged; each becomes a dead letter at its next delivery"
             );
         }
     }
 }
 
 impl<F: StorageFile> SegmentFile<F> {
-    /// All of it.
+    /// Reads the whole file.
     pub(super) fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.bytes as usize];
         self.file.read_at(&mut bytes, 0)?;
@@ -182,7 +168,7 @@ impl<F: StorageFile> SegmentFile<F> {
     }
 }
 
-/// A segment's file, and its length.
+/// Opens a segment's file, and returns its length.
 pub(super) fn open<S: Storage>(storage: &S, name: &str) -> io::Result<(S::File, u64)> {
     let file = storage.open(name)?;
     let bytes = file.size()?;
@@ -192,18 +178,16 @@ pub(super) fn open<S: Storage>(storage: &S, name: &str) -> io::Result<(S::File, 
     Ok((file, bytes))
 }
 
-/// The name of a segment's file.
 pub(super) fn name(number: u64) -> String {
     format!("{number:08}.seg")
 }
 
-/// The number in a file's name.
 pub(super) fn number(name: &str) -> Option<u64> {
     name.strip_suffix(".seg")?.parse().ok()
 }
 
-/// Makes a spare: zeros, so that later writes convert no extents and need no new blocks. As soon as somebody is in a `hurry`
-/// the rest is only reserved: a segment that is slower to sync is better than none.
+/// Makes a spare. It is written with zeros, so that later writes convert no extents and need no new blocks. As soon as
+/// `hurry` is set, the rest is only reserved: a segment with slower syncs is better than none.
 pub(super) fn make_spare<S: Storage>(
     storage: &S,
     number: u64,
@@ -222,12 +206,13 @@ pub(super) fn make_spare<S: Storage>(
             let length = ZEROS.len().min((bytes - offset) as usize);
             file.write_at(&ZEROS[..length], offset)?;
             offset += length as u64;
-            // By and by: a sync of the log's then waits for a piece at most, and not for the whole file.
+            // In pieces, so that a sync of the log waits for one piece at most, and not for the whole file.
             if offset.is_multiple_of(SYNCED_BYTES) || offset == bytes {
                 file.sync_data()?;
             }
         }
-        // Whoever was let in beside this broker counts files as well: none of its segments is replaced.
+        // A broker that was started beside this one would use the same file numbers. None of its segments must be
+        // replaced.
         storage.is_ours()?;
         if storage.open(&name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -239,14 +224,14 @@ pub(super) fn make_spare<S: Storage>(
     match made {
         Ok(file) => Ok(SegmentFile::new(name, file, bytes)),
         Err(error) => {
-            // What could not be made must not take the room of what can.
+            // The unfinished file must not take up room.
             let _ = storage.remove(&unfinished);
             Err(error)
         }
     }
 }
 
-/// Writes zeros over a part of a file.
+/// Writes zeros to a range of a file.
 pub(super) fn write_zeros(file: &impl StorageFile, mut from: u64, to: u64) -> io::Result<()> {
     while from < to {
         let length = (ZEROS.len() as u64).min(to - from);
@@ -256,7 +241,8 @@ pub(super) fn write_zeros(file: &impl StorageFile, mut from: u64, to: u64) -> io
     Ok(())
 }
 
-/// Makes a used file a spare again. Synced, so that no restart takes it for a segment once a later one is freed as well.
+/// Turns a used file into a spare. Synced, so that no restart takes it for a segment after a later one was freed as
+/// well.
 pub(super) fn blank<F: StorageFile>(segment: &SegmentFile<F>) -> io::Result<()> {
     segment.file.write_at(&[0; HEAD_BYTES as usize], 0)?;
     segment.file.sync_data()

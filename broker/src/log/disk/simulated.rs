@@ -1,5 +1,6 @@
-//! A disk in memory that loses what it may lose: after a power cut each unsynced sector holds the old bytes or the new,
-//! and each unsynced name may be there or not. It can be full, and any write or sync can fail.
+//! A simulated disk in memory that loses everything that a real one may lose. After a power cut, each unsynced sector
+//! has the old bytes or the new ones, and each unsynced name exists or not. The disk can be full, and any write or sync
+//! can fail.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +16,7 @@ mod file;
 
 const SECTOR: usize = 512;
 
-/// A source of chance that a test can repeat: xorshift64* (Vigna, 2016).
+/// A repeatable source of chance: xorshift64* (Vigna, 2016).
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
 
@@ -31,8 +32,8 @@ impl Chance {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
 
-    /// What becomes of a name or of one of its sectors: by this chance and by what it is alone, so that it does not depend
-    /// on what else there is.
+    /// Decides the fate of a name, or of one of its sectors, from this chance and from the name and sector alone, so
+    /// that it does not depend on anything else.
     fn falls_on(&self, name: &str, sector: Option<usize>) -> bool {
         let mut bytes = self.0.to_le_bytes().to_vec();
         bytes.extend_from_slice(&sector.unwrap_or(usize::MAX).to_le_bytes());
@@ -41,19 +42,19 @@ impl Chance {
     }
 }
 
-/// What a power cut does to what was not synced.
+/// The effect of a power cut on unsynced bytes and names.
 #[derive(Debug, Clone)]
 pub(crate) enum Loss {
-    /// The disk has all of it.
+    /// Everything reached the disk.
     None,
-    /// The disk has nothing of it.
+    /// Nothing reached the disk.
     All,
-    /// Each name and each sector is there or not.
+    /// Each name and each sector reached the disk or not.
     Some(Chance),
 }
 
 impl Loss {
-    /// One of them, by chance.
+    /// A random loss.
     pub(crate) fn by(chance: &mut Chance) -> Self {
         match chance.below(4) {
             0 => Self::None,
@@ -74,42 +75,42 @@ impl Loss {
 #[derive(Debug, Default, Clone)]
 struct Content {
     bytes: Vec<u8>,
-    /// What the disk has of sectors that were written and not synced.
+    /// The content on disk of sectors that were written and not synced.
     on_disk: BTreeMap<usize, Vec<u8>>,
-    /// The same of sectors that the system takes for synced, although their sync failed.
+    /// The same for sectors that the system takes for synced although their sync failed.
     forgotten: BTreeMap<usize, Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
 struct DiskState {
     contents: BTreeMap<u64, Content>,
-    /// How often each is open: it stays so long, whatever becomes of its name.
+    /// How often each file is open. An open file exists even without a name.
     open: BTreeMap<u64, usize>,
     names: BTreeMap<String, u64>,
     names_on_disk: BTreeMap<String, u64>,
     next: u64,
-    /// Random numbers drawn so far.
+    /// Number of random numbers drawn.
     drawn: u64,
-    /// How many writes and syncs still succeed.
+    /// How many more writes and syncs succeed.
     good_for: Option<u64>,
-    /// Every sync of a file fails.
+    /// Whether every sync of a file fails.
     syncs_fail: bool,
-    /// Sectors that cannot be read.
+    /// Unreadable sectors.
     bad: Vec<(u64, usize)>,
-    /// Every read of a file fails.
+    /// Whether every read of a file fails.
     reads_fail: bool,
-    /// How often room was reserved without being written.
+    /// How often room was reserved without writing it.
     allocations: u64,
-    /// Names that were ever removed or renamed: the disk may have them still.
+    /// All names that were removed or renamed: they may still exist on disk.
     gone: BTreeSet<String>,
 }
 
 /// The thread that makes spares.
 const SPARES: &str = "spare-segments";
-/// Threads that work ahead of what anybody waits for.
+/// Threads that work ahead, and for which nobody waits.
 const AHEAD: [&str; 2] = [SPARES, "log-indexes"];
 
-/// What a thread goes through before the disk does something for it; not those that work ahead.
+/// Called before an operation of the disk, except for threads that work ahead.
 type Before = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone, Default)]
@@ -119,35 +120,35 @@ struct Slowness {
     read: Option<Before>,
 }
 
-/// What folders that share a volume take of it.
+/// A volume shared by several folders.
 #[derive(Debug, Default)]
 struct SharedVolume {
-    /// Bytes that all files may have.
+    /// Limit of the bytes of all files.
     room: Option<usize>,
-    /// Bytes that others have taken, who are no folder of a log.
+    /// Bytes used by others.
     others: usize,
     /// Bytes of the files in each folder.
     used: Vec<usize>,
 }
 
-/// The disk: a folder on a volume.
+/// A folder on a simulated volume.
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
     state: Arc<Mutex<DiskState>>,
     volume: Arc<Mutex<SharedVolume>>,
-    /// Which folder of the volume it is.
+    /// Its index on the volume.
     folder: usize,
     slowness: Arc<Mutex<Slowness>>,
 }
 
-/// A file on it.
+/// A file of the folder.
 pub(crate) struct SimulatedFile {
     disk: Simulated,
     id: u64,
 }
 
 impl Simulated {
-    /// One whose random numbers are others.
+    /// A disk with other random numbers.
     pub(crate) fn seeded(drawn: u64) -> Self {
         let disk = Self::default();
         disk.state().drawn = drawn << 32;
@@ -158,12 +159,12 @@ impl Simulated {
         self.state.lock().unwrap()
     }
 
-    /// From now on files may have so many bytes in all.
+    /// Limits the bytes of all files.
     pub(crate) fn limit(&self, room: usize) {
         self.volume.lock().unwrap().room = Some(room);
     }
 
-    /// Somebody else on the volume takes so many bytes of it from now on, and no others.
+    /// Sets the bytes that others use on the volume.
     pub(crate) fn others_take(&self, bytes: usize) {
         self.volume.lock().unwrap().others = bytes;
     }
@@ -174,7 +175,7 @@ impl Simulated {
         Self { volume: self.volume.clone(), folder, ..Self::default() }
     }
 
-    /// Bytes of the volume, and those that are left of it.
+    /// Bytes of the volume, and its free bytes.
     fn total_and_left(&self, state: &DiskState) -> (usize, usize) {
         let mut volume = self.volume.lock().unwrap();
         if volume.used.len() <= self.folder {
@@ -186,44 +187,44 @@ impl Simulated {
         (total, total.saturating_sub(used))
     }
 
-    /// After so many more writes and syncs, every one fails.
+    /// After this number of writes and syncs, all of them fail.
     pub(crate) fn fail_after(&self, operations: u64) {
         self.state().good_for = Some(operations);
     }
 
-    /// From now on syncs of files fail, or do not any more.
+    /// Makes all syncs of files fail, or not any more.
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.state().syncs_fail = fail;
     }
 
-    /// From now on reads of a place in a file fail, as those of a bad block.
+    /// Makes reads of a place in a file fail, as from a bad block.
     pub(crate) fn break_at(&self, name: &str, offset: usize) {
         let mut state = self.state();
         let id = state.names[name];
         state.bad.push((id, offset / SECTOR * SECTOR));
     }
 
-    /// All blocks can be read again.
+    /// Makes all blocks readable again.
     pub(crate) fn mend(&self) {
         self.state().bad.clear();
     }
 
-    /// From now on reads of files fail.
+    /// Makes all reads of files fail.
     pub(crate) fn fail_reads(&self) {
         self.state().reads_fail = true;
     }
 
-    /// Whoever syncs a file goes through this first.
+    /// Calls this before each sync of a file.
     pub(crate) fn before_sync(&self, before: impl Fn() + Send + Sync + 'static) {
         self.slowness.lock().unwrap().sync = Some(Arc::new(before));
     }
 
-    /// Nothing is in memory any more, and whoever reads a file goes through this first.
+    /// Empties the cache, and calls this before each read of a file.
     pub(crate) fn before_read(&self, before: impl Fn() + Send + Sync + 'static) {
         self.slowness.lock().unwrap().read = Some(Arc::new(before));
     }
 
-    /// Whoever makes a spare goes through this before each piece of it.
+    /// Calls this before each piece of a new spare.
     pub(crate) fn before_spares(&self, before: impl Fn() + Send + Sync + 'static) {
         self.slowness.lock().unwrap().spare = Some(Arc::new(before));
     }
@@ -237,17 +238,17 @@ impl Simulated {
         }
     }
 
-    /// How often room was reserved without being written.
+    /// How often room was reserved without writing it.
     pub(crate) fn allocations(&self) -> u64 {
         self.state().allocations
     }
 
-    /// How many bytes all files have.
+    /// Bytes of all files.
     pub(crate) fn used(&self) -> usize {
         self.state().contents.values().map(|content| content.bytes.len()).sum()
     }
 
-    /// The disk after the process was killed: it has everything that was written. The old process can do nothing to it.
+    /// The disk after a kill of the process: everything written is there. The old process cannot change it.
     pub(crate) fn after_kill(&self) -> Self {
         let state = self.state();
         let names = state.names.clone();
@@ -263,8 +264,8 @@ impl Simulated {
         Self { state: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
-    /// The disk after a sync failed and the process ended: everything can still be read, the disk has none of what was not
-    /// synced before, and the next sync succeeds without writing it.
+    /// The disk after a failed sync and the end of the process. Everything is still readable, but no unsynced byte is
+    /// on disk, and the next sync succeeds without writing it.
     pub(crate) fn after_failed_sync(&self) -> Self {
         let copy = self.after_kill();
         for content in copy.state().contents.values_mut() {
@@ -273,16 +274,16 @@ impl Simulated {
         copy
     }
 
-    /// The disk after a power cut, by chance.
+    /// The disk after a power cut with random losses.
     pub(crate) fn after_power_cut(&self, chance: &mut Chance) -> Self {
         self.after_loss(&Loss::Some(Chance::new(chance.below(u64::MAX))))
     }
 
-    /// The disk after a power cut that does this.
+    /// The disk after a power cut with these losses.
     pub(crate) fn after_loss(&self, loss: &Loss) -> Self {
         let state = self.state();
         let mut names = state.names_on_disk.clone();
-        // Each change of names that was not synced is there or not.
+        // Each unsynced change of a name reached the disk or not.
         for (name, id) in &state.names {
             if state.names_on_disk.get(name) != Some(id) && !loss.takes(name, None) {
                 names.retain(|_, other| other != id);
@@ -298,7 +299,7 @@ impl Simulated {
         let called = state.names_on_disk.iter().chain(&state.names).map(|(name, id)| (*id, name));
         let called: BTreeMap<u64, &String> = called.collect();
         for (id, content) in &mut contents {
-            // Nobody can open what has no name.
+            // A file without a name cannot be opened.
             let name = called.get(id).map_or("", |name| name.as_str());
             let forgotten = std::mem::take(&mut content.forgotten).into_iter();
             let unsynced = std::mem::take(&mut content.on_disk).into_iter();
@@ -321,7 +322,7 @@ impl Simulated {
         Self { state: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
-    /// Every place in the files where these bytes are.
+    /// All places in the files that have these bytes.
     pub(crate) fn find(&self, wanted: &[u8]) -> Vec<(String, usize)> {
         let state = self.state();
         let mut found = Vec::new();
@@ -333,7 +334,6 @@ impl Simulated {
         found
     }
 
-    /// Copies a file.
     pub(crate) fn copy(&self, from: &str, to: &str) {
         let mut state = self.state();
         let (content, id) = (state.contents[&state.names[from]].clone(), state.next);
@@ -342,13 +342,13 @@ impl Simulated {
         state.names.insert(to.to_owned(), id);
     }
 
-    /// All of a file.
+    /// The bytes of a file.
     pub(crate) fn bytes_of(&self, name: &str) -> Vec<u8> {
         let state = self.state();
         state.contents[&state.names[name]].bytes.clone()
     }
 
-    /// A file holds something else from now on, on disk as well; made if it is not there.
+    /// Replaces the content of a file durably, or creates the file.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.state();
         let id = state.next;
@@ -358,7 +358,7 @@ impl Simulated {
         state.names_on_disk.insert(name.to_owned(), id);
     }
 
-    /// Writes all files into a folder of the real file system, for what looks at one there.
+    /// Writes all files into a real folder, for an inspection.
     pub(crate) fn write_to(&self, folder: &Path) {
         let state = self.state();
         for (name, id) in &state.names {

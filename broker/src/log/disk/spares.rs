@@ -1,5 +1,5 @@
-//! Spare segments, made ahead of their use by a thread of their own. Who serves never waits for it: pushes take of those that
-//! are ready; when few are left, the open group waits, and not the thread.
+//! Spare segments, which a separate thread makes ahead of their use. Worker threads never wait for it. Pushes use ready
+//! spares; if few are left, the open batch waits in memory.
 
 use std::{
     io,
@@ -17,57 +17,57 @@ use super::{
     storage::{Storage, Volume},
 };
 
-/// Spares to have ready beside those that pushes leave: a burst takes them while others are made.
+/// Additional ready spares, beside the reserve that pushes leave: a burst uses them while others are made.
 const AHEAD: usize = 2;
-/// Spares to have ready when nothing is promised to anybody.
+/// Ready spares when no bytes are promised.
 pub(super) const READY: usize = reserve::SPARES + AHEAD;
-/// Freed segments are kept for use again up to this many more: recycling one costs no write, making one costs them all.
+/// Freed segments are kept up to this number of additional spares: recycling one needs no writes, making one writes all
+/// of it.
 const KEPT: usize = AHEAD + 2;
 
-/// A full disk is tried again after so many refusals: an attempt fills what room there is with zeros and removes them.
+/// Number of refusals before a full disk is tried again: an attempt fills the remaining room with zeros and removes
+/// them.
 const TRY_AGAIN_AFTER: u32 = 1024;
 
-/// The spares of a log.
 pub(super) struct Spares<S: Storage> {
     ready: Vec<Arc<SegmentFile<S::File>>>,
     bytes: u64,
     maker: Helper<SpareOrder, SpareReport<S::File>>,
-    /// Spares that are being made.
+    /// Number of spares that are being made.
     ordered: usize,
-    /// Whether the volume is being looked at.
+    /// Whether the thread is checking the volume.
     looking: bool,
-    /// Tells the thread that the spares are used up faster than it makes them.
+    /// Tells the thread that spares are used faster than it makes them.
     hurry: Arc<AtomicBool>,
     next_number: u64,
-    /// Spares that pushes leave.
+    /// Number of spares that pushes leave.
     left: usize,
-    /// How full the volume was when it was last looked at, but for what was removed since.
+    /// The volume's state at the last check, plus the bytes removed since.
     volume: Option<Volume>,
-    /// Bytes of segments that were removed.
+    /// Total bytes of removed segments.
     removed: u64,
-    /// The last attempt to make one failed: the disk is full, until a segment is freed.
+    /// Whether the last attempt to make a spare failed: the disk counts as full until a segment is freed.
     full: bool,
-    /// How often nothing could be given since.
+    /// Number of refusals since.
     refused: u32,
 }
 
-/// What the thread is asked for: a spare in a file of this number, or none, and how full the volume is.
+/// An order for the thread: a spare with this file number, if any, and a check of the volume.
 struct SpareOrder {
     make: Option<u64>,
-    /// Bytes that had been removed by then.
+    /// Bytes removed before the order.
     removed: u64,
 }
 
-/// What it has done.
 struct SpareReport<F> {
     made: Option<io::Result<SegmentFile<F>>>,
     volume: Option<Volume>,
-    /// As in the order.
+    /// Copied from the order.
     removed: u64,
 }
 
 impl<S: Storage> Spares<S> {
-    /// Starts the thread. `ready` are the spares that are there already.
+    /// Starts the thread. `ready` are the existing spares.
     pub(super) fn start(
         storage: S,
         bytes: u64,
@@ -104,67 +104,67 @@ impl<S: Storage> Spares<S> {
         self.ready.len()
     }
 
-    /// Whether pushes need not be refused yet, because more spares are being made.
+    /// Whether more spares are coming, so that pushes need not be refused yet.
     pub(super) fn wait_for_more(&self) -> bool {
         let held = (self.left + AHEAD) as u64 * self.bytes;
         let has_room = self.volume.is_none_or(|volume| reserve::leaves_enough(volume, held, self.bytes));
         !self.full && self.ordered > 0 && has_room
     }
 
-    /// Whether a push may take one and leave enough of the volume.
+    /// Whether a push may use a spare and leave enough of the volume.
     pub(super) fn leave_enough(&self) -> bool {
         let held = self.ready.len() as u64 * self.bytes;
         self.volume.is_none_or(|volume| reserve::leaves_enough(volume, held, self.bytes))
     }
 
-    /// So many bytes are promised to what is stored: spares are to be ready for them as well.
+    /// Adjusts the number of ready spares to the promised bytes.
     pub(super) fn keep_for(&mut self, promised: u64) {
         let left = Room::spares_kept(promised, self.bytes);
         if left != self.left {
             self.left = left;
-            // A start finds all that was promised before at once.
+            // At a start, all promises arrive at once.
             self.hurry.store(self.ready.len() <= self.left, Relaxed);
             self.order();
         }
     }
 
-    /// Bytes of segments that there are or could be, as far as the volume tells.
+    /// Bytes of ready spares and of free space on the volume, if that is known.
     pub(super) fn room_bytes(&self) -> Option<u64> {
         self.volume.map(|volume| volume.available + self.ready.len() as u64 * self.bytes)
     }
 
-    /// How full the volume is, from 0 to 1, as far as it tells.
+    /// How full the volume is, from 0 to 1, if that is known.
     pub(super) fn fill(&self) -> f64 {
         self.volume.map_or(0.0, reserve::fill)
     }
 
-    /// Takes a spare. Whether it may be taken, the caller has decided.
+    /// Takes a spare. The caller has checked whether it may.
     pub(super) fn take(&mut self) -> Option<Arc<SegmentFile<S::File>>> {
         let spare = self.ready.pop();
-        // Somebody waits, or is about to.
+        // A batch waits for more spares, or will soon.
         self.hurry.store(self.ready.len() <= self.left, Relaxed);
         self.collect();
         spare
     }
 
-    /// Whether enough are ready for pushes, or no more are coming.
-    pub(super) fn are_enough(&self) -> bool {
+    /// Whether enough spares are ready for pushes, or no more are coming.
+    pub(super) fn has_enough(&self) -> bool {
         self.ready.len() > self.left || self.ordered == 0 || self.full
     }
 
-    /// Ready when [`Self::are_enough`] says so.
+    /// Ready when [`Self::has_enough`] is true.
     pub(super) fn poll_enough(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while !self.are_enough() {
+        while !self.has_enough() {
             let filled = ready!(self.maker.poll_report(context));
             self.filled(filled);
         }
         Poll::Ready(())
     }
 
-    /// Something found no room: the volume is looked at, and now and then it is tried whether it has some again.
+    /// Handles a refusal: checks the volume, and sometimes tries again to make a spare.
     pub(super) fn refuse(&mut self) {
         self.refused += 1;
-        // Somebody may have enlarged the volume, or made room on it.
+        // The volume may have been enlarged, or space may have been freed.
         if self.refused.is_multiple_of(TRY_AGAIN_AFTER) {
             self.full = false;
         }
@@ -174,12 +174,12 @@ impl<S: Storage> Spares<S> {
         }
     }
 
-    /// Whether a freed segment is kept: otherwise it goes, because there are enough.
-    pub(super) fn want_one(&self) -> bool {
+    /// Whether to keep a freed segment as a spare, instead of removing it.
+    pub(super) fn keeps_freed(&self) -> bool {
         self.ready.len() + self.ordered < self.left + KEPT
     }
 
-    /// A segment was freed, and is kept or gone: either way the disk has room again.
+    /// Returns a freed segment, which is kept or removed. Either way the disk has room again.
     pub(super) fn give_back(&mut self, segment: Arc<SegmentFile<S::File>>, kept: bool) {
         self.full = false;
         if kept {
@@ -190,13 +190,13 @@ impl<S: Storage> Spares<S> {
         }
     }
 
-    /// The disk may have room again.
+    /// Tries again to make spares, because the disk may have room again.
     pub(super) fn try_again(&mut self) {
         self.full = false;
         self.order();
     }
 
-    /// Orders what is missing, unless the disk said that it is full.
+    /// Orders missing spares, unless the disk is full.
     fn order(&mut self) {
         while !self.full && self.ready.len() + self.ordered < self.left + AHEAD {
             self.maker.give(SpareOrder { make: Some(self.next_number), removed: self.removed });
@@ -205,7 +205,7 @@ impl<S: Storage> Spares<S> {
         }
     }
 
-    /// Collects what the thread has done, and orders what is missing.
+    /// Collects the thread's reports, and orders missing spares.
     pub(super) fn collect(&mut self) {
         while let Some(filled) = self.maker.try_report() {
             self.filled(filled);
@@ -213,13 +213,13 @@ impl<S: Storage> Spares<S> {
         self.order();
     }
 
-    /// The thread has done something, or is gone.
+    /// Handles a report; nothing if the thread is gone.
     fn filled(&mut self, filled: Option<SpareReport<S::File>>) {
         let Some(SpareReport { made, volume, removed }) = filled else {
             (self.ordered, self.looking, self.full) = (0, false, true);
             return;
         };
-        // It may have looked before something was removed.
+        // The check may have preceded a removal.
         self.volume = volume.map(|volume| with_more(volume, self.removed - removed));
         match made {
             None => self.looking = false,
@@ -229,7 +229,7 @@ impl<S: Storage> Spares<S> {
             }
             Some(Err(error)) => {
                 self.ordered -= 1;
-                tracing::warn!(%error, "failed to make a segment of the log: the disk may be full");
+                tracing::warn!(%error, "cannot create a segment of the log: the disk may be full");
                 self.full = true;
             }
         }
@@ -242,12 +242,12 @@ fn with_more(volume: Volume, bytes: u64) -> Volume {
 
 #[cfg(test)]
 impl<S: Storage> Spares<S> {
-    /// Bytes of the shortest.
+    /// Bytes of the shortest spare.
     pub(super) fn shortest(&self) -> u64 {
         self.ready.iter().map(|spare| spare.bytes).min().unwrap_or(u64::MAX)
     }
 
-    /// Waits until the thread has done all that it was asked for. Whether there are more spares then.
+    /// Waits until the thread has performed all orders. Returns whether there are more spares than before.
     pub(super) fn wait(&mut self) -> bool {
         let before = self.ready.len();
         while self.ordered > 0 || self.looking {

@@ -1,4 +1,4 @@
-//! The file system behind a small trait, so that tests can make it fail.
+//! A trait for the file system, so that tests can make it fail.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,76 +16,70 @@ use rustix::{
 
 use crate::data_folder::{os_error, plain_file};
 
-/// What a log asks of a file system.
+/// The folder of a log.
 pub trait Storage: Send + Sync + Clone + 'static {
-    /// An open file.
     type File: StorageFile;
 
-    /// The names in the folder.
+    /// The names of the files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Opens a file that is there.
+    /// Opens an existing file.
     fn open(&self, name: &str) -> io::Result<Self::File>;
-    /// Makes a file, or makes it anew.
+    /// Creates a file, replacing an existing one.
     fn create(&self, name: &str) -> io::Result<Self::File>;
-    /// Gives a file another name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes creations, renames and removals last.
+    /// Makes creations, renames and removals durable.
     fn sync_folder(&self) -> io::Result<()>;
-    /// A random number, which nobody else can guess.
+    /// A random number that nobody can guess.
     fn random(&self) -> io::Result<u64>;
-    /// How full the volume is that the folder is on. Others may use it as well.
+    /// The volume of the folder. Other processes may use it as well.
     fn volume(&self) -> io::Result<Volume>;
-    /// Whether nobody else may write to the folder: fails when its lock is not this process's any more.
+    /// Fails if another process may write to the folder: its lock is no longer this process's.
     fn is_ours(&self) -> io::Result<()> {
         Ok(())
     }
-    /// The same, as far as one look at the lock's name tells: for whoever asks at each sync.
+    /// A cheaper check of the lock's name only, for every sync.
     fn is_in_place(&self) -> io::Result<()> {
         Ok(())
     }
-    /// The folder, as errors name it.
+    /// The folder, for errors.
     fn path(&self) -> &Path;
 }
 
-/// How full a volume is.
+/// The size of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Volume {
-    /// Its bytes.
+    /// All bytes.
     pub total: u64,
-    /// Those that can still be had.
+    /// Free bytes.
     pub available: u64,
 }
 
-/// What a log asks of a file.
+/// A file of a log.
 pub trait StorageFile: Send + Sync + 'static {
-    /// Bytes of the file.
     fn size(&self) -> io::Result<u64>;
-    /// Reads exactly so many bytes.
+    /// Reads exactly the length of `bytes`.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
-    /// The same if all of them are in memory: false, and anything may be in `bytes`, if they are not.
+    /// The same if all bytes are in memory. Otherwise returns false and leaves any content in `bytes`.
     fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool>;
-    /// Says that so many bytes will be read soon. Waits for nothing.
+    /// Announces a later read. Does not block.
     fn read_ahead(&self, offset: u64, bytes: u64);
-    /// Makes room for so many bytes from the file's beginning on; what was not written reads as zeros. At once, and not with
-    /// every file system.
+    /// Allocates this number of bytes from the start of the file; unwritten bytes read as zeros. Fast, but some file
+    /// systems do not support it.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
-    /// Writes all bytes.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes what was written last.
+    /// Makes written bytes durable.
     fn sync_data(&self) -> io::Result<()>;
 }
 
-/// Says whether nobody else may write to a folder.
+/// Checks that no other process may write to a folder.
 pub trait Guard: Send + Sync {
-    /// Whether the lock has its name still: not if it was removed or replaced, or the folder was moved away.
+    /// Fails if the lock was removed or replaced, or the folder was moved.
     fn is_in_place(&self) -> io::Result<()>;
-    /// The same, and whether nobody else has written to the lock.
+    /// Also fails if another process has written to the lock.
     fn is_ours(&self) -> io::Result<()>;
 }
 
-/// A folder of the real file system.
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
@@ -93,17 +87,17 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder that is there.
+    /// An existing folder.
     pub fn at(path: PathBuf) -> Self {
         Self { path, guard: None }
     }
 
-    /// The same, of which somebody else keeps others away.
+    /// An existing folder from which the guard keeps other processes away.
     pub fn guarded(path: PathBuf, guard: Arc<dyn Guard>) -> Self {
         Self { path, guard: Some(guard) }
     }
 
-    /// A folder, made if it is not there.
+    /// A folder, created if it does not exist.
     pub fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         Ok(Self::at(path.to_owned()))
@@ -176,14 +170,14 @@ impl StorageFile for File {
         let wanted = bytes.len();
         match preadv2(self, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
             Ok(read) => Ok(read == wanted),
-            // Not in memory; or a file system that cannot tell.
+            // Not in memory, or not supported by the file system.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
     fn read_ahead(&self, offset: u64, bytes: u64) {
-        // Only advice.
+        // This is only a hint.
         let _ = fadvise(self, offset, NonZeroU64::new(bytes), Advice::WillNeed);
     }
 

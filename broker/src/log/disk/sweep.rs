@@ -1,5 +1,5 @@
-//! Finding the whole frames of segments, several segments at once: each byte is read once, its checksum looked at, and the
-//! heads of its records kept for the start that follows.
+//! Sweep: finding the whole frames of several segments at once. Each byte is read once and verified, and the heads of
+//! the records are kept for the replay that follows.
 
 use std::{
     collections::BTreeMap,
@@ -18,24 +18,24 @@ use super::{
     window::each_frame,
 };
 
-/// Segments that are read at once, at most: more bring nothing, not even of a volume far away.
+/// Maximum number of segments to read at once: more bring no gain, not even on a remote volume.
 const THREADS_MAX: usize = 8;
-/// Bytes of heads that are kept in memory in all: those of 4 GB of messages of 1 KiB. What is beyond is read once more.
+/// Limit of all heads kept in memory: enough for 4 GB of messages of 1 KiB. The rest is read again.
 const KEPT_BYTES_MAX: u64 = 256 << 20;
 
-/// What was found in a segment.
+/// The result of sweeping a segment.
 pub(super) struct SweptSegment {
-    /// Its frames in their order, by number.
+    /// Its frames in order, by number.
     pub(super) frames: Vec<(u64, FrameRun)>,
-    /// The heads of all their records, unless there were too many, or one that this version cannot read.
+    /// The heads of all its records. Nothing if the limit is exceeded, or a record cannot be decoded.
     pub(super) heads: Option<Heads>,
-    /// Where frames were written that are not whole.
+    /// Ranges of frames that are not whole.
     pub(super) traces: Vec<Range<u64>>,
-    /// The numbers of frames in which only contents of messages are not what was written, or cannot be read; and where they begin.
+    /// Numbers and offsets of partial frames: only contents of messages are damaged or unreadable.
     pub(super) partial: Vec<(u64, u64)>,
 }
 
-/// Finds the frames of these segments, by epoch. The first that cannot be read is named.
+/// Sweeps these segments; the results are by epoch. An error names the first unreadable segment.
 pub(super) fn sweep<F: StorageFile>(
     segments: &[(&Head, &SegmentFile<F>)],
 ) -> Result<BTreeMap<u64, SweptSegment>, (String, io::Error)> {
@@ -50,7 +50,7 @@ pub(super) fn sweep<F: StorageFile>(
         swept
     };
     let swept: Vec<_> = thread::scope(|scope| {
-        // As many as the system gives: this one is enough.
+        // The current thread alone is enough if the system starts no others.
         let spawn = |_| thread::Builder::new().name("log-sweep".into()).spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads.min(segments.len())).map_while(spawn).collect();
         let mine = work();
@@ -72,7 +72,7 @@ fn sweep_one<F: StorageFile>(
     let traces = each_frame(segment, head.mark, |offset, found, records, is_whole| {
         let Head { epoch, first_frame, .. } = *head;
         if found.number < first_frame {
-            // A copy of the tail that a start did not come to the end of: it counts for nothing, and what it is of is there.
+            // An unfinished copy of the tail from an interrupted start. It is void, and the original frame exists.
             return;
         }
         partial.extend((!is_whole).then_some((found.number, offset)));

@@ -1,29 +1,13 @@
-//! What is known to be on disk: the file `synced` beside a log's segments.
+//! The file `synced` beside a log's segments records which frames are known to be on disk. `docs/disk-format.md` has
+//! its bytes.
 //!
-//! The log's end cannot tell by itself that it was longer once. So after each sync of the log this file is told which
-//! frames were on disk by then; without a sync of its own, which would cost as much again. It outlives a killed process
-//! exactly, and after a power cut it may say less than was so, and never more. It is synced when a segment is begun or given
-//! back, and when the log ends in order.
+//! The end of a log cannot show that the log was longer before. So after each sync of the log, this file is updated
+//! with the frames that are on disk, without a sync of its own, which would double the cost. It survives a killed
+//! process exactly. After a power cut it may lag behind, but it is never ahead. It is synced when a segment is started
+//! or freed, and when the log is closed.
 //!
-//! It also keeps two brokers apart that both take the log for their own, because somebody removed the lock's file: each
-//! start draws a number for its owner, and who finds another one's there acknowledges nothing any more.
-//!
-//! The file has 4096 bytes. Two slots, each within one sector, at 0 and at 512, are written in turn; all numbers are
-//! little-endian:
-//!
-//! | bytes | field |
-//! |---|---|
-//! | 0–8 | `RESTSYNC` |
-//! | 8–12 | version of the format, `u32`: 1 |
-//! | 12–16 | crc32c over bytes 0–12 and 16–80, `u32` |
-//! | 16–24 | id of the log, `u64`: as in the heads of its segments |
-//! | 24–32 | how often a slot was written, `u64`: the larger of the two counts |
-//! | 32–40 | owner, `u64`: random; one for each start |
-//! | 40–48 | `first_frame`, `u64`: frames with this number and higher ones were not given back |
-//! | 48–56 | `next_frame`, `u64`: frames with lower numbers were on disk |
-//! | 56–64 | epoch of the segment with the last of them, `u64` |
-//! | 64–72 | where in it that one ends, `u64` |
-//! | 72–80 | 1 when the log ended in order: it has no other frames; else 0; `u64` |
+//! It also separates two brokers that both use the log because somebody removed the lock file. Each start writes a
+//! random owner number. A broker that finds another owner here acknowledges nothing any more.
 
 use std::{
     io::{self, ErrorKind},
@@ -38,49 +22,48 @@ use crate::{
     log::LogError,
 };
 
-/// The file's name.
 pub(super) const NAME: &str = "synced";
-/// What it is called until it is whole.
+/// The temporary name of a new file.
 const UNFINISHED: &str = "synced.tmp";
 pub(super) const FILE_BYTES: usize = 4096;
-/// A sector of common disks, which they write whole or not at all.
+/// A sector of common disks, which they write completely or not at all.
 const SLOT_BYTES: usize = 512;
 const FIELDS: usize = 80;
-/// From the first slot to the end of the second.
+/// The range from the first slot to the end of the second.
 const BOTH: usize = SLOT_BYTES + FIELDS;
 const MAGIC: &[u8; 8] = b"RESTSYNC";
 const VERSION: u32 = 1;
 
-/// What is known to be on disk.
+/// The content of the file `synced`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SyncPoint {
-    /// The log.
+    /// The log's id.
     pub(super) log: u64,
-    /// Who wrote it.
+    /// The owner number of the start that wrote this.
     pub(super) owner: u64,
-    /// Frames with lower numbers may have been given back.
+    /// Frames with lower numbers may have been freed.
     pub(super) first_frame: u64,
-    /// Frames with lower numbers were on disk.
+    /// Frames with lower numbers are on disk.
     pub(super) next_frame: u64,
-    /// The segment with the last of them.
+    /// The segment with the last of these frames.
     pub(super) epoch: u64,
-    /// Where in it that one ends.
+    /// The end of that frame in its segment.
     pub(super) end: u64,
-    /// Whether the log ended in order, and so has no other frames.
+    /// Whether the log was closed, and therefore has no other frames.
     pub(super) closed: bool,
 }
 
-/// How far the log is on disk.
+/// The part of the log that is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OnDisk {
-    /// Frames with lower numbers are.
+    /// Frames with lower numbers are on disk.
     pub(super) next_frame: u64,
-    /// The segment with the last of them, and where in it that one ends.
+    /// The segment with the last of these frames, and the end of that frame.
     pub(super) at: (u64, u64),
 }
 
 impl SyncPoint {
-    /// So much is on disk as well.
+    /// Extends the sync point, if this is more.
     pub(super) fn reach(&mut self, OnDisk { next_frame, at: (epoch, end) }: OnDisk) {
         if next_frame > self.next_frame {
             (self.next_frame, self.epoch, self.end) = (next_frame, epoch, end);
@@ -88,21 +71,21 @@ impl SyncPoint {
     }
 }
 
-/// What the file turned out to be.
+/// The state of the file `synced`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SyncPointState {
-    /// It is not there.
     Missing,
-    /// Neither slot is what was written.
+    /// Both slots are damaged.
     Unreadable,
-    /// Only one slot is: it may be the older one. The frames that it tells of were on disk; of all else it may be out of date.
+    /// One slot is damaged, and the intact one may be the older. Its frames were on disk; its other fields may be
+    /// outdated.
     Half(SyncPoint),
-    /// It is as it was written.
+    /// Both slots are intact.
     Whole(SyncPoint),
 }
 
 impl SyncPointState {
-    /// The log that it belongs to, if that can be read.
+    /// The id of its log, if it is readable.
     pub(super) fn log(self) -> Option<u64> {
         match self {
             Self::Half(mark) | Self::Whole(mark) => Some(mark.log),
@@ -110,7 +93,7 @@ impl SyncPointState {
         }
     }
 
-    /// The numbers of frames that must be there: from the first, where it is known, to the last.
+    /// The range of the frames that must exist; the first one is not always known.
     pub(super) fn frames(self) -> (Option<u64>, Option<u64>) {
         match self {
             Self::Whole(mark) => (Some(mark.first_frame), Some(mark.next_frame)),
@@ -119,7 +102,7 @@ impl SyncPointState {
         }
     }
 
-    /// Where the log ends, if its last owner ended in order.
+    /// The end of the log, if its last owner closed it.
     pub(super) fn closed_at(self) -> Option<u64> {
         match self {
             Self::Whole(mark) if mark.closed => Some(mark.next_frame),
@@ -127,7 +110,7 @@ impl SyncPointState {
         }
     }
 
-    /// The segment that its last frame lies in.
+    /// The segment with the last frame.
     pub(super) fn epoch(self) -> Option<u64> {
         match self {
             Self::Half(mark) | Self::Whole(mark) => Some(mark.epoch),
@@ -136,7 +119,7 @@ impl SyncPointState {
     }
 }
 
-/// Both slots as they lie in the file, and how often they were written.
+/// The bytes of both slots, and the number of writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Slots {
     bytes: [u8; BOTH],
@@ -151,7 +134,7 @@ impl Slots {
         slots
     }
 
-    /// Writes the slot whose turn it is; which one that is.
+    /// Writes the slot whose turn it is. Returns its range.
     fn write(&mut self, mark: &SyncPoint) -> Range<usize> {
         self.count += 1;
         let from = (self.count % 2) as usize * SLOT_BYTES;
@@ -197,7 +180,7 @@ fn checksum(slot: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&slot[0..12]), &slot[16..FIELDS])
 }
 
-/// What the bytes of both slots say.
+/// Decodes the bytes of both slots.
 pub(super) fn seen(bytes: &[u8]) -> SyncPointState {
     let slot = |from: usize| bytes.get(from..).and_then(decode);
     match (slot(0), slot(SLOT_BYTES)) {
@@ -209,7 +192,7 @@ pub(super) fn seen(bytes: &[u8]) -> SyncPointState {
     }
 }
 
-/// Looks at the file of a log. One that the disk cannot read is as good as none; something else in its place is an error.
+/// Reads the file of a log. An unreadable file counts as damaged; anything else in its place is an error.
 pub(super) fn read<S: Storage>(storage: &S) -> io::Result<SyncPointState> {
     let file = match storage.open(NAME) {
         Ok(file) => file,
@@ -227,16 +210,16 @@ pub(super) fn read<S: Storage>(storage: &S) -> io::Result<SyncPointState> {
     }
 }
 
-/// The file's bytes for a copy of a log that ends in order.
+/// The bytes of a file `synced` for the copy of a closed log.
 pub(super) fn bytes_of(mark: &SyncPoint) -> Vec<u8> {
     let mut bytes = Slots::of(mark, 0).bytes.to_vec();
     bytes.resize(FILE_BYTES, 0);
     bytes
 }
 
-/// The file, as the log's owner writes it.
+/// The open file `synced` of the log's owner.
 pub(super) struct Synced<F> {
-    /// None where there was no room to make it.
+    /// Nothing if the disk had no room to create it.
     file: Option<F>,
     path: PathBuf,
     state: Mutex<State>,
@@ -248,10 +231,10 @@ struct State {
 }
 
 impl<F: StorageFile> Synced<F> {
-    /// Takes the log over from whoever had it before: from then on that one acknowledges nothing. On disk when it returns.
+    /// Takes over the log from its previous owner, which acknowledges nothing from then on. Durable when this returns.
     ///
-    /// In place, so that another owner sees it. A file that is not there or not whole is made anew; on a disk that has no
-    /// room for it the log is opened without.
+    /// The file is written in place, so that the other owner notices. A missing or damaged file is created again. On a
+    /// full disk the log is opened without the file.
     pub(super) fn take<S: Storage<File = F>>(
         storage: &S,
         before: SyncPointState,
@@ -283,23 +266,23 @@ impl<F: StorageFile> Synced<F> {
                 match make(storage, &mark) {
                     Ok(file) => (Some(file), slots),
                     Err(error) if durable::is_full(&error) => {
-                        tracing::warn!(file = %path.display(), %error, "no room for the file that tells what is on disk: made at a later start");
+                        tracing::warn!(file = %path.display(), %error, "no room for the file that records which frames are on disk: a later start creates it");
                         (None, slots)
                     }
-                    Err(error) => return Err(failed("make", error)),
+                    Err(error) => return Err(failed("create", error)),
                 }
             }
         };
         Ok(Self { file, path, state: Mutex::new(State { mark, slots }) })
     }
 
-    /// None at all: of a log that has no segments and gets none.
-    pub(super) fn nowhere(storage: &impl Storage<File = F>) -> Self {
+    /// A value without a file, for a log that has no segments and gets none.
+    pub(super) fn without_file(storage: &impl Storage<File = F>) -> Self {
         let (mark, path) = (SyncPoint::default(), storage.path().join(NAME));
         Self { file: None, path, state: Mutex::new(State { mark, slots: Slots::of(&mark, 0) }) }
     }
 
-    /// Tells the file of a change, without a sync. Fails if somebody else has taken the log over.
+    /// Updates the file without a sync. Fails if another owner has taken over the log.
     pub(super) fn update(&self, change: impl FnOnce(&mut SyncPoint)) -> Result<(), LogError> {
         let mut state = self.lock();
         change(&mut state.mark);
@@ -309,7 +292,7 @@ impl<F: StorageFile> Synced<F> {
             .read_cached_at(&mut there, 0)
             .and_then(|cached| if cached { Ok(()) } else { file.read_at(&mut there, 0) });
         is_there.map_err(|error| self.failed("read", error))?;
-        if there != state.slots.bytes && is_others(&there, state.mark.owner) {
+        if there != state.slots.bytes && has_other_owner(&there, state.mark.owner) {
             return Err(LogError::Fenced);
         }
         let State { mark, slots } = &mut *state;
@@ -318,12 +301,12 @@ impl<F: StorageFile> Synced<F> {
             .map_err(|error| self.failed("write", error))
     }
 
-    /// Makes what it was told last.
+    /// Makes the last update durable.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         self.file.as_ref().map_or(Ok(()), |file| file.sync_data().map_err(|error| self.failed("sync", error)))
     }
 
-    /// What it says.
+    /// The current sync point.
     pub(super) fn sync_point(&self) -> SyncPoint {
         self.lock().mark
     }
@@ -333,17 +316,17 @@ impl<F: StorageFile> Synced<F> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic left half changed was written by nobody.
+        // A panic in between has written nothing, so the state is still usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether another owner wrote one of the slots; one that cannot be read is nobody's.
-fn is_others(slots: &[u8], owner: u64) -> bool {
+/// Whether a slot belongs to another owner. A damaged slot belongs to nobody.
+fn has_other_owner(slots: &[u8], owner: u64) -> bool {
     [0, SLOT_BYTES].iter().filter_map(|from| decode(&slots[*from..])).any(|(mark, _)| mark.owner != owner)
 }
 
-/// Makes the file, whole or not at all. It has its block from the beginning, so that a full disk takes what it is told.
+/// Creates the file atomically. Its block is allocated at once, so that updates also work on a full disk.
 fn make<S: Storage>(storage: &S, mark: &SyncPoint) -> io::Result<S::File> {
     let made = storage.create(UNFINISHED).and_then(|file| {
         file.write_at(&bytes_of(mark), 0)?;
@@ -353,7 +336,7 @@ fn make<S: Storage>(storage: &S, mark: &SyncPoint) -> io::Result<S::File> {
         Ok(file)
     });
     if made.is_err() {
-        // Half of one takes room and is of no use.
+        // A part of the file is useless and takes up space.
         let _ = storage.remove(UNFINISHED);
     }
     made
@@ -372,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_was_told_last_is_read_whichever_slot_it_is_in() {
+    fn the_last_update_is_read_from_either_slot() {
         let disk = Simulated::default();
         assert_eq!(read(&disk).unwrap(), SyncPointState::Missing);
         let synced = taken(&disk);
@@ -383,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn with_one_bit_changed_it_tells_of_nothing_that_was_not_on_disk() {
+    fn with_one_changed_bit_the_file_never_claims_more_than_was_on_disk() {
         let disk = Simulated::default();
         let synced = taken(&disk);
         synced.update(|mark| mark.next_frame = 61).unwrap();
@@ -402,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_taken_over_is_told_so_at_its_next_sync() {
+    fn a_replaced_owner_notices_at_its_next_update() {
         let disk = Simulated::default();
         let first = taken(&disk);
         first.update(|mark| mark.next_frame = 61).unwrap();
@@ -414,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_meets_another_one_gives_way() {
+    fn a_start_gives_way_to_another_one_at_the_same_time() {
         let disk = Simulated::default();
         let first = taken(&disk);
         let before = read(&disk).unwrap();

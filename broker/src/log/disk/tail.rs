@@ -1,5 +1,5 @@
-//! Bringing a log's tail to safety: the frames that no later frame knows to be on disk may be in the page cache only, so
-//! they are written once more and synced before anybody is told of them.
+//! Securing a log's tail. Frames that no later frame knows to be on disk may exist in the page cache only. They are
+//! written again and synced before they are replayed.
 
 use std::{
     collections::BTreeMap,
@@ -16,25 +16,26 @@ use super::{
 };
 use crate::data_folder::durable;
 
-/// Where the log goes on.
+/// Where the log continues.
 pub(super) enum TailPlace<F> {
-    /// In a fresh segment, into which the tail is copied.
+    /// In a new segment, into which the tail is copied.
     Fresh(SegmentFile<F>),
-    /// Where it ends.
+    /// At its current end.
     Same,
-    /// Where it ends once it was looked at again, without its newest segment.
+    /// At its end after another inspection without its newest segment.
     Again,
 }
 
-/// Chooses where to go on: in a fresh segment if the disk has room for one more; and if it is full, where the log ends, so that
-/// not each start of a broker with a full disk takes of the reserve until nothing can be settled any more.
+/// Chooses where the log continues. If the disk has room for one more segment, it continues in a new one. If the disk
+/// is full, it continues at its end: otherwise each start on a full disk would use up the reserve, until no settle fits
+/// any more.
 pub(super) fn choose_place<S: Storage>(
     storage: &S,
     survey: &mut Survey<S::File>,
     segment_bytes: u64,
     end: End,
 ) -> Result<TailPlace<S::File>, OpenError> {
-    // A tail of larger segments, from a start with another size, must fit.
+    // A tail from longer segments of an earlier start must fit.
     let bytes = survey.segments.values().map(|(_, file)| file.bytes).max().unwrap_or(0).max(segment_bytes);
     let has_room = storage.volume().is_ok_and(|volume| volume.available >= 2 * bytes);
     if (survey.segments.is_empty() || (survey.spares.len() > READY && has_room))
@@ -45,7 +46,7 @@ pub(super) fn choose_place<S: Storage>(
     let number = survey.next_file;
     survey.next_file += 1;
     match make_spare(storage, number, bytes, &AtomicBool::new(true)) {
-        // One that was there is used first: it was written, and this one only reserved.
+        // An existing spare is used first, because it was written; the new one is only reserved.
         Ok(file) => Ok(TailPlace::Fresh(match survey.spares.pop_if(|spare| spare.bytes >= bytes) {
             Some(spare) => {
                 survey.spares.push(file);
@@ -58,7 +59,7 @@ pub(super) fn choose_place<S: Storage>(
         }
         Err(_) if ends_clean(survey, end) => Ok(TailPlace::Same),
         Err(_) if clean(storage, survey, end)? => Ok(TailPlace::Same),
-        // What was begun there is given up, and what it is a copy of counts again.
+        // Abandon the copy in the newest segment; its originals count again.
         Err(source) => match survey.segments.pop_last() {
             Some((_, (_, file))) => {
                 segment::blank(&file).map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
@@ -69,9 +70,9 @@ pub(super) fn choose_place<S: Storage>(
     }
 }
 
-/// Makes the log end where its last good frame does, without any room: what lies behind that in its segment is void, and is
-/// written over with zeros. A crash meanwhile leaves less of it, and the log ends where it did. False when the newest segment
-/// does not begin as its head says: a copy that was not finished, or one before which frames are lost.
+/// Makes the log end after its last valid frame, without needing room: overwrites the void bytes after it with zeros. A
+/// crash in between leaves fewer of these bytes, and the end is the same. Returns false if the newest segment does not
+/// start as its head says: it is an unfinished copy, or frames before it are lost.
 fn clean<S: Storage>(storage: &S, survey: &Survey<S::File>, end: End) -> Result<bool, OpenError> {
     let Some((epoch, (head, SegmentFile { name, file, bytes, .. }))) = survey.segments.last_key_value()
     else {
@@ -87,14 +88,14 @@ fn clean<S: Storage>(storage: &S, survey: &Survey<S::File>, end: End) -> Result<
     Ok(true)
 }
 
-/// The number of the first frame that a segment has, or would have.
+/// The number of the first frame that a segment has or would have.
 fn first_frame<F>(survey: &Survey<F>, epoch: u64, end: End) -> u64 {
     let first = survey.frames.iter().find(|(_, found)| found.epoch == epoch);
     first.map_or(end.next_frame, |(number, _)| *number)
 }
 
-/// Bytes of the segments of this start: those that were asked for. But when the disk is full they are not longer than those that
-/// are there, because there is no room for longer ones and the spares of before could not be used.
+/// The segment length for this start: the requested one. But on a full disk it is at most the length of the existing
+/// segments, because there is no room for longer ones, and the existing spares would be too short.
 pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, asked: u64) -> u64 {
     let newest = survey.segments.values().next_back().map_or(asked, |(_, file)| file.bytes);
     let are_long_enough = survey.spares.iter().filter(|spare| spare.bytes >= asked).count();
@@ -107,24 +108,25 @@ pub(super) fn segment_bytes<S: Storage>(storage: &S, survey: &Survey<S::File>, a
     tracing::warn!(
         asked,
         kept = newest,
-        "the volume has no room for longer segments: the log keeps those of before, and the next start tries again"
+        "the volume has no room for longer segments: the log keeps the previous length, and the next start tries again"
     );
     newest
 }
 
-/// Whether the newest segment can be appended to. Void frames behind the end would be taken for good ones later; and a
-/// head that promises another first frame than there is, as an unfinished copy or a lost tail leaves it, would make the log
-/// look damaged once the segments before it are gone.
+/// Whether the newest segment can be appended to. Void frames after the end would later be mistaken for valid ones. And
+/// if the head names another first frame than exists, as after an unfinished copy or a lost tail, the log would look
+/// damaged when earlier segments are gone.
 fn ends_clean<F>(survey: &Survey<F>, end: End) -> bool {
     survey.segments.values().next_back().is_some_and(|(head, _)| {
         end.void_frames == 0 && head.first_frame == first_frame(survey, head.epoch, end)
     })
 }
 
-/// Copies the tail into a fresh segment.
+/// Copies the tail into a new segment.
 ///
-/// The segment is in use, and its epoch and mark are spent, before anything is copied: should the power go in between, a
-/// later start must not find half of this copy in its own. Until its head says so at the end, the copies void nothing.
+/// The segment is marked as used, with its own epoch and mark, before the copy. So after a power cut in between, a
+/// later start does not find half of this copy within its own. The copies make their originals void only when the head
+/// is updated at the end.
 pub(super) fn copy<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
@@ -142,7 +144,7 @@ pub(super) fn copy<S: Storage>(
     for (number, found) in tail {
         assert!(
             found.frames == 1,
-            "frames that are told as one are known to be on disk, and are not the tail"
+            "a run of several frames is known to be on disk and is not part of the tail"
         );
         let (from, file) = &survey.segments[&found.epoch];
         let mut bytes = vec![0; found.bytes as usize];
@@ -161,8 +163,8 @@ pub(super) fn copy<S: Storage>(
     Ok(Segment::new(Arc::new(fresh), head, offset))
 }
 
-/// Writes the tail once more where it is: what the page cache took for written is written then.
-pub(super) fn write_again<S: Storage>(
+/// Writes the tail again in place: the page cache may wrongly take it for written.
+pub(super) fn rewrite<S: Storage>(
     storage: &S,
     survey: &Survey<S::File>,
     tail: &BTreeMap<u64, FrameRun>,

@@ -1,58 +1,57 @@
-//! The frames of a segment whose bytes come one piece after another, such as out of a backup: whether each is as it was written.
-//! However long a frame is, only its head is kept.
+//! Verification of a segment whose bytes arrive in pieces, for example from a backup. However long a frame is, only its
+//! head is kept in memory.
 
 use super::{
     frame::Sum,
     segment::{self, FIELDS, FileKind},
 };
 
-/// A segment that is looked at from its first byte to its last.
+/// Verifies a segment from its first byte to its last.
 ///
-/// Behind a frame that is not as it was written the walk goes on where the frame's own length leads, if that is where the next frame
-/// begins: no other bytes have the segment's mark and the next number.
+/// After a damaged frame, it continues at the place given by the frame's own length, if the next frame starts there: no
+/// other bytes have the segment's mark and the next number.
 pub(crate) struct SegmentVerifier {
-    /// Bytes so far.
+    /// Number of bytes so far.
     at: u64,
     expects: Expects,
-    /// What begins a head and does not end it.
+    /// The first bytes of an incomplete head.
     part: Vec<u8>,
-    /// The number of the frame that comes next, once there was one.
+    /// The number of the next frame, after the first one.
     number: Option<u64>,
-    /// Where frames begin that are not as they were written, in order.
+    /// Offsets of damaged frames, in order.
     broken: Vec<u64>,
-    /// Whether the last of those is followed by nothing that shows where it ends.
+    /// Whether the end of the last damaged frame is not confirmed by a following frame.
     is_open: bool,
 }
 
-/// A place of a segment that is not as it was written.
+/// A damaged frame of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BrokenFrame {
-    /// Where the frame begins.
     pub(crate) offset: u64,
-    /// Whether nothing is known of all that follows.
+    /// Whether the rest of the segment could not be verified.
     pub(crate) rest: bool,
 }
 
-/// What comes next.
+/// The expected next bytes.
 enum Expects {
     SegmentHead,
-    /// So many bytes of no meaning, and then the head of a frame with this mark.
+    /// Padding to skip, then the head of a frame with this mark.
     FrameHead {
         mark: u64,
         skip: u64,
     },
-    /// The records of the frame that begins there.
+    /// The records of the frame at `begins`.
     Records {
         mark: u64,
         begins: u64,
         sum: Sum,
     },
-    /// Nothing tells where a frame begins. Whatever follows is not looked at.
+    /// The start of the next frame is unknown. The rest is not verified.
     Nothing,
 }
 
 impl SegmentVerifier {
-    /// Before the first byte.
+    /// Starts before the first byte.
     pub(crate) fn begin() -> Self {
         Self {
             at: 0,
@@ -64,7 +63,7 @@ impl SegmentVerifier {
         }
     }
 
-    /// Looks at the next bytes.
+    /// Verifies the next bytes.
     pub(crate) fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = self.step(bytes);
@@ -73,10 +72,10 @@ impl SegmentVerifier {
         }
     }
 
-    /// What is not as it was written, once all bytes were taken: the frames, or the head of the segment.
+    /// The damaged frames, after all bytes were taken. A damaged head of the segment counts as a frame.
     pub(crate) fn end(mut self) -> Vec<BrokenFrame> {
         match self.expects {
-            // The last frame ends where the segment does.
+            // The last frame ends with the segment.
             Expects::FrameHead { skip: 0, .. } if self.part.is_empty() => self.is_open = false,
             Expects::FrameHead { .. } if self.part.is_empty() => {}
             Expects::FrameHead { .. } => self.break_off(self.at - self.part.len() as u64),
@@ -89,7 +88,7 @@ impl SegmentVerifier {
         self.broken.into_iter().enumerate().map(broken).collect()
     }
 
-    /// Nothing is known from there on; or from the last broken frame on, if that one has led there.
+    /// Stops verifying. The rest is unknown from `at` on, or from the last damaged frame on if its length led here.
     fn break_off(&mut self, at: u64) {
         if !self.is_open {
             self.broken.push(at);
@@ -98,7 +97,7 @@ impl SegmentVerifier {
         self.expects = Expects::Nothing;
     }
 
-    /// Takes some of the bytes, one at least.
+    /// Uses some of the bytes, at least one.
     fn step(&mut self, bytes: &[u8]) -> usize {
         match &mut self.expects {
             Expects::SegmentHead => {
@@ -139,7 +138,7 @@ impl SegmentVerifier {
         }
     }
 
-    /// Gathers a head, and goes on with what it says.
+    /// Collects the bytes of a head, and calls `next` with the complete head.
     fn gather<const LENGTH: usize>(
         &mut self,
         bytes: &[u8],
@@ -154,7 +153,7 @@ impl SegmentVerifier {
         taken
     }
 
-    /// What comes after some of a frame's records.
+    /// Continues after some of a frame's records.
     fn after(&mut self, mark: u64, begins: u64, sum: Sum) {
         if sum.left() > 0 {
             self.expects = Expects::Records { mark, begins, sum };
@@ -172,7 +171,7 @@ impl SegmentVerifier {
 mod tests {
     use super::{super::frame, *};
 
-    /// A segment with frames of these lengths, by their records.
+    /// A segment whose frames have records of these lengths, and the offsets of the frames.
     fn segment(lengths: &[usize]) -> (Vec<u8>, Vec<u64>) {
         let head = segment::Head { epoch: 1, first_frame: 1, mark: 7, bytes: 1 << 20, log: 5 };
         let (mut bytes, mut begins) = (head.encode().to_vec(), Vec::new());
@@ -192,13 +191,13 @@ mod tests {
         verifier.end()
     }
 
-    /// Only this frame, or all from it on.
+    /// A single damaged frame, or everything from it on.
     fn at(offset: u64, rest: bool) -> Vec<BrokenFrame> {
         vec![BrokenFrame { offset, rest }]
     }
 
     #[test]
-    fn a_segment_as_it_was_written_is_whole_in_whatever_pieces_it_comes() {
+    fn an_intact_segment_is_accepted_in_pieces_of_any_size() {
         for lengths in [&[][..], &[1], &[8, 1, 300, 0]] {
             let (bytes, _) = segment(lengths);
             for piece in [1, 7, 56, 4096, 1 << 20] {
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_whose_records_are_changed_is_named_and_what_is_between_them_is_not() {
+    fn each_frame_with_changed_records_is_named_and_the_frames_between_are_not() {
         let (bytes, begins) = segment(&[8, 1, 300, 20, 5]);
         let mut changed = bytes.clone();
         for frame in [0, 2, 3] {
@@ -237,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn where_the_length_of_a_frame_is_changed_nothing_is_said_of_what_follows() {
+    fn after_a_frame_with_a_changed_length_nothing_is_verified() {
         let (bytes, begins) = segment(&[8, 8, 8, 8, 8]);
-        // Somewhere; to the begin of the frame after the next one; beyond the end.
+        // Into the records; to the start of the frame after the next one; beyond the end.
         for length in [16_u32, 8 + 40, 1 << 20] {
             let mut changed = bytes.clone();
             changed[begins[1] as usize..][..4].copy_from_slice(&length.to_le_bytes());
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_ends_within_a_frame_is_broken_there() {
+    fn a_segment_that_ends_within_a_frame_is_damaged_there() {
         let (bytes, begins) = segment(&[8, 1, 300]);
         for end in begins[2] + 1..bytes.len() as u64 - 4 {
             assert_eq!(broken(&bytes[..end as usize], 64), at(begins[2], true), "end {end}");
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_the_head_of_a_segment_is_broken_at_its_begin() {
+    fn a_file_without_a_segment_head_is_damaged_at_its_start() {
         assert_eq!(broken(&[0; 8192], 64), at(0, true));
         assert_eq!(broken(&[], 64), at(0, true));
     }

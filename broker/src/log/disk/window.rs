@@ -1,4 +1,4 @@
-//! Reading a segment from one end to the other without having all of it in memory.
+//! Reading a segment from start to end without keeping all of it in memory.
 
 use std::{io, ops::Range};
 
@@ -9,15 +9,15 @@ use super::{
     storage::StorageFile,
 };
 
-/// Bytes that are read at once: they stay in the processor's cache until they were looked at.
+/// Bytes per read: they stay in the processor's cache until they are verified.
 const READ_BYTES: usize = 1 << 20;
 
-/// Part of a segment that is in memory.
+/// The part of a segment that is in memory.
 pub(super) struct Window<'a, F> {
     segment: &'a SegmentFile<F>,
-    /// Where in the segment `bytes` begin.
+    /// Offset of `bytes` in the segment.
     base: u64,
-    /// Zeros stand where the disk cannot read.
+    /// Contains zeros in the place of unreadable bytes.
     bytes: Vec<u8>,
 }
 
@@ -26,7 +26,7 @@ impl<'a, F: StorageFile> Window<'a, F> {
         Self { segment, base: 0, bytes: Vec::new() }
     }
 
-    /// What lies from `offset` on: so many bytes and perhaps more, or fewer at the segment's end. Offsets only rise.
+    /// The bytes at `offset`: at least the wanted number, or fewer at the segment's end. Offsets must increase.
     fn at(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
         let wanted = wanted.min((self.segment.bytes - offset) as usize);
         let there = (offset - self.base).min(self.bytes.len() as u64) as usize;
@@ -42,20 +42,20 @@ impl<'a, F: StorageFile> Window<'a, F> {
         Ok(&self.bytes[(offset - self.base) as usize..])
     }
 
-    /// The whole frame that begins at `offset`, if one does: its head and its records.
+    /// The head and the records of the whole frame at `offset`, if there is one.
     pub(super) fn frame(&mut self, offset: u64, mark: u64) -> io::Result<Option<(frame::Head, &[u8])>> {
         Ok(self.frame_bytes(offset, mark)?.and_then(|bytes| frame::parse(bytes, mark)))
     }
 
-    /// The frame that begins at `offset`, also if contents of messages in it are not what was written, or cannot be read. The last
-    /// says whether it is whole.
+    /// The frame at `offset`, even if contents of its messages are damaged or unreadable. The last value says whether
+    /// it is whole.
     pub(super) fn frame_but_contents(
         &mut self,
         offset: u64,
         mark: u64,
     ) -> io::Result<Option<(frame::Head, &[u8], bool)>> {
         let Some(bytes) = self.frame_bytes(offset, mark)? else { return Ok(None) };
-        // A second look only where something is wrong.
+        // The slower parser runs only for damaged frames.
         let whole = frame::parse(bytes, mark).map(|(head, records)| (head, records, true));
         Ok(whole.or_else(|| {
             let (head, records) = frame::parse_but_contents(bytes, mark)?;
@@ -63,11 +63,11 @@ impl<'a, F: StorageFile> Window<'a, F> {
         }))
     }
 
-    /// The bytes of what may be a frame at `offset`, and perhaps more.
+    /// The bytes of a possible frame at `offset`, and perhaps more.
     fn frame_bytes(&mut self, offset: u64, mark: u64) -> io::Result<Option<&[u8]>> {
         let room = self.segment.bytes - offset;
         let head = self.at(offset, frame::HEAD_BYTES)?;
-        // The mark alone tells most places apart, and what a wrong head says of a length is not worth reading.
+        // Comparing the mark first rules out most offsets. A length in an invalid head is not worth reading.
         let has_mark = head.get(frame::MARK) == Some(&mark.to_le_bytes());
         match frame::frame_bytes(head).filter(|bytes| has_mark && *bytes <= room) {
             Some(bytes) => Ok(Some(self.at(offset, bytes as usize)?)),
@@ -75,7 +75,7 @@ impl<'a, F: StorageFile> Window<'a, F> {
         }
     }
 
-    /// Bytes of what was once a frame at `offset`, by its mark, whether it is whole or not.
+    /// The length of a frame at `offset` by its mark, even if the frame is not whole.
     fn trace(&mut self, offset: u64, mark: u64) -> io::Result<Option<u64>> {
         let room = self.segment.bytes - offset;
         let head = self.at(offset, frame::HEAD_BYTES)?;
@@ -83,7 +83,7 @@ impl<'a, F: StorageFile> Window<'a, F> {
         Ok(frame::frame_bytes(head).filter(|_| has_mark).map(|bytes| bytes.min(room)))
     }
 
-    /// The next place after `offset` where a frame may begin, by its mark; none up to the end.
+    /// The next offset of a possible frame, by its mark; nothing up to the end.
     fn candidate(&mut self, offset: u64, mark: u64) -> io::Result<Option<u64>> {
         let mut mark_at = offset + frame::ALIGNMENT + frame::MARK.start as u64;
         loop {
@@ -102,14 +102,14 @@ impl<'a, F: StorageFile> Window<'a, F> {
     }
 }
 
-// Frames and their marks lie at multiples of the same.
+// Frames and their marks are aligned to the same size.
 const _: () = assert!(frame::ALIGNMENT as usize == frame::MARK.end - frame::MARK.start);
 
-/// Where frames were written that are not whole: enough for any tail that a power cut tears.
+/// Limit of recorded ranges of frames that are not whole: enough for any tail that a power cut can tear.
 const TRACES_MAX: usize = 4096;
 
-/// Goes through all whole frames of a segment, searching on past damage: each with where it begins; and those in which only
-/// contents of messages are not what was written, or cannot be read. Returns where others begin and end.
+/// Visits all whole and partial frames of a segment with their offsets, searching past damage. Returns the ranges of
+/// other frames.
 pub(super) fn each_frame<F: StorageFile>(
     segment: &SegmentFile<F>,
     mark: u64,

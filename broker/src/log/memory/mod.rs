@@ -1,6 +1,6 @@
-//! A log in memory for tests, as a replicated stream of groups is one: several groups are in flight, each arrives at the
-//! server with the number that it must have there, and the answers come late and in any order. The time that passes is the
-//! number of times that it is polled, so that nobody sleeps.
+//! A log in memory for tests that behaves like a replicated stream of batches. Several batches are in flight. Each
+//! arrives at the server with the number that it must have there, and the answers arrive late and in any order. Time is
+//! counted in polls, so that no test sleeps.
 
 mod place;
 mod stream;
@@ -22,37 +22,36 @@ use super::{
 use place::StreamPlace;
 pub(crate) use stream::Stream;
 
-/// Groups that may be in flight.
+/// Batches that may be in flight.
 const IN_FLIGHT_MAX: usize = 8;
-/// Groups of which the oldest half is worth freeing, if less than half of their bytes is needed.
+/// From this number of batches on, the older half is worth freeing if less than half of all bytes is needed.
 const BATCHES_WORTH_FREEING: usize = 16;
 
-/// A group on its way.
+/// A batch on its way.
 struct Request {
     number: BatchNumber,
     sequence: u64,
     bytes: Bytes,
-    /// What the server said, once the group has arrived there.
+    /// The server's answer, once the batch has arrived there.
     answer: Option<Result<(), LogError>>,
 }
 
-/// The log of one owner.
 pub(crate) struct MemoryLog {
     stream: Stream,
     open: Vec<u8>,
-    /// Where in the stream the open group will be.
+    /// The open batch's number in the stream.
     sequence: u64,
     newest: BatchNumber,
     in_flight: VecDeque<Request>,
-    /// Bytes that are needed, by group.
+    /// Needed bytes, by batch.
     live: BTreeMap<u64, u64>,
-    /// Groups of owners before that were not told yet.
-    untold: Range<u64>,
+    /// Batches of earlier owners that are not replayed yet.
+    unreplayed: Range<u64>,
     poisoned: bool,
 }
 
 impl MemoryLog {
-    /// Takes a stream over: from now on nobody else's groups are taken.
+    /// Takes over a stream: from now on it rejects the batches of earlier owners.
     pub(crate) fn open(stream: &Stream) -> Self {
         let sequence = stream.take_over();
         Self {
@@ -62,12 +61,12 @@ impl MemoryLog {
             newest: BatchNumber::default(),
             in_flight: VecDeque::new(),
             live: BTreeMap::new(),
-            untold: 0..sequence,
+            unreplayed: 0..sequence,
             poisoned: false,
         }
     }
 
-    /// The bytes of a group, wherever it is.
+    /// The bytes of a batch, in flight or in the stream.
     fn batch(&self, sequence: u64) -> Option<Bytes> {
         let in_flight = self.in_flight.iter().find(|request| request.sequence == sequence);
         in_flight.map(|request| request.bytes.clone()).or_else(|| self.stream.batch(sequence))
@@ -111,9 +110,9 @@ impl MemoryLog {
         Ok(Scanned { records, broken: Vec::new(), next: None })
     }
 
-    /// Tells the records of one group.
+    /// Replays the records of one batch.
     fn replay(&mut self, visit: &mut ReplayVisitor<'_>) -> Result<Replayed, LogError> {
-        let Some((sequence, bytes)) = self.stream.batches(self.untold.clone()).into_iter().next() else {
+        let Some((sequence, bytes)) = self.stream.batches(self.unreplayed.clone()).into_iter().next() else {
             return Ok(Replayed::All);
         };
         let mut offset = 0;
@@ -127,7 +126,7 @@ impl MemoryLog {
             visit(place.into(), &head);
             offset += extent.record;
         }
-        self.untold.start = sequence + 1;
+        self.unreplayed.start = sequence + 1;
         Ok(Replayed::Part)
     }
 }
@@ -154,7 +153,7 @@ impl Log for MemoryLog {
     }
 
     fn current_part(&self) -> u64 {
-        // Groups are purged one by one.
+        // Batches are purged one by one.
         self.sequence
     }
 
@@ -179,7 +178,7 @@ impl Log for MemoryLog {
     }
 
     fn commit(&mut self, _: Sync) -> BatchNumber {
-        assert!(self.takes_batch(), "so many groups may be in flight");
+        assert!(self.takes_batch(), "the limit of batches in flight");
         self.newest = self.newest.next();
         self.in_flight.push_back(Request {
             number: self.newest,
@@ -204,8 +203,9 @@ impl Log for MemoryLog {
             request.answer = Some(self.stream.append(request.sequence, request.bytes.clone()));
         } else if chance == 2 && !answered.is_empty() {
             let index = answered[self.stream.chance(answered.len() as u64) as usize];
-            let Request { number, answer, .. } = self.in_flight.remove(index).expect("it is in flight");
-            let outcome = answer.expect("it was answered");
+            let Request { number, answer, .. } =
+                self.in_flight.remove(index).expect("the batch is in flight");
+            let outcome = answer.expect("the batch was answered");
             return Poll::Ready((number, self.act(outcome).map(|()| Sync::Now)));
         }
         context.waker().wake_by_ref();
@@ -256,10 +256,10 @@ impl Log for MemoryLog {
         let batches = self.stream.batches(0..u64::MAX);
         let LogStats { total_bytes, live_bytes, .. } = self.stats();
         let (middle, _) = batches.get(BATCHES_WORTH_FREEING / 2)?;
-        // What has arrived and was not told yet might still have to be read from the requests.
-        let told = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
+        // A batch that has arrived but was not returned yet may still have to be read from the requests.
+        let arrived = self.in_flight.front().is_none_or(|request| *middle < request.sequence);
         let pays = batches.len() >= BATCHES_WORTH_FREEING && total_bytes > 2 * live_bytes;
-        (told && pays).then(|| Position::START..StreamPlace::start(*middle).into())
+        (arrived && pays).then(|| Position::START..StreamPlace::start(*middle).into())
     }
 
     fn poll_replay(
@@ -297,7 +297,10 @@ impl Log for MemoryLog {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LogError>> {
         let committed = self.in_flight.iter().all(|request| request.number > copies);
-        assert!(committed && copies <= self.newest, "copies are committed before the originals go");
+        assert!(
+            committed && copies <= self.newest,
+            "copies must be committed before the originals are freed"
+        );
         if self.stream.chance(2) == 0 {
             context.waker().wake_by_ref();
             return Poll::Pending;

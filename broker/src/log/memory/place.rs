@@ -1,4 +1,4 @@
-//! Positions in a stream: 48 bits of a group's sequence, 24 of the offset in it, 24 of the length.
+//! Positions in a stream: 48 bits for a batch's sequence, 24 for the offset in it, 24 for the length.
 
 use crate::log::Position;
 
@@ -10,7 +10,7 @@ pub(super) struct StreamPlace {
 }
 
 impl StreamPlace {
-    /// Where a group begins.
+    /// The start of a batch.
     pub(super) fn start(sequence: u64) -> Self {
         Self { sequence, offset: 0, length: 0 }
     }
@@ -36,7 +36,7 @@ impl From<Position> for StreamPlace {
 }
 
 #[test]
-fn a_position_holds_a_place_in_a_stream_and_is_ordered_as_the_stream_is() {
+fn positions_keep_their_place_and_are_ordered_like_the_stream() {
     let sequences = [0, 1, 0xffff, 0x1_0000, (1 << 48) - 1];
     let offsets = [0, 255, 256, (1 << 24) - 1];
     let mut last = None;

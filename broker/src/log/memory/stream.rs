@@ -1,4 +1,4 @@
-//! What the server keeps: groups by number, and each is refused that does not come right after the last.
+//! The server of the stream. It accepts a batch only if it directly follows the last one.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::log::LogError;
 struct StreamState {
     batches: BTreeMap<u64, Bytes>,
     last: u64,
-    /// How many groups are still taken.
+    /// How many more batches succeed.
     good_for: Option<u64>,
     chance: u64,
 }
@@ -30,7 +30,7 @@ impl Stream {
         self.0.lock().unwrap()
     }
 
-    /// A number below a bound, the same ones in each run: xorshift64* (Vigna, 2016).
+    /// A random number below a bound, the same sequence in each run: xorshift64* (Vigna, 2016).
     pub(super) fn chance(&self, bound: u64) -> u64 {
         let chance = &mut self.state().chance;
         *chance = (*chance).max(1);
@@ -40,8 +40,8 @@ impl Stream {
         (chance.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
 
-    /// A new owner's group of its own, with nothing in it: what an owner before has on its way does not come right after the
-    /// last any more.
+    /// Appends an empty batch for a new owner. Batches of the previous owner that are still in flight no longer follow
+    /// the last one, and are rejected.
     pub(super) fn take_over(&self) -> u64 {
         let mut state = self.state();
         state.last += 1;
@@ -50,7 +50,7 @@ impl Stream {
         last
     }
 
-    /// A group arrives.
+    /// Receives a batch.
     pub(super) fn append(&self, sequence: u64, bytes: Bytes) -> Result<(), LogError> {
         let mut state = self.state();
         match &mut state.good_for {
@@ -69,7 +69,7 @@ impl Stream {
         Ok(())
     }
 
-    /// After so many more groups, every one fails.
+    /// After this number of batches, all fail.
     pub(crate) fn fail_after(&self, batches: Option<u64>) {
         self.state().good_for = batches;
     }

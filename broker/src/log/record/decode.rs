@@ -1,4 +1,4 @@
-//! From bytes to records.
+//! Decoding of records.
 
 use bytes::Buf;
 
@@ -9,11 +9,11 @@ use super::{
     phase,
 };
 
-/// Bytes of a record's length.
+/// Bytes of the length field.
 const LENGTH_BYTES: usize = 4;
 
 impl<'a> Record<'a> {
-    /// The record at the start of some bytes, and how many of them it takes.
+    /// Decodes the record at the start of these bytes. Returns the number of bytes that it takes.
     pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, usize), RecordError> {
         let (length, rest) = split_length(bytes)?;
         let mut left = rest.get(..length).ok_or(RecordError::Truncated)?;
@@ -29,13 +29,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The record that some bytes are.
+    /// Decodes a record.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
         Self::decode_first(bytes).map(|(record, _)| record)
     }
 }
 
-/// The head at the start of some bytes, the bytes of its record's content, and where what ends.
+/// Decodes the head at the start of these bytes. Also returns the number of content bytes, and where the head and the
+/// record end.
 pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, RecordExtent), RecordError> {
     let (length, rest) = split_length(bytes)?;
     let there = &rest[..length.min(rest.len())];
@@ -58,14 +59,14 @@ pub(super) fn head(bytes: &[u8]) -> Result<(Record<'_>, usize, RecordExtent), Re
     Ok((record, content_bytes, extent))
 }
 
-/// The length of a record, and what follows that.
+/// The length of a record, and the bytes after the length field.
 fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), RecordError> {
     let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or(RecordError::Truncated)?;
     Ok((u32::from_le_bytes(*length) as usize, rest))
 }
 
-/// Reads everything but a content, of which it reads how long the headers are. The last is how many bytes are left where
-/// the checksum begins, if there is one.
+/// Decodes the fields before the content, including the length of the headers. The last value is the number of bytes
+/// that are left at the start of the checksum, if there is one.
 fn fields<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, usize, Option<usize>), RecordError> {
     let kind = get(from, Buf::try_get_u8)?;
     let (mut headers_bytes, mut checksum) = (0, None);
@@ -167,7 +168,7 @@ fn key(from: &mut &[u8]) -> Result<(Idempotency, u128), RecordError> {
     Ok((Idempotency { hash, fingerprint, expires_ms }, message_id))
 }
 
-/// A message up to where the length of its headers is, and how many bytes are left where its checksum begins.
+/// A message up to the length of its headers, and the number of bytes that are left at the start of its checksum.
 fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), RecordError> {
     let count = usize::from(get(from, Buf::try_get_u8)?);
     if count == 0 {
@@ -213,7 +214,7 @@ fn message<'a>(from: &mut &'a [u8]) -> Result<(Record<'a>, Option<usize>), Recor
     Ok((message, Some(checksum)))
 }
 
-/// The last field of a state: its reason goes to the end.
+/// The last field of a state. Its reason extends to the end of the record.
 fn recorded_phase<'a>(from: &mut &'a [u8]) -> Result<RecordedPhase<'a>, RecordError> {
     let unknown = |flag| RecordError::UnknownFlag { kind: STATE, flag };
     let number = get(from, Buf::try_get_u8)?;
@@ -243,7 +244,7 @@ fn take<'a>(from: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], RecordError> 
     Ok(taken)
 }
 
-/// A text of at most 255 bytes, behind its length.
+/// A text of at most 255 bytes, after its length.
 fn short_text<'a>(from: &mut &'a [u8], kind: u8) -> Result<&'a str, RecordError> {
     let length = usize::from(get(from, Buf::try_get_u8)?);
     text(take(from, length)?, kind)

@@ -1,4 +1,4 @@
-//! From records to bytes.
+//! Encoding of records.
 
 use bytes::BufMut;
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Record<'_> {
-    /// Bytes of the record in the log.
+    /// Bytes of the encoded record.
     pub fn encoded_len(&self) -> usize {
         4 + 1
             + match self {
@@ -43,7 +43,7 @@ impl Record<'_> {
             }
     }
 
-    /// Appends the record's bytes.
+    /// Appends the encoded record.
     pub fn encode(&self, to: &mut Vec<u8>) {
         let start = to.len();
         to.put_u32_le((self.encoded_len() - 4) as u32);
@@ -108,12 +108,12 @@ impl Record<'_> {
                 to.put_slice(targets.bytes());
                 to.put_u128_le(message_id);
                 to.put_u64_le(enqueued_ms);
-                let said = |flag, is_said| if is_said { flag } else { 0 };
+                let flag_if = |flag, is_set| if is_set { flag } else { 0 };
                 to.put_u8(
-                    said(flag::KEY, idempotency.is_some())
-                        | said(flag::DUE, due_ms.is_some())
-                        | said(flag::GROUP, group.is_some())
-                        | said(flag::MOVED, moved_from.is_some())
+                    flag_if(flag::KEY, idempotency.is_some())
+                        | flag_if(flag::DUE, due_ms.is_some())
+                        | flag_if(flag::GROUP, group.is_some())
+                        | flag_if(flag::MOVED, moved_from.is_some())
                         | flag::CHECKSUM,
                 );
                 if let Some(Idempotency { hash, fingerprint, expires_ms }) = idempotency {

@@ -1,32 +1,29 @@
-//! What a record says without its content: all that a start needs of it; and whether it is as it was written.
+//! The head of a record, which has everything that a start needs; and the verification of a record.
 //!
-//! A record begins with its head: its bytes up to where its headers begin; of a record without content, all of it. So heads
-//! are kept by cutting records off, and read by the same code.
+//! A record starts with its head: the bytes before its headers. A record without content is a head only. So a record is
+//! reduced to its head by truncating it, and the same code decodes both.
 
 use super::{Record, RecordError, decode};
 
 /// A record without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHead<'a> {
-    /// The record, with headers and a body of no bytes.
+    /// The record, with empty headers and an empty body.
     pub record: Record<'a>,
-    /// Bytes of its headers and its body.
+    /// Bytes of the headers and the body.
     pub content_bytes: usize,
 }
 
-/// How long a record and its head are.
+/// Lengths of a record and of its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordExtent {
-    /// Bytes of the head.
     pub head: usize,
-    /// Bytes of the record.
     pub record: usize,
-    /// Where the record's checksum is, if it has one.
+    /// Offset of the record's checksum, if it has one.
     pub(super) checksum: Option<usize>,
 }
 
 impl<'a> RecordHead<'a> {
-    /// The head of a record.
     pub fn of(record: &Record<'a>) -> Self {
         let mut head = Self { record: *record, content_bytes: 0 };
         if let Record::Push { headers, body, .. } | Record::Message { headers, body, .. } = &mut head.record {
@@ -36,15 +33,15 @@ impl<'a> RecordHead<'a> {
         head
     }
 
-    /// The head at the start of some bytes, which go on with the record's content or with whatever else.
+    /// Decodes the head at the start of these bytes. The record's content, or anything else, may follow.
     pub fn decode_first(bytes: &'a [u8]) -> Result<(Self, RecordExtent), RecordError> {
         let (record, content_bytes, extent) = decode::head(bytes)?;
         Ok((Self { record, content_bytes }, extent))
     }
 }
 
-/// Whether these bytes are one record as it was written. Of one without a checksum, and those are all that are no messages and
-/// those that 0.1.0 wrote, only the shape is looked at.
+/// Whether these bytes are one intact record. A record without a checksum is only checked for its structure: every
+/// record except messages, and messages in the format of 0.1.0.
 pub fn is_whole(bytes: &[u8]) -> bool {
     let Ok((_, extent)) = RecordHead::decode_first(bytes) else { return false };
     let as_written = |at: usize| {
@@ -54,15 +51,16 @@ pub fn is_whole(bytes: &[u8]) -> bool {
     extent.record == bytes.len() && extent.checksum.is_none_or(as_written)
 }
 
-/// The crc32c over a record but for the checksum itself, which is at `at`.
+/// CRC-32C of a record without its checksum field, which is at `at`.
 pub(super) fn checksum(record: &[u8], at: usize) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..at]), &record[at + CHECKSUM_BYTES..])
 }
 
-/// The crc32c over some bytes and the record after them as it was written, by that over the bytes before it: whatever has become
-/// of the record's content since, if it has a checksum. Nothing where no record begins.
+/// The CRC-32C of a prefix followed by the record in its original form, even if the record's content has changed since.
+/// `before` is the CRC-32C of the prefix. Also returns the record's length. Nothing if no record starts here. A record
+/// without a checksum counts in its current form.
 ///
-/// Of a message, the checksum and what lies before it tell what the checksum of the rest was.
+/// For a message, the stored checksum and the bytes before it determine the original checksum of the rest.
 pub fn checksum_as_written(before: u32, bytes: &[u8]) -> Option<(u32, usize)> {
     let (_, extent) = RecordHead::decode_first(bytes).ok()?;
     let record = bytes.get(..extent.record)?;
@@ -76,5 +74,4 @@ pub fn checksum_as_written(before: u32, bytes: &[u8]) -> Option<(u32, usize)> {
     Some((crc32c::crc32c_combine(with_head, of_rest, rest.len()), extent.record))
 }
 
-/// Bytes of a checksum.
 pub(super) const CHECKSUM_BYTES: usize = 4;

@@ -1,11 +1,11 @@
-//! Every record reads as it was written, and nothing else reads at all.
+//! Every record survives encoding and decoding, and invalid bytes are rejected.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// One of each kind, of the fields' widest values that differ from each other; those that end with bytes of any number
-/// come first.
+/// A record of each kind, with the widest field values that differ from each other. Records that end with a field of
+/// variable length come first.
 fn each_kind() -> Vec<Record<'static>> {
     let (channel, sequence) = (0xfffe_fdfc, 0xfbfa_f9f8_f7f6_f5f4);
     let (message_id, enqueued_ms, expires_ms) = (u128::MAX - 1, u64::MAX - 2, u64::MAX - 3);
@@ -20,14 +20,14 @@ fn each_kind() -> Vec<Record<'static>> {
         headers,
         body,
     };
-    let message = |targets, said: bool| Record::Message {
+    let message = |targets, all: bool| Record::Message {
         targets,
         message_id,
         enqueued_ms,
-        idempotency: key(u128::MAX - 5).filter(|_| said),
-        due_ms: Some(u64::MAX - 8).filter(|_| said),
-        group: Some("group").filter(|_| said),
-        moved_from: Some((channel - 1, sequence - 1)).filter(|_| said),
+        idempotency: key(u128::MAX - 5).filter(|_| all),
+        due_ms: Some(u64::MAX - 8).filter(|_| all),
+        group: Some("group").filter(|_| all),
+        moved_from: Some((channel - 1, sequence - 1)).filter(|_| all),
         headers: b"headers",
         body: b"body",
     };
@@ -67,10 +67,10 @@ fn each_kind() -> Vec<Record<'static>> {
     ]
 }
 
-/// Of these, the first five end with bytes of any number.
+/// The number of records in the list that end with a field of variable length.
 const OPEN_ENDED: usize = 5;
 
-/// Two targets; the second has no end.
+/// Two targets; messages do not expire in the second.
 const TARGETS: [u8; 2 * Target::BYTES] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
     29, 30, 31, 32, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -83,7 +83,7 @@ fn encoded(record: &Record<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn each_kind_reads_as_it_was_written_and_is_as_long_as_it_says() {
+fn each_kind_survives_encoding_and_has_its_computed_length() {
     for record in each_kind() {
         let bytes = encoded(&record);
         assert_eq!(bytes.len(), record.encoded_len());
@@ -92,13 +92,13 @@ fn each_kind_reads_as_it_was_written_and_is_as_long_as_it_says() {
 }
 
 #[test]
-fn a_settle_has_the_bytes_that_the_table_says() {
+fn a_settle_has_the_documented_bytes() {
     let bytes = encoded(&Record::Settle { channel: 0x0403_0201, sequence: 0x0c0b_0a09_0807_0605 });
     assert_eq!(bytes, [13, 0, 0, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 }
 
 #[test]
-fn a_record_that_ends_early_is_none_wherever_it_ends() {
+fn a_truncated_record_is_rejected_wherever_it_ends() {
     for record in each_kind() {
         let bytes = encoded(&record);
         for end in 0..bytes.len() {
@@ -108,13 +108,13 @@ fn a_record_that_ends_early_is_none_wherever_it_ends() {
 }
 
 #[test]
-fn a_record_begins_with_its_head() {
+fn a_record_starts_with_its_head() {
     for record in each_kind() {
         let bytes = encoded(&record);
         let (head, extent) = RecordHead::decode_first(&bytes).unwrap();
         assert_eq!((head, extent.record), (RecordHead::of(&record), bytes.len()));
         assert_eq!(extent.record - extent.head, head.content_bytes);
-        // Cut off, whatever follows, and nowhere else.
+        // The head decodes whatever follows, and no shorter prefix does.
         let mut cut = bytes[..extent.head].to_vec();
         cut.extend([7; 100]);
         assert_eq!(RecordHead::decode_first(&cut), Ok((head, extent)));
@@ -139,7 +139,7 @@ fn a_message_with_one_bit_changed_is_not_whole() {
 }
 
 #[test]
-fn a_message_of_which_any_bytes_are_zeros_is_not_whole() {
+fn a_message_with_any_range_zeroed_is_not_whole() {
     for record in each_kind().iter().filter(|record| matches!(record, Record::Message { .. })) {
         let bytes = encoded(record);
         for from in 0..bytes.len() {
@@ -153,7 +153,7 @@ fn a_message_of_which_any_bytes_are_zeros_is_not_whole() {
 }
 
 #[test]
-fn a_kind_of_a_newer_version_is_named() {
+fn a_kind_of_a_newer_version_is_an_error_that_names_it() {
     let error = Record::decode(&[3, 0, 0, 0, 77, 1, 2]).unwrap_err();
     assert_eq!(error, RecordError::UnknownKind(77));
     assert!(error.to_string().contains("77"));
@@ -178,7 +178,7 @@ fn a_field_of_a_newer_version_is_an_error() {
 }
 
 #[test]
-fn targets_read_as_they_were_written() {
+fn targets_survive_encoding() {
     let targets = [
         Target {
             channel: 0x0403_0201,
@@ -195,7 +195,7 @@ fn targets_read_as_they_were_written() {
 
 proptest! {
     #[test]
-    fn any_push_reads_as_it_was_written_among_others(
+    fn any_push_survives_encoding_with_other_bytes_behind_it(
         headers in prop::collection::vec(any::<u8>(), 0..100),
         body in prop::collection::vec(any::<u8>(), 0..1000),
         key in proptest::option::of((any::<u128>(), any::<u64>())),
@@ -219,7 +219,7 @@ proptest! {
         framed.push(kind);
         framed.extend(&bytes);
         if let Ok((record, length)) = Record::decode_first(&framed) {
-            // What reads at all is written in one way only, but for the checksum.
+            // Valid bytes are the only encoding of their record, except for the checksum.
             let again = encoded(&record);
             let same = again == framed[..length] || !is_whole(&framed[..length]);
             prop_assert!(same);

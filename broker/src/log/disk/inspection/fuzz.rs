@@ -1,4 +1,4 @@
-//! Any bytes as a segment file, for [`crate::fuzz`].
+//! Reads arbitrary bytes as a segment file, for [`crate::fuzz`].
 
 use std::{collections::BTreeMap, io};
 
@@ -13,7 +13,6 @@ use super::super::{
 use super::headless::{Fit, Headless};
 use crate::log::Record;
 
-/// A file in memory.
 struct InMemory(Vec<u8>);
 
 impl StorageFile for InMemory {
@@ -46,7 +45,8 @@ impl StorageFile for InMemory {
     }
 }
 
-/// Reads bytes as a segment: as they are, and with checksums that match, which no chance would find.
+/// Reads the bytes as a segment twice: unchanged, and with corrected checksums, which random changes would never
+/// produce.
 pub(crate) fn fuzz(bytes: &[u8]) {
     read(bytes.to_vec());
     let mut sealed = bytes.to_vec();
@@ -89,7 +89,7 @@ fn read(bytes: Vec<u8>) {
         }
     }
     let _ = damage::of(&survey);
-    // What the file beside it may say, taken from the same bytes.
+    // Possible contents of the file `synced`, taken from the same bytes.
     let number = |at: usize| {
         let chunk = bytes.len().checked_sub(at).and_then(|at| bytes[at..].first_chunk());
         chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk))
@@ -112,7 +112,7 @@ fn read(bytes: Vec<u8>) {
             rest = &rest[length..];
         }
     }
-    // Whatever the head says: the frames' own mark as well.
+    // Whatever the head says, also scan with the mark of the first frame.
     let mut frames = BTreeMap::new();
     let mark = bytes.get(HEAD_BYTES as usize + frame::MARK.start..).and_then(|rest| rest.first_chunk());
     let mark = mark.map_or(0, |mark| u64::from_le_bytes(*mark));

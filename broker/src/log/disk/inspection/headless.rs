@@ -1,9 +1,9 @@
-//! Frames of a segment whose head cannot be read. The head tells the mark by which the segment's frames are known; without
-//! it, the mark is taken from the frames themselves.
+//! Frames of a segment whose head is unreadable. The head contains the mark that identifies the segment's frames.
+//! Without it, the mark is taken from the frames themselves.
 //!
-//! That is for salvage only, never for a start: the blocks also hold the bodies of old messages, and a body may have been
-//! made to look like frames. So the mark counts under which most of the segment is frames, which no body can be; and the
-//! segment counts only if its frames have the numbers that are missing just there.
+//! This is for inspection and salvage only, never for a start: the blocks also contain bodies of old messages, and a
+//! body may imitate frames. So the mark that covers most of the segment is used, which no body can do. And the segment
+//! counts only if its frames have the numbers that are missing in exactly that place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,23 +13,23 @@ use super::super::{
     segment::{HEAD_BYTES, Head, SegmentFile},
 };
 
-/// Marks that are tried: a segment's own is found within the first few frames after the damage, and each try goes through
-/// the whole file.
+/// Maximum number of marks to try. The segment's own mark is found within the first few frames after the damage, and
+/// each try scans the whole file.
 const MARKS_MAX: usize = 16;
-/// How often the file may be gone through for checksums in vain, so that a body that was made for it holds nobody up.
+/// Limit of unsuccessful checksums, in lengths of the file, so that a crafted body cannot block the inspection.
 const CHECKED_TIMES_MAX: usize = 64;
 
-/// Where a segment's frames must be missing.
+/// Where the segment's frames must be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// Before the first, between two or after the last of the segments that have heads.
+    /// Before the first, between two or after the last of the segments with heads.
     Anywhere,
-    /// Between two of them, or just behind the last, where frames are known to have been on disk: nothing else tells a segment of
-    /// zeros in the place of its head from one that was given back.
+    /// Between two of them, or directly after the last, where frames are known to have been on disk. Only this
+    /// distinguishes a segment with a zeroed head from a freed one.
     Known,
 }
 
-/// What was found in a segment without a head.
+/// A segment without a head.
 pub(super) struct Headless {
     mark: u64,
     epoch: u64,
@@ -37,8 +37,8 @@ pub(super) struct Headless {
 }
 
 impl Headless {
-    /// The frames of some bytes that have the numbers that are missing where a segment's epoch is free; of the mark under
-    /// which most of the bytes are such frames.
+    /// Finds the frames whose numbers are missing where an epoch is unused, with the mark that covers most of the
+    /// bytes.
     pub(super) fn find<F>(bytes: &[u8], survey: &Survey<F>, fit: Fit) -> Option<Self> {
         let candidates = marks(bytes).into_iter().filter_map(|mark| {
             let mut frames = BTreeMap::new();
@@ -48,11 +48,11 @@ impl Headless {
         candidates.max_by_key(|found| found.frames.values().map(|found| found.bytes).sum::<u64>())
     }
 
-    /// Takes the segment for one in use.
+    /// Adds the segment to those in use.
     pub(super) fn adopt<F>(self, file: SegmentFile<F>, survey: &mut Survey<F>) {
         let Self { mark, epoch, frames } = self;
         let first = frames.keys().next().copied().unwrap_or_default();
-        // From where the segment before ends, so that what is missing in between is missed.
+        // Start where the previous segment ends, so that frames missing in between are noticed.
         let before = survey.frames.range(..first).next_back().map(|(number, _)| number + 1);
         let is_oldest = survey.segments.range(..epoch).next().is_none();
         let first_frame = before.filter(|_| !is_oldest).unwrap_or(first);
@@ -67,7 +67,7 @@ fn head(mark: u64) -> Head {
     Head { epoch: 0, first_frame: 0, mark, bytes: 0, log: 0 }
 }
 
-/// The epoch of the segment that these frames are missing from; none if they are not missing.
+/// The epoch of the segment from which these frames are missing, if they are missing.
 fn epoch<F>(frames: &BTreeMap<u64, FrameRun>, survey: &Survey<F>, fit: Fit) -> Option<u64> {
     let (first, last) = (*frames.keys().next()?, *frames.keys().next_back()?);
     if survey.frames.range(first..=last).next().is_some() {
@@ -84,16 +84,17 @@ fn epoch<F>(frames: &BTreeMap<u64, FrameRun>, survey: &Survey<F>, fit: Fit) -> O
         }
         _ if fit == Fit::Known => None,
         (None, None) => Some(1),
-        // The oldest: a segment that was given back has old frames as well, but they do not lead up to the next.
+        // For the oldest segment: a freed segment has old frames as well, but they do not directly precede the next
+        // segment.
         (None, Some((next, begins))) => (last + 1 == begins).then(|| next.checked_sub(1)).flatten(),
         (Some(before), None) => before.checked_add(1),
     }
 }
 
-/// The marks of what looks like frames, in the order of the places.
+/// The marks of possible frames, by offset.
 fn marks(bytes: &[u8]) -> Vec<u64> {
     let (mut marks, mut known) = (Vec::new(), BTreeSet::new());
-    let (mut offset, mut in_vain) = (HEAD_BYTES as usize, 0);
+    let (mut offset, mut rejected_bytes) = (HEAD_BYTES as usize, 0);
     while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() >= frame::HEAD_BYTES) {
         let mark = u64::from_le_bytes(std::array::from_fn(|index| rest[frame::MARK.start + index]));
         match frame::parse(rest, mark) {
@@ -106,10 +107,10 @@ fn marks(bytes: &[u8]) -> Vec<u64> {
             None => {
                 offset += ALIGNMENT as usize;
                 let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
-                in_vain += if length <= rest.len() { length } else { 0 };
+                rejected_bytes += if length <= rest.len() { length } else { 0 };
             }
         }
-        if marks.len() == MARKS_MAX || in_vain > bytes.len().saturating_mul(CHECKED_TIMES_MAX) {
+        if marks.len() == MARKS_MAX || rejected_bytes > bytes.len().saturating_mul(CHECKED_TIMES_MAX) {
             break;
         }
     }

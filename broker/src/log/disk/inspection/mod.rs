@@ -1,7 +1,7 @@
-//! What a log's files hold, looked at without changing anything, and past any damage: for people in trouble.
+//! Inspection of a log's files, without any change and past any damage.
 //!
-//! The same reading as at a start ([`recovery`]), which stops where this goes on: it names every damage instead of the
-//! first, and knows what lies around it.
+//! It reads like a start ([`recovery`]). But where a start stops, it continues: it names all damage instead of the
+//! first, and the records around it.
 
 mod fuzz;
 mod headless;
@@ -29,40 +29,37 @@ pub(crate) use fuzz::fuzz;
 use headless::{Fit, Headless};
 use read_only::ReadOnly;
 
-/// A segment file in use.
+/// A segment in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentSummary {
-    /// Its name.
     pub file: String,
-    /// Which use of a segment this is.
+    /// The number of this use of a segment.
     pub epoch: u64,
     /// The number of its first frame.
     pub first_frame: u64,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Where its last good frame ends.
+    /// The end of its last valid frame.
     pub end: u64,
-    /// Good frames in it.
+    /// Number of its valid frames.
     pub frames: u64,
 }
 
-/// Where a record was found.
+/// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordSource<'a> {
     /// The number of its frame.
     pub frame: u64,
-    /// The file.
     pub file: &'a str,
-    /// Where in the file.
     pub offset: u64,
-    /// What a message's content is found by.
+    /// The position, for reading the record.
     pub position: Position,
-    /// Bytes of the content that cannot be read, or are not what was written: the record is told without it.
+    /// Bytes of the content if it is damaged or unreadable; the record then has no content.
     pub unread: Option<usize>,
 }
 
 impl RecordSource<'_> {
-    /// The head of the record that is told.
+    /// The head of the record.
     pub fn head<'a>(&self, record: &Record<'a>) -> RecordHead<'a> {
         match self.unread {
             Some(content_bytes) => RecordHead { record: *record, content_bytes },
@@ -71,30 +68,29 @@ impl RecordSource<'_> {
     }
 }
 
-/// A log as it was found. Nothing of it was changed, and nobody may change it meanwhile: whoever has this has the data
-/// folder's lock.
+/// An inspected log. The owner of this value holds the data folder's lock, so nobody changes the log in the meantime.
 pub struct LogInspection {
     storage: ReadOnly,
     survey: Survey<read_only::LenientFile>,
-    /// Its first segment among those of several logs that are looked at together.
+    /// The index of its first segment among all logs that are inspected together.
     first: u32,
-    /// Frames before this are known to have been on disk.
+    /// Frames with lower numbers are known to have been on disk.
     synced: u64,
-    /// The number after the last good frame.
+    /// The number after the last valid frame.
     next_frame: u64,
     damage: Vec<Damage>,
     torn_tail: Option<TornTail>,
-    /// The heads of the records of frames that only an index tells.
+    /// The heads of the records in frames that are only described by an index.
     indexed: BTreeMap<u64, Vec<u8>>,
 }
 
-/// Looks at the log in a folder, of several whose segments are counted together: this one's from `first` on. A folder that is
-/// not there is an empty log.
+/// Inspects the log in a folder. `first` is the index of its first segment among all logs that are inspected together.
+/// A missing folder is an empty log.
 pub fn inspect(folder: &Path, first: u32) -> Result<LogInspection, OpenError> {
     LogInspection::of(ReadOnly::open(folder), first)
 }
 
-/// Takes what can be had of a segment without a head.
+/// Recovers the readable part of a segment without a head.
 fn headless<F>(file: SegmentFile<F>, bytes: &[u8], survey: &mut Survey<F>, fit: Fit) -> Damage {
     let found = Headless::find(bytes, survey, fit);
     let what = DamageKind::Head { kept: found.is_some() };
@@ -120,7 +116,7 @@ impl LogInspection {
         let indexed = survey.fill_from_indexes(&storage);
         let mut damage = Vec::new();
         for (name, error) in std::mem::take(&mut survey.refused) {
-            // Where only a right is missing nothing is wrong, and whoever has the right may look.
+            // A missing permission is an error and not damage: a user with that permission can inspect the log.
             let misplaced = os_error::misplaced(&error).cloned();
             match misplaced {
                 Some(misplaced) => damage.push(Damage::whole(&name, 0, DamageKind::Misplaced(misplaced))),
@@ -147,7 +143,7 @@ impl LogInspection {
             };
             damage.push(Damage::whole(&file.name, file.bytes, what));
         }
-        // Zeros in the place of a head look like a file ready for use; but such a file has no frames that are missing.
+        // A segment with a zeroed head looks like a spare. But a spare has no frames that are missing.
         if has_lost(&damage::of(&survey)) {
             for file in std::mem::take(&mut survey.spares) {
                 let bytes = file.read().map_err(|error| OpenError::io(storage.path(), &file.name, error))?;
@@ -166,10 +162,10 @@ impl LogInspection {
             let empty = survey.unusable.iter().filter(|name| super::is_segment_name(name));
             damage.extend(empty.map(|name| Damage::whole(name, 0, DamageKind::Empty)));
         }
-        // What stands in the place of `synced` is told of already.
-        let is_told = damage.iter().any(|damage| damage.file == synced::NAME);
+        // A misplaced file `synced` is reported already.
+        let is_reported = damage.iter().any(|damage| damage.file == synced::NAME);
         damage.extend(
-            of_the_whole.into_iter().filter(|damage| !(is_told && damage.what.is_mended_by_a_start())),
+            of_the_whole.into_iter().filter(|damage| !(is_reported && damage.what.is_repaired_by_start())),
         );
         let synced = survey.known();
         let recovery::End { next_frame, .. } = recovery::end(synced, &survey.frames);
@@ -180,7 +176,7 @@ impl LogInspection {
         Ok(inspection)
     }
 
-    /// Names the messages that are gone, and what else the disk cannot read.
+    /// Reports the damaged messages, and everything else that the disk cannot read.
     fn find_unreadable_messages(&mut self) -> Result<(), OpenError> {
         let (mut partial, mut unread) = (Vec::new(), Vec::new());
         for (number, (epoch, _)) in &self.survey.partial {
@@ -190,7 +186,7 @@ impl LogInspection {
                 Damage { from, to, ..Damage::whole(&file.name, 0, what) }
             };
             let before = unread.len();
-            // A frame counts as holed only if all of it is known.
+            // A frame is partial only if everything except contents is intact.
             let _ = self.each_record(*number, found, |offset, length, content| {
                 if let Content::Unread(_) = content {
                     unread.push(range(
@@ -214,7 +210,7 @@ impl LogInspection {
                 };
             }
         }
-        // Where frames are missing, or messages in them, the range is named already.
+        // A range with missing frames or damaged messages is reported already.
         let is_named = |unreadable: &Damage| {
             self.damage.iter().any(|damage| damage.covers(unreadable))
                 || partial.iter().any(|partial| partial.meets(unreadable))
@@ -225,34 +221,34 @@ impl LogInspection {
         Ok(())
     }
 
-    /// What is damaged, in no order.
+    /// All damage, unordered.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
     }
 
-    /// What the next start cuts off, or the last has left: the torn tail of a power cut.
+    /// The torn tail of a power cut, which the next start cuts off, or the last one has left.
     pub fn torn_tail(&self) -> Option<&TornTail> {
         self.torn_tail.as_ref()
     }
 
-    /// The number after the last good frame.
+    /// The number after the last valid frame.
     pub fn next_frame(&self) -> u64 {
         self.next_frame
     }
 
-    /// Good frames that no later frame knows to be on disk: how many, and their bytes.
+    /// The number and the bytes of valid frames that are not known to be on disk.
     pub fn unsynced(&self) -> (u64, u64) {
         let tail = self.survey.frames.range(self.synced..);
         tail.fold((0, 0), |(count, bytes), (_, found)| (count + 1, bytes + found.bytes))
     }
 
-    /// Files ready for use, and their bytes.
+    /// The number and the bytes of spare segments.
     pub fn spares(&self) -> (u64, u64) {
         let spares = self.survey.spares.iter();
         spares.fold((0, 0), |(count, bytes), spare| (count + 1, bytes + spare.bytes))
     }
 
-    /// Which log it is; none when nothing is there.
+    /// The log's id; nothing if there are no files.
     pub fn id(&self) -> Option<u64> {
         self.survey.log()
     }
@@ -273,8 +269,8 @@ impl LogInspection {
         self.survey.segments.iter().map(seen).collect()
     }
 
-    /// Goes through all good records in their order, those of messages whose contents are gone among them. Returns where a whole
-    /// frame holds what this version cannot read.
+    /// Visits all readable records in order, including records of messages with damaged contents. Returns the places
+    /// where an intact frame has a record that this version cannot decode.
     pub fn records(
         &self,
         mut visit: impl FnMut(RecordSource<'_>, &Record<'_>),
@@ -284,7 +280,7 @@ impl LogInspection {
             self.survey.segments.keys().copied().zip((self.first..).map(SegmentId::Older)).collect();
         for (number, found) in &self.survey.frames {
             let (_, file) = &self.survey.segments[&found.epoch];
-            let told = self.each_record(*number, found, |offset, length, content| {
+            let visited = self.each_record(*number, found, |offset, length, content| {
                 let position = RecordPlace { segment: places[&found.epoch], offset, length }.into();
                 let mut seen =
                     RecordSource { frame: *number, file: &file.name, offset, position, unread: None };
@@ -296,7 +292,7 @@ impl LogInspection {
                     }
                 }
             })?;
-            if let Err((offset, error)) = told {
+            if let Err((offset, error)) = visited {
                 damage.push(Damage {
                     file: file.name.clone(),
                     from: offset,
@@ -309,17 +305,17 @@ impl LogInspection {
         Ok(damage)
     }
 
-    /// The bytes of a whole record, at a position that [`Self::records`] told.
+    /// The bytes of an intact record, at a position that [`Self::records`] visited.
     pub fn read(&self, at: Position) -> Result<Vec<u8>, OpenError> {
         let RecordPlace { offset, length, .. } = at.into();
-        let (_, segment) = self.segment_of(at).expect("it was told of a segment of this log");
+        let (_, segment) = self.segment_of(at).expect("the position is in a segment of this log");
         let mut bytes = vec![0; length];
         let read = segment.file.read_at(&mut bytes, offset);
         read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
         Ok(bytes)
     }
 
-    /// A place in a file of the log, to be compared with where records lie.
+    /// A place in a file as a position, for comparison with the positions of records.
     pub fn position(&self, file: &str, offset: u64) -> Option<Position> {
         let index = self.survey.segments.values().position(|(_, segment)| segment.name == file)?;
         Some(RecordPlace::start(SegmentId::Older(self.first + index as u32), offset).into())
@@ -335,8 +331,8 @@ impl LogInspection {
         self.survey.segments.values().nth(index.checked_sub(self.first)? as usize)
     }
 
-    /// Goes through the records of a frame: where each lies, how long it is, and what of it can be read. Ends where there is something
-    /// that this version cannot read.
+    /// Visits the records of a frame: the offset, the length and the readable part of each. Ends at a record that this
+    /// version cannot decode.
     fn each_record(
         &self,
         number: u64,
@@ -348,11 +344,11 @@ impl LogInspection {
         let read = segment.file.read_at(&mut bytes, found.offset);
         read.map_err(|error| OpenError::io(self.storage.path(), &segment.name, error))?;
         if let Some(heads) = self.indexed.get(&number) {
-            return Ok(contents::by_index(heads, &bytes, found.offset, visit));
+            return Ok(contents::each_indexed_record(heads, &bytes, found.offset, visit));
         }
-        // Whoever has this has the lock, so it is as whole as it was a moment ago.
+        // The lock keeps the frame unchanged since it was found.
         let frame = frame::parse(&bytes, head.mark).or_else(|| frame::parse_but_contents(&bytes, head.mark));
         let records = frame.map_or(&[][..], |(_, records)| records);
-        Ok(contents::by_itself(records, found.offset + frame::HEAD_BYTES as u64, visit))
+        Ok(contents::each_record(records, found.offset + frame::HEAD_BYTES as u64, visit))
     }
 }

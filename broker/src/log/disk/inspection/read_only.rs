@@ -1,4 +1,4 @@
-//! A folder that is only read; where a disk cannot be read, zeros stand, which are no frame.
+//! Read-only access to a folder. Unreadable parts are read as zeros, which are not valid frames.
 
 use std::{
     collections::BTreeSet,
@@ -15,20 +15,19 @@ use crate::{
     log::disk::storage::{Storage, StorageFile, Volume},
 };
 
-/// What a disk that cannot read something is asked for piece by piece: a block of common disks and file systems.
+/// The unit of reading around errors: a block of common disks and file systems.
 const PIECE_BYTES: usize = 4096;
 
-/// Pieces that could not be read: the file, and where in it.
+/// Unreadable pieces: the file and the offset.
 type Unreadable = Arc<Mutex<BTreeSet<(String, u64)>>>;
 
-/// The folder.
 #[derive(Debug, Clone)]
 pub(super) struct ReadOnly {
     path: PathBuf,
     unreadable: Unreadable,
 }
 
-/// A file of it.
+/// A file that never fails to read: unreadable pieces are recorded and read as zeros.
 #[derive(Debug)]
 pub(super) struct LenientFile {
     name: String,
@@ -41,7 +40,7 @@ impl ReadOnly {
         Self { path: path.to_owned(), unreadable: Unreadable::default() }
     }
 
-    /// The ranges that could not be read.
+    /// The unreadable ranges.
     pub(super) fn unreadable(&self) -> Vec<Damage> {
         let pieces = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ranges: Vec<Damage> = Vec::new();
@@ -68,7 +67,7 @@ impl Storage for ReadOnly {
         };
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         let mut names: Vec<String> = names.collect::<io::Result<_>>()?;
-        // So that the same folder is told of in the same words each time.
+        // Sorted, so that repeated inspections produce the same report.
         names.sort();
         Ok(names)
     }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{SECTOR, SPARES, SimulatedFile};
 use crate::log::disk::storage::StorageFile;
 
-/// The longest file that is always in memory.
+/// The longest file that always stays in memory.
 const SMALL_BYTES: u64 = 4096;
 
 impl StorageFile for SimulatedFile {
@@ -34,7 +34,7 @@ impl StorageFile for SimulatedFile {
     }
 
     fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<bool> {
-        // What is written again and again stays in memory, as `synced` does.
+        // A file that is written again and again stays in memory, like `synced`.
         let small = self.size()? <= SMALL_BYTES;
         let cached = small || self.disk.slowness.lock().unwrap().read.is_none();
         if small {

@@ -1,4 +1,4 @@
-//! Bytes that are not what was written.
+//! Damaged bytes.
 
 use super::owner::Owner;
 use crate::log::{
@@ -7,12 +7,12 @@ use crate::log::{
     disk::{simulated::Simulated, storage::Storage},
 };
 
-/// A log of `count` messages, one group each, and no index.
+/// A log of `count` messages, one batch each, without indexes.
 fn filled(count: u64) -> Simulated {
     filled_up_to(count, 0)
 }
 
-/// The same, of which the last are not synced.
+/// The same, with the last messages unsynced.
 fn filled_up_to(synced: u64, unsynced: u64) -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -26,14 +26,14 @@ fn filled_up_to(synced: u64, unsynced: u64) -> Simulated {
     disk
 }
 
-/// Changes the head of a message's record: the whole frame is lost by that.
+/// Damages the head of a message's record, which destroys the whole frame.
 fn flip_in_head(disk: &Simulated, sequence: u64) -> (String, usize) {
     let (name, offset) = body_of(disk, sequence);
     disk.flip(&name, offset - 20);
     (name, offset)
 }
 
-/// Changes a message's body.
+/// Damages a message's body.
 fn flip_in_body(disk: &Simulated, sequence: u64) -> (String, usize) {
     let (name, offset) = body_of(disk, sequence);
     disk.flip(&name, offset + 20);
@@ -46,20 +46,20 @@ fn body_of(disk: &Simulated, sequence: u64) -> (String, usize) {
 }
 
 #[test]
-fn a_damaged_middle_is_refused_with_file_offset_and_what_to_do_and_nothing_is_changed() {
+fn damage_in_the_middle_is_refused_with_file_offset_and_advice_and_nothing_is_changed() {
     let disk = filled(100);
     let (name, offset) = flip_in_head(&disk, 50);
     let before = disk.find(b"message");
     let error = Owner::open(disk.clone()).err().expect("a damaged log must not open");
-    let OpenError::Damaged { file, offset: said, .. } = &error else { panic!("{error}") };
+    let OpenError::Damaged { file, offset: reported, .. } = &error else { panic!("{error}") };
     assert!(file.ends_with(&name));
-    assert!((*said as usize) < offset && offset - (*said as usize) < 200, "{said} for {offset}");
+    assert!((*reported as usize) < offset && offset - (*reported as usize) < 200, "{reported} for {offset}");
     assert!(error.to_string().contains("backup"));
     assert_eq!(disk.find(b"message"), before);
 }
 
 #[test]
-fn a_damaged_first_group_of_a_later_segment_is_refused_too() {
+fn damage_to_the_first_batch_of_a_later_segment_is_refused_too() {
     let disk = filled(100);
     for sequence in 2..99 {
         let copy = disk.after_kill();
@@ -69,7 +69,7 @@ fn a_damaged_first_group_of_a_later_segment_is_refused_too() {
 }
 
 #[test]
-fn a_segment_whose_head_is_damaged_is_refused_and_stays() {
+fn a_segment_with_a_damaged_head_is_refused_and_stays() {
     let disk = filled(100);
     let heads = disk.find(b"RESTLOG1");
     assert!(heads.len() > 2);
@@ -103,12 +103,12 @@ fn a_copy_of_a_segment_beside_it_is_refused() {
     let disk = filled(10);
     let (name, _) = disk.find(b"RESTLOG1").pop().unwrap();
     disk.copy(&name, "00000099.seg");
-    let error = Owner::open(disk).err().expect("one of the two must go");
+    let error = Owner::open(disk).err().expect("one of the two must be removed");
     assert!(matches!(error, OpenError::Duplicate { .. }), "{error}");
 }
 
 #[test]
-fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
+fn damage_to_the_last_unsynced_batch_is_a_torn_tail_and_is_cut_off() {
     for flip in [flip_in_head, flip_in_body] {
         let disk = filled_up_to(99, 1);
         flip(&disk, 100);
@@ -119,15 +119,15 @@ fn damage_to_the_last_unsynced_group_is_a_torn_tail_and_is_cut() {
 }
 
 #[test]
-fn damage_to_the_last_group_is_damage_when_that_was_synced() {
+fn damage_to_the_last_batch_is_damage_if_it_was_synced() {
     let disk = filled(100);
     flip_in_head(&disk, 100);
-    let error = Owner::open(disk).err().expect("a message that was acknowledged is not there");
+    let error = Owner::open(disk).err().expect("an acknowledged message is gone");
     assert!(matches!(error, OpenError::Damaged { frame: Some(100), .. }), "{error}");
 }
 
 #[test]
-fn what_was_cut_does_not_come_back_after_more_was_written() {
+fn a_cut_off_tail_does_not_come_back_after_more_writes() {
     for flip in [flip_in_head, flip_in_body] {
         let disk = filled_up_to(99, 1);
         flip(&disk, 100);
@@ -140,7 +140,7 @@ fn what_was_cut_does_not_come_back_after_more_was_written() {
 }
 
 #[test]
-fn where_only_a_body_is_another_the_log_opens_without_that_message_and_tells_where_it_lies() {
+fn with_a_damaged_body_the_log_opens_and_reading_that_message_names_its_place() {
     let disk = filled(100);
     for sequence in [1, 50, 100] {
         let copy = disk.after_kill();
@@ -166,7 +166,7 @@ fn where_only_a_body_is_another_the_log_opens_without_that_message_and_tells_whe
     }
 }
 
-/// Groups 1 to 3 are known to be on disk by group 5 alone, and group 4 is torn.
+/// Only batch 5 knows that batches 1 to 3 are on disk, and batch 4 is torn.
 fn torn_before_the_frame_that_knows() -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -180,7 +180,7 @@ fn torn_before_the_frame_that_knows() -> Simulated {
 }
 
 #[test]
-fn a_second_crash_takes_nothing_that_a_torn_tail_has_left() {
+fn a_second_crash_loses_nothing_that_a_torn_tail_left() {
     let mut disk = torn_before_the_frame_that_knows();
     for start in 1..4 {
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -191,7 +191,7 @@ fn a_second_crash_takes_nothing_that_a_torn_tail_has_left() {
 }
 
 #[test]
-fn what_a_void_frame_knows_to_be_on_disk_is_missed_when_it_is_damaged() {
+fn a_damaged_frame_is_noticed_if_only_a_void_frame_knows_that_it_was_on_disk() {
     let disk = torn_before_the_frame_that_knows();
     drop(Owner::open(disk.clone()).unwrap());
     let disk = disk.after_kill();
@@ -201,7 +201,7 @@ fn what_a_void_frame_knows_to_be_on_disk_is_missed_when_it_is_damaged() {
 }
 
 #[test]
-fn what_an_earlier_use_of_a_segment_left_behind_is_never_taken_for_a_message() {
+fn frames_of_an_earlier_use_of_a_segment_are_never_mistaken_for_messages() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..400 {
@@ -213,13 +213,13 @@ fn what_an_earlier_use_of_a_segment_left_behind_is_never_taken_for_a_message() {
             owner.reclaim().unwrap();
         }
     }
-    assert!(disk.find(b"message").len() > 20, "recycled segments hold old messages");
+    assert!(disk.find(b"message").len() > 20, "recycled segments contain old messages");
     let owner = Owner::open(disk.after_kill()).unwrap();
     assert_eq!(owner.messages.len(), 0);
 }
 
 #[test]
-fn segments_are_used_again_and_not_made_anew_for_ever() {
+fn segments_are_recycled() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..2000 {
@@ -234,7 +234,7 @@ fn segments_are_used_again_and_not_made_anew_for_ever() {
 }
 
 #[test]
-fn a_log_that_is_opened_again_and_again_does_not_grow() {
+fn a_log_that_is_opened_repeatedly_does_not_grow() {
     let mut disk = filled(10);
     for _ in 0..20 {
         let mut owner = Owner::open(disk.clone()).unwrap();

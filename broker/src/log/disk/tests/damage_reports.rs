@@ -1,4 +1,4 @@
-//! What is said of a log's files: a row of the table in docs/data-care.md each, and a start says the same.
+//! Damage reports: each row of the table in docs/data-care.md, and the same report from a start.
 
 use super::owner::Owner;
 use crate::log::{
@@ -11,7 +11,7 @@ use crate::log::{
     },
 };
 
-/// A log through several segments.
+/// A log with several segments.
 fn written(disk: Simulated) -> Simulated {
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 4 {
@@ -21,7 +21,7 @@ fn written(disk: Simulated) -> Simulated {
     disk.after_kill()
 }
 
-/// Its segments in use, oldest first.
+/// The segments in use, oldest first.
 fn segments(disk: &Simulated) -> Vec<String> {
     let mut names: Vec<_> = disk.find(b"message 0").into_iter().map(|(name, _)| name).collect();
     names.sort();
@@ -29,8 +29,8 @@ fn segments(disk: &Simulated) -> Vec<String> {
     names
 }
 
-/// What is told of a file, by who looks and by a start; nothing by a start that goes on.
-fn told(disk: &Simulated, file: &str) -> (Vec<DamageKind>, Option<String>) {
+/// The damage of a file according to an inspection, and the error of a start, if it refuses the log.
+fn report(disk: &Simulated, file: &str) -> (Vec<DamageKind>, Option<String>) {
     let folder = tempfile::tempdir().unwrap();
     disk.write_to(folder.path());
     let inspected = inspect(folder.path(), 0).unwrap();
@@ -42,7 +42,7 @@ fn told(disk: &Simulated, file: &str) -> (Vec<DamageKind>, Option<String>) {
 }
 
 #[test]
-fn a_file_that_is_shorter_or_longer_than_it_was_made_is_told_with_both_lengths() {
+fn a_file_that_is_shorter_or_longer_than_at_its_creation_is_reported_with_both_lengths() {
     for change in [-100_i64, 100] {
         let disk = written(Simulated::default());
         let name = segments(&disk)[1].clone();
@@ -50,31 +50,31 @@ fn a_file_that_is_shorter_or_longer_than_it_was_made_is_told_with_both_lengths()
         let (made, has) = (bytes.len() as u64, bytes.len().wrapping_add_signed(change as isize));
         bytes.resize(has, 0);
         disk.put(&name, bytes);
-        let (what, refused) = told(&disk, &name);
+        let (what, refused) = report(&disk, &name);
         assert!(what.contains(&DamageKind::Length { has: has as u64, made }), "{what:?}");
-        assert!(refused.is_some_and(|said| said.contains(&name)));
+        assert!(refused.is_some_and(|error| error.contains(&name)));
     }
 }
 
 #[test]
-fn a_segment_of_another_log_is_told_and_so_is_the_file_synced_of_one() {
+fn a_segment_and_a_file_synced_of_another_log_are_reported() {
     let (disk, other) = (written(Simulated::default()), written(Simulated::seeded(9)));
     let name = segments(&disk)[1].clone();
     let exchanged = disk.after_kill();
     exchanged.put(&name, other.bytes_of(&segments(&other)[1]));
-    let (what, refused) = told(&exchanged, &name);
+    let (what, refused) = report(&exchanged, &name);
     assert_eq!(what, [DamageKind::Foreign]);
-    assert!(refused.is_some_and(|said| said.contains("a segment of another log")));
+    assert!(refused.is_some_and(|error| error.contains("a segment of another log")));
     disk.put("synced", other.bytes_of("synced"));
-    let (what, refused) = told(&disk, "synced");
+    let (what, refused) = report(&disk, "synced");
     assert!(what.contains(&DamageKind::ForeignSyncedFile), "{what:?}");
-    assert!(refused.is_some_and(|said| said.contains("another log than the segments")));
+    assert!(refused.is_some_and(|error| error.contains("another log than the segments")));
 }
 
 #[test]
-fn two_files_that_are_the_same_segment_by_two_writers_are_told_as_such() {
+fn segments_of_two_writers_with_one_epoch_are_reported() {
     let disk = written(Simulated::default());
-    // Both go on from a copy, each in a segment of the same epoch.
+    // Both continue from a copy, each in a new segment with the same epoch.
     let mut one = Owner::open(disk.after_kill()).unwrap();
     let folder_of_other = Simulated::seeded(5);
     for file in disk.list().unwrap() {
@@ -92,10 +92,10 @@ fn two_files_that_are_the_same_segment_by_two_writers_are_told_as_such() {
         both.put(&file, folder_of_other.bytes_of(&file));
     }
     both.put("00000099.seg", one_bytes(&one, &of_one));
-    let (of_first, refused) = told(&both, &epoch);
-    let (of_second, _) = told(&both, "00000099.seg");
+    let (of_first, refused) = report(&both, &epoch);
+    let (of_second, _) = report(&both, "00000099.seg");
     assert!([of_first, of_second].concat().contains(&DamageKind::TwoWriters));
-    assert!(refused.is_some_and(|said| said.contains("two brokers wrote this log")));
+    assert!(refused.is_some_and(|error| error.contains("two brokers wrote this log")));
 }
 
 fn one_bytes(owner: &Owner, name: &str) -> Vec<u8> {
@@ -107,17 +107,17 @@ fn one_bytes(owner: &Owner, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_missing_or_unreadable_file_synced_is_told_and_a_start_makes_it_anew() {
+fn a_missing_or_damaged_file_synced_is_reported_and_a_start_recreates_it() {
     for spoil in [
         |disk: &Simulated| disk.remove("synced").unwrap(),
         |disk: &Simulated| disk.put("synced", vec![0; 4096]),
     ] {
         let disk = written(Simulated::default());
         spoil(&disk);
-        let (what, refused) = told(&disk, "synced");
+        let (what, refused) = report(&disk, "synced");
         assert!(matches!(what[..], [DamageKind::SyncedFile { .. }]), "{what:?}");
         assert_eq!(refused, None);
-        let (what, refused) = told(&disk.after_kill(), "synced");
+        let (what, refused) = report(&disk.after_kill(), "synced");
         assert_eq!((what, refused), (Vec::new(), None));
     }
 }

@@ -1,4 +1,4 @@
-//! What is said when something fails: which file, and what the system said of it.
+//! Reported errors name the file and the system's reason.
 
 use std::task::{Context, Poll};
 
@@ -9,7 +9,7 @@ use crate::log::{
     disk::{DiskLog, helper::starve, simulated::Simulated},
 };
 
-/// Ready when the log takes another group.
+/// Ready when the log accepts another batch.
 fn takes_batch(owner: &mut Owner, context: &mut Context<'_>) -> Poll<Result<(), LogError>> {
     while let Poll::Ready((_, outcome)) = owner.log.poll_commit(context) {
         if let Err(error) = outcome {
@@ -19,7 +19,7 @@ fn takes_batch(owner: &mut Owner, context: &mut Context<'_>) -> Poll<Result<(), 
     owner.log.poll_takes_batch(context).map(Ok)
 }
 
-/// Works until the log is of no more use, in every way in which an owner meets that: the first error that it is told.
+/// Uses the log in all ways in which an owner can meet an error, until it is unusable. Returns the first error.
 fn first_error(owner: &mut Owner) -> LogError {
     for round in 0.. {
         for _ in 0..3 {
@@ -29,7 +29,7 @@ fn first_error(owner: &mut Owner) -> LogError {
                 Err(other) => panic!("{other}"),
             }
             if round % 2 == 0 {
-                // Several groups at once: one is written while another is synced.
+                // Several batches at once: one is written while another is synced.
                 if let Err(error) = wait(|context| takes_batch(owner, context)) {
                     return error;
                 }
@@ -50,7 +50,7 @@ fn first_error(owner: &mut Owner) -> LogError {
 }
 
 #[test]
-fn whichever_write_or_sync_fails_the_first_error_told_names_the_file_and_what_the_system_said() {
+fn the_first_error_of_any_failing_write_or_sync_names_the_file_and_the_systems_reason() {
     for operations in 0..120 {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -65,7 +65,7 @@ fn whichever_write_or_sync_fails_the_first_error_told_names_the_file_and_what_th
 }
 
 #[test]
-fn a_system_that_gives_too_few_threads_is_told_of_and_nothing_hangs() {
+fn a_lack_of_threads_is_reported_and_nothing_hangs() {
     let mut refused = 0;
     for threads in 0.. {
         starve::after(Some(threads));

@@ -9,7 +9,8 @@ use crate::log::{
     disk::simulated::{Chance, Simulated},
 };
 
-/// Pushes and settles until something fails; returns what was acknowledged as there and as settled.
+/// Pushes and settles until something fails. Returns the acknowledged pushes without the settled ones, and the
+/// acknowledged settles.
 fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut present, mut settled) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..60 {
@@ -39,7 +40,7 @@ fn work_until_failure(owner: &mut Owner) -> (BTreeSet<u64>, BTreeSet<u64>) {
 }
 
 #[test]
-fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothing_settled() {
+fn after_a_fault_at_any_write_or_sync_acknowledged_messages_exist_and_settled_ones_do_not() {
     let mut failures = 0;
     for operations in 0..150 {
         let disk = Simulated::default();
@@ -51,7 +52,7 @@ fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothi
             let mut owner = Owner::open(recovered).unwrap();
             owner.check();
             let found: BTreeSet<u64> = owner.messages.keys().copied().collect();
-            // The one settle of the failed group may have happened or not.
+            // The settle of the failed batch may have succeeded or not.
             assert!(
                 present.difference(&found).count() <= 1,
                 "{operations}: lost {:?}",
@@ -64,13 +65,13 @@ fn after_a_fault_at_any_write_or_sync_everything_acknowledged_is_there_and_nothi
 }
 
 #[test]
-fn a_log_that_failed_once_is_never_tried_again() {
+fn a_log_that_failed_never_retries() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     owner.push().unwrap();
     disk.fail_syncs(true);
     assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Io { action: "sync", .. })));
-    // The disk is well again, and nobody knows what it forgot meanwhile.
+    // The disk works again, but it is unknown what it lost in the meantime.
     disk.fail_syncs(false);
     assert!(matches!(owner.log.committed(Sync::Now), Err(LogError::Poisoned)));
     assert!(owner.push().is_err());
@@ -98,7 +99,7 @@ fn a_power_cut_at_any_moment_of_opening_loses_nothing() {
 }
 
 #[test]
-fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
+fn a_power_cut_during_opening_restores_nothing_later() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..6 {
@@ -126,7 +127,7 @@ fn a_power_cut_while_the_log_is_opened_brings_nothing_back_later() {
 }
 
 #[test]
-fn a_start_that_was_cut_short_hides_nothing_from_one_with_another_number_of_cores() {
+fn an_interrupted_start_hides_nothing_from_a_start_with_another_number_of_cores() {
     for messages in [1, 3] {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -141,7 +142,7 @@ fn a_start_that_was_cut_short_hides_nothing_from_one_with_another_number_of_core
             let mut beside = Owner::open_beside(killed.after_kill()).unwrap();
             assert!(beside.messages.keys().copied().eq(1..=messages), "after {operations} operations");
             beside.read_all();
-            // What is not walked is not copied.
+            // Only scanned records are copied.
             let walked = beside.log.scanned(Position::START, None).unwrap();
             assert_eq!(walked.len() as u64, messages, "after {operations} operations");
         }
@@ -149,7 +150,7 @@ fn a_start_that_was_cut_short_hides_nothing_from_one_with_another_number_of_core
 }
 
 #[test]
-fn a_sync_covers_what_was_written_before_the_group_that_went_on_in_a_new_segment() {
+fn a_sync_covers_writes_before_the_batch_that_continued_in_a_new_segment() {
     for seed in 0..40 {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -167,7 +168,7 @@ fn a_sync_covers_what_was_written_before_the_group_that_went_on_in_a_new_segment
 }
 
 #[test]
-fn a_commit_of_nothing_syncs_what_was_written_before() {
+fn an_empty_commit_syncs_earlier_writes() {
     for seed in 0..40 {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -181,7 +182,7 @@ fn a_commit_of_nothing_syncs_what_was_written_before() {
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_page_cache_is_written_anew_before_anybody_is_told_of_it() {
+fn a_tail_that_a_failed_sync_left_in_the_page_cache_is_written_again_before_its_replay() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..6 {
@@ -189,10 +190,10 @@ fn what_a_failed_sync_left_in_the_page_cache_is_written_anew_before_anybody_is_t
         owner.log.committed(Sync::Later).unwrap();
     }
     let disk = disk.after_failed_sync();
-    let told = Owner::open(disk.clone()).unwrap();
-    assert_eq!(told.messages.len(), 6);
+    let replayed = Owner::open(disk.clone()).unwrap();
+    assert_eq!(replayed.messages.len(), 6);
     for seed in 0..20 {
         let again = Owner::open(disk.after_power_cut(&mut Chance::new(seed))).unwrap();
-        assert!(again.messages.keys().eq(told.messages.keys()), "seed {seed}");
+        assert!(again.messages.keys().eq(replayed.messages.keys()), "seed {seed}");
     }
 }

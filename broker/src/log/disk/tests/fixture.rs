@@ -1,5 +1,5 @@
-//! Bytes of released versions, opened for ever. `broker/tests/fixtures/VERSION/log` is a log's folder as that version left
-//! it when its process was killed; `log-records.txt` beside it is what is in it.
+//! Files of earlier versions, which must always open. `broker/tests/fixtures/VERSION/log` is the folder of a log as
+//! that version left it when its process was killed; `log-records.txt` beside it lists its records.
 
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ use crate::log::{
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const OPTIONS: Options = Options { segment_bytes: 64 << 10 };
 
-/// A folder whose random numbers are all the same, so that the same bytes are written each time.
+/// A folder with constant random numbers, so that the same bytes are written each time.
 #[derive(Clone)]
 struct Repeatable(Folder);
 
@@ -63,8 +63,8 @@ impl Storage for Repeatable {
     }
 }
 
-/// What each version wrote that this one still writes: one of each kind that was new in it, in two groups, the second not
-/// synced.
+/// Writes records like each version: one of each kind that was new in it and that this version still writes, in two
+/// batches, the second one unsynced.
 type Write = fn(&mut DiskLog<Repeatable>);
 const VERSIONS: [(&str, Write); 3] =
     [("0.1.0", write_0_1_0), ("0.2.0-checksum", write_0_2_0), ("0.2.0-channels", write_0_2_0_channels)];
@@ -169,7 +169,7 @@ fn write_to(folder: &Path, write: Write) {
     write(&mut log);
 }
 
-/// Segments that hold records of every kind: of the fixtures, and of this version.
+/// Segments with records of every kind: from the fixtures, and from this version.
 pub(super) fn segments() -> Vec<Vec<u8>> {
     let own = tempfile::tempdir().unwrap();
     write_to(own.path(), |log| {
@@ -185,9 +185,9 @@ pub(super) fn segments() -> Vec<Vec<u8>> {
 fn read(folder: &Path) -> String {
     let mut text = String::new();
     let mut log = DiskLog::open(folder, OPTIONS).unwrap();
-    let mut told = Vec::new();
-    log.replayed(|position, head| told.push((position, format!("{:?}", head.record)))).unwrap();
-    for (position, _) in told {
+    let mut replayed = Vec::new();
+    log.replayed(|position, head| replayed.push((position, format!("{:?}", head.record)))).unwrap();
+    for (position, _) in replayed {
         let bytes = log.fetched(position).unwrap();
         text.push_str(&format!("{:?}\n", Record::decode(&bytes).unwrap()));
     }
@@ -210,9 +210,9 @@ fn the_log_of_each_released_version_opens() {
     assert!(versions > 0, "there are no fixtures in {FIXTURES}");
 }
 
-/// Not the fixtures themselves, which never change: that this version still writes what each wrote.
+/// The fixtures themselves never change. This checks that this version still writes the same bytes.
 #[test]
-fn this_version_writes_what_the_fixtures_hold() {
+fn this_version_writes_the_bytes_of_the_fixtures() {
     for (version, write) in VERSIONS {
         let folder = tempfile::tempdir().unwrap();
         write_to(folder.path(), write);

@@ -1,4 +1,4 @@
-//! A full disk: it can be emptied, and then filled again.
+//! A full disk can be emptied, and then filled again.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::log::{
     },
 };
 
-/// Room for so many segments, and for what tells what of the log is on disk.
+/// Room for this number of segments, and for the file `synced`.
 fn room_of(segments: u64) -> usize {
     (segments * SEGMENT) as usize + synced::FILE_BYTES
 }
@@ -35,7 +35,7 @@ fn fill(owner: &mut Owner) -> u64 {
 }
 
 #[test]
-fn a_full_disk_refuses_pushes_takes_settles_and_has_room_again_when_emptied() {
+fn a_full_disk_refuses_pushes_accepts_settles_and_has_room_again_when_emptied() {
     let disk = Simulated::default();
     disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -53,7 +53,7 @@ fn a_full_disk_refuses_pushes_takes_settles_and_has_room_again_when_emptied() {
 }
 
 #[test]
-fn a_full_log_opens_again_with_everything_in_it() {
+fn a_full_log_opens_with_all_its_messages() {
     let disk = Simulated::default();
     disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -69,12 +69,12 @@ fn a_full_log_opens_again_with_everything_in_it() {
 }
 
 #[test]
-fn a_volume_without_room_for_one_segment_is_refused_with_what_is_needed() {
+fn a_volume_without_room_for_one_segment_is_refused_with_the_required_size() {
     let disk = Simulated::default();
     disk.limit(SEGMENT as usize / 2);
     let error = Owner::open(disk.clone()).err().expect("there is no room");
     assert!(matches!(error, OpenError::Full { segment_bytes: SEGMENT, .. }), "{error}");
-    assert_eq!(disk.used(), 0, "what could not be finished takes no room");
+    assert_eq!(disk.used(), 0, "an unfinished file takes up no room");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn one_old_message_does_not_keep_a_full_disk_full() {
 }
 
 #[test]
-fn a_full_log_opens_again_and_again_and_can_be_emptied_then() {
+fn a_full_log_opens_repeatedly_and_can_be_emptied_then() {
     let room = 8 * SEGMENT as usize;
     let mut disk = Simulated::default();
     disk.limit(room);
@@ -121,13 +121,13 @@ fn a_full_log_opens_again_and_again_and_can_be_emptied_then() {
     fill(&mut owner);
     let mut messages: Vec<u64> = owner.messages.keys().copied().collect();
     for round in 0..12 {
-        // Half of the times the power goes, right after the last sync.
+        // Every second time with a power cut directly after the last sync.
         disk = if round % 2 == 0 { disk.after_kill() } else { disk.after_power_cut(&mut Chance::new(round)) };
         disk.limit(room);
         owner = Owner::open(disk.clone()).unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert!(owner.messages.keys().eq(messages.iter()), "round {round}");
         owner.check();
-        // From the newest on, so that no segment is freed.
+        // From the newest message on, so that no segment is freed.
         for _ in 0..2 {
             owner.settle(messages.pop().unwrap()).unwrap();
             owner.log.committed(Sync::Now).unwrap();
@@ -144,7 +144,7 @@ fn a_full_log_opens_again_and_again_and_can_be_emptied_then() {
 }
 
 #[test]
-fn what_a_full_log_says_when_it_is_opened_is_on_disk_by_then() {
+fn the_records_of_a_full_log_are_on_disk_when_it_is_open() {
     let room = 8 * SEGMENT as usize;
     let disk = Simulated::default();
     disk.limit(room);
@@ -166,7 +166,7 @@ fn what_a_full_log_says_when_it_is_opened_is_on_disk_by_then() {
 }
 
 #[test]
-fn a_torn_tail_of_a_full_log_stays_cut() {
+fn a_torn_tail_of_a_full_log_stays_cut_off() {
     let room = 8 * SEGMENT as usize;
     let disk = Simulated::default();
     disk.limit(room);
@@ -182,8 +182,8 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
         let cut = disk.after_power_cut(&mut Chance::new(seed));
         cut.limit(room);
         let mut second = Owner::open(cut.clone()).unwrap();
-        // Of the size of those that were cut: each ends where one of them may begin, until a whole sector of them is
-        // written over.
+        // Settles of the same size as the lost ones: each ends where a lost one may start, until they have overwritten
+        // a whole sector of them.
         for sequence in &messages[60..75] {
             second.settle(*sequence).unwrap();
             second.log.committed(Sync::Now).unwrap();
@@ -197,7 +197,7 @@ fn a_torn_tail_of_a_full_log_stays_cut() {
 }
 
 #[test]
-fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
+fn a_disk_that_filled_up_during_opening_loses_nothing() {
     let disk = Simulated::default();
     disk.limit(room_of(4));
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -217,7 +217,7 @@ fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
             let oldest = *second.messages.keys().next().unwrap();
             second.settle(oldest).unwrap();
         }
-        // The segments before the one that the log went on in leave.
+        // The segments before the new one are freed.
         second.reclaim().unwrap();
         second.push().unwrap();
         second.log.committed(Sync::Now).unwrap();
@@ -227,7 +227,7 @@ fn a_disk_that_filled_up_while_the_log_was_opened_does_no_harm() {
     }
 }
 
-/// The disk has no byte more than it uses, and no segment is ready for use.
+/// Removes all spares, and limits the disk to its used bytes.
 fn without_spares(disk: &Simulated) {
     for name in disk.list().unwrap() {
         let head = disk.find(b"RESTLOG1");
@@ -240,7 +240,7 @@ fn without_spares(disk: &Simulated) {
 }
 
 #[test]
-fn a_start_without_a_free_byte_serves_what_is_there_whatever_a_crash_left() {
+fn a_start_without_a_free_byte_opens_the_log_whatever_a_crash_left() {
     let disk = Simulated::default();
     disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -250,7 +250,7 @@ fn a_start_without_a_free_byte_serves_what_is_there_whatever_a_crash_left() {
         owner.log.committed(if sequence < 10 { Sync::Now } else { Sync::Later }).unwrap();
     }
     for seed in 0..40 {
-        // A torn tail, or a whole one; and starts that came to no end.
+        // A torn tail or a whole one, and interrupted starts.
         let mut cut =
             if seed % 4 == 0 { disk.after_kill() } else { disk.after_power_cut(&mut Chance::new(seed)) };
         if seed % 2 == 0 {
@@ -278,18 +278,18 @@ fn a_start_without_a_free_byte_serves_what_is_there_whatever_a_crash_left() {
 }
 
 #[test]
-fn a_start_with_longer_segments_on_a_full_disk_keeps_those_of_before() {
+fn a_start_with_longer_segments_on_a_full_disk_keeps_the_previous_length() {
     let disk = Simulated::default();
     disk.limit(room_of(8));
     let mut owner = Owner::open(disk.clone()).unwrap();
     fill(&mut owner);
     let full = disk.after_kill();
     full.limit(full.used());
-    // Two of them are more than all spares that there can be.
+    // Two of them are more than all possible spares.
     let longer = Options { segment_bytes: 4 * SEGMENT };
     let log = DiskLog::open_in(full.clone(), longer).unwrap();
     assert_eq!(log.longest_record(), owner.log.longest_record());
-    assert!(log.stats().spares >= 2, "the reserve of before is kept");
+    assert!(log.stats().spares >= 2, "the previous reserve is kept");
     full.limit(room_of(40));
     drop(log);
     let log = DiskLog::open_in(full, longer).unwrap();
@@ -297,7 +297,7 @@ fn a_start_with_longer_segments_on_a_full_disk_keeps_those_of_before() {
 }
 
 #[test]
-fn shorter_segments_of_an_earlier_start_are_no_spares() {
+fn shorter_segments_of_an_earlier_start_are_not_kept_as_spares() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 4 {
@@ -316,7 +316,7 @@ fn shorter_segments_of_an_earlier_start_are_no_spares() {
 }
 
 #[test]
-fn two_logs_on_one_volume_are_both_emptied_although_others_take_what_each_frees() {
+fn two_logs_on_one_volume_are_both_emptied_although_others_take_all_freed_space() {
     let disk = Simulated::default();
     let other = disk.beside();
     disk.limit(room_of(20));
@@ -337,13 +337,13 @@ fn two_logs_on_one_volume_are_both_emptied_although_others_take_what_each_frees(
     disk.others_take(0);
     for owner in &mut owners {
         let refused = (0..3000).take_while(|_| owner.push().is_err()).count();
-        assert!(refused < 3000, "an emptied log takes messages");
+        assert!(refused < 3000, "an emptied log accepts messages");
         owner.log.committed(Sync::Now).unwrap();
     }
 }
 
 #[test]
-fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copied() {
+fn an_older_log_that_had_no_room_for_copies_is_left_when_all_of_it_is_settled() {
     let (disk, options) = (Simulated::default(), Options { segment_bytes: SEGMENT });
     let new = disk.beside();
     disk.limit(room_of(20));
@@ -356,7 +356,7 @@ fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copi
     let mut held = Vec::new();
     log.replayed(|position, head| held.extend((head.content_bytes > 0).then_some(position))).unwrap();
     held.iter().for_each(|position| log.hold(*position));
-    // What empties it has used up what a copy takes.
+    // The settles that empty it have used the room for copies.
     let settle = Record::Settle { channel: 1, sequence: 0 };
     while log.older_worth_leaving().is_some() {
         log.append(&settle, Purpose::Settle).unwrap();
@@ -365,5 +365,5 @@ fn an_older_log_is_left_when_all_of_it_was_settled_although_it_could_not_be_copi
         }
     }
     held.iter().for_each(|position| log.release(*position));
-    assert!(log.older_worth_leaving().is_some(), "nothing is to be copied of it any more");
+    assert!(log.older_worth_leaving().is_some(), "nothing in it has to be copied any more");
 }

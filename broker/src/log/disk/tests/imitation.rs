@@ -1,4 +1,4 @@
-//! Senders choose what messages hold, and old messages lie in every recycled segment: none may be taken for frames.
+//! Senders choose the bytes of messages, and recycled segments contain old messages: none may be mistaken for frames.
 
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
@@ -7,7 +7,7 @@ use crate::log::{
     disk::{frame, simulated::Simulated},
 };
 
-/// Frames of every mark, number and place that a sender could think of, as the body of a message.
+/// A body with frames of every mark, number and offset that a sender could try.
 fn frames_as_body() -> Vec<u8> {
     let mut body = Vec::new();
     for mark in 0..40 {
@@ -23,7 +23,7 @@ fn frames_as_body() -> Vec<u8> {
 }
 
 #[test]
-fn a_body_that_imitates_frames_is_never_taken_for_any() {
+fn a_body_that_imitates_frames_is_never_mistaken_for_frames() {
     let disk = Simulated::default();
     let mut log = DiskLog::open_in(disk.clone(), Options { segment_bytes: SEGMENT }).unwrap();
     let body = frames_as_body();
@@ -45,7 +45,7 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
             let copies = log.newest_batch;
             wait(|context| log.poll_free(below, copies, context)).unwrap();
         }
-        // A short message over the old ones leaves most of them where recovery looks.
+        // A short frame over the old ones leaves most of them where recovery searches.
         log.append(&Record::Settle { channel: 2, sequence: 7 }, crate::log::Purpose::Settle).unwrap();
         log.committed(Sync::Now).unwrap();
         let mut records = Vec::new();
@@ -56,11 +56,11 @@ fn a_body_that_imitates_frames_is_never_taken_for_any() {
             .unwrap();
         assert!(!records.contains(&true), "a sender must not be able to write records");
     }
-    assert!(log.stats().segments < 5, "segments were used again");
+    assert!(log.stats().segments < 5, "segments were recycled");
 }
 
 #[test]
-fn no_two_uses_of_a_segment_have_one_mark() {
+fn every_use_of_a_segment_has_another_mark() {
     let disk = Simulated::default();
     let mut marks = std::collections::BTreeSet::new();
     let mut uses = 0;

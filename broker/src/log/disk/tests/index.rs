@@ -1,4 +1,4 @@
-//! Indexes: what they save, and that none is believed that is not its segment's.
+//! Indexes: what they save, and that an index is used only if it belongs to its segment.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::log::{
 
 const MESSAGES: u64 = 300;
 
-/// A log of many messages, some of them settled, with all the indexes that it is to have.
+/// A log with many messages, some of them settled, and with all its indexes.
 fn indexed() -> (Simulated, Vec<u64>) {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -48,32 +48,32 @@ fn replace(disk: &Simulated, name: &str, bytes: &[u8]) {
     disk.create(name).unwrap().write_at(bytes, 0).unwrap();
 }
 
-/// Changes the body of the first message in the segment of an index.
+/// Damages the body of the first message in an index's segment.
 fn damage_body(disk: &Simulated, index: &str) {
     let (segment, offset) = first_body(disk, index);
     disk.flip(&segment, offset + 30);
 }
 
-/// Changes the head of the record of the same message.
+/// Damages the head of the same message's record.
 fn damage_head(disk: &Simulated, index: &str) {
     let (segment, offset) = first_body(disk, index);
     disk.flip(&segment, offset - 20);
 }
 
-/// Where the body of the first message in the segment of an index begins.
+/// The place of the first message's body in an index's segment.
 fn first_body(disk: &Simulated, index: &str) -> (String, usize) {
     let segment = index::segment(index).unwrap();
     let found = disk.find(b"message 0");
     found.into_iter().find(|(name, _)| *name == segment).unwrap()
 }
 
-/// The log opens with these messages, all of which can be read, and the index is what it was again.
-fn opens_and_mends(disk: &Simulated, messages: &[u64], name: &str, bytes: &[u8], what: &str) {
+/// Checks that the log opens with these messages, that all of them are readable, and that the index is repaired.
+fn opens_and_repairs(disk: &Simulated, messages: &[u64], name: &str, bytes: &[u8], what: &str) {
     let mut owner = Owner::open(disk.clone()).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(owner.messages.keys().eq(messages), "{what}");
     owner.check();
     owner.wait_for_indexes();
-    assert!(contents(disk, name) == bytes, "{what}: the index is not written anew");
+    assert!(contents(disk, name) == bytes, "{what}: the index is not repaired");
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn a_start_reads_the_indexes_of_sealed_segments_and_only_the_last_segments_thems
     for index in indexes.keys() {
         damage_body(&disk, index);
     }
-    let owner = Owner::open(disk).expect("nobody reads bodies at a start");
+    let owner = Owner::open(disk).expect("a start reads no bodies");
     assert!(owner.messages.keys().eq(&messages));
 }
 
 #[test]
-fn a_body_that_an_index_hides_the_damage_of_is_found_damaged_when_it_is_read_or_copied() {
+fn a_damaged_body_behind_an_index_is_noticed_when_it_is_read_or_copied() {
     let (disk, _) = indexed();
     let (first, _) = indexes(&disk).pop_first().unwrap();
     damage_body(&disk, &first);
@@ -102,63 +102,63 @@ fn a_body_that_an_index_hides_the_damage_of_is_found_damaged_when_it_is_read_or_
 }
 
 #[test]
-fn a_missing_index_is_made_of_its_segment() {
+fn a_missing_index_is_created_from_its_segment() {
     let (disk, messages) = indexed();
     for (name, bytes) in indexes(&disk) {
         disk.remove(&name).unwrap();
-        opens_and_mends(&disk, &messages, &name, &bytes, &name);
+        opens_and_repairs(&disk, &messages, &name, &bytes, &name);
     }
 }
 
 #[test]
-fn a_folder_without_any_index_opens_as_it_is() {
+fn a_folder_without_indexes_opens() {
     let (disk, messages) = indexed();
     let indexes = indexes(&disk);
     indexes.keys().for_each(|name| disk.remove(name).unwrap());
     let (name, bytes) = indexes.first_key_value().unwrap();
-    opens_and_mends(&disk, &messages, name, bytes, "all");
+    opens_and_repairs(&disk, &messages, name, bytes, "all");
 }
 
 #[test]
-fn a_damaged_index_is_not_believed_wherever_it_is_damaged() {
+fn a_damaged_index_is_not_used_wherever_it_is_damaged() {
     let (disk, messages) = indexed();
     let (name, bytes) = indexes(&disk).pop_first().unwrap();
-    // All of its head, and some of the rest.
+    // All of its head, and samples of the rest.
     for at in (0..92).chain((96..bytes.len()).step_by(67)) {
         let copy = disk.after_kill();
         copy.flip(&name, at);
-        opens_and_mends(&copy, &messages, &name, &bytes, &format!("byte {at}"));
+        opens_and_repairs(&copy, &messages, &name, &bytes, &format!("byte {at}"));
     }
 }
 
 #[test]
-fn a_torn_index_is_not_believed_wherever_it_ends() {
+fn a_torn_index_is_not_used_wherever_it_ends() {
     let (disk, messages) = indexed();
     let (name, bytes) = indexes(&disk).pop_first().unwrap();
     for end in [0, 1, 95, 96, 97, bytes.len() / 2, bytes.len() - 1] {
         let copy = disk.after_kill();
         replace(&copy, &name, &bytes[..end]);
-        opens_and_mends(&copy, &messages, &name, &bytes, &format!("up to {end}"));
+        opens_and_repairs(&copy, &messages, &name, &bytes, &format!("up to {end}"));
         let mut zeros = bytes[..end].to_vec();
         zeros.resize(bytes.len(), 0);
         replace(&copy, &name, &zeros);
-        opens_and_mends(&copy, &messages, &name, &bytes, &format!("zeros from {end}"));
+        opens_and_repairs(&copy, &messages, &name, &bytes, &format!("zeros from {end}"));
     }
 }
 
 #[test]
-fn the_index_of_another_segment_is_not_believed() {
+fn the_index_of_another_segment_is_not_used() {
     let (disk, messages) = indexed();
     let indexes = indexes(&disk);
     let (name, bytes) = indexes.first_key_value().unwrap();
     for other in indexes.values().skip(1) {
         replace(&disk, name, other);
-        opens_and_mends(&disk, &messages, name, bytes, "another's");
+        opens_and_repairs(&disk, &messages, name, bytes, "another's");
     }
 }
 
 #[test]
-fn an_index_that_ends_elsewhere_than_its_segment_is_not_believed() {
+fn an_index_with_another_end_than_its_segment_is_not_used() {
     let (disk, messages) = indexed();
     let (name, bytes) = indexes(&disk).pop_first().unwrap();
     let segment = index::segment(&name).unwrap();
@@ -167,12 +167,12 @@ fn an_index_that_ends_elsewhere_than_its_segment_is_not_believed() {
         let extent =
             SegmentExtent { next_frame: whole.next_frame.wrapping_add_signed(change), ..whole.clone() };
         index::write(&disk, &segment, extent, &Heads::default()).unwrap();
-        opens_and_mends(&disk, &messages, &name, &bytes, &format!("{change}"));
+        opens_and_repairs(&disk, &messages, &name, &bytes, &format!("{change}"));
     }
 }
 
 #[test]
-fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment() {
+fn an_index_of_another_use_of_its_segment_does_not_hide_damage_of_the_segment() {
     let (disk, _) = indexed();
     let (name, _) = indexes(&disk).pop_first().unwrap();
     let segment = index::segment(&name).unwrap();
@@ -187,7 +187,7 @@ fn an_index_of_another_use_of_its_segment_keeps_nobody_from_reading_the_segment(
 }
 
 #[test]
-fn where_there_is_no_index_a_damaged_segment_is_refused() {
+fn a_damaged_segment_without_an_index_is_refused() {
     let (disk, _) = indexed();
     let (name, _) = indexes(&disk).pop_first().unwrap();
     damage_head(&disk, &name);
@@ -196,7 +196,7 @@ fn where_there_is_no_index_a_damaged_segment_is_refused() {
 }
 
 #[test]
-fn where_there_is_no_index_a_segment_in_which_only_a_body_is_damaged_is_read_and_gets_its_index() {
+fn a_segment_with_a_damaged_body_and_no_index_is_read_and_gets_its_index() {
     let (disk, messages) = indexed();
     let (name, bytes) = indexes(&disk).pop_first().unwrap();
     damage_body(&disk, &name);
@@ -210,7 +210,7 @@ fn where_there_is_no_index_a_segment_in_which_only_a_body_is_damaged_is_read_and
 }
 
 #[test]
-fn a_power_cut_at_any_moment_while_an_index_is_written_loses_nothing() {
+fn a_power_cut_at_any_moment_of_writing_an_index_loses_nothing() {
     let (disk, messages) = indexed();
     let (name, bytes) = indexes(&disk).pop_first().unwrap();
     let segment = index::segment(&name).unwrap();
@@ -224,20 +224,26 @@ fn a_power_cut_at_any_moment_while_an_index_is_written_loses_nothing() {
             let written = index::write(&copy, &segment, extent.clone(), &heads);
             assert_eq!(written.is_ok(), operations == 3);
             let cut = copy.after_power_cut(&mut Chance::new(seed));
-            opens_and_mends(&cut, &messages, &name, &bytes, &format!("{operations} operations, seed {seed}"));
+            opens_and_repairs(
+                &cut,
+                &messages,
+                &name,
+                &bytes,
+                &format!("{operations} operations, seed {seed}"),
+            );
         }
     }
 }
 
 #[test]
-fn the_index_of_an_earlier_use_of_a_segment_is_not_believed() {
+fn the_index_of_an_earlier_use_of_a_segment_is_not_used() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     let mut earlier: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut met = 0;
     for round in 0..400 {
         let sequence = owner.push().unwrap();
-        // Enough stay for segments to be indexed, and not so many that none is ever used again.
+        // Enough messages stay for segments to be indexed, and few enough that segments are recycled.
         if round % 10 != 0 {
             owner.settle(sequence).unwrap();
         }
@@ -250,7 +256,7 @@ fn the_index_of_an_earlier_use_of_a_segment_is_not_believed() {
             let copy = disk.after_kill();
             replace(&copy, name, before);
             let messages: Vec<u64> = owner.messages.keys().copied().collect();
-            opens_and_mends(&copy, &messages, name, bytes, name);
+            opens_and_repairs(&copy, &messages, name, bytes, name);
         }
         earlier.extend(now);
         while owner.log.stats().segments > 5 {
@@ -261,7 +267,7 @@ fn the_index_of_an_earlier_use_of_a_segment_is_not_believed() {
 }
 
 #[test]
-fn a_segment_that_is_given_back_has_no_index_any_more() {
+fn a_freed_segment_has_no_index() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 5 {
@@ -272,7 +278,7 @@ fn a_segment_that_is_given_back_has_no_index_any_more() {
     let (first, bytes) = indexes(&disk).pop_first().unwrap();
     owner.reclaim().unwrap();
     assert!(!indexes(&disk).contains_key(&first));
-    // Its removal may be lost, and somebody may have put it back.
+    // The removal may be lost in a crash, or somebody may have put the index back.
     let copy = disk.after_kill();
     replace(&copy, &first, &bytes);
     let again = Owner::open(copy.clone()).unwrap();
@@ -281,7 +287,7 @@ fn a_segment_that_is_given_back_has_no_index_any_more() {
 }
 
 #[test]
-fn where_receivers_keep_up_no_index_is_written() {
+fn if_receivers_keep_up_no_index_is_written() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     for _ in 0..600 {
@@ -297,7 +303,7 @@ fn where_receivers_keep_up_no_index_is_written() {
 }
 
 #[test]
-fn a_disk_that_takes_no_index_keeps_nobody_from_anything() {
+fn a_disk_without_room_for_indexes_stops_nothing_else() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 3 {

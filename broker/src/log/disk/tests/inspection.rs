@@ -1,5 +1,5 @@
-//! A log that is looked at is the log that a start finds: what one calls damaged the other refuses, and where nothing is
-//! damaged both find the same.
+//! An inspection and a start find the same log: damage that an inspection reports is refused by a start, and without
+//! damage both find the same records.
 
 use std::{cell::Cell, fs, ops::Range, path::Path};
 
@@ -16,7 +16,7 @@ use crate::log::{
 };
 
 const OPTIONS: Options = Options { segment_bytes: SEGMENT };
-/// Through several segments; the last two groups are not known to be on disk.
+/// Enough for several segments. The last two batches are not known to be on disk.
 const MESSAGES: u64 = 200;
 
 fn written(folder: &Path) {
@@ -38,7 +38,7 @@ fn written(folder: &Path) {
     }
 }
 
-/// Sequences in the order in which they are found.
+/// Sequences in the order of the records.
 fn found_sequences(inspection: &LogInspection) -> Vec<u64> {
     let mut sequences = Vec::new();
     let unreadable = inspection.records(|_, record| match record {
@@ -46,7 +46,7 @@ fn found_sequences(inspection: &LogInspection) -> Vec<u64> {
             assert_eq!(*found, body(*sequence));
             sequences.push(*sequence);
         }
-        other => panic!("nobody wrote {other:?}"),
+        other => panic!("unexpected record {other:?}"),
     });
     assert_eq!(unreadable.unwrap(), []);
     sequences
@@ -64,7 +64,7 @@ fn opened(folder: &Path) -> Option<Vec<u64>> {
     Some(sequences)
 }
 
-/// A copy without indexes, which hide from a start what this looks for.
+/// A copy without indexes, which would hide damage from a start.
 fn copied(from: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     let files = fs::read_dir(from).unwrap().map(|file| file.unwrap());
@@ -79,7 +79,7 @@ enum Corruption {
     Flipped(Range<usize>),
     Zeroed(Range<usize>),
     Truncated(usize),
-    /// The last bytes that are not zeros.
+    /// Inverts the last bytes that are not zeros.
     Torn(usize),
 }
 
@@ -116,7 +116,7 @@ fn corruption() -> impl Strategy<Value = Corruption> {
 }
 
 #[test]
-fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_same_to_both() {
+fn an_inspection_reports_damage_if_and_only_if_a_start_refuses_the_log() {
     let whole = tempfile::tempdir().unwrap();
     written(whole.path());
     let inspection = inspect(whole.path(), 0).unwrap();
@@ -126,7 +126,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
     assert!(files.len() > 4);
     let (refused, cut) = (Cell::new(0), Cell::new(0));
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(120) });
-    // Only the newest may be torn.
+    // Only the newest segment may be torn.
     let newest = files.last().cloned().unwrap();
     let file = prop_oneof![Just(newest.clone()), proptest::sample::select(files)];
     let outcome = runner.run(&(file, corruption()), |(file, corruption)| {
@@ -151,7 +151,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
             }
             None => {
                 refused.set(refused.get() + 1);
-                // The frames of a file that is as good as gone are missing after the one before.
+                // Frames of a lost file are missing after the previous file.
                 let is_gone =
                     |damage: &Damage| matches!(damage.what, DamageKind::FramesOrFile | DamageKind::File);
                 let named = |damage: &Damage| damage.file == file || is_gone(damage);
@@ -160,7 +160,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
                     "{file} {corruption:?}: {:?}",
                     inspection.damage()
                 );
-                // With zeros over its head and every frame that is known to have been there, it is like a spare.
+                // If its head and every frame that is known to be on disk are zeroed, a segment looks like a spare.
                 let is_named = inspection.damage().iter().any(|damage| damage.file == file);
                 let may_be_a_spare = file == newest && inspection.damage().iter().any(is_gone);
                 assert!(is_named || may_be_a_spare, "{file} {corruption:?}: {:?}", inspection.damage());
@@ -173,7 +173,7 @@ fn what_is_damaged_to_who_looks_is_refused_by_a_start_and_what_is_not_is_the_sam
 }
 
 #[test]
-fn a_newest_segment_with_zeros_in_the_place_of_its_head_gives_up_its_frames() {
+fn the_frames_of_a_newest_segment_with_a_zeroed_head_are_found() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path());
     let segments = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
@@ -188,12 +188,12 @@ fn a_newest_segment_with_zeros_in_the_place_of_its_head_gives_up_its_frames() {
 }
 
 #[test]
-fn frames_in_a_body_are_not_taken_for_those_of_a_segment_without_a_head() {
+fn frames_in_a_body_are_not_mistaken_for_frames_of_a_segment_without_a_head() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path());
     let inspection = inspect(folder.path(), 0).unwrap();
     let [first, second, ..] = &inspection.segments()[..] else { panic!("several segments") };
-    // The second segment's file, as a body in the first would have it: whole, with another mark.
+    // The second segment's file as a body in the first one: intact, with another mark.
     let mut bytes = fs::read(folder.path().join(&first.file)).unwrap();
     let stolen = fs::read(folder.path().join(&second.file)).unwrap();
     let (middle, room) = (bytes.len() / 2, 8192);
@@ -203,5 +203,5 @@ fn frames_in_a_body_are_not_taken_for_those_of_a_segment_without_a_head() {
     let inspection = inspect(folder.path(), 0).unwrap();
     assert!(inspection.damage().iter().any(|damage| matches!(damage.what, DamageKind::Head { kept: true })));
     let found = found_sequences(&inspection);
-    assert!(found.is_sorted(), "each message once, in its place: {found:?}");
+    assert!(found.is_sorted(), "each message once, in order: {found:?}");
 }

@@ -1,4 +1,4 @@
-//! What the log promises, on a disk that does its worst.
+//! The promises of the log on a disk that fails in every way.
 
 mod damage;
 mod damage_reports;
@@ -23,7 +23,7 @@ mod two_writers;
 
 use super::{OlderLogs, OpenError, SoundLog, storage::Storage};
 
-/// A log that one core is to copy.
+/// A log from which one worker will copy its records.
 fn older_log<S: Storage>(storage: S) -> Result<OlderLogs<S>, OpenError> {
     OlderLogs::open(vec![SoundLog::inspect(storage)?], 1)
 }

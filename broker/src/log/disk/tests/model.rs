@@ -1,4 +1,4 @@
-//! Random operations with power cuts and kills, against what was acknowledged.
+//! Random operations with power cuts and kills, compared with the acknowledgements.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::log::{
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Push,
-    /// Of the n-th message.
+    /// Settles the n-th message.
     Settle(usize),
     Commit,
     WriteOnly,
     Reclaim,
     Kill,
     PowerCut(u64),
-    /// A kill, and then a power cut after so many writes and syncs of the next start.
+    /// A kill, and then a power cut after a number of writes and syncs of the next start.
     PowerCutWhileOpening(u64, u64),
 }
 
@@ -41,7 +41,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 /// What must be in the log, what must not be, and what may be.
 #[derive(Debug, Default)]
 struct Promises {
-    /// Pushed and settled, by what is on disk.
+    /// Pushed messages and settled ones, as synced.
     present: BTreeSet<u64>,
     settled: BTreeSet<u64>,
     /// The same since the last sync: written, or not even that.
@@ -58,7 +58,7 @@ impl Promises {
         }
     }
 
-    /// Holds a reopened log against what was promised, and takes what it has as the new truth.
+    /// Compares a reopened log with the promises, and continues from its messages.
     fn hold_against(&mut self, found: &BTreeSet<u64>) {
         for sequence in &self.present {
             assert!(
@@ -116,8 +116,8 @@ fn run(operations: &[Operation]) {
                 };
                 let next = owner.next;
                 owner = Owner::open(disk.clone()).unwrap();
-                // A number of which no segment has a trace any more may be given again; the model does not, so that it
-                // can tell what is new from what is back.
+                // The log may assign a sequence again if no segment mentions it any more. The model does not, so that
+                // it can distinguish new messages from restored ones.
                 owner.next = owner.next.max(next);
                 promises.hold_against(&owner.messages.keys().copied().collect());
             }
@@ -138,7 +138,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_written_outlives_the_process_without_a_sync() {
+fn written_records_survive_the_process_without_a_sync() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     let sequence = owner.push().unwrap();

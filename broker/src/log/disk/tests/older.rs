@@ -1,4 +1,4 @@
-//! Logs that are only read any more, until they are copied: what is on disk of them is told as well.
+//! Older logs, which are only read until they are copied: acknowledged records must not get lost in them either.
 
 use super::older_log;
 use super::owner::Owner;
@@ -12,7 +12,7 @@ use crate::log::{
     },
 };
 
-/// A log through several segments, left by a kill or in order.
+/// A log with several segments, killed or closed.
 fn left(in_order: bool) -> Simulated {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -28,7 +28,7 @@ fn left(in_order: bool) -> Simulated {
 }
 
 #[test]
-fn an_older_log_that_was_cut_at_its_end_is_refused() {
+fn an_older_log_that_was_truncated_is_refused() {
     for in_order in [false, true] {
         let disk = left(in_order);
         let newest = disk.find(b"message 0").into_iter().map(|(name, _)| name).max().unwrap();
@@ -43,7 +43,7 @@ fn an_older_log_that_was_cut_at_its_end_is_refused() {
 }
 
 #[test]
-fn an_older_log_that_is_left_segment_by_segment_opens_after_a_crash_at_any_moment_and_goes_at_last() {
+fn leaving_an_older_log_segment_by_segment_survives_a_crash_at_any_moment_and_removes_it_completely() {
     let whole = left(true);
     let mut crashed = 0;
     for operations in 0..60 {
@@ -58,7 +58,7 @@ fn an_older_log_that_is_left_segment_by_segment_opens_after_a_crash_at_any_momen
             (0..again.count()).for_each(|segment| again.leave(segment));
             again.make_room();
             drop(again);
-            // What tells how far it went is removed by the start that finds nothing else.
+            // The next start that finds nothing else removes the file `synced`.
             older_log(after.clone()).unwrap().remove_copied();
             assert_eq!(after.list().unwrap(), Vec::<String>::new(), "{operations}, {seed}");
         }

@@ -1,5 +1,5 @@
-//! A small owner of a log, as the channels are a large one: messages that are pushed and settled, and copied when their
-//! segment is freed.
+//! A minimal owner of a log, a small version of the channels: it pushes and settles messages, and copies them when
+//! their segment is freed.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::log::{
     disk::{place::RecordPlace, simulated::Simulated},
 };
 
-/// Small enough that a test goes through many.
+/// Small, so that a test uses many segments.
 pub(super) const SEGMENT: u64 = 64 << 10;
 
 pub(super) struct Owner {
@@ -25,7 +25,7 @@ pub(super) struct Owner {
     pub(super) next: u64,
 }
 
-/// The content of a message: its number tells all of it.
+/// The content of a message, derived from its sequence.
 pub(super) fn body(sequence: u64) -> Vec<u8> {
     let length = 100 + (sequence.wrapping_mul(7919) % 3000) as usize;
     let mut body = format!("message {sequence:016} ").into_bytes();
@@ -42,12 +42,12 @@ impl Owner {
         Self::open_with(disk, SEGMENT)
     }
 
-    /// The same with segments of so many bytes.
+    /// Opens with segments of this length.
     pub(super) fn open_with(disk: Simulated, segment_bytes: u64) -> Result<Self, OpenError> {
         DiskLog::open_in(disk, Options { segment_bytes }).map(Self::of)
     }
 
-    /// Of a log that begins beside this one, which nobody writes to any more.
+    /// An owner of a new log that follows this older one.
     pub(super) fn open_beside(older: Simulated) -> Result<Self, OpenError> {
         let older = Arc::new(older_log(older)?);
         let disk = Simulated::default();
@@ -67,9 +67,9 @@ impl Owner {
                 doubles.extend(messages.remove(&sequence));
                 next = next.max(sequence + 1);
             }
-            other => panic!("nobody wrote {other:?}"),
+            other => panic!("unexpected record {other:?}"),
         });
-        replayed.expect("what was opened can be read");
+        replayed.expect("an open log can be replayed");
         doubles.into_iter().for_each(|position| log.release(position));
         Self { log, messages, next }
     }
@@ -102,7 +102,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Frees the oldest segment, whether that is wanted or not.
+    /// Frees the oldest segment, whether the log wants that or not.
     pub(super) fn reclaim(&mut self) -> Result<(), LogError> {
         self.log.committed(Sync::Now)?;
         if self.log.stats().segments < 2 {
@@ -134,30 +134,30 @@ impl Owner {
         self.free()
     }
 
-    /// Waits until every segment has its index that is to have one.
+    /// Waits until every index under way is written.
     pub(super) fn wait_for_indexes(&self) {
         let indexed = self.log.segments.values().filter(|segment| segment.is_indexed);
         for segment in indexed {
             let mut context = Context::from_waker(Waker::noop());
-            // Whoever writes an index reads the segment until it is done.
+            // The indexing thread reads the segment until the index is written.
             while segment.file.reads.poll_over(&mut context).is_pending() {
                 thread::yield_now();
             }
         }
     }
 
-    /// Where the second segment begins.
+    /// The start of the second segment.
     pub(super) fn second_segment(&self) -> Position {
         RecordPlace::own(*self.log.segments.keys().nth(1).unwrap(), 0).into()
     }
 
-    /// Frees the oldest segment. What was committed last is the last copy.
+    /// Frees the oldest segment. The last commit contains the last copies.
     pub(super) fn free(&mut self) -> Result<(), LogError> {
         let (below, copies) = (self.second_segment(), self.log.newest_batch);
         wait(|context| self.log.poll_free(below, copies, context))
     }
 
-    /// Every message can be read, and the log's accounts agree.
+    /// Checks that every message is readable, and that the log counts the needed bytes correctly.
     pub(super) fn check(&mut self) {
         self.read_all();
         let live: u64 =
@@ -165,7 +165,7 @@ impl Owner {
         assert_eq!(self.log.stats().live_bytes, live);
     }
 
-    /// Every message can be read.
+    /// Checks that every message is readable.
     pub(super) fn read_all(&mut self) {
         for (sequence, position) in &self.messages {
             let bytes = self.log.fetched(*position).unwrap();

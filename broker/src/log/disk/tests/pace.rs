@@ -1,4 +1,4 @@
-//! Who waits for the disk.
+//! Which threads wait for the disk.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,7 +9,7 @@ use std::{
 use super::owner::Owner;
 use crate::log::{Log, Sync, conformance::BlockingLog, disk::simulated::Simulated};
 
-/// Which threads synced, and how long a sync takes.
+/// Which syncs ran on the worker thread, and how long a sync takes.
 #[derive(Clone, Default)]
 struct Syncs(Arc<Mutex<(Vec<bool>, Duration)>>);
 
@@ -29,7 +29,7 @@ impl Syncs {
         self.0.lock().unwrap().1 = duration;
     }
 
-    /// How many syncs there were since the last look, and how many of them the thread that serves waited for.
+    /// The number of syncs since the last call, and how many of them the worker thread waited for.
     fn seen(&self) -> (usize, usize) {
         let syncs = std::mem::take(&mut self.0.lock().unwrap().0);
         (syncs.len(), syncs.iter().filter(|inline| **inline).count())
@@ -38,7 +38,7 @@ impl Syncs {
 
 fn commit(owner: &mut Owner, times: usize) {
     for _ in 0..times {
-        // Settles are short: no segment is begun meanwhile, which would be a sync as well.
+        // Settles are short, so that no segment is started, which would be another sync.
         owner
             .log
             .append(&crate::log::Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle)
@@ -48,7 +48,7 @@ fn commit(owner: &mut Owner, times: usize) {
 }
 
 #[test]
-fn the_thread_that_serves_waits_for_syncs_only_of_a_disk_that_has_shown_that_it_is_fast() {
+fn the_worker_thread_waits_for_syncs_only_after_the_disk_has_been_fast() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     let syncs = Syncs::of(&disk);
@@ -58,13 +58,13 @@ fn the_thread_that_serves_waits_for_syncs_only_of_a_disk_that_has_shown_that_it_
     assert_eq!(syncs.seen(), (10, 10));
     syncs.take(Duration::from_millis(6));
     commit(&mut owner, 1);
-    assert_eq!(syncs.seen(), (1, 1), "nobody could know");
+    assert_eq!(syncs.seen(), (1, 1), "this could not be known before");
     commit(&mut owner, 10);
     assert_eq!(syncs.seen(), (10, 0));
 }
 
 #[test]
-fn a_disk_whose_syncs_take_5_ms_is_never_waited_for() {
+fn the_worker_thread_never_waits_for_a_disk_whose_syncs_take_5_ms() {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
     let syncs = Syncs::of(&disk);

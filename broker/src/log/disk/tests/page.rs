@@ -1,4 +1,4 @@
-//! docs/disk-format.md describes the files as they are: the page's own tables parse them.
+//! docs/disk-format.md describes the real files: the page's own tables parse them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::log::{
 const PAGE: &str = include_str!("../../../../../docs/disk-format.md");
 const SEGMENT_HEAD_BYTES: usize = 4096;
 
-/// The cells of the table in a section of the page, without its heading and its rule.
+/// The cells of the table in a section of the page, without the header and its rule.
 fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let section = PAGE.split("\n## ").flat_map(|section| section.split("\n### "));
     let section = section.into_iter().find(|section| section.starts_with(heading));
@@ -32,7 +32,7 @@ fn number(bytes: &[u8]) -> u128 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-/// What a table of places makes of some bytes. Its magic, version and checksum are checked.
+/// The fields of some bytes by a table of offsets. Magic, version and checksum are verified.
 fn head(heading: &str, bytes: &[u8]) -> BTreeMap<&'static str, u128> {
     let mut fields = BTreeMap::new();
     let mut end = 0;
@@ -61,10 +61,10 @@ fn head(heading: &str, bytes: &[u8]) -> BTreeMap<&'static str, u128> {
     fields
 }
 
-/// A field of a record: its name as the page has it, and its bytes.
+/// A field of a record: its name in the page, and its bytes.
 type Field<'a> = (&'static str, &'a [u8]);
 
-/// The fields of a record, by the table of its kind. All bytes are used.
+/// The fields of a record, by the table of its kind. All bytes must be used.
 fn fields<'a>(kind: u8, mut bytes: &'a [u8]) -> Vec<Field<'a>> {
     let rows = table(&format!("Kind {kind}:"));
     let mut fields: Vec<Field<'a>> = Vec::new();
@@ -98,7 +98,7 @@ fn fields<'a>(kind: u8, mut bytes: &'a [u8]) -> Vec<Field<'a>> {
     fields
 }
 
-/// A field's bytes, without its length.
+/// The bytes of a field, without its length.
 fn take<'a>(kind: &str, bytes: &mut &'a [u8]) -> &'a [u8] {
     let mut split = |length| bytes.split_off(..length).expect("the record has the field");
     match kind {
@@ -119,7 +119,7 @@ fn take<'a>(kind: &str, bytes: &mut &'a [u8]) -> &'a [u8] {
     }
 }
 
-/// The records of a segment, by the page: kind and bytes of each.
+/// The records of a segment, parsed by the page: the kind and the bytes of each.
 fn records(segment: &[u8]) -> Vec<(u8, &[u8])> {
     let of_segment = head("Segment", segment);
     assert_eq!(of_segment["bytes"], segment.len() as u128);
@@ -143,11 +143,11 @@ fn records(segment: &[u8]) -> Vec<(u8, &[u8])> {
     records
 }
 
-/// Whether the code reads the same from a record: its number, text or bytes under that name.
+/// Whether the code decodes the same number, text or bytes under this name.
 fn is_read_so(decoded: &str, (name, bytes): &Field<'_>) -> bool {
     let value = number(&bytes[..bytes.len().min(16)]);
     match *name {
-        // Told by which other fields there are, and checked when the record is read.
+        // These follow from the presence of other fields, and are checked when the record is decoded.
         "targets" | "flags" | "checksum" | "phase" | "ended" => true,
         "moved_from_channel" => decoded.contains(&format!("moved_from: Some(({value}, ")),
         "moved_from_sequence" => decoded.contains(&format!(", {value})), headers")),
@@ -168,7 +168,7 @@ fn is_read_so(decoded: &str, (name, bytes): &Field<'_>) -> bool {
 }
 
 #[test]
-fn the_page_parses_every_kind_of_record_as_the_code_does() {
+fn the_page_parses_every_kind_of_record_like_the_code() {
     let mut kinds = BTreeMap::new();
     for segment in fixture::segments() {
         for (kind, bytes) in records(&segment) {
@@ -183,7 +183,7 @@ fn the_page_parses_every_kind_of_record_as_the_code_does() {
         }
     }
     let written = PAGE.matches("\n### Kind ").count();
-    assert_eq!(kinds.len(), written, "kinds of the page that no record was parsed of: {kinds:?}");
+    assert_eq!(kinds.len(), written, "not every kind of the page has a record: {kinds:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Freeing segments: what may go, and when it is worth it.
+//! Freeing segments: which ones may be freed, and when it is worth it.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use crate::log::{
 };
 
 #[test]
-fn keys_that_are_remembered_are_not_copied_without_end() {
+fn remembered_keys_are_not_copied_without_end() {
     let options = Options { segment_bytes: SEGMENT };
     let mut log = DiskLog::open_in(Simulated::default(), options).unwrap();
     for hash in 0..3000 {
@@ -37,19 +37,19 @@ fn keys_that_are_remembered_are_not_copied_without_end() {
 }
 
 #[test]
-fn a_segment_that_the_open_group_begins_in_is_not_sealed() {
+fn a_segment_in_which_the_open_batch_starts_is_not_sealed() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
     while owner.log.batch.epoch() == owner.log.batch.first_epoch() {
         owner.log.append(&Record::Settle { channel: 1, sequence: 0 }, crate::log::Purpose::Settle).unwrap();
     }
-    assert!(owner.log.reclaim_wanted().is_none(), "the open group's first records are not written yet");
+    assert!(owner.log.reclaim_wanted().is_none(), "the open batch's first records are not written yet");
     owner.log.committed(Sync::Now).unwrap();
     assert!(owner.log.reclaim_wanted().is_some());
 }
 
 #[test]
-#[should_panic(expected = "only a sealed segment that was walked to its end is freed")]
-fn a_segment_that_was_walked_while_it_was_appended_to_is_not_freed() {
+#[should_panic(expected = "only a sealed segment that was scanned to its end is freed")]
+fn a_segment_that_was_scanned_before_it_was_sealed_is_not_freed() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
     owner.log.scanned(Position::START, None).unwrap();
     while owner.log.stats().segments == 1 {
@@ -60,7 +60,7 @@ fn a_segment_that_was_walked_while_it_was_appended_to_is_not_freed() {
 }
 
 #[test]
-#[should_panic(expected = "copies are on disk before the originals go")]
+#[should_panic(expected = "copies must be on disk before the originals are freed")]
 fn a_segment_is_not_freed_before_the_copies_are_on_disk() {
     let mut owner = Owner::open(Simulated::default()).unwrap();
     while owner.log.stats().segments == 1 {
@@ -74,7 +74,7 @@ fn a_segment_is_not_freed_before_the_copies_are_on_disk() {
 }
 
 #[test]
-fn a_segment_is_not_freed_while_somebody_reads_in_it() {
+fn a_segment_is_not_freed_while_it_is_read() {
     let (disk, reads) = (Simulated::default(), Gate::default());
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments == 1 {
@@ -82,16 +82,16 @@ fn a_segment_is_not_freed_while_somebody_reads_in_it() {
         owner.log.committed(Sync::Now).unwrap();
     }
     let (below, copies) = (owner.second_segment(), owner.log.newest_batch);
-    // Walked before somebody reads: what walks it reads as well.
+    // Scanned before the gate closes, because a scan reads as well.
     owner.log.scanned(Position::START, Some(below)).unwrap();
     let gate = reads.clone();
     disk.before_read(move || gate.pass());
     reads.close();
     let first = owner.messages[&1];
-    let Read::Coming(mut coming) = owner.log.read(first).unwrap() else { panic!("nothing is in memory") };
+    let Read::Coming(mut coming) = owner.log.read(first).unwrap() else { panic!("the record is in memory") };
     let mut context = Context::from_waker(Waker::noop());
     assert!(owner.log.poll_free(below, copies, &mut context).is_pending());
-    assert_eq!(owner.log.stats().segments, 2, "it is in use until it was read");
+    assert_eq!(owner.log.stats().segments, 2, "the segment is in use until the read has finished");
     reads.open();
     let bytes = wait(|context| Pin::new(&mut coming).poll(context)).unwrap().unwrap();
     let Ok(Record::Message { body: content, .. }) = Record::decode(&bytes) else { panic!("no message") };

@@ -1,5 +1,6 @@
-//! A model of room, without a disk: a log on a volume that others fill and free at any moment, random operations on its
-//! messages, and the decisions of the real log. From any state that refuses pushes, settling everything empties it.
+//! A model of the log's room, without a disk: a log on a volume that others fill and free at any moment, random
+//! operations on its messages, and the decisions of the real log. From any state that refuses pushes, settling all
+//! messages empties the log.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,18 +14,18 @@ use crate::log::{
     },
 };
 
-/// Bytes of the records that a segment takes. Small, so that a million operations go through many.
+/// Bytes of records per segment. Small, so that a million operations use many segments.
 const SEGMENT: u64 = 8000;
 /// Bytes of the longest message.
 const LONGEST: u64 = 2000;
 const LEASE: u64 = 41;
 const STATE: u64 = 52;
 const SETTLE: u64 = 17;
-/// What is owed to a message that was never leased, and to one that is leased.
+/// Bytes promised to a message that was never leased, and to a leased one.
 const OWED: u64 = 56;
-/// What a frame takes beside its record. Each record has one of its own: nothing takes more.
+/// Bytes that a frame adds to its record. Here each record has its own frame: the worst case.
 const FRAME: u64 = 40;
-/// Spares to have ready beside those that pushes leave.
+/// Additional ready spares, beside the reserve that pushes leave.
 const AHEAD: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,9 @@ enum Phase {
 
 struct Message {
     phase: Phase,
-    /// The epoch that its record lies in, and its bytes.
+    /// The epoch and the bytes of its record.
     record: (u64, u64),
-    /// The same of what was last written of it.
+    /// The epoch and the bytes of its last state.
     state: Option<(u64, u64)>,
 }
 
@@ -46,11 +47,11 @@ struct Segment {
     epoch: u64,
     used: u64,
     live: u64,
-    /// Messages that were written of in it.
-    told: Vec<u64>,
+    /// Messages with a record in this segment.
+    mentions: Vec<u64>,
 }
 
-/// Where the copying of the oldest segment is: what was not looked at yet.
+/// The progress of copying the oldest segment: the messages that remain to be checked.
 type Walk = Vec<u64>;
 
 struct World {
@@ -59,17 +60,17 @@ struct World {
     others: u64,
     segments: VecDeque<Segment>,
     spares: u64,
-    /// The last attempt to make a spare failed, and no segment was freed since.
+    /// Whether the last attempt to make a spare failed, and no segment was freed since.
     full: bool,
     next_epoch: u64,
     messages: BTreeMap<u64, Message>,
     next: u64,
     walk: Option<Walk>,
-    /// Of twenty steps of copying that could be done, how many are.
+    /// How many of twenty possible steps of copying are done.
     zeal: u64,
-    /// What a lease and a release are appended as.
+    /// The purpose of leases and releases.
     change: Purpose,
-    /// Messages that may have to be written of once more.
+    /// Number of state records that may still follow for the stored messages.
     owed: u64,
     stored: u64,
     refused: u64,
@@ -109,7 +110,7 @@ impl World {
     fn begin_segment(&mut self) {
         let epoch = self.next_epoch;
         self.next_epoch += 1;
-        self.segments.push_back(Segment { epoch, used: 0, live: 0, told: Vec::new() });
+        self.segments.push_back(Segment { epoch, used: 0, live: 0, mentions: Vec::new() });
     }
 
     fn available(&self) -> u64 {
@@ -142,7 +143,7 @@ impl World {
         &mut self.segments[(epoch - first) as usize]
     }
 
-    /// Appends a record; where it lies, if there was room.
+    /// Appends a record. Returns its place if there was room.
     fn append(&mut self, of: u64, bytes: u64, purpose: Purpose, promised: u64) -> Option<(u64, u64)> {
         let rotates = self.segments.back().unwrap().used + bytes + FRAME > SEGMENT;
         let room = self.room(promised);
@@ -153,13 +154,13 @@ impl World {
             return None;
         }
         if rotates {
-            assert!(self.spares > 0, "what is admitted fits");
+            assert!(self.spares > 0, "an admitted record fits");
             self.spares -= 1;
             self.begin_segment();
         }
         let active = self.segments.back_mut().unwrap();
         active.used += bytes + FRAME;
-        active.told.push(of);
+        active.mentions.push(of);
         Some((active.epoch, bytes))
     }
 
@@ -169,7 +170,7 @@ impl World {
         }
     }
 
-    /// Writes a message's state down.
+    /// Writes a message's state.
     fn tell(&mut self, number: u64, phase: Phase, purpose: Purpose) -> bool {
         let promised = self.promised();
         let bytes = if self.messages[&number].state.is_none() { LEASE } else { STATE };
@@ -185,7 +186,7 @@ impl World {
     }
 
     fn push(&mut self) {
-        // Nearly all are short, and take the most beside themselves.
+        // Nearly all messages are short, with the largest overhead.
         let bytes = if self.chance.below(8) == 0 { 70 + self.chance.below(LONGEST) } else { 70 };
         let (number, promised) = (self.next, self.promised());
         match self.append(number, bytes, Purpose::Store, promised) {
@@ -213,7 +214,7 @@ impl World {
         true
     }
 
-    /// Some message in a phase: the first, as receivers get it, or any.
+    /// A message in a phase: the first one, as for a receiver, or a random one.
     fn some(&mut self, phase: Phase) -> Option<u64> {
         let from = if self.chance.below(2) == 0 { 0 } else { self.chance.below(self.next) };
         let found = self.messages.range(from..).chain(self.messages.range(..from));
@@ -226,7 +227,7 @@ impl World {
         for _ in 0..8 {
             let Some(number) = walk.pop() else {
                 let freed = self.segments.pop_front().unwrap();
-                assert_eq!(freed.live, 0, "all that is needed was copied");
+                assert_eq!(freed.live, 0, "all needed records were copied");
                 self.full = false;
                 let kept = Room::spares_kept(self.promised(), SEGMENT) + AHEAD + 2;
                 self.spares += u64::from((self.spares as usize) < kept);
@@ -255,11 +256,11 @@ impl World {
             fill: reserve::fill(Volume { total: self.volume, available: self.available() }),
         };
         if compaction::wanted(usage) {
-            self.walk = Some(oldest.told.clone());
+            self.walk = Some(oldest.mentions.clone());
         }
     }
 
-    /// Copies what the oldest segment has of a message.
+    /// Copies a message's records from the oldest segment.
     fn copy(&mut self, number: u64) {
         let oldest = self.segments.front().unwrap().epoch;
         let Some(Message { record, state, .. }) = self.messages.get(&number) else { return };
@@ -278,7 +279,7 @@ impl World {
         }
     }
 
-    /// The thread that makes spares makes one, if it can.
+    /// A step of the thread that makes spares.
     fn make_spare(&mut self) {
         let wanted = Room::spares_kept(self.promised(), SEGMENT) + AHEAD;
         if (self.spares as usize) < wanted && !self.full {
@@ -288,7 +289,7 @@ impl World {
         }
     }
 
-    /// The broker was killed, and starts again: copies that were not finished are begun again.
+    /// Kills and restarts the broker. Unfinished copying starts again.
     fn restart(&mut self) {
         self.walk = None;
         self.full = false;
@@ -342,7 +343,7 @@ impl World {
                 }
             }
             76 => {
-                // A lease ends, which is not written down.
+                // A lease expires, without a record.
                 if let Some(number) = self.some(Phase::Leased) {
                     self.messages.get_mut(&number).unwrap().phase = Phase::Ready;
                     self.owed -= 1;
@@ -363,7 +364,7 @@ impl World {
         }
     }
 
-    /// Everything that is there is received and settled, and dead letters are purged, while nobody else gives any room.
+    /// Receives and settles all messages and purges dead letters, while nobody else frees any space.
     fn settle_everything(&mut self) {
         let own = (self.segments.len() as u64 + self.spares) * SEGMENT;
         self.others = self.volume.saturating_sub(own).max(self.others);
@@ -387,7 +388,7 @@ impl World {
         (0..10).for_each(|_| self.make_spare());
         let before = self.stored;
         self.push();
-        assert!(self.stored > before, "an emptied log takes messages when its volume has room");
+        assert!(self.stored > before, "an emptied log accepts messages if its volume has room");
     }
 }
 
@@ -397,7 +398,7 @@ fn run(worlds: u64, steps: u64, change: Purpose) -> (u64, u64) {
         let mut world = World::new(seed, change);
         for step in 0..steps {
             world.step();
-            // It is no deep queue, or the model itself would be slow.
+            // A deep queue would make the model slow.
             if step % 1000 == 999 || world.messages.len() > 300 {
                 world.settle_everything();
             }
@@ -415,6 +416,6 @@ fn from_any_state_that_refuses_pushes_settling_everything_empties_the_log() {
 
 #[test]
 #[should_panic(expected = "is never refused")]
-fn if_leases_take_what_copies_need_the_log_is_never_emptied() {
+fn if_leases_used_the_room_of_copies_the_log_could_never_be_emptied() {
     run(100, 10_000, Purpose::Copy);
 }

@@ -1,5 +1,5 @@
-//! Any single change of a log's files: who looks calls the log sound only if a start finds all that was acknowledged, and
-//! a start never goes on without a part of it.
+//! Any single change of a log's files: an inspection finds no damage only if a start finds all acknowledged records,
+//! and a start never continues without some of them.
 
 use std::{cell::Cell, collections::BTreeSet, ops::Range};
 
@@ -19,7 +19,7 @@ use crate::log::{
     },
 };
 
-/// How the broker ended that wrote the log.
+/// How the broker that wrote the log ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Orderly,
@@ -27,7 +27,7 @@ enum End {
     PowerCut,
 }
 
-/// A log through several segments, of which the first was given back; and the messages that were acknowledged.
+/// A log with several segments, the first of which was freed, and the acknowledged messages.
 fn written(end: End) -> (Simulated, BTreeSet<u64>) {
     let disk = Simulated::default();
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -58,14 +58,14 @@ fn written(end: End) -> (Simulated, BTreeSet<u64>) {
 enum Change {
     Flipped(usize),
     Zeroed(Range<usize>),
-    /// From there to the file's end.
+    /// From this offset to the end of the file.
     ZeroedTail(usize),
     Truncated(usize),
     Longer(usize),
     Removed,
-    /// With the file of that place in the folder's list.
+    /// Exchanged with the file at this index of the folder's list.
     Exchanged(usize),
-    /// With the same file of another log.
+    /// Replaced by the same file of another log.
     Foreign,
 }
 
@@ -89,7 +89,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 impl Change {
-    /// Whether anything is another than before.
+    /// Applies the change. Returns whether it changed anything.
     fn apply(&self, disk: &Simulated, name: &str, names: &[String], foreign: &Simulated) -> bool {
         let before = disk.bytes_of(name);
         let mut bytes = before.clone();
@@ -124,7 +124,7 @@ impl Change {
     }
 }
 
-/// Whether a message's record can be read.
+/// Whether a message's record is readable.
 fn is_readable(owner: &mut Owner, sequence: u64) -> Result<bool, LogError> {
     let position = owner.messages[&sequence];
     let read = owner.log.read(position)?;
@@ -137,7 +137,7 @@ fn is_readable(owner: &mut Owner, sequence: u64) -> Result<bool, LogError> {
 }
 
 #[test]
-fn a_log_is_called_sound_only_if_a_start_finds_every_acknowledged_record() {
+fn an_inspection_finds_no_damage_only_if_a_start_finds_every_acknowledged_record() {
     let foreign = {
         let disk = Simulated::seeded(7);
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -174,22 +174,24 @@ fn a_log_is_called_sound_only_if_a_start_finds_every_acknowledged_record() {
             match &mut opened {
                 Ok(owner) => {
                     let found: BTreeSet<u64> = owner.messages.keys().copied().collect();
-                    // After a power cut nobody may know of the last groups that they were on disk.
+                    // After a power cut it may be unknown that the last batches were on disk.
                     let lost: Vec<_> = acknowledged.difference(&found).collect();
                     let unknown = if end == End::PowerCut { acknowledged.len() } else { 0 };
-                    assert!(lost.len() <= unknown, "{what}: the start is without {lost:?}");
+                    assert!(lost.len() <= unknown, "{what}: the start has lost {lost:?}");
                     let back: Vec<_> = found.difference(&acknowledged).collect();
                     assert!(back.is_empty() || end == End::PowerCut, "{what}: {back:?} are back");
                     if is_sound && end != End::PowerCut {
                         for sequence in found {
                             assert!(
                                 is_readable(owner, sequence).unwrap_or(false),
-                                "{what}: {sequence} is called sound"
+                                "{what}: {sequence} is unreadable, but no damage was found"
                             );
                         }
                     }
                 }
-                Err(error) => assert!(!is_sound, "{what}: sound, and refused: {error}"),
+                Err(error) => {
+                    assert!(!is_sound, "{what}: no damage was found, but the start was refused: {error}")
+                }
             }
             Ok(())
         });

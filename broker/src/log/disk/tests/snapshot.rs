@@ -1,4 +1,4 @@
-//! What is copied while the log goes on.
+//! Snapshots: copying a log while it is in use.
 
 use std::task::{Context, Poll, Waker};
 
@@ -13,7 +13,7 @@ use crate::log::{
     },
 };
 
-/// An owner whose log has several segments, half of whose messages are settled.
+/// An owner whose log has several segments, with half of the messages settled.
 fn used(disk: &Simulated) -> Owner {
     let mut owner = Owner::open(disk.clone()).unwrap();
     while owner.log.stats().segments < 5 {
@@ -27,7 +27,7 @@ fn used(disk: &Simulated) -> Owner {
     owner
 }
 
-/// Copies what a cut has left, as a backup is restored.
+/// Copies the rest of a snapshot, like a restored backup.
 fn copy(cut: LogSnapshot<Simulated>, to: &Simulated) -> Result<(), CopyError> {
     for part in cut.parts {
         let mut bytes = vec![0; part.bytes as usize];
@@ -42,7 +42,7 @@ fn copy(cut: LogSnapshot<Simulated>, to: &Simulated) -> Result<(), CopyError> {
 }
 
 #[test]
-fn a_copy_is_the_log_at_the_moment_of_the_cut_whatever_happens_meanwhile() {
+fn a_copy_is_the_log_at_the_moment_of_the_snapshot_whatever_happens_later() {
     let disk = Simulated::default();
     let mut owner = used(&disk);
     owner.push().unwrap();
@@ -63,12 +63,12 @@ fn a_copy_is_the_log_at_the_moment_of_the_cut_whatever_happens_meanwhile() {
     copy(cut, &copied).unwrap();
     let mut again = Owner::open(copied).unwrap();
     let expected: Vec<_> = messages.keys().filter(|sequence| **sequence != open).collect();
-    assert_eq!(again.messages.keys().collect::<Vec<_>>(), expected, "what was not committed is not in it");
+    assert_eq!(again.messages.keys().collect::<Vec<_>>(), expected, "uncommitted records are not in it");
     again.check();
 }
 
 #[test]
-fn a_segment_is_given_back_as_soon_as_it_is_copied() {
+fn a_segment_is_freed_as_soon_as_it_is_copied() {
     let disk = Simulated::default();
     let mut owner = used(&disk);
     let mut cut = owner.log.snapshot();
@@ -76,17 +76,17 @@ fn a_segment_is_given_back_as_soon_as_it_is_copied() {
         owner.settle(sequence).unwrap();
         owner.log.committed(Sync::Now).unwrap();
     }
-    assert_eq!(owner.log.reclaim_wanted(), None, "nothing in it is needed, and somebody copies it");
+    assert_eq!(owner.log.reclaim_wanted(), None, "no record of it is needed, but a copy needs it");
     drop(cut.parts.remove(0));
     assert!(owner.log.reclaim_wanted().is_some());
     owner.reclaim().unwrap();
-    assert_eq!(owner.log.reclaim_wanted(), None, "the next is copied still");
+    assert_eq!(owner.log.reclaim_wanted(), None, "the copy still needs the next segment");
     drop(cut);
     assert!(owner.log.reclaim_wanted().is_some());
 }
 
 #[test]
-fn a_segment_that_was_walked_before_the_cut_waits_for_it() {
+fn a_segment_that_was_scanned_before_the_snapshot_waits_for_it() {
     let disk = Simulated::default();
     let mut owner = used(&disk);
     for sequence in owner.messages.keys().copied().collect::<Vec<_>>() {
@@ -105,7 +105,7 @@ fn a_segment_that_was_walked_before_the_cut_waits_for_it() {
 }
 
 #[test]
-fn a_full_disk_is_emptied_whoever_copies_it() {
+fn a_full_disk_is_emptied_in_spite_of_a_copy() {
     let disk = Simulated::default();
     disk.limit(8 * SEGMENT as usize);
     let mut owner = Owner::open(disk.clone()).unwrap();
@@ -126,5 +126,5 @@ fn a_full_disk_is_emptied_whoever_copies_it() {
         owner.reclaim().unwrap();
     }
     owner.push().unwrap();
-    assert!(matches!(copy(cut, &Simulated::default()), Err(CopyError::TornOut)));
+    assert!(matches!(copy(cut, &Simulated::default()), Err(CopyError::PinsRemoved)));
 }

@@ -1,4 +1,4 @@
-//! Nobody waits for a spare segment that is being made.
+//! No thread waits for a spare segment that is being made.
 
 use super::owner::{Owner, SEGMENT};
 use crate::log::{
@@ -11,7 +11,7 @@ fn segments(disk: &Simulated) -> usize {
     disk.list().unwrap().iter().filter(|name| name.ends_with(".seg")).count()
 }
 
-/// A log with all its spares, on a disk that from now on makes none until the gate is opened.
+/// A log with all its spares, on a disk that makes no more until the gate is opened.
 fn gated() -> (Simulated, Gate, Owner) {
     let (disk, gate) = (Simulated::default(), Gate::default());
     let owner = Owner::open(disk.clone()).unwrap();
@@ -24,7 +24,7 @@ fn gated() -> (Simulated, Gate, Owner) {
     (disk, gate, owner)
 }
 
-/// Pushes until there is no room, committing what the log takes: how many were taken.
+/// Pushes until there is no room, and commits when the log accepts it. Returns the number of pushes.
 fn push_on(owner: &mut Owner) -> usize {
     let mut pushed = 0;
     while owner.push().is_ok() {
@@ -37,19 +37,19 @@ fn push_on(owner: &mut Owner) -> usize {
 }
 
 #[test]
-fn while_a_spare_is_being_made_pushes_wait_in_memory_and_no_thread_does_and_two_spares_are_left() {
+fn while_a_spare_is_being_made_pushes_wait_in_memory_without_blocking_and_leave_two_spares() {
     let (disk, gate, mut owner) = gated();
     let pushed = push_on(&mut owner);
-    assert_eq!(owner.push(), Err(AppendError::Full), "a segment of them waits");
-    // The thread comes to it when it has its turn.
+    assert_eq!(owner.push(), Err(AppendError::Full), "a segment of pushes is waiting");
+    // Wait until the thread reaches the gate.
     while !gate.holds_up() {
         std::thread::yield_now();
     }
-    // The first segment, and two spares, of which the last waits.
+    // The first segment and two spares, the last of which waits.
     let bytes: usize = (1..=pushed as u64).map(|sequence| super::owner::body(sequence).len()).sum();
     assert!(bytes as u64 > 5 * SEGMENT / 2, "{bytes} bytes");
-    assert_eq!(owner.log.stats().spares, 2, "they are left for when the disk turns out to be full");
-    // What empties the log is taken, and everything can be read.
+    assert_eq!(owner.log.stats().spares, 2, "they are left for the case of a full disk");
+    // Settles are accepted, and everything is readable.
     owner.settle(1).unwrap();
     owner.settle(pushed as u64).unwrap();
     owner.check();
@@ -63,7 +63,7 @@ fn while_a_spare_is_being_made_pushes_wait_in_memory_and_no_thread_does_and_two_
 }
 
 #[test]
-fn what_empties_the_log_is_taken_from_what_pushes_left_however_long_a_spare_takes() {
+fn settles_use_the_spares_that_pushes_left_however_long_a_new_one_takes() {
     let (disk, gate, mut owner) = gated();
     push_on(&mut owner);
     let settle = crate::log::Record::Settle { channel: 9, sequence: 0 };
@@ -79,7 +79,7 @@ fn what_empties_the_log_is_taken_from_what_pushes_left_however_long_a_spare_take
 }
 
 #[test]
-fn if_the_disk_turns_out_to_be_full_what_waits_takes_of_the_reserve() {
+fn if_the_disk_is_full_the_waiting_batch_uses_the_reserve() {
     let (disk, gate, mut owner) = gated();
     push_on(&mut owner);
     disk.limit(disk.used());
@@ -98,7 +98,7 @@ fn in_a_hurry_a_spare_is_only_reserved() {
     push_on(&mut owner);
     gate.open();
     owner.log.committed(Sync::Now).unwrap();
-    // The one that was begun before, and another.
+    // The spare that was started before, and another one.
     while segments(&disk) < 7 {
         std::thread::yield_now();
     }

@@ -1,4 +1,5 @@
-//! Two brokers on one log, because somebody removed the lock's file: the first notices, and what they left is told.
+//! Two brokers on one log, because somebody removed the lock file: the first one notices, and the result is reported as
+//! damage.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::log::{
     disk::{inspection::inspect, simulated::Simulated},
 };
 
-/// Pushes and commits so many; those that were acknowledged.
+/// Pushes and commits this number of messages. Returns the acknowledged ones.
 fn push(owner: &mut Owner, count: usize) -> (BTreeSet<u64>, Option<LogError>) {
     let mut acknowledged = BTreeSet::new();
     for _ in 0..count {
@@ -23,15 +24,15 @@ fn push(owner: &mut Owner, count: usize) -> (BTreeSet<u64>, Option<LogError>) {
 }
 
 #[test]
-fn a_writer_whose_log_another_has_opened_acknowledges_nothing_more() {
+fn a_writer_whose_log_was_opened_by_another_acknowledges_nothing_more() {
     let disk = Simulated::default();
     let mut first = Owner::open(disk.clone()).unwrap();
     let (mut acknowledged, _) = push(&mut first, 20);
-    // The second would not open beside a file that the first has just made: each gives its files the next numbers.
+    // A new file of the first could collide with a new file of the second: each counts file numbers itself.
     first.log.spares.wait();
     let mut second = Owner::open(disk.clone()).unwrap();
     let (more, error) = push(&mut first, 100);
-    assert!(more.is_empty(), "{} are acknowledged by the first", more.len());
+    assert!(more.is_empty(), "the first acknowledged {}", more.len());
     assert!(matches!(error, Some(LogError::Fenced)), "{error:?}");
     second.next = 1000;
     acknowledged.extend(push(&mut second, 50).0);
@@ -41,8 +42,8 @@ fn a_writer_whose_log_another_has_opened_acknowledges_nothing_more() {
 }
 
 #[test]
-fn what_two_writers_left_is_damage_to_who_looks_and_is_refused_by_a_start() {
-    // Neither knows of the other: each has a copy of the folder, of which the files end up in one.
+fn the_result_of_two_writers_is_reported_as_damage_and_refused_by_a_start() {
+    // The two are unaware of each other: each has a copy of the folder, and the files end up in one folder.
     for first_writes in [1, 10, 100] {
         let disk = Simulated::default();
         let mut owner = Owner::open(disk.clone()).unwrap();
@@ -60,6 +61,6 @@ fn what_two_writers_left_is_damage_to_who_looks_and_is_refused_by_a_start() {
         let damage = inspect(folder.path(), 0).unwrap().damage().to_vec();
         let refused = Owner::open(both).err();
         assert_eq!(!damage.is_empty(), refused.is_some(), "{first_writes}: {damage:?}, {refused:?}");
-        assert!(first_writes == 1 || refused.is_some(), "{first_writes}: nothing is told");
+        assert!(first_writes == 1 || refused.is_some(), "{first_writes}: no damage is reported");
     }
 }

@@ -1,8 +1,8 @@
-//! Logs that take no record any more: those of a broker that ran on another number of cores. They are read until every core
-//! has copied what is its own; then they are removed, the oldest segment first.
+//! Older logs, from starts with another number of worker threads. They are read until every worker has copied its
+//! records; then they are removed, the oldest segment first.
 //!
-//! Architecture Invariant: a segment of an older log never changes. It is read by all cores at once, without a lock, and it
-//! is removed when the last of them has no need of it any more.
+//! Architecture Invariant: a segment of an older log never changes. All workers read it at the same time without a
+//! lock. It is removed when the last of them no longer needs it.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -23,32 +23,31 @@ use super::{
 };
 use crate::log::LogError;
 
-/// A segment of an older log.
 pub(super) struct OlderSegment<F> {
-    /// Its file, until it is removed.
+    /// The file, until it is removed.
     file: Mutex<Option<Arc<SegmentFile<F>>>>,
-    /// The log that it is of.
+    /// The index of its log.
     log: u32,
-    /// What of it counts.
+    /// Its valid part.
     pub(super) extent: SegmentExtent,
     bytes: u64,
-    /// How many cores still have records here.
+    /// How many workers still have records here.
     needed_by: AtomicU32,
 }
 
-/// All segments of all older logs, in the order in which they were written as far as any one channel is concerned.
+/// All segments of all older logs. For each single channel they are in the order of writing.
 pub struct OlderLogs<S: Storage> {
     logs: Vec<S>,
-    /// How far each goes, and who says so on disk.
+    /// The files `synced` of these logs.
     synced: Vec<Synced<S::File>>,
     segments: Vec<OlderSegment<S::File>>,
-    /// Logs of which all was copied before the start.
+    /// Logs whose records were all copied before this start.
     copied: Vec<usize>,
-    /// Files that were ready for use: the log that they are of, and their names.
+    /// Spare segment files: the index of their log, and their names.
     spares: Mutex<Vec<(usize, String)>>,
-    /// The next one to remove.
+    /// The index of the next segment to remove.
     removed: Mutex<usize>,
-    /// The file system failed.
+    /// Whether the file system has failed.
     failed: AtomicBool,
 }
 
@@ -67,36 +66,37 @@ impl<S: Storage> Default for OlderLogs<S> {
 }
 
 impl<S: Storage> OlderLogs<S> {
-    /// Opens older logs, the oldest first, for so many cores. Each is brought to safety as it is: what its last process wrote
-    /// and nobody knows to be on disk is written once more and synced.
+    /// Opens older logs, the oldest first, for this number of workers. The tail of each log is secured in place: frames
+    /// that are not known to be on disk are written again and synced.
     pub fn open(sound: Vec<SoundLog<S>>, cores: u32) -> Result<Self, OpenError> {
         let (mut segments, mut spares, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut logs, mut copied) = (Vec::new(), Vec::new());
         for (log, SoundLog { storage, mut survey }) in sound.into_iter().enumerate() {
             logs.push(storage.clone());
             let storage = &storage;
-            // No spare is of use here.
+            // These logs need no spares.
             survey.use_spares_of(u64::MAX);
             spares.extend(survey.unusable.drain(..).map(|name| (log, name)));
             let end = recovery::end(survey.known(), &survey.frames);
             warn_of_torn_tail(storage, survey.torn_tail(end.next_frame));
             survey.frames.split_off(&end.next_frame);
             if survey.segments.is_empty() {
-                // All that it held is copied.
+                // All of its records have been copied.
                 copied.extend((survey.sync_point != SyncPointState::Missing).then_some(log));
-                marks.push(Synced::nowhere(storage));
+                marks.push(Synced::without_file(storage));
                 continue;
             }
             let synced = take_over(storage, &survey, end)?;
             let ends = survey.ends();
             let unsynced = survey.frames.split_off(&end.synced);
-            tail::write_again(storage, &survey, &unsynced)?;
-            let told = synced.update(|mark| {
+            tail::rewrite(storage, &survey, &unsynced)?;
+            let updated = synced.update(|mark| {
                 mark.next_frame = end.next_frame;
-                // Nothing is ever written to it again; but what a power cut has torn stays behind its end.
+                // Nothing is ever appended to it again, but a torn tail stays behind its end.
                 mark.closed = end.void_frames == 0;
             });
-            told.and_then(|()| synced.sync())
+            updated
+                .and_then(|()| synced.sync())
                 .map_err(|error| OpenError::of_synced_file(storage.path(), error))?;
             marks.push(synced);
             let mut next_frame = end.next_frame;
@@ -122,15 +122,15 @@ impl<S: Storage> OlderLogs<S> {
         Ok(Self { logs, synced: marks, segments, copied, spares: Mutex::new(spares), ..Self::default() })
     }
 
-    /// What was ready for use makes room, once the logs are open that are written from now on. Not before: a disk that has no
-    /// room for those is left as it was.
+    /// Removes spare segments to make room, once the logs for writing are open. Not earlier: if the disk has no room
+    /// for those, everything must stay unchanged.
     pub fn make_room(&self) {
         let spares = std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
         spares.iter().for_each(|(log, name)| self.remove_unused(*log, name));
     }
 
-    /// Removes what is left of logs that had nothing in them at the start, once that is written down: until then such a log is told
-    /// from one that was emptied.
+    /// Removes the rest of logs that were empty at the start, once their absence is recorded in `restante.json`. Before
+    /// that, the file `synced` distinguishes such a log from an emptied one.
     pub fn remove_copied(&self) {
         self.copied.iter().for_each(|log| self.remove_unused(*log, synced::NAME));
     }
@@ -141,14 +141,14 @@ impl<S: Storage> OlderLogs<S> {
         }
     }
 
-    /// Segments that are still there, and their bytes.
+    /// The number of segments that still exist, and their bytes.
     pub fn held(&self) -> (u64, u64) {
         let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let left = &self.segments[removed..];
         (left.len() as u64, left.iter().map(|segment| segment.bytes).sum())
     }
 
-    /// The files that tell how far the logs go of which something is left, for a copy of them.
+    /// The contents of the files `synced` of logs that still have segments, for a copy of these logs.
     pub(super) fn synced_files(&self) -> Vec<(String, Vec<u8>)> {
         let removed = *self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut marks: Vec<(String, Vec<u8>)> = Vec::new();
@@ -164,7 +164,7 @@ impl<S: Storage> OlderLogs<S> {
         marks
     }
 
-    /// How many segments there were at the start.
+    /// The number of segments at the start.
     pub(super) fn count(&self) -> u32 {
         self.segments.len() as u32
     }
@@ -173,27 +173,28 @@ impl<S: Storage> OlderLogs<S> {
         &self.segments[index as usize]
     }
 
-    /// The log that a segment is of.
+    /// The storage of a segment's log.
     pub(super) fn log(&self, index: u32) -> &S {
         &self.logs[self.segment(index).log as usize]
     }
 
-    /// One core needs a segment no longer: all that was its own is copied, and on disk. Every core tells that of the segments
-    /// in their order, so they are removed in their order; by the thread that tells it last.
+    /// One worker no longer needs a segment: its records are copied and on disk. All workers leave the segments in the
+    /// same order, so they are removed in this order. The last worker to leave removes the segment on its thread.
     pub(super) fn leave(&self, index: u32) {
         if self.segment(index).needed_by.fetch_sub(1, SeqCst) > 1 {
             return;
         }
-        // A thread that holds this up removes what comes before.
+        // A thread that holds this lock is removing earlier segments.
         let mut next = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(segment) = self.segments.get(*next)
             && segment.needed_by.load(SeqCst) == 0
             && !self.failed.load(SeqCst)
         {
-            let file = segment.file().expect("it is removed once");
+            let file = segment.file().expect("a segment is removed once");
             let storage = &self.logs[segment.log as usize];
             if let Err(error) = self.remove(*next, &file.name) {
-                // The next start goes on with it: nothing is lost, and nothing that follows may go before it.
+                // Nothing is lost, and the next start continues here. Later segments must not be removed before this
+                // one.
                 tracing::error!(%error, file = file.name, folder = %storage.path().display(), "failed to remove an old segment of the log");
                 self.failed.store(true, SeqCst);
                 return;
@@ -205,8 +206,9 @@ impl<S: Storage> OlderLogs<S> {
 }
 
 impl<S: Storage> OlderLogs<S> {
-    /// Removes a segment's file. What tells where the log begins comes first, or a crash in between would make the segment look
-    /// lost; and it stays when the last of them goes, so that a log of which all is copied is told from one that was emptied.
+    /// Removes a segment's file. The file `synced` is updated first: otherwise a crash in between would make the
+    /// segment look lost. `synced` stays when the last segment is removed, so that a completely copied log differs from
+    /// an emptied one.
     fn remove(&self, index: usize, file: &str) -> Result<(), LogError> {
         let segment = &self.segments[index];
         let (log, storage) = (segment.log as usize, &self.logs[segment.log as usize]);
@@ -219,7 +221,7 @@ impl<S: Storage> OlderLogs<S> {
 }
 
 impl<F> OlderSegment<F> {
-    /// Its file; none once it is removed.
+    /// The file; nothing once it is removed.
     pub(super) fn file(&self) -> Option<Arc<SegmentFile<F>>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

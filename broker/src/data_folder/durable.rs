@@ -1,4 +1,4 @@
-//! Files that are either the old ones or the new ones, whatever happens while they are replaced.
+//! Atomic replacement of files: after a crash at any moment, either the old file or the new one is there.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,14 +13,13 @@ use super::plain_file;
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
 pub(crate) struct ReplaceError {
-    /// Whether the new file may already stand in the old one's place, though not yet safely.
+    /// Whether the new file may already be in the old one's place, though not durably.
     pub(crate) replaced: bool,
-    /// What the operating system said.
     pub(crate) source: io::Error,
 }
 
-/// Puts a new file in place of the one at `path`, or of none: written beside it as `<path>.tmp`, synced, renamed, and
-/// the folder synced. Returns its length in bytes.
+/// Writes a new file as `<path>.tmp`, syncs it, renames it to `path`, and syncs the folder. Returns its length in
+/// bytes.
 pub(crate) fn replace(
     path: &Path,
     mode: u32,
@@ -28,7 +27,7 @@ pub(crate) fn replace(
 ) -> Result<u64, ReplaceError> {
     let temporary = temporary(path);
     let written = write_whole(&temporary, mode, write).map_err(|source| {
-        // What is left would only take up room; the next attempt overwrites it if it cannot be removed.
+        // The leftover only takes up space. If removal fails, the next attempt overwrites it.
         let _ = fs::remove_file(&temporary);
         ReplaceError { replaced: false, source }
     })?;
@@ -37,14 +36,14 @@ pub(crate) fn replace(
     Ok(written)
 }
 
-/// Makes the names in the folder of `path` as lasting as the files.
+/// Makes the names in the folder of `path` durable.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    // The parent of a name alone is the empty path, which no system opens.
+    // The parent of a bare file name is the empty path, which cannot be opened.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Whether a disk or a quota is full, which people can do something about.
+/// Whether a disk or a quota is full: an administrator can free space.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -71,7 +70,7 @@ fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// A disk without room for new files.
+/// A disk without space for new files.
 #[cfg(test)]
 pub(crate) mod simulated {
     use std::{cell::Cell, io};
@@ -80,7 +79,7 @@ pub(crate) mod simulated {
         static IS_FULL: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// From now on this thread's disk is full, or not any more.
+    /// Makes this thread's disk full, or not full any more.
     pub(crate) fn fill(is_full: bool) {
         IS_FULL.set(is_full);
     }

@@ -1,4 +1,4 @@
-//! A data folder that is looked at and not changed: not even its lock file is written.
+//! Inspection of a data folder without any change: not even its lock file is written.
 
 use std::{
     fs::{self, File},
@@ -17,31 +17,31 @@ use super::{
     plain_file,
 };
 
-/// A data folder that nobody changes for as long as the value lives.
+/// An inspected data folder, locked against changes while the value exists.
 pub(crate) struct InspectedFolder {
     path: PathBuf,
     store_id: Option<Uuid>,
     lease_key: Option<[u8; LEASE_KEY_BYTES]>,
-    /// Files that are damaged or missing, and how.
+    /// Damaged or missing files, and the reason.
     pub(crate) damage: Vec<(String, String)>,
-    /// Which log is in which folder, as it is written down.
+    /// The ids of the logs according to `restante.json`.
     pub(crate) log_ids: LogIds,
-    /// Which address store is there, as it is written down.
+    /// The id of the address store according to `restante.json`.
     pub(crate) addresses_id: Option<String>,
     logs: Vec<LogFolder>,
     _lock: Option<File>,
 }
 
-/// Keeps brokers away from a folder that is to be moved, for as long as the value lives; none where there is no lock that a
-/// broker could have.
+/// Keeps brokers away from a folder that will be moved, while the value exists. Returns nothing if the folder has no
+/// lock that a broker could hold.
 pub(crate) fn lock_for_move(path: &Path) -> Result<Option<File>, DataFolderError> {
     lock::acquire_for_inspection(&path.join(LOCK)).map(|(lock, _)| lock)
 }
 
 impl InspectedFolder {
-    /// Takes the lock, if there is one, and reads what is small.
+    /// Acquires the lock, if there is one, and reads the small files.
     pub(crate) fn open(path: &Path) -> Result<Self, DataFolderError> {
-        if !step("look at", path, || fs::metadata(path))?.is_dir() {
+        if !step("inspect", path, || fs::metadata(path))?.is_dir() {
             return Err(DataFolderError::NoFolderToInspect { path: path.to_owned() });
         }
         let (_lock, no_lock) = lock::acquire_for_inspection(&path.join(LOCK))?;
@@ -71,7 +71,7 @@ impl InspectedFolder {
             inspected.add_damage(VERSION, "it is missing");
         }
         inspected.store_id = version.map(|text| inspected.version(&text)).transpose()?.flatten();
-        // Where no broker has come so far, the next start draws one.
+        // Before the first broker has opened the folder, the key may be missing: the next start creates it.
         if !is_there(&path.join(LEASE_KEY)) && is_there(&path.join(ADDRESSES)) {
             inspected.add_damage(LEASE_KEY, "it is missing");
         }
@@ -89,8 +89,8 @@ impl InspectedFolder {
         self.damage.push((file.to_owned(), reason.to_string()));
     }
 
-    /// All of a small file, if it is there and can be read. Where only a right is missing, nothing is wrong with the file, and
-    /// whoever has the right may look.
+    /// Reads a small file if it exists and is readable. A missing permission is an error and not damage: a user with
+    /// that permission can inspect the folder.
     fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, DataFolderError> {
         let path = self.path.join(name);
         match plain_file::read(&path, SMALL_BYTES_MAX) {
@@ -98,36 +98,31 @@ impl InspectedFolder {
             Err(error) if os_error::is_denied(&error) => Err(io_error("read", &path, error)),
             Err(error) => {
                 let reason = os_error::misplaced(&error).map(Misplaced::to_string);
-                self.add_damage(
-                    name,
-                    reason.unwrap_or_else(|| format!("the disk cannot read this: {error}")),
-                );
+                self.add_damage(name, reason.unwrap_or_else(|| format!("the disk cannot read it: {error}")));
                 Ok(None)
             }
         }
     }
 
-    /// Which store it is, if that can be read.
+    /// The store's id, if it is readable.
     pub(crate) fn store_id(&self) -> Option<Uuid> {
         self.store_id
     }
 
-    /// The key of the lease tokens' seal, if it can be read.
+    /// The key that seals lease tokens, if it is readable.
     pub(crate) fn lease_key(&self) -> Option<&[u8; LEASE_KEY_BYTES]> {
         self.lease_key.as_ref()
     }
 
-    /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The address store's folder.
     pub(crate) fn addresses(&self) -> PathBuf {
         self.path.join(ADDRESSES)
     }
 
-    /// The names of the logs' folders, in the order of what they say of a message.
+    /// The names of the logs' folders, in replay order.
     pub(crate) fn logs(&self) -> Vec<String> {
         self.logs.iter().map(LogFolder::to_string).collect()
     }
@@ -144,7 +139,7 @@ impl InspectedFolder {
             return Err(DataFolderError::Newer { path: self.path.clone(), found, supported: FORMAT });
         }
         if value["format"] == 0 {
-            self.add_damage(VERSION, "it names no format");
+            self.add_damage(VERSION, "it contains no valid format number");
             return Ok(None);
         }
         match serde_json::from_value::<Version>(value) {

@@ -21,19 +21,19 @@ use super::{
 };
 use crate::log::disk::storage::Guard;
 
-/// How often a lock that another broker has is tried again. There is no call that waits for a lock and for a time-out;
-/// a successor that comes this much later is not noticed.
+/// Retry interval while another broker has the lock. No system call waits for a lock with a time-out. A delay of this
+/// length at a takeover is not noticeable.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-/// Bytes of the file: a process id of at most ten digits, and the end of its line.
+/// Bytes of the lock file: a process id of at most ten digits, and a line feed.
 const FILE_BYTES: u64 = 11;
 
-/// The lock, for as long as the value lives.
+/// The lock of a data folder, held while the value exists.
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// Closing it lets go of the lock.
+    /// Closing the file releases the lock.
     _file: File,
-    /// Which file it is.
+    /// Device and inode of the file.
     id: (u64, u64),
     path: PathBuf,
 }
@@ -42,7 +42,7 @@ impl Guard for Lock {
     fn is_in_place(&self) -> io::Result<()> {
         match fs::metadata(&self.path) {
             Ok(there) if id(&there) == self.id => Ok(()),
-            Ok(_) => Err(self.lost("is another file than the one that this broker has locked")),
+            Ok(_) => Err(self.lost("is another file than the one that this broker locked")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(self.lost("was removed, or the data folder was moved away"))
             }
@@ -54,7 +54,7 @@ impl Guard for Lock {
         self.is_in_place()?;
         match holder(&self.path) {
             Some(pid) if pid == process::id() => Ok(()),
-            _ => Err(self.lost("does not have this broker's process id any more")),
+            _ => Err(self.lost("no longer contains this broker's process id")),
         }
     }
 }
@@ -62,16 +62,16 @@ impl Guard for Lock {
 impl Lock {
     fn lost(&self, how: &str) -> io::Error {
         let path = self.path.display();
-        io::Error::other(format!("{path} {how}, so that another broker may write here: this one gives way"))
+        io::Error::other(format!("{path} {how}, so another broker may write here; this broker gives way"))
     }
 }
 
-/// Which file it is, of all that there are.
+/// A file's identity: device and inode.
 fn id(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// Takes the lock, waits for it up to `wait`, and writes this process's id into the file.
+/// Acquires the lock, waiting up to `wait`, and writes this process's id into the file.
 pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderError> {
     acquire_with(path, wait, |file| match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
@@ -80,15 +80,15 @@ pub(super) fn acquire(path: &Path, wait: Duration) -> Result<Lock, DataFolderErr
     })
 }
 
-/// Takes the lock of a folder that is only looked at, and writes nothing; none where there is no lock file. And what is wrong
-/// with what stands in that file's place.
+/// Locks a folder for an inspection without writing; returns no file if there is no lock file. The second value says
+/// what is wrong if something else is in the lock file's place.
 pub(super) fn acquire_for_inspection(
     path: &Path,
 ) -> Result<(Option<File>, Option<Misplaced>), DataFolderError> {
     let file = match plain_file::open(path).map_err(|error| io_error("open", path, error)) {
         Ok(None) => return Ok((None, None)),
         Ok(Some(file)) => file,
-        // No broker can have locked it.
+        // No broker can have locked this.
         Err(DataFolderError::Misplaced { misplaced, .. }) => return Ok((None, Some(misplaced))),
         Err(error) => return Err(error),
     };
@@ -101,7 +101,7 @@ pub(super) fn acquire_for_inspection(
         Err(error) => return step("lock", path, || Err(error.into())),
     }
     let length =
-        plain_file::check_length(&file, FILE_BYTES).map_err(|error| io_error("look at", path, error));
+        plain_file::check_length(&file, FILE_BYTES).map_err(|error| io_error("inspect", path, error));
     match length {
         Ok(()) => Ok((Some(file), None)),
         Err(DataFolderError::Misplaced { misplaced, .. }) => Ok((Some(file), Some(misplaced))),
@@ -109,14 +109,14 @@ pub(super) fn acquire_for_inspection(
     }
 }
 
-/// As [`acquire`], with a way to lock that tells whether the lock was free.
+/// Like [`acquire`], with a function that tries to lock and returns whether the lock was free.
 fn acquire_with(
     path: &Path,
     wait: Duration,
     try_lock: impl Fn(&File) -> io::Result<bool>,
 ) -> Result<Lock, DataFolderError> {
     let mut file = step("open", path, || open(path))?;
-    // Another file that somebody put there is not to be written over.
+    // Do not overwrite a foreign file with the lock file's name.
     step("use", path, || plain_file::check_length(&file, FILE_BYTES))?;
     let started = Instant::now();
     while !step("lock", path, || try_lock(&file))? {
@@ -127,18 +127,18 @@ fn acquire_with(
         }
         thread::sleep(RETRY_EVERY.min(wait - waited));
     }
-    // Over some network file systems a lock holds back other machines and not this one, or nobody at all.
+    // On some network file systems a lock excludes only other machines, or nobody at all.
     let second = step("open", path, || open(path))?;
     if step("lock", path, || try_lock(&second))? {
         return Err(DataFolderError::NoLocks { path: path.to_owned() });
     }
-    // In place and of one length, so that a full disk can still be opened and emptied; and synced, so that a disk that
-    // cannot be written is found out now and not by the first message.
+    // In place and with a fixed length, so that a folder on a full disk can still be opened and emptied. Synced, so
+    // that a disk that rejects writes is noticed now and not at the first message.
     step("write", path, || {
         writeln!(file, "{:<10}", process::id())?;
         file.sync_all()
     })?;
-    let id = step("look at", path, || Ok(id(&file.metadata()?)))?;
+    let id = step("inspect", path, || Ok(id(&file.metadata()?)))?;
     Ok(Lock { _file: file, id, path: path.to_owned() })
 }
 
@@ -149,7 +149,7 @@ fn open(path: &Path) -> io::Result<File> {
         return Ok(file);
     }
     match options.clone().create_new(true).open(path) {
-        // Another broker was faster.
+        // Another broker created it first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             plain_file::open_with(path, &mut options)?.ok_or(error)
         }
@@ -157,7 +157,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The process id that the holder wrote down.
+/// The holder's process id, from the lock file.
 fn holder(path: &Path) -> Option<u32> {
     String::from_utf8(plain_file::read(path, FILE_BYTES).ok()??).ok()?.trim().parse().ok()
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_where_locks_exclude_nobody_is_refused() {
+    fn a_file_system_whose_locks_exclude_nobody_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = acquire_with(&folder.path().join("lock"), Duration::ZERO, |_| Ok(true)).unwrap_err();
         assert!(matches!(&error, DataFolderError::NoLocks { .. }), "{error}");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_whose_file_was_removed_or_replaced_is_held_no_longer_and_the_reason_is_told() {
+    fn a_removed_or_replaced_lock_file_is_reported_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let lock = acquire(&path, Duration::ZERO).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_comes_free_within_the_wait_is_taken() {
+    fn a_lock_that_is_released_within_the_wait_is_acquired() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let first = acquire(&path, Duration::ZERO).unwrap();

@@ -1,9 +1,9 @@
-//! Which logs a data folder has. A broker has one for each of its cores; those of a start with another number of cores are
-//! older ones, which are read until what they hold is copied.
+//! The logs of a data folder. A broker has one for each worker thread. Logs from starts with another number of worker
+//! threads are older logs: they are read until their records are copied.
 //!
-//! All logs that were begun together are a generation: within one, all that there is of a channel is in one log; and of two
-//! generations, what the later one says of a message is later. `log` is the first one, of one core; the others have names
-//! such as `log-2-1of4`: the second of four logs of generation 2.
+//! Logs that were created together are a generation. Within a generation, all records of a channel are in one log. Of
+//! two generations, records of the later one are newer. `log` is the first log, of one worker thread. The others have
+//! names such as `log-2-1of4`: the second of four logs of generation 2.
 
 use std::{fmt, fs, path::Path, str::FromStr};
 
@@ -17,31 +17,30 @@ use super::{
 /// The name of the log that every data folder has.
 const FIRST: &str = "log";
 
-/// A log's folder, by its name. Ordered as their records are.
+/// The folder of a log, parsed from its name. Ordered like the records of the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogFolder {
     generation: u32,
-    /// How many logs the generation has.
+    /// The number of logs in the generation.
     cores: u32,
-    /// Which of them it is, from 0.
+    /// The log's index in the generation, from 0.
     core: u32,
 }
 
-/// What a start does with the logs that there are.
+/// The role of each log in a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Logs {
-    /// The logs that are written, one for each core; not all of them may be there yet.
+    /// The logs to write, one for each worker thread. Some of them may not exist yet.
     pub(crate) current: Vec<LogFolder>,
-    /// Those that are read only, the oldest first.
+    /// The logs to read only, oldest first.
     pub(crate) older: Vec<LogFolder>,
 }
 
-/// The name is that of no log.
+/// The name is not the name of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotALog;
 
 impl LogFolder {
-    /// The log that every data folder has.
     pub(crate) const FIRST: Self = Self { generation: 1, cores: 1, core: 0 };
 
     fn generation(generation: u32, cores: u32) -> Vec<Self> {
@@ -50,12 +49,13 @@ impl LogFolder {
 }
 
 impl Logs {
-    /// Of a broker with so many cores, in a folder with these logs.
+    /// For a broker with this number of worker threads, in a folder with these logs.
     pub(crate) fn of(mut there: Vec<LogFolder>, cores: u32) -> Self {
         there.sort_unstable();
         let newest = there.last().map_or(0, |log| log.generation);
-        // Nothing is written before all of a generation are there: one that was left half made by a crash is empty, and made
-        // whole by the same number of cores, or otherwise has nothing to read.
+        // Nothing is written before all logs of a generation exist. If a crash interrupted their creation, they are
+        // empty: a start with the same number of worker threads completes the generation, any other start finds nothing
+        // to read in it.
         let goes_on = there.last().is_some_and(|log| log.cores == cores);
         let current = LogFolder::generation(if goes_on { newest } else { newest + 1 }, cores);
         there.retain(|log| !current.contains(log));
@@ -87,21 +87,20 @@ impl FromStr for LogFolder {
                 Self { generation: number(generation)?, cores: number(cores)?, core: number(core)? }
             }
         };
-        // There is one way to write each.
+        // Each log has exactly one valid name.
         if log.to_string() == name && log.core < log.cores { Ok(log) } else { Err(NotALog) }
     }
 }
 
-/// What there is in a data folder by the names of logs.
+/// The entries of a data folder that have names of logs.
 #[derive(Debug, Default)]
 pub(super) struct LogEntries {
-    /// Folders.
     pub(super) logs: Vec<LogFolder>,
-    /// What is none.
+    /// Entries that are not folders.
     pub(super) misplaced: Vec<(LogFolder, Misplaced)>,
 }
 
-/// The logs in a data folder. A link counts as what it leads to.
+/// Lists the logs of a data folder. A link counts as its target.
 pub(super) fn names(folder: &Path) -> Result<LogEntries, DataFolderError> {
     let mut names = LogEntries::default();
     for entry in step("list", folder, || fs::read_dir(folder))? {
@@ -110,7 +109,7 @@ pub(super) fn names(folder: &Path) -> Result<LogEntries, DataFolderError> {
         let path = entry.path();
         match plain_file::has_folder(&path).map_err(|error| io_error("open", &path, error)) {
             Ok(true) => names.logs.push(log),
-            // It went meanwhile.
+            // Removed in the meantime.
             Ok(false) => {}
             Err(DataFolderError::Misplaced { misplaced, .. }) => names.misplaced.push((log, misplaced)),
             Err(error) => return Err(error),
@@ -119,7 +118,7 @@ pub(super) fn names(folder: &Path) -> Result<LogEntries, DataFolderError> {
     Ok(names)
 }
 
-/// The same, of a folder in which each is one.
+/// Lists the logs of a data folder; an entry that is not a folder is an error.
 pub(super) fn all(folder: &Path) -> Result<Vec<LogFolder>, DataFolderError> {
     let LogEntries { logs, mut misplaced } = names(folder)?;
     misplaced.pop().map_or(Ok(logs), |(log, misplaced)| {
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_log_reads_as_it_was_written_and_nothing_else_is_one() {
+    fn a_valid_name_of_a_log_survives_parsing_and_any_other_name_is_rejected() {
         assert_eq!("log".parse(), Ok(LogFolder::FIRST));
         for name in ["log", "log-2-0of1", "log-2-1of4", "log-30-63of64"] {
             assert_eq!(name.parse::<LogFolder>().unwrap().to_string(), name);
@@ -159,15 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn the_same_number_of_cores_goes_on_with_the_same_logs() {
+    fn the_same_number_of_cores_continues_with_the_same_logs() {
         assert_eq!(of(&["log"], 1), named(&["log"], &[]));
         let two = ["log-2-0of2", "log-2-1of2"];
         assert_eq!(of(&["log", two[1], two[0]], 2), named(&two, &["log"]));
-        assert_eq!(of(&[two[1]], 2), named(&two, &[]), "half made");
+        assert_eq!(of(&[two[1]], 2), named(&two, &[]), "a half-created generation");
     }
 
     #[test]
-    fn another_number_of_cores_begins_new_logs_and_reads_the_others_in_their_order() {
+    fn another_number_of_cores_creates_new_logs_and_reads_the_others_in_their_order() {
         let two = ["log-2-0of2", "log-2-1of2"];
         assert_eq!(of(&["log"], 2), named(&two, &["log"]));
         assert_eq!(of(&["log", two[0], two[1]], 1), named(&["log-3-0of1"], &["log", two[0], two[1]]));

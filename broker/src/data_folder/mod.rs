@@ -1,12 +1,12 @@
-//! The data folder: everything that a broker keeps, and the lock that makes one broker at a time its owner.
+//! The data folder: all files of a broker, and the lock that gives the folder one owner at a time.
 //!
 //! ```text
-//! lock            flock: whoever has it owns the folder; the owner's process id as text
-//! restante.json   {"format": 1, "storeId": "…"}, written first of all, and which logs and address store there are as soon as they begin
-//! lease-key       the key of the lease tokens' seal, readable by the owner alone
+//! lock            flock; the holder owns the folder, and its process id is in the file as text
+//! restante.json   {"format": 1, "storeId": "…"}, written first; later also the ids of the logs and of the address store
+//! lease-key       the key that seals lease tokens, readable by the owner only
 //! addresses/      the address store
-//! log/            the messages, of a broker with one core from its beginning
-//! log-2-0of4/ …   the logs of a broker with several: see [`logs`]
+//! log/            the messages, of a broker that always had one worker thread
+//! log-2-0of4/ …   the logs of a broker with several worker threads: see [`logs`]
 //! ```
 
 pub(crate) mod durable;
@@ -40,14 +40,15 @@ use error::{io_error, step};
 use lock::Lock;
 use logs::{LogFolder, Logs};
 
-/// The format of the whole folder. A version that cannot read an older one's files in place counts it up. 2 has several logs.
+/// The format of the whole folder. It increases when a version cannot read older files in place. Format 2 has several
+/// logs.
 const FORMAT: u32 = 2;
 /// The format of a folder with one log.
 const FORMAT_OF_ONE_LOG: u32 = 1;
-/// The longest `restante.json` and lease key that are read: far more than any has.
+/// Upper limit of `restante.json` and the lease key: far above their real size.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
-/// Bytes of the lease key: the length of SHA-256, the longest that HMAC-SHA-256 uses whole without gain beyond (RFC 2104
-/// section 3).
+/// Bytes of the lease key: the output length of SHA-256. A longer key does not make HMAC-SHA-256 much stronger (RFC
+/// 2104 section 3).
 pub const LEASE_KEY_BYTES: usize = 32;
 
 pub(crate) const LOCK: &str = "lock";
@@ -56,38 +57,38 @@ pub(crate) const LEASE_KEY: &str = "lease-key";
 pub(crate) const ADDRESSES: &str = "addresses";
 pub(crate) const LOG: &str = "log";
 
-/// The folders of logs.
+/// The folders of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFolders {
-    /// One for each core.
+    /// One for each worker thread.
     pub current: Vec<PathBuf>,
-    /// Those of starts with another number of cores, the oldest first.
+    /// Logs from starts with another number of worker threads, oldest first.
     pub older: Vec<PathBuf>,
 }
 
-/// A data folder that is this process's own for as long as the value lives.
+/// A data folder that this process owns while the value exists.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
     store_id: Uuid,
-    /// What is there at the start, or made when it is asked for.
+    /// Read at the start, or created at its first use.
     lease_key: OnceLock<[u8; LEASE_KEY_BYTES]>,
-    /// Whether the folder was used, and its key is gone.
+    /// Whether the folder was used before, but the key is missing.
     lost_key: bool,
-    /// Closing it gives the folder to the next broker.
+    /// Closing it releases the folder.
     lock: Arc<Lock>,
 }
 
-/// What `restante.json` holds. Fields that a later version adds must not keep this one from reading `format`.
+/// The content of `restante.json`. A later version may add fields; this one must still be able to read `format`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Version {
     format: u32,
     store_id: Uuid,
-    /// Where a folder comes from that was made from another.
+    /// The store that this folder was restored or salvaged from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restored_from: Option<Origin>,
-    /// The ids of the logs that hold something, by the names of their folders.
+    /// The ids of the logs that contain records, by the names of their folders.
     #[serde(default, skip_serializing_if = "LogIds::is_empty")]
     logs: LogIds,
     /// The id of the address store, in hexadecimal digits.
@@ -95,18 +96,18 @@ pub(crate) struct Version {
     addresses: Option<String>,
 }
 
-/// Which store a folder was made from, and as of when.
+/// The origin of a restored or salvaged folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Origin {
-    /// The other store, if it is known.
+    /// The id of the original store, if it is known.
     pub(crate) store_id: Option<Uuid>,
-    /// The moment, RFC 3339.
+    /// The moment of the copy, RFC 3339.
     pub(crate) taken_at: String,
 }
 
 impl DataFolder {
-    /// Opens a data folder, and makes it if there is none. Waits up to `lock_wait` for another broker to let go of it.
+    /// Opens a data folder, and creates it if it is missing. Waits up to `lock_wait` until another broker releases it.
     ///
     /// Blocks.
     pub fn open(path: &Path, lock_wait: Duration) -> Result<Self, DataFolderError> {
@@ -119,13 +120,13 @@ impl DataFolder {
         Ok(Self { path: path.to_owned(), store_id, lease_key, lost_key, lock: Arc::new(lock) })
     }
 
-    /// Drawn when the folder was made: another one means another disk.
+    /// The store's random id: a different one means a different disk.
     pub fn store_id(&self) -> Uuid {
         self.store_id
     }
 
-    /// The key of the lease tokens' seal. One that is not there is made, once it is known that the start goes on: then every lease
-    /// that was issued under a lost one is unknown.
+    /// The key that seals lease tokens. A missing key is created at the first use, when the start is known to succeed;
+    /// leases issued under a lost key are then unknown.
     pub fn lease_key(&self) -> Result<&[u8; LEASE_KEY_BYTES], DataFolderError> {
         if let Some(key) = self.lease_key.get() {
             return Ok(key);
@@ -136,46 +137,45 @@ impl DataFolder {
         if self.lost_key {
             tracing::warn!(
                 path = %path.display(),
-                "the lease key was missing and is made anew: leases that are out cannot be settled, and their messages come again \
-                 when the leases end"
+                "the lease key was missing and was created again: current leases cannot be settled, and their messages are delivered \
+                 again when the leases expire"
             );
         }
         Ok(self.lease_key.get_or_init(|| key))
     }
 
-    /// Looks whether the folder is still this process's own.
+    /// Checks whether this process still owns the folder.
     pub fn guard(&self) -> Arc<dyn Guard> {
         self.lock.clone()
     }
 
-    /// The address store's folder.
     pub fn addresses(&self) -> PathBuf {
         self.path.join(ADDRESSES)
     }
 
-    /// The folders of the logs of a broker with so many cores: those of the cores, which may have to be [made](Self::begin_logs),
-    /// and the older ones in their order.
+    /// The folders of the logs for a broker with this number of worker threads: its current logs, which may still have
+    /// to be [created](Self::begin_logs), and the older logs in their order.
     pub fn logs(&self, cores: u32) -> Result<LogFolders, DataFolderError> {
         let mut there = logs::all(&self.path)?;
-        // It is made at the first start, whatever the number of cores.
+        // The first log is created at the first start, whatever the number of worker threads.
         if !there.contains(&LogFolder::FIRST) {
             there.push(LogFolder::FIRST);
         }
         let Logs { current, older } = Logs::of(there, cores);
         let path = |log: &LogFolder| self.path.join(log.to_string());
-        // What an empty one held is copied.
+        // All records of an empty log have been copied.
         let older = older.iter().map(path).filter(|path| !is_empty(path));
         Ok(LogFolders { older: older.collect(), current: current.iter().map(path).collect() })
     }
 
-    /// Refuses folders and files that this process may not write, before it writes to others.
+    /// Refuses folders and files that this process cannot write, before it writes to others.
     pub(crate) fn check_rights(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         let addresses = [self.addresses(), self.addresses().join(crate::address_store::JOURNAL)];
         let all = addresses.iter().chain(&logs.current).chain(&logs.older);
         all.into_iter().try_for_each(|path| step("write to", path, || os_error::check_rights(path)))
     }
 
-    /// Refuses folders of logs that are not those that were written down.
+    /// Refuses logs whose ids differ from those in `restante.json`.
     pub(crate) fn compare_logs(&self, found: &FoundLogs) -> Result<(), DataFolderError> {
         let written = version(&self.path)?.logs;
         wrong_logs(&written, found).next().map_or(Ok(()), |(name, reason)| {
@@ -183,8 +183,9 @@ impl DataFolder {
         })
     }
 
-    /// The id of the address store, of which its files tell `found`. Where they tell nothing it is the one that was written down, so
-    /// that the files may be put back that were lost, or a new one. Refuses those of another.
+    /// The id of the address store, whose files contain `found`. If they contain no id, the one in `restante.json` is
+    /// used, so that lost files can be put back; without either, the id is new. Refuses the files of another address
+    /// store.
     pub(crate) fn addresses_id(&self, found: Option<String>) -> Result<String, DataFolderError> {
         let written = version(&self.path)?.addresses;
         if let Some(reason) = wrong_addresses(written.as_deref(), found.as_deref()) {
@@ -194,8 +195,8 @@ impl DataFolder {
         found.or(written).map_or_else(draw, Ok)
     }
 
-    /// Writes down which log is in which folder, and which address store, before anything is stored in one that is new. False when
-    /// the disk has no room for that, and none is new.
+    /// Writes the ids of the logs and of the address store into `restante.json`, before anything is stored in a new
+    /// one. Returns false if the disk is full and no log is new.
     pub(crate) fn record_parts(
         &self,
         logs: LogIds,
@@ -212,7 +213,7 @@ impl DataFolder {
         }
     }
 
-    /// Makes the folders of these logs that are not there.
+    /// Creates the missing folders of these logs.
     pub fn begin_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         let first = self.path.join(LOG);
         if !first.exists() {
@@ -220,7 +221,7 @@ impl DataFolder {
             step("sync", &self.path, || durable::sync_folder_of(&first))?;
         }
         if logs.current.iter().any(|log| !log.exists()) {
-            // A version that does not know of it must not take the folder for an empty one.
+            // A version that does not know this format must not take the folder for an empty one.
             Version { format: FORMAT, ..version(&self.path)? }.write(&self.path)?;
             logs.current.iter().try_for_each(|log| make_folder(log))?;
             step("sync", &self.path, || durable::sync_folder_of(&self.path.join(LOG)))?;
@@ -228,7 +229,7 @@ impl DataFolder {
         Ok(())
     }
 
-    /// Removes the folders of logs of which all is copied.
+    /// Removes the folders of logs whose records are all copied.
     pub fn remove_empty_logs(&self, logs: &LogFolders) -> Result<(), DataFolderError> {
         for log in logs::all(&self.path)? {
             let path = self.path.join(log.to_string());
@@ -240,17 +241,16 @@ impl DataFolder {
     }
 }
 
-/// Whether anything has the name, and be it a link that leads nowhere.
+/// Whether the name exists, even as a dangling link.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Whether nothing is in a folder.
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Makes the data folder, unless it is there.
+/// Creates the data folder if it does not exist.
 fn make_data_folder(path: &Path) -> Result<(), DataFolderError> {
     make_folder(path).map_err(|error| match error {
         DataFolderError::Misplaced { misplaced: Misplaced::Kind { .. }, path, .. } => {
@@ -269,7 +269,7 @@ fn make_data_folder(path: &Path) -> Result<(), DataFolderError> {
     })
 }
 
-/// Whether no folder can be made there, as in `/proc`, however often it is tried; a disk that fails is something else.
+/// Whether this path can never become a folder, for example in `/proc`. A failing disk is another error.
 fn is_of_the_place(error: &io::Error) -> bool {
     let of_the_place = [
         Errno::NOENT,
@@ -283,18 +283,18 @@ fn is_of_the_place(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| of_the_place.contains(&errno))
 }
 
-/// Makes a folder, for its owner alone, unless it is there.
+/// Creates a folder, accessible to its owner only, if it does not exist.
 fn make_folder(path: &Path) -> Result<(), DataFolderError> {
     if step("open", path, || plain_file::has_folder(path))? {
         return Ok(());
     }
-    step("make the folder", path, || {
+    step("create the folder", path, || {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| os_error::with_missing_right(path, error))
     })
 }
 
-/// Reads `restante.json`, and writes it if the folder is new.
+/// Reads `restante.json`, or writes it if the folder is new.
 fn version(folder: &Path) -> Result<Version, DataFolderError> {
     let path = folder.join(VERSION);
     match plain_file::read(&path, SMALL_BYTES_MAX) {
@@ -303,14 +303,14 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
             let version: serde_json::Value =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
             let found = version["format"].as_u64().filter(|format| *format > 0);
-            let found = found.ok_or_else(|| damaged("it names no format".into()))?;
+            let found = found.ok_or_else(|| damaged("it contains no valid format number".into()))?;
             if found > u64::from(FORMAT) {
                 return Err(DataFolderError::Newer { path: folder.to_owned(), found, supported: FORMAT });
             }
             serde_json::from_value(version).map_err(|error| damaged(error.to_string()))
         }
         Ok(None) => {
-            // The file is written before the folders are made, so folders without it were not left by a crash.
+            // The file is written before the folders are created, so no crash leaves the folders without it.
             if let Some(left) = [ADDRESSES, LOG].iter().find(|name| is_there(&folder.join(name))) {
                 return Err(DataFolderError::VersionMissing { path, left });
             }
@@ -320,7 +320,7 @@ fn version(folder: &Path) -> Result<Version, DataFolderError> {
     }
 }
 
-/// Makes a folder a store of its own, which may come from another.
+/// Gives a folder a new store id, and records its origin.
 pub(crate) fn write_version(
     folder: &Path,
     restored_from: Option<Origin>,
@@ -333,7 +333,7 @@ pub(crate) fn write_version(
     Ok(version)
 }
 
-/// Writes down which logs and which address store are in a folder that was just made.
+/// Writes the ids of the logs and of the address store of a new folder into `restante.json`.
 pub(crate) fn write_parts(
     folder: &Path,
     logs: LogIds,
@@ -349,19 +349,20 @@ impl Version {
     }
 }
 
-/// All of a small file that is there.
+/// Reads a small file.
 pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>, DataFolderError> {
     let found =
         plain_file::read(path, SMALL_BYTES_MAX).and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()));
     found.map_err(|error| io_error("read", path, error))
 }
 
-/// Reads the lease key, if there is one.
+/// Reads the lease key if it exists.
 fn lease_key(path: &Path) -> Result<Option<[u8; LEASE_KEY_BYTES]>, DataFolderError> {
     match plain_file::read(path, SMALL_BYTES_MAX) {
         Ok(Some(key)) => {
-            // Kubernetes opens files to the group of the volume at each mount, and a backup restored by hand may be open
-            // to all. Where the file is somebody else's, nothing can be done and leases need a right as well.
+            // Kubernetes gives the volume's group access to files at each mount, and a manually restored backup may be
+            // accessible to everybody. If the file belongs to another user, the broker cannot correct this, and only
+            // warns.
             if let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600)) {
                 tracing::warn!(%error, path = %path.display(), "cannot make the lease key private");
             }

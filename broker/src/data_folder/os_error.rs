@@ -1,5 +1,5 @@
-//! What the operating system refuses and only a person can put right: something that no broker wrote stands in the place of a
-//! file or folder, or a right is missing. All else is the disk's.
+//! Errors of the operating system that only an administrator can resolve: something that no broker wrote is in the
+//! place of a file or folder, or a permission is missing. All other errors come from the disk.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,28 +11,17 @@ use rustix::{
     io::Errno,
 };
 
-/// What stands in the place of a file or folder and is none.
+/// The wrong thing in the place of a file or folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misplaced {
-    /// Something of another kind.
-    #[error("it is {is}, and no {wanted}: put the {wanted} there")]
-    Kind {
-        /// What it is.
-        is: &'static str,
-        /// What belongs there.
-        wanted: &'static str,
-    },
-    /// A link to nothing, or to itself.
-    #[error("it is a link that leads nowhere: put there what belongs there")]
+    #[error("it is {is}, not a {wanted}; put the {wanted} there")]
+    Kind { is: &'static str, wanted: &'static str },
+    #[error("it is a dangling link; put the right file or folder there")]
     Dangling,
-    /// A file that is longer than a broker makes any.
-    #[error("it has {bytes} bytes, and such a file has at most {bytes_max}: put the file there")]
-    Long {
-        /// Its bytes.
-        bytes: u64,
-        /// The most that there can be.
-        bytes_max: u64,
-    },
+    #[error(
+        "it has {bytes} bytes, which exceeds the limit of {bytes_max} for this file; put the right file there"
+    )]
+    Long { bytes: u64, bytes_max: u64 },
 }
 
 impl From<Misplaced> for io::Error {
@@ -41,10 +30,10 @@ impl From<Misplaced> for io::Error {
     }
 }
 
-/// A right that is missing, as people are told of it.
+/// A missing permission, in words.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{source}: user {user}, who runs this, may not {right}: give that user the right, or run this as the owner"
+    "{source}: user {user}, who runs this process, may not {right}; grant that permission, or run as the owner"
 )]
 struct Denied {
     source: io::Error,
@@ -52,30 +41,30 @@ struct Denied {
     right: String,
 }
 
-/// What is told of a file's place, if that is what is wrong.
+/// The misplaced file behind an error, if that is its cause.
 pub(crate) fn misplaced(error: &io::Error) -> Option<&Misplaced> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Whether a right is missing: whoever has it finds nothing wrong.
+/// Whether a permission is missing. A user with that permission would get no error.
 pub(crate) fn is_denied(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Whether a folder stands in the place of a file.
+/// Whether a folder is in the place of a file.
 pub(crate) fn is_folder(error: &io::Error) -> bool {
     matches!(misplaced(error), Some(Misplaced::Kind { is: "a folder", .. }))
 }
 
-/// Whether nothing changes until a person does.
+/// Whether the error persists until an administrator acts.
 pub(crate) fn needs_administrator(error: &io::Error) -> bool {
     let kinds = [ErrorKind::NotADirectory, ErrorKind::IsADirectory];
     misplaced(error).is_some() || is_denied(error) || kinds.contains(&error.kind())
 }
 
-/// The same error; where a right is missing, with which one that is.
+/// Adds the missing permission to an error, if one is missing.
 pub(crate) fn with_missing_right(path: &Path, error: io::Error) -> io::Error {
-    // Of a volume that is mounted read-only the system says so, and no right helps.
+    // For a volume that is mounted read-only the system's message is enough, and no permission helps.
     let is_right = |error: &&io::Error| error.kind() == ErrorKind::PermissionDenied;
     let Some(right) = Some(&error).filter(is_right).and_then(|_| missing(path)) else {
         return error;
@@ -84,7 +73,7 @@ pub(crate) fn with_missing_right(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Denied { source: error, user, right })
 }
 
-/// Whether a file or folder that is there may be read and written, without doing either.
+/// Checks whether an existing file or folder is readable and writable, without doing either.
 pub(crate) fn check_rights(path: &Path) -> io::Result<()> {
     match accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS) {
         Err(error) if error != Errno::NOENT => Err(with_missing_right(path, error.into())),
@@ -92,7 +81,7 @@ pub(crate) fn check_rights(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The right to a path that this process lacks.
+/// The permission that this process lacks for a path.
 fn missing(path: &Path) -> Option<String> {
     let lacks = |path: &Path, access| {
         let outcome = accessat(CWD, path, access, AtFlags::EACCESS);
@@ -105,7 +94,7 @@ fn missing(path: &Path) -> Option<String> {
     if std::fs::symlink_metadata(path).is_err() {
         let folder = above.first()?;
         return lacks(folder, Access::WRITE_OK)
-            .then(|| format!("make files in the folder {}", folder.display()));
+            .then(|| format!("create files in the folder {}", folder.display()));
     }
     let rights = [(Access::READ_OK, "read"), (Access::WRITE_OK, "write")];
     let missing: Vec<_> = rights.into_iter().filter(|(access, _)| lacks(path, *access)).collect();
@@ -118,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_is_asked_for_what_stands_in_the_wrong_place_and_for_rights_and_not_for_a_disk_that_fails() {
+    fn misplaced_files_and_missing_permissions_need_an_administrator_and_a_failing_disk_does_not() {
         let of = |errno: Errno| needs_administrator(&errno.into());
         for errno in [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NOTDIR, Errno::ISDIR] {
             assert!(of(errno), "{errno}");
@@ -130,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_another_kind_says_what_it_said() {
+    fn other_errors_stay_unchanged() {
         let error = with_missing_right(Path::new("/"), Errno::IO.into());
         assert_eq!(error.raw_os_error(), Some(5));
     }

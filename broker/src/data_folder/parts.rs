@@ -1,27 +1,28 @@
-//! Which logs and which address store belong to a data folder: `restante.json` has the id of each, so that a folder that is missing,
-//! emptied, exchanged or another broker's is told. Pure.
+//! Checks that the logs and the address store belong to the data folder. `restante.json` has the id of each, so a
+//! missing, emptied, exchanged or foreign folder is noticed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The ids of logs, by the names of their folders. Hexadecimal digits, because JSON has no whole numbers of 64 bits for everybody.
+/// The ids of logs, by the names of their folders. Hexadecimal digits, because not every JSON reader has 64-bit
+/// integers.
 pub(crate) type LogIds = BTreeMap<String, String>;
 
-/// The id of a log or of the address store, as it is written down.
+/// The text form of the id of a log or of the address store.
 pub(crate) fn part_id(id: u64) -> String {
     format!("{id:016x}")
 }
 
-/// The logs that are there.
+/// The logs that were found in a data folder.
 #[derive(Debug, Default)]
 pub(crate) struct FoundLogs {
-    /// Which of them is in which folder.
+    /// Their ids, by folder.
     pub(crate) ids: LogIds,
-    /// Those that hold something.
+    /// The folders whose log contains records.
     pub(crate) holding: BTreeSet<String>,
 }
 
-/// What is wrong with the folders of logs, compared with those that are written down: the names of the folders, and how. A start
-/// writes a log down before anything is stored in it.
+/// Compares the logs with the ids in `restante.json`. Returns the names of wrong folders, and the reasons. A start
+/// records a log's id before it stores anything in the log.
 pub(crate) fn wrong_logs<'a>(
     written: &'a LogIds,
     found: &'a FoundLogs,
@@ -30,29 +31,30 @@ pub(crate) fn wrong_logs<'a>(
         Some(found) if found == id => None,
         Some(_) => Some((
             name.as_str(),
-            "it holds another log than the one that belongs there: put each folder back under its name",
+            "it contains another log than the one that belongs there; put each folder back under its name",
         )),
         None => Some((
             name.as_str(),
-            "the log that belongs there is missing, or its folder is empty: put the folder back",
+            "the log that belongs there is missing, or its folder is empty; put the folder back",
         )),
     });
     let strange = found.holding.iter().filter(|name| !written.contains_key(*name));
-    let reason = "it is a log that no start of a broker began here: move the folder out";
+    let reason = "it is a log that no start of this broker created; move the folder out";
     wrong.chain(strange.map(move |name| (name.as_str(), reason)))
 }
 
-/// Whether a folder holds the log of another broker, of which nothing is taken. If none is a log that was written down, what was
-/// written down is the stranger, and not all of them.
+/// Whether a folder contains the log of another broker, which must be ignored. If no id in `restante.json` matches any
+/// log, then `restante.json` is the foreign file, and not all logs.
 pub(crate) fn is_foreign(name: &str, written: &LogIds, found: &FoundLogs) -> bool {
     let is_own = |id: &String| written.values().any(|own| own == id);
     found.ids.values().any(is_own) && found.ids.get(name).is_some_and(|id| !is_own(id))
 }
 
-/// What is wrong with the folder of the address store. One that is empty may begin anew: the logs say whose the messages are.
+/// Compares the address store with its id in `restante.json`. An empty one may start again: the log names the channels
+/// of its messages.
 pub(crate) fn wrong_addresses(written: Option<&str>, found: Option<&str>) -> Option<&'static str> {
     (written? != found?).then_some(
-        "it is the address store of another broker: put the folder back that belongs there, or salvage, which goes by the log",
+        "it is the address store of another broker; put back the folder that belongs there, or salvage, which uses the log",
     )
 }
 
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn each_log_is_the_one_that_was_written_down_under_its_name() {
+    fn each_log_must_have_the_id_that_was_recorded_for_its_folder() {
         let written = [("log", "1"), ("log-2-0of1", "2")];
         assert_eq!(wrong(&written, &written), [""; 0]);
         assert_eq!(wrong(&written, &[("log", "1")]), ["log-2-0of1"]);
@@ -83,19 +85,19 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_holds_nothing_may_just_have_been_begun() {
+    fn a_log_without_records_may_be_new() {
         let found = FoundLogs { ids: ids(&[("log", "1")]), ..FoundLogs::default() };
         assert_eq!(wrong_logs(&LogIds::new(), &found).count(), 0);
     }
 
     #[test]
-    fn logs_of_one_broker_under_each_other_s_names_are_not_foreign_and_anothers_is() {
+    fn exchanged_logs_of_one_broker_are_not_foreign_but_the_log_of_another_broker_is() {
         let written = ids(&[("log", "1"), ("log-2-0of1", "2")]);
         let is_foreign = |name, logs| is_foreign(name, &written, &found(logs));
         let exchanged = [("log", "2"), ("log-2-0of1", "1")];
         assert!(!is_foreign("log", &exchanged) && !is_foreign("log-2-0of1", &exchanged));
         assert!(is_foreign("log", &[("log", "7"), ("log-2-0of1", "2")]));
-        // restante.json itself is another broker's.
+        // restante.json itself belongs to another broker.
         assert!(!is_foreign("log", &[("log", "7"), ("log-2-0of1", "8")]));
     }
 }

@@ -1,5 +1,5 @@
-//! Files of a data folder are plain ones. What is none, such as a link to a device, a pipe or a folder, is told by its name,
-//! and never read: it may have no end, or wait for somebody.
+//! Access to the files of a data folder, which must be plain files. Anything else, such as a link to a device, a pipe
+//! or a folder, is reported by its kind and never read: it may have no end, or block.
 
 use std::{
     fs::{self, File, FileType, OpenOptions},
@@ -12,14 +12,14 @@ use rustix::{fs::OFlags, io::Errno};
 
 use super::os_error::{self, Misplaced};
 
-/// A file to be read; none if there is none.
+/// Opens a file for reading, if it exists.
 pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
     open_with(path, OpenOptions::new().read(true))
 }
 
-/// The same, opened as `options` say, which make no file.
+/// Opens a file with these options, which must not create it.
 pub(crate) fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<Option<File>> {
-    // A pipe is not waited for.
+    // Do not block on a pipe.
     match options.custom_flags(OFlags::NONBLOCK.bits() as i32).open(path) {
         Ok(file) => {
             check(file.metadata()?.file_type())?;
@@ -32,7 +32,7 @@ pub(crate) fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<Op
     }
 }
 
-/// Makes a file anew. What has the name now is removed, and not written to: it may be a link to somebody's file.
+/// Creates a file. An existing one is removed and not overwritten: it may be a link to somebody's file.
 pub(crate) fn create(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let removed = match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -45,13 +45,13 @@ pub(crate) fn create(path: &Path, options: &mut OpenOptions) -> io::Result<File>
     })
 }
 
-/// Whether a folder is there; an error if something else is.
+/// Whether a folder exists; anything else under this name is an error.
 pub(crate) fn has_folder(path: &Path) -> io::Result<bool> {
     let Some(kind) = kind(path)? else { return Ok(false) };
     if kind.is_dir() { Ok(true) } else { Err(Misplaced::Kind { is: name(kind), wanted: "folder" }.into()) }
 }
 
-/// All of a small file; none if there is none.
+/// Reads a small file, if it exists.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = open(path)? else { return Ok(None) };
     check_length(&file, bytes_max)?;
@@ -60,13 +60,13 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Refuses a file that is longer than any of its kind.
+/// Refuses a file that exceeds the limit of its kind.
 pub(crate) fn check_length(file: &File, bytes_max: u64) -> io::Result<()> {
     let bytes = file.metadata()?.len();
     if bytes > bytes_max { Err(Misplaced::Long { bytes, bytes_max }.into()) } else { Ok(()) }
 }
 
-/// What a path leads to; none if nothing has the name.
+/// The kind of file that a path leads to, if the name exists.
 fn kind(path: &Path) -> io::Result<Option<FileType>> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found.file_type())),
@@ -86,7 +86,7 @@ fn check(kind: FileType) -> io::Result<()> {
     if kind.is_file() { Ok(()) } else { Err(Misplaced::Kind { is: name(kind), wanted: "file" }.into()) }
 }
 
-/// What it is, for people.
+/// The name of a kind, for people.
 pub(crate) fn name(kind: FileType) -> &'static str {
     if kind.is_file() {
         "a file"
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_is_told_by_what_it_is_and_not_read() {
+    fn anything_but_a_plain_file_is_reported_by_its_kind_and_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let reason = |path: &Path| read(path, 10).unwrap_err().to_string();
@@ -125,14 +125,14 @@ mod tests {
         assert!(read(&folder.path().join("none"), 10).unwrap().is_none());
         fs::remove_file(&path).unwrap();
         symlink("nowhere", &path).unwrap();
-        assert!(reason(&path).contains("leads nowhere"), "{}", reason(&path));
+        assert!(reason(&path).contains("dangling link"), "{}", reason(&path));
         fs::remove_file(&path).unwrap();
         symlink("file", &path).unwrap();
-        assert!(reason(&path).contains("leads nowhere"), "{}", reason(&path));
+        assert!(reason(&path).contains("dangling link"), "{}", reason(&path));
     }
 
     #[test]
-    fn a_new_file_takes_the_place_of_what_was_left_and_writes_to_nothing_behind_a_link() {
+    fn a_new_file_replaces_leftovers_and_writes_to_nothing_behind_a_link() {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("file.tmp"), folder.path().join("other"));
         let made = || create(&path, OpenOptions::new().write(true));
@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_longer_than_such_files_are_is_not_read() {
+    fn a_file_above_the_limit_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "0123456789").unwrap();
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"0123456789");
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(read(&path, 10).unwrap_err().to_string().contains("at most 10"));
+        assert!(read(&path, 10).unwrap_err().to_string().contains("limit of 10"));
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to people who start a broker on a folder: all of it is said, and none of it loses a message.
+//! What happens when people start a broker on all kinds of folders: every problem is reported, and no message is lost.
 
 use std::os::unix::fs::symlink;
 
@@ -8,7 +8,7 @@ fn open(path: &Path) -> Result<DataFolder, DataFolderError> {
     DataFolder::open(path, Duration::ZERO)
 }
 
-/// Opens a folder, and makes all that a start does.
+/// Opens a folder, and does everything else that a start does to it.
 fn begun(path: &Path) -> DataFolder {
     let folder = open(path).unwrap();
     folder.begin_logs(&folder.logs(1).unwrap()).unwrap();
@@ -18,7 +18,7 @@ fn begun(path: &Path) -> DataFolder {
 }
 
 #[test]
-fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
+fn a_new_folder_is_created_for_its_owner_only_and_keeps_its_identity() {
     let above = tempfile::tempdir().unwrap();
     let path = above.path().join("new/data");
     let first = begun(&path);
@@ -33,7 +33,7 @@ fn a_new_folder_is_made_for_its_owner_alone_and_keeps_its_identity() {
 }
 
 #[test]
-fn a_lease_key_that_was_opened_to_others_is_made_private_again() {
+fn a_lease_key_that_others_could_read_is_made_private_again() {
     let folder = tempfile::tempdir().unwrap();
     drop(begun(folder.path()));
     let key = folder.path().join("lease-key");
@@ -43,7 +43,7 @@ fn a_lease_key_that_was_opened_to_others_is_made_private_again() {
 }
 
 #[test]
-fn a_folder_in_use_names_the_process_that_has_it() {
+fn a_folder_in_use_is_refused_with_the_process_id_of_the_holder() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path()).unwrap();
     let error = open(folder.path()).unwrap_err();
@@ -56,7 +56,7 @@ fn a_folder_in_use_names_the_process_that_has_it() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_folder_or_above_it_is_refused() {
+fn a_file_in_the_place_of_the_folder_or_of_a_parent_is_refused() {
     let above = tempfile::tempdir().unwrap();
     let file = above.path().join("file");
     fs::write(&file, "not a folder").unwrap();
@@ -68,7 +68,7 @@ fn a_file_in_the_place_of_the_folder_or_above_it_is_refused() {
 }
 
 #[test]
-fn a_newer_format_is_refused_whatever_else_it_has() {
+fn a_newer_format_is_refused_whatever_else_the_file_contains() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("restante.json"), r#"{"format": 3, "shards": []}"#).unwrap();
     let error = open(folder.path()).unwrap_err();
@@ -76,7 +76,7 @@ fn a_newer_format_is_refused_whatever_else_it_has() {
 }
 
 #[test]
-fn a_full_disk_is_refused_before_anything_is_half_made() {
+fn a_full_disk_is_refused_before_anything_is_half_created() {
     let folder = tempfile::tempdir().unwrap();
     durable::simulated::fill(true);
     let error = open(folder.path()).unwrap_err();
@@ -87,7 +87,7 @@ fn a_full_disk_is_refused_before_anything_is_half_made() {
 }
 
 #[test]
-fn a_place_where_no_folder_can_be_made_is_told_from_a_disk_that_fails() {
+fn a_path_that_can_never_be_a_folder_is_distinguished_from_a_failing_disk() {
     let folder = tempfile::tempdir().unwrap();
     let (dangling, around) = (folder.path().join("dangling"), folder.path().join("around"));
     symlink("nowhere", &dangling).unwrap();
@@ -102,7 +102,7 @@ fn a_place_where_no_folder_can_be_made_is_told_from_a_disk_that_fails() {
 }
 
 #[test]
-fn what_the_operating_system_refuses_is_told_apart() {
+fn errors_of_the_operating_system_are_classified() {
     let of = |errno: Errno| io_error("open", Path::new("/data/lock"), errno.into());
     for errno in [Errno::ROFS, Errno::ACCESS, Errno::PERM] {
         let error = of(errno);
@@ -119,39 +119,39 @@ fn what_the_operating_system_refuses_is_told_apart() {
 }
 
 #[test]
-fn a_small_file_that_the_disk_cannot_read_is_told_and_the_others_are_read() {
+fn a_small_file_that_the_disk_cannot_read_is_reported_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let store_id = begun(folder.path()).store_id();
-    // A plain file that gives an error of input and output.
+    // Reading this file gives an input/output error.
     let path = folder.path().join("lease-key");
     fs::remove_file(&path).unwrap();
     symlink("/proc/self/mem", &path).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(&error, DataFolderError::Io { path: told, .. } if *told == path), "{error}");
+    assert!(matches!(&error, DataFolderError::Io { path: named, .. } if *named == path), "{error}");
     let inspected = inspection::InspectedFolder::open(folder.path()).unwrap();
     assert_eq!((inspected.store_id(), inspected.lease_key()), (Some(store_id), None));
     let [(file, reason)] = &inspected.damage[..] else { panic!("{:?}", inspected.damage) };
-    assert!(file == "lease-key" && reason.contains("the disk cannot read this"), "{reason}");
+    assert!(file == "lease-key" && reason.contains("the disk cannot read it"), "{reason}");
 }
 
-/// Does something to a file.
+/// Damages a file.
 type Spoil = fn(&Path);
 
 #[test]
-fn damaged_or_missing_files_are_named_and_not_made_anew() {
+fn damaged_or_missing_files_are_named_and_not_recreated() {
     let damage: [(&str, Spoil, &str); 5] = [
-        ("restante.json", |path| fs::write(path, "{}").unwrap(), "it names no format"),
-        ("restante.json", |path| fs::write(path, r#"{"format": 0}"#).unwrap(), "it names no format"),
+        ("restante.json", |path| fs::write(path, "{}").unwrap(), "no valid format number"),
+        ("restante.json", |path| fs::write(path, r#"{"format": 0}"#).unwrap(), "no valid format number"),
         ("restante.json", |path| fs::write(path, "half a f").unwrap(), "is damaged"),
-        ("restante.json", |path| fs::remove_file(path).unwrap(), "is missing although addresses is there"),
+        ("restante.json", |path| fs::remove_file(path).unwrap(), "is missing although addresses exists"),
         ("lease-key", |path| fs::write(path, "short").unwrap(), "5 bytes instead of 32"),
     ];
-    for (name, spoil, says) in damage {
+    for (name, spoil, expected) in damage {
         let folder = tempfile::tempdir().unwrap();
         drop(begun(folder.path()));
         let path = folder.path().join(name);
         spoil(&path);
         let error = open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains(path.to_str().unwrap()), "{error}");
+        assert!(error.contains(expected) && error.contains(path.to_str().unwrap()), "{error}");
     }
 }

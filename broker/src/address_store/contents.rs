@@ -1,4 +1,4 @@
-//! What the files of the store add up to: changes, one after another, and the contents that they make.
+//! The changes in the store's files, and the contents that they produce when applied one after another.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -15,52 +15,47 @@ use super::{
 };
 use crate::clock::Millis;
 
-/// One change, as it lies on disk. Later versions add kinds and never change one.
+/// A change in the store's files. Later versions add kinds and never change one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) enum Change {
-    /// The channel is in the set, new or changed or no longer an orphan.
-    Put {
-        /// The channel's number.
-        number: u32,
-        /// What is said of it.
-        config: Box<ChannelConfig>,
-    },
+    /// The channel is in the set: new, changed, or no longer an orphan.
+    Put { number: u32, config: Box<ChannelConfig> },
     /// The channel is an orphan.
     Orphan(Uuid),
-    /// The channel is gone for ever, and its UID is remembered.
+    /// The channel is deleted permanently, and its UID is remembered.
     Delete(Uuid),
-    /// A whole set was taken at this time.
+    /// A whole set was applied at this time.
     Synced(Millis),
-    /// Every number below this one counts as given.
+    /// All lower numbers are in use or were used.
     NextNumber(u32),
 }
 
-/// Everything that the store holds.
+/// The contents of the store.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) channels: HashMap<Uuid, StoredChannel>,
     pub(super) deleted: Deleted,
-    /// The first number that was never given.
+    /// The first number that was never assigned.
     pub(super) next_number: u32,
-    /// When a whole set was last taken.
+    /// When a whole set was last applied.
     pub(super) synced_at: Option<Millis>,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        // Number 0 is left free: it is what unwritten bytes look like.
+        // Number 0 is never assigned: it is what unwritten bytes look like.
         Self { channels: HashMap::new(), deleted: Deleted::default(), next_number: 1, synced_at: None }
     }
 }
 
 impl Contents {
-    /// Applies a change that was decided when it was written; says so if it cannot have been.
+    /// Applies a change. Fails if the change is impossible in this state.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), &'static str> {
         match change {
             Change::Put { number, config } => {
                 self.next_number =
-                    self.next_number.max(number.checked_add(1).ok_or("a number is too large")?);
+                    self.next_number.max(number.checked_add(1).ok_or("a channel number is too large")?);
                 let uid = config.uid;
                 self.channels
                     .insert(uid, StoredChannel::in_set(Arc::new(ChannelEntry { number, config: *config })));
@@ -68,7 +63,7 @@ impl Contents {
             Change::Orphan(uid) => {
                 self.channels
                     .get_mut(&uid)
-                    .ok_or("it makes an orphan of a channel that was never there")?
+                    .ok_or("it makes an orphan of a channel that does not exist")?
                     .orphan = true;
             }
             Change::Delete(uid) => {
@@ -82,7 +77,7 @@ impl Contents {
     }
 }
 
-/// The UIDs that were deleted last, at most [`DELETED_REMEMBERED_MAX`].
+/// The most recently deleted UIDs, at most [`DELETED_REMEMBERED_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     order: VecDeque<Uuid>,
@@ -90,12 +85,11 @@ pub(super) struct Deleted {
 }
 
 impl Deleted {
-    /// Whether this UID is remembered.
     pub(super) fn contains(&self, uid: Uuid) -> bool {
         self.set.contains(&uid)
     }
 
-    /// Remembers a UID, and forgets the oldest if there are too many.
+    /// Remembers a UID, and forgets the oldest one above the limit.
     pub(super) fn remember(&mut self, uid: Uuid) {
         if !self.set.insert(uid) {
             return;
@@ -108,12 +102,12 @@ impl Deleted {
         }
     }
 
-    /// How many more are remembered before the oldest is forgotten.
+    /// How many more UIDs fit before the oldest is forgotten.
     pub(super) fn left(&self) -> usize {
         DELETED_REMEMBERED_MAX - self.order.len()
     }
 
-    /// Every one, the oldest first.
+    /// All remembered UIDs, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Uuid> {
         self.order.iter().copied()
     }

@@ -1,8 +1,8 @@
-//! The store on disk: a snapshot, and the journal of the changes since.
+//! The store on disk: a snapshot, and a journal of the changes since.
 //!
 //! Each journal names the generation of the snapshot that it follows. A snapshot is written with the next generation
-//! and renamed into place, then the journal is replaced; a crash between the two leaves a journal of the generation
-//! before, all of whose changes the snapshot has.
+//! and renamed into place; then the journal is replaced. A crash between the two leaves a journal of the previous
+//! generation, whose changes are all in the snapshot.
 
 use std::{
     fs, io,
@@ -25,37 +25,37 @@ use crate::{
     log::disk::storage::Guard,
 };
 
-/// The largest change that goes into the journal, in bytes; a larger one is written as a new snapshot, which costs
-/// about as much and needs no memory.
+/// Upper limit of a change in the journal, in bytes. A larger one is written as a new snapshot, which costs about as
+/// much and needs no memory.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A journal below this is never worth a snapshot.
+/// Below this size of the journal, no snapshot is written.
 const JOURNAL_BYTES_MIN: u64 = 4 * 1024 * 1024;
-/// A journal above this always is.
+/// Above this size of the journal, a snapshot is always due.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(crate) const JOURNAL: &str = "journal";
 pub(super) const SNAPSHOT: &str = "snapshot";
 
-/// The store's two files.
 pub(super) struct Disk {
     folder: PathBuf,
-    /// Which address store it is.
+    /// The id of the address store.
     id: Option<String>,
     generation: u64,
-    /// None until the store may be changed.
+    /// Nothing until [`Self::begin`].
     journal: Option<Journal>,
-    /// Where the journal that was found ends, if it is of this generation, and whether something torn lies behind.
+    /// The end of the journal that was read, if it has the current generation, and the offset of a torn change after
+    /// it.
     found: Option<(JournalEnd, Option<u64>)>,
-    /// The journal's length at which the next snapshot is due.
+    /// Length of the journal at which the next snapshot is due.
     snapshot_due_bytes: u64,
-    /// Whether nobody else may write here; asked before each change.
+    /// Checked before each change: this process must still own the folder.
     guard: Option<Arc<dyn Guard>>,
     failed: CancellationToken,
     failure: FirstFailure,
 }
 
 impl Disk {
-    /// Reads both files, and changes nothing.
+    /// Reads both files without changing them.
     pub(super) fn read(folder: &Path) -> Result<(Self, Contents), OpenError> {
         let InspectedStore { contents, id, snapshot, journal, cut_at, .. } =
             inspection::inspect(folder)?.whole(folder)?;
@@ -65,7 +65,7 @@ impl Disk {
             id,
             generation,
             journal: None,
-            // The snapshot has all of an older one.
+            // The snapshot contains all changes of a journal of an earlier generation.
             found: journal.filter(|end| end.generation == generation).map(|end| (end, cut_at)),
             snapshot_due_bytes: due_bytes(snapshot.map_or(0, |snapshot| snapshot.bytes)),
             guard: None,
@@ -75,8 +75,8 @@ impl Disk {
         Ok((disk, contents))
     }
 
-    /// Makes ready for changes: a journal that is not there is made, and what was being written to one at a crash is cut off.
-    /// Where neither is the case nothing is written.
+    /// Prepares the store for changes: creates a missing journal, or cuts off a change that a crash interrupted.
+    /// Otherwise it writes nothing.
     pub(super) fn begin(&mut self) -> Result<(), OpenError> {
         if self.journal.is_some() {
             return Ok(());
@@ -89,13 +89,13 @@ impl Disk {
         self.journal = Some(match self.found {
             Some((end, cut_at)) => {
                 if let Some(offset) = cut_at {
-                    tracing::warn!(path = %path.display(), offset, "cut a change off that was being written at a crash");
+                    tracing::warn!(path = %path.display(), offset, "cut off a change of the addresses that a crash interrupted");
                 }
-                Journal::go_on(&path, end, cut_at.is_some())?
+                Journal::resume(&path, end, cut_at.is_some())?
             }
             None => {
                 let folder = &self.folder;
-                fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
+                fs::create_dir_all(folder).map_err(io("cannot create the folder", folder))?;
                 durable::sync_folder_of(folder).map_err(io("cannot sync the folder of", folder))?;
                 Journal::create(&path, self.generation, self.id.clone())
                     .map_err(|error| io("cannot write", &path)(error.source))?
@@ -104,37 +104,37 @@ impl Disk {
         Ok(())
     }
 
-    /// Which address store it is, as its files tell; none in a new one.
+    /// The id of the address store from its files; a new store has none.
     pub(super) fn id(&self) -> Option<String> {
         self.id.clone()
     }
 
-    /// What the files that are written from now on tell.
+    /// Sets the id for all files that are written from now on.
     pub(super) fn set_id(&mut self, id: String) {
         self.id = Some(id);
     }
 
-    /// From now on each change is refused when somebody else may write here.
+    /// Makes every later change fail if another process may write here.
     pub(super) fn keep(&mut self, guard: Arc<dyn Guard>) {
         self.guard = Some(guard);
     }
 
-    /// Cancelled when the disk failed and only a restart can tell what it holds.
+    /// Cancelled when the disk has failed: only a restart can find out what is stored.
     pub(super) fn failed(&self) -> CancellationToken {
         self.failed.clone()
     }
 
-    /// Why.
+    /// The first failure of the disk.
     pub(super) fn failure(&self) -> FirstFailure {
         self.failure.clone()
     }
 
-    /// The journal; making ready for changes must not fail by then.
+    /// The journal. Panics before [`Self::begin`].
     pub(super) fn journal(&mut self) -> &mut Journal {
-        self.journal.as_mut().expect("the store was made ready for changes")
+        self.journal.as_mut().expect("the store is ready for changes")
     }
 
-    /// Makes a change last. `whole` is everything that the store holds after it.
+    /// Persists a change. `whole` yields the contents of the store after it.
     pub(super) fn commit<W: Iterator<Item = Change>>(
         &mut self,
         changes: impl Iterator<Item = Change>,
@@ -147,11 +147,11 @@ impl Disk {
         }
     }
 
-    /// The files, open, with how many of their bytes count. Both are replaced and never changed, but for what is appended to
-    /// the journal.
+    /// The open files, and the length of their valid part. Files are replaced and never modified, except that the
+    /// journal grows at its end.
     pub(super) fn files(&self) -> Result<Vec<(&'static str, fs::File, u64)>, OpenError> {
         let mut files = Vec::new();
-        // There is none before the first is due.
+        // A new store has no snapshot yet.
         if let Some((file, bytes)) = self.open(SNAPSHOT)? {
             files.push((SNAPSHOT, file, bytes));
         }
@@ -171,13 +171,13 @@ impl Disk {
         OpenError::Io { action: "cannot read", path: self.folder.join(name), source }
     }
 
-    /// Whether the journal has outgrown the snapshot.
+    /// Whether the journal is longer than the limit.
     pub(super) fn is_snapshot_due(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| journal.bytes() >= self.snapshot_due_bytes)
     }
 
-    /// Begins the journal anew behind a snapshot of everything that the store holds. Where there is no room for it, the
-    /// journal goes on and the next attempt comes when it has grown as much again.
+    /// Writes a snapshot of the store, and starts a new journal. If the disk has no room, the journal continues, and
+    /// the next attempt follows when it has grown by the same amount.
     pub(super) fn compact(&mut self, whole: impl Iterator<Item = Change>) {
         if let Err(error) = self.write_snapshot(whole) {
             self.snapshot_due_bytes = self.journal().bytes() + due_bytes(0);
@@ -185,13 +185,11 @@ impl Disk {
         }
     }
 
-    /// Where the files are.
     #[cfg(test)]
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes the next change be followed by a snapshot.
     #[cfg(test)]
     pub(super) fn make_snapshot_due(&mut self) {
         self.snapshot_due_bytes = 0;
@@ -204,14 +202,14 @@ impl Disk {
             Err(AppendError::NotWritten(error)) => return Err(self.not_written(JOURNAL, error)),
             Err(AppendError::Failed(error)) => return Err(self.fail(JOURNAL, &error)),
         }
-        // The change is on disk whether or not the mark is.
+        // The change is on disk with or without its mark.
         if let Err(AppendError::Failed(error)) = self.journal().mark_synced() {
             self.fail(JOURNAL, &error);
         }
         Ok(())
     }
 
-    /// A second broker numbers its changes as this one does, and cuts off or replaces what this one has written.
+    /// A second broker would use the same sequence numbers, and would cut off or replace this broker's changes.
     fn is_ours(&mut self) -> Result<(), ApplyError> {
         let ours = self.guard.as_ref().map_or(Ok(()), |guard| guard.is_ours());
         ours.map_err(|error| self.fail("", &error))
@@ -225,7 +223,7 @@ impl Disk {
             Err(ReplaceError { replaced: false, source }) => return Err(self.not_written(SNAPSHOT, source)),
             Err(ReplaceError { replaced: true, source }) => return Err(self.fail(SNAPSHOT, &source)),
         };
-        // From here on the old journal counts for nothing, so going on with it would lose every change.
+        // From here on the old journal is void: writing to it would lose every change.
         match Journal::create(&self.folder.join(JOURNAL), generation, self.id.clone()) {
             Ok(journal) => self.journal = Some(journal),
             Err(error) => return Err(self.fail(JOURNAL, &error.source)),
@@ -240,7 +238,7 @@ impl Disk {
         self.failure
             .record(format_args!("failed to write a change of the addresses to {}: {error}", path.display()));
         self.failed.cancel();
-        tracing::error!(%error, path = %path.display(), "the disk failed under a change of the addresses");
+        tracing::error!(%error, path = %path.display(), "the disk failed during a change of the addresses");
         ApplyError::Failed
     }
 
@@ -261,7 +259,7 @@ enum Batch {
     Payload(Vec<u8>),
 }
 
-/// The changes as one entry's payload; nothing when they are too many for the journal.
+/// Encodes changes as the payload of one entry; nothing if they exceed the limit of the journal.
 fn encode(changes: impl Iterator<Item = Change>) -> Option<Batch> {
     const BEGIN: &[u8] = br#"{"changes":["#;
     let mut payload = BEGIN.to_vec();

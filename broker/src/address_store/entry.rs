@@ -1,29 +1,29 @@
-//! A channel as the store knows it, and what a change did.
+//! The entry of a channel, and the outcome of a change.
 
 use std::sync::Arc;
 
 use restante_wire::ChannelConfig;
 
-/// A channel: what was said of it, and its number.
+/// A channel: its configuration and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelEntry {
-    /// Given when the store first saw the channel's UID, and never given again; records in the log carry it.
+    /// Assigned when the store first sees the channel's UID, and never reused. Records in the log contain it.
     pub number: u32,
-    /// What was last said of the channel.
+    /// The current configuration.
     pub config: ChannelConfig,
 }
 
-/// What a change did, for the core to act on.
+/// The outcome of a change, for the worker threads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Channels of the set that are new, changed, or back from being orphans.
+    /// Channels of the set that are new or changed, or were orphans before.
     pub changed: Vec<Arc<ChannelEntry>>,
-    /// Numbers of the channels whose source is no longer where it was: receivers that wait there get 404. They are the
-    /// new orphans, and the changed channels that moved to another source.
+    /// Numbers of channels whose source is gone: receivers that wait there get 404. These are the new orphans, and
+    /// changed channels with another source.
     pub withdrawn: Vec<u32>,
 }
 
-/// A channel in the store, in the set or as an orphan.
+/// A channel in the store: in the set, or an orphan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredChannel {
     pub(super) entry: Arc<ChannelEntry>,

@@ -1,4 +1,4 @@
-//! Why the store cannot be opened, and why a change is refused.
+//! Errors of opening the store, and of changes.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -7,141 +7,97 @@ use uuid::Uuid;
 
 use super::{CHANNELS_AND_ORPHANS_MAX, CHANNELS_MAX};
 
-const _: () = assert!(restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX == 32, "advice() says so");
+const _: () =
+    assert!(restante_wire::channel::SHARED_DESTINATION_CHANNELS_MAX == 32, "advice() contains this number");
 
-/// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The operating system refused.
     #[error("{action} {path}: {source}", path = path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Bytes that were once synced are not what was written.
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// Bytes that were synced have changed.
     #[error(
         "{path} is damaged at byte {offset}: {reason}. Nothing was changed: \
-         restante-broker check {folder} tells all that is damaged; restore makes a new folder from a backup, and salvage one \
-         of everything that can be read",
+         restante-broker check {folder} lists all damage; restore creates a new folder from a backup, and salvage from \
+         everything readable",
         path = path.display(),
         folder = path.ancestors().nth(2).unwrap_or(path).display()
     )]
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// Where the first entry that cannot be used begins.
+        /// Where the first unusable entry starts.
         offset: u64,
-        /// What is wrong with it.
         reason: String,
     },
-    /// One of the two files is not of the same time as the other.
+    /// The two files come from different points in time.
     #[error(
-        "{path} is missing or older than the file beside it: {reason}. Restore the whole data folder from one backup",
+        "{path} is missing or older than the file beside it: {reason}; restore the whole data folder from one backup",
         path = path.display()
     )]
-    Incomplete {
-        /// The file.
-        path: PathBuf,
-        /// What tells so.
-        reason: String,
-    },
-    /// A later version of the broker wrote this.
+    Incomplete { path: PathBuf, reason: String },
     #[error(
-        "{path} has format {found}, and this broker reads up to {supported}: start the version that wrote it, or a later one",
+        "{path} has format {found}, and this broker reads up to {supported}; start the version that wrote it, or a later one",
         path = path.display()
     )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The newest format that this version reads.
-        supported: u32,
-    },
+    Newer { path: PathBuf, found: u32, supported: u32 },
 }
 
-/// Why a change was refused. Nothing of it was applied.
+/// Why a change was refused. No part of it was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A channel that cannot be obeyed.
     #[error(transparent)]
     Invalid(#[from] ConfigError),
-    /// Two channels claim the same.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The channel was deleted.
     #[error(
         "channel {channel} has the UID {uid} of a deleted channel; leave it out, or create it again under a new UID"
     )]
     Deleted {
-        /// The deleted UID.
         uid: Uuid,
-        /// `namespace/name` of who claims it.
+        /// `namespace/name` of the channel with this UID.
         channel: String,
     },
-    /// What was stored to outlive a restart must not go with one because of a word, nor the other way round.
+    /// Messages that were stored durably must not become volatile by a change of configuration, nor the other way
+    /// round.
     #[error(
         "the durability of channel {channel} cannot change from {is} to {asked}; keep it, or delete the channel with \
          its messages and create it again",
         is = is.as_str(),
         asked = asked.as_str()
     )]
-    Durability {
-        /// `namespace/name`.
-        channel: String,
-        /// What it is.
-        is: Durability,
-        /// What it should become.
-        asked: Durability,
-    },
-    /// More channels than the broker takes.
+    Durability { channel: String, is: Durability, asked: Durability },
     #[error("{0} channels exceed the broker's limit of {CHANNELS_MAX}; use a second MessageBroker")]
     TooMany(usize),
-    /// More orphans than the broker keeps.
     #[error(
         "{0} channels and orphans exceed the broker's limit of {CHANNELS_AND_ORPHANS_MAX}; delete unneeded orphans"
     )]
     TooManyOrphans(usize),
-    /// Every channel number was given.
     #[error("all channel numbers of this data folder are used; move to a new data folder")]
     NumbersExhausted,
-    /// There is no room on the disk.
     #[error(
         "the broker's disk is full: there is no room for the change ({0}); enlarge the volume, or run the broker without \
          the change until messages were received"
     )]
     Full(io::Error),
-    /// The disk took nothing of the change.
-    #[error("the change could not be written to {}: {source}", file.display())]
-    NotWritten {
-        /// The file.
-        file: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The disk failed under this change or an earlier one, and only a restart can tell what it holds.
+    /// The disk stored nothing of the change.
+    #[error("cannot write the change to {}: {source}", file.display())]
+    NotWritten { file: PathBuf, source: io::Error },
+    /// The disk failed during this change or an earlier one. Only a restart can find out what is stored.
     #[error(
         "the disk failed during a change of the address store; restart the broker, which then decides what was stored"
     )]
     Failed,
 }
 
-/// What two channels cannot both have.
+/// Something that only one channel can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// The identity.
     Uid,
-    /// The namespace and name.
+    /// Namespace and name.
     Name,
-    /// An address that messages are sent to, and that not all of its channels share.
+    /// A destination that not all of its channels share.
     Destination,
-    /// An address that is shared by as many channels as may.
+    /// A destination with the maximum number of channels.
     FullDestination,
-    /// The address that messages are asked for at.
     Source,
 }
 
@@ -158,7 +114,6 @@ impl fmt::Display for Claim {
 }
 
 impl Claim {
-    /// What to do about it.
     fn advice(self) -> &'static str {
         match self {
             Self::Uid | Self::Name | Self::Source => "change one of them",
@@ -170,16 +125,14 @@ impl Claim {
     }
 }
 
-/// Two channels claim the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("channels {first} and {second} both claim the {claim} {value}; {}", claim.advice())]
 pub struct Conflict {
-    /// What they claim.
     pub claim: Claim,
-    /// Which one.
+    /// The value that both claim.
     pub value: String,
-    /// One channel: its `namespace/name`, and its UID where the name would not tell them apart.
+    /// One channel: its `namespace/name`, with its UID if both have the same name.
     pub first: String,
-    /// The other.
+    /// The other channel.
     pub second: String,
 }

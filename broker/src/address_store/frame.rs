@@ -4,37 +4,35 @@
 //! magic 4 | payload length u32 | sequence u64 | crc32c u32 | payload
 //! ```
 //!
-//! Little-endian. The checksum covers length, sequence and payload. The sequence begins at 0 in each file, so an entry
-//! that is whole in itself but stands at the wrong place is recognised.
+//! Little-endian. The checksum covers length, sequence and payload. The sequence starts at 0 in each file, so a whole
+//! entry in the wrong place is noticed.
 
 use std::io::{self, Read};
 
-/// What an entry begins with, so that entries after a damaged one can be found.
+/// The first bytes of an entry, by which entries after damage are found.
 pub(super) const MAGIC: [u8; 4] = *b"Rsa1";
-/// Bytes of a frame before its payload.
 const HEADER_BYTES: usize = 4 + 4 + 8 + 4;
-/// The longest payload that is believed: well above the batches that are written, and small enough to allocate.
+/// Upper limit of a payload: well above the batches that are written, and small enough to allocate.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const _: () = assert!(super::disk::BATCH_BYTES_MAX < PAYLOAD_BYTES_MAX);
 
-/// An entry that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) sequence: u64,
     pub(super) payload: Vec<u8>,
 }
 
-/// Why no entry could be read.
 #[derive(Debug)]
 pub(super) enum ReadError {
     Io(io::Error),
-    /// The bytes are no whole entry.
+    /// The bytes are not a whole entry.
     Damaged(&'static str),
 }
 
-/// Adds an entry to a buffer.
+/// Appends an entry to a buffer.
 pub(super) fn encode(sequence: u64, payload: &[u8], into: &mut Vec<u8>) {
-    let length = u32::try_from(payload.len()).expect("a payload is cut at BATCH_BYTES_MAX plus one channel");
+    let length =
+        u32::try_from(payload.len()).expect("a payload is limited to BATCH_BYTES_MAX plus one channel");
     into.extend_from_slice(&MAGIC);
     into.extend_from_slice(&length.to_le_bytes());
     into.extend_from_slice(&sequence.to_le_bytes());
@@ -42,7 +40,7 @@ pub(super) fn encode(sequence: u64, payload: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(payload);
 }
 
-/// How many bytes an entry takes.
+/// Bytes of an entry, by its payload.
 pub(super) fn encoded_len(payload: usize) -> u64 {
     (HEADER_BYTES + payload) as u64
 }
@@ -59,12 +57,12 @@ pub(super) fn read(from: &mut impl Read) -> Result<Option<Frame>, ReadError> {
     let (length, rest) = rest.split_at(4);
     let (sequence, crc) = rest.split_at(8);
     if magic != MAGIC {
-        return Err(ReadError::Damaged("no entry begins here"));
+        return Err(ReadError::Damaged("an entry should start here"));
     }
     let length = u32::from_le_bytes(length.try_into().expect("split at 4"));
     let sequence = u64::from_le_bytes(sequence.try_into().expect("split at 8"));
     if length as usize > PAYLOAD_BYTES_MAX {
-        return Err(ReadError::Damaged("the entry's length is impossible"));
+        return Err(ReadError::Damaged("the entry's length is invalid"));
     }
     let mut payload = vec![0; length as usize];
     if fill(from, &mut payload)? < payload.len() {
@@ -81,7 +79,7 @@ fn checksum(length: u32, sequence: u64, payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(head, &sequence.to_le_bytes()), payload)
 }
 
-/// Fills as much of a buffer as there is to read.
+/// Fills a buffer, up to the end of the file. Returns the number of bytes.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, ReadError> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
         encode(7, b"payload", &mut bytes);
         let frame = read(&mut &*bytes).unwrap().unwrap();

@@ -1,8 +1,8 @@
-//! One index: from a key to the channel that has it, read without a lock.
+//! An index from a key to its channel, read without a lock.
 //!
-//! 256 shards, each an immutable table behind an [`ArcSwap`]: a change copies the shards that it touches, so that among
-//! a million channels it copies four thousand pointers. A slot holds no key, only its hash: the channel itself has the
-//! key, so an address lies in memory once.
+//! It has 256 shards, each an immutable table behind an [`ArcSwap`]. A change copies the shards that it touches: with a
+//! million channels, a shard has four thousand pointers. A slot has the key's hash only. The key itself is in the
+//! channel's entry, so an address is in memory once.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -15,14 +15,12 @@ use hashbrown::HashTable;
 
 use super::entry::ChannelEntry;
 
-/// Shards of an index.
 const SHARDS: usize = 256;
 
-/// What an index finds channels by.
+/// A kind of key.
 pub(super) trait Key {
-    /// One key.
     type Query<'a>: Hash + Copy;
-    /// Every key of a channel.
+    /// All keys of a channel.
     fn of(entry: &ChannelEntry) -> impl Iterator<Item = Self::Query<'_>>;
     /// Whether a channel has this key.
     fn matches(entry: &ChannelEntry, query: Self::Query<'_>) -> bool;
@@ -35,7 +33,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Whether this is the channel that is looked for. Others are not looked at: their tags alone are the same.
+    /// Whether this is the queried channel. Comparing the hashes first avoids reading entries whose tags only collide.
     fn has(&self, hash: u64, matches: impl FnOnce(&ChannelEntry) -> bool) -> bool {
         self.hash == hash && matches(&self.entry)
     }
@@ -43,7 +41,6 @@ impl Slot {
 
 type Table = HashTable<Slot>;
 
-/// An index by one kind of key.
 pub(super) struct Index<K> {
     shards: Box<[ArcSwap<Table>]>,
     hasher: RandomState,
@@ -57,13 +54,12 @@ impl<K> Default for Index<K> {
     }
 }
 
-/// The shard of a hash: bits that the table in it uses neither for its buckets nor, at the top, for its tags.
+/// The shard of a hash. It uses bits that the shard's table uses neither for its buckets nor, at the top, for its tags.
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
 impl<K: Key> Index<K> {
-    /// The channel that has this key.
     pub(super) fn get(&self, query: K::Query<'_>) -> Option<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
@@ -72,7 +68,7 @@ impl<K: Key> Index<K> {
             .map(|slot| Arc::clone(&slot.entry))
     }
 
-    /// The channels that have this key, of an index in which several may; the lowest number first.
+    /// All channels with this key, by number, for an index whose keys may be shared.
     pub(super) fn get_all(&self, query: K::Query<'_>) -> Vec<Arc<ChannelEntry>> {
         let hash = self.hasher.hash_one(query);
         let table = self.shards[shard_of(hash)].load();
@@ -82,14 +78,14 @@ impl<K: Key> Index<K> {
         found
     }
 
-    /// Every channel, once for each of its keys.
+    /// All channels, once for each of their keys.
     pub(super) fn entries(&self) -> Vec<Arc<ChannelEntry>> {
         let tables: Vec<_> = self.shards.iter().map(ArcSwap::load).collect();
         tables.iter().flat_map(|table| table.iter().map(|slot| Arc::clone(&slot.entry))).collect()
     }
 
-    /// Takes channels out and puts channels in. Where one takes another's key, readers find the one or the other and
-    /// never neither. Called by one writer at a time.
+    /// Removes and adds channels. If an added channel takes over a removed channel's key, readers find one of the two
+    /// at every moment. Only one writer may call this at a time.
     pub(super) fn update<'a>(
         &self,
         removed: impl Iterator<Item = &'a Arc<ChannelEntry>>,
@@ -119,7 +115,7 @@ impl<K: Key> Index<K> {
         }
     }
 
-    /// Where each shard's table lies, to see which were swapped.
+    /// The address of each shard's table, to see which were replaced.
     #[cfg(test)]
     pub(super) fn tables(&self) -> Vec<*const ()> {
         self.shards.iter().map(|shard| Arc::as_ptr(&shard.load_full()).cast()).collect()

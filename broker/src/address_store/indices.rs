@@ -1,4 +1,4 @@
-//! The six indices of the store, and how a change becomes visible in them.
+//! The six indices of the store, and how they publish a change.
 
 use std::{iter, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
     plan::Step,
 };
 
-/// Every way to find a channel.
+/// All indices.
 #[derive(Default)]
 pub(super) struct Indices {
     /// The set by destination.
@@ -40,20 +40,20 @@ impl Indices {
         in_set.chain(self.orphan.entries().into_iter().map(StoredChannel::orphan))
     }
 
-    /// Shows what was read from disk.
+    /// Publishes the contents that were read from disk.
     pub(super) fn fill(&self, contents: Contents) {
         let steps: Vec<_> =
             contents.channels.into_values().map(|held| Step { before: None, after: Some(held) }).collect();
         self.show(&steps);
     }
 
-    /// Shows a change. Each key changes at once, the change as a whole does not: a reader may see one channel of it
-    /// already and another not yet.
+    /// Publishes a change. Each key changes atomically, but the change as a whole does not: a reader may see one of its
+    /// channels before another.
     pub(super) fn show(&self, steps: &[Step]) {
         let before = || steps.iter().filter_map(|step| step.before.as_ref());
         let after = || steps.iter().filter_map(|step| step.after.as_ref());
-        // Whoever finds a channel by its address must find it by number and UID too, so these come first. One that is
-        // deleted is gone from them a moment before its addresses are, and by then its core has closed it.
+        // A reader that finds a channel by an address must also find it by number and UID, so these come first. A
+        // deleted channel vanishes from them shortly before its addresses do; its worker thread has closed it before.
         self.number.update(before().map(entry), after().map(entry));
         self.uid.update(before().map(entry), after().map(entry));
         self.orphan.update(before().filter(is_orphan).map(entry), after().filter(is_orphan).map(entry));
@@ -77,7 +77,6 @@ fn is_in_set(held: &&StoredChannel) -> bool {
     !held.orphan
 }
 
-/// Where messages are sent to.
 pub(super) struct ByDestination;
 
 impl Key for ByDestination {
@@ -92,7 +91,6 @@ impl Key for ByDestination {
     }
 }
 
-/// Where messages are asked for.
 pub(super) struct BySource;
 
 impl Key for BySource {
@@ -107,7 +105,6 @@ impl Key for BySource {
     }
 }
 
-/// Namespace and name.
 pub(super) struct ByName;
 
 impl Key for ByName {
@@ -122,7 +119,6 @@ impl Key for ByName {
     }
 }
 
-/// Identity.
 pub(super) struct ByUid;
 
 impl Key for ByUid {
@@ -137,7 +133,7 @@ impl Key for ByUid {
     }
 }
 
-/// The number in the log's records.
+/// The channel number in the log's records.
 pub(super) struct ByNumber;
 
 impl Key for ByNumber {

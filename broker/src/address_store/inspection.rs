@@ -1,5 +1,5 @@
-//! What the store's files hold, read without changing anything and past any damage. The one way of reading them: `check`
-//! lists everything that is wrong, and a start refuses the folder for the first.
+//! Inspection of the store's files, without any change and past any damage. This is the only code that reads them:
+//! `check` lists all damage, and a start refuses the folder at the first.
 
 mod damage;
 
@@ -25,55 +25,54 @@ use crate::data_folder::plain_file;
 use damage::Cause;
 pub(crate) use damage::Damage;
 
-/// The files of the store, in the order in which they are read.
+/// The files of the store, in reading order.
 pub(crate) const FILES: [&str; 2] = [SNAPSHOT, JOURNAL];
 
-/// The longest file that is read: far more than any is, of two million channels.
+/// Upper limit of a file: far above the size with two million channels.
 const FILE_BYTES_MAX: u64 = 64 << 30;
 const CANNOT_READ: &str = "cannot read";
-/// How much is read at a time.
+/// Bytes per read.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// What was found.
+/// The contents of the store's files, and their damage.
 #[derive(Debug, Default)]
 pub(crate) struct InspectedStore {
     pub(super) contents: Contents,
-    /// Which address store it is, as the files tell.
+    /// The id of the address store.
     pub(crate) id: Option<String>,
-    /// What is damaged, in the order in which it is read.
+    /// All damage, in reading order.
     pub(crate) damage: Vec<Damage>,
-    /// Where the journal was torn while a change was written.
+    /// Where a crash tore the journal during a change.
     pub(crate) cut_at: Option<u64>,
     pub(super) snapshot: Option<Snapshot>,
     pub(super) journal: Option<JournalEnd>,
 }
 
-/// The snapshot that was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Snapshot {
     pub(super) generation: u64,
     pub(super) bytes: u64,
 }
 
-/// Where the journal ends.
+/// The end of the journal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JournalEnd {
-    /// The snapshot that it follows.
+    /// The generation of the snapshot that it follows.
     pub(super) generation: u64,
-    /// The byte after its last whole entry.
+    /// The byte after the last whole entry.
     pub(super) bytes: u64,
     pub(super) next_sequence: u64,
-    /// Whether its last entry is a change, and not the mark that one was synced.
+    /// Whether the last entry is a change without its mark.
     pub(super) lacks_mark: bool,
 }
 
 impl InspectedStore {
-    /// Whether anything is there, sound or not.
+    /// Whether the store has any file, intact or not.
     pub(crate) fn has_files(&self) -> bool {
         self.snapshot.is_some() || self.journal.is_some() || !self.damage.is_empty()
     }
 
-    /// Every channel and orphan with whether it is one, by number.
+    /// All channels, by number, and whether each is an orphan.
     pub(crate) fn channels(&self) -> Vec<(&super::ChannelEntry, bool)> {
         let held = self.contents.channels.values();
         let mut channels: Vec<_> = held.map(|StoredChannel { entry, orphan }| (&**entry, *orphan)).collect();
@@ -86,12 +85,12 @@ impl InspectedStore {
         self.contents.channels.contains_key(&uid)
     }
 
-    /// Whether a channel with this UID was deleted for ever.
+    /// Whether the channel with this UID was deleted.
     pub(crate) fn is_deleted(&self, uid: Uuid) -> bool {
         self.contents.deleted.contains(uid)
     }
 
-    /// The number of the channel or the orphan with this UID.
+    /// The number of the channel or orphan with this UID.
     pub(crate) fn number(&self, uid: Uuid) -> Option<u32> {
         self.contents.channels.get(&uid).map(|held| held.entry.number)
     }
@@ -101,25 +100,25 @@ impl InspectedStore {
         self.contents.deleted.left()
     }
 
-    /// A channel was deleted, as the log knows. Returns it if it was still there.
+    /// Completes a deletion that the log has recorded. Returns the channel if it was still there.
     pub(crate) fn complete(&mut self, uid: Uuid) -> Option<Arc<super::ChannelEntry>> {
         self.contents.deleted.remember(uid);
         self.contents.channels.remove(&uid).map(|held| held.entry)
     }
 
-    /// Whatever has a number has it no longer.
+    /// Removes the channel with this number.
     pub(crate) fn take_out(&mut self, number: u32) {
         self.contents.channels.retain(|_, held| held.entry.number != number);
     }
 
-    /// Takes a channel for one that was lost: an orphan, which keeps its messages. Whatever had its number has it no longer.
+    /// Adds a lost channel as an orphan, which keeps its messages. It replaces any other channel with its number.
     pub(crate) fn adopt(&mut self, entry: super::ChannelEntry) {
         self.take_out(entry.number);
         self.contents.next_number = self.contents.next_number.max(entry.number.saturating_add(1));
         self.contents.channels.insert(entry.config.uid, StoredChannel::orphan(entry.into()));
     }
 
-    /// Writes a store with all of it into a folder that has none.
+    /// Writes the contents into a folder without a store.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         let Contents { channels, deleted, next_number, synced_at } = &self.contents;
         let puts = channels.values().flat_map(|StoredChannel { entry, orphan }| {
@@ -134,7 +133,7 @@ impl InspectedStore {
         Ok(())
     }
 
-    /// The same for a start, which goes on with all of it or with nothing.
+    /// For a start, which accepts a store without any damage only: returns the first damage as an error.
     pub(super) fn whole(self, folder: &Path) -> Result<Self, OpenError> {
         let mut damage = self.damage;
         if damage.is_empty() {
@@ -150,7 +149,7 @@ impl InspectedStore {
     }
 }
 
-/// Looks at the store in a folder. A file that is missing is empty, if the other is as well.
+/// Inspects the store in a folder. A missing file counts as empty if the other one is missing as well.
 pub(crate) fn inspect(folder: &Path) -> Result<InspectedStore, OpenError> {
     let mut inspected = InspectedStore::default();
     if let Err(error) = plain_file::has_folder(folder) {
@@ -164,7 +163,7 @@ pub(crate) fn inspect(folder: &Path) -> Result<InspectedStore, OpenError> {
                 inspected.read(&path, name, &mut BufReader::with_capacity(BUFFER_BYTES, file), length)?;
             }
             Ok(None) if name == JOURNAL && inspected.snapshot.is_some() => {
-                inspected.missing(name, "there is a snapshot, and every snapshot has a journal");
+                inspected.missing(name, "there is a snapshot, and a snapshot always has a journal");
             }
             Ok(None) => {}
             Err(error) => inspected.refused(name, 0..0, &path, error)?,
@@ -173,7 +172,7 @@ pub(crate) fn inspect(folder: &Path) -> Result<InspectedStore, OpenError> {
     Ok(inspected)
 }
 
-/// A file of the store with its length; none if there is none.
+/// Opens a file of the store, if it exists, and returns its length.
 pub(super) fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
     let Some(file) = plain_file::open(path)? else { return Ok(None) };
     plain_file::check_length(&file, FILE_BYTES_MAX)?;
@@ -181,28 +180,28 @@ pub(super) fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
     Ok(Some((file, length)))
 }
 
-/// What a file's entries are read with.
+/// The state of reading a file's entries.
 struct Walk<'a, R> {
     path: &'a Path,
     name: &'static str,
     from: &'a mut R,
     length: u64,
-    /// Where the next entry begins, and its place among them.
+    /// The offset and the expected sequence of the next entry.
     at: u64,
     expected: u64,
-    /// Whether the last entry that was read is a change.
+    /// Whether the previous entry is a change.
     after_change: bool,
 }
 
-/// What comes of one entry.
+/// How reading continues after an entry.
 enum Step {
     GoOn,
-    /// Nothing that follows counts.
+    /// The rest of the file is void.
     End,
 }
 
 impl InspectedStore {
-    /// Reads a file's entries.
+    /// Reads the entries of a file.
     fn read<R: Read + Seek>(
         &mut self,
         path: &Path,
@@ -213,7 +212,7 @@ impl InspectedStore {
         let (at, expected, after_change) = (0, 0, false);
         let mut walk = Walk { path, name, from, length, at, expected, after_change };
         match self.entries(&mut walk) {
-            // What was read before counts.
+            // The entries before it count.
             Err(OpenError::Io { source, .. }) => self.refused(name, walk.at..length, path, source),
             read => read,
         }
@@ -227,7 +226,7 @@ impl InspectedStore {
         while walk.at < length {
             let (frame, reason) = match frame::read(walk.from) {
                 Ok(Some(frame)) if frame.sequence >= walk.expected => (Some(frame), ""),
-                Ok(_) => (None, "an entry stands where another should"),
+                Ok(_) => (None, "another entry should be here"),
                 Err(ReadError::Damaged(reason)) => (None, reason),
                 Err(ReadError::Io(error)) => return Err(walk.failed(error)),
             };
@@ -254,7 +253,7 @@ impl InspectedStore {
         Ok(())
     }
 
-    /// Something that is no entry lies here. Goes on with the next that is one; with nothing where the journal was torn.
+    /// Skips damage. Continues at the next whole entry, or nowhere if this is the torn end of the journal.
     fn past_damage<R: Read + Seek>(
         &mut self,
         walk: &mut Walk<'_, R>,
@@ -272,14 +271,14 @@ impl InspectedStore {
         };
         self.add_damage(walk.name, walk.at..to, reason);
         if let Some(frame) = &frame {
-            // The damage above covers what is missing before this entry.
+            // The reported damage includes the entries missing before this one.
             (walk.at, walk.expected) = (to, frame.sequence);
             walk.seek(to + frame::encoded_len(frame.payload.len()))?;
         }
         Ok(frame)
     }
 
-    /// Takes a whole entry for what it is.
+    /// Applies a whole entry.
     fn entry<R: Read + Seek>(&mut self, walk: &mut Walk<'_, R>, frame: &Frame) -> Result<Step, OpenError> {
         let (name, at) = (walk.name, walk.at);
         let end = at + frame::encoded_len(frame.payload.len());
@@ -295,7 +294,7 @@ impl InspectedStore {
                     self.add_damage(
                         name,
                         at..end,
-                        "the file is of another address store than the one beside it",
+                        "the file belongs to another address store than the one beside it",
                     );
                 }
                 self.id = self.id.take().or(id);
@@ -306,11 +305,11 @@ impl InspectedStore {
                     self.journal =
                         Some(JournalEnd { generation, bytes: 0, next_sequence: 0, lacks_mark: false });
                     if generation < snapshot {
-                        // The snapshot has all of it already.
+                        // The snapshot contains all its changes.
                         return Ok(Step::End);
                     }
                     if generation > snapshot {
-                        self.missing(SNAPSHOT, "the journal follows a later snapshot");
+                        self.missing(SNAPSHOT, "the journal belongs to a later snapshot");
                     }
                 }
             }
@@ -325,7 +324,7 @@ impl InspectedStore {
                 self.snapshot = self.snapshot.map(|snapshot| Snapshot { bytes: end, ..snapshot });
                 return Ok(Step::End);
             }
-            Ok(_) => self.add_damage(name, at..end, "the entry does not belong there"),
+            Ok(_) => self.add_damage(name, at..end, "the entry is in the wrong place"),
             Err(reason) => self.add_damage(name, at..end, reason),
         }
         (walk.at, walk.expected) = (end, walk.expected + 1);
@@ -350,11 +349,11 @@ impl<R: Read + Seek> Walk<'_, R> {
         search::next_whole(self.from, from, self.length, sequence).map_err(|error| self.failed(error))
     }
 
-    /// Whether what lies here was being written at a crash, so that nobody was promised it.
+    /// Whether the damaged bytes here were being written at a crash and therefore never acknowledged.
     ///
-    /// A change is written once the one before is synced, and its mark once it is synced itself. So at a power cut the last
-    /// change may be torn, with nothing behind it; or the mark before it, which nothing had synced, while the change came to the
-    /// disk whole. If that had been promised, its own mark would follow.
+    /// A change is written after the previous one is synced, and its mark after the change itself is synced. So a power
+    /// cut can tear the last change, with nothing behind it. Or it can tear the unsynced mark before the last change,
+    /// while the change itself reached the disk. If that change had been acknowledged, its own mark would follow.
     fn is_torn(&mut self, next: &NextEntry) -> Result<bool, OpenError> {
         if self.name != JOURNAL || self.expected == 0 {
             return Ok(false);
@@ -374,7 +373,7 @@ impl<R: Read + Seek> Walk<'_, R> {
     }
 }
 
-/// Reads any bytes as a file of the store, for [`crate::fuzz`].
+/// Reads arbitrary bytes as a file of the store, for [`crate::fuzz`].
 pub(crate) fn fuzz(is_snapshot: bool, bytes: &[u8]) {
     let mut inspected = InspectedStore::default();
     let name = FILES[usize::from(!is_snapshot)];

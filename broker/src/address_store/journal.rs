@@ -1,7 +1,8 @@
-//! The journal: every change since the snapshot, one entry for each, synced before the change is visible.
+//! The journal: all changes since the snapshot, one entry each, synced before the change is visible.
 //!
-//! After the sync an empty entry is appended without one, the mark. It tells later that the entry before it was synced, so that
-//! damage to the newest change is not taken for the torn tail of a write that nobody was promised.
+//! After the sync an empty entry, the mark, is appended without a sync. The mark shows that the entry before it was
+//! synced. Without it, damage to the newest change would look like the torn tail of a write that was never
+//! acknowledged.
 
 use std::{
     fs::{File, OpenOptions},
@@ -22,41 +23,37 @@ use crate::data_folder::{
     plain_file,
 };
 
-/// The format of the store's files.
 pub(super) const FORMAT: u32 = 1;
 
-/// The payload of one entry, in the journal and in the snapshot.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Record {
     /// The first entry.
     Head(Head),
-    /// Changes that were made at once, all or none.
+    /// Changes that are applied together.
     Changes(Vec<Change>),
     /// The last entry of a snapshot.
     End,
 }
 
-/// The first entry of a file. Fields that it does not know must not keep a version from reading `format`.
+/// The first entry of a file. A later version may add fields; this one must still be able to read `format`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Head {
     /// [`FORMAT`] of the version that wrote the file.
     pub(super) format: u32,
-    /// Which snapshot this is, or which one the journal follows.
+    /// The generation of this snapshot, or of the snapshot that the journal follows.
     pub(super) generation: u64,
-    /// Which address store the file is of.
+    /// The id of the address store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
 }
 
-/// What a journal does to its file; a trait so that tests can make it fail.
+/// The journal's operations on its file: a trait, so that tests can make them fail.
 pub(super) trait JournalFile: Send {
-    /// Adds bytes at the end.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once everything appended is on disk.
+    /// Returns when all appended bytes are on disk.
     fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file.
     fn truncate(&mut self, bytes: u64) -> io::Result<()>;
 }
 
@@ -74,26 +71,25 @@ impl JournalFile for File {
     }
 }
 
-/// A journal that is open for changes.
+/// An open journal.
 pub(super) struct Journal {
     pub(super) file: Box<dyn JournalFile>,
     bytes: u64,
     next_sequence: u64,
-    /// The last entry is a change whose mark could not be written yet.
+    /// Whether the last entry is a change without its mark.
     lacks_mark: bool,
 }
 
-/// Why an entry was not appended.
 #[derive(Debug)]
 pub(super) enum AppendError {
-    /// Nothing of it is there.
+    /// The file contains nothing of the entry.
     NotWritten(io::Error),
-    /// Nobody knows whether it is there.
+    /// It is unknown whether the file contains the entry.
     Failed(io::Error),
 }
 
 impl Journal {
-    /// Makes an empty journal for a snapshot, in place of another.
+    /// Creates an empty journal for a snapshot, replacing an earlier one.
     pub(super) fn create(path: &Path, generation: u64, id: Option<String>) -> Result<Self, ReplaceError> {
         let mut head = Vec::new();
         frame::encode(0, &payload(&Record::Head(Head { format: FORMAT, generation, id })), &mut head);
@@ -102,25 +98,24 @@ impl Journal {
         Ok(Self { file: Box::new(file), bytes, next_sequence: 1, lacks_mark: false })
     }
 
-    /// Continues a journal from its end: cuts off what lies behind, and syncs the rest.
-    pub(super) fn go_on(path: &Path, end: JournalEnd, is_torn: bool) -> Result<Self, OpenError> {
+    /// Continues a journal from its end: cuts off what follows, and syncs the rest.
+    pub(super) fn resume(path: &Path, end: JournalEnd, is_torn: bool) -> Result<Self, OpenError> {
         let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         let mut file = open_for_append(path).map_err(io("cannot open"))?;
         let JournalEnd { bytes, next_sequence, lacks_mark, .. } = end;
         if is_torn {
-            file.truncate(bytes).map_err(io("cannot cut the torn tail off"))?;
+            file.truncate(bytes).map_err(io("cannot cut off the torn tail of"))?;
         }
-        // The page cache may hold what the disk never got.
+        // The page cache may hold bytes that never reached the disk.
         file.sync().map_err(io("cannot sync"))?;
         Ok(Self { file: Box::new(file), bytes, next_sequence, lacks_mark })
     }
 
-    /// Its length.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Appends one entry and returns once it is on disk.
+    /// Appends one entry, and returns when it is on disk.
     pub(super) fn append(&mut self, payload: &[u8]) -> Result<(), AppendError> {
         if self.lacks_mark {
             self.mark_synced()?;
@@ -130,8 +125,8 @@ impl Journal {
         self.file.sync().map_err(AppendError::Failed)
     }
 
-    /// Appends the empty entry that tells that the one before it was synced. The next change follows it: a change without
-    /// one can only be the last, torn by a power cut, and not damage.
+    /// Appends the mark: an empty entry, which shows that the entry before it was synced. The next change follows the
+    /// mark, so a change without one is the last entry. Damage to it is then a write that a power cut tore.
     pub(super) fn mark_synced(&mut self) -> Result<(), AppendError> {
         self.write(&payload(&Record::Changes(Vec::new())))?;
         self.lacks_mark = false;
@@ -142,7 +137,7 @@ impl Journal {
         let mut bytes = Vec::new();
         frame::encode(self.next_sequence, payload, &mut bytes);
         if let Err(error) = self.file.append(&bytes) {
-            // Part of it may be there; it was never synced, so it may go again.
+            // A part of the entry may be in the file. It was never synced, so it can be removed.
             return Err(match self.file.truncate(self.bytes) {
                 Ok(()) => AppendError::NotWritten(error),
                 Err(_) => AppendError::Failed(error),
@@ -154,29 +149,28 @@ impl Journal {
     }
 }
 
-/// The payload of an entry.
 pub(super) fn payload(record: &Record) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record has only JSON's own types")
 }
 
-/// The record of an entry, which must be the next in its file.
+/// Decodes the record of an entry, which must have the next sequence of its file.
 pub(super) fn record(frame: &Frame, sequence: u64) -> Result<Record, String> {
     if frame.sequence != sequence {
-        return Err(format!("entry {} stands where entry {sequence} should", frame.sequence));
+        return Err(format!("entry {} is in the place of entry {sequence}", frame.sequence));
     }
     serde_json::from_slice(&frame.payload).map_err(|error| {
-        format!("the entry is whole and this version cannot read it, a later one may: {error}")
+        format!("the entry is intact, but this version cannot read it; a later one may: {error}")
     })
 }
 
-/// What the first entry of a file must be.
+/// The head of a file, which must be its first entry.
 pub(super) fn head(path: &Path, record: Record) -> Result<Head, OpenError> {
     match record {
         Record::Head(head) if head.format > FORMAT => {
             Err(OpenError::Newer { path: path.to_owned(), found: head.format, supported: FORMAT })
         }
         Record::Head(head) => Ok(head),
-        _ => Err(damaged(path, 0, "the file does not begin with its head".into())),
+        _ => Err(damaged(path, 0, "the file does not start with its head".into())),
     }
 }
 

@@ -1,10 +1,10 @@
-//! The address information store: which channel belongs to a destination, and which to a source.
+//! The address information store: which channels a destination has, and which channel a source has.
 //!
-//! Readers take no lock: each index is 256 immutable shards that are swapped on change ([`index`]). Writers queue up at
-//! one mutex, and a change is decided whole ([`plan`]), persisted ([`disk`]) and only then visible ([`indices`]).
+//! Readers take no lock: each index is 256 immutable shards that a change replaces ([`index`]). Writers queue at one
+//! mutex. A change is decided completely ([`plan`]), then persisted ([`disk`]), and only then visible ([`indices`]).
 //!
-//! Architecture Invariant: nothing is deleted because it is absent. A channel that a whole set lacks becomes an orphan,
-//! which keeps its number, its configuration and its messages; only [`AddressStore::remove`] deletes.
+//! Architecture Invariant: absence never deletes. A channel that is missing from a whole set becomes an orphan, which
+//! keeps its number, its configuration and its messages; only [`AddressStore::remove`] deletes.
 
 mod contents;
 mod disk;
@@ -46,18 +46,18 @@ use crate::{
 use indices::Indices;
 use writer::Writer;
 
-/// The most channels in the set: what the architecture promises to carry at constant cost per change.
+/// Maximum of channels in the set: the number for which the cost of a change stays constant.
 pub const CHANNELS_MAX: usize = 1_000_000;
-/// The most channels and orphans together: room for one whole set to be replaced by another.
+/// Maximum of channels and orphans together: a whole set can be replaced by another one.
 pub const CHANNELS_AND_ORPHANS_MAX: usize = 2 * CHANNELS_MAX;
-/// How many deleted UIDs are remembered, the newest: a PUT that was under way when its channel was deleted is late by
-/// seconds, and this many deletions take hours.
+/// Limit of remembered deleted UIDs, the most recent ones. A PUT that was under way when its channel was deleted
+/// arrives within seconds, and this number of deletions takes hours.
 pub const DELETED_REMEMBERED_MAX: usize = 100_000;
 
-/// Channels that a text names, before it counts the others.
+/// Names in a list before the rest is only counted.
 const NAMED_MAX: usize = 20;
 
-/// Names, as a text that is not too long.
+/// A list of names, shortened if it is long.
 pub(crate) fn some_of(names: &[String]) -> String {
     let text = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMED_MAX) {
@@ -66,7 +66,7 @@ pub(crate) fn some_of(names: &[String]) -> String {
     }
 }
 
-/// The store. Cheap to clone; every clone is the same store.
+/// The store. Clones share it.
 #[derive(Clone)]
 pub struct AddressStore(Arc<Inner>);
 
@@ -80,22 +80,22 @@ struct Inner {
 }
 
 impl AddressStore {
-    /// Reads the store in a folder and makes it ready for changes: [`Self::read`] and [`Self::begin`].
+    /// Reads the store in a folder and prepares it for changes: [`Self::read`] and [`Self::begin`].
     pub fn open(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
         let store = Self::read(folder, store_id)?;
         store.begin()?;
         Ok(store)
     }
 
-    /// Reads the store in a folder, which may be missing, and changes nothing; `store_id` is the data folder's. No change is
-    /// taken before [`Self::begin`].
+    /// Reads the store in a folder, which may be missing, without changing it; `store_id` is the data folder's. Changes
+    /// are possible after [`Self::begin`].
     ///
     /// Blocks on the disk.
     pub fn read(folder: &Path, store_id: Uuid) -> Result<Self, OpenError> {
         let (disk, mut contents) = disk::Disk::read(folder)?;
         let indices = Indices::default();
         let writer = Writer::new(disk, &mut contents, store_id);
-        // Only people read when the store was last told its channels: the wall clock must do.
+        // The wall clock is enough: only people read when the store was last synced.
         let times = TimeSource::system();
         indices.fill(contents);
         let state = ArcSwap::from_pointee(writer.state());
@@ -103,114 +103,115 @@ impl AddressStore {
         Ok(Self(Arc::new(Inner { indices, state, times, failed, failure, writer: Mutex::new(writer) })))
     }
 
-    /// Which address store it is, as its files tell; none in a new one.
+    /// The id of the address store from its files; a new store has none.
     pub fn id(&self) -> Option<String> {
         self.writer().disk.id()
     }
 
-    /// Which address store it is from now on, before [`Self::begin`].
+    /// Sets the id of the address store, before [`Self::begin`].
     pub fn set_id(&self, id: String) {
         self.writer().disk.set_id(id);
     }
 
-    /// Makes ready for changes, once it is known that the log belongs to this store: it may have been put beside another one.
+    /// Prepares the store for changes, once the log is known to belong to this store and not to another one.
     ///
     /// Blocks on the disk.
     pub fn begin(&self) -> Result<(), OpenError> {
         self.writer().disk.begin()
     }
 
-    /// From now on no change is taken once somebody else may write to the folder: two writers would undo each other's changes.
+    /// Makes every later change fail if another process may write to the folder: two writers would undo each other's
+    /// changes.
     pub fn keep(&self, guard: Arc<dyn Guard>) {
         self.writer().disk.keep(guard);
     }
 
-    /// Whether a whole set was ever taken. Until then an address that is not found may still come: 503, not 404.
+    /// Whether a whole set was ever applied. Before that, an unknown address may belong to a channel that is not
+    /// configured yet: 503, not 404.
     pub fn is_programmed(&self) -> bool {
         self.0.state.load().synced_at.is_some()
     }
 
-    /// The channels that messages to this address go into: one, or all that share the destination.
+    /// The channels with this destination: one, or all that share it.
     pub fn destination(&self, address: &str) -> Vec<Arc<ChannelEntry>> {
         self.0.indices.destination.get_all(address)
     }
 
-    /// The channel that messages asked for at this address come from.
+    /// The channel with this source.
     pub fn source(&self, address: &str) -> Option<Arc<ChannelEntry>> {
         self.0.indices.source.get(address)
     }
 
-    /// The channel of the set with this namespace and name.
     pub fn by_name(&self, namespace: &str, name: &str) -> Option<Arc<ChannelEntry>> {
         self.0.indices.name.get((namespace, name))
     }
 
-    /// The channel of the set, or the orphan, with this UID.
+    /// The channel or orphan with this UID.
     pub fn by_uid(&self, uid: Uuid) -> Option<Arc<ChannelEntry>> {
         self.0.indices.uid.get(uid)
     }
 
-    /// The channel of the set, or the orphan, with this number.
+    /// The channel or orphan with this number.
     pub fn by_number(&self, number: u32) -> Option<Arc<ChannelEntry>> {
         self.0.indices.number.get(number)
     }
 
-    /// Whether a channel of the set or an orphan has this number.
+    /// Whether a channel or an orphan has this number.
     pub fn is_known(&self, number: u32) -> bool {
         self.by_number(number).is_some()
     }
 
-    /// Whether a channel with this UID was deleted for ever.
+    /// Whether the channel with this UID was deleted.
     pub fn is_deleted(&self, uid: Uuid) -> bool {
         self.writer().facts.deleted.contains(uid)
     }
 
-    /// Every channel of the set, in no order.
+    /// All channels of the set, unordered.
     pub fn channels(&self) -> Vec<Arc<ChannelEntry>> {
         self.0.indices.name.entries()
     }
 
-    /// Every channel that the set no longer has and that keeps its messages, in no order.
+    /// All orphans, unordered: channels that are no longer in the set and keep their messages.
     pub fn orphans(&self) -> Vec<Arc<ChannelEntry>> {
         self.0.indices.orphan.entries()
     }
 
-    /// What the store holds, as the control API tells it.
+    /// The state of the store, as in the control API.
     pub fn state(&self) -> StoreState {
         StoreState::clone(&self.0.state.load())
     }
 
-    /// Cancelled when the disk failed under a change: no change is taken any more, and the broker has to restart to find
-    /// out what was stored.
+    /// Cancelled when the disk failed during a change. No later change is accepted; the broker must restart to find out
+    /// what is stored.
     pub fn failed(&self) -> CancellationToken {
         self.0.failed.clone()
     }
 
-    /// Why the disk failed, if it did.
+    /// The first failure of the disk.
     pub fn failure(&self) -> FirstFailure {
         self.0.failure.clone()
     }
 
-    /// The store's files as they are at this moment, to be copied: each by its name, with how many of its bytes count.
-    /// Changes that are made meanwhile go to other files, or behind those bytes.
+    /// The store's files at this moment, to be copied: for each its name, the open file and the length of its valid
+    /// part. Later changes write to other files, or behind that part.
     ///
     /// Blocks for as long as a change takes.
     pub fn files(&self) -> Result<Vec<(&'static str, std::fs::File, u64)>, OpenError> {
         self.writer().disk.files()
     }
 
-    /// Replaces the set. A channel that it lacks becomes an orphan; an orphan that it has is the same channel again,
-    /// under the same number. A set that names a deleted UID is refused whole: whoever made it has not seen the delete
-    /// yet, or wants to bring back what cannot come back, and must be told rather than half obeyed.
+    /// Replaces the set. A channel that is missing from it becomes an orphan; an orphan that is in it is the same
+    /// channel again, with the same number. A set with a deleted UID is refused as a whole: its author has not seen the
+    /// deletion yet, or wants to restore a channel that cannot come back. Applying a part would hide that.
     ///
-    /// Blocks on the disk until the change is stored, and for as long as another change takes.
+    /// Blocks on the disk until the change is stored, and while another change is in progress.
     pub fn sync(&self, channels: Vec<ChannelConfig>) -> Result<Changes, ApplyError> {
         self.change(|indices, writer, now| plan::sync(indices, &writer.facts, channels, now))
             .map(|plan| plan.outcome())
     }
 
-    /// Replaces the set by channels from manifests, each of which has the first UID of its name: one that was deleted is another
-    /// channel now, new and empty.
+    /// Replaces the set by channels from manifests, each of which has the first UID of its name. If that UID was
+    /// deleted, the manifest creates another channel, new and empty.
     ///
     /// Blocks as [`Self::sync`] does.
     pub fn sync_manifests(&self, mut channels: Vec<ChannelConfig>) -> Result<Changes, ApplyError> {
@@ -222,18 +223,18 @@ impl AddressStore {
         let back = plan.brought_back();
         if !back.is_empty() {
             let (channels, names) = (back.len(), some_of(&back));
-            tracing::info!(channels, "manifests brought orphans back, with what is stored of them: {names}");
+            tracing::info!(channels, "manifests restored orphans, with their messages: {names}");
         }
         for channel in recreated {
             tracing::info!(
                 channel,
-                "the channel was deleted: its manifest makes a new one, with another UID and no messages"
+                "the channel was deleted before; its manifest creates a new one, with another UID and no messages"
             );
         }
         Ok(plan.outcome())
     }
 
-    /// Takes one channel: a new one, a change of one, or an orphan back into the set.
+    /// Adds or changes one channel, or returns an orphan to the set.
     ///
     /// Blocks as [`Self::sync`] does.
     pub fn put(&self, channel: ChannelConfig) -> Result<Changes, ApplyError> {
@@ -241,7 +242,7 @@ impl AddressStore {
             .map(|plan| plan.outcome())
     }
 
-    /// Deletes a channel or an orphan for ever and tells which it was. Its UID is remembered even if it was never seen,
+    /// Deletes a channel or an orphan permanently, and returns it. Its UID is remembered even if no channel had it,
     /// because a PUT of it may still be under way.
     ///
     /// Blocks as [`Self::sync`] does.
@@ -250,8 +251,8 @@ impl AddressStore {
             .map(|plan| plan.removed())
     }
 
-    /// Takes channels whose messages the log has and of which nothing is known here, as orphans; and gives no number below
-    /// `next_number` to another, because the log has said something of it.
+    /// Adds lost channels as orphans: the log has messages of them, but the store does not contain them. Numbers below
+    /// `next_number` are never assigned to other channels, because the log has records of them.
     ///
     /// Blocks as [`Self::sync`] does.
     pub fn adopt(&self, orphans: Vec<ChannelEntry>, next_number: u32) -> Result<(), ApplyError> {
@@ -262,8 +263,8 @@ impl AddressStore {
         Ok(())
     }
 
-    /// Completes deletions that the log knows of, by numbers and UIDs: a channel or an orphan that is still here goes, and its UID
-    /// is remembered.
+    /// Completes deletions that the log has recorded, given by number and UID: removes the channel or orphan if it is
+    /// still there, and remembers its UID.
     ///
     /// Blocks as [`Self::sync`] does.
     pub fn complete(&self, deletions: &[(u32, Uuid)]) -> Result<(), ApplyError> {
@@ -275,7 +276,7 @@ impl AddressStore {
         self.writer().facts.deleted.left()
     }
 
-    /// Decides, persists and shows one change.
+    /// Decides, persists and publishes one change.
     fn change(
         &self,
         decide: impl FnOnce(&Indices, &Writer, Millis) -> Result<plan::Plan, ApplyError>,
@@ -293,14 +294,13 @@ impl AddressStore {
         Ok(plan)
     }
 
-    /// Makes the next change be followed by a snapshot.
     #[cfg(test)]
     pub(crate) fn make_snapshot_due(&self) {
         self.writer().disk.make_snapshot_due();
     }
 
-    /// A panic while the mutex was held cannot leave the writer half changed in a way that the disk does not know: the
-    /// journal is written in one piece, and what is in memory follows it.
+    /// A panic with the mutex locked cannot leave the writer inconsistent with the disk: an entry of the journal is
+    /// written in one piece, and memory is updated after it.
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What a change would do, decided whole before any of it is done. No IO and no clock.
+//! The plan of a change, decided completely before any of it is done. No IO and no clock.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,20 +18,20 @@ use super::{
 };
 use crate::clock::Millis;
 
-/// What the indices do not say.
+/// State of the store that is not in the indices.
 pub(super) struct Facts {
     pub(super) deleted: Deleted,
-    /// The first number that was never given.
+    /// The first number that was never assigned.
     pub(super) next_number: u32,
     pub(super) synced_at: Option<Millis>,
     pub(super) revision: Revision,
-    /// Channels in the set.
+    /// Channels in the set, without orphans.
     pub(super) channels: usize,
     pub(super) orphans: usize,
 }
 
 impl Facts {
-    /// No number below this one is given.
+    /// Assigns no number below this one.
     pub(super) fn skip_to(&mut self, next_number: u32) {
         self.next_number = self.next_number.max(next_number);
     }
@@ -44,15 +44,15 @@ pub(super) struct Step {
     pub(super) after: Option<StoredChannel>,
 }
 
-/// A change that may be made.
+/// A change that is valid.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The UIDs to remember as deleted.
+    /// UIDs to remember as deleted.
     pub(super) deleted: Vec<Uuid>,
-    /// When the whole set that this is was taken.
+    /// When the whole set was received, if this is one.
     pub(super) synced_at: Option<Millis>,
-    /// The first number that is not given after this.
+    /// The first unassigned number after this change.
     pub(super) next_number: u32,
 }
 
@@ -61,7 +61,7 @@ impl Plan {
         Self { steps: Vec::new(), deleted: Vec::new(), synced_at: None, next_number: facts.next_number }
     }
 
-    /// The change, as the journal keeps it.
+    /// The change in the form of the journal.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
         let steps = self.steps.iter().flat_map(|step| {
             let put = step.after.as_ref().filter(|after| !after.orphan || step.before.is_none());
@@ -77,12 +77,12 @@ impl Plan {
             .chain(self.synced_at.map(Change::Synced))
     }
 
-    /// Whether a store that had taken a whole set before is what it was, but for when it was last told so.
+    /// Whether the change would only update the time of the last sync, in a store that had received a whole set before.
     pub(super) fn changes_nothing(&self, facts: &Facts) -> bool {
         self.steps.is_empty() && self.deleted.is_empty() && facts.synced_at.is_some()
     }
 
-    /// What the core is told.
+    /// The outcome of the change, for the worker threads.
     pub(super) fn outcome(&self) -> Changes {
         let mut changes = Changes::default();
         for step in &self.steps {
@@ -100,25 +100,25 @@ impl Plan {
         changes
     }
 
-    /// The names of the orphans that are channels again.
+    /// The names of the orphans that return to the set.
     pub(super) fn brought_back(&self) -> Vec<String> {
         let back = self.steps.iter().filter(|step| step.before.as_ref().is_some_and(|before| before.orphan));
         back.filter_map(|step| Some(step.after.as_ref()?.entry.config.qualified_name())).collect()
     }
 
-    /// The channel that the plan takes away for ever.
+    /// The channel that the plan deletes.
     pub(super) fn removed(self) -> Option<Arc<ChannelEntry>> {
         self.steps.into_iter().find(|step| step.after.is_none())?.before.map(|held| held.entry)
     }
 
-    /// The channel or orphan goes for ever, and its UID is remembered.
+    /// Deletes a channel or orphan, and remembers its UID.
     fn delete(&mut self, indices: &Indices, facts: &Facts, uid: Uuid) {
         let before = indices.held(uid);
         self.steps.extend(before.map(|held| Step { before: Some(held), after: None }));
         self.deleted.extend((!facts.deleted.contains(uid)).then_some(uid));
     }
 
-    /// A step to this configuration, unless it is what the set has.
+    /// Adds a step to this configuration, unless the set has it already.
     fn take(&mut self, before: Option<StoredChannel>, config: ChannelConfig) -> Result<(), ApplyError> {
         if before.as_ref().is_some_and(|held| !held.orphan && held.entry.config == config) {
             return Ok(());
@@ -144,13 +144,13 @@ impl Plan {
     }
 }
 
-/// Whether a channel may be one of which nothing was known but its name, and so nothing of its durability.
+/// Whether a channel may be one that a start created for messages of a lost channel: only its name was known, not its
+/// durability.
 fn is_made_up(config: &ChannelConfig) -> bool {
     let ChannelConfig { uid, namespace, name, source, .. } = config;
     *config == ChannelConfig::new(*uid, namespace, name, source.clone())
 }
 
-/// Replaces the whole set.
 pub(super) fn sync(
     indices: &Indices,
     facts: &Facts,
@@ -188,7 +188,7 @@ pub(super) fn sync(
     Ok(plan)
 }
 
-/// Takes one channel.
+/// Adds or changes one channel.
 pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> Result<Plan, ApplyError> {
     channel.check()?;
     refuse_deleted(facts, &channel)?;
@@ -205,7 +205,7 @@ pub(super) fn put(indices: &Indices, facts: &Facts, channel: ChannelConfig) -> R
     Ok(plan)
 }
 
-/// Takes channels of which nothing was known for orphans. Their numbers and UIDs are nobody's.
+/// Adds lost channels as orphans. No other channel has their numbers or UIDs.
 pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
     let mut plan = Plan::new(facts);
     let step = |entry: ChannelEntry| Step { before: None, after: Some(StoredChannel::orphan(entry.into())) };
@@ -213,14 +213,13 @@ pub(super) fn adopt(facts: &Facts, orphans: Vec<ChannelEntry>) -> Plan {
     plan
 }
 
-/// Deletes one channel for ever.
 pub(super) fn remove(indices: &Indices, facts: &Facts, uid: Uuid) -> Plan {
     let mut plan = Plan::new(facts);
     plan.delete(indices, facts, uid);
     plan
 }
 
-/// Deletes what was deleted already. Another channel that has a UID of them is not meant.
+/// Completes deletions. Another channel that has one of the UIDs is not affected.
 pub(super) fn complete(indices: &Indices, facts: &Facts, deletions: &[(u32, Uuid)]) -> Plan {
     let mut plan = Plan::new(facts);
     for (number, uid) in deletions {
@@ -238,7 +237,7 @@ fn refuse_deleted(facts: &Facts, channel: &ChannelConfig) -> Result<(), ApplyErr
     Ok(())
 }
 
-/// Whether one channel claims what another of the set has.
+/// Refuses a channel that claims something of another channel in the set.
 fn refuse_conflicts_with_set(indices: &Indices, channel: &ChannelConfig) -> Result<(), Conflict> {
     let differs = |other: Option<Arc<ChannelEntry>>, claim, value: String| match other {
         Some(other) if other.config.uid != channel.uid => Err(conflict(claim, value, &other.config, channel)),
@@ -254,7 +253,7 @@ fn refuse_conflicts_with_set(indices: &Indices, channel: &ChannelConfig) -> Resu
     Ok(())
 }
 
-/// Whether a channel may have a destination that others have: when all of them share it, and are not too many.
+/// Refuses a destination of other channels, unless all of them share it and are below the limit.
 fn share<'a>(
     others: impl Iterator<Item = &'a ChannelConfig>,
     channel: &ChannelConfig,
@@ -271,7 +270,7 @@ fn share<'a>(
     Ok(())
 }
 
-/// Whether two channels of a set claim the same.
+/// Refuses a set in which two channels claim the same.
 fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
     let mut uids = Claims::new(Claim::Uid, channels.len());
     let mut names = Claims::new(Claim::Name, channels.len());
@@ -292,7 +291,7 @@ fn refuse_conflicts_within(channels: &[ChannelConfig]) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// Who claimed what of one kind so far.
+/// The claims of one kind so far.
 struct Claims<'a, K> {
     claim: Claim,
     by: HashMap<K, &'a ChannelConfig>,

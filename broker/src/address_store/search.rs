@@ -1,29 +1,29 @@
-//! Finding whole entries behind damage.
+//! Search for whole entries behind damage.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::frame::{self, Frame, MAGIC, ReadError};
 
-/// How far behind damage is looked: more than a journal has, and little enough to be over in a second. A file may be long
-/// without having much in it.
+/// How far to search behind damage: more than a journal has, and short enough to finish within a second. A sparse file
+/// may be long without much content.
 const SEARCHED_BYTES_MAX: u64 = 256 << 20;
-/// How much is read of what looks like an entry and is none, so that a file that was made for it holds nobody up.
+/// Bytes of look-alikes to read before giving up, so that a crafted file cannot block a start.
 const REJECTED_BYTES_MAX: u64 = 1 << 30;
-/// How much is looked at at a time.
+/// Bytes per read.
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// What lies behind damage.
+/// The next entry behind damage.
 #[derive(Debug)]
 pub(super) enum NextEntry {
-    /// An entry, from this byte on.
+    /// A whole entry, and its offset.
     Entry(u64, Frame),
-    /// None.
+    /// No further entry.
     Nothing,
-    /// Nobody knows: up to this byte there is none.
+    /// Unknown: the search ended at this offset without an entry.
     NotSearched(u64),
 }
 
-/// The next whole entry from a byte on whose sequence is at least `sequence`.
+/// Finds the first whole entry at or after an offset whose sequence is at least `sequence`.
 pub(super) fn next_whole<R: Read + Seek>(
     from: &mut R,
     mut at: u64,
@@ -35,7 +35,7 @@ pub(super) fn next_whole<R: Read + Seek>(
     while at < end {
         piece.clear();
         from.seek(SeekFrom::Start(at))?;
-        // So that what begins at the end of one piece is whole in it.
+        // The overlap keeps magic bytes that cross the border of two pieces together.
         let overlap = MAGIC.len() as u64 - 1;
         from.take(PIECE_BYTES + overlap).read_to_end(&mut piece)?;
         for (index, _) in piece.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC) {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_entry_is_found_behind_garbage_wherever_it_begins() {
+    fn a_whole_entry_is_found_behind_garbage_wherever_it_starts() {
         for before in [0, 1, 3, PIECE_BYTES as usize - 2, PIECE_BYTES as usize, 3 * PIECE_BYTES as usize - 1]
         {
             let mut bytes = b"RsaRsa1 garbage"[..before.min(15)].to_vec();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_long_and_empty_is_not_looked_through_to_its_end() {
+    fn the_search_in_a_long_sparse_file_ends_at_the_limit() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         let next = next_whole(&mut &file, 0, 1 << 40, 0).unwrap();

@@ -1,5 +1,5 @@
-//! The snapshot: everything that the store held when the journal was begun. It is written beside the old one and
-//! renamed, so it is whole or it is damaged: there is no torn one.
+//! The snapshot: the contents of the store when the journal was started. It is written beside the old one and renamed,
+//! so it cannot be torn: it is either whole or damaged.
 
 use std::{io::Write, path::Path};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::data_folder::durable::{self, ReplaceError};
 
-/// Changes in one entry: large enough that frames cost nothing, small enough to hold in memory.
+/// Changes per entry: large enough that the frames cost nothing, small enough to hold in memory.
 const CHANGES_PER_ENTRY: usize = 256;
 
-/// Writes a snapshot and puts it in place of the old one. Returns its length.
+/// Writes a snapshot and replaces the old one. Returns its length.
 pub(super) fn write(
     path: &Path,
     generation: u64,

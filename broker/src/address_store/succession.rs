@@ -1,5 +1,5 @@
-//! The UIDs of channels from manifests. Namespace and name make the UID, and a UID that was deleted never comes back: so the
-//! manifest of a deleted channel makes the next one in the succession of UIDs that its name has. Pure.
+//! The UIDs of channels from manifests. Namespace and name determine the first UID, and a deleted UID never comes back.
+//! So the manifest of a deleted channel creates a channel with the next UID in its name's succession. Pure.
 
 use std::collections::HashMap;
 
@@ -8,35 +8,36 @@ use uuid::Uuid;
 
 use super::{DELETED_REMEMBERED_MAX, indices::Indices, plan::Facts};
 
-/// The bits of a UID that all of a succession have in common; the others count.
+/// The bits that all UIDs of a succession share; the others count deletions.
 const COMMON: u128 = !(u32::MAX as u128);
 
-/// What a name's UIDs have in common. Of two names it differs in 90 bits of a hash.
+/// The shared part of a name's UIDs: 90 bits of a hash of the name.
 fn succession(uid: Uuid) -> u128 {
     uid.as_u128() & COMMON
 }
 
-/// The UID that so many deletions come before, of those that begin with `first`.
+/// The UID after this number of deletions, in the succession that starts with `first`.
 fn after_deletions(first: Uuid, deletions: u32) -> Uuid {
     Uuid::from_u128(succession(first) | u128::from((first.as_u128() as u32).wrapping_add(deletions)))
 }
 
-/// How many deletions come before a UID, of those that begin with `first`.
+/// The number of deletions before a UID, in the succession that starts with `first`.
 fn deletions(first: Uuid, uid: Uuid) -> u32 {
     (uid.as_u128() as u32).wrapping_sub(first.as_u128() as u32)
 }
 
-/// The UIDs that were deleted before this one was given to a channel of that name, the newest first: none if it is no manifest's.
+/// The UIDs of a name that were deleted before this one was assigned, the newest first. Empty if the UID is not from a
+/// manifest.
 pub(crate) fn deleted_before(namespace: &str, name: &str, uid: Uuid) -> impl Iterator<Item = Uuid> {
     let first = restante_crds::manifest::uid(namespace, name);
     let count = if succession(uid) == succession(first) { deletions(first, uid) } else { 0 };
-    // More are not remembered either.
+    // The store does not remember more.
     (0..count).rev().take(DELETED_REMEMBERED_MAX).map(move |deletions| after_deletions(first, deletions))
 }
 
-/// Channels from manifests, each with the first UID of its name: gives each the UID that it has here. That is the one of the
-/// channel in the set, or of the newest orphan, so that its messages are its own; or else the first that was not deleted. Returns
-/// the names of those that were deleted and are new.
+/// Replaces each channel's first UID by its current one. That is the UID of the channel in the set or of the newest
+/// orphan, so that the channel keeps its messages; otherwise the first UID that was not deleted. Returns the names of
+/// channels that were deleted and are new again.
 pub(super) fn give_uids(indices: &Indices, facts: &Facts, channels: &mut [ChannelConfig]) -> Vec<String> {
     let of_name: HashMap<u128, Uuid> =
         channels.iter().map(|channel| (succession(channel.uid), channel.uid)).collect();
@@ -57,7 +58,7 @@ pub(super) fn give_uids(indices: &Indices, facts: &Facts, channels: &mut [Channe
         let there = in_set.or_else(|| orphans.get(&succession(first)).copied());
         channel.uid = there.unwrap_or_else(|| {
             let mut uids = (0..).map(|deletions| after_deletions(first, deletions));
-            // Fewer deletions are remembered than there are numbers.
+            // The store remembers fewer deletions than the succession has UIDs.
             uids.find(|uid| !facts.deleted.contains(*uid)).unwrap_or(first)
         });
         if there.is_none() && channel.uid != first {
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uids_of_a_name_differ_and_have_in_common_what_those_of_no_other_name_have() {
+    fn uids_of_a_name_differ_and_share_bits_that_uids_of_other_names_do_not_have() {
         for first in [0, u128::from(u32::MAX), 0x489b_1b4f_ebe8_515c_a19c_ad66_e71c_1fd3].map(Uuid::from_u128)
         {
             assert_eq!(after_deletions(first, 0), first);
@@ -86,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_uid_tells_which_were_deleted_before_it_if_it_is_a_manifests() {
+    fn the_uids_deleted_before_a_manifests_uid_follow_from_it() {
         let first = restante_crds::manifest::uid("acme", "orders");
         let before = |uid| deleted_before("acme", "orders", uid).collect::<Vec<_>>();
         assert_eq!(before(after_deletions(first, 2)), [after_deletions(first, 1), first]);
         assert!(before(first).is_empty() && before(Uuid::from_u128(7)).is_empty());
         assert!(deleted_before("acme", "other", after_deletions(first, 2)).next().is_none());
-        // A log that somebody made up may say anything.
+        // A forged log can contain any UID.
         assert_eq!(before(after_deletions(first, u32::MAX)).len(), DELETED_REMEMBERED_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! What only the writer needs: the files, and the facts that a change is decided by.
+//! The writer's state: the files, and the facts on which a change is decided.
 
 use std::iter;
 
@@ -15,7 +15,6 @@ use super::{
 };
 use crate::clock;
 
-/// The one writer.
 pub(super) struct Writer {
     pub(super) disk: Disk,
     pub(super) facts: Facts,
@@ -23,7 +22,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A writer that goes on from what was read from disk.
+    /// A writer that continues from the contents of the disk.
     pub(super) fn new(disk: Disk, contents: &mut Contents, store_id: Uuid) -> Self {
         let in_set = || contents.channels.values().filter(|held| !held.orphan).map(|held| &held.entry.config);
         let facts = Facts {
@@ -37,10 +36,10 @@ impl Writer {
         Self { disk, facts, store_id }
     }
 
-    /// Makes a plan last, and takes over what follows from it.
+    /// Persists a plan, and updates the facts.
     pub(super) fn commit(&mut self, indices: &Indices, plan: &Plan) -> Result<(), ApplyError> {
         let Self { disk, facts, .. } = self;
-        // A set that comes again and again, as it does from manifests, is not written down each time: the disk may be full.
+        // Manifests produce the same set again and again. It is not written each time, because the disk may be full.
         if !plan.changes_nothing(facts) {
             disk.commit(plan.changes(), || whole(indices, facts, Some(plan)))?;
         }
@@ -63,14 +62,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps the files small, after a change is visible.
+    /// Writes a snapshot if one is due, after a change is visible.
     pub(super) fn tidy(&mut self, indices: &Indices) {
         if self.disk.is_snapshot_due() && !self.disk.failed().is_cancelled() {
             self.disk.compact(whole(indices, &self.facts, None));
         }
     }
 
-    /// What the store holds.
     pub(super) fn state(&self) -> StoreState {
         StoreState {
             store_id: self.store_id,
@@ -82,8 +80,8 @@ impl Writer {
     }
 }
 
-/// Everything that the store holds, with a plan applied that neither indices nor facts know yet: what the plan changes
-/// comes later and wins.
+/// The contents of the store with a plan applied that is not yet in the indices and facts. The plan's changes come last
+/// and therefore win.
 fn whole<'a>(
     indices: &Indices,
     facts: &'a Facts,

@@ -1,31 +1,28 @@
-//! What is wrong with the store's files, as it was found.
+//! Damage of the store's files.
 
 use std::{io, ops::Range, path::Path};
 
 use super::{CANNOT_READ, InspectedStore, OpenError};
 use crate::data_folder::os_error;
 
-/// Something that is wrong with a file.
+/// Damage of a file.
 #[derive(Debug)]
 pub(crate) struct Damage {
-    /// The file; empty where it is the folder.
+    /// The file; empty for the folder.
     pub(crate) file: &'static str,
-    /// Which of its bytes.
     pub(crate) bytes: Range<u64>,
-    /// What is wrong.
     pub(crate) reason: String,
-    /// Why it is so.
     pub(super) cause: Cause,
 }
 
-/// What a start makes of something that is wrong.
+/// The error of a start for this damage.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// The bytes are not what was written.
+    /// The bytes have changed.
     Bytes,
-    /// The whole file is missing, or older than the other.
+    /// The whole file is missing, or older than the other one.
     Missing,
-    /// The system does not give it.
+    /// The operating system reports an error.
     System(io::Error),
 }
 
@@ -35,13 +32,13 @@ impl InspectedStore {
     }
 
     pub(super) fn missing(&mut self, file: &'static str, reason: &str) {
-        let is_told = self.damage.iter().any(|damage| damage.file == file);
-        if !is_told {
+        let is_reported = self.damage.iter().any(|damage| damage.file == file);
+        if !is_reported {
             self.damage.push(Damage { file, bytes: 0..0, reason: reason.to_owned(), cause: Cause::Missing });
         }
     }
 
-    /// The system does not let this process read the file. A missing right is an error and no damage: the file may be sound.
+    /// Reports a read error as damage. A missing permission is an error instead: the file may be intact.
     pub(super) fn refused(
         &mut self,
         file: &'static str,
@@ -54,7 +51,7 @@ impl InspectedStore {
         }
         let reason = match os_error::misplaced(&source) {
             Some(misplaced) => misplaced.to_string(),
-            None => format!("the disk cannot read this: {source}"),
+            None => format!("the disk cannot read it: {source}"),
         };
         self.damage.push(Damage { file, bytes, reason, cause: Cause::System(source) });
         Ok(())

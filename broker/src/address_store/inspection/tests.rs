@@ -1,11 +1,11 @@
-//! A disk that cannot read all of a file.
+//! A disk that cannot read a part of a file.
 
 use rustix::io::Errno;
 
 use super::*;
 use crate::address_store::journal::{FORMAT, Head};
 
-/// A file of which the disk cannot read what lies behind its first bytes.
+/// A file whose first bytes are readable and whose other bytes are not.
 struct Failing {
     whole: io::Cursor<Vec<u8>>,
     readable: u64,
@@ -28,7 +28,7 @@ impl Seek for Failing {
 }
 
 #[test]
-fn where_the_disk_cannot_read_a_journal_what_lies_before_is_taken_and_a_start_is_told_of_the_disk() {
+fn entries_before_an_unreadable_part_of_the_journal_count_and_a_start_reports_the_disk() {
     let folder = Path::new("addresses");
     let mut bytes = Vec::new();
     frame::encode(
@@ -48,7 +48,9 @@ fn where_the_disk_cannot_read_a_journal_what_lies_before_is_taken_and_a_start_is
         (damage.file, &damage.bytes, inspected.contents.next_number),
         (JOURNAL, &(readable..length), 7)
     );
-    assert!(damage.reason.contains("the disk cannot read this"), "{damage:?}");
-    let Err(OpenError::Io { path, source, .. }) = inspected.whole(folder) else { panic!("a start goes on") };
+    assert!(damage.reason.contains("the disk cannot read it"), "{damage:?}");
+    let Err(OpenError::Io { path, source, .. }) = inspected.whole(folder) else {
+        panic!("a start must fail")
+    };
     assert_eq!((path, source.raw_os_error()), (folder.join(JOURNAL), Some(5)));
 }

@@ -1,4 +1,4 @@
-//! What each change does, and which are refused.
+//! The effect of each change, and which changes are refused.
 
 use restante_wire::Revision;
 
@@ -7,7 +7,7 @@ use restante_wire::channel::{Durability, SHARED_DESTINATION_CHANNELS_MAX};
 use super::*;
 
 #[test]
-fn a_store_is_programmed_by_a_whole_set_even_an_empty_one_and_stays_so() {
+fn a_store_is_programmed_by_a_whole_set_even_an_empty_one_and_stays_programmed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.put(config("orders")).unwrap();
@@ -20,7 +20,7 @@ fn a_store_is_programmed_by_a_whole_set_even_an_empty_one_and_stays_so() {
 }
 
 #[test]
-fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
+fn a_channel_is_found_by_each_destination_for_pushes_only_and_by_its_source_for_pulls_only() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let mut orders = config("orders");
@@ -44,7 +44,7 @@ fn a_channel_is_found_by_each_of_its_addresses_on_their_side_alone() {
 }
 
 #[test]
-fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_number() {
+fn a_channel_missing_from_a_set_is_an_orphan_until_it_returns_with_its_number() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one"), config("two")]).unwrap();
@@ -59,7 +59,7 @@ fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_numbe
     assert_eq!((store.state().channels, store.state().orphans), (1, 1));
     assert_eq!(store.state().revision, Revision::of([&config("two")]));
 
-    // Another channel may have its addresses meanwhile.
+    // Another channel may use its addresses in the meantime.
     let mut three = config("three");
     three.source = "acme/one".parse().unwrap();
     store.sync(vec![config("two"), three]).unwrap();
@@ -71,7 +71,7 @@ fn a_channel_missing_from_a_set_is_an_orphan_until_it_comes_back_under_its_numbe
 }
 
 #[test]
-fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
+fn a_deleted_channel_and_its_number_never_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.put(config("one")).unwrap();
@@ -84,7 +84,7 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
     let error = store.sync(vec![config("two"), config("one")]).unwrap_err();
     assert!(matches!(error, ApplyError::Deleted { uid, .. } if uid == one.config.uid), "{error}");
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
-    assert_eq!(store.state().revision, revision, "nothing of the set was applied");
+    assert_eq!(store.state().revision, revision, "no part of the set was applied");
 
     let mut recreated = config("one");
     recreated.uid = Uuid::from_u128(1);
@@ -98,7 +98,7 @@ fn a_deleted_channel_never_comes_back_and_neither_does_its_number() {
 }
 
 #[test]
-fn a_delete_that_overtakes_its_put_wins() {
+fn a_deletion_before_its_put_wins() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     assert_eq!(store.remove(config("one").uid).unwrap(), None);
@@ -117,7 +117,7 @@ fn an_orphan_can_be_deleted() {
 }
 
 #[test]
-fn a_change_of_nothing_is_no_change() {
+fn a_change_to_the_same_configuration_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one")]).unwrap();
@@ -128,7 +128,7 @@ fn a_change_of_nothing_is_no_change() {
 }
 
 #[test]
-fn a_set_that_changes_nothing_is_not_written_and_counts_as_taken() {
+fn a_set_that_changes_nothing_is_accepted_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one")]).unwrap();
@@ -140,7 +140,7 @@ fn a_set_that_changes_nothing_is_not_written_and_counts_as_taken() {
 }
 
 #[test]
-fn an_orphan_that_was_adopted_is_the_channel_of_its_uid_again_and_no_number_is_given_twice() {
+fn an_adopted_orphan_becomes_the_channel_of_its_uid_again_and_no_number_is_assigned_twice() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.adopt(vec![ChannelEntry { number: 7, config: config("one") }], 10).unwrap();
@@ -155,7 +155,7 @@ fn an_orphan_that_was_adopted_is_the_channel_of_its_uid_again_and_no_number_is_g
 }
 
 #[test]
-fn what_was_stored_for_longer_than_a_run_is_not_made_to_go_with_one() {
+fn durability_cannot_change_while_a_channel_exists() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let durable = ChannelConfig { deduplication_window_seconds: 1, ..config("one") };
@@ -165,17 +165,17 @@ fn what_was_stored_for_longer_than_a_run_is_not_made_to_go_with_one() {
     store.sync(vec![durable.clone()]).unwrap();
     let error = store.sync(vec![in_memory.clone()]).unwrap_err().to_string();
     assert!(error.contains("acme/one") && error.contains("cannot change from fsync to memory"), "{error}");
-    // Nor by going away in between.
+    // Leaving the set in between does not help either.
     store.sync(vec![]).unwrap();
     assert!(matches!(store.put(in_memory.clone()), Err(ApplyError::Durability { .. })));
     store.put(durable).unwrap();
-    // Of one that a start has made for what it found, nobody knows which it was.
+    // The durability of a channel that a start created for lost messages is unknown, and may be set.
     store.adopt(vec![ChannelEntry { number: 7, config: config("two") }], 8).unwrap();
     store.put(ChannelConfig { durability: Durability::Memory, ..config("two") }).unwrap();
 }
 
 #[test]
-fn a_channel_that_moves_to_another_source_withdraws_the_old_one() {
+fn a_channel_with_a_new_source_withdraws_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.put(config("one")).unwrap();
@@ -187,11 +187,11 @@ fn a_channel_that_moves_to_another_source_withdraws_the_old_one() {
     assert!(store.source("acme/one").is_none() && store.source("acme/elsewhere").is_some());
 }
 
-/// Makes one channel claim what another has.
+/// Makes a channel claim something of another channel.
 type Collide = fn(&mut ChannelConfig);
 
 #[test]
-fn two_claims_to_the_same_are_refused_naming_both_and_nothing_is_applied() {
+fn two_channels_that_claim_the_same_are_refused_with_both_names_and_nothing_is_applied() {
     let collisions: [(Claim, Collide); 4] = [
         (Claim::Uid, |two| two.uid = config("one").uid),
         (Claim::Name, |two| two.name = "one".into()),
@@ -209,7 +209,7 @@ fn two_claims_to_the_same_are_refused_naming_both_and_nothing_is_applied() {
         assert!(error.to_string().contains("acme/one"), "{error}");
         assert!(store.channels().is_empty() && !store.is_programmed());
 
-        // One by one: the UID is the identity, so that is a change of the first channel and no conflict.
+        // One by one: the UID is the identity, so the same UID is a change of the first channel and not a conflict.
         store.put(config("one")).unwrap();
         match store.put(two) {
             Ok(_) => assert_eq!(claim, Claim::Uid),
@@ -220,7 +220,7 @@ fn two_claims_to_the_same_are_refused_naming_both_and_nothing_is_applied() {
 }
 
 #[test]
-fn one_channel_that_cannot_be_obeyed_refuses_the_whole_set() {
+fn one_invalid_channel_refuses_the_whole_set() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let mut bad = config("bad");
@@ -244,7 +244,7 @@ fn two_channels_may_swap_their_addresses_in_one_set() {
 }
 
 #[test]
-fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
+fn a_set_above_the_limit_of_the_journal_is_applied_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let three = || ["kept", "changed", "missing"].map(config).to_vec();
@@ -254,7 +254,7 @@ fn a_set_too_large_for_the_journal_changes_what_is_there_like_any_other() {
     store.sync(three()).unwrap();
     store.remove(config("deleted").uid).unwrap();
 
-    // Sixteen of the longest destinations each, so that a few are enough.
+    // Sixteen of the longest destinations in each channel, so that few channels are enough.
     let mut large: Vec<_> = (0..3000).map(|number| config(&format!("c{number}"))).collect();
     for channel in &mut large {
         let long = |number| format!("acme/{}/{number}/{}", channel.name, "x".repeat(230));
@@ -306,7 +306,7 @@ fn among_many_channels_a_change_copies_one_shard_of_each_index() {
 }
 
 #[test]
-fn a_destination_belongs_to_all_that_share_it_and_to_nobody_else() {
+fn a_destination_belongs_to_the_channels_that_share_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let sharing = |number: usize| {
@@ -338,7 +338,7 @@ fn a_destination_belongs_to_all_that_share_it_and_to_nobody_else() {
 }
 
 #[test]
-fn manifests_make_the_next_uid_of_a_name_that_was_deleted_and_find_the_one_that_is_there() {
+fn a_manifest_gets_the_next_uid_if_its_channel_was_deleted_and_else_keeps_the_channel() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let uid = |store: &AddressStore| store.by_name("acme", "one").unwrap().config.uid;
@@ -359,7 +359,7 @@ fn manifests_make_the_next_uid_of_a_name_that_was_deleted_and_find_the_one_that_
     let (fourth, other) = (uid(&store), store.by_name("acme", "two").unwrap().config.uid);
     assert!(!uids.contains(&fourth) && other == config("two").uid);
     drop(store);
-    // An operator names the UID, and a deleted one never comes back.
+    // An operator names UIDs explicitly, and a deleted one never comes back.
     let store = open(folder.path());
     assert!(matches!(store.put(config("one")), Err(ApplyError::Deleted { .. })));
     assert!(matches!(store.sync(set()), Err(ApplyError::Deleted { .. })));

@@ -1,10 +1,10 @@
-//! What is found on disk after a crash, and after worse.
+//! Files after a crash, and after damage.
 
 use std::{fs, path::PathBuf};
 
 use super::*;
 
-/// A store with three channels, each from a change of its own, closed; and the path of a file of it.
+/// A closed store with three channels, each from its own change, and the path of one of its files.
 fn three(folder: &Path, name: &str) -> PathBuf {
     let store = open(folder);
     store.sync(vec![]).unwrap();
@@ -20,7 +20,7 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Where the first entry that names this text begins.
+/// The offset of the first entry that contains this text.
 fn entry_of(path: &Path, text: &str) -> usize {
     let bytes = fs::read(path).unwrap();
     let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
@@ -28,7 +28,7 @@ fn entry_of(path: &Path, text: &str) -> usize {
 }
 
 #[test]
-fn a_torn_tail_is_cut_and_nothing_of_it_was_ever_said() {
+fn a_torn_tail_is_cut_off_and_was_never_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let whole = fs::read(&journal).unwrap();
@@ -38,7 +38,7 @@ fn a_torn_tail_is_cut_and_nothing_of_it_was_ever_said() {
         fs::write(&journal, &whole[..length]).unwrap();
         let store = open(folder.path());
         assert!(number(&store, "acme/two") == Some(2) && number(&store, "acme/three").is_none(), "{length}");
-        // A number is nobody's before its change is on disk.
+        // A number is assigned only when its change is on disk.
         store.put(config("four")).unwrap();
         assert_eq!(number(&store, "acme/four"), Some(3));
         drop(store);
@@ -47,12 +47,12 @@ fn a_torn_tail_is_cut_and_nothing_of_it_was_ever_said() {
 }
 
 #[test]
-fn a_tail_whose_sectors_never_came_is_cut() {
+fn a_tail_whose_sectors_were_not_written_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let torn_from = entry_of(&journal, "acme/three");
     let mut bytes = fs::read(&journal).unwrap();
-    // The length came to the disk and the bytes did not.
+    // The file's length reached the disk, but its bytes did not.
     bytes[torn_from..].fill(0);
     fs::write(&journal, bytes).unwrap();
     let store = open(folder.path());
@@ -62,7 +62,7 @@ fn a_tail_whose_sectors_never_came_is_cut() {
 }
 
 #[test]
-fn damage_in_the_middle_is_refused_with_file_offset_and_what_to_do() {
+fn damage_in_the_middle_is_refused_with_file_offset_and_advice() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let offset = entry_of(&journal, "acme/two");
@@ -82,7 +82,7 @@ fn damage_in_the_middle_is_refused_with_file_offset_and_what_to_do() {
 }
 
 #[test]
-fn damage_to_the_newest_change_is_not_taken_for_a_torn_tail() {
+fn damage_to_the_newest_change_is_not_mistaken_for_a_torn_tail() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let offset = entry_of(&journal, "acme/three");
@@ -90,7 +90,7 @@ fn damage_to_the_newest_change_is_not_taken_for_a_torn_tail() {
     assert!(matches!(try_open(folder.path()), Err(OpenError::Damaged { .. })));
 }
 
-/// The bytes of a journal of which nothing is flipped, and where its entries begin.
+/// The bytes of a journal, and the offsets of its entries.
 fn entries(journal: &Path) -> (Vec<u8>, Vec<usize>) {
     let bytes = fs::read(journal).unwrap();
     let begins = bytes.windows(4).enumerate().filter(|(_, window)| *window == b"Rsa1").map(|(at, _)| at);
@@ -99,13 +99,13 @@ fn entries(journal: &Path) -> (Vec<u8>, Vec<usize>) {
 }
 
 #[test]
-fn a_mark_that_a_power_cut_tore_under_the_next_change_is_no_damage() {
+fn a_mark_that_a_power_cut_tore_before_the_next_change_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let (bytes, begins) = entries(&journal);
     let [.., two, mark, three, last_mark] = begins[..] else { panic!("{begins:?}") };
     assert_eq!(two, entry_of(&journal, "acme/two"));
-    // The change came to the disk, the mark before it did not, and that of the change was never written.
+    // The change reached the disk, the mark before it did not, and the change's own mark was never written.
     let mut torn = bytes[..last_mark].to_vec();
     torn[mark..three].fill(0);
     fs::write(&journal, &torn).unwrap();
@@ -114,13 +114,13 @@ fn a_mark_that_a_power_cut_tore_under_the_next_change_is_no_damage() {
     store.put(config("four")).unwrap();
     drop(store);
     assert_eq!(number(&open(folder.path()), "acme/four"), Some(3));
-    // With its own mark the change was promised.
+    // With its own mark, the change was acknowledged.
     torn.extend(&bytes[last_mark..]);
     fs::write(&journal, &torn).unwrap();
     assert!(
         matches!(try_open(folder.path()), Err(OpenError::Damaged { offset, .. }) if offset == mark as u64)
     );
-    // And what is missing must be a mark, and nothing else.
+    // Only a mark may be missing, nothing else.
     let mut torn = bytes[..last_mark].to_vec();
     torn[two..three].fill(0);
     fs::write(&journal, &torn).unwrap();
@@ -130,7 +130,7 @@ fn a_mark_that_a_power_cut_tore_under_the_next_change_is_no_damage() {
 }
 
 #[test]
-fn a_change_without_its_mark_gets_it_before_the_next() {
+fn a_change_without_its_mark_gets_it_before_the_next_change() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let (bytes, begins) = entries(&journal);
@@ -145,7 +145,7 @@ fn a_change_without_its_mark_gets_it_before_the_next() {
 }
 
 #[test]
-fn reading_changes_nothing_and_a_torn_tail_is_there_until_the_store_may_be_changed() {
+fn reading_keeps_a_torn_tail_and_only_preparing_for_changes_cuts_it_off() {
     let folder = tempfile::tempdir().unwrap();
     let journal = three(folder.path(), "journal");
     let (bytes, begins) = entries(&journal);
@@ -193,7 +193,7 @@ fn a_crash_between_snapshot_and_journal_loses_nothing() {
     store.put(config("four")).unwrap();
     let state = store.state();
     drop(store);
-    assert!(fs::metadata(&journal).unwrap().len() < before.len() as u64, "the journal was begun anew");
+    assert!(fs::metadata(&journal).unwrap().len() < before.len() as u64, "a new journal was started");
     fs::write(&journal, before).unwrap();
     let store = open(folder.path());
     assert_eq!(store.state(), state);

@@ -1,4 +1,4 @@
-//! A disk that fails under a change.
+//! A disk that fails during a change.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{super::journal::JournalFile, *};
 use crate::{data_folder::durable, log::disk::storage::Guard};
 
-/// What the disk does wrong from now on.
+/// The faults of the disk.
 #[derive(Default)]
 struct Faults {
     half_of_each_write: AtomicBool,
@@ -44,7 +44,7 @@ impl JournalFile for Faulty {
 }
 
 impl AddressStore {
-    /// There is no room for changes from now on.
+    /// Fills the disk: later changes find no room.
     pub(crate) fn fill_disk(&self) {
         let faults = Arc::<Faults>::default();
         faults.half_of_each_write.store(true, Relaxed);
@@ -66,7 +66,7 @@ fn faulty(folder: &Path) -> (AddressStore, Arc<Faults>) {
 }
 
 #[test]
-fn a_full_disk_refuses_changes_and_takes_them_when_there_is_room_again() {
+fn a_full_disk_refuses_changes_and_accepts_them_when_there_is_room_again() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     let before = store.state();
@@ -85,7 +85,7 @@ fn a_full_disk_refuses_changes_and_takes_them_when_there_is_room_again() {
 }
 
 #[test]
-fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
+fn after_a_failed_sync_no_change_is_accepted_and_the_failed_one_is_not_visible() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     let before = store.state();
@@ -94,7 +94,7 @@ fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
     faults.sync.store(false, Relaxed);
     let reason = store.failure();
     assert!(reason.reason().unwrap().contains(folder.path().join("journal").to_str().unwrap()), "{reason:?}");
-    // Never retried, though it would work now.
+    // A retry would succeed now, but the store never retries.
     assert!(store.failed().is_cancelled());
     assert!(matches!(store.put(config("three")), Err(ApplyError::Failed)));
     assert!(matches!(store.sync(vec![]), Err(ApplyError::Failed)));
@@ -102,12 +102,12 @@ fn after_a_failed_sync_no_change_is_taken_and_nothing_of_it_is_visible() {
     assert_eq!(store.state(), before);
     assert!(!store.destination("acme/one").is_empty() && store.destination("acme/two").is_empty());
     drop(store);
-    // The restart decides: the change was written whole.
+    // The restart decides: the change was written completely.
     assert_eq!(number(&open(folder.path()), "acme/two"), Some(2));
 }
 
 #[test]
-fn a_disk_that_takes_nothing_of_a_change_is_told_with_the_file() {
+fn an_error_of_the_disk_is_reported_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     faults.write.store(true, Relaxed);
@@ -118,7 +118,7 @@ fn a_disk_that_takes_nothing_of_a_change_is_told_with_the_file() {
     store.put(config("two")).unwrap();
 }
 
-/// A lock that is gone.
+/// A lock whose file was removed.
 struct Removed;
 
 impl Guard for Removed {
@@ -132,7 +132,7 @@ impl Guard for Removed {
 }
 
 #[test]
-fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing() {
+fn a_store_that_another_broker_may_write_to_accepts_no_change_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.sync(vec![config("one")]).unwrap();
@@ -146,7 +146,7 @@ fn a_store_that_another_broker_may_write_to_takes_no_change_and_writes_nothing()
 }
 
 #[test]
-fn half_a_change_that_cannot_be_taken_back_fails_the_store_and_is_cut_at_the_restart() {
+fn half_a_change_that_cannot_be_removed_fails_the_store_and_is_cut_off_at_the_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = faulty(folder.path());
     faults.half_of_each_write.store(true, Relaxed);
@@ -159,7 +159,7 @@ fn half_a_change_that_cannot_be_taken_back_fails_the_store_and_is_cut_at_the_res
 }
 
 #[test]
-fn without_room_for_a_snapshot_the_journal_goes_on() {
+fn without_room_for_a_snapshot_the_journal_continues() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     durable::simulated::fill(true);

@@ -1,11 +1,11 @@
-//! Files of released versions: every later one opens them.
+//! Files of earlier versions: every later version opens them.
 
 use std::fs;
 
 use super::*;
 
-/// A channel as it was written: three of them in the snapshot, one of them an orphan, and a deleted UID; two more in the
-/// journal.
+/// A channel of the fixture. The snapshot has three channels, one of them an orphan, and a deleted UID; the journal has
+/// two more.
 fn of_0_1_0(name: &str) -> ChannelConfig {
     let mut config = config(name);
     config.limits.messages = 100;

@@ -1,4 +1,4 @@
-//! The store as a whole: what is found, what is refused, what outlives the process.
+//! The store as a whole: queries, refusals and persistence.
 
 mod changes;
 mod damage;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::*;
 
-/// A channel `acme/<name>` with both addresses the same.
+/// A channel `acme/<name>` with the same address as destination and source.
 fn config(name: &str) -> ChannelConfig {
     let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
     ChannelConfig::new(uid, "acme", name, Address::new("acme", name).unwrap())

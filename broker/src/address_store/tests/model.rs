@@ -1,4 +1,4 @@
-//! Random changes and restarts against a model that is a map.
+//! Random changes and restarts, compared with a model that is a map.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use restante_wire::Revision;
 
 use super::*;
 
-/// A few of everything, so that they collide.
+/// Few values of each kind, so that they collide.
 const CHANNELS: u128 = 5;
 
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ enum Operation {
 
 fn any_config() -> impl Strategy<Value = ChannelConfig> {
     let numbers = (0..CHANNELS, 0..CHANNELS, 0..CHANNELS, 0..CHANNELS, 0..2u32);
-    // Mostly what does not collide, or no set would ever be taken.
+    // Mostly without collisions, or no set would ever be accepted.
     (numbers, prop::bool::weighted(0.9)).prop_map(
         |((uid, name, source, destination, wait_seconds), apart)| {
             let pick = |other: u128| if apart { uid } else { other };
@@ -78,7 +78,7 @@ impl Model {
         (known.config, known.orphan) = (config, false);
     }
 
-    /// Whether the store may take it; then the model has.
+    /// Applies an operation to the model if the store should accept it. Returns whether it should.
     fn apply(&mut self, operation: &Operation) -> bool {
         match operation.clone() {
             Operation::Sync(set) => {
@@ -154,7 +154,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_is_what_a_map_would_be(operations in vec(any_operation(), 1..30)) {
+    fn the_store_behaves_like_a_map(operations in vec(any_operation(), 1..30)) {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path());
         let mut model = Model::default();

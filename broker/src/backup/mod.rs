@@ -4,12 +4,12 @@
 //! restante.json        as in the data folder
 //! lease-key            as in the data folder
 //! addresses/…          as in the data folder
-//! log/00000001.seg …   up to where they were written at the moment of the cut, the oldest first
-//! MANIFEST.json        what the archive holds: each file with its length and checksum
-//! MANIFEST.crc32c      the manifest's own checksum, last of all
+//! log/00000001.seg …   the written part at the moment of the snapshot, the oldest segment first
+//! MANIFEST.json        the content of the archive: each file with its length and checksum
+//! MANIFEST.crc32c      the manifest's own checksum, the last file
 //! ```
 //!
-//! An archive without its end is none: whoever reads one looks for the manifest, and for the file that ends it.
+//! An archive without its end is not a backup: readers require the manifest and the checksum that follows it.
 
 mod manifest;
 mod reader;

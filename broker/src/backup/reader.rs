@@ -1,4 +1,4 @@
-//! Reading an archive: nothing of it counts until all of it was read and is what its manifest says.
+//! Reading an archive. Its content counts only after all of it was read and matches the manifest.
 
 use std::{
     collections::BTreeMap,
@@ -11,103 +11,75 @@ use crate::{
     log::disk::{SEGMENT_BYTES_MAX, is_segment_name, is_synced_name},
 };
 
-/// The most zeros that are believed behind the end: tar fills its last record up, which has 10 KiB where nobody says otherwise.
+/// Upper limit of zeros after the end. tar pads its last record, by default to 10 KiB.
 const FILLING_MAX: u64 = 1 << 20;
-/// How much is read at a time.
+/// Bytes per read.
 const PIECE_BYTES: usize = 256 << 10;
-/// The largest manifest that is believed: a hundred thousand segments.
+/// Upper limit of the manifest: enough for a hundred thousand segments.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
-/// The longest `restante.json` and lease key that are believed.
+/// Upper limit of `restante.json` and the lease key.
 const SMALL_BYTES_MAX: u64 = 64 << 10;
-/// The longest file of the address store that a backup may have: two million channels, each of the longest configuration.
+/// Upper limit of a file of the address store: two million channels, each with the longest configuration.
 const ADDRESSES_BYTES_MAX: u64 = 16 << 30;
-/// The most files that are believed: as many as a manifest tells of.
+/// Upper limit of files: as many as fit into the manifest.
 const FILES_MAX: usize = 1 << 17;
 
-/// Where an archive's files go.
+/// Receives the files of an archive.
 pub trait Sink {
-    /// A file begins.
     fn begin(&mut self, name: &str) -> io::Result<()>;
-    /// Its next bytes.
     fn contents(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// It ends.
     fn end(&mut self) -> io::Result<()>;
 }
 
-/// Why something is no whole backup.
+/// Why an archive is not a complete backup.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It cannot be read, or is no tar archive.
-    #[error("it cannot be read as a tar archive: {0}. It is cut off or altered, or is no backup")]
+    #[error("it cannot be read as a tar archive: {0}; it is truncated, altered or not a backup")]
     Tar(io::Error),
-    /// There is something in it that no backup has.
-    #[error("{0:?} is in it, which is not of a backup")]
+    /// A file that no backup contains.
+    #[error("it contains {0:?}, which does not belong in a backup")]
     UnknownFile(String),
-    /// A file is longer than any such file is.
     #[error(
-        "{name} in it has {bytes} bytes, and such a file has at most {max}: it is altered, or is no backup"
+        "{name} in it has {bytes} bytes, which exceeds the limit of {max}; it is altered or not a backup"
     )]
     TooLarge {
-        /// The file.
         name: String,
-        /// Its bytes, or those that it is to have in the data folder.
+        /// Its bytes in the archive or in the data folder.
         bytes: u64,
-        /// The most that are believed.
         max: u64,
     },
-    /// There are more files than a manifest tells of.
-    #[error("it has more than {FILES_MAX} files: it is altered, or is no backup")]
+    #[error("it exceeds the limit of {FILES_MAX} files; it is altered or not a backup")]
     TooMany,
-    /// The end is missing.
-    #[error("it is cut off: {0} is not in it, which is written last. Take another backup")]
+    #[error("it is truncated: {0}, which is written last, is missing; take another backup")]
     CutOff(&'static str),
-    /// Something is behind the end.
-    #[error("bytes follow on its end: it is altered, or is more than one backup")]
+    #[error("bytes follow its end; it is altered, or the file contains several backups")]
     TrailingBytes,
-    /// The manifest is not what was written.
     #[error("its manifest is altered or damaged: {0}")]
     Manifest(String),
-    /// A file is not what was written.
     #[error("{name} in it is altered or damaged: {reason}")]
-    Altered {
-        /// The file.
-        name: String,
-        /// What differs.
-        reason: &'static str,
-    },
-    /// A later version made it.
+    Altered { name: String, reason: &'static str },
     #[error(
-        "it has format {found}, and this version reads up to {FORMAT}: use the version that made it, or a later one"
+        "it has format {found}, and this version reads up to {FORMAT}; use the version that created it, or a later one"
     )]
-    Newer {
-        /// Its format.
-        found: u32,
-    },
-    /// A file of it cannot be written.
+    Newer { found: u32 },
     #[error("cannot {action} {name}: {source}")]
-    Sink {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        name: String,
-        /// The system's reason.
-        source: io::Error,
-    },
+    Sink { action: &'static str, name: String, source: io::Error },
 }
 
-/// What was read of a file.
+/// The length and the checksum of a file that was read.
 struct FileRead {
     bytes: u64,
     crc: u32,
 }
 
-/// Reads an archive to its end, hands its files on, and says what is in it. What was handed on counts for nothing after an
-/// error.
+/// Reads an archive to its end, passes its files to the sink, and returns its manifest. After an error, the files that
+/// the sink received are invalid.
 pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveError> {
     let mut archive = tar::Archive::new(from);
     let (mut files, mut manifest, mut checksum) = (BTreeMap::new(), None, None);
-    // Without extensions, which a backup has none of: some are read whole, however long they are.
+    // Raw, without tar's extensions: a backup has none, and some are read into memory completely, however long they
+    // are.
     for entry in archive.entries().map_err(ArchiveError::Tar)?.raw(true) {
         let mut entry = entry.map_err(ArchiveError::Tar)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -141,7 +113,7 @@ pub fn read(from: impl Read, to: &mut impl Sink) -> Result<Manifest, ArchiveErro
     Ok(manifest)
 }
 
-/// Refuses what follows on the end of an archive and does not fill it up.
+/// Refuses bytes after the end of an archive, except padding.
 fn refuse_more(from: impl Read) -> Result<(), ArchiveError> {
     let mut from = from.take(FILLING_MAX + 1);
     let (mut piece, mut read) = (vec![0; PIECE_BYTES], 0);
@@ -170,13 +142,13 @@ fn parse(manifest: &[u8]) -> Result<Manifest, ArchiveError> {
     serde_json::from_value(value).map_err(no_manifest)
 }
 
-/// Whether the files are those of the manifest.
+/// Whether the files match the manifest.
 fn compare(manifest: &Manifest, mut files: BTreeMap<String, FileRead>) -> Result<(), ArchiveError> {
     let altered = |name: &str, reason| ArchiveError::Altered { name: name.to_owned(), reason };
     for FileEntry { name, bytes, crc32c, padded_bytes } in &manifest.files {
         if let Some(padded) = padded_bytes {
             if !is_segment(name) {
-                return Err(altered(name, "zeros follow on it, which is no segment"));
+                return Err(altered(name, "it has padding although it is not a segment"));
             }
             check_length(name, *padded, SEGMENT_BYTES_MAX)?;
         }
@@ -194,8 +166,8 @@ fn compare(manifest: &Manifest, mut files: BTreeMap<String, FileRead>) -> Result
     }
 }
 
-/// How long a file of a data folder is at most, if it has one of this name. No other is ever written, wherever its name would
-/// lead.
+/// The upper limit of a file by its name, or nothing if no data folder has a file of this name. No other file is
+/// written, wherever its name would point.
 fn bytes_max(name: &str) -> Option<u64> {
     let is_small = [data_folder::VERSION, data_folder::LEASE_KEY].contains(&name);
     let is_address = |(folder, file)| {
@@ -210,12 +182,12 @@ fn bytes_max(name: &str) -> Option<u64> {
     }
 }
 
-/// Whether it tells what is on disk of a log.
+/// Whether this is the file `synced` of a log.
 fn is_synced_file(name: &str) -> bool {
     name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_synced_name(file))
 }
 
-/// Whether it is a segment of a log.
+/// Whether this is a segment of a log.
 pub(crate) fn is_segment(name: &str) -> bool {
     name.split_once('/').is_some_and(|(log, file)| log.parse::<LogFolder>().is_ok() && is_segment_name(file))
 }
@@ -235,7 +207,7 @@ fn read_file(entry: &mut impl Read, name: &str, to: &mut impl Sink) -> Result<Fi
         let name = name.to_owned();
         move |source| ArchiveError::Sink { action, name, source }
     };
-    to.begin(name).map_err(failed("make"))?;
+    to.begin(name).map_err(failed("create"))?;
     let mut read = FileRead { bytes: 0, crc: 0 };
     let mut piece = vec![0; PIECE_BYTES];
     loop {

@@ -1,4 +1,4 @@
-//! Making an archive, piece by piece: the pieces are somebody else's to send.
+//! Creating an archive piece by piece. The caller sends the pieces.
 
 use bytes::Bytes;
 use tar::{EntryType, Header};
@@ -8,35 +8,35 @@ use super::manifest::{FileEntry, MANIFEST, MANIFEST_CHECKSUM, Manifest, digits};
 /// Bytes of tar's blocks (POSIX.1-2017, pax, "ustar Interchange Format").
 const BLOCK: u64 = 512;
 
-/// An archive that is being made.
+/// An archive under construction.
 pub struct Writer {
     manifest: Manifest,
-    /// The file under way, and what is left of it.
+    /// The current file, its checksum so far, and its remaining bytes.
     current: Option<(FileEntry, u32, u64)>,
-    /// Seconds since the epoch; the modification time of all files.
+    /// The modification time of all files, in seconds since the Unix epoch.
     taken_at: u64,
 }
 
 impl Writer {
-    /// Begins an archive; `taken_at` is in seconds since the Unix epoch.
+    /// Starts an archive; `taken_at` is in seconds since the Unix epoch.
     pub fn new(manifest: Manifest, taken_at: u64) -> Self {
         Self { manifest, current: None, taken_at }
     }
 
-    /// Sets the moment of the cut, which is known once the archive was begun.
+    /// Sets the moment of the snapshot, which follows the start of the archive.
     pub fn taken_at(&mut self, taken_at: String) {
         self.manifest.taken_at = taken_at;
     }
 
-    /// Begins a file: what is to be sent before its contents.
+    /// Starts a file. Returns the bytes to send before its content.
     pub fn begin(&mut self, name: &str, bytes: u64, padded_bytes: Option<u64>) -> Bytes {
-        debug_assert!(self.current.is_none(), "one file after another");
+        debug_assert!(self.current.is_none(), "one file at a time");
         let entry = FileEntry { name: name.to_owned(), bytes, crc32c: String::new(), padded_bytes };
         self.current = Some((entry, 0, bytes));
         self.header(name, bytes)
     }
 
-    /// Takes note of the next bytes of the file, which are then to be sent.
+    /// Counts the next bytes of the file, which the caller then sends.
     pub fn contents(&mut self, bytes: &[u8]) {
         if let Some((_, crc, left)) = &mut self.current {
             *crc = crc32c::crc32c_append(*crc, bytes);
@@ -44,7 +44,7 @@ impl Writer {
         }
     }
 
-    /// Ends the file: what is to be sent after its contents.
+    /// Ends the file. Returns the bytes to send after its content.
     pub fn end(&mut self) -> Bytes {
         let Some((mut entry, crc, left)) = self.current.take() else { return Bytes::new() };
         debug_assert_eq!(left, 0, "the whole file");
@@ -54,7 +54,7 @@ impl Writer {
         padding
     }
 
-    /// Ends the archive: what is to be sent last.
+    /// Ends the archive. Returns the last bytes to send.
     pub fn finish(self) -> Bytes {
         let manifest =
             serde_json::to_vec_pretty(&self.manifest).expect("a manifest has only JSON's own types");
@@ -75,7 +75,7 @@ impl Writer {
         header.set_path(name).expect("names of a data folder are short");
         header.set_entry_type(EntryType::Regular);
         header.set_size(bytes);
-        // It holds messages and the key of leases.
+        // The archive contains messages and the key of lease tokens.
         header.set_mode(0o600);
         header.set_mtime(self.taken_at);
         header.set_cksum();

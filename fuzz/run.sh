@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes: run.sh SECONDS TARGET,TARGET… or all. Installs cargo-fuzz where it is missing; needs a C++ compiler, for libFuzzer.
-# What it finds is in fuzz/artifacts/TARGET: mend it, and keep the input in fuzz/seeds/TARGET, so that tests meet it for ever.
+# Fuzzes: run.sh SECONDS TARGET,TARGET… or all. Installs cargo-fuzz if it is missing; needs a C++ compiler, for libFuzzer.
+# Findings are in fuzz/artifacts/TARGET. Fix them, and keep the input in fuzz/seeds/TARGET, so that the tests run it from then on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1 targets=$2
@@ -12,12 +12,12 @@ if ! command -v c++ >/dev/null; then
 fi
 if [ "$targets" = all ]; then targets=$(cargo fuzz list | paste -sd,); fi
 
-# Coverage needs a flag of the compiler that is not stable; no sanitizer, because there is no unsafe code to watch.
+# Coverage needs an unstable compiler flag. No sanitizer: there is no unsafe code to check.
 export RUSTC_BOOTSTRAP=1
 for target in ${targets//,/ }; do
   echo "fuzz/run.sh: $target, for $seconds seconds" >&2
   mkdir -p "fuzz/corpus/$target"
-  # The corpus grows, and is not kept with the project; the seeds are.
+  # The corpus grows and is not committed; the seeds are.
   cargo fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
     -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1
 done

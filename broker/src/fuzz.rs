@@ -1,8 +1,8 @@
-//! What strangers' bytes meet, and what a disk may have made of our own: entries for fuzzing. Each takes any bytes and must
-//! neither panic nor take memory out of proportion to them.
+//! Fuzzing entries for bytes that come from strangers or from a damaged disk. Each takes any bytes, and must neither
+//! panic nor use memory out of proportion to them.
 //!
-//! `fuzz/` runs them for as long as one likes, guided by coverage (`make fuzz`). The tests here run them on every commit,
-//! over the same seeds and over mutations of them.
+//! `make fuzz` runs them guided by coverage, for any length of time. The tests run them on every commit, over the same
+//! seeds and over mutations of them.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +25,10 @@ use crate::{
     message,
 };
 
-/// An entry, by its name.
+/// An entry and its name.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them; `fuzz/seeds` has a folder for each.
+/// All entries; `fuzz/seeds` has a folder for each.
 pub const TARGETS: [Target; 6] = [
     ("segment", segment),
     ("records", records),
@@ -38,21 +38,21 @@ pub const TARGETS: [Target; 6] = [
     ("archive", archive),
 ];
 
-/// A segment file of the log, as recovery and salvage read it; as it is, and with checksums that match.
+/// A segment file of the log, read by recovery and salvage: unchanged, and with corrected checksums.
 pub fn segment(bytes: &[u8]) {
     disk::inspection::fuzz(bytes);
 }
 
-/// The records of a frame, and the channels that they add up to.
+/// The records of a frame, and the channels that they describe.
 pub fn records(bytes: &[u8]) {
     let (mut rest, mut replay) = (bytes, Replay::default());
     while let Ok((record, length)) = Record::decode_first(rest) {
         let mut encoded = Vec::new();
         record.encode(&mut encoded);
-        assert_eq!(Record::decode(&encoded), Ok(record), "what is written is what was read");
+        assert_eq!(Record::decode(&encoded), Ok(record), "a record survives encoding and decoding");
         let head = RecordHead::of(&record);
         let read = RecordHead::decode_first(rest).map(|(head, extent)| (head, extent.record));
-        assert_eq!(read, Ok((head, length)), "a record begins with its head");
+        assert_eq!(read, Ok((head, length)), "a record starts with its head");
         replay.record(Position::START, &head);
         rest = &rest[length..];
     }
@@ -61,13 +61,13 @@ pub fn records(bytes: &[u8]) {
     let _ = (clock.mark(), clock.rfc3339(clock.now()), replay.past.wall(replay.past.newest()));
 }
 
-/// A request: an address, a query, and then headers, a line each; and all of it as a body.
+/// A request: an address, a query, and headers, one per line. The whole input is also read as a body.
 pub fn request(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split('\n');
     let path = lines.next().unwrap_or_default();
     if let Ok(address) = path.parse::<Address>() {
-        assert_eq!(address.to_string(), path, "an address is taken as it is");
+        assert_eq!(address.to_string(), path, "an address is kept unchanged");
     }
     let known = ["wait", "lease", "delay", "max", "reason", "uncounted", "after"];
     if let Ok(query) = Query::parse(lines.next(), &known) {
@@ -95,7 +95,11 @@ pub fn request(bytes: &[u8]) {
     if let Ok(kept) = message::encode_kept(&headers, is_kept) {
         let mut back = HeaderMap::new();
         message::decode_kept(&kept, &mut back);
-        assert_eq!(message::encode_kept(&back, is_kept), Ok(kept), "kept headers come back");
+        assert_eq!(
+            message::encode_kept(&back, is_kept),
+            Ok(kept),
+            "kept headers survive encoding and decoding"
+        );
     }
     let _ = (read_batch(bytes), json::read::<Settlements>(bytes));
 }
@@ -105,10 +109,10 @@ pub fn frames(bytes: &[u8]) {
     let Ok(frames) = decode_frames::<ItemHead>(bytes) else { return };
     let mut encoded = Vec::new();
     frames.iter().for_each(|(head, content)| encode_frame(head, content, &mut encoded));
-    assert_eq!(decode_frames(&encoded), Ok(frames), "what is written is what was read");
+    assert_eq!(decode_frames(&encoded), Ok(frames), "frames survive encoding and decoding");
 }
 
-/// A journal of the address store; its first byte says whether it is a snapshot.
+/// A file of the address store. The first byte selects snapshot or journal.
 pub fn addresses(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     address_store::inspection::fuzz(first.is_multiple_of(2), bytes);
@@ -119,13 +123,13 @@ pub fn archive(bytes: &[u8]) {
     let _ = backup::read(bytes, &mut Counted::default());
 }
 
-/// Bytes of files, counted.
+/// Counts the bytes of each file.
 #[derive(Default)]
 struct Counted(BTreeMap<String, usize>, String);
 
 impl Sink for Counted {
     fn begin(&mut self, name: &str) -> std::io::Result<()> {
-        assert!(!name.contains(".."), "{name} leads elsewhere");
+        assert!(!name.contains(".."), "{name} points outside of the folder");
         name.clone_into(&mut self.1);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Each entry over its seeds, and over what becomes of them when some of their bytes change.
+//! Runs each entry over its seeds and over mutations of them.
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ use proptest::{
 
 use super::TARGETS;
 
-/// Mutations of each target's seeds: some seconds for all of them together.
+/// Mutations per target: some seconds for all targets together.
 const MUTATIONS: u32 = 3000;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -20,7 +20,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
 }
 
-/// A change of some bytes: put others in their place, cut them out, or double them.
+/// A mutation: replaces, removes or duplicates some bytes.
 #[derive(Debug, Clone)]
 enum Change {
     Replace(Index, Vec<u8>),
@@ -68,7 +68,7 @@ fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 }
 
 #[test]
-fn no_entry_panics_over_its_seeds_or_what_becomes_of_them() {
+fn no_entry_panics_over_its_seeds_or_their_mutations() {
     for (name, run) in TARGETS {
         let seeds = seeds(name);
         assert!(!seeds.is_empty(), "{name} has no seeds");
